@@ -1,0 +1,5 @@
+"""`python -m gzfeatures`."""
+
+from gzfeatures.cli import main
+
+main()

@@ -1,0 +1,136 @@
+"""Errors that say what, where, the rule, the value found and the remedy, in one line.
+
+::
+
+    GzError
+    ├── InputError            (ValueError)         a file or value breaks a rule
+    ├── MissingFileError      (FileNotFoundError)  a named file is not there
+    ├── MissingExtraError     (ImportError)        an optional package is not installed
+    ├── UnknownNameError      (LookupError)        a name is not in its table
+    ├── WeightsError          (RuntimeError)       network weights cannot be had or do not fit
+    ├── LeakError             (ValueError)         a galaxy stands on two sides of a split
+    └── OutputError           (OSError)            a result cannot be written
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection
+from difflib import get_close_matches
+from types import ModuleType
+
+
+def _quoted(value: object, limit: int = 160) -> str:
+    """One line of `value`, control characters escaped: ids and file names are untrusted text."""
+    text = value if isinstance(value, str) else repr(value)
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class GzError(Exception):
+    """Base of every error the package raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What went wrong.
+    where : object, optional
+        File, row, column or argument it happened at.
+    rule : str, optional
+        What must hold.
+    found : object, optional
+        The value that breaks the rule.
+    remedy : str, optional
+        What the reader can do about it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        rule: str | None = None,
+        found: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.what, self.where, self.rule, self.found, self.remedy = what, where, rule, found, remedy
+        text = what if where is None else f"{_quoted(str(where))}: {what}"
+        if rule is not None:
+            text += f"; must {rule}"
+        if found is not None:
+            text += f", found {_quoted(found)}"
+        if remedy is not None:
+            text += f"; {remedy}"
+        self.message = _quoted(text, limit=2000)
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InputError(GzError, ValueError):
+    """A file or value breaks a rule."""
+
+
+class MissingFileError(GzError, FileNotFoundError):
+    """A named file or folder is not there."""
+
+
+class MissingExtraError(GzError, ImportError):
+    """An optional package is not installed."""
+
+
+class UnknownNameError(GzError, LookupError):
+    """A name is not in its table of legal names."""
+
+
+class WeightsError(GzError, RuntimeError):
+    """Network weights cannot be had, or do not fit the network."""
+
+
+class LeakError(GzError, ValueError):
+    """A galaxy, or one of its group, stands on both the training and the scoring side."""
+
+
+class OutputError(GzError, OSError):
+    """A result cannot be written."""
+
+
+def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:
+    """Error for a name that is not in its table, listing the legal ones.
+
+    Parameters
+    ----------
+    kind : str
+        What the name is of: "head", "backbone", "scheme", …
+    name : str
+        The name given.
+    legal : collection of str
+        The names that exist.
+    """
+    close = get_close_matches(name, legal, n=1)
+    remedy = f"did you mean '{close[0]}'?" if close else None
+    return UnknownNameError(f"unknown {kind}", rule=f"be one of {', '.join(legal)}", found=name, remedy=remedy)
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """Import an optional module, or say how to install it.
+
+    Parameters
+    ----------
+    module : str
+        Module to import.
+    extra : str
+        Extra of this package that brings it.
+
+    Raises
+    ------
+    MissingExtraError
+        The module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the optional package '{module}' is not installed", remedy=f"pip install 'gzfeatures[{extra}]'"
+        ) from error

@@ -1,0 +1,1 @@
+"""Vectors: backbones by name, embedding tables, and the store. No torch here."""

@@ -1,0 +1,88 @@
+"""Files that appear whole or not at all, and names that stay inside their folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gzfeatures.errors import InputError, MissingFileError, OutputError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success flush it to disk and rename it to `path`.
+
+    Parameters
+    ----------
+    path : Path
+        The file to appear. Its folder is made if missing.
+
+    Yields
+    ------
+    Path
+        Where to write. On any error it is removed and `path` is left as it was.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or the disk is full.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part" + path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        if isinstance(error, (OutputError, InputError, MissingFileError)):
+            raise
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}", where=path, remedy="free space or choose another place"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def existing(path: str | Path, what: str) -> Path:
+    """Return `path` as a Path, or say that it is not there.
+
+    Parameters
+    ----------
+    path : str or Path
+        File or folder that must exist.
+    what : str
+        What it is, for the message: "catalog", "image folder", …
+
+    Raises
+    ------
+    MissingFileError
+        It does not exist.
+    """
+    found = Path(path)
+    if not found.exists():
+        raise MissingFileError(f"{what} not found", where=found, remedy="check the path")
+    return found
+
+
+def inside(root: Path, name: str) -> Path:
+    """Resolve `name` under `root`, following links; refuse names that lead out of it.
+
+    Raises
+    ------
+    InputError
+        `name` is absolute, holds a NUL byte, or resolves outside `root`.
+    """
+    if "\0" in name or not (root / name).resolve().is_relative_to(root.resolve()):
+        raise InputError("path leaves its folder", where=name, rule=f"stay under {root}")
+    return root / name

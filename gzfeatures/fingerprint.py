@@ -1,0 +1,57 @@
+"""Fingerprints: the same content gives the same sha256, whatever its name or place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces; NaN is refused.
+
+    Raises
+    ------
+    ValueError
+        `value` holds NaN or an infinity.
+    TypeError
+        `value` holds something JSON has no word for.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def of(value: Any) -> str:
+    """Sha256 (64 hex digits) of the canonical JSON of `value`."""
+    return of_bytes(canonical_json(value).encode())
+
+
+def of_bytes(data: bytes) -> str:
+    """Sha256 (64 hex digits) of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def of_file(path: Path) -> str:
+    """Sha256 (64 hex digits) of a file's bytes, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_array(array: npt.NDArray[Any]) -> str:
+    """Sha256 (64 hex digits) of an array's dtype, shape and C-ordered bytes (NaN counts as its bytes)."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def of_ids(ids: Iterable[str]) -> str:
+    """Sha256 (64 hex digits) of a set of ids: order does not matter, no id can run into the next."""
+    digest = hashlib.sha256()
+    for name in sorted(ids):
+        data = name.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()

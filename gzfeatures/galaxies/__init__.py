@@ -1,0 +1,1 @@
+"""Who the galaxies are, and what volunteers said of them."""

@@ -1,0 +1,90 @@
+"""Galaxy ids: strings, unique, joined by value and never by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+
+Ids: TypeAlias = npt.NDArray[np.object_]
+"""One-dimensional object array of `str`."""
+
+
+def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
+    """Turn ids of any kind into strings; 64-bit integers keep every digit.
+
+    Parameters
+    ----------
+    values : iterable
+        Strings, integers, fixed-width byte strings (right padding is dropped), or whole floats below 2**53.
+    where : object
+        Named in the error.
+
+    Returns
+    -------
+    Ids
+        Shape (n,), in the given order.
+
+    Raises
+    ------
+    InputError
+        An id is missing (NaN, None, empty) or is a float that may have lost digits.
+    """
+    array = values.to_numpy() if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
+    if array.ndim == 0:
+        array = np.asarray(list(values), dtype=object)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    if array.dtype.kind == "f":
+        bad = ~np.isfinite(array) | (array != np.trunc(array)) | (np.abs(array) >= 2.0**53)
+        if bad.any():
+            raise InputError(
+                "id is not a whole number or is too large for a float",
+                where=f"{where}, row {int(np.argmax(bad))}",
+                rule="be text or an integer",
+                found=float(array[np.argmax(bad)]),
+                remedy="read the id column as text or int64",
+            )
+        array = array.astype(np.int64)
+    missing = pd.isna(array) if array.dtype == object else np.zeros(len(array), dtype=bool)
+    ids = array.astype(str).astype(object)
+    missing |= ids == ""
+    if missing.any():
+        raise InputError("id is missing", where=f"{where}, row {int(np.argmax(missing))}", rule="not be empty")
+    return ids
+
+
+def require_unique(ids: Ids, *, where: object = "ids") -> None:
+    """Raise InputError naming the first repeated id and how many there are."""
+    repeated = pd.Index(ids).duplicated()
+    if repeated.any():
+        raise InputError(
+            f"{int(repeated.sum())} duplicate ids",
+            where=where,
+            rule="name each galaxy once",
+            found=str(ids[np.argmax(repeated)]),
+            remedy="drop the repeated rows",
+        )
+
+
+def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np.intp]:
+    """Row of each wanted id in `ids` (unique).
+
+    Raises
+    ------
+    InputError
+        A wanted id is not there.
+    """
+    rows = pd.Index(ids).get_indexer(pd.Index(wanted))
+    if (rows < 0).any():
+        raise InputError(
+            f"{int((rows < 0).sum())} of {len(wanted)} ids are not there",
+            where=where,
+            found=str(wanted[np.argmax(rows < 0)]),
+        )
+    return rows

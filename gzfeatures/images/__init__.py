@@ -1,0 +1,1 @@
+"""Pixels: files, archives, cutouts, views, and a synthetic survey."""

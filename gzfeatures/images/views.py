@@ -1,0 +1,83 @@
+"""View: the deterministic road from an image to the pixels a network sees. No field is a probability."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gzfeatures.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """Central crop, size and colour of the pixels a network sees.
+
+    Parameters
+    ----------
+    size : int
+        Side of the result in pixels.
+    crop : float
+        Central share of the shorter side that is kept, in (0, 1].
+    grey : bool
+        Luminance copied into three channels.
+    """
+
+    size: int = 224
+    crop: float = 1.0
+    grey: bool = False
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.size <= 4096:
+            raise InputError("view size", rule="lie in 8…4096 px", found=self.size)
+        if not 0 < self.crop <= 1:
+            raise InputError("view crop", rule="lie in (0, 1]", found=self.crop)
+
+    @classmethod
+    def parse(cls, text: str, base: View | None = None) -> View:
+        """Read `size=128,crop=0.566,grey=true`, on top of `base`.
+
+        Raises
+        ------
+        InputError
+            A field is unknown or its value cannot be read.
+        """
+        fields: dict[str, Any] = {}
+        kinds = {"size": int, "crop": float, "grey": lambda v: {"true": True, "false": False}[v.lower()]}
+        for item in filter(None, text.split(",")):
+            name, _, value = item.strip().partition("=")
+            if name not in kinds:
+                raise InputError("unknown field of a view", where=text, rule=f"be one of {', '.join(kinds)}", found=name)
+            try:
+                fields[name] = kinds[name](value)
+            except (ValueError, KeyError):
+                raise InputError("view field cannot be read", where=text, found=item) from None
+        return dataclasses.replace(base or cls(), **fields)
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values, for fingerprints and files."""
+        return dataclasses.asdict(self)
+
+    def apply(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """Pixels of `image` under this view.
+
+        Parameters
+        ----------
+        image : PIL.Image.Image
+            Any mode; alpha is dropped, grey is repeated.
+
+        Returns
+        -------
+        ndarray of uint8
+            Shape (size, size, 3), RGB.
+        """
+        image = image.convert("L").convert("RGB") if self.grey else image.convert("RGB")
+        side = self.crop * min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        if (self.size, self.size) == image.size and self.crop == 1:
+            return np.asarray(image)
+        return np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box))

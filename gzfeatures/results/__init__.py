@@ -1,0 +1,1 @@
+"""What came out: predictions, scores, comparisons, maps and reports."""
