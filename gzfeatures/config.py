@@ -1,0 +1,179 @@
+"""The schema of experiment files (TOML): read, override, resolve. A config stops at this door."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.files import existing
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Section):
+    """A catalog and its images.
+
+    `field` is the share of the survey frame that the image files hold: 1 for full frames, less for files that were
+    cropped before; a view's crop is a share of the full frame, so that both show a galaxy at one scale.
+    """
+
+    catalog: Path
+    images: Path
+    field: float = Field(1.0, gt=0, le=1)
+
+
+class Galaxies(Source):
+    """The galaxies that are split and scored, and those that only train.
+
+    `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept.
+    """
+
+    scheme: str = "zhu-5class"
+    labels: Path | None = None
+    split: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    neighbours_arcsec: float = Field(0.0, ge=0)
+    on_bad: Literal["raise", "skip"] = "raise"
+    training_only: tuple[Source, ...] = ()
+
+
+class FrozenBackbone(_Section):
+    """A backbone used as it is: its name or checkpoint folder, and what to override."""
+
+    name: str
+    weights: str | None = None
+    layer: str | None = None
+    view: str | None = None
+
+
+class Network(_Section):
+    """A network trained end to end; with `as_backbone`, its checkpoint feeds the heads too.
+
+    `options` are keyword arguments of `gzfeatures.networks.finetune.train`.
+    """
+
+    name: str
+    weights: str | None = None
+    view: str = ""
+    epochs: int = Field(20, ge=1)
+    as_backbone: bool = True
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class HeadChoice(_Section):
+    """A head and its parameters."""
+
+    name: str
+    tune: bool = False
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Experiment(_Section):
+    """Everything one run needs; nothing in it changes while it runs."""
+
+    name: Name
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    galaxies: Galaxies
+    backbones: tuple[FrozenBackbone, ...] = ()
+    networks: tuple[Network, ...] = ()
+    heads: tuple[HeadChoice, ...] = ()
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    map: bool = True
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Experiment:
+        if not self.networks and not (self.backbones and self.heads):
+            raise ValueError("name at least one network, or a backbone and a head")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 of all settings but the description."""
+        return fingerprint.of(self.model_dump(mode="json", exclude={"description"}))
+
+
+def _value(text: str) -> Any:
+    """Read one value as TOML reads it; what is not TOML is text."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
+    key: Any = keys[0]
+    try:
+        if isinstance(fields, list):
+            key = int(key)
+        if len(keys) == 1:
+            fields[key] = value
+        else:
+            _put(fields.setdefault(key, {}) if isinstance(fields, dict) else fields[key], keys[1:], value, item)
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise InputError(
+            "setting cannot be placed",
+            where=f"--set {item}",
+            rule="name a key such as galaxies.images or backbones.0.weights",
+        ) from None
+
+
+def _absolute(fields: Any, base: Path, key: str = "") -> Any:
+    """Paths as absolute paths; `weights`, `scheme` and `name` are paths where they begin like one (`./`, `../`, `/`, `~`)."""
+    if isinstance(fields, list):
+        return [_absolute(item, base) for item in fields]
+    if isinstance(fields, dict):
+        return {name: _absolute(value, base, name) for name, value in fields.items()}
+    path_like = isinstance(fields, str) and fields.startswith(("./", "../", "/", "~"))
+    if key in ("catalog", "images", "labels") or (key in ("weights", "scheme", "name") and path_like):
+        return str((base / Path(fields).expanduser()).resolve())
+    return fields
+
+
+def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file, or the folder of an earlier run.
+
+    Parameters
+    ----------
+    path : str or Path
+        TOML file; or a run folder, whose `experiment.toml` or `experiment.json` is read.
+    settings : sequence of str
+        `key=value` with dotted keys (`galaxies.images=…`, `backbones.0.weights=…`), applied on top; relative paths
+        in them are taken from the working folder.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        No such file; not TOML; a key is unknown; a value breaks its rule (all problems are named).
+    """
+    path = existing(path, "experiment")
+    if path.is_dir():
+        path = existing(path / "experiment.json", "settings of the earlier run")
+    try:
+        text = path.read_text(encoding="utf-8")
+        fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
+        raise InputError("experiment cannot be read", where=path, rule="be TOML", found=str(error)) from None
+    fields = _absolute(fields, path.parent)
+    for item in settings:
+        key, equals, text = item.partition("=")
+        if not equals or not key:
+            raise InputError("setting cannot be read", where=f"--set {item}", rule="be key=value")
+        last = key.split(".")[-1]
+        _put(fields, key.split("."), _absolute({last: _value(text)}, Path.cwd())[last], item)
+    try:
+        return Experiment.model_validate(fields)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {e['msg']}" for e in error.errors()]
+        raise InputError("; ".join(problems), where=path, remedy="see experiments/README.md") from None
