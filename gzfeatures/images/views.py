@@ -14,7 +14,7 @@ from gzfeatures.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Central crop, size and colour of the pixels a network sees.
+    """Central crop, size, colour and bands of the pixels a network sees.
 
     Parameters
     ----------
@@ -24,21 +24,33 @@ class View:
         Central share of the shorter side that is kept, in (0, 1].
     grey : bool
         Luminance copied into three channels.
+    bands : tuple of str, optional
+        Multi-band sources only: the bands that become the channels, by name and in this order (for three: red,
+        green, blue). By default one band is repeated and three stand from the longest wavelength to the shortest;
+        any other number has to be chosen.
+    stretch : str, optional
+        Multi-band sources only: the entry of `stretches.STRETCHES` that turns flux into 0…255; "lupton" by default.
     """
 
     size: int = 224
     crop: float = 1.0
     grey: bool = False
+    bands: tuple[str, ...] | None = None
+    stretch: str | None = None
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
             raise InputError("view size", rule="lie in 8…4096 px", found=self.size)
         if not 0 < self.crop <= 1:
             raise InputError("view crop", rule="lie in (0, 1]", found=self.crop)
+        if self.bands is not None:
+            object.__setattr__(self, "bands", tuple(self.bands))
+            if not self.bands or len(set(self.bands)) != len(self.bands):
+                raise InputError("view bands", rule="name each band once", found=self.bands)
 
     @classmethod
     def parse(cls, text: str, base: View | None = None) -> View:
-        """Read `size=128,crop=0.566,grey=true`, on top of `base`.
+        """Read `size=128,crop=0.566,grey=true,bands=i+r+g,stretch=lupton`, on top of `base`.
 
         Raises
         ------
@@ -46,11 +58,19 @@ class View:
             A field is unknown or its value cannot be read.
         """
         fields: dict[str, Any] = {}
-        kinds = {"size": int, "crop": float, "grey": lambda v: {"true": True, "false": False}[v.lower()]}
+        kinds = {
+            "size": int,
+            "crop": float,
+            "grey": lambda v: {"true": True, "false": False}[v.lower()],
+            "bands": lambda v: tuple(v.split("+")),
+            "stretch": str,
+        }
         for item in filter(None, text.split(",")):
             name, _, value = item.strip().partition("=")
             if name not in kinds:
-                raise InputError("unknown field of a view", where=text, rule=f"be one of {', '.join(kinds)}", found=name)
+                raise InputError(
+                    "unknown field of a view", where=text, rule=f"be one of {', '.join(kinds)}", found=name
+                )
             try:
                 fields[name] = kinds[name](value)
             except (ValueError, KeyError):
@@ -58,8 +78,8 @@ class View:
         return dataclasses.replace(base or cls(), **fields)
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values, for fingerprints and files."""
-        return dataclasses.asdict(self)
+        """Fields as JSON values, for fingerprints and files; `View(**fields)` reads them back."""
+        return {**dataclasses.asdict(self), "bands": None if self.bands is None else list(self.bands)}
 
     def apply(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """Pixels of `image` under this view.
@@ -67,7 +87,7 @@ class View:
         Parameters
         ----------
         image : PIL.Image.Image
-            Any mode; alpha is dropped, grey is repeated.
+            Any 8-bit mode; alpha is dropped, grey is repeated.
 
         Returns
         -------

@@ -1,0 +1,93 @@
+"""Pictures: JPEG, PNG, GIF, TIFF and WebP bytes → a decoded image, its size judged before a pixel is decoded."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+
+from PIL import GifImagePlugin, Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from gzfeatures.errors import InputError
+
+MAX_PIXELS = 64_000_000
+"""Largest picture that is decoded, in pixels, unless a caller says otherwise."""
+
+MAGIC: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"GIF8", GifImagePlugin.GifImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"II*\0", TiffImagePlugin.TiffImageFile),
+    (b"MM\0*", TiffImagePlugin.TiffImageFile),
+)
+"""First bytes of each format and its reader. The content decides, never the file's suffix."""
+
+DEEP = ("I;16", "I;16B", "I;16L", "I")
+
+
+def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode one picture, upright, as 8-bit grey or RGB.
+
+    Parameters
+    ----------
+    data : bytes
+        A JPEG, PNG, GIF, TIFF or WebP file; of an animation the first frame.
+    where : object
+        Named in the error.
+    max_pixels : int
+        Largest width × height that is decoded; judged from the header.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode L (grey and 16-bit grey; 16 bits are divided by 257) or RGB (colour; palettes are looked up, CMYK is
+        converted without a profile, alpha is dropped). Turned as EXIF asks.
+
+    Raises
+    ------
+    InputError
+        Zero bytes, not an image, too large, truncated or damaged.
+    """
+    if not data:
+        raise InputError("image has zero bytes", where=where, remedy="download it again")
+    reader = next((reader for magic, reader in MAGIC if data.startswith(magic)), None)
+    if reader is None:
+        raise InputError("not an image", where=where, rule="be a JPEG, PNG, GIF, TIFF or WebP file", found=data[:12])
+    try:
+        image = _opened(reader, data)
+        if image.width * image.height > max_pixels:
+            raise InputError(
+                "image is too large to decode",
+                where=where,
+                rule=f"hold at most {max_pixels:,} pixels",
+                found=f"{image.width}×{image.height}",
+            )
+        image.load()
+        return _plain(ImageOps.exif_transpose(image))
+    except InputError:
+        raise
+    except Exception as error:  # damaged bytes make decoders fail in any way
+        truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
+        what = "image is truncated" if truncated else "image cannot be decoded"
+        raise InputError(what, where=where, found=f"{error or type(error).__name__}") from error
+
+
+def _opened(reader: Callable[..., Image.Image], data: bytes) -> Image.Image:
+    """Header of a picture. `Image.open` would judge the size by a global limit and by warnings, so it is not used."""
+    if reader in (GifImagePlugin.GifImageFile, TiffImagePlugin.TiffImageFile):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return reader(io.BytesIO(data), "")
+    return reader(io.BytesIO(data), "")
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The image as 8-bit L or RGB; 16-bit grey is scaled, not clipped."""
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode in DEEP:
+        return image.convert("I").point(lambda value: value * (1 / 257), "L")
+    if image.mode in ("1", "LA", "La"):
+        return image.convert("L")
+    return image.convert("RGB")
