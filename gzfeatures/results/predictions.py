@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.ids import Ids, positions, require_unique
+from gzfeatures.files import existing, written_whole
+from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,6 +30,8 @@ class Predictions:
         k names.
     kind : {"classes", "multi-label", "fractions"}
         What a row means.
+    seen : ndarray of bool, optional
+        Shape (n,): the galaxy, or one of its group, was trained on; such predictions are not scored.
 
     Raises
     ------
@@ -36,14 +43,19 @@ class Predictions:
     probabilities: npt.NDArray[np.float64]
     classes: tuple[str, ...]
     kind: str = "classes"
+    seen: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="predictions")
         p = self.probabilities
         if p.shape != (len(self.ids), len(self.classes)):
             raise InputError(
-                "predictions do not fit their ids", rule=f"have shape {(len(self.ids), len(self.classes))}", found=p.shape
+                "predictions do not fit their ids",
+                rule=f"have shape {(len(self.ids), len(self.classes))}",
+                found=p.shape,
             )
+        if self.seen is not None and self.seen.shape != (len(self.ids),):
+            raise InputError("mask of seen galaxies", rule=f"have shape {(len(self.ids),)}", found=self.seen.shape)
         if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
             raise InputError("probability is NaN or outside its range", rule="lie in [0, 1]")
         if self.kind == "classes" and len(p) and np.abs(p.sum(1) - 1).max() > 1e-4:
@@ -58,7 +70,8 @@ class Predictions:
     @property
     def codes(self) -> npt.NDArray[np.int64]:
         """Most probable class of each galaxy, shape (n,); the first wins a tie."""
-        return self.probabilities.argmax(1)
+        codes: npt.NDArray[np.int64] = self.probabilities.argmax(1)
+        return codes
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
@@ -68,4 +81,146 @@ class Predictions:
     def select(self, ids: Ids) -> Predictions:
         """Predictions of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="predictions")
-        return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows])
+        seen = None if self.seen is None else self.seen[rows]
+        return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows], seen=seen)
+
+    def write(self, path: str | Path) -> Path:
+        """Write one row per galaxy; the ending chooses CSV, Parquet or FITS (`.csv`, `.csv.gz`, `.parquet`, `.fits`).
+
+        Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64 column per class,
+        under its name; `trained_on` where `seen` is known. In CSV a text that a spreadsheet would take for a
+        formula gets a leading apostrophe, which `read` takes off again.
+
+        Raises
+        ------
+        InputError
+            The ending is none of these, a class bears the name of another column, or FITS cannot hold an id or name.
+        OutputError
+            The place cannot be written.
+        """
+        path = Path(path)
+        kind = _kind(path)
+        columns: dict[str, npt.NDArray[Any]] = {"galaxy_id": self.ids}
+        if self.kind == "classes":
+            columns["predicted_class"] = self.names
+        elif self.kind == "multi-label":
+            names = np.asarray(self.classes, dtype=object)
+            columns["predicted_labels"] = np.array(
+                ["|".join(names[p >= 0.5]) for p in self.probabilities], dtype=object
+            )
+        if self.seen is not None:
+            columns["trained_on"] = self.seen
+        taken = set(self.classes) & {*columns, *_OWN}
+        if taken:
+            raise InputError("class bears the name of a column", where=path, rule="differ from it", found=min(taken))
+        columns |= dict(zip(self.classes, np.asarray(self.probabilities, dtype=np.float64).T, strict=True))
+        with written_whole(path) as temporary:
+            _WRITERS[kind](columns, temporary)
+        return path
+
+    @classmethod
+    def read(cls, path: str | Path) -> Predictions:
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        MissingFileError, InputError
+            No such file; not readable; no `galaxy_id` column; probabilities break their rule.
+        """
+        path = existing(path, "predictions")
+        kind = _kind(path)
+        try:
+            frame = _READERS[kind](path)
+        except (ValueError, OSError, pd.errors.ParserError) as error:
+            raise InputError(f"not readable as {kind}", where=path, found=str(error)) from None
+        if "galaxy_id" not in frame:
+            raise InputError(
+                "not a file of predictions", where=path, rule="have a column galaxy_id", found=", ".join(frame.columns)
+            )
+        classes = tuple(str(name) for name in frame.columns if name not in _OWN)
+        target = next((_OWN[name] for name in frame.columns if _OWN.get(name)), "fractions")
+        try:
+            probabilities = frame[list(classes)].to_numpy(np.float64)
+        except ValueError as error:
+            raise InputError("probability is not a number", where=path, found=str(error)) from None
+        seen = frame["trained_on"].to_numpy(bool) if "trained_on" in frame else None
+        return cls(as_ids(frame["galaxy_id"], where=path), probabilities, classes, target, seen)
+
+
+_OWN: dict[str, str] = {
+    "galaxy_id": "",
+    "predicted_class": "classes",
+    "predicted_labels": "multi-label",
+    "trained_on": "",
+}
+"""Columns that are not classes, and the kind of prediction each one stands for."""
+
+
+def _kind(path: Path) -> str:
+    for ending, kind in {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".fits": "FITS"}.items():
+        if path.name.lower().endswith(ending):
+            return kind
+    raise InputError("unknown kind of file", where=path, rule="end in .csv, .csv.gz, .parquet or .fits")
+
+
+def _guarded(text: str) -> str:
+    """Text that no spreadsheet runs: what begins like a formula, or like a guarded text, gets an apostrophe."""
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r", "'") else text
+
+
+def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            _guarded(k): [_guarded(str(v)) for v in values] if values.dtype == object else values
+            for k, values in columns.items()
+        }
+    )
+    frame.to_csv(path, index=False, lineterminator="\n")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    texts = dict.fromkeys(name for name, kind in _OWN.items() if name != "trained_on")
+    frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
+    frame.columns = pd.Index([str(name).removeprefix("'") for name in frame.columns])
+    for name in texts:
+        if name in frame:
+            frame[name] = frame[name].astype(str).str.removeprefix("'")
+    return frame
+
+
+def _write_parquet(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(dict(columns)), path, compression="zstd")
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    from astropy.table import Table
+
+    held: dict[str, npt.NDArray[Any]] = {}
+    for name, values in columns.items():
+        encoded = np.char.encode(values.astype(str), "utf-8") if values.dtype == object else values
+        lost = values.dtype == object and (np.char.decode(encoded, "utf-8") != np.char.rstrip(values.astype(str)))
+        if not name.isascii() or np.any(lost):
+            raise InputError("FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead")
+        held[name] = encoded
+    Table(held).write(path, format="fits", overwrite=True)
+
+
+def _read_fits(path: Path) -> pd.DataFrame:
+    from astropy.table import Table
+
+    table = Table.read(path, format="fits")
+    table.convert_bytestring_to_unicode()
+    return pd.DataFrame(
+        {name: np.asarray(table[name]).astype(table[name].dtype.newbyteorder("=")) for name in table.colnames}
+    )
+
+
+_WRITERS = {"CSV": _write_csv, "Parquet": _write_parquet, "FITS": _write_fits}
+_READERS = {"CSV": _read_csv, "Parquet": _read_parquet, "FITS": _read_fits}

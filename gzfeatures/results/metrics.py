@@ -1,0 +1,322 @@
+"""The only module that scores: predictions against labels, each number with its interval over galaxies."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, LeakError
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.results.bootstrap import Array, interval, resampled_sums
+from gzfeatures.results.predictions import Predictions
+
+BINS = 15
+"""Equal-width confidence bins of the expected calibration error (Guo+2017, arXiv:1706.04599, eq. 3)."""
+HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mcc")
+LOWER_IS_BETTER = ("log_loss", "brier", "ece", "rmse")
+_TINY = 1e-7
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """What predictions are worth. A metric that has no meaning for the target is None.
+
+    Parameters
+    ----------
+    kind : {"classes", "multi-label", "fractions"}
+        What was predicted.
+    n : int
+        Galaxies scored.
+    classes : tuple of str
+        k names.
+    accuracy : float, optional
+        Share of galaxies whose most probable class is right; multi-label: all k right at threshold 0.5.
+    balanced_accuracy : float, optional
+        Mean recall of the classes present.
+    macro_f1 : float, optional
+        Mean F1 of the classes that occur in truth or prediction.
+    log_loss : float, optional
+        Mean of −ln p(true class), p clipped at 1e-7; multi-label: mean over labels.
+    brier : float, optional
+        Mean of Σ (p − y)² over classes, in [0, 2]; multi-label: mean over labels of (p − y)².
+    auc : float, optional
+        One-vs-rest area under the ROC curve, mean of the classes that have members and non-members.
+    mcc : float, optional
+        Matthews correlation for k classes (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006, eq. 8).
+    ece : float, optional
+        Expected calibration error of the most probable class (multi-label: of every label), 15 bins.
+    rmse : float, optional
+        Root mean square over all galaxies and answers (the Kaggle measure); NaN votes are left out.
+    intervals : mapping of str to (low, high)
+        Bootstrap interval of each metric at `level`.
+    level : float
+        Coverage of the intervals.
+    confusion : ndarray of int64, optional
+        Shape (k, k); row: true class, column: predicted class.
+    per_class : list of dict
+        `class, support, precision, recall, f1` (fractions: `class, support, rmse`) and `intervals`.
+    """
+
+    kind: str
+    n: int
+    classes: tuple[str, ...]
+    level: float
+    accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+    log_loss: float | None = None
+    brier: float | None = None
+    auc: float | None = None
+    mcc: float | None = None
+    ece: float | None = None
+    rmse: float | None = None
+    intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    confusion: npt.NDArray[np.int64] | None = None
+    per_class: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics that have a meaning here, by name."""
+        values = {name: getattr(self, name) for name in HIGHER_IS_BETTER + LOWER_IS_BETTER}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values; what is undefined (recall of an absent class) is None."""
+        fields = dataclasses.asdict(self)
+        fields["confusion"] = None if self.confusion is None else self.confusion.tolist()
+        return {name: _jsonable(value) for name, value in fields.items()}
+
+
+def evaluate(
+    predictions: Predictions,
+    labels: Labels,
+    *,
+    intervals: int = 1000,
+    level: float = 0.9,
+    seed: int = 0,
+) -> Scores:
+    """Score predictions against labels.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Every id must have a label; ids that were trained on are refused.
+    labels : Labels
+        Truth, with the same classes in the same order.
+    intervals : int
+        Bootstrap resamples of the galaxies; 0 for no intervals.
+    level : float
+        Coverage of the intervals, in (0, 1).
+    seed : int
+        Seed of the resampling.
+
+    Raises
+    ------
+    LeakError
+        A galaxy was trained on, or shares its group with one that was.
+    InputError
+        There is nothing to score, an id has no label, or the classes differ.
+    """
+    truth = scorable(predictions, labels)
+    columns = metric_columns(predictions, truth)
+    k = len(predictions.classes)
+    point = metrics_of(columns.sum(0), len(truth), predictions.kind, k)
+    spread: dict[str, tuple[Array, Array]] = {}
+    if intervals:
+        replicates = metrics_of(resampled_sums(columns, intervals, seed), len(truth), predictions.kind, k)
+        spread = {name: interval(values, level) for name, values in replicates.items()}
+        if "ece" in spread:  # resampling adds noise to a sum of absolute values: reflect to undo the upward shift
+            low, high = spread["ece"]
+            spread["ece"] = (np.maximum(2 * point["ece"] - high, 0), np.maximum(2 * point["ece"] - low, 0))
+    support = truth.counts
+    per_class = [
+        {"class": name, "support": support[name]}
+        | {metric: float(values[c]) for metric, values in point.items() if values.ndim}
+        | {"intervals": {m: (float(low[c]), float(high[c])) for m, (low, high) in spread.items() if low.ndim}}
+        for c, name in enumerate(predictions.classes)
+    ]
+    confusion = None
+    if predictions.kind == "classes":
+        confusion = np.zeros((k, k), dtype=np.int64)
+        np.add.at(confusion, (truth.codes, predictions.codes), 1)
+    return Scores(
+        kind=predictions.kind,
+        n=len(predictions),
+        classes=predictions.classes,
+        level=level,
+        intervals={m: (float(low), float(high)) for m, (low, high) in spread.items() if not low.ndim},
+        confusion=confusion,
+        per_class=per_class,
+        **{metric: float(values) for metric, values in point.items() if not values.ndim and np.isfinite(values)},
+    )
+
+
+def scorable(predictions: Predictions, labels: Labels) -> Labels:
+    """Labels of the predicted galaxies in their order, after every check a score needs (raises as `evaluate`)."""
+    if not len(predictions):
+        raise InputError("no galaxy to score", rule="have at least one prediction")
+    if predictions.seen is not None and predictions.seen.any():
+        raise LeakError(
+            f"{predictions.seen.sum()} of {len(predictions)} galaxies were trained on, or one of their group was",
+            rule="be scored on galaxies kept out of training",
+            found=str(predictions.ids[np.argmax(predictions.seen)]),
+            remedy="select the test ids of the split before scoring",
+        )
+    if predictions.classes != labels.classes or predictions.kind != labels.target:
+        raise InputError(
+            "predictions and labels are of different schemes",
+            rule=f"predict {labels.target} {', '.join(labels.classes)}",
+            found=f"{predictions.kind} {', '.join(predictions.classes)}",
+        )
+    return labels.select(predictions.ids)
+
+
+def metric_columns(predictions: Predictions, truth: Labels) -> Array:
+    """One row of numbers per galaxy whose column sums give every metric (see `metrics_of`), shape (n, m)."""
+    p = predictions.probabilities
+    if predictions.kind == "fractions":
+        known = np.isfinite(truth.values)
+        return np.hstack([np.where(known, p - np.where(known, truth.values, 0), 0) ** 2, known])
+    if predictions.kind == "multi-label":
+        return _label_columns(p, truth.values)
+    return _class_columns(p, truth.codes)
+
+
+def metrics_of(sums: Array, n: int, kind: str, k: int) -> dict[str, Array]:
+    """Metrics from column sums over n galaxies, of shape (…, m): each has shape (…) or, per class, (…, k)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if kind == "fractions":
+            error, known = sums[..., :k], sums[..., k:]
+            return {"rmse": np.sqrt(error.sum(-1) / known.sum(-1)), "answer_rmse": np.sqrt(error / known)}
+        return _label_metrics(sums, n, k) if kind == "multi-label" else _class_metrics(sums, n, k)
+
+
+def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
+    n, k = p.shape
+    rows = np.arange(n)
+    chosen = p.argmax(1)
+    cells = np.zeros((n, k * k))
+    cells[rows, codes * k + chosen] = 1
+    truth = np.zeros((n, k))
+    truth[rows, codes] = 1
+    confidence = p[rows, chosen]
+    return np.column_stack(
+        [
+            cells,
+            -np.log(np.maximum(p[rows, codes], _TINY)),
+            ((p - truth) ** 2).sum(1),
+            _auc_column(p, truth),
+            _bin_columns(confidence, confidence - (chosen == codes)),
+        ]
+    )
+
+
+def _class_metrics(sums: Array, n: int, k: int) -> dict[str, Array]:
+    confusion = sums[..., : k * k].reshape(*sums.shape[:-1], k, k)
+    log_loss, brier, auc, *calibration = np.moveaxis(sums[..., k * k :], -1, 0) / n
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
+    true, chosen = confusion.sum(-1), confusion.sum(-2)
+    chance = (true * chosen).sum(-1)
+    mcc = (hit.sum(-1) * n - chance) / np.sqrt((n**2 - (chosen**2).sum(-1)) * (n**2 - (true**2).sum(-1)))
+    recall, f1 = hit / true, 2 * hit / (true + chosen)
+    return {
+        "accuracy": hit.sum(-1) / n,
+        "balanced_accuracy": _known_mean(recall),
+        "macro_f1": _known_mean(f1),
+        "log_loss": log_loss,
+        "brier": brier,
+        "auc": auc,
+        "mcc": np.where(np.isfinite(mcc), mcc, 0.0),
+        "ece": np.abs(calibration).sum(0),
+        "precision": np.where(chosen > 0, hit / chosen, 0.0),
+        "recall": recall,
+        "f1": f1,
+    }
+
+
+def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
+    k = p.shape[1]
+    chosen = p >= 0.5
+    p = np.clip(p, _TINY, 1 - _TINY)
+    bins = sum(_bin_columns(p[:, c], (p[:, c] - truth[:, c]) / k) for c in range(k))
+    return np.column_stack(
+        [
+            chosen & truth,
+            truth,
+            chosen,
+            (chosen == truth).all(1),
+            -np.log(np.where(truth, p, 1 - p)).mean(1),
+            ((p - truth) ** 2).mean(1),
+            _auc_column(p, truth.astype(np.float64)),
+            bins,
+        ]
+    ).astype(np.float64)
+
+
+def _label_metrics(sums: Array, n: int, k: int) -> dict[str, Array]:
+    hit, true, chosen = sums[..., :k], sums[..., k : 2 * k], sums[..., 2 * k : 3 * k]
+    accuracy, log_loss, brier, auc, *calibration = np.moveaxis(sums[..., 3 * k :], -1, 0) / n
+    recall, f1 = hit / true, 2 * hit / (true + chosen)
+    kept = (n - true - chosen + hit) / (n - true)
+    return {
+        "accuracy": accuracy,
+        "balanced_accuracy": _known_mean((recall + kept) / 2),
+        "macro_f1": _known_mean(f1),
+        "log_loss": log_loss,
+        "brier": brier,
+        "auc": auc,
+        "ece": np.abs(calibration).sum(0),
+        "precision": np.where(chosen > 0, hit / chosen, 0.0),
+        "recall": recall,
+        "f1": f1,
+    }
+
+
+def _bin_columns(confidence: Array, excess: Array) -> Array:
+    """`excess` (confidence − correct) in the column of its confidence bin: |column sums| / n add up to the ECE."""
+    columns = np.zeros((len(confidence), BINS))
+    columns[np.arange(len(confidence)), np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)] = excess
+    return columns
+
+
+def _auc_column(p: Array, truth: Array) -> Array:
+    """Macro one-vs-rest AUC as a mean over galaxies, by its placement values.
+
+    The column mean is the AUC; resampled means are its linear expansion (DeLong+1988, doi:10.2307/2531595, eq. 5–8).
+    NaN throughout where no class has both members and non-members.
+    """
+    from scipy.stats import rankdata
+
+    n = len(p)
+    columns = []
+    for score, member in zip(p.T, truth.T.astype(bool), strict=True):
+        inside, outside = int(member.sum()), int(n - member.sum())
+        if not inside or not outside:
+            continue
+        rank = rankdata(score)
+        placement = np.empty(n)
+        placement[member] = (rank[member] - rankdata(score[member])) / outside
+        placement[~member] = 1 - (rank[~member] - rankdata(score[~member])) / inside
+        area = placement[member].mean()
+        columns.append(area + (placement - area) * n / np.where(member, inside, outside))
+    return np.mean(columns, axis=0) if columns else np.full(n, np.nan)
+
+
+def _known_mean(values: Array) -> Array:
+    """Mean over the last axis without NaN; NaN where nothing is known."""
+    known = np.isfinite(values)
+    mean: Array = np.where(known, values, 0).sum(-1) / known.sum(-1)
+    return mean
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
