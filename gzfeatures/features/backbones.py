@@ -1,11 +1,20 @@
-"""BACKBONES: what each name stands for. Data only: no network is loaded here."""
+"""BACKBONES: what each name stands for, and where its weights lie. Data only: no network is loaded here."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
+from typing import Any
 
-from gzfeatures.errors import unknown
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.files import existing
 from gzfeatures.images.views import View
+
+CHECKPOINT_FORMAT = 1
+"""Raise when a reader of the old number would misread a new checkpoint folder; readers refuse a higher number."""
+RECORD, TENSORS = "backbone.json", "model.safetensors"
+IMAGENET = "BSD-3-Clause (torchvision); trained on ImageNet-1k, whose own terms apply"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,21 +28,33 @@ class Backbone:
     architecture : str
         Constructor in torchvision.models, or a network of this package.
     weights : str, optional
-        Where its weights come from: `torchvision:<enum>`, `file:<path>`; None where the user must give `--weights`.
+        Where its weights come from: `torchvision:<enum member>`, `file:<path>`; None where the user must give them.
     layer : str
         Default node whose output is the vector.
     dim : int
         Length of that vector.
     view : View
         Pixels it expects.
-    mean, std : three floats
-        Normalisation of pixels in [0, 1].
+    mean, std : tuple of float
+        Normalisation of pixels in [0, 1], one number per band.
+    classes : int
+        Outputs of its last layer.
     stride_on : {"conv1", "conv2"}
-        Which convolution of a bottleneck carries the stride (ResNet v1 weights: conv1; torchvision: conv2).
+        Which convolution of a bottleneck carries the stride: conv1 in the networks of He+2016
+        (doi:10.1109/CVPR.2016.90), conv2 in torchvision's.
+    url : str, optional
+        Address its weights are fetched from.
+    sha256 : str
+        What the sha256 of the weights file begins with; empty where any file is taken.
     licence, source : str
         Of the weights.
     trained_on : str, optional
-        Fingerprint of training ids, for networks trained on galaxies.
+        Training ids as written by `TrainedOn.encode`, for networks trained on galaxies.
+
+    Raises
+    ------
+    InputError
+        `mean` and `std` differ in length, `dim` or `classes` is not positive, or `stride_on` is neither of the two.
     """
 
     name: str
@@ -41,20 +62,130 @@ class Backbone:
     weights: str | None
     layer: str
     dim: int
-    view: View = View()
+    view: View = View()  # noqa: RUF009
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    classes: int = 1000
     stride_on: str = "conv2"
+    url: str | None = None
+    sha256: str = ""
     licence: str = ""
     source: str = ""
     trained_on: str | None = None
 
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
+            raise InputError(
+                "normalisation",
+                where=self.name,
+                rule="have one mean and one std > 0 per band",
+                found=(self.mean, self.std),
+            )
+        if self.dim < 1 or self.classes < 1:
+            raise InputError("dim and classes", where=self.name, rule="be positive", found=(self.dim, self.classes))
+        if self.stride_on not in ("conv1", "conv2"):
+            raise InputError("stride_on", where=self.name, rule="be conv1 or conv2", found=self.stride_on)
 
-BACKBONES: dict[str, Backbone] = {}
+    @property
+    def bands(self) -> int:
+        """Bands of its input."""
+        return len(self.mean)
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return fields
+
+    @classmethod
+    def fromdict(cls, fields: dict[str, Any]) -> Backbone:
+        """Inverse of `asdict`; unknown or missing fields are an InputError."""
+        try:
+            return cls(
+                **{**fields, "view": View(**fields["view"]), "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}
+            )
+        except (TypeError, KeyError) as error:
+            raise InputError("backbone record cannot be read", found=str(error)) from None
 
 
-def backbone(name: str) -> Backbone:
-    """Entry of `BACKBONES`; an unknown name lists the legal ones."""
-    if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
-    return BACKBONES[name]
+def _torchvision(name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any) -> Backbone:
+    """Entry whose weights torchvision publishes: the digest's beginning stands in the file's name."""
+    return Backbone(
+        name=name,
+        architecture=architecture,
+        weights="torchvision:IMAGENET1K_V1",
+        layer=layer,
+        dim=dim,
+        url=f"https://download.pytorch.org/models/{file}",
+        sha256=file.removesuffix(".pth").rpartition("-")[2],
+        licence=IMAGENET,
+        source=f"https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.{architecture}.html",
+        **more,
+    )
+
+
+BACKBONES: dict[str, Backbone] = {
+    # torchvision re-normalises GoogLeNet's input inside the network (transform_input); here it is normalised once.
+    "googlenet": _torchvision(
+        "googlenet", "googlenet", "googlenet-1378be20.pth", 1024, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    ),
+    "resnet18": _torchvision("resnet18", "resnet18", "resnet18-f37072fd.pth", 512),
+    "resnet34": _torchvision("resnet34", "resnet34", "resnet34-b627a593.pth", 512),
+    "resnet50": _torchvision("resnet50", "resnet50", "resnet50-0676ba61.pth", 2048),
+    "resnet101": _torchvision("resnet101", "resnet101", "resnet101-63fe2227.pth", 2048),
+    "resnet50-v1": Backbone(
+        name="resnet50-v1",
+        architecture="resnet50",
+        weights=None,
+        layer="avgpool",
+        dim=2048,
+        stride_on="conv1",
+        licence="MIT (K. He's release, as carried by Keras); trained on ImageNet-1k, whose own terms apply",
+        source="https://github.com/KaimingHe/deep-residual-networks, under torchvision's parameter names",
+    ),
+    "mobilenet-v2": _torchvision("mobilenet-v2", "mobilenet_v2", "mobilenet_v2-b0353104.pth", 1280, layer="flatten"),
+}
+
+
+def backbone(name: str | Path | Backbone) -> Backbone:
+    """Entry of `BACKBONES`, or the backbone of a fine-tuned checkpoint folder.
+
+    Parameters
+    ----------
+    name : str, Path or Backbone
+        A name in `BACKBONES`; a folder holding `backbone.json` and `model.safetensors`; a Backbone is handed back.
+
+    Raises
+    ------
+    UnknownNameError
+        Neither a known name nor a checkpoint folder; the legal names are listed.
+    MissingFileError, InputError
+        The checkpoint folder lacks a file, or its record cannot be read.
+    """
+    if isinstance(name, Backbone):
+        return name
+    if str(name) in BACKBONES:
+        return BACKBONES[str(name)]
+    if not Path(name).is_dir():
+        raise unknown("backbone", str(name), [*BACKBONES, "a checkpoint folder"])
+    return _checkpoint(Path(name))
+
+
+def _checkpoint(folder: Path) -> Backbone:
+    record = existing(folder / RECORD, "checkpoint record")
+    try:
+        note = json.loads(record.read_text("utf-8"))
+        number, fields, digest = int(note["format"]), dict(note["backbone"]), str(note["weights_sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "checkpoint record cannot be read",
+            where=record,
+            rule="hold format, backbone and weights_sha256",
+            found=f"{type(error).__name__}: {error}",
+        ) from None
+    if number > CHECKPOINT_FORMAT:
+        raise InputError(
+            "checkpoint format is newer", where=record, rule=f"be at most {CHECKPOINT_FORMAT}", found=number,
+            remedy="update gzfeatures",
+        )  # fmt: skip
+    place = existing(folder / TENSORS, "checkpoint weights").resolve()
+    return dataclasses.replace(Backbone.fromdict(fields), weights=f"file:{place}", url=None, sha256=digest)

@@ -46,8 +46,10 @@ class Extractor:
         Arithmetic of the forward pass.
     engine : str
         Library that ran it.
+    stride_on : {"conv1", "conv2"}
+        Convolution of a bottleneck that carries the stride.
     trained_on : str, optional
-        Fingerprint of the ids the weights were trained on, if those were galaxies.
+        Training ids as written by `TrainedOn.encode`, if the weights were trained on galaxies.
     """
 
     backbone: str
@@ -60,6 +62,7 @@ class Extractor:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     precision: str = "float32"
     engine: str = "torch"
+    stride_on: str = "conv2"
     trained_on: str | None = None
 
     def asdict(self) -> dict[str, Any]:
@@ -84,6 +87,26 @@ class Extractor:
         return fingerprint.of({**fields, "format": FORMAT})
 
 
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """How a table came about; not stored with it.
+
+    Parameters
+    ----------
+    computed, reused : int
+        Rows computed now, and rows found in the store.
+    seconds : float
+        Wall time of the whole extraction.
+    images_per_second : float
+        Rate of the computed rows once the network was ready; 0 where none was computed.
+    """
+
+    computed: int
+    reused: int
+    seconds: float
+    images_per_second: float
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddingTable:
     """Vectors of galaxies, from one extractor.
@@ -100,6 +123,8 @@ class EmbeddingTable:
         Where the vectors come from.
     skipped : tuple of (id, reason)
         Galaxies asked for that have no vector.
+    made : Made, optional
+        How an extraction that just ran went; None for a table that was read.
 
     Raises
     ------
@@ -112,6 +137,7 @@ class EmbeddingTable:
     matrix: npt.NDArray[np.float32]
     extractor: Extractor
     skipped: tuple[tuple[str, str], ...] = ()
+    made: Made | None = None
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="embedding table")

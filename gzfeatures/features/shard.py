@@ -1,0 +1,88 @@
+"""Shard: one file of rows (image digest → vector) whose name is the sha256 of its bytes.
+
+Arrow IPC with the columns `image_sha256: fixed_size_binary[32]` and `embedding: fixed_size_list<float>[dim]`, memory
+mapped when read. The name is the checksum, so a damaged file gives itself away, two writers never touch the same
+file unless they write the same bytes, and nothing else need be kept beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.files import written_whole
+
+SUFFIX, DAMAGED = ".arrow", ".damaged"
+Keys: TypeAlias = npt.NDArray[np.void]
+"""Image digests, dtype V32, shape (n,): they sort and compare as 32 raw bytes."""
+Matrix: TypeAlias = npt.NDArray[np.float32]
+
+
+def as_keys(digests: npt.NDArray[np.object_] | list[str]) -> Keys:
+    """Sha256 hex texts as 32-byte keys, shape (n,)."""
+    return np.frombuffer(bytes.fromhex("".join(digests)), dtype="V32")
+
+
+def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
+    """Write one shard into `folder`, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or the disk is full.
+    """
+    columns = {
+        "image_sha256": pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(keys), [None, pa.py_buffer(keys)]),
+        "embedding": pa.FixedSizeListArray.from_arrays(
+            pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1)), matrix.shape[1]
+        ),
+    }
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    data = sink.getvalue()
+    path = folder / (fingerprint.of_bytes(data) + SUFFIX)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(data)
+    return path
+
+
+def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
+    """Keys (n,) and vectors (n, dim) of a shard, memory-mapped and not yet verified.
+
+    Raises
+    ------
+    InputError
+        Not a shard, or its vectors have another length.
+    FileNotFoundError
+        Another process compacted or pruned it meanwhile.
+    """
+    try:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+            table = reader.read_all().combine_chunks()
+            keys, vectors = (table[name].chunk(0) for name in ("image_sha256", "embedding"))
+            values = vectors.flatten().to_numpy(zero_copy_only=True).reshape(len(keys), dim)
+            return np.frombuffer(keys.buffers()[1], dtype="V32", count=len(keys)), values
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, IndexError, ValueError, AttributeError) as error:
+        raise InputError("store shard cannot be read", where=path, found=str(error)) from None
+
+
+def intact(path: Path) -> bool:
+    """Whether the file's bytes still hash to its name (FileNotFoundError if it is gone)."""
+    return fingerprint.of_file(path) == path.stem
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged shard out of the way; another process may have done so already."""
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(path.with_suffix(DAMAGED))

@@ -1,0 +1,271 @@
+"""Store: (extractor fingerprint, image digest) → vector, on disk, shared by every run and every process.
+
+`<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`). Presence is judged row by row.
+In the key is everything that changes a vector; not in it are id, path, batch size and worker count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, OutputError
+from gzfeatures.features import shard
+from gzfeatures.features.shard import Keys, Matrix
+from gzfeatures.features.table import Extractor
+from gzfeatures.files import written_whole
+
+SHARD_BYTES = 64 * 2**20
+"""Size that compaction merges small shards up to."""
+MANY = 16
+"""Number of small shards from which compaction is worth its writing."""
+STALE_SECONDS = 86_400.0
+RECORD = "extractor.json"
+
+
+class Shelf:
+    """Vectors of one extractor. Made by `Store.shelf`.
+
+    Several processes may read, add and compact at once: files are only ever added whole or removed, and a row
+    that stands twice is the same row.
+
+    Attributes
+    ----------
+    damaged : list of Path
+        Shards found corrupt or truncated, renamed to `*.damaged`; their rows count as absent.
+    """
+
+    def __init__(self, folder: Path, extractor: Extractor) -> None:
+        self.folder, self.extractor, self.damaged = folder, extractor, list[Path]()
+        self._shards: dict[Path, tuple[Keys, Matrix]] = {}
+        self._verified: set[Path] = set()
+        self._refresh()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def _refresh(self) -> None:
+        """Open shards that appeared, forget those that vanished, and index all keys."""
+        names = sorted(self.folder.glob("*" + shard.SUFFIX))
+        shards: dict[Path, tuple[Keys, Matrix]] = {}
+        for path in names:
+            try:
+                shards[path] = self._shards.get(path) or shard.read(path, self.extractor.dim)
+            except FileNotFoundError:
+                continue
+            except InputError:
+                self._set_aside(path)
+        self._shards, self._paths = shards, list(shards)
+        keys = [entry[0] for entry in shards.values()]
+        every = np.concatenate(keys) if keys else np.empty(0, dtype="V32")
+        order = np.argsort(every, kind="stable")
+        self._keys = every[order]
+        self._shard = np.repeat(np.arange(len(keys)), [len(k) for k in keys])[order]
+        self._row = np.concatenate([np.arange(len(k)) for k in keys] or [np.empty(0, dtype=np.int64)])[order]
+
+    def _set_aside(self, path: Path) -> None:
+        shard.set_aside(path)
+        self.damaged.append(path)
+
+    def _locate(self, keys: Keys) -> npt.NDArray[np.int64]:
+        """Position of each key in the index, -1 where absent; every shard hit is verified first."""
+        while True:
+            at = np.searchsorted(self._keys, keys)
+            at[at == len(self._keys)] = 0
+            found = self._keys[at] == keys if len(self._keys) else np.zeros(len(keys), dtype=bool)
+            if all(self._intact(self._paths[i]) for i in np.unique(self._shard[at[found]])):
+                return np.where(found, at, -1)
+            self._refresh()
+
+    def _intact(self, path: Path) -> bool:
+        """Whether a shard is there and whole, looked at once; a damaged one is set aside."""
+        if path not in self._verified:
+            try:
+                if not shard.intact(path):
+                    self._set_aside(path)
+                    return False
+            except FileNotFoundError:
+                return False
+            self._verified.add(path)
+        return True
+
+    def has(self, digests: npt.NDArray[np.object_] | list[str]) -> npt.NDArray[np.bool_]:
+        """Which image digests (sha256 hex) have a vector, shape (n,). Sees what other processes added."""
+        self._refresh()
+        return self._locate(shard.as_keys(digests)) >= 0
+
+    def vectors(self, digests: npt.NDArray[np.object_] | list[str]) -> Matrix:
+        """Vectors of image digests, float32, shape (n, dim).
+
+        Raises
+        ------
+        InputError
+            A digest has no vector here.
+        """
+        at = self._locate(shard.as_keys(digests))
+        if (at < 0).any():
+            raise InputError(
+                f"{int((at < 0).sum())} of {len(at)} vectors are not in the store",
+                where=self.folder,
+                found=str(digests[int(np.argmax(at < 0))]),
+                remedy="extract again",
+            )
+        matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
+        for number in np.unique(self._shard[at]):
+            here = self._shard[at] == number
+            matrix[here] = self._shards[self._paths[number]][1][self._row[at[here]]]
+        return matrix
+
+    def add(self, digests: npt.NDArray[np.object_] | list[str], matrix: Matrix) -> None:
+        """Write one shard of rows.
+
+        Raises
+        ------
+        OutputError
+            The store cannot be written, or the disk is full; earlier shards stay.
+        """
+        if not len(digests):
+            return
+        try:
+            if not (self.folder / RECORD).exists():
+                with written_whole(self.folder / RECORD) as temporary:
+                    temporary.write_text(json.dumps(self.extractor.asdict(), indent=1), "utf-8")
+            shard.write(self.folder, shard.as_keys(digests), matrix)
+        except OutputError as error:
+            raise OutputError(
+                f"store {error.what}",
+                where=self.folder,
+                remedy="free space ('gzfeatures store prune') or set GZFEATURES_STORE to another folder; "
+                "what was stored before stays",
+            ) from error
+
+    def compact(self) -> None:
+        """Merge small shards, once there are many, into shards of about `SHARD_BYTES`."""
+        self._refresh()
+        small = [p for p in self._paths if self._shards[p][1].nbytes < SHARD_BYTES // 2]
+        if len(small) < MANY:
+            return
+        group: list[Path] = []
+        for path in filter(self._intact, small):
+            group.append(path)
+            if sum(self._shards[p][1].nbytes for p in group) >= SHARD_BYTES:
+                self._merge(group)
+                group = []
+        if len(group) > 1:
+            self._merge(group)
+
+    def _merge(self, paths: list[Path]) -> None:
+        keys = np.concatenate([self._shards[p][0] for p in paths])
+        _, first = np.unique(keys, return_index=True)
+        matrix = np.concatenate([self._shards[p][1] for p in paths])[first]
+        merged = shard.write(self.folder, keys[first], matrix)
+        for path in set(paths) - {merged}:
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                path.unlink()
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What the store holds of one extractor.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Of the extractor.
+    extractor : Extractor
+        What made the vectors.
+    rows, bytes : int
+        Vectors (one that stands twice counts twice) and space on disk.
+    last_used : float
+        Seconds since the epoch.
+    """
+
+    fingerprint: str
+    extractor: Extractor
+    rows: int
+    bytes: int
+    last_used: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """Vectors of every extractor under one folder.
+
+    Parameters
+    ----------
+    root : Path
+        Made on the first write.
+    """
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Store:
+        """The store at `$GZFEATURES_STORE`, or in the user's cache folder."""
+        place = os.environ.get("GZFEATURES_STORE")
+        if place:
+            return cls(Path(place).expanduser())
+        home = Path.home()
+        caches = {"darwin": home / "Library" / "Caches", "win32": home / "AppData" / "Local"}
+        return cls(Path(os.environ.get("XDG_CACHE_HOME") or caches.get(sys.platform, home / ".cache")) / "gzfeatures")
+
+    def shelf(self, extractor: Extractor) -> Shelf:
+        """Vectors of one extractor."""
+        folder = self.root / extractor.fingerprint
+        with contextlib.suppress(OSError):
+            os.utime(folder / RECORD)
+        return Shelf(folder, extractor)
+
+    def show(self) -> list[Entry]:
+        """What is stored, most recently used first."""
+        entries = []
+        for record in self.root.glob("*/" + RECORD):
+            shelf = Shelf(record.parent, Extractor.fromdict(json.loads(record.read_text("utf-8"))))
+            size = sum(p.stat().st_size for p in record.parent.iterdir())
+            entries.append(Entry(record.parent.name, shelf.extractor, len(shelf), size, record.stat().st_mtime))
+        return sorted(entries, key=lambda entry: -entry.last_used)
+
+    def prune(
+        self, *, backbone: str | None = None, unused_days: float | None = None, max_bytes: int | None = None
+    ) -> list[Entry]:
+        """Remove the entries that meet any condition given, and left-overs of killed processes.
+
+        Parameters
+        ----------
+        backbone : str, optional
+            Entries of this backbone name.
+        unused_days : float, optional
+            Entries not used for this long; 0 removes all.
+        max_bytes : int, optional
+            Least recently used entries, until the rest is at most this large.
+
+        Returns
+        -------
+        list of Entry
+            What was removed.
+        """
+        removed, kept_bytes, now = [], 0, time.time()
+        for entry in self.show():
+            kept_bytes += entry.bytes
+            if (
+                entry.extractor.backbone == backbone
+                or (unused_days is not None and now - entry.last_used >= unused_days * 86_400)
+                or (max_bytes is not None and kept_bytes > max_bytes)
+            ):
+                kept_bytes -= entry.bytes
+                shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
+                removed.append(entry)
+        for path in [*self.root.glob("*/.*.part*"), *self.root.glob("*/*" + shard.DAMAGED)]:
+            with contextlib.suppress(FileNotFoundError):
+                if path.suffix == shard.DAMAGED or now - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()
+        return removed

@@ -1,0 +1,83 @@
+"""TrainedOn: which galaxies a network was trained on, small enough to travel with every table."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+
+
+def _hashes(ids: Iterable[str]) -> npt.NDArray[np.uint64]:
+    digests = b"".join(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8] for name in ids)
+    return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedOn:
+    """Set of galaxy ids, kept as the first 8 bytes of each id's sha256.
+
+    Two different ids collide with probability 2⁻⁶⁴: of 10⁶ ids asked against 10⁶ trained on, one is taken for a
+    member wrongly with probability 5e-8.
+
+    Parameters
+    ----------
+    hashes : ndarray of uint64
+        Shape (n,), strictly increasing.
+
+    Raises
+    ------
+    InputError
+        The hashes are not strictly increasing.
+    """
+
+    hashes: npt.NDArray[np.uint64]
+
+    def __post_init__(self) -> None:
+        if (self.hashes[1:] <= self.hashes[:-1]).any():
+            raise InputError("hashes of training ids", rule="be strictly increasing")
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> TrainedOn:
+        """Set of these ids; order and repetition do not matter."""
+        return cls(np.unique(_hashes(ids)))
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def contains(self, ids: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Which of `ids` were trained on, shape (n,)."""
+        return np.isin(_hashes(ids), self.hashes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 (64 hex digits) of the set."""
+        return fingerprint.of_bytes(self.hashes.astype(">u8").tobytes())
+
+    def encode(self) -> str:
+        """Base64 text, 11 characters per id, for JSON records."""
+        return base64.b64encode(self.hashes.astype(">u8").tobytes()).decode("ascii")
+
+    @classmethod
+    def decode(cls, text: str) -> TrainedOn:
+        """Inverse of `encode`.
+
+        Raises
+        ------
+        InputError
+            `text` is not base64, not a multiple of 8 bytes, or not sorted.
+        """
+        try:
+            data = base64.b64decode(text, validate=True)
+            return cls(np.frombuffer(data, dtype=">u8").astype(np.uint64))
+        except (binascii.Error, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError("record of training ids cannot be read", found=str(error)) from None

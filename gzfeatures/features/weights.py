@@ -1,0 +1,84 @@
+"""Where a backbone's weights lie and what they hash to, known without torch: a fingerprint needs no network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import WeightsError
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.files import existing
+
+RANDOM = "random:0"
+"""What stands for the digest of a network left at its seeded random start."""
+REMEDY = "give --weights FILE, or --weights none for random ones"
+
+
+def hub_file(backbone: Backbone) -> Path | None:
+    """Where torchvision keeps, or would put, its weights: `$TORCH_HOME/hub/checkpoints/<file>`; None without a url."""
+    if backbone.url is None:
+        return None
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch").expanduser()
+    return home / "hub" / "checkpoints" / Path(backbone.url).name
+
+
+def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path | None:
+    """File the weights are read from; a file that torchvision publishes need not have been downloaded yet.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    weights : str or Path, optional
+        A file that replaces the backbone's own weights; "none" for a seeded random start.
+
+    Returns
+    -------
+    Path or None
+        None for the random start.
+
+    Raises
+    ------
+    MissingFileError
+        The file named is not there.
+    WeightsError
+        The backbone has no weights of its own and none were given.
+    """
+    if weights == "none":
+        return None
+    if weights is not None:
+        return existing(weights, "weights file")
+    if (backbone.weights or "").startswith("file:"):
+        return existing(str(backbone.weights).removeprefix("file:"), "weights file")
+    path = hub_file(backbone)
+    if path is None:
+        raise WeightsError(
+            "has no weights that can be downloaded",
+            where=f"backbone {backbone.name} ({backbone.source})",
+            remedy=REMEDY,
+        )
+    return path
+
+
+def weights_digest(backbone: Backbone, path: Path | None) -> str:
+    """Sha256 of the weights file; `random:0` for None.
+
+    Raises
+    ------
+    WeightsError
+        The file is the backbone's own by its place, but not by its digest.
+    """
+    if path is None:
+        return RANDOM
+    digest = fingerprint.of_file(path)
+    own = f"file:{path}" == backbone.weights or path == hub_file(backbone)
+    if own and not digest.startswith(backbone.sha256):
+        raise WeightsError(
+            "weights file is damaged or was exchanged",
+            where=path,
+            rule=f"have a sha256 that begins with {backbone.sha256}",
+            found=digest,
+            remedy="remove it, then fetch or write it again",
+        )
+    return digest

@@ -1,0 +1,173 @@
+"""From a backbone's entry to a network in eval mode: the only place that loads weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from gzfeatures.errors import UnknownNameError, WeightsError
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.features.weights import REMEDY, hub_file, weights_digest, weights_file
+
+HEADS = {"mobilenet_v2": "classifier.1"}
+"""Name of the last linear layer, where it is not `fc`."""
+
+
+def fetch(backbone: Backbone, path: Path | None) -> None:
+    """Download the weights of `backbone` to `path` with torchvision's own loader and hash check, if they are not there.
+
+    Raises
+    ------
+    WeightsError
+        They cannot be downloaded; the message says what was tried and how else to supply them.
+    """
+    if path is None or path.exists() or path != hub_file(backbone):
+        return
+    enum = torchvision.models.get_model_weights(backbone.architecture)[str(backbone.weights).partition(":")[2]]
+    try:
+        enum.get_state_dict(model_dir=str(path.parent), progress=True, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"weights cannot be downloaded: tried {enum.url} ({getattr(error, 'reason', error)})",
+            where=f"backbone {backbone.name}",
+            remedy=f"put the file at {path} (folder set by $TORCH_HOME), or {REMEDY}",
+        ) from None
+
+
+def build(backbone: Backbone) -> nn.Module:
+    """Network of a backbone with the weights it starts from, in eval mode: random, the same on every call.
+
+    Raises
+    ------
+    UnknownNameError
+        Neither torchvision nor this package has the architecture.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if backbone.architecture in torchvision.models.list_models(torchvision.models):
+            plain = {"init_weights": True} if backbone.architecture == "googlenet" else {}
+            more = plain | ({"aux_logits": False, "transform_input": False} if plain else {})
+            network: nn.Module = torchvision.models.get_model(
+                backbone.architecture, weights=None, num_classes=backbone.classes, **more
+            )
+        else:
+            from gzfeatures.networks import cnns
+
+            network = cnns.build(backbone.architecture, backbone.classes, backbone.bands)
+    if backbone.stride_on == "conv1":
+        for stage in (2, 3, 4):
+            for conv, stride in (("conv1", (2, 2)), ("conv2", (1, 1))):
+                network.get_submodule(f"layer{stage}.0.{conv}").stride = stride  # type: ignore[assignment]
+    return network.eval()
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Parameters by name, from safetensors or a torch file read without running code from it.
+
+    Raises
+    ------
+    WeightsError
+        The file is neither, is damaged, or holds anything but tensors by name.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except pickle.UnpicklingError:
+        raise WeightsError(
+            "weights file is refused: it is no torch file, or holds more than tensors and could run code",
+            where=path,
+            rule="be a state dict saved by torch.save, or safetensors",
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise WeightsError("weights file cannot be read", where=path, found=str(error).partition("\n")[0]) from None
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError("weights file", where=path, rule="hold tensors by name", found=type(state).__name__)
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def load(backbone: Backbone, weights: str | Path | None = None, layer: str | None = None) -> nn.Module:
+    """Network with its weights, in eval mode.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    weights : str or Path, optional
+        A file that replaces the backbone's own weights; "none" for a seeded random start.
+    layer : str, optional
+        Node whose flattened output is wanted; None for the whole network, ending in its classes.
+
+    Returns
+    -------
+    nn.Module
+        Takes normalised float32 images (n, bands, size, size); returns float32 (n, dim), or (n, classes).
+
+    Raises
+    ------
+    MissingFileError, WeightsError
+        The weights cannot be had, are damaged, or do not fit.
+    UnknownNameError
+        Unknown architecture or layer.
+    """
+    path = weights_file(backbone, weights)
+    fetch(backbone, path)
+    weights_digest(backbone, path)
+    if path is None:
+        network = build(backbone)
+    else:
+        state = {name: value for name, value in read_tensors(path).items() if not name.startswith(("aux1.", "aux2."))}
+        last = state.get(HEADS.get(backbone.architecture, "fc") + ".weight")
+        classes = backbone.classes if last is None else len(last)
+        network = build(dataclasses.replace(backbone, classes=classes))
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"weights do not fit {backbone.architecture}", where=path, found=" ".join(str(error).split()[:40])
+            ) from None
+    return network if layer is None else _Features(network, layer)
+
+
+class _Features(nn.Module):
+    """Flattened output of one node of a network."""
+
+    def __init__(self, network: nn.Module, layer: str) -> None:
+        super().__init__()
+        nodes = get_graph_node_names(network)[1][1:]
+        names = {".".join(parts[:n]) for parts in (node.split(".") for node in nodes) for n in range(1, len(parts) + 1)}
+        if layer not in names:
+            close = get_close_matches(layer, sorted(names, key=len), n=8, cutoff=0.4) or nodes[-8:]
+            raise UnknownNameError(
+                "unknown layer", rule="be a node of the network", found=layer, remedy=f"nearest are {', '.join(close)}"
+            )
+        self.body = create_feature_extractor(network, {layer: "vector"}).eval()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.flatten(self.body(images)["vector"], 1)
+
+
+def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
+    """Length of a layer's flattened output for images of `size` px; computed on shapes alone.
+
+    Raises
+    ------
+    UnknownNameError
+        The network has no such layer.
+    """
+    if layer == backbone.layer and size == backbone.view.size:
+        return backbone.dim
+    with torch.device("meta"), torch.inference_mode():
+        network = _Features(build(backbone), layer)
+        return int(network(torch.empty(1, backbone.bands, size, size)).shape[1])
