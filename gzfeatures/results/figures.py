@@ -1,0 +1,284 @@
+"""Figures of a report: drawn once, saved as PNG and as inline SVG that takes the page's light or dark ink.
+
+They stay legible in grey and to colour-blind readers: roads differ by marker as well as by colour (Okabe & Ito 2008),
+shades come from cividis, precision and recall differ by hatching, and values are written beside the marks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.files import written_whole
+from gzfeatures.results.metrics import BINS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+Floats: TypeAlias = npt.NDArray[np.float64]
+Curve: TypeAlias = Sequence[tuple[int, float, float, float]]
+
+INK, LINE = "#1b1f24", "#c3c9d1"
+MARKS = {
+    "frozen": ("o", "#0072b2", "-"),
+    "fine-tuned": ("s", "#009e73", "--"),
+    "end-to-end": ("^", "#d55e00", ":"),
+}
+"""Marker, colour and line of each road, alike in every figure."""
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9.0,
+    "font.family": ["DejaVu Sans"],
+    "text.parse_math": False,  # class names and ids are text, never formulas
+    "svg.fonttype": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.7,
+} | dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One pairing in a plot: its rank and road, what it cost, what it reached and the interval of that."""
+
+    rank: int
+    road: str
+    seconds: float
+    value: float
+    low: float
+    high: float
+
+
+def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        from matplotlib import rc_context
+
+        with rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _short(name: str, limit: int = 22) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+@_styled
+def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
+    """Confusion matrix: shade and number are the share of the actual class, in percent.
+
+    Parameters
+    ----------
+    matrix : ndarray of int64
+        Shape (k, k), galaxies; rows are the volunteers' class, columns the predicted one.
+    classes : sequence of str
+        k names.
+    """
+    k = len(classes)
+    side = 1.6 + 0.34 * max(k, 4)
+    figure, axes = _axes(side + 0.3, side)
+    total = matrix.sum(1, keepdims=True)
+    share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
+    axes.pcolormesh(share, cmap="cividis", vmin=0, vmax=1, edgecolors="white", linewidth=0.4)
+    for row, column in zip(*np.nonzero(matrix), strict=True):
+        percent = 100 * share[row, column]
+        axes.text(
+            column + 0.5,
+            row + 0.5,
+            f"{percent:.0f}" if percent >= 0.5 else "·",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color="#000000" if share[row, column] > 0.5 else "#ffffff",
+        )
+    centres = np.arange(k) + 0.5
+    axes.set_xticks(centres, [_short(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(centres, [f"{_short(name)} ({n})" for name, n in zip(classes, total[:, 0], strict=True)])
+    axes.tick_params(length=0)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    axes.set(xlabel="predicted", ylabel="volunteers (galaxies)")
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@_styled
+def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figure:
+    """Bars of precision (plain) and recall (hatched) of each class; a class never predicted has no precision (NaN).
+
+    Parameters
+    ----------
+    precision, recall : ndarray
+        Shape (k,), in [0, 1] or NaN.
+    classes : sequence of str
+        k names.
+    """
+    figure, axes = _axes(4.2, 0.9 + 0.36 * len(classes))
+    rows = np.arange(len(classes))
+    for values, offset, colour, hatch, name in (
+        (precision, -0.2, "#56b4e9", None, "precision"),
+        (recall, 0.2, "#e69f00", "////", "recall"),
+    ):
+        axes.barh(
+            rows + offset, np.nan_to_num(values), 0.38, color=colour, hatch=hatch, edgecolor=INK, lw=0.5, label=name
+        )
+        for row, value in zip(rows, values, strict=True):
+            text = "–" if np.isnan(value) else f"{value:.2f}"
+            axes.text(np.nan_to_num(value) + 0.015, row + offset, text, va="center", fontsize=6.5)
+    axes.set_yticks(rows, [_short(name) for name in classes])
+    axes.set_xlim(0, 1.12)
+    axes.set_xticks(np.linspace(0, 1, 6))
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    return figure
+
+
+@_styled
+def reliability(confidence: Floats, right: npt.NDArray[np.bool_]) -> Figure:
+    """Reliability diagram: share that is right against stated confidence; the diagonal is perfect calibration.
+
+    Parameters
+    ----------
+    confidence : ndarray
+        Shape (n,), probability of the predicted class of each galaxy, in [0, 1].
+    right : ndarray of bool
+        Shape (n,), the prediction is right. Galaxies are taken together in the bins of the expected calibration error.
+    """
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    count = np.bincount(bins, minlength=BINS)
+    filled = count > 0
+    stated, reached = (np.bincount(bins, x, BINS)[filled] / count[filled] for x in (confidence, right))
+    figure, axes = _axes(2.9, 2.9)
+    axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
+    axes.plot(stated, reached, color="#0072b2", lw=1.2)
+    area = 12 + 130 * count[filled] / count.max()
+    axes.scatter(stated, reached, s=area, color="#0072b2", edgecolor="white", lw=0.6, zorder=3)
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="stated confidence", ylabel="share that is right")
+    axes.set_aspect("equal")
+    axes.grid()
+    return figure
+
+
+@_styled
+def ranking(points: Sequence[Point], metric: str) -> Figure:
+    """A metric with its interval, one row per rank; marker and colour tell the road."""
+    figure, axes = _axes(6.4, 0.8 + 0.24 * len(points))
+    _intervals(axes, points, [float(p.rank) for p in points], along="x")
+    axes.set_yticks([p.rank for p in points])
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.set(xlabel=f"{metric} on the test galaxies", ylabel="rank")
+    _legend(figure, points)
+    return figure
+
+
+@_styled
+def cost(points: Sequence[Point], metric: str) -> Figure:
+    """A metric against seconds of computing, on a logarithmic axis; the number is the rank."""
+    figure, axes = _axes(6.4, 3.8)
+    shown = [p for p in points if p.seconds > 0]
+    _intervals(axes, shown, [p.seconds for p in shown], along="y")
+    for p in shown:
+        axes.annotate(str(p.rank), (p.seconds, p.value), (5, 4), textcoords="offset points", fontsize=8)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: _duration(value))
+    axes.xaxis.set_minor_formatter("")
+    axes.grid()
+    axes.set(xlabel="time computed, from pixels to predictions", ylabel=metric)
+    _legend(figure, shown)
+    return figure
+
+
+@_styled
+def learning(curves: Mapping[str, Curve], roads: Mapping[str, str], metric: str) -> Figure:
+    """A metric against the number of labelled training galaxies.
+
+    Parameters
+    ----------
+    curves : mapping of str to sequence of (galaxies, value, low, high)
+        One curve per pairing.
+    roads : mapping of str to str
+        Road of each pairing.
+    """
+    figure, axes = _axes(6.4, 3.8)
+    for name, curve in curves.items():
+        marker, colour, line = MARKS[roads[name]]
+        galaxies, value, low, high = np.asarray(curve, dtype=float).T
+        axes.plot(galaxies, value, marker=marker, color=colour, ls=line, ms=5)
+        axes.fill_between(galaxies, low, high, color=colour, alpha=0.12, lw=0)
+        axes.annotate(_short(name, 40), (galaxies[-1], value[-1]), (6, 0), textcoords="offset points", va="center")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_minor_formatter("")
+    axes.grid()
+    axes.set(xlabel="labelled training galaxies", ylabel=metric)
+    return figure
+
+
+def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], along: str) -> None:
+    for point, at in zip(points, positions, strict=True):
+        marker, colour, _ = MARKS[point.road]
+        x, y = (point.value, at) if along == "x" else (at, point.value)
+        reach = [[point.value - point.low], [point.high - point.value]]
+        xerr, yerr = (reach, None) if along == "x" else (None, reach)
+        axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)
+
+
+def _legend(figure: Figure, points: Sequence[Point]) -> None:
+    from matplotlib.lines import Line2D
+
+    roads = [road for road in MARKS if any(p.road == road for p in points)]
+    handles = [Line2D([], [], marker=MARKS[r][0], color=MARKS[r][1], ls="", label=r) for r in roads]
+    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8)
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def write_png(figure: Figure, path: Path) -> Path:
+    """Save as PNG on white, 150 dots per inch."""
+    from matplotlib import rc_context
+
+    with written_whole(path) as temporary, rc_context(STYLE):
+        figure.savefig(temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return path
+
+
+def svg(figure: Figure, name: str) -> str:
+    """`<svg>` element for an HTML page: transparent, its ink the page's `currentColor`, every text escaped.
+
+    `name` keeps the references inside it apart from those of other figures of the page.
+    """
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    with rc_context(STYLE | {"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")

@@ -1,0 +1,145 @@
+"""Galleries of a report: galaxies worth looking at, with what each road says of them, as small pictures."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gzfeatures.errors import GzError
+from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.results.predictions import Predictions
+
+THUMBNAIL = View(size=96)
+
+
+@dataclasses.dataclass(frozen=True)
+class Opinion:
+    """What one pairing says of a galaxy.
+
+    Parameters
+    ----------
+    pairing : str
+        Its name.
+    predicted : str
+        Most probable class.
+    probability : float
+        Probability of that class.
+    right : bool
+        It is the volunteers' class.
+    """
+
+    pairing: str
+    predicted: str
+    probability: float
+    right: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Exhibit:
+    """One galaxy of a gallery.
+
+    Parameters
+    ----------
+    id : str
+        Galaxy id, untrusted text.
+    actual : str
+        The volunteers' class.
+    votes : float or None
+        Their vote fraction for it, where known.
+    opinions : tuple of Opinion
+        One per pairing shown.
+    """
+
+    id: str
+    actual: str
+    votes: float | None
+    opinions: tuple[Opinion, ...]
+
+
+def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
+    """Ids that are wrong, the most confident first, shape (≤ count,)."""
+    wrong = predictions.codes != labels.select(predictions.ids).codes
+    return _most(predictions.ids, np.where(wrong, predictions.probabilities.max(1), -np.inf), count)
+
+
+def disagreements(one: Predictions, other: Predictions, count: int = 24) -> Ids:
+    """Ids that two pairings put in different classes, those both are surest of first, shape (≤ count,)."""
+    other = other.select(one.ids)
+    sure = np.minimum(one.probabilities.max(1), other.probabilities.max(1))
+    return _most(one.ids, np.where(one.codes != other.codes, sure, -np.inf), count)
+
+
+def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> Ids:
+    """Ids that are right, the most confident of each class, in the order of classes, shape (≤ k · per_class,)."""
+    actual = labels.select(predictions.ids).codes
+    right = predictions.codes == actual
+    best = [
+        _most(predictions.ids, np.where(right & (actual == code), predictions.probabilities.max(1), -np.inf), per_class)
+        for code in range(len(predictions.classes))
+    ]
+    return np.concatenate(best)
+
+
+def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
+    order = np.lexsort((ids.astype(str), -weight))[:count]
+    return ids[order[np.isfinite(weight[order])]]
+
+
+def exhibits(ids: Ids, labels: Labels, opinions: Sequence[tuple[str, Predictions]]) -> list[Exhibit]:
+    """Galaxies with the volunteers' class and each pairing's opinion, in the order of `ids`."""
+    chosen = labels.select(ids)
+    actual, codes = chosen.names, chosen.codes
+    said = [(name, predictions.select(ids)) for name, predictions in opinions]
+    return [
+        Exhibit(
+            id=str(ids[row]),
+            actual=str(actual[row]),
+            votes=None if chosen.soft is None else float(chosen.soft[row, codes[row]]),
+            opinions=tuple(
+                Opinion(
+                    pairing=name,
+                    predicted=str(predictions.names[row]),
+                    probability=float(predictions.probabilities[row].max()),
+                    right=bool(predictions.names[row] == actual[row]),
+                )
+                for name, predictions in said
+            ),
+        )
+        for row in range(len(ids))
+    ]
+
+
+def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, str]:
+    """JPEG pictures as `data:` addresses by id; a galaxy without a readable image has none.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Where the pictures come from.
+    ids : Ids
+        Galaxies wanted.
+    view : View
+        Size and crop of the pictures.
+    """
+    row_of = {name: row for row, name in enumerate(images.ids)}
+    found = {}
+    for name in dict.fromkeys(ids):
+        if name not in row_of:
+            continue
+        try:
+            pixels = images.pixels(row_of[name], view)
+        except GzError:  # a picture that cannot be shown must not cost the report
+            continue
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=82)
+        found[name] = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return found

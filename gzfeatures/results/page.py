@@ -1,0 +1,208 @@
+"""The HTML page of a report: its figures, galleries and tables, every text from outside escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gzfeatures.galaxies.splits import PARTS
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.results import figures, gallery
+from gzfeatures.results.figures import Point
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gzfeatures.results.comparison import Pairing
+    from gzfeatures.results.report import Report
+
+PANELS = 12
+"""Pairings, from the first rank on, that get a confusion matrix, bars and a reliability diagram."""
+COLUMNS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+    "ece": "calibration error",
+    "rmse": "RMSE",
+}
+"""Metrics of the ranking table, and their titles."""
+COSTS = {
+    "extract_seconds": "extract",
+    "train_seconds": "train",
+    "fit_seconds": "fit",
+    "predict_seconds": "predict",
+    "end_to_end_seconds": "all",
+}
+"""Seconds of the ranking table, and their titles."""
+DAGGER = "not a fair hold-out: this backbone may have met some of the test galaxies in its training"
+KINDS = ("confusion", "per-class", "reliability")
+
+
+def draw(report: Report) -> dict[str, Figure]:
+    """Figures of a report by file name without ending: `ranking`, `cost`, `learning`, `confusion-01`, …"""
+    metric = report.comparison.metric
+    points = [
+        Point(row["rank"], row["road"], row["end_to_end_seconds"], row[metric], *row[f"{metric}_interval"])
+        for row, _ in report.ranked
+    ]
+    title = report.metrics[metric]
+    drawn = {"ranking": figures.ranking(points, title)}
+    if any(p.seconds > 0 for p in points):
+        drawn["cost"] = figures.cost(points, title)
+    if report.curves:
+        roads = {p.name: p.road for p in report.pairings}
+        drawn["learning"] = figures.learning(report.curves, roads, title)
+    for row, pairing in report.ranked[:PANELS]:
+        scores = pairing.scores
+        if scores.confusion is not None:
+            drawn[f"confusion-{row['rank']:02d}"] = figures.confusion(scores.confusion, scores.classes)
+        if scores.per_class and "recall" in scores.per_class[0]:
+            precision, recall = (np.array([c[key] for c in scores.per_class]) for key in ("precision", "recall"))
+            drawn[f"per-class-{row['rank']:02d}"] = figures.per_class(precision, recall, scores.classes)
+        if scores.kind == "classes":
+            right = pairing.predictions.codes == report.labels.select(pairing.predictions.ids).codes
+            confidence = pairing.predictions.probabilities.max(1)
+            drawn[f"reliability-{row['rank']:02d}"] = figures.reliability(confidence, right)
+    return drawn
+
+
+def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None, view: View) -> str:
+    """The whole page: no script, nothing fetched, readable from disk and inside another page's frame."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "seconds": _seconds, "share": _share, "plain": _plain}
+    template = environment.from_string(resources.files("gzfeatures.results").joinpath("report.html").read_text("utf-8"))
+    svg = {name: Markup(figures.svg(figure, name)) for name, figure in drawn.items()}
+    galleries = list(_galleries(report)) if report.labels.target == "classes" else []
+    ids = np.array([e.id for *_, shown in galleries for e in shown], dtype=object)
+    titles = [(row["rank"], report.title(pairing)) for row, pairing in report.ranked]
+    return template.render(
+        report=report,
+        rows=_rows(report),
+        axis=_axis(report),
+        costs=list(COSTS.values()),
+        dagger=DAGGER if any(p.dagger for p in report.pairings) else None,
+        svg=svg,
+        panels={
+            kind: [(rank, title, svg[f"{kind}-{rank:02d}"]) for rank, title in titles if f"{kind}-{rank:02d}" in svg]
+            for kind in KINDS
+        },
+        panel_width={"confusion": 13 + 0.9 * len(report.labels.classes), "per-class": 19, "reliability": 14},
+        galleries=galleries,
+        thumbnails={} if images is None else gallery.thumbnails(images, ids, view),
+        provenance=_provenance(report),
+    )
+
+
+def _rows(report: Report) -> list[dict[str, Any]]:
+    """Rows of the ranking table; places on the interval's axis are in percent of its width."""
+    metric = report.comparison.metric
+    low, high = _axis(report)
+
+    def place(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    rows = []
+    for row, pairing in report.ranked:
+        left, right = row[f"{metric}_interval"]
+        rows.append(
+            {
+                "rank": row["rank"],
+                "title": report.title(pairing),
+                "road": row["road"],
+                "dagger": row["dagger"],
+                "tied": row["tied"],
+                "behind": None if row["rank"] == 1 else (row["behind"], *row["behind_interval"]),
+                "values": [row[key] for key in report.metrics],
+                "interval": (left, right),
+                "place": (place(left), round(place(right) - place(left), 2), place(row[metric])),
+                "seconds": [row[key] for key in COSTS],
+            }
+        )
+    return rows
+
+
+def _axis(report: Report) -> tuple[float, float]:
+    """Ends of the axis of the intervals, rounded outwards to whole hundredths."""
+    bounds = np.array([row[f"{report.comparison.metric}_interval"] for row, _ in report.ranked])
+    low, high = np.floor(bounds.min() * 100 - 0.5) / 100, np.ceil(bounds.max() * 100 + 0.5) / 100
+    return float(max(low, 0.0)), float(high)
+
+
+def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[gallery.Exhibit]]]:
+    """Anchor, title, explanation and galaxies of each gallery that has any."""
+    _, best = report.ranked[0]
+    labels = report.labels
+    first = (report.title(best), best.predictions)
+    rival = _rival(report)
+    if rival is not None:
+        second = (report.title(rival), rival.predictions)
+        chosen = gallery.disagreements(best.predictions, rival.predictions)
+        note = (
+            f"{first[0]} and {second[0]} put these galaxies in different classes; those both are surest of come first."
+        )
+        yield "disagreements", "Where they disagree", note, gallery.exhibits(chosen, labels, (first, second))
+    shown = (first,) if rival is None else (first, second)
+    note = f"Galaxies that {first[0]} has wrong, the most confident first."
+    yield (
+        "mistakes",
+        "Most confident mistakes",
+        note,
+        gallery.exhibits(gallery.mistakes(best.predictions, labels), labels, shown),
+    )
+    note = f"Galaxies of each class that {first[0]} is right about, the most confident first."
+    yield (
+        "successes",
+        "What each class looks like",
+        note,
+        gallery.exhibits(gallery.successes(best.predictions, labels), labels, shown),
+    )
+
+
+def _rival(report: Report) -> Pairing | None:
+    """The best pairing that is on the other side of the end-to-end divide from the first; failing that, the second."""
+    (_, best), *others = report.ranked
+    across = [p for _, p in others if (p.road == "end-to-end") != (best.road == "end-to-end")]
+    return next(iter(across), others[0][1] if others else None)
+
+
+def _provenance(report: Report) -> list[tuple[str, str]]:
+    sizes = ", ".join(f"{len(getattr(report.split, part)):,} {part}" for part in PARTS)
+    counts = report.labels.select(report.split.test).counts
+    return [
+        ("scheme", report.labels.scheme),
+        ("galaxies", sizes),
+        ("test galaxies of each class", ", ".join(f"{name} {count:,}" for name, count in counts.items())),
+        ("split", report.split.fingerprint),
+        ("labels", report.labels.fingerprint),
+        *((key.replace("_", " "), _plain(value)) for key, value in report.provenance.items()),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(item) for item in value)
+    return str(value)

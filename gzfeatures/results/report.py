@@ -1,0 +1,222 @@
+"""Report: the ranking of all pairings with its evidence, as one HTML file, Markdown, JSON and figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import PARTS, Split
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.results import page
+from gzfeatures.results.comparison import Comparison, Pairing
+from gzfeatures.results.figures import Curve, write_png
+from gzfeatures.results.gallery import THUMBNAIL
+from gzfeatures.results.page import COLUMNS, COSTS, DAGGER
+
+FORMAT = 1
+"""Of `report.json`. Raise when a reader of the old number would misread a new file."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """All pairings of one experiment on one split, ranked.
+
+    Parameters
+    ----------
+    name : str
+        Name of the experiment.
+    pairings : tuple of Pairing
+        What was compared.
+    comparison : Comparison
+        Their ranking and paired tests.
+    labels : Labels
+        Truth of the galaxies of the split.
+    split : Split
+        Train, validation and test galaxies.
+    provenance : mapping of str to JSON value
+        Versions, hardware, git state, seeds, fingerprints.
+    curves : mapping of str to sequence of (galaxies, value, low, high)
+        Learning curve of a pairing, by the pairing's name: the ranking's metric and its interval for each number of
+        labelled training galaxies.
+
+    Raises
+    ------
+    InputError
+        The comparison is of other pairings or another split, or a curve belongs to no pairing.
+    """
+
+    name: str
+    pairings: tuple[Pairing, ...]
+    comparison: Comparison
+    labels: Labels
+    split: Split
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.comparison.split != self.split.fingerprint:
+            raise InputError(
+                "report of another split",
+                where=self.name,
+                rule=f"compare pairings of split {self.split.fingerprint[:12]}",
+                found=self.comparison.split[:12],
+            )
+        ranked = {_key(row) for row in self.comparison.ranking}
+        if len(self.pairings) != len(ranked) or {_key(vars(p)) for p in self.pairings} != ranked:
+            raise InputError(
+                "report and comparison differ in their pairings", where=self.name, rule="hold the same pairings"
+            )
+        stray = set(self.curves) - {p.name for p in self.pairings}
+        if stray:
+            raise InputError("learning curve of no pairing", where=self.name, found=min(stray))
+
+    @cached_property
+    def ranked(self) -> tuple[tuple[Mapping[str, Any], Pairing], ...]:
+        """Rows of the ranking with their pairings, best first."""
+        pairing_of = {_key(vars(p)): p for p in self.pairings}
+        return tuple((row, pairing_of[_key(row)]) for row in self.comparison.ranking)
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Metrics of the ranking and their titles, the one it is ranked by first."""
+        by = self.comparison.metric
+        shown = {key: title for key, title in COLUMNS.items() if key in self.comparison.ranking[0]}
+        return {by: shown.get(by, by.replace("_", " "))} | shown
+
+    @property
+    def headline(self) -> str:
+        """Who comes first, in one sentence."""
+        row, best = self.ranked[0]
+        metric = self.comparison.metric
+        low, high = row[f"{metric}_interval"]
+        return f"{best.name} comes first: {self.metrics[metric]} {row[metric]:.3f} ({low:.3f} to {high:.3f})"
+
+    @property
+    def summary(self) -> str:
+        """On what, by how much, and against which end-to-end network, in a few sentences."""
+        first, best = self.ranked[0]
+        others = [row for row, _ in self.ranked[1:] if row["tied"]]
+        said = (
+            f"{len(best.predictions):,} test galaxies, {len(self.labels.classes)} classes of {best.scheme}, "
+            f"{len(self.pairings)} pairings on one split."
+        )
+        if len(self.pairings) > 1:
+            said += (
+                f" {_counted(len(others), 'other')} cannot be told apart from the first"
+                f" (McNemar with Holm's correction, {self.comparison.level:.0%})."
+            )
+        network = next((row for row, _ in self.ranked if row["road"] == "end-to-end"), None)
+        if network is not None and network is not first:
+            low, high = network["behind_interval"]
+            said += (
+                f" The best end-to-end network, {network['backbone']}, differs by {network['behind']:+.3f}"
+                f" ({low:+.3f} to {high:+.3f})."
+            )
+        return said
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values: everything but the single predictions."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "scheme": self.labels.scheme,
+            "classes": list(self.labels.classes),
+            "split": {"fingerprint": self.split.fingerprint} | {part: len(getattr(self.split, part)) for part in PARTS},
+            "headline": self.headline,
+            "summary": self.summary,
+            **self.comparison.asdict(),
+            "pairings": [
+                {**row, "hyperparameters": dict(pairing.parameters), "scores": pairing.scores.asdict()}
+                for row, pairing in self.ranked
+            ],
+            "curves": {name: [list(point) for point in curve] for name, curve in self.curves.items()},
+            "provenance": dict(self.provenance),
+        }
+
+    def markdown(self) -> str:
+        """The ranking as a Markdown table with headline and summary; every text from outside is escaped."""
+        titles = ["#", "pairing", "road", *self.metrics.values(), *(f"{title} (s)" for title in COSTS.values())]
+        lines = [
+            f"# {_escaped(self.name)}",
+            "",
+            f"**{_escaped(self.headline)}**",
+            "",
+            _escaped(self.summary),
+            "",
+            f"| {' | '.join(titles)} |",
+            f"|{'---|' * len(titles)}",
+        ]
+        for row, pairing in self.ranked:
+            cells = [str(row["rank"]), _escaped(self.title(pairing)) + " †" * pairing.dagger, pairing.road]
+            for metric in self.metrics:
+                low, high = row.get(f"{metric}_interval", (None, None))
+                cells.append(f"{row[metric]:.3f}" + (f" ({low:.3f}–{high:.3f})" if low is not None else ""))
+            cells += ["" if row[cost] is None else f"{row[cost]:.3g}" for cost in COSTS]
+            lines.append(f"| {' | '.join(cells)} |")
+        if any(p.dagger for p in self.pairings):
+            lines += ["", f"† {DAGGER}"]
+        lines += ["", f"Split `{self.split.fingerprint[:12]}`; intervals hold {self.comparison.level:.0%}.", ""]
+        return "\n".join(lines)
+
+    def title(self, pairing: Pairing) -> str:
+        """Name of a pairing, with its road and seed where another pairing bears the same name."""
+        same = [p for p in self.pairings if p.name == pairing.name]
+        road = f" ({pairing.road})" if len({p.road for p in same}) > 1 else ""
+        seed = f", seed {pairing.seed}" if len({p.seed for p in same}) > 1 else ""
+        return pairing.name + road + seed
+
+    def write(self, folder: Path, images: ImageSet | None = None, view: View = THUMBNAIL) -> Path:
+        """Write `report.html` (one self-contained file), `report.md`, `report.json` and `figures/*.png`.
+
+        Parameters
+        ----------
+        folder : Path
+            Where to write; made if missing.
+        images : ImageSet, optional
+            Pictures for the galleries; without them galaxies are shown by id alone.
+        view : View
+            Crop and size of the pictures.
+
+        Returns
+        -------
+        Path
+            Of `report.html`.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
+        """
+        drawn = page.draw(self)
+        for name, figure in drawn.items():
+            write_png(figure, folder / "figures" / f"{name}.png")
+        for name, text in (
+            ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
+            ("report.md", self.markdown()),
+            ("report.html", page.render(self, drawn, images, view)),
+        ):
+            with written_whole(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        return folder / "report.html"
+
+
+def _key(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(fields[name] for name in ("road", "backbone", "head", "seed"))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}".capitalize()
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no HTML, no new table cell."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in text)
