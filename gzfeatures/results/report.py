@@ -15,11 +15,11 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import PARTS, Split
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
-from gzfeatures.results import page
+from gzfeatures.results import document
 from gzfeatures.results.comparison import Comparison, Pairing
+from gzfeatures.results.document import COLUMNS, COSTS, DAGGER
 from gzfeatures.results.figures import Curve, write_png
 from gzfeatures.results.gallery import THUMBNAIL
-from gzfeatures.results.page import COLUMNS, COSTS, DAGGER
 
 FORMAT = 1
 """Of `report.json`. Raise when a reader of the old number would misread a new file."""
@@ -195,13 +195,13 @@ class Report:
         OutputError
             The folder cannot be written.
         """
-        drawn = page.draw(self)
+        drawn = document.draw(self)
         for name, figure in drawn.items():
             write_png(figure, folder / "figures" / f"{name}.png")
         for name, text in (
             ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
             ("report.md", self.markdown()),
-            ("report.html", page.render(self, drawn, images, view)),
+            ("report.html", document.render(self, drawn, images, view)),
         ):
             with written_whole(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
