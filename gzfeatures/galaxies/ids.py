@@ -88,3 +88,15 @@ def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np
             found=str(wanted[np.argmax(rows < 0)]),
         )
     return rows
+
+
+def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
+    """One random number in [0, 1) per id, shape (n,).
+
+    It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies are there.
+    """
+    key = f"gzfeatures{seed % 10**6:06d}"  # the hash takes a key of 16 letters
+    bits = pd.util.hash_array(
+        np.asarray([f"{seed}:{name}" for name in ids], dtype=object), hash_key=key, categorize=False
+    )
+    return np.asarray((bits >> np.uint64(11)) / 2.0**53)

@@ -81,7 +81,10 @@ class Labels:
         """
         if self.target != "classes":
             raise InputError(
-                "one class per galaxy is needed", where=f"scheme {self.scheme}", rule="be a class scheme", found=self.target
+                "one class per galaxy is needed",
+                where=f"scheme {self.scheme}",
+                rule="be a class scheme",
+                found=self.target,
             )
         return self.values
 

@@ -1,0 +1,162 @@
+"""What is wrong in a catalog: every rule, over every galaxy, all of it at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import inside
+from gzfeatures.galaxies import gz2class
+from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.kinds import CLASS_STRINGS, COLUMN_ALIASES
+from gzfeatures.galaxies.votecolumns import Source, sources, table
+from gzfeatures.galaxies.votes import COLUMNS, Counts, inconsistencies
+
+PATH_COLUMNS = ("file", "file_loc", "filename", "path", "image")
+"""Columns that hold paths of images, relative to the image folder."""
+
+SUM_TOLERANCE = {"cumulative": 1e-5, "conditional": 5e-3}
+"""Form → slack of the tree's sums: Kaggle keeps them to 2e-6, the GZ2 tables round fractions to three decimals."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One rule that one galaxy breaks.
+
+    Parameters
+    ----------
+    id : str
+        The galaxy, or `row N` where it has no id.
+    rule : str
+        What must hold.
+    value : str
+        What was found.
+    """
+
+    id: str
+    rule: str
+    value: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Examination:
+    """A table and all that is wrong with it."""
+
+    rows: int
+    columns: tuple[str, ...]
+    kind: str
+    problems: tuple[Problem, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Finding:
+    """One rule and the rows that break it; a fatal one keeps the table from being a Catalog."""
+
+    rule: str
+    rows: npt.NDArray[np.intp]
+    values: Sequence[Any]
+    fatal: bool
+
+    def problems(self, ids: Ids) -> list[Problem]:
+        """One Problem per row."""
+        return [Problem(ids[row], self.rule, str(value)) for row, value in zip(self.rows, self.values, strict=True)]
+
+
+def _finding(rule: str, bad: npt.NDArray[np.bool_], values: Any, *, fatal: bool) -> Iterator[Finding]:
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        yield Finding(rule, rows, np.asarray(values)[rows].tolist(), fatal)
+
+
+def find(frame: pd.DataFrame, kind: str, image_root: Path | None = None) -> Iterator[Finding]:
+    """Rules broken in a table with a `galaxy_id` column.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Plain columns (see `tables`).
+    kind : str
+        Its kind.
+    image_root : Path, optional
+        Folder that the paths in it must stay in.
+    """
+    ids = frame["galaxy_id"]
+    yield from _finding("id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True)
+    yield from _finding("id must stand once", (ids.duplicated() & ids.notna()).to_numpy(), ids, fatal=True)
+    for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
+        column = next((alias for alias in COLUMN_ALIASES[name] if alias in frame), None)
+        if column is not None and frame[column].dtype.kind in "if":
+            values = frame[column].to_numpy(dtype=float)
+            bad = (values < low) | ((values >= high) if name == "ra" else (values > high))
+            bracket = ")" if name == "ra" else "]"
+            yield from _finding(f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True)
+    for source in sources(frame.columns):
+        yield from _votes(frame, source, kind)
+    for column in CLASS_STRINGS:
+        if column in frame:
+            unreadable = ~gz2class.readable(frame[column])
+            yield from _finding(f"{column} must follow the GZ2 grammar", unreadable, frame[column], fatal=False)
+    if image_root is not None:
+        for column in PATH_COLUMNS:
+            if column in frame:
+                leaves = np.array([_leaves(image_root, str(name)) for name in frame[column]], dtype=bool)
+                yield from _finding(f"{column} must stay under the image folder", leaves, frame[column], fatal=True)
+
+
+def _leaves(root: Path, name: str) -> bool:
+    try:
+        inside(root, name)
+    except InputError:
+        return True
+    return False
+
+
+def _votes(frame: pd.DataFrame, source: Source, kind: str) -> Iterator[Finding]:
+    high = np.inf if source.form == "count" else 1.0
+    rule = "must be a number of votes, 0 or more" if source.form == "count" else "must be a vote fraction in [0, 1]"
+    usable = True
+    for columns in source.columns.values():
+        for column in columns:
+            if frame[column].dtype.kind not in "ifb":
+                usable = False
+                yield from _finding(f"{column} {rule}", np.ones(len(frame), dtype=bool), frame[column], fatal=True)
+                continue
+            values = frame[column].to_numpy(dtype=float)
+            # the Kaggle table has no gaps; debiasing left some in the others, whose galaxies get no label
+            yield from _finding(f"{column} must not be missing", np.isnan(values), values, fatal=kind == "kaggle")
+            outside = (values < 0) | (values > high)
+            usable &= not outside.any()
+            yield from _finding(f"{column} {rule}", outside, values, fatal=True)
+    if usable and source.form != "count" and source.measure != "debiased":
+        votes = table(frame, source)
+        if not isinstance(votes, Counts):
+            for question, rows in inconsistencies(votes, SUM_TOLERANCE[source.form]).items():
+                total = votes.values[rows, COLUMNS[question]].sum(axis=1)
+                expected = "the fraction of their parent answer" if source.form == "cumulative" else "1"
+                yield Finding(f"answers of '{question}' must sum to {expected}", rows, total.tolist(), False)
+
+
+def require(findings: Iterator[Finding], ids: Ids, where: object) -> None:
+    """Raise for the first fatal finding, naming its first galaxy and how many there are.
+
+    Raises
+    ------
+    InputError
+        A fatal rule is broken.
+    """
+    for finding in findings:
+        if finding.fatal:
+            raise InputError(
+                f"{len(finding.rows)} of {len(ids)} galaxies break a rule",
+                where=f"{where}, galaxy {ids[finding.rows[0]]} (row {int(finding.rows[0])})",
+                rule=finding.rule.partition("must ")[2] + f" ({finding.rule.partition(' must')[0]})",
+                found=finding.values[0],
+                remedy="correct or drop them; `gzfeatures check` lists them all",
+            )

@@ -1,0 +1,161 @@
+"""Conditions of class schemes, written as text, and what they say of each galaxy.
+
+======================= ===============================================================================
+`smooth >= 0.469`       a cut on an answer's fraction, or on a numeric column of the catalog
+`bar-yes > bar-no`      one answer against another
+`wins completely-round` the answer has the largest fraction of its question, alone
+`winding in tm`         a letter of the gz2_class string, read in its place; `-` is no letter
+======================= ===============================================================================
+
+Answers are named as in `votes.ANSWERS`, by their Kaggle column (Class1.1) or by their GZ2 stem.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.gz2class import Parts
+from gzfeatures.galaxies.votes import ANSWERS, GZ2, KAGGLE, QUESTIONS
+
+Mask = npt.NDArray[np.bool_]
+
+_OPERATORS: dict[str, Callable[[npt.NDArray[np.float64], float | npt.NDArray[np.float64]], Mask]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_FORM = re.compile(
+    r"""\s*(?: wins\s+(?P<winner>\S+)
+      | (?P<part>[a-z]+)\s+in\s+(?P<letters>[A-Za-z0-9+?-]+)
+      | (?P<left>[A-Za-z][^\s<>=]*)\s*(?P<op>>=|<=|>|<)\s*(?P<right>[^\s<>=]+) )\s*""",
+    re.VERBOSE,
+)
+_ANSWER = {
+    **{answer: answer for answer in ANSWERS},
+    **{v: k for k, v in KAGGLE.items()},
+    **{v: k for k, v in GZ2.items()},
+}
+
+
+class Cut(NamedTuple):
+    """A fraction or column against a number or an answer."""
+
+    left: str
+    op: str
+    right: float | str
+
+
+class Wins(NamedTuple):
+    """An answer with the largest fraction of its question, alone."""
+
+    answer: str
+
+
+class Letter(NamedTuple):
+    """A letter of the class string among some; "-" stands for none."""
+
+    part: str
+    letters: str
+
+
+Condition = Cut | Wins | Letter
+
+
+def answer_name(text: str) -> str | None:
+    """The answer that a canonical, Kaggle or GZ2 name means; None for another name."""
+    return _ANSWER.get(text)
+
+
+def parse(text: str, *, where: object = "scheme") -> Condition:
+    """Read one condition.
+
+    Raises
+    ------
+    InputError
+        It has none of the forms above, or its threshold is not finite.
+    UnknownNameError
+        It names an answer or a part of the class string that does not exist.
+    """
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise InputError(
+            "condition cannot be read",
+            where=where,
+            rule="look like 'smooth >= 0.5', 'bar-yes > bar-no', 'wins smooth' or 'winding in tm'",
+            found=text,
+        )
+    if match["winner"]:
+        return Wins(_known_answer(match["winner"]))
+    if match["part"]:
+        if match["part"] not in Parts._fields:
+            raise unknown("part of gz2_class", match["part"], Parts._fields)
+        return Letter(match["part"], match["letters"])
+    left = answer_name(match["left"]) or match["left"]
+    try:
+        right: float | str = float(match["right"])
+    except ValueError:
+        return Cut(left, match["op"], _known_answer(match["right"]))
+    if not np.isfinite(right):
+        raise InputError("threshold", where=where, rule="be a finite number", found=text)
+    return Cut(left, match["op"], right)
+
+
+def _known_answer(text: str) -> str:
+    answer = answer_name(text)
+    if answer is None:
+        raise unknown("answer", text, ANSWERS)
+    return answer
+
+
+def answers_of(condition: Condition) -> tuple[str, ...]:
+    """Answers whose fractions a condition needs."""
+    if isinstance(condition, Wins):
+        return next(answers for answers in QUESTIONS.values() if condition.answer in answers)
+    if isinstance(condition, Letter):
+        return ()
+    return tuple(name for name in (condition.left, condition.right) if isinstance(name, str) and name in GZ2)
+
+
+class Facts(NamedTuple):
+    """What conditions look at, for n galaxies.
+
+    Parameters
+    ----------
+    fraction : callable
+        Answer → its fractions, shape (n,), NaN = not asked or unknown.
+    column : callable
+        Name → a numeric column of the catalog, shape (n,).
+    letter : callable
+        Part → letters of the class string, shape (n,), str.
+    """
+
+    fraction: Callable[[str], npt.NDArray[np.float64]]
+    column: Callable[[str], npt.NDArray[np.float64]]
+    letter: Callable[[str], npt.NDArray[np.str_]]
+
+
+def holds(condition: Condition, facts: Facts) -> Mask:
+    """Whether a condition holds, shape (n,); False where a number it needs is NaN."""
+    if isinstance(condition, Letter):
+        wanted = ["" if letter == "-" else letter for letter in condition.letters]
+        return np.isin(facts.letter(condition.part), wanted)
+    if isinstance(condition, Wins):
+        own = facts.fraction(condition.answer)
+        rivals = [facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer]
+        return np.asarray(own > np.max(rivals, axis=0))
+    left = facts.fraction(condition.left) if condition.left in GZ2 else facts.column(condition.left)
+    right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
+    return _OPERATORS[condition.op](left, right)
+
+
+def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
+    """Whether all of some conditions hold, shape (n,)."""
+    return np.asarray(np.logical_and.reduce([holds(condition, facts) for condition in conditions]))

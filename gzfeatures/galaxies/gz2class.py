@@ -1,0 +1,111 @@
+"""The class string of Galaxy Zoo 2, `gz2_class`, read letter by letter in its place.
+
+E + roundness, or S + edge-on bulge, or S + bar + bulge + number of arms + winding; then the odd feature in brackets;
+A is a star or artifact (Willett+2013, doi:10.1093/mnras/stt1458, section 5 and table 5).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+
+class Parts(NamedTuple):
+    """Letters of a class string, each from its own place; empty where the string has none.
+
+    `form` E smooth, S features or disk, A star or artifact; `roundness` r round, i in between, c cigar-shaped;
+    `edge` r, b or n for a rounded, boxy or no bulge of an edge-on disk; `bar` B; `bulge` a dominant to d none;
+    `arms` 1 to 4, + more, ? cannot tell; `winding` t tight, m medium, l loose; `odd` r ring, l lens or arc,
+    d disturbed, i irregular, o other, m merger, u dust lane.
+    """
+
+    form: str
+    roundness: str
+    edge: str
+    bar: str
+    bulge: str
+    arms: str
+    winding: str
+    odd: str
+
+
+_GRAMMAR = re.compile(
+    r"""(?P<form>[ESA])
+    (?: (?<=E)(?P<roundness>[ric])
+      | (?<=S)e(?P<edge>[rbn])
+      | (?<=S)(?P<bar>B)?(?P<bulge>[abcd])(?P<arms>[1-4+?])?(?P<winding>[tml])?
+      | (?<=A) )
+    (?:\((?P<odd>[rldiomu])\))?""",
+    re.VERBOSE,
+)
+_PREFIX = re.compile(
+    r"""(?P<form>[ESA])
+    (?: (?<=E)(?P<roundness>[ri])? | (?<=S)e(?P<edge>[rbn]) | (?<=S)(?P<bar>B)?(?P<bulge>[abcd]) | )
+    (?P<arms>)(?P<winding>)(?P<odd>).*""",
+    re.VERBOSE | re.DOTALL,
+)
+
+Reading = Literal["place", "anywhere"]
+
+
+def parse(text: str, reading: Reading = "place") -> Parts | None:
+    """Read one class string.
+
+    Parameters
+    ----------
+    text : str
+        Such as "SBb2m(r)".
+    reading : {"place", "anywhere"}
+        "place" follows the grammar. "anywhere" is how a published pipeline read it (SatoshiTomi/galaxy-morphology):
+        the winding is the first of t, m, l found anywhere, so that the odd features (m)erger and (l)ens count as
+        winding, and an E that is neither r nor i is a cigar.
+
+    Returns
+    -------
+    Parts or None
+        None where the string does not follow the grammar ("anywhere": where no form letter leads it).
+    """
+    if reading == "place":
+        match = _GRAMMAR.fullmatch(text)
+        return Parts(**match.groupdict("")) if match else None
+    match = _PREFIX.fullmatch(text)
+    if match is None:
+        return None
+    parts = Parts(**match.groupdict(""))
+    if parts.form == "E":
+        return parts._replace(roundness=parts.roundness or "c")
+    return parts._replace(winding=next((letter for letter in "tml" if letter in text), "") if parts.bulge else "")
+
+
+def parse_column(column: pd.Series, reading: Reading = "place") -> tuple[pd.DataFrame, npt.NDArray[np.intp]]:
+    """Read a column, each distinct string once.
+
+    Parameters
+    ----------
+    column : Series of str
+        NaN or unreadable strings have code −1.
+    reading : {"place", "anywhere"}
+        See `parse`.
+
+    Returns
+    -------
+    letters : DataFrame
+        One row per distinct readable string, one column per part.
+    codes : ndarray of int
+        Row of `letters` for each galaxy, shape (n,); −1 where it cannot be read.
+    """
+    codes, distinct = pd.factorize(column)
+    parsed = [parse(text, reading) for text in distinct.astype(str)]
+    place = np.full(len(parsed) + 1, -1, dtype=np.intp)  # the last entry serves code −1
+    place[:-1][[parts is not None for parts in parsed]] = np.arange(sum(parts is not None for parts in parsed))
+    letters = pd.DataFrame([parts for parts in parsed if parts is not None], columns=list(Parts._fields), dtype="str")
+    return letters, place[codes]
+
+
+def readable(column: pd.Series) -> npt.NDArray[np.bool_]:
+    """Whether each string follows the grammar; shape (n,), False for NaN."""
+    return parse_column(column)[1] >= 0

@@ -1,0 +1,149 @@
+"""Tables on disk, whatever their format, as columns of four plain kinds: text, int64, float64 and bool.
+
+The same table gives the same columns from FITS, CSV or Parquet: byte order is the machine's, fixed-width strings lose
+their padding, a single-precision number becomes the short decimal it was written from (so that a cut at 0.469 means the
+same in both formats), integers never pass through a float, and columns that hold ids are text.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import existing
+
+ID_COLUMNS = (
+    "galaxy_id",
+    "GalaxyID",
+    "asset_id",
+    "dr7objid",
+    "dr8objid",
+    "objid",
+    "OBJID",
+    "iauname",
+    "id_str",
+    "dr8_id",
+    "specobjid",
+    "id",
+)
+"""Columns that hold ids, read as text; the first that a table has names its galaxies."""
+
+_MAX_EXACT = 2**53
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a FITS(.gz), CSV(.gz) or Parquet table.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ending tells the format: .fits, .fit, .csv, each also with .gz; .parquet, .pq.
+
+    Returns
+    -------
+    DataFrame
+        Columns are str, int64, float64 or bool; a missing value is NaN. A FITS vector column `v` becomes v_0, v_1, …
+
+    Raises
+    ------
+    MissingFileError
+        It is not there.
+    InputError
+        The ending is unknown, the file cannot be read, or a column name repeats.
+    """
+    file = existing(path, "catalog")
+    ending = "".join(file.name.lower().removesuffix(".gz").rpartition(".")[1:])
+    if ending not in _READERS:
+        raise InputError(
+            "unknown kind of table", where=file, rule=f"end in {', '.join(_READERS)} (or .gz)", found=ending
+        )
+    try:
+        frame = _READERS[ending](file)
+    except (OSError, ValueError, EOFError, pa.ArrowException, KeyError, TypeError, IndexError) as error:
+        raise InputError(
+            f"catalog cannot be read: {error}",
+            where=file,
+            remedy="fetch it again; it may be cut short or another format",
+        ) from error
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise InputError("column stands twice", where=file, rule="name each column once", found=str(repeated[0]))
+    return frame
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same table in columns of text, int64, float64 or bool (see the module)."""
+    return pd.DataFrame({str(name): _plain_column(str(name), frame[name]) for name in frame.columns}, index=frame.index)
+
+
+def _plain_column(name: str, column: pd.Series) -> Any:
+    is_id = name in ID_COLUMNS
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if pd.api.types.is_bool_dtype(column.dtype) and not column.hasnans:
+        return column.astype(bool)
+    if pd.api.types.is_integer_dtype(column.dtype):
+        missing = column.isna()
+        if is_id or (missing.any() and (column.dropna().abs() > _MAX_EXACT).any()):
+            return column.astype("str").where(~missing)
+        return column.astype("float64" if missing.any() else "int64")
+    if pd.api.types.is_float_dtype(column.dtype):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        if is_id and np.isfinite(values).all() and (np.abs(values) < _MAX_EXACT).all() and (values % 1 == 0).all():
+            return pd.Series(values.astype(np.int64), index=column.index).astype("str")
+        return _decimal(column.to_numpy()) if column.dtype in (np.float32, np.float16) else values
+    text = column.map(lambda v: v.decode("utf-8", "replace").rstrip(" \0") if isinstance(v, bytes) else v)
+    return text.astype("str")
+
+
+def _decimal(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Single precision to the double nearest to its shortest decimal: float32 0.469 gives 0.469."""
+    single = values.astype(np.float32)
+    return np.asarray(pa.array(single).cast(pa.string()).cast(pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    return plain(pd.read_csv(path, dtype=dict.fromkeys(ID_COLUMNS, "str"), skipinitialspace=True, low_memory=False))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return plain(pd.read_parquet(path))
+
+
+def _read_fits(path: Path) -> pd.DataFrame:
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="astropy")  # odd units and headers do not touch the numbers
+        with fits.open(path, memmap=False) as units:
+            tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
+            if not tables:
+                raise ValueError("it holds no table")
+            table = Table.read(tables[0], format="fits")
+        columns: dict[str, Any] = {}
+        for column in table.itercols():
+            if column.ndim == 1:
+                columns[column.name] = column
+            else:
+                flat = column.reshape(len(column), -1)
+                columns |= {f"{column.name}_{part}": flat[:, part] for part in range(flat.shape[1])}
+        frame = Table(columns).to_pandas()
+    return plain(frame)
+
+
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".fits": _read_fits,
+    ".fit": _read_fits,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".pq": _read_parquet,
+}
