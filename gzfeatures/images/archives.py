@@ -1,29 +1,82 @@
-"""Archives: bytes of images by name, read in place from a folder. Names are only ever looked up."""
+"""Archives: images read in place, by name, from a folder, a zip, a tar, an HDF5 file or a stack of arrays.
+
+Nothing is unpacked and no name from inside an archive ever becomes a path on disk. An archive is a small picklable
+value; what it needs to read is opened at each read, so threads, forks and spawned workers need no care.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import posixpath
+import struct
+import tarfile
+import zipfile
+import zlib
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol, TypeAlias
 
 from gzfeatures.errors import InputError, MissingFileError
+from gzfeatures.files import existing
+from gzfeatures.images.arrays import MAX_BYTES, ArrayFile
+from gzfeatures.images.gzipped import GzipReader
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp")
+PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp")
+BANDS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".npy", ".npz")
 
 
 class Archive(Protocol):
-    """A place that holds images by name; picklable, and safe to read from many threads and forked processes."""
+    """A place that holds images by name."""
 
     @property
     def path(self) -> Path:
         """File or folder of the archive."""
+        ...
 
     def names(self) -> list[str]:
         """Names of its images, sorted."""
+        ...
 
     def read(self, name: str) -> bytes:
         """Bytes of one image."""
+        ...
+
+
+def archive(source: str | Path, bands: tuple[str, ...] | None = None) -> Archive:
+    """Open a folder, .zip, .tar, .tar.gz, .tgz, .h5, .hdf5, or .npy stack; any other file stands for itself.
+
+    Parameters
+    ----------
+    source : str or Path
+        Folder or file.
+    bands : tuple of str, optional
+        Names of the bands along the channel axis of an HDF5 file or .npy stack; None where it holds grey or RGB.
+
+    Raises
+    ------
+    MissingFileError
+        It is not there.
+    InputError
+        It is damaged, or of a kind that cannot be read in place.
+    """
+    path = existing(source, "image source")
+    name = path.name.lower()
+    if path.is_dir():
+        return Folder(path)
+    if name.endswith(".zip"):
+        return Zip.of(path)
+    if name.endswith((".tar", ".tar.gz", ".tgz")):
+        return Tar.of(path)
+    if name.endswith((".h5", ".hdf5", ".hdf")) or (name.endswith(".npy") and ArrayFile.is_stack(path)):
+        return ArrayFile.of(path, bands)
+    if name.endswith(PICTURES + BANDS):
+        return Single(path)
+    raise InputError(
+        "not a source of images",
+        where=path,
+        rule="be a folder, .zip, .tar, .tar.gz, .h5, .npy or an image",
+        remedy="pack it again as .zip",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +91,7 @@ class Folder:
         for folder, below, files in os.walk(self.path):
             below[:] = [name for name in below if not name.startswith(".")]
             prefix = os.path.relpath(folder, self.path)
-            found += [
-                name if prefix == "." else f"{prefix}/{name}"
-                for name in files
-                if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-            ]
+            found += [name if prefix == "." else f"{prefix}/{name}" for name in files if _is_image(name)]
         return sorted(found)
 
     def read(self, name: str) -> bytes:
@@ -58,9 +107,180 @@ class Folder:
         path = self.path / name
         if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
             raise InputError("link leaves its folder", where=path, rule=f"stay under {self.path}")
+        return _contents(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Single:
+    """One image file."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """The file's own name."""
+        return [self.path.name]
+
+    def read(self, name: str) -> bytes:
+        """Bytes of the file."""
+        return _contents(self.path)
+
+
+Place: TypeAlias = tuple[int, int, int]
+"""Offset of the stored bytes (or of the zip member's header), their number, and how many they are unpacked."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Zip:
+    """Images in a zip file. The members' places are listed once; a read needs no directory."""
+
+    path: Path
+    places: dict[str, Place]
+    refused: dict[str, str]
+
+    @classmethod
+    def of(cls, path: Path) -> Zip:
+        """List the members; those that cannot be read safely are kept with the reason."""
+        places: dict[str, Place] = {}
+        refused: dict[str, str] = {}
         try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise MissingFileError("image has vanished", where=path) from None
-        except OSError as error:
-            raise InputError("image cannot be read", where=path, found=error.strerror) from None
+            with zipfile.ZipFile(path) as file:
+                for member in file.infolist():
+                    if member.is_dir() or not _is_image(member.filename):
+                        continue
+                    places[member.filename] = (member.header_offset, member.compress_size, member.file_size)
+                    reason = _zip_fault(member)
+                    if reason is not None:
+                        refused[member.filename] = reason
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+            raise InputError("zip file is damaged", where=path, found=str(error), remedy="fetch it again") from error
+        return cls(path, places, refused)
+
+    def names(self) -> list[str]:
+        """Names of the images, sorted."""
+        return sorted(self.places)
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one member, unpacked.
+
+        Raises
+        ------
+        InputError
+            The member was refused, or is damaged.
+        """
+        _allow(self.path, name, self.refused)
+        offset, packed, size = self.places[name]
+        with _opened(self.path) as file:
+            file.seek(offset)
+            header = file.read(30)
+            if len(header) < 30 or header[:4] != b"PK\x03\x04":
+                raise InputError("zip member is damaged", where=f"{self.path}: {name}", rule="have a local header")
+            method, names, extra = struct.unpack("<8xH16xHH", header)
+            file.seek(names + extra, os.SEEK_CUR)
+            data = file.read(packed)
+        if method == zipfile.ZIP_STORED:
+            return data
+        try:
+            return zlib.decompressobj(-15).decompress(data, size + 1)
+        except zlib.error as error:
+            raise InputError("zip member is damaged", where=f"{self.path}: {name}", found=str(error)) from error
+
+
+def _zip_fault(member: zipfile.ZipInfo) -> str | None:
+    if member.flag_bits & 1:
+        return "zip member is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "zip member is packed with another method than deflate"
+    if (member.external_attr >> 16) & 0o170000 == 0o120000:
+        return "archive member is a link"
+    return _name_fault(member.filename, member.file_size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tar:
+    """Images in a .tar or .tar.gz file. A gzipped one is searched from the nearest of the marks set when listing it."""
+
+    path: Path
+    places: dict[str, Place]
+    refused: dict[str, str]
+    gzipped: bool
+
+    @classmethod
+    def of(cls, path: Path) -> Tar:
+        """List the members; those that cannot be read safely are kept with the reason."""
+        places: dict[str, Place] = {}
+        refused: dict[str, str] = {}
+        with path.open("rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"
+        try:
+            with _tar_bytes(path, gzipped) as raw, tarfile.open(fileobj=raw, mode="r:") as tar:
+                for member in tar:
+                    if member.isdir() or not _is_image(member.name):
+                        continue
+                    places[member.name] = (member.offset_data, member.size, member.size)
+                    reason = None if member.isreg() else "archive member is a link or a device"
+                    reason = reason or _name_fault(member.name, member.size)
+                    if reason is not None:
+                        refused[member.name] = reason
+        except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
+            raise InputError("tar file is damaged", where=path, found=str(error), remedy="fetch it again") from error
+        return cls(path, places, refused, gzipped)
+
+    def names(self) -> list[str]:
+        """Names of the images, sorted."""
+        return sorted(self.places)
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one member.
+
+        Raises
+        ------
+        InputError
+            The member was refused, or the file is damaged.
+        """
+        _allow(self.path, name, self.refused)
+        offset, size, _ = self.places[name]
+        try:
+            with _tar_bytes(self.path, self.gzipped) as file:
+                file.seek(offset)
+                return file.read(size)
+        except (EOFError, zlib.error) as error:
+            raise InputError("tar file is damaged", where=f"{self.path}: {name}", found=str(error)) from error
+
+
+def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:
+    return GzipReader(path) if gzipped else _opened(path)
+
+
+def _is_image(name: str) -> bool:
+    name = posixpath.basename(name)
+    return not name.startswith(".") and name.lower().endswith(PICTURES + BANDS)
+
+
+def _name_fault(name: str, size: int) -> str | None:
+    """Why a member of an archive is not read, or None."""
+    parts = name.replace("\\", "/").split("/")
+    if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0] or "\0" in name:
+        return "name leaves the archive"
+    return f"image is larger than {MAX_BYTES} bytes" if size > MAX_BYTES else None
+
+
+def _allow(path: Path, name: str, refused: dict[str, str]) -> None:
+    if name in refused:
+        raise InputError(refused[name], where=f"{path}: {name}", remedy="pack the archive again without it")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise MissingFileError("image has vanished", where=path) from None
+    except OSError as error:
+        raise InputError("image cannot be read", where=path, found=error.strerror) from None
+
+
+def _contents(path: Path) -> bytes:
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise InputError("image file is too large", where=path, rule=f"hold at most {MAX_BYTES} bytes", found=size)
+        return file.read()

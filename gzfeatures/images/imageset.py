@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+import posixpath
+import re
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, MissingFileError
-from gzfeatures.files import existing
 from gzfeatures.galaxies.ids import Ids, positions, require_unique
-from gzfeatures.images.archives import Archive, Folder
-from gzfeatures.images.pictures import MAX_PIXELS, picture
+from gzfeatures.images.archives import PICTURES, Archive, archive
+from gzfeatures.images.arrays import ArrayFile
+from gzfeatures.images.contents import BANDS, PICTURE, Contents, reason
+from gzfeatures.images.parcels import packed
+from gzfeatures.images.pictures import MAX_PIXELS
 from gzfeatures.images.views import View
+
+Result = TypeVar("Result")
+
+BAND_FILE = re.compile(r"(?P<id>.+)[._-](?P<band>[ugrizy])")
+"""Stem of a file that holds one band of a galaxy: PGC0000212_g.fits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,35 +48,63 @@ class ImageCheck:
     missing: tuple[str, ...]
     broken: tuple[tuple[str, str], ...]
 
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        broken = [{"id": name, "reason": reason} for name, reason in self.broken]
+        return {"found": self.found, "missing": list(self.missing), "broken": broken}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shelf:
+    """An archive and what its images have in common.
+
+    Parameters
+    ----------
+    archive : Archive
+        Where the images lie.
+    field : float
+        Share of the survey frame's side that its images hold, in (0, 1].
+    bands : tuple of str, optional
+        Names of the bands in files that do not name them.
+    max_pixels : int
+        Largest image that is decoded, all bands together.
+    """
+
+    archive: Archive
+    field: float = 1.0
+    bands: tuple[str, ...] | None = None
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if not 0 < self.field <= 1:
+            raise InputError("field of the images", rule="lie in (0, 1]", found=self.field)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images of galaxies by id.
+    """Images of galaxies by id. Picklable, and safe to use from threads, forks and spawned workers.
 
     Parameters
     ----------
     ids : Ids
         Shape (n,), unique.
-    archive : Archive
-        Where the images lie.
-    names : tuple of str
-        Name of each id's image in the archive.
+    shelves : tuple of Shelf
+        Archives the images lie in.
+    places : tuple of (int, tuple of str)
+        For each id its shelf and the names of its files there.
     missing : tuple of str
         Ids that were asked for and have no image.
-    max_pixels : int
-        Largest image that is decoded.
     """
 
     ids: Ids
-    archive: Archive
-    names: tuple[str, ...]
+    shelves: tuple[Shelf, ...]
+    places: tuple[tuple[int, tuple[str, ...]], ...]
     missing: tuple[str, ...] = ()
-    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="images")
-        if len(self.ids) != len(self.names):
-            raise InputError("images", rule="have one name per id", found=f"{len(self.names)} for {len(self.ids)} ids")
+        if len(self.ids) != len(self.places):
+            raise InputError("images", rule="have one place per id", found=f"{len(self.places)} for {len(self)} ids")
 
     @classmethod
     def of(
@@ -76,43 +113,43 @@ class ImageSet:
         ids: Ids | None = None,
         on_missing: Literal["raise", "skip"] = "raise",
         *,
+        field: float = 1.0,
+        bands: tuple[str, ...] | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> ImageSet:
-        """Images of a folder; an id is a file's stem.
+        """Images of a folder or archive, read in place.
+
+        An id is a file's stem, at any depth. `PGC0000212_g.fits`, `…_r.fits` (FITS or .npy; after _, - or .) are
+        bands of one galaxy. In an HDF5 file or .npy stack an id is the row, or stands in an array `galaxy_id`.
 
         Parameters
         ----------
         source : str or Path
-            The folder.
+            Folder, .zip, .tar, .tar.gz, .h5, .npy stack, or one image file.
         ids : Ids, optional
-            Galaxies wanted, in this order; by default all, sorted.
+            Galaxies wanted, in this order; by default all, sorted (rows of an array: in their order).
         on_missing : {"raise", "skip"}
             Whether a wanted galaxy without an image is an error, or is left out and listed in `missing`.
+        field : float
+            Share of the survey frame's side that the images hold, in (0, 1]: central crops of a frame count as if the
+            frame were there, so that a view cuts the same sky from both.
+        bands : tuple of str, optional
+            Names of the bands, in the file's order, where the files do not name them.
         max_pixels : int
-            Largest image that is decoded.
+            Largest image that is decoded, all bands together.
 
         Raises
         ------
         MissingFileError
             The source is not there, or images are missing and `on_missing` is "raise".
         InputError
-            There is no image at all, or two carry the same id.
+            There is no image at all, two files claim the same galaxy, or the archive is damaged.
         """
-        archive = Folder(existing(source, "image folder"))
-        files: dict[str, str] = {}
-        for name in archive.names():
-            stem = Path(name).stem
-            if stem in files:
-                raise InputError(
-                    f"two images carry the id {stem}",
-                    where=source,
-                    found=f"{files[stem]} and {name}",
-                    remedy="keep one of them",
-                )
-            files[stem] = name
+        shelf = Shelf(archive(source, bands), field, bands, max_pixels)
+        files = _by_id(shelf.archive)
         if not files:
-            raise InputError("no image found", where=source)
-        wanted = np.asarray(sorted(files), dtype=object) if ids is None else ids
+            raise InputError("no image found", where=source, rule="hold JPEG, PNG, FITS or array files")
+        wanted = np.asarray(list(files), dtype=object) if ids is None else ids
         missing = tuple(str(name) for name in wanted if name not in files)
         if missing and on_missing == "raise":
             raise MissingFileError(
@@ -122,50 +159,101 @@ class ImageSet:
                 remedy="leave these galaxies out, or ask to skip them",
             )
         here = np.asarray([name for name in wanted if name in files], dtype=object)
-        return cls(here, archive, tuple(files[name] for name in here), missing, max_pixels)
+        return cls(here, (shelf,), tuple((0, files[name]) for name in here), missing)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def read(self, row: int) -> bytes:
-        """Bytes of the image as stored."""
-        return self.archive.read(self.names[row])
-
-    def digest(self, row: int) -> str:
-        """Sha256 (64 hex digits) of the image's bytes."""
-        return fingerprint.of_bytes(self.read(row))
-
-    def pixels(self, row: int, view: View) -> npt.NDArray[np.uint8]:
-        """Pixels of one image under a view, shape (size, size, 3).
+        """Bytes of the image as stored; of several files, an uncompressed zip of them.
 
         Raises
         ------
         InputError
-            The file is broken, has zero bytes, is not an image, or is absurdly large.
+            The file cannot be read, or its archive is damaged.
+        MissingFileError
+            It has vanished.
         """
-        return self.pixels_of(row, self.read(row), view)
+        shelf, names = self.places[row]
+        source = self.shelves[shelf].archive
+        if len(names) == 1:
+            return source.read(names[0])
+        return packed({_stem_and_part(name)[1]: source.read(name) for name in names})
 
-    def pixels_of(self, row: int, data: bytes, view: View) -> npt.NDArray[np.uint8]:
-        """As `pixels`, of bytes that `read(row)` gave, for a caller that needs both digest and pixels."""
-        return view.apply(picture(data, where=self._where(row), max_pixels=self.max_pixels))
+    def digest(self, row: int) -> str:
+        """Sha256 (64 hex digits) of the image's bytes, and of field and band names where they were given.
+
+        Two images with one digest give the same pixels under every view.
+        """
+        return self._digest_of(row, self.read(row))
+
+    def _digest_of(self, row: int, data: bytes) -> str:
+        shelf = self.shelves[self.places[row][0]]
+        digest = fingerprint.of_bytes(data)
+        if shelf.field == 1 and shelf.bands is None:
+            return digest
+        return fingerprint.of({"image": digest, "field": shelf.field, "bands": shelf.bands})
+
+    def digests(self) -> list[str]:
+        """Digest of each image, in order."""
+        return self._each(self.digest)
+
+    def pixels(self, row: int, view: View, *, digest: str | None = None) -> npt.NDArray[np.uint8]:
+        """Pixels of one image under a view, shape (size, size, channels): 3, or as many as the view names bands.
+
+        Parameters
+        ----------
+        row : int
+            Row of the image.
+        view : View
+            Crop, size, colour, bands.
+        digest : str, optional
+            The digest that was read before; an image that is no longer the same is refused.
+
+        Raises
+        ------
+        InputError
+            The file is broken, has zero bytes, is not an image, or is absurdly large; a band is blank or not there;
+            the view wants more sky than the image holds; or the image has changed.
+        MissingFileError
+            It has vanished.
+        """
+        field = self.shelves[self.places[row][0]].field
+        if view.crop > field:
+            raise InputError(
+                "view is wider than the images",
+                where=self._where(row),
+                rule=f"crop at most {field} of the frame's side",
+                found=view.crop,
+            )
+        contents = self._contents(row)
+        if digest is not None and self._digest_of(row, contents.data) != digest:
+            raise InputError("image has changed", where=self._where(row), remedy="leave the images alone and run again")
+        return contents.see(dataclasses.replace(view, crop=view.crop / field))
 
     def select(self, ids: Ids) -> ImageSet:
         """Images of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="images")
-        return dataclasses.replace(self, ids=ids, names=tuple(self.names[r] for r in rows), missing=())
+        return dataclasses.replace(self, ids=ids, places=tuple(self.places[r] for r in rows), missing=())
+
+    def joined(self, other: ImageSet) -> ImageSet:
+        """These images, then the other's; an id on both sides is an InputError."""
+        moved = tuple((shelf + len(self.shelves), names) for shelf, names in other.places)
+        ids = np.concatenate([self.ids, other.ids])
+        return ImageSet(ids, self.shelves + other.shelves, self.places + moved, self.missing + other.missing)
 
     def check(self, *, progress: bool = False) -> ImageCheck:
         """Decode every image and list what is broken, with the reason; raises for none of them.
 
-        A picture whose pixels all have one value is listed too, although `pixels` would serve it.
+        A picture whose pixels all have one value is listed too, although `pixels` would serve it, and so are bands
+        with more than a tenth of bad pixels.
 
         Parameters
         ----------
         progress : bool
             Draw a progress bar on stderr.
         """
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            reasons = list(_tracked(pool.map(self._fault, range(len(self))), len(self), progress))
+        reasons = self._each(self._fault, "checking images" if progress else None)
         broken = tuple((str(name), reason) for name, reason in zip(self.ids, reasons, strict=True) if reason)
         return ImageCheck(len(self), self.missing, broken)
 
@@ -174,32 +262,74 @@ class ImageSet:
 
         Images that cannot be read belong to no group.
         """
-        rows: dict[str, list[str]] = {}
-        for row, name in enumerate(self.ids):
-            try:
-                rows.setdefault(self.digest(row), []).append(str(name))
-            except (InputError, MissingFileError):
-                continue
-        return {name: names[0] for names in rows.values() if len(names) > 1 for name in names}
+        same: dict[str, list[str]] = {}
+        for name, digest in zip(self.ids, self._each(self._digest_if_readable), strict=True):
+            if digest is not None:
+                same.setdefault(digest, []).append(str(name))
+        return {name: names[0] for names in same.values() if len(names) > 1 for name in names}
+
+    def _contents(self, row: int) -> Contents:
+        shelf, names = self.places[row]
+        part = _stem_and_part(names[0])[1]
+        bands = self.shelves[shelf].bands if len(names) > 1 or part in (PICTURE, BANDS) else (part,)
+        return Contents(self.read(row), self._where(row), self.shelves[shelf].max_pixels, bands)
 
     def _where(self, row: int) -> Path:
-        return self.archive.path / self.names[row]
+        shelf, names = self.places[row]
+        return self.shelves[shelf].archive.path / names[0]
 
     def _fault(self, row: int) -> str | None:
         """Why the image cannot be used, or None."""
         try:
-            image = picture(self.read(row), where=self._where(row), max_pixels=self.max_pixels)
+            return "; ".join(self._contents(row).faults()) or None
         except (InputError, MissingFileError) as error:
-            return error.what if error.found is None else f"{error.what}: {error.found}"
-        low = np.asarray(image.getextrema()).reshape(-1, 2)
-        return f"image is blank: every pixel is {low[:, 0].tolist()}" if (low[:, 0] == low[:, 1]).all() else None
+            return reason(error)
+
+    def _digest_if_readable(self, row: int) -> str | None:
+        try:
+            return self.digest(row)
+        except (InputError, MissingFileError):
+            return None
+
+    def _each(self, work: Callable[[int], Result], title: str | None = None) -> list[Result]:
+        """Results of `work` for every row, in order, with a progress bar on stderr when it has a title."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = pool.map(work, range(len(self)))
+            return list(results if title is None else _tracked(results, title, len(self)))
 
 
-def _tracked(items: Iterator[str | None], total: int, progress: bool) -> Iterator[str | None]:
-    if not progress:
-        yield from items
-        return
+def _tracked(items: Iterator[Result], title: str, total: int) -> Iterator[Result]:
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, "checking images", total=total, console=Console(stderr=True))
+    yield from track(items, title, total=total, console=Console(stderr=True))
+
+
+def _by_id(source: Archive) -> dict[str, tuple[str, ...]]:
+    """Names of the files of each galaxy."""
+    if isinstance(source, ArrayFile):
+        return {name: (name,) for name in source.names()}
+    parts: dict[str, dict[str, str]] = {}
+    for name in source.names():
+        stem, part = _stem_and_part(name)
+        other = parts.setdefault(stem, {}).setdefault(part, name)
+        if other != name:
+            raise InputError(
+                "two files are images of one galaxy",
+                where=source.path,
+                rule="have one image per id",
+                found=f"{other} and {name}",
+                remedy="rename or remove one of them",
+            )
+    return {stem: tuple(names[part] for part in sorted(names)) for stem, names in sorted(parts.items())}
+
+
+def _stem_and_part(name: str) -> tuple[str, str]:
+    """Id of the galaxy a file shows, and which part of it the file is: its picture, its bands, or one band."""
+    stem, suffix = posixpath.splitext(posixpath.basename(name))
+    if suffix.lower() in PICTURES:
+        return stem, PICTURE
+    if suffix.lower() == ".gz":
+        stem = posixpath.splitext(stem)[0]
+    match = BAND_FILE.fullmatch(stem)
+    return (stem, BANDS) if match is None else (match["id"], match["band"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.images.stretches import STRETCHES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ class View:
             raise InputError("view size", rule="lie in 8…4096 px", found=self.size)
         if not 0 < self.crop <= 1:
             raise InputError("view crop", rule="lie in (0, 1]", found=self.crop)
+        if self.stretch is not None and self.stretch not in STRETCHES:
+            raise unknown("stretch", self.stretch, STRETCHES)
         if self.bands is not None:
             object.__setattr__(self, "bands", tuple(self.bands))
             if not self.bands or len(set(self.bands)) != len(self.bands):
@@ -58,7 +62,7 @@ class View:
             A field is unknown or its value cannot be read.
         """
         fields: dict[str, Any] = {}
-        kinds = {
+        kinds: dict[str, Callable[[str], Any]] = {
             "size": int,
             "crop": float,
             "grey": lambda v: {"true": True, "false": False}[v.lower()],
@@ -81,20 +85,37 @@ class View:
         """Fields as JSON values, for fingerprints and files; `View(**fields)` reads them back."""
         return {**dataclasses.asdict(self), "bands": None if self.bands is None else list(self.bands)}
 
-    def apply(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+    def apply(self, image: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Pixels of `image` under this view.
 
         Parameters
         ----------
-        image : PIL.Image.Image
-            Any 8-bit mode; alpha is dropped, grey is repeated.
+        image : PIL.Image.Image or ndarray of uint8
+            A picture of any 8-bit mode (alpha is dropped, grey is repeated), or an array (height, width, channels).
 
         Returns
         -------
         ndarray of uint8
-            Shape (size, size, 3), RGB.
+            Shape (size, size, 3), or (size, size, channels) of an array with another number of channels.
+
+        Raises
+        ------
+        InputError
+            Grey is asked of an array without three channels.
         """
+        if isinstance(image, np.ndarray):
+            if image.shape[2] != 3:
+                return self._channels(image)
+            image = Image.fromarray(image)
         image = image.convert("L").convert("RGB") if self.grey else image.convert("RGB")
+        return self._resized(image)
+
+    def _channels(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        if self.grey:
+            raise InputError("grey view", rule="see three bands", found=image.shape[2], remedy="name three bands")
+        return np.stack([self._resized(Image.fromarray(np.ascontiguousarray(c))) for c in np.moveaxis(image, 2, 0)], 2)
+
+    def _resized(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         side = self.crop * min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
         box = (left, top, left + side, top + side)

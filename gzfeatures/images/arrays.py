@@ -1,0 +1,160 @@
+"""Array files: HDF5 (Galaxy10, GalaxyMNIST) and .npy stacks, one galaxy per row of the first axis."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.images.parcels import npy, packed
+
+IMAGES = ("images", "image", "data")
+"""Names under which an HDF5 file may keep its images."""
+
+MAX_BYTES = 2**30
+"""Largest single image, in bytes."""
+
+IDS = ("galaxy_id", "ids")
+"""Names under which it may keep their ids; without them a galaxy's id is its row."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArrayFile:
+    """Images along the first axis of one array.
+
+    Parameters
+    ----------
+    path : Path
+        HDF5 or .npy file.
+    dataset : str
+        Name of the array in the HDF5 file; empty for .npy.
+    rows : dict of str to int
+        Row of each galaxy.
+    bands : tuple of str, optional
+        Names along the channel axis; None for grey or RGB.
+    """
+
+    path: Path
+    dataset: str
+    rows: dict[str, int]
+    bands: tuple[str, ...] | None = None
+
+    @staticmethod
+    def is_stack(path: Path) -> bool:
+        """Whether a .npy file holds several images rather than one."""
+        return _mapped(path).ndim == 4
+
+    @classmethod
+    def of(cls, path: Path, bands: tuple[str, ...] | None = None) -> ArrayFile:
+        """Find the images and their ids.
+
+        Raises
+        ------
+        InputError
+            No array of images is there, it points into another file, its channels are neither grey, RGB nor as many
+            as the bands named, or its ids are not unique.
+        """
+        dataset, shape, kind, ids = _npy_contents(path) if path.suffix.lower() == ".npy" else _hdf5_contents(path)
+        if kind.kind not in "uif" or (kind != np.uint8 and bands is None):
+            raise InputError(
+                "images are not 8-bit", where=path, rule="be uint8, or have their bands named", found=str(kind)
+            )
+        channel_axis(shape[1:], bands, where=path)
+        if int(np.prod(shape[1:], dtype=object)) * kind.itemsize > MAX_BYTES:
+            raise InputError(
+                "images are too large", where=path, rule=f"take at most {MAX_BYTES} B each", found=shape[1:]
+            )
+        rows = {name: row for row, name in enumerate(map(str, range(shape[0])) if ids is None else ids)}
+        if len(rows) != shape[0]:
+            raise InputError("ids of the images", where=path, rule=f"be {shape[0]}, each once", found=len(rows))
+        return cls(path, dataset, rows, bands)
+
+    def names(self) -> list[str]:
+        """Id of each row, in the file's order."""
+        return list(self.rows)
+
+    def read(self, name: str) -> bytes:
+        """One image as the bytes of a .npy file, or of a .npz with `images` and `filters` when the bands are named."""
+        if self.dataset:
+            import h5py
+
+            try:
+                with h5py.File(self.path, "r") as file:
+                    image = np.asarray(file[self.dataset][self.rows[name]])
+            except (OSError, KeyError) as error:
+                raise InputError("image cannot be read", where=f"{self.path}: {name}", found=str(error)) from error
+        else:
+            image = np.array(_mapped(self.path)[self.rows[name]])
+        if self.bands is None:
+            return npy(image)
+        image = np.moveaxis(image, channel_axis(image.shape, self.bands, where=self.path), 0)
+        return packed({"images.npy": npy(image), "filters.npy": npy(np.asarray(self.bands))})
+
+
+def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object) -> int:
+    """Axis of the channels in an image's shape; never guessed where two could be meant.
+
+    Raises
+    ------
+    InputError
+        The shape is neither (height, width), (height, width, channels) nor (channels, height, width).
+    """
+    counts = {1, 3} if bands is None else {len(bands)}
+    axes = [axis for axis in (0, 2) if len(shape) == 3 and shape[axis] in counts]
+    if len(shape) == 2 and 1 in counts:
+        return -1
+    if len(axes) != 1:
+        raise InputError(
+            "channels of the images cannot be told",
+            where=where,
+            rule="be grey or RGB" if bands is None else f"be {len(bands)}, one for each band named",
+            found=shape,
+            remedy="name the bands" if bands is None else "name as many bands as there are channels",
+        )
+    return axes[0]
+
+
+def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None]:
+    array = _mapped(path)
+    return "", array.shape, array.dtype, None
+
+
+def _hdf5_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+            arrays = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
+            name = next((name for name in IMAGES if name in arrays and arrays[name].ndim in (3, 4)), None)
+            if name is None:
+                raise InputError(
+                    "no images in the HDF5 file",
+                    where=path,
+                    rule=f"have an array {' or '.join(IMAGES)} of shape (n, height, width[, channels])",
+                    found=", ".join(file) or "nothing",
+                )
+            ids = next((arrays[key] for key in IDS if key in arrays), None)
+            for array in (arrays[name], ids):
+                if array is not None and (array.external or array.is_virtual):
+                    raise InputError("array points into another file", where=path, found=array.name)
+            keys = (
+                None if ids is None else [value.decode() if isinstance(value, bytes) else str(value) for value in ids]
+            )
+            return name, arrays[name].shape, arrays[name].dtype, keys
+    except OSError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("HDF5 file is damaged", where=path, found=str(error), remedy="fetch it again") from error
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError("array file cannot be read", where=path, found=str(error)) from error
+    return array

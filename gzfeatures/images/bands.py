@@ -1,0 +1,161 @@
+"""Bands: an image in several filters, its bands known by name, cut by position, judged and drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.images.stretches import STRETCHES
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+WAVELENGTHS = {"u": 354, "g": 475, "r": 622, "i": 763, "z": 905, "y": 990}
+"""Central wavelengths in nm, by which three bands become red, green and blue (Fukugita et al. 1996; y of PS1)."""
+
+MAX_BAD = 0.1
+"""Largest share of bad pixels in a band that `faults` passes over."""
+
+ASTROPY = threading.Lock()
+"""Astropy reports damage by warnings, and Python's warning filters belong to all threads at once."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bands:
+    """One galaxy in several filters.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Name of each band, unique.
+    flux : ndarray of float32
+        Shape (bands, height, width), in the file's unit and row order.
+    bad : ndarray of bool
+        Same shape: pixels without a measurement (not finite, no weight, or exactly 0 in an image of floats, which is
+        how surveys fill what they did not observe). Their flux is NaN where it was not finite and kept otherwise.
+    header : astropy.io.fits.Header, optional
+        Header with the celestial coordinates; None where the source has none.
+    """
+
+    names: tuple[str, ...]
+    flux: npt.NDArray[np.float32]
+    bad: npt.NDArray[np.bool_]
+    header: Header | None = None
+
+    def __post_init__(self) -> None:
+        if self.flux.ndim != 3 or self.flux.shape[0] != len(self.names) or self.bad.shape != self.flux.shape:
+            raise InputError("bands", rule="have shape (bands, height, width)", found=(self.names, self.flux.shape))
+        if len(set(self.names)) != len(self.names):
+            raise InputError("bands", rule="be named once each", found=", ".join(self.names))
+
+    def select(self, names: Sequence[str]) -> Bands:
+        """These bands, in this order.
+
+        Raises
+        ------
+        InputError
+            One of them is not there.
+        """
+        absent = [name for name in names if name not in self.names]
+        if absent:
+            raise InputError(f"no band {absent[0]}", rule=f"be one of {', '.join(self.names)}", found=absent[0])
+        rows = [self.names.index(name) for name in names]
+        return dataclasses.replace(self, names=tuple(names), flux=self.flux[rows], bad=self.bad[rows])
+
+    def cut(self, ra: float, dec: float, arcsec: float) -> Bands:
+        """A square around a position, cut by the image's celestial coordinates.
+
+        Parameters
+        ----------
+        ra, dec : float
+            Centre in degrees (ICRS).
+        arcsec : float
+            Side in arcseconds. Where the square leaves the image, flux is NaN and bad is True.
+
+        Raises
+        ------
+        InputError
+            The image has no celestial coordinates, or the square lies off it.
+        """
+        from astropy import units
+        from astropy.coordinates import SkyCoord
+        from astropy.nddata import Cutout2D, NoOverlapError
+        from astropy.wcs import WCS
+
+        if self.header is None:
+            raise InputError("image has no celestial coordinates", rule="be FITS with a WCS to be cut by position")
+        with ASTROPY, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            world = WCS(self.header, naxis=2)
+            if not world.has_celestial:
+                raise InputError("image has no celestial coordinates", rule="have a WCS to be cut by position")
+            place = SkyCoord(ra, dec, unit="deg")
+            try:
+                cuts = [
+                    Cutout2D(plane, place, arcsec * units.arcsec, wcs=world, mode="partial", fill_value=fill, copy=True)
+                    for planes, fill in ((self.flux, np.nan), (self.bad, True))
+                    for plane in planes
+                ]
+            except NoOverlapError:
+                raise InputError("cut lies off the image", found=f"ra {ra}, dec {dec}, {arcsec} arcsec") from None
+        planes = [cut.data for cut in cuts]
+        n = len(self.names)
+        return Bands(self.names, np.stack(planes[:n]), np.stack(planes[n:]), cuts[0].wcs.to_header())
+
+    def faults(self) -> list[str]:
+        """What is wrong with the pixels, one line each: blank bands, and bands with many bad pixels."""
+        lines = []
+        for name, flux, bad in zip(self.names, self.flux, self.bad, strict=True):
+            good = flux[~bad]
+            if len(good) == 0 or good.min() == good.max():
+                lines.append(f"band {name} is blank")
+            elif bad.mean() > MAX_BAD:
+                lines.append(f"band {name} has {bad.mean():.1%} bad pixels")
+        return lines
+
+    def render(self, names: Sequence[str] | None = None, stretch: str = "lupton") -> npt.NDArray[np.uint8]:
+        """The image in 8 bits.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Bands that become the channels. By default one band is repeated three times, and three stand from the
+            longest wavelength to the shortest.
+        stretch : str
+            Entry of `stretches.STRETCHES`. Bad pixels are left out of its statistics and drawn black.
+
+        Returns
+        -------
+        ndarray of uint8
+            Shape (height, width, channels), the first row on top: FITS counts rows from below and is turned over.
+
+        Raises
+        ------
+        InputError
+            A band is blank or not there, or the default order is not defined.
+        """
+        chosen = self.select(self._order() if names is None else names)
+        blank = [line for line in chosen.faults() if line.endswith("blank")]
+        if blank:
+            raise InputError(blank[0], rule="hold more than one value")
+        planes = STRETCHES[stretch](np.where(chosen.bad, np.nan, chosen.flux.astype(np.float64)))
+        planes = planes[:, ::-1] if self.header is not None else planes
+        return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
+
+    def _order(self) -> tuple[str, ...]:
+        if len(self.names) == 1:
+            return self.names * 3
+        if len(self.names) == 3 and all(name in WAVELENGTHS for name in self.names):
+            return tuple(sorted(self.names, key=WAVELENGTHS.__getitem__, reverse=True))
+        raise InputError(
+            "bands of the view are not chosen",
+            rule=f"be some of {', '.join(self.names)}",
+            remedy="name them in the view, as bands=" + "+".join(self.names[2::-1]),
+        )

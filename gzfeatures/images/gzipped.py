@@ -1,0 +1,132 @@
+"""Gzip that can be searched: a reader that leaves marks as it goes and starts again from the nearest one."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import io
+import zlib
+from collections import deque
+from pathlib import Path
+from typing import Any, TypeAlias
+
+STRIDE = 8 * 2**20
+"""Unpacked bytes between two marks; each mark keeps some 50 kB."""
+
+BLOCK = 2**16
+
+Mark: TypeAlias = tuple[int, int, Any]
+"""Unpacked offset, packed offset, and the decompressor's state there."""
+
+
+class _Marks:
+    """Where unpacking can start again: at every stride, and where the last readers stopped."""
+
+    def __init__(self) -> None:
+        self.strides: list[Mark] = [(0, 0, zlib.decompressobj(31))]
+        self.stops: deque[Mark] = deque(maxlen=16)
+
+    def before(self, offset: int) -> Mark:
+        """The last mark at or before an unpacked offset."""
+        best = self.strides[bisect.bisect_right(self.strides, offset, key=lambda mark: mark[0]) - 1]
+        for stop in tuple(self.stops):
+            best = stop if best[0] < stop[0] <= offset else best
+        return best
+
+    def pass_by(self, mark: Mark) -> None:
+        """Keep a mark that lies a stride beyond the last one."""
+        if mark[0] >= self.strides[-1][0] + STRIDE:
+            self.strides.append(mark)
+
+
+@functools.lru_cache(maxsize=8)
+def _marks(path: Path, size: int, changed: int) -> _Marks:
+    """Marks of one state of a file; each process has its own. Lists and deques need no lock that a fork could break."""
+    return _Marks()
+
+
+class GzipReader(io.RawIOBase):
+    """Unpacked bytes of a gzip file; seeking back unpacks at most one stride again.
+
+    Raises
+    ------
+    zlib.error
+        The file is damaged.
+    EOFError
+        It ends too early.
+    """
+
+    def __init__(self, path: Path) -> None:
+        status = path.stat()
+        self._marks = _marks(path, status.st_size, status.st_mtime_ns)
+        self._file = path.open("rb")
+        self._position = 0
+        self._restart(self._marks.before(0))
+
+    def _restart(self, mark: Mark) -> None:
+        self._start, self._done, self._packed = mark, mark[0], mark[1]
+        self._state = mark[2].copy()
+        self._ready = b""
+        self._file.seek(self._packed)
+
+    def readable(self) -> bool:
+        """Whether it can be read: yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether it can be searched: yes."""
+        return True
+
+    def tell(self) -> int:
+        """Unpacked offset of the next byte."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to an unpacked offset, counted from the start or from here."""
+        if whence == io.SEEK_END:
+            raise io.UnsupportedOperation("the end of a gzip file is not known beforehand")
+        self._position = offset + (self._position if whence == io.SEEK_CUR else 0)
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` unpacked bytes, all of them when negative; fewer only at the end."""
+        mark = self._marks.before(self._position)
+        if self._position < self._done or mark[0] > self._done + len(self._ready):
+            self._restart(mark)
+        parts: list[bytes] = []
+        while size != 0:
+            part = self._ready[self._position - self._done :]
+            part = part[:size] if size > 0 else part
+            if not part and not self._more():
+                break
+            parts.append(part)
+            self._position += len(part)
+            size -= len(part) if size > 0 else 0
+        return b"".join(parts)
+
+    def _more(self) -> bool:
+        """Unpack the next block into `_ready`; False at the end of the last gzip member."""
+        self._done += len(self._ready)
+        self._ready = b""
+        self._start = (self._done, self._packed, self._state.copy())
+        self._marks.pass_by(self._start)
+        while not self._ready:
+            if self._state.eof:
+                self._packed -= len(self._state.unused_data)
+                self._file.seek(self._packed)
+                self._state = zlib.decompressobj(31)
+                if not self._file.peek(1):
+                    return False
+            block = self._file.read(BLOCK)
+            if not block:
+                raise EOFError("gzip file is truncated")
+            self._packed += len(block)
+            self._ready = self._state.decompress(block)
+        return True
+
+    def close(self) -> None:
+        """Close the file and leave a mark where reading stopped."""
+        if not self.closed:
+            self._marks.stops.append(self._start)
+            self._file.close()
+        super().close()

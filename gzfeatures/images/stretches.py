@@ -1,0 +1,92 @@
+"""Stretches: flux in any unit → 0…255, by rules with a name and a source."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Flux = npt.NDArray[np.float64]
+
+
+class Stretch(Protocol):
+    """A rule from flux to 8 bits."""
+
+    def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
+        """Values of shape (channels, height, width); NaN is left out of every statistic and drawn as 0."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Lupton:
+    """Asinh of the mean intensity, which keeps the colour of bright pixels (Lupton et al. 2004, doi:10.1086/382245).
+
+    The black point of each channel is its median. The linear range is a multiple of the sky noise, so that images in
+    any flux unit come out alike; the noise is the median less the 15.87th percentile of the mean image, and never less
+    than 1/1000 of its range.
+
+    Parameters
+    ----------
+    softening : float
+        Q of the paper.
+    linear : float
+        Linear range (the paper's α⁻¹, `stretch` in astropy) in units of the noise.
+    """
+
+    softening: float
+    linear: float
+
+    def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
+        """Values of shape (channels, height, width); NaN is left out of every statistic and drawn as 0."""
+        flux = flux - np.nanmedian(flux, axis=(1, 2), keepdims=True)
+        bad = np.isnan(flux).any(axis=0)
+        flux[:, bad] = 0
+        intensity = flux.mean(axis=0)
+        low, middle, high = np.percentile(intensity[~bad], [15.87, 50, 100])
+        scale = self.linear * max(middle - low, (high - low) / 1000)
+        return lupton(flux, intensity, softening=self.softening, scale=scale)
+
+
+def lupton(flux: Flux, intensity: Flux, *, softening: float, scale: float) -> npt.NDArray[np.uint8]:
+    """Equations 2 to 4 of Lupton et al. (2004), with astropy's slope: intensity 0.1 `scale` becomes 25.5."""
+    slope = 0.1 * 255 / np.arcsinh(0.1 * softening)
+    positive = intensity > 0
+    safe = np.where(positive, intensity, 1.0)
+    colour = flux * np.where(positive, np.arcsinh(safe * softening / scale) * slope / safe, 0.0)
+    colour *= 255 / np.maximum(colour.max(axis=0), 255)
+    return np.clip(colour, 0, 255).astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Background:
+    """Each channel by itself, between two levels counted from its background (the lower half of the sorted pixels).
+
+    Parameters
+    ----------
+    below, above : float
+        Black and white lie this many standard deviations of the background below and above its mean.
+    """
+
+    below: float
+    above: float
+
+    def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
+        """Values of shape (channels, height, width); NaN is left out of every statistic and drawn as 0."""
+        return np.stack([self._channel(channel) for channel in flux])
+
+    def _channel(self, flux: Flux) -> npt.NDArray[np.uint8]:
+        pixels = np.sort(flux[~np.isnan(flux)])
+        sky = pixels[: max(1, len(pixels) // 2)]
+        low, high = sky.mean() - self.below * sky.std(), sky.mean() + self.above * sky.std()
+        scaled = (flux - low) / max(high - low, np.finfo(np.float64).tiny)
+        shown: npt.NDArray[np.uint8] = (np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1) * 255).astype(np.uint8)
+        return shown
+
+
+STRETCHES: dict[str, Stretch] = {
+    "lupton": Lupton(softening=8.0, linear=30.0),
+    "engel": Background(below=1.0, above=5.0),
+}
+"""Stretches by name. `engel`: mean − 1 std … mean + 5 std of the lower half × 255, as in A. Engel's GZ2 project."""
