@@ -130,7 +130,7 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
 
 
 def _absolute(fields: Any, base: Path, key: str = "") -> Any:
-    """Paths as absolute paths; `weights`, `scheme` and `name` are paths where they begin like one (`./`, `../`, `/`, `~`)."""
+    """Make paths absolute; `weights`, `scheme` and `name` are paths where they begin like one (`./`, `../`, `/`, `~`)."""
     if isinstance(fields, list):
         return [_absolute(item, base) for item in fields]
     if isinstance(fields, dict):

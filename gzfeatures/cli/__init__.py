@@ -1,0 +1,46 @@
+"""The command line: a verb is one library call. Words go to stderr, results to stdout or to `-o`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+from gzfeatures.errors import GzError
+
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(EXIT_ERROR)
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 our error, 2 wrong usage, 130 interrupted."""
+    debug = "--debug" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--debug"]
+    signal.signal(signal.SIGTERM, _interrupt)
+    from gzfeatures.cli import catalogs, experiments, pictures, tables  # noqa: F401  (they add their verbs)
+    from gzfeatures.cli.console import app
+
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except GzError as error:
+        if debug:
+            raise
+        _fail(str(error))
+    except BrokenPipeError:
+        sys.exit(EXIT_ERROR)
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(str(error).split())
+        _fail(f"unexpected {type(error).__name__}: {text}; run again with --debug and report it")

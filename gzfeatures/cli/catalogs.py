@@ -1,0 +1,101 @@
+"""Verbs about galaxies: check, label, sample, cutouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gzfeatures.cli.console import CatalogFile, Json, MaybeImages, Scheme, Seed, app, say, show, triple
+
+PANEL = "Galaxies"
+
+
+@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/")
+def check(catalog: CatalogFile, images: MaybeImages = None, as_json: Json = False) -> None:
+    """Read and validate a catalog and its images: what is there, what is broken and why."""
+    from gzfeatures.galaxies.catalog import Catalog
+
+    report = Catalog.examine(catalog)
+    result: dict[str, Any] = report.asdict()
+    if images is not None:
+        from gzfeatures.images.imageset import ImageSet
+
+        wanted = report.ids if len(report.ids) else None
+        result["images"] = ImageSet.of(images, ids=wanted, on_missing="skip").check(progress=True).asdict()
+    show(result, as_json)
+
+
+@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures label votes.csv --scheme zhu-5class -o labels.csv")
+def label(
+    catalog: CatalogFile,
+    scheme: Scheme,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Labels CSV to write.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Class balance as PNG, PDF or SVG.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Turn vote fractions or gz2_class strings into classes."""
+    from gzfeatures.galaxies import schemes
+    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.labelfile import write_labels
+
+    labels = schemes.scheme(scheme).label(Catalog.read(catalog), seed=seed)
+    if output is not None:
+        say(f"labels written to {write_labels(output, labels)}")
+    if plot is not None:
+        say(f"class balance drawn in {labels.plot(plot)}")
+    show(labels.asdict(), as_json)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog="Example: gzfeatures sample hart16.fits --scheme gz2-4class --strategy volume-limited --per-class 400 "
+    "--split 0.6/0.2/0.2 -o sample.csv",
+)
+def sample(
+    catalog: CatalogFile,
+    scheme: Scheme,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Labels CSV with its split.")],
+    strategy: Annotated[str, typer.Option(help="random, low-redshift or volume-limited (or -faithful).")] = "random",
+    per_class: Annotated[int | None, typer.Option(min=1, help="Galaxies per class.")] = None,
+    split: Annotated[str, typer.Option(help="Shares of train/validation/test.")] = "0.7/0.1/0.2",
+    neighbours: Annotated[float, typer.Option(min=0, help="Keep galaxies closer than this (arcsec) together.")] = 0.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw a sample and its split: stratified, grouped, disjoint."""
+    from gzfeatures.galaxies import sampling, schemes
+    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.groups import sky_groups
+    from gzfeatures.galaxies.labelfile import write_labels
+    from gzfeatures.galaxies.splits import Split
+
+    galaxies = Catalog.read(catalog)
+    labels = schemes.scheme(scheme).label(galaxies, seed=seed)
+    labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
+    groups = None
+    if neighbours:
+        groups = sky_groups(galaxies.column("ra"), galaxies.column("dec"), galaxies.ids, neighbours)
+    drawn = Split.draw(labels, triple(split), groups=groups, seed=seed)
+    say(f"sample written to {write_labels(output, labels, drawn)}")
+    show({"counts": drawn.counts(labels), "split": drawn.fingerprint}, as_json)
+
+
+@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss")
+def cutouts(
+    catalog: CatalogFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of images; what is there is kept.")],
+    survey: Annotated[str, typer.Option(help="sdss, legacy, legacy-fits or skyview.")] = "sdss",
+    base_url: Annotated[str | None, typer.Option(help="Another address of the same service.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at a time.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Download cutouts: resumable, polite, every file verified."""
+    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.images.cutouts import download
+
+    report = download(Catalog.read(catalog), output, survey=survey, base_url=base_url, workers=workers, progress=True)
+    say(f"images lie in {output}")
+    show(report.asdict(), as_json)

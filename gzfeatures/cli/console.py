@@ -1,0 +1,98 @@
+"""What every verb shares: the app, its options, and how results and errors are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="gzfeatures",
+    help="Galaxy morphology: images → embedding tables → classifiers, compared fairly with end-to-end CNNs.",
+    epilog="Start with: gzfeatures demo. Errors end with exit code 1 and one line; --debug anywhere shows where.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+CatalogFile = Annotated[Path, typer.Argument(metavar="CATALOG", help="FITS(.gz), CSV(.gz) or Parquet catalog.")]
+TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="Embedding table written by 'extract'.")]
+Scheme = Annotated[str, typer.Option("--scheme", "-s", help="Name in 'list schemes', or a TOML file.")]
+LabelsFile = Annotated[Path, typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")]
+MaybeLabels = Annotated[Path | None, typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")]
+Images = Annotated[Path, typer.Option("--images", help="Folder, zip, tar or HDF5 of images; id = file stem.")]
+MaybeImages = Annotated[Path | None, typer.Option("--images", help="Folder, zip, tar or HDF5; id = file stem.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+
+
+def say(text: str) -> None:
+    """Print words for the person, on stderr."""
+    typer.echo(text, err=True)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_cell(v)}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_cell, value))
+    return "–" if value is None else str(value)
+
+
+def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], most: int = 40) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = Table(title=title.replace("_", " "), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows[:most]:
+        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    console = Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    if len(rows) > most:
+        typer.echo(f"  … and {len(rows) - most} more (all of them with --json)")
+
+
+def show(result: Mapping[str, Any], as_json: bool, hide: Sequence[str] = ()) -> None:
+    """Print a verb's result: as JSON, or as lines and tables for a person.
+
+    Parameters
+    ----------
+    result : mapping
+        JSON values; lists of mappings become tables.
+    as_json : bool
+        One JSON object, nothing else.
+    hide : sequence of str
+        Keys that a person need not see.
+    """
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=True, allow_nan=False, default=str))
+        return
+    for key, value in result.items():
+        if key in hide or value is None or value == [] or value == {}:
+            continue
+        if isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
+            _print_rows(key, value)
+        else:
+            typer.echo(f"{key.replace('_', ' ')}: {_cell(value)}")
+
+
+def triple(text: str) -> tuple[float, float, float]:
+    """Read `0.7/0.1/0.2`, or counts such as `400/400/400`, as three shares that sum to 1."""
+    try:
+        first, second, third = (float(part) for part in text.split("/"))
+        total = first + second + third
+        return first / total, second / total, third / total
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"must be three numbers such as 0.7/0.1/0.2, found {text}") from None

@@ -1,0 +1,222 @@
+"""Verbs about vectors and what is fitted on them: list, extract, fit, finetune, predict, store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, Seed, TableFile, app, say, show
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.ids import Ids
+    from gzfeatures.galaxies.labels import Labels
+    from gzfeatures.galaxies.splits import Split
+    from gzfeatures.images.imageset import ImageSet
+
+PANEL = "Vectors and classifiers"
+Kind = Literal["backbones", "heads", "schemes", "networks"]
+Source = Annotated[
+    Path, typer.Argument(metavar="SOURCE", help="A folder or archive of images, or a catalog with --images.")
+]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def images_of(source: Path, images: Path | None, on_missing: Literal["raise", "skip"]) -> ImageSet:
+    """Images of a folder or archive, or of a catalog's galaxies."""
+    from gzfeatures.images.imageset import ImageSet
+
+    if images is None:
+        return ImageSet.of(source)
+    from gzfeatures.galaxies.catalog import Catalog
+
+    return ImageSet.of(images, ids=Catalog.read(source).ids, on_missing=on_missing)
+
+
+def labels_and_split(path: Path, seed: int, ids: Ids) -> tuple[Labels, Split]:
+    """Labels of the galaxies at hand, with the split of their file, or one drawn from the seed; what is done is said."""
+    import numpy as np
+
+    from gzfeatures.galaxies.labelfile import read_labels
+    from gzfeatures.galaxies.splits import Split
+
+    labels, split = read_labels(path)
+    here = np.isin(labels.ids, ids)
+    if not here.all():
+        say(f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out")
+        labels = labels.select(labels.ids[here])
+    if split is None:
+        split = Split.draw(labels, seed=seed)
+        say(f"{path} has no split: a grouped, stratified 0.7/0.1/0.2 one was drawn with seed {seed}")
+    return labels, split.among(labels.ids)
+
+
+@app.command("list", rich_help_panel=PANEL, epilog="Example: gzfeatures list backbones --verbose")
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="All fields, and the model card where there is one.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List backbones, heads, class schemes or networks with licence, source and dimension."""
+    items: list[dict[str, Any]]
+    if kind == "backbones":
+        from gzfeatures.features.backbones import BACKBONES
+
+        items = [b.asdict() for b in BACKBONES.values()]
+        brief = ("name", "architecture", "dim", "layer", "licence", "source")
+    elif kind == "heads":
+        from gzfeatures.heads.zoo import HEADS
+
+        items = [h.asdict() for h in HEADS.values()]
+        brief = ("name", "task", "about")
+    elif kind == "schemes":
+        from gzfeatures.galaxies.schemes import SCHEMES
+
+        items = [s.asdict() for s in SCHEMES.values()]
+        brief = ("name", "classes", "source")
+    else:
+        from gzfeatures.networks.cnns import NETWORKS
+
+        items = [n.asdict() for n in NETWORKS.values()]
+        brief = ("name", "size", "bands", "source")
+    if not (verbose or as_json):
+        items = [{key: item[key] for key in brief} for item in items]
+    show({"items": items}, as_json)
+
+
+@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures extract images/ --backbone resnet50 -o table.parquet")
+def extract(
+    source: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Embedding table to write (Parquet).")],
+    images: MaybeImages = None,
+    backbone: Annotated[str, typer.Option(help="Name in 'list backbones', or a checkpoint folder.")] = "resnet50",
+    weights: Annotated[str | None, typer.Option(help="Weights file, or 'none' for random ones.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Node of the network; default its pooled layer.")] = None,
+    view: Annotated[str | None, typer.Option(help="Pixels it sees, e.g. size=128,crop=0.566,grey=true.")] = None,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the forward pass.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
+    on_bad: Annotated[Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or list it.")] = "raise",
+    as_json: Json = False,
+) -> None:
+    """Push images through a backbone once; write the embedding table."""
+    from gzfeatures.networks.extract import extract as extract_table
+
+    chosen = images_of(source, images, on_bad)
+    table = extract_table(
+        chosen, backbone, weights=weights, layer=layer, view=view, precision=precision, device=device, engine=engine, on_bad=on_bad
+    )  # fmt: skip
+    table.write(output)
+    say(f"table written to {output}")
+    show({"table": output, **table.summary()}, as_json, hide=("extractor",))
+
+
+@app.command(
+    rich_help_panel=PANEL, epilog="Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost"
+)
+def fit(
+    table: TableFile,
+    labels: LabelsFile,
+    head: Annotated[list[str], typer.Option("--head", "-H", help="Name in 'list heads'; give it again for more.")],
+    tune: Annotated[bool, typer.Option("--tune", help="Choose parameters by cross-validation inside train.")] = False,
+    seed: Seed = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path("heads"),
+    as_json: Json = False,
+) -> None:
+    """Fit heads on the split's training galaxies, score them on its test galaxies, save them."""
+    from gzfeatures.config import HeadChoice
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.roads import fit_heads
+
+    vectors = EmbeddingTable.read(table)
+    known, split = labels_and_split(labels, seed, vectors.ids)
+    choices = [HeadChoice(name=name, tune=tune) for name in head]
+    fitted = fit_heads(vectors, known, split, choices, seed=seed, folder=output)
+    rows = [
+        {
+            "head": pairing.head,
+            **pairing.scores.metrics,
+            **{f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()},
+            "params": pairing.parameters,
+            "path": output / f"{pairing.head}.skops",
+        }
+        for pairing in fitted
+    ]
+    show({"heads": rows}, as_json)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog="Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 --epochs 10 -o checkpoint/",
+)
+def finetune(
+    source: Source,
+    labels: LabelsFile,
+    network: Annotated[str, typer.Option(help="Name in 'list networks', or any torchvision classifier.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder; it is a backbone.")],
+    images: MaybeImages = None,
+    weights: Annotated[str | None, typer.Option(help="Start from this weights file; default random.")] = None,
+    view: Annotated[str | None, typer.Option(help="Pixels it sees, e.g. size=96,crop=0.566.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training galaxies.")] = 20,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in the folder.")] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a network end to end; its checkpoint is a backbone."""
+    from gzfeatures.networks.finetune import train
+    from gzfeatures.results.metrics import evaluate
+
+    chosen = images_of(source, images, "skip")
+    known, split = labels_and_split(labels, seed, chosen.ids)
+    training = train(
+        chosen.select(split.ids), known, split, network, folder=output, weights=weights, view=view, epochs=epochs, resume=resume, seed=seed
+    )  # fmt: skip
+    scores = evaluate(training.predictions.select(split.test), known)
+    say(f"checkpoint written to {training.checkpoint}; use it with extract --backbone {training.checkpoint}")
+    show({**scores.summary(), **training.summary()}, as_json)
+
+
+@app.command(
+    rich_help_panel=PANEL, epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv"
+)
+def predict(
+    head: Annotated[Path, typer.Argument(metavar="HEAD", help="Head saved by 'fit'.")],
+    table: TableFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet or .fits to write.")],
+    as_json: Json = False,
+) -> None:
+    """Class probabilities per galaxy id."""
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.heads.fit import Head
+
+    predictions = Head.read(head).predict(EmbeddingTable.read(table))
+    predictions.write(output)
+    say(f"predictions written to {output}")
+    show({"rows": len(predictions)}, as_json)
+
+
+@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures store prune --unused-days 90")
+def store(
+    action: Annotated[Literal["show", "prune"], typer.Argument(help="Look, or free space.")],
+    backbone: Annotated[str | None, typer.Option(help="prune: entries of this backbone.")] = None,
+    unused_days: Annotated[
+        float | None, typer.Option(min=0, help="prune: entries unused for so long; 0 = all.")
+    ] = None,
+    max_gb: Annotated[float | None, typer.Option(min=0, help="prune: least recently used beyond this size.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what vectors are cached, or free them."""
+    from gzfeatures.features.store import Store
+
+    shelves = Store.default()
+    result: dict[str, Any] = {}
+    if action == "prune":
+        size = None if max_gb is None else int(max_gb * 1e9)
+        removed = shelves.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
+        result["removed"] = [entry.asdict() for entry in removed]
+    result["entries"] = [entry.asdict() for entry in shelves.show()]
+    show({"store": shelves.root, **result}, as_json)

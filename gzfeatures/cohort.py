@@ -1,0 +1,128 @@
+"""Cohort: the galaxies of an experiment, labelled, split and with readable images."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gzfeatures import fingerprint
+from gzfeatures.config import Galaxies, Source
+from gzfeatures.errors import InputError
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.catalog import Catalog
+from gzfeatures.galaxies.groups import merge, same_image, sky_groups
+from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.labelfile import read_labels
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.schemes import scheme
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.imageset import ImageSet
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cohort:
+    """The galaxies of an experiment: one label, one image and one side of the split each.
+
+    Parameters
+    ----------
+    labels : Labels
+        Of all galaxies, those that only train included.
+    split : Split
+        Training, validation and test galaxies.
+    images : ImageSet
+        One readable image per label.
+    skipped : tuple of (str, str)
+        Id and reason of labelled galaxies left out for their image.
+    """
+
+    labels: Labels
+    split: Split
+    images: ImageSet
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 of labels, split and images (by the files' names, sizes and times)."""
+        return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.images.stamp()])
+
+
+def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
+    """Read catalogs, label, check images, group, and split.
+
+    Galaxies that only train join the training side; one that shares its id or its very image with a galaxy of the
+    main catalog is left out of them.
+
+    Parameters
+    ----------
+    settings : Galaxies
+        Catalogs, images, scheme and shares.
+    seed : int
+        Of the labels and the split.
+    notes : Path
+        Folder that remembers what the check of the images found, so that unchanged images are not read again.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        A file is missing or breaks a rule; an image is bad and `on_bad` is "raise".
+    """
+    split = catalog = None
+    if settings.labels is not None:
+        labels, split = read_labels(settings.labels)
+    else:
+        catalog = Catalog.read(settings.catalog)
+        labels = scheme(settings.scheme).label(catalog, seed=seed)
+    labels, images, skipped, digests = _with_images(labels, settings, settings.on_bad, notes)
+    groups = same_image(digests)
+    if settings.neighbours_arcsec and catalog is not None:
+        near = sky_groups(catalog.column("ra"), catalog.column("dec"), catalog.ids, settings.neighbours_arcsec)
+        groups = merge(groups, near)
+    if split is None:
+        split = Split.draw(labels, settings.split, groups=groups, seed=seed)
+    for source in settings.training_only:
+        more = scheme(settings.scheme).label(Catalog.read(source.catalog), seed=seed)
+        more = more.select(more.ids[~np.isin(more.ids, labels.ids)])
+        more, more_images, bad, more_digests = _with_images(more, source, settings.on_bad, notes)
+        known = set(digests.values())
+        new = more.ids[[more_digests[name] not in known for name in more.ids]]
+        digests, skipped = digests | more_digests, skipped + bad
+        labels, images = labels.joined(more.select(new)), images.joined(more_images.select(new))
+        split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
+    return Cohort(labels, split, images, skipped)
+
+
+def _with_images(
+    labels: Labels, source: Source, on_bad: str, notes: Path
+) -> tuple[Labels, ImageSet, tuple[tuple[str, str], ...], dict[str, str]]:
+    """Labels, images and digests of the galaxies whose image can be read, and the others with the reason."""
+    images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", field=source.field)
+    stamp = images.stamp()
+    path = notes / f"images-{stamp[:16]}.json"
+    note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if note.get("stamp") != stamp:
+        broken = images.check(progress=True).broken
+        readable = images.select(_without(images.ids, broken))
+        note = {"stamp": stamp, "broken": broken, "digests": dict(zip(readable.ids, readable.digests(), strict=True))}
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(note), encoding="utf-8")
+    bad = (*((name, "image is missing") for name in images.missing), *((n, r) for n, r in note["broken"]))
+    if bad and on_bad == "raise":
+        raise InputError(
+            f"{len(bad)} of {len(labels)} images are missing or broken",
+            where=source.images,
+            found=f"{bad[0][0]}: {bad[0][1]}",
+            remedy='mend them, or set galaxies.on_bad = "skip"',
+        )
+    good = _without(labels.ids, bad)
+    return labels.select(good), images.select(good), bad, note["digests"]
+
+
+def _without(ids: Ids, bad: Iterable[tuple[str, str]]) -> Ids:
+    gone = {name for name, _ in bad}
+    return ids[[name not in gone for name in ids]]

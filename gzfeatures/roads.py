@@ -1,0 +1,215 @@
+"""The steps of an experiment along its roads: train a network, tabulate a backbone, fit heads, draw a map."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gzfeatures import fingerprint
+from gzfeatures.cohort import Cohort
+from gzfeatures.config import Experiment, FrozenBackbone, HeadChoice, Network
+from gzfeatures.errors import LeakError
+from gzfeatures.features.backbones import backbone
+from gzfeatures.features.store import Store
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.views import View
+from gzfeatures.results.comparison import Pairing, Road
+from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.predictions import Predictions
+
+
+def train_network(
+    network: Network, group: Cohort, folder: Path, settings: Experiment, *, again: bool = False
+) -> Pairing:
+    """Train a network end to end and score it on the test galaxies; a finished training of the same inputs is read.
+
+    Parameters
+    ----------
+    network : Network
+        What to train.
+    group : Cohort
+        On what.
+    folder : Path
+        Checkpoint folder.
+    settings : Experiment
+        Seed, precision and device.
+    again : bool
+        Train even if the folder holds the same training, finished.
+    """
+    from gzfeatures.networks.finetune import train
+
+    key = fingerprint.of(
+        [network.model_dump(mode="json"), group.fingerprint, settings.precision, settings.device, settings.seed]
+    )
+    path, saved = folder / "training.json", folder / "predictions.parquet"
+    note = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = note.get("key") == key and not again
+    if not (known and "seconds" in note):
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps({"key": key}), encoding="utf-8")
+        training = train(
+            group.images, group.labels, group.split, network.name,
+            folder=folder, epochs=network.epochs, seed=settings.seed, resume=known, weights=network.weights,
+            view=View.parse(network.view) if network.view else None,
+            precision=settings.precision, device=settings.device, **network.options,
+        )  # fmt: skip
+        training.predictions.write(saved)
+        spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
+        note = {"key": key, "seconds": spent, "epochs": training.epochs, "best_epoch": training.best_epoch}
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(note), encoding="utf-8")
+    predictions = Predictions.read(saved).select(group.split.test)
+    return Pairing(
+        road="end-to-end",
+        backbone=network.name,
+        head=None,
+        scheme=group.labels.scheme,
+        split=group.split.fingerprint,
+        predictions=predictions,
+        scores=evaluate(predictions, group.labels, seed=settings.seed),
+        seconds={"train": note["seconds"]},
+        parameters={"epochs": note["epochs"], "best_epoch": note["best_epoch"], **network.options},
+        seed=settings.seed,
+        cost={"bytes": float((folder / "model.safetensors").stat().st_size)},
+    )
+
+
+def tabulate(
+    choice: FrozenBackbone,
+    group: Cohort,
+    path: Path,
+    settings: Experiment,
+    *,
+    store: Store | None = None,
+    again: bool = False,
+) -> tuple[EmbeddingTable, dict[str, float]]:
+    """Embedding table of every galaxy of the cohort, and the seconds it took when it was made.
+
+    A table at `path` that the same extractor made of the same images is read; neither network nor image is touched.
+
+    Parameters
+    ----------
+    choice : FrozenBackbone
+        Backbone, and what to override.
+    group : Cohort
+        Galaxies.
+    path : Path
+        Parquet file to read or write; what it depends on is noted beside it.
+    settings : Experiment
+        Precision and device.
+    store : Store, optional
+        Where vectors are kept; default the user's own.
+    again : bool
+        Ask the extractor even if the file is there.
+    """
+    from gzfeatures.networks.extract import extract, extractor_for
+
+    view = View.parse(choice.view, backbone(choice.name).view) if choice.view else None
+    options = {"weights": choice.weights, "layer": choice.layer, "view": view}
+    machine = {"precision": settings.precision, "device": settings.device}
+    key = fingerprint.of([extractor_for(choice.name, **options, **machine).fingerprint, group.images.stamp()])
+    beside = path.with_suffix(".json")
+    note = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() and path.exists() else {}
+    if note.get("key") != key or again:
+        table = extract(group.images, choice.name, **options, **machine, store=store)
+        table.write(path)
+        note = {"key": key, "seconds": table.made.seconds, "computed": table.made.computed, "reused": table.made.reused}
+        with written_whole(beside) as temporary:
+            temporary.write_text(json.dumps(note), encoding="utf-8")
+    else:
+        table = EmbeddingTable.read(path)
+    return table, {"extract": note["seconds"]}
+
+
+def fit_heads(
+    table: EmbeddingTable,
+    labels: Labels,
+    split: Split,
+    choices: Sequence[HeadChoice],
+    *,
+    seed: int,
+    folder: Path,
+    road: Road = "frozen",
+    seconds: Mapping[str, float] | None = None,
+) -> list[Pairing]:
+    """Fit heads on the training galaxies, save them, and score them on the test galaxies.
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        Holds every galaxy of the split.
+    labels : Labels
+        Their labels.
+    split : Split
+        Heads see its training side only.
+    choices : sequence of HeadChoice
+        Names and parameters.
+    seed : int
+        Of every fit.
+    folder : Path
+        Where `<head>.skops` go.
+    road : {"frozen", "fine-tuned"}
+        Which road the table is on.
+    seconds : mapping of str to float, optional
+        What was spent before: `extract`, `train`.
+
+    Raises
+    ------
+    LeakError
+        The backbone was trained on a test galaxy.
+    """
+    from gzfeatures.heads.fit import fit
+
+    _refuse_seen(table, split)
+    pairings = []
+    for choice in choices:
+        start = time.perf_counter()
+        head = fit(table, labels, choice.name, split=split, seed=seed, tune=choice.tune, **choice.parameters)
+        fitted = time.perf_counter()
+        predictions = head.predict(table.select(split.test))
+        predicted = time.perf_counter()
+        path = head.write(folder / f"{choice.name}.skops")
+        pairings.append(
+            Pairing(
+                road=road,
+                backbone=table.extractor.backbone,
+                head=choice.name,
+                scheme=labels.scheme,
+                split=split.fingerprint,
+                predictions=predictions,
+                scores=evaluate(predictions, labels, seed=seed),
+                seconds={**(seconds or {}), "fit": fitted - start, "predict": predicted - fitted},
+                parameters=head.parameters,
+                seed=seed,
+                cost={"bytes": float(path.stat().st_size)},
+            )
+        )
+    return pairings
+
+
+def _refuse_seen(table: EmbeddingTable, split: Split) -> None:
+    if table.extractor.trained_on is None:
+        return
+    seen = TrainedOn.decode(table.extractor.trained_on).contains(split.test)
+    if seen.any():
+        raise LeakError(
+            f"backbone was trained on {int(seen.sum())} of {len(split.test)} test galaxies",
+            where=table.extractor.backbone,
+            found=str(split.test[seen.argmax()]),
+            remedy="score it on galaxies it has not seen",
+        )
+
+
+def draw_map(table: Path, group: Cohort, folder: Path) -> Path:
+    """Map of a table, coloured by class, with thumbnails: `map.html` and its coordinates `map.parquet`."""
+    from gzfeatures.results.maps import project
+
+    drawn = project(EmbeddingTable.read(table), group.labels)
+    drawn.write(folder / "map.parquet")
+    return drawn.write_html(folder / "map.html", labels=group.labels, images=group.images)
