@@ -41,6 +41,10 @@ class Archive(Protocol):
         """Bytes of one image."""
         ...
 
+    def file(self, name: str) -> Path:
+        """File on disk that holds the image."""
+        ...
+
 
 def archive(source: str | Path, bands: tuple[str, ...] | None = None) -> Archive:
     """Open a folder, .zip, .tar, .tar.gz, .tgz, .h5, .hdf5, or .npy stack; any other file stands for itself.
@@ -109,6 +113,10 @@ class Folder:
             raise InputError("link leaves its folder", where=path, rule=f"stay under {self.path}")
         return _contents(path)
 
+    def file(self, name: str) -> Path:
+        """File on disk that holds the image."""
+        return self.path / name
+
 
 @dataclasses.dataclass(frozen=True)
 class Single:
@@ -123,6 +131,10 @@ class Single:
     def read(self, name: str) -> bytes:
         """Bytes of the file."""
         return _contents(self.path)
+
+    def file(self, name: str) -> Path:
+        """File on disk that holds the image."""
+        return self.path
 
 
 Place: TypeAlias = tuple[int, int, int]
@@ -183,6 +195,10 @@ class Zip:
             return zlib.decompressobj(-15).decompress(data, size + 1)
         except zlib.error as error:
             raise InputError("zip member is damaged", where=f"{self.path}: {name}", found=str(error)) from error
+
+    def file(self, name: str) -> Path:
+        """File on disk that holds the image."""
+        return self.path
 
 
 def _zip_fault(member: zipfile.ZipInfo) -> str | None:
@@ -245,6 +261,10 @@ class Tar:
                 return file.read(size)
         except (EOFError, zlib.error) as error:
             raise InputError("tar file is damaged", where=f"{self.path}: {name}", found=str(error)) from error
+
+    def file(self, name: str) -> Path:
+        """File on disk that holds the image."""
+        return self.path
 
 
 def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:

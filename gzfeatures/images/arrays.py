@@ -94,6 +94,10 @@ class ArrayFile:
         image = np.moveaxis(image, channel_axis(image.shape, self.bands, where=self.path), 0)
         return packed({"images.npy": npy(image), "filters.npy": npy(np.asarray(self.bands))})
 
+    def file(self, name: str) -> Path:
+        """File on disk that holds the image."""
+        return self.path
+
 
 def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object) -> int:
     """Axis of the channels in an image's shape; never guessed where two could be meant.

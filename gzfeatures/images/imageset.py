@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import posixpath
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,17 +15,13 @@ import numpy.typing as npt
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, MissingFileError
 from gzfeatures.galaxies.ids import Ids, positions, require_unique
-from gzfeatures.images.archives import PICTURES, Archive, archive
-from gzfeatures.images.arrays import ArrayFile
-from gzfeatures.images.contents import BANDS, PICTURE, Contents, reason
-from gzfeatures.images.parcels import packed
+from gzfeatures.images.archives import archive
+from gzfeatures.images.contents import reason
 from gzfeatures.images.pictures import MAX_PIXELS
+from gzfeatures.images.shelves import Files, Shelf
 from gzfeatures.images.views import View
 
 Result = TypeVar("Result")
-
-BAND_FILE = re.compile(r"(?P<id>.+)[._-](?P<band>[ugrizy])")
-"""Stem of a file that holds one band of a galaxy: PGC0000212_g.fits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,34 +44,8 @@ class ImageCheck:
 
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values."""
-        broken = [{"id": name, "reason": reason} for name, reason in self.broken]
+        broken = [{"id": name, "reason": why} for name, why in self.broken]
         return {"found": self.found, "missing": list(self.missing), "broken": broken}
-
-
-@dataclasses.dataclass(frozen=True)
-class Shelf:
-    """An archive and what its images have in common.
-
-    Parameters
-    ----------
-    archive : Archive
-        Where the images lie.
-    field : float
-        Share of the survey frame's side that its images hold, in (0, 1].
-    bands : tuple of str, optional
-        Names of the bands in files that do not name them.
-    max_pixels : int
-        Largest image that is decoded, all bands together.
-    """
-
-    archive: Archive
-    field: float = 1.0
-    bands: tuple[str, ...] | None = None
-    max_pixels: int = MAX_PIXELS
-
-    def __post_init__(self) -> None:
-        if not 0 < self.field <= 1:
-            raise InputError("field of the images", rule="lie in (0, 1]", found=self.field)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,15 +58,15 @@ class ImageSet:
         Shape (n,), unique.
     shelves : tuple of Shelf
         Archives the images lie in.
-    places : tuple of (int, tuple of str)
-        For each id its shelf and the names of its files there.
+    places : tuple of (int, Files)
+        For each id its shelf and its files there.
     missing : tuple of str
         Ids that were asked for and have no image.
     """
 
     ids: Ids
     shelves: tuple[Shelf, ...]
-    places: tuple[tuple[int, tuple[str, ...]], ...]
+    places: tuple[tuple[int, Files], ...]
     missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -146,7 +114,7 @@ class ImageSet:
             There is no image at all, two files claim the same galaxy, or the archive is damaged.
         """
         shelf = Shelf(archive(source, bands), field, bands, max_pixels)
-        files = _by_id(shelf.archive)
+        files = shelf.galaxies()
         if not files:
             raise InputError("no image found", where=source, rule="hold JPEG, PNG, FITS or array files")
         wanted = np.asarray(list(files), dtype=object) if ids is None else ids
@@ -174,29 +142,29 @@ class ImageSet:
         MissingFileError
             It has vanished.
         """
-        shelf, names = self.places[row]
-        source = self.shelves[shelf].archive
-        if len(names) == 1:
-            return source.read(names[0])
-        return packed({_stem_and_part(name)[1]: source.read(name) for name in names})
+        shelf, files = self._place(row)
+        return shelf.read(files)
 
     def digest(self, row: int) -> str:
         """Sha256 (64 hex digits) of the image's bytes, and of field and band names where they were given.
 
         Two images with one digest give the same pixels under every view.
         """
-        return self._digest_of(row, self.read(row))
-
-    def _digest_of(self, row: int, data: bytes) -> str:
-        shelf = self.shelves[self.places[row][0]]
-        digest = fingerprint.of_bytes(data)
-        if shelf.field == 1 and shelf.bands is None:
-            return digest
-        return fingerprint.of({"image": digest, "field": shelf.field, "bands": shelf.bands})
+        shelf, files = self._place(row)
+        return shelf.digest(shelf.read(files))
 
     def digests(self) -> list[str]:
         """Digest of each image, in order."""
         return self._each(self.digest)
+
+    def stamp(self) -> str:
+        """Sha256 of ids, and of names, sizes and times of change of their files: quick to compute, new after a change.
+
+        An archive counts as one file. A file that has vanished counts as such.
+        """
+        shelves = [[shelf.field, shelf.bands, shelf.max_pixels] for shelf in self.shelves]
+        places = [[n, files, self.shelves[n].states(files)] for n, files in self.places]
+        return fingerprint.of([shelves, self.ids.tolist(), places])
 
     def pixels(self, row: int, view: View, *, digest: str | None = None) -> npt.NDArray[np.uint8]:
         """Pixels of one image under a view, shape (size, size, channels): 3, or as many as the view names bands.
@@ -218,18 +186,11 @@ class ImageSet:
         MissingFileError
             It has vanished.
         """
-        field = self.shelves[self.places[row][0]].field
-        if view.crop > field:
-            raise InputError(
-                "view is wider than the images",
-                where=self._where(row),
-                rule=f"crop at most {field} of the frame's side",
-                found=view.crop,
-            )
-        contents = self._contents(row)
-        if digest is not None and self._digest_of(row, contents.data) != digest:
-            raise InputError("image has changed", where=self._where(row), remedy="leave the images alone and run again")
-        return contents.see(dataclasses.replace(view, crop=view.crop / field))
+        shelf, files = self._place(row)
+        data = shelf.read(files)
+        if digest is not None and shelf.digest(data) != digest:
+            raise InputError("image has changed", where=shelf.where(files), remedy="leave it alone and run again")
+        return shelf.see(files, data, view)
 
     def select(self, ids: Ids) -> ImageSet:
         """Images of these ids, in this order; an unknown id is an InputError."""
@@ -238,7 +199,7 @@ class ImageSet:
 
     def joined(self, other: ImageSet) -> ImageSet:
         """These images, then the other's; an id on both sides is an InputError."""
-        moved = tuple((shelf + len(self.shelves), names) for shelf, names in other.places)
+        moved = tuple((shelf + len(self.shelves), files) for shelf, files in other.places)
         ids = np.concatenate([self.ids, other.ids])
         return ImageSet(ids, self.shelves + other.shelves, self.places + moved, self.missing + other.missing)
 
@@ -253,8 +214,8 @@ class ImageSet:
         progress : bool
             Draw a progress bar on stderr.
         """
-        reasons = self._each(self._fault, "checking images" if progress else None)
-        broken = tuple((str(name), reason) for name, reason in zip(self.ids, reasons, strict=True) if reason)
+        reasons = self._each(self._fault, progress="checking images" if progress else None)
+        broken = tuple((str(name), why) for name, why in zip(self.ids, reasons, strict=True) if why)
         return ImageCheck(len(self), self.missing, broken)
 
     def duplicate_groups(self) -> dict[str, str]:
@@ -268,20 +229,15 @@ class ImageSet:
                 same.setdefault(digest, []).append(str(name))
         return {name: names[0] for names in same.values() if len(names) > 1 for name in names}
 
-    def _contents(self, row: int) -> Contents:
-        shelf, names = self.places[row]
-        part = _stem_and_part(names[0])[1]
-        bands = self.shelves[shelf].bands if len(names) > 1 or part in (PICTURE, BANDS) else (part,)
-        return Contents(self.read(row), self._where(row), self.shelves[shelf].max_pixels, bands)
-
-    def _where(self, row: int) -> Path:
-        shelf, names = self.places[row]
-        return self.shelves[shelf].archive.path / names[0]
+    def _place(self, row: int) -> tuple[Shelf, Files]:
+        shelf, files = self.places[row]
+        return self.shelves[shelf], files
 
     def _fault(self, row: int) -> str | None:
         """Why the image cannot be used, or None."""
+        shelf, files = self._place(row)
         try:
-            return "; ".join(self._contents(row).faults()) or None
+            return "; ".join(shelf.contents(files, shelf.read(files)).faults()) or None
         except (InputError, MissingFileError) as error:
             return reason(error)
 
@@ -291,45 +247,13 @@ class ImageSet:
         except (InputError, MissingFileError):
             return None
 
-    def _each(self, work: Callable[[int], Result], title: str | None = None) -> list[Result]:
-        """Results of `work` for every row, in order, with a progress bar on stderr when it has a title."""
+    def _each(self, work: Callable[[int], Result], progress: str | None = None) -> list[Result]:
+        """Results of `work` for every row, in order; with a bar on stderr where its title is given."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(work, range(len(self)))
-            return list(results if title is None else _tracked(results, title, len(self)))
+            if progress is None:
+                return list(results)
+            from rich.console import Console
+            from rich.progress import track
 
-
-def _tracked(items: Iterator[Result], title: str, total: int) -> Iterator[Result]:
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, title, total=total, console=Console(stderr=True))
-
-
-def _by_id(source: Archive) -> dict[str, tuple[str, ...]]:
-    """Names of the files of each galaxy."""
-    if isinstance(source, ArrayFile):
-        return {name: (name,) for name in source.names()}
-    parts: dict[str, dict[str, str]] = {}
-    for name in source.names():
-        stem, part = _stem_and_part(name)
-        other = parts.setdefault(stem, {}).setdefault(part, name)
-        if other != name:
-            raise InputError(
-                "two files are images of one galaxy",
-                where=source.path,
-                rule="have one image per id",
-                found=f"{other} and {name}",
-                remedy="rename or remove one of them",
-            )
-    return {stem: tuple(names[part] for part in sorted(names)) for stem, names in sorted(parts.items())}
-
-
-def _stem_and_part(name: str) -> tuple[str, str]:
-    """Id of the galaxy a file shows, and which part of it the file is: its picture, its bands, or one band."""
-    stem, suffix = posixpath.splitext(posixpath.basename(name))
-    if suffix.lower() in PICTURES:
-        return stem, PICTURE
-    if suffix.lower() == ".gz":
-        stem = posixpath.splitext(stem)[0]
-    match = BAND_FILE.fullmatch(stem)
-    return (stem, BANDS) if match is None else (match["id"], match["band"])
+            return list(track(results, progress, total=len(self), console=Console(stderr=True)))

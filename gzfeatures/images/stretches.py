@@ -86,7 +86,7 @@ class Background:
 
 
 STRETCHES: dict[str, Stretch] = {
-    "lupton": Lupton(softening=8.0, linear=30.0),
+    "lupton": Lupton(softening=8.0, linear=10.0),
     "engel": Background(below=1.0, above=5.0),
 }
 """Stretches by name. `engel`: mean − 1 std … mean + 5 std of the lower half × 255, as in A. Engel's GZ2 project."""

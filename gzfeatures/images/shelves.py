@@ -1,0 +1,139 @@
+"""Shelf: an archive seen galaxy by galaxy – which files show which one, and how they are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.images.archives import PICTURES, Archive
+from gzfeatures.images.arrays import ArrayFile
+from gzfeatures.images.contents import BANDS, PICTURE, Contents
+from gzfeatures.images.parcels import packed
+from gzfeatures.images.pictures import MAX_PIXELS
+from gzfeatures.images.views import View
+
+Files: TypeAlias = tuple[str, ...]
+"""Names, in an archive, of the files of one galaxy."""
+
+BAND_FILE = re.compile(r"(?P<id>.+)[._-](?P<band>[ugrizy])")
+"""Stem of a file that holds one band of a galaxy: PGC0000212_g.fits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shelf:
+    """An archive and what its images have in common.
+
+    Parameters
+    ----------
+    archive : Archive
+        Where the images lie.
+    field : float
+        Share of the survey frame's side that its images hold, in (0, 1].
+    bands : tuple of str, optional
+        Names of the bands in files that do not name them.
+    max_pixels : int
+        Largest image that is decoded, all bands together.
+    """
+
+    archive: Archive
+    field: float = 1.0
+    bands: tuple[str, ...] | None = None
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if not 0 < self.field <= 1:
+            raise InputError("field of the images", rule="lie in (0, 1]", found=self.field)
+
+    def galaxies(self) -> dict[str, Files]:
+        """Files of each galaxy by id, sorted (rows of an array: in their order).
+
+        Raises
+        ------
+        InputError
+            Two files claim to be the same image of one galaxy.
+        """
+        if isinstance(self.archive, ArrayFile):
+            return {name: (name,) for name in self.archive.names()}
+        parts: dict[str, dict[str, str]] = {}
+        for name in self.archive.names():
+            galaxy, part = _galaxy_and_part(name)
+            other = parts.setdefault(galaxy, {}).setdefault(part, name)
+            if other != name:
+                raise InputError(
+                    "two files are images of one galaxy",
+                    where=self.archive.path,
+                    rule="have one image per id",
+                    found=f"{other} and {name}",
+                    remedy="rename or remove one of them",
+                )
+        return {galaxy: tuple(names[part] for part in sorted(names)) for galaxy, names in sorted(parts.items())}
+
+    def read(self, files: Files) -> bytes:
+        """Bytes of a galaxy's only file, or an uncompressed zip of its several files."""
+        if len(files) == 1:
+            return self.archive.read(files[0])
+        return packed({_galaxy_and_part(name)[1]: self.archive.read(name) for name in files})
+
+    def digest(self, data: bytes) -> str:
+        """Sha256 of a galaxy's bytes, and of field and band names where they were given."""
+        digest = fingerprint.of_bytes(data)
+        if self.field == 1 and self.bands is None:
+            return digest
+        return fingerprint.of({"image": digest, "field": self.field, "bands": self.bands})
+
+    def contents(self, files: Files, data: bytes) -> Contents:
+        """What a galaxy's bytes hold."""
+        part = _galaxy_and_part(files[0])[1]
+        bands = self.bands if len(files) > 1 or part in (PICTURE, BANDS) else (part,)
+        return Contents(data, self.where(files), self.max_pixels, bands)
+
+    def see(self, files: Files, data: bytes, view: View) -> npt.NDArray[np.uint8]:
+        """Pixels of a galaxy under a view of the whole survey frame.
+
+        Raises
+        ------
+        InputError
+            The view wants more sky than the images hold, or the image is broken.
+        """
+        if view.crop > self.field:
+            raise InputError(
+                "view is wider than the images",
+                where=self.where(files),
+                rule=f"crop at most {self.field} of the frame's side",
+                found=view.crop,
+            )
+        return self.contents(files, data).see(dataclasses.replace(view, crop=view.crop / self.field))
+
+    def states(self, files: Files) -> list[list[int] | None]:
+        """Size and time of change of each file; None for one that is gone."""
+        states: list[list[int] | None] = []
+        for name in files:
+            try:
+                status = self.archive.file(name).stat()
+                states.append([status.st_size, status.st_mtime_ns])
+            except FileNotFoundError:
+                states.append(None)
+        return states
+
+    def where(self, files: Files) -> Path:
+        """Archive and name of a galaxy's first file, for errors."""
+        return self.archive.path / files[0]
+
+
+def _galaxy_and_part(name: str) -> tuple[str, str]:
+    """Id of the galaxy a file shows, and which part of it the file is: its picture, its bands, or one band."""
+    stem, suffix = posixpath.splitext(posixpath.basename(name))
+    if suffix.lower() in PICTURES:
+        return stem, PICTURE
+    if suffix.lower() == ".gz":
+        stem = posixpath.splitext(stem)[0]
+    match = BAND_FILE.fullmatch(stem)
+    return (stem, BANDS) if match is None else (match["id"], match["band"])
