@@ -1,0 +1,203 @@
+"""Augmentation: random copies of training galaxies, drawn per sample and on the device; never seen by a View.
+
+All chance comes from `draws`: one row of uniform numbers per galaxy and epoch, keyed by seed, epoch and the galaxy's
+row. A galaxy's copy therefore does not depend on its batch, on the order of the epoch, or on how many processes read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from gzfeatures.errors import InputError, unknown
+
+DRAWS = 10
+"""Uniform numbers a copy takes: flip, quarter turns, angle, two shifts, zoom, brightness, contrast, saturation, spare
+for mixing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a training galaxy.
+
+    The pixels come from a frame that is `margin` times wider than the view. A turned, shifted or zoomed-out copy that
+    would reach beyond the frame is zoomed in until it fits: no corner is ever empty or made up.
+
+    Parameters
+    ----------
+    dihedral : bool
+        Mirror and quarter turns, the 8 symmetries of the square.
+    rotation : float
+        Largest free rotation in degrees, 0…180, drawn from both senses.
+    shift : float
+        Largest shift along each axis, as a share of the view's side.
+    zoom : (float, float)
+        Smallest and largest magnification, drawn evenly in its logarithm.
+    brightness, contrast, saturation : float
+        Largest relative change, 0…1; saturation is the distance of the bands from their mean.
+    margin : float
+        Side of the frame over the side of the view, ≥ 1; √2 leaves room for every rotation.
+
+    Raises
+    ------
+    InputError
+        A value is outside its range.
+    """
+
+    dihedral: bool = True
+    rotation: float = 180.0
+    shift: float = 0.04
+    zoom: tuple[float, float] = (0.9, 1.15)
+    brightness: float = 0.1
+    contrast: float = 0.1
+    saturation: float = 0.1
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "zoom", tuple(self.zoom))
+        ranges = {
+            "rotation": (0.0, 180.0),
+            "shift": (0.0, 0.5),
+            "brightness": (0.0, 1.0),
+            "contrast": (0.0, 1.0),
+            "saturation": (0.0, 1.0),
+            "margin": (1.0, 4.0),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise InputError(
+                    f"augmentation {name}", rule=f"lie in {low:g}…{high:g}", found=float(getattr(self, name))
+                )
+        if len(self.zoom) != 2 or not 0.1 <= self.zoom[0] <= self.zoom[1] <= 10:
+            raise InputError("augmentation zoom", rule="be (low, high) with 0.1 ≤ low ≤ high ≤ 10", found=self.zoom)
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Augmentation:
+        """Augmentation from names and values; an unknown name lists the legal ones."""
+        legal = [field.name for field in dataclasses.fields(cls)]
+        for name in fields:
+            if name not in legal:
+                raise unknown("augmentation", name, legal)
+        return cls(**fields)
+
+    @classmethod
+    def none(cls) -> Augmentation:
+        """No change at all."""
+        return cls(False, 0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0)
+
+    def apply(self, frames: torch.Tensor, uniforms: torch.Tensor, size: int) -> torch.Tensor:
+        """One random copy of each frame.
+
+        Parameters
+        ----------
+        frames : Tensor
+            Float, shape (n, bands, side, side), values in [0, 1].
+        uniforms : Tensor
+            Float, shape (n, DRAWS), in [0, 1): rows of `draws`.
+        size : int
+            Side of the copies in px.
+
+        Returns
+        -------
+        Tensor
+            Shape (n, bands, size, size), values in [0, 1].
+        """
+        u = uniforms.unbind(1)
+        grid = functional.affine_grid(self._matrices(u), [len(frames), 1, size, size], align_corners=False)
+        # bilinear weights of a pixel half outside the frame are given to the edge: no dark rim
+        copies = functional.grid_sample(frames, grid, "bilinear", "border", align_corners=False)
+        return self._coloured(copies, u)
+
+    def _matrices(self, u: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """From the view's square (−1…1) to the frame's (−1…1), shape (n, 2, 3)."""
+        mirror = torch.where((u[0] < 0.5) & self.dihedral, -1.0, 1.0)
+        quarters = torch.floor(u[1] * 4) * (math.pi / 2) * self.dihedral
+        angle = quarters + math.radians(self.rotation) * (2 * u[2] - 1)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        low, high = (math.log(z) for z in self.zoom)
+        half = torch.exp(-(low + (high - low) * u[5]))  # half side of the copy, in view half sides
+        reach = cos.abs() + sin.abs()
+        half = torch.minimum(half, self.margin / reach)
+        room = self.margin - half * reach
+        x, y = ((2 * self.shift * (2 * v - 1)).clamp(-room, room) for v in (u[3], u[4]))
+        scale = half / self.margin
+        rows = [scale * cos * mirror, -scale * sin, x / self.margin, scale * sin * mirror, scale * cos, y / self.margin]
+        return torch.stack(rows, dim=1).view(-1, 2, 3)
+
+    def _coloured(self, copies: torch.Tensor, u: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        if not (self.brightness or self.contrast or self.saturation):
+            return copies
+        gain, spread, colour = (
+            (1 + share * (2 * v - 1)).view(-1, 1, 1, 1)
+            for share, v in ((self.brightness, u[6]), (self.contrast, u[7]), (self.saturation, u[8]))
+        )
+        grey = copies.mean(1, keepdim=True)
+        level = grey.mean((2, 3), keepdim=True)
+        copies = grey + (copies - grey) * colour
+        return ((copies - level) * spread + level).mul(gain).clamp(0, 1)
+
+
+def draws(rows: int, seed: int, epoch: int) -> torch.Tensor:
+    """Uniform numbers of every galaxy for one epoch.
+
+    Returns
+    -------
+    Tensor
+        Float32, shape (rows, DRAWS), in [0, 1); row r is the same however many rows follow it.
+    """
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
+    return torch.from_numpy(generator.random((rows, DRAWS), dtype=np.float32))
+
+
+def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
+    """The 8 mirror images and quarter turns of a batch, shape (n, bands, side, side) each."""
+    return [torch.rot90(image, turns, (2, 3)) for image in (images, torch.flip(images, (3,))) for turns in range(4)]
+
+
+def mixed(
+    images: torch.Tensor, targets: torch.Tensor, uniforms: torch.Tensor, *, mixup: float, cutmix: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mix each galaxy with the next of its batch.
+
+    Mixup blends whole images (Zhang+2018, arXiv:1710.09412, eq. 1), CutMix pastes a square (Yun+2019,
+    arXiv:1905.04899, eq. 1); where both are given, a coin decides per batch. The share λ ~ Beta(α, α) is drawn per batch.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape (n, bands, side, side).
+    targets : Tensor
+        Float, shape (n, k): shares of classes.
+    uniforms : Tensor
+        Rows of `draws`, shape (n, DRAWS); they seed the batch's own draws.
+    mixup, cutmix : float
+        α of the Beta distribution; 0 switches it off.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        Images and targets, new.
+    """
+    if not mixup and not cutmix:
+        return images, targets
+    generator = np.random.default_rng([int(u * 2**24) for u in uniforms[0, :3].tolist()])
+    cut = bool(cutmix) and (not mixup or generator.random() < 0.5)
+    alpha = cutmix if cut else mixup
+    share = float(generator.beta(alpha, alpha))
+    partner = images.roll(1, 0)
+    if cut:
+        side = images.shape[-1]
+        edge = round(side * math.sqrt(1 - share))
+        top, left = (int(v) for v in generator.integers(0, side - edge + 1, 2))
+        images = images.clone()
+        images[:, :, top : top + edge, left : left + edge] = partner[:, :, top : top + edge, left : left + edge]
+        share = 1 - (edge / side) ** 2
+    else:
+        images = share * images + (1 - share) * partner
+    return images, share * targets + (1 - share) * targets.roll(1, 0)

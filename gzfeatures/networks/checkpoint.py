@@ -1,0 +1,126 @@
+"""Checkpoints: the state a training resumes from, and the folder a trained network becomes a backbone by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models.feature_extraction import get_graph_node_names
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.features.backbones import CHECKPOINT_FORMAT, RECORD, TENSORS, Backbone
+from gzfeatures.files import written_whole
+from gzfeatures.networks.cnns import output_layer
+
+STATE = "training.ckpt"
+
+
+class WholeFiles(CheckpointIO):
+    """Lightning's checkpoint files: whole or not at all, and read without running code from them."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write; an OutputError on a full disk leaves the file that was there."""
+        with written_whole(Path(path)) as temporary:
+            try:
+                torch.save(checkpoint, temporary)
+            except RuntimeError as error:  # torch's own writer reports a full disk so
+                raise OSError(str(error).partition("\n")[0]) from error
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read tensors and plain values only."""
+        return read_state(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a file that is no longer wanted."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """State of a training, on the CPU.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or holds more than tensors and plain values.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(
+            "state of the training cannot be read",
+            where=path,
+            found=str(error).partition("\n")[0],
+            remedy="train anew, without resuming",
+        ) from error
+    return state
+
+
+class EveryEpoch(Checkpoint):
+    """Write the state of the training at the end of every epoch.
+
+    Parameters
+    ----------
+    path : Path
+        File to replace.
+    settings : dict
+        What the training depends on; kept beside the state, so that another training does not resume from it.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path, self.settings = path, settings
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the settings."""
+        checkpoint["settings"] = self.settings
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write; processes of one training call this together."""
+        trainer.save_checkpoint(self.path)
+
+
+def embedding_node(network: nn.Module) -> str:
+    """Node that enters the output layer: the default layer of a checkpoint's embedding."""
+    nodes = get_graph_node_names(network)[1]
+    return str(nodes[nodes.index(output_layer(network)) - 1])
+
+
+def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: dict[str, Any]) -> Path:
+    """Write `model.safetensors` and `backbone.json`; returns the folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing; an older checkpoint in it is replaced.
+    backbone : Backbone
+        The network as a backbone; weights and digest are filled in by whoever reads the folder.
+    network : nn.Module
+        With its weights; auxiliary classifiers are left out.
+    record : dict
+        More JSON fields: classes, scheme, metrics, …
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or the disk is full.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {name: value for name, value in tensors.items() if not name.startswith(("aux", "AuxLogits"))}
+    # an old record must not vouch for new weights, if writing stops half way
+    (folder / RECORD).unlink(missing_ok=True)
+    with written_whole(folder / TENSORS) as temporary:
+        save_file(tensors, temporary)
+    digest = fingerprint.of_file(folder / TENSORS)
+    note = {"format": CHECKPOINT_FORMAT, "backbone": backbone.asdict(), "weights_sha256": digest, **record}
+    with written_whole(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(note, indent=1), "utf-8")
+    return folder

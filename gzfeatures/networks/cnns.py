@@ -1,0 +1,317 @@
+"""Networks by name: the small CNNs of earlier Galaxy Zoo projects, and every classifier of torchvision.
+
+`NETWORKS` describes the small ones layer by layer, as data; `build` turns a description or a torchvision name into a
+module whose output is one logit per class. Every network keeps its last layer apart, so that the layer before it can
+serve as an embedding.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import TypeAlias
+
+import torch
+from torch import nn
+from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from gzfeatures.errors import InputError, UnknownNameError, unknown
+
+Layer: TypeAlias = tuple[str | int | float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A small CNN as data.
+
+    Parameters
+    ----------
+    source : str
+        Project, author and place of the description.
+    layers : tuple of tuple
+        In order: `("conv", channels, kernel)` and `("conv-same", channels, kernel)` with ReLU, `("norm",)`,
+        `("pool",)` 2×2 maximum, `("drop", p)`, `("dense", width)` with ReLU. The output layer is not listed.
+    size : int
+        Side of the image in px; the first dense layer depends on it.
+    bands : int
+        Channels of the image; a network of 1 band takes any number and averages them.
+    two_class_size : int, optional
+        Side in px where there are two classes, if it differs.
+    single_output : bool
+        Two classes share one sigmoid output, as published; its logit is reported against zero.
+    """
+
+    source: str
+    layers: tuple[Layer, ...]
+    size: int
+    bands: int = 3
+    two_class_size: int | None = None
+    single_output: bool = False
+
+
+NETWORKS: dict[str, Network] = {
+    "tomi": Network(
+        source="SatoshiTomi/galaxy-morphology (2018), galaxy_cnn_2class and version_2/03_cnn",
+        layers=(
+            *(("conv", 32, 3), ("pool",), ("conv", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv", 128, 3)),
+            *(("pool",), ("flatten",), ("drop", 0.5), ("dense", 512)),
+        ),
+        size=150,
+        two_class_size=128,
+        single_output=True,
+    ),
+    "hazra-1": Network(
+        source="sayan0506/Galaxy-Classification-using-CNN (2020), model 1",
+        layers=(
+            *(("conv", 32, 3), ("pool",), ("conv", 32, 3), ("pool",), ("conv", 64, 3), ("pool",), ("conv", 64, 3)),
+            *(("norm",), ("pool",), ("conv", 128, 3), ("pool",), ("flatten",), ("dense", 512), ("dense", 128)),
+        ),
+        size=150,
+    ),
+    "hazra-2": Network(
+        source="sayan0506/Galaxy-Classification-using-CNN (2020), model 2",
+        layers=(
+            *(("conv", 64, 3), ("pool",), ("conv", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv", 128, 3)),
+            *(("pool",), ("conv", 128, 3), ("pool",), ("flatten",), ("drop", 0.5), ("dense", 512)),
+        ),
+        size=150,
+    ),
+    "galaxyid": Network(
+        source="timchilders/galaxyzoo2 (2023), src/model.py",
+        layers=(
+            *(("conv-same", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv-same", 256, 3)),
+            *(("conv-same", 256, 3), ("pool",), ("flatten",), ("drop", 0.5), ("dense", 2048), ("drop", 0.5)),
+            *(("dense", 2048), ("drop", 0.25)),
+        ),
+        size=64,
+        bands=1,
+    ),
+    "engel": Network(
+        source="awe2/GZ2_project (2019), after Domínguez Sánchez+2018, doi:10.1093/mnras/sty338",
+        layers=(
+            *(("conv-same", 32, 6), ("drop", 0.5), ("conv-same", 64, 5), ("pool",), ("drop", 0.25)),
+            *(("conv-same", 128, 2), ("pool",), ("drop", 0.25), ("conv-same", 128, 3), ("drop", 0.25)),
+            *(("flatten",), ("dense", 64), ("drop", 0.5)),
+        ),
+        size=64,
+        bands=5,
+        single_output=True,
+    ),
+}
+
+
+class SmallCNN(nn.Module):
+    """A network of `NETWORKS`; its embedding is the output of the node `embedding`.
+
+    Parameters
+    ----------
+    network : Network
+        Its layers.
+    classes, bands, size : int
+        Outputs, channels of the image, and its side in px.
+
+    Raises
+    ------
+    InputError
+        The image is too small for the layers.
+    """
+
+    def __init__(self, network: Network, classes: int, bands: int, size: int) -> None:
+        super().__init__()
+        self.grey = network.bands == 1
+        self.single = network.single_output and classes == 2
+        self.features = nn.Sequential()
+        channels, side, width = 1 if self.grey else bands, size, 0
+        for kind, *numbers in network.layers:
+            if kind == "conv" or kind == "conv-same":
+                out, kernel = int(numbers[0]), int(numbers[1])
+                if kind == "conv-same" and kernel % 2 == 0:
+                    # torch's own "same" copies the image for even kernels, with a warning
+                    self.features.append(nn.ZeroPad2d((kernel // 2 - 1, kernel // 2, kernel // 2 - 1, kernel // 2)))
+                padding = kernel // 2 if kind == "conv-same" and kernel % 2 else 0
+                self.features.extend([nn.Conv2d(channels, out, kernel, padding=padding), nn.ReLU()])
+                channels, side = out, side if kind == "conv-same" else side - kernel + 1
+            elif kind == "norm":
+                self.features.append(nn.BatchNorm2d(channels))
+            elif kind == "pool":
+                self.features.append(nn.MaxPool2d(2))
+                side //= 2
+            elif kind == "flatten":
+                self.features.append(nn.Flatten())
+                width = channels * side * side
+            elif kind == "drop":
+                self.features.append(nn.Dropout(float(numbers[0])))
+            else:
+                self.features.extend([nn.Linear(width, int(numbers[0])), nn.ReLU()])
+                width = int(numbers[0])
+            if side < 1:
+                raise InputError("image is too small for this network", rule="be larger", found=f"{size} px")
+        self.embedding = nn.Identity()
+        self.output = nn.Linear(width, 1 if self.single else classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits, shape (n, classes), of images of shape (n, bands, size, size); grey networks take any bands."""
+        if self.grey:
+            x = x.mean(1, keepdim=True)
+        logits = self.output(self.embedding(self.features(x)))
+        if self.single:
+            logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+        return logits
+
+
+def torchvision_name(architecture: str) -> str | None:
+    """Constructor in torchvision.models of a name with hyphens or underscores; None where there is none."""
+    name = architecture.lower().replace("-", "_")
+    return name if name in models.list_models(module=models) else None
+
+
+def legal_networks() -> tuple[str, ...]:
+    """Every name `build` knows: the small CNNs, then torchvision's classifiers."""
+    return (*NETWORKS, *(name.replace("_", "-") for name in models.list_models(module=models)))
+
+
+def unknown_network(name: str) -> UnknownNameError:
+    """Error for a name that is no network, listing the legal ones."""
+    return unknown("network", name, legal_networks())
+
+
+def is_grey(architecture: str) -> bool:
+    """Whether a network was made for grey images."""
+    return architecture in NETWORKS and NETWORKS[architecture].bands == 1
+
+
+def size_of(architecture: str, classes: int) -> int:
+    """Side in px of the images a network was made for; 224 for torchvision's."""
+    network = NETWORKS.get(architecture)
+    if network is None:
+        return 224
+    return network.two_class_size if classes == 2 and network.two_class_size else network.size
+
+
+def build(
+    architecture: str, classes: int, bands: int | None = None, aux: bool = False, size: int | None = None
+) -> nn.Module:
+    """Build an untrained network; weights are drawn from torch's global generator.
+
+    Parameters
+    ----------
+    architecture : str
+        Name in `NETWORKS`, or any classifier of torchvision.models (`resnet18`, `mobilenet-v2`, …).
+    classes : int
+        Outputs: one logit per class or answer.
+    bands : int, optional
+        Channels of the image; default the network's own (3 for torchvision's).
+    aux : bool
+        Keep the auxiliary classifiers of GoogLeNet or Inception, for training.
+    size : int, optional
+        Side of the images in px; default the network's own. Only the small CNNs depend on it.
+
+    Returns
+    -------
+    nn.Module
+        In training mode. Takes float images of shape (n, bands, size, size), returns logits of shape (n, classes)
+        (with `aux`, torchvision's named tuple of logits while training).
+
+    Raises
+    ------
+    UnknownNameError
+        No network has that name.
+    InputError
+        `classes` or `bands` is not positive, or `aux` is asked of a network without auxiliary classifiers.
+    """
+    if classes < 1 or (bands is not None and bands < 1):
+        raise InputError("network shape", rule="have at least one class and one band", found=(classes, bands))
+    name = torchvision_name(architecture)
+    if architecture not in NETWORKS and name is None:
+        raise unknown_network(architecture)
+    has_aux = name in ("googlenet", "inception_v3")
+    if aux and not has_aux:
+        raise InputError("network has no auxiliary classifiers", where=architecture, remedy="leave aux off")
+    if name is None:
+        network = NETWORKS[architecture]
+        return SmallCNN(network, classes, bands or network.bands, size or size_of(architecture, classes))
+    options = {"aux_logits": aux, "init_weights": True} if has_aux else {}
+    module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
+    if bands not in (None, 3):
+        _take_bands(module, int(bands or 3))
+    return module
+
+
+def _take_bands(module: nn.Module, bands: int) -> None:
+    """Replace the first convolution by one of another number of channels, drawn as torch draws it."""
+    path, first = next((p, m) for p, m in module.named_modules() if isinstance(m, nn.Conv2d))
+    parent, _, leaf = path.rpartition(".")
+    setattr(module.get_submodule(parent), leaf, _convolution(first, bands=bands, channels=None))
+
+
+def _convolution(like: nn.Module, *, bands: int | None, channels: int | None) -> nn.Conv2d:
+    """Untrained convolution with another number of input or output channels."""
+    if not isinstance(like, nn.Conv2d):
+        raise InputError("layer to replace", rule="be linear or a convolution", found=type(like).__name__)
+    return nn.Conv2d(
+        bands or like.in_channels,
+        channels or like.out_channels,
+        (like.kernel_size[0], like.kernel_size[1]),
+        (like.stride[0], like.stride[1]),
+        like.padding if isinstance(like.padding, str) else (like.padding[0], like.padding[1]),
+        bias=like.bias is not None,
+    )
+
+
+def output_layer(module: nn.Module) -> str:
+    """Path of a classifier's last linear (or 1×1 convolution) layer, the one that knows the classes.
+
+    Auxiliary classifiers are passed over: the main output stands last.
+    """
+    paths = [p for p, m in module.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and "aux" not in p.lower()]
+    return paths[-1]
+
+
+def replace_output(module: nn.Module, classes: int) -> None:
+    """Put a new output layer of `classes` logits in place of the old one."""
+    path = output_layer(module)
+    old = module.get_submodule(path)
+    parent, _, leaf = path.rpartition(".")
+    fresh: nn.Module
+    if isinstance(old, nn.Linear):
+        fresh = nn.Linear(old.in_features, classes)
+    else:
+        fresh = _convolution(old, bands=None, channels=classes)
+    setattr(module.get_submodule(parent), leaf, fresh)
+
+
+def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
+    """Length of the flattened output of a node, for images of `size` px; computed on shapes alone.
+
+    The module is left in eval mode.
+    """
+    body = create_feature_extractor(copy.deepcopy(module).to("meta").eval(), {layer: "vector"})
+    with torch.inference_mode():
+        return int(body(torch.empty(1, bands, size, size, device="meta"))["vector"][0].numel())
+
+
+def stages(module: nn.Module) -> list[list[str]]:
+    """Names of parameters and buffers stage by stage, input first; the last stage is the output layer.
+
+    A stage is a child of the network, or of its container `features`.
+    """
+    head = output_layer(module)
+    groups: dict[str, list[str]] = {}
+    for name, _ in (*module.named_parameters(), *module.named_buffers()):
+        parts = name.split(".")
+        key = parts[0] if parts[0] != "features" else ".".join(parts[:2])
+        if name.startswith(f"{head}."):
+            key = head + "."
+        groups.setdefault(key, []).append(name)
+    order = [child if child != "features" else f"features.{inner}" for child, inner in _children(module)]
+    ordered = [groups.pop(key) for key in order if key in groups and key != head + "."]
+    return [*ordered, *(names for key, names in groups.items() if key != head + "."), groups[head + "."]]
+
+
+def _children(module: nn.Module) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for child, part in module.named_children():
+        inner = [name for name, _ in part.named_children()] if child == "features" else [""]
+        pairs.extend((child, name) for name in inner)
+    return pairs

@@ -1,0 +1,149 @@
+"""Start: what a training begins with: architecture, weights, view, and the galaxies those weights have seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from gzfeatures.errors import InputError, LeakError
+from gzfeatures.features.backbones import BACKBONES, Backbone
+from gzfeatures.features.backbones import backbone as backbone_of
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.views import View
+from gzfeatures.networks import cnns
+from gzfeatures.networks.checkpoint import embedding_node
+from gzfeatures.networks.load import load, weights_digest, weights_file
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where a training begins.
+
+    Parameters
+    ----------
+    architecture : str
+        Name for `cnns.build`.
+    view : View
+        Pixels the network will see.
+    backbone : Backbone, optional
+        Whose weights it starts from; None for a random start.
+    weights : Path, optional
+        Their file.
+    digest : str
+        Sha256 of that file, or "random".
+    """
+
+    architecture: str
+    view: View
+    backbone: Backbone | None = None
+    weights: Path | None = None
+    digest: str = "random"
+
+    @classmethod
+    def of(
+        cls, network: str | Path | Backbone, weights: str | Path | None, classes: int, view: View | None, split: Split
+    ) -> Start:
+        """Find the network and its weights.
+
+        Parameters
+        ----------
+        network, weights, view
+            As for `finetune.train`.
+        classes : int
+            Outputs.
+        split : Split
+            Galaxies it will be tested on.
+
+        Raises
+        ------
+        UnknownNameError, MissingFileError, WeightsError
+            No such network; its weights cannot be had.
+        LeakError
+            The weights were trained on a test galaxy.
+        """
+        known = isinstance(network, Backbone) or str(network) in BACKBONES
+        is_folder = isinstance(network, Path) or (not known and Path(network).is_dir())
+        if weights is None and not is_folder and not isinstance(network, Backbone):
+            name = str(network)
+            if name not in cnns.NETWORKS and cnns.torchvision_name(name) is None:
+                raise cnns.unknown_network(name)
+            own = View(size=cnns.size_of(name, classes), grey=cnns.is_grey(name))
+            return cls(cnns.torchvision_name(name) or name, view or own)
+        spec = backbone_of(network)
+        path = weights_file(spec, None if weights == "own" else weights)
+        start = cls(spec.architecture, view or spec.view, spec, path, weights_digest(spec, path))
+        test = split.test[start.seen_before().contains(split.test)]
+        if len(test):
+            raise LeakError(
+                f"{len(test)} test galaxies were trained on by the weights to start from",
+                where=spec.name,
+                found=test[0],
+                remedy="test on others, or start from other weights",
+            )
+        return start
+
+    def seen_before(self) -> TrainedOn:
+        """Galaxies the starting weights were trained on."""
+        record = self.backbone.trained_on if self.backbone else None
+        return TrainedOn.decode(record) if record else TrainedOn.of([])
+
+    def seen(self, split: Split) -> TrainedOn:
+        """Galaxies the network will have been trained on."""
+        return TrainedOn(np.union1d(self.seen_before().hashes, TrainedOn.of(split.train).hashes))
+
+    def frame(self, margin: float) -> View:
+        """View of the frames that copies are cut from, `margin` times wider.
+
+        Raises
+        ------
+        InputError
+            That is wider than the image.
+        """
+        crop = self.view.crop * margin
+        if crop > 1 + 1e-9:
+            raise InputError(
+                "augmentation margin", rule=f"leave the frame inside the image, at most {1 / self.view.crop:.4g}",
+                found=margin, remedy="lower it, or the view's crop",
+            )  # fmt: skip
+        return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=min(1.0, crop))
+
+    def network(self, labels: Labels, bands: int, *, aux: bool) -> tuple[nn.Module, Backbone]:
+        """Network with its starting weights and a new output layer, and what it is as a backbone.
+
+        Parameters
+        ----------
+        labels : Labels
+            Their classes are the outputs.
+        bands : int
+            Channels of the pixels.
+        aux : bool
+            Give GoogLeNet its auxiliary classifiers, when it starts at random.
+        """
+        classes = len(labels.classes)
+        if self.backbone is None:
+            aux = aux and self.architecture == "googlenet"
+            module = cnns.build(self.architecture, classes, bands, aux, self.view.size)
+            mean, std = (IMAGENET_MEAN, IMAGENET_STD) if bands == 3 else ((0.5,) * bands, (0.25,) * bands)
+            layer = embedding_node(module)
+            spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, classes)
+        else:
+            module = load(self.backbone, self.weights)
+            cnns.replace_output(module, classes)
+            spec = dataclasses.replace(
+                self.backbone, view=self.view, classes=classes, weights=None, url=None, sha256=""
+            )
+        spec = dataclasses.replace(
+            spec,
+            name=f"{self.architecture}-{labels.scheme}",
+            licence="that of the training images and votes",
+            source=f"trained by gzfeatures on {labels.scheme}",
+        )
+        dim = cnns.width_of(module, spec.layer, spec.bands, self.view.size)
+        return module.train(), dataclasses.replace(spec, dim=dim)
