@@ -19,8 +19,12 @@ from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
-from gzfeatures.results import quality
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.results import mapview, quality
 from gzfeatures.results.neighbours import nearest
+from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.space import Space
 
 FORMAT = 1
@@ -151,6 +155,35 @@ class Map:
         """Columns `galaxy_id`, `x`, `y` (and `z`): a catalog can be joined with it."""
         columns = {name: self.coordinates[:, i] for i, name in enumerate(AXES[: self.coordinates.shape[1]])}
         return pd.DataFrame({"galaxy_id": self.ids, **columns})
+
+    def write_html(
+        self,
+        path: str | Path,
+        labels: Labels | None = None,
+        images: ImageSet | str | Path | None = None,
+        *,
+        predictions: Mapping[str, Predictions] | None = None,
+        catalog: pd.DataFrame | None = None,
+        title: str = "Map of galaxies",
+        view: View = mapview.THUMBNAIL,
+        most: int = mapview.POINTS,
+    ) -> Path:
+        """Write the map as one interactive HTML file that needs no network; parameters as in `mapview.write_page`."""
+        return mapview.write_page(
+            path,
+            self.ids,
+            self.coordinates,
+            self.vectors,
+            settings=self.settings,
+            quality=self.quality,
+            labels=labels,
+            images=images,
+            predictions=predictions,
+            catalog=catalog,
+            title=title,
+            view=view,
+            most=most,
+        )
 
     def write(self, path: str | Path) -> Path:
         """Write Parquet: `galaxy_id`, `x`, `y` (`z`), `vector`; metadata key `gzfeatures` holds settings and quality as

@@ -1,0 +1,194 @@
+"""The interactive map: one HTML file that works from disk, without a network.
+
+Weighed for this work, 5,000 galaxies with thumbnails or 100,000 without, in one file: Plotly's WebGL scatter (1.6 MB of
+script, images only as fixed layout objects), Bokeh (1.4 MB, no images in place of points), DataMapPlot (its page takes
+deck.gl from unpkg.com, or from a cache filled online; images on hover only), Embedding Atlas (over 5 MB beside a DuckDB
+in WebAssembly, loaded by workers, which a file opened from disk may not start) and regl-scatterplot (0.2 MB, the
+closest; but it asks for float blending that phones lack, knows neither touch nor shapes, and turns text into code).
+Underneath, each draws points with one small shader. So that shader stands here (page/marks.js), over twgl.js 7.0.0
+(MIT, npm, 55 kB, in page/twgl.js), which spares WebGL's bookkeeping; the rest of the page is plain scripts. The page's
+content policy forbids every request and every evaluation of text.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.results.mapdata import columns
+from gzfeatures.results.neighbours import nearest
+from gzfeatures.results.palette import CLASS_COLOURS, RAMP
+from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.sprites import ACROSS, Sprites, pack
+
+POINTS = 100_000
+"""Galaxies drawn as points; beyond, a seeded sample of them over the density of all."""
+
+DENSITY_SIDE = 512
+NEIGHBOURS = 8
+THUMBNAIL = View(size=80, crop=0.7)
+
+
+def write_page(
+    path: str | Path,
+    ids: Ids,
+    coordinates: npt.NDArray[np.float32],
+    vectors: npt.NDArray[np.float32],
+    *,
+    settings: Mapping[str, Any],
+    quality: Mapping[str, Any],
+    labels: Labels | None = None,
+    images: ImageSet | str | Path | None = None,
+    predictions: Mapping[str, Predictions] | None = None,
+    catalog: pd.DataFrame | None = None,
+    title: str = "Map of galaxies",
+    view: View = THUMBNAIL,
+    most: int = POINTS,
+    seed: int = 0,
+) -> Path:
+    """Write the interactive map of galaxies.
+
+    Parameters
+    ----------
+    path : str or Path
+        HTML file to write.
+    ids : Ids
+        Shape (n,). Shown as text, whatever they hold.
+    coordinates : ndarray of float32
+        Shape (n, 2 or 3).
+    vectors : ndarray of float32
+        Shape (n, d): what "most similar" on a galaxy's card is measured in.
+    settings, quality : mapping
+        Of the map, for its header.
+    labels, predictions, catalog
+        What to colour by, see `mapdata.columns`. A catalog with `ra` and `dec` (degrees) links cards to the SDSS.
+    images : ImageSet, str or Path, optional
+        Thumbnails; galaxies without one stay points.
+    title : str
+        Of the page.
+    view : View
+        Crop and side of a thumbnail.
+    most : int
+        Galaxies drawn as points.
+    seed : int
+        Of the sample beyond `most`.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written.
+    """
+    total = len(ids)
+    rows = np.sort(np.random.default_rng(seed).permutation(total)[:most])
+    low, high = coordinates.min(0), coordinates.max(0)
+    centre, unit = (low + high) / 2, float((high - low).max()) / 2 or 1.0
+    places = np.zeros((total, 3), dtype=np.float32)
+    places[:, : coordinates.shape[1]] = (coordinates - centre) / unit
+    drawn = ids[rows]
+    sprites = None if images is None else pack(drawn, places[rows], images, view)
+    k = min(NEIGHBOURS, len(drawn) - 1)
+    data = {
+        "title": title,
+        "total": total,
+        "dimensions": coordinates.shape[1],
+        "settings": dict(settings),
+        "quality": dict(quality),
+        "centre": centre.tolist(),
+        "unit": unit,
+        "palette": CLASS_COLOURS,
+        "ramp": RAMP,
+        "ids": drawn.tolist(),
+        "coordinates": _text(places[rows], "<f4"),
+        "columns": [
+            {
+                "name": c.name,
+                "kind": c.kind,
+                "classes": c.classes,
+                "values": _text(c.values, "<u2" if c.classes else "<f4"),
+            }
+            for c in columns(drawn, labels, predictions, catalog)
+        ],
+        "probabilities": _probabilities(drawn, predictions or {}),
+        "neighbours": {"k": k, "rows": _text(nearest(vectors[rows], None, k).rows, "<u4")} if k else None,
+        "sky": _sky(drawn, catalog),
+        "sheets": None if sprites is None else _sheets(sprites),
+        "density": {"side": DENSITY_SIDE, "values": _text(_density(places), "u1")} if total > most else None,
+    }
+    parts = {
+        "title": html.escape(title),
+        "data": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
+        "sheets": "" if sprites is None else "\n".join(map(_sheet, range(len(sprites.sheets)), sprites.sheets)),
+    }
+    folder = files("gzfeatures.results.page")
+
+    def part(match: re.Match[str]) -> str:
+        name = match[1]
+        return parts[name] if name in parts else folder.joinpath(name).read_text(encoding="utf-8")
+
+    # one pass: what is put in is never searched for further places
+    page = re.sub(r"\{\{([a-z.]+)\}\}", part, folder.joinpath("map.html").read_text(encoding="utf-8"))
+    path = Path(path)
+    with written_whole(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def _text(array: npt.NDArray[Any], kind: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).astype(kind).tobytes()).decode()
+
+
+def _sheets(sprites: Sprites) -> dict[str, Any]:
+    return {
+        "size": sprites.size,
+        "across": ACROSS,
+        "tiles": _text(sprites.tiles, "<i4"),
+        "missing": len(sprites.missing),
+    }
+
+
+def _sheet(number: int, jpeg: bytes) -> str:
+    return f'<script type="text/plain" id="sheet-{number}">{base64.b64encode(jpeg).decode()}</script>'
+
+
+def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
+    """Probabilities in 1/255; zero for a galaxy without a prediction."""
+    found = []
+    for name, one in predictions.items():
+        rows = pd.Index(one.ids).get_indexer(pd.Index(ids))
+        known = np.where(rows[:, None] < 0, 0, one.probabilities[rows])
+        found.append({"name": name, "classes": one.classes, "values": _text(np.rint(known * 255), "u1")})
+    return found
+
+
+def _sky(ids: Ids, catalog: pd.DataFrame | None) -> str | None:
+    if catalog is None or not {"ra", "dec"} <= set(catalog.columns):
+        return None
+    places = catalog.set_index(catalog["galaxy_id"].astype(str))[["ra", "dec"]].reindex(ids)
+    return _text(places.to_numpy(dtype=np.float64), "<f8")
+
+
+def _density(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Galaxies per cell of the map's square, top row first, as opacity that grows with the logarithm."""
+    counts, _, _ = np.histogram2d(-places[:, 1], places[:, 0], bins=DENSITY_SIDE, range=[[-1, 1], [-1, 1]])
+    strength = np.log1p(counts)
+    return np.asarray(np.rint(strength / max(strength.max(), 1) * 190), dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""Parts of the interactive map's page: markup, style and scripts, put together by `results.mapview`."""

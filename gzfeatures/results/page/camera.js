@@ -1,0 +1,70 @@
+"use strict";
+/* Camera: what part of the map is on screen. Map units run from −1 to 1. */
+const camera = { x: 0, y: 0, zoom: 1, turn: [1, 0, 0, 0, 1, 0, 0, 0, 1], width: 1, height: 1 };
+const placed = new Float32Array(2 * count); // each galaxy's x, y after turning the cube
+
+function turned() {
+  const t = camera.turn;
+  for (let i = 0; i < count; i++) {
+    const x = flat[3 * i], y = flat[3 * i + 1], z = flat[3 * i + 2];
+    placed[2 * i] = t[0] * x + t[3] * y + t[6] * z;
+    placed[2 * i + 1] = t[1] * x + t[4] * y + t[7] * z;
+  }
+}
+
+function turnBy(across, up) {
+  const [ca, sa, cu, su] = [Math.cos(across), Math.sin(across), Math.cos(up), Math.sin(up)];
+  const by = [ca, su * sa, -cu * sa, 0, cu, su, sa, -su * ca, cu * ca]; // column by column
+  const t = camera.turn, next = new Array(9);
+  for (let c = 0; c < 3; c++)
+    for (let r = 0; r < 3; r++) next[3 * c + r] = by[r] * t[3 * c] + by[3 + r] * t[3 * c + 1] + by[6 + r] * t[3 * c + 2];
+  camera.turn = next;
+  turned();
+}
+
+/* Free room beside the panel, so that the whole map is seen when it fits. */
+function room() {
+  const panel = byId("panel").getBoundingClientRect();
+  const beside = camera.width > 720 ? camera.width - panel.left : 0;
+  return { width: camera.width - beside, height: camera.height, left: 0 };
+}
+const pixels = () => (0.46 * Math.min(room().width, room().height) * camera.zoom); // per map unit
+const middle = () => [room().width / 2, camera.height / 2];
+
+function screenOf(row) {
+  const scale = pixels(), [mx, my] = middle();
+  return [mx + (placed[2 * row] - camera.x) * scale, my - (placed[2 * row + 1] - camera.y) * scale];
+}
+
+function zoomAt(px, py, factor) {
+  const before = pixels(), [mx, my] = middle();
+  const x = camera.x + (px - mx) / before, y = camera.y - (py - my) / before;
+  camera.zoom = Math.min(4000, Math.max(0.3, camera.zoom * factor));
+  const scale = pixels();
+  camera.x = x - (px - mx) / scale;
+  camera.y = y + (py - my) / scale;
+}
+
+/* Rows on screen (with a margin in pixels) whose class is switched on. */
+function visible(margin = 0) {
+  const scale = pixels(), [mx, my] = middle(), rows = [];
+  const left = camera.x - (mx + margin) / scale, right = camera.x + (camera.width - mx + margin) / scale;
+  const low = camera.y - (camera.height - my + margin) / scale, high = camera.y + (my + margin) / scale;
+  for (let i = 0; i < count; i++) {
+    const x = placed[2 * i], y = placed[2 * i + 1];
+    if (x >= left && x <= right && y >= low && y <= high && !hidden[i]) rows.push(i);
+  }
+  return rows;
+}
+
+function nearestTo(px, py, reach) {
+  const scale = pixels(), [mx, my] = middle();
+  const x = camera.x + (px - mx) / scale, y = camera.y - (py - my) / scale;
+  let best = -1, least = (reach / scale) ** 2;
+  for (let i = 0; i < count; i++) {
+    if (hidden[i]) continue;
+    const d = (placed[2 * i] - x) ** 2 + (placed[2 * i + 1] - y) ** 2;
+    if (d < least) { least = d; best = i; }
+  }
+  return best;
+}

@@ -1,0 +1,114 @@
+"use strict";
+/* Card of one galaxy, the hover beside the pointer, and the selection with its CSV. */
+let opened = -1;
+
+function openCard(row, fly = false) {
+  opened = row;
+  const card = byId("card");
+  card.replaceChildren(made("button", { class: "close", "aria-label": "Close", onclick: closeCard }, "×"), made("h2", {}, ids[row]));
+  if (hasImage(row)) card.append(face(row, 2 * page.sheets.size));
+  const facts = made("dl");
+  for (const column of columns) facts.append(made("dt", {}, column.name), made("dd", {}, shown(column, row)));
+  card.append(facts);
+  for (const one of chances) {
+    const k = one.classes.length, own = one.classes.map((name, code) => [name, one.values[row * k + code] / 255, code]);
+    card.append(made("h3", {}, one.name));
+    for (const [name, chance, code] of own.sort((a, b) => b[1] - a[1]).slice(0, 6)) {
+      const bar = made("i");
+      bar.style.cssText = `width:${Math.max(1, 100 * chance)}%;background:rgb(${classColour(code).join(",")})`;
+      card.append(made("div", { class: "chance" }, made("span", { title: name }, name), made("span", {}, bar), made("output", {}, `${Math.round(100 * chance)} %`)));
+    }
+  }
+  if (neighbours) {
+    const k = page.neighbours.k, rows = [...neighbours.subarray(row * k, (row + 1) * k)];
+    card.append(made("h3", {}, "Most similar"), made("div", { class: "faces" }, ...rows.map((other) => faceButton(other, (r) => openCard(r, true)))));
+  }
+  if (sky && !Number.isNaN(sky[2 * row])) {
+    const link = `https://skyserver.sdss.org/dr18/VisualTools/navi?ra=${sky[2 * row]}&dec=${sky[2 * row + 1]}&scale=0.2`;
+    card.append(made("h3", {}, "Sky"), made("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, `SDSS Navigate, ${sky[2 * row].toFixed(4)} ${sky[2 * row + 1].toFixed(4)}`));
+  }
+  card.hidden = false;
+  if (fly) { camera.x = placed[2 * row]; camera.y = placed[2 * row + 1]; camera.zoom = Math.max(camera.zoom, 4); }
+  redraw();
+}
+
+function closeCard() {
+  opened = -1;
+  byId("card").hidden = true;
+  byId("overlay").focus({ preventScroll: true });
+  redraw();
+}
+
+function hoverOver(row, px, py) {
+  const box = byId("hover");
+  if (box.dataset.row !== String(row)) {
+    box.dataset.row = row;
+    box.replaceChildren();
+    if (row >= 0) {
+      if (hasImage(row)) box.append(face(row, 256));
+      box.append(made("b", {}, ids[row]));
+      for (const column of new Set([columns[coloured], ...columns.slice(0, 2)])) if (column) box.append(made("span", {}, `${column.name}: ${shown(column, row)}`));
+    }
+    redraw();
+  }
+  box.hidden = row < 0;
+  if (row < 0) return;
+  const { width, height } = box.getBoundingClientRect();
+  box.style.left = `${px + 18 + width > camera.width ? Math.max(4, px - 18 - width) : px + 18}px`;
+  box.style.top = `${Math.min(Math.max(4, py - height / 2), Math.max(4, camera.height - height - 6))}px`;
+}
+
+/* Rows inside a polygon on screen (even-odd rule). */
+function inside(polygon) {
+  const rows = [];
+  for (let row = 0; row < count; row++) {
+    if (hidden[row]) continue;
+    const [x, y] = screenOf(row);
+    let within = false;
+    for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
+      const [xi, yi] = polygon[i], [xj, yj] = polygon[j];
+      if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) within = !within;
+    }
+    if (within) rows.push(row);
+  }
+  return rows;
+}
+
+function select(rows, add = false) {
+  if (!add) chosen.fill(0);
+  for (const row of rows) chosen[row] = 1;
+  restate();
+  drawSelection();
+}
+
+const selected = () => ids.map((_, row) => row).filter((row) => chosen[row]);
+
+/* RFC 4180; ids stay as they are, so that the file joins with a catalog. */
+const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+function csv(rows) {
+  const head = ["galaxy_id", "x", "y", ...columns.map((column) => column.name)];
+  const number = (value) => (Number.isNaN(value) ? "" : String(value));
+  const lines = rows.map((row) => [
+    ids[row], ...[0, 1].map((axis) => String(flat[3 * row + axis] * page.unit + page.centre[axis])),
+    ...columns.map((column) => (column.kind === "class" ? (column.values[row] === NONE ? "" : column.classes[column.values[row]]) : number(column.values[row]))),
+  ]);
+  return [head, ...lines].map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
+}
+
+function download() {
+  const link = made("a", { download: "galaxies.csv", href: URL.createObjectURL(new Blob([csv(selected())], { type: "text/csv" })) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function drawSelection() {
+  const box = byId("selection"), rows = selected();
+  box.hidden = !rows.length;
+  box.replaceChildren();
+  if (!rows.length) return;
+  const list = made("ul", {}, ...rows.slice(0, 100).map((row) => made("li", {}, faceButton(row, (r) => openCard(r)))));
+  box.append(
+    made("div", { class: "row" }, made("b", {}, `${rows.length.toLocaleString("en")} selected`),
+      made("button", { id: "csv", onclick: download }, "CSV"), made("button", { id: "clear", onclick: () => select([]) }, "Clear")), list);
+  if (rows.length > 100) box.append(made("div", { class: "soft" }, "the first 100 are shown; the CSV holds all"));
+}

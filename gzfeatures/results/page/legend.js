@@ -1,0 +1,159 @@
+"use strict";
+/* Legend: what the colours mean; classes can be switched off, names found, numbers read from a bar. */
+let coloured = 0; // column the colours show
+const INK = [150, 162, 184];
+const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+const PALETTE = page.palette.map(rgb), RAMP = page.ramp.map(rgb);
+
+const classColour = (code) => (code === NONE ? INK : PALETTE[code % PALETTE.length]);
+const classShape = (code) => (code === NONE ? 0 : byId("shapes").checked ? code % SHAPES : Math.floor(code / PALETTE.length) % SHAPES);
+
+function rampColour(share) {
+  const at = Math.min(1, Math.max(0, share)) * (RAMP.length - 1), low = Math.min(RAMP.length - 2, Math.floor(at));
+  return RAMP[low].map((v, i) => v + (RAMP[low + 1][i] - v) * (at - low));
+}
+
+function colourOf(row) {
+  const column = columns[coloured];
+  if (!column) return INK;
+  const value = column.values[row];
+  if (column.kind === "class") return classColour(value);
+  return Number.isNaN(value) ? INK : rampColour((value - column.range[0]) / (column.range[1] - column.range[0] || 1));
+}
+const colourText = (row) => `rgb(${colourOf(row).map(Math.round).join(",")})`;
+
+/* 2–98 % of the known values: one outlier does not wash the colours out. */
+for (const column of columns)
+  if (column.kind === "number") {
+    const known = column.values.filter((v) => !Number.isNaN(v)).sort();
+    column.missing = count - known.length;
+    column.range = known.length ? [known[Math.floor(0.02 * (known.length - 1))], known[Math.ceil(0.98 * (known.length - 1))]] : [0, 1];
+    column.within = [-Infinity, Infinity];
+  } else column.off = new Set();
+
+function recolour() {
+  const column = columns[coloured];
+  const alpha = count > 50000 ? 150 : count > 8000 ? 205 : 240;
+  for (let row = 0; row < count; row++) {
+    const colour = colourOf(row);
+    marks.colours.set([colour[0], colour[1], colour[2], alpha], 4 * row);
+    const code = column && column.kind === "class" ? column.values[row] : NONE;
+    marks.shapes[row] = classShape(code);
+  }
+  refilter();
+}
+
+function refilter() {
+  const column = columns[coloured];
+  hidden.fill(0);
+  if (column && column.kind === "class") {
+    if (column.off.size) for (let row = 0; row < count; row++) hidden[row] = column.off.has(column.values[row]) ? 1 : 0;
+  } else if (column && (column.within[0] > -Infinity || column.within[1] < Infinity))
+    for (let row = 0; row < count; row++) hidden[row] = column.values[row] >= column.within[0] && column.values[row] <= column.within[1] ? 0 : 1;
+  restate();
+}
+
+/* Highlight: the legend entry under the pointer wins over the selection. */
+function restate(only = null) {
+  const column = columns[coloured], any = chosen.includes(1);
+  for (let row = 0; row < count; row++)
+    marks.states[row] = only !== null ? (column.values[row] === only ? 2 : 0) : any ? (chosen[row] ? 2 : 0) : 1;
+  uploadMarks();
+  redraw();
+}
+
+function swatch(code) {
+  const canvas = made("canvas", { width: 32, height: 32, "aria-hidden": "true" });
+  canvas.style.width = canvas.style.height = "16px";
+  const c = canvas.getContext("2d"), kind = classShape(code);
+  c.translate(16, 16);
+  c.fillStyle = c.strokeStyle = `rgb(${classColour(code).join(",")})`;
+  c.lineWidth = 6;
+  c.beginPath();
+  if (kind === 1) c.rect(-11, -11, 22, 22);
+  else if (kind === 2) { c.moveTo(0, -13); c.lineTo(13, 10); c.lineTo(-13, 10); }
+  else if (kind === 3) { c.moveTo(0, -14); c.lineTo(14, 0); c.lineTo(0, 14); c.lineTo(-14, 0); }
+  else if (kind === 4) { c.rect(-13, -4, 26, 8); c.rect(-4, -13, 8, 26); }
+  else c.arc(0, 0, kind === 5 ? 10 : 12, 0, 7);
+  kind === 5 ? c.stroke() : c.fill();
+  return canvas;
+}
+
+function drawLegend() {
+  const box = byId("legend"), column = columns[coloured];
+  box.replaceChildren();
+  if (!column) return;
+  if (column.kind === "class") classLegend(box, column);
+  else numberLegend(box, column);
+}
+
+function classLegend(box, column) {
+  const counts = new Map();
+  for (const code of column.values) counts.set(code, (counts.get(code) || 0) + 1);
+  const codes = [...counts.keys()].sort((a, b) => a - b);
+  const entries = made("div", { class: "entries" });
+  const update = () => {
+    for (const entry of entries.children) entry.setAttribute("aria-pressed", String(!column.off.has(+entry.dataset.code)));
+    refilter();
+  };
+  const all = made("button", { onclick: () => { column.off.clear(); update(); } }, "All");
+  const none = made("button", { onclick: () => { column.off = new Set(codes); update(); } }, "None");
+  box.append(made("div", { class: "row" }, made("span", { class: "soft" }, `${codes.length} ${codes.length === 1 ? "class" : "classes"}; double-click: only this`), all, none));
+  for (const code of codes) {
+    const name = code === NONE ? "no label" : column.classes[code];
+    const entry = made("button", { class: "entry", "data-code": code, "aria-pressed": String(!column.off.has(code)), title: name }, swatch(code), made("span", {}, name), made("output", {}, counts.get(code).toLocaleString("en")));
+    entry.addEventListener("click", () => { column.off.has(code) ? column.off.delete(code) : column.off.add(code); update(); });
+    entry.addEventListener("dblclick", () => { column.off = new Set(codes.filter((other) => other !== code)); update(); });
+    entry.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse" && !column.off.has(code)) restate(code); });
+    entry.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") restate(); });
+    entries.append(entry);
+  }
+  box.append(entries);
+}
+
+function numberLegend(box, column) {
+  const bar = made("div", { class: "bar", role: "img", "aria-label": `Colour bar from ${column.range[0]} to ${column.range[1]}` });
+  bar.style.background = `linear-gradient(to right, ${page.ramp.join(",")})`;
+  const ends = made("div", { class: "row soft" }, ...[0, 0.5, 1].map((s) => made("span", {}, String(+(column.range[0] + s * (column.range[1] - column.range[0])).toPrecision(3)))));
+  const bounds = ["from", "to"].map((word, end) =>
+    made("label", {}, `${word} `, made("input", { type: "search", inputmode: "decimal", "aria-label": `show ${word}`, oninput: (event) => {
+      const value = parseFloat(event.target.value);
+      column.within[end] = Number.isNaN(value) ? [-Infinity, Infinity][end] : value;
+      refilter();
+    } })));
+  box.append(made("div", { class: "soft" }, column.name), bar, ends, made("div", { class: "row" }, ...bounds));
+  if (column.missing) box.append(made("div", { class: "soft" }, `${column.missing.toLocaleString("en")} without a value are grey`));
+}
+
+/* Names at the medians of the classes, largest first; one that would cover another is left out. */
+function drawNames(context) {
+  const column = columns[coloured];
+  if (!byId("names").checked || !column || column.kind !== "class") return;
+  const members = new Map();
+  for (const row of shuffle) {
+    const code = column.values[row];
+    if (code === NONE || hidden[row]) continue;
+    if (!members.has(code)) members.set(code, []);
+    members.get(code).push(row);
+  }
+  const boxes = [];
+  context.font = "600 13px system-ui, sans-serif";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.lineJoin = "round";
+  for (const [code, rows] of [...members].sort((a, b) => b[1].length - a[1].length)) {
+    const sample = rows.slice(0, 2000);
+    const median = (axis) => sample.map((row) => placed[2 * row + axis]).sort((a, b) => a - b)[sample.length >> 1];
+    const scale = pixels(), [mx, my] = middle();
+    const x = mx + (median(0) - camera.x) * scale, y = my - (median(1) - camera.y) * scale;
+    const name = column.classes[code].length > 28 ? column.classes[code].slice(0, 27) + "…" : column.classes[code];
+    const half = context.measureText(name).width / 2 + 4;
+    if (boxes.some((b) => Math.abs(b.x - x) < b.half + half && Math.abs(b.y - y) < 18)) continue;
+    boxes.push({ x, y, half });
+    context.lineWidth = 4;
+    context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--back");
+    context.strokeText(name, x, y);
+    context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+    context.fillText(name, x, y);
+  }
+}

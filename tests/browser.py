@@ -1,0 +1,112 @@
+"""A headless Chromium driven through chromedriver's W3C protocol, for tests of pages."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)
+
+
+class Browser:
+    """One page at a time; `close` ends the processes it began."""
+
+    def __init__(self, folder: Path, size: tuple[int, int] = (1280, 800)) -> None:
+        driver, chromium = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("google-chrome")
+        if driver is None or chromium is None:
+            pytest.skip("no chromium with chromedriver to open the page in")
+        self.downloads = folder / "downloads"
+        self.downloads.mkdir(parents=True)
+        self.process = subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        port = None
+        while port is None:
+            line = self.process.stdout.readline()
+            port = re.search(r"successfully on port (\d+)", line)
+            assert line, "chromedriver ended before it listened"
+        self.base = f"http://127.0.0.1:{port[1]}/session"
+        options = {
+            "binary": chromium,
+            "args": [*FLAGS, f"--window-size={size[0]},{size[1]}", f"--user-data-dir={folder / 'profile'}"],
+            "prefs": {"download.default_directory": str(self.downloads), "download.prompt_for_download": False},
+        }
+        logging = {"performance": "ALL", "browser": "ALL"}
+        always = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": logging}
+        self.base += "/" + self._call("POST", "", {"capabilities": {"alwaysMatch": always}})["sessionId"]
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=120) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()[:600]) from None
+
+    def open(self, path: Path) -> None:
+        self._call("POST", "/url", {"url": path.resolve().as_uri()})
+
+    def run(self, script: str) -> Any:
+        """Value of a script's `return`."""
+        return self._call("POST", "/execute/sync", {"script": script, "args": []})
+
+    def until(self, script: str, seconds: float = 15.0) -> Any:
+        """First true value of a script, asked again and again."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            value = self.run(script)
+            if value:
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"never true: {script}")
+
+    def pointer(self, *steps: dict[str, Any], kind: str = "mouse") -> None:
+        """Move, press and lift: `{"type": "pointerMove", "x": …, "y": …}`, `pointerDown`, `pointerUp`."""
+        moves = [{"duration": 20, "button": 0, **step} for step in steps]
+        action = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": moves}
+        self._call("POST", "/actions", {"actions": [action]})
+
+    def keys(self, text: str) -> None:
+        strokes = [{"type": way, "value": key} for key in text for way in ("keyDown", "keyUp")]
+        self._call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": strokes}]})
+
+    def requests(self) -> list[str]:
+        """Addresses asked for so far that are not the file itself or made in the page."""
+        entries = [json.loads(e["message"])["message"] for e in self._call("POST", "/se/log", {"type": "performance"})]
+        sent = [e["params"]["request"]["url"] for e in entries if e["method"] == "Network.requestWillBeSent"]
+        return [url for url in sent if not url.startswith(("file:", "blob:", "data:", "chrome:"))]
+
+    def complaints(self) -> list[str]:
+        """Errors and warnings on the page's console."""
+        return [e["message"] for e in self._call("POST", "/se/log", {"type": "browser"}) if e["level"] in ("SEVERE", "WARNING")]
+
+    def picture(self, path: Path) -> Path:
+        path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
+        return path
+
+    def close(self) -> None:
+        try:
+            self._call("DELETE", "")
+        finally:
+            self.process.terminate()
+            self.process.wait(20)
+            self.process.stdout.close()
