@@ -153,16 +153,23 @@ class Catalog:
         InputError
             There is no such column, or it holds text.
         """
-        names = (name, *COLUMN_ALIASES.get(name, ()))
-        found = next((alias for alias in names if alias in self.frame), None)
-        if found is None or self.frame[found].dtype.kind not in "ifb":
+        found = self._numeric(name)
+        if found is None:
             raise InputError(
                 f"no numeric column for {name}",
                 where=f"{self.kind} catalog {self.source}",
-                rule=f"have one of {', '.join(dict.fromkeys(names))}",
+                rule=f"have one of {', '.join(dict.fromkeys((name, *COLUMN_ALIASES.get(name, ()))))}",
                 remedy="join the table that has it",
             )
         return self.frame[found].to_numpy(dtype=np.float64)
+
+    def has_column(self, name: str) -> bool:
+        """Whether `column(name)` has an answer."""
+        return self._numeric(name) is not None
+
+    def _numeric(self, name: str) -> str | None:
+        names = (name, *COLUMN_ALIASES.get(name, ()))
+        return next((alias for alias in names if alias in self.frame and self.frame[alias].dtype.kind in "ifb"), None)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
         """Whether some measure of these has all these answers."""

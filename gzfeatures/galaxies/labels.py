@@ -106,11 +106,15 @@ class Labels:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 over ids, classes and values; order of galaxies does not matter."""
+        """Sha256 over ids and what is said of each; order of galaxies or classes and empty classes do not matter."""
         order = np.argsort(self.ids)
-        return fingerprint.of(
-            [self.target, self.classes, fingerprint.of_ids(self.ids), fingerprint.of_array(self.values[order])]
-        )
+        if self.target == "classes":
+            used, values = np.unique(self.names[order].astype(str), return_inverse=True)
+            classes = used.tolist()
+        else:
+            columns = np.argsort(self.classes)
+            classes, values = sorted(self.classes), self.values[order][:, columns]
+        return fingerprint.of([self.target, classes, fingerprint.of_ids(self.ids), fingerprint.of_array(values)])
 
     def select(self, ids: Ids) -> Labels:
         """Labels of these ids, in this order.
@@ -123,3 +127,30 @@ class Labels:
         rows = positions(self.ids, ids, where="labels")
         soft = None if self.soft is None else self.soft[rows]
         return dataclasses.replace(self, ids=ids, values=self.values[rows], soft=soft, left_out={}, conflicts=ids[:0])
+
+    def joined(self, other: Labels) -> Labels:
+        """These labels and those of other galaxies under the same classes.
+
+        Raises
+        ------
+        InputError
+            Target or classes differ, or a galaxy stands in both.
+        """
+        if (self.target, self.classes) != (other.target, other.classes):
+            raise InputError(
+                "labels of different schemes cannot be joined",
+                where=f"{self.scheme} and {other.scheme}",
+                rule=f"be {self.target} {', '.join(self.classes)}",
+                found=f"{other.target} {', '.join(other.classes)}",
+            )
+        reasons = {**self.left_out, **other.left_out}
+        none = self.ids[:0]
+        soft = None if self.soft is None or other.soft is None else np.concatenate([self.soft, other.soft])
+        return dataclasses.replace(
+            self,
+            ids=np.concatenate([self.ids, other.ids]),
+            values=np.concatenate([self.values, other.values]),
+            left_out={r: np.concatenate([self.left_out.get(r, none), other.left_out.get(r, none)]) for r in reasons},
+            conflicts=np.concatenate([self.conflicts, other.conflicts]),
+            soft=soft,
+        )

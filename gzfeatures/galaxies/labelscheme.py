@@ -152,7 +152,7 @@ class LabelScheme:
         soft = self._soft(facts, len(catalog))
         reasons: dict[str, Mask] = {}
         if self._needs_string:
-            reasons[NO_STRING] = facts.letter("form") == _UNREAD
+            reasons[NO_STRING] = np.asarray(facts.letter("form") == _UNREAD)
         if self._answers:
             reasons[NO_VOTES] = self._unknown(facts, [a for a in self._answers if a in QUESTIONS["smooth-or-features"]])
         for reason, conditions in self.leave_out.items():
@@ -215,7 +215,7 @@ class LabelScheme:
     @staticmethod
     def _unknown(facts: Facts, answers: Collection[str]) -> Mask:
         """Galaxies for which one of these fractions is NaN."""
-        return np.isnan([facts.fraction(answer) for answer in answers]).any(axis=0)
+        return np.asarray(np.isnan([facts.fraction(answer) for answer in answers]).any(axis=0))
 
     def _soft(self, facts: Facts, n: int) -> npt.NDArray[np.float64]:
         """Fraction of each class, shape (n, k); (n, 0) where the scheme gives none."""
@@ -226,7 +226,7 @@ class LabelScheme:
     def _drawn(self, soft: npt.NDArray[np.float64], ids: Ids, seed: int) -> npt.NDArray[np.int64]:
         cumulated = np.cumsum(soft, axis=1)
         drawn = uniform(ids, seed)[:, None] * cumulated[:, -1:]
-        return np.minimum((cumulated <= drawn).sum(axis=1), len(self.classes) - 1).astype(np.int64)
+        return np.asarray(np.minimum((cumulated <= drawn).sum(axis=1), len(self.classes) - 1))
 
     def _ready(self, catalog: Catalog) -> Labels | None:
         """Labels from a column of ready class names, where the catalog has one and no votes."""

@@ -231,7 +231,8 @@ def _read(file: Path) -> LabelScheme:
         raise InputError(
             "scheme file",
             where=file,
-            rule=f"have a table [classes], and otherwise only {', '.join(f'{n} ({t.__name__})' for n, t in legal.items())}",
+            rule="have a table [classes], else only "
+            + ", ".join(f"{n} ({kind.__name__})" for n, kind in legal.items()),
             found=", ".join(wrong or fields),
         )
     for table in {"classes", "leave_out"} & fields.keys():

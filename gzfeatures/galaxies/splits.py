@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, LeakError
@@ -44,20 +46,25 @@ class Split:
     def __post_init__(self) -> None:
         if not len(self.train):
             raise InputError("split has no training galaxies", rule="have at least one")
-        part_of: dict[tuple[bool, str], str] = {}
-        for part in PARTS:
+        names, parts = [], []
+        for code, part in enumerate(PARTS):
             ids: Ids = getattr(self, part)
             require_unique(ids, where=f"split {part}")
-            for name in ids:
-                # an id and a group of the same spelling are different things
-                key = (name in self.groups, self.groups.get(name, name))
-                if part_of.setdefault(key, part) != part:
-                    raise LeakError(
-                        "galaxy or its group stands on two sides of the split",
-                        where=f"{part_of[key]} and {part}",
-                        found=name,
-                        remedy="draw the split by group",
-                    )
+            names.append(ids)
+            parts.append(np.full(len(ids), code))
+        ids, part_of = np.concatenate(names), np.concatenate(parts)
+        group = group_codes(ids, self.groups)
+        first = np.full(len(ids), len(PARTS))
+        np.minimum.at(first, group, part_of)
+        leaks = first[group] != part_of
+        if leaks.any():
+            row = int(np.argmax(leaks))
+            raise LeakError(
+                "galaxy or its group stands on two sides of the split",
+                where=f"{PARTS[first[group[row]]]} and {PARTS[part_of[row]]}",
+                found=str(ids[row]),
+                remedy="draw the split by group",
+            )
 
     @classmethod
     def draw(
@@ -85,24 +92,30 @@ class Split:
         if shares.shape != (3,) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-9:
             raise InputError("split sizes", rule="be three shares that sum to 1", found=list(sizes))
         groups = groups or {}
-        order = np.argsort(labels.ids)
-        codes = labels.codes[order] if labels.target == "classes" else np.zeros(len(order), dtype=np.int64)
-        members: dict[tuple[bool, str], list[int]] = {}
-        for row, name in enumerate(labels.ids[order]):
-            members.setdefault((name in groups, groups.get(name, name)), []).append(row)
-        blocks = list(members.values())
-        np.random.default_rng(seed).shuffle(blocks)
-        blocks.sort(key=len, reverse=True)  # large groups first, so that single galaxies even out the shares
-        have = np.zeros((len(labels.classes), 3))
-        part = np.empty(len(order), dtype=np.int64)
-        for block in blocks:
+        ids = np.sort(labels.ids)
+        drawn = labels.select(ids)
+        codes = drawn.codes if labels.target == "classes" else np.zeros(len(ids), dtype=np.int64)
+        group = group_codes(ids, groups)
+        part = np.full(len(ids), -1)
+        random = np.random.default_rng(seed)
+        have = np.zeros((len(labels.classes), 3), dtype=np.int64)
+        sizes_of_group = np.bincount(group)
+        shared = np.flatnonzero(sizes_of_group[group] > 1)
+        blocks = np.split(
+            shared[np.argsort(group[shared], kind="stable")], np.cumsum(sizes_of_group[sizes_of_group > 1])[:-1]
+        )
+        random.shuffle(blocks)
+        for block in sorted(blocks, key=len, reverse=True) if len(shared) else []:
             code = int(np.bincount(codes[block]).argmax())
             lacking = shares * (have[code].sum() + len(block)) - have[code]
-            chosen = int(np.where(shares > 0, lacking, -np.inf).argmax())
-            part[block] = chosen
-            np.add.at(have, (codes[block], chosen), 1)
-        ids = labels.ids[order]
-        return cls(*(ids[part == p] for p in range(3)), groups={n: groups[n] for n in ids if n in groups})
+            part[block] = np.where(shares > 0, lacking, -np.inf).argmax()
+            np.add.at(have, (codes[block], part[block]), 1)
+        for code in np.unique(codes):  # single galaxies even out the shares of their class
+            rows = random.permutation(np.flatnonzero((codes == code) & (part < 0)))
+            numbers = _apportion(shares, have[code], len(rows))
+            part[rows] = np.repeat(np.arange(3), numbers)
+        sides = [ids[part == side] for side in range(3)]
+        return cls(sides[0], sides[1], sides[2], {name: groups[name] for name in ids if name in groups})
 
     @property
     def ids(self) -> Ids:
@@ -113,3 +126,38 @@ class Split:
     def fingerprint(self) -> str:
         """Sha256 over the three sets of ids; reports with equal fingerprints may be compared."""
         return fingerprint.of([fingerprint.of_ids(getattr(self, part)) for part in PARTS])
+
+
+def shares(text: str) -> tuple[float, float, float]:
+    """Shares of train, validation and test from text such as "70/10/20", "0.7/0.1/0.2" or "2000/1000/1000".
+
+    Raises
+    ------
+    InputError
+        It is not three numbers of 0 or more, the first above 0.
+    """
+    try:
+        train, validation, test = (float(number) for number in text.split("/"))
+    except ValueError:
+        train = validation = test = np.nan
+    total = train + validation + test
+    if not (train > 0 and validation >= 0 and test >= 0 and np.isfinite(total)):
+        raise InputError("split sizes", rule="look like 70/10/20 (train/validation/test)", found=text)
+    return train / total, validation / total, test / total
+
+
+def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
+    """Number of the group of each id, shape (n,), below n; an id that is in no group has one of its own."""
+    # an id and a group of the same spelling are different things
+    keys = [("group", groups[name]) if name in groups else ("id", name) for name in ids] if groups else ids
+    return np.asarray(pd.factorize(pd.Series(keys, dtype=object))[0])
+
+
+def _apportion(shares: npt.NDArray[np.float64], have: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+    """How many of n more galaxies each part gets, so that with those it has the shares are met as nearly as can be."""
+    wanted = np.maximum(shares * (have.sum() + n) - have, 0.0)
+    wanted *= n / max(wanted.sum(), 1e-300)
+    numbers = np.floor(wanted + 1e-9).astype(np.int64)
+    remainder = np.where(shares > 0, wanted - numbers, -np.inf)
+    numbers[np.argsort(-remainder, kind="stable")[: n - numbers.sum()]] += 1
+    return numbers

@@ -1,0 +1,147 @@
+"""Labels on disk: one CSV with a galaxy per line, its label or vote fractions, and its place in the split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.ids import as_ids
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import PARTS, Split
+from gzfeatures.galaxies.tables import ID_COLUMNS, read_table
+
+SEPARATOR = "|"
+EMPTY = "label is empty"
+
+
+def write_labels(
+    path: str | Path, labels: Labels, split: Split | None = None, groups: Mapping[str, str] | None = None
+) -> Path:
+    """Write `galaxy_id,label[,split][,group]`.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV file to appear.
+    labels : Labels
+        Multi-label: names joined by "|". Fractions: one column per answer in place of `label`.
+    split : Split, optional
+        Its part is written per galaxy; galaxies outside the split get none.
+    groups : mapping of str to str, optional
+        Id → group, default those of the split.
+
+    Raises
+    ------
+    InputError
+        A class name holds the separator.
+    OutputError
+        The file cannot be written.
+    """
+    columns: dict[str, Any] = {"galaxy_id": labels.ids}
+    if labels.target == "classes":
+        columns["label"] = labels.names
+    elif labels.target == "multi-label":
+        if any(SEPARATOR in name for name in labels.classes):
+            raise InputError("class name", where=path, rule=f"not hold '{SEPARATOR}'", found=list(labels.classes))
+        names = np.asarray(labels.classes, dtype=object)
+        columns["label"] = [SEPARATOR.join(names[row]) for row in labels.values]
+    else:
+        columns |= {name: labels.values[:, column] for column, name in enumerate(labels.classes)}
+    if split is not None:
+        part_of = {name: part for part in PARTS for name in getattr(split, part)}
+        columns["split"] = [part_of.get(name, "") for name in labels.ids]
+    groups = split.groups if groups is None and split is not None else groups
+    if groups:
+        columns["group"] = [groups.get(name, "") for name in labels.ids]
+    with written_whole(Path(path)) as temporary:
+        pd.DataFrame(columns).to_csv(temporary, index=False)
+    return Path(path)
+
+
+def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
+    """Read a labels file, ours or any table with an id and a `label` (or fraction) column.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV, Parquet or FITS; see `write_labels`. Where a label holds "|" the labels are multi-label, and an empty
+        one means that none is true; else a galaxy with an empty label is left out.
+
+    Returns
+    -------
+    labels : Labels
+        Classes in alphabetical order.
+    split : Split or None
+        None where there is no column `split`.
+
+    Raises
+    ------
+    MissingFileError
+        It is not there.
+    InputError
+        It has no id or label column, an id repeats, a fraction is outside [0, 1], or a part is not one of
+        train, validation, test.
+    """
+    frame = read_table(path)
+    id_column = next((name for name in ID_COLUMNS if name in frame), None)
+    if id_column is None:
+        raise InputError(
+            "labels have no id", where=path, rule="have a column galaxy_id", found=", ".join(frame.columns[:12])
+        )
+    ids = as_ids(frame[id_column], where=path)
+    labels = _named(frame["label"], ids) if "label" in frame else _fractions(frame.drop(columns=id_column), ids, path)
+    if "split" not in frame:
+        return labels, None
+    part = frame["split"].fillna("")
+    strange = ~part.isin(("", *PARTS)).to_numpy()
+    if strange.any():
+        raise InputError(
+            "unknown part of the split",
+            where=f"{path}, galaxy {ids[np.argmax(strange)]}",
+            rule=f"be one of {', '.join(PARTS)}",
+            found=str(part[strange].iloc[0]),
+        )
+    labelled = np.isin(ids, labels.ids)
+    sides = [ids[labelled & (part == name).to_numpy()] for name in PARTS]
+    groups: dict[str, str] = {}
+    if "group" in frame:
+        grouped = frame["group"].notna().to_numpy() & labelled
+        groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
+    return labels, Split(sides[0], sides[1], sides[2], groups)
+
+
+def _named(column: pd.Series, ids: Any) -> Labels:
+    text = column.astype("str").fillna("").to_numpy(object)
+    if any(SEPARATOR in label for label in text):
+        sets = [set(label.split(SEPARATOR)) - {""} for label in text]
+        classes = tuple(sorted(set().union(*sets)))
+        return Labels(ids, classes, np.array([[name in held for name in classes] for held in sets]), "multi-label")
+    known = text != ""
+    names, codes = np.unique(text[known], return_inverse=True)
+    left_out = {EMPTY: ids[~known]} if not known.all() else {}
+    return Labels(ids[known], tuple(names.tolist()), codes.astype(np.int64), left_out=left_out)
+
+
+def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:
+    answers = [str(name) for name in frame.columns if name not in ("split", "group") and frame[name].dtype.kind in "if"]
+    if not answers:
+        raise InputError(
+            "labels are missing", where=path, rule="have a column label", found=", ".join(frame.columns[:12])
+        )
+    values = frame[answers].to_numpy(dtype=np.float64)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise InputError(
+            "vote fraction out of range",
+            where=f"{path}, galaxy {ids[row]}, column {answers[column]}",
+            rule="lie in [0, 1]",
+            found=float(values[row, column]),
+        )
+    return Labels(ids, tuple(answers), values, "fractions")
