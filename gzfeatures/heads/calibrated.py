@@ -1,0 +1,176 @@
+"""Calibrated: a classifier whose probabilities are right, learned on training rows held back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.isotonic import IsotonicRegression
+
+from gzfeatures.errors import InputError
+from gzfeatures.heads.folds import Groups, Rows, folds_of
+from gzfeatures.heads.transforms import BLOCK, Matrix
+
+Method = Literal["platt", "isotonic", "temperature", "none"]
+Scores = npt.NDArray[np.float64]
+_TINY = 1e-7
+
+
+class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Classifier with calibrated probabilities; it takes its rows as they are and never changes them.
+
+    A large table is fitted once, on all rows but a held-back share, which teaches the calibration. A small one
+    (`crossed_below`) is too precious for that: its rows are scored out of fold, and the classifier kept saw all.
+    Both ways rows of one group stay together and classes keep their shares.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted; may change its rows in place.
+    output : {"decision_function", "predict_proba"}
+        What it says of a row: a score per class, or probabilities (their logarithms are calibrated).
+    method : {"platt", "isotonic", "temperature", "none"}
+        softmax(a·score + b_class), the sigmoid of Platt (1999) for k classes; that followed by a monotone fit per class
+        (Zadrozny & Elkan 2002, doi:10.1145/775047.775151); softmax(score / T) (Guo+2017, arXiv:1706.04599); nothing.
+    share : float
+        Share of rows held back, in (0, 0.5].
+    crossed_below : int
+        Tables with fewer rows are calibrated out of fold.
+    class_weight : None, "balanced" or mapping of code to weight
+        Weight of each class in the probabilities, by Bayes' rule (Saerens+2002, doi:10.1162/089976602753284446, eq. 4):
+        they become those of a sample in which the class is so much more common.
+    seed : int
+        Seed of the held-back share.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        output: Literal["decision_function", "predict_proba"] = "decision_function",
+        method: Method = "platt",
+        share: float = 0.15,
+        crossed_below: int = 2000,
+        class_weight: Literal["balanced"] | Mapping[int, float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.output = output
+        self.method = method
+        self.share = share
+        self.crossed_below = crossed_below
+        self.class_weight = class_weight
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
+        """Fit on X with codes y (n,); rows of one group (n,) are never parted.
+
+        X has shape (n, d), or more rows of which `rows` (n,) are the ones meant: a large table is not copied first.
+
+        Raises
+        ------
+        InputError
+            There is one class only, or an unknown method.
+        """
+        X = np.asarray(X, dtype=np.float32)
+        y = np.asarray(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError("labels have one class", rule="have at least two", found=str(self.classes_[0]))
+        if self.method not in ("platt", "isotonic", "temperature", "none"):
+            raise InputError("calibration", rule="be one of platt, isotonic, temperature, none", found=self.method)
+        self.n_features_in_ = X.shape[1]
+        n, k = len(codes), len(self.classes_)
+        rows = np.arange(n) if rows is None else rows
+        self.scale_, self.bias_ = 1.0, np.zeros(k)
+        self.steps_: list[Scores] = []
+        if self.method == "none":
+            self.estimator_ = clone(self.estimator).fit(X[rows], codes)
+        elif n < self.crossed_below:
+            held, scores = [], []
+            for rest, part in folds_of(codes, groups, 5, self.seed):
+                self.estimator_ = clone(self.estimator).fit(X[rows[rest]], codes[rest])
+                scores.append(self._scores(X[rows[part]], k))
+                held.append(codes[part])
+            self.estimator_ = clone(self.estimator).fit(X[rows], codes)
+            self._calibrate(np.concatenate(scores), np.concatenate(held))
+        else:
+            rest, part = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)[0]
+            self.estimator_ = clone(self.estimator).fit(X[rows[rest]], codes[rest])
+            self._calibrate(self._scores(X[rows[part]], k), codes[part])
+        self.weights_ = self._class_weights(np.bincount(codes, minlength=k))
+        return self
+
+    def predict_proba(self, X: Any) -> Scores:
+        """Probability of each class, float64, shape (n, k); X is left as it is."""
+        X = np.asarray(X)
+        k = len(self.classes_)
+        blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
+        scores = np.concatenate([self._scores(np.array(b, dtype=np.float32, order="C"), k) for b in blocks])
+        p = self._probabilities(scores) * self.weights_
+        p /= p.sum(1, keepdims=True)
+        return p
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Most probable class of each row, shape (n,)."""
+        winners: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
+        return winners
+
+    def _scores(self, X: Matrix, k: int) -> Scores:
+        """Scores of all k classes; a class the estimator never met scores as low as any it did."""
+        said = np.asarray(getattr(self.estimator_, self.output)(X), dtype=np.float64)
+        if self.output == "predict_proba":
+            said = np.log(np.maximum(said, _TINY))
+        known = np.asarray(self.estimator_.classes_)
+        if len(known) == k:
+            return said
+        scores = np.repeat(said.min(1, keepdims=True), k, axis=1)
+        scores[:, known] = said
+        return scores
+
+    def _calibrate(self, scores: Scores, codes: npt.NDArray[np.intp]) -> None:
+        n, k = scores.shape
+        truth = np.eye(k)[codes]
+        spread = max(float(scores.std()), _TINY)
+        biased = self.method != "temperature"
+
+        def loss(free: Scores) -> tuple[float, Scores]:
+            a, b = np.exp(free[0]) / spread, free[1:] if biased else np.zeros(k)
+            logits = a * scores + b
+            p = softmax(logits, axis=1)
+            slope = (p - truth) / n
+            value = -float(np.log(np.maximum((p * truth).sum(1), 1e-30)).mean()) + 0.5 * float(b @ b) / n
+            gradient = [np.sum(slope * scores) * a, *((slope.sum(0) + b / n) if biased else ())]
+            return value, np.asarray(gradient)
+
+        found = minimize(
+            loss, np.zeros(1 + k * biased), jac=True, method="L-BFGS-B", bounds=[(-6, 6)] + [(-20, 20)] * (k * biased)
+        )
+        self.scale_ = float(np.exp(found.x[0]) / spread)
+        if biased:
+            self.bias_ = found.x[1:]
+        if self.method == "isotonic":
+            p = self._probabilities(scores)
+            for c in range(k):
+                step = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(p[:, c], truth[:, c])
+                self.steps_.append(np.stack([step.X_thresholds_, step.y_thresholds_]))
+
+    def _probabilities(self, scores: Scores) -> Scores:
+        p = softmax(self.scale_ * scores + self.bias_, axis=1)
+        if self.steps_:
+            p = np.column_stack([np.interp(p[:, c], *step) for c, step in enumerate(self.steps_)])
+            p = np.maximum(p, _TINY)
+            p /= p.sum(1, keepdims=True)
+        return np.asarray(p, dtype=np.float64)
+
+    def _class_weights(self, counts: npt.NDArray[np.intp]) -> Scores:
+        if self.class_weight is None:
+            return np.ones(len(counts))
+        if isinstance(self.class_weight, str):
+            balanced: Scores = counts.sum() / (len(counts) * np.maximum(counts, 1.0))
+            return balanced
+        return np.array([self.class_weight.get(int(code), 1.0) for code in self.classes_])

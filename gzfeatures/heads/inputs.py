@@ -1,0 +1,73 @@
+"""Inputs: what a head reads of a galaxy, the vectors of one or more tables and columns of a catalog, joined by id."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.table import EmbeddingTable, Extractor
+from gzfeatures.galaxies.ids import Ids, positions
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalog import Catalog
+
+Tables: TypeAlias = EmbeddingTable | Sequence[EmbeddingTable]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inputs:
+    """One row per galaxy for a head.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,), those of the first table.
+    matrix : ndarray of float32
+        Shape (n, d): the tables side by side, then the catalog columns (NaN where the catalog has none).
+    extractors : tuple of Extractor
+        One per table.
+    columns : tuple of str
+        Catalog columns.
+    skipped : frozenset of str
+        Galaxies that some table says it has no vector of.
+    """
+
+    ids: Ids
+    matrix: npt.NDArray[np.float32]
+    extractors: tuple[Extractor, ...]
+    columns: tuple[str, ...]
+    skipped: frozenset[str]
+
+    @classmethod
+    def of(cls, tables: Tables, catalog: Catalog | None = None, columns: Sequence[str] = ()) -> Inputs:
+        """Join tables and catalog columns by galaxy id; a single table is not copied.
+
+        Raises
+        ------
+        InputError
+            There is no table, a galaxy of the first is in no row of another and not among its skipped, it is not in
+            the catalog, or columns are named without a catalog.
+        """
+        several = [tables] if isinstance(tables, EmbeddingTable) else list(tables)
+        if not several:
+            raise InputError("no embedding table", rule="be at least one")
+        if columns and catalog is None:
+            raise InputError(
+                "catalog columns without a catalog", found=", ".join(columns), remedy="give the catalog too"
+            )
+        skipped = frozenset(name for table in several for name, _ in table.skipped)
+        first, *others = several
+        extractors = tuple(table.extractor for table in several)
+        if not others and not columns:
+            return cls(first.ids, first.matrix, extractors, (), skipped)
+        ids = first.ids[~np.isin(first.ids, list(skipped))] if skipped else first.ids
+        parts = [table.matrix[positions(table.ids, ids, where=table.extractor.backbone)] for table in several]
+        if catalog is not None and columns:
+            rows = positions(catalog.ids, ids, where=f"catalog {catalog.source}")
+            parts.append(np.column_stack([catalog.column(name)[rows] for name in columns]).astype(np.float32))
+        return cls(ids, np.hstack(parts), extractors, tuple(columns), skipped)

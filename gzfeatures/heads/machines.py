@@ -1,0 +1,242 @@
+"""Classifiers of our own: a Gaussian-kernel and a linear machine in single precision, and class prototypes.
+
+Each one's `decision_function` gives one score per class, shape (n, k), and keeps plain arrays only: a head fitted with
+Intel's accelerated scikit-learn predicts alike, and as fast, where that library is absent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+from gzfeatures.heads.transforms import BLOCK, Matrix
+
+Codes = npt.NDArray[np.int64]
+
+
+def library(module: str, accelerated: bool) -> Any:
+    """Module of the accelerated scikit-learn where it is wanted and installed, of plain scikit-learn otherwise."""
+    if accelerated:
+        try:
+            return importlib.import_module(f"sklearnex.{module}")
+        except ImportError:
+            pass  # not built for this platform; scikit-learn gives the same machine, more slowly
+    return importlib.import_module(f"sklearn.{module}")
+
+
+class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """What scores every class: the highest score wins."""
+
+    classes_: Codes
+
+    def decision_function(self, X: Matrix) -> Matrix:
+        raise NotImplementedError
+
+    def predict(self, X: Matrix) -> Codes:
+        """Class of the highest score, shape (n,)."""
+        winners: Codes = self.classes_[self.decision_function(X).argmax(1)]
+        return winners
+
+
+def _kernel_scale(gamma: float, X: Matrix) -> float:
+    """γ of the kernel from γ in units of 1 / (d × variance of X)."""
+    return float(gamma / (X.shape[1] * max(float(X.var(dtype=np.float64)), 1e-12)))
+
+
+def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Matrix:
+    """Σ over vectors of exp(−γ‖x − vector‖²) × its weights (v, m), by blocks of rows, shape (n, m)."""
+    sums = np.empty((len(X), weights.shape[1]), dtype=np.float32)
+    lengths = (vectors**2).sum(1)
+    for start in range(0, len(X), BLOCK // 4):
+        rows = np.ascontiguousarray(X[start : start + BLOCK // 4], dtype=np.float32)
+        kernel = rows @ vectors.T
+        kernel *= 2
+        kernel -= lengths
+        kernel -= (rows**2).sum(1, keepdims=True)
+        np.minimum(kernel, 0, out=kernel)
+        kernel *= gamma
+        np.exp(kernel, out=kernel)
+        sums[start : start + len(rows)] = kernel @ weights
+    return sums
+
+
+class RbfMachine(_Scored):
+    """Support vector machine with kernel exp(−γ‖x − x'‖²), one machine per two classes.
+
+    The score of a class is the sum of its machines' margins: finer than the count of votes, and one matrix product.
+
+    Parameters
+    ----------
+    C : float
+        Penalty of a galaxy on the wrong side.
+    gamma : float
+        γ in units of 1 / (d × variance of X).
+    accelerated : bool
+        Use Intel's accelerated scikit-learn where it is installed.
+    """
+
+    def __init__(self, C: float = 3.0, gamma: float = 1.0, accelerated: bool = True) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.accelerated = accelerated
+
+    def fit(self, X: Matrix, y: Codes) -> Self:
+        """Fit on rows X (n, d) with codes y (n,)."""
+        self.gamma_ = _kernel_scale(self.gamma, X)
+        machine = library("svm", self.accelerated).SVC(C=self.C, gamma=self.gamma_, cache_size=1000).fit(X, y)
+        self.classes_ = np.asarray(machine.classes_)
+        self.vectors_: Matrix = np.ascontiguousarray(machine.support_vectors_, dtype=np.float32)
+        k, dual, constants = len(self.classes_), np.asarray(machine.dual_coef_), np.asarray(machine.intercept_)
+        if k == 2:  # one machine, whose margin speaks for the second class
+            self.weights_: Matrix = (dual.T * [[-0.5, 0.5]]).astype(np.float32)
+            self.intercept_: Matrix = (constants * [-0.5, 0.5]).astype(np.float32)
+            return self
+        owner = np.repeat(np.arange(k), machine.n_support_)
+        weights, intercept = np.zeros((len(owner), k)), np.zeros(k)
+        for (i, j), constant in zip(combinations(range(k), 2), constants, strict=True):
+            pair = np.where(owner == i, dual[j - 1], 0) + np.where(owner == j, dual[i], 0)
+            weights[:, i] += pair
+            weights[:, j] -= pair
+            intercept[i] += constant
+            intercept[j] -= constant
+        self.weights_, self.intercept_ = weights.astype(np.float32), intercept.astype(np.float32)
+        return self
+
+    def decision_function(self, X: Matrix) -> Matrix:
+        """Score of each class, shape (n, k)."""
+        return _kernel_sum(X, self.vectors_, self.gamma_, self.weights_) + self.intercept_
+
+
+class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Support vector regression of several targets with one kernel, kept as plain arrays.
+
+    Parameters
+    ----------
+    C, gamma, accelerated
+        As in `RbfMachine`.
+    epsilon : float
+        Errors up to this cost nothing.
+    """
+
+    def __init__(self, C: float = 0.3, gamma: float = 1.0, epsilon: float = 0.05, accelerated: bool = True) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.epsilon = epsilon
+        self.accelerated = accelerated
+
+    def fit(self, X: Matrix, y: Matrix) -> Self:
+        """Fit on rows X (n, d) with targets y (n, m)."""
+        self.gamma_ = _kernel_scale(self.gamma, X)
+        machine = library("svm", self.accelerated).SVR(
+            C=self.C, gamma=self.gamma_, epsilon=self.epsilon, cache_size=1000
+        )
+        weights = np.zeros(y.shape, dtype=np.float32)
+        self.intercept_ = np.zeros(y.shape[1], dtype=np.float32)
+        for c, target in enumerate(y.T):
+            machine.fit(X, np.ascontiguousarray(target))
+            weights[machine.support_, c] = np.ravel(machine.dual_coef_)
+            self.intercept_[c] = np.ravel(machine.intercept_)[0]
+        used = np.flatnonzero(weights.any(1))
+        self.vectors_, self.weights_ = X[used], weights[used]
+        return self
+
+    def predict(self, X: Matrix) -> Matrix:
+        """Targets, shape (n, m)."""
+        return _kernel_sum(X, self.vectors_, self.gamma_, self.weights_) + self.intercept_
+
+
+class LinearMachine(_Scored):
+    """Linear scores with an L2 penalty, fitted by L-BFGS on all classes at once.
+
+    Parameters
+    ----------
+    loss : {"softmax", "squared-hinge"}
+        Multinomial logistic regression, or a support vector machine per class against the rest.
+    C : float
+        Inverse of the penalty, as in scikit-learn: Σ loss + ‖W‖² / (2 C).
+    tolerance : float
+        Fit ends when no component of the mean loss's gradient exceeds it.
+    iterations : int
+        Steps at most.
+    """
+
+    def __init__(
+        self,
+        loss: Literal["softmax", "squared-hinge"] = "softmax",
+        C: float = 0.01,
+        tolerance: float = 1e-4,
+        iterations: int = 300,
+    ) -> None:
+        self.loss = loss
+        self.C = C
+        self.tolerance = tolerance
+        self.iterations = iterations
+
+    def fit(self, X: Matrix, y: Codes, sample_weight: npt.NDArray[np.floating] | None = None) -> Self:
+        """Fit on rows X (n, d) with codes y (n,); weights of rows are optional, shape (n,)."""
+        self.classes_ = np.unique(y)
+        (n, d), k = X.shape, len(self.classes_)
+        truth = np.asarray(y[:, None] == self.classes_, dtype=np.float32)
+        weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        share = (weight / weight.sum()).astype(np.float32)[:, None]
+        penalty = 1 / (self.C * weight.sum())
+        slope = _softmax_slope if self.loss == "softmax" else _hinge_slope
+
+        def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+            W = flat.reshape(d + 1, k).astype(np.float32)
+            loss, gradient = slope(X @ W[:d] + W[d], truth, share)
+            step = np.vstack([X.T @ gradient + penalty * W[:d], gradient.sum(0)])
+            return loss + 0.5 * penalty * float((W[:d] ** 2).sum()), step.astype(np.float64).ravel()
+
+        options = {"maxiter": self.iterations, "gtol": self.tolerance, "ftol": 1e-7, "maxcor": 10}
+        found = minimize(objective, np.zeros((d + 1) * k), jac=True, method="L-BFGS-B", options=options)
+        if found.nit >= self.iterations:
+            warnings.warn(f"no convergence in {self.iterations} steps; raise 'iterations'", stacklevel=2)
+        solution = found.x.reshape(d + 1, k).astype(np.float32)
+        self.coefficients_, self.intercept_ = solution[:d], solution[d]
+        self.steps_ = int(found.nit)
+        return self
+
+    def decision_function(self, X: Matrix) -> Matrix:
+        """Score of each class, shape (n, k)."""
+        return np.asarray(X @ self.coefficients_ + self.intercept_, dtype=np.float32)
+
+
+Slope = Callable[[Matrix, Matrix, Matrix], tuple[float, Matrix]]
+
+
+def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
+    """Weighted mean of −ln softmax at the true class, and its gradient by the scores."""
+    logs = scores - logsumexp(scores, axis=1, keepdims=True)
+    return -float((share * truth * logs).sum(dtype=np.float64)), share * (np.exp(logs) - truth)
+
+
+def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
+    """Weighted mean of the squared hinge over one-against-rest machines, and its gradient by the scores."""
+    sign = 2 * truth - 1
+    short = np.maximum(1 - sign * scores, 0)
+    return float((share * short**2).sum(dtype=np.float64)), -2 * share * sign * short
+
+
+class Prototype(_Scored):
+    """Nearest class mean: the score is minus half the squared distance to it, per dimension."""
+
+    def fit(self, X: Matrix, y: Codes) -> Self:
+        """Fit on rows X (n, d) with codes y (n,)."""
+        self.classes_ = np.unique(y)
+        self.means_: Matrix = np.stack([X[y == code].mean(0) for code in self.classes_])
+        return self
+
+    def decision_function(self, X: Matrix) -> Matrix:
+        """Score of each class, shape (n, k)."""
+        scores = X @ self.means_.T - 0.5 * (self.means_**2).sum(1)
+        return np.asarray(scores / np.sqrt(X.shape[1]), dtype=np.float32)

@@ -1,0 +1,159 @@
+"""Choose a head's parameters inside train: grouped, stratified folds; successive halving for large tables."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from gzfeatures.heads.folds import Groups, Rows, folds_of
+from gzfeatures.heads.zoo import Recipe, recipe
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.labels import Target
+
+FOLDS = 3
+RUNGS = (3000, 9000)
+"""Rows on which the candidates meet; each rung keeps the better third. A smaller table is one rung."""
+
+
+def search(
+    chosen: Recipe,
+    X: npt.NDArray[np.float32],
+    targets: npt.NDArray[Any],
+    groups: Groups | None,
+    rows: Rows,
+    target: Target,
+    given: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
+    """Try every combination of the recipe's space on the training rows and keep the best.
+
+    Candidates are scored without calibration, by accuracy (classes; balanced accuracy if classes are weighted),
+    mean of −ln p (several labels) or RMSE (vote fractions). Ties go to the earlier candidate: the space names the
+    default first.
+
+    Parameters
+    ----------
+    chosen : Recipe
+        Head to tune.
+    X : ndarray of float32
+        Table, shape (N, d).
+    targets : ndarray
+        Targets of the training rows, shape (n,) or (n, k).
+    groups : ndarray, optional
+        Groups of the training rows, shape (n,).
+    rows : ndarray of int
+        Training rows in X, shape (n,).
+    target : {"classes", "multi-label", "fractions"}
+        What `targets` are.
+    given : mapping
+        Parameters that are not to be tuned.
+    seed : int
+        Of folds and subsets.
+    jobs : int
+        Candidates tried at once; the rows are memory-mapped for the workers.
+
+    Returns
+    -------
+    best : dict
+        `given` and the best values of the rest.
+    trials : tuple of dict
+        In the order tried: `rung, rows, parameters, metric, score, deviation` (over folds), `seconds, kept`.
+    """
+    free = {name: values for name, values in chosen.space.items() if name not in given}
+    candidates = [dict(zip(free, values, strict=True)) for values in itertools.product(*free.values())]
+    strata = targets if target == "classes" else np.zeros(len(rows), dtype=np.int64)
+    console = Console(stderr=True)
+    trials: list[dict[str, Any]] = []
+    for rung, size in enumerate(_rungs(len(rows))):
+        kept = _subset(strata, groups, size, seed + rung)
+        block = X[rows[kept]]
+        mine = None if groups is None else groups[kept]
+        folds = folds_of(strata[kept], mine, FOLDS, seed)
+        results = joblib.Parallel(jobs, max_nbytes="1M", mmap_mode="r", return_as="generator")(
+            joblib.delayed(_trial)(chosen.name, block, targets[kept], mine, folds, target, {**given, **c}, seed)
+            for c in candidates
+        )
+        tried = []
+        for candidate, result in zip(candidates, results, strict=True):
+            tried.append({"rung": rung, "rows": len(kept), "parameters": candidate, **result})
+            words = ", ".join(f"{name}={value}" for name, value in candidate.items())
+            console.print(
+                f"tune {chosen.name}, {len(kept):,} galaxies: {words}: {result['metric']} {result['score']:.4f}"
+                f" ± {result['deviation']:.4f} ({result['seconds']:.1f} s)",
+                highlight=False,
+            )
+        sign = 1 if "accuracy" in tried[0]["metric"] else -1
+        order = sorted(range(len(tried)), key=lambda i: -sign * tried[i]["score"])
+        best = order[: max(1, len(order) // 3)]
+        for i, trial in enumerate(tried):
+            trial["kept"] = i in best
+        trials += tried
+        candidates = [candidates[i] for i in best]
+    return {**given, **candidates[0]}, tuple(trials)
+
+
+def _rungs(n: int) -> tuple[int, ...]:
+    below = tuple(size for size in RUNGS if size < n)
+    return below if len(below) == len(RUNGS) else (*below, n)
+
+
+def _subset(strata: npt.NDArray[Any], groups: Groups | None, size: int, seed: int) -> Rows:
+    """About `size` rows, whole groups, classes in their shares."""
+    count = round(len(strata) / size)
+    return np.arange(len(strata)) if count < 2 else folds_of(strata, groups, count, seed)[0][1]
+
+
+def _trial(
+    name: str,
+    X: npt.NDArray[np.float32],
+    targets: npt.NDArray[Any],
+    groups: Groups | None,
+    folds: list[tuple[Rows, Rows]],
+    target: Target,
+    parameters: dict[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    from gzfeatures.heads.fit import build_for
+
+    chosen = recipe(name)
+    bare = {"calibration": "none"} if target == "classes" and name != "ensemble" else {}
+    start = time.perf_counter()
+    scores = []
+    for rest, part in folds:
+        estimator = build_for(chosen, target, seed, {**parameters, **bare})
+        estimator.fit(X, targets[rest], None if groups is None else groups[rest], rest)
+        scores.append(_score(estimator, X[part], targets[part], target, parameters.get("class_weight") is not None))
+    if target == "classes":
+        metric = "balanced accuracy" if parameters.get("class_weight") is not None else "accuracy"
+    else:
+        metric = "log loss" if target == "multi-label" else "rmse"
+    return {
+        "metric": metric,
+        "score": float(np.mean(scores)),
+        "deviation": float(np.std(scores)),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _score(
+    estimator: Any, X: npt.NDArray[np.float32], truth: npt.NDArray[Any], target: Target, weighted: bool
+) -> float:
+    if target == "fractions":
+        return float(np.sqrt(np.nanmean((estimator.predict(X) - truth) ** 2)))
+    if target == "multi-label":
+        p = np.clip(estimator.predict_proba(X), 1e-7, 1 - 1e-7)
+        return float(-np.log(np.where(truth, p, 1 - p)).mean())
+    right = estimator.predict(X) == truth
+    return (
+        float(np.mean([right[truth == code].mean() for code in np.unique(truth)])) if weighted else float(right.mean())
+    )
