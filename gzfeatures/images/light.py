@@ -28,7 +28,7 @@ def bands(g_minus_r: float) -> Plane:
 def sersic_b(n: float) -> float:
     """Constant b of a Sérsic profile that makes r_e enclose half the light.
 
-    Ciotti & Bertin 1999, A&A 352, 447, equation 18; relative error under 1e-6 for n > 0.5.
+    Ciotti & Bertin 1999, A&A 352, 447, equation 18: the half is right to 1e-4 at n = 0.6, to 2e-5 from n = 1.
     """
     return 2 * n - 1 / 3 + 4 / (405 * n) + 46 / (25515 * n**2) + 131 / (1148175 * n**3) - 2194697 / (30690717750 * n**4)
 
@@ -45,7 +45,7 @@ def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2
     return (np.abs(x) ** boxiness + np.abs(y / axis_ratio) ** boxiness) ** (1 / boxiness)
 
 
-def on_pixels(light: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 9, reach: float = 4.0) -> Plane:
+def on_pixels(light: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0) -> Plane:
     """Sample `light` at pixel centres, and average it over `fine`² points per pixel near the cusp at the origin.
 
     Parameters
@@ -55,7 +55,7 @@ def on_pixels(light: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: 
     x, y : ndarray of float64
         Pixel centres relative to the source, arcsec, shape (n, n).
     fine : int
-        Sub-pixels per side within `reach`.
+        Sub-pixels per side within `reach`; even, so that none is centred on the cusp.
     reach : float
         Distance from the origin within which pixels are subdivided, in pixels.
 
