@@ -1,7 +1,7 @@
 """Augmentation: random copies of training galaxies, drawn per sample and on the device; never seen by a View.
 
-All chance comes from `draws`: one row of uniform numbers per galaxy and epoch, keyed by seed, epoch and the galaxy's
-row. A galaxy's copy therefore does not depend on its batch, on the order of the epoch, or on how many processes read.
+All chance comes from `draws`: one row of uniform numbers per place in an epoch's order, keyed by seed and epoch. A copy
+therefore does not depend on its batch, or on how many processes share the epoch.
 """
 
 from __future__ import annotations
@@ -109,38 +109,42 @@ class Augmentation:
             Shape (n, bands, size, size), values in [0, 1].
         """
         u = uniforms.unbind(1)
-        grid = functional.affine_grid(self._matrices(u), [len(frames), 1, size, size], align_corners=False)
         # bilinear weights of a pixel half outside the frame are given to the edge: no dark rim
-        copies = functional.grid_sample(frames, grid, "bilinear", "border", align_corners=False)
+        copies = functional.grid_sample(frames, self._grid(u, size), "bilinear", "border", align_corners=False)
         return self._coloured(copies, u)
 
-    def _matrices(self, u: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """From the view's square (−1…1) to the frame's (−1…1), shape (n, 2, 3)."""
+    def _grid(self, u: tuple[torch.Tensor, ...], size: int) -> torch.Tensor:
+        """Place in the frame (−1…1) of each pixel of the copies: shape (n, size, size, 2), x then y."""
         mirror = torch.where((u[0] < 0.5) & self.dihedral, -1.0, 1.0)
         quarters = torch.floor(u[1] * 4) * (math.pi / 2) * self.dihedral
         angle = quarters + math.radians(self.rotation) * (2 * u[2] - 1)
         cos, sin = torch.cos(angle), torch.sin(angle)
         low, high = (math.log(z) for z in self.zoom)
-        half = torch.exp(-(low + (high - low) * u[5]))  # half side of the copy, in view half sides
+        half = torch.exp(-(low + (high - low) * u[5]))  # half side of the copy, in half sides of the view
         reach = cos.abs() + sin.abs()
         half = torch.minimum(half, self.margin / reach)
         room = self.margin - half * reach
-        x, y = ((2 * self.shift * (2 * v - 1)).clamp(-room, room) for v in (u[3], u[4]))
+        left, top = ((2 * self.shift * (2 * v - 1)).clamp(-room, room) / self.margin for v in (u[3], u[4]))
         scale = half / self.margin
-        rows = [scale * cos * mirror, -scale * sin, x / self.margin, scale * sin * mirror, scale * cos, y / self.margin]
-        return torch.stack(rows, dim=1).view(-1, 2, 3)
+        side = (torch.arange(size, device=angle.device) + 0.5) * (2 / size) - 1
+        across, down = side.view(1, 1, -1), side.view(1, -1, 1)
+        cos, sin, mirror, left, top = (v.view(-1, 1, 1) for v in (scale * cos, scale * sin, mirror, left, top))
+        return torch.stack([cos * mirror * across + (left - sin * down), sin * mirror * across + (top + cos * down)], 3)
 
     def _coloured(self, copies: torch.Tensor, u: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Saturation, contrast about the mean level, then brightness: one matrix over the bands and an offset."""
         if not (self.brightness or self.contrast or self.saturation):
             return copies
+        bands = copies.shape[1]
         gain, spread, colour = (
-            (1 + share * (2 * v - 1)).view(-1, 1, 1, 1)
+            (1 + share * (2 * v - 1)).view(-1, 1, 1)
             for share, v in ((self.brightness, u[6]), (self.contrast, u[7]), (self.saturation, u[8]))
         )
-        grey = copies.mean(1, keepdim=True)
-        level = grey.mean((2, 3), keepdim=True)
-        copies = grey + (copies - grey) * colour
-        return ((copies - level) * spread + level).mul(gain).clamp(0, 1)
+        same = torch.eye(bands, device=copies.device)
+        matrix = gain * spread * (colour * same + (1 - colour) / bands)
+        flat = copies.flatten(2)
+        offset = gain * (1 - spread) * flat.mean((1, 2)).view(-1, 1, 1)
+        return torch.baddbmm(offset, matrix, flat).clamp_(0, 1).view_as(copies)
 
 
 def draws(rows: int, seed: int, epoch: int) -> torch.Tensor:
@@ -166,7 +170,7 @@ def mixed(
     """Mix each galaxy with the next of its batch.
 
     Mixup blends whole images (Zhang+2018, arXiv:1710.09412, eq. 1), CutMix pastes a square (Yun+2019,
-    arXiv:1905.04899, eq. 1); where both are given, a coin decides per batch. The share λ ~ Beta(α, α) is drawn per batch.
+    arXiv:1905.04899, eq. 1); where both are given, a coin decides per batch. λ ~ Beta(α, α) is drawn per batch.
 
     Parameters
     ----------

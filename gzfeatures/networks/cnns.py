@@ -154,7 +154,7 @@ class SmallCNN(nn.Module):
         """Logits, shape (n, classes), of images of shape (n, bands, size, size); grey networks take any bands."""
         if self.grey:
             x = x.mean(1, keepdim=True)
-        logits = self.output(self.embedding(self.features(x)))
+        logits: torch.Tensor = self.output(self.embedding(self.features(x)))
         if self.single:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits
@@ -264,8 +264,8 @@ def output_layer(module: nn.Module) -> str:
 
     Auxiliary classifiers are passed over: the main output stands last.
     """
-    paths = [p for p, m in module.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and "aux" not in p.lower()]
-    return paths[-1]
+    paths: list[str] = [path for path, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
+    return [path for path in paths if "aux" not in path.lower()][-1]
 
 
 def replace_output(module: nn.Module, classes: int) -> None:

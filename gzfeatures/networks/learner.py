@@ -1,4 +1,4 @@
-"""Learner: one network in training, as Lightning sees it: its batches, its loss, its running average, its best epoch."""
+"""Learner: a network in training, as Lightning sees it: its loss, its running average, its best epoch."""
 
 from __future__ import annotations
 

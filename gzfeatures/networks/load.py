@@ -18,6 +18,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from gzfeatures.errors import UnknownNameError, WeightsError
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.weights import REMEDY, hub_file, weights_digest, weights_file
+from gzfeatures.networks import cnns
 
 HEADS = {"mobilenet_v2": "classifier.1"}
 """Name of the last linear layer, where it is not `fc`."""
@@ -54,16 +55,7 @@ def build(backbone: Backbone) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        if backbone.architecture in torchvision.models.list_models(torchvision.models):
-            plain = {"init_weights": True} if backbone.architecture == "googlenet" else {}
-            more = plain | ({"aux_logits": False, "transform_input": False} if plain else {})
-            network: nn.Module = torchvision.models.get_model(
-                backbone.architecture, weights=None, num_classes=backbone.classes, **more
-            )
-        else:
-            from gzfeatures.networks import cnns
-
-            network = cnns.build(backbone.architecture, backbone.classes, backbone.bands)
+        network = cnns.build(backbone.architecture, backbone.classes, backbone.bands, size=backbone.view.size)
     if backbone.stride_on == "conv1":
         for stage in (2, 3, 4):
             for conv, stride in (("conv1", (2, 2)), ("conv2", (1, 1))):

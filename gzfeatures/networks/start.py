@@ -12,12 +12,13 @@ from gzfeatures.errors import InputError, LeakError
 from gzfeatures.features.backbones import BACKBONES, Backbone
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.features.weights import weights_digest, weights_file
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.views import View
 from gzfeatures.networks import cnns
 from gzfeatures.networks.checkpoint import embedding_node
-from gzfeatures.networks.load import load, weights_digest, weights_file
+from gzfeatures.networks.load import load
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -68,9 +69,8 @@ class Start:
         LeakError
             The weights were trained on a test galaxy.
         """
-        known = isinstance(network, Backbone) or str(network) in BACKBONES
-        is_folder = isinstance(network, Path) or (not known and Path(network).is_dir())
-        if weights is None and not is_folder and not isinstance(network, Backbone):
+        named = isinstance(network, str) and (network in BACKBONES or not Path(network).is_dir())
+        if named and weights in (None, "none"):
             name = str(network)
             if name not in cnns.NETWORKS and cnns.torchvision_name(name) is None:
                 raise cnns.unknown_network(name)
