@@ -142,14 +142,12 @@ class Report:
         }
 
     def markdown(self) -> str:
-        """The ranking as a Markdown table with headline and summary; every text from outside is escaped."""
+        """Headline, summary and the ranking as a Markdown table; every text from outside is escaped."""
         titles = ["#", "pairing", "road", *self.metrics.values(), *(f"{title} (s)" for title in COSTS.values())]
         lines = [
-            f"# {_escaped(self.name)}",
+            f"# {_escaped(self.headline)}",
             "",
-            f"**{_escaped(self.headline)}**",
-            "",
-            _escaped(self.summary),
+            f"{_escaped(self.name)}: {_escaped(self.summary)}",
             "",
             f"| {' | '.join(titles)} |",
             f"|{'---|' * len(titles)}",

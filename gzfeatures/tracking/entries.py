@@ -1,0 +1,156 @@
+"""Entries of a run: what a pairing becomes in MLflow's words."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gzfeatures.results.metrics import LOWER_IS_BETTER
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Metric
+
+    from gzfeatures.results.comparison import Pairing
+    from gzfeatures.results.report import Report
+
+T = TypeVar("T")
+
+NOTE = "mlflow.note.content"
+"""Tag whose Markdown the UI shows as the description."""
+VIEW = "mlflow.sharedViewState.ranking"
+"""Tag of an experiment that offers a view of its runs in the UI."""
+PARAMETER_LIMIT = 6000
+"""Characters of a parameter that MLflow keeps; the whole stands in `pairing.json` of the run."""
+METRICS_PER_BATCH, PARAMETERS_PER_BATCH = 1000, 100
+"""Most entries MLflow takes in one request."""
+
+
+def name_of(text: str) -> str:
+    """Text as a name MLflow takes for a metric, parameter or model: letters, digits, `_`, `-` and spaces."""
+    return re.sub(r"[^\w -]+", "-", text)[:200].strip(" -") or "unnamed"
+
+
+def tags(experiment: str, pairing: Pairing) -> dict[str, str]:
+    """What a run is found by."""
+    return {
+        "kind": "pairing",
+        "experiment": experiment,
+        "road": pairing.road,
+        "backbone": pairing.backbone,
+        "head": pairing.head or "none",
+        "scheme": pairing.scheme,
+        "split": pairing.split,
+        "seed": str(pairing.seed),
+        "fair": "no" if pairing.dagger else "yes",
+    }
+
+
+def metrics(pairing: Pairing) -> dict[str, float]:
+    """Numbers of a pairing under names that are alike on every road: `accuracy`, `accuracy_low`, `accuracy_high`, …"""
+    scores = pairing.scores
+    found = dict(scores.metrics)
+    for name, (low, high) in scores.intervals.items():
+        found |= {f"{name}_low": low, f"{name}_high": high}
+    for entry in scores.per_class:
+        own = name_of(entry["class"])
+        found |= {f"classes/{own}/{name}": value for name, value in entry.items() if name not in ("class", "intervals")}
+    found |= {f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()}
+    found["end_to_end_seconds"] = sum(pairing.seconds.values())
+    found |= {f"cost/{name}": value for name, value in pairing.cost.items()}
+    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+
+
+def parameters(pairing: Pairing) -> dict[str, Any]:
+    """Settings of a pairing, with the names it is made of, for the UI's plots of parameters against metrics."""
+    named = {"road": pairing.road, "backbone": pairing.backbone, "head": pairing.head or "none", "seed": pairing.seed}
+    return dict(flat(pairing.parameters)) | named
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Entries of nested mappings under dotted names."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def note(pairing: Pairing) -> str:
+    """What a run reached, in one line of Markdown."""
+    names = {name: f"{value:.3f}" for name, value in pairing.scores.metrics.items()}
+    for name, (low, high) in pairing.scores.intervals.items():
+        names[name] += f" ({low:.3f}–{high:.3f})"
+    shown = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in names.items())
+    return f"{shown}; {pairing.scores.n:,} test galaxies, {sum(pairing.seconds.values()):,.1f} s"
+
+
+def dataset(pairing: Pairing) -> DatasetInput:
+    """The test galaxies as a dataset of the run: named by scheme, told apart by the split's fingerprint."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"tags": {"split": pairing.split}})
+    profile = json.dumps({"galaxies": len(pairing.predictions), "classes": list(pairing.predictions.classes)})
+    held = Dataset(f"{pairing.scheme} test", pairing.split[:12], "code", source, profile=profile)
+    return DatasetInput(held, [InputTag("mlflow.data.context", "test")])
+
+
+def view(report: Report) -> str:
+    """View of the runs in order of the ranking, as the UI keeps it."""
+    by = report.comparison.metric
+    shown = [by, f"{by}_low", f"{by}_high", *report.metrics, "end_to_end_seconds"]
+    state = {
+        "orderByKey": f"metrics.`{by}`",
+        "orderByAsc": by in LOWER_IS_BETTER,
+        "selectedColumns": ["tags.`road`", *(f"metrics.`{name}`" for name in dict.fromkeys(shown))],
+    }
+    return json.dumps({"name": "Ranking", "createdAt": int(time.time() * 1000), "state": json.dumps(state)})
+
+
+def log(client: MlflowClient, run: str, numbers: Mapping[str, float], settings: Mapping[str, Any]) -> None:
+    """Log numbers and settings in as few requests as MLflow takes; a long setting is cut with an ellipsis."""
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    measured = [Metric(name, value, now, 0) for name, value in numbers.items()]
+    given = []
+    for name, value in settings.items():
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        given.append(Param(name_of(name), text if len(text) <= PARAMETER_LIMIT else text[: PARAMETER_LIMIT - 1] + "…"))
+    for some_measured in _batches(measured, METRICS_PER_BATCH):
+        client.log_batch(run, metrics=some_measured)
+    for some_given in _batches(given, PARAMETERS_PER_BATCH):
+        client.log_batch(run, params=some_given)
+
+
+def log_history(client: MlflowClient, run: str, path: Path) -> None:
+    """Log the losses and metrics of each epoch as curves.
+
+    Parameters
+    ----------
+    client, run
+        Where to.
+    path : Path
+        JSON list with one object per epoch; what is no finite number is left out.
+    """
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    curves: list[Metric] = [
+        Metric(f"epochs/{name_of(name)}", float(value), now, epoch)
+        for epoch, numbers in enumerate(json.loads(path.read_text("utf-8")), 1)
+        for name, value in numbers.items()
+        if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)
+    ]
+    for batch in _batches(curves, METRICS_PER_BATCH):
+        client.log_batch(run, metrics=batch)
+
+
+def _batches(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(entries), size):
+        yield entries[start : start + size]

@@ -1,0 +1,239 @@
+"""Tracking: one flat run per pairing and one for their comparison, in SQLite or on any server.
+
+Runs are flat so that sorting and filtering in the UI never hide one; tags say what each is. Writers of one SQLite file
+take turns on a file lock, and the schema is made under that lock before anything runs in parallel, so that they never
+meet "database is locked".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NoReturn
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError, OutputError
+from gzfeatures.results import figures
+from gzfeatures.tracking import entries, models
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from gzfeatures.results.comparison import Pairing
+    from gzfeatures.results.report import Report
+
+SQLITE = "sqlite:///"
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics leave this process or those it starts
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight idle processes that nothing here has work for
+}
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+KNOWN_WARNINGS = (
+    "The ``noload`` loader strategy is deprecated",
+    ".*Any type hint is inferred as AnyType",
+    ".*An input example was not provided",
+)
+"""Warnings that MLflow's own code gives on being imported, or for what is left out here on purpose."""
+WAIT_SECONDS = 60
+"""How long a writer of SQLite waits for a reader."""
+
+
+class Tracking:
+    """Where runs are recorded.
+
+    Parameters
+    ----------
+    uri : str, optional
+        Address MLflow knows: `sqlite:///…`, `postgresql://…`, `http://…`. Default the file `mlflow.db` under `root`.
+    root : Path
+        Folder of the default database; also of the artifacts, unless a server keeps them or the database is another
+        SQLite file, beside which they lie then.
+
+    Raises
+    ------
+    OutputError
+        The database cannot be made, or the server not be reached.
+    """
+
+    def __init__(self, uri: str | None = None, root: Path = Path("mlruns")) -> None:
+        self.uri = uri or f"{SQLITE}{root.resolve() / 'mlflow.db'}"
+        self._database = Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
+        self._served = self.uri.startswith(("http:", "https:", "databricks"))
+        self._artifacts = (self._database.parent if self._database else root).resolve() / "artifacts"
+        with self._writing() as client:
+            client.search_experiments(max_results=1)
+
+    def pairing(self, experiment: str, pairing: Pairing, artifacts: Sequence[Path]) -> str:
+        """Record one pairing as a run.
+
+        Parameters
+        ----------
+        experiment : str
+            Name of the experiment.
+        pairing : Pairing
+            What was fitted and scored.
+        artifacts : sequence of Path
+            Files to keep with it. A head (`.skops`) becomes a registered model; `history.json`, a list with one object
+            of numbers per epoch, also becomes curves.
+
+        Returns
+        -------
+        str
+            Run id.
+
+        Raises
+        ------
+        OutputError
+            The run cannot be recorded; what there is of it is marked as failed.
+        """
+        tags = entries.tags(experiment, pairing)
+        record = {"tags": tags, "parameters": dict(pairing.parameters), "scores": pairing.scores.asdict()}
+        with (
+            self._writing() as client,
+            self._run(client, experiment, pairing.name, tags | {entries.NOTE: entries.note(pairing)}) as run,
+            TemporaryDirectory() as folder,
+        ):
+            entries.log(client, run, entries.metrics(pairing), entries.parameters(pairing))
+            client.log_inputs(run, [entries.dataset(pairing)])
+            client.log_text(run, json.dumps(record, indent=1, default=str), "pairing.json")
+            if pairing.scores.confusion is not None:
+                drawing = figures.confusion(pairing.scores.confusion, pairing.scores.classes)
+                client.log_artifact(run, str(figures.write_png(drawing, Path(folder) / "confusion.png")))
+            for path in artifacts:
+                if path.suffix == ".skops":
+                    name = entries.name_of(f"{experiment} {pairing.backbone} {pairing.head} {pairing.road}")
+                    models.register(
+                        client, self._experiment(client, experiment), run, name, path, pairing.scores.classes
+                    )
+                    continue
+                client.log_artifact(run, str(path))
+                if path.name == "history.json":
+                    entries.log_history(client, run, path)
+        return run
+
+    def comparison(self, experiment: str, report: Report, folder: Path) -> str:
+        """Record the comparison of all pairings as a run; its ranking also describes the experiment in the UI.
+
+        Parameters
+        ----------
+        experiment : str
+            Name of the experiment.
+        report : Report
+            The comparison.
+        folder : Path
+            Where `Report.write` put it; HTML, Markdown, JSON and figures are kept with the run.
+
+        Returns
+        -------
+        str
+            Run id.
+
+        Raises
+        ------
+        OutputError
+            The run cannot be recorded; what there is of it is marked as failed.
+        """
+        ranking = report.markdown()
+        tags = {
+            "kind": "comparison",
+            "experiment": experiment,
+            "scheme": report.labels.scheme,
+            "split": report.split.fingerprint,
+            entries.NOTE: ranking,
+        }
+        with self._writing() as client, self._run(client, experiment, "comparison", tags) as run:
+            entries.log(client, run, {"pairings": float(len(report.pairings))}, dict(entries.flat(report.provenance)))
+            for name in ("report.html", "report.md", "report.json"):
+                client.log_artifact(run, str(folder / name))
+            client.log_artifacts(run, str(folder / "figures"), "figures")
+            described = self._experiment(client, experiment)
+            client.set_experiment_tag(described, entries.NOTE, ranking)
+            client.set_experiment_tag(described, entries.VIEW, entries.view(report))
+        return run
+
+    def pages(self, port: int) -> dict[str, str]:
+        """Address of the ranked runs of each experiment that has a comparison, by name, in a UI on 127.0.0.1."""
+        with self._writing() as client:
+            found = client.search_experiments(max_results=100)
+        query = "workflowType=machine_learning&viewStateShareKey=ranking"
+        return {
+            e.name: f"http://127.0.0.1:{port}/#/experiments/{e.experiment_id}/runs?{query}"
+            for e in found
+            if entries.VIEW in e.tags
+        }
+
+    def ui(self, port: int = 5000) -> NoReturn:
+        """Become the MLflow UI on 127.0.0.1, until interrupted.
+
+        Parameters
+        ----------
+        port : int
+            Port to listen on.
+
+        Raises
+        ------
+        InputError
+            The records are on a server, which has a UI of its own.
+        """
+        if self._served:
+            raise InputError("the tracking server has its own UI", where=self.uri, remedy="open it in a browser")
+        options = {
+            "--backend-store-uri": self.uri,
+            "--default-artifact-root": self._artifacts.as_uri(),
+            "--host": "127.0.0.1",
+            "--port": str(port),
+            "--workers": "1",
+        }
+        for name, address in self.pages(port).items():
+            print(f"{name}: {address}", file=sys.stderr, flush=True)
+        command = [sys.executable, "-m", "mlflow", "ui", *(part for option in options.items() for part in option)]
+        os.execve(sys.executable, command, os.environ | ENVIRONMENT)
+
+    @contextmanager
+    def _writing(self) -> Iterator[MlflowClient]:
+        """Client to write with; on SQLite, one writer at a time."""
+        from filelock import FileLock
+
+        os.environ.update(ENVIRONMENT)
+        with warnings.catch_warnings():
+            for message in KNOWN_WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            from mlflow import MlflowClient
+            from mlflow.exceptions import MlflowException
+
+            try:
+                if self._database is None:
+                    yield MlflowClient(self.uri, self.uri)
+                    return
+                self._database.parent.mkdir(parents=True, exist_ok=True)
+                with FileLock(f"{self._database}.lock"):
+                    address = f"{self.uri}?timeout={WAIT_SECONDS}"
+                    yield MlflowClient(address, address)
+            except (MlflowException, OSError) as error:
+                raise OutputError("cannot be recorded", where=self.uri, found=str(error)) from error
+
+    def _experiment(self, client: MlflowClient, name: str) -> str:
+        """Id of the experiment, made on first use."""
+        known = client.get_experiment_by_name(name)
+        if known is not None:
+            return str(known.experiment_id)
+        place = None if self._served else f"{self._artifacts.as_uri()}/{fingerprint.of(name)[:12]}"
+        return str(client.create_experiment(name, place, EXPERIMENT_TAGS))
+
+    @contextmanager
+    def _run(self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """A run that is finished on leaving, or marked as failed on an error."""
+        run = str(client.create_run(self._experiment(client, experiment), tags=dict(tags), run_name=name).info.run_id)
+        try:
+            yield run
+        except BaseException:
+            client.set_terminated(run, "FAILED")
+            raise
+        client.set_terminated(run)
