@@ -36,7 +36,9 @@ class Browser:
             pytest.skip("no chromium with chromedriver to open the page in")
         self.downloads = folder / "downloads"
         self.downloads.mkdir(parents=True)
-        self.process = subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         port = None
         while port is None:
             line = self.process.stdout.readline()
@@ -97,7 +99,11 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """Errors and warnings on the page's console."""
-        return [e["message"] for e in self._call("POST", "/se/log", {"type": "browser"}) if e["level"] in ("SEVERE", "WARNING")]
+        return [
+            e["message"]
+            for e in self._call("POST", "/se/log", {"type": "browser"})
+            if e["level"] in ("SEVERE", "WARNING")
+        ]
 
     def picture(self, path: Path) -> Path:
         path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))

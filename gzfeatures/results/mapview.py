@@ -6,7 +6,7 @@ deck.gl from unpkg.com, or from a cache filled online; images on hover only), Em
 in WebAssembly, loaded by workers, which a file opened from disk may not start) and regl-scatterplot (0.2 MB, the
 closest; but it asks for float blending that phones lack, knows neither touch nor shapes, and turns text into code).
 Underneath, each draws points with one small shader. So that shader stands here (page/marks.js), over twgl.js 7.0.0
-(MIT, npm, 55 kB, in page/twgl.js), which spares WebGL's bookkeeping; the rest of the page is plain scripts. The page's
+(MIT, npm, 32 kB, in page/twgl.js), which spares WebGL's bookkeeping; the rest of the page is plain scripts. The page's
 content policy forbids every request and every evaluation of text.
 """
 
@@ -32,7 +32,7 @@ from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.results.mapdata import columns
 from gzfeatures.results.neighbours import nearest
-from gzfeatures.results.palette import CLASS_COLOURS, RAMP
+from gzfeatures.results.palette import CLASS_COLOURS, RAMP, on_paper
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.sprites import ACROSS, Sprites, pack
 
@@ -41,7 +41,7 @@ POINTS = 100_000
 
 DENSITY_SIDE = 512
 NEIGHBOURS = 8
-THUMBNAIL = View(size=80, crop=0.7)
+THUMBNAIL = View(size=80, crop=0.6)
 
 
 def write_page(
@@ -115,7 +115,7 @@ def write_page(
         "quality": dict(quality),
         "centre": centre.tolist(),
         "unit": unit,
-        "palette": CLASS_COLOURS,
+        "palette": {"dark": CLASS_COLOURS, "light": [on_paper(colour) for colour in CLASS_COLOURS]},
         "ramp": RAMP,
         "ids": drawn.tolist(),
         "coordinates": _text(places[rows], "<f4"),

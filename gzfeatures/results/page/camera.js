@@ -10,6 +10,7 @@ function turned() {
     placed[2 * i] = t[0] * x + t[3] * y + t[6] * z;
     placed[2 * i + 1] = t[1] * x + t[4] * y + t[7] * z;
   }
+  medians = null;
 }
 
 function turnBy(across, up) {
@@ -19,6 +20,7 @@ function turnBy(across, up) {
   for (let c = 0; c < 3; c++)
     for (let r = 0; r < 3; r++) next[3 * c + r] = by[r] * t[3 * c] + by[3 + r] * t[3 * c + 1] + by[6 + r] * t[3 * c + 2];
   camera.turn = next;
+  pace.moving = true;
   turned();
 }
 
@@ -37,6 +39,7 @@ function screenOf(row) {
 }
 
 function zoomAt(px, py, factor) {
+  pace.moving = true;
   const before = pixels(), [mx, my] = middle();
   const x = camera.x + (px - mx) / before, y = camera.y - (py - my) / before;
   camera.zoom = Math.min(4000, Math.max(0.3, camera.zoom * factor));

@@ -8,7 +8,7 @@ function openCard(row, fly = false) {
   card.replaceChildren(made("button", { class: "close", "aria-label": "Close", onclick: closeCard }, "×"), made("h2", {}, ids[row]));
   if (hasImage(row)) card.append(face(row, 2 * page.sheets.size));
   const facts = made("dl");
-  for (const column of columns) facts.append(made("dt", {}, column.name), made("dd", {}, shown(column, row)));
+  for (const column of columns) if (shown(column, row) !== "–") facts.append(made("dt", {}, column.name), made("dd", {}, shown(column, row)));
   card.append(facts);
   for (const one of chances) {
     const k = one.classes.length, own = one.classes.map((name, code) => [name, one.values[row * k + code] / 255, code]);

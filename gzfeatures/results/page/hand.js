@@ -73,6 +73,7 @@ function openHand(surface) {
 }
 
 function shift(dx, dy) {
+  pace.moving = true;
   camera.x -= dx / pixels();
   camera.y += dy / pixels();
 }

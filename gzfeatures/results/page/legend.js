@@ -3,10 +3,12 @@
 let coloured = 0; // column the colours show
 const INK = [150, 162, 184];
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-const PALETTE = page.palette.map(rgb), RAMP = page.ramp.map(rgb);
+const PALETTES = { dark: page.palette.dark.map(rgb), light: page.palette.light.map(rgb) }, HUES = page.palette.dark.length;
+const RAMP = page.ramp.map(rgb);
+const isLight = () => document.documentElement.classList.contains("light");
 
-const classColour = (code) => (code === NONE ? INK : PALETTE[code % PALETTE.length]);
-const classShape = (code) => (code === NONE ? 0 : byId("shapes").checked ? code % SHAPES : Math.floor(code / PALETTE.length) % SHAPES);
+const classColour = (code) => (code === NONE ? INK : PALETTES[isLight() ? "light" : "dark"][code % HUES]);
+const classShape = (code) => (code === NONE ? 0 : byId("shapes").checked ? code % SHAPES : Math.floor(code / HUES) % SHAPES);
 
 function rampColour(share) {
   const at = Math.min(1, Math.max(0, share)) * (RAMP.length - 1), low = Math.min(RAMP.length - 2, Math.floor(at));
@@ -36,7 +38,8 @@ function recolour() {
   const alpha = count > 50000 ? 150 : count > 8000 ? 205 : 240;
   for (let row = 0; row < count; row++) {
     const colour = colourOf(row);
-    marks.colours.set([colour[0], colour[1], colour[2], alpha], 4 * row);
+    const known = column && (column.kind === "class" ? column.values[row] !== NONE : !Number.isNaN(column.values[row]));
+    marks.colours.set([colour[0], colour[1], colour[2], known ? alpha : alpha * 0.5], 4 * row);
     const code = column && column.kind === "class" ? column.values[row] : NONE;
     marks.shapes[row] = classShape(code);
   }
@@ -45,6 +48,7 @@ function recolour() {
 
 function refilter() {
   const column = columns[coloured];
+  medians = null;
   hidden.fill(0);
   if (column && column.kind === "class") {
     if (column.off.size) for (let row = 0; row < count; row++) hidden[row] = column.off.has(column.values[row]) ? 1 : 0;
@@ -98,7 +102,7 @@ function classLegend(box, column) {
   };
   const all = made("button", { onclick: () => { column.off.clear(); update(); } }, "All");
   const none = made("button", { onclick: () => { column.off = new Set(codes); update(); } }, "None");
-  box.append(made("div", { class: "row" }, made("span", { class: "soft" }, `${codes.length} ${codes.length === 1 ? "class" : "classes"}; double-click: only this`), all, none));
+  box.append(made("div", { class: "row" }, made("span", { class: "soft" }, "double-click: only this one"), all, none));
   for (const code of codes) {
     const name = code === NONE ? "no label" : column.classes[code];
     const entry = made("button", { class: "entry", "data-code": code, "aria-pressed": String(!column.off.has(code)), title: name }, swatch(code), made("span", {}, name), made("output", {}, counts.get(code).toLocaleString("en")));
@@ -125,35 +129,36 @@ function numberLegend(box, column) {
   if (column.missing) box.append(made("div", { class: "soft" }, `${column.missing.toLocaleString("en")} without a value are grey`));
 }
 
-/* Names at the medians of the classes, largest first; one that would cover another is left out. */
-function drawNames(context) {
-  const column = columns[coloured];
-  if (!byId("names").checked || !column || column.kind !== "class") return;
+/* Medians of the classes that are switched on, largest first; kept until the legend or the turn changes. */
+let medians = null;
+function classMedians(column) {
   const members = new Map();
   for (const row of shuffle) {
     const code = column.values[row];
     if (code === NONE || hidden[row]) continue;
-    if (!members.has(code)) members.set(code, []);
-    members.get(code).push(row);
+    const rows = members.get(code) || members.set(code, []).get(code);
+    if (rows.push(row) > 2000) rows.pop();
   }
-  const boxes = [];
-  context.font = "600 13px system-ui, sans-serif";
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.lineJoin = "round";
-  for (const [code, rows] of [...members].sort((a, b) => b[1].length - a[1].length)) {
-    const sample = rows.slice(0, 2000);
-    const median = (axis) => sample.map((row) => placed[2 * row + axis]).sort((a, b) => a - b)[sample.length >> 1];
-    const scale = pixels(), [mx, my] = middle();
-    const x = mx + (median(0) - camera.x) * scale, y = my - (median(1) - camera.y) * scale;
-    const name = column.classes[code].length > 28 ? column.classes[code].slice(0, 27) + "…" : column.classes[code];
+  const middleOf = (rows, axis) => rows.map((row) => placed[2 * row + axis]).sort((a, b) => a - b)[rows.length >> 1];
+  return [...members].sort((a, b) => b[1].length - a[1].length).map(([code, rows]) => ({ code, x: middleOf(rows, 0), y: middleOf(rows, 1) }));
+}
+
+/* Names at the medians; one that would cover another is left out. */
+function drawNames(context) {
+  const column = columns[coloured];
+  if (!byId("names").checked || !column || column.kind !== "class") return;
+  medians ??= classMedians(column);
+  const boxes = [], scale = pixels(), [mx, my] = middle(), back = theme("--back"), ink = theme("--ink");
+  Object.assign(context, { font: "600 13px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });
+  for (const median of medians) {
+    const x = mx + (median.x - camera.x) * scale, y = my - (median.y - camera.y) * scale;
+    const whole = column.classes[median.code], name = whole.length > 28 ? whole.slice(0, 27) + "…" : whole;
     const half = context.measureText(name).width / 2 + 4;
     if (boxes.some((b) => Math.abs(b.x - x) < b.half + half && Math.abs(b.y - y) < 18)) continue;
     boxes.push({ x, y, half });
-    context.lineWidth = 4;
-    context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--back");
+    context.strokeStyle = back;
     context.strokeText(name, x, y);
-    context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+    context.fillStyle = ink;
     context.fillText(name, x, y);
   }
 }

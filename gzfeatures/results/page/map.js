@@ -7,7 +7,7 @@ const density = page.density ? densityImage() : null;
 function redraw() {
   if (asked) return;
   asked = true;
-  requestAnimationFrame(() => { asked = false; draw(); });
+  requestAnimationFrame((now) => { asked = false; keepPace(now); draw(); });
 }
 
 function draw() {
@@ -29,9 +29,11 @@ function draw() {
   if (trail) outline();
 }
 
+const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+
 function ring(row, colour) {
   const [x, y] = screenOf(row);
-  over.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue(colour);
+  over.strokeStyle = theme(colour);
   over.lineWidth = 2;
   over.beginPath();
   over.arc(x, y, pointSide() / 2 + 5, 0, 7);
@@ -43,7 +45,7 @@ function outline() {
   over.beginPath();
   if (trail.kind === "box") over.rect(first[0], first[1], last[0] - first[0], last[1] - first[1]);
   else for (const [x, y] of trail.points) over.lineTo(x, y);
-  over.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--accent");
+  over.strokeStyle = theme("--accent");
   over.fillStyle = "#7cc4ff22";
   over.lineWidth = 1.5;
   over.setLineDash([5, 4]);
@@ -112,7 +114,7 @@ byId("images").addEventListener("change", redraw);
 byId("names").addEventListener("change", redraw);
 byId("shapes").addEventListener("change", () => { recolour(); drawLegend(); });
 byId("size").addEventListener("input", (event) => { marks.size = +event.target.value; redraw(); });
-byId("light").addEventListener("change", (event) => { document.documentElement.classList.toggle("light", event.target.checked); redraw(); });
+byId("light").addEventListener("change", (event) => { document.documentElement.classList.toggle("light", event.target.checked); recolour(); drawLegend(); });
 byId("closer").addEventListener("click", () => { zoomAt(...middle(), 1.5); redraw(); });
 byId("farther").addEventListener("click", () => { zoomAt(...middle(), 1 / 1.5); redraw(); });
 byId("fit").addEventListener("click", fit);

@@ -31,7 +31,7 @@ void main() {
   float d = edge(p) * side * 0.5;
   float cover = clamp(0.5 - d, 0.0, 1.0);
   if (cover <= 0.0) discard;
-  float inner = side > 5.0 ? clamp(0.5 - (d + 1.0), 0.0, 1.0) : 1.0;
+  float inner = side > 9.0 ? clamp(0.5 - (d + 1.0), 0.0, 1.0) : 1.0;
   paint = vec4(mix(rim, tint.rgb, inner) , 1.0) * (tint.a * cover);
 }`;
 
@@ -77,8 +77,8 @@ function uploadMarks() {
 }
 
 const pointSide = () => {
-  const crowd = Math.min(7, Math.max(2.2, 420 / Math.sqrt(count + 1)));
-  return Math.min(16, crowd * marks.size * camera.zoom ** 0.32);
+  const crowd = Math.min(7, Math.max(2.4, 450 / Math.sqrt(count + 1)));
+  return Math.min(18, crowd * marks.size * camera.zoom ** 0.32);
 };
 
 function drawMarks(ratio) {
@@ -97,7 +97,24 @@ function drawMarks(ratio) {
     turn: camera.turn, centre: [camera.x, camera.y],
     scale: [(2 * scale) / camera.width, (2 * scale) / camera.height],
     shift: [(2 * mx) / camera.width - 1, 1 - (2 * my) / camera.height],
-    size: pointSide() * ratio, rim: document.documentElement.classList.contains("light") ? [1, 1, 1] : [0.04, 0.05, 0.08],
+    size: pointSide() * ratio, rim: isLight() ? [1, 1, 1] : [0.04, 0.05, 0.08],
   });
-  twgl.drawBufferInfo(gl, marks.buffers, gl.POINTS, marks.drawn);
+  const most = Math.min(marks.drawn, pace.moving ? pace.most : Infinity);
+  twgl.drawBufferInfo(gl, marks.buffers, gl.POINTS, most, 4 * (marks.drawn - most));
+}
+
+/* While the map moves on a slow machine, only as many points are drawn as keep 25 frames a second: the last of the
+   shuffled order, a fair sample with what is picked. All are drawn once it rests. */
+const pace = { most: Infinity, moving: false, moved: false, last: 0, rest: 0 };
+function keepPace(now) {
+  const took = now - pace.last;
+  pace.last = now;
+  if (pace.moving && pace.moved) {
+    const drawn = Math.min(marks.drawn, pace.most);
+    if (took > 45) pace.most = Math.max(2000, Math.floor(drawn * Math.max(0.25, 40 / took)));
+    else if (took < 25 && pace.most < marks.drawn) pace.most = Math.ceil(drawn * 1.1);
+  }
+  pace.moved = pace.moving;
+  clearTimeout(pace.rest);
+  if (pace.moving) pace.rest = setTimeout(() => { pace.moving = false; redraw(); }, 160);
 }
