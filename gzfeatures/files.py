@@ -10,6 +10,10 @@ from pathlib import Path
 
 from gzfeatures.errors import InputError, MissingFileError, OutputError
 
+UMASK = os.umask(0)
+"""Of the process at import: reading it sets it for a moment, which is not safe among threads."""
+os.umask(UMASK)
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -39,9 +43,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~UMASK)
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, (OutputError, InputError, MissingFileError)):
