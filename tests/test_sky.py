@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from pathlib import Path
@@ -28,12 +29,13 @@ from gzfeatures.images.exposure import (
     photograph,
     seen,
 )
-from gzfeatures.images.galaxy_models import Galaxy, surface_brightness
+from gzfeatures.images.galaxy_models import surface_brightness
 from gzfeatures.images.gallery import contact_sheet
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.light import PIXEL, bands, on_pixels, sersic, sersic_b
 from gzfeatures.images.opinions import chances, visibility
 from gzfeatures.images.population import LIMIT, TYPES, distance, member, nearby, type_of
+from gzfeatures.images.shapes import Galaxy
 from gzfeatures.images.sky import FIRST_ID, REPEAT_EVERY, Survey, draw_survey
 from gzfeatures.images.views import View
 from gzfeatures.images.volunteers import Panel, gz2_class
@@ -104,7 +106,8 @@ def test_drawn_galaxy_has_the_axis_ratio_and_direction_asked_for(ratio: float, a
 def test_mirrored_and_turned_galaxies_are_the_mirrored_and_turned_image() -> None:
     def draw(angle: float) -> Plane:
         galaxy = Galaxy("edge-on", 16, 4, axis_ratio=0.2, position_angle=angle, bulge=0.3, bulge_shape="rounded")
-        return surface_brightness(galaxy, 121, rng())[2]
+        image: Plane = surface_brightness(galaxy, 121, rng())[2]
+        return image
 
     clumpy = 0.25 * draw(0.7).max()
     assert np.abs(draw(0.7)[::-1] - draw(-0.7)).max() < clumpy
@@ -163,6 +166,19 @@ def test_dust_lane_dims_the_plane_and_reddens_it() -> None:
     )
     through = (dusty / plain)[:, 60, 60]
     assert through[0] < through[1] < through[2] < 0.6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"axis_ratio": 1.2}, r"galaxy: axis_ratio; must lie in 0\.01…1, found 1\.2"),
+        ({"r50": math.nan}, r"galaxy: r50; must lie in 0\.01…1000, found nan"),
+        ({"pitch": 0.0}, r"galaxy: pitch; must lie in 1…89, found 0\.0"),
+    ],
+)
+def test_impossible_shapes_are_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(Galaxy("disk", 16, 3), **wrong)
 
 
 # --- camera
@@ -292,7 +308,8 @@ def test_most_volunteers_answer_the_truth_when_they_see_it(shape: Galaxy, answer
 def test_every_volunteer_walks_the_tree() -> None:
     given = Panel.draw(rng(), mean=500).votes(np.concatenate([np.full(len(a), 1 / len(a)) for a in QUESTIONS.values()]))
     for said in given:
-        path, question = [], next(iter(QUESTIONS))
+        path: list[str] = []
+        question: str | None = next(iter(QUESTIONS))
         while question is not None:
             (chosen,) = (a for a in QUESTIONS[question] if said[ANSWERS.index(a)])
             path.append(chosen)
@@ -460,7 +477,7 @@ def test_repeated_entries_are_found_by_file_and_by_place(survey: Survey) -> None
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        draw_survey(tmp_path, **wrong)
+        draw_survey(tmp_path, progress=False, **wrong)
     assert not list(tmp_path.iterdir())
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gzfeatures.images.galaxy_models import Galaxy, surface_brightness
+from gzfeatures.images.galaxy_models import surface_brightness
 from gzfeatures.images.light import PIXEL, Plane, bands, nanomaggies
+from gzfeatures.images.shapes import Galaxy
 
 SEEING = 1.3
 """Full width at half maximum of a star, arcsec."""
@@ -23,7 +24,9 @@ WINGS = 0.06
 STRETCH = np.array([1.95, 2.3, 3.6])
 """Brightness of one nanomaggy per pixel in i, r, g before the asinh: what makes a galaxy of solar colour white."""
 SOFTENING = 7.0
+"""How soon the asinh bends: fluxes under 1/7 of the stretched unit stay linear."""
 PEDESTAL = 0.008
+"""Brightness of empty sky, of 1."""
 
 
 def seen(flux: Plane) -> Plane:

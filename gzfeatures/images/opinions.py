@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gzfeatures.galaxies.votes import QUESTIONS
 from gzfeatures.images.exposure import SEEING
-from gzfeatures.images.galaxy_models import Galaxy
+from gzfeatures.images.shapes import Galaxy
 
 Chances: TypeAlias = npt.NDArray[np.float64]
 Votes: TypeAlias = Sequence[float] | Chances

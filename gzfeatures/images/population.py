@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from gzfeatures.images.galaxy_models import BulgeShape, Galaxy
+from gzfeatures.images.shapes import BulgeShape, Galaxy
 
 TYPES: dict[str, float] = {
     "round": 0.15,

@@ -21,6 +21,7 @@ from gzfeatures.images.population import Member, member, nearby
 from gzfeatures.images.volunteers import Panel, hart_table, kaggle_table
 
 FIRST_ID = 100001
+"""GalaxyID of the first entry."""
 FIRST_OBJID = 587722952230174721
 """An 18-digit DR7 identifier: it does not survive a float."""
 REFERENCE_REDSHIFT = 0.03

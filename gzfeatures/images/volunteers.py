@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from graphlib import TopologicalSorter
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,16 @@ import pandas as pd
 
 from gzfeatures.galaxies.votes import ANSWERS, COLUMNS, GZ2, GZ2_SUFFIXES, KAGGLE, NEXT, QUESTIONS, Counts
 from gzfeatures.images.opinions import Chances
+
+WALK: tuple[str, ...] = tuple(
+    TopologicalSorter(
+        {
+            question: {q for q, answers in QUESTIONS.items() for a in answers if NEXT[a] == question}
+            for question in QUESTIONS
+        }
+    ).static_order()
+)
+"""Questions in an order in which every one comes after those that lead to it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Panel:
 
     @property
     def weights(self) -> Chances:
-        """Weight of each volunteer by consistency, shape (volunteers,): Willett+2013, equation 1."""
+        """Weight of each volunteer by consistency, shape (volunteers,): Willett+2013, section 3."""
         return np.minimum(1.0, (self.care / 0.6) ** 8.5)
 
     def votes(self, chances: Chances) -> npt.NDArray[np.bool_]:
@@ -66,16 +77,12 @@ class Panel:
 
     def _asked(self, given: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Which answers lie on each volunteer's way through the tree, shape (volunteers, 37)."""
-        asked = {question: np.zeros(len(given), dtype=bool) for question in QUESTIONS}
-        todo = [next(iter(QUESTIONS))]
-        asked[todo[0]][:] = True
-        while todo:
-            question = todo.pop(0)
+        asked = {question: np.full(len(given), question == WALK[0]) for question in WALK}
+        for question in WALK:
             for answer, said in zip(QUESTIONS[question], given[:, COLUMNS[question]].T, strict=True):
                 after = NEXT[answer]
                 if after is not None:
                     asked[after] |= asked[question] & said
-                    todo.append(after)
         return np.column_stack([asked[question] for question, answers in QUESTIONS.items() for _ in answers])
 
 
@@ -119,7 +126,7 @@ def gz2_class(debiased: Mapping[str, Chances]) -> str:
     """Name a galaxy the way the GZ2 catalog does.
 
     The largest debiased answer of the first question, then the most common answer of each question that follows
-    (Willett+2013, doi:10.1093/mnras/stt1458, appendix A).
+    (Willett+2013, doi:10.1093/mnras/stt1458).
 
     Parameters
     ----------
