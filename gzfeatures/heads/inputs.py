@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.galaxies.ids import Ids, positions
+from gzfeatures.results.slices import present
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog
@@ -28,7 +29,7 @@ class Inputs:
     ids : Ids
         Shape (n,), those of the first table.
     matrix : ndarray of float32
-        Shape (n, d): the tables side by side, then the catalog columns (NaN where the catalog has none).
+        Shape (n, d): the tables side by side, then the catalog columns (NaN for missing and sentinels).
     extractors : tuple of Extractor
         One per table.
     columns : tuple of str
@@ -69,5 +70,6 @@ class Inputs:
         parts = [table.matrix[positions(table.ids, ids, where=table.extractor.backbone)] for table in several]
         if catalog is not None and columns:
             rows = positions(catalog.ids, ids, where=f"catalog {catalog.source}")
-            parts.append(np.column_stack([catalog.column(name)[rows] for name in columns]).astype(np.float32))
+            values = np.column_stack([catalog.column(name)[rows] for name in columns])
+            parts.append(np.where(present(values), values, np.nan).astype(np.float32))
         return cls(ids, np.hstack(parts), extractors, tuple(columns), skipped)

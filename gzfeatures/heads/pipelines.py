@@ -196,10 +196,13 @@ def _trees(kind: str) -> Callable[[Mapping[str, Any], int], Any]:
     def machine(p: Mapping[str, Any], seed: int) -> Any:
         import xgboost
 
-        return getattr(xgboost, kind)(
-            n_estimators=p["rounds"], max_depth=p["depth"], learning_rate=p["rate"], device=p["device"], tree_method="hist",
-            random_state=seed,
-        )  # fmt: skip
+        trees = {
+            "n_estimators": p["rounds"],
+            "max_depth": p["depth"],
+            "learning_rate": p["rate"],
+            "tree_method": "hist",
+        }
+        return getattr(xgboost, kind)(**trees, device=p["device"], random_state=seed)
 
     return machine
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labels import Labels
+from gzfeatures.results import slices
 from gzfeatures.results.bootstrap import Array, interval, resampled_sums
 from gzfeatures.results.predictions import Predictions
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalog import Catalog
 
 BINS = 15
 """Equal-width confidence bins of the expected calibration error (Guo+2017, arXiv:1706.04599, eq. 3)."""
@@ -57,7 +61,13 @@ class Scores:
     confusion : ndarray of int64, optional
         Shape (k, k); row: true class, column: predicted class.
     per_class : list of dict
-        `class, support, precision, recall, f1` (fractions: `class, support, rmse`) and `intervals`.
+        `class, support, precision, recall, f1` (fractions: `class, support, answer_rmse`) and `intervals`.
+    agreement : list of dict
+        Accuracy by volunteer agreement (see `slices.by_agreement`); empty without vote fractions.
+    ceiling : dict, optional
+        `reached` and `ceiling` against one volunteer drawn at random (see `slices.against_ceiling`).
+    slices : mapping of str to list of dict
+        Accuracy along redshift, magnitude and size (see `slices.along`), where a catalog was given.
     """
 
     kind: str
@@ -76,6 +86,9 @@ class Scores:
     intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     confusion: npt.NDArray[np.int64] | None = None
     per_class: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    agreement: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    ceiling: dict[str, float] | None = None
+    slices: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -97,6 +110,7 @@ def evaluate(
     intervals: int = 1000,
     level: float = 0.9,
     seed: int = 0,
+    catalog: Catalog | None = None,
 ) -> Scores:
     """Score predictions against labels.
 
@@ -105,13 +119,15 @@ def evaluate(
     predictions : Predictions
         Every id must have a label; ids that were trained on are refused.
     labels : Labels
-        Truth, with the same classes in the same order.
+        Truth, with the same classes in the same order; its vote fractions, if any, give agreement and ceiling.
     intervals : int
         Bootstrap resamples of the galaxies; 0 for no intervals.
     level : float
         Coverage of the intervals, in (0, 1).
     seed : int
         Seed of the resampling.
+    catalog : Catalog, optional
+        Its redshift, magnitude and size, as far as it has them, give the slices; one class per galaxy only.
 
     Raises
     ------
@@ -138,19 +154,23 @@ def evaluate(
         | {"intervals": {m: (float(low[c]), float(high[c])) for m, (low, high) in spread.items() if low.ndim}}
         for c, name in enumerate(predictions.classes)
     ]
-    confusion = None
+    more: dict[str, Any] = {m: float(values) for m, values in point.items() if not values.ndim and np.isfinite(values)}
     if predictions.kind == "classes":
         confusion = np.zeros((k, k), dtype=np.int64)
         np.add.at(confusion, (truth.codes, predictions.codes), 1)
+        more["confusion"] = confusion
+        more["agreement"] = slices.by_agreement(predictions, truth, level=level)
+        more["ceiling"] = slices.against_ceiling(predictions, truth)
+        if catalog is not None:
+            more["slices"] = slices.by_catalog(predictions, truth, catalog, level=level)
     return Scores(
         kind=predictions.kind,
         n=len(predictions),
         classes=predictions.classes,
         level=level,
         intervals={m: (float(low), float(high)) for m, (low, high) in spread.items() if not low.ndim},
-        confusion=confusion,
         per_class=per_class,
-        **{metric: float(values) for metric, values in point.items() if not values.ndim and np.isfinite(values)},
+        **more,
     )
 
 
@@ -278,8 +298,13 @@ def _label_metrics(sums: Array, n: int, k: int) -> dict[str, Array]:
 def _bin_columns(confidence: Array, excess: Array) -> Array:
     """`excess` (confidence − correct) in the column of its confidence bin: |column sums| / n add up to the ECE."""
     columns = np.zeros((len(confidence), BINS))
-    columns[np.arange(len(confidence)), np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)] = excess
+    columns[np.arange(len(confidence)), bin_of(confidence)] = excess
     return columns
+
+
+def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
+    """Bin of each confidence in [0, 1], closed above, 0…BINS−1."""
+    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 def _auc_column(p: Array, truth: Array) -> Array:

@@ -1,0 +1,149 @@
+"""Where it goes wrong: accuracy by volunteer agreement, against the vote ceiling, and along catalog columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.galaxies.ids import positions
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.results.bootstrap import Array
+from gzfeatures.results.predictions import Predictions
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalog import Catalog
+
+COLUMNS = {"redshift": "redshift", "magnitude": "petro_mag_r_abs", "size": "petro_r90"}
+"""Slice → catalog column: redshift, absolute r magnitude, Petrosian radius (arcsec) that holds 90 % of the light."""
+SENTINELS = (-9999.0, -999.0)
+"""Numbers that SDSS and Galaxy Zoo tables write for a missing one."""
+
+
+def by_agreement(predictions: Predictions, truth: Labels, bins: int = 5, level: float = 0.9) -> list[dict[str, Any]]:
+    """Accuracy in bins of how far the volunteers agreed, (k·max p − 1) / (k − 1), from even (0) to unanimous (1).
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Class probabilities.
+    truth : Labels
+        Of the same galaxies in the same order, with `soft` vote fractions; galaxies without votes are left out.
+    bins : int
+        Equal-width bins of agreement.
+    level : float
+        Coverage of the intervals (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Returns
+    -------
+    list of dict
+        `low, high, n, accuracy, interval, ceiling` per filled bin; `ceiling` is the accuracy that the best guess would
+        reach against one volunteer drawn at random. Empty without vote fractions.
+    """
+    if truth.soft is None:
+        return []
+    share, voted = _shares(truth.soft)
+    k = share.shape[1]
+    agreement = (k * share.max(1) - 1) / (k - 1)
+    which = np.clip((agreement * bins).astype(int), 0, bins - 1)
+    right = predictions.codes == truth.codes
+    rows = []
+    for b in range(bins):
+        inside = voted & (which == b)
+        if inside.any():
+            ceiling = float(share[inside].max(1).mean())
+            rows.append(
+                {"low": b / bins, "high": (b + 1) / bins, **_accuracy(right[inside], level), "ceiling": ceiling}
+            )
+    return rows
+
+
+def against_ceiling(predictions: Predictions, truth: Labels) -> dict[str, float] | None:
+    """How often one volunteer drawn at random would agree: with the prediction, and at best.
+
+    Returns
+    -------
+    dict or None
+        `reached` (mean vote fraction of the predicted class), `ceiling` (mean of the largest vote fraction) and `n`
+        (galaxies with votes); None without vote fractions.
+    """
+    if truth.soft is None:
+        return None
+    share, voted = _shares(truth.soft)
+    if not voted.any():
+        return None
+    rows = np.arange(len(share))
+    reached = share[rows, predictions.codes][voted].mean()
+    return {"reached": float(reached), "ceiling": float(share[voted].max(1).mean()), "n": int(voted.sum())}
+
+
+def along(
+    predictions: Predictions, truth: Labels, values: Array, bins: int = 5, level: float = 0.9
+) -> list[dict[str, Any]]:
+    """Accuracy in bins of a quantity, equally filled.
+
+    Parameters
+    ----------
+    predictions, truth
+        Of the same galaxies in the same order.
+    values : ndarray of float64
+        Quantity of each galaxy, shape (n,); NaN, infinities and the sentinels −9999 and −999 are left out.
+    bins : int
+        Bins at most; equal values are never parted.
+    level : float
+        Coverage of the intervals (Wilson).
+
+    Returns
+    -------
+    list of dict
+        `low, high, n, accuracy, interval` per bin, rising.
+    """
+    known = present(values)
+    if not known.any():
+        return []
+    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, bins + 1)))
+    which = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(0, len(edges) - 2))
+    right = predictions.codes == truth.codes
+    rows = []
+    for b in range(max(1, len(edges) - 1)):
+        inside = known & (which == b)
+        if inside.any():
+            low, high = float(edges[b]), float(edges[min(b + 1, len(edges) - 1)])
+            rows.append({"low": low, "high": high, **_accuracy(right[inside], level)})
+    return rows
+
+
+def by_catalog(
+    predictions: Predictions, truth: Labels, catalog: Catalog, bins: int = 5, level: float = 0.9
+) -> dict[str, list[dict[str, Any]]]:
+    """`along` redshift, magnitude and size, as far as the catalog has them (an id it lacks is an InputError)."""
+    rows = positions(catalog.ids, predictions.ids, where=f"catalog {catalog.source}")
+    return {
+        name: along(predictions, truth, catalog.column(column)[rows], bins, level)
+        for name, column in COLUMNS.items()
+        if catalog.has_column(column)
+    }
+
+
+def present(values: Array) -> npt.NDArray[np.bool_]:
+    """Which numbers are finite and no sentinel."""
+    known: npt.NDArray[np.bool_] = np.isfinite(values) & ~np.isin(values, SENTINELS)
+    return known
+
+
+def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Vote fractions scaled to sum 1, and which galaxies have votes."""
+    total = np.nansum(soft, 1)
+    voted = total > 0
+    return np.nan_to_num(soft) / np.where(voted, total, 1)[:, None], voted
+
+
+def _accuracy(right: npt.NDArray[np.bool_], level: float) -> dict[str, Any]:
+    from scipy.stats import norm
+
+    n, p = len(right), float(right.mean())
+    z2 = float(norm.ppf((1 + level) / 2)) ** 2
+    middle, reach = p + z2 / (2 * n), np.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n**2)))
+    interval = [float((middle - reach) / (1 + z2 / n)), float((middle + reach) / (1 + z2 / n))]
+    return {"n": n, "accuracy": p, "interval": interval}
