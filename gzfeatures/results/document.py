@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.splits import PARTS
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
@@ -32,13 +33,15 @@ COLUMNS = {
 }
 """Metrics of the ranking table, and their titles."""
 COSTS = {
-    "extract_seconds": "extract",
-    "train_seconds": "train",
-    "fit_seconds": "fit",
-    "predict_seconds": "predict",
-    "end_to_end_seconds": "all",
+    "extract_seconds": "extract (s)",
+    "train_seconds": "train (s)",
+    "fit_seconds": "fit (s)",
+    "predict_seconds": "predict (s)",
+    "end_to_end_seconds": "all (s)",
+    "parameters": "numbers learned",
+    "bytes": "bytes on disk",
 }
-"""Seconds of the ranking table, and their titles."""
+"""Costs of the ranking, and their titles."""
 DAGGER = "not a fair hold-out: this backbone may have met some of the test galaxies in its training"
 KINDS = ("confusion", "per-class", "reliability")
 
@@ -77,7 +80,7 @@ def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None,
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "seconds": _seconds, "share": _share, "plain": _plain}
+    environment.filters |= {"number": _number, "signed": _signed, "share": _share, "plain": _plain}
     template = environment.from_string(resources.files("gzfeatures.results").joinpath("report.html").read_text("utf-8"))
     svg = {name: Markup(figures.svg(figure, name)) for name, figure in drawn.items()}
     galleries = list(_galleries(report)) if report.labels.target == "classes" else []
@@ -87,7 +90,7 @@ def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None,
         report=report,
         rows=_rows(report),
         axis=_axis(report),
-        costs=list(COSTS.values()),
+        costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if any(p.dagger for p in report.pairings) else None,
         svg=svg,
         panels={
@@ -123,7 +126,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
                 "values": [row[key] for key in report.metrics],
                 "interval": (left, right),
                 "place": (place(left), round(place(right) - place(left), 2), place(row[metric])),
-                "seconds": [row[key] for key in COSTS],
+                "costs": [_amount(row[key]) for key in report.costs],
             }
         )
     return rows
@@ -137,37 +140,26 @@ def _axis(report: Report) -> tuple[float, float]:
 
 
 def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[gallery.Exhibit]]]:
-    """Anchor, title, explanation and galaxies of each gallery that has any."""
-    _, best = report.ranked[0]
-    labels = report.labels
-    first = (report.title(best), best.predictions)
-    rival = _rival(report)
-    if rival is not None:
-        second = (report.title(rival), rival.predictions)
-        chosen = gallery.disagreements(best.predictions, rival.predictions)
-        note = (
-            f"{first[0]} and {second[0]} put these galaxies in different classes; those both are surest of come first."
-        )
-        yield "disagreements", "Where they disagree", note, gallery.exhibits(chosen, labels, (first, second))
-    shown = (first,) if rival is None else (first, second)
-    note = f"Galaxies that {first[0]} has wrong, the most confident first."
-    yield (
-        "mistakes",
-        "Most confident mistakes",
-        note,
-        gallery.exhibits(gallery.mistakes(best.predictions, labels), labels, shown),
-    )
-    note = f"Galaxies of each class that {first[0]} is right about, the most confident first."
-    yield (
-        "successes",
-        "What each class looks like",
-        note,
-        gallery.exhibits(gallery.successes(best.predictions, labels), labels, shown),
-    )
+    """Anchor, title, explanation and galaxies of each gallery."""
+    (_, best), *_ = report.ranked
+    shown = [(row["rank"], report.title(p), p.predictions) for row, p in report.ranked if p in (best, _rival(report))]
+    key = " ".join(f"{rank} is {name}." for rank, name, _ in shown)
+
+    def hung(ids: Ids) -> list[gallery.Exhibit]:
+        return gallery.exhibits(ids, report.labels, shown)
+
+    if len(shown) == 2:
+        ids = gallery.disagreements(shown[0][2], shown[1][2])
+        note = f"Galaxies that the two put in different classes, those that both are surest of first. {key}"
+        yield "disagreements", "Where they disagree", note, hung(ids)
+    note = f"Galaxies that {shown[0][1]} has wrong, the most confident first. {key}"
+    yield "mistakes", "Most confident mistakes", note, hung(gallery.mistakes(best.predictions, report.labels))
+    note = f"Galaxies that {shown[0][1]} has right, the most confident of each class. {key}"
+    yield "examples", "What each class looks like", note, hung(gallery.successes(best.predictions, report.labels))
 
 
 def _rival(report: Report) -> Pairing | None:
-    """The best pairing that is on the other side of the end-to-end divide from the first; failing that, the second."""
+    """The best pairing on the other side of the end-to-end divide from the first; failing that, the second."""
     (_, best), *others = report.ranked
     across = [p for _, p in others if (p.road == "end-to-end") != (best.road == "end-to-end")]
     return next(iter(across), others[0][1] if others else None)
@@ -182,27 +174,37 @@ def _provenance(report: Report) -> list[tuple[str, str]]:
         ("test galaxies of each class", ", ".join(f"{name} {count:,}" for name, count in counts.items())),
         ("split", report.split.fingerprint),
         ("labels", report.labels.fingerprint),
-        *((key.replace("_", " "), _plain(value)) for key, value in report.provenance.items()),
+        *_flat(report.provenance),
     ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _plain(value)
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _amount(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _share(value: float) -> str:
-    return f"{value:.0%}"
+    return ">99%" if 0.995 <= value < 1 else f"{value:.0%}"
 
 
 def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(_plain(item) for item in value)
     return str(value)

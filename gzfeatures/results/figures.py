@@ -1,7 +1,7 @@
 """Figures of a report: drawn once, saved as PNG and as inline SVG that takes the page's light or dark ink.
 
 They stay legible in grey and to colour-blind readers: roads differ by marker as well as by colour (Okabe & Ito 2008),
-shades come from cividis, precision and recall differ by hatching, and values are written beside the marks.
+shades are of one hue, precision and recall differ by hatching, and values are written beside the marks.
 """
 
 from __future__ import annotations
@@ -34,6 +34,13 @@ MARKS = {
     "end-to-end": ("^", "#d55e00", ":"),
 }
 """Marker, colour and line of each road, alike in every figure."""
+
+SECONDS = {
+    0.1: "0.1 s", 0.3: "0.3 s", 1: "1 s", 3: "3 s", 10: "10 s", 30: "30 s", 60: "1 min", 120: "2 min", 300: "5 min",
+    600: "10 min", 1200: "20 min", 1800: "30 min", 3600: "1 h", 7200: "2 h", 18000: "5 h", 36000: "10 h", 86400: "1 d",
+    172800: "2 d", 432000: "5 d",
+}  # fmt: skip
+"""Ticks of an axis of time."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -94,12 +101,15 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
     classes : sequence of str
         k names.
     """
+    from matplotlib.colors import LinearSegmentedColormap
+
     k = len(classes)
     side = 1.6 + 0.34 * max(k, 4)
     figure, axes = _axes(side + 0.3, side)
     total = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
-    axes.pcolormesh(share, cmap="cividis", vmin=0, vmax=1, edgecolors="white", linewidth=0.4)
+    shades = LinearSegmentedColormap.from_list("shades", ["#0072b200", "#0072b2"])  # clear: fits light and dark pages
+    axes.pcolormesh(share, cmap=shades, vmin=0, vmax=1, edgecolors=LINE, linewidth=0.4)
     for row, column in zip(*np.nonzero(matrix), strict=True):
         percent = 100 * share[row, column]
         axes.text(
@@ -109,7 +119,7 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
             ha="center",
             va="center",
             fontsize=7.5,
-            color="#000000" if share[row, column] > 0.5 else "#ffffff",
+            color="#ffffff" if share[row, column] > 0.5 else INK,
         )
     centres = np.arange(k) + 0.5
     axes.set_xticks(centres, [_short(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor")
@@ -172,7 +182,7 @@ def reliability(confidence: Floats, right: npt.NDArray[np.bool_]) -> Figure:
     stated, reached = (np.bincount(bins, x, BINS)[filled] / count[filled] for x in (confidence, right))
     figure, axes = _axes(2.9, 2.9)
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
-    axes.plot(stated, reached, color="#0072b2", lw=1.2)
+    axes.plot(stated, reached, color=LINE, lw=1.0)
     area = 12 + 130 * count[filled] / count.max()
     axes.scatter(stated, reached, s=area, color="#0072b2", edgecolor="white", lw=0.6, zorder=3)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="stated confidence", ylabel="share that is right")
@@ -200,13 +210,13 @@ def cost(points: Sequence[Point], metric: str) -> Figure:
     figure, axes = _axes(6.4, 3.8)
     shown = [p for p in points if p.seconds > 0]
     _intervals(axes, shown, [p.seconds for p in shown], along="y")
-    for p in shown:
-        axes.annotate(str(p.rank), (p.seconds, p.value), (5, 4), textcoords="offset points", fontsize=8)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: _duration(value))
-    axes.xaxis.set_minor_formatter("")
+    _label(axes, {(p.seconds, p.value): str(p.rank) for p in shown})
+    low, high = axes.get_xlim()
+    axes.set_xticks([s for s in SECONDS if low <= s <= high], [t for s, t in SECONDS.items() if low <= s <= high])
+    axes.set_xticks([], minor=True)
     axes.grid()
-    axes.set(xlabel="time computed, from pixels to predictions", ylabel=metric)
+    axes.set(xlabel="time from pixels to predictions", ylabel=metric)
     _legend(figure, shown)
     return figure
 
@@ -223,13 +233,15 @@ def learning(curves: Mapping[str, Curve], roads: Mapping[str, str], metric: str)
         Road of each pairing.
     """
     figure, axes = _axes(6.4, 3.8)
+    ends: dict[tuple[float, float], str] = {}
     for name, curve in curves.items():
         marker, colour, line = MARKS[roads[name]]
         galaxies, value, low, high = np.asarray(curve, dtype=float).T
         axes.plot(galaxies, value, marker=marker, color=colour, ls=line, ms=5)
         axes.fill_between(galaxies, low, high, color=colour, alpha=0.12, lw=0)
-        axes.annotate(_short(name, 40), (galaxies[-1], value[-1]), (6, 0), textcoords="offset points", va="center")
+        ends[galaxies[-1], value[-1]] = _short(name, 40)
     axes.set_xscale("log")
+    _label(axes, ends)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.xaxis.set_minor_formatter("")
     axes.grid()
@@ -246,19 +258,25 @@ def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], 
         axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)
 
 
+def _label(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
+    """Write texts to the right of points, shifted upwards where two would overlap."""
+    placed: list[tuple[float, float]] = []
+    scale = 72 / axes.figure.dpi
+    for point in sorted(texts, key=lambda p: p[1]):
+        x, y = axes.transData.transform(point) * scale
+        height = y
+        while any(abs(x - px) < 20 and abs(height - py) < 9 for px, py in placed):
+            height += 1
+        placed.append((x, height))
+        axes.annotate(texts[point], point, (7, height - y), textcoords="offset points", va="center", fontsize=8)
+
+
 def _legend(figure: Figure, points: Sequence[Point]) -> None:
     from matplotlib.lines import Line2D
 
     roads = [road for road in MARKS if any(p.road == road for p in points)]
     handles = [Line2D([], [], marker=MARKS[r][0], color=MARKS[r][1], ls="", label=r) for r in roads]
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8)
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((3600.0, "h"), (60.0, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
 
 
 def write_png(figure: Figure, path: Path) -> Path:

@@ -18,7 +18,7 @@ from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.results.predictions import Predictions
 
-THUMBNAIL = View(size=96)
+THUMBNAIL = View(size=96, crop=0.6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Opinion:
 
     Parameters
     ----------
+    rank : int
+        Rank of the pairing.
     pairing : str
         Its name.
     predicted : str
@@ -37,6 +39,7 @@ class Opinion:
         It is the volunteers' class.
     """
 
+    rank: int
     pairing: str
     predicted: str
     probability: float
@@ -94,11 +97,11 @@ def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
     return ids[order[np.isfinite(weight[order])]]
 
 
-def exhibits(ids: Ids, labels: Labels, opinions: Sequence[tuple[str, Predictions]]) -> list[Exhibit]:
+def exhibits(ids: Ids, labels: Labels, opinions: Sequence[tuple[int, str, Predictions]]) -> list[Exhibit]:
     """Galaxies with the volunteers' class and each pairing's opinion, in the order of `ids`."""
     chosen = labels.select(ids)
     actual, codes = chosen.names, chosen.codes
-    said = [(name, predictions.select(ids)) for name, predictions in opinions]
+    said = [(rank, name, predictions.select(ids)) for rank, name, predictions in opinions]
     return [
         Exhibit(
             id=str(ids[row]),
@@ -106,12 +109,13 @@ def exhibits(ids: Ids, labels: Labels, opinions: Sequence[tuple[str, Predictions
             votes=None if chosen.soft is None else float(chosen.soft[row, codes[row]]),
             opinions=tuple(
                 Opinion(
+                    rank=rank,
                     pairing=name,
                     predicted=str(predictions.names[row]),
                     probability=float(predictions.probabilities[row].max()),
                     right=bool(predictions.names[row] == actual[row]),
                 )
-                for name, predictions in said
+                for rank, name, predictions in said
             ),
         )
         for row in range(len(ids))

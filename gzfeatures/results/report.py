@@ -92,6 +92,11 @@ class Report:
         return {by: shown.get(by, by.replace("_", " "))} | shown
 
     @property
+    def costs(self) -> tuple[str, ...]:
+        """Costs that are known of any pairing."""
+        return tuple(key for key in COSTS if any(row[key] is not None for row in self.comparison.ranking))
+
+    @property
     def headline(self) -> str:
         """Who comes first, in one sentence."""
         row, best = self.ranked[0]
@@ -117,7 +122,7 @@ class Report:
         if network is not None and network is not first:
             low, high = network["behind_interval"]
             said += (
-                f" The best end-to-end network, {network['backbone']}, differs by {network['behind']:+.3f}"
+                f" The best end-to-end network, {network['backbone']}, differs from it by {network['behind']:+.3f}"
                 f" ({low:+.3f} to {high:+.3f})."
             )
         return said
@@ -143,7 +148,7 @@ class Report:
 
     def markdown(self) -> str:
         """Headline, summary and the ranking as a Markdown table; every text from outside is escaped."""
-        titles = ["#", "pairing", "road", *self.metrics.values(), *(f"{title} (s)" for title in COSTS.values())]
+        titles = ["#", "pairing", "road", *self.metrics.values(), *(COSTS[cost] for cost in self.costs)]
         lines = [
             f"# {_escaped(self.headline)}",
             "",
@@ -157,7 +162,7 @@ class Report:
             for metric in self.metrics:
                 low, high = row.get(f"{metric}_interval", (None, None))
                 cells.append(f"{row[metric]:.3f}" + (f" ({low:.3f}–{high:.3f})" if low is not None else ""))
-            cells += ["" if row[cost] is None else f"{row[cost]:.3g}" for cost in COSTS]
+            cells += ["" if row[cost] is None else f"{row[cost]:.3g}" for cost in self.costs]
             lines.append(f"| {' | '.join(cells)} |")
         if any(p.dagger for p in self.pairings):
             lines += ["", f"† {DAGGER}"]
