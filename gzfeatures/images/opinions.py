@@ -19,7 +19,7 @@ Votes: TypeAlias = Sequence[float] | Chances
 
 def visibility(galaxy: Galaxy) -> float:
     """How well features are seen, in (0, 1): grows with apparent size in units of the seeing, and with brightness."""
-    return 1 / (1 + math.exp(-(2.6 * math.log(galaxy.r50 / (1.9 * SEEING)) + 0.4 * (16.9 - galaxy.magnitude))))
+    return 1 / (1 + math.exp(-(2.6 * math.log(galaxy.r50 / (1.65 * SEEING)) + 0.4 * (16.9 - galaxy.magnitude))))
 
 
 def chances(galaxy: Galaxy, clear: float) -> Chances:
