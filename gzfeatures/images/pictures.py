@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Callable
 
+import numpy as np
 from PIL import GifImagePlugin, Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from gzfeatures.errors import InputError
@@ -87,7 +88,8 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.mode in ("L", "RGB"):
         return image
     if image.mode in DEEP:
-        return image.convert("I").point(lambda value: value * (1 / 257), "L")
+        deep = np.asarray(image).astype(np.int64)
+        return Image.fromarray(np.clip((deep + 128) // 257, 0, 255).astype(np.uint8))
     if image.mode in ("1", "LA", "La"):
         return image.convert("L")
     return image.convert("RGB")

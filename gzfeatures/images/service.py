@@ -139,10 +139,12 @@ class Service:
                     url = followed(url, response.headers.get("Location"), public)
                 finally:
                     response.close()  # a connection whose answer was read whole has gone back to the pool by now
-            except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
-                raise Unanswered(f"no answer within {self.timeout:g} s") from error
             except urllib3.exceptions.LocationValueError as error:
                 raise NoAnswer(f"address cannot be used: {error}") from error
+            except urllib3.exceptions.NewConnectionError as error:  # to urllib3 it is a kind of timeout
+                raise Unanswered(f"connection failed: {_first_line(error)}") from error
+            except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
+                raise Unanswered(f"no answer within {self.timeout:g} s") from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
         raise NoAnswer("more than 5 redirects")

@@ -49,7 +49,7 @@ class View:
             raise unknown("stretch", self.stretch, STRETCHES)
         if self.bands is not None:
             object.__setattr__(self, "bands", tuple(self.bands))
-            if not self.bands or len(set(self.bands)) != len(self.bands):
+            if not all(self.bands) or not 0 < len(set(self.bands)) == len(self.bands):
                 raise InputError("view bands", rule="name each band once", found=self.bands)
 
     @classmethod
