@@ -237,6 +237,9 @@ class Tar:
                     reason = reason or _name_fault(member.name, member.size)
                     if reason is not None:
                         refused[member.name] = reason
+                raw.seek(tar.offset)
+                if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise tarfile.ReadError("no closing block, so it is cut off or damaged")  # tarfile just stops
         except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
             raise InputError("tar file is damaged", where=path, found=str(error), remedy="fetch it again") from error
         return cls(path, places, refused, gzipped)
@@ -272,7 +275,7 @@ def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:
 
 
 def _is_image(name: str) -> bool:
-    name = posixpath.basename(name)
+    name = posixpath.basename(name.replace("\\", "/"))
     return not name.startswith(".") and name.lower().endswith(PICTURES + BANDS)
 
 

@@ -112,11 +112,10 @@ class GzipReader(io.RawIOBase):
         self._marks.pass_by(self._start)
         while not self._ready:
             if self._state.eof:
-                self._packed -= len(self._state.unused_data)
-                self._file.seek(self._packed)
-                self._state = zlib.decompressobj(31)
+                self._file.seek(self._packed - len(self._state.unused_data))
                 if not self._file.peek(1):
                     return False
+                self._packed, self._state = self._file.tell(), zlib.decompressobj(31)
             block = self._file.read(BLOCK)
             if not block:
                 raise EOFError("gzip file is truncated")
