@@ -64,8 +64,13 @@ class Browser:
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()[:600]) from None
 
-    def open(self, path: Path) -> None:
-        self._call("POST", "/url", {"url": path.resolve().as_uri()})
+    def open(self, page: Path | str) -> None:
+        """Go to a file or an address."""
+        self._call("POST", "/url", {"url": page if isinstance(page, str) else page.resolve().as_uri()})
+
+    def enter(self, selector: str) -> None:
+        """Go on inside a frame of the page."""
+        self._call("POST", "/frame", {"id": self.until(f"return document.querySelector({json.dumps(selector)})")})
 
     def run(self, script: str) -> Any:
         """Value of a script's `return`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -161,3 +162,83 @@ def similar(
     )
     frame.attrs["recall"] = found.recall
     return frame
+
+
+def duplicates(
+    table: EmbeddingTable,
+    *,
+    ratio: float = 0.5,
+    among: int = 10,
+    metric: str = "euclidean",
+    components: int | None = 50,
+    exact_up_to: int = EXACT_UP_TO,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Pairs that are likely the same galaxy twice.
+
+    Two rows are twins when their images have the same bytes, or when they lie closer to each other than `ratio` times
+    the distance from either to its neighbour number `among` (the ratio test of Lowe 2004,
+    doi:10.1023/B:VISI.0000029664.99615.94, section 7.1, with room for several copies). The scale is each galaxy's own,
+    so crowded and empty parts of the table are judged alike.
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        Galaxies, more than `among`.
+    ratio : float
+        Largest ratio of twins, in (0, 1); galaxies that are merely neighbours lie near 0.8 in ten dimensions.
+    among : int
+        Neighbour whose distance is the scale; more copies than this of one galaxy hide each other.
+    metric : {"euclidean", "cosine"}
+        How embeddings are compared.
+    components : int, optional
+        Principal components in which distances are taken; None takes the whole embedding.
+    exact_up_to, seed
+        As in `nearest`.
+
+    Returns
+    -------
+    DataFrame
+        A row per pair, closest first: `galaxy_id`, `twin`, `distance`, `ratio`, `same_image` (equal bytes), `group` (a
+        number per set of connected twins, from 0).
+
+    Raises
+    ------
+    InputError
+        The ratio is outside its range, or there are no more galaxies than neighbours.
+    """
+    if not 0 < ratio < 1:
+        raise InputError("ratio of twins", rule="lie in (0, 1)", found=ratio)
+    vectors = Space.fit(table.matrix, metric=metric, components=components).vectors(table.matrix)
+    near = nearest(vectors, None, among, exact_up_to=exact_up_to, seed=seed)
+    scale = np.maximum(near.distances[:, -1], np.finfo(np.float32).tiny)
+    one = np.repeat(np.arange(len(table)), among)
+    other = near.rows.ravel()
+    share = near.distances.ravel() / np.minimum(scale[one], scale[other])
+    close = share <= ratio
+    pairs = {(int(min(pair)), int(max(pair))) for pair in zip(one[close], other[close], strict=True)}
+    same = pd.Series(np.arange(len(table))).groupby(table.digests)
+    copies = {(int(a), int(b)) for rows in same.indices.values() for a, b in pairwise(rows)}
+    both = np.asarray(sorted(pairs | copies), dtype=np.int64).reshape(-1, 2)
+    distance = np.linalg.norm(vectors[both[:, 0]] - vectors[both[:, 1]], axis=1)
+    frame = pd.DataFrame(
+        {
+            "galaxy_id": table.ids[both[:, 0]],
+            "twin": table.ids[both[:, 1]],
+            "distance": distance,
+            "ratio": distance / np.minimum(scale[both[:, 0]], scale[both[:, 1]]),
+            "same_image": table.digests[both[:, 0]] == table.digests[both[:, 1]],
+            "group": _connected(both, len(table)),
+        }
+    )
+    return frame.sort_values(["ratio", "galaxy_id"], ignore_index=True)
+
+
+def _connected(pairs: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+    """Number of the connected set of each pair, by first appearance."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    _, component = connected_components(graph, directed=False)
+    return np.asarray(pd.factorize(component[pairs[:, 0]])[0], dtype=np.int64)
