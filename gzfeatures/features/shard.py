@@ -27,7 +27,7 @@ Matrix: TypeAlias = npt.NDArray[np.float32]
 
 def as_keys(digests: npt.NDArray[np.object_] | list[str]) -> Keys:
     """Sha256 hex texts as 32-byte keys, shape (n,)."""
-    return np.frombuffer(bytes.fromhex("".join(digests)), dtype="V32")
+    return np.array(bytearray.fromhex("".join(digests)), dtype=np.uint8).view("V32")
 
 
 def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:

@@ -67,7 +67,8 @@ class Extractor:
 
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return fields
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Extractor:

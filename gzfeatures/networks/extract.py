@@ -5,28 +5,39 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gzfeatures.errors import GzError, InputError
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.backbones import backbone as backbone_of
-from gzfeatures.features.store import Store
+from gzfeatures.features.store import Shelf, Store
 from gzfeatures.features.table import EmbeddingTable, Extractor, Made
 from gzfeatures.features.weights import weights_digest, weights_file
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.networks import hardware
 
+if TYPE_CHECKING:
+    from gzfeatures.networks.engine import Engine
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
 SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
 """A shard is written after so many rows or so many seconds: what a killed run can lose."""
+ROUNDS = 3
+"""How often rows that vanish from the store while a table is made (pruned by another process) are computed again."""
 
 
 def extractor_of(
@@ -133,100 +144,174 @@ def extract(
     start = time.perf_counter()
     if on_bad not in ("raise", "skip"):
         raise InputError("on_bad", rule="be raise or skip", found=on_bad)
-    console = Console(stderr=True, quiet=not progress)
+    spec = backbone_of(backbone)
     machine = hardware.choose(device, precision)
-    console.print(machine.why)
-    extractor = extractor_of(backbone, weights=weights, layer=layer, view=view, precision=machine.precision)
+    extractor = extractor_of(spec, weights=weights, layer=layer, view=view, precision=machine.precision)
     shelf = (store or Store.default()).shelf(extractor)
-    skipped: dict[int, str] = {}
-    digests = np.empty(len(images), dtype=object)
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for row, digest in enumerate(pool.map(lambda row: _digest(images, row), range(len(images)))):
-            if isinstance(digest, GzError):
-                if on_bad == "raise":
-                    raise digest
-                skipped[row] = digest.message
-            else:
-                digests[row] = digest
-        good = np.asarray([row for row in range(len(images)) if row not in skipped], dtype=np.int64)
-        absent = good[~shelf.has(digests[good])]
-        _, first = np.unique(digests[absent].astype(str), return_index=True)
-        todo = absent[np.sort(first)]
-        computed, ready = 0, time.perf_counter()
-        if len(todo):
+    job = _Job(images, extractor, shelf, on_bad == "raise", workers or os.cpu_count() or 1, progress)
+    job.look()
+    for _ in range(ROUNDS):
+        todo = job.absent()
+        if not len(todo):
+            break
+
+        def engine(count: int = len(todo)) -> Engine:
             from gzfeatures.networks.engine import Engine
             from gzfeatures.networks.load import load
 
-            engine = Engine(load(backbone_of(backbone), weights, extractor.layer), extractor, machine.device)
-            ready = time.perf_counter()
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            keys: list[str] = []
-            rows: list[npt.NDArray[np.float32]] = []
-            with Progress(*columns, console=console) as bar:
-                task = bar.add_task(extractor.backbone, total=len(todo))
-                try:
-                    for batch in _batches(_decoded(pool, images, todo, extractor.view), batch_size or 32):
-                        fine = [(row, pixels) for row, pixels in batch if not isinstance(pixels, GzError)]
-                        for row, pixels in batch:
-                            if isinstance(pixels, GzError):
-                                if on_bad == "raise":
-                                    raise pixels
-                                skipped[row] = pixels.message
-                        if fine:
-                            rows.append(engine.vectors(np.stack([pixels for _, pixels in fine])))
-                            keys += [digests[row] for row, _ in fine]
-                            computed += len(fine)
-                        bar.advance(task, len(batch))
-                finally:
-                    if keys:
-                        shelf.add(keys, np.concatenate(rows))
-    kept = np.asarray([row for row in range(len(images)) if row not in skipped], dtype=np.int64)
-    shelf.has(digests[kept])
-    now = time.perf_counter()
-    return EmbeddingTable(
-        images.ids[kept],
-        digests[kept],
-        shelf.vectors(digests[kept]),
-        extractor,
-        tuple((str(images.ids[row]), reason) for row, reason in sorted(skipped.items())),
-        Made(computed, len(kept) - computed, now - start, computed / (now - ready) if computed else 0.0),
-    )
+            job.say(machine.why)
+            network = load(spec, weights, extractor.layer)
+            return Engine(network, extractor, machine.device, count, batch_size=batch_size, say=job.say)
+
+        job.compute(todo, engine)
+    shelf.compact()
+    return job.table(time.perf_counter() - start)
 
 
-def _digest(images: ImageSet, row: int) -> str | GzError:
-    try:
-        return images.digest(row)
-    except GzError as error:
-        return error
+class _Job:
+    """One extraction: which rows are good, which are stored, and computing the rest."""
+
+    def __init__(
+        self, images: ImageSet, extractor: Extractor, shelf: Shelf, strict: bool, workers: int, progress: bool
+    ) -> None:
+        self.images, self.extractor, self.shelf, self.strict, self.workers = images, extractor, shelf, strict, workers
+        self.console = Console(stderr=True, quiet=not progress)
+        self.digests = np.empty(len(images), dtype=object)
+        self.unread: dict[int, GzError] = {}
+        self.undecoded: dict[str, GzError] = {}
+        self.computed, self.seconds = 0, 0.0
+
+    def say(self, line: str) -> None:
+        self.console.print(line, style="dim", highlight=False, markup=False)
+
+    def look(self) -> None:
+        """Read every image once for its digest."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            for row, found in enumerate(pool.map(self._digest, range(len(self.images)))):
+                if isinstance(found, GzError):
+                    if self.strict:
+                        raise found
+                    self.unread[row] = found
+                self.digests[row] = None if isinstance(found, GzError) else found
+
+    def good(self) -> npt.NDArray[np.int64]:
+        """Rows that could be read and, as far as known, decoded."""
+        rows = (row for row, key in enumerate(self.digests) if key is not None and key not in self.undecoded)
+        return np.fromiter(rows, dtype=np.int64)
+
+    def absent(self) -> npt.NDArray[np.int64]:
+        """Good rows without a stored vector, one for each different image."""
+        good = self.good()
+        rows = good[~self.shelf.has(self.digests[good])]
+        while self.shelf.damaged:
+            self.say(f"store: damaged shard set aside, its rows are computed again: {self.shelf.damaged.pop()}")
+        _, first = np.unique(self.digests[rows].astype(str), return_index=True)
+        return np.asarray(rows[np.sort(first)], dtype=np.int64)
+
+    def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
+        """Decode, run the network and store, shard by shard; the network is made once an image was decoded."""
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        keys: list[str] = []
+        parts: list[npt.NDArray[np.float32]] = []
+
+        def flush() -> None:
+            full, rows = list(keys), list(parts)
+            keys.clear()
+            parts.clear()
+            if full:
+                self.shelf.add(full, np.concatenate(rows))
+                self.computed += len(full)
+
+        with (
+            ThreadPoolExecutor(self.workers, "decode") as decoders,
+            Progress(TextColumn(self.extractor.backbone), *columns, console=self.console) as bar,
+        ):
+            task = bar.add_task("", total=len(todo), rate="")
+            decoded = self._decodable(_ahead(decoders, self._pixels, todo, 64 + 4 * self.workers), bar, task)
+            first = next(decoded, None)
+            if first is not None:
+                engine = make()
+                start = flushed = time.perf_counter()
+                batches = _batches(chain([first], decoded), engine.batch)
+                with engine.pool() as lanes:
+                    try:
+                        for names, vectors in _ahead(lanes, partial(_vectors, engine), batches, engine.lanes + 1):
+                            keys += names
+                            parts.append(vectors)
+                            now = time.perf_counter()
+                            bar.advance(task, len(names))
+                            bar.update(task, rate=f"{(self.computed + len(keys)) / (now - start):.0f} images/s")
+                            if len(keys) >= SHARD_ROWS or now - flushed > SHARD_SECONDS:
+                                flush()
+                                flushed = now
+                    finally:
+                        flush()
+                        self.seconds += time.perf_counter() - start
+        if self.strict and self.undecoded:
+            raise next(iter(self.undecoded.values()))
+
+    def table(self, seconds: float) -> EmbeddingTable:
+        """Gather all rows from the store."""
+        kept = self.good()
+        reasons = {row: error.message for row, error in self.unread.items()}
+        for row, key in enumerate(self.digests):
+            if key in self.undecoded:
+                reasons[row] = self.undecoded[key].message
+        skipped = tuple((str(self.images.ids[row]), reasons[row]) for row in sorted(reasons))
+        rate = self.computed / self.seconds if self.computed else 0.0
+        made = Made(self.computed, len(kept) - self.computed, seconds, rate)
+        return EmbeddingTable(
+            self.images.ids[kept],
+            self.digests[kept],
+            self.shelf.vectors(self.digests[kept]),
+            self.extractor,
+            skipped,
+            made,
+        )
+
+    def _digest(self, row: int) -> str | GzError:
+        try:
+            return self.images.digest(row)
+        except GzError as error:
+            return error
+
+    def _pixels(self, row: int) -> tuple[str, Pixels | GzError]:
+        try:
+            return self.digests[row], self.images.pixels(int(row), self.extractor.view)
+        except GzError as error:
+            return self.digests[row], error
+
+    def _decodable(
+        self, decoded: Iterable[tuple[str, Pixels | GzError]], bar: Progress, task: TaskID
+    ) -> Iterator[tuple[str, Pixels]]:
+        """Images that could be decoded; the first that could not ends a strict job."""
+        for key, pixels in decoded:
+            if not isinstance(pixels, GzError):
+                yield key, pixels
+                continue
+            self.undecoded[key] = pixels
+            bar.advance(task)
+            if self.strict:
+                return
 
 
-def _pixels(images: ImageSet, row: int, view: View) -> npt.NDArray[np.uint8] | GzError:
-    try:
-        return images.pixels(row, view)
-    except GzError as error:
-        return error
+def _vectors(engine: Engine, batch: list[tuple[str, Pixels]]) -> tuple[list[str], npt.NDArray[np.float32]]:
+    return [key for key, _ in batch], engine.vectors(np.stack([pixels for _, pixels in batch]))
 
 
-def _decoded(
-    pool: ThreadPoolExecutor, images: ImageSet, rows: npt.NDArray[np.int64], view: View, ahead: int = 128
-) -> Iterator[tuple[int, Any]]:
-    """Decode rows in the pool, at most `ahead` beyond the one handed out."""
-    waiting: deque[tuple[int, Future[Any]]] = deque()
-    for row in rows:
-        waiting.append((int(row), pool.submit(_pixels, images, int(row), view)))
-        if len(waiting) > ahead:
-            number, future = waiting.popleft()
-            yield number, future.result()
-    for number, future in waiting:
-        yield number, future.result()
-
-
-def _batches(items: Iterator[tuple[int, Any]], size: int) -> Iterator[list[tuple[int, Any]]]:
-    batch: list[tuple[int, Any]] = []
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
+) -> Iterator[Result]:
+    """Results in order, of at most `limit` calls begun at any time."""
+    waiting: deque[Future[Result]] = deque()
     for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= limit:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    while batch := list(islice(items, size)):
         yield batch

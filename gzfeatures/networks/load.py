@@ -13,6 +13,7 @@ import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
+from torch.fx import symbolic_trace
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from gzfeatures.errors import UnknownNameError, WeightsError
@@ -129,7 +130,7 @@ def load(backbone: Backbone, weights: str | Path | None = None, layer: str | Non
             raise WeightsError(
                 f"weights do not fit {backbone.architecture}", where=path, found=" ".join(str(error).split()[:40])
             ) from None
-    return network if layer is None else _Features(network, layer)
+    return network if layer is None else symbolic_trace(_Features(network, layer)).eval()
 
 
 class _Features(nn.Module):
