@@ -164,7 +164,8 @@ class LabelScheme:
         claims = np.stack([all_hold(_parsed(conditions), facts) for conditions in self.classes.values()], axis=1)
         if self.target == "multi-label":
             return self._labels(catalog, claims, reasons, soft)
-        unclaimed, conflict = ~claims.any(axis=1), claims.sum(axis=1) > 1
+        claimants = np.asarray(claims.sum(axis=1))
+        unclaimed, conflict = claimants == 0, claimants > 1
         if self._answers and self.form == "cumulative":
             reasons[NO_VOTES] = reasons[NO_VOTES] | (unclaimed & self._unknown(facts, self._answers))
         reasons[NO_RULE] = unclaimed

@@ -53,7 +53,7 @@ def sources(columns: Collection[str]) -> Iterator[Source]:
 def table(frame: pd.DataFrame, source: Source) -> Counts | Conditional | Cumulative:
     """The vote table of one source; NaN for answers the catalog does not have.
 
-    Published conditional fractions are all zero where nobody was asked the question: those become NaN.
+    Published conditional fractions are all zero where nobody, or hardly anyone, was asked the question: those become NaN.
     """
     values = np.full((len(frame), len(ANSWERS)), np.nan)
     for column, answer in enumerate(ANSWERS):
