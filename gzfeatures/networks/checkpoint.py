@@ -90,7 +90,7 @@ class EveryEpoch(Checkpoint):
 
 def embedding_node(network: nn.Module) -> str:
     """Node that enters the output layer: the default layer of a checkpoint's embedding."""
-    nodes = get_graph_node_names(network)[1]
+    nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
     return str(nodes[nodes.index(output_layer(network)) - 1])
 
 

@@ -120,7 +120,7 @@ class SmallCNN(nn.Module):
     def __init__(self, network: Network, classes: int, bands: int, size: int) -> None:
         super().__init__()
         self.grey = network.bands == 1
-        self.single = network.single_output and classes == 2
+        self.single_output = network.single_output
         self.features = nn.Sequential()
         channels, side, width = 1 if self.grey else bands, size, 0
         for kind, *numbers in network.layers:
@@ -148,6 +148,11 @@ class SmallCNN(nn.Module):
             if side < 1:
                 raise InputError("image is too small for this network", rule="be larger", found=f"{size} px")
         self.embedding = nn.Identity()
+        self.set_output(width, classes)
+
+    def set_output(self, width: int, classes: int) -> None:
+        """Put an untrained output layer after an embedding of `width`."""
+        self.single = self.single_output and classes == 2
         self.output = nn.Linear(width, 1 if self.single else classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -273,12 +278,12 @@ def replace_output(module: nn.Module, classes: int) -> None:
     path = output_layer(module)
     old = module.get_submodule(path)
     parent, _, leaf = path.rpartition(".")
-    fresh: nn.Module
-    if isinstance(old, nn.Linear):
-        fresh = nn.Linear(old.in_features, classes)
+    if isinstance(module, SmallCNN):
+        module.set_output(module.output.in_features, classes)
+    elif isinstance(old, nn.Linear):
+        setattr(module.get_submodule(parent), leaf, nn.Linear(old.in_features, classes))
     else:
-        fresh = _convolution(old, bands=None, channels=classes)
-    setattr(module.get_submodule(parent), leaf, fresh)
+        setattr(module.get_submodule(parent), leaf, _convolution(old, bands=None, channels=classes))
 
 
 def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
@@ -286,7 +291,9 @@ def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
 
     The module is left in eval mode.
     """
-    body = create_feature_extractor(copy.deepcopy(module).to("meta").eval(), {layer: "vector"})
+    body = create_feature_extractor(
+        copy.deepcopy(module).to("meta").eval(), {layer: "vector"}, suppress_diff_warning=True
+    )
     with torch.inference_mode():
         return int(body(torch.empty(1, bands, size, size, device="meta"))["vector"][0].numel())
 

@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import errno
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gzfeatures.errors import InputError, LeakError, OutputError, UnknownNameError
+from gzfeatures.features.backbones import backbone
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.galaxies import votes
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.networks import cnns
+from gzfeatures.networks.augment import Augmentation
+from gzfeatures.networks.batches import Batches, Frames
+from gzfeatures.networks.checkpoint import STATE, WholeFiles
+from gzfeatures.networks.finetune import Training, train
+from gzfeatures.networks.inference import Inference, normalised
+from gzfeatures.networks.learner import Learner
+from gzfeatures.networks.load import load
+from gzfeatures.networks.pixelcache import PixelCache
+from gzfeatures.networks.recipe import Recipe
+from gzfeatures.networks.targets import TARGETS
+
+SIZE = 16
+VIEW = View(size=SIZE, crop=0.75)
+NETWORK = "tiny"
+TINY = cnns.Network(
+    source="a network with everything that keeps state: weights, running averages, dropout",
+    layers=(
+        *(("conv-same", 8, 3), ("norm",), ("pool",), ("conv-same", 16, 3), ("norm",), ("pool",), ("flatten",)),
+        *(("drop", 0.3), ("dense", 32)),
+    ),
+    size=SIZE,
+)
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cnns.NETWORKS, NETWORK, TINY)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    """Round and elongated blobs with noise; odd numbers are elongated."""
+    folder = tmp_path_factory.mktemp("toy")
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:24, :24] - 11.5
+    for number in range(120):
+        angle = generator.uniform(0, np.pi)
+        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        light = 200 * np.exp(-(along**2) / 30 - across**2 / (3 if number % 2 else 30))
+        pixels = light[..., None] + generator.normal(20, 8, (24, 24, 3))
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"g{number:03}.png")
+    return ImageSet.of(folder)
+
+
+@pytest.fixture(scope="module")
+def labels(images: ImageSet) -> Labels:
+    return Labels(images.ids, ("round", "long"), np.array([int(i[1:]) % 2 for i in images.ids]), scheme="toy")
+
+
+@pytest.fixture(scope="module")
+def split(labels: Labels) -> Split:
+    return Split.draw(labels, (0.6, 0.1, 0.3), seed=0)
+
+
+@pytest.fixture
+def run(images: ImageSet, labels: Labels, split: Split, tmp_path: Path) -> Callable[..., Training]:
+    def call(folder: str = "out", **options: Any) -> Training:
+        settings: dict[str, Any] = {"epochs": 2, "batch_size": 24, "lr": 3e-3, "view": VIEW, "progress": False}
+        settings |= {"labels": labels, "split": split, "network": NETWORK, "precision": "float32"} | options
+        network = settings.pop("network")
+        return train(
+            images, settings.pop("labels"), settings.pop("split"), network, folder=tmp_path / folder, **settings
+        )
+
+    return call
+
+
+def tensors(training: Training) -> dict[str, torch.Tensor]:
+    return load(backbone(training.checkpoint)).state_dict()
+
+
+def same(one: Training, other: Training) -> bool:
+    first, second = tensors(one), tensors(other)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def accuracy(training: Training, labels: Labels, ids: Any) -> float:
+    return float((training.predictions.select(ids).codes == labels.select(ids).codes).mean())
+
+
+def test_it_learns_and_the_checkpoint_is_a_backbone(
+    run: Callable[..., Training], images: ImageSet, labels: Labels, split: Split
+) -> None:
+    training = run(epochs=12, ema=0.9, label_smoothing=0.05, cutmix=0.5, dihedral=True, accumulate=1, precision="auto")
+    assert accuracy(training, labels, split.test) >= 0.85
+    assert training.predictions.ids.tolist() == [*split.validation, *split.test]
+    assert [row["epoch"] for row in training.history] == list(range(1, 13)) and training.epochs == 12
+    assert training.history[training.best_epoch - 1]["macro_f1"] == max(row["macro_f1"] for row in training.history)
+    found = {path.name for path in training.checkpoint.iterdir()}
+    assert found == {"backbone.json", "model.safetensors", "history.json", "curves.png", STATE}
+    spec = backbone(training.checkpoint)
+    assert (spec.architecture, spec.layer, spec.dim, spec.view, spec.classes) == (NETWORK, "embedding", 32, VIEW, 2)
+    seen = TrainedOn.decode(spec.trained_on or "")
+    assert seen.contains(split.train).all() and not seen.contains(split.test).any()
+    record = json.loads((training.checkpoint / "backbone.json").read_text())
+    assert record["classes"] == ["round", "long"] and record["scheme"] == "toy"
+    with Image.open(training.checkpoint / "curves.png") as curves:
+        assert curves.width > 500
+    assert not list(training.checkpoint.glob("*.npy"))
+
+
+def test_returned_predictions_are_those_of_the_checkpoint(run: Callable[..., Training], images: ImageSet) -> None:
+    training = run()
+    spec = backbone(training.checkpoint)
+    chosen = images.select(training.predictions.ids)
+    pixels = torch.from_numpy(np.stack([chosen.pixels(row, spec.view) for row in range(len(chosen))]))
+    with torch.inference_mode():
+        logits = load(spec)(normalised(pixels.permute(0, 3, 1, 2) / 255, spec.mean, spec.std))
+    assert np.allclose(logits.double().softmax(1).numpy(), training.predictions.probabilities, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights(run: Callable[..., Training]) -> None:
+    first = run("a", balance="sampling", mixup=0.2)
+    assert same(first, run("b", balance="sampling", mixup=0.2))
+    assert not same(first, run("c", balance="sampling", mixup=0.2, seed=1))
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the package catches it."""
+
+
+def killed_after(steps: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the training die at a step."""
+    step, done = Learner.training_step, [0]
+
+    def dying(self: Learner, batch: Any, batch_idx: int) -> torch.Tensor:
+        done[0] += 1
+        if done[0] > steps:
+            raise error
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Learner, "training_step", dying)
+
+
+@pytest.mark.parametrize("steps", [2, 7])
+def test_killed_and_resumed_equals_uninterrupted(
+    steps: int, run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"epochs": 4, "ema": 0.8, "balance": "sampling", "cutmix": 1.0}
+    whole = run("whole", **options)
+    with monkeypatch.context() as patch:
+        killed_after(steps, Killed(), patch)
+        with pytest.raises(Killed):
+            run("torn", **options)
+    resumed = run("torn", resume=True, **options)
+    assert same(whole, resumed) and resumed.epochs == 4
+    drop = ("seconds",)
+    assert [{k: v for k, v in row.items() if k not in drop} for row in whole.history] == [
+        {k: v for k, v in row.items() if k not in drop} for row in resumed.history
+    ]
+
+
+def test_a_finished_training_is_not_trained_again(
+    run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run()
+    killed_after(0, Killed(), monkeypatch)
+    assert same(first, run(resume=True))
+
+
+def test_ctrl_c_leaves_the_last_epoch(run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        killed_after(4, KeyboardInterrupt(), patch)
+        with pytest.raises(KeyboardInterrupt):
+            run(epochs=3)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert same(run(epochs=3, resume=True), run("whole", epochs=3))
+
+
+def test_a_full_disk_leaves_the_last_epoch(
+    run: Callable[..., Training], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, done = torch.save, [0]
+
+    def full(*arguments: Any) -> None:
+        done[0] += 1
+        if done[0] == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(
+            OutputError, match=r"training\.ckpt: cannot be written: No space left on device; free space"
+        ):
+            run(epochs=3)
+    assert len(WholeFiles().load_checkpoint(tmp_path / "out" / STATE)["gzfeatures"]["history"]) == 1
+    assert run(epochs=3, resume=True).epochs == 3
+
+
+def test_resuming_another_training_is_refused(run: Callable[..., Training], tmp_path: Path) -> None:
+    run()
+    with pytest.raises(
+        InputError, match="training to resume had another seed; must be 0, found 1; resume with the same"
+    ):
+        run(resume=True, seed=1)
+    with pytest.raises(InputError, match="had another recipe"):
+        run(resume=True, lr=1e-4)
+    (tmp_path / "out" / STATE).write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match=r"state of the training cannot be read.*train anew, without resuming"):
+        run(resume=True)
+
+
+def test_too_little_gpu_memory_says_the_batch_size_to_try(
+    run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_after(1, torch.OutOfMemoryError("CUDA out of memory"), monkeypatch)
+    with pytest.raises(
+        InputError, match="batch_size 24: GPU memory does not suffice; try batch_size=12 with accumulate=2"
+    ):
+        run()
+
+
+def test_only_training_galaxies_are_augmented(
+    run: Callable[..., Training], images: ImageSet, split: Split, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    apply, copies = Augmentation.apply, [0]
+
+    def counted(self: Augmentation, frames: torch.Tensor, uniforms: torch.Tensor, size: int) -> torch.Tensor:
+        copies[0] += len(frames)
+        return apply(self, frames, uniforms, size)
+
+    monkeypatch.setattr(Augmentation, "apply", counted)
+    run(epochs=2, cache=tmp_path / "pixels")
+    assert copies[0] == 2 * 24 * (len(split.train) // 24)
+    scored = images.select(np.concatenate([split.validation, split.test]))
+    cache = PixelCache.of(scored, VIEW, tmp_path / "pixels", progress=False)
+    assert len(list((tmp_path / "pixels").iterdir())) == 2
+    assert np.array_equal(cache.batch(np.arange(1))[0].permute(1, 2, 0).numpy(), scored.pixels(0, VIEW))
+
+
+def test_it_stops_when_nothing_improves(run: Callable[..., Training]) -> None:
+    # a network without running averages, and a rate too small to change any weight: every epoch equals the first
+    options = {"network": "engel", "epochs": 9, "lr": 1e-12, "weight_decay": 0.0, "patience": 2, "monitor": "loss"}
+    training = run(**options)
+    assert training.epochs == 3 and training.best_epoch == 1
+    assert run(**options, resume=True).epochs == 3
+
+
+def test_without_validation_galaxies_the_last_epoch_is_kept(run: Callable[..., Training], split: Split) -> None:
+    training = run(split=Split(split.train, split.train[:0], split.test))
+    assert training.best_epoch == 2 and len(training.predictions) == len(split.test)
+
+
+def test_accumulated_steps_change_the_weights_once(run: Callable[..., Training], labels: Labels, split: Split) -> None:
+    run("a", accumulate=3, epochs=1)
+    state = WholeFiles().load_checkpoint(run("a", accumulate=3, epochs=1).checkpoint / STATE)
+    assert state["global_step"] == 1
+
+
+def test_frozen_stages_do_not_move(run: Callable[..., Training]) -> None:
+    first = run("first", epochs=1)
+    start = tensors(first)
+    for unfreeze, moving in ((0, {"output"}), (1, {"output", "features.10"})):
+        tuned = tensors(run(f"tuned{unfreeze}", network=first.checkpoint, unfreeze=unfreeze, epochs=1))
+        moved = {name.rpartition(".")[0] for name in start if not torch.equal(start[name], tuned[name])}
+        assert moved == moving
+
+
+def test_layer_wise_decay_and_no_weight_decay_on_biases() -> None:
+    network = cnns.build("resnet18", 3)
+    optimizer = Recipe(lr=1.0, lr_decay=0.5, weight_decay=0.1, unfreeze=2).optimizer_of(network)
+    rates = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    assert rates[id(network.get_parameter("fc.weight"))] == (1.0, 0.1)
+    assert rates[id(network.get_parameter("fc.bias"))] == (1.0, 0.0)
+    assert rates[id(network.get_parameter("layer4.0.conv1.weight"))] == (0.5, 0.1)
+    assert rates[id(network.get_parameter("layer3.0.bn1.weight"))] == (0.25, 0.0)
+    assert not network.get_parameter("layer2.0.conv1.weight").requires_grad and len(rates) == 32
+
+
+def test_a_backbone_that_saw_a_test_galaxy_is_refused(run: Callable[..., Training], split: Split) -> None:
+    first = run("first", epochs=1)
+    swapped = Split(split.test, split.validation, split.train)
+    with pytest.raises(
+        LeakError, match=f"{len(split.train)} test galaxies were trained on by the weights to start from"
+    ):
+        run("second", network=first.checkpoint, split=swapped)
+    second = run("third", network=first.checkpoint, epochs=1)
+    assert len(TrainedOn.decode(backbone(second.checkpoint).trained_on or "")) == len(split.train)
+
+
+def test_noise_labels_end_at_chance(run: Callable[..., Training], images: ImageSet, split: Split) -> None:
+    noise = Labels(images.ids, ("a", "b"), np.random.default_rng(5).integers(0, 2, len(images)), scheme="noise")
+    training = run(labels=noise, epochs=12, batch_size=12)
+    n = len(split.test)
+    assert abs(accuracy(training, noise, split.test) - 0.5) < 3 * 0.5 / np.sqrt(n)
+
+
+def test_dihedral_average_does_not_depend_on_orientation(run: Callable[..., Training], tmp_path: Path) -> None:
+    module = load(backbone(run().checkpoint))
+    pixels = np.random.default_rng(0).integers(0, 255, (4, SIZE, SIZE, 3)).astype(np.uint8)
+    found = []
+    for name, turned in {"a": pixels, "b": np.rot90(pixels, 1, (1, 2)), "c": pixels[:, :, ::-1]}.items():
+        np.save(tmp_path / f"{name}.npy", turned)
+        ids = np.array(list("wxyz"), dtype=object)
+        cache = PixelCache(ids, tmp_path / f"{name}.npy")
+        inference = Inference(cache, TARGETS["classes"], ("x", "y"), (0.5,) * 3, (0.2,) * 3, dihedral=True)
+        found.append(inference.probabilities(module, ids))
+    assert np.allclose(found[0], found[1], atol=1e-6) and np.allclose(found[0], found[2], atol=1e-6)
+
+
+@pytest.mark.parametrize("target", ["fractions", "sigmoid-fractions", "counts"])
+def test_vote_fractions(target: str, run: Callable[..., Training], images: ImageSet, split: Split) -> None:
+    shape = (len(images), 37)
+    values = np.full(shape, np.nan)
+    values[:, :3] = np.where(np.arange(len(images))[:, None] % 2, [0.1, 0.85, 0.05], [0.9, 0.05, 0.05])
+    labels = Labels(images.ids, votes.ANSWERS, values, "fractions", scheme="votes-37")
+    counts = {name: np.nan_to_num(np.round(40 * row)) for name, row in zip(images.ids, values, strict=True)}
+    training = run(labels=labels, target=target, counts=counts, epochs=3)
+    assert training.predictions.kind == "fractions"
+    found = training.predictions.probabilities
+    assert training.history[-1]["rmse"] < training.history[0]["rmse"]
+    if target != "sigmoid-fractions":
+        assert np.allclose(found[:, :3].sum(1), 1, atol=1e-6)
+
+
+def test_several_labels(run: Callable[..., Training], images: ImageSet) -> None:
+    odd = np.array([int(i[1:]) % 2 for i in images.ids], dtype=bool)
+    labels = Labels(images.ids, ("long", "any"), np.stack([odd, np.ones_like(odd)], 1), "multi-label", scheme="toy")
+    training = run(labels=labels)
+    assert training.predictions.kind == "multi-label" and training.predictions.probabilities[:, 1].min() > 0.5
+
+
+def test_googlenet_learns_with_its_auxiliary_losses_and_ships_without_them(run: Callable[..., Training]) -> None:
+    training = run(network="googlenet", epochs=1, batch_size=72, view=View(size=32))
+    names = tensors(training)
+    assert not any(name.startswith("aux") for name in names)
+    assert backbone(training.checkpoint).dim == 1024
+
+
+def test_two_processes_train_together(run: Callable[..., Training], labels: Labels, split: Split) -> None:
+    training = run(network="engel", devices=2, strategy="ddp_spawn", device="cpu", batch_size=12)
+    state = WholeFiles().load_checkpoint(training.checkpoint / STATE)
+    assert state["global_step"] == 2 * (len(split.train) // 2 // 12)
+    assert len(training.predictions) == len(split.validation) + len(split.test)
+
+
+def test_processes_share_an_epoch_without_overlap(images: ImageSet, tmp_path: Path) -> None:
+    cache = PixelCache.of(images, VIEW, tmp_path, progress=False)
+    targets = np.arange(len(images), dtype=np.float32)[:, None]
+    frames = Frames(cache, targets, None, batch_size=10, seed=3)
+    halves = [torch.cat([t for _, t, _ in Batches(frames, lambda: 4, rank, 2)]).flatten() for rank in (0, 1)]
+    assert sorted(torch.cat(halves).tolist()) == list(range(len(images)))
+    whole = [u for _, _, u in Batches(frames, lambda: 4)]
+    assert torch.equal(torch.cat(whole)[::2], torch.cat([u for _, _, u in Batches(frames, lambda: 4, 0, 2)]))
+    assert frames.order(4).tolist() != frames.order(5).tolist()
+
+
+def test_balanced_sampling_draws_rare_classes_as_often_as_it_says() -> None:
+    labels = Labels(np.array([str(i) for i in range(100)], dtype=object), ("x", "y"), np.repeat([0, 1], [90, 10]))
+    shares = Recipe(balance="sampling", balance_power=1.0).shares(labels)
+    assert shares is not None and shares.mean() == pytest.approx(1)
+    frames = Frames(PixelCache(labels.ids, Path("unused")), np.zeros((100, 2), np.float32), shares, 10, seed=0)
+    drawn = np.bincount(frames.order(0), minlength=100)
+    assert drawn[90:].sum() == pytest.approx(50, abs=1) and set(drawn[90:]) == {5} and drawn[:90].max() == 1
+    weights = Recipe(balance="weights", balance_power=1.0).class_weights(labels)
+    assert weights is not None and weights[1] / weights[0] == pytest.approx(9)
+    assert Recipe().shares(labels) is None and Recipe().class_weights(labels) is None
+
+
+def test_options_that_make_no_sense_are_refused(run: Callable[..., Training], tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown training option; must be one of epochs, .*did you mean 'lr'"):
+        run(lrr=1)
+    with pytest.raises(
+        UnknownNameError, match="unknown optimizer; must be one of adamw, adam, sgd, rmsprop, found adagrad"
+    ):
+        run(optimizer="adagrad")
+    with pytest.raises(InputError, match="recipe batch_size; must be a whole number of at least 1, found 0"):
+        run(batch_size=0)
+    with pytest.raises(InputError, match=r"recipe label_smoothing; must lie in 0…0\.99, found 1\.5"):
+        run(label_smoothing=1.5)
+    with pytest.raises(InputError, match=r"augmentation margin; must leave the frame inside the image, at most 1\.333"):
+        run(augmentation={"margin": 1.5})
+    with pytest.raises(UnknownNameError, match="unknown network; must be one of tomi"):
+        run(network="no-such-net")
+    place = tmp_path / "taken"
+    place.write_text("a file")
+    with pytest.raises(OutputError, match="cannot be written"):
+        run("taken")
