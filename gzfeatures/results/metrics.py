@@ -100,7 +100,7 @@ class Scores:
         """Fields as JSON values; what is undefined (recall of an absent class) is None."""
         fields = dataclasses.asdict(self)
         fields["confusion"] = None if self.confusion is None else self.confusion.tolist()
-        return {name: _jsonable(value) for name, value in fields.items()}
+        return {name: jsonable(value) for name, value in fields.items()}
 
 
 def evaluate(
@@ -337,11 +337,12 @@ def _known_mean(values: Array) -> Array:
     return mean
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """The value with None in place of every number that is not finite, at any depth; tuples become lists."""
     if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
+        return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

@@ -20,6 +20,7 @@ from gzfeatures.results.comparison import Comparison, Pairing
 from gzfeatures.results.document import COLUMNS, COSTS, DAGGER
 from gzfeatures.results.figures import Curve, write_png
 from gzfeatures.results.gallery import THUMBNAIL
+from gzfeatures.results.metrics import jsonable
 
 FORMAT = 1
 """Of `report.json`. Raise when a reader of the old number would misread a new file."""
@@ -128,13 +129,13 @@ class Report:
         return said
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values: everything but the single predictions."""
-        return {
+        """Fields as JSON values: everything but the single predictions; what is not finite is None."""
+        record = {
             "format": FORMAT,
             "name": self.name,
             "scheme": self.labels.scheme,
             "classes": list(self.labels.classes),
-            "split": {"fingerprint": self.split.fingerprint} | {part: len(getattr(self.split, part)) for part in PARTS},
+            "galaxies": {part: len(getattr(self.split, part)) for part in PARTS},
             "headline": self.headline,
             "summary": self.summary,
             **self.comparison.asdict(),
@@ -145,6 +146,8 @@ class Report:
             "curves": {name: [list(point) for point in curve] for name, curve in self.curves.items()},
             "provenance": dict(self.provenance),
         }
+        cleaned: dict[str, Any] = jsonable(record)
+        return cleaned
 
     def markdown(self) -> str:
         """Headline, summary and the ranking as a Markdown table; every text from outside is escaped."""

@@ -59,7 +59,9 @@ def metrics(pairing: Pairing) -> dict[str, float]:
         found |= {f"{name}_low": low, f"{name}_high": high}
     for entry in scores.per_class:
         own = name_of(entry["class"])
-        found |= {f"classes/{own}/{name}": value for name, value in entry.items() if name not in ("class", "intervals")}
+        found |= {
+            f"{name}/{own}": entry[name] for name in ("precision", "recall", "f1", "answer_rmse") if name in entry
+        }
     found |= {f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()}
     found["end_to_end_seconds"] = sum(pairing.seconds.values())
     found |= {f"cost/{name}": value for name, value in pairing.cost.items()}

@@ -1,0 +1,76 @@
+"""A report made of drawn numbers, for tests of what is done with one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.results.comparison import Pairing, compare
+from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.report import Report
+
+SHAPES = ("round", "in-between", "cigar", "edge-on", "spiral")
+ROADS = (
+    ("end-to-end", "resnet18", None, 3.2, {"train": 800.0, "predict": 22.0}),
+    ("frozen", "mobilenet-v2", "logistic", 1.0, {"extract": 100.0, "fit": 0.8, "predict": 0.1}),
+    ("frozen", "mobilenet-v2", "svm", 1.6, {"extract": 100.0, "fit": 2.2, "predict": 0.5}),
+    ("fine-tuned", "resnet18", "svm", 4.0, {"train": 800.0, "extract": 40.0, "fit": 1.8, "predict": 0.2}),
+)
+
+
+def labelled(count: int = 300, classes: Sequence[str] = SHAPES, ids: Sequence[str] = (), seed: int = 0) -> Labels:
+    """Galaxies of drawn classes; `ids` come first, numbered ones fill up."""
+    rng = np.random.default_rng(seed)
+    names = np.array([*ids, *(str(587722981736120000 + i) for i in range(count - len(ids)))], dtype=object)
+    codes = np.arange(count) % len(classes)
+    soft = rng.dirichlet(np.ones(len(classes)), count)
+    return Labels(names, tuple(classes), codes, scheme="zhu-5class", soft=soft)
+
+
+def guessed(labels: Labels, split: Split, quality: float, seed: int) -> Predictions:
+    """Probabilities that lean to the truth by `quality`."""
+    rng = np.random.default_rng(seed)
+    codes = labels.select(split.test).codes
+    logits = rng.normal(size=(len(codes), len(labels.classes)))
+    logits[np.arange(len(codes)), codes] += quality
+    p = np.exp(1.5 * logits)
+    return Predictions(split.test, p / p.sum(1, keepdims=True), labels.classes)
+
+
+def pairings(labels: Labels, split: Split, **fields: Any) -> tuple[Pairing, ...]:
+    made = []
+    for seed, (road, backbone, head, quality, seconds) in enumerate(ROADS):
+        predictions = guessed(labels, split, quality, seed)
+        scores = evaluate(predictions, labels, intervals=100)
+        settings = {"C": 1.0, "kernel": {"name": "rbf", "gamma": None}}
+        guess = (labels.scheme, split.fingerprint, predictions, scores, seconds, settings)
+        made.append(Pairing(road, backbone, head, *guess, **fields))
+    return tuple(made)
+
+
+def report(labels: Labels | None = None, **fields: Any) -> Report:
+    """A report of four pairings on a third of the galaxies."""
+    labels = labelled() if labels is None else labels
+    split = Split.draw(labels, (0.5, 0.1, 0.4))
+    made = pairings(labels, split)
+    settings = {"name": "gz2", "provenance": {"seed": 0, "git": {"commit": "abc"}}} | fields
+    return Report(
+        pairings=made, comparison=compare(made, labels, resamples=200), labels=labels, split=split, **settings
+    )
+
+
+def pictures(folder: Path, labels: Labels) -> ImageSet:
+    """One small JPEG per galaxy whose id is a file name."""
+    folder.mkdir()
+    for number, name in enumerate(labels.ids):
+        if name.isdigit():
+            Image.new("RGB", (64, 64), (number % 256, 40, 80)).save(folder / f"{name}.jpg")
+    return ImageSet.of(folder)

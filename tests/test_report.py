@@ -1,0 +1,319 @@
+"""Reports: what each form of one says, that it needs nothing but itself, and that text from outside is text."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import Browser
+from PIL import Image
+from reports import guessed, labelled, pairings, pictures, report
+
+from gzfeatures.errors import InputError, OutputError
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.results import gallery
+from gzfeatures.results.comparison import Pairing, compare
+from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.report import Report
+
+HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
+TWELVE = ("E0", "E3", "E7", "edge-on", "S0", "Sa", "Sb", "Sc", "SB0", "SBa", "SBb", "SBc")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """A report whose every text is hostile, on disk."""
+    folder = tmp_path_factory.mktemp("report")
+    ids = [f"{HOSTILE}{i}" for i in range(40)]
+    labels = labelled(ids=ids, classes=(HOSTILE, "a|b", "*c*", "$d$", "`e`"))
+    made = report(
+        labels,
+        name=HOSTILE,
+        provenance={HOSTILE: HOSTILE, "machine": {"cores": 2, "names": ["a", HOSTILE]}},
+        curves={"mobilenet-v2 + svm": [(50, 0.4, 0.3, 0.5), (150, 0.6, 0.5, 0.7)]},
+    )
+    made.write(folder, pictures(folder / "images", labels))
+    return made, folder
+
+
+@pytest.fixture(scope="module")
+def page(written: tuple[Report, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    try:
+        browser.open(written[1] / "report.html")
+        yield browser
+    finally:
+        browser.close()
+
+
+def test_page_in_a_browser_runs_nothing_and_asks_for_nothing(page: Browser) -> None:
+    assert page.requests() == []
+    assert page.complaints() == []
+    assert page.run("return window.hit") is None
+    assert page.run("return document.querySelectorAll('script, iframe, link, object').length") == 0
+
+
+def test_page_shows_hostile_text_as_text(page: Browser, written: tuple[Report, Path]) -> None:
+    shown = page.run("return document.body.textContent")
+    made, _ = written
+    assert HOSTILE in page.run("return document.querySelector('header b').textContent")
+    ids = page.run("return [...document.querySelectorAll('.card code')].map(e => e.textContent)")
+    assert set(ids) <= set(made.split.test)
+    assert any(HOSTILE in name for name in ids)
+    assert made.headline in shown
+
+
+def test_page_ranks_as_the_comparison_does(page: Browser, written: tuple[Report, Path]) -> None:
+    rows = page.run("return [...document.querySelectorAll('tbody')][0].innerText.split('\\n').join(' ')")
+    table = page.run("return [...document.querySelectorAll('tbody')[0].rows].map(r => r.cells[1].innerText)")
+    assert table == [pairing.name for _, pairing in written[0].ranked]
+    for row in written[0].comparison.ranking:
+        assert f"{row['accuracy']:.3f}" in rows
+
+
+def test_page_draws_every_figure_and_every_picture(page: Browser, written: tuple[Report, Path]) -> None:
+    assert page.run("return document.querySelectorAll('figure svg').length") == 2 + 3 * 4
+    broken = "return [...document.images].filter(i => i.complete && !i.naturalWidth).length"
+    assert page.run(broken) == 0
+    assert page.run("return document.images.length") > 10
+    missing = page.run("return document.querySelectorAll('.blank').length")
+    assert missing == page.run(
+        "return [...document.querySelectorAll('.card code')].filter(e => e.textContent.includes('<')).length"
+    )
+
+
+def test_page_follows_dark_and_light(page: Browser) -> None:
+    ink = "return getComputedStyle(document.body).color"
+
+    def under(scheme: str) -> str:
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        page._call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}})
+        return page.run(ink)
+
+    assert under("dark") != under("light")
+
+
+def test_header_stays_in_sight(page: Browser) -> None:
+    page.run("document.querySelector('#provenance').scrollIntoView()")
+    assert page.run("return scrollY") > 500
+    assert page.run("return document.querySelector('header').getBoundingClientRect().top") == 0
+
+
+def test_page_holds_no_address_but_its_own(written: tuple[Report, Path]) -> None:
+    html = (written[1] / "report.html").read_text("utf-8")
+    assert not re.findall(r'<[^>]*\s(?:src|href)="(?!data:image/jpeg;base64,|#)', html)
+    assert not re.findall(r"url\((?!#)", html)
+
+
+def test_twelve_classes_with_pictures_stay_below_three_megabytes(tmp_path: Path) -> None:
+    labels = labelled(480, TWELVE)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in labels.ids:  # noise is the worst JPEG there is
+        Image.fromarray(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+    written = report(labels).write(tmp_path / "report", ImageSet.of(folder))
+    html = written.read_text("utf-8")
+    assert html.count("data:image/jpeg") > 50
+    assert written.stat().st_size < 3e6
+
+
+def test_json_holds_ranking_tests_and_scores(written: tuple[Report, Path]) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    made, folder = written
+    record = json.loads((folder / "report.json").read_text("utf-8"), parse_constant=refuse)
+    assert record["format"] == 1
+    assert record["ranking"] == made.comparison.asdict()["ranking"]
+    assert len(record["tests"]) == 6
+    assert record["split"] == made.split.fingerprint
+    assert record["galaxies"] == {"train": 150, "validation": 30, "test": 120}
+    assert [p["scores"]["accuracy"] for p in record["pairings"]] == [r["accuracy"] for r in record["ranking"]]
+    assert record["pairings"][0]["hyperparameters"] == {"C": 1.0, "kernel": {"name": "rbf", "gamma": None}}
+    assert record["curves"] == {"mobilenet-v2 + svm": [[50, 0.4, 0.3, 0.5], [150, 0.6, 0.5, 0.7]]}
+
+
+def test_undefined_numbers_are_null_in_json(tmp_path: Path) -> None:
+    made = report(provenance={"loss": float("nan"), "more": [float("inf")]})
+    made.write(tmp_path)
+    record = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert record["provenance"] == {"loss": None, "more": [None]}
+
+
+def test_markdown_has_a_row_per_pairing_and_no_markup_from_outside(written: tuple[Report, Path]) -> None:
+    made, folder = written
+    text = (folder / "report.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| #")]
+    assert [row.split(" | ")[1] for row in rows] == [p.name for _, p in made.ranked]
+    assert "<" not in text
+    columns = {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")}
+    assert len(columns) == 1
+
+
+def test_figures_are_written_beside_the_page(written: tuple[Report, Path]) -> None:
+    found = {path.name for path in (written[1] / "figures").iterdir()}
+    kinds = {f"{kind}-{rank:02d}.png" for kind in ("confusion", "per-class", "reliability") for rank in range(1, 5)}
+    assert found == kinds | {"ranking.png", "cost.png", "learning.png"}
+
+
+def test_headline_names_the_first_and_summary_the_ties() -> None:
+    made = report()
+    row, best = made.ranked[0]
+    low, high = row["accuracy_interval"]
+    assert made.headline == f"{best.name} comes first: accuracy {row['accuracy']:.3f} ({low:.3f} to {high:.3f})"
+    ties = sum(r["tied"] for r in made.comparison.ranking[1:])
+    assert f"{ties} other" in made.summary
+    assert "120 test galaxies, 5 classes of zhu-5class, 4 pairings on one split" in made.summary
+
+
+def test_summary_sets_the_first_against_the_best_network() -> None:
+    made = report()
+    network = next(row for row in made.comparison.ranking if row["road"] == "end-to-end")
+    assert made.comparison.ranking[0] is not network
+    assert f"resnet18, differs from it by {network['behind']:+.3f}" in made.summary
+
+
+def test_an_unfair_hold_out_is_marked(tmp_path: Path) -> None:
+    labels = labelled()
+    split = Split.draw(labels)
+    first, *others = pairings(labels, split)
+    made = (dataclasses.replace(first, dagger=True), *others)
+    marked = Report("gz2", made, compare(made, labels, resamples=50), labels, split)
+    assert "resnet18 †" in marked.markdown()
+    assert "may have met some of the test galaxies" in marked.write(tmp_path).read_text("utf-8")
+    assert "†" not in report().markdown()
+
+
+def test_pairings_of_one_name_are_told_apart_by_road_and_seed() -> None:
+    labels = labelled()
+    split = Split.draw(labels)
+    network, _, svm, tuned = pairings(labels, split)
+    frozen = dataclasses.replace(tuned, road="frozen")
+    again = dataclasses.replace(svm, seed=1)
+    made = (network, svm, again, tuned, frozen)
+    told = Report("gz2", made, compare(made, labels, resamples=50), labels, split)
+    assert [told.title(p) for p in made] == [
+        "resnet18",
+        "mobilenet-v2 + svm, seed 0",
+        "mobilenet-v2 + svm, seed 1",
+        "resnet18 + svm (fine-tuned)",
+        "resnet18 + svm (frozen)",
+    ]
+
+
+def test_a_comparison_of_another_split_is_refused() -> None:
+    made = report()
+    with pytest.raises(InputError, match="report of another split; must compare pairings of split"):
+        dataclasses.replace(made, split=Split.draw(made.labels, seed=9))
+
+
+def test_a_comparison_of_other_pairings_is_refused() -> None:
+    made = report()
+    with pytest.raises(InputError, match="report and comparison differ in their pairings"):
+        dataclasses.replace(made, pairings=made.pairings[:-1])
+
+
+def test_a_learning_curve_of_no_pairing_is_refused() -> None:
+    with pytest.raises(InputError, match="learning curve of no pairing, found vgg"):
+        report(curves={"vgg": [(50, 0.4, 0.3, 0.5)]})
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        report().write(tmp_path / "file")
+
+
+@pytest.mark.parametrize("target", ["multi-label", "fractions"])
+def test_other_targets_have_a_report_too(target: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ids = np.array([str(i) for i in range(200)], dtype=object)
+    values = rng.random((200, 3)) if target == "fractions" else rng.random((200, 3)) > 0.5
+    labels = Labels(ids, ("a", "b", "c"), values, target, "votes-37")
+    split = Split.draw(labels)
+    truth = labels.select(split.test).values
+    made = []
+    for noise, (road, head) in enumerate([("end-to-end", None), ("frozen", "svm")]):
+        p = np.clip(truth * 0.8 + 0.1 + rng.normal(0, 0.1 + noise, truth.shape), 0, 1)
+        predictions = Predictions(split.test, p, labels.classes, target)
+        scores = evaluate(predictions, labels, intervals=50)
+        made.append(Pairing(road, "resnet18", head, "votes-37", split.fingerprint, predictions, scores, {"fit": 1.0}))
+    done = Report("votes", tuple(made), compare(made, labels, resamples=50), labels, split)
+    assert done.ranked[0][1] is made[0]
+    html = done.write(tmp_path).read_text("utf-8")
+    assert ("RMSE" if target == "fractions" else "accuracy") in html
+    assert "Confusion" not in html
+
+
+# galleries
+
+
+@pytest.fixture(scope="module")
+def judged() -> tuple[Labels, Predictions, Predictions]:
+    labels = labelled()
+    split = Split.draw(labels)
+    return labels, guessed(labels, split, 1.5, 1), guessed(labels, split, 1.5, 2)
+
+
+def test_mistakes_are_wrong_and_the_surest_come_first(judged: tuple[Labels, Predictions, Predictions]) -> None:
+    labels, one, _ = judged
+    ids = gallery.mistakes(one, labels, 10)
+    shown = one.select(ids)
+    assert (shown.names != labels.select(ids).names).all()
+    sure = shown.probabilities.max(1)
+    assert (np.diff(sure) <= 0).all()
+    wrong = one.codes != labels.select(one.ids).codes
+    assert sure[-1] >= np.sort(one.probabilities.max(1)[wrong])[-10]
+
+
+def test_disagreements_are_in_different_classes(judged: tuple[Labels, Predictions, Predictions]) -> None:
+    _, one, other = judged
+    ids = gallery.disagreements(one, other, 1000)
+    apart = one.codes != other.select(one.ids).codes
+    assert set(ids) == set(one.ids[apart])
+    sure = np.minimum(one.select(ids).probabilities.max(1), other.select(ids).probabilities.max(1))
+    assert (np.diff(sure) <= 0).all()
+
+
+def test_successes_are_right_and_of_every_class(judged: tuple[Labels, Predictions, Predictions]) -> None:
+    labels, one, _ = judged
+    ids = gallery.successes(one, labels, 2)
+    names = labels.select(ids).names
+    assert (one.select(ids).names == names).all()
+    assert names.tolist() == [name for name in labels.classes for _ in range(2)]
+
+
+def test_exhibits_hold_votes_and_opinions(judged: tuple[Labels, Predictions, Predictions]) -> None:
+    labels, one, other = judged
+    ids = one.ids[:3]
+    shown = gallery.exhibits(ids, labels, [(1, "first", one), (4, "second", other)])
+    for exhibit, row in zip(shown, range(3), strict=True):
+        chosen = labels.select(ids)
+        assert exhibit.actual == chosen.names[row]
+        assert exhibit.votes == chosen.soft[row, chosen.codes[row]]
+        assert [said.rank for said in exhibit.opinions] == [1, 4]
+        assert exhibit.opinions[1].predicted == other.select(ids).names[row]
+        assert exhibit.opinions[0].right == (one.names[row] == exhibit.actual)
+
+
+def test_thumbnails_are_small_and_a_broken_image_has_none(tmp_path: Path) -> None:
+    Image.new("RGB", (424, 424), "red").save(tmp_path / "1.jpg")
+    (tmp_path / "2.jpg").write_bytes(b"no image")
+    found = gallery.thumbnails(ImageSet.of(tmp_path), np.array(["1", "2", "3"], dtype=object))
+    assert list(found) == ["1"]
+    kind, data = found["1"].split(",")
+    assert kind == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert image.size == (96, 96)
+        assert image.getpixel((48, 48))[0] > 240
