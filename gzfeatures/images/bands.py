@@ -86,7 +86,7 @@ class Bands:
         """
         from astropy import units
         from astropy.coordinates import SkyCoord
-        from astropy.nddata import Cutout2D, NoOverlapError
+        from astropy.nddata import Cutout2D
         from astropy.wcs import WCS
 
         if self.header is None:
@@ -103,7 +103,7 @@ class Bands:
                     for planes, fill in ((self.flux, np.nan), (self.bad, True))
                     for plane in planes
                 ]
-            except NoOverlapError:
+            except ValueError:  # no overlap, or a position on the far side of the sky
                 raise InputError("cut lies off the image", found=f"ra {ra}, dec {dec}, {arcsec} arcsec") from None
         planes = [cut.data for cut in cuts]
         n = len(self.names)
@@ -146,12 +146,13 @@ class Bands:
         if blank:
             raise InputError(blank[0], rule="hold more than one value")
         planes = STRETCHES[stretch](np.where(chosen.bad, np.nan, chosen.flux.astype(np.float64)))
+        planes = planes.repeat(3, axis=0) if names is None and len(planes) == 1 else planes
         planes = planes[:, ::-1] if self.header is not None else planes
         return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
 
     def _order(self) -> tuple[str, ...]:
         if len(self.names) == 1:
-            return self.names * 3
+            return self.names
         if len(self.names) == 3 and all(name in WAVELENGTHS for name in self.names):
             return tuple(sorted(self.names, key=WAVELENGTHS.__getitem__, reverse=True))
         raise InputError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import io
+import math
 import struct
 import zipfile
 import zlib
@@ -13,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
+
+MAX_HEADER = 10_000
+"""Bytes of the longest .npy header that is parsed."""
 
 
 def npy(array: npt.NDArray[Any]) -> bytes:
@@ -55,27 +60,32 @@ def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
 
 
 def array(data: bytes, *, where: object, max_bytes: int) -> npt.NDArray[Any]:
-    """The array of a .npy file; its shape is judged before it is read, pickled objects are refused.
+    """The array of a .npy file, read-only; its shape is judged before it is read, pickled objects are refused.
+
+    The header is parsed here (numpy.lib.format, versions 1 to 3), because numpy warns of, and tries to mend, damaged
+    ones.
 
     Raises
     ------
     InputError
         The file is truncated, damaged, too large, or holds objects.
     """
-    file = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, kind = header(file)
-        size = int(np.prod(shape, dtype=object)) * kind.itemsize
-        if kind.hasobject or size > max_bytes:
-            raise InputError("array cannot be read", where=where, rule=f"hold numbers, ≤ {max_bytes:,} B", found=shape)
-        if size > len(data) - file.tell():
-            raise InputError("array is truncated", where=where, rule=f"hold {size} B", found=len(data) - file.tell())
-        file.seek(0)
-        result: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError, TypeError, SyntaxError, OverflowError, MemoryError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("array is damaged", where=where, found=str(error)) from error
-    return result
+        width, form = (2, "<H") if data[6] == 1 else (4, "<I")
+        start = 8 + width
+        end = start + struct.unpack(form, data[8:start])[0]
+        if not start < end <= start + MAX_HEADER:
+            raise ValueError(f"header of {end - start} bytes")
+        fields = ast.literal_eval(data[start:end].decode("utf-8").strip())
+        kind, shape = np.dtype(fields["descr"]), tuple(int(side) for side in fields["shape"])
+        if kind.hasobject or min(shape, default=0) < 0:
+            raise ValueError(f"{kind} of shape {shape}")
+    except Exception as error:  # damaged bytes make the parsers fail in any way
+        raise InputError("array is damaged", where=where, found=f"{error or type(error).__name__}") from error
+    size = math.prod(shape) * kind.itemsize
+    if size > max_bytes:
+        raise InputError("array is too large to read", where=where, rule=f"hold at most {max_bytes:,} B", found=shape)
+    if size > len(data) - end:
+        raise InputError("array is truncated", where=where, rule=f"hold {size} B", found=len(data) - end)
+    flat: npt.NDArray[Any] = np.frombuffer(data, kind, math.prod(shape), end)
+    return flat.reshape(shape[::-1]).T if fields.get("fortran_order") else flat.reshape(shape)
