@@ -54,7 +54,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         output: Literal["decision_function", "predict_proba"] = "decision_function",
         method: Method = "platt",
         share: float = 0.15,
-        crossed_below: int = 2000,
+        crossed_below: int = 4000,
         class_weight: Literal["balanced"] | Mapping[int, float] | None = None,
         seed: int = 0,
     ) -> None:

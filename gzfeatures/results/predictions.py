@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +202,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    from astropy.table import Table
-
     held: dict[str, npt.NDArray[Any]] = {}
     for name, values in columns.items():
         encoded = np.char.encode(values.astype(str), "utf-8") if values.dtype == object else values
@@ -209,17 +209,28 @@ def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
         if not name.isascii() or np.any(lost):
             raise InputError("FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead")
         held[name] = encoded
-    Table(held).write(path, format="fits", overwrite=True)
+    with _fits_tables() as table:
+        table(held).write(path, format="fits", overwrite=True)
 
 
 def _read_fits(path: Path) -> pd.DataFrame:
+    with _fits_tables() as table:
+        read = table.read(path, format="fits")
+    read.convert_bytestring_to_unicode()
+    return pd.DataFrame(
+        {name: np.asarray(read[name]).astype(read[name].dtype.newbyteorder("=")) for name in read.colnames}
+    )
+
+
+@contextmanager
+def _fits_tables() -> Iterator[Any]:
+    """astropy's table type; hyphens in column names are legal FITS, and our classes have them."""
+    from astropy.io.fits.verify import VerifyWarning
     from astropy.table import Table
 
-    table = Table.read(path, format="fits")
-    table.convert_bytestring_to_unicode()
-    return pd.DataFrame(
-        {name: np.asarray(table[name]).astype(table[name].dtype.newbyteorder("=")) for name in table.colnames}
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VerifyWarning)
+        yield Table
 
 
 _WRITERS = {"CSV": _write_csv, "Parquet": _write_parquet, "FITS": _write_fits}

@@ -1,0 +1,370 @@
+"""Scores, their intervals, calibration, slices, and predictions on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gzfeatures.errors import InputError, LeakError, MissingFileError
+from gzfeatures.galaxies.catalog import Catalog
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.results import slices
+from gzfeatures.results.bootstrap import interval, resampled_sums
+from gzfeatures.results.calibration import Conformal, coverage_accuracy, reliability
+from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.predictions import Predictions
+
+
+def ids_of(n: int) -> np.ndarray:
+    return np.array([f"galaxy {i}" for i in range(n)], dtype=object)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    e = np.exp(scores - scores.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def drawn(n: int = 600, k: int = 4, seed: int = 0, signal: float = 1.5) -> tuple[Predictions, Labels]:
+    """Predictions that are right more often than not, and their labels."""
+    rng = np.random.default_rng(seed)
+    codes = rng.choice(k, n, p=np.arange(1, k + 1) / np.arange(1, k + 1).sum())
+    p = softmax(rng.normal(size=(n, k)) + signal * np.eye(k)[codes])
+    classes = tuple(f"class-{c}" for c in range(k))
+    return Predictions(ids_of(n), p, classes), Labels(ids_of(n), classes, codes)
+
+
+def calibrated(n: int, seed: int, k: int = 3) -> tuple[Predictions, Labels]:
+    """Probabilities that are the truth: each label is drawn from them."""
+    rng = np.random.default_rng(seed)
+    p = softmax(1.5 * rng.normal(size=(n, k)))
+    codes = (rng.random((n, 1)) > p.cumsum(1)).sum(1).clip(0, k - 1)
+    classes = tuple("abcdefgh"[:k])
+    return Predictions(ids_of(n), p, classes), Labels(ids_of(n), classes, codes)
+
+
+def test_every_metric_is_that_of_scikit_learn() -> None:
+    predictions, labels = drawn()
+    scores = evaluate(predictions, labels, intervals=0)
+    y, p, said = labels.codes, predictions.probabilities, predictions.codes
+    assert scores.accuracy == reference.accuracy_score(y, said)
+    assert scores.balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(y, said), abs=1e-12)
+    assert scores.macro_f1 == pytest.approx(reference.f1_score(y, said, average="macro"), abs=1e-12)
+    assert scores.log_loss == pytest.approx(reference.log_loss(y, p), abs=1e-9)
+    assert scores.auc == pytest.approx(reference.roc_auc_score(y, p, multi_class="ovr"), abs=1e-9)
+    assert scores.mcc == pytest.approx(reference.matthews_corrcoef(y, said), abs=1e-12)
+    assert scores.brier == pytest.approx(((p - np.eye(4)[y]) ** 2).sum(1).mean(), abs=1e-12)
+    np.testing.assert_array_equal(scores.confusion, reference.confusion_matrix(y, said))
+    precision, recall, f1, support = reference.precision_recall_fscore_support(y, said)
+    for c, row in enumerate(scores.per_class):
+        assert row["support"] == support[c]
+        assert (row["precision"], row["recall"], row["f1"]) == pytest.approx((precision[c], recall[c], f1[c]))
+
+
+def test_calibration_error_by_hand() -> None:
+    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.3, 0.7]])
+    labels = Labels(ids_of(4), ("a", "b"), np.array([0, 1, 0, 1]))
+    # bins: {0.9, 0.9}: stated 0.9, reached 0.5; {0.6}: 0.6, 1; {0.7}: 0.7, 1
+    scores = evaluate(Predictions(ids_of(4), p, ("a", "b")), labels, intervals=0)
+    assert scores.ece == pytest.approx((2 * 0.4 + 0.4 + 0.3) / 4)
+    bins = reliability(Predictions(ids_of(4), p, ("a", "b")), labels)
+    assert sum(b["n"] * abs(b["stated"] - b["reached"]) for b in bins) / 4 == pytest.approx(scores.ece)
+
+
+def test_an_absent_class_is_left_out_of_the_means_and_is_null_in_json() -> None:
+    p = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]])
+    scores = evaluate(Predictions(ids_of(2), p, ("a", "b", "c")), Labels(ids_of(2), ("a", "b", "c"), np.array([0, 1])))
+    assert scores.balanced_accuracy == 1 and scores.macro_f1 == 1
+    text = json.dumps(scores.asdict(), allow_nan=False)
+    assert json.loads(text)["per_class"][2]["recall"] is None
+
+
+def test_one_class_only_has_no_auc() -> None:
+    p = np.array([[0.8, 0.2], [0.6, 0.4]])
+    scores = evaluate(Predictions(ids_of(2), p, ("a", "b")), Labels(ids_of(2), ("a", "b"), np.array([0, 0])))
+    assert scores.auc is None and "auc" not in scores.metrics
+
+
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(st.integers(0, 1000), st.integers(2, 6))
+def test_order_of_galaxies_does_not_matter(seed: int, k: int) -> None:
+    predictions, labels = drawn(60, k, seed)
+    shuffled = np.random.default_rng(seed).permutation(ids_of(60))
+    here, there = (evaluate(p, labels, intervals=0) for p in (predictions, predictions.select(shuffled)))
+    assert here.metrics == pytest.approx(there.metrics, abs=1e-12)
+
+
+def test_rmse_is_the_kaggle_measure_and_leaves_unknown_votes_out() -> None:
+    rng = np.random.default_rng(1)
+    truth, said = rng.random((50, 37)), rng.random((50, 37))
+    names = tuple(f"answer-{i}" for i in range(37))
+    labels = Labels(ids_of(50), names, truth, "fractions")
+    scores = evaluate(Predictions(ids_of(50), said, names, "fractions"), labels, intervals=200)
+    assert scores.rmse == pytest.approx(np.sqrt(((said - truth) ** 2).mean()))
+    low, high = scores.intervals["rmse"]
+    assert low < scores.rmse < high and scores.accuracy is None
+    truth[:, 3] = np.nan
+    truth[0, 5] = np.nan
+    scores = evaluate(Predictions(ids_of(50), said, names, "fractions"), labels, intervals=10)
+    assert scores.rmse == pytest.approx(np.sqrt(np.nanmean((said - truth) ** 2)))
+    assert scores.asdict()["per_class"][3]["answer_rmse"] is None
+
+
+def test_several_labels_at_once() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.random((300, 3)) < [0.5, 0.2, 0.05]
+    p = np.clip(0.6 * truth + 0.4 * rng.random((300, 3)), 0, 1)
+    names = ("ring", "bar", "merger")
+    labels = Labels(ids_of(300), names, truth, "multi-label")
+    scores = evaluate(Predictions(ids_of(300), p, names, "multi-label"), labels, intervals=100)
+    said = p >= 0.5
+    assert scores.accuracy == pytest.approx((said == truth).all(1).mean())
+    assert scores.macro_f1 == pytest.approx(reference.f1_score(truth, said, average="macro"))
+    assert scores.auc == pytest.approx(reference.roc_auc_score(truth, p))
+    assert scores.log_loss == pytest.approx(np.mean([reference.log_loss(truth[:, c], p[:, c]) for c in range(3)]))
+    balanced = np.mean([reference.balanced_accuracy_score(truth[:, c], said[:, c]) for c in range(3)])
+    assert scores.balanced_accuracy == pytest.approx(balanced)
+    assert scores.intervals["macro_f1"][0] <= scores.macro_f1 <= scores.intervals["macro_f1"][1]
+
+
+def test_intervals_cover_nine_times_in_ten() -> None:
+    """300 surveys drawn from one truth: 90 % intervals hold the true accuracy, log loss, Brier score and AUC."""
+    everything, truth = calibrated(100_000, seed=3)
+    exact = evaluate(everything, truth, intervals=0).metrics
+    held = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "mcc", "log_loss", "brier", "auc"), 0)
+    surveys = 300
+    for survey in range(surveys):
+        found = evaluate(*calibrated(400, seed=10_000 + survey), intervals=300, seed=survey).intervals
+        for name in held:
+            held[name] += found[name][0] <= exact[name] <= found[name][1]
+    shares = {name: count / surveys for name, count in held.items()}
+    # one share has a standard error of 1.7 points; their mean must lie within the promised 88–92 %
+    assert 0.88 <= np.mean(list(shares.values())) <= 0.92, shares
+    assert all(0.85 <= share <= 0.95 for share in shares.values()), shares
+
+
+def test_bootstrap_is_seeded_paired_and_reaches_the_textbook_error() -> None:
+    values = np.random.default_rng(0).normal(size=(500, 2))
+    first, again = (resampled_sums(values, 2000, 7) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != resampled_sums(values, 2000, 8))
+    np.testing.assert_allclose((first / 500).std(0), values.std(0) / np.sqrt(500), rtol=0.06)
+    paired = resampled_sums(values[:, :1], 2000, 7)
+    np.testing.assert_allclose(paired, first[:, :1], atol=1e-3)
+
+
+def test_bootstrap_of_a_large_catalog_takes_seconds() -> None:
+    import time
+
+    predictions, labels = drawn(50_000, 5)
+    start = time.perf_counter()
+    scores = evaluate(predictions, labels, intervals=1000)
+    assert time.perf_counter() - start < 15  # about 1 s on a quiet machine
+    low, high = scores.intervals["accuracy"]
+    assert high - low == pytest.approx(2 * 1.645 * np.sqrt(scores.accuracy * (1 - scores.accuracy) / 50_000), rel=0.1)
+
+
+def test_interval_leaves_undefined_resamples_out() -> None:
+    low, high = interval(np.array([[np.nan, np.nan], [1.0, np.nan], [3.0, np.nan]]), 0.9)
+    assert 1 <= low[0] < high[0] <= 3 and np.isnan(low[1])
+
+
+def test_bootstrap_refuses_nothing() -> None:
+    with pytest.raises(InputError, match="bootstrap; must have at least one galaxy and one resample"):
+        resampled_sums(np.empty((0, 2)), 10, 0)
+
+
+def test_what_cannot_be_scored_is_refused() -> None:
+    predictions, labels = drawn(10)
+    with pytest.raises(InputError, match="no galaxy to score"):
+        evaluate(predictions.select(predictions.ids[:0]), labels)
+    with pytest.raises(InputError, match="labels: 5 of 10 ids are not there"):
+        evaluate(predictions, labels.select(labels.ids[:5]))
+    other = Labels(labels.ids, ("w", "x", "y", "z"), labels.codes)
+    with pytest.raises(InputError, match="different schemes; must predict classes w, x, y, z"):
+        evaluate(predictions, other)
+    seen = Predictions(
+        predictions.ids, predictions.probabilities, predictions.classes, seen=predictions.ids == "galaxy 3"
+    )
+    with pytest.raises(LeakError, match=r"1 of 10 galaxies were trained on.*found galaxy 3; select the test ids"):
+        evaluate(seen, labels)
+    assert evaluate(seen.select(labels.ids[:3]), labels).n == 3
+
+
+def test_abstention_keeps_the_confident() -> None:
+    curve = coverage_accuracy(*calibrated(4000, 5))
+    assert curve["coverage"][-1] == 1 and np.all(np.diff(curve["coverage"]) > 0)
+    half = int(np.searchsorted(curve["coverage"], 0.5))
+    assert curve["accuracy"][half] > curve["accuracy"][-1] + 0.1
+
+
+def test_abstention_keeps_equal_confidence_together() -> None:
+    p = np.array([[0.8, 0.2]] * 3 + [[0.6, 0.4]] * 2)
+    labels = Labels(ids_of(5), ("a", "b"), np.array([0, 0, 1, 0, 0]))
+    curve = coverage_accuracy(Predictions(ids_of(5), p, ("a", "b")), labels)
+    np.testing.assert_allclose(curve["coverage"], [0.6, 1])
+    np.testing.assert_allclose(curve["accuracy"], [2 / 3, 0.8])
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_conformal_sets_keep_their_promise(per_class: bool) -> None:
+    """Also for wrong probabilities: the promise rests on exchangeable galaxies alone."""
+    shares = []
+    for survey in range(60):
+        predictions, labels = drawn(1400, 4, seed=survey, signal=1.0)
+        known = Conformal.of(predictions.select(labels.ids[:700]), labels, 0.9, per_class=per_class)
+        rest = predictions.select(labels.ids[700:])
+        codes = labels.select(rest.ids).codes
+        held = known.sets(rest)[np.arange(700), codes]
+        shares.append([held[codes == c].mean() for c in range(4)] if per_class else held.mean())
+    mean = np.mean(shares, axis=0)
+    assert np.all((mean >= 0.88) & (mean <= 0.92)), mean
+
+
+def test_conformal_refuses() -> None:
+    predictions, labels = drawn(20)
+    with pytest.raises(InputError, match=r"coverage; must lie between 0 and 1, found 1.5"):
+        Conformal.of(predictions, labels, 1.5)
+    with pytest.raises(InputError, match="predictions are of other classes"):
+        Conformal.of(predictions, labels).sets(drawn(20, 3)[0])
+
+
+def test_a_class_too_small_for_the_promise_is_in_every_set() -> None:
+    predictions, labels = drawn(8, 4, seed=1)
+    known = Conformal.of(predictions, labels, 0.9, per_class=True)
+    assert known.sets(predictions).all()
+    assert json.loads(json.dumps(known.asdict()))["coverage"] == 0.9
+
+
+def voted(n: int = 2000) -> tuple[Predictions, Labels]:
+    rng = np.random.default_rng(4)
+    soft = rng.dirichlet([0.5, 0.5, 0.5], n)
+    codes = (rng.random((n, 1)) > soft.cumsum(1)).sum(1).clip(0, 2)
+    labels = Labels(ids_of(n), ("a", "b", "c"), codes, soft=soft)
+    return Predictions(ids_of(n), soft.copy(), ("a", "b", "c")), labels
+
+
+def test_accuracy_rises_with_agreement_up_to_the_ceiling() -> None:
+    predictions, labels = voted()
+    scores = evaluate(predictions, labels, intervals=0)
+    assert [row["n"] for row in scores.agreement] and sum(row["n"] for row in scores.agreement) == 2000
+    assert np.all(np.diff([row["accuracy"] for row in scores.agreement]) > 0)
+    for row in scores.agreement:  # the oracle reaches the ceiling
+        assert row["interval"][0] - 0.03 < row["ceiling"] < row["interval"][1] + 0.03
+    assert scores.ceiling is not None
+    assert scores.ceiling["reached"] == scores.ceiling["ceiling"] == pytest.approx(labels.soft.max(1).mean())
+
+
+def test_galaxies_without_votes_stand_in_no_bin_of_agreement() -> None:
+    predictions, labels = voted(100)
+    labels.soft[:40] = 0
+    scores = evaluate(predictions, labels, intervals=0)
+    assert sum(row["n"] for row in scores.agreement) == 60 == scores.ceiling["n"]
+    labels.soft[:] = 0
+    assert evaluate(predictions, labels, intervals=0).ceiling is None
+
+
+def test_slices_along_the_catalog() -> None:
+    predictions, labels = voted(1000)
+    redshift = np.linspace(0.01, 0.25, 1000)
+    redshift[:10], redshift[10:15] = -9999, np.nan
+    frame = pd.DataFrame({"galaxy_id": labels.ids, "redshift": redshift, "petro_r90": 5.0})
+    scores = evaluate(predictions, labels, intervals=0, catalog=Catalog.of(frame))
+    rows = scores.slices["redshift"]
+    assert len(rows) == 5 and sum(row["n"] for row in rows) == 985
+    assert rows[0]["low"] > 0 and rows[0]["high"] == rows[1]["low"]
+    assert [row["n"] for row in scores.slices["size"]] == [1000]
+    assert "magnitude" not in scores.slices
+    right = predictions.codes == labels.codes
+    assert rows[0]["accuracy"] == pytest.approx(right[15 : 15 + rows[0]["n"]].mean())
+    assert slices.along(predictions, labels, np.full(1000, np.nan)) == []
+
+
+# predictions on disk
+
+
+NASTY = [
+    "=cmd|'/c calc'!A1",
+    "+1",
+    "-2",
+    "@sum",
+    "'quoted",
+    "\ttab",
+    'a,"b"\nc',
+    "587722981742084144",
+    "NaN",
+    "é ☄",
+    "007",
+]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet", ".fits"])
+@pytest.mark.parametrize("kind", ["classes", "multi-label", "fractions"])
+def test_predictions_come_back_as_they_went(tmp_path: Path, ending: str, kind: str) -> None:
+    names = NASTY if ending != ".fits" else [name for name in NASTY if name != "'quoted"]
+    p = softmax(np.random.default_rng(0).normal(size=(len(names), 3)))
+    seen = np.arange(len(names)) % 2 == 0
+    predictions = Predictions(np.array(names, dtype=object), p, ("round", "in-between", "=1+1"), kind, seen)
+    back = Predictions.read(predictions.write(tmp_path / f"predictions{ending}"))
+    np.testing.assert_array_equal(back.ids, predictions.ids)
+    np.testing.assert_array_equal(back.probabilities, p)
+    np.testing.assert_array_equal(back.seen, seen)
+    assert (back.classes, back.kind) == (predictions.classes, kind)
+
+
+def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path) -> None:
+    ids = np.array([name for name in NASTY if "\n" not in name], dtype=object)
+    predictions = Predictions(ids, np.full((len(ids), 2), 0.5), ("@evil", "b"))
+    text = predictions.write(tmp_path / "p.csv").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        assert not any(cell.strip('"')[:1] in tuple("=+-@\t") for cell in line.split(",")), line
+
+
+def test_predictions_file_holds_names_and_numbers(tmp_path: Path) -> None:
+    predictions, _ = drawn(5, 2)
+    frame = pd.read_csv(predictions.write(tmp_path / "p.csv"))
+    assert list(frame) == ["galaxy_id", "predicted_class", "class-0", "class-1"]
+    assert list(frame["predicted_class"]) == list(predictions.names)
+
+
+def test_predictions_that_cannot_be_written_or_read(tmp_path: Path) -> None:
+    predictions, _ = drawn(3, 2)
+    with pytest.raises(InputError, match=r"p.txt: unknown kind of file; must end in .csv, .csv.gz, .parquet or .fits"):
+        predictions.write(tmp_path / "p.txt")
+    named = Predictions(predictions.ids, predictions.probabilities, ("galaxy_id", "b"))
+    with pytest.raises(InputError, match=r"class bears the name of a column.*found galaxy_id"):
+        named.write(tmp_path / "p.csv")
+    blank = Predictions(np.array(["a ", "b", "c"], dtype=object), predictions.probabilities, predictions.classes)
+    with pytest.raises(InputError, match="FITS cannot hold this text, found galaxy_id; write Parquet"):
+        blank.write(tmp_path / "p.fits")
+    with pytest.raises(MissingFileError, match="predictions not found"):
+        Predictions.read(tmp_path / "none.csv")
+    for name in ("p.parquet", "p.fits"):
+        (tmp_path / name).write_bytes(b"not this")
+        with pytest.raises(InputError, match="not readable as"):
+            Predictions.read(tmp_path / name)
+    (tmp_path / "p.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="not a file of predictions; must have a column galaxy_id, found a, b"):
+        Predictions.read(tmp_path / "p.csv")
+    (tmp_path / "p.csv").write_text("galaxy_id,a\nx,much\n")
+    with pytest.raises(InputError, match="probability is not a number"):
+        Predictions.read(tmp_path / "p.csv")
+
+
+def test_predictions_prove_themselves() -> None:
+    with pytest.raises(InputError, match="do not fit their ids; must have shape"):
+        Predictions(ids_of(2), np.ones((2, 3)) / 3, ("a", "b"))
+    with pytest.raises(InputError, match=r"NaN or outside its range; must lie in \[0, 1\]"):
+        Predictions(ids_of(1), np.array([[np.nan, 1.0]]), ("a", "b"))
+    with pytest.raises(InputError, match=r"galaxy 0: probabilities of a galaxy; must sum to 1, found 0.5"):
+        Predictions(ids_of(1), np.array([[0.25, 0.25]]), ("a", "b"))
+    with pytest.raises(InputError, match="mask of seen galaxies"):
+        Predictions(ids_of(1), np.array([[0.5, 0.5]]), ("a", "b"), seen=np.zeros(3, dtype=bool))
+    with pytest.raises(InputError, match="1 duplicate ids"):
+        Predictions(np.array(["a", "a"], dtype=object), np.full((2, 2), 0.5), ("a", "b"))
