@@ -13,7 +13,7 @@ from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.labelscheme import LabelScheme
 from gzfeatures.galaxies.schemes import SCHEMES, scheme
-from gzfeatures.galaxies.votes import ANSWERS, COLUMNS, GZ2, KAGGLE, QUESTIONS, Conditional
+from gzfeatures.galaxies.votes import ANSWERS, COLUMNS, GZ2, KAGGLE, Conditional
 
 steady = settings(derandomize=True, deadline=None, max_examples=40)
 PROMISED = {
@@ -249,6 +249,12 @@ def test_a_scheme_of_ones_own_is_a_short_file(tmp_path: Path) -> None:
     assert own.label(hart(votes)).names.tolist() == ["round", "disk"]
 
 
+def test_the_example_file_of_the_experiments_is_a_scheme() -> None:
+    example = scheme(Path(__file__).parents[1] / "experiments" / "schemes" / "tuning-fork-4class.toml")
+    labels = example.label(answers(features_or_disk=0.9, bar_no=0.75, edge_on_yes=0.75, odd_no=0.9))
+    assert example.name == "tuning-fork-4class" and name_of(labels) == "spiral" and len(labels.conflicts) == 1
+
+
 def test_the_same_scheme_in_python() -> None:
     own = LabelScheme("barred-or-not", {"barred": ("wins bar-yes",), "unbarred": ("wins bar-no",)}, form="conditional")
     labels = own.label(hart(fractions(50)))
@@ -355,4 +361,3 @@ def test_every_scheme_works_on_a_real_table(shared_data: Path) -> None:
         labels = entry.label(catalog)
         assert len(labels) > 400, name
         assert all(number > 0 for number in labels.counts.values()), name
-    assert set(QUESTIONS) and len(SCHEMES) == 21

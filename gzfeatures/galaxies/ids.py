@@ -95,8 +95,5 @@ def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
 
     It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies are there.
     """
-    key = f"gzfeatures{seed % 10**6:06d}"  # the hash takes a key of 16 letters
-    bits = pd.util.hash_array(
-        np.asarray([f"{seed}:{name}" for name in ids], dtype=object), hash_key=key, categorize=False
-    )
+    bits = pd.util.hash_array(np.asarray([f"{seed}:{name}" for name in ids], dtype=object), categorize=False)
     return np.asarray((bits >> np.uint64(11)) / 2.0**53)
