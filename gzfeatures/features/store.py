@@ -55,7 +55,7 @@ class Shelf:
 
     def _refresh(self) -> None:
         """Open shards that appeared, forget those that vanished, and index all keys."""
-        names = sorted(self.folder.glob("*" + shard.SUFFIX))
+        names = sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX))  # not the hidden files of writers at work
         shards: dict[Path, tuple[Keys, Matrix]] = {}
         for path in names:
             try:
@@ -112,6 +112,9 @@ class Shelf:
             A digest has no vector here.
         """
         at = self._locate(shard.as_keys(digests))
+        if (at < 0).any():
+            self._refresh()
+            at = self._locate(shard.as_keys(digests))
         if (at < 0).any():
             raise InputError(
                 f"{int((at < 0).sum())} of {len(at)} vectors are not in the store",

@@ -66,12 +66,14 @@ def weights_digest(backbone: Backbone, path: Path | None) -> str:
 
     Raises
     ------
+    MissingFileError
+        The file is not there (`networks.load.fetch` downloads what torchvision publishes).
     WeightsError
         The file is the backbone's own by its place, but not by its digest.
     """
     if path is None:
         return RANDOM
-    digest = fingerprint.of_file(path)
+    digest = fingerprint.of_file(existing(path, "weights file"))
     own = f"file:{path}" == backbone.weights or path == hub_file(backbone)
     if own and not digest.startswith(backbone.sha256):
         raise WeightsError(

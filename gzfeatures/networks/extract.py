@@ -182,7 +182,7 @@ class _Job:
         self.computed, self.seconds = 0, 0.0
 
     def say(self, line: str) -> None:
-        self.console.print(line, style="dim", highlight=False, markup=False)
+        self.console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def look(self) -> None:
         """Read every image once for its digest."""

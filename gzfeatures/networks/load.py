@@ -21,8 +21,8 @@ from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.weights import REMEDY, hub_file, weights_digest, weights_file
 from gzfeatures.networks import cnns
 
-HEADS = {"mobilenet_v2": "classifier.1"}
-"""Name of the last linear layer, where it is not `fc`."""
+AUXILIARY = ("aux", "AuxLogits")
+"""Beginnings of the names of auxiliary classifiers, which serve training only."""
 
 
 def fetch(backbone: Backbone, path: Path | None) -> None:
@@ -120,10 +120,11 @@ def load(backbone: Backbone, weights: str | Path | None = None, layer: str | Non
     if path is None:
         network = build(backbone)
     else:
-        state = {name: value for name, value in read_tensors(path).items() if not name.startswith(("aux1.", "aux2."))}
-        last = state.get(HEADS.get(backbone.architecture, "fc") + ".weight")
-        classes = backbone.classes if last is None else len(last)
-        network = build(dataclasses.replace(backbone, classes=classes))
+        state = {name: value for name, value in read_tensors(path).items() if not name.startswith(AUXILIARY)}
+        network = build(backbone)
+        head = cnns.output_layer(network) + ".weight"
+        if head in state and len(state[head]) != len(network.get_parameter(head)):
+            network = build(dataclasses.replace(backbone, classes=len(state[head])))
         try:
             network.load_state_dict(state)
         except RuntimeError as error:

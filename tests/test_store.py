@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError, OutputError
+from gzfeatures.features import shard
+from gzfeatures.features import store as store_module
+from gzfeatures.features.store import Shelf, Store
+from gzfeatures.features.table import Extractor
+from gzfeatures.images.views import View
+
+EXTRACTOR = Extractor("resnet18", "resnet18", "random:0", "avgpool", 4, View(size=64))
+
+
+def digests(*numbers: int) -> list[str]:
+    return [fingerprint.of(number) for number in numbers]
+
+
+def rows(*numbers: int) -> npt.NDArray[np.float32]:
+    return np.asarray([[number + 0.25 * k for k in range(4)] for number in numbers], dtype=np.float32)
+
+
+def shards(shelf: Shelf) -> list[Path]:
+    return sorted(shelf.folder.glob("*.arrow"))
+
+
+def test_rows_come_back_by_digest_in_any_order(tmp_path: Path) -> None:
+    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    assert not shelf.has(digests(1, 2)).any()
+    shelf.add(digests(1, 2, 3), rows(1, 2, 3))
+    shelf.add(digests(4), rows(4))
+    assert shelf.has(digests(4, 9, 1)).tolist() == [True, False, True]
+    np.testing.assert_array_equal(shelf.vectors(digests(4, 1, 4, 2)), rows(4, 1, 4, 2))
+    again = Store(tmp_path).shelf(EXTRACTOR)
+    np.testing.assert_array_equal(again.vectors(digests(3)), rows(3))
+    assert len(again) == 4 and again.has([]).shape == (0,)
+
+
+def test_absent_vector_is_an_error(tmp_path: Path) -> None:
+    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf.add(digests(1), rows(1))
+    with pytest.raises(InputError, match="1 of 2 vectors are not in the store.*extract again"):
+        shelf.vectors(digests(1, 2))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": "resnet34"},
+        {"weights": "0" * 64},
+        {"layer": "layer3"},
+        {"view": View(size=65)},
+        {"view": View(size=64, crop=0.5)},
+        {"view": View(size=64, grey=True)},
+        {"mean": (0.5, 0.5, 0.5)},
+        {"precision": "bfloat16"},
+        {"engine": "other"},
+        {"stride_on": "conv1"},
+    ],
+    ids=str,
+)
+def test_whatever_changes_a_vector_is_in_the_key(tmp_path: Path, change: dict[str, object]) -> None:
+    Store(tmp_path).shelf(EXTRACTOR).add(digests(1), rows(1))
+    other = dataclasses.replace(EXTRACTOR, **change)
+    assert not Store(tmp_path).shelf(other).has(digests(1)).any()
+
+
+def test_the_name_and_the_training_ids_are_not_in_the_key() -> None:
+    assert dataclasses.replace(EXTRACTOR, backbone="x", trained_on="AAAAAAAAAAA=").fingerprint == EXTRACTOR.fingerprint
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "text"])
+def test_damaged_shard_is_set_aside_and_the_rest_serves(tmp_path: Path, damage: str) -> None:
+    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf.add(digests(1), rows(1))
+    first = shards(shelf)[0]
+    shelf.add(digests(2), rows(2))
+    data = bytearray(first.read_bytes())
+    data[data.index(rows(1).tobytes())] ^= 1
+    broken = {"flipped": bytes(data), "truncated": bytes(data[:-100]), "empty": b"", "text": b"hello"}[damage]
+    first.unlink()
+    first.write_bytes(broken)
+    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    assert shelf.has(digests(1, 2)).tolist() == [False, True]
+    assert shelf.damaged == [first] and first.with_suffix(".damaged").exists()
+    shelf.add(digests(1), rows(1))
+    assert shelf.has(digests(1)).all()
+    np.testing.assert_array_equal(shelf.vectors(digests(1, 2)), rows(1, 2))
+
+
+def test_two_writers_share_a_shelf(tmp_path: Path) -> None:
+    one, two = Store(tmp_path).shelf(EXTRACTOR), Store(tmp_path).shelf(EXTRACTOR)
+    one.add(digests(1, 2), rows(1, 2))
+    two.add(digests(2, 3), rows(2, 3))
+    two.add(digests(1, 2), rows(1, 2))
+    assert len(shards(one)) == 2
+    assert one.has(digests(1, 2, 3)).all() and two.has(digests(1, 2, 3)).all()
+    np.testing.assert_array_equal(one.vectors(digests(1, 2, 3)), rows(1, 2, 3))
+
+
+def test_compaction_keeps_every_row_once_while_others_read(tmp_path: Path) -> None:
+    shelf, reader = Store(tmp_path).shelf(EXTRACTOR), Store(tmp_path).shelf(EXTRACTOR)
+    for number in range(store_module.MANY):
+        shelf.add(digests(number, number + 1), rows(number, number + 1))
+    every = list(range(store_module.MANY + 1))
+    assert reader.has(digests(*every)).all()
+    shelf.compact()
+    assert len(shards(shelf)) == 1
+    for user in (shelf, reader, Store(tmp_path).shelf(EXTRACTOR)):
+        assert user.has(digests(*every)).all()
+        np.testing.assert_array_equal(user.vectors(digests(*every)), rows(*every))
+    assert len(shelf) == len(every)
+
+
+def test_few_shards_are_left_as_they_are(tmp_path: Path) -> None:
+    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    for number in range(store_module.MANY - 1):
+        shelf.add(digests(number), rows(number))
+    shelf.compact()
+    assert len(shards(shelf)) == store_module.MANY - 1
+
+
+def test_compaction_leaves_damaged_shards_out(tmp_path: Path) -> None:
+    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    for number in range(store_module.MANY + 1):
+        shelf.add(digests(number), rows(number))
+    data = shards(shelf)[0].read_bytes()
+    shards(shelf)[0].write_bytes(data[:-8] + b"00000000")
+    other = Store(tmp_path).shelf(EXTRACTOR)
+    other.compact()
+    assert len(other.damaged) == 1
+    assert other.has(digests(*range(store_module.MANY + 1))).sum() == store_module.MANY
+
+
+def test_full_disk_leaves_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf.add(digests(1), rows(1))
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"store cannot be written: No space left.*GZFEATURES_STORE"):
+        shelf.add(digests(2), rows(2))
+    assert shelf.has(digests(1, 2)).tolist() == [True, False]
+    assert [p.name for p in shelf.folder.iterdir() if p.suffix not in (".arrow", ".json")] == []
+
+
+def test_unwritable_store_names_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="set GZFEATURES_STORE to another folder"):
+        Store(tmp_path / "file").shelf(EXTRACTOR).add(digests(1), rows(1))
+
+
+def test_default_store_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GZFEATURES_STORE", str(tmp_path / "mine"))
+    assert Store.default().root == tmp_path / "mine"
+    monkeypatch.delenv("GZFEATURES_STORE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert Store.default().root == tmp_path / "cache" / "gzfeatures"
+
+
+def test_show_counts_and_prune_frees(tmp_path: Path) -> None:
+    store, other = Store(tmp_path), dataclasses.replace(EXTRACTOR, backbone="resnet34", architecture="resnet34")
+    assert store.show() == [] and store.prune(unused_days=0) == []
+    store.shelf(EXTRACTOR).add(digests(1, 2), rows(1, 2))
+    store.shelf(other).add(digests(1), rows(1))
+    old = time.time() - 10 * 86_400
+    os.utime(tmp_path / EXTRACTOR.fingerprint / "extractor.json", (old, old))
+    newest, oldest = store.show()
+    assert (newest.extractor, newest.rows) == (other, 1) and (oldest.extractor, oldest.rows) == (EXTRACTOR, 2)
+    assert oldest.bytes == sum(p.stat().st_size for p in (tmp_path / EXTRACTOR.fingerprint).iterdir())
+    assert store.prune(backbone="resnet50") == [] and store.prune(unused_days=20) == []
+    assert [e.fingerprint for e in store.prune(max_bytes=newest.bytes)] == [EXTRACTOR.fingerprint]
+    assert [e.fingerprint for e in store.prune(backbone="resnet34")] == [other.fingerprint]
+    assert store.show() == []
+
+
+def test_using_a_shelf_keeps_it_from_being_pruned(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.shelf(EXTRACTOR).add(digests(1), rows(1))
+    os.utime(tmp_path / EXTRACTOR.fingerprint / "extractor.json", (0, 0))
+    store.shelf(EXTRACTOR)
+    assert store.prune(unused_days=1) == []
+
+
+def test_prune_removes_what_killed_writers_and_damage_left(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    shelf = store.shelf(EXTRACTOR)
+    shelf.add(digests(1), rows(1))
+    stale, fresh, damaged = (shelf.folder / name for name in (".a.part.arrow", ".b.part.arrow", "c.damaged"))
+    for path in (stale, fresh, damaged):
+        path.write_bytes(b"x")
+    os.utime(stale, (0, 0))
+    store.prune()
+    assert not stale.exists() and not damaged.exists() and fresh.exists()
+    assert shelf.has(digests(1)).all()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.test_store import EXTRACTOR, digests, rows
+from gzfeatures.features.store import Store
+shelf = Store(Path(sys.argv[1])).shelf(EXTRACTOR)
+for number in range(100_000):
+    shelf.add(digests(number), rows(number))
+    print(number, flush=True)
+    if number % 20 == 19:
+        shelf.compact()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is a Unix word")
+@pytest.mark.parametrize("after", [3, 19, 40])
+def test_kill_9_loses_at_most_the_open_shard(tmp_path: Path, after: int) -> None:
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        last = -1
+        while last < after:
+            last = int(writer.stdout.readline())
+        writer.kill()
+    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    done = list(range(last + 1))
+    assert shelf.has(digests(*done)).all()
+    np.testing.assert_array_equal(shelf.vectors(digests(*done)), rows(*done))
+
+
+def test_shard_is_readable_with_pyarrow_alone(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    path = shard.write(tmp_path, shard.as_keys(digests(7)), rows(7))
+    assert path.stem == fingerprint.of_file(path)
+    with pa.OSFile(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    assert table["image_sha256"].to_pylist() == [bytes.fromhex(digests(7)[0])]
+    assert table["embedding"].to_pylist() == rows(7).tolist()
+
+
+def test_shard_of_another_length_is_refused(tmp_path: Path) -> None:
+    path = shard.write(tmp_path, shard.as_keys(digests(7)), rows(7))
+    with pytest.raises(InputError, match="store shard cannot be read"):
+        shard.read(path, 5)
