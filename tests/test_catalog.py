@@ -298,6 +298,19 @@ def test_decals_counts_speak_of_the_answers_they_share_with_gz2() -> None:
         Catalog.of(pd.DataFrame(columns | {"bar_no": [-3, 3]}))
 
 
+def test_decals_fractions_and_marks_of_campaigns() -> None:
+    columns = {"id_str": ["J1"], "smooth-or-featured-dr5_smooth": [3], "smooth-or-featured-dr5_featured-or-disk": [1]}
+    catalog = Catalog.of(pd.DataFrame(columns | {"smooth-or-featured-dr5_artifact": [0]}))
+    assert catalog.kind == "vote-counts" and catalog.votes("count", ("count",)).answer("smooth").tolist() == [3]
+    assert catalog.votes("cumulative", ("count",)).answer("smooth").tolist() == [0.75]
+    desi = Catalog.of(
+        pd.DataFrame(
+            {"dr8_id": ["a"], "bar_strong_fraction": [0.1], "bar_weak_fraction": [0.3], "bar_no_fraction": [0.6]}
+        )
+    )
+    assert desi.kind == "table" and desi.votes("conditional", ("fraction",)).answer("bar-yes").tolist() == [0.4]
+
+
 def test_columns_have_one_name_whatever_the_catalog_calls_them() -> None:
     catalog = Catalog.of(
         pd.DataFrame({"OBJID": [1, 2], "REDSHIFT": [0.1, -9999], "PETROMAG_MR": [-21, -20], "PETROR90_R": [4, 5]})

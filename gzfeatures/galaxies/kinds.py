@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection
 
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.galaxies.tables import ID_COLUMNS
-from gzfeatures.galaxies.votes import GZ2, KAGGLE
+from gzfeatures.galaxies.votes import GZ2, KAGGLE, Measure
 
 _SMOOTH = GZ2["smooth"]
 
@@ -101,9 +102,10 @@ def recognise(
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of catalog", kind, KINDS)
-    name = kind or next(name for name, entry in KINDS.items() if set(entry.marks) <= set(columns))
+    known = {*columns, *map(survey_free, columns)}
+    name = kind or next(name for name, entry in KINDS.items() if set(entry.marks) <= known)
     entry = KINDS[name]
-    absent = [column for column in (*entry.marks, *entry.needs) if column not in columns]
+    absent = [column for column in (*entry.marks, *entry.needs) if column not in known]
     id_column = id_column or next((column for column in entry.ids if column in columns), None)
     if absent or id_column is None:
         listed = ", ".join(list(columns)[:12]) + (", …" if len(columns) > 12 else "")
@@ -156,3 +158,11 @@ DECALS: dict[str, tuple[str, ...]] = {
 }
 """Answer → the DECaLS columns whose votes add up to it. DECaLS asks of the bulge's size and of mergers on other scales,
 so the Galaxy Zoo 2 answers about them are unknown there."""
+
+DECALS_SUFFIXES: dict[Measure, str] = {"count": "", "fraction": "_fraction", "debiased": "_debiased"}
+"""Measure → suffix of the DECaLS and DESI columns that hold it."""
+
+
+def survey_free(column: str) -> str:
+    """A DECaLS or DESI column without the mark of its campaign: smooth-or-featured-dr5_smooth loses its -dr5."""
+    return re.sub(r"-(dr\d+|desi)(?=_)", "", column)

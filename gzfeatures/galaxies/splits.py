@@ -157,7 +157,7 @@ def _apportion(shares: npt.NDArray[np.float64], have: npt.NDArray[np.int64], n: 
     """How many of n more galaxies each part gets, so that with those it has the shares are met as nearly as can be."""
     wanted = np.maximum(shares * (have.sum() + n) - have, 0.0)
     wanted *= n / max(wanted.sum(), 1e-300)
-    numbers = np.floor(wanted + 1e-9).astype(np.int64)
+    numbers: npt.NDArray[np.int64] = np.floor(wanted + 1e-9).astype(np.int64)
     remainder = np.where(shares > 0, wanted - numbers, -np.inf)
     numbers[np.argsort(-remainder, kind="stable")[: n - numbers.sum()]] += 1
     return numbers

@@ -57,7 +57,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     MissingFileError
         It is not there.
     InputError
-        The ending is unknown, the file cannot be read, or a column name repeats.
+        The ending is unknown, or the file cannot be read.
     """
     file = existing(path, "catalog")
     ending = "".join(file.name.lower().removesuffix(".gz").rpartition(".")[1:])
@@ -66,17 +66,13 @@ def read_table(path: str | Path) -> pd.DataFrame:
             "unknown kind of table", where=file, rule=f"end in {', '.join(_READERS)} (or .gz)", found=ending
         )
     try:
-        frame = _READERS[ending](file)
+        return _READERS[ending](file)
     except (OSError, ValueError, EOFError, pa.ArrowException, KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"catalog cannot be read: {error}",
             where=file,
             remedy="fetch it again; it may be cut short or another format",
         ) from error
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise InputError("column stands twice", where=file, rule="name each column once", found=str(repeated[0]))
-    return frame
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gzfeatures.galaxies.ids import as_ids
-from gzfeatures.galaxies.kinds import DECALS
+from gzfeatures.galaxies.kinds import DECALS, DECALS_SUFFIXES, survey_free
 from gzfeatures.galaxies.votes import (
     ANSWERS,
     COLUMNS,
@@ -45,15 +45,21 @@ def sources(columns: Collection[str]) -> Iterator[Source]:
         }
         if found:
             yield Source("count" if measure in ("count", "weight") else "conditional", measure, found)
-    summed = {answer: parts for answer, parts in DECALS.items() if set(parts) <= set(columns)}
-    if summed:
-        yield Source("count", "count", summed)
+    plain = {survey_free(column): column for column in reversed(list(columns))}
+    for measure, suffix in DECALS_SUFFIXES.items():
+        summed = {
+            answer: tuple(plain[part + suffix] for part in parts)
+            for answer, parts in DECALS.items()
+            if all(part + suffix in plain for part in parts)
+        }
+        if summed:
+            yield Source("count" if measure == "count" else "conditional", measure, summed)
 
 
 def table(frame: pd.DataFrame, source: Source) -> Counts | Conditional | Cumulative:
     """The vote table of one source; NaN for answers the catalog does not have.
 
-    Published conditional fractions are all zero where nobody, or hardly anyone, was asked the question: those become NaN.
+    Published conditional fractions are all zero where nobody, or hardly anyone, was asked: those become NaN.
     """
     values = np.full((len(frame), len(ANSWERS)), np.nan)
     for column, answer in enumerate(ANSWERS):

@@ -257,19 +257,19 @@ class Cumulative(_VoteTable):
     def conditional(self) -> Conditional:
         """Divide by the fraction of the path to the question; NaN where that is zero (see `Conditional.undefined`).
 
-        Rounding in published tables can lift a quotient over 1 by a few parts in a million; it is put back to 1.
+        Rounding in published tables can lift a fraction over its path's by a few parts in a million: it counts as equal.
         """
         values = np.full_like(self.values, np.nan)
         for question, part in COLUMNS.items():
             parent = PARENTS[question]
             path = np.ones((len(self), 1)) if parent is None else self.answer(parent)[:, None]
-            np.divide(self.values[:, part], path, out=values[:, part], where=path > 0)
-        near = (values > 1) & (values < 1 + _ROUNDING)
-        values[near] = 1.0
+            own = self.values[:, part]
+            own = np.where((own > path) & (own <= path + _ROUNDING), path, own)
+            np.divide(own, path, out=values[:, part], where=path > 0)
         return Conditional(self.ids, values, self.measure)
 
 
-_ROUNDING = 1e-3
+_ROUNDING = 1e-5
 
 
 def inconsistencies(votes: Conditional | Cumulative, tolerance: float = 1e-5) -> dict[str, npt.NDArray[Any]]:
