@@ -89,7 +89,7 @@ def test_stability_compares_seeds(made: tuple[EmbeddingTable, Labels, Map]) -> N
     found = chart.quality["stability"]
     assert 0 <= found["disparity"] < 0.9 and 0.2 < found["knn_overlap"] <= 1
     same = quality.stability(chart.coordinates, [chart.coordinates[:, ::-1]])
-    assert same["disparity"] == pytest.approx(0, abs=1e-6) and same["knn_overlap"] == pytest.approx(1)
+    assert same["disparity"] == pytest.approx(0, abs=1e-6) and same["knn_overlap"] == pytest.approx(1, abs=1e-2)
 
 
 def test_parquet_keeps_everything_and_no_pickle(made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ EXACT_UP_TO = 200_000
 """Rows up to which every distance is computed; beyond, an index answers with a measured recall."""
 
 RECALL_SAMPLE = 500
+PROBES = 24
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,10 +61,11 @@ def nearest(
     k : int
         Neighbours per query, at most n (n − 1 without `queries`).
     exact_up_to : int
-        Reference rows up to which all distances are computed (blocked brute force); beyond, by nearest-neighbour
-        descent (Dong+2011, doi:10.1145/1963405.1963487), whose recall is measured on 500 queries.
+        Reference rows up to which all distances are computed (blocked brute force); beyond, only those within the
+        nearest cells of a k-means partition (inverted file, Jegou+2011, doi:10.1109/TPAMI.2010.57, section IV), and the
+        recall is measured on 500 queries.
     seed : int
-        Of the descent and of the measured sample.
+        Of the partition and of the measured sample.
 
     Raises
     ------
@@ -80,18 +82,37 @@ def nearest(
         )
     if len(reference) <= exact_up_to:
         return _exact(reference, queries, k)
-    from pynndescent import NNDescent
-
-    index = NNDescent(reference, n_neighbors=max(k + 1, 30), random_state=seed, n_jobs=-1)
-    rows, distances = index.query(reference if queries is None else queries, k=k + (queries is None), epsilon=0.2)
-    found = Nearest(rows.astype(np.int64), distances.astype(np.float32))
-    asked = np.arange(len(rows)) if queries is None else None
-    found = found if asked is None else _without_self(found, asked)
-    sample = np.random.default_rng(seed).permutation(len(rows))[:RECALL_SAMPLE]
-    truth = _exact(reference, (reference if queries is None else queries)[sample], k + (queries is None))
-    truth = truth if asked is None else _without_self(truth, sample)
+    rows = np.arange(len(reference)) if queries is None else None
+    asked = reference if queries is None else queries
+    found = _by_cells(reference, asked, k + (queries is None), seed)
+    sample = np.random.default_rng(seed).permutation(len(asked))[:RECALL_SAMPLE]
+    truth = _exact(reference, asked[sample], k + (queries is None))
+    if rows is not None:
+        found, truth = _without_self(found, rows), _without_self(truth, rows[sample])
     hits = [len(np.intersect1d(a, b)) for a, b in zip(found.rows[sample], truth.rows, strict=True)]
     return dataclasses.replace(found, recall=float(np.mean(hits) / k))
+
+
+def _by_cells(reference: npt.NDArray[np.float32], queries: npt.NDArray[np.float32], k: int, seed: int) -> Nearest:
+    """Search the cells of a k-means partition nearest to each query's own cell."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    cells = max(2, int(np.sqrt(len(reference)) / 2))
+    means = MiniBatchKMeans(cells, random_state=seed, n_init=1, batch_size=4096).fit(reference)
+    members = np.argsort(means.labels_, kind="stable")
+    bounds = np.searchsorted(means.labels_[members], np.arange(cells + 1))
+    order = _exact(means.cluster_centers_, means.cluster_centers_, cells).rows
+    home = means.predict(queries)
+    rows = np.empty((len(queries), k), dtype=np.int64)
+    distances = np.empty((len(queries), k), dtype=np.float32)
+    for cell in np.unique(home):
+        reach = np.cumsum(np.diff(bounds)[order[cell]])
+        last = max(PROBES, int(np.searchsorted(reach, k)) + 1)
+        near = np.concatenate([members[bounds[c] : bounds[c + 1]] for c in order[cell][:last]])
+        mine = home == cell
+        found = _exact(reference[near], queries[mine], k)
+        rows[mine], distances[mine] = near[found.rows], found.distances
+    return Nearest(rows, distances)
 
 
 def _exact(reference: npt.NDArray[np.float32], queries: npt.NDArray[np.float32] | None, k: int) -> Nearest:
