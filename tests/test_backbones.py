@@ -65,7 +65,7 @@ def test_impossible_backbones_are_refused() -> None:
         dataclasses.replace(spec, dim=0)
     with pytest.raises(InputError, match="stride_on; must be conv1 or conv2, found conv3"):
         dataclasses.replace(spec, stride_on="conv3")
-    with pytest.raises(InputError, match="backbone record cannot be read.*colour"):
+    with pytest.raises(InputError, match=r"backbone record cannot be read.*colour"):
         Backbone.fromdict({**spec.asdict(), "colour": "red"})
 
 

@@ -51,7 +51,7 @@ def test_rows_come_back_by_digest_in_any_order(tmp_path: Path) -> None:
 def test_absent_vector_is_an_error(tmp_path: Path) -> None:
     shelf = Store(tmp_path).shelf(EXTRACTOR)
     shelf.add(digests(1), rows(1))
-    with pytest.raises(InputError, match="1 of 2 vectors are not in the store.*extract again"):
+    with pytest.raises(InputError, match=r"1 of 2 vectors are not in the store.*extract again"):
         shelf.vectors(digests(1, 2))
 
 

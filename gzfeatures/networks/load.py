@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pickle
+import sys
+import warnings
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.error import URLError
@@ -37,7 +40,8 @@ def fetch(backbone: Backbone, path: Path | None) -> None:
         return
     enum = torchvision.models.get_model_weights(backbone.architecture)[str(backbone.weights).partition(":")[2]]
     try:
-        enum.get_state_dict(model_dir=str(path.parent), progress=True, check_hash=True, weights_only=True)
+        with contextlib.redirect_stdout(sys.stderr):  # torch.hub prints what it downloads on stdout
+            enum.get_state_dict(model_dir=str(path.parent), progress=True, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError) as error:
         raise WeightsError(
             f"weights cannot be downloaded: tried {enum.url} ({getattr(error, 'reason', error)})",
@@ -75,7 +79,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's remarks on odd pickles come before its refusal
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise WeightsError(
             "weights file is refused: it is no torch file, or holds more than tensors and could run code",
