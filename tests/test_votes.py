@@ -147,6 +147,20 @@ def test_no_classifier_beats_the_vote_ceiling_against_single_volunteers() -> Non
     assert accuracy == pytest.approx(votes.vote_ceiling(table, "smooth-or-features"), abs=0.005)
 
 
+def test_the_ceiling_of_a_panel_is_the_chance_that_its_majority_is_the_crowd_s() -> None:
+    values = np.full((300, 37), np.nan)
+    values[:, :3] = [0.6, 0.4, 0.0]
+    table = Conditional(ids(300), values, "fraction")
+    three = 0.6**3 + 3 * 0.6**2 * 0.4  # two or three of three
+    assert votes.vote_ceiling(table, "smooth-or-features", 3) == pytest.approx(three, abs=0.01)
+    even = 0.6**2 + 0.6 * 0.4  # two of two, or one of two and the toss
+    assert votes.vote_ceiling(table, "smooth-or-features", 2) == pytest.approx(even, abs=0.01)
+    mixed = np.array([3, 1, 0] * 100)
+    assert votes.vote_ceiling(table, "smooth-or-features", mixed) == pytest.approx((three + 0.6) / 2, abs=0.01)
+    assert votes.vote_ceiling(table, "smooth-or-features", 500, draws=20) > 0.999
+    assert votes.vote_ceiling(table, "smooth-or-features", 3) == votes.vote_ceiling(table, "smooth-or-features", 3)
+
+
 @pytest.mark.data
 def test_real_kaggle_rows_keep_the_sums_of_the_tree(shared_data: Path) -> None:
     catalog = Catalog.read(shared_data / "catalogs" / "kaggle_training_solutions_part.csv")

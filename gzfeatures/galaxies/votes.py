@@ -94,49 +94,23 @@ KAGGLE: dict[str, str] = {
 }
 """Answer → column of the Kaggle solutions table."""
 
+_GZ2_STEMS = {
+    "t01_smooth_or_features": "a01_smooth a02_features_or_disk a03_star_or_artifact",
+    "t02_edgeon": "a04_yes a05_no",
+    "t03_bar": "a06_bar a07_no_bar",
+    "t04_spiral": "a08_spiral a09_no_spiral",
+    "t05_bulge_prominence": "a10_no_bulge a11_just_noticeable a12_obvious a13_dominant",
+    "t06_odd": "a14_yes a15_no",
+    "t07_rounded": "a16_completely_round a17_in_between a18_cigar_shaped",
+    "t08_odd_feature": "a19_ring a20_lens_or_arc a21_disturbed a22_irregular a23_other a24_merger a38_dust_lane",
+    "t09_bulge_shape": "a25_rounded a26_boxy a27_no_bulge",
+    "t10_arms_winding": "a28_tight a29_medium a30_loose",
+    "t11_arms_number": "a31_1 a32_2 a33_3 a34_4 a36_more_than_4 a37_cant_tell",
+}
+
 GZ2: dict[str, str] = dict(
     zip(
-        ANSWERS,
-        (
-            "t01_smooth_or_features_a01_smooth",
-            "t01_smooth_or_features_a02_features_or_disk",
-            "t01_smooth_or_features_a03_star_or_artifact",
-            "t02_edgeon_a04_yes",
-            "t02_edgeon_a05_no",
-            "t03_bar_a06_bar",
-            "t03_bar_a07_no_bar",
-            "t04_spiral_a08_spiral",
-            "t04_spiral_a09_no_spiral",
-            "t05_bulge_prominence_a10_no_bulge",
-            "t05_bulge_prominence_a11_just_noticeable",
-            "t05_bulge_prominence_a12_obvious",
-            "t05_bulge_prominence_a13_dominant",
-            "t06_odd_a14_yes",
-            "t06_odd_a15_no",
-            "t07_rounded_a16_completely_round",
-            "t07_rounded_a17_in_between",
-            "t07_rounded_a18_cigar_shaped",
-            "t08_odd_feature_a19_ring",
-            "t08_odd_feature_a20_lens_or_arc",
-            "t08_odd_feature_a21_disturbed",
-            "t08_odd_feature_a22_irregular",
-            "t08_odd_feature_a23_other",
-            "t08_odd_feature_a24_merger",
-            "t08_odd_feature_a38_dust_lane",
-            "t09_bulge_shape_a25_rounded",
-            "t09_bulge_shape_a26_boxy",
-            "t09_bulge_shape_a27_no_bulge",
-            "t10_arms_winding_a28_tight",
-            "t10_arms_winding_a29_medium",
-            "t10_arms_winding_a30_loose",
-            "t11_arms_number_a31_1",
-            "t11_arms_number_a32_2",
-            "t11_arms_number_a33_3",
-            "t11_arms_number_a34_4",
-            "t11_arms_number_a36_more_than_4",
-            "t11_arms_number_a37_cant_tell",
-        ),
-        strict=True,
+        ANSWERS, (f"{task}_{answer}" for task, answers in _GZ2_STEMS.items() for answer in answers.split()), strict=True
     )
 )
 """Answer → stem of its columns in the Willett+2013 and Hart+2016 tables (a38 stands before a25; there is no a35)."""
@@ -257,7 +231,7 @@ class Cumulative(_VoteTable):
     def conditional(self) -> Conditional:
         """Divide by the fraction of the path to the question; NaN where that is zero (see `Conditional.undefined`).
 
-        Rounding in published tables can lift a fraction over its path's by a few parts in a million: it counts as equal.
+        Rounding in published tables can lift a fraction over its path's by some parts in a million: it counts as equal.
         """
         values = np.full_like(self.values, np.nan)
         for question, part in COLUMNS.items():
@@ -307,12 +281,44 @@ def agreement(votes: Conditional, question: str) -> Matrix:
     return scaled
 
 
-def vote_ceiling(votes: Conditional, question: str) -> float:
-    """Best accuracy anyone can reach against one volunteer drawn at random: the mean of the largest fraction.
+def vote_ceiling(
+    votes: Conditional, question: str, panel: int | npt.NDArray[np.integer[Any]] = 1, *, draws: int = 200, seed: int = 0
+) -> float:
+    """Best accuracy anyone can reach against labels that a panel of volunteers gives by majority.
 
-    Galaxies that were not asked the question are left out; NaN when there is none.
+    The best guess is each galaxy's most voted answer; panels are drawn with the galaxy's fractions, ties at random.
+    With one volunteer it is the mean of the largest fraction; it grows towards 1 with the panel.
+
+    Parameters
+    ----------
+    votes : Conditional
+        Galaxies that were not asked the question are left out.
+    question : str
+        A name of QUESTIONS.
+    panel : int or ndarray
+        Volunteers per galaxy, or their number for each, shape (n,): `Counts.question(question).sum(axis=1)`.
+    draws : int
+        Panels drawn per galaxy; one volunteer needs none.
+    seed : int
+        Of the drawn panels.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN where nobody was asked.
     """
     values = votes.question(question)
     total = values.sum(axis=1)
-    asked = total > 0
-    return float(np.mean(values[asked].max(axis=1) / total[asked])) if asked.any() else float("nan")
+    asked = (total > 0) & (np.asarray(panel) > 0)
+    if not asked.any():
+        return float("nan")
+    shares = values[asked] / total[asked, None]
+    sizes = np.broadcast_to(panel, len(values))[asked].astype(np.int64)
+    if (sizes == 1).all():
+        return float(shares.max(axis=1).mean())
+    random = np.random.default_rng(seed)
+    best, right = shares.argmax(axis=1), 0.0
+    for _ in range(draws):
+        drawn = random.multinomial(sizes, shares) + random.random(shares.shape)  # the fraction settles ties
+        right += float((drawn.argmax(axis=1) == best).mean())
+    return right / draws
