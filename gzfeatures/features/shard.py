@@ -56,7 +56,7 @@ def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
 
 
 def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
-    """Keys (n,) and vectors (n, dim) of a shard, memory-mapped and not yet verified.
+    """Keys (n,) and vectors (n, dim) of a shard, not yet verified; the vectors are memory-mapped.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
             table = reader.read_all().combine_chunks()
             keys, vectors = (table[name].chunk(0) for name in ("image_sha256", "embedding"))
             values = vectors.flatten().to_numpy(zero_copy_only=True).reshape(len(keys), dim)
-            return np.frombuffer(keys.buffers()[1], dtype="V32", count=len(keys)), values
+            return np.frombuffer(keys.buffers()[1], dtype="V32", count=len(keys)).copy(), values
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, KeyError, IndexError, ValueError, AttributeError) as error:

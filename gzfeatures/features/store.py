@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError, OutputError
 from gzfeatures.features import shard
+from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.shard import Keys, Matrix
-from gzfeatures.features.table import Extractor
 from gzfeatures.files import written_whole
 
 SHARD_BYTES = 64 * 2**20
@@ -46,7 +46,7 @@ class Shelf:
 
     def __init__(self, folder: Path, extractor: Extractor) -> None:
         self.folder, self.extractor, self.damaged = folder, extractor, list[Path]()
-        self._shards: dict[Path, tuple[Keys, Matrix]] = {}
+        self._rows: dict[Path, Keys] = {}
         self._verified: set[Path] = set()
         self._refresh()
 
@@ -56,21 +56,21 @@ class Shelf:
     def _refresh(self) -> None:
         """Open shards that appeared, forget those that vanished, and index all keys."""
         names = sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX))  # not the hidden files of writers at work
-        shards: dict[Path, tuple[Keys, Matrix]] = {}
+        held: dict[Path, Keys] = {}
         for path in names:
             try:
-                shards[path] = self._shards.get(path) or shard.read(path, self.extractor.dim)
+                held[path] = self._rows[path] if path in self._rows else shard.read(path, self.extractor.dim)[0]
             except FileNotFoundError:
                 continue
             except InputError:
                 self._set_aside(path)
-        self._shards, self._paths = shards, list(shards)
-        keys = [entry[0] for entry in shards.values()]
-        every = np.concatenate(keys) if keys else np.empty(0, dtype="V32")
+        self._rows, self._paths = held, list(held)
+        every = np.concatenate([np.empty(0, dtype="V32"), *held.values()])
         order = np.argsort(every, kind="stable")
         self._keys = every[order]
-        self._shard = np.repeat(np.arange(len(keys)), [len(k) for k in keys])[order]
-        self._row = np.concatenate([np.arange(len(k)) for k in keys] or [np.empty(0, dtype=np.int64)])[order]
+        sizes = [len(keys) for keys in held.values()]
+        self._shard = np.repeat(np.arange(len(sizes)), sizes)[order]
+        self._row = (np.arange(len(every)) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes))[order]
 
     def _set_aside(self, path: Path) -> None:
         shard.set_aside(path)
@@ -123,9 +123,13 @@ class Shelf:
                 remedy="extract again",
             )
         matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
-        for number in np.unique(self._shard[at]):
-            here = self._shard[at] == number
-            matrix[here] = self._shards[self._paths[number]][1][self._row[at[here]]]
+        try:
+            for number in np.unique(self._shard[at]):
+                here = self._shard[at] == number
+                # opened and closed again: pages that stay mapped would count as memory
+                matrix[here] = shard.read(self._paths[number], self.extractor.dim)[1][self._row[at[here]]]
+        except FileNotFoundError:  # another process compacted: the rows stand elsewhere now
+            return self.vectors(digests)
         return matrix
 
     def add(self, digests: npt.NDArray[np.object_] | list[str], matrix: Matrix) -> None:
@@ -154,23 +158,26 @@ class Shelf:
     def compact(self) -> None:
         """Merge small shards, once there are many, into shards of about `SHARD_BYTES`."""
         self._refresh()
-        small = [p for p in self._paths if self._shards[p][1].nbytes < SHARD_BYTES // 2]
+        small = [p for p, keys in self._rows.items() if self._bytes(keys) < SHARD_BYTES // 2]
         if len(small) < MANY:
             return
         group: list[Path] = []
-        for path in filter(self._intact, small):
+        for path in sorted(filter(self._intact, small), key=lambda path: path.stat().st_mtime_ns):
             group.append(path)
-            if sum(self._shards[p][1].nbytes for p in group) >= SHARD_BYTES:
+            if sum(self._bytes(self._rows[p]) for p in group) >= SHARD_BYTES:
                 self._merge(group)
                 group = []
         if len(group) > 1:
             self._merge(group)
 
+    def _bytes(self, keys: Keys) -> int:
+        return len(keys) * self.extractor.dim * 4
+
     def _merge(self, paths: list[Path]) -> None:
-        keys = np.concatenate([self._shards[p][0] for p in paths])
-        _, first = np.unique(keys, return_index=True)
-        matrix = np.concatenate([self._shards[p][1] for p in paths])[first]
-        merged = shard.write(self.folder, keys[first], matrix)
+        parts = [shard.read(path, self.extractor.dim) for path in paths]
+        keys = np.concatenate([part[0] for part in parts])
+        first = np.sort(np.unique(keys, return_index=True)[1])
+        merged = shard.write(self.folder, keys[first], np.concatenate([part[1] for part in parts])[first])
         for path in set(paths) - {merged}:
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 path.unlink()

@@ -4,88 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
+from gzfeatures.features.extractor import FORMAT
+from gzfeatures.features.extractor import Extractor as Extractor
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
-from gzfeatures.images.views import View
 
-FORMAT = 1
-"""Raise when a reader of the old number would misread a new file; readers refuse a higher number."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Extractor:
-    """Everything that changes a vector, and nothing else.
-
-    Parameters
-    ----------
-    backbone : str
-        Name, for people; not part of the fingerprint.
-    architecture : str
-        Network that computes the vectors.
-    weights : str
-        Sha256 of the weights file, or `random:<seed>`.
-    layer : str
-        Node of the network whose output is the vector.
-    dim : int
-        Length of the vector.
-    view : View
-        Pixels the network sees.
-    mean, std : three floats
-        Normalisation of pixels in [0, 1].
-    precision : {"float32", "bfloat16", "float16", "int8"}
-        Arithmetic of the forward pass.
-    engine : str
-        Library that ran it.
-    stride_on : {"conv1", "conv2"}
-        Convolution of a bottleneck that carries the stride.
-    trained_on : str, optional
-        Training ids as written by `TrainedOn.encode`, if the weights were trained on galaxies.
-    """
-
-    backbone: str
-    architecture: str
-    weights: str
-    layer: str
-    dim: int
-    view: View
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    precision: str = "float32"
-    engine: str = "torch"
-    stride_on: str = "conv2"
-    trained_on: str | None = None
-
-    def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
-        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return fields
-
-    @classmethod
-    def fromdict(cls, fields: dict[str, Any]) -> Extractor:
-        """Inverse of `asdict`; unknown or missing fields are an InputError."""
-        try:
-            fields = {**fields, "view": View(**fields["view"])}
-            fields |= {key: tuple(fields[key]) for key in ("mean", "std") if key in fields}
-            return cls(**fields)
-        except (TypeError, KeyError) as error:
-            raise InputError("extractor record cannot be read", found=str(error)) from None
-
-    @property
-    def fingerprint(self) -> str:
-        """Sha256 of all that changes a vector (not the backbone's name, nor what it was trained on)."""
-        fields = self.asdict()
-        del fields["backbone"], fields["trained_on"]
-        return fingerprint.of({**fields, "format": FORMAT})
+COLUMNS = ("galaxy_id", "image_sha256", "embedding")
+GROUP_ROWS = 8192
+"""Rows of a row group: 64 MB of 2048 numbers each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,52 +105,144 @@ class EmbeddingTable:
         OutputError
             The place cannot be written; an existing file is left as it was.
         """
-        path = Path(path)
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(self.matrix).reshape(-1)), self.dim)
-        note = {"format": FORMAT, "extractor": self.extractor.asdict(), "skipped": [list(s) for s in self.skipped]}
-        table = pa.table(
-            {
-                "galaxy_id": pa.array(self.ids, pa.string()),
-                "image_sha256": pa.array(self.digests, pa.string()),
-                "embedding": vectors,
-            }
-        ).replace_schema_metadata({"gzfeatures": json.dumps(note)})
-        with written_whole(path) as temporary:
-            pq.write_table(table, temporary, use_dictionary=["image_sha256"], compression="zstd")
-        return path
+        with writer(path, self.extractor, self.skipped) as append:
+            for start in range(0, len(self), GROUP_ROWS):
+                part = slice(start, start + GROUP_ROWS)
+                append(self.ids[part], self.digests[part], self.matrix[part])
+        return Path(path)
 
     @classmethod
     def read(cls, path: str | Path) -> EmbeddingTable:
-        """Read a table written by `write`.
+        """Read a whole table written by `write`.
 
         Raises
         ------
         MissingFileError, InputError
             No such file; not Parquet; no `gzfeatures` metadata; a newer format.
         """
-        path = existing(path, "embedding table")
+        file = cls.open(path)
+        with file.guarded():
+            return file.part(pq.read_table(file.path, columns=list(COLUMNS)))
+
+    @staticmethod
+    def open(path: str | Path) -> TableFile:
+        """Open a table to be read batch by batch; raises as `read` does."""
+        return TableFile(path)
+
+
+class TableFile:
+    """A table on disk that is read batch by batch, however many rows it has. Made by `EmbeddingTable.open`.
+
+    Attributes
+    ----------
+    path : Path
+    extractor : Extractor
+    skipped : tuple of (id, reason)
+    made : Made, optional
+        How an extraction that just wrote it went.
+    """
+
+    def __init__(self, path: str | Path, made: Made | None = None) -> None:
+        self.path, self.made = existing(path, "embedding table"), made
         try:
-            table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            raise InputError("not a readable Parquet file", where=path, found=str(error)) from None
-        note = json.loads((table.schema.metadata or {}).get(b"gzfeatures", b"null"))
-        missing = {"galaxy_id", "image_sha256", "embedding"} - set(table.column_names)
-        if note is None or missing:
+            with pq.ParquetFile(self.path) as file:
+                schema, self._rows = file.schema_arrow, file.metadata.num_rows
+                stored = {**(file.metadata.metadata or {}), **(schema.metadata or {})}.get(b"gzfeatures", b"null")
+            note = json.loads(stored)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise InputError("not a readable Parquet file", where=self.path, found=str(error)) from None
+        if not isinstance(note, dict) or not set(COLUMNS) <= set(schema.names):
             raise InputError(
                 "not an embedding table",
-                where=path,
-                rule="have columns galaxy_id, image_sha256, embedding and metadata key gzfeatures",
-                found=", ".join(table.column_names),
+                where=self.path,
+                rule=f"have columns {', '.join(COLUMNS)} and metadata key gzfeatures",
+                found=", ".join(schema.names),
                 remedy="write it with 'gzfeatures extract'",
             )
-        if note["format"] > FORMAT:
-            raise InputError("table format is newer", where=path, rule=f"be at most {FORMAT}", found=note["format"])
-        column = table["embedding"].combine_chunks()
-        matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
-        return cls(
-            as_ids(table["galaxy_id"].to_numpy(), where=path),
-            table["image_sha256"].to_numpy().astype(object),
-            matrix.astype(np.float32, copy=False),
-            Extractor.fromdict(note["extractor"]),
-            tuple((name, reason) for name, reason in note["skipped"]),
+        if note.get("format", 0) > FORMAT:
+            raise InputError(
+                "table format is newer", where=self.path, rule=f"be at most {FORMAT}", found=note["format"],
+                remedy="update gzfeatures",
+            )  # fmt: skip
+        self.extractor = Extractor.fromdict(note.get("extractor", {}))
+        self.skipped = tuple((str(name), str(reason)) for name, reason in note.get("skipped", []))
+        kind = schema.field("embedding").type
+        if not pa.types.is_fixed_size_list(kind) or kind.list_size != self.extractor.dim:
+            raise InputError(
+                "embedding column", where=self.path, rule=f"hold lists of {self.extractor.dim} numbers", found=str(kind)
+            )
+
+    def __len__(self) -> int:
+        return int(self._rows)
+
+    def batches(self, rows: int = GROUP_ROWS) -> Iterator[EmbeddingTable]:
+        """The table in order, at most `rows` rows at a time.
+
+        Raises
+        ------
+        InputError
+            A page is damaged, ids repeat within a batch, or a value is not finite.
+        """
+        with self.guarded(), pq.ParquetFile(self.path, memory_map=True) as file:
+            yield from map(self.part, map(pa.Table.from_batches, zip(file.iter_batches(rows, columns=list(COLUMNS)))))
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Turn a damaged page into an InputError."""
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            raise InputError("table is damaged", where=self.path, found=str(error)) from None
+
+    def part(self, rows: pa.Table) -> EmbeddingTable:
+        """Rows of the file as an EmbeddingTable."""
+        ids, digests, vectors = (rows[name].combine_chunks() for name in COLUMNS)
+        matrix = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        return EmbeddingTable(
+            as_ids(ids.to_numpy(zero_copy_only=False), where=self.path),
+            digests.to_numpy(zero_copy_only=False).astype(object),
+            matrix.reshape(len(rows), self.extractor.dim),
+            self.extractor,
+            self.skipped,
         )
+
+
+@contextmanager
+def writer(
+    path: str | Path, extractor: Extractor, skipped: Sequence[tuple[str, str]]
+) -> Iterator[Callable[[Ids, npt.NDArray[np.object_], npt.NDArray[np.float32]], None]]:
+    """Write a table row group by row group; the file appears whole at the end.
+
+    Parameters
+    ----------
+    path : str or Path
+    extractor : Extractor
+        Where the vectors come from.
+    skipped : sequence of (id, reason)
+        Galaxies that have no vector.
+
+    Yields
+    ------
+    callable
+        Appends ids (n,), digests (n,) and vectors (n, dim) as one row group.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written, or the disk is full; an existing file is left as it was.
+    """
+    note = {"format": FORMAT, "extractor": extractor.asdict(), "skipped": [list(pair) for pair in skipped]}
+    kinds = (pa.string(), pa.string(), pa.list_(pa.float32(), extractor.dim))
+    schema = pa.schema(list(zip(COLUMNS, kinds, strict=True)), {"gzfeatures": json.dumps(note)})
+    with (
+        written_whole(Path(path)) as temporary,
+        pq.ParquetWriter(temporary, schema, use_dictionary=["image_sha256"], compression="zstd") as file,
+    ):
+
+        def append(ids: Ids, digests: npt.NDArray[np.object_], matrix: npt.NDArray[np.float32]) -> None:
+            values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
+            vectors = pa.FixedSizeListArray.from_arrays(values, extractor.dim)
+            columns = [pa.array(ids, pa.string()), pa.array(digests, pa.string()), vectors]
+            file.write_batch(pa.record_batch(columns, schema=schema))
+
+        yield append

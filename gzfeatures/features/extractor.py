@@ -1,0 +1,80 @@
+"""Extractor: everything that changes a vector, and its fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.images.views import View
+
+FORMAT = 1
+"""Raise when a reader of the old number would misread a new file; readers refuse a higher number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Extractor:
+    """Everything that changes a vector, and nothing else.
+
+    Parameters
+    ----------
+    backbone : str
+        Name, for people; not part of the fingerprint.
+    architecture : str
+        Network that computes the vectors.
+    weights : str
+        Sha256 of the weights file, or `random:<seed>`.
+    layer : str
+        Node of the network whose output is the vector.
+    dim : int
+        Length of the vector.
+    view : View
+        Pixels the network sees.
+    mean, std : three floats
+        Normalisation of pixels in [0, 1].
+    precision : {"float32", "bfloat16", "float16", "int8"}
+        Arithmetic of the forward pass.
+    engine : str
+        Library that ran it.
+    stride_on : {"conv1", "conv2"}
+        Convolution of a bottleneck that carries the stride.
+    trained_on : str, optional
+        Training ids as written by `TrainedOn.encode`, if the weights were trained on galaxies.
+    """
+
+    backbone: str
+    architecture: str
+    weights: str
+    layer: str
+    dim: int
+    view: View
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    precision: str = "float32"
+    engine: str = "torch"
+    stride_on: str = "conv2"
+    trained_on: str | None = None
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return fields
+
+    @classmethod
+    def fromdict(cls, fields: dict[str, Any]) -> Extractor:
+        """Inverse of `asdict`; unknown or missing fields are an InputError."""
+        try:
+            fields = {**fields, "view": View(**fields["view"])}
+            fields |= {key: tuple(fields[key]) for key in ("mean", "std") if key in fields}
+            return cls(**fields)
+        except (TypeError, KeyError) as error:
+            raise InputError("extractor record cannot be read", found=str(error)) from None
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 of all that changes a vector (not the backbone's name, nor what it was trained on)."""
+        fields = self.asdict()
+        del fields["backbone"], fields["trained_on"]
+        return fingerprint.of({**fields, "format": FORMAT})
