@@ -24,14 +24,16 @@ function turnBy(across, up) {
   turned();
 }
 
-/* Free room beside the panel, so that the whole map is seen when it fits. */
-function room() {
-  const panel = byId("panel").getBoundingClientRect();
-  const beside = camera.width > 720 ? camera.width - panel.left : 0;
-  return { width: camera.width - beside, height: camera.height, left: 0 };
+/* The part of the window that neither the panel nor the title covers: there the whole map fits. */
+let room = { width: 1, height: 1, top: 0 };
+function measure() {
+  camera.width = window.innerWidth;
+  camera.height = window.innerHeight;
+  const panel = byId("panel").getBoundingClientRect(), top = document.querySelector("header").getBoundingClientRect().bottom;
+  room = { width: camera.width > 720 ? panel.left : camera.width, height: camera.height - top, top };
 }
-const pixels = () => (0.46 * Math.min(room().width, room().height) * camera.zoom); // per map unit
-const middle = () => [room().width / 2, camera.height / 2];
+const pixels = () => 0.47 * Math.min(room.width, room.height) * camera.zoom; // per map unit
+const middle = () => [room.width / 2, room.top + room.height / 2];
 
 function screenOf(row) {
   const scale = pixels(), [mx, my] = middle();

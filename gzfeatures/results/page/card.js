@@ -7,9 +7,6 @@ function openCard(row, fly = false) {
   const card = byId("card");
   card.replaceChildren(made("button", { class: "close", "aria-label": "Close", onclick: closeCard }, "×"), made("h2", {}, ids[row]));
   if (hasImage(row)) card.append(face(row, 2 * page.sheets.size));
-  const facts = made("dl");
-  for (const column of columns) if (shown(column, row) !== "–") facts.append(made("dt", {}, column.name), made("dd", {}, shown(column, row)));
-  card.append(facts);
   for (const one of chances) {
     const k = one.classes.length, own = one.classes.map((name, code) => [name, one.values[row * k + code] / 255, code]);
     card.append(made("h3", {}, one.name));
@@ -23,12 +20,15 @@ function openCard(row, fly = false) {
     const k = page.neighbours.k, rows = [...neighbours.subarray(row * k, (row + 1) * k)];
     card.append(made("h3", {}, "Most similar"), made("div", { class: "faces" }, ...rows.map((other) => faceButton(other, (r) => openCard(r, true)))));
   }
+  const facts = made("dl");
+  for (const column of columns) if (shown(column, row) !== "–") facts.append(made("dt", {}, column.name), made("dd", {}, shown(column, row)));
+  card.append(facts);
   if (sky && !Number.isNaN(sky[2 * row])) {
     const link = `https://skyserver.sdss.org/dr18/VisualTools/navi?ra=${sky[2 * row]}&dec=${sky[2 * row + 1]}&scale=0.2`;
     card.append(made("h3", {}, "Sky"), made("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, `SDSS Navigate, ${sky[2 * row].toFixed(4)} ${sky[2 * row + 1].toFixed(4)}`));
   }
   card.hidden = false;
-  if (fly) { camera.x = placed[2 * row]; camera.y = placed[2 * row + 1]; camera.zoom = Math.max(camera.zoom, 4); }
+  if (fly) { camera.x = placed[2 * row]; camera.y = placed[2 * row + 1]; camera.zoom = Math.max(camera.zoom, 6); }
   redraw();
 }
 

@@ -12,8 +12,7 @@ function redraw() {
 
 function draw() {
   const ratio = Math.min(2, window.devicePixelRatio || 1);
-  camera.width = window.innerWidth;
-  camera.height = window.innerHeight;
+  measure();
   for (const canvas of [points, overlay]) {
     const width = Math.round(camera.width * ratio), height = Math.round(camera.height * ratio);
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
@@ -127,6 +126,7 @@ for (const button of document.querySelectorAll("[data-tool]")) button.addEventLi
 window.addEventListener("resize", redraw);
 if (window.innerWidth <= 720) byId("panel").classList.add("folded");
 
+measure();
 turned();
 openMarks(points);
 openHand(overlay);

@@ -1,0 +1,78 @@
+"""Time and trustworthiness of `project` against a seeded `umap.UMAP` on the raw table.
+
+Both run in turn, after a warm-up that compiles, on a table of clumps in a low-dimensional sheet with noise in every
+dimension. `layout` is our time without scoring the map, `all` with it; the ratio is taken of `all`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+
+import numpy as np
+
+from gzfeatures.features.table import EmbeddingTable, Extractor
+from gzfeatures.images.views import View
+from gzfeatures.results.maps import project
+from gzfeatures.results.quality import neighbourhoods
+
+
+def drawn(n: int, dim: int, seed: int = 0) -> EmbeddingTable:
+    rng = np.random.default_rng(seed)
+    basis = rng.normal(size=(30, dim)).astype(np.float32)
+    clump = rng.normal(size=(10, 30)).astype(np.float32)[rng.integers(0, 10, n)]
+    falling = (1 / np.sqrt(1 + np.arange(30))).astype(np.float32)
+    matrix = (1.5 * clump + rng.normal(size=(n, 30)).astype(np.float32) * falling) @ basis
+    matrix += rng.normal(size=(n, dim)).astype(np.float32)
+    ids = np.asarray([f"g{i}" for i in range(n)], dtype=object)
+    return EmbeddingTable(ids, ids, matrix, Extractor("synthetic", "none", "none", "none", dim, View()))
+
+
+def timed_raw(table: EmbeddingTable, seed: int) -> tuple[float, np.ndarray]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        start = time.perf_counter()
+        coordinates = UMAP(random_state=seed).fit_transform(table.matrix)
+        return time.perf_counter() - start, np.asarray(coordinates, dtype=np.float32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=6000)
+    parser.add_argument("--dim", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=2)
+    given = parser.parse_args()
+    table = drawn(given.rows, given.dim)
+    warm = drawn(5000, 64)
+    timed_raw(warm, 0)
+    project(warm)
+    rounds, maps = [], []
+    for turn in range(given.rounds):
+        raw, coordinates = timed_raw(table, turn)
+        start = time.perf_counter()
+        chart = project(table, seed=turn)
+        ours = time.perf_counter() - start
+        maps.append(chart.coordinates)
+        rounds.append(
+            {
+                "raw": raw,
+                "all": ours,
+                "ratio": ours / raw,
+                "seconds": chart.quality["seconds"],
+                "trustworthiness": chart.quality["trustworthiness"],
+                "trustworthiness_raw": neighbourhoods(table.matrix, coordinates, seed=turn)["trustworthiness"],
+            }
+        )
+        print(json.dumps(rounds[-1]), flush=True)
+    again = np.array_equal(project(table, seed=given.rounds - 1).coordinates, maps[-1])
+    ratio = float(np.median([one["ratio"] for one in rounds]))
+    lost = float(np.median([one["trustworthiness_raw"] - one["trustworthiness"] for one in rounds]))
+    print(json.dumps({"rows": given.rows, "dim": given.dim, "ratio": ratio, "lost": lost, "same_again": again}))
+
+
+if __name__ == "__main__":
+    main()
