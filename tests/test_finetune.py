@@ -353,7 +353,7 @@ def test_googlenet_learns_with_its_auxiliary_losses_and_ships_without_them(run: 
 
 
 def test_two_processes_train_together(run: Callable[..., Training], labels: Labels, split: Split) -> None:
-    training = run(network="engel", devices=2, strategy="ddp_spawn", device="cpu", batch_size=12)
+    training = run(network="engel", devices=2, strategy="ddp_spawn", device="cpu", batch_size=12, progress=True)
     state = WholeFiles().load_checkpoint(training.checkpoint / STATE)
     assert state["global_step"] == 2 * (len(split.train) // 2 // 12)
     assert len(training.predictions) == len(split.validation) + len(split.test)

@@ -113,3 +113,14 @@ def test_counts_need_votes_of_every_galaxy() -> None:
     with pytest.raises(InputError, match="c: vote counts are missing"):
         target_matrix(labels, "counts", {"a": np.ones(37), "b": np.ones(37)})
     assert target_matrix(labels, "counts", {i: np.full(37, 2.0) for i in IDS}).shape == (3, 37)
+
+
+def test_fractions_of_those_asked_are_not_taken_for_fractions_of_all() -> None:
+    conditional = np.concatenate([np.full((3, len(a)), 1 / len(a)) for a in votes.QUESTIONS.values()], axis=1)
+    with pytest.raises(
+        InputError, match=r"question edge-on exceed their parent's; must be cumulative.*found 0\.67 too much"
+    ):
+        target_matrix(fractions(conditional))
+    cumulative = tree_fractions(torch.zeros(3, 37)).numpy()
+    assert np.allclose(target_matrix(fractions(cumulative)), cumulative)
+    assert target_matrix(fractions(conditional), "sigmoid-fractions").shape == (3, 37)

@@ -176,7 +176,7 @@ def target_matrix(
     Raises
     ------
     InputError
-        `counts` is missing, or lacks a galaxy.
+        `counts` is missing, or lacks a galaxy; the tree is asked of fractions that are not cumulative.
     """
     name = name or labels.target
     if name == "counts":
@@ -185,6 +185,8 @@ def target_matrix(
             raise InputError("vote counts are missing", where=lacking, remedy="give counts: id → 37 votes")
         return np.stack([counts[i] for i in labels.ids]).astype(np.float32)
     if labels.target != "classes":
+        if TARGETS[name].tree:
+            _require_cumulative(labels)
         return np.asarray(labels.values, dtype=np.float32)
     hard = np.eye(len(labels.classes), dtype=np.float32)[labels.codes]
     if name != "soft-classes" or labels.soft is None:
@@ -192,3 +194,20 @@ def target_matrix(
     sums = np.nansum(labels.soft, axis=1, keepdims=True)
     shares = np.nan_to_num(labels.soft) / np.where(sums > 0, sums, 1)
     return np.where(sums > 0, shares, hard).astype(np.float32)
+
+
+def _require_cumulative(labels: Labels) -> None:
+    """Refuse fractions of those who were asked: there a question's answers sum to 1, not to their parent's fraction."""
+    for question, columns in votes.COLUMNS.items():
+        parent = votes.PARENTS[question]
+        sums = labels.values[:, columns].sum(1)
+        excess = sums - (1.0 if parent is None else labels.values[:, votes.ANSWERS.index(parent)])
+        known = np.isfinite(excess)
+        if known.any() and excess[known].mean() > 0.1:
+            raise InputError(
+                f"fractions of question {question} exceed their parent's",
+                where=f"scheme {labels.scheme}",
+                rule="be cumulative, of all volunteers",
+                found=f"{excess[known].mean():.2f} too much on average",
+                remedy="use a scheme of cumulative fractions such as votes-37, or the target sigmoid-fractions",
+            )
