@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -150,6 +151,19 @@ def test_a_turned_mirrored_scaled_shifted_map_is_laid_back(
     back = other.aligned(one)
     np.testing.assert_allclose(back.coordinates, xy[5:], atol=1e-3)
     assert back.quality["disparity"] == pytest.approx(0, abs=1e-5) and back.quality["shared"] == 25
+
+
+def test_a_page_holds_other_maps_laid_on_the_first(made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path) -> None:
+    chart = made[2]
+    turned = Map(chart.ids[10:], chart.coordinates[10:, ::-1] * 3 + 7, {}, {}, chart.space, chart.vectors[10:])
+    text = chart.write_html(tmp_path / "map.html", others={"turned": turned}).read_text(encoding="utf-8")
+    data = json.loads(text.split('id="data">', 1)[1].split("</script>", 1)[0])
+    places = [
+        np.frombuffer(base64.b64decode(one), "<f4").reshape(-1, 3)
+        for one in (data["coordinates"], data["layouts"][0]["places"])
+    ]
+    np.testing.assert_allclose(places[1][10:], places[0][10:], atol=1e-4)
+    assert np.isnan(places[1][:10, :2]).all() and data["layouts"][0]["name"] == "turned (disparity 0.00)"
 
 
 def test_maps_that_share_nothing_are_not_aligned(made: tuple[EmbeddingTable, Labels, Map]) -> None:

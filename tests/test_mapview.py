@@ -63,6 +63,8 @@ def page(path: Path, folder: Path | None) -> Path:
     p[np.arange(N), (np.arange(N) + (np.arange(N) % 10 == 0)) % 3] = 0.8
     catalog = pd.DataFrame({"galaxy_id": ids, "redshift": np.arange(N) / N, "ra": 180.0, "dec": 1.5, "name": "text"})
     catalog.loc[7, "redshift"] = np.nan
+    mirrored = grid() * [-1, 1] + [19, 0]
+    mirrored[9] = np.nan
     return write_page(
         path,
         ids,
@@ -74,6 +76,7 @@ def page(path: Path, folder: Path | None) -> Path:
         images=folder,
         predictions={"svm": Predictions(ids, p, labels.classes)},
         catalog=catalog,
+        layouts={"mirror <b>": mirrored},
         title="Map </title><script>hacked=1</script>",
     )
 
@@ -248,6 +251,17 @@ def test_numbers_get_a_colour_bar_and_a_range(browser: Browser) -> None:
         "const i = document.querySelector('#legend input'); i.value = ''; i.dispatchEvent(new Event('input'));"
         "byId('colour').value = 0; byId('colour').dispatchEvent(new Event('change'))"
     )
+
+
+def test_the_points_glide_to_another_layout_and_back(browser: Browser) -> None:
+    browser.run("fit()")
+    first, last = at(browser, 0), at(browser, 19)
+    turn = "const s = byId('layout'); s.value = '{}'; s.dispatchEvent(new Event('change'))"
+    browser.run(turn.format(1))
+    browser.until(f"return Math.abs(screenOf(0)[0] - {last['x']}) < 1 && marks.drawn === {N - 1}")
+    assert browser.run("return nearestTo(...screenOf(9), 9)") == -1  # not on that map
+    browser.run(turn.format(0))
+    browser.until(f"return Math.abs(screenOf(0)[0] - {first['x']}) < 1 && marks.drawn === {N}")
 
 
 def test_keys_move_and_zoom(browser: Browser) -> None:

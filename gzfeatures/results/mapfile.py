@@ -164,11 +164,29 @@ class Map:
         *,
         predictions: Mapping[str, Predictions] | None = None,
         catalog: pd.DataFrame | None = None,
+        others: Mapping[str, Map] | None = None,
         title: str = "Map of galaxies",
         view: View = mapview.THUMBNAIL,
         most: int = mapview.POINTS,
     ) -> Path:
-        """Write the map as one interactive HTML file that needs no network; parameters as in `mapview.write_page`."""
+        """Write the map as one interactive HTML file that needs no network; parameters as in `mapview.write_page`.
+
+        `others`, by name, are maps of the same galaxies from other tables or settings: each is aligned with this one
+        (Procrustes), and the page glides between them; galaxies it lacks are hidden meanwhile.
+
+        Raises
+        ------
+        InputError
+            Another map shares fewer than three galaxies with this one.
+        OutputError
+            The place cannot be written.
+        """
+        layouts = {}
+        for name, other in (others or {}).items():
+            laid = other.aligned(self)
+            rows = pd.Index(other.ids).get_indexer(pd.Index(self.ids))
+            places = np.where(rows[:, None] < 0, np.float32(np.nan), laid.coordinates[rows])
+            layouts[f"{name} (disparity {laid.quality['disparity']:.2f})"] = places
         return mapview.write_page(
             path,
             self.ids,
@@ -180,6 +198,7 @@ class Map:
             images=images,
             predictions=predictions,
             catalog=catalog,
+            layouts=layouts,
             title=title,
             view=view,
             most=most,

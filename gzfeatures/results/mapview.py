@@ -56,6 +56,7 @@ def write_page(
     images: ImageSet | str | Path | None = None,
     predictions: Mapping[str, Predictions] | None = None,
     catalog: pd.DataFrame | None = None,
+    layouts: Mapping[str, npt.NDArray[np.float32]] | None = None,
     title: str = "Map of galaxies",
     view: View = THUMBNAIL,
     most: int = POINTS,
@@ -77,6 +78,9 @@ def write_page(
         Of the map, for its header.
     labels, predictions, catalog
         What to colour by, see `mapdata.columns`. A catalog with `ra` and `dec` (degrees) links cards to the SDSS.
+    layouts : mapping of str to ndarray, optional
+        Other places of the same galaxies, each of the shape of `coordinates` and laid on it; NaN hides a galaxy. The
+        page glides from one to another.
     images : ImageSet, str or Path, optional
         Thumbnails; galaxies without one stay points.
     title : str
@@ -102,8 +106,14 @@ def write_page(
     rows = np.sort(np.random.default_rng(seed).permutation(total)[:most])
     low, high = coordinates.min(0), coordinates.max(0)
     centre, unit = (low + high) / 2, float((high - low).max()) / 2 or 1.0
-    places = np.zeros((total, 3), dtype=np.float32)
-    places[:, : coordinates.shape[1]] = (coordinates - centre) / unit
+
+    def placed(where: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Places in the page's cube, −1…1, a flat map at depth 0."""
+        cube = np.zeros((total, 3), dtype=np.float32)
+        cube[:, : where.shape[1]] = (where - centre) / unit
+        return cube
+
+    places = placed(coordinates)
     drawn = ids[rows]
     sprites = None if images is None else pack(drawn, places[rows], images, view)
     k = min(NEIGHBOURS, len(drawn) - 1)
@@ -119,6 +129,7 @@ def write_page(
         "ramp": RAMP,
         "ids": drawn.tolist(),
         "coordinates": _text(places[rows], "<f4"),
+        "layouts": [{"name": name, "places": _text(placed(at)[rows], "<f4")} for name, at in (layouts or {}).items()],
         "columns": [
             {
                 "name": c.name,

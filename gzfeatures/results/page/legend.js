@@ -49,11 +49,11 @@ function recolour() {
 function refilter() {
   const column = columns[coloured];
   medians = null;
-  hidden.fill(0);
-  if (column && column.kind === "class") {
-    if (column.off.size) for (let row = 0; row < count; row++) hidden[row] = column.off.has(column.values[row]) ? 1 : 0;
-  } else if (column && (column.within[0] > -Infinity || column.within[1] < Infinity))
-    for (let row = 0; row < count; row++) hidden[row] = column.values[row] >= column.within[0] && column.values[row] <= column.within[1] ? 0 : 1;
+  const shows = !column ? () => true
+    : column.kind === "class" ? (row) => !column.off.has(column.values[row])
+    : column.within[0] > -Infinity || column.within[1] < Infinity ? (row) => column.values[row] >= column.within[0] && column.values[row] <= column.within[1]
+    : () => true;
+  for (let row = 0; row < count; row++) hidden[row] = Number.isNaN(flat[3 * row]) || !shows(row) ? 1 : 0;
   restate();
 }
 
