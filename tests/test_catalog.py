@@ -190,7 +190,7 @@ def test_ids_in_csv_are_text_however_they_look(tmp_path: Path) -> None:
             {"Class7.2": [1, 1, 1.5, 1]},
             r"galaxy 102 .* must be a vote fraction in \[0, 1\] \(Class7.2\), found 1.5; correct or drop",
         ),
-        ({"Class7.2": ["x", "y", "z", "w"]}, r"must be a vote fraction in \[0, 1\] \(Class7.2\), found x"),
+        ({"Class7.2": [1, "x", 1, 1]}, r"must be a vote fraction in \[0, 1\] \(Class7.2\), found x"),
         ({"ra": [0, 10, 360, 2]}, r"galaxy 102 .* must lie in \[0, 360\) degrees \(ra\), found 360"),
         ({"dec": [0, 10, 90, -90.5]}, r"galaxy 103 .* must lie in \[-90, 90\] degrees \(dec\), found -90.5"),
     ],

@@ -173,10 +173,16 @@ def test_smooth_featured_asks_for_votes_and_no_artifact() -> None:
         "fewer than 20 votes": ["g0003"],
         "artifact": ["g0002"],
     }
+    unknown = SCHEMES["smooth-featured"].label(kaggle(votes)).left_out
+    assert {reason: ids.tolist() for reason, ids in unknown.items()} == {
+        "fewer than 20 votes: not known in this catalog": [],
+        "artifact": ["g0002"],
+    }
+    rules = {"a": ("wins smooth",), "b": ("wins features-or-disk",)}
     with pytest.raises(
-        InputError, match="no numeric column for classifications; must have one of classifications, total_class"
+        InputError, match="no numeric column for votes; must have one of votes; join the table that has it"
     ):
-        SCHEMES["smooth-featured"].label(kaggle(votes))
+        LabelScheme("strict", rules, leave_out={"few": ("votes < 20",)}).label(kaggle(votes))
 
 
 def test_engel_takes_the_first_letter_from_either_name_of_the_column() -> None:

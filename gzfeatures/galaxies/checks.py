@@ -119,21 +119,17 @@ def _leaves(root: Path, name: str) -> bool:
 
 
 def _votes(frame: pd.DataFrame, source: Source, kind: str) -> Iterator[Finding]:
-    high = np.inf if source.form == "count" else 1.0
+    high = np.finfo(np.float64).max if source.form == "count" else 1.0
     rule = "must be a number of votes, 0 or more" if source.form == "count" else "must be a vote fraction in [0, 1]"
     usable = True
-    for columns in source.columns.values():
-        for column in columns:
-            if frame[column].dtype.kind not in "ifb":
-                usable = False
-                yield from _finding(f"{column} {rule}", np.ones(len(frame), dtype=bool), frame[column], fatal=True)
-                continue
-            values = frame[column].to_numpy(dtype=float)
-            # the Kaggle table has no gaps; debiasing left some in the others, whose galaxies get no label
-            yield from _finding(f"{column} must not be missing", np.isnan(values), values, fatal=kind == "kaggle")
-            outside = (values < 0) | (values > high)
-            usable &= not outside.any()
-            yield from _finding(f"{column} {rule}", outside, values, fatal=True)
+    for column in (name for columns in source.columns.values() for name in columns):
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+        missing = frame[column].isna().to_numpy()
+        bad = (values < 0) | (values > high) | (np.isnan(values) & ~missing)
+        usable &= not bad.any()
+        # the Kaggle table has no gaps; debiasing left some in the others, whose galaxies get no label
+        yield from _finding(f"{column} must not be missing", missing, values, fatal=kind == "kaggle")
+        yield from _finding(f"{column} {rule}", bad, frame[column], fatal=True)
     if usable and source.form != "count" and source.measure != "debiased":
         votes = table(frame, source)
         if not isinstance(votes, Counts):

@@ -5,6 +5,7 @@
 `bar-yes > bar-no`      one answer against another
 `wins completely-round` the answer has the largest fraction of its question, alone
 `winding in tm`         a letter of the gz2_class string, read in its place; `-` is no letter
+`votes < 20 if known`    a cut on a column that a catalog may lack: there it holds for nobody, and is reported
 ======================= ===============================================================================
 
 Answers are named as in `votes.ANSWERS`, by their Kaggle column (Class1.1) or by their GZ2 stem.
@@ -35,7 +36,7 @@ _OPERATORS: dict[str, Callable[[npt.NDArray[np.float64], float | npt.NDArray[np.
 _FORM = re.compile(
     r"""\s*(?: wins\s+(?P<winner>\S+)
       | (?P<part>[a-z]+)\s+in\s+(?P<letters>[A-Za-z0-9+?-]+)
-      | (?P<left>[A-Za-z][^\s<>=]*)\s*(?P<op>>=|<=|>|<)\s*(?P<right>[^\s<>=]+) )\s*""",
+      | (?P<left>[A-Za-z][^\s<>=]*)\s*(?P<op>>=|<=|>|<)\s*(?P<right>[^\s<>=]+)(?P<known>\s+if\s+known)? )\s*""",
     re.VERBOSE,
 )
 _ANSWER = {
@@ -46,11 +47,12 @@ _ANSWER = {
 
 
 class Cut(NamedTuple):
-    """A fraction or column against a number or an answer."""
+    """A fraction or column against a number or an answer; an optional one may look at a column that is not there."""
 
     left: str
     op: str
     right: float | str
+    optional: bool = False
 
 
 class Wins(NamedTuple):
@@ -102,10 +104,10 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
     try:
         right: float | str = float(match["right"])
     except ValueError:
-        return Cut(left, match["op"], _known_answer(match["right"]))
+        return Cut(left, match["op"], _known_answer(match["right"]), bool(match["known"]))
     if not np.isfinite(right):
         raise InputError("threshold", where=where, rule="be a finite number", found=text)
-    return Cut(left, match["op"], right)
+    return Cut(left, match["op"], right, bool(match["known"]))
 
 
 def _known_answer(text: str) -> str:
@@ -135,11 +137,19 @@ class Facts(NamedTuple):
         Name → a numeric column of the catalog, shape (n,).
     letter : callable
         Part → letters of the class string, shape (n,), str.
+    has_column : callable
+        Name → whether the catalog has that column.
     """
 
     fraction: Callable[[str], npt.NDArray[np.float64]]
     column: Callable[[str], npt.NDArray[np.float64]]
     letter: Callable[[str], npt.NDArray[np.str_]]
+    has_column: Callable[[str], bool]
+
+
+def unknowable(condition: Condition, facts: Facts) -> bool:
+    """Whether it is an optional cut on a column that the catalog does not have."""
+    return isinstance(condition, Cut) and condition.optional and not facts.has_column(condition.left)
 
 
 def holds(condition: Condition, facts: Facts) -> Mask:

@@ -14,7 +14,17 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies import gz2class
 from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.conditions import Condition, Facts, Letter, Mask, all_hold, answer_name, answers_of, parse
+from gzfeatures.galaxies.conditions import (
+    Condition,
+    Facts,
+    Letter,
+    Mask,
+    all_hold,
+    answer_name,
+    answers_of,
+    parse,
+    unknowable,
+)
 from gzfeatures.galaxies.ids import Ids, uniform
 from gzfeatures.galaxies.kinds import CLASS_STRINGS
 from gzfeatures.galaxies.labels import Labels, Target
@@ -30,6 +40,7 @@ TWO_RULES = "two rules claim it"
 NO_VOTES = "votes are missing"
 NO_STRING = "gz2_class is missing or cannot be read"
 NO_CLASS = "class column is empty"
+UNKNOWABLE = ": not known in this catalog"
 _UNREAD = "?"
 
 
@@ -53,7 +64,8 @@ class LabelScheme:
     measures : tuple of str
         Measures in order of preference; the first the catalog has is used.
     leave_out : mapping of str to conditions
-        Reason → conditions; a galaxy for which all hold gets no label.
+        Reason → conditions; a galaxy for which all hold gets no label. Where the catalog lacks the column of a
+        condition that ends in "if known", the reason is reported as not known, with no galaxies.
     on_conflict : {"leave-out", "first"}
         What becomes of a galaxy that two classes claim. Either way it is listed in `Labels.conflicts`.
     reading : {"place", "anywhere"}
@@ -138,7 +150,8 @@ class LabelScheme:
         Returns
         -------
         Labels
-            With soft vote fractions where the scheme defines them, the left-outs by reason, and the conflicts.
+            With soft vote fractions where the scheme defines them (0 for an answer that nobody was asked about), the
+            left-outs by reason, and the conflicts.
 
         Raises
         ------
@@ -148,15 +161,19 @@ class LabelScheme:
         ready = self._ready(catalog)
         if ready is not None:
             return ready
-        facts = self._facts(catalog)
-        soft = self._soft(facts, len(catalog))
+        n, facts = len(catalog), self._facts(catalog)
+        soft = self._soft(facts, n)
         reasons: dict[str, Mask] = {}
         if self._needs_string:
             reasons[NO_STRING] = np.asarray(facts.letter("form") == _UNREAD)
         if self._answers:
-            reasons[NO_VOTES] = self._unknown(facts, [a for a in self._answers if a in QUESTIONS["smooth-or-features"]])
-        for reason, conditions in self.leave_out.items():
-            reasons[reason] = all_hold(_parsed(conditions), facts)
+            asked_of_all = [answer for answer in self._answers if answer in QUESTIONS["smooth-or-features"]]
+            reasons[NO_VOTES] = self._unknown(facts, asked_of_all, n)
+        for reason, texts in self.leave_out.items():
+            if any(unknowable(condition, facts) for condition in _parsed(texts)):
+                reasons[reason + UNKNOWABLE] = np.zeros(n, dtype=bool)
+            else:
+                reasons[reason] = all_hold(_parsed(texts), facts)
         if self.target == "fractions":
             return self._labels(catalog, soft, reasons)
         if self.draw:
@@ -167,7 +184,7 @@ class LabelScheme:
         claimants = np.asarray(claims.sum(axis=1))
         unclaimed, conflict = claimants == 0, claimants > 1
         if self._answers and self.form == "cumulative":
-            reasons[NO_VOTES] = reasons[NO_VOTES] | (unclaimed & self._unknown(facts, self._answers))
+            reasons[NO_VOTES] = reasons[NO_VOTES] | (unclaimed & self._unknown(facts, self._answers, n))
         reasons[NO_RULE] = unclaimed
         if self.on_conflict == "leave-out":
             reasons[TWO_RULES] = conflict
@@ -183,23 +200,23 @@ class LabelScheme:
     def _answers(self) -> tuple[str, ...]:
         """Answers whose fractions the rule needs."""
         needed = [answer for condition in self._conditions for answer in answers_of(condition)]
-        if self.target == "fractions" or self.draw:
-            needed += [answer_name(answer) or answer for answer in self._answer_of_class().values()]
-        return tuple(dict.fromkeys(needed))
+        soft = [answer_name(answer) or answer for answer in self._answer_of_class().values()]
+        return tuple(dict.fromkeys([*needed, *soft]))
 
     @property
     def _needs_string(self) -> bool:
         return any(isinstance(condition, Letter) for condition in self._conditions)
 
     def _facts(self, catalog: Catalog) -> Facts:
-        def unused(name: str) -> Any:
-            raise InputError(
-                "scheme looks at votes or letters it does not name", where=f"scheme {self.name}", found=name
-            )
-
-        fraction = catalog.votes(self.form, self.measures, self._answers).answer if self._answers else unused
-        letter = self._letters(catalog).__getitem__ if self._needs_string else unused
-        return Facts(fraction, catalog.column, letter)
+        """What the conditions look at; votes and letters are read when the first condition asks for them."""
+        votes = cache(lambda: catalog.votes(self.form, self.measures, self._answers))
+        letters = cache(lambda: self._letters(catalog))
+        return Facts(
+            fraction=lambda answer: votes().answer(answer),
+            column=catalog.column,
+            letter=lambda part: letters()[part],
+            has_column=catalog.has_column,
+        )
 
     def _letters(self, catalog: Catalog) -> dict[str, npt.NDArray[np.str_]]:
         name = next((column for column in CLASS_STRINGS if column in catalog.frame), None)
@@ -214,9 +231,9 @@ class LabelScheme:
         return {part: np.append(distinct[part].to_numpy(dtype="U1"), _UNREAD)[codes] for part in distinct.columns}
 
     @staticmethod
-    def _unknown(facts: Facts, answers: Collection[str]) -> Mask:
-        """Galaxies for which one of these fractions is NaN."""
-        return np.asarray(np.isnan([facts.fraction(answer) for answer in answers]).any(axis=0))
+    def _unknown(facts: Facts, answers: Collection[str], n: int) -> Mask:
+        """Galaxies for which one of these fractions is NaN, shape (n,)."""
+        return np.asarray(np.isnan([np.zeros(n), *map(facts.fraction, answers)]).any(axis=0))
 
     def _soft(self, facts: Facts, n: int) -> npt.NDArray[np.float64]:
         """Fraction of each class, shape (n, k); (n, 0) where the scheme gives none."""
@@ -258,7 +275,7 @@ class LabelScheme:
         out = np.zeros(len(catalog), dtype=bool)
         left_out = {}
         for reason, rows in reasons.items():
-            if (rows & ~out).any():
+            if (rows & ~out).any() or reason.endswith(UNKNOWABLE):
                 left_out[reason] = catalog.ids[rows & ~out]
             out |= rows
         keep = ~out
@@ -270,7 +287,7 @@ class LabelScheme:
             scheme=self.name,
             left_out=left_out,
             conflicts=catalog.ids[:0] if conflict is None else catalog.ids[conflict],
-            soft=soft[keep] if soft is not None and soft.size else None,
+            soft=np.nan_to_num(soft[keep]) if soft is not None and soft.size else None,
         )
 
 

@@ -158,9 +158,10 @@ _ALL: tuple[LabelScheme, ...] = (
     LabelScheme(
         "smooth-featured",
         {"smooth": ("smooth >= features-or-disk",), "featured": ("features-or-disk > smooth",)},
-        "ralorin (2026): raw fractions of question 1, at least 20 votes, artifact fraction at most 0.3",
+        "ralorin (2026): raw fractions of question 1, at least 20 votes (the Kaggle table does not tell), artifact "
+        "fraction at most 0.3",
         measures=("count", "fraction", "weighted"),
-        leave_out={"fewer than 20 votes": ("classifications < 20",), "artifact": ("star-or-artifact > 0.3",)},
+        leave_out={"fewer than 20 votes": ("classifications < 20 if known",), "artifact": ("star-or-artifact > 0.3",)},
         soft={"smooth": "smooth", "featured": "features-or-disk"},
     ),
     LabelScheme(
