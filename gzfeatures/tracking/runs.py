@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError, OutputError
+from gzfeatures.errors import GzError, InputError, OutputError
+from gzfeatures.files import existing
 from gzfeatures.results import figures
 from gzfeatures.tracking import entries, models
 
@@ -34,6 +36,11 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight idle processes that nothing here has work for
 }
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # a server that is not there is told of in seconds, not minutes
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+"""Settings of MLflow that the user's own environment goes before."""
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
@@ -56,6 +63,11 @@ class Tracking:
         Folder of the default database; also of the artifacts, unless a server keeps them or the database is another
         SQLite file, beside which they lie then.
 
+    Attributes
+    ----------
+    uri : str
+        The address without its password.
+
     Raises
     ------
     OutputError
@@ -63,9 +75,11 @@ class Tracking:
     """
 
     def __init__(self, uri: str | None = None, root: Path = Path("mlruns")) -> None:
-        self.uri = uri or f"{SQLITE}{root.resolve() / 'mlflow.db'}"
-        self._database = Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
-        self._served = self.uri.startswith(("http:", "https:", "databricks"))
+        self._address = uri or f"{SQLITE}{root.resolve() / 'mlflow.db'}"
+        self.uri = _masked(self._address)
+        local = self._address.startswith(SQLITE)
+        self._database = Path(self._address.removeprefix(SQLITE).partition("?")[0]) if local else None
+        self._served = self._address.startswith(("http:", "https:", "databricks"))
         self._artifacts = (self._database.parent if self._database else root).resolve() / "artifacts"
         with self._writing() as client:
             client.search_experiments(max_results=1)
@@ -80,8 +94,9 @@ class Tracking:
         pairing : Pairing
             What was fitted and scored.
         artifacts : sequence of Path
-            Files to keep with it. A head (`.skops`) becomes a registered model; `history.json`, a list with one object
-            of numbers per epoch, also becomes curves.
+            Files and folders to keep with it. A head (`.skops`) becomes a registered model, and the folder of the
+            checkpoint it reads from goes into that; `history.json`, a list with one object of numbers per epoch, also
+            becomes curves.
 
         Returns
         -------
@@ -90,8 +105,10 @@ class Tracking:
 
         Raises
         ------
+        MissingFileError
+            An artifact is not there.
         OutputError
-            The run cannot be recorded; what there is of it is marked as failed.
+            The run cannot be recorded. In either case what there is of it is marked as failed.
         """
         tags = entries.tags(experiment, pairing)
         record = {"tags": tags, "parameters": dict(pairing.parameters), "scores": pairing.scores.asdict()}
@@ -107,15 +124,7 @@ class Tracking:
                 drawing = figures.confusion(pairing.scores.confusion, pairing.scores.classes)
                 client.log_artifact(run, str(figures.write_png(drawing, Path(folder) / "confusion.png")))
             for path in artifacts:
-                if path.suffix == ".skops":
-                    name = entries.name_of(f"{experiment} {pairing.backbone} {pairing.head} {pairing.road}")
-                    models.register(
-                        client, self._experiment(client, experiment), run, name, path, pairing.scores.classes
-                    )
-                    continue
-                client.log_artifact(run, str(path))
-                if path.name == "history.json":
-                    entries.log_history(client, run, path)
+                self._keep(client, experiment, pairing, run, existing(path, "artifact"), artifacts)
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
@@ -185,7 +194,7 @@ class Tracking:
         if self._served:
             raise InputError("the tracking server has its own UI", where=self.uri, remedy="open it in a browser")
         options = {
-            "--backend-store-uri": self.uri,
+            "--backend-store-uri": self._address,
             "--default-artifact-root": self._artifacts.as_uri(),
             "--host": "127.0.0.1",
             "--port": str(port),
@@ -202,22 +211,26 @@ class Tracking:
         from filelock import FileLock
 
         os.environ.update(ENVIRONMENT)
+        os.environ.update(DEFAULTS | os.environ)
         with warnings.catch_warnings():
             for message in KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
+            from sqlalchemy.exc import SQLAlchemyError
 
             try:
                 if self._database is None:
-                    yield MlflowClient(self.uri, self.uri)
+                    yield MlflowClient(self._address, self._address)
                     return
                 self._database.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{self._database}.lock"):
-                    address = f"{self.uri}?timeout={WAIT_SECONDS}"
+                    address = f"{self._address}{'&' if '?' in self._address else '?'}timeout={WAIT_SECONDS}"
                     yield MlflowClient(address, address)
-            except (MlflowException, OSError) as error:
-                raise OutputError("cannot be recorded", where=self.uri, found=str(error)) from error
+            except GzError:
+                raise
+            except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
+                raise OutputError("cannot be recorded", where=self.uri, found=_masked(str(error))) from error
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
         """Id of the experiment, made on first use."""
@@ -226,6 +239,20 @@ class Tracking:
             return str(known.experiment_id)
         place = None if self._served else f"{self._artifacts.as_uri()}/{fingerprint.of(name)[:12]}"
         return str(client.create_experiment(name, place, EXPERIMENT_TAGS))
+
+    def _keep(
+        self, client: MlflowClient, experiment: str, pairing: Pairing, run: str, path: Path, others: Sequence[Path]
+    ) -> None:
+        if path.suffix == models.HEAD_SUFFIX:
+            name = entries.name_of(f"{experiment} {pairing.backbone} {pairing.head} {pairing.road}")
+            checkpoint = next((other for other in others if other.is_dir()), None)
+            models.register(client, self._experiment(client, experiment), run, name, path, checkpoint)
+        elif path.is_file():
+            client.log_artifact(run, str(path))
+        elif pairing.head is None:
+            client.log_artifacts(run, str(path), path.name)
+        if path.name == "history.json":
+            entries.log_history(client, run, path)
 
     @contextmanager
     def _run(self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
@@ -237,3 +264,8 @@ class Tracking:
             client.set_terminated(run, "FAILED")
             raise
         client.set_terminated(run)
+
+
+def _masked(text: str) -> str:
+    """Text without the passwords of the addresses in it."""
+    return re.sub(r"(//[^:/@\s]*):[^/@\s]*@", r"\1:…@", text)

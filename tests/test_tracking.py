@@ -1,0 +1,330 @@
+"""Tracking: what a run holds, who may write at once, and that a registered head answers as the head itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from reports import labelled, pairings, pictures, report
+
+from gzfeatures.errors import InputError, MissingFileError, OutputError
+from gzfeatures.features.backbones import BACKBONES
+from gzfeatures.features.store import Store
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.heads.fit import Head, fit
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.networks.extract import extract
+from gzfeatures.results.report import Report
+from gzfeatures.tracking import Tracking
+
+EXPERIMENT = "gz2: zhu/5 'classes'"
+
+
+@pytest.fixture(scope="module")
+def made() -> Report:
+    return report(name=EXPERIMENT)
+
+
+@pytest.fixture(scope="module")
+def recorded(made: Report, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tracking, dict[str, str]]:
+    """Every pairing of a report and their comparison, recorded; run ids by name."""
+    root = tmp_path_factory.mktemp("mlruns")
+    tracking = Tracking(root=root)
+    history = root / "history.json"
+    epochs = [
+        {"epoch": e, "train_loss": 1 / (e + 1), "val_accuracy": float("nan") if e == 1 else 0.5} for e in range(4)
+    ]
+    history.write_text(json.dumps(epochs))
+    runs = {p.name: tracking.pairing(EXPERIMENT, p, [history] if p.head is None else []) for p in made.pairings}
+    made.write(root / "report")
+    runs["comparison"] = tracking.comparison(EXPERIMENT, made, root / "report")
+    return tracking, runs
+
+
+def client_of(tracking: Tracking):
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking.uri, tracking.uri)
+
+
+def test_runs_are_flat_finished_and_tagged(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
+    tracking, runs = recorded
+    client = client_of(tracking)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    found = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+    assert set(found) == set(runs.values())
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    assert not any("mlflow.parentRunId" in run.data.tags for run in found.values())
+    tags = found[runs["mobilenet-v2 + svm"]].data.tags
+    wanted = {
+        "kind": "pairing",
+        "road": "frozen",
+        "backbone": "mobilenet-v2",
+        "head": "svm",
+        "scheme": "zhu-5class",
+        "split": made.split.fingerprint,
+        "experiment": EXPERIMENT,
+        "fair": "yes",
+    }
+    assert {name: tags[name] for name in wanted} == wanted
+    assert found[runs["resnet18"]].data.tags["head"] == "none"
+
+
+def test_metrics_are_the_scores_with_intervals_and_seconds(
+    recorded: tuple[Tracking, dict[str, str]], made: Report
+) -> None:
+    tracking, runs = recorded
+    client = client_of(tracking)
+    for pairing in made.pairings:
+        logged = client.get_run(runs[pairing.name]).data.metrics
+        scores = pairing.scores
+        for name, value in scores.metrics.items():
+            assert logged[name] == pytest.approx(value, abs=1e-12)
+        for name, (low, high) in scores.intervals.items():
+            assert (logged[f"{name}_low"], logged[f"{name}_high"]) == pytest.approx((low, high), abs=1e-12)
+        assert logged["recall/edge-on"] == pytest.approx(scores.per_class[3]["recall"])
+        for step, seconds in pairing.seconds.items():
+            assert logged[f"{step}_seconds"] == seconds
+        assert logged["end_to_end_seconds"] == pytest.approx(sum(pairing.seconds.values()))
+
+
+def test_scores_are_named_alike_on_every_road(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
+    tracking, runs = recorded
+    client = client_of(tracking)
+    names = [
+        {n for n in client.get_run(runs[p.name]).data.metrics if not n.endswith("_seconds") and "epochs/" not in n}
+        for p in made.pairings
+    ]
+    assert names[0] == names[1] == names[2] == names[3]
+
+
+def test_a_run_keeps_parameters_picture_record_and_dataset(
+    recorded: tuple[Tracking, dict[str, str]], made: Report
+) -> None:
+    tracking, runs = recorded
+    client = client_of(tracking)
+    run = client.get_run(runs["mobilenet-v2 + svm"])
+    assert run.data.params["C"] == "1.0"
+    assert run.data.params["kernel-name"] == "rbf"
+    assert run.data.params["kernel-gamma"] == "null"
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"confusion.png", "pairing.json"}
+    with Image.open(client.download_artifacts(run.info.run_id, "confusion.png")) as image:
+        image.verify()
+    record = json.loads(Path(client.download_artifacts(run.info.run_id, "pairing.json")).read_text("utf-8"))
+    assert record["parameters"]["kernel"] == {"name": "rbf", "gamma": None}
+    (entry,) = run.inputs.dataset_inputs
+    assert entry.dataset.name == "zhu-5class test"
+    assert made.split.fingerprint.startswith(entry.dataset.digest)
+    assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", "test")]
+    assert f"accuracy {made.pairings[2].scores.accuracy:.3f}" in run.data.tags["mlflow.note.content"]
+
+
+def test_epochs_become_curves_and_what_is_no_number_is_left_out(recorded: tuple[Tracking, dict[str, str]]) -> None:
+    tracking, runs = recorded
+    client = client_of(tracking)
+    curve = client.get_metric_history(runs["resnet18"], "epochs/train_loss")
+    assert [(m.step, m.value) for m in curve] == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
+    assert [m.step for m in client.get_metric_history(runs["resnet18"], "epochs/val_accuracy")] == [1, 3, 4]
+
+
+def test_the_comparison_describes_itself_and_the_experiment(
+    recorded: tuple[Tracking, dict[str, str]], made: Report
+) -> None:
+    tracking, runs = recorded
+    client = client_of(tracking)
+    run = client.get_run(runs["comparison"])
+    assert run.data.tags["kind"] == "comparison"
+    assert run.data.tags["mlflow.note.content"] == made.markdown()
+    assert run.data.params["git-commit"] == "abc"
+    kept = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert kept == {"report.html", "report.md", "report.json", "figures"}
+    tags = client.get_experiment_by_name(EXPERIMENT).tags
+    assert tags["mlflow.note.content"].startswith(f"# {made.ranked[0][1].name} comes first")
+    view = json.loads(json.loads(tags["mlflow.sharedViewState.ranking"])["state"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`accuracy`", False)
+
+
+def test_pages_lead_to_the_ranked_runs(recorded: tuple[Tracking, dict[str, str]]) -> None:
+    tracking, _ = recorded
+    number = client_of(tracking).get_experiment_by_name(EXPERIMENT).experiment_id
+    assert tracking.pages(5001) == {
+        EXPERIMENT: f"http://127.0.0.1:5001/#/experiments/{number}/runs"
+        "?workflowType=machine_learning&viewStateShareKey=ranking"
+    }
+
+
+def test_everything_lies_under_the_root(recorded: tuple[Tracking, dict[str, str]]) -> None:
+    tracking, runs = recorded
+    root = Path(tracking.uri.removeprefix("sqlite:///")).parent
+    assert {path.name for path in root.iterdir()} >= {"mlflow.db", "artifacts"}
+    assert list((root / "artifacts").rglob(f"{runs['comparison']}/artifacts/report.html"))
+
+
+def test_more_than_one_batch_and_long_values_are_kept(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
+    tracking, _ = recorded
+    given = {f"p{i}": i for i in range(230)} | {"long": "x" * 9000, "bad: é/°\n": 1}
+    run = tracking.pairing("many", dataclasses.replace(made.pairings[1], parameters=given), [])
+    logged = client_of(tracking).get_run(run).data.params
+    assert {name: logged[name] for name in given if name.startswith("p")} == {f"p{i}": str(i) for i in range(230)}
+    assert logged["long"] == "x" * 5999 + "…"
+    assert logged["bad- é"] == "1"
+
+
+def test_no_usage_statistics_are_sent(recorded: tuple[Tracking, dict[str, str]]) -> None:
+    from mlflow.telemetry.client import get_telemetry_client
+    from mlflow.telemetry.utils import is_telemetry_disabled
+
+    assert os.environ["DO_NOT_TRACK"] == os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert is_telemetry_disabled()
+    assert get_telemetry_client() is None
+
+
+# what goes wrong
+
+
+def test_a_run_that_cannot_be_finished_is_marked_as_failed(
+    recorded: tuple[Tracking, dict[str, str]], made: Report
+) -> None:
+    tracking, _ = recorded
+    with pytest.raises(MissingFileError, match="artifact not found"):
+        tracking.pairing("failing", made.pairings[0], [Path("nothing.png")])
+    client = client_of(tracking)
+    (run,) = client.search_runs([client.get_experiment_by_name("failing").experiment_id])
+    assert run.info.status == "FAILED"
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("not a database, " * 100)
+    with pytest.raises(OutputError, match=r"mlflow.db: cannot be recorded, found .*file is not a database"):
+        Tracking(root=tmp_path)
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(OutputError, match=r"http://me:…@127.0.0.1:9: cannot be recorded") as caught:
+        Tracking("http://me:secret@127.0.0.1:9")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_empty_experiment_name_is_refused(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
+    with pytest.raises(OutputError, match="Invalid experiment name"):
+        recorded[0].pairing("", made.pairings[0], [])
+
+
+# several at once
+
+
+def write_one(root: Path, number: int) -> str:
+    """One of several processes that begin on an empty folder at the same time."""
+    labels = labelled(100)
+    return Tracking(root=root).pairing("parallel", pairings(labels, Split.draw(labels))[number % 4], [])
+
+
+def test_eight_writers_at_once_on_an_empty_folder(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "matplotlib.figure", "reports"])
+    with context.Pool(8) as pool:
+        runs = pool.starmap(write_one, [(tmp_path, number) for number in range(8)], chunksize=1)
+    assert len(set(runs)) == 8
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        assert database.execute("select count(*) from runs where status = 'FINISHED'").fetchone() == (8,)
+        assert database.execute("select count(*) from experiments where name = 'parallel'").fetchone() == (1,)
+    database.close()
+
+
+# models
+
+
+@dataclasses.dataclass(frozen=True)
+class Registered:
+    """A head on vectors of a small random network: as it is, and as MLflow gives it back."""
+
+    head: Head
+    table: EmbeddingTable
+    images: ImageSet
+    model: Any
+    root: Path
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
+    import mlflow
+    import torch
+    from torchvision.models import mobilenet_v2
+
+    from gzfeatures.networks.checkpoint import write_folder
+
+    root = tmp_path_factory.mktemp("models")
+    labels = labelled(60)
+    images = pictures(root / "images", labels)
+    torch.manual_seed(0)
+    spec = dataclasses.replace(
+        BACKBONES["mobilenet-v2"], name="mine", classes=5, view=View(size=32), weights=None, url=None, sha256=""
+    )
+    checkpoint = write_folder(root / "checkpoint", spec, mobilenet_v2(num_classes=5), {"classes": labels.classes})
+    table = extract(images, checkpoint, precision="float32", store=Store(root / "store"), progress=False)
+    split = Split.draw(labels)
+    head = fit(table, labels, "logistic", split=split)
+    path = head.write(root / "logistic.skops")
+    tracking = Tracking(root=root)
+    run = tracking.pairing(EXPERIMENT, pairings(labels, split)[1], [path, checkpoint])
+    client = client_of(tracking)
+    (known,) = client.search_registered_models()
+    assert known.name == "gz2- zhu-5 -classes- mobilenet-v2 logistic frozen"
+    (version,) = known.latest_versions
+    assert version.run_id == run
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(tracking.uri)
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{known.name}/{version.version}")
+    finally:
+        mlflow.set_tracking_uri(before)
+    return Registered(head, table, images, model, root)
+
+
+def test_a_registered_head_answers_an_embedding_table_as_the_head_does(registered: Registered) -> None:
+    path = registered.table.write(registered.root / "table.parquet")
+    answer = registered.model.predict(pd.read_parquet(path))
+    expected = registered.head.predict(registered.table)
+    assert answer["galaxy_id"].tolist() == expected.ids.tolist()
+    np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, rtol=1e-5, atol=1e-7)
+
+
+def test_a_registered_head_with_its_checkpoint_reads_images(registered: Registered) -> None:
+    rows = pd.DataFrame({"image": [registered.images.read(row) for row in range(4)]})
+    expected = registered.head.predict(registered.table.select(registered.images.ids[:4]))
+    answer = registered.model.predict(rows)
+    np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, rtol=1e-3, atol=1e-4)
+    assert answer["round"].nunique() > 1
+
+
+def test_rows_without_ids_are_counted(registered: Registered) -> None:
+    answer = registered.model.predict(pd.DataFrame({"embedding": list(registered.table.matrix[:3])}))
+    assert answer["galaxy_id"].tolist() == ["0", "1", "2"]
+
+
+def test_a_model_refuses_rows_with_nothing_to_predict_from(registered: Registered) -> None:
+    with pytest.raises(InputError, match="nothing to predict from; must have columns embedding, or image"):
+        registered.model.predict(pd.DataFrame({"galaxy_id": ["1"]}))
+
+
+def test_a_model_refuses_vectors_of_another_length(registered: Registered) -> None:
+    with pytest.raises(InputError, match="vector length; must be 1280, found 3"):
+        registered.model.predict(pd.DataFrame({"embedding": [[1.0, 2.0, 3.0]]}))
+
+
+def test_a_model_is_kept_without_pickle(registered: Registered) -> None:
+    kept = {path.name for path in (registered.root / "artifacts").rglob("*") if path.is_file()}
+    assert "head.skops" in kept
+    assert not {name for name in kept if name.endswith((".pkl", ".pickle", ".joblib", ".cloudpickle"))}
