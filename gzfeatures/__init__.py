@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gzfeatures.features.table import Extractor as Extractor
     from gzfeatures.galaxies.catalog import Catalog as Catalog
     from gzfeatures.galaxies.labels import Labels as Labels
+    from gzfeatures.galaxies.labelscheme import LabelScheme as LabelScheme
     from gzfeatures.galaxies.schemes import SCHEMES as SCHEMES
-    from gzfeatures.galaxies.schemes import LabelScheme as LabelScheme
     from gzfeatures.galaxies.splits import Split as Split
     from gzfeatures.heads.fit import Head as Head
     from gzfeatures.heads.fit import fit as fit
@@ -40,7 +40,7 @@ _HOME = {
     "HEADS": "heads.zoo",
     "Head": "heads.fit",
     "ImageSet": "images.imageset",
-    "LabelScheme": "galaxies.schemes",
+    "LabelScheme": "galaxies.labelscheme",
     "Labels": "galaxies.labels",
     "Predictions": "results.predictions",
     "SCHEMES": "galaxies.schemes",

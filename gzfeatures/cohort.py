@@ -16,7 +16,7 @@ from gzfeatures.config import Galaxies, Source
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.groups import merge, same_image, sky_groups
+from gzfeatures.galaxies.groups import key_groups, merge, sky_groups
 from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.labels import Labels
@@ -79,7 +79,7 @@ def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
         catalog = Catalog.read(settings.catalog)
         labels = scheme(settings.scheme).label(catalog, seed=seed)
     labels, images, skipped, digests = _with_images(labels, settings, settings.on_bad, notes)
-    groups = same_image(digests)
+    groups = key_groups(labels.ids, (digests[name] for name in labels.ids))
     if settings.neighbours_arcsec and catalog is not None:
         near = sky_groups(catalog.column("ra"), catalog.column("dec"), catalog.ids, settings.neighbours_arcsec)
         groups = merge(groups, near)

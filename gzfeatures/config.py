@@ -130,12 +130,14 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
 
 
 def _absolute(fields: Any, base: Path, key: str = "") -> Any:
-    """Make paths absolute; `weights`, `scheme` and `name` are paths where they begin like one (`./`, `../`, `/`, `~`)."""
+    """Make paths absolute; `weights`, `scheme` and `name` are paths where they begin with `./`, `../`, `/` or `~`."""
     if isinstance(fields, list):
         return [_absolute(item, base) for item in fields]
     if isinstance(fields, dict):
         return {name: _absolute(value, base, name) for name, value in fields.items()}
-    path_like = isinstance(fields, str) and fields.startswith(("./", "../", "/", "~"))
+    if not isinstance(fields, str):
+        return fields
+    path_like = fields.startswith(("./", "../", "/", "~"))
     if key in ("catalog", "images", "labels") or (key in ("weights", "scheme", "name") and path_like):
         return str((base / Path(fields).expanduser()).resolve())
     return fields

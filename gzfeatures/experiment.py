@@ -122,8 +122,8 @@ def run(
     pairings: list[Pairing] = []
     artifacts: list[list[Path]] = []
     tables: dict[str, Path] = {}
-    frozen = [(choice, "frozen", {}) for choice in settings.backbones]
-    tuned: list[tuple[FrozenBackbone, Road, dict[str, float]]] = []
+    frozen: list[tuple[FrozenBackbone, Road, dict[str, float]]] = [(c, "frozen", {}) for c in settings.backbones]
+    tuned = frozen[:0]
     for number, network in enumerate(settings.networks):
         checkpoint = place / "networks" / f"{number:02d}-{slug(network.name)}"
         pairing = train_network(network, group, checkpoint, settings, again=again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -108,22 +109,27 @@ def tabulate(
     again : bool
         Ask the extractor even if the file is there.
     """
-    from gzfeatures.networks.extract import extract, extractor_for
+    from gzfeatures.networks import hardware
+    from gzfeatures.networks.extract import Extraction
 
-    view = View.parse(choice.view, backbone(choice.name).view) if choice.view else None
-    options = {"weights": choice.weights, "layer": choice.layer, "view": view}
-    machine = {"precision": settings.precision, "device": settings.device}
-    key = fingerprint.of([extractor_for(choice.name, **options, **machine).fingerprint, group.images.stamp()])
+    extraction = Extraction(
+        choice.name,
+        weights=choice.weights,
+        layer=choice.layer,
+        view=View.parse(choice.view, backbone(choice.name).view) if choice.view else None,
+        precision=hardware.choose(settings.device, settings.precision).precision,
+        device=settings.device,
+        store=store,
+    )
+    key = fingerprint.of([extraction.extractor.fingerprint, group.images.stamp()])
     beside = path.with_suffix(".json")
     note = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() and path.exists() else {}
     if note.get("key") != key or again:
-        table = extract(group.images, choice.name, **options, **machine, store=store)
-        table.write(path)
-        note = {"key": key, "seconds": table.made.seconds, "computed": table.made.computed, "reused": table.made.reused}
+        made = extraction.write(group.images, path).made
+        note = {"key": key, **dataclasses.asdict(made)}
         with written_whole(beside) as temporary:
             temporary.write_text(json.dumps(note), encoding="utf-8")
-    else:
-        table = EmbeddingTable.read(path)
+    table = EmbeddingTable.read(path)
     return table, {"extract": note["seconds"]}
 
 

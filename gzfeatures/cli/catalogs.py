@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gzfeatures.cli.console import CatalogFile, Json, MaybeImages, Scheme, Seed, app, say, show, triple
+from gzfeatures.cli.console import CatalogFile, Json, MaybeImages, Scheme, Seed, app, say, show
+from gzfeatures.files import written_whole
 
 PANEL = "Galaxies"
 
@@ -18,11 +20,11 @@ def check(catalog: CatalogFile, images: MaybeImages = None, as_json: Json = Fals
     from gzfeatures.galaxies.catalog import Catalog
 
     report = Catalog.examine(catalog)
-    result: dict[str, Any] = report.asdict()
+    result: dict[str, Any] = dataclasses.asdict(report)
     if images is not None:
         from gzfeatures.images.imageset import ImageSet
 
-        wanted = report.ids if len(report.ids) else None
+        wanted = Catalog.read(catalog).ids if not report.problems else None
         result["images"] = ImageSet.of(images, ids=wanted, on_missing="skip").check(progress=True).asdict()
     show(result, as_json)
 
@@ -45,8 +47,19 @@ def label(
     if output is not None:
         say(f"labels written to {write_labels(output, labels)}")
     if plot is not None:
-        say(f"class balance drawn in {labels.plot(plot)}")
-    show(labels.asdict(), as_json)
+        from gzfeatures.galaxies.balance import balance_figure
+
+        with written_whole(plot) as temporary:
+            balance_figure(labels).savefig(temporary, dpi=150)
+        say(f"class balance drawn in {plot}")
+    result = {
+        "scheme": labels.scheme,
+        "galaxies": len(labels),
+        "counts": labels.counts,
+        "left_out": {reason: len(ids) for reason, ids in labels.left_out.items()},
+        "conflicts": len(labels.conflicts),
+    }
+    show(result, as_json)
 
 
 @app.command(
@@ -70,7 +83,7 @@ def sample(
     from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.groups import sky_groups
     from gzfeatures.galaxies.labelfile import write_labels
-    from gzfeatures.galaxies.splits import Split
+    from gzfeatures.galaxies.splits import PARTS, Split, shares
 
     galaxies = Catalog.read(catalog)
     labels = schemes.scheme(scheme).label(galaxies, seed=seed)
@@ -78,9 +91,10 @@ def sample(
     groups = None
     if neighbours:
         groups = sky_groups(galaxies.column("ra"), galaxies.column("dec"), galaxies.ids, neighbours)
-    drawn = Split.draw(labels, triple(split), groups=groups, seed=seed)
+    drawn = Split.draw(labels, shares(split), groups=groups, seed=seed)
     say(f"sample written to {write_labels(output, labels, drawn)}")
-    show({"counts": drawn.counts(labels), "split": drawn.fingerprint}, as_json)
+    counts = {part: labels.select(getattr(drawn, part)).counts for part in PARTS}
+    show({"counts": counts, "split": drawn.fingerprint}, as_json)
 
 
 @app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss")

@@ -46,13 +46,13 @@ def _cell(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], most: int = 40) -> None:
+def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, most: int = 40) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = columns or list(dict.fromkeys(key for row in rows for key in row))
     table = Table(title=title.replace("_", " "), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
@@ -64,7 +64,9 @@ def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], most: int = 40) -
         typer.echo(f"  … and {len(rows) - most} more (all of them with --json)")
 
 
-def show(result: Mapping[str, Any], as_json: bool, hide: Sequence[str] = ()) -> None:
+def show(
+    result: Mapping[str, Any], as_json: bool, *, hide: Sequence[str] = (), columns: Sequence[str] | None = None
+) -> None:
     """Print a verb's result: as JSON, or as lines and tables for a person.
 
     Parameters
@@ -75,6 +77,8 @@ def show(result: Mapping[str, Any], as_json: bool, hide: Sequence[str] = ()) -> 
         One JSON object, nothing else.
     hide : sequence of str
         Keys that a person need not see.
+    columns : sequence of str, optional
+        Columns of tables that a person sees; default all.
     """
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=True, allow_nan=False, default=str))
@@ -83,16 +87,6 @@ def show(result: Mapping[str, Any], as_json: bool, hide: Sequence[str] = ()) -> 
         if key in hide or value is None or value == [] or value == {}:
             continue
         if isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
-            _print_rows(key, value)
+            _print_rows(key, value, columns)
         else:
             typer.echo(f"{key.replace('_', ' ')}: {_cell(value)}")
-
-
-def triple(text: str) -> tuple[float, float, float]:
-    """Read `0.7/0.1/0.2`, or counts such as `400/400/400`, as three shares that sum to 1."""
-    try:
-        first, second, third = (float(part) for part in text.split("/"))
-        total = first + second + third
-        return first / total, second / total, third / total
-    except (ValueError, ZeroDivisionError):
-        raise typer.BadParameter(f"must be three numbers such as 0.7/0.1/0.2, found {text}") from None

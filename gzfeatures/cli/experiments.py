@@ -11,6 +11,11 @@ from gzfeatures.cli.console import Json, app, say, show
 
 PANEL = "Whole experiments"
 Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking address; default sqlite in mlruns/.")]
+BRIEF = (
+    "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds",
+    "end_to_end_seconds", "tied",
+)  # fmt: skip
+"""Columns of the ranking that a person sees first; --json and the report have all."""
 Again = Annotated[bool, typer.Option("--again", help="Train and extract anew, whatever the run folder holds.")]
 
 
@@ -29,14 +34,19 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything it makes.")] = Path("runs/demo"),
     galaxies: Annotated[int, typer.Option(min=200, help="Galaxies to draw.")] = 1000,
     tracking_uri: Uri = None,
-    again: Again = False,
+    again: BRIEF = (
+    "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds",
+    "end_to_end_seconds", "tied",
+)  # fmt: skip
+"""Columns of the ranking that a person sees first; --json and the report have all."""
+Again = False,
     as_json: Json = False,
 ) -> None:
     """Do the whole job on a synthetic survey, without a download: under 4 minutes on 2 cores."""
     from gzfeatures.demo import experiment
 
     settings = experiment(output / "survey", galaxies)
-    show(_do(settings, output, tracking_uri, again), as_json, hide=("settings",))
+    show(_do(settings, output, tracking_uri, again), as_json, columns=BRIEF)
 
 
 @app.command(
@@ -49,14 +59,19 @@ def run(
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value; dotted keys; again for more.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<name>.")] = None,
     tracking_uri: Uri = None,
-    again: Again = False,
+    again: BRIEF = (
+    "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds",
+    "end_to_end_seconds", "tied",
+)  # fmt: skip
+"""Columns of the ranking that a person sees first; --json and the report have all."""
+Again = False,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: both roads, every pairing, one split."""
     from gzfeatures.config import load
 
     folder = experiment if output is None and experiment.is_dir() else output
-    show(_do(load(experiment, settings or ()), folder, tracking_uri, again), as_json, hide=("settings",))
+    show(_do(load(experiment, settings or ()), folder, tracking_uri, again), as_json, columns=BRIEF)
 
 
 @app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures compare runs/gz2-zhu5 runs/gz2-zhu5-larger")
@@ -70,7 +85,7 @@ def compare(
     from gzfeatures.experiment import compare_runs
 
     comparison = compare_runs(runs)
-    show({"ranking": comparison.ranking, "tests": comparison.tests}, as_json)
+    show({"ranking": comparison.ranking, "tests": comparison.tests}, as_json, hide=("tests",), columns=BRIEF)
 
 
 @app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures ui --port 5000")

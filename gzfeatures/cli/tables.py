@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labels import Labels
     from gzfeatures.galaxies.splits import Split
     from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.images.views import View
 
 PANEL = "Vectors and classifiers"
 Kind = Literal["backbones", "heads", "schemes", "networks"]
 Source = Annotated[
-    Path, typer.Argument(metavar="SOURCE", help="A folder or archive of images, or a catalog with --images.")
+    Path, typer.Argument(metavar="SOURCE", help="Folder or archive of images; or a catalog, with --images.")
 ]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -35,8 +37,16 @@ def images_of(source: Path, images: Path | None, on_missing: Literal["raise", "s
     return ImageSet.of(images, ids=Catalog.read(source).ids, on_missing=on_missing)
 
 
+def view_of(backbone: str, text: str | None) -> View | None:
+    """View of `--view`, on top of the backbone's own; None leaves the latter."""
+    from gzfeatures.features.backbones import backbone as backbone_of
+    from gzfeatures.images.views import View
+
+    return None if text is None else View.parse(text, backbone_of(backbone).view)
+
+
 def labels_and_split(path: Path, seed: int, ids: Ids) -> tuple[Labels, Split]:
-    """Labels of the galaxies at hand, with the split of their file, or one drawn from the seed; what is done is said."""
+    """Labels of the galaxies at hand, with the split of their file or one drawn from the seed."""
     import numpy as np
 
     from gzfeatures.galaxies.labelfile import read_labels
@@ -56,33 +66,36 @@ def labels_and_split(path: Path, seed: int, ids: Ids) -> tuple[Labels, Split]:
 @app.command("list", rich_help_panel=PANEL, epilog="Example: gzfeatures list backbones --verbose")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="All fields, and the model card where there is one.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All fields.")] = False,
     as_json: Json = False,
 ) -> None:
     """List backbones, heads, class schemes or networks with licence, source and dimension."""
     items: list[dict[str, Any]]
+    brief: tuple[str, ...]
     if kind == "backbones":
         from gzfeatures.features.backbones import BACKBONES
 
-        items = [b.asdict() for b in BACKBONES.values()]
+        items = [entry.asdict() for entry in BACKBONES.values()]
         brief = ("name", "architecture", "dim", "layer", "licence", "source")
     elif kind == "heads":
         from gzfeatures.heads.zoo import HEADS
 
-        items = [h.asdict() for h in HEADS.values()]
+        items = [entry.asdict() for entry in HEADS.values()]
         brief = ("name", "task", "about")
     elif kind == "schemes":
         from gzfeatures.galaxies.schemes import SCHEMES
 
-        items = [s.asdict() for s in SCHEMES.values()]
-        brief = ("name", "classes", "source")
+        items = [
+            {"name": name, "target": entry.target, "classes": list(entry.classes), "source": entry.source}
+            for name, entry in SCHEMES.items()
+        ]
+        brief = ("name", "target", "classes")
     else:
         from gzfeatures.networks.cnns import NETWORKS
 
-        items = [n.asdict() for n in NETWORKS.values()]
+        items = [{"name": name, **dataclasses.asdict(entry)} for name, entry in NETWORKS.items()]
         brief = ("name", "size", "bands", "source")
+        say("and every classifier of torchvision by its name there, such as resnet18 or googlenet")
     if not (verbose or as_json):
         items = [{key: item[key] for key in brief} for item in items]
     show({"items": items}, as_json)
@@ -104,15 +117,31 @@ def extract(
     as_json: Json = False,
 ) -> None:
     """Push images through a backbone once; write the embedding table."""
-    from gzfeatures.networks.extract import extract as extract_table
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.networks.extract import Extraction
 
     chosen = images_of(source, images, on_bad)
-    table = extract_table(
-        chosen, backbone, weights=weights, layer=layer, view=view, precision=precision, device=device, engine=engine, on_bad=on_bad
-    )  # fmt: skip
-    table.write(output)
+    extraction = Extraction(
+        backbone,
+        weights=weights,
+        layer=layer,
+        view=view_of(backbone, view),
+        precision=precision,
+        device=device,
+        on_bad=on_bad,
+    )
+    made = extraction.write(chosen, output).made
+    table = EmbeddingTable.open(output)
     say(f"table written to {output}")
-    show({"table": output, **table.summary()}, as_json, hide=("extractor",))
+    result = {
+        "rows": len(table),
+        "dim": table.extractor.dim,
+        **dataclasses.asdict(made),
+        "skipped": [{"id": name, "reason": reason} for name, reason in table.skipped],
+        "table": output,
+        "extractor": table.extractor.asdict(),
+    }
+    show(result, as_json, hide=("extractor",))
 
 
 @app.command(
@@ -167,17 +196,34 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Train a network end to end; its checkpoint is a backbone."""
+    from gzfeatures.images.views import View
     from gzfeatures.networks.finetune import train
     from gzfeatures.results.metrics import evaluate
 
     chosen = images_of(source, images, "skip")
     known, split = labels_and_split(labels, seed, chosen.ids)
     training = train(
-        chosen.select(split.ids), known, split, network, folder=output, weights=weights, view=view, epochs=epochs, resume=resume, seed=seed
-    )  # fmt: skip
-    scores = evaluate(training.predictions.select(split.test), known)
+        chosen.select(split.ids),
+        known,
+        split,
+        network,
+        folder=output,
+        weights=weights,
+        view=None if view is None else View.parse(view),
+        epochs=epochs,
+        resume=resume,
+        seed=seed,
+    )
+    scores = evaluate(training.predictions.select(split.test), known, seed=seed)
     say(f"checkpoint written to {training.checkpoint}; use it with extract --backbone {training.checkpoint}")
-    show({**scores.summary(), **training.summary()}, as_json)
+    result = {
+        **scores.metrics,
+        "epochs": training.epochs,
+        "best_epoch": training.best_epoch,
+        "seconds": training.seconds,
+        "checkpoint": training.checkpoint,
+    }
+    show(result, as_json)
 
 
 @app.command(
@@ -217,6 +263,6 @@ def store(
     if action == "prune":
         size = None if max_gb is None else int(max_gb * 1e9)
         removed = shelves.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
-        result["removed"] = [entry.asdict() for entry in removed]
-    result["entries"] = [entry.asdict() for entry in shelves.show()]
+        result["removed"] = [dataclasses.asdict(entry) for entry in removed]
+    result["entries"] = [dataclasses.asdict(entry) for entry in shelves.show()]
     show({"store": shelves.root, **result}, as_json)

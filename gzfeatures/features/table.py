@@ -26,7 +26,7 @@ GROUP_ROWS = 8192
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """How a table came about; not stored with it.
+    """How a table came about; not stored with it: all zero for a table that was read.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ class Made:
         Rate of the computed rows once the network was ready; 0 where none was computed.
     """
 
-    computed: int
-    reused: int
-    seconds: float
-    images_per_second: float
+    computed: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+    images_per_second: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,8 +60,8 @@ class EmbeddingTable:
         Where the vectors come from.
     skipped : tuple of (id, reason)
         Galaxies asked for that have no vector.
-    made : Made, optional
-        How an extraction that just ran went; None for a table that was read.
+    made : Made
+        How an extraction that just ran went.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class EmbeddingTable:
     matrix: npt.NDArray[np.float32]
     extractor: Extractor
     skipped: tuple[tuple[str, str], ...] = ()
-    made: Made | None = None
+    made: Made = Made()
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="embedding table")
@@ -138,11 +138,11 @@ class TableFile:
     path : Path
     extractor : Extractor
     skipped : tuple of (id, reason)
-    made : Made, optional
-        How an extraction that just wrote it went.
+    made : Made
+        How an extraction that just ran went.
     """
 
-    def __init__(self, path: str | Path, made: Made | None = None) -> None:
+    def __init__(self, path: str | Path, made: Made = Made()) -> None:
         self.path, self.made = existing(path, "embedding table"), made
         try:
             with pq.ParquetFile(self.path) as file:

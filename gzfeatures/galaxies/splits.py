@@ -117,6 +117,11 @@ class Split:
         sides = [ids[part == side] for side in range(3)]
         return cls(sides[0], sides[1], sides[2], {name: groups[name] for name in ids if name in groups})
 
+    def among(self, ids: Ids) -> Split:
+        """The split of those of its galaxies that are among `ids`; the order is kept."""
+        here = [part[np.isin(part, ids)] for part in (self.train, self.validation, self.test)]
+        return Split(here[0], here[1], here[2], self.groups)
+
     @property
     def ids(self) -> Ids:
         """All ids: train, then validation, then test."""

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gzfeatures.errors import InputError
-from gzfeatures.files import existing
+from gzfeatures.files import existing, written_whole
 
 ID_COLUMNS = (
     "galaxy_id",
@@ -143,3 +143,28 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".parquet": _read_parquet,
     ".pq": _read_parquet,
 }
+
+
+def guarded(text: str) -> str:
+    """Text that no spreadsheet runs: what begins like a formula, or like a guarded text, gets an apostrophe."""
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r", "'") else text
+
+
+def unguarded(text: str) -> str:
+    """Inverse of `guarded`."""
+    return text.removeprefix("'")
+
+
+def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table as CSV(.gz), texts and column names guarded against being run as formulas.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written.
+    """
+    texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
+    safe = frame.assign(**{name: [guarded(str(value)) for value in frame[name]] for name in texts})
+    with written_whole(Path(path)) as temporary:
+        safe.rename(columns=guarded).to_csv(temporary, index=False, lineterminator="\n")
+    return Path(path)

@@ -16,6 +16,7 @@ import pandas as pd
 from gzfeatures.errors import InputError
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
+from gzfeatures.galaxies.tables import unguarded, write_csv
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,29 +166,15 @@ def _kind(path: Path) -> str:
     raise InputError("unknown kind of file", where=path, rule="end in .csv, .csv.gz, .parquet or .fits")
 
 
-def _guarded(text: str) -> str:
-    """Text that no spreadsheet runs: what begins like a formula, or like a guarded text, gets an apostrophe."""
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r", "'") else text
-
-
 def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    frame = pd.DataFrame(
-        {
-            _guarded(k): [_guarded(str(v)) for v in values] if values.dtype == object else values
-            for k, values in columns.items()
-        }
-    )
-    frame.to_csv(path, index=False, lineterminator="\n")
+    write_csv(pd.DataFrame(dict(columns)), path)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     texts = dict.fromkeys(name for name, kind in _OWN.items() if name != "trained_on")
     frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
-    frame.columns = pd.Index([str(name).removeprefix("'") for name in frame.columns])
-    for name in texts:
-        if name in frame:
-            frame[name] = frame[name].astype(str).str.removeprefix("'")
-    return frame
+    frame = frame.rename(columns=lambda name: unguarded(str(name)))
+    return frame.assign(**{name: frame[name].map(unguarded) for name in texts if name in frame})
 
 
 def _write_parquet(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:

@@ -1,0 +1,127 @@
+"""The command line as scripts see it: exit codes, stdout, stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gzfeatures.images.sky import Survey, draw_survey
+
+
+def gz(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gzfeatures", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return draw_survey(tmp_path_factory.mktemp("survey"), n=60, seed=3, progress=False)
+
+
+def test_json_is_one_object_and_nothing_else(survey: Survey) -> None:
+    result = gz("check", survey.catalog, "--images", survey.images, "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["rows"] == 60 and found["problems"] == []
+    assert found["images"]["found"] == 60 and found["images"]["broken"] == []
+
+
+def test_an_error_is_one_line_and_exit_code_one(tmp_path: Path) -> None:
+    result = gz("label", tmp_path / "absent.csv", "--scheme", "zhu-5class")
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.startswith("error: ") and len(result.stderr.splitlines()) == 1
+    assert "absent.csv: catalog not found; check the path" in result.stderr
+
+
+def test_debug_shows_where(tmp_path: Path) -> None:
+    result = gz("label", tmp_path / "absent.csv", "--scheme", "zhu-5class", "--debug")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def test_wrong_usage_is_exit_code_two(survey: Survey) -> None:
+    for words in (
+        ["label", survey.catalog],
+        ["nothing"],
+        ["sample", survey.catalog, "--scheme", "zhu-5class", "-o", "x", "--split", "1/2"],
+    ):
+        result = gz(*words)
+        assert result.returncode == 2, words
+        assert "Traceback" not in result.stderr
+
+
+def test_unknown_names_list_the_legal_ones(survey: Survey) -> None:
+    result = gz("label", survey.catalog, "--scheme", "zhu-5clas")
+    assert result.returncode == 1
+    assert "tuning-fork" in result.stderr and "did you mean 'zhu-5class'?" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["backbones", "heads", "schemes", "networks"])
+def test_list_gives_names_and_sources(kind: str) -> None:
+    items = json.loads(gz("list", kind, "--json").stdout)["items"]
+    assert len(items) >= 5 and all(item["name"] and item["source"] for item in items)
+
+
+def test_sample_writes_labels_with_a_split(survey: Survey, tmp_path: Path) -> None:
+    output = tmp_path / "sample.csv"
+    result = gz(
+        "sample",
+        survey.catalog,
+        "--scheme",
+        "smooth-featured",
+        "--per-class",
+        10,
+        "--split",
+        "3/1/1",
+        "-o",
+        output,
+        "--json",
+    )
+    assert result.returncode == 0, result.stderr
+    counts = json.loads(result.stdout)["counts"]
+    assert {part: sum(classes.values()) for part, classes in counts.items()} == {
+        "train": 12,
+        "validation": 4,
+        "test": 4,
+    }
+    assert set(pd.read_csv(output).columns) >= {"galaxy_id", "label", "split"}
+
+
+def test_an_output_that_cannot_be_written_is_said(survey: Survey, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    result = gz("label", survey.catalog, "--scheme", "zhu-5class", "-o", blocked / "labels.csv")
+    assert result.returncode == 1
+    assert "labels.csv: cannot be written" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_is_exit_code_130(survey: Survey, tmp_path: Path, number: signal.Signals) -> None:
+    words = [
+        "-m",
+        "gzfeatures",
+        "extract",
+        survey.images,
+        "--backbone",
+        "resnet18",
+        "--weights",
+        "none",
+        "-o",
+        "t.parquet",
+    ]
+    with subprocess.Popen(
+        [sys.executable, *map(str, words)], stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ}
+    ) as process:
+        time.sleep(1.5)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "interrupted; what was finished is kept" in stderr and "Traceback" not in stderr

@@ -1,0 +1,85 @@
+"""What users import and call: names, import cost, verbs and their help."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gzfeatures as gz
+
+HEAVY = (
+    "torch",
+    "mlflow",
+    "umap",
+    "xgboost",
+    "sklearn",
+    "matplotlib",
+    "pandas",
+    "numpy",
+    "lightning",
+    "astropy",
+    "pydantic",
+)
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+
+
+def loaded_by(code: str) -> list[str]:
+    result = run("-c", f"{code}\nimport sys; print([m for m in {HEAVY!r} if m in sys.modules])")
+    assert result.returncode == 0, result.stderr
+    return eval(result.stdout)  # noqa: S307  (our own list)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import gzfeatures") == []
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['gzfeatures', '--help']\n"
+        "from gzfeatures.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\nprint()"
+    )
+    result = run("-c", f"{code}\nprint([m for m in {HEAVY!r} if m in sys.modules])")
+    assert result.stdout.splitlines()[-1] == "[]", result.stderr
+
+
+def test_every_public_name_resolves_and_is_listed() -> None:
+    assert gz.__all__ == sorted(gz.__all__)
+    for name in gz.__all__:
+        assert getattr(gz, name) is not None
+        assert name in dir(gz)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        gz.nothing  # noqa: B018
+
+
+def test_version_is_the_installed_one() -> None:
+    assert importlib.metadata.version("gzfeatures") == gz.__version__
+
+
+def verbs() -> list[str]:
+    from typer.main import get_command
+
+    from gzfeatures.cli import catalogs, experiments, pictures, tables  # noqa: F401
+    from gzfeatures.cli.console import app
+
+    return sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_verb_has_help_an_example_and_a_place_in_the_readme(verb: str) -> None:
+    from typer.testing import CliRunner
+
+    from gzfeatures.cli.console import app
+
+    result = CliRunner().invoke(app, [verb, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: gzfeatures {verb}" in " ".join(result.output.split())
+    assert f"`{verb}" in README
