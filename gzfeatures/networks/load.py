@@ -19,7 +19,7 @@ from torch import nn
 from torch.fx import symbolic_trace
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from gzfeatures.errors import UnknownNameError, WeightsError
+from gzfeatures.errors import InputError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.weights import REMEDY, hub_file, weights_digest, weights_file
 from gzfeatures.networks import cnns
@@ -97,7 +97,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def load(backbone: Backbone, weights: str | Path | None = None, layer: str | None = None) -> nn.Module:
+def load(
+    backbone: Backbone, weights: str | Path | None = None, layer: str | None = None, size: int | None = None
+) -> nn.Module:
     """Network with its weights, in eval mode.
 
     Parameters
@@ -107,6 +109,8 @@ def load(backbone: Backbone, weights: str | Path | None = None, layer: str | Non
         A file that replaces the backbone's own weights; "none" for a seeded random start.
     layer : str, optional
         Node whose flattened output is wanted; None for the whole network, ending in its classes.
+    size : int, optional
+        Side in px of the images to come, if not the backbone's own; whether the network takes them is tried.
 
     Returns
     -------
@@ -119,6 +123,8 @@ def load(backbone: Backbone, weights: str | Path | None = None, layer: str | Non
         The weights cannot be had, are damaged, or do not fit.
     UnknownNameError
         Unknown architecture or layer.
+    InputError
+        The network does not take images of that size.
     """
     path = weights_file(backbone, weights)
     fetch(backbone, path)
@@ -137,7 +143,11 @@ def load(backbone: Backbone, weights: str | Path | None = None, layer: str | Non
             raise WeightsError(
                 f"weights do not fit {backbone.architecture}", where=path, found=" ".join(str(error).split()[:40])
             ) from None
-    return network if layer is None else symbolic_trace(_Features(network, layer)).eval()
+    if layer is None:
+        return network
+    if size not in (None, backbone.view.size):
+        layer_dim(backbone, layer, int(size or 0))
+    return symbolic_trace(_Features(network, layer)).eval()
 
 
 class _Features(nn.Module):
@@ -165,9 +175,15 @@ def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
     ------
     UnknownNameError
         The network has no such layer.
+    InputError
+        The network does not take images of that size.
     """
-    if layer == backbone.layer and size == backbone.view.size:
-        return backbone.dim
     with torch.device("meta"), torch.inference_mode():
         network = _Features(build(backbone), layer)
-        return int(network(torch.empty(1, backbone.bands, size, size)).shape[1])
+        try:
+            return int(network(torch.empty(1, backbone.bands, size, size)).shape[1])
+        except RuntimeError:
+            raise InputError(
+                f"{backbone.architecture} does not take images of this size", found=f"{size} px",
+                remedy=f"its own view has {backbone.view.size} px",
+            ) from None  # fmt: skip

@@ -1,0 +1,420 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from gzfeatures.errors import InputError, MissingFileError, OutputError, UnknownNameError, WeightsError
+from gzfeatures.features.backbones import BACKBONES
+from gzfeatures.features.store import Store
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.networks import engine as engine_module
+from gzfeatures.networks import hardware
+from gzfeatures.networks import job as job_module
+from gzfeatures.networks.engine import Engine
+from gzfeatures.networks.extract import Extraction, extract, extractor_of
+from gzfeatures.networks.load import load
+
+SMALL = View(size=64)
+QUICK = Extraction("resnet18", "none", view=SMALL, precision="float32", progress=False)
+
+
+def draw(folder: Path, *numbers: int) -> Path:
+    """JPEGs of noise, named by number."""
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        pixels = np.random.default_rng(number).integers(0, 256, (80, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.jpg", quality=90)
+    return folder
+
+
+def plain(images: ImageSet, backbone: str = "resnet18") -> npt.NDArray[np.float32]:
+    """Vectors by the shortest road: one image at a time through torchvision's layers, nothing folded."""
+    spec = BACKBONES[backbone]
+    network, rows = load(spec, "none", spec.layer), []
+    mean, std = (torch.tensor(value).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
+    with torch.inference_mode():
+        for row in range(len(images)):
+            pixels = torch.from_numpy(images.pixels(row, SMALL).copy()).permute(2, 0, 1) / 255
+            rows.append(network(((pixels - mean) / std)[None])[0].numpy())
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "googlenet", "mobilenet-v2"])
+def test_vectors_are_those_of_the_plain_network(tmp_path: Path, backbone: str) -> None:
+    images = ImageSet.of(draw(tmp_path / "i", *range(11)))
+    table = extract(images, backbone, weights="none", view=SMALL, precision="float32", progress=False)
+    assert table.ids.tolist() == images.ids.tolist() and table.dim == BACKBONES[backbone].dim
+    assert table.digests.tolist() == [images.digest(row) for row in range(11)]
+    reference = plain(images, backbone)
+    np.testing.assert_allclose(table.matrix, reference, rtol=1e-3, atol=1e-4 * np.abs(reference).max())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_image_alone_and_in_company_gives_the_same_vector(tmp_path: Path, precision: str) -> None:
+    images = ImageSet.of(draw(tmp_path / "i", *range(13)))
+    together = dataclasses.replace(QUICK, precision=precision).table(images)
+    for row in (0, 7, 12):
+        alone = dataclasses.replace(QUICK, precision=precision, store=Store(tmp_path / f"s{row}"), batch_size=1)
+        one = alone.table(images.select(images.ids[[row]]))
+        assert one.made is not None and one.made.computed == 1
+        tolerance = 1e-5 if precision == "float32" else 2e-2
+        np.testing.assert_allclose(one.matrix[0], together.matrix[row], rtol=tolerance, atol=tolerance)
+
+
+def test_half_precision_keeps_the_direction(tmp_path: Path) -> None:
+    images = ImageSet.of(draw(tmp_path / "i", *range(8)))
+    a, b = QUICK.table(images).matrix, dataclasses.replace(QUICK, precision="bfloat16").table(images).matrix
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    assert cosine.mean() >= 0.9995 and not np.array_equal(a, b)
+
+
+def test_second_run_loads_no_weights_and_decodes_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = ImageSet.of(draw(tmp_path / "i", *range(6)))
+    first = QUICK.table(images)
+    assert first.made is not None and (first.made.computed, first.made.reused) == (6, 0)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("gzfeatures.networks.load.load", refuse)
+    monkeypatch.setattr(ImageSet, "pixels", refuse)
+    second = QUICK.table(images)
+    assert second.made is not None and (second.made.computed, second.made.reused) == (0, 6)
+    np.testing.assert_array_equal(first.matrix, second.matrix)
+
+
+WARM = """
+import sys
+from pathlib import Path
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.networks.extract import extract
+table = extract(ImageSet.of(Path(sys.argv[1])), "resnet18", weights="none", view=View(size=64), precision=sys.argv[2])
+print(table.made.computed, "torch" in sys.modules)
+"""
+
+
+def test_second_run_does_not_even_import_torch(tmp_path: Path) -> None:
+    folder = draw(tmp_path / "i", 1, 2)
+    command = [sys.executable, "-c", WARM, str(folder), "float32"]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2)]
+    assert [run.stdout.split() for run in runs] == [["2", "True"], ["0", "False"]]
+    assert "float32 on cpu, as asked" in runs[0].stderr and "2/2" in runs[0].stderr
+
+
+def test_a_grown_folder_computes_only_the_new(tmp_path: Path) -> None:
+    before = QUICK.table(ImageSet.of(draw(tmp_path / "i", *range(5))))
+    after = QUICK.table(ImageSet.of(draw(tmp_path / "i", *range(5, 8))))
+    assert after.made is not None and (after.made.computed, after.made.reused) == (3, 5)
+    np.testing.assert_array_equal(after.select(before.ids).matrix, before.matrix)
+
+
+def test_renamed_and_repeated_images_are_computed_once(tmp_path: Path) -> None:
+    folder = draw(tmp_path / "i", 1, 2)
+    (folder / "copy.jpg").write_bytes((folder / "1.jpg").read_bytes())
+    table = QUICK.table(ImageSet.of(folder))
+    assert table.made is not None and (table.made.computed, table.made.reused) == (2, 1)
+    np.testing.assert_array_equal(*table.select(np.asarray(["1", "copy"], dtype=object)).matrix)
+
+
+def test_another_extractor_never_gets_these_vectors(tmp_path: Path) -> None:
+    images = ImageSet.of(draw(tmp_path / "i", 1, 2))
+    QUICK.table(images)
+    for other in (
+        dataclasses.replace(QUICK, view=View(size=64, crop=0.8)),
+        dataclasses.replace(QUICK, layer="layer3"),
+        dataclasses.replace(QUICK, backbone="resnet34"),
+    ):
+        made = other.table(images).made
+        assert made is not None and made.computed == 2
+
+
+def test_weights_of_the_same_file_with_other_strides_are_another_extractor(tmp_path: Path) -> None:
+    file = tmp_path / "w.pth"
+    torch.save(load(BACKBONES["resnet50"], "none").state_dict(), file)
+    one, two = (extractor_of(name, weights=file) for name in ("resnet50", "resnet50-v1"))
+    assert one.weights == two.weights and one.fingerprint != two.fingerprint
+
+
+def test_streamed_table_equals_the_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "GROUP_ROWS", 4)
+    images = ImageSet.of(draw(tmp_path / "i", *range(10)))
+    file = QUICK.write(images, tmp_path / "t.parquet")
+    assert file.made is not None and file.made.computed == 10
+    table, again = QUICK.table(images), EmbeddingTable.read(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(table.matrix, again.matrix)
+    assert again.ids.tolist() == table.ids.tolist() and again.extractor == table.extractor
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path) -> Path:
+    """Good images 0…5, and one of each kind of bad one."""
+    folder = draw(tmp_path / "i", *range(6))
+    good = (folder / "3.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(good[: len(good) // 2])
+    (folder / "twin.jpg").write_bytes(good[: len(good) // 2])
+    (folder / "zero.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_bytes(b"<html>not found</html>")
+    huge = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(huge, "PNG")
+    (folder / "huge.png").write_bytes(huge.getvalue())
+    return folder
+
+
+def test_bad_images_are_skipped_with_their_reasons(spoilt: Path) -> None:
+    skip = dataclasses.replace(QUICK, on_bad="skip")
+    for _ in range(2):
+        table = skip.table(ImageSet.of(spoilt))
+        assert table.ids.tolist() == ["0", "1", "2", "3", "4", "5"]
+        reasons = dict(table.skipped)
+        assert set(reasons) == {"truncated", "twin", "zero", "text", "huge"}
+        assert "truncated" in reasons["truncated"] and "truncated" in reasons["twin"]
+        assert "zero bytes" in reasons["zero"] and "not an image" in reasons["text"] and "too large" in reasons["huge"]
+    assert table.made is not None and table.made.computed == 0
+
+
+def test_image_that_vanishes_meanwhile_is_skipped_or_an_error(tmp_path: Path) -> None:
+    folder = draw(tmp_path / "i", 1, 2, 3)
+    images = ImageSet.of(folder)
+    (folder / "2.jpg").unlink()
+    with pytest.raises(MissingFileError, match=r"2\.jpg"):
+        QUICK.table(images)
+    table = dataclasses.replace(QUICK, on_bad="skip").table(images)
+    assert table.ids.tolist() == ["1", "3"] and [name for name, _ in table.skipped] == ["2"]
+
+
+def test_nothing_but_bad_images_gives_an_empty_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = draw(tmp_path / "i", 1)
+    (folder / "1.jpg").write_bytes(b"no image")
+    monkeypatch.setattr("gzfeatures.networks.load.load", None)
+    table = dataclasses.replace(QUICK, on_bad="skip").table(ImageSet.of(folder))
+    assert len(table) == 0 and table.dim == 512 and len(table.skipped) == 1
+
+
+def test_a_bad_image_is_an_error_and_what_was_computed_stays(spoilt: Path) -> None:
+    images = ImageSet.of(spoilt)
+    with pytest.raises(InputError, match=r"too large|truncated|zero bytes|not an image"):
+        QUICK.table(images)
+    good = images.select(np.asarray(["0", "1", "2", "3", "4", "5"], dtype=object))
+    made = QUICK.table(good).made
+    assert made is not None and made.reused == 6
+
+
+def test_full_disk_is_one_line_and_finished_shards_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "SHARD_ROWS", 4)
+    images = ImageSet.of(draw(tmp_path / "i", *range(16)))
+    left, real = iter([True] * 3), os.fsync
+
+    def full(descriptor: int) -> None:
+        if not next(left, False):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"store cannot be written: No space left on device.*stays"):
+        dataclasses.replace(QUICK, batch_size=4).table(images)
+    monkeypatch.setattr(os, "fsync", real)
+    made = QUICK.table(images).made
+    assert made is not None and (made.computed, made.reused) == (8, 8)
+
+
+def test_damaged_shard_is_reported_and_computed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = ImageSet.of(draw(tmp_path / "i", *range(5)))
+    store = Store(tmp_path / "s")
+    first = dataclasses.replace(QUICK, store=store).table(images)
+    (shard,) = (store.root / first.extractor.fingerprint).glob("*.arrow")
+    shard.write_bytes(shard.read_bytes()[:-50])
+    second = dataclasses.replace(QUICK, store=store, progress=True).table(images)
+    assert second.made is not None and second.made.computed == 5
+    np.testing.assert_allclose(first.matrix, second.matrix, rtol=1e-5, atol=1e-5)
+    printed = capsys.readouterr()
+    assert "damaged shard set aside, its rows are computed again" in printed.err and printed.out == ""
+
+
+def test_rows_pruned_while_a_table_is_made_are_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, store = ImageSet.of(draw(tmp_path / "i", *range(4))), Store(tmp_path / "s")
+    pruned: list[bool] = []
+    compute = job_module.Job.compute
+
+    def then_prune(job: job_module.Job, *arguments: object) -> None:
+        compute(job, *arguments)  # type: ignore[arg-type]
+        if not pruned:
+            pruned.append(bool(store.prune(unused_days=0)))
+
+    monkeypatch.setattr(job_module.Job, "compute", then_prune)
+    assert len(dataclasses.replace(QUICK, store=store).table(images)) == 4 and pruned == [True]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from gzfeatures.features.store import Store
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.networks import job
+from gzfeatures.networks.extract import extract
+job.SHARD_ROWS = 8
+images = ImageSet.of(Path(sys.argv[1]))
+extract(images, "resnet18", weights="none", view=View(size=64), precision="float32", batch_size=8, progress=False)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is a Unix word")
+def test_killed_half_way_loses_at_most_one_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GZFEATURES_STORE", str(tmp_path / "s"))
+    folder = draw(tmp_path / "i", *range(400))
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(folder)]) as process:
+        deadline = time.monotonic() + 60
+        while len(list((tmp_path / "s").glob("*/*.arrow"))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.kill()
+    shards = len(list((tmp_path / "s").glob("*/*.arrow")))
+    made = QUICK.table(ImageSet.of(folder)).made
+    assert made is not None and made.reused >= 3 * 8 and made.reused == shards * 8
+    assert made.computed == 400 - made.reused > 0
+
+
+def test_changed_image_is_not_stored_under_its_old_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = draw(tmp_path / "i", 1, 2)
+    look = job_module.Job.look
+
+    def then_change(job: job_module.Job) -> None:
+        look(job)
+        draw(folder / "new", 7)
+        (folder / "new" / "7.jpg").replace(folder / "2.jpg")
+
+    monkeypatch.setattr(job_module.Job, "look", then_change)
+    table = dataclasses.replace(QUICK, on_bad="skip").table(ImageSet.of(folder))
+    assert table.ids.tolist() == ["1"] and "image has changed" in dict(table.skipped)["2"]
+
+
+def test_choices_are_checked_before_any_work(tmp_path: Path) -> None:
+    images = ImageSet.of(draw(tmp_path / "i", 1))
+    with pytest.raises(InputError, match="on_bad; must be raise or skip, found ignore"):
+        extract(images, "resnet18", on_bad="ignore")
+    with pytest.raises(InputError, match="batch size; must be at least 1, found 0"):
+        extract(images, "resnet18", batch_size=0)
+    with pytest.raises(InputError, match="workers; must be at least 1, found -1"):
+        extract(images, "resnet18", workers=-1)
+    with pytest.raises(UnknownNameError, match="unknown backbone"):
+        extract(images, "resnet19")
+    with pytest.raises(UnknownNameError, match="unknown precision; must be one of auto, float32, bfloat16, float16"):
+        extract(images, "resnet18", precision="int4")
+    with pytest.raises(UnknownNameError, match="unknown device; must be one of auto, cpu, cuda"):
+        extract(images, "resnet18", device="tpu")
+    with pytest.raises(UnknownNameError, match=r"unknown layer.*nearest are"):
+        extract(images, "resnet18", weights="none", layer="pool9")
+    with pytest.raises(WeightsError, match="give --weights FILE"):
+        extract(images, "resnet50-v1")
+    with pytest.raises(InputError, match="resnet18: view; must have 3 bands, found 2"):
+        extract(images, "resnet18", weights="none", view=View(bands=("g", "r")))
+
+
+def test_float16_and_cuda_are_refused_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_has_cuda", lambda: False)
+    with pytest.raises(InputError, match="no CUDA device is usable"):
+        hardware.choose("cuda")
+    with pytest.raises(InputError, match="float16 needs a CUDA device"):
+        hardware.choose("auto", "float16")
+
+
+@pytest.mark.parametrize(
+    ("found", "precision", "why"),
+    [(None, "float32", "no native bfloat16"), ("amx_bf16", "bfloat16", r"multiplies it natively \(amx_bf16\)")],
+)
+def test_auto_precision_follows_the_hardware_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, found: str | None, precision: str, why: str
+) -> None:
+    monkeypatch.setattr(hardware, "_has_cuda", lambda: False)
+    monkeypatch.setattr(hardware, "_cpu_bfloat16", lambda: found)
+    chosen = hardware.choose()
+    assert (chosen.device, chosen.precision) == ("cpu", precision)
+    assert re.search(why, chosen.why)
+
+
+@pytest.fixture
+def eager_to_compile(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Measuring and compiling from the first image."""
+    monkeypatch.setattr(engine_module, "MEASURE_FROM", 1)
+    monkeypatch.setattr(engine_module, "COMPILE_FROM_SECONDS", 0.0)
+    yield
+    torch.compiler.reset()
+
+
+def noise(n: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
+
+
+def made_engine(lines: list[str], precision: str = "float32", images: int = 100) -> Engine:
+    spec = BACKBONES["resnet18"]
+    extractor = extractor_of(spec, weights="none", view=SMALL, precision=precision)
+    return Engine(load(spec, "none", "avgpool"), extractor, "cpu", images, say=lines.append)
+
+
+def test_compiled_network_gives_the_same_vectors(eager_to_compile: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    compiled = made_engine(lines)
+    assert len(lines) == 2 and "images a pass: best of" in lines[0] and lines[1].startswith("compiled in")
+    monkeypatch.setattr(engine_module, "MEASURE_FROM", 10**9)
+    plain = made_engine(lines)
+    with compiled.pool() as lanes:
+        vectors = lanes.submit(compiled.vectors, noise(5)).result()
+    np.testing.assert_allclose(vectors, plain.vectors(noise(5)), rtol=1e-3, atol=1e-4)
+
+
+def test_without_a_compiler_it_is_slower_and_as_right(
+    eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
+    lines: list[str] = []
+    engine = made_engine(lines)
+    assert lines[-1].startswith("not compiled, slower but as right: ")
+    monkeypatch.setattr(engine_module, "MEASURE_FROM", 10**9)
+    np.testing.assert_array_equal(engine.vectors(noise(3)), made_engine(lines).vectors(noise(3)))
+
+
+def test_few_images_are_neither_measured_nor_compiled() -> None:
+    lines: list[str] = []
+    made_engine(lines, images=50)
+    assert lines == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_gives_the_vectors_of_the_cpu_and_survives_small_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = ImageSet.of(draw(tmp_path / "i", *range(20)))
+    cpu = dataclasses.replace(QUICK, device="cpu", store=Store(tmp_path / "c")).table(images)
+    gpu = dataclasses.replace(QUICK, device="cuda", store=Store(tmp_path / "g"), batch_size=16).table(images)
+    np.testing.assert_allclose(cpu.matrix, gpu.matrix, rtol=1e-2, atol=1e-2)
+    engine = Engine(load(BACKBONES["resnet18"], "none", "avgpool"), cpu.extractor, "cuda", 20, say=print, batch_size=16)
+    run = engine._run
+
+    def out_of_memory(pixels: torch.Tensor) -> torch.Tensor:
+        if len(pixels) > 4:
+            raise torch.cuda.OutOfMemoryError
+        return run(pixels)
+
+    monkeypatch.setattr(engine, "_run", out_of_memory)
+    assert engine.vectors(noise(16)).shape == (16, 512)
