@@ -36,6 +36,16 @@ def test_without_split_the_columns_are_two(tmp_path: Path) -> None:
     assert write_labels(path, labels, groups={"a": "g"}).read_text() == "galaxy_id,label,group\na,x,g\nb,y,\n"
 
 
+def test_ids_that_a_spreadsheet_would_run_are_guarded_and_come_back(tmp_path: Path) -> None:
+    names = ["=1+1", "-7", "+x", "@sum", "'quoted", "''twice", "plain", "'=1"]
+    labels = Labels(as_ids(names), ("a", "b"), np.arange(8) % 2)
+    path = write_labels(tmp_path / "labels.csv", labels, groups={"=1+1": "-group", "-7": "-group"})
+    assert not any(line.startswith(("=", "+", "-", "@")) for line in path.read_text().splitlines())
+    assert read_labels(path)[0].ids.tolist() == names
+    (tmp_path / "own.csv").write_text("galaxy_id,label\n'tis,a\nb,b\n")
+    assert read_labels(tmp_path / "own.csv")[0].ids.tolist() == ["'tis", "b"]
+
+
 @steady
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=2, max_size=10))
 def test_several_labels_come_back(

@@ -100,3 +100,10 @@ def test_sizes_are_read_from_text_as_shares() -> None:
             shares(text)
     with pytest.raises(InputError, match=r"split sizes; must be three shares that sum to 1, found \[0.5, 0.4, 0.2\]"):
         Split.draw(labels_of([0, 1]), (0.5, 0.4, 0.2))
+
+
+def test_a_split_among_fewer_galaxies_keeps_every_side() -> None:
+    split = Split.draw(labels_of([0] * 40), seed=2)
+    fewer = split.among(np.concatenate([split.train[::2], split.test[:3], ids("stranger")]))
+    assert fewer.train.tolist() == split.train[::2].tolist() and fewer.test.tolist() == split.test[:3].tolist()
+    assert not len(fewer.validation)

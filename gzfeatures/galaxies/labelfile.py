@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from gzfeatures.errors import InputError
-from gzfeatures.files import written_whole
 from gzfeatures.galaxies.ids import as_ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import PARTS, Split
-from gzfeatures.galaxies.tables import ID_COLUMNS, read_table
+from gzfeatures.galaxies.tables import ID_COLUMNS, read_table, unguarded, write_csv
 
 SEPARATOR = "|"
 EMPTY = "label is empty"
@@ -59,9 +58,7 @@ def write_labels(
     groups = split.groups if groups is None and split is not None else groups
     if groups:
         columns["group"] = [groups.get(name, "") for name in labels.ids]
-    with written_whole(Path(path)) as temporary:
-        pd.DataFrame(columns).to_csv(temporary, index=False)
-    return Path(path)
+    return write_csv(pd.DataFrame(columns), path)
 
 
 def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
@@ -88,13 +85,13 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
         It has no id or label column, an id repeats, a fraction is outside [0, 1], or a part is not one of
         train, validation, test.
     """
-    frame = read_table(path)
+    frame = read_table(path).rename(columns=unguarded)
     id_column = next((name for name in ID_COLUMNS if name in frame), None)
     if id_column is None:
         raise InputError(
             "labels have no id", where=path, rule="have a column galaxy_id", found=", ".join(frame.columns[:12])
         )
-    ids = as_ids(frame[id_column], where=path)
+    ids = np.asarray([unguarded(name) for name in as_ids(frame[id_column], where=path)], dtype=object)
     labels = _named(frame["label"], ids) if "label" in frame else _fractions(frame.drop(columns=id_column), ids, path)
     if "split" not in frame:
         return labels, None
@@ -112,12 +109,12 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
     groups: dict[str, str] = {}
     if "group" in frame:
         grouped = frame["group"].notna().to_numpy() & labelled
-        groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
+        groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str").map(unguarded), strict=True))
     return labels, Split(sides[0], sides[1], sides[2], groups)
 
 
 def _named(column: pd.Series, ids: Any) -> Labels:
-    text = column.astype("str").fillna("").to_numpy(object)
+    text = column.astype("str").fillna("").map(unguarded).to_numpy(object)
     if any(SEPARATOR in label for label in text):
         sets = [set(label.split(SEPARATOR)) - {""} for label in text]
         classes = tuple(sorted(set().union(*sets)))

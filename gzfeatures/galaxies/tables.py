@@ -145,14 +145,17 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 }
 
 
+_RUN = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
 def guarded(text: str) -> str:
     """Text that no spreadsheet runs: what begins like a formula, or like a guarded text, gets an apostrophe."""
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r", "'") else text
+    return "'" + text if text.startswith(_RUN) else text
 
 
 def unguarded(text: str) -> str:
-    """Inverse of `guarded`."""
-    return text.removeprefix("'")
+    """Inverse of `guarded`; an apostrophe before anything else is part of the text."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_RUN) else text
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
@@ -164,7 +167,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
         The place cannot be written.
     """
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
-    safe = frame.assign(**{name: [guarded(str(value)) for value in frame[name]] for name in texts})
+    safe = frame.assign(**{str(name): [guarded(str(value)) for value in frame[name]] for name in texts})
     with written_whole(Path(path)) as temporary:
         safe.rename(columns=guarded).to_csv(temporary, index=False, lineterminator="\n")
     return Path(path)
