@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Round and elongated blobs with noise; odd numbers are elongated."""
     folder = tmp_path_factory.mktemp("toy")
     generator = np.random.default_rng(0)
@@ -62,6 +64,11 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
         light = 200 * np.exp(-(along**2) / 30 - across**2 / (3 if number % 2 else 30))
         pixels = light[..., None] + generator.normal(20, 8, (24, 24, 3))
         Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"g{number:03}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(folder: Path) -> ImageSet:
     return ImageSet.of(folder)
 
 
@@ -155,11 +162,11 @@ def killed_after(steps: int, error: BaseException, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Learner, "training_step", dying)
 
 
-@pytest.mark.parametrize("steps", [2, 7])
+@pytest.mark.parametrize(("steps", "precision"), [(2, "float32"), (7, "bfloat16")])
 def test_killed_and_resumed_equals_uninterrupted(
-    steps: int, run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+    steps: int, precision: str, run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"epochs": 4, "ema": 0.8, "balance": "sampling", "cutmix": 1.0}
+    options = {"epochs": 4, "ema": 0.8, "balance": "sampling", "cutmix": 1.0, "precision": precision}
     whole = run("whole", **options)
     with monkeypatch.context() as patch:
         killed_after(steps, Killed(), patch)
@@ -352,11 +359,31 @@ def test_googlenet_learns_with_its_auxiliary_losses_and_ships_without_them(run: 
     assert backbone(training.checkpoint).dim == 1024
 
 
-def test_two_processes_train_together(run: Callable[..., Training], labels: Labels, split: Split) -> None:
-    training = run(network="engel", devices=2, strategy="ddp_spawn", device="cpu", batch_size=12, progress=True)
-    state = WholeFiles().load_checkpoint(training.checkpoint / STATE)
+SCRIPT = """
+import sys
+import numpy as np
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.networks.finetune import train
+
+images = ImageSet.of(sys.argv[1])
+labels = Labels(images.ids, ("round", "long"), np.array([int(i[1:]) % 2 for i in images.ids]), scheme="toy")
+split = Split.draw(labels, (0.6, 0.1, 0.3), seed=0)
+train(images, labels, split, "engel", folder=sys.argv[2], epochs=2, batch_size=12, view=View(size=16, crop=0.75),
+      device="cpu", devices=2, strategy="ddp", precision="float32")
+"""
+
+
+def test_two_processes_train_together(folder: Path, split: Split, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "script.py"), str(folder), str(tmp_path / "out")]
+    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    state = WholeFiles().load_checkpoint(tmp_path / "out" / STATE)
     assert state["global_step"] == 2 * (len(split.train) // 2 // 12)
-    assert len(training.predictions) == len(split.validation) + len(split.test)
+    assert len(state["gzfeatures"]["history"]) == 2 and backbone(tmp_path / "out").dim == 64
+    assert not (tmp_path / "out" / "pixels").exists()
 
 
 def test_processes_share_an_epoch_without_overlap(images: ImageSet, tmp_path: Path) -> None:
@@ -401,3 +428,16 @@ def test_options_that_make_no_sense_are_refused(run: Callable[..., Training], tm
     place.write_text("a file")
     with pytest.raises(OutputError, match="cannot be written"):
         run("taken")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_cuda_learns_as_the_cpu_does(
+    compiled: bool, run: Callable[..., Training], labels: Labels, split: Split
+) -> None:
+    options = {"epochs": 12, "ema": 0.9, "device": "cuda", "network": "resnet18", "compiled": compiled}
+    half, full = (run(p, precision=p, **options) for p in ("bfloat16", "float32"))
+    assert accuracy(half, labels, split.test) >= 0.85 and accuracy(full, labels, split.test) >= 0.85
+    module = load(backbone(full.checkpoint))
+    assert all(value.device.type == "cpu" for value in module.state_dict().values())

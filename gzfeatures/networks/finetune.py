@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.distributed
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
@@ -211,10 +212,15 @@ def train(
     history: list[dict[str, float]] = state["history"]
     best = state["best_epoch"]
     record = {"classes": list(labels.classes), "scheme": labels.scheme, "metrics": history[best], "settings": settings}
-    write_folder(folder, dataclasses.replace(backbone, trained_on=start.seen(split).encode()), module, record)
-    write_curves(folder, history)
-    if cache is None:
-        shutil.rmtree(scratch)
+    # under strategies that run the caller's script in every process, all come here
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if together:
+        torch.distributed.barrier()
+    if not together or torch.distributed.get_rank() == 0:
+        write_folder(folder, dataclasses.replace(backbone, trained_on=start.seen(split).encode()), module, record)
+        write_curves(folder, history)
+        if cache is None:
+            shutil.rmtree(scratch)
     return Training(predictions, folder, time.monotonic() - started, len(history), history, best + 1)
 
 

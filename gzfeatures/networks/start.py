@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from gzfeatures.errors import InputError, LeakError
@@ -146,4 +147,4 @@ class Start:
             source=f"trained by gzfeatures on {labels.scheme}",
         )
         dim = cnns.width_of(module, spec.layer, spec.bands, self.view.size)
-        return module.train(), dataclasses.replace(spec, dim=dim)
+        return module.to(memory_format=torch.channels_last).train(), dataclasses.replace(spec, dim=dim)
