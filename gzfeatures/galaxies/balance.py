@@ -47,7 +47,7 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     axes.set_xlabel("galaxies")
     axes.set_title(labels.scheme, loc="left")
     if split is not None:
-        axes.legend(frameon=False)
+        figure.legend(loc="outside upper right", ncols=len(PARTS), frameon=False)
     left_out = [f"{reason}: {len(ids):,}" for reason, ids in labels.left_out.items()]
     if left_out:
         figure.supxlabel("no label — " + "; ".join(left_out), fontsize="x-small", x=0.01, ha="left")
