@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import errno
 import json
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 
 from gzfeatures.errors import InputError, LeakError, OutputError, UnknownNameError
-from gzfeatures.features.backbones import backbone
+from gzfeatures.features.backbones import Backbone, backbone
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies import votes
 from gzfeatures.galaxies.labels import Labels
@@ -25,7 +26,7 @@ from gzfeatures.images.views import View
 from gzfeatures.networks import cnns
 from gzfeatures.networks.augment import Augmentation
 from gzfeatures.networks.batches import Batches, Frames
-from gzfeatures.networks.checkpoint import STATE, WholeFiles
+from gzfeatures.networks.checkpoint import STATE, WholeFiles, write_folder
 from gzfeatures.networks.finetune import Training, train
 from gzfeatures.networks.inference import Inference, normalised
 from gzfeatures.networks.learner import Learner
@@ -217,6 +218,27 @@ def test_a_full_disk_leaves_the_last_epoch(
             run(epochs=3)
     assert len(WholeFiles().load_checkpoint(tmp_path / "out" / STATE)["gzfeatures"]["history"]) == 1
     assert run(epochs=3, resume=True).epochs == 3
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file may grow beyond 10 kB: the system refuses the write, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_files_that_do_not_fit_leave_nothing_behind(images: ImageSet, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written: File too large; free space"):
+        PixelCache.of(images, VIEW, tmp_path / "pixels", progress=False)
+    with pytest.raises(OutputError, match="cannot be written"):
+        WholeFiles().save_checkpoint({"weights": torch.zeros(10_000)}, tmp_path / "state.ckpt")
+    spec = Backbone("n", NETWORK, None, "embedding", 32, VIEW)
+    with pytest.raises(OutputError, match=r"model\.safetensors: cannot be written: File too large"):
+        write_folder(tmp_path, spec, cnns.build(NETWORK, 2), {})
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_resuming_another_training_is_refused(run: Callable[..., Training], tmp_path: Path) -> None:

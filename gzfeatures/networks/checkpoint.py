@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
@@ -118,7 +118,7 @@ def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: d
     # an old record must not vouch for new weights, if writing stops half way
     (folder / RECORD).unlink(missing_ok=True)
     with written_whole(folder / TENSORS) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(save(tensors))
     digest = fingerprint.of_file(folder / TENSORS)
     note = {"format": CHECKPOINT_FORMAT, "backbone": backbone.asdict(), "weights_sha256": digest, **record}
     with written_whole(folder / RECORD) as temporary:

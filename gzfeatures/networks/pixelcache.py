@@ -72,12 +72,13 @@ class PixelCache:
             if not path.exists():
                 shape = (len(images), *images.pixels(0, view).shape)
                 bar = track(blocks, "decoding", console=Console(stderr=True), disable=not progress, transient=True)
-                with written_whole(path) as temporary:
-                    array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+                # written block by block: on a full disk a memory map would end the process
+                with written_whole(path) as temporary, temporary.open("wb") as file:
+                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_2_0(file, header)
                     for block in bar:
-                        for row, pixels in zip(block, pool.map(lambda r: images.pixels(r, view), block), strict=True):
-                            array[row] = pixels
-                    array.flush()
+                        for pixels in pool.map(lambda row: images.pixels(row, view), block):
+                            file.write(pixels.tobytes())
         return cls(images.ids, path)
 
     @property
