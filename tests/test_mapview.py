@@ -287,6 +287,79 @@ def test_two_fingers_zoom(browser: Browser) -> None:
     browser.run("fit()")
 
 
+def test_a_slow_machine_draws_fewer_points_while_the_map_moves_and_all_at_rest(browser: Browser) -> None:
+    browser.run(
+        "marks.drawn = 100000; pace.moving = pace.moved = true; pace.last = 0; pace.most = Infinity; keepPace(100)"
+    )
+    assert browser.run("return pace.most") == 40000
+    browser.run("refilter()")
+    browser.until("return !pace.moving")
+    assert browser.run("return marks.drawn") == N
+
+
+# pages of their own, after those that share one
+
+
+def test_the_density_of_all_lies_under_a_sample(browser: Browser, tmp_path: Path) -> None:
+    ids = galaxies()
+    crowd = np.concatenate([np.tile([[4.0, 4.0]], (150, 1)), grid(50)]).astype(np.float32)
+    browser.open(write_page(tmp_path / "m.html", ids, crowd, crowd, settings={}, quality={}, most=20))
+    browser.until("return document.body.dataset.drawn")
+    assert browser.complaints() == []
+    assert "20 drawn over the density of all" in browser.run("return byId('facts').textContent")
+    place = "const c = page.centre, u = page.unit, s = pixels(), m = middle();"
+    look = "return over.getImageData(m[0] + (X - c[0]) / u * s, m[1] - (Y - c[1]) / u * s, 1, 1).data[3]"
+    seen = [browser.run(place + look.replace("X", x).replace("Y", y)) for x, y in (("4", "4"), ("12.5", "0.5"))]
+    assert seen[0] > 40 and seen[1] == 0
+
+
+def test_a_cube_can_be_turned(browser: Browser, tmp_path: Path) -> None:
+    ids = galaxies()[-3:]
+    cube = np.array([[-1, 0, 0], [1, 0, 0], [0, 0, 1]], dtype=np.float32)
+    browser.open(write_page(tmp_path / "m.html", ids, cube, cube, settings={}, quality={}))
+    browser.until("return document.body.dataset.drawn")
+    assert browser.run("return screenOf(2)[0]") == pytest.approx(browser.run("return middle()[0]"))
+    browser.run("turnBy(Math.PI / 2, 0)")
+    depth, _ = browser.run("return [placed[4], placed[0]]")
+    assert abs(depth) == pytest.approx(0.5, abs=1e-5)  # the cube's depth is half its width
+    assert browser.run("return document.querySelector('[data-tool=turn]').hidden") is False
+
+
+def test_a_galaxy_opens_in_the_browser_without_labels_images_or_neighbours(browser: Browser, tmp_path: Path) -> None:
+    browser.open(write_page(tmp_path / "m.html", galaxies()[-1:], grid(1), grid(1), settings={}, quality={}))
+    browser.until("return document.body.dataset.drawn")
+    browser.run("openCard(0)")
+    assert browser.run("return document.querySelector('#card h2').textContent") == "g199"
+    assert browser.complaints() == []
+
+
+@pytest.mark.data
+def test_five_thousand_real_galaxies_fit_in_one_light_file(browser: Browser, shared_data: Path, tmp_path: Path) -> None:
+    images = ImageSet.of(shared_data / "gz2" / "images")
+    ids = images.ids[:5000]
+    places = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
+    path = write_page(tmp_path / "m.html", ids, places, places, settings={}, quality={}, images=images)
+    assert path.stat().st_size <= 25e6
+    drawn = []
+    for _ in range(2):
+        browser.open(path)
+        drawn.append(float(browser.until("return document.body.dataset.drawn", seconds=60)))
+    assert min(drawn) < 3000
+    row = 1234
+    browser.run(f"camera.x = placed[{2 * row}]; camera.y = placed[{2 * row + 1}]; camera.zoom = 300; redraw()")
+    browser.pointer({"type": "pointerMove", "x": 5, "y": 400}, {"type": "pointerMove", **at(browser, row)})
+    assert (
+        browser.until("return byId('hover').hidden ? null : byId('hover').querySelector('b').textContent") == ids[row]
+    )
+    shown = browser.until(
+        "const c = byId('hover').querySelector('canvas').getContext('2d').getImageData(0, 0, 256, 256).data;"
+        "return c[3] ? [...c].filter((_, i) => i % 4 < 3) : null"
+    )
+    expected = Image.fromarray(images.pixels(row, View(size=80, crop=0.6))).resize((256, 256))
+    assert np.corrcoef(np.asarray(expected).ravel(), np.asarray(shown))[0, 1] > 0.97
+    assert browser.complaints() == [] and browser.requests() == []
+
+
 # ---------------------------------------------------------------------------------------------- without a browser
 
 
