@@ -272,6 +272,20 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert (tiff == shown).all()
 
 
+def test_a_compressed_tiff_is_refused_before_its_reader_writes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match=r"a\.tif: TIFF is compressed; save it as PNG or as plain TIFF"):
+        picture(encoded(noise(), "TIFF", compression="tiff_lzw"), where="a.tif")
+    assert capfd.readouterr().err == ""
+
+
+def test_damaged_exif_is_no_warning() -> None:
+    data = encoded(noise(), "JPEG", exif=TURNED)
+    place = data.index(b"Exif\0\0") + 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert picture(data[: place + 8] + b"\xff\xff" + data[place + 10 :], where="a.jpg").size == (24, 24)
+
+
 def test_cmyk_is_shown_as_rgb() -> None:
     red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     shown = np.asarray(picture(encoded(red, "JPEG"), where="cmyk.jpg"))
@@ -343,13 +357,16 @@ def test_a_frame_larger_than_its_canvas_is_no_warning() -> None:
 # Fuzzing: damaged bytes give an image or one of our errors, soon and without a warning
 
 SMALL = noise(3, side=20)
+TURNED = Image.Exif()
+TURNED[0x0112], TURNED[0x010E] = 6, "a galaxy"
 WHOLE = {
     "jpeg": encoded(SMALL, "JPEG"),
     "progressive": encoded(SMALL, "JPEG", progressive=True),
     "png": encoded(SMALL),
     "palette": encoded(Image.fromarray(SMALL).quantize(8)),
     "gif": encoded(Image.fromarray(SMALL).quantize(8), "GIF"),
-    "tiff": encoded(SMALL, "TIFF", compression="tiff_lzw"),
+    "tiff": encoded(SMALL, "TIFF"),
+    "exif": encoded(SMALL, "JPEG", exif=TURNED),
     "webp": encoded(SMALL, "WEBP"),
 }
 

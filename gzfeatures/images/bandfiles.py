@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import re
-import warnings
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
-from gzfeatures.images.bands import ASTROPY, WAVELENGTHS, Bands
+from gzfeatures.images.bands import WAVELENGTHS, Bands
 from gzfeatures.images.parcels import array
+from gzfeatures.images.quiet import quiet
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -43,19 +43,17 @@ def read_fits(data: bytes, *, where: object, max_pixels: int, names: tuple[str, 
     weights: dict[int, npt.NDArray[Any]] = {}
     header = None
     try:
-        with ASTROPY, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as units:
-                for unit in units:
-                    if not unit.is_image or unit.header.get("NAXIS", 0) < 2:
-                        continue
-                    _fits_fault(unit, len(data), where=where, max_pixels=max_pixels)
-                    plane = np.asarray(unit.data)
-                    if str(unit.header.get("IMAGETYP", "")).strip().lower() == "invvar":
-                        weights[len(parts) - 1] = plane
-                        continue
-                    header = unit.header if header is None else header
-                    parts.append((_fits_names(unit.header), plane))
+        with quiet(), fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as units:
+            for unit in units:
+                if not unit.is_image or unit.header.get("NAXIS", 0) < 2:
+                    continue
+                _fits_fault(unit, len(data), where=where, max_pixels=max_pixels)
+                plane = np.asarray(unit.data)
+                if str(unit.header.get("IMAGETYP", "")).strip().lower() == "invvar":
+                    weights[len(parts) - 1] = plane
+                    continue
+                header = unit.header if header is None else header
+                parts.append((_fits_names(unit.header), plane))
     except InputError:
         raise
     except Exception as error:  # damaged bytes make the reader fail in any way

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
+from gzfeatures.images.quiet import quiet
 from gzfeatures.images.stretches import STRETCHES
 
 if TYPE_CHECKING:
@@ -22,9 +21,6 @@ WAVELENGTHS = {"u": 354, "g": 475, "r": 622, "i": 763, "z": 905, "y": 990}
 
 MAX_BAD = 0.1
 """Largest share of bad pixels in a band that `faults` passes over."""
-
-ASTROPY = threading.Lock()
-"""Astropy reports damage by warnings, and Python's warning filters belong to all threads at once."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,8 +87,7 @@ class Bands:
 
         if self.header is None:
             raise InputError("image has no celestial coordinates", rule="be FITS with a WCS to be cut by position")
-        with ASTROPY, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             world = WCS(self.header, naxis=2)
             if not world.has_celestial:
                 raise InputError("image has no celestial coordinates", rule="have a WCS to be cut by position")

@@ -1,20 +1,29 @@
-"""Pictures: JPEG, PNG, GIF, TIFF and WebP bytes → a decoded image, its size judged before a pixel is decoded."""
+"""Pictures: JPEG, PNG, GIF, WebP and plain TIFF bytes → a decoded image, its size judged before a pixel is decoded."""
 
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable
 
 import numpy as np
-from PIL import GifImagePlugin, Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from gzfeatures.errors import InputError
+from gzfeatures.images.quiet import quiet
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is decoded, in pixels, unless a caller says otherwise."""
 
-MAGIC: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
+MAGIC: tuple[tuple[bytes, Callable[..., ImageFile.ImageFile]], ...] = (
     (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
     (b"GIF8", GifImagePlugin.GifImageFile),
@@ -33,7 +42,7 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
     Parameters
     ----------
     data : bytes
-        A JPEG, PNG, GIF, TIFF or WebP file; of an animation the first frame.
+        A JPEG, PNG, GIF, WebP or uncompressed TIFF file; of an animation the first frame.
     where : object
         Named in the error.
     max_pixels : int
@@ -56,7 +65,9 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
     if reader is None:
         raise InputError("not an image", where=where, rule="be a JPEG, PNG, GIF, TIFF or WebP file", found=data[:12])
     try:
-        image = _opened(reader, data)
+        # `Image.open` would judge the size by a limit and by warnings that are the whole process's
+        with quiet(Image.DecompressionBombWarning):
+            image = reader(io.BytesIO(data), "")
         if image.width * image.height > max_pixels:
             raise InputError(
                 "image is too large to decode",
@@ -64,8 +75,10 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
                 rule=f"hold at most {max_pixels:,} pixels",
                 found=f"{image.width}×{image.height}",
             )
+        if any(tile[0] == "libtiff" for tile in image.tile or ()):  # it writes to stderr whatever it finds amiss
+            raise InputError("TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF")
         image.load()
-        return _plain(ImageOps.exif_transpose(image))
+        return _plain(_upright(image))
     except InputError:
         raise
     except Exception as error:  # damaged bytes make decoders fail in any way
@@ -74,13 +87,11 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
         raise InputError(what, where=where, found=f"{error or type(error).__name__}") from error
 
 
-def _opened(reader: Callable[..., Image.Image], data: bytes) -> Image.Image:
-    """Header of a picture. `Image.open` would judge the size by a global limit and by warnings, so it is not used."""
-    if reader in (GifImagePlugin.GifImageFile, TiffImagePlugin.TiffImageFile):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return reader(io.BytesIO(data), "")
-    return reader(io.BytesIO(data), "")
+def _upright(image: Image.Image) -> Image.Image:
+    if "exif" not in image.info and image.format != "TIFF":
+        return image
+    with quiet():
+        return ImageOps.exif_transpose(image)
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import threading
-import warnings
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +13,9 @@ import numpy as np
 
 from gzfeatures.errors import InputError, need
 from gzfeatures.images.bandfiles import read_fits, stacked
-from gzfeatures.images.bands import ASTROPY, Bands
+from gzfeatures.images.bands import Bands
 from gzfeatures.images.pictures import MAX_PIXELS
+from gzfeatures.images.quiet import quiet
 from gzfeatures.images.service import BadAnswer, NoAnswer, Service, Unanswered, followed, is_public
 
 
@@ -103,8 +103,7 @@ def _cube(bands: Bands) -> bytes:
     from astropy.io import fits
     from astropy.wcs import WCS
 
-    with ASTROPY, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         header = WCS(bands.header, naxis=2).to_header()
         header["BANDS"] = "".join(bands.names)
         for k, name in enumerate(bands.names):
