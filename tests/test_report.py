@@ -20,7 +20,7 @@ from gzfeatures.errors import InputError, OutputError
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.imageset import ImageSet
-from gzfeatures.results import gallery
+from gzfeatures.results import document, gallery
 from gzfeatures.results.comparison import Pairing, compare
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.predictions import Predictions
@@ -56,11 +56,12 @@ def page(written: tuple[Report, Path], tmp_path_factory: pytest.TempPathFactory)
         browser.close()
 
 
-def test_page_in_a_browser_runs_nothing_and_asks_for_nothing(page: Browser) -> None:
+def test_page_in_a_browser_runs_nothing_from_outside_and_asks_for_nothing(page: Browser) -> None:
     assert page.requests() == []
     assert page.complaints() == []
     assert page.run("return window.hit") is None
-    assert page.run("return document.querySelectorAll('script, iframe, link, object').length") == 0
+    assert page.run("return document.querySelectorAll('iframe, link, object, form').length") == 0
+    assert page.run("return [...document.scripts].map(s => s.textContent)") == [document.SCRIPT]
 
 
 def test_page_shows_hostile_text_as_text(page: Browser, written: tuple[Report, Path]) -> None:
@@ -103,9 +104,9 @@ def test_page_follows_dark_and_light(page: Browser) -> None:
     assert under("dark") != under("light")
 
 
-def test_header_stays_in_sight(page: Browser) -> None:
-    page.run("document.querySelector('#provenance').scrollIntoView()")
-    assert page.run("return scrollY") > 500
+def test_links_lead_to_their_part_and_the_header_stays_in_sight(page: Browser) -> None:
+    page.run("document.querySelector('nav a[href=\"#provenance\"]').click()")
+    page.until("return scrollY > 500")
     assert page.run("return document.querySelector('header').getBoundingClientRect().top") == 0
 
 

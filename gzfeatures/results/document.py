@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,11 @@ COSTS = {
 }
 """Costs of the ranking, and their titles."""
 DAGGER = "not a fair hold-out: this backbone may have met some of the test galaxies in its training"
+SCRIPT = """addEventListener("click", event => {
+  const link = event.target.closest("nav a");
+  if (link) { event.preventDefault(); document.querySelector(link.hash).scrollIntoView(); }
+});"""
+"""The page's only script, let through by its digest: links within a page are dead in the frame of MLflow's UI."""
 KINDS = ("confusion", "per-class", "reliability")
 
 
@@ -75,7 +82,7 @@ def draw(report: Report) -> dict[str, Figure]:
 
 
 def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None, view: View) -> str:
-    """The whole page: no script, nothing fetched, readable from disk and inside another page's frame."""
+    """The whole page: nothing fetched, no script but `SCRIPT`, readable from disk and inside another page's frame."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -88,6 +95,8 @@ def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None,
     titles = [(row["rank"], report.title(pairing)) for row, pairing in report.ranked]
     return template.render(
         report=report,
+        script=Markup(SCRIPT),
+        script_digest="sha256-" + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
         rows=_rows(report),
         axis=_axis(report),
         costs=[COSTS[key] for key in report.costs],
