@@ -303,11 +303,15 @@ def test_the_same_scheme_in_python() -> None:
             "measures = ['x']\n[classes]\na = ['wins smooth']\nb = ['wins merger']",
             "measures; must be one of count, weight",
         ),
-        ("draw = true\n[classes]\na = []\nb = []", "drawn classes; must have a soft answer each"),
+        ("draw = true\n[classes]\na = []\nb = []", "soft labels; must name an answer for each class"),
         ("[classes]\na = []\nb = ['wins merger']", "class without conditions; must have at least one"),
         (
             "[classes]\na = ['wins smooth']\nb = ['wins merger']\n[soft]\nc = 'smooth'",
-            "soft label; must name a class and an answer",
+            "soft labels; must name an answer for each class, found {'c': 'smooth'}",
+        ),
+        (
+            "[classes]\na = ['wins smooth']\nb = ['wins merger']\n[soft]\na = 'smoth'\nb = 'merger'",
+            "unknown answer; .* found smoth",
         ),
         ("[classes", "scheme is not TOML"),
     ],

@@ -71,9 +71,11 @@ class Letter(NamedTuple):
 Condition = Cut | Wins | Letter
 
 
-def answer_name(text: str) -> str | None:
-    """The answer that a canonical, Kaggle or GZ2 name means; None for another name."""
-    return _ANSWER.get(text)
+def answer_name(text: str) -> str:
+    """The answer that a canonical, Kaggle or GZ2 name means; UnknownNameError for another name."""
+    if text not in _ANSWER:
+        raise unknown("answer", text, ANSWERS)
+    return _ANSWER[text]
 
 
 def parse(text: str, *, where: object = "scheme") -> Condition:
@@ -95,26 +97,19 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
             found=text,
         )
     if match["winner"]:
-        return Wins(_known_answer(match["winner"]))
+        return Wins(answer_name(match["winner"]))
     if match["part"]:
         if match["part"] not in Parts._fields:
             raise unknown("part of gz2_class", match["part"], Parts._fields)
         return Letter(match["part"], match["letters"])
-    left = answer_name(match["left"]) or match["left"]
+    left = _ANSWER.get(match["left"], match["left"])
     try:
         right: float | str = float(match["right"])
     except ValueError:
-        return Cut(left, match["op"], _known_answer(match["right"]), bool(match["known"]))
+        return Cut(left, match["op"], answer_name(match["right"]), bool(match["known"]))
     if not np.isfinite(right):
         raise InputError("threshold", where=where, rule="be a finite number", found=text)
     return Cut(left, match["op"], right, bool(match["known"]))
-
-
-def _known_answer(text: str) -> str:
-    answer = answer_name(text)
-    if answer is None:
-        raise unknown("answer", text, ANSWERS)
-    return answer
 
 
 def answers_of(condition: Condition) -> tuple[str, ...]:

@@ -120,22 +120,18 @@ class LabelScheme:
         for conditions in (*self.classes.values(), *self.leave_out.values()):
             for text in conditions if self.target != "fractions" else ():
                 parse(text, where=where)
-        for name, answer in self._answer_of_class().items():
-            if name not in self.classes or answer_name(answer) is None:
-                raise InputError(
-                    "soft label", where=where, rule="name a class and an answer", found=f"{name} = {answer}"
-                )
-        if self.draw and set(self.soft) != set(self.classes):
-            raise InputError("drawn classes", where=where, rule="have a soft answer each", found=dict(self.soft))
+        if (self.soft or self.draw) and set(self.soft) != set(self.classes):
+            raise InputError("soft labels", where=where, rule="name an answer for each class", found=dict(self.soft))
+        self._answer_of_class()
         if self.target == "classes" and not self.draw and self.column is None and not all(self.classes.values()):
             raise InputError(
                 "class without conditions", where=where, rule="have at least one", found=dict(self.classes)
             )
 
     def _answer_of_class(self) -> dict[str, str]:
-        if self.target == "fractions":
-            return {name: "".join(answers) for name, answers in self.classes.items()}
-        return dict(self.soft)
+        """Class → the answer whose fraction is its soft label, or its value."""
+        texts = {k: "".join(v) for k, v in self.classes.items()} if self.target == "fractions" else self.soft
+        return {name: answer_name(text) for name, text in texts.items()}
 
     def label(self, catalog: Catalog, seed: int = 0) -> Labels:
         """Label the galaxies of a catalog.
@@ -200,8 +196,7 @@ class LabelScheme:
     def _answers(self) -> tuple[str, ...]:
         """Answers whose fractions the rule needs."""
         needed = [answer for condition in self._conditions for answer in answers_of(condition)]
-        soft = [answer_name(answer) or answer for answer in self._answer_of_class().values()]
-        return tuple(dict.fromkeys([*needed, *soft]))
+        return tuple(dict.fromkeys([*needed, *self._answer_of_class().values()]))
 
     @property
     def _needs_string(self) -> bool:
@@ -238,8 +233,9 @@ class LabelScheme:
     def _soft(self, facts: Facts, n: int) -> npt.NDArray[np.float64]:
         """Fraction of each class, shape (n, k); (n, 0) where the scheme gives none."""
         answers = self._answer_of_class()
-        fractions = [facts.fraction(answer_name(answers[name]) or "") for name in self.classes if answers]
-        return np.stack(fractions, axis=1) if fractions else np.empty((n, 0))
+        if not answers:
+            return np.empty((n, 0))
+        return np.stack([facts.fraction(answers[name]) for name in self.classes], axis=1)
 
     def _drawn(self, soft: npt.NDArray[np.float64], ids: Ids, seed: int) -> npt.NDArray[np.int64]:
         cumulated = np.cumsum(soft, axis=1)
