@@ -305,6 +305,25 @@ def test_palettes_are_looked_up() -> None:
         assert (np.asarray(picture(encoded(image, form), where=form)) == expected).all()
 
 
+def test_a_transparent_palette_is_no_warning() -> None:
+    image = Image.fromarray(noise()).quantize(16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = picture(encoded(image, transparency=bytes(range(0, 160, 10))), where="p.png")
+    assert (np.asarray(shown) == np.asarray(image.convert("RGB"))).all()
+
+
+def test_a_damaged_animation_is_no_warning() -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    data = bytearray(encoded(frames[0], save_all=True, append_images=frames[1:]))
+    place = data.index(b"acTL")
+    data[place + 4 : place + 8] = bytes(4)
+    data[place + 12 : place + 16] = struct.pack(">I", zlib.crc32(data[place : place + 12]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert picture(bytes(data), where="a.png").size == (16, 16)
+
+
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
 def test_of_an_animation_the_first_frame_is_taken(form: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]

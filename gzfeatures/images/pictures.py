@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 from PIL import (
@@ -32,6 +33,9 @@ MAGIC: tuple[tuple[bytes, Callable[..., ImageFile.ImageFile]], ...] = (
     (b"MM\0*", TiffImagePlugin.TiffImageFile),
 )
 """First bytes of each format and its reader. The content decides, never the file's suffix."""
+
+HEAD = 2**16
+"""Bytes at the start of a file among which EXIF and animation are announced."""
 
 DEEP = ("I;16", "I;16B", "I;16L", "I")
 
@@ -66,7 +70,7 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
         raise InputError("not an image", where=where, rule="be a JPEG, PNG, GIF, TIFF or WebP file", found=data[:12])
     try:
         # `Image.open` would judge the size by a limit and by warnings that are the whole process's
-        with quiet(Image.DecompressionBombWarning):
+        with quiet(Image.DecompressionBombWarning) if _may_warn(data) else nullcontext():
             image = reader(io.BytesIO(data), "")
         if image.width * image.height > max_pixels:
             raise InputError(
@@ -87,6 +91,12 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
         raise InputError(what, where=where, found=f"{error or type(error).__name__}") from error
 
 
+def _may_warn(data: bytes) -> bool:
+    """Whether a reader could warn of damage in the header; of plain JPEG and PNG it never does."""
+    head = data[:HEAD]
+    return head.startswith((b"GIF8", b"II*\0", b"MM\0*")) or b"Exif" in head or b"acTL" in head
+
+
 def _upright(image: Image.Image) -> Image.Image:
     if "exif" not in image.info and image.format != "TIFF":
         return image
@@ -96,6 +106,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _plain(image: Image.Image) -> Image.Image:
     """The image as 8-bit L or RGB; 16-bit grey is scaled, not clipped."""
+    image.info.pop("transparency", None)  # Pillow would warn that it is lost
     if image.mode in ("L", "RGB"):
         return image
     if image.mode in DEEP:
