@@ -218,6 +218,14 @@ def test_components_are_the_principal_ones() -> None:
     assert Space.fit(matrix.astype(np.float32), components=40).axes is None
 
 
+def test_few_galaxies_of_long_vectors_have_the_same_components() -> None:
+    rng = np.random.default_rng(0)
+    matrix = (rng.normal(size=(30, 4)) @ rng.normal(size=(4, 200))).astype(np.float32)
+    few, many = Space.fit(matrix, components=4), Space.fit(np.tile(matrix, (10, 1)), components=4)
+    np.testing.assert_allclose(few.vectors(matrix), many.vectors(matrix), atol=2e-3)
+    assert few.axes is not None and few.axes.shape == (4, 200)
+
+
 @pytest.mark.parametrize("k", [1, 40])
 def test_one_class_and_forty_classes(k: int, tmp_path: Path) -> None:
     table, labels = clumps(160, k=k)

@@ -103,29 +103,28 @@ def project(
     codes = _codes(table.ids, labels)
     if supervised and codes is None:
         raise InputError("a supervised map", rule="have labels", remedy="give labels")
-    started = time.perf_counter()
-    space = Space.fit(table.matrix, metric=metric, components=components)
-    vectors = space.vectors(table.matrix)
-    near = nearest(vectors, None, n_neighbors - 1, exact_up_to=exact_up_to, seed=seed)
-    found = time.perf_counter()
+    from rich.console import Console
+
     lay_out = partial(
-        _laid_out,
-        vectors,
-        near,
-        min_dist=min_dist,
-        dimensions=dimensions,
-        epochs=epochs,
-        codes=codes if supervised else None,
+        _laid_out, min_dist=min_dist, dimensions=dimensions, epochs=epochs, codes=codes if supervised else None
     )
-    coordinates = lay_out(seed=seed)
-    laid_out = time.perf_counter()
-    scores: dict[str, Any] = quality.neighbourhoods(directed(table.matrix, metric), coordinates, seed=seed)
-    if labels is not None and codes is not None:
-        known = codes >= 0
-        scores["silhouette"] = quality.silhouettes(coordinates[known], codes[known], labels.classes, seed=seed)
-    if stability_seeds:
-        others = [lay_out(seed=other) for other in stability_seeds]
-        scores["stability"] = quality.stability(coordinates, others, seed=seed)
+    with Console(stderr=True).status(f"map of {len(table):,} galaxies: neighbours") as status:
+        started = time.perf_counter()
+        space = Space.fit(table.matrix, metric=metric, components=components)
+        vectors = space.vectors(table.matrix)
+        near = nearest(vectors, None, n_neighbors - 1, exact_up_to=exact_up_to, seed=seed)
+        found = time.perf_counter()
+        status.update(f"map of {len(table):,} galaxies: layout")
+        coordinates = lay_out(vectors, near, seed=seed)
+        laid_out = time.perf_counter()
+        status.update(f"map of {len(table):,} galaxies: quality")
+        scores: dict[str, Any] = quality.neighbourhoods(directed(table.matrix, metric), coordinates, seed=seed)
+        if labels is not None and codes is not None:
+            known = codes >= 0
+            scores["silhouette"] = quality.silhouettes(coordinates[known], codes[known], labels.classes, seed=seed)
+        if stability_seeds:
+            others = [lay_out(vectors, near, seed=other) for other in stability_seeds]
+            scores["stability"] = quality.stability(coordinates, others, seed=seed)
     scores["seconds"] = {
         "neighbours": found - started,
         "layout": laid_out - found,

@@ -46,6 +46,7 @@ def nearest(
     queries: npt.NDArray[np.float32] | None,
     k: int,
     *,
+    own: npt.NDArray[np.intp] | None = None,
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> Nearest:
@@ -56,10 +57,11 @@ def nearest(
     reference : ndarray of float32
         Shape (n, d), finite.
     queries : ndarray of float32, optional
-        Shape (m, d). None asks for the neighbours of the reference rows themselves, which are then never their own
-        neighbour, whatever copies they have.
+        Shape (m, d). None asks for the neighbours of all reference rows.
     k : int
-        Neighbours per query, at most n (n − 1 without `queries`).
+        Neighbours per query.
+    own : ndarray of int, optional
+        Reference row of each query, shape (m,): nobody is their own neighbour, whatever copies they have.
     exact_up_to : int
         Reference rows up to which all distances are computed (blocked brute force); beyond, only those within the
         nearest cells of a k-means partition (inverted file, Jegou+2011, doi:10.1109/TPAMI.2010.57, section IV), and the
@@ -72,7 +74,9 @@ def nearest(
     InputError
         There are fewer rows than neighbours.
     """
-    most = len(reference) - (queries is None)
+    if queries is None:
+        queries, own = reference, np.arange(len(reference))
+    most = len(reference) - (own is not None)
     if not 1 <= k <= most:
         raise InputError(
             "number of neighbours",
@@ -81,55 +85,60 @@ def nearest(
             remedy="ask for fewer",
         )
     if len(reference) <= exact_up_to:
-        return _exact(reference, queries, k)
-    rows = np.arange(len(reference)) if queries is None else None
-    asked = reference if queries is None else queries
-    found = _by_cells(reference, asked, k + (queries is None), seed)
-    sample = np.random.default_rng(seed).permutation(len(asked))[:RECALL_SAMPLE]
-    truth = _exact(reference, asked[sample], k + (queries is None))
-    if rows is not None:
-        found, truth = _without_self(found, rows), _without_self(truth, rows[sample])
+        return _exact(reference, queries, k, own)
+    found = _by_cells(reference, queries, k, own, seed)
+    sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
+    truth = _exact(reference, queries[sample], k, None if own is None else own[sample])
     hits = [len(np.intersect1d(a, b)) for a, b in zip(found.rows[sample], truth.rows, strict=True)]
     return dataclasses.replace(found, recall=float(np.mean(hits) / k))
 
 
-def _by_cells(reference: npt.NDArray[np.float32], queries: npt.NDArray[np.float32], k: int, seed: int) -> Nearest:
+def _exact(
+    reference: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.float32],
+    k: int,
+    own: npt.NDArray[np.intp] | None,
+) -> Nearest:
+    from sklearn.neighbors import NearestNeighbors
+
+    index = NearestNeighbors(algorithm="brute", n_jobs=-1).fit(reference)
+    distances, rows = index.kneighbors(queries, n_neighbors=k + (own is not None))
+    distances, rows = distances.astype(np.float32), rows.astype(np.int64)
+    if own is None:
+        return Nearest(rows, distances)
+    keep = rows != own[:, None]
+    keep[keep.all(1), -1] = False  # copies pushed the query itself out: the farthest goes instead
+    return Nearest(rows[keep].reshape(-1, k), distances[keep].reshape(-1, k))
+
+
+def _by_cells(
+    reference: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.float32],
+    k: int,
+    own: npt.NDArray[np.intp] | None,
+    seed: int,
+) -> Nearest:
     """Search the cells of a k-means partition nearest to each query's own cell."""
     from sklearn.cluster import MiniBatchKMeans
 
     cells = max(2, int(np.sqrt(len(reference)) / 2))
     means = MiniBatchKMeans(cells, random_state=seed, n_init=1, batch_size=4096).fit(reference)
     members = np.argsort(means.labels_, kind="stable")
+    place = np.empty(len(reference), dtype=np.int64)
     bounds = np.searchsorted(means.labels_[members], np.arange(cells + 1))
-    order = _exact(means.cluster_centers_, means.cluster_centers_, cells).rows
+    order = _exact(means.cluster_centers_, means.cluster_centers_, cells, None).rows
     home = means.predict(queries)
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float32)
     for cell in np.unique(home):
         reach = np.cumsum(np.diff(bounds)[order[cell]])
-        last = max(PROBES, int(np.searchsorted(reach, k)) + 1)
+        last = max(PROBES, int(np.searchsorted(reach, k + 1)) + 1)
         near = np.concatenate([members[bounds[c] : bounds[c + 1]] for c in order[cell][:last]])
         mine = home == cell
-        found = _exact(reference[near], queries[mine], k)
+        place[near] = np.arange(len(near))
+        found = _exact(reference[near], queries[mine], k, None if own is None else place[own[mine]])
         rows[mine], distances[mine] = near[found.rows], found.distances
     return Nearest(rows, distances)
-
-
-def _exact(reference: npt.NDArray[np.float32], queries: npt.NDArray[np.float32] | None, k: int) -> Nearest:
-    from sklearn.neighbors import NearestNeighbors
-
-    index = NearestNeighbors(algorithm="brute", n_jobs=-1).fit(reference)
-    distances, rows = index.kneighbors(reference if queries is None else queries, n_neighbors=k + (queries is None))
-    found = Nearest(rows.astype(np.int64), distances.astype(np.float32))
-    return found if queries is not None else _without_self(found, np.arange(len(rows)))
-
-
-def _without_self(found: Nearest, own: npt.NDArray[np.int64]) -> Nearest:
-    """Drop each query's own row, or its farthest neighbour where copies pushed it out."""
-    keep = found.rows != own[:, None]
-    keep[keep.all(1), -1] = False
-    shape = (len(own), found.rows.shape[1] - 1)
-    return Nearest(found.rows[keep].reshape(shape), found.distances[keep].reshape(shape), found.recall)
 
 
 def similar(
@@ -168,11 +177,8 @@ def similar(
     """
     asked = as_ids(list(ids))
     rows = positions(table.ids, asked, where="embedding table")
-    if not 1 <= k < len(table):
-        raise InputError("number of neighbours", rule=f"lie in 1…{len(table) - 1} for {len(table)} galaxies", found=k)
     vectors = Space.fit(table.matrix, metric=metric, components=None).vectors(table.matrix)
-    found = nearest(vectors, vectors[rows], k + 1, exact_up_to=exact_up_to, seed=seed)
-    found = _without_self(found, rows)
+    found = nearest(vectors, vectors[rows], k, own=rows, exact_up_to=exact_up_to, seed=seed)
     frame = pd.DataFrame(
         {
             "galaxy_id": table.ids[found.rows.ravel()],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, unknown
 
+Array: TypeAlias = npt.NDArray[np.float64]
 METRICS = ("euclidean", "cosine")
 BLOCK = 8192
 
@@ -74,15 +75,11 @@ class Space:
             raise InputError("embeddings are all equal", rule="differ between galaxies", remedy="check the extraction")
         if components is None or components >= min(rows.shape):
             return cls(metric, mean, None)
-        scatter = np.zeros((rows.shape[1], rows.shape[1]))
-        for start in range(0, len(rows), BLOCK):
-            centred = rows[start : start + BLOCK] - mean
-            scatter += centred.T @ centred
-        values, vectors = np.linalg.eigh(scatter)
-        axes = vectors[:, ::-1][:, :components].T
+        values, axes = _principal(rows, mean)
+        axes = axes[:components]
         # the sign of an eigenvector is arbitrary: fix it, so that machines agree
-        axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
-        kept = float(np.clip(values[::-1][:components].sum() / values.sum(), 0, 1))
+        axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
+        kept = float(np.clip(values[:components].sum() / values.sum(), 0, 1))
         return cls(metric, mean, np.ascontiguousarray(axes, dtype=np.float32), kept)
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -101,6 +98,23 @@ class Space:
     def asdict(self) -> dict[str, Any]:
         """Metric and share of variance, as JSON values (the arrays are kept beside them)."""
         return {"metric": self.metric, "components": None if self.axes is None else len(self.axes), "kept": self.kept}
+
+
+def _principal(rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float32]) -> tuple[Array, Array]:
+    """Scatter along the principal axes, falling, and the axes, shape (min(n, dim), dim)."""
+    n, dim = rows.shape
+    if n < dim:  # the small side is decomposed: n galaxies of long vectors
+        whole = (rows - mean).astype(np.float64)
+        values, left = np.linalg.eigh(whole @ whole.T)
+        axes = left.T @ whole
+        axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return values[::-1], axes[::-1]
+    scatter = np.zeros((dim, dim))
+    for start in range(0, n, BLOCK):
+        centred = rows[start : start + BLOCK] - mean
+        scatter += centred.T @ centred
+    values, vectors = np.linalg.eigh(scatter)
+    return values[::-1], vectors[:, ::-1].T
 
 
 def directed(matrix: npt.NDArray[np.float32], metric: str) -> npt.NDArray[np.float32]:
