@@ -43,11 +43,20 @@ def test_bars_show_precision_and_recall_and_a_dash_where_a_class_has_none() -> N
 
 
 def test_reliability_is_the_share_that_is_right_at_each_stated_confidence() -> None:
-    confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.3, 1.0])
-    right = np.array([True, True, True, False, False, True])
-    dots = figures.reliability(confidence, right).axes[0].collections[0]
-    np.testing.assert_allclose(dots.get_offsets(), [[0.3, 0.0], [0.9, 0.75], [1.0, 1.0]])
-    assert dots.get_sizes().argmax() == 1
+    rows = [{"stated": 0.3, "reached": 0.0, "n": 1}, {"stated": 0.9, "reached": 0.75, "n": 4}]
+    dots = figures.reliability(rows).axes[0].collections[0]
+    np.testing.assert_allclose(dots.get_offsets(), [[0.3, 0.0], [0.9, 0.75]])
+    assert dots.get_sizes()[1] > dots.get_sizes()[0]
+
+
+def test_slices_show_each_road_and_the_ceiling() -> None:
+    low = {"low": 0.0, "high": 0.5, "accuracy": 0.6, "interval": [0.5, 0.7], "ceiling": 0.65}
+    high = {"low": 0.5, "high": 1.0, "accuracy": 0.9, "interval": [0.85, 0.95], "ceiling": 0.97}
+    axes = figures.slices({"frozen": [low, high], "end-to-end": [low, high]}, "agreement").axes[0]
+    np.testing.assert_allclose(axes.containers[0].lines[0].get_xydata(), [[0.25, 0.6], [0.75, 0.9]])
+    np.testing.assert_allclose(axes.containers[0].lines[2][0].get_segments()[1][:, 1], [0.85, 0.95])
+    dashes = [line.get_ydata().tolist() for line in axes.lines if line.get_color() == figures.INK]
+    assert dashes == [[0.65, 0.65], [0.97, 0.97]]
 
 
 def test_ranking_has_the_first_on_top_with_its_interval() -> None:

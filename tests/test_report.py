@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from browser import Browser
 from PIL import Image
 from reports import guessed, labelled, pairings, pictures, report
 
 from gzfeatures.errors import InputError, OutputError
+from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.imageset import ImageSet
@@ -83,7 +85,7 @@ def test_page_ranks_as_the_comparison_does(page: Browser, written: tuple[Report,
 
 
 def test_page_draws_every_figure_and_every_picture(page: Browser, written: tuple[Report, Path]) -> None:
-    assert page.run("return document.querySelectorAll('figure svg').length") == 2 + 3 * 4
+    assert page.run("return document.querySelectorAll('figure svg').length") == 2 + 3 * 4 + 1
     broken = "return [...document.images].filter(i => i.complete && !i.naturalWidth).length"
     assert page.run(broken) == 0
     assert page.run("return document.images.length") > 10
@@ -165,7 +167,7 @@ def test_markdown_has_a_row_per_pairing_and_no_markup_from_outside(written: tupl
 def test_figures_are_written_beside_the_page(written: tuple[Report, Path]) -> None:
     found = {path.name for path in (written[1] / "figures").iterdir()}
     kinds = {f"{kind}-{rank:02d}.png" for kind in ("confusion", "per-class", "reliability") for rank in range(1, 5)}
-    assert found == kinds | {"ranking.png", "cost.png", "learning.png"}
+    assert found == kinds | {"ranking.png", "cost.png", "learning.png", "slice-agreement.png"}
 
 
 def test_headline_names_the_first_and_summary_the_ties() -> None:
@@ -194,6 +196,22 @@ def test_an_unfair_hold_out_is_marked(tmp_path: Path) -> None:
     assert "resnet18 †" in marked.markdown()
     assert "may have met some of the test galaxies" in marked.write(tmp_path).read_text("utf-8")
     assert "†" not in report().markdown()
+
+
+def test_slices_of_a_catalog_are_shown(tmp_path: Path) -> None:
+    labels = labelled()
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"galaxy_id": labels.ids, "redshift": rng.uniform(0, 0.2, len(labels))})
+    split = Split.draw(labels)
+    made = tuple(
+        dataclasses.replace(p, scores=evaluate(p.predictions, labels, intervals=50, catalog=Catalog(frame)))
+        for p in pairings(labels, split)
+    )
+    html = Report("gz2", made, compare(made, labels, resamples=50), labels, split).write(tmp_path).read_text("utf-8")
+    assert "By redshift" in html
+    reached = made[3].scores.ceiling["reached"]
+    assert f"agrees with the first in {reached:.0%} of the galaxies" in html
+    assert (tmp_path / "figures" / "slice-redshift.png").exists()
 
 
 def test_pairings_of_one_name_are_told_apart_by_road_and_seed() -> None:

@@ -14,7 +14,7 @@ from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.splits import PARTS
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
-from gzfeatures.results import figures, gallery
+from gzfeatures.results import calibration, figures, gallery
 from gzfeatures.results.figures import Point
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ SCRIPT = """addEventListener("click", event => {
   if (link) { event.preventDefault(); document.querySelector(link.hash).scrollIntoView(); }
 });"""
 """The page's only script, let through by its digest: links within a page are dead in the frame of MLflow's UI."""
+SLICES = {
+    "agreement": "volunteers' agreement (0 even, 1 unanimous)",
+    "redshift": "redshift",
+    "magnitude": "absolute r magnitude",
+    "size": "Petrosian radius (arcsec)",
+}
+"""Quantities that accuracy is shown along, and their titles."""
 KINDS = ("confusion", "per-class", "reliability")
 
 
@@ -75,9 +82,10 @@ def draw(report: Report) -> dict[str, Figure]:
             precision, recall = (np.array([c[key] for c in scores.per_class]) for key in ("precision", "recall"))
             drawn[f"per-class-{row['rank']:02d}"] = figures.per_class(precision, recall, scores.classes)
         if scores.kind == "classes":
-            right = pairing.predictions.codes == report.labels.select(pairing.predictions.ids).codes
-            confidence = pairing.predictions.probabilities.max(1)
-            drawn[f"reliability-{row['rank']:02d}"] = figures.reliability(confidence, right)
+            bins = calibration.reliability(pairing.predictions, report.labels)
+            drawn[f"reliability-{row['rank']:02d}"] = figures.reliability(bins)
+    for name, rows_of in _slices(report).items():
+        drawn[f"slice-{name}"] = figures.slices(rows_of, SLICES[name])
     return drawn
 
 
@@ -107,6 +115,8 @@ def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None,
             for kind in KINDS
         },
         panel_width={"confusion": 13 + 0.9 * len(report.labels.classes), "per-class": 19, "reliability": 14},
+        slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
+        ceiling=report.ranked[0][1].scores.ceiling,
         galleries=galleries,
         thumbnails={} if images is None else gallery.thumbnails(images, ids, view),
         provenance=_provenance(report),
@@ -146,6 +156,19 @@ def _axis(report: Report) -> tuple[float, float]:
     bounds = np.array([row[f"{report.comparison.metric}_interval"] for row, _ in report.ranked])
     low, high = np.floor(bounds.min() * 100 - 0.5) / 100, np.ceil(bounds.max() * 100 + 0.5) / 100
     return float(max(low, 0.0)), float(high)
+
+
+def _slices(report: Report) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Bins of accuracy by quantity and road, those of the best pairing of each road."""
+    best: dict[str, Pairing] = {}
+    for _, pairing in report.ranked:
+        best.setdefault(pairing.road, pairing)
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for road, pairing in best.items():
+        for name, rows in {"agreement": pairing.scores.agreement, **pairing.scores.slices}.items():
+            if rows:
+                found.setdefault(name, {})[road] = rows
+    return found
 
 
 def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[gallery.Exhibit]]]:

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.files import written_whole
-from gzfeatures.results.metrics import BINS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,24 +165,19 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
 
 
 @_styled
-def reliability(confidence: Floats, right: npt.NDArray[np.bool_]) -> Figure:
+def reliability(rows: Sequence[Mapping[str, float]]) -> Figure:
     """Reliability diagram: share that is right against stated confidence; the diagonal is perfect calibration.
 
     Parameters
     ----------
-    confidence : ndarray
-        Shape (n,), probability of the predicted class of each galaxy, in [0, 1].
-    right : ndarray of bool
-        Shape (n,), the prediction is right. Galaxies are taken together in the bins of the expected calibration error.
+    rows : sequence of mapping
+        Bins as `calibration.reliability` gives them: `stated`, `reached`, `n`. A dot's area grows with n.
     """
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    count = np.bincount(bins, minlength=BINS)
-    filled = count > 0
-    stated, reached = (np.bincount(bins, x, BINS)[filled] / count[filled] for x in (confidence, right))
+    stated, reached, count = (np.array([row[key] for row in rows]) for key in ("stated", "reached", "n"))
     figure, axes = _axes(2.9, 2.9)
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
     axes.plot(stated, reached, color=LINE, lw=1.0)
-    area = 12 + 130 * count[filled] / count.max()
+    area = 12 + 130 * count / count.max()
     axes.scatter(stated, reached, s=area, color="#0072b2", edgecolor="white", lw=0.6, zorder=3)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="stated confidence", ylabel="share that is right")
     axes.set_aspect("equal")
@@ -246,6 +240,33 @@ def learning(curves: Mapping[str, Curve], roads: Mapping[str, str], metric: str)
     axes.xaxis.set_minor_formatter("")
     axes.grid()
     axes.set(xlabel="labelled training galaxies", ylabel=metric)
+    return figure
+
+
+@_styled
+def slices(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
+    """Accuracy in bins of a quantity, of the best pairing of each road; dashes are the vote ceiling, where known.
+
+    Parameters
+    ----------
+    rows_of : mapping of str to sequence of mapping
+        Road → bins as the functions of `slices` give them: `low, high, accuracy, interval` and perhaps `ceiling`.
+    title : str
+        The quantity.
+    """
+    figure, axes = _axes(3.6, 2.9)
+    for shift, (road, rows) in enumerate(rows_of.items()):
+        marker, colour, line = MARKS[road]
+        middle = [(row["low"] + row["high"]) / 2 + 0.03 * shift * (row["high"] - row["low"]) for row in rows]
+        value = [row["accuracy"] for row in rows]
+        reach = np.abs([np.subtract(row["interval"], row["accuracy"]) for row in rows]).T
+        axes.errorbar(middle, value, reach, marker=marker, color=colour, ls=line, ms=5, lw=1.1, capsize=2, label=road)
+    for row in next(iter(rows_of.values())):
+        if "ceiling" in row:
+            axes.plot([row["low"], row["high"]], [row["ceiling"]] * 2, color=INK, lw=1.0, ls=(0, (4, 2)))
+    axes.grid()
+    axes.set(xlabel=title, ylabel="accuracy")
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=7)
     return figure
 
 

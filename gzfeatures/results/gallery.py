@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from gzfeatures.errors import GzError
 from gzfeatures.galaxies.ids import Ids
@@ -17,6 +16,7 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.sprites import thumbnail
 
 THUMBNAIL = View(size=96, crop=0.6)
 
@@ -140,10 +140,10 @@ def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, 
         if name not in row_of:
             continue
         try:
-            pixels = images.pixels(row_of[name], view)
+            picture = thumbnail(images, row_of[name], view)
         except GzError:  # a picture that cannot be shown must not cost the report
             continue
         buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=82)
+        picture.save(buffer, "JPEG", quality=82)
         found[name] = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
     return found
