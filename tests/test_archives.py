@@ -254,6 +254,33 @@ def test_a_damaged_archive_never_ends_in_a_traceback(kind: str, tmp_path: Path) 
     check()
 
 
+@pytest.mark.parametrize("name", ["stack.h5", "stack.npy"])
+def test_a_damaged_stack_never_ends_in_a_traceback(name: str, tmp_path: Path) -> None:
+    stack = galaxy10(tmp_path / "stack.h5", n=3, galaxy_id=np.asarray([b"a", b"b", b"c"]))
+    np.save(tmp_path / "stack.npy", stack)
+    path = tmp_path / name
+    whole = path.read_bytes()
+    head = min(len(whole), 5000)
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(
+        st.lists(st.tuples(st.integers(0, head - 1), st.integers(0, 255)), max_size=6),
+        st.none() | st.integers(0, len(whole)),
+    )
+    def check(flips: list[tuple[int, int]], cut: int | None) -> None:
+        data = bytearray(whole)
+        for place, value in flips:
+            data[place] = value
+        path.write_bytes(data[:cut])
+        try:
+            images = ImageSet.of(path)
+            assert all("\n" not in reason for _, reason in images.check().broken)
+        except GzError as error:
+            assert "\n" not in str(error)
+
+    check()
+
+
 # Array files
 
 
@@ -391,6 +418,14 @@ def test_hdf5_that_points_into_other_files_is_refused(tmp_path: Path) -> None:
             ImageSet.of(tmp_path / f"{name}.h5")
     with pytest.raises(InputError, match="no images in the HDF5 file"):
         ImageSet.of(tmp_path / "link.h5")
+
+
+@pytest.mark.parametrize("rows", [0, 10**12])
+def test_a_stack_that_claims_no_or_endless_rows_is_refused(rows: int, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("images", (rows, 8, 8), np.uint8, chunks=(1, 8, 8), maxshape=(None, 8, 8))
+    with pytest.raises(InputError, match=rf"number of images; must lie in 1…50000000, found {rows}"):
+        ImageSet.of(tmp_path / "a.h5")
 
 
 def test_a_stack_that_claims_huge_images_is_refused(tmp_path: Path) -> None:

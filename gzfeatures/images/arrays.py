@@ -18,6 +18,9 @@ IMAGES = ("images", "image", "data")
 MAX_BYTES = 2**30
 """Largest single image, in bytes."""
 
+MAX_ROWS = 50_000_000
+"""Most images in one file: a damaged header claims any number."""
+
 IDS = ("galaxy_id", "ids")
 """Names under which it may keep their ids; without them a galaxy's id is its row."""
 
@@ -68,6 +71,8 @@ class ArrayFile:
             raise InputError(
                 "images are too large", where=path, rule=f"take at most {MAX_BYTES} B each", found=shape[1:]
             )
+        if not 0 < shape[0] <= MAX_ROWS:
+            raise InputError("number of images", where=path, rule=f"lie in 1…{MAX_ROWS}", found=shape[0])
         rows = {name: row for row, name in enumerate(map(str, range(shape[0])) if ids is None else ids)}
         if len(rows) != shape[0]:
             raise InputError("ids of the images", where=path, rule=f"be {shape[0]}, each once", found=len(rows))
@@ -85,7 +90,7 @@ class ArrayFile:
             try:
                 with h5py.File(self.path, "r") as file:
                     image = np.asarray(file[self.dataset][self.rows[name]])
-            except (OSError, KeyError) as error:
+            except Exception as error:  # damaged bytes make the reader fail in any way
                 raise InputError("image cannot be read", where=f"{self.path}: {name}", found=str(error)) from error
         else:
             image = np.array(_mapped(self.path)[self.rows[name]])
@@ -150,15 +155,15 @@ def _hdf5_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], lis
                 None if ids is None else [value.decode() if isinstance(value, bytes) else str(value) for value in ids]
             )
             return name, arrays[name].shape, arrays[name].dtype, keys
-    except OSError as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # damaged bytes make the reader fail in any way
         raise InputError("HDF5 file is damaged", where=path, found=str(error), remedy="fetch it again") from error
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # damaged bytes make the reader fail in any way
         raise InputError("array file cannot be read", where=path, found=str(error)) from error
     return array
