@@ -41,6 +41,9 @@ POINTS = 100_000
 
 DENSITY_SIDE = 512
 NEIGHBOURS = 8
+EXACT_UP_TO = 20_000
+"""Galaxies up to which a card's neighbours are exact; beyond, the card says what share of them is found."""
+
 THUMBNAIL = View(size=80, crop=0.6)
 
 
@@ -116,7 +119,6 @@ def write_page(
     places = placed(coordinates)
     drawn = ids[rows]
     sprites = None if images is None else pack(drawn, places[rows], images, view)
-    k = min(NEIGHBOURS, len(drawn) - 1)
     data = {
         "title": title,
         "total": total,
@@ -140,7 +142,7 @@ def write_page(
             for c in columns(drawn, labels, predictions, catalog)
         ],
         "probabilities": _probabilities(drawn, predictions or {}),
-        "neighbours": {"k": k, "rows": _text(nearest(vectors[rows], None, k).rows, "<u4")} if k else None,
+        "neighbours": _neighbours(vectors[rows], seed) if len(rows) > 1 else None,
         "sky": _sky(drawn, catalog),
         "sheets": None if sprites is None else _sheets(sprites),
         "density": {"side": DENSITY_SIDE, "values": _text(_density(places), "u1")} if total > most else None,
@@ -166,6 +168,12 @@ def write_page(
 
 def _text(array: npt.NDArray[Any], kind: str) -> str:
     return base64.b64encode(np.ascontiguousarray(array).astype(kind).tobytes()).decode()
+
+
+def _neighbours(vectors: npt.NDArray[np.float32], seed: int) -> dict[str, Any]:
+    k = min(NEIGHBOURS, len(vectors) - 1)
+    found = nearest(vectors, None, k, exact_up_to=EXACT_UP_TO, seed=seed)
+    return {"k": k, "rows": _text(found.rows, "<u4"), "recall": found.recall}
 
 
 def _sheets(sprites: Sprites) -> dict[str, Any]:

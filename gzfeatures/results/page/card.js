@@ -17,8 +17,8 @@ function openCard(row, fly = false) {
     }
   }
   if (neighbours) {
-    const k = page.neighbours.k, rows = [...neighbours.subarray(row * k, (row + 1) * k)];
-    card.append(made("h3", {}, "Most similar"), made("div", { class: "faces" }, ...rows.map((other) => faceButton(other, (r) => openCard(r, true)))));
+    const { k, recall } = page.neighbours, rows = [...neighbours.subarray(row * k, (row + 1) * k)];
+    card.append(made("h3", {}, recall < 1 ? `Most similar (${Math.round(100 * recall)} % of them found)` : "Most similar"), made("div", { class: "faces" }, ...rows.map((other) => faceButton(other, (r) => openCard(r, true)))));
   }
   const facts = made("dl");
   for (const column of columns) if (shown(column, row) !== "–") facts.append(made("dt", {}, column.name), made("dd", {}, shown(column, row)));
