@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.table import Extractor
@@ -133,6 +134,11 @@ class Head:
             if extractor.trained_on is not None:
                 seen |= TrainedOn.decode(extractor.trained_on).contains(inputs.ids)
         return Predictions(inputs.ids, values, self.classes, self.target, seen)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers were learned: entries of all fitted arrays, nodes of all trees."""
+        return _numbers(self.estimator)
 
     def write(self, path: str | Path) -> Path:
         """Write the head as a skops file; returns its path."""
@@ -303,6 +309,16 @@ def _trained_on(split: Split, extractors: Sequence[Extractor]) -> TrainedOn:
             met = TrainedOn.decode(extractor.trained_on).contains(members)
             known |= {split.groups[name] for name, was_met in zip(members, met, strict=True) if was_met}
     return TrainedOn.of([*split.train, *(name for name, group in split.groups.items() if group in known)])
+
+
+def _numbers(fitted: Any) -> int:
+    if isinstance(fitted, np.ndarray):
+        return int(fitted.size)
+    if isinstance(fitted, (list, tuple)):
+        return sum(map(_numbers, fitted))
+    if hasattr(fitted, "get_booster") and fitted.__sklearn_is_fitted__():
+        return sum(tree.count("\n") for tree in fitted.get_booster().get_dump())
+    return sum(map(_numbers, vars(fitted).values())) if isinstance(fitted, BaseEstimator) else 0
 
 
 def _described(extractor: Extractor) -> str:

@@ -22,6 +22,7 @@ TRUSTED = (
     "gzfeatures.heads.pipelines.Answers",
     "gzfeatures.heads.pipelines.Ensemble",
     "gzfeatures.heads.pipelines.Flags",
+    "gzfeatures.heads.pipelines.Neighbours",
     "gzfeatures.heads.pipelines.Network",
     "gzfeatures.heads.transforms.Compress",
     "gzfeatures.heads.transforms.Standardise",

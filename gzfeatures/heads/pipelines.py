@@ -169,6 +169,15 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
 
+class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
+    """scikit-learn's nearest neighbours, with one vote more that is spread evenly: no class is impossible."""
+
+    def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
+        """Share of the votes of each class, shape (n, k)."""
+        share = super().predict_proba(X)
+        return np.asarray((share * self.n_neighbors + 1 / share.shape[1]) / (self.n_neighbors + 1), dtype=np.float64)
+
+
 class Network(MLPClassifier):  # type: ignore[misc]
     """scikit-learn's network, trained for a fixed number of epochs: reaching that number is no failure."""
 
@@ -212,9 +221,7 @@ _MACHINES: dict[str, Callable[[Mapping[str, Any], int], Any]] = {
     "svm": lambda p, seed: RbfMachine(p["C"], p["gamma"], p["accelerated"]),
     "linear-svm": lambda p, seed: LinearMachine("squared-hinge", p["C"], p["tolerance"], p["iterations"]),
     "xgboost": _trees("XGBClassifier"),
-    "knn": lambda p, seed: KNeighborsClassifier(
-        p["neighbours"], weights="distance", metric="cosine", algorithm="brute"
-    ),
+    "knn": lambda p, seed: Neighbours(p["neighbours"], weights="distance", metric="cosine", algorithm="brute"),
     "lda": lambda p, seed: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=p["shrinkage"]),
     "mlp": lambda p, seed: Network((p["hidden"],), alpha=p["alpha"], max_iter=p["epochs"], random_state=seed),
     "prototype": lambda p, seed: Prototype(),

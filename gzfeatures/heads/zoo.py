@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _CLASSES: dict[str, Any] = {"pca": None, "whiten": False, "impute": False, "calibration": "platt", "class_weight": None}
 _FRACTIONS: dict[str, Any] = {"pca": None, "whiten": False, "impute": False}
+_TREES: dict[str, Any] = {"rounds": 150, "depth": 4, "rate": 0.15, "columns": 0.25, "bins": 64, "device": "cpu"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +89,8 @@ HEADS: dict[str, Recipe] = {
         "classes",
         "multinomial logistic regression, L2, L-BFGS in single precision",
         "Bishop 2006, Pattern Recognition and Machine Learning, section 4.3.4",
-        {"C": 0.01, "tolerance": 1e-4, "iterations": 300, **_CLASSES, "calibration": "temperature"},
-        {"C": (0.01, 0.1, 0.001, 0.0001)},
+        {"C": 0.003, "tolerance": 1e-4, "iterations": 300, **_CLASSES, "calibration": "temperature"},
+        {"C": (0.003, 0.03, 0.001, 0.0003)},
     ),
     "svm": Recipe(
         "svm",
@@ -104,16 +105,16 @@ HEADS: dict[str, Recipe] = {
         "classes",
         "linear support vector machine, squared hinge, one against the rest",
         "Fan+2008, LIBLINEAR, JMLR 9, 1871",
-        {"C": 0.001, "tolerance": 1e-4, "iterations": 300, **_CLASSES},
-        {"C": (0.001, 0.01, 0.0001)},
+        {"C": 0.0003, "tolerance": 1e-4, "iterations": 300, **_CLASSES},
+        {"C": (0.0003, 0.003, 0.0001)},
     ),
     "xgboost": Recipe(
         "xgboost",
         "classes",
         "gradient-boosted trees on histograms of the 128 leading components",
         "Chen & Guestrin 2016, doi:10.1145/2939672.2939785",
-        {"rounds": 100, "depth": 4, "rate": 0.3, "device": "cpu", **_CLASSES, "pca": 128, "calibration": "temperature"},
-        {"depth": (4, 3, 6), "rate": (0.3, 0.15), "pca": (128, 64)},
+        {**_TREES, **_CLASSES, "pca": 128, "calibration": "temperature"},
+        {"depth": (4, 3, 6), "rate": (0.15, 0.3), "pca": (128, 64)},
     ),
     "knn": Recipe(
         "knn",
@@ -166,8 +167,8 @@ HEADS: dict[str, Recipe] = {
         "fractions",
         "linear regression, L2; vote fractions clipped to [0, 1]",
         "Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634",
-        {"alpha": 1000.0, **_FRACTIONS},
-        {"alpha": (1000.0, 100.0, 10000.0)},
+        {"alpha": 100.0, **_FRACTIONS},
+        {"alpha": (100.0, 1000.0, 10.0)},
     ),
     "svr": Recipe(
         "svr",
@@ -182,7 +183,7 @@ HEADS: dict[str, Recipe] = {
         "fractions",
         "gradient-boosted trees on the 128 leading components; vote fractions clipped to [0, 1]",
         "Chen & Guestrin 2016, doi:10.1145/2939672.2939785",
-        {"rounds": 100, "depth": 4, "rate": 0.15, "device": "cpu", **_FRACTIONS, "pca": 128},
+        {**_TREES, **_FRACTIONS, "pca": 128},
         {"depth": (4, 3, 6), "rate": (0.15, 0.3)},
     ),
 }

@@ -1,0 +1,58 @@
+"""What tuning tried, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import written_whole
+
+
+def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
+    """Draw the score of every candidate with its spread over folds, best on top; a marker per rung.
+
+    Parameters
+    ----------
+    trials : sequence of mapping
+        `Head.trials`.
+    path : path
+        PNG or SVG file to write.
+
+    Raises
+    ------
+    InputError
+        There are no trials: the head was not tuned.
+    OutputError
+        The place cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    if not trials:
+        raise InputError("no trials to draw", remedy="fit the head with tune=True")
+    path = Path(path)
+    names = [", ".join(f"{key}={value}" for key, value in trial["parameters"].items()) for trial in trials]
+    sign = 1 if "accuracy" in trials[0]["metric"] else -1
+    latest = {name: (trial["rung"], sign * trial["score"]) for name, trial in zip(names, trials, strict=True)}
+    place = {name: y for y, name in enumerate(sorted(latest, key=lambda name: latest[name]))}
+    figure = Figure(figsize=(6.4, 1.0 + 0.24 * len(place)), layout="constrained")
+    axes = figure.subplots()
+    for rung in sorted({trial["rung"] for trial in trials}):
+        mine = [(name, trial) for name, trial in zip(names, trials, strict=True) if trial["rung"] == rung]
+        axes.errorbar(
+            [trial["score"] for _, trial in mine],
+            [place[name] for name, _ in mine],
+            xerr=[trial["deviation"] for _, trial in mine],
+            fmt="osD^v"[rung],
+            color=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#1b1f24")[rung],
+            capsize=2,
+            label=f"{mine[0][1]['rows']:,} galaxies",
+        )
+    axes.set_yticks(list(place.values()), list(place))
+    axes.set_xlabel(f"{trials[0]['metric']} in cross-validation inside train")
+    axes.grid(axis="x", alpha=0.4)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=150)
+    return path
