@@ -284,7 +284,7 @@ def test_only_training_galaxies_are_augmented(
 
 def test_it_stops_when_nothing_improves(run: Callable[..., Training]) -> None:
     # a network without running averages, and a rate too small to change any weight: every epoch equals the first
-    options = {"network": "engel", "epochs": 9, "lr": 1e-12, "weight_decay": 0.0, "patience": 2, "monitor": "loss"}
+    options = {"network": "engel", "epochs": 9, "lr": 1e-12, "weight_decay": 0.0, "patience": 2, "monitor": "log_loss"}
     training = run(**options)
     assert training.epochs == 3 and training.best_epoch == 1
     assert run(**options, resume=True).epochs == 3

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from gzfeatures.files import written_whole
+from gzfeatures.results.metrics import LOWER_IS_BETTER
 
 KEPT = ("epoch", "lr", "seconds")
 
@@ -30,7 +31,7 @@ def write_curves(folder: Path, history: list[dict[str, float]]) -> Path:
     with written_whole(folder / "history.json") as temporary:
         temporary.write_text(json.dumps(history, indent=1), "utf-8")
     names = [name for name in history[-1] if name not in KEPT]
-    lower = [name for name in names if "loss" in name or name in ("rmse", "brier", "ece")]
+    lower = [name for name in names if name in ("training_loss", *LOWER_IS_BETTER)]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, chosen in zip(figure.subplots(1, 2), (lower, [n for n in names if n not in lower]), strict=True):
@@ -39,6 +40,7 @@ def write_curves(folder: Path, history: list[dict[str, float]]) -> Path:
                 [r["epoch"] for r in history], [r[name] for r in history], label=name.replace("_", " "), marker="."
             )
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         if chosen:
             axes.legend()
     with written_whole(folder / "curves.png") as temporary:

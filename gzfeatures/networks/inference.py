@@ -103,7 +103,7 @@ class Validation:
     labels: Labels
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """`loss` (log loss, or RMSE for fractions) and the metrics of `results.metrics.evaluate`."""
+        """The metrics of `results.metrics.evaluate` that have a meaning for the target."""
         ids = self.labels.ids
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else (0, 1)
@@ -116,5 +116,4 @@ class Validation:
             for other, part in enumerate(shared):
                 found[other::world] = part
         predictions = Predictions(ids, found, self.labels.classes, self.inference.target.kind)
-        metrics = evaluate(predictions, self.labels, intervals=0).metrics
-        return {"loss": metrics["rmse"] if predictions.kind == "fractions" else metrics["log_loss"], **metrics}
+        return evaluate(predictions, self.labels, intervals=0).metrics

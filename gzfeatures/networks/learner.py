@@ -72,7 +72,7 @@ class Learner(pl.LightningModule):
     @property
     def monitor(self) -> str:
         """Name of the metric that decides which epoch is best."""
-        default = {"classes": "macro_f1", "multi-label": "loss", "fractions": "rmse"}[self.target.kind]
+        default = {"classes": "macro_f1", "multi-label": "log_loss", "fractions": "rmse"}[self.target.kind]
         return "training_loss" if self.score is None else self.recipe.monitor or default
 
     @property

@@ -15,6 +15,7 @@ from torch import nn
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.networks.cnns import stages
+from gzfeatures.results.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
 
 WARM_UP = 0.3
 
@@ -41,13 +42,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
 }
 
-MONITORS: dict[str, bool] = {
-    "accuracy": True,
-    "balanced_accuracy": True,
-    "macro_f1": True,
-    "loss": False,
-    "rmse": False,
-}
+MONITORS: dict[str, bool] = {**dict.fromkeys(HIGHER_IS_BETTER, True), **dict.fromkeys(LOWER_IS_BETTER, False)}
 """Validation metric → whether larger is better."""
 
 
@@ -92,7 +87,7 @@ class Recipe:
     patience : int, optional
         Epochs without a better validation metric after which training stops; None never stops early.
     monitor : str, optional
-        Validation metric; default `macro_f1` for classes, `loss` for several labels, `rmse` for fractions.
+        Validation metric; default `macro_f1` for classes, `log_loss` for several labels, `rmse` for fractions.
 
     Raises
     ------
