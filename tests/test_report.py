@@ -208,7 +208,7 @@ def test_slices_of_a_catalog_are_shown(tmp_path: Path) -> None:
         for p in pairings(labels, split)
     )
     html = Report("gz2", made, compare(made, labels, resamples=50), labels, split).write(tmp_path).read_text("utf-8")
-    assert "By redshift" in html
+    assert "accuracy by redshift" in html
     reached = made[3].scores.ceiling["reached"]
     assert f"agrees with the first in {reached:.0%} of the galaxies" in html
     assert (tmp_path / "figures" / "slice-redshift.png").exists()

@@ -182,7 +182,7 @@ def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[gallery.Exh
 
     if len(shown) == 2:
         ids = gallery.disagreements(shown[0][2], shown[1][2])
-        note = f"Galaxies that the two put in different classes, those that both are surest of first. {key}"
+        note = f"Galaxies that the two put in different classes, the surest first. {key}"
         yield "disagreements", "Where they disagree", note, hung(ids)
     note = f"Galaxies that {shown[0][1]} has wrong, the most confident first. {key}"
     yield "mistakes", "Most confident mistakes", note, hung(gallery.mistakes(best.predictions, report.labels))
