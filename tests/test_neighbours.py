@@ -11,9 +11,11 @@ from PIL import Image
 
 from gzfeatures.errors import InputError, MissingFileError
 from gzfeatures.features.table import EmbeddingTable, Extractor
+from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.views import View
 from gzfeatures.results.neighbours import duplicates, nearest, similar
 from gzfeatures.results.oddity import MEASURES, odd
+from gzfeatures.results.prototypes import prototypes
 from gzfeatures.results.showcase import write_showcase
 
 HOSTILE = '<img src=x onerror=alert(1)>"&'
@@ -138,6 +140,21 @@ def test_the_outlier_factor_is_that_of_scikit_learn() -> None:
 def test_copies_leave_the_measures_finite() -> None:
     found = odd(table_of(np.concatenate([cloud(50), np.zeros((30, 24))])))
     assert np.isfinite(found[list(MEASURES)].to_numpy()).all()
+
+
+def test_prototypes_are_central_members_of_their_class() -> None:
+    matrix = cloud(90)
+    matrix[30:60] += 6
+    matrix[5], matrix[35] = np.median(matrix[:30], axis=0), np.median(matrix[30:60], axis=0)
+    table = table_of(matrix)
+    labels = Labels(table.ids[:61], ("round", "spiral", "rare"), np.repeat([0, 1, 2], [30, 30, 1]))
+    found = prototypes(table, labels, 3)
+    assert found["class"].tolist() == ["round"] * 3 + ["spiral"] * 3 + ["rare"]
+    assert found.groupby("class")["galaxy_id"].first().to_dict() == {"round": "g5", "spiral": "g35", "rare": "g60"}
+    with pytest.raises(InputError, match="prototypes per class; must be at least 1"):
+        prototypes(table, labels, 0)
+    with pytest.raises(InputError, match="no galaxy has a label and a vector"):
+        prototypes(table, Labels(np.asarray(["x"], dtype=object), ("a",), np.array([0])))
 
 
 @pytest.fixture
