@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, unknown
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.store import Store
@@ -22,6 +24,7 @@ from gzfeatures.networks.job import Job
 if TYPE_CHECKING:
     from gzfeatures.networks.engine import Engine
 
+ENGINES = ("local", "ray")
 ROUNDS = 3
 """How often rows that vanish from the store while a table is made (pruned by another process) are computed again."""
 
@@ -104,6 +107,10 @@ class Extraction:
         Images per forward pass and decoding threads; chosen for the machine by default.
     progress : bool
         Show progress, rate and remaining time on stderr.
+    engine : {"local", "ray"}
+        Compute here, or on a Ray cluster (see `cluster`).
+    address : str, optional
+        Ray cluster to join; without it one is started here.
 
     Raises
     ------
@@ -125,8 +132,12 @@ class Extraction:
     batch_size: int | None = None
     workers: int | None = None
     progress: bool = True
+    engine: str = "local"
+    address: str | None = None
 
     def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise unknown("engine", self.engine, ENGINES)
         if self.on_bad not in ("raise", "skip"):
             raise InputError("on_bad", rule="be raise or skip", found=self.on_bad)
         for name, number in (("batch size", self.batch_size), ("workers", self.workers)):
@@ -144,17 +155,26 @@ class Extraction:
     def table(self, images: ImageSet) -> EmbeddingTable:
         """One row per image that could be read, in the order of `images`."""
         start = time.perf_counter()
-        return self._done(images).table(start)
+        return self.filled(images).table(start)
 
     def write(self, images: ImageSet, path: str | Path) -> TableFile:
         """As `table`, written to Parquet row group by row group: memory does not grow with the number of images."""
         start = time.perf_counter()
-        return self._done(images).write(Path(path), start)
+        return self.filled(images).write(Path(path), start)
 
-    def _done(self, images: ImageSet) -> Job:
-        """Compute what the store does not have."""
-        spec, extractor = backbone_of(self.backbone), self.extractor
+    def filled(self, images: ImageSet, make: Callable[[int], Engine] | None = None) -> Job:
+        """Compute what the store does not have; the job that is handed back gathers the table.
+
+        Parameters
+        ----------
+        images : ImageSet
+        make : callable, optional
+            Gives the engine for a number of images, where one is at hand already.
+        """
         machine = hardware.choose(self.device, self.precision)
+        extractor = extractor_of(
+            self.backbone, weights=self.weights, layer=self.layer, view=self.view, precision=machine.precision
+        )
         shelf = (self.store or Store.default()).shelf(extractor)
         job = Job(images, extractor, shelf, self.on_bad == "raise", self.workers or os.cpu_count() or 1, self.progress)
         job.look()
@@ -162,18 +182,22 @@ class Extraction:
             todo = job.absent()
             if not len(todo):
                 break
+            if self.engine == "ray":
+                from gzfeatures.networks import cluster
 
-            def engine(count: int = len(todo)) -> Engine:
-                from gzfeatures.networks.engine import Engine
-                from gzfeatures.networks.load import load
-
-                job.say(machine.why)
-                network = load(spec, self.weights, extractor.layer, extractor.view.size)
-                return Engine(network, extractor, machine.device, count, batch_size=self.batch_size, say=job.say)
-
-            job.compute(todo, engine)
+                cluster.compute(job, todo, self, machine)
+            else:
+                job.compute(todo, partial(make or partial(self._engine, job, machine), len(todo)))
         shelf.compact()
         return job
+
+    def _engine(self, job: Job, machine: hardware.Hardware, images: int) -> Engine:
+        from gzfeatures.networks.engine import Engine
+        from gzfeatures.networks.load import load
+
+        job.say(machine.why)
+        network = load(backbone_of(self.backbone), self.weights, job.extractor.layer, job.extractor.view.size)
+        return Engine(network, job.extractor, machine.device, images, batch_size=self.batch_size, say=job.say)
 
 
 def extract(

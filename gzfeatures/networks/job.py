@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gzfeatures.errors import GzError
 from gzfeatures.features.store import Shelf
@@ -90,45 +91,55 @@ class Job:
 
     def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
         """Decode, run the network and store, shard by shard; the network is made once an image was decoded."""
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-        keys: list[str] = []
-        parts: list[npt.NDArray[np.float32]] = []
-
-        def flush() -> None:
-            full, rows = list(keys), list(parts)
-            keys.clear()
-            parts.clear()
-            if full:
-                self.shelf.add(full, np.concatenate(rows))
-                self.computed += len(full)
-
-        with (
-            ThreadPoolExecutor(self.workers, "decode") as decoders,
-            Progress(TextColumn(self.extractor.backbone), *columns, console=self.console) as bar,
-        ):
-            task = bar.add_task("", total=len(todo), rate="")
-            decoded = self._decodable(_ahead(decoders, self._pixels, todo, 64 + 4 * self.workers), bar, task)
+        with ThreadPoolExecutor(self.workers, "decode") as decoders, self.counted(len(todo)) as advance:
+            decoded = self._decodable(_ahead(decoders, self._pixels, todo, 64 + 4 * self.workers), advance)
             first = next(decoded, None)
             if first is not None:
                 engine = make()
                 start = flushed = time.perf_counter()
+                keys: list[str] = []
+                parts: list[npt.NDArray[np.float32]] = []
                 batches = _batches(chain([first], decoded), engine.batch)
                 with engine.pool() as lanes:
                     try:
                         for names, vectors in _ahead(lanes, partial(_vectors, engine), batches, engine.lanes + 1):
                             keys += names
                             parts.append(vectors)
-                            now = time.perf_counter()
-                            bar.advance(task, len(names))
-                            bar.update(task, rate=f"{(self.computed + len(keys)) / (now - start):.0f} images/s")
-                            if len(keys) >= SHARD_ROWS or now - flushed > SHARD_SECONDS:
-                                flush()
-                                flushed = now
+                            advance(len(names))
+                            if len(keys) >= SHARD_ROWS or time.perf_counter() - flushed > SHARD_SECONDS:
+                                self._flush(keys, parts)
+                                flushed = time.perf_counter()
                     finally:
-                        flush()
+                        self._flush(keys, parts)
                         self.seconds += time.perf_counter() - start
+        self.judge()
+
+    def judge(self) -> None:
+        """Raise for the first image that could not be decoded, if the job is strict."""
         if self.strict and self.undecoded:
             raise next(iter(self.undecoded.values()))
+
+    @contextmanager
+    def counted(self, total: int) -> Iterator[Callable[[int], None]]:
+        """Progress over `total` images with rate and remaining time; yields what to call with a number done."""
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        with Progress(TextColumn(self.extractor.backbone), *columns, console=self.console) as bar:
+            task = bar.add_task("", total=total, rate="")
+
+            def advance(number: int) -> None:
+                bar.advance(task, number)
+                bar.update(task, rate=f"{bar.tasks[task].speed or 0:.0f} images/s")
+
+            yield advance
+
+    def _flush(self, keys: list[str], parts: list[npt.NDArray[np.float32]]) -> None:
+        """Store a shard. The lists are emptied first, so that rows a full disk refused are not offered again."""
+        full, rows = list(keys), list(parts)
+        keys.clear()
+        parts.clear()
+        if full:
+            self.shelf.add(full, np.concatenate(rows))
+            self.computed += len(full)
 
     def table(self, start: float) -> EmbeddingTable:
         """All rows in memory; `start` is when the extraction began (`time.perf_counter`)."""
@@ -175,7 +186,7 @@ class Job:
             return self.digests[row], error
 
     def _decodable(
-        self, decoded: Iterable[tuple[str, Pixels | GzError]], bar: Progress, task: TaskID
+        self, decoded: Iterable[tuple[str, Pixels | GzError]], advance: Callable[[int], None]
     ) -> Iterator[tuple[str, Pixels]]:
         """Images that could be decoded; the first that could not ends a strict job."""
         for key, pixels in decoded:
@@ -183,7 +194,7 @@ class Job:
                 yield key, pixels
                 continue
             self.undecoded[key] = pixels
-            bar.advance(task)
+            advance(1)
             if self.strict:
                 return
 
