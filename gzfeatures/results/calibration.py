@@ -11,8 +11,9 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.bootstrap import Array
-from gzfeatures.results.metrics import bin_of, scorable
+from gzfeatures.results.metrics import scorable
 from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.sums import bin_of
 
 
 def reliability(predictions: Predictions, labels: Labels) -> list[dict[str, float]]:

@@ -14,8 +14,10 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.bootstrap import Array, interval, resampled_sums
-from gzfeatures.results.metrics import LOWER_IS_BETTER, Scores, metric_columns, metrics_of, scorable
+from gzfeatures.results.metrics import LOWER_IS_BETTER, Scores, scorable
+from gzfeatures.results.paired import holm, mcnemar
 from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.sums import metric_columns, metrics_of
 
 Road: TypeAlias = Literal["frozen", "fine-tuned", "end-to-end"]
 
@@ -287,23 +289,6 @@ def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | N
         right: npt.NDArray[np.bool_] = ((predictions.probabilities >= 0.5) == truth.values).all(1)
         return right
     return None
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Exact two-sided p that two methods err alike, from the galaxies that one alone has right; 1 if there are none."""
-    from scipy.stats import binomtest
-
-    discordant = only_first + only_second
-    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: p-values that stay honest over all tests together, in the given order."""
-    order = np.argsort(p, kind="stable")
-    scaled = np.asarray(p, dtype=float)[order] * np.arange(len(p), 0, -1)
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return [float(value) for value in corrected]
 
 
 def _seeds(pairings: Sequence[Pairing], values: Sequence[float]) -> list[dict[str, Any]]:

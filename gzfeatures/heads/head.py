@@ -1,0 +1,181 @@
+"""Head: a fitted classifier, and all that says what it may be used on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.table import Extractor
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.galaxies.labels import Target
+from gzfeatures.heads import persist
+from gzfeatures.heads.inputs import Inputs, Tables
+from gzfeatures.results.predictions import Predictions
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalog import Catalog
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Head:
+    """A fitted head, and all that says what it may be used on.
+
+    Parameters
+    ----------
+    name : str
+        Name in `HEADS`.
+    estimator : estimator
+        Fitted scikit-learn estimator on codes.
+    classes : tuple of str
+        k class names.
+    target : {"classes", "multi-label", "fractions"}
+        What it predicts.
+    scheme : str
+        Label scheme it learned.
+    extractors : tuple of Extractor
+        Tables it reads, in order.
+    columns : tuple of str
+        Catalog columns it reads after them.
+    dim : int
+        Length of a row.
+    trained_on : TrainedOn
+        Galaxies it was trained on, with all of their groups.
+    labels, split : str
+        Fingerprints.
+    seed : int
+        Of the fit.
+    parameters : mapping
+        Every parameter of the recipe.
+    seconds : mapping of str to float
+        Wall clock of `tune` and `fit`.
+    trials : tuple of dict
+        What tuning tried (see `tune.search`).
+    left_out : int
+        Training galaxies that have no vector.
+    """
+
+    name: str
+    estimator: Any
+    classes: tuple[str, ...]
+    target: Target
+    scheme: str
+    extractors: tuple[Extractor, ...]
+    columns: tuple[str, ...]
+    dim: int
+    trained_on: TrainedOn
+    labels: str
+    split: str
+    seed: int
+    parameters: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    trials: tuple[dict[str, Any], ...] = ()
+    left_out: int = 0
+
+    def predict(self, table: Tables, catalog: Catalog | None = None) -> Predictions:
+        """Predict every galaxy of a table made by the extractor the head was fitted on.
+
+        Parameters
+        ----------
+        table : EmbeddingTable or sequence of EmbeddingTable
+            As many as were fitted on, in that order.
+        catalog : Catalog, optional
+            Holds the head's columns, if it has any.
+
+        Returns
+        -------
+        Predictions
+            `seen` marks galaxies that the head or its backbone was trained on, with their groups; they are
+            predicted, but no score accepts them.
+
+        Raises
+        ------
+        InputError
+            Another extractor made the table, or its vectors have another length.
+        """
+        inputs = Inputs.of(table, catalog, self.columns)
+        if len(inputs.extractors) != len(self.extractors):
+            raise InputError(
+                "tables", where=f"head {self.name}", rule=f"be {len(self.extractors)}", found=len(inputs.extractors)
+            )
+        for mine, theirs in zip(self.extractors, inputs.extractors, strict=True):
+            if mine.fingerprint != theirs.fingerprint:
+                raise InputError(
+                    "table comes from another extractor",
+                    where=f"head {self.name}",
+                    rule=f"be of {_described(mine)}",
+                    found=_described(theirs),
+                    remedy="extract the images with that backbone, weights, layer, view and precision",
+                )
+        if inputs.matrix.shape[1] != self.dim:
+            raise InputError(
+                "vector length", where=f"head {self.name}", rule=f"be {self.dim}", found=inputs.matrix.shape[1]
+            )
+        if self.target == "fractions":
+            values = self.estimator.predict(inputs.matrix)
+        else:
+            values = self.estimator.predict_proba(inputs.matrix)
+        if self.target == "classes":
+            p = np.zeros((len(values), len(self.classes)))
+            p[:, self.estimator.classes_] = values
+            values = p
+        seen = self.trained_on.contains(inputs.ids)
+        for extractor in inputs.extractors:
+            if extractor.trained_on is not None:
+                seen |= TrainedOn.decode(extractor.trained_on).contains(inputs.ids)
+        return Predictions(inputs.ids, values, self.classes, self.target, seen)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers were learned: entries of all fitted arrays, nodes of all trees."""
+        return _numbers(self.estimator)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the head as a skops file; returns its path."""
+        record = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "estimator"
+        }
+        record |= {
+            "extractors": [extractor.asdict() for extractor in self.extractors],
+            "trained_on": self.trained_on.encode(),
+            "parameters": dict(self.parameters),
+            "seconds": dict(self.seconds),
+        }
+        return persist.write(Path(path), record, self.estimator)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Head:
+        """Read a head written by `write`; a file that holds anything else is refused before anything is built of it.
+
+        Raises
+        ------
+        MissingFileError, InputError
+            As `persist.read`; or its record is not that of a head.
+        """
+        record, estimator = persist.read(path)
+        try:
+            record |= {name: tuple(record[name]) for name in ("classes", "columns", "trials")}
+            record["extractors"] = tuple(Extractor.fromdict(fields) for fields in record["extractors"])
+            record["trained_on"] = TrainedOn.decode(record["trained_on"])
+            return cls(estimator=estimator, **record)
+        except (TypeError, KeyError) as error:
+            raise InputError("record of the head cannot be read", where=path, found=str(error)) from None
+
+
+def _numbers(fitted: Any) -> int:
+    if isinstance(fitted, np.ndarray):
+        return int(fitted.size)
+    if isinstance(fitted, (list, tuple)):
+        return sum(map(_numbers, fitted))
+    if hasattr(fitted, "get_booster") and fitted.__sklearn_is_fitted__():
+        return sum(tree.count("\n") for tree in fitted.get_booster().get_dump())
+    return sum(map(_numbers, vars(fitted).values())) if isinstance(fitted, BaseEstimator) else 0
+
+
+def _described(extractor: Extractor) -> str:
+    return f"{extractor.backbone} ({extractor.layer}, {extractor.dim}-d, {extractor.fingerprint[:12]})"
