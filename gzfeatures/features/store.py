@@ -65,6 +65,7 @@ class Shelf:
             except InputError:
                 self._set_aside(path)
         self._rows, self._paths = held, list(held)
+        self._verified &= set(held)
         every = np.concatenate([np.empty(0, dtype="V32"), *held.values()])
         order = np.argsort(every, kind="stable")
         self._keys = every[order]
@@ -111,25 +112,30 @@ class Shelf:
         InputError
             A digest has no vector here.
         """
-        at = self._locate(shard.as_keys(digests))
-        if (at < 0).any():
-            self._refresh()
-            at = self._locate(shard.as_keys(digests))
-        if (at < 0).any():
-            raise InputError(
-                f"{int((at < 0).sum())} of {len(at)} vectors are not in the store",
-                where=self.folder,
-                found=str(digests[int(np.argmax(at < 0))]),
-                remedy="extract again",
-            )
+        keys = shard.as_keys(digests)
+        while True:
+            at = self._locate(keys)
+            if (at < 0).any():
+                self._refresh()
+                at = self._locate(keys)
+            if (at < 0).any():
+                raise InputError(
+                    f"{int((at < 0).sum())} of {len(at)} vectors are not in the store",
+                    where=self.folder,
+                    found=str(digests[int(np.argmax(at < 0))]),
+                    remedy="extract again",
+                )
+            try:
+                return self._gathered(at)
+            except FileNotFoundError:  # shards were merged meanwhile: the rows stand elsewhere now
+                self._refresh()
+
+    def _gathered(self, at: npt.NDArray[np.int64]) -> Matrix:
+        """Vectors at positions of the index. Shards are opened and closed again: mapped pages count as memory."""
         matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
-        try:
-            for number in np.unique(self._shard[at]):
-                here = self._shard[at] == number
-                # opened and closed again: pages that stay mapped would count as memory
-                matrix[here] = shard.read(self._paths[number], self.extractor.dim)[1][self._row[at[here]]]
-        except FileNotFoundError:  # another process compacted: the rows stand elsewhere now
-            return self.vectors(digests)
+        for number in np.unique(self._shard[at]):
+            here = self._shard[at] == number
+            matrix[here] = shard.read(self._paths[number], self.extractor.dim)[1][self._row[at[here]]]
         return matrix
 
     def add(self, digests: npt.NDArray[np.object_] | list[str], matrix: Matrix) -> None:

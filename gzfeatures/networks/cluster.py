@@ -99,7 +99,7 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extraction: Extraction, machi
             num_cpus=None if machine.device == "cuda" else 1,
         )
         start = time.perf_counter()
-        with job.counted(len(todo)) as advance:
+        with job.counted(len(todo), job.extractor.backbone) as advance:
             try:
                 for result in done.iter_rows():
                     job.computed += int(result["computed"])

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.fx import symbolic_trace
 from torch.fx.experimental.optimization import fuse
 
 from gzfeatures.features.table import Extractor
@@ -64,7 +65,9 @@ class Engine:
         say: Callable[[str], None],
     ) -> None:
         self.device = torch.device(device)
-        body = _Normalised(fuse(network), extractor).eval().to(self.device).to(memory_format=torch.channels_last)
+        # traced, so that each engine has code of its own: torch.compile gives up on code shared by many networks
+        body: nn.Module = symbolic_trace(_Normalised(fuse(network), extractor)).eval()
+        body = body.to(self.device).to(memory_format=torch.channels_last)
         self._eager, self._size, self._bands = body, extractor.view.size, len(extractor.mean)
         self._run: Callable[[torch.Tensor], torch.Tensor] = body
         self._local = threading.local()

@@ -67,8 +67,10 @@ class Job:
 
     def look(self) -> None:
         """Read every image once for its digest."""
-        with ThreadPoolExecutor(self.workers) as pool:
-            for row, found in enumerate(pool.map(self._digest, range(len(self.images)))):
+        total = len(self.images)
+        with ThreadPoolExecutor(self.workers) as pool, self.counted(total, "images looked at") as advance:
+            for row, found in enumerate(pool.map(self._digest, range(total))):
+                advance(1)
                 if isinstance(found, GzError):
                     if self.strict:
                         raise found
@@ -91,7 +93,10 @@ class Job:
 
     def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
         """Decode, run the network and store, shard by shard; the network is made once an image was decoded."""
-        with ThreadPoolExecutor(self.workers, "decode") as decoders, self.counted(len(todo)) as advance:
+        with (
+            ThreadPoolExecutor(self.workers, "decode") as decoders,
+            self.counted(len(todo), self.extractor.backbone) as advance,
+        ):
             decoded = self._decodable(_ahead(decoders, self._pixels, todo, 64 + 4 * self.workers), advance)
             first = next(decoded, None)
             if first is not None:
@@ -120,10 +125,10 @@ class Job:
             raise next(iter(self.undecoded.values()))
 
     @contextmanager
-    def counted(self, total: int) -> Iterator[Callable[[int], None]]:
+    def counted(self, total: int, name: str) -> Iterator[Callable[[int], None]]:
         """Progress over `total` images with rate and remaining time; yields what to call with a number done."""
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-        with Progress(TextColumn(self.extractor.backbone), *columns, console=self.console) as bar:
+        with Progress(TextColumn(name, markup=False), *columns, console=self.console) as bar:
             task = bar.add_task("", total=total, rate="")
 
             def advance(number: int) -> None:
