@@ -155,13 +155,28 @@ def test_the_comparison_describes_itself_and_the_experiment(
     assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`accuracy`", False)
 
 
+def test_only_the_runs_of_the_last_comparison_are_its_latest(
+    recorded: tuple[Tracking, dict[str, str]], made: Report
+) -> None:
+    tracking, runs = recorded
+    folder = Path(tracking.uri.removeprefix("sqlite:///")).parent / "report"
+    client = client_of(tracking)
+    old = tracking.pairing("again", made.pairings[0], [])
+    tracking.comparison("again", made, folder)
+    new = [tracking.pairing("again", pairing, []) for pairing in made.pairings]
+    new.append(tracking.comparison("again", made, folder))
+    assert {client.get_run(run).data.tags["latest"] for run in new} == {"yes"}
+    assert client.get_run(old).data.tags["latest"] == "no"
+    assert client.get_run(runs["comparison"]).data.tags["latest"] == "yes"
+
+
 def test_pages_lead_to_the_ranked_runs(recorded: tuple[Tracking, dict[str, str]]) -> None:
     tracking, _ = recorded
     number = client_of(tracking).get_experiment_by_name(EXPERIMENT).experiment_id
-    assert tracking.pages(5001) == {
-        EXPERIMENT: f"http://127.0.0.1:5001/#/experiments/{number}/runs"
-        "?workflowType=machine_learning&viewStateShareKey=ranking"
-    }
+    address = (
+        f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=ranking"
+    )
+    assert tracking.pages(5001)[EXPERIMENT] == address
 
 
 def test_everything_lies_under_the_root(recorded: tuple[Tracking, dict[str, str]]) -> None:

@@ -112,6 +112,7 @@ def view(report: Report) -> str:
     state = {
         "orderByKey": f"metrics.`{by}`",
         "orderByAsc": by in LOWER_IS_BETTER,
+        "searchFilter": "tags.latest = 'yes'",
         "selectedColumns": ["tags.`road`", *(f"metrics.`{name}`" for name in dict.fromkeys(shown))],
     }
     return json.dumps({"name": "Ranking", "createdAt": int(time.time() * 1000), "state": json.dumps(state)})

@@ -48,6 +48,8 @@ KNOWN_WARNINGS = (
     ".*An input example was not provided",
 )
 """Warnings that MLflow's own code gives on being imported, or for what is left out here on purpose."""
+MOST_RUNS = 10_000
+"""Runs of an experiment that are looked through for those a comparison is of."""
 WAIT_SECONDS = 60
 """How long a writer of SQLite waits for a reader."""
 
@@ -163,6 +165,7 @@ class Tracking:
                 client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
             described = self._experiment(client, experiment)
+            _mark_latest(client, described, report, run)
             client.set_experiment_tag(described, entries.NOTE, ranking)
             client.set_experiment_tag(described, entries.VIEW, entries.view(report))
         return run
@@ -264,6 +267,19 @@ class Tracking:
             client.set_terminated(run, "FAILED")
             raise
         client.set_terminated(run)
+
+
+def _mark_latest(client: MlflowClient, experiment_id: str, report: Report, comparison: str) -> None:
+    """Tag the runs that a comparison is of with `latest: yes` and those of earlier ones with `latest: no`."""
+    wanted = {(p.road, p.backbone, p.head or "none", str(p.seed)) for p in report.pairings}
+    for run in client.search_runs([experiment_id], max_results=MOST_RUNS, order_by=["attributes.start_time DESC"]):
+        tags = run.data.tags
+        key = tuple(tags.get(name, "") for name in ("road", "backbone", "head", "seed"))
+        of_it = tags.get("split") == report.split.fingerprint and key in wanted
+        wanted -= {key} if of_it else set()
+        latest = "yes" if of_it or run.info.run_id == comparison else "no"
+        if tags.get("latest") != latest:
+            client.set_tag(run.info.run_id, "latest", latest)
 
 
 def _masked(text: str) -> str:
