@@ -111,9 +111,9 @@ def test_mixing_keeps_shares_and_matches_pixels() -> None:
 
 
 def test_values_outside_their_range_are_refused() -> None:
-    with pytest.raises(InputError, match=r"augmentation rotation; must lie in 0…180, found 200"):
+    with pytest.raises(InputError, match=r"augmentation rotation; must be a number in 0…180, found 200"):
         Augmentation(rotation=200)
-    with pytest.raises(InputError, match=r"augmentation margin; must lie in 1…4, found 0.5"):
+    with pytest.raises(InputError, match=r"augmentation margin; must be a number in 1…4, found 0.5"):
         Augmentation(margin=0.5)
     with pytest.raises(InputError, match=r"augmentation zoom; must be \(low, high\)"):
         Augmentation(zoom=(1.3, 0.7))

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gzfeatures.errors import InputError, LeakError, OutputError, UnknownNameError
+from gzfeatures.errors import InputError, LeakError, OutputError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import Backbone, backbone
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies import votes
@@ -321,6 +321,16 @@ def test_layer_wise_decay_and_no_weight_decay_on_biases() -> None:
     assert not network.get_parameter("layer2.0.conv1.weight").requires_grad and len(rates) == 32
 
 
+def test_any_network_starts_from_a_weights_file(run: Callable[..., Training], tmp_path: Path) -> None:
+    network = cnns.build("squeezenet1-1", 1000)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    training = run(network="squeezenet1-1", weights=tmp_path / "weights.pth", unfreeze=0, epochs=1, view=View(size=32))
+    tuned = tensors(training)
+    assert torch.equal(tuned["features.0.weight"], network.state_dict()["features.0.weight"])
+    with pytest.raises(WeightsError, match="weights do not fit"):
+        run(network="resnet18", weights=tmp_path / "weights.pth")
+
+
 def test_a_backbone_that_saw_a_test_galaxy_is_refused(run: Callable[..., Training], split: Split) -> None:
     first = run("first", epochs=1)
     swapped = Split(split.test, split.validation, split.train)
@@ -440,8 +450,10 @@ def test_options_that_make_no_sense_are_refused(run: Callable[..., Training], tm
         run(optimizer="adagrad")
     with pytest.raises(InputError, match="recipe batch_size; must be a whole number of at least 1, found 0"):
         run(batch_size=0)
-    with pytest.raises(InputError, match=r"recipe label_smoothing; must lie in 0…0\.99, found 1\.5"):
+    with pytest.raises(InputError, match=r"recipe label_smoothing; must be a number in 0…0\.99, found 1\.5"):
         run(label_smoothing=1.5)
+    with pytest.raises(InputError, match="recipe lr; must be a number in 1e-12…100, found high"):
+        run(lr="high")
     with pytest.raises(InputError, match=r"augmentation margin; must leave the frame inside the image, at most 1\.333"):
         run(augmentation={"margin": 1.5})
     with pytest.raises(UnknownNameError, match="unknown network; must be one of tomi"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class Augmentation:
     margin: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "zoom", tuple(self.zoom))
+        object.__setattr__(self, "zoom", tuple(self.zoom) if isinstance(self.zoom, Sequence) else (self.zoom,))
         ranges = {
             "rotation": (0.0, 180.0),
             "shift": (0.0, 0.5),
@@ -70,10 +70,9 @@ class Augmentation:
             "margin": (1.0, 4.0),
         }
         for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(
-                    f"augmentation {name}", rule=f"lie in {low:g}…{high:g}", found=float(getattr(self, name))
-                )
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not low <= value <= high:
+                raise InputError(f"augmentation {name}", rule=f"be a number in {low:g}…{high:g}", found=value)
         if len(self.zoom) != 2 or not 0.1 <= self.zoom[0] <= self.zoom[1] <= 10:
             raise InputError("augmentation zoom", rule="be (low, high) with 0.1 ≤ low ≤ high ≤ 10", found=self.zoom)
 

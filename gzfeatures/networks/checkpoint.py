@@ -12,13 +12,11 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from safetensors.torch import save
 from torch import nn
-from torchvision.models.feature_extraction import get_graph_node_names
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import CHECKPOINT_FORMAT, RECORD, TENSORS, Backbone
 from gzfeatures.files import written_whole
-from gzfeatures.networks.cnns import output_layer
 
 STATE = "training.ckpt"
 
@@ -86,12 +84,6 @@ class EveryEpoch(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write; processes of one training call this together."""
         trainer.save_checkpoint(self.path)
-
-
-def embedding_node(network: nn.Module) -> str:
-    """Node that enters the output layer: the default layer of a checkpoint's embedding."""
-    nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
-    return str(nodes[nodes.index(output_layer(network)) - 1])
 
 
 def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: dict[str, Any]) -> Path:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 from torchvision import models
-from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from gzfeatures.errors import InputError, UnknownNameError, unknown
 
@@ -271,6 +271,12 @@ def output_layer(module: nn.Module) -> str:
     """
     paths: list[str] = [path for path, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
     return [path for path in paths if "aux" not in path.lower()][-1]
+
+
+def embedding_node(module: nn.Module) -> str:
+    """Node that enters the output layer: the default layer of a network's embedding. Leaves the module's mode alone."""
+    nodes = get_graph_node_names(module, suppress_diff_warning=True)[1]
+    return str(nodes[nodes.index(output_layer(module)) - 1])
 
 
 def replace_output(module: nn.Module, classes: int) -> None:

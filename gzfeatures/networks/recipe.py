@@ -133,8 +133,9 @@ class Recipe:
             "aux_weight": (0.0, 10.0),
         }
         for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"recipe {name}", rule=f"lie in {low:g}…{high:g}", found=getattr(self, name))
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not low <= value <= high:
+                raise InputError(f"recipe {name}", rule=f"be a number in {low:g}…{high:g}", found=value)
         tables: dict[str, Any] = {
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,

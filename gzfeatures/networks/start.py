@@ -18,7 +18,6 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.views import View
 from gzfeatures.networks import cnns
-from gzfeatures.networks.checkpoint import embedding_node
 from gzfeatures.networks.load import load
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -66,17 +65,20 @@ class Start:
         Raises
         ------
         UnknownNameError, MissingFileError, WeightsError
-            No such network; its weights cannot be had.
+            No such network; its weights cannot be had, or do not fit.
         LeakError
             The weights were trained on a test galaxy.
         """
-        named = isinstance(network, str) and (network in BACKBONES or not Path(network).is_dir())
-        if named and weights in (None, "none"):
-            name = str(network)
-            if name not in cnns.NETWORKS and cnns.torchvision_name(name) is None:
-                raise cnns.unknown_network(name)
-            own = View(size=cnns.size_of(name, classes), grey=cnns.is_grey(name))
-            return cls(cnns.torchvision_name(name) or name, view or own)
+        if isinstance(network, str) and (network in BACKBONES or not Path(network).is_dir()):
+            architecture = network if network in cnns.NETWORKS else cnns.torchvision_name(network)
+            own = View(size=cnns.size_of(network, classes), grey=cnns.is_grey(network))
+            if architecture is None and network not in BACKBONES:
+                raise cnns.unknown_network(network)
+            if architecture is not None and weights in (None, "none"):
+                return cls(architecture, view or own)
+            if architecture is not None and network not in BACKBONES:
+                layer = cnns.embedding_node(cnns.build(architecture, classes))
+                network = Backbone(network, architecture, None, layer, 1, own)
         spec = backbone_of(network)
         path = weights_file(spec, None if weights == "own" else weights)
         start = cls(spec.architecture, view or spec.view, spec, path, weights_digest(spec, path))
@@ -132,7 +134,7 @@ class Start:
             aux = aux and self.architecture == "googlenet"
             module = cnns.build(self.architecture, classes, bands, aux, self.view.size)
             mean, std = (IMAGENET_MEAN, IMAGENET_STD) if bands == 3 else ((0.5,) * bands, (0.25,) * bands)
-            layer = embedding_node(module)
+            layer = cnns.embedding_node(module)
             spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, classes)
         else:
             module = load(self.backbone, self.weights)
