@@ -95,7 +95,7 @@ def test_roads_differ_without_colour() -> None:
         assert len(set(distinct)) == 3
 
 
-@pytest.mark.parametrize("name", [HOSTILE, "a" * 300, "Ωmega ünï", "$unclosed"])
+@pytest.mark.parametrize("name", [HOSTILE, "a" * 300, "Ωmega ünï", "渦巻銀河 🌀", "$unclosed"])
 def test_svg_is_well_formed_and_its_text_is_text(name: str) -> None:
     drawing = figures.svg(figures.confusion(np.eye(2, dtype=np.int64), (name, "b")), "confusion")
     root = ElementTree.fromstring(drawing)
@@ -130,6 +130,12 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     drawings = [figures.svg(figures.cost(POINTS, "accuracy"), "cost") for _ in range(2)]
     assert drawings[0] == drawings[1]
+
+
+def test_a_name_in_another_script_costs_no_picture(tmp_path: Path) -> None:
+    path = figures.write_png(figures.confusion(np.eye(2, dtype=np.int64), ("渦巻", "b")), tmp_path / "a.png")
+    with Image.open(path) as image:
+        image.verify()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -194,6 +194,9 @@ def test_an_unfair_hold_out_is_marked(tmp_path: Path) -> None:
     made = (dataclasses.replace(first, dagger=True), *others)
     marked = Report("gz2", made, compare(made, labels, resamples=50), labels, split)
     assert "resnet18 †" in marked.markdown()
+    alone = Report("gz2", made[:1], compare(made[:1], labels, resamples=50), labels, split)
+    assert alone.headline.startswith("resnet18 † comes first")
+    assert "may have met some of the test galaxies" in alone.summary
     assert "may have met some of the test galaxies" in marked.write(tmp_path).read_text("utf-8")
     assert "†" not in report().markdown()
 
@@ -241,6 +244,24 @@ def test_a_comparison_of_other_pairings_is_refused() -> None:
     made = report()
     with pytest.raises(InputError, match="report and comparison differ in their pairings"):
         dataclasses.replace(made, pairings=made.pairings[:-1])
+
+
+def test_scores_without_intervals_are_refused() -> None:
+    labels = labelled()
+    split = Split.draw(labels)
+    first = pairings(labels, split)[0]
+    bare = dataclasses.replace(first, scores=evaluate(first.predictions, labels, intervals=0))
+    with pytest.raises(InputError, match="report of scores without intervals; must have an interval of accuracy"):
+        Report("gz2", (bare,), compare([bare], labels, resamples=50), labels, split)
+
+
+def test_one_pairing_alone_and_names_in_other_scripts_have_a_report(tmp_path: Path) -> None:
+    labels = labelled(ids=["渦巻"], classes=("渦巻", "🌀"))
+    split = Split.draw(labels, (0.1, 0.0, 0.9))
+    alone = pairings(labels, split)[:1]
+    html = Report("渦", alone, compare(alone, labels, resamples=50), labels, split).write(tmp_path).read_text("utf-8")
+    assert "渦巻" in html
+    assert "Where they disagree" not in html
 
 
 def test_a_learning_curve_of_no_pairing_is_refused() -> None:

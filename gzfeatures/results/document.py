@@ -114,6 +114,7 @@ def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None,
             kind: [(rank, title, svg[f"{kind}-{rank:02d}"]) for rank, title in titles if f"{kind}-{rank:02d}" in svg]
             for kind in KINDS
         },
+        limit=PANELS,
         panel_width={"confusion": 13 + 0.9 * len(report.labels.classes), "per-class": 19, "reliability": 14},
         slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
         ceiling=report.ranked[0][1].scores.ceiling,
@@ -206,16 +207,17 @@ def _provenance(report: Report) -> list[tuple[str, str]]:
         ("test galaxies of each class", ", ".join(f"{name} {count:,}" for name, count in counts.items())),
         ("split", report.split.fingerprint),
         ("labels", report.labels.fingerprint),
-        *_flat(report.provenance),
+        *((key, _plain(value)) for key, value in flat(report.provenance)),
     ]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Entries of nested mappings under dotted names."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", _plain(value)
+            yield f"{prefix}{key}", value
 
 
 def _number(value: float | None) -> str:

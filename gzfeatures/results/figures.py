@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
 
@@ -300,11 +302,19 @@ def _legend(figure: Figure, points: Sequence[Point]) -> None:
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8)
 
 
-def write_png(figure: Figure, path: Path) -> Path:
-    """Save as PNG on white, 150 dots per inch."""
+@contextmanager
+def _saving(**more: str) -> Iterator[None]:
     from matplotlib import rc_context
 
-    with written_whole(path) as temporary, rc_context(STYLE):
+    with rc_context(STYLE | more), warnings.catch_warnings():
+        # a name in another script becomes boxes in the PNG; in the page the browser has the letters
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        yield
+
+
+def write_png(figure: Figure, path: Path) -> Path:
+    """Save as PNG on white, 150 dots per inch."""
+    with written_whole(path) as temporary, _saving():
         figure.savefig(temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None})
     return path
 
@@ -314,10 +324,8 @@ def svg(figure: Figure, name: str) -> str:
 
     `name` keeps the references inside it apart from those of other figures of the page.
     """
-    from matplotlib import rc_context
-
     buffer = io.StringIO()
-    with rc_context(STYLE | {"svg.hashsalt": name}):
+    with _saving(**{"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")

@@ -51,7 +51,8 @@ class Report:
     Raises
     ------
     InputError
-        The comparison is of other pairings or another split, or a curve belongs to no pairing.
+        The comparison is of other pairings or another split, its metric has no interval, or a curve belongs to no
+        pairing.
     """
 
     name: str
@@ -74,6 +75,13 @@ class Report:
         if len(self.pairings) != len(ranked) or {_key(vars(p)) for p in self.pairings} != ranked:
             raise InputError(
                 "report and comparison differ in their pairings", where=self.name, rule="hold the same pairings"
+            )
+        if f"{self.comparison.metric}_interval" not in self.comparison.ranking[0]:
+            raise InputError(
+                "report of scores without intervals",
+                where=self.name,
+                rule=f"have an interval of {self.comparison.metric}",
+                remedy="evaluate with intervals",
             )
         stray = set(self.curves) - {p.name for p in self.pairings}
         if stray:
@@ -103,7 +111,8 @@ class Report:
         row, best = self.ranked[0]
         metric = self.comparison.metric
         low, high = row[f"{metric}_interval"]
-        return f"{best.name} comes first: {self.metrics[metric]} {row[metric]:.3f} ({low:.3f} to {high:.3f})"
+        name = self.title(best) + " †" * best.dagger
+        return f"{name} comes first: {self.metrics[metric]} {row[metric]:.3f} ({low:.3f} to {high:.3f})"
 
     @property
     def summary(self) -> str:
@@ -126,7 +135,7 @@ class Report:
                 f" The best end-to-end network, {network['backbone']}, differs from it by {network['behind']:+.3f}"
                 f" ({low:+.3f} to {high:+.3f})."
             )
-        return said
+        return said + (f" † {DAGGER}." if best.dagger else "")
 
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values: everything but the single predictions; what is not finite is None."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gzfeatures.results.document import flat
 from gzfeatures.results.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
@@ -75,15 +76,6 @@ def parameters(pairing: Pairing) -> dict[str, Any]:
     """Settings of a pairing, with the names it is made of, for the UI's plots of parameters against metrics."""
     named = {"road": pairing.road, "backbone": pairing.backbone, "head": pairing.head or "none", "seed": pairing.seed}
     return dict(flat(pairing.parameters)) | named
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Entries of nested mappings under dotted names."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def note(pairing: Pairing) -> str:

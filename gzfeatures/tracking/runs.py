@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gzfeatures import fingerprint
 from gzfeatures.errors import GzError, InputError, OutputError
 from gzfeatures.files import existing
-from gzfeatures.results import figures
+from gzfeatures.results import document, figures
 from gzfeatures.tracking import entries, models
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Tracking:
             entries.NOTE: ranking,
         }
         with self._writing() as client, self._run(client, experiment, "comparison", tags) as run:
-            entries.log(client, run, {"pairings": float(len(report.pairings))}, dict(entries.flat(report.provenance)))
+            entries.log(client, run, {"pairings": float(len(report.pairings))}, dict(document.flat(report.provenance)))
             for name in ("report.html", "report.md", "report.json"):
                 client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
