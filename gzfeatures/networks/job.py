@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gzfeatures.errors import GzError
+from gzfeatures.features.shard import as_keys
 from gzfeatures.features.store import Shelf
 from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Extractor, Made, TableFile, writer
 from gzfeatures.images.imageset import ImageSet
@@ -30,6 +31,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
+LOOK_ROWS = 128
+"""Images that a thread reads for their digests at a time."""
 SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
 """A shard is written after so many rows or so many seconds: what a killed run can lose."""
 
@@ -68,14 +71,17 @@ class Job:
     def look(self) -> None:
         """Read every image once for its digest."""
         total = len(self.images)
+        blocks = [range(start, min(start + LOOK_ROWS, total)) for start in range(0, total, LOOK_ROWS)]
         with ThreadPoolExecutor(self.workers) as pool, self.counted(total, "images looked at") as advance:
-            for row, found in enumerate(pool.map(self._digest, range(total))):
-                advance(1)
-                if isinstance(found, GzError):
-                    if self.strict:
-                        raise found
-                    self.unread[row] = found
-                self.digests[row] = None if isinstance(found, GzError) else found
+            for rows, found in zip(blocks, _ahead(pool, self._digests, blocks, 4 * self.workers), strict=True):
+                for row, digest in zip(rows, found, strict=True):
+                    if not isinstance(digest, GzError):
+                        self.digests[row] = digest
+                    elif self.strict:
+                        raise digest
+                    else:
+                        self.unread[row] = digest
+                advance(len(rows))
 
     def good(self) -> npt.NDArray[np.int64]:
         """Rows that could be read and, as far as known, decoded."""
@@ -88,7 +94,7 @@ class Job:
         rows = good[~self.shelf.has(self.digests[good])]
         while self.shelf.damaged:
             self.say(f"store: damaged shard set aside, its rows are computed again: {self.shelf.damaged.pop()}")
-        _, first = np.unique(self.digests[rows].astype(str), return_index=True)
+        _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
         return np.asarray(rows[np.sort(first)], dtype=np.int64)
 
     def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
@@ -177,6 +183,9 @@ class Job:
     def _made(self, rows: int, start: float) -> Made:
         rate = self.computed / self.seconds if self.computed else 0.0
         return Made(self.computed, rows - min(self.computed, rows), time.perf_counter() - start, rate)
+
+    def _digests(self, rows: range) -> list[str | GzError]:
+        return [self._digest(row) for row in rows]
 
     def _digest(self, row: int) -> str | GzError:
         try:
