@@ -14,7 +14,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from gzfeatures.errors import InputError
 from gzfeatures.heads.folds import Groups, Rows, folds_of
-from gzfeatures.heads.transforms import BLOCK, Matrix
+from gzfeatures.heads.transforms import BLOCK, Matrix, threads_for
 
 Method = Literal["platt", "isotonic", "temperature", "none"]
 Scores = npt.NDArray[np.float64]
@@ -54,7 +54,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         output: Literal["decision_function", "predict_proba"] = "decision_function",
         method: Method = "platt",
         share: float = 0.15,
-        crossed_below: int = 4000,
+        crossed_below: int = 2000,
         class_weight: Literal["balanced"] | Mapping[int, float] | None = None,
         seed: int = 0,
     ) -> None:
@@ -76,8 +76,10 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             There is one class only, or an unknown method.
         """
-        X = np.asarray(X, dtype=np.float32)
-        y = np.asarray(y)
+        with threads_for(len(y) * np.shape(X)[1]):
+            return self._fit(np.asarray(X, dtype=np.float32), np.asarray(y), groups, rows)
+
+    def _fit(self, X: Matrix, y: npt.NDArray[Any], groups: Groups | None, rows: Rows | None) -> Self:
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError("labels have one class", rule="have at least two", found=str(self.classes_[0]))
@@ -110,7 +112,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X = np.asarray(X)
         k = len(self.classes_)
         blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
-        scores = np.concatenate([self._scores(np.array(b, dtype=np.float32, order="C"), k) for b in blocks])
+        with threads_for(X.size):
+            scores = np.concatenate([self._scores(np.array(b, dtype=np.float32, order="C"), k) for b in blocks])
         p = self._probabilities(scores) * self.weights_
         p /= p.sum(1, keepdims=True)
         return p

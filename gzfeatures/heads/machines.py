@@ -92,7 +92,7 @@ class RbfMachine(_Scored):
     def fit(self, X: Matrix, y: Codes) -> Self:
         """Fit on rows X (n, d) with codes y (n,)."""
         self.gamma_ = _kernel_scale(self.gamma, X)
-        machine = library("svm", self.accelerated).SVC(C=self.C, gamma=self.gamma_, cache_size=1000).fit(X, y)
+        machine = library("svm", self.accelerated).SVC(C=self.C, gamma=self.gamma_).fit(X, y)
         self.classes_ = np.asarray(machine.classes_)
         self.vectors_: Matrix = np.ascontiguousarray(machine.support_vectors_, dtype=np.float32)
         k, dual, constants = len(self.classes_), np.asarray(machine.dual_coef_), np.asarray(machine.intercept_)

@@ -21,7 +21,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.heads.calibrated import Calibrated
 from gzfeatures.heads.folds import Groups, Rows, folds_of
 from gzfeatures.heads.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
-from gzfeatures.heads.transforms import BLOCK, Compress, Matrix, Standardise
+from gzfeatures.heads.transforms import BLOCK, Compress, Matrix, Standardise, threads_for
 
 
 def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> BaseEstimator:
@@ -76,10 +76,11 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         patterns, owner = np.unique(known, axis=1, return_inverse=True)
         self.n_features_in_, self.n_answers_ = X.shape[1], y.shape[1]
         self.answers_ = [np.flatnonzero(owner == p) for p in range(patterns.shape[1])]
-        self.estimators_ = [
-            clone(self.estimator).fit(X[rows[asked]], y[np.ix_(asked, answers)].astype(np.float32))
-            for asked, answers in zip(map(np.flatnonzero, patterns.T), self.answers_, strict=True)
-        ]
+        with threads_for(len(y) * X.shape[1]):
+            self.estimators_ = [
+                clone(self.estimator).fit(X[rows[asked]], y[np.ix_(asked, answers)].astype(np.float32))
+                for asked, answers in zip(map(np.flatnonzero, patterns.T), self.answers_, strict=True)
+            ]
         return self
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 Matrix = npt.NDArray[np.float32]
 BLOCK = 8192
 """Rows handled at once, so that no step needs a second copy of a large table."""
+
+SMALL = 4_000_000
+"""Numbers in a table below which threads cost more than they bring (a few thousand rows)."""
+
+
+def threads_for(size: int) -> AbstractContextManager[object]:
+    """One thread for a table of fewer than `SMALL` numbers, as many as there are for a larger one."""
+    return threadpool_limits(1) if size < SMALL else nullcontext()
 
 
 class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]

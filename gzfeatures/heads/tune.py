@@ -91,6 +91,7 @@ def search(
                 f"tune {chosen.name}, {len(kept):,} galaxies: {words}: {result['metric']} {result['score']:.4f}"
                 f" ± {result['deviation']:.4f} ({result['seconds']:.1f} s)",
                 highlight=False,
+                soft_wrap=True,
             )
         sign = 1 if "accuracy" in tried[0]["metric"] else -1
         order = sorted(range(len(tried)), key=lambda i: -sign * tried[i]["score"])
