@@ -64,7 +64,7 @@ def metrics(pairing: Pairing) -> dict[str, float]:
             f"{name}/{own}": entry[name] for name in ("precision", "recall", "f1", "answer_rmse") if name in entry
         }
     for quantity, rows in {"agreement": scores.agreement, **scores.slices}.items():
-        found |= {f"by {quantity}/{row['low']:.3g} to {row['high']:.3g}": row["accuracy"] for row in rows}
+        found |= {f"slices/{quantity} {row['low']:.3g} to {row['high']:.3g}": row["accuracy"] for row in rows}
     found |= {f"volunteers/{name}": value for name, value in (scores.ceiling or {}).items() if name != "n"}
     found |= {f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()}
     found["end_to_end_seconds"] = sum(pairing.seconds.values())
