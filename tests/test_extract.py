@@ -19,14 +19,16 @@ import torch
 from PIL import Image
 
 from gzfeatures.errors import InputError, MissingFileError, OutputError, UnknownNameError, WeightsError
-from gzfeatures.features.backbones import BACKBONES
+from gzfeatures.features.backbones import BACKBONES, Backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
+from gzfeatures.networks import cnns, hardware
 from gzfeatures.networks import engine as engine_module
-from gzfeatures.networks import hardware
 from gzfeatures.networks import job as job_module
+from gzfeatures.networks.checkpoint import write_folder
 from gzfeatures.networks.engine import Engine
 from gzfeatures.networks.extract import Extraction, extract, extractor_of
 from gzfeatures.networks.load import load
@@ -151,6 +153,25 @@ def test_weights_of_the_same_file_with_other_strides_are_another_extractor(tmp_p
     torch.save(load(BACKBONES["resnet50"], "none").state_dict(), file)
     one, two = (extractor_of(name, weights=file) for name in ("resnet50", "resnet50-v1"))
     assert one.weights == two.weights and one.fingerprint != two.fingerprint
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "tomi"])
+def test_a_fine_tuned_checkpoint_is_one_more_backbone(tmp_path: Path, architecture: str) -> None:
+    torch.manual_seed(4)
+    network = cnns.build(architecture, 3, 3, size=64).eval()
+    layer = cnns.embedding_node(network)
+    seen = TrainedOn.of(["5", "6"]).encode()
+    spec = Backbone("mine", architecture, None, layer, 512, SMALL, classes=3, trained_on=seen)
+    folder = write_folder(tmp_path / "c", spec, network, {"classes": ["a", "b", "c"]})
+    images = ImageSet.of(draw(tmp_path / "i", 1, 2, 3))
+    table = extract(images, folder, precision="float32", progress=False)
+    assert table.matrix.shape == (3, 512) and table.extractor.trained_on == seen
+    pixels = np.stack([images.pixels(row, SMALL) for row in range(3)])
+    mean, std = (torch.tensor(value).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
+    head = network.get_submodule(cnns.output_layer(network))
+    with torch.inference_mode():
+        logits = network((torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std)
+        np.testing.assert_allclose(head(torch.from_numpy(table.matrix)), logits, rtol=1e-3, atol=1e-4)
 
 
 def test_streamed_table_equals_the_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
