@@ -6,11 +6,13 @@ import base64
 import json
 from pathlib import Path
 
+import numba
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 
@@ -18,7 +20,7 @@ from gzfeatures.errors import InputError, MissingFileError, UnknownNameError
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.views import View
-from gzfeatures.results import mapfile, quality
+from gzfeatures.results import layout, mapfile, quality
 from gzfeatures.results.maps import Map, project
 from gzfeatures.results.space import Space
 
@@ -50,6 +52,21 @@ def test_one_seed_gives_one_map_and_another_seed_another(made: tuple[EmbeddingTa
     again = project(table, labels)
     np.testing.assert_array_equal(again.coordinates, chart.coordinates)
     assert not np.array_equal(project(table, seed=1).coordinates, chart.coordinates)
+
+
+def test_the_number_of_threads_does_not_change_a_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    graph = sparse.random(200, 200, 0.05, random_state=0, format="csr")
+    start = rng.normal(size=(200, 2)).astype(np.float32)
+    monkeypatch.setattr(layout, "SHARED_BEYOND", 0)
+    found = []
+    before = numba.get_num_threads()
+    for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+        numba.set_num_threads(threads)
+        found.append(layout.laid_out(graph + graph.T, start, 1.58, 0.9, epochs=20, seed=3))
+    numba.set_num_threads(before)
+    np.testing.assert_array_equal(*found)
+    assert not np.array_equal(found[0], layout.laid_out(graph + graph.T, start, 1.58, 0.9, epochs=20, seed=4))
 
 
 def test_classes_that_are_apart_in_the_table_are_apart_on_the_map(made: tuple[EmbeddingTable, Labels, Map]) -> None:

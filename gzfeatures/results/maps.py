@@ -1,7 +1,8 @@
 """UMAP of an embedding table. The only importer of umap.
 
-A seeded UMAP runs on one core and finds its neighbours approximately. Here neighbours come first: principal components,
-then every distance, on all cores; only the layout, seeded, runs on one.
+A seeded `umap.UMAP` runs on one core and finds its neighbours approximately. Here principal components and every
+distance come first, on all cores; the graph of neighbours is umap's own; and the layout that follows its forces
+(`results.layout`) is seeded and on all cores as well.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from gzfeatures.results.neighbours import EXACT_UP_TO, Nearest, nearest
 from gzfeatures.results.space import Space, directed
 
 __all__ = ["Map", "project"]
+
+FAR = 5.0
+"""How many times e weaker an edge between two classes becomes on a supervised map: umap's default weight of labels."""
 
 
 def project(
@@ -176,25 +180,22 @@ def _laid_out(
     codes: npt.NDArray[np.int64] | None,
 ) -> npt.NDArray[np.float32]:
     """UMAP of known neighbours, begun from the first principal components: shape (n, dimensions)."""
+    from gzfeatures.results import layout
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
-        warnings.filterwarnings("ignore", r"precomputed_knn\[2\]", UserWarning)  # its transform is not used
-        from umap import UMAP
-
-        own = np.arange(len(vectors))[:, None]
-        rows = np.hstack([own, near.rows])
-        distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
-        reducer = UMAP(
-            n_neighbors=rows.shape[1],
-            n_components=dimensions,
-            min_dist=min_dist,
-            n_epochs=epochs,
-            init=_start(vectors, dimensions, seed),
-            random_state=seed,
-            n_jobs=1,
-            precomputed_knn=(rows, distances),
-        )
-        return np.asarray(reducer.fit_transform(vectors, codes), dtype=np.float32)
+        from umap.umap_ import discrete_metric_simplicial_set_intersection, find_ab_params, fuzzy_simplicial_set
+    own = np.arange(len(vectors))[:, None]
+    rows = np.hstack([own, near.rows])
+    distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
+    graph, _, _ = fuzzy_simplicial_set(
+        vectors, rows.shape[1], np.random.RandomState(seed), "euclidean", knn_indices=rows, knn_dists=distances
+    )
+    if codes is not None:
+        graph = discrete_metric_simplicial_set_intersection(graph, codes, far_dist=FAR)
+    a, b = find_ab_params(1.0, min_dist)
+    epochs = epochs or (500 if len(vectors) <= 10_000 else 200)
+    return layout.laid_out(graph, _start(vectors, dimensions, seed), a, b, epochs=epochs, seed=seed)
 
 
 def _start(vectors: npt.NDArray[np.float32], dimensions: int, seed: int) -> npt.NDArray[np.float32]:

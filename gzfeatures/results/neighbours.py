@@ -15,7 +15,7 @@ from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.ids import as_ids, positions
 from gzfeatures.results.space import Space
 
-EXACT_UP_TO = 200_000
+EXACT_UP_TO = 50_000
 """Rows up to which every distance is computed; beyond, an index answers with a measured recall."""
 
 RECALL_SAMPLE = 500
