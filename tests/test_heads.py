@@ -149,6 +149,18 @@ def test_held_back_rows_teach_the_calibration_of_a_large_table_only() -> None:
     assert seen == [480] * 5 + [600]
 
 
+@pytest.mark.parametrize("name", ["svm", "xgboost", "lda"])
+def test_a_fold_may_lack_a_class_and_a_table_may_be_empty(name: str) -> None:
+    X, codes = survey(90, k=3)
+    groups = np.arange(90)
+    codes[:3], groups[:8] = 1, 0  # class 1 lives in one group, in which class 0 is more common
+    codes[3:8] = 0
+    codes[8:][codes[8:] == 1] = 2
+    head = HEADS[name](**QUICK.get(name, {})).fit(X, codes, groups)
+    assert head.predict_proba(X).shape == (90, 3)
+    assert head.predict_proba(X[:0]).shape == (0, 3)
+
+
 def test_class_weights_raise_the_recall_of_rare_classes() -> None:
     X, codes = survey(3000, k=2, signal=0.8, seed=7)
     rare = (codes == 1) & (np.random.default_rng(0).random(3000) < 0.15)

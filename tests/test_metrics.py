@@ -163,9 +163,9 @@ def test_bootstrap_of_a_large_catalog_takes_seconds() -> None:
     import time
 
     predictions, labels = drawn(50_000, 5)
-    start = time.perf_counter()
+    start = time.process_time()
     scores = evaluate(predictions, labels, intervals=1000)
-    assert time.perf_counter() - start < 15  # about 1 s on a quiet machine
+    assert time.process_time() - start < 10  # about 1 s; processor time, since test machines are busy
     low, high = scores.intervals["accuracy"]
     assert high - low == pytest.approx(2 * 1.645 * np.sqrt(scores.accuracy * (1 - scores.accuracy) / 50_000), rel=0.1)
 

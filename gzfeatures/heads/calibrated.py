@@ -91,26 +91,33 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.scale_, self.bias_ = 1.0, np.zeros(k)
         self.steps_: list[Scores] = []
         if self.method == "none":
-            self.estimator_ = clone(self.estimator).fit(X[rows], codes)
+            self._learn(X[rows], codes)
         elif n < self.crossed_below:
             held, scores = [], []
             for rest, part in folds_of(codes, groups, 5, self.seed):
-                self.estimator_ = clone(self.estimator).fit(X[rows[rest]], codes[rest])
+                self._learn(X[rows[rest]], codes[rest])
                 scores.append(self._scores(X[rows[part]], k))
                 held.append(codes[part])
-            self.estimator_ = clone(self.estimator).fit(X[rows], codes)
+            self._learn(X[rows], codes)
             self._calibrate(np.concatenate(scores), np.concatenate(held))
         else:
             rest, part = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)[0]
-            self.estimator_ = clone(self.estimator).fit(X[rows[rest]], codes[rest])
+            self._learn(X[rows[rest]], codes[rest])
             self._calibrate(self._scores(X[rows[part]], k), codes[part])
         self.weights_ = self._class_weights(np.bincount(codes, minlength=k))
         return self
+
+    def _learn(self, X: Matrix, codes: npt.NDArray[np.intp]) -> None:
+        """Fit the estimator on codes without gaps: a fold may lack a class, and XGBoost refuses gaps."""
+        self.known_, compact = np.unique(codes, return_inverse=True)
+        self.estimator_ = clone(self.estimator).fit(X, compact)
 
     def predict_proba(self, X: Any) -> Scores:
         """Probability of each class, float64, shape (n, k); X is left as it is."""
         X = np.asarray(X)
         k = len(self.classes_)
+        if not len(X):
+            return np.empty((0, k))
         blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
         with threads_for(X.size):
             scores = np.concatenate([self._scores(np.array(b, dtype=np.float32, order="C"), k) for b in blocks])
@@ -128,11 +135,10 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         said = np.asarray(getattr(self.estimator_, self.output)(X), dtype=np.float64)
         if self.output == "predict_proba":
             said = np.log(np.maximum(said, _TINY))
-        known = np.asarray(self.estimator_.classes_)
-        if len(known) == k:
+        if len(self.known_) == k:
             return said
         scores = np.repeat(said.min(1, keepdims=True), k, axis=1)
-        scores[:, known] = said
+        scores[:, self.known_] = said
         return scores
 
     def _calibrate(self, scores: Scores, codes: npt.NDArray[np.intp]) -> None:
