@@ -278,6 +278,7 @@ def test_a_table_on_a_line_does_not_break_a_map() -> None:
         ({"n_neighbors": 1}, "n_neighbors; must lie in 2…59"),
         ({"dimensions": 4}, "dimensions of a map; must be 2 or 3, found 4"),
         ({"min_dist": -1.0}, r"min_dist; must lie in \[0, 1\]"),
+        ({"epochs": 0}, "epochs of a map; must be at least 1"),
         ({"components": 0}, "principal components; must be at least 1"),
         ({"supervised": True}, "a supervised map; must have labels"),
     ],

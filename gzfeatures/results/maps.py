@@ -104,6 +104,8 @@ def project(
             found=n_neighbors,
             remedy="set it lower or map more galaxies",
         )
+    if epochs is not None and epochs < 1:
+        raise InputError("epochs of a map", rule="be at least 1", found=epochs)
     codes = _codes(table.ids, labels)
     if supervised and codes is None:
         raise InputError("a supervised map", rule="have labels", remedy="give labels")
