@@ -72,26 +72,33 @@ class Engine:
         self._run: Callable[[torch.Tensor], torch.Tensor] = body
         self._local = threading.local()
         cores = torch.get_num_threads()
+        self._split(1, cores, batch_size)
+        if images >= MEASURE_FROM:
+            rate = self._measure(cores, batch_size, say)
+            if images / rate > COMPILE_FROM_SECONDS:
+                self._compile(say)
+
+    def _split(self, threads: int, cores: int, batch_size: int | None) -> None:
+        """Lanes of so many threads each on a CPU; on a GPU there are two."""
         on_cpu = self.device.type == "cpu"
-        self.threads, self.lanes = (1, cores) if on_cpu else (1, 2)
-        self.batch = batch_size or (PER_THREAD if on_cpu else PER_GPU)
-        if images < MEASURE_FROM:
-            return
-        best, chosen = 0.0, (self.threads, self.lanes, self.batch)
-        ways = [n for n in range(1, cores + 1) if cores % n == 0] if on_cpu else [1]
+        self.threads, self.lanes = threads, cores // threads if on_cpu else 2
+        self.batch = batch_size or (PER_THREAD * threads if on_cpu else PER_GPU)
+
+    def _measure(self, cores: int, batch_size: int | None, say: Callable[[str], None]) -> float:
+        """Try each split of the cores, keep the best, and return its images per second."""
+        ways = [n for n in range(1, cores + 1) if cores % n == 0] if self.device.type == "cpu" else [1]
+        best, chosen = 0.0, 1
         for threads in ways:
-            self.threads, self.lanes = threads, cores // threads if on_cpu else 2
-            self.batch = batch_size or (PER_THREAD * threads if on_cpu else PER_GPU)
+            self._split(threads, cores, batch_size)
             rate = self._rate()
             if rate > 1.1 * best:  # many lanes suffer least from other programs, so fewer must be clearly faster
-                best, chosen = rate, (self.threads, self.lanes, self.batch)
-        self.threads, self.lanes, self.batch = chosen
+                best, chosen = rate, threads
+        self._split(chosen, cores, batch_size)
         say(
             f"{self.lanes} lanes of {self.threads} threads, {self.batch} images a pass: "
             f"best of {len(ways)} ways measured, {best:.0f} images/s before compiling"
         )
-        if images / best > COMPILE_FROM_SECONDS:
-            self._compile(say)
+        return best
 
     def pool(self) -> ThreadPoolExecutor:
         """Lanes to run `vectors` in."""
