@@ -58,7 +58,7 @@ def test_corners_are_never_empty() -> None:
 def test_margin_leaves_room_so_that_turning_does_not_zoom() -> None:
     still = Augmentation(False, 180.0, 0.0, (1.0, 1.0), 0, 0, 0, margin=math.sqrt(2))
     grid = still._grid(draws(256, 0, 0).unbind(1), SIZE)
-    steps = (grid[:, 0, 1] - grid[:, 0, 0]).norm(dim=1) * still.margin * SIZE / 2
+    steps = (grid[:, 0, 1] - grid[:, 0, 0]).norm(dim=1) * math.sqrt(2) * SIZE / 2
     assert torch.allclose(steps, torch.ones(256), atol=1e-4)
 
 

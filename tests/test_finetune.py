@@ -33,6 +33,7 @@ from gzfeatures.networks.learner import Learner
 from gzfeatures.networks.load import load
 from gzfeatures.networks.pixelcache import PixelCache
 from gzfeatures.networks.recipe import Recipe
+from gzfeatures.networks.start import Start
 from gzfeatures.networks.targets import TARGETS
 
 SIZE = 16
@@ -280,6 +281,13 @@ def test_only_training_galaxies_are_augmented(
     cache = PixelCache.of(scored, VIEW, tmp_path / "pixels", progress=False)
     assert len(list((tmp_path / "pixels").iterdir())) == 2
     assert np.array_equal(cache.batch(np.arange(1))[0].permute(1, 2, 0).numpy(), scored.pixels(0, VIEW))
+
+
+def test_the_margin_is_what_the_images_leave() -> None:
+    start = Start("tiny", View(size=16, crop=0.5))
+    assert start.margin(None, 1.0) == pytest.approx(2**0.5) and start.margin(None, 0.6) == pytest.approx(1.2)
+    assert start.margin(1.1, 1.0) == 1.1 and start.margin(None, 0.4) == 1
+    assert start.frame(1.5) == View(size=24, crop=0.75)
 
 
 def test_it_stops_when_nothing_improves(run: Callable[..., Training]) -> None:

@@ -27,7 +27,8 @@ class Augmentation:
     """What may happen to a training galaxy.
 
     The pixels come from a frame that is `margin` times wider than the view. A turned, shifted or zoomed-out copy that
-    would reach beyond the frame is zoomed in until it fits: no corner is ever empty or made up.
+    would reach beyond the frame is zoomed in until it fits: no corner is ever empty or made up. Without margin a galaxy
+    is thus seen larger in training than in the view: a view of at most 0.7 of the image avoids that.
 
     Parameters
     ----------
@@ -41,8 +42,9 @@ class Augmentation:
         Smallest and largest magnification, drawn evenly in its logarithm.
     brightness, contrast, saturation : float
         Largest relative change, 0…1; saturation is the distance of the bands from their mean.
-    margin : float
-        Side of the frame over the side of the view, ≥ 1; √2 leaves room for every rotation.
+    margin : float, optional
+        Side of the frame over the side of the view, ≥ 1; √2 leaves room for every rotation. By default what the
+        images leave around the view, at most √2.
 
     Raises
     ------
@@ -57,7 +59,7 @@ class Augmentation:
     brightness: float = 0.1
     contrast: float = 0.1
     saturation: float = 0.1
-    margin: float = 1.0
+    margin: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "zoom", tuple(self.zoom) if isinstance(self.zoom, Sequence) else (self.zoom,))
@@ -71,6 +73,8 @@ class Augmentation:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
+            if name == "margin" and value is None:
+                continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
                 raise InputError(f"augmentation {name}", rule=f"be a number in {low:g}…{high:g}", found=value)
         if len(self.zoom) != 2 or not 0.1 <= self.zoom[0] <= self.zoom[1] <= 10:
@@ -121,10 +125,11 @@ class Augmentation:
         low, high = (math.log(z) for z in self.zoom)
         half = torch.exp(-(low + (high - low) * u[5]))  # half side of the copy, in half sides of the view
         reach = cos.abs() + sin.abs()
-        half = torch.minimum(half, self.margin / reach)
-        room = self.margin - half * reach
-        left, top = ((2 * self.shift * (2 * v - 1)).clamp(-room, room) / self.margin for v in (u[3], u[4]))
-        scale = half / self.margin
+        margin = self.margin or 1.0
+        half = torch.minimum(half, margin / reach)
+        room = margin - half * reach
+        left, top = ((2 * self.shift * (2 * v - 1)).clamp(-room, room) / margin for v in (u[3], u[4]))
+        scale = half / margin
         side = (torch.arange(size, device=angle.device) + 0.5) * (2 / size) - 1
         across, down = side.view(1, 1, -1), side.view(1, -1, 1)
         cos, sin, mirror, left, top = (v.view(-1, 1, 1) for v in (scale * cos, scale * sin, mirror, left, top))

@@ -164,8 +164,10 @@ def train(
     matrix = target_matrix(labels.select(split.train), target, counts)
     machine = hardware.choose(device, precision)
     start = Start.of(network, weights, len(labels.classes), view, split)
+    margin = start.margin(augmentation.margin, min(shelf.field for shelf in images.shelves))
+    augmentation = dataclasses.replace(augmentation, margin=margin)
     scratch = Path(cache) if cache is not None else folder / "pixels"
-    frames = PixelCache.of(images.select(split.train), start.frame(augmentation.margin), scratch, progress=progress)
+    frames = PixelCache.of(images.select(split.train), start.frame(margin), scratch, progress=progress)
     scored = np.concatenate([split.validation, split.test])
     exact = PixelCache.of(images.select(scored), start.view, scratch, progress=progress) if len(scored) else frames
     with torch.random.fork_rng(devices=[]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -101,21 +102,33 @@ class Start:
         """Galaxies the network will have been trained on."""
         return TrainedOn(np.union1d(self.seen_before().hashes, TrainedOn.of(split.train).hashes))
 
-    def frame(self, margin: float) -> View:
-        """View of the frames that copies are cut from, `margin` times wider.
+    def margin(self, wanted: float | None, field: float) -> float:
+        """Side of the frames over the side of the view: as wanted, or what the images leave, at most √2.
+
+        Parameters
+        ----------
+        wanted : float, optional
+            As in `Augmentation`.
+        field : float
+            Share of the survey frame that the images hold.
 
         Raises
         ------
         InputError
-            That is wider than the image.
+            The frames would be wider than the images.
         """
-        crop = self.view.crop * margin
-        if crop > 1 + 1e-9:
+        room = field / self.view.crop
+        if wanted is not None and wanted > room + 1e-9:
             raise InputError(
-                "augmentation margin", rule=f"leave the frame inside the image, at most {1 / self.view.crop:.4g}",
-                found=margin, remedy="lower it, or the view's crop",
+                "augmentation margin", rule=f"leave the frame inside the image, at most {room:.4g}",
+                found=wanted, remedy="lower it, or the view's crop",
             )  # fmt: skip
-        return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=min(1.0, crop))
+        return max(1.0, min(math.sqrt(2), room)) if wanted is None else wanted
+
+    def frame(self, margin: float) -> View:
+        """View of the frames that copies are cut from, `margin` times wider."""
+        crop = min(1.0, self.view.crop * margin)
+        return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=crop)
 
     def network(self, labels: Labels, bands: int, *, aux: bool) -> tuple[nn.Module, Backbone]:
         """Network with its starting weights and a new output layer, and what it is as a backbone.
