@@ -83,7 +83,7 @@ class EveryEpoch(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write; processes of one training call this together."""
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
 
 
 def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: dict[str, Any]) -> Path:
