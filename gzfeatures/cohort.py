@@ -37,6 +37,8 @@ class Cohort:
         Training, validation and test galaxies.
     images : ImageSet
         One readable image per label.
+    catalog : Catalog, optional
+        The catalog that was split; None where labels were given.
     skipped : tuple of (str, str)
         Id and reason of labelled galaxies left out for their image.
     """
@@ -44,7 +46,13 @@ class Cohort:
     labels: Labels
     split: Split
     images: ImageSet
+    catalog: Catalog | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def without_extra(self) -> Split:
+        """The split without the galaxies that only train."""
+        return self.split if self.catalog is None else self.split.among(self.catalog.ids)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -94,7 +102,7 @@ def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
         digests, skipped = digests | more_digests, skipped + bad
         labels, images = labels.joined(more.select(new)), images.joined(more_images.select(new))
         split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
-    return Cohort(labels, split, images, skipped)
+    return Cohort(labels, split, images, catalog, skipped)
 
 
 def _with_images(

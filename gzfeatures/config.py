@@ -79,7 +79,12 @@ class HeadChoice(_Section):
 
 
 class Experiment(_Section):
-    """Everything one run needs; nothing in it changes while it runs."""
+    """Everything one run needs; nothing in it changes while it runs.
+
+    `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog that is split, for
+    galaxies that only train may have other shares of classes than the galaxies that are scored. `learning_curve` lists
+    numbers of labels at which the heads of the best table are fitted too, for three seeds each.
+    """
 
     name: Name
     description: str = ""
@@ -90,6 +95,8 @@ class Experiment(_Section):
     heads: tuple[HeadChoice, ...] = ()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    heads_on: Literal["all", "catalog"] = "all"
+    learning_curve: tuple[int, ...] = ()
     map: bool = True
 
     @model_validator(mode="after")

@@ -21,9 +21,11 @@ from gzfeatures.features.store import Store
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
 from gzfeatures.results.comparison import Comparison, Pairing, Road, compare
+from gzfeatures.results.metrics import jsonable
+from gzfeatures.results.provenance import surroundings
 from gzfeatures.results.report import Report
 from gzfeatures.results.runfolder import LABELS, read_pairings, slug, write_pairings
-from gzfeatures.roads import draw_map, fit_heads, tabulate, train_network
+from gzfeatures.roads import draw_map, fit_heads, learning_curves, tabulate, train_network
 
 
 class Tracker(Protocol):
@@ -79,7 +81,9 @@ class Run:
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if not isinstance(value, (list, tuple, dict))}
+    flat = {key: value for key, value in row.items() if not isinstance(value, (list, tuple, dict))}
+    cleaned: dict[str, Any] = jsonable(flat)
+    return cleaned
 
 
 def run(
@@ -121,7 +125,8 @@ def run(
 
     pairings: list[Pairing] = []
     artifacts: list[list[Path]] = []
-    tables: dict[str, Path] = {}
+    tables: dict[tuple[str, str], Path] = {}
+    seen = group.split if settings.heads_on == "all" else group.without_extra
     frozen: list[tuple[FrozenBackbone, Road, dict[str, float]]] = [(c, "frozen", {}) for c in settings.backbones]
     tuned = frozen[:0]
     for number, network in enumerate(settings.networks):
@@ -136,20 +141,28 @@ def run(
         table, seconds = tabulate(choice, group, path, settings, store=store, again=again)
         heads = place / "heads" / path.stem
         fitted = fit_heads(
-            table, group.labels, group.split, settings.heads, seed=settings.seed, folder=heads,
-            road=road, seconds=spent | seconds,
+            table, group.labels, seen, settings.heads, seed=settings.seed, folder=heads, road=road,
+            seconds=spent | seconds, catalog=group.catalog, split=group.split,
         )  # fmt: skip
         pairings += fitted
-        artifacts += [[heads / f"{pairing.head}.skops"] for pairing in fitted]
-        tables |= {pairing.name: path for pairing in fitted}
+        checkpoint_of = [Path(choice.name)] if road == "fine-tuned" else []
+        artifacts += [[heads / f"{pairing.head}.skops", *checkpoint_of] for pairing in fitted]
+        tables |= {(road, pairing.name): path for pairing in fitted}
 
     comparison = compare(pairings, group.labels, seed=settings.seed)
+    ranked = [(row["road"], f"{row['backbone']} + {row['head']}") for row in comparison.ranking]
+    best = next((tables[key] for key in ranked if key in tables), None)
     report = Report(
-        settings.name, tuple(pairings), comparison, group.labels, group.split, provenance=_provenance(settings, group)
+        settings.name,
+        tuple(pairings),
+        comparison,
+        group.labels,
+        group.split,
+        provenance=_provenance(settings, group),
+        curves=learning_curves(best, group.labels, seen, settings) if best and settings.learning_curve else {},
     )
     report.write(place, images=group.images)
     write_pairings(place, pairings)
-    best = next((tables[pairing.name] for _, pairing in report.ranked if pairing.name in tables), None)
     drawn = draw_map(best, group, place) if best is not None and settings.map else None
     if tracker is not None:
         for pairing, files in zip(pairings, artifacts, strict=True):
@@ -196,4 +209,5 @@ def _provenance(settings: Experiment, group: Cohort) -> dict[str, Any]:
         "labels": group.labels.fingerprint,
         "split": group.split.fingerprint,
         "skipped": [list(item) for item in group.skipped],
+        **surroundings(),
     }

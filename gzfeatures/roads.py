@@ -17,6 +17,7 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
+from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.views import View
@@ -73,7 +74,7 @@ def train_network(
         scheme=group.labels.scheme,
         split=group.split.fingerprint,
         predictions=predictions,
-        scores=evaluate(predictions, group.labels, seed=settings.seed),
+        scores=evaluate(predictions, group.labels, seed=settings.seed, catalog=group.catalog),
         seconds={"train": note["seconds"]},
         parameters={"epochs": note["epochs"], "best_epoch": note["best_epoch"], **network.options},
         seed=settings.seed,
@@ -136,13 +137,15 @@ def tabulate(
 def fit_heads(
     table: EmbeddingTable,
     labels: Labels,
-    split: Split,
+    seen: Split,
     choices: Sequence[HeadChoice],
     *,
     seed: int,
     folder: Path,
+    split: Split | None = None,
     road: Road = "frozen",
     seconds: Mapping[str, float] | None = None,
+    catalog: Catalog | None = None,
 ) -> list[Pairing]:
     """Fit heads on the training galaxies, save them, and score them on the test galaxies.
 
@@ -152,18 +155,22 @@ def fit_heads(
         Holds every galaxy of the split.
     labels : Labels
         Their labels.
-    split : Split
-        Heads see its training side only.
+    seen : Split
+        Heads see its training side only, and are scored on its test side.
     choices : sequence of HeadChoice
         Names and parameters.
     seed : int
         Of every fit.
     folder : Path
         Where `<head>.skops` go.
+    split : Split, optional
+        The whole split, where heads see only a part of its training side: what the comparison is on.
     road : {"frozen", "fine-tuned"}
         Which road the table is on.
     seconds : mapping of str to float, optional
         What was spent before: `extract`, `train`.
+    catalog : Catalog, optional
+        Scores are given along its redshift, magnitude and size.
 
     Raises
     ------
@@ -171,16 +178,20 @@ def fit_heads(
         The backbone was trained on a test galaxy.
     """
     from gzfeatures.heads.fit import fit
+    from gzfeatures.heads.trials import draw_trials
 
+    split = split or seen
     _refuse_seen(table, split)
     pairings = []
     for choice in choices:
         start = time.perf_counter()
-        head = fit(table, labels, choice.name, split=split, seed=seed, tune=choice.tune, **choice.parameters)
+        head = fit(table, labels, choice.name, split=seen, seed=seed, tune=choice.tune, **choice.parameters)
         fitted = time.perf_counter()
         predictions = head.predict(table.select(split.test))
         predicted = time.perf_counter()
         path = head.write(folder / f"{choice.name}.skops")
+        if head.trials:
+            draw_trials(head.trials, folder / f"{choice.name}-trials.png")
         pairings.append(
             Pairing(
                 road=road,
@@ -189,14 +200,25 @@ def fit_heads(
                 scheme=labels.scheme,
                 split=split.fingerprint,
                 predictions=predictions,
-                scores=evaluate(predictions, labels, seed=seed),
+                scores=evaluate(predictions, labels, seed=seed, catalog=catalog),
                 seconds={**(seconds or {}), "fit": fitted - start, "predict": predicted - fitted},
                 parameters=head.parameters,
                 seed=seed,
-                cost={"bytes": float(path.stat().st_size)},
+                cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
             )
         )
     return pairings
+
+
+def learning_curves(
+    path: Path, labels: Labels, seen: Split, settings: Experiment
+) -> dict[str, list[tuple[int, float, float, float]]]:
+    """How many labels each head needs on the table at `path`: pairing → (galaxies, accuracy, lowest, highest)."""
+    from gzfeatures.heads.learning import curve, learning_curve
+
+    table, heads = EmbeddingTable.read(path), [choice.name for choice in settings.heads]
+    rows = learning_curve(table, labels, seen, heads, settings.learning_curve)
+    return {f"{table.extractor.backbone} + {head}": curve(rows, head) for head in heads}
 
 
 def _refuse_seen(table: EmbeddingTable, split: Split) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gzfeatures.cli.console import CatalogFile, Json, MaybeImages, Scheme, Seed, app, say, show
+from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 
 PANEL = "Galaxies"
@@ -19,12 +20,16 @@ def check(catalog: CatalogFile, images: MaybeImages = None, as_json: Json = Fals
     """Read and validate a catalog and its images: what is there, what is broken and why."""
     from gzfeatures.galaxies.catalog import Catalog
 
-    report = Catalog.examine(catalog)
+    report = Catalog.examine(catalog, image_root=images)
     result: dict[str, Any] = dataclasses.asdict(report)
     if images is not None:
         from gzfeatures.images.imageset import ImageSet
 
-        wanted = Catalog.read(catalog).ids if not report.problems else None
+        try:
+            wanted = Catalog.read(catalog).ids
+        except InputError:
+            wanted = None
+            say("the catalog's ids cannot be used, so every image is checked")
         result["images"] = ImageSet.of(images, ids=wanted, on_missing="skip").check(progress=True).asdict()
     show(result, as_json)
 
@@ -104,12 +109,27 @@ def cutouts(
     survey: Annotated[str, typer.Option(help="sdss, legacy, legacy-fits or skyview.")] = "sdss",
     base_url: Annotated[str | None, typer.Option(help="Another address of the same service.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at a time.")] = 8,
+    scale: Annotated[
+        float | None, typer.Option(help="Arcsec per pixel; default by each galaxy's Petrosian radius.")
+    ] = None,
+    pixels: Annotated[int | None, typer.Option(help="Side of a cutout; default the survey's.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Questions per second; default the survey's polite rate.")] = None,
     as_json: Json = False,
 ) -> None:
     """Download cutouts: resumable, polite, every file verified."""
     from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.images.cutouts import download
 
-    report = download(Catalog.read(catalog), output, survey=survey, base_url=base_url, workers=workers, progress=True)
+    report = download(
+        Catalog.read(catalog),
+        output,
+        survey,
+        base_url,
+        workers,
+        scale=scale,
+        pixels=pixels,
+        rate=rate,
+        progress=True,
+    )
     say(f"images lie in {output}")
     show(report.asdict(), as_json)

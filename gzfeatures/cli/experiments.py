@@ -34,12 +34,7 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything it makes.")] = Path("runs/demo"),
     galaxies: Annotated[int, typer.Option(min=200, help="Galaxies to draw.")] = 1000,
     tracking_uri: Uri = None,
-    again: BRIEF = (
-    "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds",
-    "end_to_end_seconds", "tied",
-)  # fmt: skip
-"""Columns of the ranking that a person sees first; --json and the report have all."""
-Again = False,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Do the whole job on a synthetic survey, without a download: under 4 minutes on 2 cores."""
@@ -59,12 +54,7 @@ def run(
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value; dotted keys; again for more.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<name>.")] = None,
     tracking_uri: Uri = None,
-    again: BRIEF = (
-    "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds",
-    "end_to_end_seconds", "tied",
-)  # fmt: skip
-"""Columns of the ranking that a person sees first; --json and the report have all."""
-Again = False,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: both roads, every pairing, one split."""

@@ -22,7 +22,7 @@ Kind = Literal["backbones", "heads", "schemes", "networks"]
 Source = Annotated[
     Path, typer.Argument(metavar="SOURCE", help="Folder or archive of images; or a catalog, with --images.")
 ]
-Precision = Literal["auto", "float32", "bfloat16", "int8"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -113,6 +113,7 @@ def extract(
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the forward pass.")] = "auto",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
     engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join; default one started here.")] = None,
     on_bad: Annotated[Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or list it.")] = "raise",
     as_json: Json = False,
 ) -> None:
@@ -128,6 +129,8 @@ def extract(
         view=view_of(backbone, view),
         precision=precision,
         device=device,
+        engine=engine,
+        address=address,
         on_bad=on_bad,
     )
     made = extraction.write(chosen, output).made

@@ -77,7 +77,7 @@ class PixelCache:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_2_0(file, header)
                     for block in bar:
-                        for pixels in pool.map(lambda row: images.pixels(row, view), block):
+                        for pixels in pool.map(lambda row: images.pixels(row, view, digest=digests[row]), block):
                             file.write(pixels.tobytes())
         return cls(images.ids, path)
 

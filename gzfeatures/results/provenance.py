@@ -1,0 +1,54 @@
+"""Where numbers come from: versions, hardware, and the state of the code."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = (
+    "gzfeatures", "torch", "torchvision", "lightning", "scikit-learn", "scikit-learn-intelex", "xgboost", "numpy",
+    "pandas", "pyarrow", "pillow", "umap-learn", "mlflow", "skops",
+)  # fmt: skip
+"""Whose versions can change a number."""
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions of Python and of the libraries installed, the machine, and the commit of a checkout.
+
+    Returns
+    -------
+    dict
+        `python`, `versions`, `machine`, `cores`, and in a git checkout `commit`, with `+` where files were changed.
+    """
+    installed = {}
+    for name in LIBRARIES:
+        try:
+            installed[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "versions": installed,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+    }
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    if commit:
+        found["commit"] = commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    return found
+
+
+def _git(*words: str) -> str:
+    """What git says of the checkout this package lies in; nothing where there is none."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

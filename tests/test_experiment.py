@@ -1,0 +1,183 @@
+"""The whole recipe on a small synthetic survey: both roads, one split, one gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gzfeatures.config import Experiment, load
+from gzfeatures.errors import InputError, LeakError, MissingFileError
+from gzfeatures.experiment import Run, compare_runs, run
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labelfile import read_labels
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.sky import Survey, draw_survey
+from gzfeatures.results.runfolder import read_pairings
+from gzfeatures.tracking import Tracking
+
+TOML = """
+name = "small"
+[galaxies]
+catalog = "{survey.catalog}"
+images = "{survey.images}"
+scheme = "q1-3class"
+split = [0.6, 0.2, 0.2]
+[[backbones]]
+name = "resnet18"
+weights = "none"
+view = "size=32"
+[[networks]]
+name = "resnet18"
+view = "size=32"
+epochs = 1
+[[heads]]
+name = "logistic"
+[[heads]]
+name = "prototype"
+"""
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return draw_survey(tmp_path_factory.mktemp("survey"), n=150, seed=5, size=64, progress=False)
+
+
+@pytest.fixture(scope="module")
+def toml(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "small.toml"
+    path.write_text(TOML.format(survey=survey))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    return run(toml, folder=folder, tracker=Tracking(root=folder / "mlruns"))
+
+
+def test_every_pairing_is_scored_on_the_same_test_galaxies(finished: Run) -> None:
+    report = finished.report
+    expected = {(road, head) for road in ("fine-tuned", "frozen") for head in ("logistic", "prototype")}
+    assert {(p.road, p.head) for p in report.pairings} == expected | {("end-to-end", None)}
+    for pairing in report.pairings:
+        assert sorted(pairing.predictions.ids) == sorted(report.split.test)
+
+
+def test_the_run_folder_is_self_contained(finished: Run) -> None:
+    names = {path.name for path in finished.folder.iterdir()}
+    assert names >= {
+        "experiment.json",
+        "labels.csv",
+        "networks",
+        "tables",
+        "heads",
+        "predictions",
+        "report.html",
+        "map.html",
+    }
+    labels, split = read_labels(finished.folder / "labels.csv")
+    assert split is not None and split.fingerprint == finished.report.split.fingerprint
+    assert finished.table is not None and len(EmbeddingTable.read(finished.table)) == len(labels)
+
+
+def test_the_same_numbers_everywhere(finished: Run) -> None:
+    from mlflow import MlflowClient
+
+    ranking = {(r["road"], r["head"]): r["accuracy"] for r in finished.report.comparison.ranking}
+    said = {(p["road"], p["head"]): p["accuracy"] for p in finished.asdict()["pairings"]}
+    written = json.loads((finished.folder / "report.json").read_text())["ranking"]
+    client = MlflowClient(finished.tracking_uri)
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.kind = 'pairing'")
+    recorded = {(r.data.tags["road"], r.data.tags.get("head")): r.data.metrics["accuracy"] for r in runs}
+    assert said == ranking == {(r["road"], r["head"]): r["accuracy"] for r in written}
+    assert {(road, head or None): value for (road, head), value in recorded.items()} == pytest.approx(ranking)
+
+
+def test_predictions_read_again_give_the_same_comparison(finished: Run) -> None:
+    pairings, _, _ = read_pairings(finished.folder)
+    assert {p.name: p.scores.accuracy for p in pairings} == {
+        p.name: p.scores.accuracy for p in finished.report.pairings
+    }
+    compared = compare_runs([finished.folder])
+    assert [r["accuracy"] for r in compared.ranking] == [r["accuracy"] for r in finished.report.comparison.ranking]
+
+
+def test_changing_only_heads_loads_no_network_and_reads_no_image(
+    finished: Run, toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gzfeatures.networks import load as loading
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("touched")
+
+    monkeypatch.setattr(ImageSet, "read", refuse)
+    monkeypatch.setattr(loading, "load", refuse)
+    monkeypatch.setattr(loading, "read_tensors", refuse)
+    changed: Experiment = load(toml, ['heads=[{name="lda"}]', "map=false"])
+    monkeypatch.setattr("gzfeatures.results.report.Report.write", lambda self, folder, images=None: folder)
+    again = run(changed, folder=finished.folder)
+    assert {p.head for p in again.report.pairings} == {"lda", None}
+    assert again.report.split.fingerprint == finished.report.split.fingerprint
+
+
+def test_galaxies_that_only_train_stay_out_of_the_test_side(survey: Survey, toml: Path, tmp_path: Path) -> None:
+    more = draw_survey(tmp_path / "more", n=30, seed=6, size=64, progress=False)
+    for path in more.images.iterdir():
+        path.rename(path.with_name(f"9{path.name}"))
+    text = more.catalog.read_text().splitlines()
+    more.catalog.write_text("\n".join([text[0], *(f"9{line}" for line in text[1:])]))
+    copied = sorted(survey.images.iterdir())[0]
+    first = sorted(more.images.iterdir())[0]
+    first.write_bytes(copied.read_bytes())  # the picture of a galaxy of the main catalog
+    source = f'galaxies.training_only=[{{catalog="{more.catalog}", images="{more.images}"}}]'
+    settings = load(toml, [source, "networks=[]", "map=false", 'heads=[{name="prototype"}]'])
+    split = run(settings, folder=tmp_path / "run").report.split
+    added = {name for name in split.ids if name.startswith("9")}
+    assert added and added <= set(split.train)
+    assert first.stem not in added
+
+
+def test_missing_images_stop_the_run_or_are_listed(survey: Survey, toml: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    paths = sorted(survey.images.iterdir())
+    for path in paths[2:]:
+        (images / path.name).write_bytes(path.read_bytes())
+    (images / paths[0].name).write_bytes(paths[0].read_bytes()[:200])
+    changed = [f"galaxies.images={images}", "networks=[]", "map=false", 'heads=[{name="prototype"}]']
+    with pytest.raises(InputError, match=r"images are missing or broken.*on_bad"):
+        run(load(toml, changed), folder=tmp_path / "run")
+    report = run(load(toml, [*changed, "galaxies.on_bad=skip"]), folder=tmp_path / "run").report
+    assert [name for name, _ in report.provenance["skipped"]] == [paths[1].stem, paths[0].stem]
+
+
+def test_missing_weights_are_said_before_anything_runs(toml: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="weights"):
+        run(load(toml, [f"backbones.0.weights={tmp_path / 'absent.pth'}"]), folder=tmp_path / "run")
+    assert not (tmp_path / "run" / "networks").exists()
+
+
+def test_a_backbone_that_has_seen_test_galaxies_is_refused(finished: Run, toml: Path, tmp_path: Path) -> None:
+    checkpoint = next((finished.folder / "networks").iterdir())
+    changed = load(toml, [f'backbones=[{{name="{checkpoint}"}}]', "networks=[]", "seed=1", "map=false"])
+    with pytest.raises(LeakError, match=r"backbone was trained on \d+ of \d+ test galaxies"):
+        run(changed, folder=tmp_path / "run")
+
+
+def test_runs_on_different_splits_are_refused(finished: Run, toml: Path, tmp_path: Path) -> None:
+    other = load(toml, ["seed=2", "networks=[]", "map=false"])
+    run(other, folder=tmp_path / "run")
+    with pytest.raises(InputError, match="split"):
+        compare_runs([finished.folder, tmp_path / "run"])
+
+
+def test_same_settings_same_report(toml: Path, tmp_path: Path) -> None:
+    settings = load(toml, ["networks=[]", "map=false"])
+    reports = [run(settings, folder=tmp_path / name).report for name in "ab"]
+    for one, other in zip(reports[0].pairings, reports[1].pairings, strict=True):
+        assert np.array_equal(one.predictions.probabilities, other.predictions.probabilities)
