@@ -33,13 +33,14 @@ from gzfeatures.networks.learner import Learner
 from gzfeatures.networks.load import load
 from gzfeatures.networks.pixelcache import PixelCache
 from gzfeatures.networks.recipe import Recipe
+from gzfeatures.networks.smallcnn import Network
 from gzfeatures.networks.start import Start
 from gzfeatures.networks.targets import TARGETS
 
 SIZE = 16
 VIEW = View(size=SIZE, crop=0.75)
 NETWORK = "tiny"
-TINY = cnns.Network(
+TINY = Network(
     source="a network with everything that keeps state: weights, running averages, dropout",
     layers=(
         *(("conv-same", 8, 3), ("norm",), ("pool",), ("conv-same", 16, 3), ("norm",), ("pool",), ("flatten",)),
