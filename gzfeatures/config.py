@@ -150,6 +150,23 @@ def _absolute(fields: Any, base: Path, key: str = "") -> Any:
     return fields
 
 
+def with_settings(fields: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Put `key=value` settings with dotted keys into `fields`; relative paths are taken from the working folder.
+
+    Raises
+    ------
+    InputError
+        A setting is not `key=value`, or its key leads nowhere.
+    """
+    for item in settings:
+        key, equals, text = item.partition("=")
+        if not equals or not key:
+            raise InputError("setting cannot be read", where=f"--set {item}", rule="be key=value")
+        last = key.split(".")[-1]
+        _put(fields, key.split("."), _absolute({last: _value(text)}, Path.cwd())[last], item)
+    return fields
+
+
 def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """Read an experiment file, or the folder of an earlier run.
 
@@ -174,13 +191,7 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
         fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
         raise InputError("experiment cannot be read", where=path, rule="be TOML", found=str(error)) from None
-    fields = _absolute(fields, path.parent)
-    for item in settings:
-        key, equals, text = item.partition("=")
-        if not equals or not key:
-            raise InputError("setting cannot be read", where=f"--set {item}", rule="be key=value")
-        last = key.split(".")[-1]
-        _put(fields, key.split("."), _absolute({last: _value(text)}, Path.cwd())[last], item)
+    fields = with_settings(_absolute(fields, path.parent), settings)
     try:
         return Experiment.model_validate(fields)
     except ValidationError as error:

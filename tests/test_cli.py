@@ -125,3 +125,53 @@ def test_interruption_is_exit_code_130(survey: Survey, tmp_path: Path, number: s
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "interrupted; what was finished is kept" in stderr and "Traceback" not in stderr
+
+
+def test_join_puts_columns_side_by_side(survey: Survey, tmp_path: Path) -> None:
+    output = tmp_path / "joined.parquet"
+    result = gz("join", survey.catalog, survey.hart, "--on", "GalaxyID=asset_id", "-o", output, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["matched"] == 60
+    assert {"Class1.1", "gz2_class", "PETROR90_R"} <= set(pd.read_parquet(output).columns)
+
+
+def test_a_table_is_fitted_mapped_and_searched(survey: Survey, tmp_path: Path) -> None:
+    labels, table = tmp_path / "labels.csv", tmp_path / "table.parquet"
+    assert gz("label", survey.catalog, "--scheme", "smooth-featured", "-o", labels).returncode == 0
+    words = ["extract", survey.images, "--backbone", "resnet18", "--weights", "none", "--view", "size=32", "-o", table]
+    first, second = (json.loads(gz(*words, "--json").stdout) for _ in range(2))
+    assert first["rows"] == second["rows"] == 60 and second["computed"] == 0 and second["reused"] == 60
+    fitted = gz("fit", table, "--labels", labels, "--head", "prototype", "-o", tmp_path / "heads", "--json")
+    (head,) = json.loads(fitted.stdout)["heads"]
+    assert {"accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds", "predict_seconds"} <= set(
+        head
+    )
+    assert "has no split" in fitted.stderr
+    assert gz("predict", head["path"], table, "-o", tmp_path / "p.csv").returncode == 0
+    assert len(pd.read_csv(tmp_path / "p.csv")) == 60
+    drawn = json.loads(
+        gz("map", table, "--labels", labels, "--images", survey.images, "-o", tmp_path / "m.html", "--json").stdout
+    )
+    assert drawn["rows"] == 60 and 0 < drawn["trustworthiness"] <= 1 and Path(drawn["coordinates"]).exists()
+    for verb in (
+        ["similar", table, "100001"],
+        ["odd", table],
+        ["duplicates", table],
+        ["doubt", table, "--labels", labels, "-H", "prototype"],
+    ):
+        result = gz(*verb, "-o", tmp_path / f"{verb[0]}.csv", "--json")
+        assert result.returncode == 0, result.stderr
+        assert "rows" in json.loads(result.stdout) and (tmp_path / f"{verb[0]}.csv").exists()
+
+
+def test_a_head_refuses_the_table_of_another_extractor(survey: Survey, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    gz("label", survey.catalog, "--scheme", "smooth-featured", "-o", labels)
+    for size in (32, 40):
+        view = f"size={size}"
+        words = ["extract", survey.images, "--backbone", "resnet18", "--weights", "none", "--view", view]
+        assert gz(*words, "-o", tmp_path / f"{size}.parquet").returncode == 0
+    gz("fit", tmp_path / "32.parquet", "--labels", labels, "--head", "prototype", "-o", tmp_path / "heads")
+    result = gz("predict", tmp_path / "heads" / "prototype.skops", tmp_path / "40.parquet", "-o", tmp_path / "p.csv")
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "p.csv").exists()

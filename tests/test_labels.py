@@ -83,3 +83,12 @@ def test_the_balance_is_drawn_with_its_numbers_and_left_outs() -> None:
     figure.savefig(buffer, format="png")
     assert buffer.getvalue().startswith(b"\x89PNG")
     assert len(balance_figure(some()).axes[0].patches) == 3
+
+
+def test_classes_are_put_in_another_order() -> None:
+    labels = Labels(as_ids(["a", "b", "c"]), ("disk", "round"), np.array([1, 0, 1]))
+    ordered = labels.ordered(("round", "cigar", "disk"))
+    assert ordered.names.tolist() == labels.names.tolist() and ordered.counts == {"round": 2, "cigar": 0, "disk": 1}
+    assert ordered.fingerprint == labels.fingerprint
+    with pytest.raises(InputError, match="class is not known; must be one of round, found disk"):
+        labels.ordered(("round",))

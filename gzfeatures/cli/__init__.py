@@ -8,10 +8,14 @@ from types import FrameType
 
 from gzfeatures.errors import GzError
 
-EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+EXIT_ERROR = 1
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Say what happens and stop; Typer ends an interrupted command with exit code 130."""
+    print(
+        "interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr, flush=True
+    )
     raise KeyboardInterrupt
 
 
@@ -24,15 +28,13 @@ def main() -> None:
     """Run the command line; exit 0 done, 1 our error, 2 wrong usage, 130 interrupted."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     from gzfeatures.cli import catalogs, experiments, pictures, tables  # noqa: F401  (they add their verbs)
     from gzfeatures.cli.console import app
 
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
     except GzError as error:
         if debug:
             raise

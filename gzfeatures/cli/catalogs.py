@@ -96,10 +96,35 @@ def sample(
     groups = None
     if neighbours:
         groups = sky_groups(galaxies.column("ra"), galaxies.column("dec"), galaxies.ids, neighbours)
-    drawn = Split.draw(labels, shares(split), groups=groups, seed=seed)
+    try:
+        sizes = shares(split)
+    except InputError as error:
+        raise typer.BadParameter(str(error), param_hint="--split") from None
+    drawn = Split.draw(labels, sizes, groups=groups, seed=seed)
     say(f"sample written to {write_labels(output, labels, drawn)}")
     counts = {part: labels.select(getattr(drawn, part)).counts for part in PARTS}
     show({"counts": counts, "split": drawn.fingerprint}, as_json)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog="Example: gzfeatures join gz2_hart16.fits gz2_filename_mapping.csv --on dr7objid=objid -o catalog.parquet",
+)
+def join(
+    catalog: CatalogFile,
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="Catalog whose columns are put beside it.")],
+    on: Annotated[str, typer.Option(help="Key column here and there: dr7objid=OBJID, or one name for both.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Joined catalog, .parquet or .csv.")],
+    as_json: Json = False,
+) -> None:
+    """Join two catalogs by a key: what matched, what did not, what doubled."""
+    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.tables import write_table
+
+    left, _, right = on.partition("=")
+    joined, report = Catalog.read(catalog).join(Catalog.read(other), left, right or left)
+    say(f"catalog written to {write_table(joined.frame, output)}")
+    show(dataclasses.asdict(report), as_json)
 
 
 @app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss")

@@ -183,7 +183,8 @@ def fit(
 
 @app.command(
     rich_help_panel=PANEL,
-    epilog="Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 --epochs 10 -o checkpoint/",
+    epilog="Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 --epochs 10 --set ema=0.997 "
+    "-o checkpoint/",
 )
 def finetune(
     source: Source,
@@ -195,10 +196,18 @@ def finetune(
     view: Annotated[str | None, typer.Option(help="Pixels it sees, e.g. size=96,crop=0.566.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training galaxies.")] = 20,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in the folder.")] = False,
+    unfreeze: Annotated[
+        int | None, typer.Option(min=0, help="Stages that learn, last first; 0 = output layer.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="What is learned, e.g. soft-classes; default by labels.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value: batch_size=128, ema=0.997 …")] = None,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of training.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Train a network end to end; its checkpoint is a backbone."""
+    from gzfeatures.config import with_settings
     from gzfeatures.images.views import View
     from gzfeatures.networks.finetune import train
     from gzfeatures.results.metrics import evaluate
@@ -216,6 +225,11 @@ def finetune(
         epochs=epochs,
         resume=resume,
         seed=seed,
+        target=target,
+        precision=precision,
+        device=device,
+        unfreeze=unfreeze,
+        **with_settings({}, settings or ()),
     )
     scores = evaluate(training.predictions.select(split.test), known, seed=seed)
     say(f"checkpoint written to {training.checkpoint}; use it with extract --backbone {training.checkpoint}")

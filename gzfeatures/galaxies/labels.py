@@ -128,6 +128,25 @@ class Labels:
         soft = None if self.soft is None else self.soft[rows]
         return dataclasses.replace(self, ids=ids, values=self.values[rows], soft=soft, left_out={}, conflicts=ids[:0])
 
+    def ordered(self, classes: tuple[str, ...]) -> Labels:
+        """The same labels under `classes` in that order, as a label file does not keep it.
+
+        Raises
+        ------
+        InputError
+            A class of these labels is not among them.
+        """
+        absent = sorted(set(self.classes) - set(classes))
+        if absent:
+            raise InputError("class is not known", rule=f"be one of {', '.join(classes)}", found=absent[0])
+        place = np.asarray([classes.index(name) for name in self.classes])
+        if self.target == "classes":
+            values = place[self.codes]
+        else:
+            values = np.zeros((len(self), len(classes)), dtype=self.values.dtype)
+            values[:, place] = self.values
+        return dataclasses.replace(self, classes=classes, values=values, soft=None)
+
     def joined(self, other: Labels) -> Labels:
         """These labels and those of other galaxies under the same classes.
 

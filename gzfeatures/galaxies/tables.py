@@ -148,6 +148,26 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 _RUN = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
+def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table as .parquet, .csv or .csv.gz (see `write_csv`).
+
+    Raises
+    ------
+    InputError
+        Another ending.
+    OutputError
+        The place cannot be written.
+    """
+    path = Path(path)
+    if path.name.endswith((".csv", ".csv.gz")):
+        return write_csv(frame, path)
+    if path.suffix != ".parquet":
+        raise InputError("unknown kind of file", where=path, rule="end in .parquet, .csv or .csv.gz")
+    with written_whole(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+    return path
+
+
 def guarded(text: str) -> str:
     """Text that no spreadsheet runs: what begins like a formula, or like a guarded text, gets an apostrophe."""
     return "'" + text if text.startswith(_RUN) else text

@@ -64,6 +64,7 @@ def read_pairings(folder: Path) -> tuple[list[Pairing], Labels, Split]:
     try:
         for note in json.loads(path.read_text(encoding="utf-8")):
             predictions = Predictions.read(inside(folder, note.pop("predictions")))
+            labels = labels.ordered(predictions.classes)
             pairings.append(Pairing(**note, predictions=predictions, scores=evaluate(predictions, labels)))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError("pairings of a run cannot be read", where=path, found=str(error)) from None
