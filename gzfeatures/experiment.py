@@ -163,7 +163,11 @@ def run(
     )
     report.write(place, images=group.images)
     write_pairings(place, pairings)
-    drawn = draw_map(best, group, place) if best is not None and settings.map else None
+    drawn = None
+    if best is not None and settings.map:
+        first_of = {row["road"]: pairing for row, pairing in reversed(report.ranked)}
+        shown = {f"{road}, {pairing.name}": pairing.predictions for road, pairing in first_of.items()}
+        drawn = draw_map(best, group, shown, place)
     if tracker is not None:
         for pairing, files in zip(pairings, artifacts, strict=True):
             tracker.pairing(settings.name, pairing, files)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from gzfeatures import fingerprint
 from gzfeatures.cohort import Cohort
 from gzfeatures.config import Experiment, FrozenBackbone, HeadChoice, Network
@@ -24,6 +26,8 @@ from gzfeatures.images.views import View
 from gzfeatures.results.comparison import Pairing, Road
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.predictions import Predictions
+
+MAP_COLUMNS = ("redshift", "petro_mag_r_abs", "petro_r90", "ra", "dec")
 
 
 def train_network(
@@ -110,7 +114,6 @@ def tabulate(
     again : bool
         Ask the extractor even if the file is there.
     """
-    from gzfeatures.networks import hardware
     from gzfeatures.networks.extract import Extraction
 
     extraction = Extraction(
@@ -118,7 +121,7 @@ def tabulate(
         weights=choice.weights,
         layer=choice.layer,
         view=View.parse(choice.view, backbone(choice.name).view) if choice.view else None,
-        precision=hardware.choose(settings.device, settings.precision).precision,
+        precision=settings.precision,
         device=settings.device,
         store=store,
     )
@@ -234,10 +237,28 @@ def _refuse_seen(table: EmbeddingTable, split: Split) -> None:
         )
 
 
-def draw_map(table: Path, group: Cohort, folder: Path) -> Path:
-    """Map of a table, coloured by class, with thumbnails: `map.html` and its coordinates `map.parquet`."""
+def draw_map(table: Path, group: Cohort, predictions: Mapping[str, Predictions], folder: Path) -> Path:
+    """Map of the catalog's galaxies in a table, with thumbnails: `map.html` and its coordinates `map.parquet`.
+
+    Parameters
+    ----------
+    table : Path
+        Embedding table.
+    group : Cohort
+        Its galaxies; those that only train are left out.
+    predictions : mapping of str to Predictions
+        What the map can be coloured by beside classes and the catalog's redshift, magnitude, size and position.
+    folder : Path
+        Where the map goes.
+    """
     from gzfeatures.results.maps import project
 
-    drawn = project(EmbeddingTable.read(table), group.labels)
+    drawn = project(EmbeddingTable.read(table).select(group.without_extra.ids), group.labels)
     drawn.write(folder / "map.parquet")
-    return drawn.write_html(folder / "map.html", labels=group.labels, images=group.images)
+    columns = None
+    if group.catalog is not None:
+        known = {name: group.catalog.column(name) for name in MAP_COLUMNS if group.catalog.has_column(name)}
+        columns = pd.DataFrame({"galaxy_id": group.catalog.ids, **known})
+    return drawn.write_html(
+        folder / "map.html", labels=group.labels, images=group.images, predictions=predictions, catalog=columns
+    )

@@ -37,7 +37,7 @@ def demo(
     again: Again = False,
     as_json: Json = False,
 ) -> None:
-    """Do the whole job on a synthetic survey, without a download: under 4 minutes on 2 cores."""
+    """Do the whole job on a synthetic survey, without a download: about a minute on 2 cores."""
     from gzfeatures.demo import experiment
 
     settings = experiment(output / "survey", galaxies)

@@ -139,7 +139,7 @@ class Tracking:
         report : Report
             The comparison.
         folder : Path
-            Where `Report.write` put it; HTML, Markdown, JSON and figures are kept with the run.
+            Where `Report.write` put it; HTML, Markdown, JSON, figures and, where there is one, the map are kept.
 
         Returns
         -------
@@ -161,8 +161,9 @@ class Tracking:
         }
         with self._writing() as client, self._run(client, experiment, "comparison", tags) as run:
             entries.log(client, run, {"pairings": float(len(report.pairings))}, dict(document.flat(report.provenance)))
-            for name in ("report.html", "report.md", "report.json"):
-                client.log_artifact(run, str(folder / name))
+            for name in ("report.html", "report.md", "report.json", "map.html", "map.parquet"):
+                if (folder / name).exists():
+                    client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
             described = self._experiment(client, experiment)
             _mark_latest(client, described, report, run)
