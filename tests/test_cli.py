@@ -58,6 +58,10 @@ def test_wrong_usage_is_exit_code_two(survey: Survey) -> None:
         assert "Traceback" not in result.stderr
 
 
+def test_version_is_said() -> None:
+    assert gz("--version").stdout.startswith("gzfeatures 0.")
+
+
 def test_unknown_names_list_the_legal_ones(survey: Survey) -> None:
     result = gz("label", survey.catalog, "--scheme", "zhu-5clas")
     assert result.returncode == 1

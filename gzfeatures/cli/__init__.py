@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
 from types import FrameType
@@ -9,6 +10,8 @@ from types import FrameType
 from gzfeatures.errors import GzError
 
 EXIT_ERROR = 1
+VERBS = ("experiments", "catalogs", "tables", "pictures")
+"""Modules that add verbs, in the order in which the help lists them."""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -30,8 +33,10 @@ def main() -> None:
     sys.argv = [word for word in sys.argv if word != "--debug"]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    from gzfeatures.cli import catalogs, experiments, pictures, tables  # noqa: F401  (they add their verbs)
     from gzfeatures.cli.console import app
+
+    for verbs in VERBS:
+        importlib.import_module(f"gzfeatures.cli.{verbs}")
 
     try:
         app(standalone_mode=True)

@@ -12,10 +12,8 @@ from gzfeatures.cli.console import CatalogFile, Json, MaybeImages, Scheme, Seed,
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 
-PANEL = "Galaxies"
 
-
-@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/")
+@app.command(epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/")
 def check(catalog: CatalogFile, images: MaybeImages = None, as_json: Json = False) -> None:
     """Read and validate a catalog and its images: what is there, what is broken and why."""
     from gzfeatures.galaxies.catalog import Catalog
@@ -34,7 +32,7 @@ def check(catalog: CatalogFile, images: MaybeImages = None, as_json: Json = Fals
     show(result, as_json)
 
 
-@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures label votes.csv --scheme zhu-5class -o labels.csv")
+@app.command(epilog="Example: gzfeatures label votes.csv --scheme zhu-5class -o labels.csv")
 def label(
     catalog: CatalogFile,
     scheme: Scheme,
@@ -68,7 +66,6 @@ def label(
 
 
 @app.command(
-    rich_help_panel=PANEL,
     epilog="Example: gzfeatures sample hart16.fits --scheme gz2-4class --strategy volume-limited --per-class 400 "
     "--split 0.6/0.2/0.2 -o sample.csv",
 )
@@ -107,7 +104,6 @@ def sample(
 
 
 @app.command(
-    rich_help_panel=PANEL,
     epilog="Example: gzfeatures join gz2_hart16.fits gz2_filename_mapping.csv --on dr7objid=objid -o catalog.parquet",
 )
 def join(
@@ -127,7 +123,7 @@ def join(
     show(dataclasses.asdict(report), as_json)
 
 
-@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss")
+@app.command(epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss")
 def cutouts(
     catalog: CatalogFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of images; what is there is kept.")],

@@ -12,7 +12,6 @@ import typer
 
 app = typer.Typer(
     name="gzfeatures",
-    help="Galaxy morphology: images → embedding tables → classifiers, compared fairly with end-to-end CNNs.",
     epilog="Start with: gzfeatures demo. Errors end with exit code 1 and one line; --debug anywhere shows where.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -20,12 +19,29 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from gzfeatures import __version__
+
+        typer.echo(f"gzfeatures {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Galaxy morphology: images → embedding tables → classifiers, compared fairly with end-to-end CNNs."""
+
+
 CatalogFile = Annotated[Path, typer.Argument(metavar="CATALOG", help="FITS(.gz), CSV(.gz) or Parquet catalog.")]
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="Embedding table written by 'extract'.")]
 Scheme = Annotated[str, typer.Option("--scheme", "-s", help="Name in 'list schemes', or a TOML file.")]
 LabelsFile = Annotated[Path, typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")]
 MaybeLabels = Annotated[Path | None, typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")]
-Images = Annotated[Path, typer.Option("--images", help="Folder, zip, tar or HDF5 of images; id = file stem.")]
 MaybeImages = Annotated[Path | None, typer.Option("--images", help="Folder, zip, tar or HDF5; id = file stem.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]

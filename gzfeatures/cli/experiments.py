@@ -9,7 +9,6 @@ import typer
 
 from gzfeatures.cli.console import Json, app, say, show
 
-PANEL = "Whole experiments"
 Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking address; default sqlite in mlruns/.")]
 BRIEF = (
     "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds",
@@ -29,7 +28,7 @@ def _do(experiment: Any, folder: Path | None, uri: str | None, again: bool) -> d
     return finished.asdict()
 
 
-@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures demo -o demo/")
+@app.command(epilog="Example: gzfeatures demo -o demo/")
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything it makes.")] = Path("runs/demo"),
     galaxies: Annotated[int, typer.Option(min=200, help="Galaxies to draw.")] = 1000,
@@ -44,9 +43,7 @@ def demo(
     show(_do(settings, output, tracking_uri, again), as_json, columns=BRIEF)
 
 
-@app.command(
-    rich_help_panel=PANEL, epilog="Example: gzfeatures run experiments/gz2_zhu5.toml --set galaxies.images=images/"
-)
+@app.command(epilog="Example: gzfeatures run experiments/gz2_zhu5.toml --set galaxies.images=images/")
 def run(
     experiment: Annotated[
         Path, typer.Argument(metavar="EXPERIMENT", help="TOML file, or the folder of an earlier run.")
@@ -64,7 +61,7 @@ def run(
     show(_do(load(experiment, settings or ()), folder, tracking_uri, again), as_json, columns=BRIEF)
 
 
-@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures compare runs/gz2-zhu5 runs/gz2-zhu5-larger")
+@app.command(epilog="Example: gzfeatures compare runs/gz2-zhu5 runs/gz2-zhu5-larger")
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN…", help="Run folders, or the TOML of finished experiments.")
@@ -78,7 +75,7 @@ def compare(
     show({"ranking": comparison.ranking, "tests": comparison.tests}, as_json, hide=("tests",), columns=BRIEF)
 
 
-@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures ui --port 5000")
+@app.command(epilog="Example: gzfeatures ui --port 5000")
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
     tracking_uri: Uri = None,

@@ -12,7 +12,6 @@ from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, MaybeLabels, S
 if TYPE_CHECKING:
     import pandas as pd
 
-PANEL = "Looking"
 Csv = Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; a catalog can be joined with it.")]
 Gallery = Annotated[Path | None, typer.Option("--gallery", help="Pictures as .html or .png; needs --images.")]
 
@@ -41,7 +40,6 @@ def _give(
 
 @app.command(
     "map",
-    rich_help_panel=PANEL,
     epilog="Example: gzfeatures map table.parquet --labels labels.csv --images images/ -o map.html",
 )
 def map_(
@@ -75,7 +73,6 @@ def map_(
 
 
 @app.command(
-    rich_help_panel=PANEL,
     epilog="Example: gzfeatures similar table.parquet 100053 --images images/ --gallery similar.png",
 )
 def similar(
@@ -96,9 +93,7 @@ def similar(
     _give(frame, captions, output, gallery, images, as_json)
 
 
-@app.command(
-    rich_help_panel=PANEL, epilog="Example: gzfeatures odd table.parquet -o odd.csv --images images/ --gallery odd.html"
-)
+@app.command(epilog="Example: gzfeatures odd table.parquet -o odd.csv --images images/ --gallery odd.html")
 def odd(
     table: TableFile,
     output: Csv = None,
@@ -115,7 +110,7 @@ def odd(
     _give(frame, [f"score {score:.3f}" for score in frame["score"]], output, gallery, images, as_json)
 
 
-@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures duplicates table.parquet -o duplicates.csv")
+@app.command(epilog="Example: gzfeatures duplicates table.parquet -o duplicates.csv")
 def duplicates(
     table: TableFile,
     output: Csv = None,
@@ -132,7 +127,6 @@ def duplicates(
 
 
 @app.command(
-    rich_help_panel=PANEL,
     epilog="Example: gzfeatures doubt table.parquet --labels labels.csv -o doubt.csv --next next.csv",
 )
 def doubt(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gzfeatures.images.imageset import ImageSet
     from gzfeatures.images.views import View
 
-PANEL = "Vectors and classifiers"
 Kind = Literal["backbones", "heads", "schemes", "networks"]
 Source = Annotated[
     Path, typer.Argument(metavar="SOURCE", help="Folder or archive of images; or a catalog, with --images.")
@@ -63,7 +62,7 @@ def labels_and_split(path: Path, seed: int, ids: Ids) -> tuple[Labels, Split]:
     return labels, split.among(labels.ids)
 
 
-@app.command("list", rich_help_panel=PANEL, epilog="Example: gzfeatures list backbones --verbose")
+@app.command("list", epilog="Example: gzfeatures list backbones --verbose")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All fields.")] = False,
@@ -101,7 +100,7 @@ def list_(
     show({"items": items}, as_json)
 
 
-@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures extract images/ --backbone resnet50 -o table.parquet")
+@app.command(epilog="Example: gzfeatures extract images/ --backbone resnet50 -o table.parquet")
 def extract(
     source: Source,
     output: Annotated[Path, typer.Option("--output", "-o", help="Embedding table to write (Parquet).")],
@@ -147,9 +146,7 @@ def extract(
     show(result, as_json, hide=("extractor",))
 
 
-@app.command(
-    rich_help_panel=PANEL, epilog="Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost"
-)
+@app.command(epilog="Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost")
 def fit(
     table: TableFile,
     labels: LabelsFile,
@@ -182,7 +179,6 @@ def fit(
 
 
 @app.command(
-    rich_help_panel=PANEL,
     epilog="Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 --epochs 10 --set ema=0.997 "
     "-o checkpoint/",
 )
@@ -243,9 +239,7 @@ def finetune(
     show(result, as_json)
 
 
-@app.command(
-    rich_help_panel=PANEL, epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv"
-)
+@app.command(epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv")
 def predict(
     head: Annotated[Path, typer.Argument(metavar="HEAD", help="Head saved by 'fit'.")],
     table: TableFile,
@@ -262,7 +256,7 @@ def predict(
     show({"rows": len(predictions)}, as_json)
 
 
-@app.command(rich_help_panel=PANEL, epilog="Example: gzfeatures store prune --unused-days 90")
+@app.command(epilog="Example: gzfeatures store prune --unused-days 90")
 def store(
     action: Annotated[Literal["show", "prune"], typer.Argument(help="Look, or free space.")],
     backbone: Annotated[str | None, typer.Option(help="prune: entries of this backbone.")] = None,
