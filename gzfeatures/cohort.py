@@ -35,6 +35,8 @@ class Cohort:
         Of all galaxies, those that only train included.
     split : Split
         Training, validation and test galaxies.
+    own : Split
+        The same without the galaxies that only train.
     images : ImageSet
         One readable image per label.
     catalog : Catalog, optional
@@ -45,14 +47,10 @@ class Cohort:
 
     labels: Labels
     split: Split
+    own: Split
     images: ImageSet
     catalog: Catalog | None = None
     skipped: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def without_extra(self) -> Split:
-        """The split without the galaxies that only train."""
-        return self.split if self.catalog is None else self.split.among(self.catalog.ids)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -93,6 +91,7 @@ def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
         groups = merge(groups, near)
     if split is None:
         split = Split.draw(labels, settings.split, groups=groups, seed=seed)
+    own = split
     for source in settings.training_only:
         more = scheme(settings.scheme).label(Catalog.read(source.catalog), seed=seed)
         more = more.select(more.ids[~np.isin(more.ids, labels.ids)])
@@ -102,7 +101,7 @@ def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
         digests, skipped = digests | more_digests, skipped + bad
         labels, images = labels.joined(more.select(new)), images.joined(more_images.select(new))
         split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
-    return Cohort(labels, split, images, catalog, skipped)
+    return Cohort(labels, split, own, images, catalog, skipped)
 
 
 def _with_images(

@@ -126,7 +126,7 @@ def run(
     pairings: list[Pairing] = []
     artifacts: list[list[Path]] = []
     tables: dict[tuple[str, str], Path] = {}
-    seen = group.split if settings.heads_on == "all" else group.without_extra
+    seen = group.split if settings.heads_on == "all" else group.own
     frozen: list[tuple[FrozenBackbone, Road, dict[str, float]]] = [(c, "frozen", {}) for c in settings.backbones]
     tuned = frozen[:0]
     for number, network in enumerate(settings.networks):

@@ -253,7 +253,7 @@ def draw_map(table: Path, group: Cohort, predictions: Mapping[str, Predictions],
     """
     from gzfeatures.results.maps import project
 
-    drawn = project(EmbeddingTable.read(table).select(group.without_extra.ids), group.labels)
+    drawn = project(EmbeddingTable.read(table).select(group.own.ids), group.labels)
     drawn.write(folder / "map.parquet")
     columns = None
     if group.catalog is not None:
