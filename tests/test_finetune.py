@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -222,23 +223,27 @@ def test_a_full_disk_leaves_the_last_epoch(
     assert run(epochs=3, resume=True).epochs == 3
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """No file may grow beyond 10 kB: the system refuses the write, as on a full disk."""
+    """No file may grow beyond 10 kB: the system refuses the write, as on a full disk.
+
+    Held for a few lines only, for it holds for the file the test runner reports to as well.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_files_that_do_not_fit_leave_nothing_behind(images: ImageSet, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written: File too large; free space"):
+    with small_disk(), pytest.raises(OutputError, match="cannot be written: File too large; free space"):
         PixelCache.of(images, VIEW, tmp_path / "pixels", progress=False)
-    with pytest.raises(OutputError, match="cannot be written"):
+    with small_disk(), pytest.raises(OutputError, match="cannot be written"):
         WholeFiles().save_checkpoint({"weights": torch.zeros(10_000)}, tmp_path / "state.ckpt")
     spec = Backbone("n", NETWORK, None, "embedding", 32, VIEW)
-    with pytest.raises(OutputError, match=r"model\.safetensors: cannot be written: File too large"):
+    with small_disk(), pytest.raises(OutputError, match=r"model\.safetensors: cannot be written: File too large"):
         write_folder(tmp_path, spec, cnns.build(NETWORK, 2), {})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
