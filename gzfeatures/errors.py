@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from types import ModuleType
 
@@ -111,6 +111,13 @@ def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:
     close = get_close_matches(name, legal, n=1)
     remedy = f"did you mean '{close[0]}'?" if close else None
     return UnknownNameError(f"unknown {kind}", rule=f"be one of {', '.join(legal)}", found=name, remedy=remedy)
+
+
+def require_known(kind: str, names: Iterable[str], legal: Collection[str]) -> None:
+    """Raise the error of `unknown` for the first name that is not legal."""
+    for name in names:
+        if name not in legal:
+            raise unknown(kind, name, legal)
 
 
 def need(module: str, extra: str) -> ModuleType:

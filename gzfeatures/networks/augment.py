@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from gzfeatures.errors import InputError, unknown
+from gzfeatures.errors import InputError, require_known
 
 DRAWS = 10
 """Uniform numbers a copy takes: flip, quarter turns, angle, two shifts, zoom, brightness, contrast, saturation, spare
@@ -83,10 +83,7 @@ class Augmentation:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Augmentation:
         """Augmentation from names and values; an unknown name lists the legal ones."""
-        legal = [field.name for field in dataclasses.fields(cls)]
-        for name in fields:
-            if name not in legal:
-                raise unknown("augmentation", name, legal)
+        require_known("augmentation", fields, [field.name for field in dataclasses.fields(cls)])
         return cls(**fields)
 
     @classmethod

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from gzfeatures.errors import InputError, unknown
+from gzfeatures.errors import InputError, require_known, unknown
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.networks.cnns import stages
 from gzfeatures.results.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
@@ -150,10 +150,7 @@ class Recipe:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Recipe:
         """Recipe from names and values; an unknown name lists the legal ones."""
-        legal = [field.name for field in dataclasses.fields(cls)]
-        for name in fields:
-            if name not in legal:
-                raise unknown("training option", name, legal)
+        require_known("training option", fields, [field.name for field in dataclasses.fields(cls)])
         return cls(**fields)
 
     def trained_stages(self, network: nn.Module) -> list[list[str]]:
