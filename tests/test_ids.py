@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.ids import as_ids, positions, require_unique, uniform
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.imageset import ImageSet
 
 steady = settings(derandomize=True, deadline=None)
 
@@ -40,6 +47,30 @@ def test_ids_that_cannot_be_trusted_are_refused() -> None:
         require_unique(as_ids(["a", "a", "a"]))
     with pytest.raises(InputError, match="1 of 2 ids are not there, found z"):
         positions(as_ids("ab"), as_ids("az"))
+
+
+def test_ids_that_no_file_could_hold_are_refused_at_every_door(tmp_path: Path) -> None:
+    alien = "a\udcff"  # how Python names a file whose name is not UTF-8
+    message = r"not a text in UTF-8, found \S*\\udcff\S*; rename it"
+    for values in (["x", alien], np.array([b"x", b"\xff"])):
+        with pytest.raises(InputError, match=f"ids: {message}"):
+            as_ids(values)
+    ids = np.array(["x", alien], dtype=object)
+    with pytest.raises(InputError, match=f"labels: {message}"):
+        Labels(ids, ("round",), np.zeros(2, dtype=np.int64))
+    with pytest.raises(InputError, match=f"split train: {message}"):
+        Split(ids, ids[:0], ids[:0])
+    with pytest.raises(InputError, match=f"column galaxy_id: {message}"):
+        Catalog.of(pd.DataFrame({"galaxy_id": pd.Series(ids, dtype=object)}))
+    with pytest.raises(InputError, match="labels: not a text in UTF-8, found 7"):
+        Labels(np.array([7], dtype=object), ("round",), np.zeros(1, dtype=np.int64))
+    for name in ("x.png", f"{alien}.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    with pytest.raises(InputError, match=f"images: {message}"):
+        ImageSet.of(tmp_path)
+    images = ImageSet.of(tmp_path, ids=ids[:1])
+    with pytest.raises(InputError, match=f"images: {message}"):
+        images.select(ids)
 
 
 def test_positions_are_by_value() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ from gzfeatures.errors import InputError
 
 Ids: TypeAlias = npt.NDArray[np.object_]
 """One-dimensional object array of `str`."""
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
@@ -33,13 +35,13 @@ def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
     Raises
     ------
     InputError
-        An id is missing (NaN, None, empty) or is a float that may have lost digits.
+        An id is missing (NaN, None, empty), is not UTF-8, or is a float that may have lost digits.
     """
     array = values.to_numpy() if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
     if array.ndim == 0:
         array = np.asarray(list(values), dtype=object)
     if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
+        array = np.char.decode(array, "utf-8", "surrogateescape")
     if array.dtype.kind == "f":
         bad = ~np.isfinite(array) | (array != np.trunc(array)) | (np.abs(array) >= 2.0**53)
         if bad.any():
@@ -56,11 +58,25 @@ def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
     missing |= ids == ""
     if missing.any():
         raise InputError("id is missing", where=f"{where}, row {int(np.argmax(missing))}", rule="not be empty")
+    require_text(ids, where=where)
     return ids
 
 
+def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
+    """Raise InputError naming the first id (or other entry) that is no text, or that no file could hold.
+
+    The latter come from names of files in another encoding than UTF-8: Python keeps their bytes as lone surrogates.
+    """
+    try:
+        "".join(ids).encode()
+    except (TypeError, UnicodeEncodeError):
+        found = next(name for name in ids if not isinstance(name, str) or SURROGATE.search(name))
+        raise InputError("not a text in UTF-8", where=where, found=found, remedy="rename it") from None
+
+
 def require_unique(ids: Ids, *, where: object = "ids") -> None:
-    """Raise InputError naming the first repeated id and how many there are."""
+    """Raise InputError naming the first id that is repeated, with how many there are, or that is no text."""
+    require_text(ids, where=where)
     repeated = pd.Index(ids).duplicated()
     if repeated.any():
         raise InputError(
@@ -78,8 +94,9 @@ def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np
     Raises
     ------
     InputError
-        A wanted id is not there.
+        A wanted id is not there, or is no text.
     """
+    require_text(wanted, where=where)
     rows = pd.Index(ids).get_indexer(pd.Index(wanted))
     if (rows < 0).any():
         raise InputError(

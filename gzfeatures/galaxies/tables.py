@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from gzfeatures.errors import InputError
 from gzfeatures.files import existing, written_whole
+from gzfeatures.galaxies.ids import require_text
 
 ID_COLUMNS = (
     "galaxy_id",
@@ -96,6 +97,8 @@ def _plain_column(name: str, column: pd.Series) -> Any:
         if is_id and np.isfinite(values).all() and (np.abs(values) < _MAX_EXACT).all() and (values % 1 == 0).all():
             return pd.Series(values.astype(np.int64), index=column.index).astype("str")
         return _decimal(column.to_numpy()) if column.dtype in (np.float32, np.float16) else values
+    if column.dtype == object:
+        require_text([value for value in column if isinstance(value, str)], where=f"column {name}")
     text = column.map(lambda v: v.decode("utf-8", "replace").rstrip(" \0") if isinstance(v, bytes) else v)
     return text.astype("str")
 
