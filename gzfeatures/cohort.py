@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gzfeatures import fingerprint
-from gzfeatures.config import Galaxies, Source
+from gzfeatures.config import ByDigest, Galaxies, Source
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.catalog import Catalog
@@ -21,7 +21,7 @@ from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.schemes import scheme
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.splits import Split, digest_remainders
 from gzfeatures.images.imageset import ImageSet
 
 
@@ -38,11 +38,13 @@ class Cohort:
     own : Split
         The same without the galaxies that only train.
     images : ImageSet
-        One readable image per label.
+        One readable image per label, of either target.
     catalog : Catalog, optional
         The catalog that was split; None where labels were given.
     skipped : tuple of (str, str)
         Id and reason of labelled galaxies left out for their image.
+    also : Labels, optional
+        Second target of the networks: of galaxies above, and of others with an image that train for it alone.
     """
 
     labels: Labels
@@ -51,18 +53,20 @@ class Cohort:
     images: ImageSet
     catalog: Catalog | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+    also: Labels | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Sha256 of labels, split and images (by the files' names, sizes and times)."""
-        return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.images.stamp()])
+        also = None if self.also is None else self.also.fingerprint
+        return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.images.stamp(), also])
 
 
 def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
     """Read catalogs, label, check images, group, and split.
 
     Galaxies that only train join the training side; one that shares its id or its very image with a galaxy of the
-    main catalog is left out of them.
+    main catalog is left out of them, and so is one that a split by digest keeps for validation or test.
 
     Parameters
     ----------
@@ -89,19 +93,42 @@ def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
     if settings.neighbours_arcsec and catalog is not None:
         near = sky_groups(catalog.column("ra"), catalog.column("dec"), catalog.ids, settings.neighbours_arcsec)
         groups = merge(groups, near)
+    rule = settings.split
     if split is None:
-        split = Split.draw(labels, settings.split, groups=groups, seed=seed)
+        if isinstance(rule, ByDigest):
+            split = Split.by_digest(labels.ids, groups=groups, **rule.model_dump())
+        else:
+            split = Split.draw(labels, rule, groups=groups, seed=seed)
     own = split
     for source in settings.training_only:
         more = scheme(settings.scheme).label(Catalog.read(source.catalog), seed=seed)
-        more = more.select(more.ids[~np.isin(more.ids, labels.ids)])
+        more = more.select(_free(more.ids, labels.ids, rule))
         more, more_images, bad, more_digests = _with_images(more, source, settings.on_bad, notes)
         known = set(digests.values())
         new = more.ids[[more_digests[name] not in known for name in more.ids]]
         digests, skipped = digests | more_digests, skipped + bad
         labels, images = labels.joined(more.select(new)), images.joined(more_images.select(new))
         split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
-    return Cohort(labels, split, own, images, catalog, skipped)
+    if settings.also is None:
+        return Cohort(labels, split, own, images, catalog, skipped)
+    also = scheme(settings.also.scheme).label(Catalog.read(settings.also.catalog), seed=seed)
+    scored = {digests[name] for name in (*split.validation, *split.test)}
+    for source in (settings, *settings.training_only):
+        more = also.select(_free(also.ids, images.ids, rule))
+        if not len(more):
+            break
+        more, more_images, _, more_digests = _with_images(more, source, "skip", notes)
+        images = images.joined(more_images.select(more.ids[[more_digests[name] not in scored for name in more.ids]]))
+    also = also.select(also.ids[np.isin(also.ids, images.ids)])
+    return Cohort(labels, split, own, images, catalog, skipped, also)
+
+
+def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
+    """Ids that are not known yet and that the rule of the split does not keep for validation or test."""
+    free = ~np.isin(ids, known)
+    if isinstance(rule, ByDigest):
+        free &= ~np.isin(digest_remainders(ids, rule.of), (*rule.test, *rule.validation))
+    return ids[free]
 
 
 def _with_images(

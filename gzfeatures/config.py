@@ -33,18 +33,35 @@ class Source(_Section):
     field: float = Field(1.0, gt=0, le=1)
 
 
+class ByDigest(_Section):
+    """A split by the ids' own digests (`Split.by_digest`): remainders that are tested or chosen on, and the divisor."""
+
+    test: tuple[int, ...]
+    validation: tuple[int, ...] = ()
+    of: int = Field(10, ge=2)
+
+
+class SecondTarget(_Section):
+    """A catalog under another scheme, which networks learn beside the first where it knows a training galaxy."""
+
+    catalog: Path
+    scheme: str = "votes-37"
+
+
 class Galaxies(Source):
     """The galaxies that are split and scored, and those that only train.
 
-    `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept.
+    `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept. `split` is shares of
+    train, validation and test, or a rule on the ids' digests, which then also keeps out galaxies that only train.
     """
 
     scheme: str = "zhu-5class"
     labels: Path | None = None
-    split: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    split: tuple[float, float, float] | ByDigest = (0.7, 0.1, 0.2)
     neighbours_arcsec: float = Field(0.0, ge=0)
     on_bad: Literal["raise", "skip"] = "raise"
     training_only: tuple[Source, ...] = ()
+    also: SecondTarget | None = None
 
 
 class FrozenBackbone(_Section):

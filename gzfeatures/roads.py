@@ -62,7 +62,7 @@ def train_network(
         training = train(
             group.images, group.labels, group.split, network.name,
             folder=folder, epochs=network.epochs, seed=settings.seed, resume=known, weights=network.weights,
-            view=View.parse(network.view) if network.view else None,
+            view=View.parse(network.view) if network.view else None, also=group.also,
             precision=settings.precision, device=settings.device, **network.options,
         )  # fmt: skip
         training.predictions.write(saved)

@@ -97,3 +97,13 @@ def test_bad_shapes_are_refused() -> None:
         cnns.build("tomi", 3, size=16)
     with pytest.raises(InputError, match="resnet18: network has no auxiliary classifiers; leave aux off"):
         cnns.build("resnet18", 3, aux=True)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "tomi"])
+def test_a_network_keeps_its_first_outputs(name: str) -> None:
+    module = cnns.build(name, 9, size=64).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        before = module(images)
+        cnns.keep_outputs(module, 4)
+        assert torch.allclose(module(images), before[:, :4], atol=1e-6)

@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gzfeatures.cohort import gather
 from gzfeatures.config import Experiment, load
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.experiment import Run, compare_runs, run
+from gzfeatures.features.backbones import backbone
 from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labelfile import read_labels
+from gzfeatures.galaxies.splits import digest_remainders
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.sky import Survey, draw_survey
 from gzfeatures.results.runfolder import read_pairings
@@ -141,6 +145,25 @@ def test_galaxies_that_only_train_stay_out_of_the_test_side(survey: Survey, toml
     added = {name for name in split.ids if name.startswith("9")}
     assert added and added <= set(split.train)
     assert first.stem not in added
+
+
+def test_a_second_target_brings_galaxies_that_a_split_by_digest_leaves_free(
+    survey: Survey, toml: Path, tmp_path: Path
+) -> None:
+    lines = survey.catalog.read_text().splitlines()
+    (tmp_path / "first.csv").write_text("\n".join(lines[:60]))
+    catalog, votes = tmp_path / "first.csv", survey.catalog
+    rule = "galaxies.split={of=10, test=[3, 4, 5], validation=[7]}"
+    settings = load(toml, [rule, f"galaxies.catalog={catalog}", f"galaxies.also.catalog={votes}"])
+    group = gather(settings.galaxies, 0, tmp_path)
+    assert group.also is not None and group.also.scheme == "votes-37"
+    more = set(group.also.ids) - set(group.labels.ids)
+    assert more and set(group.images.ids) == more | set(group.labels.ids)
+    assert not set(digest_remainders(np.array(sorted(more)), 10)) & {3, 4, 5, 7}
+    assert set(digest_remainders(group.split.test, 10)) == {3, 4, 5}
+    training = run(settings, folder=tmp_path / "run")
+    seen = TrainedOn.decode(backbone(tmp_path / "run" / "networks" / "00-resnet18").trained_on or "")
+    assert seen.contains(sorted(more)).all() and not seen.contains(training.report.split.test).any()
 
 
 def test_missing_images_stop_the_run_or_are_listed(survey: Survey, toml: Path, tmp_path: Path) -> None:

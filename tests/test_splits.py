@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -107,3 +109,20 @@ def test_a_split_among_fewer_galaxies_keeps_every_side() -> None:
     fewer = split.among(np.concatenate([split.train[::2], split.test[:3], ids("stranger")]))
     assert fewer.train.tolist() == split.train[::2].tolist() and fewer.test.tolist() == split.test[:3].tolist()
     assert not len(fewer.validation)
+
+
+def test_a_split_by_digest_is_a_matter_of_the_id_alone() -> None:
+    ids = np.array([str(number) for number in range(2000)], dtype=object)
+    split = Split.by_digest(ids, test=[3], validation=[7])
+    expected = [name for name in ids if int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10 == 3]
+    assert split.test.tolist() == expected and 150 < len(expected) < 250
+    fewer = Split.by_digest(ids[::-1][:500], test=[3], validation=[7])
+    assert set(fewer.test) <= set(split.test) and set(fewer.validation) <= set(split.validation)
+
+
+def test_a_group_that_touches_the_test_side_is_tested_whole() -> None:
+    ids = np.array([str(number) for number in range(200)], dtype=object)
+    plain = Split.by_digest(ids, test=[3], validation=[7])
+    groups = dict.fromkeys((plain.train[0], plain.validation[0], plain.test[0]), "twins")
+    split = Split.by_digest(ids, test=[3], validation=[7], groups=groups)
+    assert set(split.test) == {*plain.test, plain.train[0], plain.validation[0]}

@@ -10,7 +10,7 @@ from scipy.stats import dirichlet_multinomial
 from gzfeatures.errors import InputError, UnknownNameError
 from gzfeatures.galaxies import votes
 from gzfeatures.galaxies.labels import Labels
-from gzfeatures.networks.targets import TARGETS, concentrations, target_matrix, target_of, tree_fractions
+from gzfeatures.networks.targets import TARGETS, concentrations, joint, target_matrix, target_of, tree_fractions
 
 IDS = np.array(["a", "b", "c"], dtype=object)
 
@@ -124,3 +124,22 @@ def test_fractions_of_those_asked_are_not_taken_for_fractions_of_all() -> None:
     cumulative = tree_fractions(torch.zeros(3, 37)).numpy()
     assert np.allclose(target_matrix(fractions(cumulative)), cumulative)
     assert target_matrix(fractions(conditional), "sigmoid-fractions").shape == (3, 37)
+
+
+def test_two_targets_are_learned_side_by_side() -> None:
+    first, second = TARGETS["classes"], TARGETS["fractions"]
+    both = joint(first, 2, second, 3.0)
+    logits = torch.from_numpy(np.random.default_rng(1).normal(0, 1, (3, 39))).requires_grad_()
+    shares, answers = torch.eye(2, dtype=torch.float64)[[0, 1, 1]], tree_fractions(torch.zeros(3, 37)).double()
+    targets = torch.hstack([shares, answers])
+    apart = first.loss(logits[:, :2], shares, None, 0.1) + 3 * second.loss(logits[:, 2:], answers, None, 0)
+    assert both.loss(logits, targets, None, 0.1).item() == pytest.approx(apart.item())
+    assert torch.equal(both.probabilities(logits), first.probabilities(logits[:, :2]))
+    targets[0, :2], targets[2, 2:] = torch.nan, torch.nan  # one galaxy without a class, one without votes
+    known = first.loss(logits[1:, :2], shares[1:], None, 0.1) + 3 * second.loss(logits[:2, 2:], answers[:2], None, 0)
+    loss = both.loss(logits, targets, None, 0.1)
+    assert loss.item() == pytest.approx(known.item())
+    loss.backward()
+    assert torch.isfinite(logits.grad).all() and not logits.grad[0, :2].any() and not logits.grad[2, 2:].any()
+    targets[:, :2] = torch.nan
+    assert torch.isfinite(both.loss(logits, targets, None, 0.1))

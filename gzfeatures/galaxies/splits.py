@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
@@ -117,6 +118,38 @@ class Split:
         sides = [ids[part == side] for side in range(3)]
         return cls(sides[0], sides[1], sides[2], {name: groups[name] for name in ids if name in groups})
 
+    @classmethod
+    def by_digest(
+        cls,
+        ids: Ids,
+        *,
+        test: Sequence[int],
+        validation: Sequence[int] = (),
+        of: int = 10,
+        groups: Mapping[str, str] | None = None,
+    ) -> Split:
+        """Split by the ids themselves, so that a galaxy has the same side in every catalog that holds it.
+
+        Parameters
+        ----------
+        ids : Ids
+            Galaxies to split.
+        test, validation : sequence of int
+            Remainders of `digest_remainders` that are tested, or chosen, on; the others are trained on.
+        of : int
+            Divisor.
+        groups : mapping of str to str, optional
+            Id → group. A group goes where a member must not be trained on: to test before validation before train.
+        """
+        groups = groups or {}
+        remainders = digest_remainders(ids, of)
+        part = np.where(np.isin(remainders, test), 2, np.where(np.isin(remainders, validation), 1, 0))
+        group = group_codes(ids, groups)
+        last = np.zeros(len(ids), dtype=part.dtype)
+        np.maximum.at(last, group, part)
+        sides = [ids[last[group] == side] for side in range(3)]
+        return cls(sides[0], sides[1], sides[2], {name: groups[name] for name in ids if name in groups})
+
     def among(self, ids: Ids) -> Split:
         """The split of those of its galaxies that are among `ids`; the order is kept."""
         here = [part[np.isin(part, ids)] for part in (self.train, self.validation, self.test)]
@@ -131,6 +164,11 @@ class Split:
     def fingerprint(self) -> str:
         """Sha256 over the three sets of ids; reports with equal fingerprints may be compared."""
         return fingerprint.of([fingerprint.of_ids(getattr(self, part)) for part in PARTS])
+
+
+def digest_remainders(ids: Ids, of: int) -> npt.NDArray[np.int64]:
+    """Sha256 of each id (UTF-8), read as one whole number, modulo `of`; shape (n,)."""
+    return np.asarray([int(hashlib.sha256(name.encode()).hexdigest(), 16) % of for name in ids], dtype=np.int64)
 
 
 def shares(text: str) -> tuple[float, float, float]:

@@ -195,6 +195,14 @@ def replace_output(module: nn.Module, classes: int) -> None:
         setattr(module.get_submodule(parent), leaf, _convolution(old, bands=None, channels=classes))
 
 
+def keep_outputs(module: nn.Module, outputs: int) -> None:
+    """Cut the output layer down to its first `outputs` logits, which stay what they were."""
+    old = module.get_submodule(output_layer(module))
+    replace_output(module, outputs)
+    new = module.get_submodule(output_layer(module))
+    new.load_state_dict({name: value[:outputs] for name, value in old.state_dict().items()})
+
+
 def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
     """Length of the flattened output of a node, for images of `size` px; computed on shapes alone.
 

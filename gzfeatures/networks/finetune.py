@@ -25,17 +25,17 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
-from gzfeatures.networks import hardware
+from gzfeatures.networks import cnns, hardware
 from gzfeatures.networks.augment import Augmentation
 from gzfeatures.networks.batches import Frames
 from gzfeatures.networks.checkpoint import STATE, EveryEpoch, WholeFiles, read_state, write_folder
 from gzfeatures.networks.curves import write_curves
 from gzfeatures.networks.inference import Inference, Validation
 from gzfeatures.networks.learner import Learner
+from gzfeatures.networks.lessons import Lessons
 from gzfeatures.networks.pixelcache import PixelCache
 from gzfeatures.networks.recipe import Recipe
 from gzfeatures.networks.start import Start
-from gzfeatures.networks.targets import target_matrix, target_of
 from gzfeatures.networks.trainingbar import TrainingBar
 from gzfeatures.results.predictions import Predictions
 
@@ -84,6 +84,7 @@ def train(
     weights: str | Path | None = None,
     target: str | None = None,
     counts: Mapping[str, npt.NDArray[np.float64]] | None = None,
+    also: Labels | None = None,
     augmentation: Augmentation | Mapping[str, Any] | None = None,
     dihedral: bool = False,
     precision: str = "auto",
@@ -101,7 +102,7 @@ def train(
     Parameters
     ----------
     images : ImageSet
-        Holds every galaxy of the split.
+        Holds every galaxy of the split, and of `also`.
     labels : Labels
         Holds every galaxy of the split's training and validation sides.
     split : Split
@@ -125,6 +126,9 @@ def train(
         Entry of `targets.TARGETS`; default the kind of the labels.
     counts : mapping of str to ndarray, optional
         For the target `counts`: id → votes for the 37 answers.
+    also : Labels, optional
+        Second target, learned beside the first for the galaxies it knows (`Recipe.also_weight`), such as vote fractions
+        beside classes. Its galaxies on no side of the split train too; those of validation and test are not used.
     augmentation : Augmentation or mapping, optional
         What may happen to training galaxies, or its fields; default `Augmentation()`.
     dihedral : bool
@@ -160,35 +164,35 @@ def train(
     plan = Recipe.of({**recipe, "epochs": epochs})
     if not isinstance(augmentation, Augmentation):
         augmentation = Augmentation.of(augmentation or {})
-    goal = target_of(labels, target)
-    matrix = target_matrix(labels.select(split.train), target, counts)
+    lessons = Lessons.of(labels, split, plan, target=target, counts=counts, also=also)
     machine = hardware.choose(device, precision)
     start = Start.of(network, weights, len(labels.classes), view, split)
     margin = start.margin(augmentation.margin, min(shelf.field for shelf in images.shelves))
     augmentation = dataclasses.replace(augmentation, margin=margin)
     scratch = Path(cache) if cache is not None else folder / "pixels"
-    frames = PixelCache.of(images.select(split.train), start.frame(margin), scratch, progress=progress)
+    frames = PixelCache.of(images.select(lessons.ids), start.frame(margin), scratch, progress=progress)
     scored = np.concatenate([split.validation, split.test])
     exact = PixelCache.of(images.select(scored), start.view, scratch, progress=progress) if len(scored) else frames
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module, backbone = start.network(labels, frames.bands, aux=plan.aux_weight > 0)
-        truth = labels.select(split.train)
+        module, backbone = start.network(labels.scheme, lessons.matrix.shape[1], frames.bands, aux=plan.aux_weight > 0)
         settings = {
             **{"recipe": dataclasses.asdict(plan), "augmentation": dataclasses.asdict(augmentation), "seed": seed},
             **{"network": backbone.architecture, "weights": start.digest, "view": start.view.asdict()},
             **{"labels": labels.fingerprint, "split": split.fingerprint, "precision": machine.precision},
-            "target": target or labels.target,
+            **{"target": target or labels.target, "also": None if also is None else also.fingerprint},
         }
-        inference = Inference(exact, goal, labels.classes, backbone.mean, backbone.std, precision=machine.precision)
+        inference = Inference(
+            exact, lessons.target, labels.classes, backbone.mean, backbone.std, precision=machine.precision
+        )
         learner = Learner(
             module,
-            goal,
+            lessons.target,
             plan,
             augmentation,
-            Frames(frames, matrix, plan.shares(truth), plan.batch_size, seed),
+            Frames(frames, lessons.matrix, lessons.shares, plan.batch_size, seed),
             Validation(inference, labels.select(split.validation)) if len(split.validation) else None,
-            class_weights=plan.class_weights(truth),
+            class_weights=lessons.class_weights,
             mean=backbone.mean,
             std=backbone.std,
             size=start.view.size,
@@ -211,6 +215,9 @@ def train(
     module.load_state_dict(state["best"])
     final = dataclasses.replace(inference, precision="float32", dihedral=dihedral)
     predictions = final.predictions(module.to(machine.device), scored)
+    if also is not None:
+        cnns.keep_outputs(module, len(labels.classes))
+    backbone = dataclasses.replace(backbone, classes=len(labels.classes), trained_on=start.seen(lessons.ids).encode())
     history: list[dict[str, float]] = state["history"]
     best = state["best_epoch"]
     record = {"classes": list(labels.classes), "scheme": labels.scheme, "metrics": history[best], "settings": settings}
@@ -219,7 +226,7 @@ def train(
     if together:
         torch.distributed.barrier()
     if not together or torch.distributed.get_rank() == 0:
-        write_folder(folder, dataclasses.replace(backbone, trained_on=start.seen(split).encode()), module, record)
+        write_folder(folder, backbone, module, record)
         write_curves(folder, history)
         if cache is None:
             shutil.rmtree(scratch)

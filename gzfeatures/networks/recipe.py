@@ -84,6 +84,8 @@ class Recipe:
         Largest norm of the gradient; 0 is off.
     aux_weight : float
         Weight of the auxiliary losses of GoogLeNet and Inception; 0 trains without those classifiers.
+    also_weight : float
+        Weight of the second target's loss, where there is one.
     patience : int, optional
         Epochs without a better validation metric after which training stops; None never stops early.
     monitor : str, optional
@@ -112,6 +114,7 @@ class Recipe:
     ema: float = 0.0
     clip: float = 0.0
     aux_weight: float = 0.3
+    also_weight: float = 20.0
     patience: int | None = None
     monitor: str | None = None
 
@@ -131,6 +134,7 @@ class Recipe:
             "ema": (0.0, 0.999999),
             "clip": (0.0, math.inf),
             "aux_weight": (0.0, 10.0),
+            "also_weight": (0.0, 10_000.0),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)

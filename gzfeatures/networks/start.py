@@ -15,7 +15,7 @@ from gzfeatures.features.backbones import BACKBONES, Backbone
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.features.weights import weights_digest, weights_file
-from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.views import View
 from gzfeatures.networks import cnns
@@ -98,9 +98,9 @@ class Start:
         record = self.backbone.trained_on if self.backbone else None
         return TrainedOn.decode(record) if record else TrainedOn.of([])
 
-    def seen(self, split: Split) -> TrainedOn:
-        """Galaxies the network will have been trained on."""
-        return TrainedOn(np.union1d(self.seen_before().hashes, TrainedOn.of(split.train).hashes))
+    def seen(self, ids: Ids) -> TrainedOn:
+        """Galaxies the network will have been trained on, `ids` among them."""
+        return TrainedOn(np.union1d(self.seen_before().hashes, TrainedOn.of(ids).hashes))
 
     def margin(self, wanted: float | None, field: float) -> float:
         """Side of the frames over the side of the view: as wanted, or what the images leave, at most √2.
@@ -130,36 +130,37 @@ class Start:
         crop = min(1.0, self.view.crop * margin)
         return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=crop)
 
-    def network(self, labels: Labels, bands: int, *, aux: bool) -> tuple[nn.Module, Backbone]:
+    def network(self, scheme: str, outputs: int, bands: int, *, aux: bool) -> tuple[nn.Module, Backbone]:
         """Network with its starting weights and a new output layer, and what it is as a backbone.
 
         Parameters
         ----------
-        labels : Labels
-            Their classes are the outputs.
+        scheme : str
+            What it will be trained on, for its name.
+        outputs : int
+            Logits of the new output layer.
         bands : int
             Channels of the pixels.
         aux : bool
             Give GoogLeNet its auxiliary classifiers, when it starts at random.
         """
-        classes = len(labels.classes)
         if self.backbone is None:
             aux = aux and self.architecture == "googlenet"
-            module = cnns.build(self.architecture, classes, bands, aux, self.view.size)
+            module = cnns.build(self.architecture, outputs, bands, aux, self.view.size)
             mean, std = (IMAGENET_MEAN, IMAGENET_STD) if bands == 3 else ((0.5,) * bands, (0.25,) * bands)
             layer = cnns.embedding_node(module)
-            spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, classes)
+            spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, outputs)
         else:
             module = load(self.backbone, self.weights)
-            cnns.replace_output(module, classes)
+            cnns.replace_output(module, outputs)
             spec = dataclasses.replace(
-                self.backbone, view=self.view, classes=classes, weights=None, url=None, sha256=""
+                self.backbone, view=self.view, classes=outputs, weights=None, url=None, sha256=""
             )
         spec = dataclasses.replace(
             spec,
-            name=f"{self.architecture}-{labels.scheme}",
+            name=f"{self.architecture}-{scheme}",
             licence="that of the training images and votes",
-            source=f"trained by gzfeatures on {labels.scheme}",
+            source=f"trained by gzfeatures on {scheme}",
         )
         dim = cnns.width_of(module, spec.layer, spec.bands, self.view.size)
         return module.to(memory_format=torch.channels_last).train(), dataclasses.replace(spec, dim=dim)

@@ -165,6 +165,28 @@ def target_of(labels: Labels, name: str | None = None) -> Target:
     return target
 
 
+def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
+    """Two targets learned side by side by one network; what it predicts is the first.
+
+    The first `outputs` logits are the first target's, the others the second's; the loss is the sum of both, the
+    second's times `weight`. A galaxy whose columns of the first target are all NaN teaches the second only.
+    """
+
+    def loss(
+        logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, smoothing: float
+    ) -> torch.Tensor:
+        known = ~torch.isnan(targets[:, :outputs]).all(1)
+        total = weight * second.loss(logits[:, outputs:], targets[:, outputs:], None, 0.0)
+        if known.any():
+            total = total + first.loss(logits[known, :outputs], targets[known, :outputs], weights, smoothing)
+        return total
+
+    def probabilities(logits: torch.Tensor) -> torch.Tensor:
+        return first.probabilities(logits[:, :outputs])
+
+    return dataclasses.replace(first, loss=loss, probabilities=probabilities)
+
+
 def target_matrix(
     labels: Labels, name: str | None = None, counts: Mapping[str, npt.NDArray[np.float64]] | None = None
 ) -> npt.NDArray[np.float32]:
