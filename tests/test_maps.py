@@ -69,6 +69,16 @@ def test_the_number_of_threads_does_not_change_a_layout(monkeypatch: pytest.Monk
     assert not np.array_equal(found[0], layout.laid_out(graph + graph.T, start, 1.58, 0.9, epochs=20, seed=4))
 
 
+def test_forces_are_umaps_at_every_distance() -> None:
+    a, b = 1.577, 0.895
+    square = np.random.default_rng(0).lognormal(0, 8, size=2000).astype(np.float32)
+    place = square.view(np.uint32) >> layout.CUT
+    pull, push = (force[place] for force in layout.forces(a, b))
+    s = square.astype(np.float64)
+    np.testing.assert_allclose(pull, -2 * a * b * s ** (b - 1) / (1 + a * s**b), rtol=0.02)
+    np.testing.assert_allclose(push, 2 * b / ((0.001 + s) * (1 + a * s**b)), rtol=0.02)
+
+
 def test_classes_that_are_apart_in_the_table_are_apart_on_the_map(made: tuple[EmbeddingTable, Labels, Map]) -> None:
     _, labels, chart = made
     assert silhouette_score(chart.coordinates, labels.codes) > 0.7

@@ -2,7 +2,8 @@
 
 UMAP moves both ends of an edge at once, so that threads would race, and a seeded run keeps to one core. Here every
 galaxy moves by itself against the places all others had at the end of the last epoch (as in uwot's batch mode), with
-random numbers of its own made from seed, epoch and galaxy: the number of threads cannot change the result.
+random numbers of its own made from seed, epoch and galaxy: the number of threads cannot change the result. The forces
+depend on the distance alone and are read from a table, which takes a fifth of the time of computing their powers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ REPELLED = 5
 
 SHARED_BEYOND = 4000
 """Galaxies beyond which an epoch is long enough to be shared among cores."""
+
+CUT = 17
+"""Bits cut from a float32 to find its place in the tables: 6 of the fraction stay, 64 entries per octave."""
+
+INFINITE = 0x7F800000
+"""Bits of the float32 beyond all finite ones."""
 
 
 def laid_out(
@@ -52,25 +59,40 @@ def laid_out(
     here = np.zeros((len(start), 3), dtype=np.float32)
     here[:, : start.shape[1]] = 10 * (start - start.min(0)) / np.ptp(start, axis=0)
     there = np.empty_like(here)
-    step, f = _compiled(len(start) > SHARED_BEYOND), np.float32
+    step, (pull, push) = _compiled(len(start) > SHARED_BEYOND), forces(a, b)
     for epoch in range(epochs):
-        step(here, there, edges.indptr, edges.indices, share, f(a), f(b), f(1 - epoch / epochs), REPELLED, seed, epoch)
+        rate = np.float32(1 - epoch / epochs)
+        step(here, there, edges.indptr, edges.indices, share, pull, push, rate, REPELLED, seed, epoch)
         here, there = there, here
     return here[:, : start.shape[1]].copy()
 
 
+def forces(a: float, b: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Pull and push per unit of displacement, by the square of the distance s: UMAP's gradients.
+
+    −2ab s^(b−1) / (1 + a s^b) and 2b / ((0.001 + s) (1 + a s^b)), each at the middle of its entry: entry i holds the
+    squares whose float32 has i in its upper bits. Forces between galaxies at the same place are 0, as in UMAP.
+    """
+    middles = (np.arange(INFINITE >> CUT, dtype=np.uint32) << CUT) + np.uint32(1 << (CUT - 1))
+    square = middles.view(np.float32).astype(np.float64)
+    power = square**b
+    pull = -2 * a * b * power / (square * (1 + a * power))
+    push = 2 * b / ((0.001 + square) * (1 + a * power))
+    return np.maximum(pull, -1e30).astype(np.float32), push.astype(np.float32)
+
+
 @cache
 def _compiled(parallel: bool) -> Any:
-    return numba.njit(parallel=parallel, fastmath=True, error_model="numpy")(_step)
+    return numba.njit(parallel=parallel, error_model="numpy")(_step)
 
 
 def _step(
-    here: Array, there: Array, bounds: Array, ends: Array, share: Array, a: Any, b: Any, rate: Any, repelled: int,
-    seed: int, epoch: int,
+    here: Array, there: Array, bounds: Array, ends: Array, share: Array, pull: Array, push: Array, rate: Any,
+    repelled: int, seed: int, epoch: int,
 ) -> None:  # fmt: skip
     """One epoch: each galaxy's pulls and pushes, one after the other, each at most 4 × rate along an axis."""
     n = len(here)
-    one, two, most, near = np.float32(1), np.float32(2), np.float32(4), np.float32(0.001)
+    most = np.float32(4)
     for i in numba.prange(n):
         # xorshift64*, begun from seed, epoch and galaxy
         state = np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(epoch) * np.uint64(0xD1B54A32D192ED03)
@@ -79,26 +101,24 @@ def _step(
         for edge in range(bounds[i], bounds[i + 1]):
             if int((epoch + 1) * share[edge]) == int(epoch * share[edge]):
                 continue
-            j = ends[edge]
-            dx, dy, dz = x - here[j, 0], y - here[j, 1], z - here[j, 2]
-            square = dx * dx + dy * dy + dz * dz
-            if square > 0:
-                power = square**b
-                pull = -two * a * b * power / (square * (one + a * power))
-                x += rate * min(most, max(-most, pull * dx))
-                y += rate * min(most, max(-most, pull * dy))
-                z += rate * min(most, max(-most, pull * dz))
-            for _ in range(repelled):
-                state ^= state >> np.uint64(12)
-                state ^= state << np.uint64(25)
-                state ^= state >> np.uint64(27)
-                j = np.int64((state * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(33)) % n
-                if j == i:
-                    continue
+            for other in range(repelled + 1):
+                if other == 0:
+                    j = np.int64(ends[edge])
+                else:
+                    state ^= state >> np.uint64(12)
+                    state ^= state << np.uint64(25)
+                    state ^= state >> np.uint64(27)
+                    # the upper 32 of 64 random bits, scaled to 0…n − 1
+                    j = np.int64(
+                        ((state * np.uint64(0x2545F4914F6CDD1D) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)
+                    )
+                    if j == i:
+                        continue
                 dx, dy, dz = x - here[j, 0], y - here[j, 1], z - here[j, 2]
                 square = dx * dx + dy * dy + dz * dz
-                push = two * b / ((near + square) * (one + a * square**b))
-                x += rate * min(most, max(-most, push * dx))
-                y += rate * min(most, max(-most, push * dy))
-                z += rate * min(most, max(-most, push * dz))
+                place = np.float32(square).view(np.uint32) >> np.uint32(CUT)
+                force = pull[place] if other == 0 else push[place]
+                x += rate * min(most, max(-most, force * dx))
+                y += rate * min(most, max(-most, force * dy))
+                z += rate * min(most, max(-most, force * dz))
         there[i, 0], there[i, 1], there[i, 2] = x, y, z
