@@ -87,6 +87,14 @@ class Network(_Section):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Network:
+        twice = sorted({*type(self).model_fields, "device", "precision", "seed", "folder", "resume"} & set(self.options))
+        if twice:
+            raise ValueError(f"options: {twice[0]} has a key of its own")
+        return self
+
+
 class HeadChoice(_Section):
     """A head and its parameters."""
 
@@ -100,7 +108,8 @@ class Experiment(_Section):
 
     `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog that is split, for
     galaxies that only train may have other shares of classes than the galaxies that are scored. `learning_curve` lists
-    numbers of labels at which the heads of the best table are fitted too, for three seeds each.
+    numbers of labels at which the heads of the best table are fitted too, for three seeds each. `allow_seen` scores
+    heads also on test galaxies that their backbone was trained on, with a dagger in the report.
     """
 
     name: Name
@@ -115,6 +124,7 @@ class Experiment(_Section):
     heads_on: Literal["all", "catalog"] = "all"
     learning_curve: tuple[int, ...] = ()
     map: bool = True
+    allow_seen: bool = False
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Experiment:

@@ -143,6 +143,7 @@ def run(
         fitted = fit_heads(
             table, group.labels, seen, settings.heads, seed=settings.seed, folder=heads, road=road,
             seconds=spent | seconds, catalog=group.catalog, split=group.split,
+            allow_seen=settings.allow_seen,
         )  # fmt: skip
         pairings += fitted
         checkpoint_of = [Path(choice.name)] if road == "fine-tuned" else []

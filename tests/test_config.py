@@ -63,6 +63,7 @@ def test_written_settings_read_back_the_same(toml: Path, tmp_path: Path) -> None
         (["heads.5.name=svm"], "setting cannot be placed; must name a key such as galaxies.images"),
         (["galaxies.on_bad=maybe"], "galaxies.on_bad: Input should be 'raise' or 'skip'"),
         (["name=a/b"], "name: String should match pattern"),
+        (['networks=[{name="tomi", options={epochs=3}}]'], "options: epochs has a key of its own"),
         (["heads=[]"], "name at least one network, or a backbone and a head"),
     ],
 )

@@ -193,6 +193,23 @@ def test_a_backbone_that_has_seen_test_galaxies_is_refused(finished: Run, toml: 
         run(changed, folder=tmp_path / "run")
 
 
+def test_seen_galaxies_are_scored_on_demand_with_a_dagger_everywhere(
+    finished: Run, toml: Path, tmp_path: Path
+) -> None:
+    checkpoint = next((finished.folder / "networks").iterdir())
+    backbones = f'backbones=[{{name="{checkpoint}"}}, {{name="resnet18", weights="none", view="size=32"}}]'
+    changed = [backbones, "networks=[]", "seed=1", "map=false", "allow_seen=true", "learning_curve=[20]"]
+    changed.append('heads=[{name="prototype"}]')
+    allowed = run(load(toml, changed), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
+    marked = {p.backbone: p.dagger for p in allowed.report.pairings}
+    assert marked == {"resnet18-q1-3class": True, "resnet18": False}
+    assert {row["backbone"]: row["dagger"] for row in allowed.asdict()["pairings"]} == marked
+    assert all("†" in line for line in allowed.report.markdown().splitlines() if "resnet18-q1-3class" in line)
+    assert "not a fair hold-out" in (tmp_path / "run" / "report.html").read_text()
+    again, _, _ = read_pairings(tmp_path / "run")
+    assert {p.backbone: p.dagger for p in again} == marked
+
+
 def test_runs_on_different_splits_are_refused(finished: Run, toml: Path, tmp_path: Path) -> None:
     other = load(toml, ["seed=2", "networks=[]", "map=false"])
     run(other, folder=tmp_path / "run")

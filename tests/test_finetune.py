@@ -382,7 +382,7 @@ def test_vote_fractions(target: str, run: Callable[..., Training], images: Image
     values = np.full(shape, np.nan)
     values[:, :3] = np.where(np.arange(len(images))[:, None] % 2, [0.1, 0.85, 0.05], [0.9, 0.05, 0.05])
     labels = Labels(images.ids, votes.ANSWERS, values, "fractions", scheme="votes-37")
-    counts = {name: np.nan_to_num(np.round(40 * row)) for name, row in zip(images.ids, values, strict=True)}
+    counts = votes.Counts(images.ids, np.nan_to_num(np.round(40 * values)), "count")
     training = run(labels=labels, target=target, counts=counts, epochs=3)
     assert training.predictions.kind == "fractions"
     found = training.predictions.probabilities

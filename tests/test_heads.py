@@ -222,6 +222,14 @@ def test_accelerated_and_plain_scikit_learn_agree() -> None:
     np.testing.assert_allclose(fast, plain, atol=5e-3)
 
 
+@pytest.mark.parametrize("accelerated", [True, False])
+def test_an_answer_that_all_galaxies_share_is_regressed_to_it(accelerated: bool) -> None:
+    X, _ = survey(60, signal=1.5)
+    answers = np.full((60, 2), [0.0, 0.7])
+    found = HEADS["svr"](accelerated=accelerated).fit(X, answers).predict(X)
+    np.testing.assert_allclose(found, answers, atol=0.051)
+
+
 def test_plain_scikit_learn_serves_where_the_accelerated_one_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearnex.svm", None)
     X, codes = survey(200)

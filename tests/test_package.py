@@ -67,7 +67,7 @@ def test_version_is_the_installed_one() -> None:
 def verbs() -> list[str]:
     from typer.main import get_command
 
-    from gzfeatures.cli import catalogs, experiments, pictures, tables  # noqa: F401
+    from gzfeatures.cli import catalogs, experiments, pictures, tables, training  # noqa: F401
     from gzfeatures.cli.console import app
 
     return sorted(get_command(app).commands)  # type: ignore[attr-defined]

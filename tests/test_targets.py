@@ -108,11 +108,12 @@ def test_targets_that_the_labels_cannot_serve_are_refused() -> None:
 
 def test_counts_need_votes_of_every_galaxy() -> None:
     labels = fractions(np.zeros((3, 37)))
-    with pytest.raises(InputError, match="vote counts are missing; give counts"):
+    with pytest.raises(InputError, match="target counts: vote counts are missing; give a catalog of counts"):
         target_matrix(labels, "counts")
-    with pytest.raises(InputError, match="c: vote counts are missing"):
-        target_matrix(labels, "counts", {"a": np.ones(37), "b": np.ones(37)})
-    assert target_matrix(labels, "counts", {i: np.full(37, 2.0) for i in IDS}).shape == (3, 37)
+    with pytest.raises(InputError, match="vote counts: 1 of 3 ids are not there, found c"):
+        target_matrix(labels, "counts", votes.Counts(IDS[:2], np.ones((2, 37)), "count"))
+    counts = votes.Counts(IDS[::-1], np.arange(3.0)[:, None].repeat(37, 1), "count")
+    assert target_matrix(labels, "counts", counts)[:, 0].tolist() == [2, 1, 0]
 
 
 def test_fractions_of_those_asked_are_not_taken_for_fractions_of_all() -> None:

@@ -1,4 +1,4 @@
-"""Verbs about vectors and what is fitted on them: list, extract, fit, finetune, predict, store."""
+"""Verbs about vectors and what is fitted on them: list, extract, fit, predict, store."""
 
 from __future__ import annotations
 
@@ -153,6 +153,9 @@ def fit(
     head: Annotated[list[str], typer.Option("--head", "-H", help="Name in 'list heads'; give it again for more.")],
     tune: Annotated[bool, typer.Option("--tune", help="Choose parameters by cross-validation inside train.")] = False,
     seed: Seed = 0,
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Score also on galaxies the backbone was trained on; marked as unfair.")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path("heads"),
     as_json: Json = False,
 ) -> None:
@@ -164,79 +167,19 @@ def fit(
     vectors = EmbeddingTable.read(table)
     known, split = labels_and_split(labels, seed, vectors.ids)
     choices = [HeadChoice(name=name, tune=tune) for name in head]
-    fitted = fit_heads(vectors, known, split, choices, seed=seed, folder=output)
+    fitted = fit_heads(vectors, known, split, choices, seed=seed, folder=output, allow_seen=allow_seen)
     rows = [
         {
             "head": pairing.head,
             **pairing.scores.metrics,
             **{f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()},
+            "dagger": pairing.dagger,
             "params": pairing.parameters,
             "path": output / f"{pairing.head}.skops",
         }
         for pairing in fitted
     ]
     show({"heads": rows}, as_json)
-
-
-@app.command(
-    epilog="Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 --epochs 10 --set ema=0.997 "
-    "-o checkpoint/",
-)
-def finetune(
-    source: Source,
-    labels: LabelsFile,
-    network: Annotated[str, typer.Option(help="Name in 'list networks', or any torchvision classifier.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder; it is a backbone.")],
-    images: MaybeImages = None,
-    weights: Annotated[str | None, typer.Option(help="Start from this weights file; default random.")] = None,
-    view: Annotated[str | None, typer.Option(help="Pixels it sees, e.g. size=96,crop=0.566.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training galaxies.")] = 20,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in the folder.")] = False,
-    unfreeze: Annotated[
-        int | None, typer.Option(min=0, help="Stages that learn, last first; 0 = output layer.")
-    ] = None,
-    target: Annotated[str | None, typer.Option(help="What is learned, e.g. soft-classes; default by labels.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value: batch_size=128, ema=0.997 …")] = None,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of training.")] = "auto",
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Train a network end to end; its checkpoint is a backbone."""
-    from gzfeatures.config import with_settings
-    from gzfeatures.images.views import View
-    from gzfeatures.networks.finetune import train
-    from gzfeatures.results.metrics import evaluate
-
-    chosen = images_of(source, images, "skip")
-    known, split = labels_and_split(labels, seed, chosen.ids)
-    training = train(
-        chosen.select(split.ids),
-        known,
-        split,
-        network,
-        folder=output,
-        weights=weights,
-        view=None if view is None else View.parse(view),
-        epochs=epochs,
-        resume=resume,
-        seed=seed,
-        target=target,
-        precision=precision,
-        device=device,
-        unfreeze=unfreeze,
-        **with_settings({}, settings or ()),
-    )
-    scores = evaluate(training.predictions.select(split.test), known, seed=seed)
-    say(f"checkpoint written to {training.checkpoint}; use it with extract --backbone {training.checkpoint}")
-    result = {
-        **scores.metrics,
-        "epochs": training.epochs,
-        "best_epoch": training.best_epoch,
-        "seconds": training.seconds,
-        "checkpoint": training.checkpoint,
-    }
-    show(result, as_json)
 
 
 @app.command(epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv")

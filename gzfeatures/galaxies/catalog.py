@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -207,6 +208,11 @@ class Catalog:
                 remedy="use a catalog with votes, or another scheme",
             )
         return votecolumns.converted(votecolumns.table(self.frame, source), form)
+
+    @property
+    def counts(self) -> Counts:
+        """How many volunteers gave each answer, weighted where only that is published; InputError without counts."""
+        return cast(Counts, self.votes("count", ("count", "weight")))
 
     def _source(self, measures: Sequence[Measure], answers: Collection[str]) -> votecolumns.Source | None:
         held = {source.measure: source for source in votecolumns.sources(self.frame.columns)}

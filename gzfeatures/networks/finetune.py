@@ -14,7 +14,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.distributed
 
@@ -23,6 +22,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.votes import Counts
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.networks import cnns, hardware
@@ -83,7 +83,7 @@ def train(
     view: View | None = None,
     weights: str | Path | None = None,
     target: str | None = None,
-    counts: Mapping[str, npt.NDArray[np.float64]] | None = None,
+    counts: Counts | None = None,
     also: Labels | None = None,
     augmentation: Augmentation | Mapping[str, Any] | None = None,
     dihedral: bool = False,
@@ -124,8 +124,8 @@ def train(
         and a name from a random start. The output layer always starts anew.
     target : str, optional
         Entry of `targets.TARGETS`; default the kind of the labels.
-    counts : mapping of str to ndarray, optional
-        For the target `counts`: id → votes for the 37 answers.
+    counts : Counts, optional
+        For the target `counts`: how many volunteers gave each of the 37 answers.
     also : Labels, optional
         Second target, learned beside the first for the galaxies it knows (`Recipe.also_weight`), such as vote fractions
         beside classes. Its galaxies on no side of the split train too; those of validation and test are not used.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.galaxies.ids import Ids, positions
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.votes import Counts
 from gzfeatures.networks.recipe import Recipe
 from gzfeatures.networks.targets import Target, joint, target_matrix, target_of
 
@@ -49,7 +49,7 @@ class Lessons:
         recipe: Recipe,
         *,
         target: str | None = None,
-        counts: Mapping[str, npt.NDArray[np.float64]] | None = None,
+        counts: Counts | None = None,
         also: Labels | None = None,
     ) -> Lessons:
         """Collect them.

@@ -7,7 +7,7 @@ with one column per class or answer, NaN where nothing is known.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.galaxies import votes
+from gzfeatures.galaxies.ids import positions
 from gzfeatures.galaxies.labels import Labels
 
 Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, float], torch.Tensor]
@@ -188,7 +189,7 @@ def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
 
 
 def target_matrix(
-    labels: Labels, name: str | None = None, counts: Mapping[str, npt.NDArray[np.float64]] | None = None
+    labels: Labels, name: str | None = None, counts: votes.Counts | None = None
 ) -> npt.NDArray[np.float32]:
     """Targets of each galaxy, shape (n, k).
 
@@ -202,10 +203,9 @@ def target_matrix(
     """
     name = name or labels.target
     if name == "counts":
-        lacking = next((i for i in labels.ids if counts is None or i not in counts), None)
-        if counts is None or lacking is not None:
-            raise InputError("vote counts are missing", where=lacking, remedy="give counts: id → 37 votes")
-        return np.stack([counts[i] for i in labels.ids]).astype(np.float32)
+        if counts is None:
+            raise InputError("vote counts are missing", where=f"target {name}", remedy="give a catalog of counts")
+        return counts.values[positions(counts.ids, labels.ids, where="vote counts")].astype(np.float32)
     if labels.target != "classes":
         if TARGETS[name].tree:
             _require_cumulative(labels)

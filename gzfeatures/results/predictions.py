@@ -87,6 +87,10 @@ class Predictions:
         seen = None if self.seen is None else self.seen[rows]
         return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows], seen=seen)
 
+    def unmarked(self) -> Predictions:
+        """The same without the mark of galaxies that were trained on; what is scored on them is no fair hold-out."""
+        return dataclasses.replace(self, seen=None)
+
     def write(self, path: str | Path) -> Path:
         """Write one row per galaxy; the ending chooses CSV, Parquet or FITS (`.csv`, `.csv.gz`, `.parquet`, `.fits`).
 

@@ -1,0 +1,82 @@
+"""The verb that trains a network: finetune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, Seed, app, say, show
+from gzfeatures.cli.tables import Device, Precision, Source, images_of, labels_and_split
+
+
+@app.command(
+    epilog="Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 --epochs 10 --set ema=0.997 "
+    "-o checkpoint/",
+)
+def finetune(
+    source: Source,
+    labels: LabelsFile,
+    network: Annotated[str, typer.Option(help="Name in 'list networks', or any torchvision classifier.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder; it is a backbone.")],
+    images: MaybeImages = None,
+    weights: Annotated[str | None, typer.Option(help="Start from this weights file; default random.")] = None,
+    view: Annotated[str | None, typer.Option(help="Pixels it sees, e.g. size=96,crop=0.566.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training galaxies.")] = 20,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in the folder.")] = False,
+    unfreeze: Annotated[
+        int | None, typer.Option(min=0, help="Stages that learn, last first; 0 = output layer.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="What is learned, e.g. soft-classes; default by labels.")] = None,
+    counts: Annotated[Path | None, typer.Option(help="Catalog of vote counts, for --target counts.")] = None,
+    also: Annotated[Path | None, typer.Option(help="Labels CSV of a second target, e.g. of votes-37.")] = None,
+    dihedral: Annotated[
+        bool, typer.Option("--dihedral", help="Average its predictions over 8 mirror images and quarter turns.")
+    ] = False,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value: batch_size=128, ema=0.997 …")] = None,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of training.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a network end to end; its checkpoint is a backbone."""
+    import numpy as np
+
+    from gzfeatures.config import with_settings
+    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.labelfile import read_labels
+    from gzfeatures.images.views import View
+    from gzfeatures.networks.finetune import train
+    from gzfeatures.results.metrics import evaluate
+
+    chosen = images_of(source, images, "skip")
+    known, split = labels_and_split(labels, seed, chosen.ids)
+    second = None if also is None else read_labels(also)[0]
+    if second is not None:
+        second = second.select(second.ids[np.isin(second.ids, chosen.ids)])
+    options = {
+        **{"epochs": epochs, "seed": seed, "resume": resume, "target": target, "unfreeze": unfreeze},
+        **{"weights": weights, "precision": precision, "device": device, "dihedral": dihedral},
+    }
+    training = train(
+        chosen,
+        known,
+        split,
+        network,
+        folder=output,
+        view=None if view is None else View.parse(view),
+        counts=None if counts is None else Catalog.read(counts).counts,
+        also=second,
+        **with_settings(options, settings or ()),
+    )
+    scores = evaluate(training.predictions.select(split.test), known, seed=seed)
+    say(f"checkpoint written to {training.checkpoint}; use it with extract --backbone {training.checkpoint}")
+    result = {
+        **scores.metrics,
+        "epochs": training.epochs,
+        "best_epoch": training.best_epoch,
+        "seconds": training.seconds,
+        "checkpoint": training.checkpoint,
+    }
+    show(result, as_json)

@@ -1,0 +1,122 @@
+"""The verbs `finetune` and `fit` reach every option of the training, and the flag for galaxies that were trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from gzfeatures.cli.console import app
+from gzfeatures.errors import InputError, LeakError
+from gzfeatures.galaxies.labelfile import read_labels, write_labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.sky import Survey, draw_survey
+from gzfeatures.networks.augment import Augmentation
+from gzfeatures.networks.recipe import Recipe
+
+Call = Callable[..., dict[str, Any]]
+VIEW = "size=32,crop=0.5"
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return draw_survey(tmp_path_factory.mktemp("survey"), n=60, seed=3, size=64, progress=False)
+
+
+@pytest.fixture(scope="module")
+def gz() -> Call:
+    for verbs in ("catalogs", "tables", "training"):
+        importlib.import_module(f"gzfeatures.cli.{verbs}")
+
+    def call(*words: object) -> dict[str, Any]:
+        result = CliRunner().invoke(app, [*map(str, words), "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def labels(survey: Survey, gz: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("labels") / "labels.csv"
+    gz("sample", survey.catalog, "--scheme", "smooth-featured", "--split", "3/1/1", "-o", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(survey: Survey, labels: Path, gz: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network trained with every option at a value that is not its default."""
+    folder = tmp_path_factory.mktemp("trained") / "checkpoint"
+    given = {
+        **{"batch_size": 8, "accumulate": 2, "optimizer": '"sgd"', "schedule": '"cosine"', "lr": 0.01},
+        **{"weight_decay": 0.01, "lr_decay": 0.9, "label_smoothing": 0.1, "balance": '"sampling"'},
+        **{"balance_power": 1.0, "mixup": 0.2, "cutmix": 0.5, "ema": 0.9, "clip": 1.0, "aux_weight": 0.1},
+        **{"patience": 5, "monitor": '"accuracy"', "also_weight": 0.5},
+        **{f"augmentation.{name}": value for name, value in _AUGMENTATION.items()},
+    }
+    settings = [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
+    words = ["finetune", survey.images, "--labels", labels, "--network", "resnet18", "--view", VIEW, "--epochs", 2]
+    options = ["--unfreeze", 9, "--target", "classes", "--precision", "float32", "--device", "cpu", "--seed", 4]
+    result = gz(*words, *options, *settings, "--dihedral", "-o", folder)
+    assert {"accuracy", "macro_f1", "epochs", "seconds", "checkpoint"} <= set(result) and result["epochs"] == 2
+    return folder
+
+
+_AUGMENTATION = {
+    **{"dihedral": "false", "rotation": 90.0, "shift": 0.1, "zoom": "[0.75, 1.3]", "brightness": 0.2},
+    **{"contrast": 0.2, "saturation": 0.2, "margin": 1.1},
+}
+
+
+def test_every_option_reaches_the_training(checkpoint: Path) -> None:
+    settings = json.loads((checkpoint / "backbone.json").read_text())["settings"]
+    for kind, found in ((Recipe, settings["recipe"]), (Augmentation, settings["augmentation"])):
+        for field in dataclasses.fields(kind):
+            assert found[field.name] != field.default, field.name
+    assert settings["seed"] == 4 and settings["precision"] == "float32"
+    assert settings["view"]["size"] == 32
+
+
+def test_scores_on_galaxies_of_the_training_need_a_flag(
+    survey: Survey, labels: Path, checkpoint: Path, gz: Call, tmp_path: Path
+) -> None:
+    gz("extract", survey.images, "--backbone", checkpoint, "-o", tmp_path / "t.parquet")
+    known, split = read_labels(labels)
+    assert split is not None
+    write_labels(tmp_path / "swapped.csv", known, Split(split.test, split.validation, split.train, split.groups))
+    fit = ["fit", tmp_path / "t.parquet", "-H", "prototype", "-o", tmp_path / "heads"]
+    (fair,) = gz(*fit, "--labels", labels)["heads"]
+    with pytest.raises(LeakError, match=r"was trained on \d+ of \d+ test galaxies.*--allow-seen"):
+        gz(*fit, "--labels", tmp_path / "swapped.csv")
+    (unfair,) = gz(*fit, "--labels", tmp_path / "swapped.csv", "--allow-seen")["heads"]
+    assert not fair["dagger"] and unfair["dagger"] and 0 <= unfair["accuracy"] <= 1
+
+
+def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: Survey, gz: Call, tmp_path: Path) -> None:
+    labels, table = tmp_path / "votes.csv", tmp_path / "table.parquet"
+    gz("label", survey.catalog, "--scheme", "votes-37", "-o", labels)
+    words = ["--labels", labels, "--network", "galaxyid", "--view", "size=32,grey=true", "--epochs", 1]
+    options = ["--set", "batch_size=16", "--set", "target=sigmoid-fractions"]
+    trained = gz("finetune", survey.images, *words, *options, "-o", tmp_path / "net")
+    gz("extract", survey.images, "--backbone", trained["checkpoint"], "-o", table)
+    heads = gz("fit", table, "--labels", labels, "-H", "ridge", "-H", "xgboost-regression", "-H", "svr",
+               "-o", tmp_path / "heads")["heads"]  # fmt: skip
+    assert all(0 < head["rmse"] < 0.5 for head in [*heads, trained]) and len(heads) == 3
+    gz("predict", heads[0]["path"], table, "-o", tmp_path / "p.csv")
+    assert len(pd.read_csv(tmp_path / "p.csv").columns) >= 38
+
+
+def test_an_unknown_option_of_the_training_is_said(survey: Survey, labels: Path, gz: Call, tmp_path: Path) -> None:
+    words = ["finetune", survey.images, "--labels", labels, "--network", "resnet18", "-o", tmp_path / "net"]
+    with pytest.raises(InputError, match="setting cannot be read; must be key=value"):
+        gz(*words, "--set", "ema")
+    with pytest.raises(LookupError, match="unknown training option"):
+        gz(*words, "--set", "emma=0.9")
