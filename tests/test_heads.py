@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.svm import SVC
 
@@ -316,3 +317,29 @@ def test_folds_keep_groups_whole_and_classes_in_their_shares() -> None:
 def test_a_lone_galaxy_is_always_learned_from() -> None:
     codes = np.array([0] * 20 + [1] * 20 + [2])
     assert all(40 in rest and 40 not in part for rest, part in folds_of(codes, None, 5, 0))
+
+
+ALTERED = {
+    "combine": "stack",
+    "calibration": "isotonic",
+    "class_weight": "balanced",
+    "device": "cuda",
+    "shrinkage": 0.5,
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_parameter_reaches_the_estimator(name: str) -> None:
+    def settings(**parameters: object) -> str:
+        return repr(sorted(HEADS[name](**parameters).get_params().items(), key=lambda item: item[0]))
+
+    with config_context(print_changed_only=False):
+        for parameter, value in HEADS[name].defaults.items():
+            if parameter in ALTERED:
+                other = ALTERED[parameter]
+            elif parameter == "members":
+                other = ("lda", "knn")
+            else:
+                other = (not value) if isinstance(value, bool) else 7 if value is None else value * 2
+            whitened = {"pca": 8} if parameter == "whiten" else {}
+            assert settings(**whitened, **{parameter: other}) != settings(**whitened), parameter

@@ -114,21 +114,27 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Scores:
         """Probability of each class, float64, shape (n, k); X is left as it is."""
-        X = np.asarray(X)
-        k = len(self.classes_)
-        if not len(X):
-            return np.empty((0, k))
-        blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
-        with threads_for(X.size):
-            scores = np.concatenate([self._scores(np.array(b, dtype=np.float32, order="C"), k) for b in blocks])
-        p = self._probabilities(scores) * self.weights_
+        p = self._probabilities(self._scores_of(X)) * self.weights_
         p /= p.sum(1, keepdims=True)
         return p
+
+    def uncalibrated(self, X: Any) -> Scores:
+        """What the estimator alone says, as probabilities (softmax of its scores), without weights; shape (n, k)."""
+        return np.asarray(softmax(self._scores_of(X), axis=1), dtype=np.float64)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Most probable class of each row, shape (n,)."""
         winners: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
         return winners
+
+    def _scores_of(self, X: Any) -> Scores:
+        """Scores of rows that are left as they are, by blocks, shape (n, k)."""
+        X, k = np.asarray(X), len(self.classes_)
+        if not len(X):
+            return np.empty((0, k))
+        blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
+        with threads_for(X.size):
+            return np.concatenate([self._scores(np.array(b, dtype=np.float32, order="C"), k) for b in blocks])
 
     def _scores(self, X: Matrix, k: int) -> Scores:
         """Scores of all k classes; a class the estimator never met scores as low as any it did."""

@@ -210,6 +210,8 @@ def _trees(kind: str) -> Callable[[Mapping[str, Any], int], Any]:
             "n_estimators": p["rounds"],
             "max_depth": p["depth"],
             "learning_rate": p["rate"],
+            "colsample_bytree": p["columns"],
+            "max_bin": p["bins"],
             "tree_method": "hist",
         }
         return getattr(xgboost, kind)(**trees, device=p["device"], random_state=seed)

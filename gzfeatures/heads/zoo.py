@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _CLASSES: dict[str, Any] = {"pca": None, "whiten": False, "impute": False, "calibration": "platt", "class_weight": None}
 _FRACTIONS: dict[str, Any] = {"pca": None, "whiten": False, "impute": False}
-_TREES: dict[str, Any] = {"rounds": 150, "depth": 3, "rate": 0.2, "columns": 0.25, "bins": 64, "device": "cpu"}
+_TREES: dict[str, Any] = {"rounds": 250, "depth": 3, "rate": 0.2, "columns": 0.25, "bins": 64, "device": "cpu"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +114,7 @@ HEADS: dict[str, Recipe] = {
         "gradient-boosted trees on histograms of the 128 leading components",
         "Chen & Guestrin 2016, doi:10.1145/2939672.2939785",
         {**_TREES, **_CLASSES, "pca": 128, "calibration": "temperature"},
-        {"depth": (3, 5), "pca": (128, 64)},
+        {"depth": (3, 2), "pca": (128, 64)},
     ),
     "knn": Recipe(
         "knn",
@@ -184,7 +184,7 @@ HEADS: dict[str, Recipe] = {
         "gradient-boosted trees on the 128 leading components; vote fractions clipped to [0, 1]",
         "Chen & Guestrin 2016, doi:10.1145/2939672.2939785",
         {**_TREES, **_FRACTIONS, "pca": 128},
-        {"depth": (3, 5), "pca": (128, 64)},
+        {"depth": (3, 2), "pca": (128, 64)},
     ),
 }
 
