@@ -8,8 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from gzfeatures import fingerprint
 from gzfeatures.cohort import Cohort
 from gzfeatures.config import Experiment, FrozenBackbone, HeadChoice, Network
@@ -255,18 +253,16 @@ def draw_map(table: Path, group: Cohort, predictions: Mapping[str, Predictions],
     group : Cohort
         Its galaxies; those that only train are left out.
     predictions : mapping of str to Predictions
-        What the map can be coloured by beside classes and the catalog's redshift, magnitude, size and position.
+        What the map can be coloured by beside classes and the catalog's columns.
     folder : Path
         Where the map goes.
     """
+    from gzfeatures.results.mapdata import offered
     from gzfeatures.results.maps import project
 
     drawn = project(EmbeddingTable.read(table).select(group.own.ids), group.labels)
     drawn.write(folder / "map.parquet")
-    columns = None
-    if group.catalog is not None:
-        known = {name: group.catalog.column(name) for name in MAP_COLUMNS if group.catalog.has_column(name)}
-        columns = pd.DataFrame({"galaxy_id": group.catalog.ids, **known})
+    columns = None if group.catalog is None else offered(group.catalog)
     return drawn.write_html(
         folder / "map.html", labels=group.labels, images=group.images, predictions=predictions, catalog=columns
     )

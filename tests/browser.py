@@ -86,6 +86,14 @@ class Browser:
             time.sleep(0.05)
         raise AssertionError(f"never true: {script}")
 
+    def downloaded(self, name: str, seconds: float = 15.0) -> Path:
+        """File that the page hands over, once it is there and not empty."""
+        path, end = self.downloads / name, time.monotonic() + seconds
+        while not (path.exists() and path.stat().st_size):
+            assert time.monotonic() < end, f"never downloaded: {name}"
+            time.sleep(0.05)
+        return path
+
     def pointer(self, *steps: dict[str, Any], kind: str = "mouse") -> None:
         """Move, press and lift: `{"type": "pointerMove", "x": …, "y": …}`, `pointerDown`, `pointerUp`."""
         moves = [{"duration": 20, "button": 0, **step} for step in steps]

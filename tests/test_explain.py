@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.networks.explain import METHODS, activations, dream, overlaid, saliency
+from gzfeatures.networks.explain import METHODS, Headed, activations, dream, map_layers, saliency
 
 
 class Bright(nn.Module):
@@ -46,28 +46,74 @@ def test_the_pixels_of_a_class_are_named(method: str, target: int, rows: slice) 
     assert speaks.shape == (32, 32) and share(speaks, rows) > 0.95
 
 
+def stairs(vectors: np.ndarray) -> np.ndarray:
+    """Probabilities that rise with the second entry in steps, as those of boosted trees."""
+    p = np.floor(20 * np.clip(vectors[:, 1] / 4, 0, 1)) / 20
+    return np.stack([1 - p, p], axis=1)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_head_without_gradients_is_explained_back_to_the_pixels(method: str) -> None:
-    trees = lambda vectors: np.floor(20 * np.clip(vectors[:, 1] / 4, 0, 1)) / 20  # noqa: E731  steps, as of boosted trees
-    speaks = saliency(Bright().eval(), scene(), head=trees, method=method, patch=8)[0]
+    speaks = saliency(Headed(Bright(), stairs), scene(), 1, method=method, patch=8)[0]
     assert share(speaks, slice(0, 16)) > 0.9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_smooth_head_is_explained_as_if_it_were_a_layer_of_the_network(method: str) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(2, 3)
+    images = torch.rand(2, 2, 32, 32)
+    whole = nn.Sequential(Bright(), layer, nn.Softmax(1)).eval()
+    weight, bias = (one.detach().double().numpy() for one in (layer.weight, layer.bias))
+
+    def head(vectors: np.ndarray) -> np.ndarray:
+        e = np.exp(vectors @ weight.T + bias)
+        return e / e.sum(1, keepdims=True)
+
+    one, other = (saliency(network, images, [0, 2], method=method) for network in (whole, Headed(Bright(), head)))
+    np.testing.assert_allclose(one, other, atol=0.02 * np.abs(one).max())
 
 
 def test_integrated_gradients_add_up_to_the_score() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, 16), nn.Tanh(), nn.Linear(16, 3)).eval()
     images = torch.randn(4, 2, 8, 8)
+    images[:, 0, [0, -1]], images[:, 1, :, [0, -1]] = 0.5, -1.0
+    images[:, 0, :, [0, -1]], images[:, 1, [0, -1]] = 0.5, -1.0
+    sky = torch.tensor([0.5, -1.0])[None, :, None, None].expand(1, 2, 8, 8)
     speaks = saliency(network, images, 2, method="integrated-gradients", steps=200)
     with torch.no_grad():
-        gained = (network(images) - network(torch.zeros(1, 2, 8, 8)))[:, 2].numpy()
+        gained = (network(images) - network(sky))[:, 2].numpy()
     np.testing.assert_allclose(speaks.sum((1, 2)), gained, atol=1e-3)
 
 
-def test_occlusion_is_the_score_that_is_lost() -> None:
+def test_occlusion_is_what_the_output_loses() -> None:
     images = scene()
     speaks = saliency(Bright().eval(), images, 1, method="occlusion", patch=32)[0]
-    whole = torch.softmax(Bright()(images).double(), 1)[0, 1].item()
-    np.testing.assert_allclose(speaks, whole - 0.5, atol=1e-6)
+    np.testing.assert_allclose(speaks[:16, :16], Bright()(images)[0, 1].item(), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["integrated-gradients", "occlusion"])
+def test_the_sky_says_nothing_however_bright_it_is(method: str) -> None:
+    images = scene() + torch.tensor([0.7, 1.3])[None, :, None, None]
+    speaks = saliency(Bright().eval(), images, 1, method=method, patch=4)[0]
+    assert np.abs(speaks[20:, :12]).max() < 1e-6 < speaks[4:12, 4:12].min()
+
+
+def test_each_image_may_have_a_class_of_its_own() -> None:
+    images = scene().repeat(2, 1, 1, 1)
+    both = saliency(Bright().eval(), images, [0, 1])
+    for row, target in enumerate((0, 1)):
+        np.testing.assert_array_equal(both[row], saliency(Bright().eval(), images[:1], target)[0])
+
+
+def test_grad_cam_passes_over_maps_too_coarse_to_tell_where() -> None:
+    coarse = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.AvgPool2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    nn.init.ones_(coarse[0].weight)
+    image = torch.zeros(1, 1, 16, 16)
+    image[0, 0, 2, 3] = 1
+    speaks = saliency(coarse, image, 0)[0]
+    assert np.unravel_index(speaks.argmax(), speaks.shape) == (2, 3) and (speaks > 0).sum() == 1
 
 
 def test_explanations_leave_the_network_as_it_was_and_do_not_depend_on_the_batch() -> None:
@@ -98,23 +144,16 @@ def test_a_dream_is_what_the_class_likes() -> None:
     np.testing.assert_array_equal(image, dream(Bright(), 1, (2, 32, 32), steps=60))
 
 
-def test_an_overlay_warms_what_speaks_for_and_cools_what_speaks_against() -> None:
-    pixels = np.full((4, 4, 3), 100, dtype=np.uint8)
-    speaks = np.zeros((4, 4), dtype=np.float32)
-    speaks[0, 0], speaks[3, 3] = 1, -1
-    seen = overlaid(pixels, speaks)
-    assert seen[0, 0, 0] > 200 > seen[0, 0, 2] and seen[3, 3, 2] > 200 > seen[3, 3, 0]
-    assert (seen[1, 1] == 100).all()
-    with pytest.raises(InputError, match="saliency; must have the image's shape"):
-        overlaid(pixels, speaks[:2])
+def test_layers_are_named_from_fine_to_coarse() -> None:
+    assert map_layers(Bright(), scene()) == ["relu"]
+    network = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 2, 1))
+    assert map_layers(network, scene()) == ["1", "3"]
 
 
 def test_questions_without_an_answer_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="unknown method of explanation; must be one of grad-cam"):
         saliency(Bright(), scene(), 1, method="guess")
-    with pytest.raises(InputError, match="have either a target class or a head"):
-        saliency(Bright(), scene())
     with pytest.raises(InputError, match="covered square; must have a side in 1…32 px, found 40"):
         saliency(Bright(), scene(), 1, method="occlusion", patch=40)
-    with pytest.raises(InputError, match="Grad-CAM; must have a network with maps"):
+    with pytest.raises(InputError, match="network without maps; must have convolutions"):
         saliency(nn.Sequential(nn.Flatten(), nn.Linear(2048, 2)), scene(), 1)

@@ -57,6 +57,14 @@ def test_a_figure_is_as_wide_as_the_column(chart: Map, tmp_path: Path) -> None:
     assert pixels_of(write_figure(tmp_path / "b.png", chart, width="page")).shape[1] == 2130
 
 
+def test_several_maps_stand_side_by_side(chart: Map, labels: Labels, tmp_path: Path) -> None:
+    few = chart.select(chart.ids[:60])
+    pixels = pixels_of(write_figure(tmp_path / "two.svg.png", {"a": chart, "$b": few}, labels=labels, width="page"))
+    wanted = [int(on_paper(class_mark(1)[0])[i : i + 2], 16) for i in (1, 3, 5)]
+    second = np.argwhere(np.abs(pixels[: -len(pixels) // 5] - wanted).max(-1) < 6)[:, 1]
+    assert pixels.shape[1] == 2130 and len(second) and second.max() < pixels.shape[1] / 2
+
+
 def test_galaxies_stand_on_their_side_of_the_map(chart: Map, labels: Labels, folder: Path, tmp_path: Path) -> None:
     path = write_figure(tmp_path / "map.png", chart, "images", labels=labels, images=folder, cells=12)
     pixels = pixels_of(path)

@@ -134,6 +134,17 @@ def test_parquet_keeps_everything_and_no_pickle(made: tuple[EmbeddingTable, Labe
     assert back.settings["seed"] == 0 and back.settings["recall"] == 1.0 and "umap-learn" in back.settings["versions"]
 
 
+def test_placed_galaxies_join_those_that_were_mapped() -> None:
+    table, _ = clumps(80)
+    chart = project(table.select(table.ids[:60]), epochs=30, n_neighbors=8)
+    both = chart.joined(chart.place(table.select(table.ids[50:])))
+    assert both.ids.tolist() == table.ids.tolist() and both.quality["far"] >= 0
+    np.testing.assert_array_equal(both.coordinates[:60], chart.coordinates)
+    cube = project(table, dimensions=3, epochs=5)
+    with pytest.raises(InputError, match="maps cannot be joined; must have the same dimensions, found 3"):
+        chart.joined(cube)
+
+
 def test_mapped_galaxies_are_placed_where_they_are(made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path) -> None:
     table, _, chart = made
     back = Map.read(chart.write(tmp_path / "map.parquet"))

@@ -16,11 +16,12 @@ from browser import Browser
 from PIL import Image
 
 from gzfeatures.errors import InputError, MissingFileError
+from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.results import palette
-from gzfeatures.results.mapdata import NONE, columns
+from gzfeatures.results.mapdata import NONE, columns, offered
 from gzfeatures.results.mapview import write_page
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.sprites import ACROSS, pack
@@ -173,11 +174,7 @@ def test_a_lasso_gives_the_galaxies_inside_it_as_csv(browser: Browser) -> None:
     expected = [str(galaxies()[row * 20 + column]) for row in range(3) for column in range(4)]
     assert browser.until("return selected().length && selected().map((row) => ids[row])") == expected
     browser.run("takeTool('pan'); byId('csv').click()")
-    saved = browser.downloads / "galaxies.csv"
-    for _ in range(100):
-        if saved.exists() and saved.stat().st_size:
-            break
-        browser.run("return 1")
+    saved = browser.downloaded("galaxies.csv")
     rows = list(csv.DictReader(io.StringIO(saved.read_text(encoding="utf-8"), newline="")))
     assert [row["galaxy_id"] for row in rows] == expected
     assert [float(row["x"]) for row in rows] == pytest.approx([0, 1, 2, 3] * 3, abs=1e-4)
@@ -418,7 +415,7 @@ def test_columns_are_joined_by_id_and_missing_where_unknown() -> None:
     labels = Labels(np.asarray(["c", "x", "a"], dtype=object), ("no", "yes"), np.array([1, 0, 0]), scheme="s")
     one = Predictions(ids[:2], np.array([[0.9, 0.1], [0.2, 0.8]]), labels.classes)
     two = Predictions(ids, np.array([[0.4, 0.6], [0.2, 0.8], [1, 0]]), labels.classes)
-    catalog = pd.DataFrame({"galaxy_id": ["c", "a"], "z": [np.inf, 3.0], "text": ["p", "q"]})
+    catalog = pd.DataFrame({"galaxy_id": ["c", "a"], "z": [np.inf, 3.0], "text": ["q", ""], "clean": [True, False]})
     found = {c.name: c for c in columns(ids, labels, {"one": one, "two": two}, catalog)}
     assert found["label, s"].values.tolist() == [0, NONE, 1]
     assert found["predicted, one"].values.tolist() == [0, 1, NONE]
@@ -427,7 +424,19 @@ def test_columns_are_joined_by_id_and_missing_where_unknown() -> None:
     np.testing.assert_allclose(found["confidence, one"].values, [0.9, 0.8, np.nan], rtol=1e-6)
     np.testing.assert_allclose(found["disagreement"].values, [0.5, 0.0, np.nan], atol=1e-6)
     np.testing.assert_allclose(found["z"].values, [3.0, np.nan, np.nan])
-    assert "text" not in found
+    assert found["text"].classes == ("q",) and found["text"].values.tolist() == [NONE, NONE, 0]
+    assert found["clean"].classes == ("no", "yes") and found["clean"].values.tolist() == [0, NONE, 1]
+
+
+def test_text_with_too_many_values_and_names_of_galaxies_are_not_offered() -> None:
+    ids = np.asarray([f"g{i}" for i in range(100)], dtype=object)
+    named = {"galaxy_id": ids, "objid": np.arange(100), "url": ids}
+    catalog = Catalog(pd.DataFrame({**named, "REDSHIFT": 0.1, "votes": np.arange(100) % 9}))
+    assert list(offered(catalog)) == ["galaxy_id", "redshift", "votes"]
+    assert columns(ids, catalog=pd.DataFrame({"galaxy_id": ids, "note": ids})) == []
+    wide = Catalog(pd.DataFrame({"galaxy_id": ids, "REDSHIFT": 0.1, **{f"c{i}": 1.0 for i in range(60)}}))
+    assert list(offered(wide)) == ["galaxy_id", "redshift"]
+    assert list(offered(wide, ["c7", "redshift"])) == ["galaxy_id", "c7", "redshift"]
 
 
 def test_vote_fractions_and_several_labels_become_columns() -> None:

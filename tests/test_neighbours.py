@@ -16,7 +16,7 @@ from gzfeatures.images.views import View
 from gzfeatures.results.neighbours import duplicates, nearest, similar
 from gzfeatures.results.oddity import MEASURES, odd
 from gzfeatures.results.prototypes import prototypes
-from gzfeatures.results.showcase import write_showcase
+from gzfeatures.results.showcase import Showcase, Tile, tiles
 
 HOSTILE = '<img src=x onerror=alert(1)>"&'
 
@@ -173,8 +173,12 @@ SECTIONS = {
 }
 
 
+def showcase(folder: Path, title: str = "Galaxies") -> Showcase:
+    return Showcase(title, "", {heading: tiles(folder, shown, View(size=64)) for heading, shown in SECTIONS.items()})
+
+
 def test_a_showcase_page_is_text_and_pictures_only(folder: Path, tmp_path: Path) -> None:
-    text = write_showcase(tmp_path / "s.html", SECTIONS, folder, title="</title><b>").read_text(encoding="utf-8")
+    text = showcase(folder, "</title><b>").write(tmp_path / "s.html").read_text(encoding="utf-8")
     assert text.count("data:image/jpeg;base64,") == 3 and text.count("no image") == 2
     assert "<img src=x" not in text and "&lt;img src=x onerror=alert(1)&gt;&quot;&amp;" in text
     assert "&lt;/title&gt;&lt;b&gt;" in text and "like &lt;b&gt;a&lt;/b&gt;" in text
@@ -182,18 +186,26 @@ def test_a_showcase_page_is_text_and_pictures_only(folder: Path, tmp_path: Path)
 
 
 def test_a_showcase_sheet_shows_each_galaxy_in_its_place(folder: Path, tmp_path: Path) -> None:
-    path = write_showcase(tmp_path / "s.png", SECTIONS, folder, columns=3, view=View(size=64))
-    with Image.open(path) as opened:
+    with Image.open(showcase(folder).write(tmp_path / "s.png", columns=3, side=64)) as opened:
         sheet = np.asarray(opened)
     assert sheet.shape == (2 * 30 + 2 * (64 + 30) + 6, 3 * 70 + 6, 3)
     assert sheet[62, 38].tolist() == [255, 0, 0] and sheet[62, 108].tolist() == [0, 255, 0]
     assert sheet[62, 178].tolist() == [255, 0, 0] and sheet[186, 38].tolist() == [0, 0, 0]
 
 
+def test_a_wide_picture_keeps_its_shape_and_pushes_the_next_one_down(tmp_path: Path) -> None:
+    wide, square = Image.new("RGB", (60, 20), (0, 0, 255)), Image.new("RGB", (20, 20), (255, 0, 0))
+    shown = Showcase("", "", {"h": [Tile("w", "", wide), Tile("s", "", square)]})
+    with Image.open(shown.write(tmp_path / "s.png", columns=3, side=64)) as opened:
+        sheet = np.asarray(opened)
+    assert sheet[62, 10].tolist() == sheet[62, 190].tolist() == [0, 0, 255]
+    assert sheet[62 + 94, 38].tolist() == [255, 0, 0]
+
+
 def test_a_showcase_refuses_what_it_cannot_show(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"showcase; must end in .html or .png, found .gif"):
-        write_showcase(tmp_path / "s.gif", SECTIONS, folder)
-    with pytest.raises(InputError, match="showcase; must have a galaxy to show"):
-        write_showcase(tmp_path / "s.png", {"none": []}, folder)
+        showcase(folder).write(tmp_path / "s.gif")
+    with pytest.raises(InputError, match="nothing: showcase; must have a picture to show"):
+        Showcase("nothing", "", {"none": []})
     with pytest.raises(MissingFileError, match="not found"):
-        write_showcase(tmp_path / "s.png", SECTIONS, tmp_path / "nowhere")
+        showcase(tmp_path / "nowhere")

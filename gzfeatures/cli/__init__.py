@@ -10,7 +10,7 @@ from types import FrameType
 from gzfeatures.errors import GzError
 
 EXIT_ERROR = 1
-VERBS = ("experiments", "catalogs", "tables", "training", "pictures")
+VERBS = ("experiments", "catalogs", "tables", "training", "maps", "pictures")
 """Modules that add verbs, in the order in which the help lists them."""
 
 

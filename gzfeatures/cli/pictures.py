@@ -1,9 +1,9 @@
-"""Verbs for looking: map, similar, odd, duplicates, doubt."""
+"""Verbs for looking at galaxies: similar, odd, duplicates, doubt, explain."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,50 +26,16 @@ def _give(
 ) -> None:
     """Write the CSV and the gallery of a verb, print its first rows."""
     from gzfeatures.galaxies.tables import write_csv
-    from gzfeatures.results.showcase import write_showcase
+    from gzfeatures.results.showcase import Showcase, tiles
 
     if output is not None:
         say(f"{len(frame)} rows written to {write_csv(frame, output)}")
     if gallery is not None:
         if images is None:
             raise typer.BadParameter("a gallery needs --images")
-        tiles = list(zip(frame["galaxy_id"].head(100), captions, strict=False))
-        say(f"gallery drawn in {write_showcase(gallery, {gallery.stem: tiles}, images)}")
+        shown = tiles(images, zip(frame["galaxy_id"].head(100), captions, strict=False))
+        say(f"gallery drawn in {Showcase('Galaxies', '', {gallery.stem: shown}).write(gallery)}")
     show({"rows": frame.to_dict("records")}, as_json)
-
-
-@app.command(
-    "map",
-    epilog="Example: gzfeatures map table.parquet --labels labels.csv --images images/ -o map.html",
-)
-def map_(
-    table: TableFile,
-    output: Annotated[Path, typer.Option("--output", "-o", help="HTML to write; coordinates go beside it.")],
-    labels: MaybeLabels = None,
-    images: MaybeImages = None,
-    catalog: Annotated[Path | None, typer.Option(help="Catalog whose columns can colour the map.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Also a figure for a paper: .png, .pdf or .svg.")] = None,
-    kind: Annotated[Literal["points", "images", "density"], typer.Option(help="What the figure shows.")] = "points",
-    neighbours: Annotated[int, typer.Option(min=2, help="UMAP's n_neighbors.")] = 15,
-    supervised: Annotated[bool, typer.Option("--supervised", help="Let the labels pull classes together.")] = False,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Draw the UMAP of a table, with thumbnails, in one offline HTML."""
-    from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.galaxies.catalog import Catalog
-    from gzfeatures.galaxies.labelfile import read_labels
-    from gzfeatures.results.mapfigures import write_figure
-    from gzfeatures.results.maps import project
-
-    known = None if labels is None else read_labels(labels)[0]
-    chart = project(EmbeddingTable.read(table), known, seed=seed, n_neighbors=neighbours, supervised=supervised)
-    coordinates = chart.write(output.with_suffix(".parquet"))
-    columns = None if catalog is None else Catalog.read(catalog).frame
-    say(f"map written to {chart.write_html(output, labels=known, images=images, catalog=columns)}")
-    if figure is not None:
-        say(f"figure written to {write_figure(figure, chart, kind, labels=known, images=images, seed=seed)}")
-    show({"rows": len(chart.ids), **chart.quality, "coordinates": coordinates}, as_json)
 
 
 @app.command(
@@ -164,3 +130,70 @@ def doubt(
         say(f"unlabelled galaxies to look at written to {write_csv(looks, next_)}")
     captions = [f"{said}, looks {seen}" for said, seen in zip(frame["label"], frame["suggested"], strict=True)]
     _give(frame, captions, output, gallery, images, as_json)
+
+
+@app.command(
+    epilog="Example: gzfeatures explain checkpoint/ 100053 --images images/ --head heads/svm.skops -o why.html",
+)
+def explain(
+    network: Annotated[str, typer.Argument(metavar="NETWORK", help="Checkpoint folder; with --head, any backbone.")],
+    images: Annotated[Path, typer.Option("--images", help="Folder, zip, tar or HDF5; id = file stem.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Gallery to write: .html or .png.")],
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Galaxies; default the prototypes.")] = None,
+    head: Annotated[Path | None, typer.Option("--head", "-H", help="Head saved by 'fit', to look through.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Weights file of a backbone that has none of its own.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Table whose prototypes of each class are shown.")] = None,
+    labels: MaybeLabels = None,
+    per_class: Annotated[int, typer.Option(min=1, help="Prototypes of each class.")] = 3,
+    method: Annotated[
+        list[str] | None, typer.Option(help="grad-cam, integrated-gradients or occlusion; again for more. Default all.")
+    ] = None,
+    class_: Annotated[str | None, typer.Option("--class", help="Class to explain; default the likeliest.")] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Also what each layer shows of the first galaxy.")] = False,
+    dreams: Annotated[bool, typer.Option("--dreams", help="Also the image each class would like best.")] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Show which pixels a network, or a head on its vectors, rests a class on."""
+    import numpy as np
+
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.galaxies.ids import as_ids
+    from gzfeatures.galaxies.labelfile import read_labels
+    from gzfeatures.heads.fit import Head
+    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.networks import explanation
+    from gzfeatures.networks.explain import METHODS
+    from gzfeatures.results.prototypes import prototypes
+    from gzfeatures.results.showcase import Showcase, tiles
+
+    pixels = ImageSet.of(images)
+    sections = {}
+    chosen = as_ids(ids or [])
+    if table is not None and labels is not None:
+        central = prototypes(EmbeddingTable.read(table), read_labels(labels)[0], per_class)
+        for name, rows in central.groupby("class", sort=False):
+            captions = [f"prototype {rank}" for rank in rows["rank"]]
+            sections[f"{name}: prototypes"] = tiles(pixels, zip(rows["galaxy_id"], captions, strict=True))
+        chosen = chosen if len(chosen) else np.asarray(central["galaxy_id"], dtype=object)
+    if not len(chosen):
+        raise typer.BadParameter("name galaxies, or give --table and --labels for the prototypes of each class")
+    if head is None:
+        judge = explanation.Judge.of_network(network)
+    else:
+        fitted = Head.read(head)
+        judge = explanation.Judge.of_head(
+            network, fitted.probabilities, fitted.classes, fitted.extractors[0], weights=weights, seed=seed
+        )
+    methods = tuple(method or METHODS)
+    why = explanation.reasons(judge, pixels, chosen, target=class_, methods=methods)
+    sections |= {f"{name}: {', '.join(methods)}": found for name, found in why.items()}
+    if layers:
+        sections |= explanation.layers(judge, pixels, chosen[0])
+    if dreams:
+        sections |= explanation.dreams(judge, seed=seed)
+    title = f"Why {'' if head is None else f'{head.stem} on '}{Path(network).name} says so"
+    shown = Showcase(title, "Warm pixels speak for the class, cold ones against it.", sections)
+    say(f"gallery drawn in {shown.write(output)}")
+    explained = [{"galaxy_id": tile.name, "class": name} for name, found in why.items() for tile in found]
+    show({"rows": explained, "gallery": output}, as_json)

@@ -170,6 +170,23 @@ def backbone(name: str | Path | Backbone) -> Backbone:
     return _checkpoint(Path(name))
 
 
+def classes_of(folder: str | Path) -> tuple[str, ...]:
+    """Classes that a fine-tuned checkpoint ends in, in the order of its outputs.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        No checkpoint folder, or its record names no classes.
+    """
+    record = existing(Path(folder) / RECORD, "checkpoint record")
+    try:
+        return tuple(str(name) for name in json.loads(record.read_text("utf-8"))["classes"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "checkpoint names no classes", where=record, found=f"{type(error).__name__}: {error}"
+        ) from None
+
+
 def _checkpoint(folder: Path) -> Backbone:
     record = existing(folder / RECORD, "checkpoint record")
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from gzfeatures.errors import InputError
@@ -116,19 +117,23 @@ class Head:
             raise InputError(
                 "vector length", where=f"head {self.name}", rule=f"be {self.dim}", found=inputs.matrix.shape[1]
             )
-        if self.target == "fractions":
-            values = self.estimator.predict(inputs.matrix)
-        else:
-            values = self.estimator.predict_proba(inputs.matrix)
-        if self.target == "classes":
-            p = np.zeros((len(values), len(self.classes)))
-            p[:, self.estimator.classes_] = values
-            values = p
+        values = self.probabilities(inputs.matrix)
         seen = self.trained_on.contains(inputs.ids)
         for extractor in inputs.extractors:
             if extractor.trained_on is not None:
                 seen |= TrainedOn.decode(extractor.trained_on).contains(inputs.ids)
         return Predictions(inputs.ids, values, self.classes, self.target, seen)
+
+    def probabilities(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Class probabilities, or fractions, of bare rows of length `dim`: shape (n, k)."""
+        if self.target == "fractions":
+            return np.asarray(self.estimator.predict(matrix))
+        values = self.estimator.predict_proba(matrix)
+        if self.target != "classes":
+            return np.asarray(values)
+        found = np.zeros((len(values), len(self.classes)))
+        found[:, self.estimator.classes_] = values
+        return found
 
     @property
     def numbers(self) -> int:

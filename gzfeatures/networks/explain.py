@@ -1,66 +1,118 @@
-"""Explain: which pixels a class rests on, through a network's own classes or through a head on its vectors.
+"""Explain: which pixels a class rests on, what a layer shows, and what a class would like best.
 
-A head (a support vector machine, boosted trees, …) has no gradient that torch could follow. It enters as a function
-from vectors to a score, and either pixels are covered and the score is asked again (occlusion: exact for any head), or
-its slope at the vector is measured by small steps in all directions and carried on to the pixels by the network.
+Saliency is captum's. A head (a support vector machine, boosted trees, …) has no gradient that torch could follow: it
+stands behind the network as a function whose slope is measured by small steps, so that every method reaches through it
+to the pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion
 from torch import nn
-from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 
 from gzfeatures.errors import InputError, unknown
-from gzfeatures.networks.load import _Features
+from gzfeatures.networks.load import Features
 
 METHODS = ("grad-cam", "integrated-gradients", "occlusion")
-Score: TypeAlias = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
-"""Vectors, shape (n, dim), → a number per row, such as the probability of one class."""
+Probabilities: TypeAlias = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
+"""Vectors, shape (n, dim), → probabilities, shape (n, k)."""
+
+COARSEST = 6
+"""Pixels a side that maps need to tell where in the image something is."""
+
+STEP = 0.1
+"""Of the slope of a head, in units of a vector's mean absolute entry."""
+
+
+class Headed(nn.Module):
+    """A network that gives vectors, and a head's probabilities of them; gradients pass through both.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives vectors, shape (n, dim).
+    head : callable
+        Probabilities of vectors. Its slope is the mean of paired steps along dim random directions at right angles:
+        exact where the head is smooth, and an average over the neighbourhood where it is made of steps, as trees are.
+    seed : int
+        Of the directions.
+    """
+
+    def __init__(self, network: nn.Module, head: Probabilities, *, seed: int = 0) -> None:
+        super().__init__()
+        self.network, self.head, self.seed = network, head, seed
+        self._ways: npt.NDArray[np.float32] | None = None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Probabilities, shape (n, k)."""
+        probabilities: torch.Tensor = _Asked.apply(self.network(images), self)
+        return probabilities
+
+    def slope(self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """Slope at a vector of the weighted sum of probabilities, shape (dim,)."""
+        dim = len(vector)
+        if self._ways is None or len(self._ways) != dim:
+            square = np.random.default_rng(self.seed).standard_normal((dim, dim)).astype(np.float32)
+            self._ways = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))
+        step = STEP * float(np.abs(vector).mean() or 1.0)
+        rise = (self.head(vector + step * self._ways) - self.head(vector - step * self._ways)) @ weight
+        return np.asarray(rise @ self._ways / (2 * step * dim), dtype=np.float32)
+
+
+class _Asked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: torch.Tensor, headed: Headed) -> torch.Tensor:
+        ctx.headed = headed
+        ctx.save_for_backward(vectors)
+        return torch.as_tensor(np.asarray(headed.head(vectors.detach().float().cpu().numpy())), device=vectors.device)
+
+    @staticmethod
+    def backward(ctx: Any, *weights: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (vectors,) = ctx.saved_tensors
+        pairs = zip(vectors.float().cpu().numpy(), weights[0].double().cpu().numpy(), strict=True)
+        return torch.as_tensor(np.stack([ctx.headed.slope(*pair) for pair in pairs])).to(vectors), None
 
 
 def saliency(
     network: nn.Module,
     images: torch.Tensor,
-    target: int | None = None,
+    target: int | Sequence[int],
     *,
-    head: Score | None = None,
     method: str = "grad-cam",
     steps: int = 32,
     patch: int = 16,
     batch_size: int = 64,
-    seed: int = 0,
 ) -> npt.NDArray[np.float32]:
     """How much each pixel speaks for a class.
 
     Parameters
     ----------
     network : nn.Module
-        In eval mode. Without a head it ends in classes; with one it gives the vectors the head reads.
+        Ends in classes, or a `Headed` one.
     images : Tensor
-        Normalised float32, shape (n, bands, height, width); 0 is the mean colour.
-    target : int, optional
-        Class code, without a head.
-    head : callable, optional
-        Score of vectors, for instance `lambda v: estimator.predict_proba(v)[:, code]`.
+        Normalised float32, shape (n, bands, height, width).
+    target : int or sequence of int
+        Class code, of all or of each image.
     method : {"grad-cam", "integrated-gradients", "occlusion"}
-        Grad-CAM on the last maps of the network (Selvaraju+2017, doi:10.1109/ICCV.2017.74, eq. 1 and 2), ≥ 0;
-        integrated gradients from the mean colour, summed over bands (Sundararajan+2017, arXiv:1703.01365, eq. 3);
-        occlusion, the score lost when a square around the pixel is covered by the mean colour (Zeiler & Fergus 2014,
-        doi:10.1007/978-3-319-10590-1_53, section 4.2), the mean of all squares that cover it.
+        Grad-CAM on the last maps of the network (Selvaraju+2017, doi:10.1109/ICCV.2017.74, eq. 1 and 2), ≥ 0; maps
+        coarser than 6 pixels a side say little of where, and are passed over if there are finer ones;
+        integrated gradients from empty sky, summed over bands (Sundararajan+2017, arXiv:1703.01365, eq. 3); occlusion,
+        what the output loses when a square around the pixel is covered by sky (Zeiler & Fergus 2014,
+        doi:10.1007/978-3-319-10590-1_53, section 4.2), the mean of all squares that cover it. The sky of an image is
+        the median of its outermost pixels in each band.
     steps : int
         Of the integral.
     patch : int
         Side of a covered square in pixels; squares lie half a side apart.
     batch_size : int
-        Images at a time.
-    seed : int
-        Of the directions in which a head's slope is measured.
+        Images pushed through the network at a time.
 
     Returns
     -------
@@ -72,107 +124,85 @@ def saliency(
     UnknownNameError
         No such method.
     InputError
-        Both or neither of `target` and `head`, or the network has no maps (Grad-CAM).
+        The network has no maps (Grad-CAM), or the square does not fit the image (occlusion).
     """
     if method not in METHODS:
         raise unknown("method of explanation", method, METHODS)
-    if (target is None) == (head is None):
-        raise InputError("an explanation", rule="have either a target class or a head")
+    side = min(images.shape[2:])
+    if method == "occlusion" and not 1 <= patch <= side:
+        raise InputError("covered square", rule=f"have a side in 1…{side} px", found=patch)
     network.eval()
-    if method == "occlusion":
-        return _occlusion(network, images, target, head, patch, batch_size)
-    parts = []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        slope = _slope(network, batch, target, head, seed)
-        parts.append(
-            _grad_cam(network, batch, slope) if method == "grad-cam" else _integrated(network, batch, slope, steps)
-        )
-    return torch.cat(parts).numpy().astype(np.float32)
+    layer = _telling(_maps(network, images[:1])) if method == "grad-cam" else None
+    codes = np.broadcast_to(np.asarray(target), len(images))
+    found = np.empty((len(images), *images.shape[2:]), dtype=np.float32)
+    for row, code in enumerate(codes.tolist()):
+        image = images[row : row + 1].clone().requires_grad_()
+        sky = _sky(images[row : row + 1])
+        if layer is not None:
+            cam = LayerGradCam(network, layer).attribute(image, code, relu_attributions=True)
+            speaks = LayerAttribution.interpolate(cam, tuple(images.shape[2:]), "bilinear")
+        elif method == "occlusion":
+            bands, jump = images.shape[1], max(1, patch // 2)
+            square, steps_apart = (bands, patch, patch), (bands, jump, jump)
+            covered = Occlusion(network).attribute(
+                image, square, steps_apart, sky, code, perturbations_per_eval=batch_size
+            )
+            speaks = covered[:, :1]  # all bands are covered together
+        else:
+            speaks = IntegratedGradients(network).attribute(
+                image, sky, code, n_steps=steps, internal_batch_size=batch_size
+            )
+        found[row] = speaks.detach().sum(1)[0].float().cpu().numpy()
+    return found
 
 
-def _scores(network: nn.Module, images: torch.Tensor, target: int | None, head: Score | None) -> torch.Tensor:
-    """Probability of the target class, or the head's score, of each image."""
-    with torch.inference_mode():
-        out = network(images)
-        if head is None:
-            return torch.softmax(out.double(), 1)[:, target].cpu()
-        return torch.as_tensor(np.asarray(head(out.float().cpu().numpy()), dtype=np.float64))
+def _sky(images: torch.Tensor) -> torch.Tensor:
+    """Empty images at the median of the outermost pixels, of the shape of `images`."""
+    rim = torch.cat([images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)], dim=2)
+    return rim.median(2).values[:, :, None, None].expand_as(images)
 
 
-def _slope(
-    network: nn.Module, images: torch.Tensor, target: int | None, head: Score | None, seed: int, directions: int = 512
-) -> torch.Tensor:
-    """Slope of the score over the network's output, shape (n, dim): of a head by paired steps in random directions."""
-    with torch.no_grad():
-        vectors = network(images)
-    if head is None:
-        return functional.one_hot(torch.full((len(images),), int(target or 0)), vectors.shape[1]).to(vectors)
-    rng = np.random.default_rng(seed)
-    ways = rng.standard_normal((directions, vectors.shape[1])).astype(np.float32)
-    slopes = []
-    for vector in vectors.float().cpu().numpy():
-        step = 0.1 * float(np.abs(vector).mean() or 1.0)
-        rise = np.asarray(head(vector + step * ways)) - np.asarray(head(vector - step * ways))
-        slopes.append((rise[:, None] * ways).mean(0) / (2 * step))
-    return torch.as_tensor(np.stack(slopes)).to(vectors)
+def _maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module, int]]:
+    """Name, module and side of all maps, (n, channels, height, width) with more than one pixel a side, as they come."""
+    seen: list[tuple[str, nn.Module, int]] = []
 
+    def watched(name: str, module: nn.Module) -> RemovableHandle:
+        def keep(_module: nn.Module, _given: object, out: object) -> None:
+            if isinstance(out, torch.Tensor) and out.ndim == 4 and min(out.shape[2:]) > 1:
+                seen.append((name, module, out.shape[2]))
 
-def _grad_cam(network: nn.Module, images: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-    seen: list[torch.Tensor] = []
+        return module.register_forward_hook(keep)
 
-    def keep(_module: nn.Module, _given: object, out: object) -> None:
-        if isinstance(out, torch.Tensor) and out.ndim == 4 and min(out.shape[2:]) > 1 and out.requires_grad:
-            seen.append(out)
-
-    hooks = [module.register_forward_hook(keep) for module in network.modules() if not list(module.children())]
+    hooks = [watched(name, module) for name, module in network.named_modules() if name]
     try:
-        score = (network(images.clone().requires_grad_()) * slope).sum()
+        with torch.inference_mode():
+            network.eval()(image)
     finally:
         for hook in hooks:
             hook.remove()
     if not seen:
-        raise InputError("Grad-CAM", rule="have a network with maps", remedy="use integrated-gradients or occlusion")
-    maps = seen[-1]
-    weights = torch.autograd.grad(score, maps)[0].mean((2, 3), keepdim=True)
-    cam = functional.relu((weights * maps).sum(1, keepdim=True))
-    return functional.interpolate(cam, images.shape[2:], mode="bilinear", align_corners=False)[:, 0].detach().cpu()
+        raise InputError(
+            "network without maps", rule="have convolutions", remedy="use integrated-gradients or occlusion"
+        )
+    return seen
 
 
-def _integrated(network: nn.Module, images: torch.Tensor, slope: torch.Tensor, steps: int) -> torch.Tensor:
-    total = torch.zeros_like(images)
-    for step in range(steps):
-        part = (images * ((step + 0.5) / steps)).requires_grad_()  # midpoints: the error falls with the square of steps
-        total += torch.autograd.grad((network(part) * slope).sum(), part)[0]
-    return (images * total / steps).sum(1).detach().cpu()
+def _telling(maps: list[tuple[str, nn.Module, int]]) -> nn.Module:
+    """The last module whose maps are `COARSEST` pixels a side, or else as fine as any."""
+    bar = min(COARSEST, max(side for *_, side in maps))
+    return [module for _, module, side in maps if side >= bar][-1]
 
 
-def _occlusion(
-    network: nn.Module, images: torch.Tensor, target: int | None, head: Score | None, patch: int, batch_size: int
-) -> npt.NDArray[np.float32]:
-    height, width = images.shape[2:]
-    if not 1 <= patch <= min(height, width):
-        raise InputError("covered square", rule=f"have a side in 1…{min(height, width)} px", found=patch)
-    jump = max(1, patch // 2)
-    corners = [
-        (min(y, height - patch), min(x, width - patch))
-        for y in range(0, height - patch + jump, jump)
-        for x in range(0, width - patch + jump, jump)
-    ]
-    found = np.empty((len(images), height, width), dtype=np.float32)
-    for row, image in enumerate(images):
-        whole = float(_scores(network, image[None], target, head)[0])
-        lost, covered = np.zeros((height, width)), np.zeros((height, width))
-        for start in range(0, len(corners), batch_size):
-            some = corners[start : start + batch_size]
-            batch = image.repeat(len(some), 1, 1, 1)
-            for copy, (y, x) in zip(batch, some, strict=True):
-                copy[:, y : y + patch, x : x + patch] = 0
-            for score, (y, x) in zip(_scores(network, batch, target, head).tolist(), some, strict=True):
-                lost[y : y + patch, x : x + patch] += whole - score
-                covered[y : y + patch, x : x + patch] += 1
-        found[row] = lost / covered
-    return found
+def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
+    """Names of the last layer at each size of a network's maps, from the pixels on.
+
+    Raises
+    ------
+    InputError
+        The network has no maps.
+    """
+    last = {side: name for name, _, side in _maps(network, image)}
+    return [last[side] for side in sorted(last, reverse=True)]
 
 
 def activations(network: nn.Module, images: torch.Tensor, layer: str) -> npt.NDArray[np.float32]:
@@ -186,7 +216,7 @@ def activations(network: nn.Module, images: torch.Tensor, layer: str) -> npt.NDA
         The node gives no maps.
     """
     with torch.inference_mode():
-        out = _Features(network.eval(), layer).body(images)["vector"]
+        (out,) = Features(network.eval(), layer).body(images).values()
     if out.ndim != 4:
         raise InputError(
             "activations", where=layer, rule="be maps (n, channels, height, width)", found=tuple(out.shape)
@@ -233,26 +263,3 @@ def dream(
         with torch.no_grad():
             image.clamp_(-2.5, 2.5)
     return np.asarray(image.detach()[0].numpy())
-
-
-def overlaid(pixels: npt.NDArray[np.uint8], speaks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """An image with what speaks for the class in warm and against it in cold colour.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8
-        Shape (height, width, 3).
-    speaks : ndarray of float32
-        From `saliency`, shape (height, width); scaled by its 99th percentile.
-
-    Raises
-    ------
-    InputError
-        The shapes differ.
-    """
-    if pixels.shape[:2] != speaks.shape:
-        raise InputError("saliency", rule=f"have the image's shape {pixels.shape[:2]}", found=speaks.shape)
-    strength = np.clip(speaks / max(float(np.percentile(np.abs(speaks), 99)), 1e-12), -1, 1)[:, :, None]
-    colour = np.where(strength > 0, [255, 120, 20], [40, 120, 255])
-    share = 0.75 * np.abs(strength)
-    return np.asarray(np.rint((1 - share) * pixels + share * colour), dtype=np.uint8)

@@ -147,10 +147,10 @@ def load(
         return network
     if size not in (None, backbone.view.size):
         layer_dim(backbone, layer, int(size or 0))
-    return symbolic_trace(_Features(network, layer)).eval()
+    return symbolic_trace(Features(network, layer)).eval()
 
 
-class _Features(nn.Module):
+class Features(nn.Module):
     """Flattened output of one node of a network."""
 
     def __init__(self, network: nn.Module, layer: str) -> None:
@@ -165,6 +165,7 @@ class _Features(nn.Module):
         self.body = create_feature_extractor(network, {layer: "vector"}).eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Vectors, shape (n, dim)."""
         return torch.flatten(self.body(images)["vector"], 1)
 
 
@@ -179,7 +180,7 @@ def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
         The network does not take images of that size.
     """
     with torch.device("meta"), torch.inference_mode():
-        network = _Features(build(backbone), layer)
+        network = Features(build(backbone), layer)
         try:
             return int(network(torch.empty(1, backbone.bands, size, size)).shape[1])
         except RuntimeError:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import GzError
 from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.results.predictions import Predictions
-from gzfeatures.results.sprites import thumbnail
+from gzfeatures.results.showcase import tiles
+from gzfeatures.results.sprites import address
 
 THUMBNAIL = View(size=96, crop=0.6)
 
@@ -134,16 +132,5 @@ def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, 
     view : View
         Size and crop of the pictures.
     """
-    row_of = {name: row for row, name in enumerate(images.ids)}
-    found = {}
-    for name in dict.fromkeys(ids):
-        if name not in row_of:
-            continue
-        try:
-            picture = thumbnail(images, row_of[name], view)
-        except GzError:  # a picture that cannot be shown must not cost the report
-            continue
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=82)
-        found[name] = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return found
+    shown = tiles(images, ((name, "") for name in dict.fromkeys(ids)), view)
+    return {tile.name: address(tile.picture) for tile in shown if tile.picture is not None}

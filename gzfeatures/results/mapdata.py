@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -11,12 +11,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.ids import Ids, as_ids, require_unique
+from gzfeatures.galaxies.kinds import COLUMN_ALIASES
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.predictions import Predictions
 
 NONE = 65535
 MOST_COLUMNS = 60
+MOST_CLASSES = 72
+"""Classes that colour and shape tell apart (`palette.class_mark`)."""
+
+USUAL = ("redshift", "petro_mag_r_abs", "petro_r90", "ra", "dec")
+"""Columns of a catalog that are offered under our names, whatever the catalog calls them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +68,8 @@ def columns(
         Name → predictions: predicted class, confidence (largest probability) and, with labels of the same classes,
         right or wrong. Two or more give `disagreement`, the mean total variation distance between them, in [0, 1].
     catalog : DataFrame, optional
-        Column `galaxy_id`, and numeric columns to offer (at most 60); infinite values count as missing.
+        Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values count as missing), truth values
+        as no and yes, text as classes if it has at most 72 of them. Other columns are passed over.
 
     Raises
     ------
@@ -86,6 +94,36 @@ def columns(
     if catalog is not None:
         found += _of_catalog(ids, catalog)
     return found
+
+
+def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Columns of a catalog to colour a map by, with `galaxy_id`.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Any.
+    names : sequence of str, optional
+        Columns by our name or the catalog's; default the usual ones and, where that makes at most 60, all of its own
+        but for text and whole numbers that never repeat, which are names of galaxies.
+
+    Raises
+    ------
+    InputError
+        The catalog has no column of such a name.
+    """
+    frame = catalog.frame
+    if names is None:
+        usual = [name for name in USUAL if catalog.has_column(name)]
+        taken = {"galaxy_id", *usual, *(alias for name in usual for alias in COLUMN_ALIASES[name])}
+        own = [str(name) for name in frame if name not in taken and not _is_name(frame[name])]
+        names = usual + (own if len(usual) + len(own) <= MOST_COLUMNS else [])
+    chosen = {name: frame[name].to_numpy() if name in frame else catalog.column(name) for name in names}
+    return pd.DataFrame({"galaxy_id": catalog.ids, **chosen})
+
+
+def _is_name(values: pd.Series) -> bool:
+    return bool(values.is_unique and len(values) > 20 and not pd.api.types.is_float_dtype(values))
 
 
 def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
@@ -130,13 +168,28 @@ def _of_catalog(ids: Ids, catalog: pd.DataFrame) -> list[Column]:
         )
     own = as_ids(catalog["galaxy_id"], where="catalog")
     require_unique(own, where="catalog")
-    numeric = catalog.drop(columns="galaxy_id").select_dtypes("number")
-    if numeric.shape[1] > MOST_COLUMNS:
+    rows = pd.Index(own).get_indexer(pd.Index(ids))
+    offered = catalog.drop(columns="galaxy_id")
+    found = [column for name in offered if (column := _of_series(str(name), offered[name], rows)) is not None]
+    if len(found) > MOST_COLUMNS:
         raise InputError(
             "columns of a map's catalog",
             rule=f"be at most {MOST_COLUMNS}",
-            found=numeric.shape[1],
+            found=len(found),
             remedy="choose the columns to colour by",
         )
-    rows = pd.Index(own).get_indexer(pd.Index(ids))
-    return [Column(str(name), _numbers(numeric[name].to_numpy(dtype=np.float64), rows)) for name in numeric]
+    return found
+
+
+def _of_series(name: str, values: pd.Series, rows: npt.NDArray[np.intp]) -> Column | None:
+    if pd.api.types.is_bool_dtype(values):
+        return Column(name, _codes(values.to_numpy(dtype=np.int64), rows), ("no", "yes"))
+    if pd.api.types.is_numeric_dtype(values):
+        return Column(name, _numbers(values.to_numpy(dtype=np.float64), rows))
+    text = values.astype("string")
+    text = text.mask(text == "")
+    classes = tuple(sorted(text.dropna().unique()))
+    if not 1 <= len(classes) <= MOST_CLASSES:
+        return None
+    codes = pd.Index(classes).get_indexer(pd.Index(text))
+    return Column(name, _codes(np.where(codes < 0, NONE, codes), rows), classes)

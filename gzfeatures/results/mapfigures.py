@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from gzfeatures.results.sprites import thumbnail
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 KINDS = ("points", "images", "density")
 ENDINGS = (".png", ".pdf", ".svg")
@@ -38,7 +40,7 @@ STYLE: Any = {
 
 def write_figure(
     path: str | Path,
-    chart: Map,
+    chart: Map | Mapping[str, Map],
     kind: str = "points",
     *,
     labels: Labels | None = None,
@@ -54,8 +56,9 @@ def write_figure(
     ----------
     path : str or Path
         `.png` (300 dpi), `.pdf` or `.svg` (points as pixels, everything else as vectors and text).
-    chart : Map
-        Two-dimensional; of a cube, the first two coordinates are drawn.
+    chart : Map or mapping of str to Map
+        Two-dimensional; of a cube, the first two coordinates are drawn. Several maps stand side by side under their
+        names.
     kind : {"points", "images", "density"}
         `points`: a mark per galaxy, by class. `images`: one galaxy per occupied cell of a grid, the one nearest to the
         cell's centre. `density`: contours that hold the densest 50 % and 90 % of each class, over grey points.
@@ -90,21 +93,24 @@ def write_figure(
         raise unknown("width of a figure", width, WIDTHS)
     if path.suffix not in ENDINGS:
         raise InputError("figure", where=path, rule=f"end in {', '.join(ENDINGS)}", found=path.suffix or "no ending")
-    codes = None if labels is None else _codes(chart, labels)
+    charts = chart if isinstance(chart, Mapping) else {"": chart}
+    coded = [None if labels is None else _codes(one, labels) for one in charts.values()]
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTHS[width], WIDTHS[width]), layout="constrained")
+        figure = Figure(figsize=(WIDTHS[width], WIDTHS[width] / len(charts)), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        places = chart.coordinates[:, :2].astype(np.float64)
-        if kind == "images":
-            _draw_images(axes, chart, places, codes, images, cells, view or View(size=64, crop=0.6))
-        elif kind == "density":
-            _draw_densities(axes, places, codes, labels)
-        else:
-            _draw_points(axes, places, codes, labels, seed)
-        axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2", aspect="equal")
-        if labels is not None and codes is not None:
-            _legend(axes, codes, labels)
+        panels = figure.subplots(1, len(charts), squeeze=False)[0]
+        for axes, codes, (name, one) in zip(panels, coded, charts.items(), strict=True):
+            places = one.coordinates[:, :2].astype(np.float64)
+            if kind == "images":
+                _draw_images(axes, one, places, codes, images, cells, view or View(size=64, crop=0.6))
+            elif kind == "density":
+                _draw_densities(axes, places, codes, labels)
+            else:
+                _draw_points(axes, places, codes, labels, seed)
+            axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2", aspect="equal")
+            axes.set_title(name, fontsize=8, parse_math=False)
+        if labels is not None:
+            _legend(figure, np.concatenate([codes for codes in coded if codes is not None]), labels)
         with written_whole(path) as temporary:
             metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
             figure.savefig(temporary, dpi=300, metadata=metadata, format=path.suffix[1:])
@@ -212,7 +218,7 @@ def _draw_densities(
         axes.contour(*centres, density.T, levels=levels, colors=colour, linestyles=styles, linewidths=widths)
 
 
-def _legend(axes: Axes, codes: npt.NDArray[np.int64], labels: Labels) -> None:
+def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> None:
     from matplotlib.lines import Line2D
 
     entries = []
@@ -222,8 +228,8 @@ def _legend(axes: Axes, codes: npt.NDArray[np.int64], labels: Labels) -> None:
         entries.append(Line2D([], [], ls="", marker=marker, ms=4.5, mew=0, color=on_paper(colour), label=name))
     if (codes < 0).any():
         entries.append(Line2D([], [], ls="", marker="o", ms=4.5, mew=0, color=GREY, label="no label"))
-    columns = 3 if axes.figure.get_figwidth() < 5 else 6  # type: ignore[union-attr]
-    legend = axes.figure.legend(
+    columns = 3 if figure.get_figwidth() < 5 else 6
+    legend = figure.legend(
         handles=entries, loc="outside lower center", ncols=columns, frameon=False, handletextpad=0.1, columnspacing=0.9
     )
     for text in legend.get_texts():

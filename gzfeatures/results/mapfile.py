@@ -123,6 +123,27 @@ class Map:
         far = float((found.distances[:, 0] > self.settings["reach"]).mean()) if len(table) else 0.0
         return dataclasses.replace(self, ids=table.ids, coordinates=coordinates, vectors=vectors, quality={"far": far})
 
+    def joined(self, placed: Map) -> Map:
+        """This map with galaxies that were placed into it; one that was mapped before keeps its place.
+
+        Raises
+        ------
+        InputError
+            The others have another number of dimensions.
+        """
+        new = ~np.isin(placed.ids, self.ids)
+        if self.coordinates.shape[1] != placed.coordinates.shape[1]:
+            raise InputError(
+                "maps cannot be joined", rule="have the same dimensions", found=placed.coordinates.shape[1]
+            )
+        return dataclasses.replace(
+            self,
+            ids=np.concatenate([self.ids, placed.ids[new]]),
+            coordinates=np.concatenate([self.coordinates, placed.coordinates[new]]),
+            vectors=np.concatenate([self.vectors, placed.vectors[new]]),
+            quality={**self.quality, **placed.quality},
+        )
+
     def aligned(self, onto: Map) -> Map:
         """This map turned, mirrored, scaled and shifted onto another by the galaxies both hold (Procrustes).
 

@@ -1,12 +1,10 @@
-"""Showcase: galaxies side by side under headings, as one PNG or one HTML file that needs no network."""
+"""Showcase: pictures side by side under headings, as one PNG, one HTML file that needs no network, or in a report."""
 
 from __future__ import annotations
 
-import base64
+import dataclasses
 import html
-import io
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -15,7 +13,7 @@ from gzfeatures.errors import GzError, InputError
 from gzfeatures.files import written_whole
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
-from gzfeatures.results.sprites import thumbnail
+from gzfeatures.results.sprites import address, thumbnail
 
 VIEW = View(size=128, crop=0.6)
 BACK, INK, SOFT = "#0a0d14", "#e8edf6", "#9aa7bd"
@@ -27,100 +25,170 @@ PAGE = """<!doctype html>
 <title>{title}</title><style>
 body {{ margin: 24px; background: #0a0d14; color: #e8edf6; font: 14px/1.4 system-ui, sans-serif; }}
 h1 {{ font-size: 18px; }} h2 {{ font-size: 15px; margin: 26px 0 8px; overflow-wrap: anywhere; }}
-div {{ display: grid; grid-template-columns: repeat(auto-fill, {side}px); gap: 10px; }}
-figure {{ margin: 0; }}
+body > p {{ color: #9aa7bd; max-width: 60em; }}
+div {{ display: flex; flex-wrap: wrap; gap: 10px; }}
+figure {{ margin: 0; max-width: 100%; }}
 figcaption {{ font-size: 12px; color: #9aa7bd; overflow-wrap: anywhere; white-space: pre-line; }}
 figcaption b {{ color: #e8edf6; font-weight: 600; }}
-img, p {{ width: {side}px; height: {side}px; border-radius: 6px; display: block; background: #000; margin: 0; }}
-p {{ display: grid; place-items: center; color: #9aa7bd; font-size: 12px; }}
+img, figure p {{ width: 100%; border-radius: 6px; display: block; background: #000; margin: 0; }}
+figure p {{ aspect-ratio: 1; display: grid; place-items: center; color: #9aa7bd; font-size: 12px; }}
 </style></head><body><h1>{title}</h1>
-{sections}
+{note}{sections}
 </body></html>
 """
 
 
-def write_showcase(
-    path: str | Path,
-    sections: Mapping[str, Sequence[tuple[str, str]]],
-    images: ImageSet | str | Path,
-    *,
-    title: str = "Galaxies",
-    columns: int = 10,
-    view: View = VIEW,
-) -> Path:
-    """Show galaxies with a line of text each.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tile:
+    """One picture with its words.
 
     Parameters
     ----------
-    path : str or Path
-        `.html` or `.png`. A galaxy without a readable image is a blank tile.
-    sections : mapping of str to sequence of (id, caption)
-        Heading → galaxies under it.
+    name : str
+        Galaxy id, class or whatever is shown; untrusted text.
+    caption : str
+        Untrusted text.
+    picture : PIL.Image.Image, optional
+        RGB, of any width; None leaves a blank.
+    """
+
+    name: str
+    caption: str
+    picture: Image.Image | None
+
+    def width(self, side: int) -> int:
+        """Width in pixels at a height of `side`."""
+        return side if self.picture is None else round(side * self.picture.width / self.picture.height)
+
+
+def tiles(images: ImageSet | str | Path, shown: Iterable[tuple[str, str]], view: View = VIEW) -> list[Tile]:
+    """Tiles of galaxies; one without a readable image is blank.
+
+    Parameters
+    ----------
     images : ImageSet, str or Path
         Where the images are.
-    title : str
-        Of the page.
-    columns : int
-        Tiles per row of a PNG.
+    shown : iterable of (id, caption)
+        Galaxies, in order.
     view : View
-        Crop and side of a tile.
+        Crop and side of a picture.
+    """
+    images = images if isinstance(images, ImageSet) else ImageSet.of(images)
+    row_of = {name: row for row, name in enumerate(images.ids)}
+    pictures: dict[str, Image.Image | None] = {}
+    found = []
+    for name, caption in shown:
+        if name not in pictures:
+            try:
+                pictures[name] = thumbnail(images, row_of[name], view) if name in row_of else None
+            except GzError:  # one broken picture must not cost the others
+                pictures[name] = None
+        found.append(Tile(name, caption, pictures[name]))
+    return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Showcase:
+    """Pictures under headings.
+
+    Parameters
+    ----------
+    title, note : str
+        What is shown, and how to read it.
+    sections : mapping of str to sequence of Tile
+        Heading → tiles under it.
 
     Raises
     ------
     InputError
-        Another ending, or nothing to show.
+        There is nothing to show.
     """
-    path = Path(path)
-    if path.suffix not in (".html", ".png"):
-        raise InputError("showcase", where=path, rule="end in .html or .png", found=path.suffix or "no ending")
-    shown = [tile for tiles in sections.values() for tile in tiles]
-    if not shown:
-        raise InputError("showcase", where=path, rule="have a galaxy to show")
-    images = images if isinstance(images, ImageSet) else ImageSet.of(images)
-    pictures = _pictures(images, shown, view)
-    with written_whole(path) as temporary:
-        if path.suffix == ".png":
-            _sheet(sections, pictures, columns, view.size).save(temporary, "PNG")
-        else:
-            parts = [_section(heading, tiles, pictures) for heading, tiles in sections.items()]
-            page = PAGE.format(title=html.escape(title), side=view.size, sections="\n".join(parts))
-            temporary.write_text(page, encoding="utf-8")
-    return path
+
+    title: str
+    note: str
+    sections: Mapping[str, Sequence[Tile]]
+
+    def __post_init__(self) -> None:
+        if not any(self.sections.values()):
+            raise InputError("showcase", where=self.title, rule="have a picture to show")
+
+    def write(self, path: str | Path, *, columns: int = 10, side: int = VIEW.size) -> Path:
+        """Write `.html` or `.png`.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write.
+        columns : int
+            Square tiles per row of a PNG.
+        side : int
+            Height of a tile in pixels.
+
+        Raises
+        ------
+        InputError
+            Another ending.
+        OutputError
+            The place cannot be written.
+        """
+        path = Path(path)
+        if path.suffix not in (".html", ".png"):
+            raise InputError("showcase", where=path, rule="end in .html or .png", found=path.suffix or "no ending")
+        with written_whole(path) as temporary:
+            if path.suffix == ".png":
+                self._sheet(columns, side).save(temporary, "PNG")
+            else:
+                temporary.write_text(self._page(side), encoding="utf-8")
+        return path
+
+    def _page(self, side: int) -> str:
+        parts = []
+        for heading, shown in self.sections.items():
+            figures = "".join(_figure(tile, side) for tile in shown)
+            parts.append(f"<h2>{html.escape(heading)}</h2>\n<div>{figures}</div>")
+        note = f"<p>{html.escape(self.note)}</p>\n" if self.note else ""
+        return PAGE.format(title=html.escape(self.title), note=note, sections="\n".join(parts))
+
+    def _sheet(self, columns: int, side: int) -> Image.Image:
+        import matplotlib  # brings a font that knows most letters and signs
+
+        widest = max(tile.width(side) for shown in self.sections.values() for tile in shown)
+        width = max(columns * (side + GAP), widest + GAP)
+        placed, top = [], 0
+        for heading, shown in self.sections.items():
+            rows = list(_rows(shown, width, side))
+            placed.append((top, heading, rows))
+            top += HEADING + len(rows) * (side + 2 * LINE)
+        sheet = Image.new("RGB", (width + GAP, top + GAP), BACK)
+        pen = ImageDraw.Draw(sheet)
+        pen.font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
+        for top, heading, rows in placed:
+            pen.text((GAP, top + 8), _one_line(heading, width // 7), fill=INK)
+            for number, row in enumerate(rows):
+                down = top + HEADING + number * (side + 2 * LINE)
+                left = GAP
+                for tile in row:
+                    wide = tile.width(side)
+                    picture = Image.new("RGB", (wide, side)) if tile.picture is None else tile.picture
+                    sheet.paste(picture.resize((wide, side)), (left, down))
+                    pen.text((left, down + side), _one_line(tile.name, wide // 7), fill=INK)
+                    pen.text((left, down + side + LINE - 2), _one_line(tile.caption, wide // 7), fill=SOFT)
+                    left += wide + GAP
+        return sheet
 
 
-def _pictures(images: ImageSet, shown: Sequence[tuple[str, str]], view: View) -> dict[str, Image.Image]:
-    """Picture of each galaxy that has a readable one."""
-    row_of = {name: row for row, name in enumerate(images.ids)}
-    found = {}
-    for name in {name for name, _ in shown if name in row_of}:
-        try:
-            found[name] = thumbnail(images, row_of[name], view)
-        except GzError:  # shown as a blank tile
-            continue
-    return found
-
-
-def _sheet(
-    sections: Mapping[str, Sequence[tuple[str, str]]], pictures: Mapping[str, Image.Image], columns: int, side: int
-) -> Image.Image:
-    import matplotlib  # brings a font that knows most letters and signs
-
-    rows = {heading: math.ceil(len(tiles) / columns) for heading, tiles in sections.items()}
-    height = sum(HEADING + count * (side + 2 * LINE) for count in rows.values())
-    sheet = Image.new("RGB", (columns * (side + GAP) + GAP, height + GAP), BACK)
-    pen = ImageDraw.Draw(sheet)
-    pen.font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
-    top = 0
-    for heading, tiles in sections.items():
-        pen.text((GAP, top + 8), _one_line(heading, columns * side // 7), fill=INK)
-        top += HEADING
-        for number, (name, caption) in enumerate(tiles):
-            left, down = GAP + number % columns * (side + GAP), top + number // columns * (side + 2 * LINE)
-            sheet.paste(pictures.get(name, (0, 0, 0)), (left, down, left + side, down + side))
-            pen.text((left, down + side), _one_line(name, side // 7), fill=INK)
-            pen.text((left, down + side + LINE - 2), _one_line(caption, side // 7), fill=SOFT)
-        top += rows[heading] * (side + 2 * LINE)
-    return sheet
+def _rows(shown: Sequence[Tile], width: int, side: int) -> Iterator[list[Tile]]:
+    """Tiles broken into rows no wider than `width` pixels."""
+    row: list[Tile] = []
+    filled = 0
+    for tile in shown:
+        filled += tile.width(side) + GAP
+        if row and filled > width:
+            yield row
+            row, filled = [], tile.width(side) + GAP
+        row.append(tile)
+    if row:
+        yield row
 
 
 def _one_line(text: str, limit: int) -> str:
@@ -129,16 +197,7 @@ def _one_line(text: str, limit: int) -> str:
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"
 
 
-def _address(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _section(heading: str, tiles: Sequence[tuple[str, str]], pictures: Mapping[str, Image.Image]) -> str:
-    figures = []
-    for name, caption in tiles:
-        picture = f'<img alt="" src="{_address(pictures[name])}">' if name in pictures else "<p>no image</p>"
-        text = f"<b>{html.escape(name)}</b>\n{html.escape(caption)}"
-        figures.append(f"<figure>{picture}<figcaption>{text}</figcaption></figure>")
-    return f"<h2>{html.escape(heading)}</h2>\n<div>{''.join(figures)}</div>"
+def _figure(tile: Tile, side: int) -> str:
+    picture = "<p>no image</p>" if tile.picture is None else f'<img alt="" src="{address(tile.picture)}">'
+    text = f"<b>{html.escape(tile.name)}</b>\n{html.escape(tile.caption)}"
+    return f'<figure style="width:{tile.width(side)}px">{picture}<figcaption>{text}</figcaption></figure>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 import os
@@ -110,15 +111,24 @@ def _thumbnails(
 
 def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
     """RGB thumbnail of an image: the first three channels, or one repeated; a broken image is an InputError."""
-    pixels = images.pixels(row, view)
+    return picture_of(images.pixels(row, view))
+
+
+def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    """RGB picture of pixels, shape (height, width, channels): the first three channels, or one repeated."""
     return Image.fromarray(
         np.repeat(pixels, 3, axis=2) if pixels.shape[2] < 3 else np.ascontiguousarray(pixels[:, :, :3])
     )
 
 
-def _jpeg(sheet: Image.Image) -> bytes:
+def address(picture: Image.Image) -> str:
+    """A picture as a `data:` address that a page can hold."""
+    return "data:image/jpeg;base64," + base64.b64encode(_jpeg(picture)).decode("ascii")
+
+
+def _jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()
 
 

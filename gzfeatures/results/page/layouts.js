@@ -1,6 +1,6 @@
 "use strict";
 /* Layouts: other places of the same galaxies; the points glide from one to another. */
-const layouts = [{ name: "this map", places: flat.slice() }, ...page.layouts.map((one) => ({ name: one.name, places: decoded(one.places, Float32Array) }))];
+const layouts = [{ name: page.settings.backbone || "this map", places: flat.slice() }, ...page.layouts.map((one) => ({ name: one.name, places: decoded(one.places, Float32Array) }))];
 let gliding = 0; // number of the glide under way: a later one ends it
 
 function glideTo(layout) {

@@ -1,0 +1,106 @@
+"""The verb for maps of morphology space: map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gzfeatures.cli.console import Json, MaybeImages, MaybeLabels, Seed, TableFile, app, say, show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gzfeatures.galaxies.ids import Ids
+
+
+def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
+    """Files by their stem, or by their whole name where stems repeat."""
+    paths = paths or []
+    unique = len({path.stem for path in paths}) == len(paths)
+    return {path.stem if unique else str(path): path for path in paths}
+
+
+def _offered(catalog: Path | None, names: list[str] | None, mapped: Ids | None, all_: Ids) -> pd.DataFrame | None:
+    """Columns to colour by; where galaxies were placed into a map, also which."""
+    import numpy as np
+    import pandas as pd
+
+    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.results.mapdata import offered
+
+    columns = None if catalog is None else offered(Catalog.read(catalog), names)
+    if mapped is None:
+        return columns
+    placed = pd.DataFrame({"galaxy_id": all_, "placed": ~np.isin(all_, mapped)})
+    return placed if columns is None else columns.merge(placed, how="right", on="galaxy_id")
+
+
+@app.command(
+    "map",
+    epilog="Example: gzfeatures map table.parquet --labels labels.csv --images images/ --catalog gz2.csv "
+    "--predictions svm.csv -o map.html",
+)
+def map_(
+    table: TableFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="HTML to write; coordinates go beside it.")],
+    labels: MaybeLabels = None,
+    images: MaybeImages = None,
+    catalog: Annotated[Path | None, typer.Option(help="Catalog whose columns can colour the map.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Column to offer; again for more. Default all.")] = None,
+    predictions: Annotated[
+        list[Path] | None, typer.Option(help="Colours by what was predicted; again for more.")
+    ] = None,
+    beside: Annotated[list[Path] | None, typer.Option(help="Table to map too and lay on the first.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Map (.parquet) to place the galaxies into.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Also a figure for a paper: .png, .pdf or .svg.")] = None,
+    kind: Annotated[Literal["points", "images", "density"], typer.Option(help="What the figure shows.")] = "points",
+    width: Annotated[Literal["column", "page"], typer.Option(help="Of the figure.")] = "column",
+    neighbours: Annotated[int, typer.Option(min=2, help="UMAP's n_neighbors.")] = 15,
+    min_dist: Annotated[float, typer.Option(min=0, max=1, help="How close galaxies may lie.")] = 0.1,
+    dimensions: Annotated[int, typer.Option(min=2, max=3, help="Of the map.")] = 2,
+    metric: Annotated[Literal["euclidean", "cosine"], typer.Option(help="How vectors are compared.")] = "euclidean",
+    supervised: Annotated[bool, typer.Option("--supervised", help="Let the labels pull classes together.")] = False,
+    stability: Annotated[int, typer.Option(min=0, help="Further seeds to measure the map's stability over.")] = 0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw the UMAP of a table, with thumbnails, in one offline HTML."""
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.galaxies.labelfile import read_labels
+    from gzfeatures.results.mapfigures import write_figure
+    from gzfeatures.results.maps import Map, project
+    from gzfeatures.results.predictions import Predictions
+
+    known = None if labels is None else read_labels(labels)[0]
+    vectors = EmbeddingTable.read(table)
+
+    def mapped(one: EmbeddingTable, seeds: int = 0) -> Map:
+        return project(
+            one,
+            known,
+            seed=seed,
+            n_neighbors=neighbours,
+            min_dist=min_dist,
+            dimensions=dimensions,
+            metric=metric,
+            supervised=supervised,
+            stability_seeds=range(seed + 1, seed + 1 + seeds),
+        )
+
+    old = None if into is None else Map.read(into)
+    fresh = mapped(vectors, stability) if old is None else old.place(vectors)
+    coordinates = fresh.write(output.with_suffix(".parquet"))
+    chart = fresh if old is None else old.joined(fresh)
+    columns = _offered(catalog, column, None if old is None else old.ids, chart.ids)
+    others = {name: mapped(EmbeddingTable.read(path)) for name, path in _by_stem(beside).items()}
+    roads = {name: Predictions.read(path) for name, path in _by_stem(predictions).items()}
+    page = chart.write_html(output, known, images, predictions=roads, catalog=columns, others=others)
+    say(f"map written to {page}")
+    if figure is not None:
+        laid = {name: other.aligned(chart) for name, other in others.items()}
+        shown = {table.stem: chart, **laid} if laid else chart
+        drawn = write_figure(figure, shown, kind, labels=known, images=images, width=width, seed=seed)
+        say(f"figure written to {drawn}")
+    show({"rows": len(chart.ids), **chart.quality, "coordinates": coordinates}, as_json)

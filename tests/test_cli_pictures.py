@@ -1,0 +1,181 @@
+"""Maps and explanations from the command line: every colour, layout and gallery can be reached."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from gzfeatures.cli import maps, pictures  # noqa: F401  each adds its verbs to the app
+from gzfeatures.cli.console import app
+from gzfeatures.errors import InputError, UnknownNameError
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.features.table import EmbeddingTable, Extractor
+from gzfeatures.galaxies.labelfile import write_labels
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.heads.fit import fit
+from gzfeatures.images.views import View
+from gzfeatures.networks.checkpoint import write_folder
+from gzfeatures.networks.extract import extractor_of
+from gzfeatures.networks.load import build
+from gzfeatures.results.maps import Map
+from gzfeatures.results.predictions import Predictions
+
+N = 60
+IDS = np.asarray([f"g{i}" for i in range(N)], dtype=object)
+CLASSES = ("round", "spiral")
+CODES = np.arange(N) % 2
+
+
+def gz(*words: object) -> dict[str, Any]:
+    """Result of a verb that went well."""
+    result = CliRunner().invoke(app, [*map(str, words), "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    text = page.read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text.split('id="data">', 1)[1].split("</script>", 1)[0])
+    return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with two tables of the same galaxies, labels, a catalog, predictions of two heads, and images."""
+    root = tmp_path_factory.mktemp("place")
+    rng = np.random.default_rng(0)
+    extractor = Extractor("resnet18", "resnet18", "w" * 64, "avgpool", 16, View())
+    matrix = (6 * CODES[:, None] + rng.normal(size=(N, 16))).astype(np.float32)
+    for name, values in (("one", matrix), ("two", matrix[:, ::-1] * 2)):
+        EmbeddingTable(IDS, IDS, np.ascontiguousarray(values), extractor).write(root / f"{name}.parquet")
+    fewer = EmbeddingTable(IDS[:50], IDS[:50], matrix[:50], extractor)
+    fewer.write(root / "fewer.parquet")
+    write_labels(root / "labels.csv", Labels(IDS, CLASSES, CODES, scheme="two"))
+    catalog = {"galaxy_id": IDS, "objid": np.arange(N) + 10**17, "REDSHIFT": np.arange(N) / N, "gz2_class": "Er"}
+    pd.DataFrame({**catalog, "p_bar": 0.25, "clean": CODES == 1}).to_csv(root / "catalog.csv", index=False)
+    for name, share in (("svm", 0.9), ("xgboost", 0.6)):
+        p = np.where(np.eye(2)[CODES] == 1, share, 1 - share)
+        Predictions(IDS, p, CLASSES).write(root / f"{name}.csv")
+    (root / "images").mkdir()
+    for i, name in enumerate(IDS):
+        Image.new("RGB", (64, 64), (200 * (i % 2), 80, 200 - 3 * i)).save(root / "images" / f"{name}.png")
+    return root
+
+
+def test_a_map_can_be_coloured_by_everything_that_is_known(place: Path, tmp_path: Path) -> None:
+    page = tmp_path / "map.html"
+    found = gz(
+        *("map", place / "one.parquet", "--labels", place / "labels.csv", "--catalog", place / "catalog.csv"),
+        *("--predictions", place / "svm.csv", "--predictions", place / "xgboost.csv", "-o", page, "--stability", 1),
+    )
+    assert found["rows"] == N and 0 <= found["stability"]["knn_overlap"] <= 1
+    names = {column["name"]: column["classes"] for column in data_of(page)["columns"]}
+    assert names == {
+        "label, custom": ["round", "spiral"],
+        **{f"predicted, {head}": ["round", "spiral"] for head in ("svm", "xgboost")},
+        **{f"right or wrong, {head}": ["right", "wrong"] for head in ("svm", "xgboost")},
+        **{f"confidence, {head}": None for head in ("svm", "xgboost")},
+        **dict.fromkeys(("disagreement", "redshift", "p_bar")),
+        "gz2_class": ["Er"],
+        "clean": ["no", "yes"],
+    }
+
+
+def test_columns_can_be_chosen_and_an_unknown_one_is_named(place: Path, tmp_path: Path) -> None:
+    words = ["map", place / "one.parquet", "--catalog", place / "catalog.csv", "-o", tmp_path / "m.html"]
+    gz(*words, "--column", "p_bar", "--column", "gz2_class")
+    assert [column["name"] for column in data_of(tmp_path / "m.html")["columns"]] == ["p_bar", "gz2_class"]
+    with pytest.raises(InputError, match="no numeric column for mass"):
+        gz(*words, "--column", "mass")
+
+
+def test_tables_stand_side_by_side_and_aligned(place: Path, tmp_path: Path) -> None:
+    gz(
+        *("map", place / "one.parquet", "--beside", place / "two.parquet", "--labels", place / "labels.csv"),
+        *("-o", tmp_path / "map.html", "--figure", tmp_path / "both.png", "--width", "page"),
+    )
+    (layout,) = data_of(tmp_path / "map.html")["layouts"]
+    assert layout["name"].startswith("two (disparity 0.")
+    with Image.open(tmp_path / "both.png") as figure:
+        assert figure.size[0] == 2130 and figure.size[1] < 0.6 * figure.size[0]
+
+
+def test_new_galaxies_are_placed_into_an_existing_map(place: Path, tmp_path: Path) -> None:
+    gz("map", place / "fewer.parquet", "-o", tmp_path / "old.html")
+    found = gz(
+        *("map", place / "one.parquet", "--into", tmp_path / "old.parquet", "-o", tmp_path / "new.html"),
+        *("--catalog", place / "catalog.csv"),
+    )
+    assert found["rows"] == N and "far" in found
+    old, new = Map.read(tmp_path / "old.parquet"), Map.read(Path(found["coordinates"]))
+    np.testing.assert_allclose(new.coordinates[:50], old.coordinates, atol=1e-4)
+    data = data_of(tmp_path / "new.html")
+    placed = next(column for column in data["columns"] if column["name"] == "placed")
+    assert np.frombuffer(base64.b64decode(placed["values"]), "<u2").tolist() == [0] * 50 + [1] * 10
+    assert placed["classes"] == ["no", "yes"]
+
+
+def test_cubes_metrics_and_supervision_are_options(place: Path, tmp_path: Path) -> None:
+    gz(
+        *("map", place / "one.parquet", "--dimensions", 3, "--metric", "cosine", "--min-dist", 0.5, "--neighbours", 9),
+        *("--supervised", "--labels", place / "labels.csv", "-o", tmp_path / "cube.html"),
+    )
+    chart = Map.read(tmp_path / "cube.parquet")
+    kept = {key: chart.settings[key] for key in ("metric", "min_dist", "n_neighbors", "supervised")}
+    assert kept == {"metric": "cosine", "min_dist": 0.5, "n_neighbors": 9, "supervised": True}
+    assert chart.coordinates.shape == (N, 3)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(place: Path) -> Path:
+    spec = Backbone("tiny", "resnet18", None, "flatten", 512, View(size=32), classes=2)
+    return write_folder(place / "checkpoint", spec, build(spec), {"classes": list(CLASSES)})
+
+
+def test_prototypes_layers_and_dreams_share_a_gallery(place: Path, checkpoint: Path, tmp_path: Path) -> None:
+    found = gz(
+        *("explain", checkpoint, "--images", place / "images", "-o", tmp_path / "why.html", "--layers", "--dreams"),
+        *("--table", place / "one.parquet", "--labels", place / "labels.csv", "--per-class", 1),
+        *("--method", "grad-cam", "--method", "occlusion"),
+    )
+    assert len(found["rows"]) == 2 and {row["class"] for row in found["rows"]} <= set(CLASSES)
+    text = (tmp_path / "why.html").read_text(encoding="utf-8")
+    for heading in (
+        "round: prototypes",
+        "spiral: prototypes",
+        ": grad-cam, occlusion",
+        "layer3: 256 maps",
+        "would like best",
+    ):
+        assert heading in text
+
+
+def test_a_head_on_a_checkpoint_is_explained(place: Path, checkpoint: Path, tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).random((N, 512)).astype(np.float32)
+    table = EmbeddingTable(IDS, IDS, vectors, extractor_of(checkpoint))
+    labels = Labels(IDS, CLASSES, CODES, scheme="two")
+    path = fit(table, labels, "logistic", split=Split.draw(labels, seed=0)).write(tmp_path / "logistic.skops")
+    output = tmp_path / "why.png"
+    words = ["explain", checkpoint, "g7", "g8", "--head", path, "--images", place / "images", "-o", output]
+    found = gz(*words, "--method", "grad-cam", "--class", "spiral")
+    assert found["rows"] == [{"galaxy_id": name, "class": "spiral"} for name in ("g7", "g8")]
+    with Image.open(output) as gallery:
+        assert gallery.size[0] > 500
+    with pytest.raises(UnknownNameError, match="unknown method of explanation"):
+        gz(*words, "--method", "guess")
+
+
+def test_an_explanation_without_galaxies_says_how_to_name_them(place: Path, checkpoint: Path, tmp_path: Path) -> None:
+    words = ["explain", checkpoint, "--images", place / "images", "-o", tmp_path / "why.html"]
+    result = CliRunner().invoke(app, [*map(str, words)])
+    assert result.exit_code == 2 and "name galaxies, or give --table and --labels" in result.output
