@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gzfeatures.errors import OutputError
-from gzfeatures.results import figures
+from gzfeatures.results import drawing, figures
 from gzfeatures.results.figures import Point
 
 HOSTILE = '<script>alert(1)</script> $\\frac{a}{b}$ & "x" \''
@@ -44,9 +44,27 @@ def test_bars_show_precision_and_recall_and_a_dash_where_a_class_has_none() -> N
 
 def test_reliability_is_the_share_that_is_right_at_each_stated_confidence() -> None:
     rows = [{"stated": 0.3, "reached": 0.0, "n": 1}, {"stated": 0.9, "reached": 0.75, "n": 4}]
-    dots = figures.reliability(rows).axes[0].collections[0]
+    (axes,) = figures.reliability([row | {"interval": [0.0, 0.9]} for row in rows]).axes
+    bars, dots = axes.collections
+    assert [bar.tolist() for bar in bars.get_segments()] == [[[0.3, 0.0], [0.3, 0.9]], [[0.9, 0.0], [0.9, 0.9]]]
     np.testing.assert_allclose(dots.get_offsets(), [[0.3, 0.0], [0.9, 0.75]])
     assert dots.get_sizes()[1] > dots.get_sizes()[0]
+
+
+def test_reliability_shows_what_calibration_mended() -> None:
+    rows = [{"stated": 0.6, "reached": 0.6, "interval": [0.5, 0.7], "n": 40}]
+    (axes,) = figures.reliability(rows, [{"stated": 0.9, "reached": 0.6}]).axes
+    crosses = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "x"]
+    assert crosses == [[[0.9, 0.6]]]
+    assert not [line for line in figures.reliability(rows).axes[0].lines if line.get_marker() == "x"]
+
+
+def test_abstention_shows_each_road_without_the_first_handful() -> None:
+    coverage = np.linspace(0.01, 1, 100)
+    (axes,) = figures.abstention({"frozen": {"coverage": coverage, "accuracy": 1 - 0.2 * coverage}}).axes
+    (line,) = axes.lines
+    assert line.get_label() == "frozen" and line.get_xdata().min() >= 0.02
+    assert line.get_ydata()[-1] == pytest.approx(0.8)
 
 
 def test_slices_show_each_road_and_the_ceiling() -> None:
@@ -55,7 +73,7 @@ def test_slices_show_each_road_and_the_ceiling() -> None:
     axes = figures.slices({"frozen": [low, high], "end-to-end": [low, high]}, "agreement").axes[0]
     np.testing.assert_allclose(axes.containers[0].lines[0].get_xydata(), [[0.25, 0.6], [0.75, 0.9]])
     np.testing.assert_allclose(axes.containers[0].lines[2][0].get_segments()[1][:, 1], [0.85, 0.95])
-    dashes = [line.get_ydata().tolist() for line in axes.lines if line.get_color() == figures.INK]
+    dashes = [line.get_ydata().tolist() for line in axes.lines if line.get_color() == drawing.INK]
     assert dashes == [[0.65, 0.65], [0.97, 0.97]]
 
 
@@ -90,31 +108,31 @@ def test_learning_curves_are_drawn_as_given_and_named_at_their_end() -> None:
 
 
 def test_roads_differ_without_colour() -> None:
-    markers, colours, lines = zip(*figures.MARKS.values(), strict=True)
+    markers, colours, lines = zip(*drawing.MARKS.values(), strict=True)
     for distinct in (markers, colours, lines):
         assert len(set(distinct)) == 3
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "a" * 300, "Ωmega ünï", "渦巻銀河 🌀", "$unclosed"])
 def test_svg_is_well_formed_and_its_text_is_text(name: str) -> None:
-    drawing = figures.svg(figures.confusion(np.eye(2, dtype=np.int64), (name, "b")), "confusion")
-    root = ElementTree.fromstring(drawing)
+    drawn = drawing.svg(figures.confusion(np.eye(2, dtype=np.int64), (name, "b")), "confusion")
+    root = ElementTree.fromstring(drawn)
     found = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert any(name[:20] in text for text in found)
     assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
 
 
 def test_svg_takes_the_ink_of_its_page() -> None:
-    drawing = figures.svg(figures.cost(POINTS, "accuracy"), "cost")
-    assert "currentColor" in drawing
-    assert "var(--line)" in drawing
-    assert figures.INK not in drawing
-    assert figures.LINE not in drawing
+    drawn = drawing.svg(figures.cost(POINTS, "accuracy"), "cost")
+    assert "currentColor" in drawn
+    assert "var(--line)" in drawn
+    assert drawing.INK not in drawn
+    assert drawing.LINE not in drawn
 
 
 def test_references_inside_two_drawings_of_a_page_are_apart() -> None:
     def targets(name: str) -> set[str]:
-        root = ElementTree.fromstring(figures.svg(figures.cost(POINTS, "accuracy"), name))
+        root = ElementTree.fromstring(drawing.svg(figures.cost(POINTS, "accuracy"), name))
         clips = root.iter("{http://www.w3.org/2000/svg}clipPath")
         return {node.attrib["id"] for node in clips}
 
@@ -124,16 +142,16 @@ def test_references_inside_two_drawings_of_a_page_are_apart() -> None:
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        figures.write_png(figures.cost(POINTS, "accuracy"), tmp_path / f"{name}.png")
+        drawing.write_png(figures.cost(POINTS, "accuracy"), tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
-    drawings = [figures.svg(figures.cost(POINTS, "accuracy"), "cost") for _ in range(2)]
+    drawings = [drawing.svg(figures.cost(POINTS, "accuracy"), "cost") for _ in range(2)]
     assert drawings[0] == drawings[1]
 
 
 def test_a_name_in_another_script_costs_no_picture(tmp_path: Path) -> None:
-    path = figures.write_png(figures.confusion(np.eye(2, dtype=np.int64), ("渦巻", "b")), tmp_path / "a.png")
+    path = drawing.write_png(figures.confusion(np.eye(2, dtype=np.int64), ("渦巻", "b")), tmp_path / "a.png")
     with Image.open(path) as image:
         image.verify()
 
@@ -141,4 +159,4 @@ def test_a_name_in_another_script_costs_no_picture(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
-        figures.write_png(figures.cost(POINTS, "accuracy"), tmp_path / "file" / "cost.png")
+        drawing.write_png(figures.cost(POINTS, "accuracy"), tmp_path / "file" / "cost.png")

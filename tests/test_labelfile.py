@@ -69,6 +69,22 @@ def test_fractions_come_back_to_the_last_digit(tmp_path: Path) -> None:
     assert read_split is not None and read_split.fingerprint == split.fingerprint
 
 
+def test_vote_fractions_travel_with_the_classes(tmp_path: Path) -> None:
+    votes = np.random.default_rng(0).dirichlet(np.ones(3), 6)
+    labels = Labels(as_ids("abcdef"), ("spiral", "edge-on", "unused"), np.arange(6) % 2, soft=votes)
+    path = write_labels(tmp_path / "labels.csv", labels, groups={"a": "g"})
+    read, _ = read_labels(path)
+    assert read.classes == ("edge-on", "spiral", "unused") and read.fingerprint == labels.fingerprint
+    again = read.ordered(labels.classes)
+    np.testing.assert_array_equal(again.soft, votes)
+    np.testing.assert_array_equal(again.codes, labels.codes)
+    path.write_text("galaxy_id,label,votes x\na,x,0.5\nb,y,0.5\n")
+    assert read_labels(path)[0].soft is None  # a class has no votes: these columns are not ours
+    path.write_text("galaxy_id,label,votes x,votes y\na,x,0.5,0.5\nb,y,1.5,0\n")
+    with pytest.raises(InputError, match=r"galaxy b, column votes x: vote fraction out of range.*found 1.5"):
+        read_labels(path)
+
+
 def test_a_file_of_ones_own_with_gaps(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("GalaxyID,label,split\n1,spiral,train\n2,,train\n3,round,test\n4,round,\n")
     labels, split = read_labels(tmp_path / "own.csv")

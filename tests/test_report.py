@@ -85,7 +85,7 @@ def test_page_ranks_as_the_comparison_does(page: Browser, written: tuple[Report,
 
 
 def test_page_draws_every_figure_and_every_picture(page: Browser, written: tuple[Report, Path]) -> None:
-    assert page.run("return document.querySelectorAll('figure svg').length") == 2 + 3 * 4 + 1
+    assert page.run("return document.querySelectorAll('figure svg').length") == 2 + 3 * 4 + 2
     broken = "return [...document.images].filter(i => i.complete && !i.naturalWidth).length"
     assert page.run(broken) == 0
     assert page.run("return document.images.length") > 10
@@ -215,6 +215,37 @@ def test_slices_of_a_catalog_are_shown(tmp_path: Path) -> None:
     reached = made[3].scores.ceiling["reached"]
     assert f"agrees with the first in {reached:.0%} of the galaxies" in html
     assert (tmp_path / "figures" / "slice-redshift.png").exists()
+
+
+def test_calibration_is_shown_before_and_after_with_what_sets_promise(tmp_path: Path) -> None:
+    labels = labelled()
+    split = Split.draw(labels, (0.5, 0.1, 0.4))
+    before = {"ece": 0.234, "brier": 0.345, "log_loss": 1.456, "bins": [{"stated": 0.9, "reached": 0.5, "n": 9}]}
+    kept = {"promised": 0.9, "reached": 0.913, "size": 1.57, "single": 0.61}
+    made = pairings(labels, split, calibration={"before": before, "sets": kept})
+    page = Report("r", made, compare(made, labels, resamples=50), labels, split).write(tmp_path).read_text()
+    table = page[page.index('id="reliability"') :].partition("</table>")[0]
+    after = made[0].scores.ece
+    assert f"0.234 →</span> {after:.3f}<" in table
+    for text in ("0.345 →", "1.456 →", "<td>90%</td><td>91.3%</td><td>1.57</td><td>61%</td>"):
+        assert table.count(text) == len(made)
+    assert page.count(">before<") == len(made)  # the crosses' name in each diagram
+
+
+def test_several_seeds_are_ranked_by_their_mean_and_say_so(tmp_path: Path) -> None:
+    labels = labelled()
+    split = Split.draw(labels, (0.5, 0.1, 0.4))
+    first, *_ = pairings(labels, split)
+    several = []
+    for seed in range(3):
+        predictions = guessed(labels, split, 2.0, seed)
+        scores = evaluate(predictions, labels, intervals=100)
+        several.append(dataclasses.replace(first, seed=seed, predictions=predictions, scores=scores))
+    made = Report("r", tuple(several), compare(several, labels, resamples=50), labels, split)
+    (spread,) = made.comparison.seeds
+    mean = f"{spread['mean']:.3f} ± {spread['deviation']:.3f}"
+    assert made.headline.startswith("resnet18, seed 0 comes first") and f"mean of 3 seeds {mean}" in made.headline
+    assert made.write(tmp_path).read_text().count(f'<small class="soft">{mean}</small>') == 3
 
 
 def test_pairings_of_one_name_are_told_apart_by_road_and_seed() -> None:

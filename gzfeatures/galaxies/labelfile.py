@@ -1,35 +1,40 @@
-"""Labels on disk: one CSV with a galaxy per line, its label or vote fractions, and its place in the split."""
+"""Labels on disk: one CSV with a galaxy per line, its label, vote fractions, and its place in the split."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.ids import as_ids
+from gzfeatures.galaxies.ids import Ids, as_ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import PARTS, Split
 from gzfeatures.galaxies.tables import ID_COLUMNS, read_table, unguarded, write_csv
 
 SEPARATOR = "|"
+VOTES = "votes "
+"""Begins the column of a class's vote fraction, beside the column `label`."""
 EMPTY = "label is empty"
 
 
 def write_labels(
     path: str | Path, labels: Labels, split: Split | None = None, groups: Mapping[str, str] | None = None
 ) -> Path:
-    """Write `galaxy_id,label[,split][,group]`.
+    """Write `galaxy_id,label[,split][,group][,votes <class>…]`.
 
     Parameters
     ----------
     path : str or Path
         CSV file to appear.
     labels : Labels
-        Multi-label: names joined by "|". Fractions: one column per answer in place of `label`.
+        Multi-label: names joined by "|". Fractions: one column per answer in place of `label`. Vote fractions beside
+        classes get a column `votes <class>` each.
     split : Split, optional
         Its part is written per galaxy; galaxies outside the split get none.
     groups : mapping of str to str, optional
@@ -58,6 +63,8 @@ def write_labels(
     groups = split.groups if groups is None and split is not None else groups
     if groups:
         columns["group"] = [groups.get(name, "") for name in labels.ids]
+    if labels.soft is not None:
+        columns |= {f"{VOTES}{name}": labels.soft[:, column] for column, name in enumerate(labels.classes)}
     return write_csv(pd.DataFrame(columns), path)
 
 
@@ -68,7 +75,8 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
     ----------
     path : str or Path
         CSV, Parquet or FITS; see `write_labels`. Where a label holds "|" the labels are multi-label, and an empty
-        one means that none is true; else a galaxy with an empty label is left out.
+        one means that none is true; else a galaxy with an empty label is left out. Columns `votes <class>`, one for
+        every class, are their vote fractions.
 
     Returns
     -------
@@ -92,7 +100,10 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
             "labels have no id", where=path, rule="have a column galaxy_id", found=", ".join(frame.columns[:12])
         )
     ids = np.asarray([unguarded(name) for name in as_ids(frame[id_column], where=path)], dtype=object)
-    labels = _named(frame["label"], ids) if "label" in frame else _fractions(frame.drop(columns=id_column), ids, path)
+    if "label" in frame:
+        labels = _with_votes(_named(frame["label"], ids), frame.set_axis(ids), path)
+    else:
+        labels = _fractions(frame.drop(columns=id_column), ids, path)
     if "split" not in frame:
         return labels, None
     part = frame["split"].fillna("")
@@ -131,14 +142,28 @@ def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:
         raise InputError(
             "labels are missing", where=path, rule="have a column label", found=", ".join(frame.columns[:12])
         )
-    values = frame[answers].to_numpy(dtype=np.float64)
+    return Labels(ids, tuple(answers), _shares(frame[answers], ids, path), "fractions")
+
+
+def _with_votes(labels: Labels, frame: pd.DataFrame, path: object) -> Labels:
+    """The labels with the vote fractions of the columns `votes <class>`, where every class has one."""
+    classes = tuple(sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES)))
+    if not set(labels.classes) <= set(classes):
+        return labels
+    votes = frame.loc[labels.ids, [f"{VOTES}{name}" for name in classes]]
+    return dataclasses.replace(labels.ordered(classes), soft=_shares(votes, labels.ids, path))
+
+
+def _shares(frame: pd.DataFrame, ids: Ids, path: object) -> npt.NDArray[np.float64]:
+    """Vote fractions of galaxies (n,) as an array; one outside [0, 1] is refused."""
+    values = frame.to_numpy(dtype=np.float64)
     outside = (values < 0) | (values > 1)
     if outside.any():
         row, column = np.argwhere(outside)[0]
         raise InputError(
             "vote fraction out of range",
-            where=f"{path}, galaxy {ids[row]}, column {answers[column]}",
+            where=f"{path}, galaxy {ids[row]}, column {frame.columns[column]}",
             rule="lie in [0, 1]",
             found=float(values[row, column]),
         )
-    return Labels(ids, tuple(answers), values, "fractions")
+    return values

@@ -145,7 +145,11 @@ class Labels:
         else:
             values = np.zeros((len(self), len(classes)), dtype=self.values.dtype)
             values[:, place] = self.values
-        return dataclasses.replace(self, classes=classes, values=values, soft=None)
+        soft = None
+        if self.soft is not None:
+            soft = np.zeros((len(self), len(classes)))
+            soft[:, place] = self.soft
+        return dataclasses.replace(self, classes=classes, values=values, soft=soft)
 
     def joined(self, other: Labels) -> Labels:
         """These labels and those of other galaxies under the same classes.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, require_known
 from gzfeatures.features.table import Extractor
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.ids import Ids, positions
@@ -57,12 +57,12 @@ def fit(
     jobs : int
         Candidates tried at once when tuning.
     **parameters
-        Of the head (see `HEADS[head].defaults`); what is given here is not tuned.
+        Of the head (see `HEADS[head].defaults`); what is given here is not tuned. `class_weight` may name classes.
 
     Raises
     ------
     UnknownNameError, InputError
-        No such head or parameter; the head does not predict such labels; a training galaxy has no vector or no label;
+        No such head, parameter or weighted class; the head does not predict such labels; a training galaxy has no vector or no label;
         train has one class, or a class with one galaxy.
     """
     chosen = _suited(recipe(head), labels)
@@ -73,6 +73,9 @@ def fit(
         _check_classes(targets, labels.classes)
     groups = _groups(train, split)
     given = {**parameters, **({"impute": True} if inputs.columns else {})}
+    named = given.get("class_weight")
+    if isinstance(named, Mapping):
+        given["class_weight"] = _by_code(named, labels)
     seconds: dict[str, float] = {}
     trials: tuple[dict[str, Any], ...] = ()
     if tune:
@@ -97,7 +100,7 @@ def fit(
         labels=labels.fingerprint,
         split=split.fingerprint,
         seed=seed,
-        parameters=chosen.complete(given),
+        parameters=chosen.complete(given | ({"class_weight": named} if named is not None else {})),
         seconds=seconds,
         trials=trials,
         left_out=len(split.train) - len(train),
@@ -127,6 +130,14 @@ def _training_rows(inputs: Inputs, split: Split) -> tuple[Ids, npt.NDArray[np.in
     train = np.sort(split.train)
     train = train[~np.isin(train, list(inputs.skipped))] if inputs.skipped else train
     return train, positions(inputs.ids, train, where="embedding table")
+
+
+def _by_code(weights: Mapping[str, float], labels: Labels) -> dict[int, float]:
+    """Weights of classes by their codes."""
+    if labels.target != "classes":
+        raise InputError("weights of classes", rule='be "balanced" where several can hold', found=labels.target)
+    require_known("class", weights, labels.classes)
+    return {labels.classes.index(name): float(weight) for name, weight in weights.items()}
 
 
 def _check_classes(codes: npt.NDArray[np.int64], classes: Sequence[str]) -> None:

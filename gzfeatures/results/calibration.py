@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.bootstrap import Array
-from gzfeatures.results.metrics import scorable
+from gzfeatures.results.bootstrap import Array, wilson
+from gzfeatures.results.metrics import evaluate, scorable
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.sums import bin_of
 
 
-def reliability(predictions: Predictions, labels: Labels) -> list[dict[str, float]]:
+def reliability(predictions: Predictions, labels: Labels) -> list[dict[str, Any]]:
     """Reliability diagram of the most probable class, in the bins of the expected calibration error.
 
     Parameters
@@ -29,8 +30,8 @@ def reliability(predictions: Predictions, labels: Labels) -> list[dict[str, floa
     Returns
     -------
     list of dict
-        Filled bins in rising order: `stated` (mean probability), `reached` (share that is right), `n`. The ECE is
-        Σ n |stated − reached| / Σ n.
+        Filled bins in rising order: `stated` (mean probability), `reached` (share that is right) with its 90 %
+        `interval`, `n`. The ECE is Σ n |stated − reached| / Σ n.
 
     Raises
     ------
@@ -40,11 +41,18 @@ def reliability(predictions: Predictions, labels: Labels) -> list[dict[str, floa
     confidence, right = _confidence(predictions, labels)
     bins = bin_of(confidence)
     count = np.bincount(bins)
-    stated, reached = np.bincount(bins, confidence), np.bincount(bins, right)
+    filled = np.flatnonzero(count)
+    stated, reached = (np.bincount(bins, of)[filled] / count[filled] for of in (confidence, right))
     return [
-        {"stated": float(stated[b] / count[b]), "reached": float(reached[b] / count[b]), "n": int(count[b])}
-        for b in np.flatnonzero(count)
+        {"stated": float(s), "reached": float(r), "interval": wilson(float(r), int(n)), "n": int(n)}
+        for s, r, n in zip(stated, reached, count[filled], strict=True)
     ]
+
+
+def measured(predictions: Predictions, labels: Labels) -> dict[str, Any]:
+    """How far probabilities are from the truth: `ece`, `brier`, `log_loss`, and the `bins` of `reliability`."""
+    metrics = evaluate(predictions, labels, intervals=0).metrics
+    return {name: metrics[name] for name in ("ece", "brier", "log_loss")} | {"bins": reliability(predictions, labels)}
 
 
 def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Array]:
@@ -139,9 +147,45 @@ class Conformal:
             raise InputError("predictions are of other classes", rule=f"be of {', '.join(self.classes)}")
         return predictions.probabilities >= self.thresholds
 
+    def kept(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
+        """How the promise was kept on other galaxies.
+
+        Returns
+        -------
+        dict
+            `promised`; `reached` (share of galaxies whose set holds the true class) and `reached_per_class` (NaN for an
+            absent class); `size` (mean number of classes in a set); `single` and `empty` (shares of sets with one class
+            and with none); `n`.
+
+        Raises
+        ------
+        LeakError, InputError
+            As `evaluate`; or the predictions are of other classes.
+        """
+        codes = scorable(predictions, labels).codes
+        sets = self.sets(predictions)
+        held = sets[np.arange(len(codes)), codes]
+        count, size = np.bincount(codes, minlength=len(self.classes)), sets.sum(1)
+        with np.errstate(invalid="ignore"):
+            per_class = np.bincount(codes, held, len(self.classes)) / count
+        return {
+            "promised": self.coverage,
+            "reached": float(held.mean()),
+            "reached_per_class": dict(zip(self.classes, per_class.tolist(), strict=True)),
+            "size": float(size.mean()),
+            "single": float((size == 1).mean()),
+            "empty": float((size == 0).mean()),
+            "n": len(codes),
+        }
+
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values."""
         return {"classes": list(self.classes), "thresholds": self.thresholds.tolist(), "coverage": self.coverage}
+
+    @classmethod
+    def fromdict(cls, fields: Mapping[str, Any]) -> Conformal:
+        """What `asdict` gave."""
+        return cls(tuple(fields["classes"]), np.asarray(fields["thresholds"], dtype=np.float64), fields["coverage"])
 
 
 def _lowest(true: Array, coverage: float) -> float:

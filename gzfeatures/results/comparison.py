@@ -52,6 +52,9 @@ class Pairing:
         The number is not a fair hold-out (a backbone that may have met test galaxies); marked † in the ranking.
     cost : mapping of str to float
         What it takes beside seconds: `parameters` (numbers learned), `bytes` (size on disk).
+    calibration : mapping
+        What is known of its probabilities beside the scores: `before` calibration (see `calibration.measured`), and
+        conformal `sets` (see `calibration.Conformal.kept`).
 
     Raises
     ------
@@ -71,6 +74,7 @@ class Pairing:
     seed: int = 0
     dagger: bool = False
     cost: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.head is None) != (self.road == "end-to-end"):
@@ -95,7 +99,7 @@ class Comparison:
     metric : str
         What the ranking is by.
     ranking : list of dict
-        Best first: `rank, road, backbone, head, scheme, seed, dagger`, every metric, its `<metric>_interval`,
+        Best first (of several seeds the mean counts, and they stand together by seed; so a lucky one wins nothing): `rank, road, backbone, head, scheme, seed, dagger`, every metric, its `<metric>_interval`,
         `behind` (difference to the best) with `behind_interval`, `tied` (not told apart from the best after Holm's
         correction), and the costs `extract_seconds, fit_seconds, predict_seconds, train_seconds, end_to_end_seconds,
         parameters, bytes` (None where unknown).
@@ -175,7 +179,10 @@ def compare(
         values.append(float(point[metric]))
         replicates.append(metrics_of(resampled_sums(columns, resamples, seed), len(ids), kind, k)[metric])
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    order = sorted(range(len(pairings)), key=lambda i: (-sign * values[i], pairings[i].name, pairings[i].seed))
+    mean = _means(pairings, values)
+    order = sorted(
+        range(len(pairings)), key=lambda i: (-sign * mean[i], pairings[i].name, pairings[i].road, pairings[i].seed)
+    )
     tests = _tests(pairings, ordered, truth, values, replicates, order, level)
     best = order[0]
     ranking = []
@@ -291,10 +298,21 @@ def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | N
     return None
 
 
-def _seeds(pairings: Sequence[Pairing], values: Sequence[float]) -> list[dict[str, Any]]:
+def _runs(pairings: Sequence[Pairing], values: Sequence[float]) -> dict[tuple[str, str, str | None], list[float]]:
+    """Values of each pairing's seeds."""
     runs: dict[tuple[str, str, str | None], list[float]] = {}
     for pairing, value in zip(pairings, values, strict=True):
         runs.setdefault((pairing.road, pairing.backbone, pairing.head), []).append(value)
+    return runs
+
+
+def _means(pairings: Sequence[Pairing], values: Sequence[float]) -> list[float]:
+    """Mean over the seeds of each pairing."""
+    runs = _runs(pairings, values)
+    return [float(np.mean(runs[pairing.road, pairing.backbone, pairing.head])) for pairing in pairings]
+
+
+def _seeds(pairings: Sequence[Pairing], values: Sequence[float]) -> list[dict[str, Any]]:
     return [
         {
             "road": road,
@@ -306,6 +324,6 @@ def _seeds(pairings: Sequence[Pairing], values: Sequence[float]) -> list[dict[st
             "low": min(scores),
             "high": max(scores),
         }
-        for (road, backbone, head), scores in runs.items()
+        for (road, backbone, head), scores in _runs(pairings, values).items()
         if len(scores) > 1
     ]

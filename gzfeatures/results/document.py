@@ -14,7 +14,7 @@ from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.splits import PARTS
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
-from gzfeatures.results import calibration, figures, gallery
+from gzfeatures.results import calibration, drawing, figures, gallery
 from gzfeatures.results.figures import Point
 
 if TYPE_CHECKING:
@@ -83,7 +83,13 @@ def draw(report: Report) -> dict[str, Figure]:
             drawn[f"per-class-{row['rank']:02d}"] = figures.per_class(precision, recall, scores.classes)
         if scores.kind == "classes":
             bins = calibration.reliability(pairing.predictions, report.labels)
-            drawn[f"reliability-{row['rank']:02d}"] = figures.reliability(bins)
+            before = pairing.calibration.get("before", {}).get("bins", ())
+            drawn[f"reliability-{row['rank']:02d}"] = figures.reliability(bins, before)
+    if report.labels.target == "classes":
+        best = _best(report).items()
+        drawn["abstention"] = figures.abstention(
+            {road: calibration.coverage_accuracy(pairing.predictions, report.labels) for road, pairing in best}
+        )
     for name, rows_of in _slices(report).items():
         drawn[f"slice-{name}"] = figures.slices(rows_of, SLICES[name])
     return drawn
@@ -97,7 +103,7 @@ def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None,
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "signed": _signed, "share": _share, "plain": _plain}
     template = environment.from_string(resources.files("gzfeatures.results").joinpath("report.html").read_text("utf-8"))
-    svg = {name: Markup(figures.svg(figure, name)) for name, figure in drawn.items()}
+    svg = {name: Markup(drawing.svg(figure, name)) for name, figure in drawn.items()}
     galleries = list(_galleries(report)) if report.labels.target == "classes" else []
     ids = np.array([e.id for *_, shown in galleries for e in shown], dtype=object)
     titles = [(row["rank"], report.title(pairing)) for row, pairing in report.ranked]
@@ -115,6 +121,7 @@ def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None,
             for kind in KINDS
         },
         limit=PANELS,
+        trust=[_trust(report, pairing) for _, pairing in report.ranked if pairing.scores.kind == "classes"],
         panel_width={"confusion": 13 + 0.9 * len(report.labels.classes), "per-class": 19, "reliability": 14},
         slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
         ceiling=report.ranked[0][1].scores.ceiling,
@@ -132,6 +139,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
     def place(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)
 
+    spread = {(seeds["road"], seeds["backbone"], seeds["head"]): seeds for seeds in report.comparison.seeds}
     rows = []
     for row, pairing in report.ranked:
         left, right = row[f"{metric}_interval"]
@@ -143,6 +151,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
                 "dagger": row["dagger"],
                 "tied": row["tied"],
                 "behind": None if row["rank"] == 1 else (row["behind"], *row["behind_interval"]),
+                "spread": spread.get((row["road"], row["backbone"], row["head"])),
                 "values": [row[key] for key in report.metrics],
                 "interval": (left, right),
                 "place": (place(left), round(place(right) - place(left), 2), place(row[metric])),
@@ -159,13 +168,25 @@ def _axis(report: Report) -> tuple[float, float]:
     return float(max(low, 0.0)), float(high)
 
 
-def _slices(report: Report) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Bins of accuracy by quantity and road, those of the best pairing of each road."""
+def _best(report: Report) -> dict[str, Pairing]:
+    """The best pairing of each road."""
     best: dict[str, Pairing] = {}
     for _, pairing in report.ranked:
         best.setdefault(pairing.road, pairing)
+    return best
+
+
+def _trust(report: Report, pairing: Pairing) -> dict[str, Any]:
+    """Row of the table of calibration: each error before and after it, and how sets of classes kept their promise."""
+    before = pairing.calibration.get("before", {})
+    errors = [(before.get(name), pairing.scores.metrics[name]) for name in ("ece", "brier", "log_loss")]
+    return {"title": report.title(pairing), "errors": errors, "sets": pairing.calibration.get("sets")}
+
+
+def _slices(report: Report) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Bins of accuracy by quantity and road, those of the best pairing of each road."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for road, pairing in best.items():
+    for road, pairing in _best(report).items():
         for name, rows in {"agreement": pairing.scores.agreement, **pairing.scores.slices}.items():
             if rows:
                 found.setdefault(name, {})[road] = rows

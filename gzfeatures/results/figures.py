@@ -1,4 +1,4 @@
-"""Figures of a report: drawn once, saved as PNG and as inline SVG that takes the page's light or dark ink.
+"""Figures of a report, drawn once for its page and as files.
 
 They stay legible in grey and to colour-blind readers: roads differ by marker as well as by colour (Okabe & Ito 2008),
 shades are of one hue, precision and recall differ by hatching, and values are written beside the marks.
@@ -7,34 +7,20 @@ shades are of one hue, precision and recall differ by hatching, and values are w
 from __future__ import annotations
 
 import dataclasses
-import functools
-import io
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.files import written_whole
+from gzfeatures.results.drawing import INK, LINE, MARKS, axes_of, short, styled, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-P = ParamSpec("P")
 Floats: TypeAlias = npt.NDArray[np.float64]
 Curve: TypeAlias = Sequence[tuple[int, float, float, float]]
-
-INK, LINE = "#1b1f24", "#c3c9d1"
-MARKS = {
-    "frozen": ("o", "#0072b2", "-"),
-    "fine-tuned": ("s", "#009e73", "--"),
-    "end-to-end": ("^", "#d55e00", ":"),
-}
-"""Marker, colour and line of each road, alike in every figure."""
 
 SECONDS = {
     0.1: "0.1 s", 0.3: "0.3 s", 1: "1 s", 3: "3 s", 10: "10 s", 30: "30 s", 60: "1 min", 120: "2 min", 300: "5 min",
@@ -42,19 +28,6 @@ SECONDS = {
     172800: "2 d", 432000: "5 d",
 }  # fmt: skip
 """Ticks of an axis of time."""
-
-STYLE: dict[Any, Any] = {
-    "font.size": 9.0,
-    "font.family": ["DejaVu Sans"],
-    "text.parse_math": False,  # class names and ids are text, never formulas
-    "svg.fonttype": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "grid.linewidth": 0.6,
-    "hatch.linewidth": 0.7,
-} | dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,29 +42,7 @@ class Point:
     high: float
 
 
-def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        from matplotlib import rc_context
-
-        with rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _short(name: str, limit: int = 22) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"
-
-
-@_styled
+@styled
 def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
     """Confusion matrix: shade and number are the share of the actual class, in percent.
 
@@ -106,7 +57,7 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
 
     k = len(classes)
     side = 1.6 + 0.34 * max(k, 4)
-    figure, axes = _axes(side + 0.3, side)
+    figure, axes = axes_of(side + 0.3, side)
     total = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
     shades = LinearSegmentedColormap.from_list("shades", ["#0072b200", "#0072b2"])  # clear: fits light and dark pages
@@ -123,8 +74,8 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
             color="#ffffff" if share[row, column] > 0.5 else INK,
         )
     centres = np.arange(k) + 0.5
-    axes.set_xticks(centres, [_short(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(centres, [f"{_short(name)} ({n})" for name, n in zip(classes, total[:, 0], strict=True)])
+    axes.set_xticks(centres, [short(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(centres, [f"{short(name)} ({n})" for name, n in zip(classes, total[:, 0], strict=True)])
     axes.tick_params(length=0)
     axes.invert_yaxis()
     axes.set_aspect("equal")
@@ -133,7 +84,7 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figure:
     """Bars of precision (plain) and recall (hatched) of each class; a class never predicted has no precision (NaN).
 
@@ -144,7 +95,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
     classes : sequence of str
         k names.
     """
-    figure, axes = _axes(4.2, 0.9 + 0.36 * len(classes))
+    figure, axes = axes_of(4.2, 0.9 + 0.36 * len(classes))
     rows = np.arange(len(classes))
     for values, offset, colour, hatch, name in (
         (precision, -0.2, "#56b4e9", None, "precision"),
@@ -156,7 +107,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
         for row, value in zip(rows, values, strict=True):
             text = "–" if np.isnan(value) else f"{value:.2f}"
             axes.text(np.nan_to_num(value) + 0.015, row + offset, text, va="center", fontsize=6.5)
-    axes.set_yticks(rows, [_short(name) for name in classes])
+    axes.set_yticks(rows, [short(name) for name in classes])
     axes.set_xlim(0, 1.12)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.invert_yaxis()
@@ -166,31 +117,64 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
     return figure
 
 
-@_styled
-def reliability(rows: Sequence[Mapping[str, float]]) -> Figure:
+@styled
+def reliability(rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()) -> Figure:
     """Reliability diagram: share that is right against stated confidence; the diagonal is perfect calibration.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Bins as `calibration.reliability` gives them: `stated`, `reached`, `n`. A dot's area grows with n.
+        Bins as `calibration.reliability` gives them: `stated`, `reached`, `interval`, `n`. A dot's area grows with n.
+    before : sequence of mapping
+        The same before calibration, drawn as crosses.
     """
     stated, reached, count = (np.array([row[key] for row in rows]) for key in ("stated", "reached", "n"))
-    figure, axes = _axes(2.9, 2.9)
+    reach = np.abs([np.subtract(row["interval"], row["reached"]) for row in rows]).T
+    figure, axes = axes_of(2.9, 3.1)
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
-    axes.plot(stated, reached, color=LINE, lw=1.0)
+    axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
     area = 12 + 130 * count / count.max()
-    axes.scatter(stated, reached, s=area, color="#0072b2", edgecolor="white", lw=0.6, zorder=3)
+    axes.scatter(stated, reached, s=area, color="#0072b2", edgecolor="white", lw=0.6, zorder=3, label="calibrated")
+    if before:
+        points = [[row[key] for row in before] for key in ("stated", "reached")]
+        axes.plot(*points, ls="", marker="x", ms=5, mew=1.2, color="#d55e00", zorder=4, label="before")
+        figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=7)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="stated confidence", ylabel="share that is right")
     axes.set_aspect("equal")
     axes.grid()
     return figure
 
 
-@_styled
+@styled
+def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
+    """Accuracy on the galaxies that are kept when the least certain ones are left to people, a line per road.
+
+    Parameters
+    ----------
+    curve_of : mapping of str to mapping
+        Road → `coverage` and `accuracy` as `calibration.coverage_accuracy` gives them.
+    """
+    figure, axes = axes_of(6.4, 3.4)
+    for road, curve in curve_of.items():
+        marker, colour, line = MARKS[road]
+        shown = curve["coverage"] >= 0.02  # accuracy of a handful of galaxies says nothing
+        coverage, accuracy = curve["coverage"][shown], curve["accuracy"][shown]
+        marks = np.searchsorted(coverage, np.linspace(0.1, 1, 10)).clip(max=len(coverage) - 1)
+        axes.plot(
+            coverage, accuracy, color=colour, ls=line, marker=marker, markevery=np.unique(marks), ms=5, label=road
+        )
+    axes.grid()
+    axes.set(
+        xlim=(0, 1.02), xlabel="share of galaxies that are kept, the most certain first", ylabel="accuracy on them"
+    )
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+@styled
 def ranking(points: Sequence[Point], metric: str) -> Figure:
     """A metric with its interval, one row per rank; marker and colour tell the road."""
-    figure, axes = _axes(6.4, 0.8 + 0.24 * len(points))
+    figure, axes = axes_of(6.4, 0.8 + 0.24 * len(points))
     _intervals(axes, points, [float(p.rank) for p in points], along="x")
     axes.set_yticks([p.rank for p in points])
     axes.invert_yaxis()
@@ -200,14 +184,14 @@ def ranking(points: Sequence[Point], metric: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def cost(points: Sequence[Point], metric: str) -> Figure:
     """A metric against seconds of computing, on a logarithmic axis; the number is the rank."""
-    figure, axes = _axes(6.4, 3.8)
+    figure, axes = axes_of(6.4, 3.8)
     shown = [p for p in points if p.seconds > 0]
     _intervals(axes, shown, [p.seconds for p in shown], along="y")
     axes.set_xscale("log")
-    _label(axes, {(p.seconds, p.value): str(p.rank) for p in shown})
+    write_beside(axes, {(p.seconds, p.value): str(p.rank) for p in shown})
     low, high = axes.get_xlim()
     axes.set_xticks([s for s in SECONDS if low <= s <= high], [t for s, t in SECONDS.items() if low <= s <= high])
     axes.set_xticks([], minor=True)
@@ -217,7 +201,7 @@ def cost(points: Sequence[Point], metric: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def learning(curves: Mapping[str, Curve], roads: Mapping[str, str], metric: str) -> Figure:
     """A metric against the number of labelled training galaxies.
 
@@ -228,16 +212,16 @@ def learning(curves: Mapping[str, Curve], roads: Mapping[str, str], metric: str)
     roads : mapping of str to str
         Road of each pairing.
     """
-    figure, axes = _axes(6.4, 3.8)
+    figure, axes = axes_of(6.4, 3.8)
     ends: dict[tuple[float, float], str] = {}
     for name, curve in curves.items():
         marker, colour, line = MARKS[roads[name]]
         galaxies, value, low, high = np.asarray(curve, dtype=float).T
         axes.plot(galaxies, value, marker=marker, color=colour, ls=line, ms=5)
         axes.fill_between(galaxies, low, high, color=colour, alpha=0.12, lw=0)
-        ends[galaxies[-1], value[-1]] = _short(name, 40)
+        ends[galaxies[-1], value[-1]] = short(name, 40)
     axes.set_xscale("log")
-    _label(axes, ends)
+    write_beside(axes, ends)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.xaxis.set_minor_formatter("")
     axes.grid()
@@ -245,7 +229,7 @@ def learning(curves: Mapping[str, Curve], roads: Mapping[str, str], metric: str)
     return figure
 
 
-@_styled
+@styled
 def slices(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
     """Accuracy in bins of a quantity, of the best pairing of each road; dashes are the vote ceiling, where known.
 
@@ -256,7 +240,7 @@ def slices(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Fi
     title : str
         The quantity.
     """
-    figure, axes = _axes(3.6, 2.9)
+    figure, axes = axes_of(3.6, 2.9)
     for shift, (road, rows) in enumerate(rows_of.items()):
         marker, colour, line = MARKS[road]
         middle = [(row["low"] + row["high"]) / 2 + 0.03 * shift * (row["high"] - row["low"]) for row in rows]
@@ -281,51 +265,9 @@ def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], 
         axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)
 
 
-def _label(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
-    """Write texts to the right of points, shifted upwards where two would overlap."""
-    placed: list[tuple[float, float]] = []
-    scale = 72 / axes.figure.dpi
-    for point in sorted(texts, key=lambda p: p[1]):
-        x, y = axes.transData.transform(point) * scale
-        height = y
-        while any(abs(x - px) < 20 and abs(height - py) < 9 for px, py in placed):
-            height += 1
-        placed.append((x, height))
-        axes.annotate(texts[point], point, (7, height - y), textcoords="offset points", va="center", fontsize=8)
-
-
 def _legend(figure: Figure, points: Sequence[Point]) -> None:
     from matplotlib.lines import Line2D
 
     roads = [road for road in MARKS if any(p.road == road for p in points)]
     handles = [Line2D([], [], marker=MARKS[r][0], color=MARKS[r][1], ls="", label=r) for r in roads]
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8)
-
-
-@contextmanager
-def _saving(**more: str) -> Iterator[None]:
-    from matplotlib import rc_context
-
-    with rc_context(STYLE | more), warnings.catch_warnings():
-        # a name in another script becomes boxes in the PNG; in the page the browser has the letters
-        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
-        yield
-
-
-def write_png(figure: Figure, path: Path) -> Path:
-    """Save as PNG on white, 150 dots per inch."""
-    with written_whole(path) as temporary, _saving():
-        figure.savefig(temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None})
-    return path
-
-
-def svg(figure: Figure, name: str) -> str:
-    """`<svg>` element for an HTML page: transparent, its ink the page's `currentColor`, every text escaped.
-
-    `name` keeps the references inside it apart from those of other figures of the page.
-    """
-    buffer = io.StringIO()
-    with _saving(**{"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")

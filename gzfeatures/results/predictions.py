@@ -35,6 +35,8 @@ class Predictions:
         What a row means.
     seen : ndarray of bool, optional
         Shape (n,): the galaxy, or one of its group, was trained on; such predictions are not scored.
+    sets : ndarray of bool, optional
+        Shape (n, k): classes that hold the true one with a promised probability (see `calibration.Conformal`).
 
     Raises
     ------
@@ -47,6 +49,7 @@ class Predictions:
     classes: tuple[str, ...]
     kind: str = "classes"
     seen: npt.NDArray[np.bool_] | None = None
+    sets: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="predictions")
@@ -59,6 +62,8 @@ class Predictions:
             )
         if self.seen is not None and self.seen.shape != (len(self.ids),):
             raise InputError("mask of seen galaxies", rule=f"have shape {(len(self.ids),)}", found=self.seen.shape)
+        if self.sets is not None and self.sets.shape != p.shape:
+            raise InputError("sets of classes", rule=f"have shape {p.shape}", found=self.sets.shape)
         if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
             raise InputError("probability is NaN or outside its range", rule="lie in [0, 1]")
         if self.kind == "classes" and len(p) and np.abs(p.sum(1) - 1).max() > 1e-4:
@@ -85,7 +90,8 @@ class Predictions:
         """Predictions of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="predictions")
         seen = None if self.seen is None else self.seen[rows]
-        return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows], seen=seen)
+        sets = None if self.sets is None else self.sets[rows]
+        return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows], seen=seen, sets=sets)
 
     def unmarked(self) -> Predictions:
         """The same without the mark of galaxies that were trained on; what is scored on them is no fair hold-out."""
@@ -95,7 +101,7 @@ class Predictions:
         """Write one row per galaxy; the ending chooses CSV, Parquet or FITS (`.csv`, `.csv.gz`, `.parquet`, `.fits`).
 
         Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64 column per class,
-        under its name; `trained_on` where `seen` is known. In CSV a text that a spreadsheet would take for a
+        under its name; `class_set` (joined by `|`) and `trained_on` where `sets` and `seen` are known. In CSV a text that a spreadsheet would take for a
         formula gets a leading apostrophe, which `read` takes off again.
 
         Raises
@@ -111,10 +117,9 @@ class Predictions:
         if self.kind == "classes":
             columns["predicted_class"] = self.names
         elif self.kind == "multi-label":
-            names = np.asarray(self.classes, dtype=object)
-            columns["predicted_labels"] = np.array(
-                ["|".join(names[p >= 0.5]) for p in self.probabilities], dtype=object
-            )
+            columns["predicted_labels"] = self._joined(self.probabilities >= 0.5)
+        if self.sets is not None:
+            columns["class_set"] = self._joined(self.sets)
         if self.seen is not None:
             columns["trained_on"] = self.seen
         taken = set(self.classes) & {*columns, *_OWN}
@@ -124,6 +129,11 @@ class Predictions:
         with written_whole(path) as temporary:
             _WRITERS[kind](columns, temporary)
         return path
+
+    def _joined(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
+        """Names of the classes that are true in each row, joined by `|`."""
+        names = np.asarray(self.classes, dtype=object)
+        return np.array(["|".join(names[row]) for row in flags], dtype=object)
 
     @classmethod
     def read(cls, path: str | Path) -> Predictions:
@@ -151,13 +161,18 @@ class Predictions:
         except ValueError as error:
             raise InputError("probability is not a number", where=path, found=str(error)) from None
         seen = frame["trained_on"].to_numpy(bool) if "trained_on" in frame else None
-        return cls(as_ids(frame["galaxy_id"], where=path), probabilities, classes, target, seen)
+        sets = None
+        if "class_set" in frame:
+            held = [set(text.split("|")) for text in frame["class_set"]]
+            sets = np.array([[name in one for name in classes] for one in held]).reshape(probabilities.shape)
+        return cls(as_ids(frame["galaxy_id"], where=path), probabilities, classes, target, seen, sets)
 
 
 _OWN: dict[str, str] = {
     "galaxy_id": "",
     "predicted_class": "classes",
     "predicted_labels": "multi-label",
+    "class_set": "",
     "trained_on": "",
 }
 """Columns that are not classes, and the kind of prediction each one stands for."""

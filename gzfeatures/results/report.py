@@ -18,7 +18,8 @@ from gzfeatures.images.views import View
 from gzfeatures.results import document
 from gzfeatures.results.comparison import Comparison, Pairing
 from gzfeatures.results.document import COLUMNS, COSTS, DAGGER
-from gzfeatures.results.figures import Curve, write_png
+from gzfeatures.results.drawing import write_png
+from gzfeatures.results.figures import Curve
 from gzfeatures.results.gallery import THUMBNAIL
 from gzfeatures.results.metrics import jsonable
 
@@ -111,8 +112,10 @@ class Report:
         row, best = self.ranked[0]
         metric = self.comparison.metric
         low, high = row[f"{metric}_interval"]
+        spread = next((s for s in self.comparison.seeds if _key(s) == _key(row)[:3]), None)
+        mean = f" (mean of {spread['seeds']} seeds {spread['mean']:.3f} ± {spread['deviation']:.3f})" if spread else ""
         name = self.title(best) + " †" * best.dagger
-        return f"{name} comes first: {self.metrics[metric]} {row[metric]:.3f} ({low:.3f} to {high:.3f})"
+        return f"{name} comes first: {self.metrics[metric]} {row[metric]:.3f} ({low:.3f} to {high:.3f}){mean}"
 
     @property
     def summary(self) -> str:
@@ -224,7 +227,8 @@ class Report:
 
 
 def _key(fields: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(fields[name] for name in ("road", "backbone", "head", "seed"))
+    """Road, backbone, head and, of what has one, seed."""
+    return tuple(fields[name] for name in ("road", "backbone", "head", "seed") if name in fields)
 
 
 def _counted(number: int, noun: str) -> str:

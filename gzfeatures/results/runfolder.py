@@ -17,7 +17,19 @@ from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.predictions import Predictions
 
 PAIRINGS, LABELS = "pairings.json", "labels.csv"
-FIELDS = ("road", "backbone", "head", "scheme", "split", "seconds", "parameters", "seed", "dagger", "cost")
+FIELDS = (
+    "road",
+    "backbone",
+    "head",
+    "scheme",
+    "split",
+    "seconds",
+    "parameters",
+    "seed",
+    "dagger",
+    "cost",
+    "calibration",
+)
 
 
 def slug(text: str) -> str:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gzfeatures.galaxies.ids import positions
 from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.bootstrap import Array
+from gzfeatures.results.bootstrap import Array, wilson
 from gzfeatures.results.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def by_agreement(predictions: Predictions, truth: Labels, bins: int = 5, level: 
     bins : int
         Equal-width bins of agreement.
     level : float
-        Coverage of the intervals (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+        Coverage of the intervals (see `bootstrap.wilson`).
 
     Returns
     -------
@@ -92,7 +92,7 @@ def along(
     bins : int
         Bins at most; equal values are never parted.
     level : float
-        Coverage of the intervals (Wilson).
+        Coverage of the intervals (see `bootstrap.wilson`).
 
     Returns
     -------
@@ -140,10 +140,5 @@ def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
 
 
 def _accuracy(right: npt.NDArray[np.bool_], level: float) -> dict[str, Any]:
-    from scipy.stats import norm
-
     n, p = len(right), float(right.mean())
-    z2 = float(norm.ppf((1 + level) / 2)) ** 2
-    middle, reach = p + z2 / (2 * n), np.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n**2)))
-    interval = [float((middle - reach) / (1 + z2 / n)), float((middle + reach) / (1 + z2 / n))]
-    return {"n": n, "accuracy": p, "interval": interval}
+    return {"n": n, "accuracy": p, "interval": wilson(p, n, level)}

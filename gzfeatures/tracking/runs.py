@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gzfeatures import fingerprint
 from gzfeatures.errors import GzError, InputError, OutputError
 from gzfeatures.files import existing
-from gzfeatures.results import document, figures
+from gzfeatures.results import document, drawing, figures
 from gzfeatures.tracking import entries, models
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ class Tracking:
             client.log_inputs(run, [entries.dataset(pairing)])
             client.log_text(run, json.dumps(record, indent=1, default=str), "pairing.json")
             if pairing.scores.confusion is not None:
-                drawing = figures.confusion(pairing.scores.confusion, pairing.scores.classes)
-                client.log_artifact(run, str(figures.write_png(drawing, Path(folder) / "confusion.png")))
+                drawn = figures.confusion(pairing.scores.confusion, pairing.scores.classes)
+                client.log_artifact(run, str(drawing.write_png(drawn, Path(folder) / "confusion.png")))
             for path in artifacts:
                 self._keep(client, experiment, pairing, run, existing(path, "artifact"), artifacts)
         return run

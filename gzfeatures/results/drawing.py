@@ -1,0 +1,104 @@
+"""How figures look and are saved: one style, as PNG and as inline SVG that takes the page's light or dark ink."""
+
+from __future__ import annotations
+
+import functools
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from gzfeatures.files import written_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+INK, LINE = "#1b1f24", "#c3c9d1"
+MARKS = {
+    "frozen": ("o", "#0072b2", "-"),
+    "fine-tuned": ("s", "#009e73", "--"),
+    "end-to-end": ("^", "#d55e00", ":"),
+}
+"""Marker, colour and line of each road, alike in every figure."""
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9.0,
+    "font.family": ["DejaVu Sans"],
+    "text.parse_math": False,  # class names and ids are text, never formulas
+    "svg.fonttype": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.7,
+} | dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        from matplotlib import rc_context
+
+        with rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def short(name: str, limit: int = 22) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
+    """Write texts to the right of points, shifted upwards where two would overlap."""
+    placed: list[tuple[float, float]] = []
+    scale = 72 / axes.figure.dpi
+    for point in sorted(texts, key=lambda p: p[1]):
+        x, y = axes.transData.transform(point) * scale
+        height = y
+        while any(abs(x - px) < 20 and abs(height - py) < 9 for px, py in placed):
+            height += 1
+        placed.append((x, height))
+        axes.annotate(texts[point], point, (7, height - y), textcoords="offset points", va="center", fontsize=8)
+
+
+@contextmanager
+def _saving(**more: str) -> Iterator[None]:
+    from matplotlib import rc_context
+
+    with rc_context(STYLE | more), warnings.catch_warnings():
+        # a name in another script becomes boxes in the PNG; in the page the browser has the letters
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        yield
+
+
+def write_png(figure: Figure, path: Path) -> Path:
+    """Save as PNG on white, 150 dots per inch."""
+    with written_whole(path) as temporary, _saving():
+        figure.savefig(temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return path
+
+
+def svg(figure: Figure, name: str) -> str:
+    """`<svg>` element for an HTML page: transparent, its ink the page's `currentColor`, every text escaped.
+
+    `name` keeps the references inside it apart from those of other figures of the page.
+    """
+    buffer = io.StringIO()
+    with _saving(**{"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")
