@@ -27,6 +27,7 @@ from gzfeatures.results.comparison import Pairing, compare
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.report import Report
+from gzfeatures.results.showcase import Showcase, Tile
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
 TWELVE = ("E0", "E3", "E7", "edge-on", "S0", "Sa", "Sb", "Sc", "SB0", "SBa", "SBb", "SBc")
@@ -298,6 +299,21 @@ def test_one_pairing_alone_and_names_in_other_scripts_have_a_report(tmp_path: Pa
 def test_a_learning_curve_of_no_pairing_is_refused() -> None:
     with pytest.raises(InputError, match="learning curve of no pairing, found vgg"):
         report(curves={"vgg": [(50, 0.4, 0.3, 0.5)]})
+
+
+def test_showcases_are_shown_as_pictures_and_text_and_written_beside_the_page(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (60, 20), (255, 0, 0))
+    tiles = [Tile("<b>one</b>", "said <i>", picture), Tile("two", "", None)]
+    shown = Showcase("Why <u>", "note", {"class </h3>": tiles})
+    text = report().write(tmp_path, showcases=[shown]).read_text("utf-8")
+    part = text[text.index('id="showcase-1"') : text.index('id="provenance"')]
+    for escaped in ("Why &lt;u&gt;", "class &lt;/h3&gt;", "&lt;b&gt;one&lt;/b&gt;", "said &lt;i&gt;"):
+        assert escaped in part
+    assert part.count("data:image/jpeg;base64,") == part.count("no image") == 1
+    assert '<a href="#showcase-1">' in text
+    with Image.open(tmp_path / "figures" / "showcase-01.png") as sheet:
+        assert sheet.size[0] > 60
+    assert "Explanations" not in report().write(tmp_path / "plain").read_text("utf-8")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

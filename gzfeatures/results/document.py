@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.results import calibration, drawing, figures, gallery
 from gzfeatures.results.figures import Point
+from gzfeatures.results.showcase import Showcase
+from gzfeatures.results.sprites import address
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,13 +97,15 @@ def draw(report: Report) -> dict[str, Figure]:
     return drawn
 
 
-def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None, view: View) -> str:
+def render(
+    report: Report, drawn: Mapping[str, Figure], images: ImageSet | None, view: View, showcases: Sequence[Showcase]
+) -> str:
     """The whole page: nothing fetched, no script but `SCRIPT`, readable from disk and inside another page's frame."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "signed": _signed, "share": _share, "plain": _plain}
+    environment.filters |= {"number": _number, "signed": _signed, "share": _share, "plain": _plain, "address": address}
     template = environment.from_string(resources.files("gzfeatures.results").joinpath("report.html").read_text("utf-8"))
     svg = {name: Markup(drawing.svg(figure, name)) for name, figure in drawn.items()}
     galleries = list(_galleries(report)) if report.labels.target == "classes" else []
@@ -126,6 +130,7 @@ def render(report: Report, drawn: Mapping[str, Figure], images: ImageSet | None,
         slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
         ceiling=report.ranked[0][1].scores.ceiling,
         galleries=galleries,
+        showcases=showcases,
         thumbnails={} if images is None else gallery.thumbnails(images, ids, view),
         provenance=_provenance(report),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from gzfeatures.results.drawing import write_png
 from gzfeatures.results.figures import Curve
 from gzfeatures.results.gallery import THUMBNAIL
 from gzfeatures.results.metrics import jsonable
+from gzfeatures.results.showcase import Showcase
 
 FORMAT = 1
 """Of `report.json`. Raise when a reader of the old number would misread a new file."""
@@ -191,7 +192,13 @@ class Report:
         seed = f", seed {pairing.seed}" if len({p.seed for p in same}) > 1 else ""
         return pairing.name + road + seed
 
-    def write(self, folder: Path, images: ImageSet | None = None, view: View = THUMBNAIL) -> Path:
+    def write(
+        self,
+        folder: Path,
+        images: ImageSet | None = None,
+        view: View = THUMBNAIL,
+        showcases: Sequence[Showcase] = (),
+    ) -> Path:
         """Write `report.html` (one self-contained file), `report.md`, `report.json` and `figures/*.png`.
 
         Parameters
@@ -202,6 +209,8 @@ class Report:
             Pictures for the galleries; without them galaxies are shown by id alone.
         view : View
             Crop and size of the pictures.
+        showcases : sequence of Showcase
+            More pictures to show after the galleries, such as explanations; also written to `figures/`.
 
         Returns
         -------
@@ -216,10 +225,12 @@ class Report:
         drawn = document.draw(self)
         for name, figure in drawn.items():
             write_png(figure, folder / "figures" / f"{name}.png")
+        for number, showcase in enumerate(showcases, 1):
+            showcase.write(folder / "figures" / f"showcase-{number:02d}.png")
         for name, text in (
             ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
             ("report.md", self.markdown()),
-            ("report.html", document.render(self, drawn, images, view)),
+            ("report.html", document.render(self, drawn, images, view, showcases)),
         ):
             with written_whole(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
