@@ -6,9 +6,12 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(
     name="gzfeatures",
@@ -62,9 +65,21 @@ def _cell(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+
+
+def show_markdown(text: str) -> None:
+    """Print Markdown as a person reads it, on stdout."""
+    from rich.markdown import Markdown
+
+    _console().print(Markdown(text))
+
+
 def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, most: int = 40) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -74,8 +89,7 @@ def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows[:most]:
         table.add_row(*(Text(_cell(row.get(column))) for column in columns))
-    console = Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
-    console.print(table)
+    _console().print(table)
     if len(rows) > most:
         typer.echo(f"  … and {len(rows) - most} more (all of them with --json)")
 

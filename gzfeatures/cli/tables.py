@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, Seed, TableFile, app, say, show
+from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, Seed, TableFile, app, say, show, show_markdown
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.ids import Ids
@@ -72,9 +72,10 @@ def list_(
     items: list[dict[str, Any]]
     brief: tuple[str, ...]
     if kind == "backbones":
-        from gzfeatures.features.backbones import BACKBONES
+        from gzfeatures.features.backbones import BACKBONES, model_card
 
-        items = [entry.asdict() for entry in BACKBONES.values()]
+        cards = {entry.name: card for entry in BACKBONES.values() if (card := model_card(entry))}
+        items = [{**entry.asdict(), "card": cards.get(entry.name)} for entry in BACKBONES.values()]
         brief = ("name", "architecture", "dim", "layer", "licence", "source")
     elif kind == "heads":
         from gzfeatures.heads.zoo import HEADS
@@ -98,6 +99,9 @@ def list_(
     if not (verbose or as_json):
         items = [{key: item[key] for key in brief} for item in items]
     show({"items": items}, as_json)
+    if verbose and kind == "backbones" and not as_json:
+        for card in cards.values():
+            show_markdown(card.read_text(encoding="utf-8"))
 
 
 @app.command(epilog="Example: gzfeatures extract images/ --backbone resnet50 -o table.parquet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ class Backbone:
     architecture : str
         Constructor in torchvision.models, or a network of this package.
     weights : str, optional
-        Where its weights come from: `torchvision:<enum member>`, `file:<path>`; None where the user must give them.
+        Where its weights come from: `package:<folder>`, which comes with gzfeatures, `torchvision:<enum member>`,
+        `file:<path>`; None where the user must give them.
     layer : str
         Default node whose output is the vector.
     dim : int
@@ -146,13 +148,25 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
+def packaged(name: str) -> Path:
+    """Checkpoint folder that comes with this package, its model card (`card.md`) beside the weights."""
+    return Path(str(files("gzfeatures"))) / "networks" / "weights" / name
+
+
+def model_card(entry: Backbone) -> Path | None:
+    """Markdown that says what a backbone of this package was trained on and what it is worth; None for others."""
+    kind, _, place = (entry.weights or "").partition(":")
+    return packaged(place) / "card.md" if kind == "package" else None
+
+
 def backbone(name: str | Path | Backbone) -> Backbone:
     """Entry of `BACKBONES`, or the backbone of a fine-tuned checkpoint folder.
 
     Parameters
     ----------
     name : str, Path or Backbone
-        A name in `BACKBONES`; a folder holding `backbone.json` and `model.safetensors`; a Backbone is handed back.
+        A name in `BACKBONES`; a folder holding `backbone.json` and `model.safetensors`; a Backbone is handed back. One
+        that comes with this package is given the record of the galaxies it was trained on.
 
     Raises
     ------
@@ -161,13 +175,15 @@ def backbone(name: str | Path | Backbone) -> Backbone:
     MissingFileError, InputError
         The checkpoint folder lacks a file, or its record cannot be read.
     """
-    if isinstance(name, Backbone):
-        return name
-    if str(name) in BACKBONES:
-        return BACKBONES[str(name)]
-    if not Path(name).is_dir():
-        raise unknown("backbone", str(name), [*BACKBONES, "a checkpoint folder"])
-    return _checkpoint(Path(name))
+    entry = name if isinstance(name, Backbone) else BACKBONES.get(str(name))
+    if entry is None:
+        if not Path(str(name)).is_dir():
+            raise unknown("backbone", str(name), [*BACKBONES, "a checkpoint folder"])
+        return _checkpoint(Path(str(name)))
+    kind, _, place = (entry.weights or "").partition(":")
+    if kind != "package":
+        return entry
+    return dataclasses.replace(entry, trained_on=_checkpoint(packaged(place)).trained_on)
 
 
 def classes_of(folder: str | Path) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import WeightsError
-from gzfeatures.features.backbones import Backbone
+from gzfeatures.features.backbones import TENSORS, Backbone, packaged
 from gzfeatures.files import existing
 
 RANDOM = "random:0"
@@ -22,6 +22,14 @@ def hub_file(backbone: Backbone) -> Path | None:
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch").expanduser()
     return home / "hub" / "checkpoints" / Path(backbone.url).name
+
+
+def own_file(backbone: Backbone) -> Path | None:
+    """Where the backbone's own weights lie, or will once downloaded; None where it has none."""
+    kind, _, place = (backbone.weights or "").partition(":")
+    if kind == "package":
+        return packaged(place) / TENSORS
+    return Path(place) if kind == "file" else hub_file(backbone)
 
 
 def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path | None:
@@ -49,16 +57,14 @@ def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path 
         return None
     if weights is not None:
         return existing(weights, "weights file")
-    if (backbone.weights or "").startswith("file:"):
-        return existing(str(backbone.weights).removeprefix("file:"), "weights file")
-    path = hub_file(backbone)
+    path = own_file(backbone)
     if path is None:
         raise WeightsError(
             "has no weights that can be downloaded",
             where=f"backbone {backbone.name} ({backbone.source})",
             remedy=REMEDY,
         )
-    return path
+    return path if path == hub_file(backbone) else existing(path, "weights file")
 
 
 def weights_digest(backbone: Backbone, path: Path | None) -> str:
@@ -74,8 +80,7 @@ def weights_digest(backbone: Backbone, path: Path | None) -> str:
     if path is None:
         return RANDOM
     digest = fingerprint.of_file(existing(path, "weights file"))
-    own = f"file:{path}" == backbone.weights or path == hub_file(backbone)
-    if own and not digest.startswith(backbone.sha256):
+    if path == own_file(backbone) and not digest.startswith(backbone.sha256):
         raise WeightsError(
             "weights file is damaged or was exchanged",
             where=path,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import lightning.pytorch as pl
 import torch
@@ -16,9 +18,14 @@ from torch import nn
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import CHECKPOINT_FORMAT, RECORD, TENSORS, Backbone
+from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.files import written_whole
+from gzfeatures.networks.learner import Learner
+from gzfeatures.networks.load import read_tensors
 
 STATE = "training.ckpt"
+Watch: TypeAlias = Callable[[Sequence[Mapping[str, float]]], None]
+"""Takes the metrics of all epochs so far, one mapping each."""
 
 
 class WholeFiles(CheckpointIO):
@@ -70,10 +77,12 @@ class EveryEpoch(Checkpoint):
         File to replace.
     settings : dict
         What the training depends on; kept beside the state, so that another training does not resume from it.
+    watch : callable, optional
+        Takes the metrics of all epochs so far, in the first process, once the state is written.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        self.path, self.settings = path, settings
+    def __init__(self, path: Path, settings: dict[str, Any], watch: Watch | None = None) -> None:
+        self.path, self.settings, self.watch = path, settings, watch
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -84,6 +93,8 @@ class EveryEpoch(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write; processes of one training call this together."""
         trainer.save_checkpoint(self.path, weights_only=False)
+        if self.watch is not None and trainer.is_global_zero and isinstance(pl_module, Learner):
+            self.watch(pl_module.history)
 
 
 def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: dict[str, Any]) -> Path:
@@ -107,6 +118,27 @@ def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: d
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     tensors = {name: value for name, value in tensors.items() if not name.startswith(("aux", "AuxLogits"))}
+    return _write(folder, backbone, tensors, record)
+
+
+def write_half(checkpoint: Path, folder: Path, name: str) -> Path:
+    """Copy a checkpoint folder with its weights in float16, half the bytes, under another name; returns the copy.
+
+    Raises
+    ------
+    MissingFileError, InputError, WeightsError
+        The checkpoint lacks a file, or one cannot be read.
+    OutputError
+        The folder cannot be written, or the disk is full.
+    """
+    spec = dataclasses.replace(backbone_of(checkpoint), name=name, weights=None, sha256="")
+    note = json.loads((checkpoint / RECORD).read_text("utf-8"))
+    record = {key: value for key, value in note.items() if key not in ("format", "backbone", "weights_sha256")}
+    tensors = read_tensors(checkpoint / TENSORS)
+    return _write(folder, spec, {key: v.half() if v.is_floating_point() else v for key, v in tensors.items()}, record)
+
+
+def _write(folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> Path:
     # an old record must not vouch for new weights, if writing stops half way
     (folder / RECORD).unlink(missing_ok=True)
     with written_whole(folder / TENSORS) as temporary:

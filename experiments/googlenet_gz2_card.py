@@ -1,0 +1,207 @@
+"""Put a trained googlenet-gz2 into the package and measure what its model card says, on galaxies it never saw.
+
+    gzfeatures run experiments/pretrain_googlenet_gz2.toml --set backbones.0.weights=resnet50v1.pth
+    python experiments/googlenet_gz2_card.py runs/googlenet-gz2 --weights resnet50v1.pth
+
+Writes `model.safetensors` (float16), `backbone.json`, `curves.png`, `figures.json` and `card.md`. With `--keep` the
+weights that are there are measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from PIL import Image
+
+import gzfeatures as gz
+from gzfeatures.cohort import Cohort, gather
+from gzfeatures.config import load
+from gzfeatures.features.backbones import packaged
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.schemes import scheme
+from gzfeatures.galaxies.splits import Split, digest_remainders
+from gzfeatures.heads.learning import curve, learning_curve
+from gzfeatures.networks.checkpoint import write_half
+from gzfeatures.results.predictions import Predictions
+
+HERE = Path(__file__).parent
+PUBLISHED = {
+    "smooth-round": 8436,
+    "smooth-inbetween": 8069,
+    "smooth-cigar": 579,
+    "edge-on": 3903,
+    "spiral": 7806,
+}
+"""Galaxies per class in the sample of Zhu+2019 (doi:10.1007/s10509-019-3540-1)."""
+FEW = 250
+
+
+def in_published_shares(scores: gz.Scores) -> float:
+    """Accuracy with the class shares of the published sample, from the recall of each class."""
+    recall = {row["class"]: row["recall"] for row in scores.per_class}
+    return float(sum(PUBLISHED[name] * recall[name] for name in PUBLISHED) / sum(PUBLISHED.values()))
+
+
+def of_classes(predictions: Predictions, labels: Labels, unbiased: Ids) -> dict[str, Any]:
+    """Scores of five-class predictions of the test galaxies."""
+    scores = gz.evaluate(predictions, labels)
+    fair = gz.evaluate(predictions.select(predictions.ids[np.isin(predictions.ids, unbiased)]), labels)
+    return {
+        **scores.metrics,
+        "galaxies": scores.n,
+        "interval": scores.intervals["accuracy"],
+        "macro_f1_interval": scores.intervals["macro_f1"],
+        "per_class": scores.per_class,
+        "published_shares": in_published_shares(scores),
+        "unbiased": {"galaxies": fair.n, "accuracy": fair.accuracy, "interval": fair.intervals["accuracy"]},
+    }
+
+
+def classes(table: gz.EmbeddingTable, group: Cohort, unbiased: Ids) -> tuple[dict[str, Any], dict[str, Predictions]]:
+    """Heads on a table, fitted on the catalog's training galaxies, and what they predict for the test galaxies."""
+    test = table.select(group.own.test)
+    found = {
+        name: gz.fit(table, group.labels, name, split=group.own).predict(test)
+        for name in ("svm", "logistic", "linear-svm", "xgboost")
+    }
+    return {name: of_classes(each, group.labels, unbiased) for name, each in found.items()}, found
+
+
+def few_labels(table: gz.EmbeddingTable, group: Cohort) -> dict[str, Any]:
+    """Accuracy of heads fitted on 250 galaxies: mean, lowest and highest of five draws."""
+    rows = learning_curve(table, group.labels, group.own, ("logistic", "svm"), (FEW,), range(5))
+    return {head: curve(rows, head)[0][1:] for head in ("logistic", "svm")}
+
+
+def of_votes(table: gz.EmbeddingTable, votes: Labels, split: Split) -> dict[str, float]:
+    """RMSE of the 37 vote fractions by regression heads, and of the mean of the training galaxies."""
+    test, truth = table.select(split.test), votes.select(split.test).values
+    rmse = {
+        name: float(gz.evaluate(gz.fit(table, votes, name, split=split).predict(test), votes, intervals=0).rmse or 0)
+        for name in ("ridge", "svr")
+    }
+    mean = votes.select(split.train).values.mean(0)
+    return {**rmse, "mean": float(np.sqrt(((truth - mean) ** 2).mean())), "galaxies": len(test)}
+
+
+def turned(group: Cohort, head: gz.Head, checkpoint: Path) -> dict[str, float]:
+    """How often one of the other 7 symmetries of the square changes the class of a test galaxy."""
+    images = group.images.select(group.own.test)
+    codes = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for number, (mirror, quarter) in enumerate((m, q) for m in (False, True) for q in range(4)):
+            folder = Path(temporary) / str(number)
+            folder.mkdir()
+            for row, name in enumerate(images.ids):
+                pixels = np.rot90(images.pixels(row, gz.View(size=424)), quarter)
+                Image.fromarray(pixels[:, ::-1] if mirror else pixels).save(folder / f"{name}.png", compress_level=1)
+            table = gz.extract(gz.ImageSet.of(folder, ids=images.ids), checkpoint, progress=False)
+            codes.append(head.predict(table).codes)
+    changed = np.stack(codes[1:]) != codes[0]
+    return {"changed": float(changed.mean()), "ever_changed": float(changed.any(0).mean())}
+
+
+def transfer(checkpoint: Path, data: Path, table: gz.EmbeddingTable) -> dict[str, Any]:
+    """Smooth against featured on Hart+2016 galaxies by a head fitted on Kaggle galaxies; other surveys extract."""
+    hart = data / "hart16"
+    frame = pd.read_csv(hart / "hart16_1000.csv", dtype=str)
+    lone = frame.loc[frame["kaggle_GalaxyID_same_file"].isna(), "asset_id"].to_numpy(dtype=object)
+    catalog = gz.Catalog.read(hart / "hart16_1000.csv", id_column="asset_id")
+    truth, taught = (
+        scheme("smooth-featured").label(each) for each in (catalog, gz.Catalog.read(data / "gz2" / "votes.csv"))
+    )
+    fresh = truth.ids[np.isin(truth.ids, lone)]
+    head = gz.fit(table, taught, "logistic", split=Split(taught.ids, taught.ids[:0], taught.ids[:0]))
+    images = gz.ImageSet.of(hart / "images", ids=fresh)
+    scores = gz.evaluate(head.predict(gz.extract(images, checkpoint, progress=False)), truth)
+    share = truth.select(fresh).codes.mean()
+    return {
+        "hart16": {"galaxies": scores.n, "accuracy": scores.accuracy, "interval": scores.intervals["accuracy"]}
+        | {"auc": scores.auc, "majority": float(max(share, 1 - share))},
+        "others": {
+            name: len(gz.extract(gz.ImageSet.of(data / "multiband" / name), checkpoint, on_bad="skip", progress=False))
+            for name in ("efigi_gri", "decals_grz", "decals_grz_pysersic")
+        },
+    }
+
+
+def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str, Any]:
+    """All figures of the card."""
+    settings = load(run)
+    group = gather(settings.galaxies, settings.seed, run)
+    seen = TrainedOn.decode(gz.backbone(checkpoint).trained_on or "")
+    listed = pd.read_csv(data / "gz2" / "classes.csv", dtype={"GalaxyID": str})
+    unbiased = listed.loc[listed["unbiased_sample"].astype(bool), "GalaxyID"].to_numpy(dtype=object)
+    images = gz.ImageSet.of(data / "gz2" / "images")
+    tables = {
+        "googlenet-gz2": gz.extract(images, checkpoint),
+        "googlenet-gz2, mean of 8 views": gz.extract(images, checkpoint, dihedral=True),
+        "resnet50-v1 (ImageNet)": gz.extract(images, "resnet50-v1", weights=weights),
+    }
+    votes = scheme("votes-37").label(gz.Catalog.read(data / "gz2" / "votes.csv"))
+    tenth = digest_remainders(votes.ids, 10) == 3
+    fair = Split(votes.ids[~tenth], votes.ids[:0], votes.ids[tenth & np.isin(votes.ids, unbiased)])
+    own = Predictions.read(run / "networks" / "00-googlenet" / "predictions.parquet").select(group.own.test)
+    record = json.loads((checkpoint / "backbone.json").read_text("utf-8"))
+    figures: dict[str, Any] = {
+        "trained_on": len(seen),
+        "seen_test_galaxies": int(seen.contains(group.own.test).sum() + seen.contains(fair.test).sum()),
+        "recipe": record["settings"],
+        "training": json.loads((run / "networks" / "00-googlenet" / "training.json").read_text("utf-8")),
+        "network": of_classes(own, group.labels, unbiased),
+        "classes": {},
+        "few_labels": {},
+        "votes": {},
+    }
+    for name, table in tables.items():
+        figures["classes"][name], predictions = classes(table, group, unbiased)
+        if name == "googlenet-gz2":
+            best = max(predictions, key=lambda head: figures["classes"][name][head]["accuracy"])
+            known = (
+                scheme("zhu-5class").label(gz.Catalog.read(data / "gz2" / "votes.csv")).ordered(group.labels.classes)
+            )
+            voted = predictions[best].select(group.own.test[np.isin(group.own.test, known.ids)])
+            figures["agreement"] = gz.evaluate(voted, known).agreement
+            figures["turned"] = turned(group, gz.fit(table, group.labels, best, split=group.own), checkpoint)
+        figures["few_labels"][name] = few_labels(table, group)
+        figures["votes"][name] = of_votes(table, votes, fair)
+    figures["transfer"] = transfer(checkpoint, data, tables["googlenet-gz2"])
+    return figures
+
+
+def main() -> None:
+    """Pack, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="run folder of experiments/pretrain_googlenet_gz2.toml")
+    parser.add_argument(
+        "--data", type=Path, default=HERE / "../../shared/data", help="folder with gz2, hart16, multiband"
+    )
+    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of resnet50-v1, to compare with")
+    parser.add_argument("--out", type=Path, default=packaged("googlenet-gz2"), help="checkpoint folder to write")
+    parser.add_argument("--keep", action="store_true", help="measure the weights that are there")
+    given = parser.parse_args()
+    trained = given.run / "networks" / "00-googlenet"
+    if not given.keep:
+        write_half(trained, given.out, "googlenet-gz2")
+        shutil.copyfile(trained / "curves.png", given.out / "curves.png")
+    figures = measure(given.run, given.out, given.data, given.weights)
+    (given.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    template = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True).from_string(
+        (HERE / "googlenet_gz2_card.md.jinja").read_text("utf-8")
+    )
+    (given.out / "card.md").write_text(template.render(figures), "utf-8")
+    print(given.out / "card.md")
+
+
+if __name__ == "__main__":
+    main()
