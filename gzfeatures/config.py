@@ -76,7 +76,8 @@ class FrozenBackbone(_Section):
 class Network(_Section):
     """A network trained end to end; with `as_backbone`, its checkpoint feeds the heads too.
 
-    `options` are keyword arguments of `gzfeatures.networks.finetune.train`.
+    `options` are keyword arguments of `gzfeatures.networks.finetune.train`. With `seeds` it is trained once for each
+    (the split stays that of the experiment's seed), and the report says how far they spread.
     """
 
     name: str
@@ -84,12 +85,14 @@ class Network(_Section):
     view: str = ""
     epochs: int = Field(20, ge=1)
     as_backbone: bool = True
+    seeds: tuple[int, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
 
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Network:
-        twice = sorted({*type(self).model_fields, "device", "precision", "seed", "folder", "resume"} & set(self.options))
+        keys = {*type(self).model_fields, "device", "precision", "seed", "folder", "resume"}
+        twice = sorted(keys & set(self.options))
         if twice:
             raise ValueError(f"options: {twice[0]} has a key of its own")
         return self

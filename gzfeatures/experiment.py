@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gzfeatures import cohort as cohorts
 from gzfeatures import config as configs
 from gzfeatures.cohort import Cohort
-from gzfeatures.config import Experiment, FrozenBackbone
+from gzfeatures.config import Experiment, FrozenBackbone, Network
 from gzfeatures.features.store import Store
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
@@ -27,14 +28,21 @@ from gzfeatures.results.report import Report
 from gzfeatures.results.runfolder import LABELS, read_pairings, slug, write_pairings
 from gzfeatures.roads import draw_map, fit_heads, learning_curves, tabulate, train_network
 
+if TYPE_CHECKING:
+    from gzfeatures.networks.checkpoint import Watch
+
 
 class Tracker(Protocol):
     """Where runs are recorded; `gzfeatures.tracking.Tracking` is one."""
 
     uri: str
 
-    def pairing(self, experiment: str, pairing: Pairing, artifacts: Sequence[Path]) -> str:
-        """Record one pairing; return its run id."""
+    def training(self, experiment: str, name: str) -> AbstractContextManager[Watch]:
+        """The run of a training, filled while it is on: called with the history so far after every epoch."""
+        ...
+
+    def pairing(self, experiment: str, pairing: Pairing, artifacts: Sequence[Path], live: Any = None) -> str:
+        """Record one pairing, as a new run or in that of its training; return the run id."""
         ...
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
@@ -124,34 +132,36 @@ def run(
     write_labels(place / LABELS, group.labels, group.split)
 
     pairings: list[Pairing] = []
-    artifacts: list[list[Path]] = []
-    tables: dict[tuple[str, str], Path] = {}
+    artifacts: list[tuple[list[Path], Watch | None]] = []
+    tables: dict[tuple[str, str, int], Path] = {}
     seen = group.split if settings.heads_on == "all" else group.own
-    frozen: list[tuple[FrozenBackbone, Road, dict[str, float]]] = [(c, "frozen", {}) for c in settings.backbones]
+    frozen: list[tuple[FrozenBackbone, Road, int, dict[str, float]]]
+    frozen = [(choice, "frozen", settings.seed, {}) for choice in settings.backbones]
     tuned = frozen[:0]
-    for number, network in enumerate(settings.networks):
-        checkpoint = place / "networks" / f"{number:02d}-{slug(network.name)}"
-        pairing = train_network(network, group, checkpoint, settings, again=again)
+    for name, network, seed in _trainings(settings):
+        checkpoint = place / "networks" / name
+        with tracker.training(settings.name, network.name) if tracker else nullcontext() as live:
+            pairing = train_network(network, group, checkpoint, settings, seed=seed, again=again, watch=live)
         pairings.append(pairing)
-        artifacts.append([checkpoint / "curves.png", checkpoint / "history.json"])
+        artifacts.append(([checkpoint / "curves.png", checkpoint / "history.json"], live))
         if network.as_backbone:
-            tuned.append((FrozenBackbone(name=str(checkpoint)), "fine-tuned", {"train": pairing.seconds["train"]}))
-    for number, (choice, road, spent) in enumerate([*frozen, *tuned]):
+            spent = {"train": pairing.seconds["train"]}
+            tuned.append((FrozenBackbone(name=str(checkpoint)), "fine-tuned", seed, spent))
+    for number, (choice, road, seed, spent) in enumerate([*frozen, *tuned]):
         path = place / "tables" / f"{number:02d}-{slug(Path(choice.name).name)}.parquet"
         table, seconds = tabulate(choice, group, path, settings, store=store, again=again)
         heads = place / "heads" / path.stem
         fitted = fit_heads(
-            table, group.labels, seen, settings.heads, seed=settings.seed, folder=heads, road=road,
-            seconds=spent | seconds, catalog=group.catalog, split=group.split,
-            allow_seen=settings.allow_seen,
+            table, group.labels, seen, settings.heads, seed=seed, folder=heads, road=road,
+            seconds=spent | seconds, catalog=group.catalog, split=group.split, allow_seen=settings.allow_seen,
         )  # fmt: skip
         pairings += fitted
         checkpoint_of = [Path(choice.name)] if road == "fine-tuned" else []
-        artifacts += [[heads / f"{pairing.head}.skops", *checkpoint_of] for pairing in fitted]
-        tables |= {(road, pairing.name): path for pairing in fitted}
+        artifacts += [([heads / f"{pairing.head}.skops", *checkpoint_of], None) for pairing in fitted]
+        tables |= {(road, pairing.name, seed): path for pairing in fitted}
 
     comparison = compare(pairings, group.labels, seed=settings.seed)
-    ranked = [(row["road"], f"{row['backbone']} + {row['head']}") for row in comparison.ranking]
+    ranked = [(row["road"], f"{row['backbone']} + {row['head']}", row["seed"]) for row in comparison.ranking]
     best = next((tables[key] for key in ranked if key in tables), None)
     report = Report(
         settings.name,
@@ -170,11 +180,19 @@ def run(
         shown = {f"{road}, {pairing.name}": pairing.predictions for road, pairing in first_of.items()}
         drawn = draw_map(best, group, shown, place)
     if tracker is not None:
-        for pairing, files in zip(pairings, artifacts, strict=True):
-            tracker.pairing(settings.name, pairing, files)
+        for pairing, (files, live) in zip(pairings, artifacts, strict=True):
+            tracker.pairing(settings.name, pairing, files, live)
         tracker.comparison(settings.name, report, place)
     seconds_all = time.perf_counter() - start
     return Run(report, place, best, drawn, tracker.uri if tracker else None, seconds_all)
+
+
+def _trainings(settings: Experiment) -> Iterator[tuple[str, Network, int]]:
+    """Every network with every seed it is trained with, and the name of its folder."""
+    for number, network in enumerate(settings.networks):
+        name = f"{number:02d}-{slug(network.name)}"
+        for seed in network.seeds or (settings.seed,):
+            yield f"{name}-seed{seed}" if network.seeds else name, network, seed
 
 
 def _require_weights(settings: Experiment) -> None:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gzfeatures import fingerprint
 from gzfeatures.cohort import Cohort
@@ -25,11 +26,21 @@ from gzfeatures.results.comparison import Pairing, Road
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.predictions import Predictions
 
+if TYPE_CHECKING:
+    from gzfeatures.networks.checkpoint import Watch
+
 MAP_COLUMNS = ("redshift", "petro_mag_r_abs", "petro_r90", "ra", "dec")
 
 
 def train_network(
-    network: Network, group: Cohort, folder: Path, settings: Experiment, *, again: bool = False
+    network: Network,
+    group: Cohort,
+    folder: Path,
+    settings: Experiment,
+    *,
+    seed: int,
+    again: bool = False,
+    watch: Watch | None = None,
 ) -> Pairing:
     """Train a network end to end and score it on the test galaxies; a finished training of the same inputs is read.
 
@@ -42,14 +53,18 @@ def train_network(
     folder : Path
         Checkpoint folder.
     settings : Experiment
-        Seed, precision and device.
+        Precision and device.
+    seed : int
+        Of the training.
     again : bool
         Train even if the folder holds the same training, finished.
+    watch : callable, optional
+        Takes the history so far after every epoch.
     """
     from gzfeatures.networks.finetune import train
 
     key = fingerprint.of(
-        [network.model_dump(mode="json"), group.fingerprint, settings.precision, settings.device, settings.seed]
+        [network.model_dump(mode="json"), group.fingerprint, settings.precision, settings.device, seed]
     )
     path, saved = folder / "training.json", folder / "predictions.parquet"
     note = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -59,7 +74,7 @@ def train_network(
             temporary.write_text(json.dumps({"key": key}), encoding="utf-8")
         training = train(
             group.images, group.labels, group.split, network.name,
-            folder=folder, epochs=network.epochs, seed=settings.seed, resume=known, weights=network.weights,
+            folder=folder, epochs=network.epochs, seed=seed, resume=known, weights=network.weights, watch=watch,
             view=View.parse(network.view) if network.view else None, also=group.also,
             counts=group.catalog.counts if group.catalog and network.options.get("target") == "counts" else None,
             precision=settings.precision, device=settings.device, **network.options,
@@ -80,7 +95,7 @@ def train_network(
         scores=evaluate(predictions, group.labels, seed=settings.seed, catalog=group.catalog),
         seconds={"train": note["seconds"]},
         parameters={"epochs": note["epochs"], "best_epoch": note["best_epoch"], **network.options},
-        seed=settings.seed,
+        seed=seed,
         cost={"bytes": float((folder / "model.safetensors").stat().st_size)},
     )
 

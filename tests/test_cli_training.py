@@ -114,6 +114,24 @@ def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: Survey, 
     assert len(pd.read_csv(tmp_path / "p.csv").columns) >= 38
 
 
+def test_counts_of_votes_and_a_second_target_come_from_files(
+    survey: Survey, labels: Path, gz: Call, tmp_path: Path
+) -> None:
+    votes, counts = tmp_path / "votes.csv", tmp_path / "counts.parquet"
+    gz("label", survey.catalog, "--scheme", "votes-37", "-o", votes)
+    frame = pd.read_csv(survey.hart).rename(columns={"asset_id": "galaxy_id"})
+    frame[["galaxy_id", *(name for name in frame if name.endswith("_count"))]].to_parquet(counts)
+    train = ["finetune", survey.images, "--network", "galaxyid", "--view", "size=32,grey=true", "--epochs", 1]
+    train += ["--set", "batch_size=16"]
+    counted = gz(*train, "--labels", votes, "--target", "counts", "--counts", counts, "-o", tmp_path / "counted")
+    assert 0 < counted["rmse"] < 0.5
+    gz(*train, "--labels", labels, "--also", votes, "-o", tmp_path / "both")
+    record = json.loads((tmp_path / "both" / "backbone.json").read_text())
+    assert record["settings"]["also"] and record["classes"] == ["featured", "smooth"]
+    with pytest.raises(InputError, match="no count votes"):
+        gz(*train, "--labels", votes, "--target", "counts", "--counts", survey.catalog, "-o", tmp_path / "none")
+
+
 def test_an_unknown_option_of_the_training_is_said(survey: Survey, labels: Path, gz: Call, tmp_path: Path) -> None:
     words = ["finetune", survey.images, "--labels", labels, "--network", "resnet18", "-o", tmp_path / "net"]
     with pytest.raises(InputError, match="setting cannot be read; must be key=value"):

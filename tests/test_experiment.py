@@ -210,6 +210,28 @@ def test_seen_galaxies_are_scored_on_demand_with_a_dagger_everywhere(
     assert {p.backbone: p.dagger for p in again} == marked
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+def test_a_network_of_several_seeds_is_one_pairing_each_with_its_curves(toml: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    changed = ["backbones=[]", "networks.0.seeds=[3, 4]", "networks.0.epochs=2", 'heads=[{name="prototype"}]']
+    settings = load(toml, [*changed, "map=false"])
+    finished = run(settings, folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
+    assert sorted((p.road, p.seed) for p in finished.report.pairings) == [
+        ("end-to-end", 3), ("end-to-end", 4), ("fine-tuned", 3), ("fine-tuned", 4)
+    ]  # fmt: skip
+    assert [row["seeds"] for row in finished.report.comparison.seeds] == [2, 2]
+    weights = {path.read_bytes() for path in (tmp_path / "run").glob("networks/*/model.safetensors")}
+    assert len(weights) == 2
+    client = MlflowClient(finished.tracking_uri)
+    runs = client.search_runs(["1"])
+    assert sorted(run.data.tags["kind"] for run in runs) == ["comparison", *["pairing"] * 4]
+    for one in (run for run in runs if run.data.tags.get("road") == "end-to-end"):
+        points = client.get_metric_history(one.info.run_id, "epochs/training_loss")
+        assert [point.step for point in points] == [1, 2] and one.info.status == "FINISHED"
+        assert one.data.metrics["accuracy"] >= 0
+
+
 def test_runs_on_different_splits_are_refused(finished: Run, toml: Path, tmp_path: Path) -> None:
     other = load(toml, ["seed=2", "networks=[]", "map=false"])
     run(other, folder=tmp_path / "run")

@@ -6,7 +6,8 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,21 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert [{k: v for k, v in row.items() if k not in drop} for row in whole.history] == [
         {k: v for k, v in row.items() if k not in drop} for row in resumed.history
     ]
+
+
+def test_epochs_can_be_watched_once_their_state_is_on_disk(run: Callable[..., Training], tmp_path: Path) -> None:
+    watched: list[tuple[int, int]] = []
+
+    def watch(history: Sequence[Mapping[str, float]]) -> None:
+        state = WholeFiles().load_checkpoint(tmp_path / "out" / STATE)
+        watched.append((len(history), len(state["gzfeatures"]["history"])))
+        if len(history) == 2:
+            raise OutputError("cannot be recorded")
+
+    with pytest.raises(OutputError, match="cannot be recorded"):
+        run(epochs=3, watch=watch)
+    run(epochs=3, watch=watch, resume=True)
+    assert watched == [(1, 1), (2, 2), (3, 3)]
 
 
 def test_a_finished_training_is_not_trained_again(
@@ -417,15 +433,55 @@ from gzfeatures.networks.finetune import train
 images = ImageSet.of(sys.argv[1])
 labels = Labels(images.ids, ("round", "long"), np.array([int(i[1:]) % 2 for i in images.ids]), scheme="toy")
 split = Split.draw(labels, (0.6, 0.1, 0.3), seed=0)
-train(images, labels, split, "engel", folder=sys.argv[2], epochs=2, batch_size=12, view=View(size=16, crop=0.75),
-      device="cpu", devices=2, strategy="ddp", precision="float32")
+train(images, labels, split, "engel", folder=sys.argv[2], batch_size=12, view=View(size=16, crop=0.75), device="cpu",
+      precision="float32", progress=False, **eval(sys.argv[3]))
 """
 
 
+def started(folder: Path, place: Path, **options: Any) -> subprocess.Popen[str]:
+    """A training in a process of its own."""
+    script = place.with_suffix(".py")
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(folder), str(place), repr(options)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def finished(process: subprocess.Popen[str]) -> None:
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+
+
+def test_killed_at_any_moment_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
+    options = {"epochs": 30, "ema": 0.9, "cutmix": 1.0, "resume": True}
+    whole = started(folder, tmp_path / "whole", **options)
+    moment, kills = np.random.default_rng(), 0
+    while True:
+        torn = started(folder, tmp_path / "torn", **options)
+        before = epochs_in(tmp_path / "torn")
+        while torn.poll() is None and epochs_in(tmp_path / "torn") < min(30, before + 8):
+            time.sleep(0.05)
+        if kills == 2:
+            break
+        time.sleep(moment.uniform(0, 0.3))
+        torn.kill()  # SIGKILL: nothing is tidied up
+        torn.communicate()
+        kills += torn.returncode == -signal.SIGKILL and epochs_in(tmp_path / "torn") < 30
+        assert kills, "the training was over before it was killed"
+    finished(torn)
+    finished(whole)
+    first, second = (load(backbone(tmp_path / name)).state_dict() for name in ("whole", "torn"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not list((tmp_path / "torn").rglob("*.npy"))
+
+
+def epochs_in(place: Path) -> int:
+    """Epochs a training has written."""
+    path = place / STATE
+    return len(WholeFiles().load_checkpoint(path)["gzfeatures"]["history"]) if path.exists() else 0
+
+
 def test_two_processes_train_together(folder: Path, split: Split, tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, str(tmp_path / "script.py"), str(folder), str(tmp_path / "out")]
-    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    finished(started(folder, tmp_path / "out", epochs=2, devices=2, strategy="ddp"))
     state = WholeFiles().load_checkpoint(tmp_path / "out" / STATE)
     assert state["global_step"] == 2 * (len(split.train) // 2 // 12)
     assert len(state["gzfeatures"]["history"]) == 2 and backbone(tmp_path / "out").dim == 64

@@ -99,6 +99,32 @@ def test_metrics_are_the_scores_with_intervals_and_seconds(
         assert logged["end_to_end_seconds"] == pytest.approx(sum(pairing.seconds.values()))
 
 
+def test_curves_of_a_training_grow_while_it_is_on(made: Report, tmp_path: Path) -> None:
+    tracking = Tracking(root=tmp_path)
+    client = client_of(tracking)
+    history = [{"epoch": e + 1, "training_loss": 1 / (e + 1)} for e in range(4)]
+    (tmp_path / "history.json").write_text(json.dumps(history))
+
+    def steps(run: str | None) -> list[int]:
+        return [point.step for point in client.get_metric_history(str(run), "epochs/training_loss")]
+
+    with pytest.raises(KeyboardInterrupt), tracking.training(EXPERIMENT, "resnet18") as torn:
+        assert torn.run is None
+        torn(history[:1])
+        assert steps(torn.run) == [1] and client.get_run(torn.run).info.status == "RUNNING"
+        torn(history[:2])
+        raise KeyboardInterrupt
+    assert steps(torn.run) == [1, 2] and client.get_run(torn.run).info.status == "FAILED"
+    with tracking.training(EXPERIMENT, "resnet18") as live:
+        live(history[:3])  # resumed: the run is new, its curves are whole
+    network = next(p for p in made.pairings if p.head is None)
+    run = tracking.pairing(EXPERIMENT, network, [tmp_path / "history.json"], live)
+    assert run == live.run and steps(run) == [1, 2, 3, 4]
+    kept = client.get_run(run)
+    assert kept.info.status == "FINISHED" and kept.data.tags["kind"] == "pairing"
+    assert kept.data.metrics["accuracy"] == pytest.approx(network.scores.accuracy)
+
+
 def test_scores_are_named_alike_on_every_road(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
     tracking, runs = recorded
     client = client_of(tracking)

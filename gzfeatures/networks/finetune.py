@@ -28,7 +28,7 @@ from gzfeatures.images.views import View
 from gzfeatures.networks import cnns, hardware
 from gzfeatures.networks.augment import Augmentation
 from gzfeatures.networks.batches import Frames
-from gzfeatures.networks.checkpoint import STATE, EveryEpoch, WholeFiles, read_state, write_folder
+from gzfeatures.networks.checkpoint import STATE, EveryEpoch, Watch, WholeFiles, read_state, write_folder
 from gzfeatures.networks.curves import write_curves
 from gzfeatures.networks.inference import Inference, Validation
 from gzfeatures.networks.learner import Learner
@@ -95,6 +95,7 @@ def train(
     compiled: bool = False,
     cache: str | Path | None = None,
     progress: bool = True,
+    watch: Watch | None = None,
     **recipe: Any,
 ) -> Training:
     """Train a network end to end, or fine-tune one that has weights.
@@ -144,6 +145,8 @@ def train(
         Folder of decoded pixels, to share among trainings; by default one in `folder`, removed at the end.
     progress : bool
         Draw progress on stderr.
+    watch : callable, optional
+        Takes the history so far after every epoch, once its state is written.
     **recipe
         Fields of `Recipe`.
 
@@ -205,7 +208,7 @@ def train(
             folder / STATE,
             settings,
             resume,
-            callbacks=[TrainingBar()] if progress else [],
+            callbacks=[*([TrainingBar()] if progress else []), EveryEpoch(folder / STATE, settings, watch)],
             accelerator=machine.device,
             precision=LIGHTNING_PRECISION[machine.precision],
             devices=devices,
@@ -250,7 +253,7 @@ def _fit(
         max_epochs=learner.recipe.epochs,
         accumulate_grad_batches=learner.recipe.accumulate,
         gradient_clip_val=learner.recipe.clip or None,
-        callbacks=[*callbacks, EveryEpoch(path, settings)],
+        callbacks=callbacks,
         plugins=[WholeFiles()],
         default_root_dir=path.parent,
         logger=False,

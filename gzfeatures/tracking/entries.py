@@ -7,7 +7,6 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gzfeatures.results.document import flat
@@ -126,22 +125,24 @@ def log(client: MlflowClient, run: str, numbers: Mapping[str, float], settings: 
         client.log_batch(run, params=some_given)
 
 
-def log_history(client: MlflowClient, run: str, path: Path) -> None:
+def log_history(client: MlflowClient, run: str, history: Sequence[Mapping[str, float]], after: int = 0) -> None:
     """Log the losses and metrics of each epoch as curves.
 
     Parameters
     ----------
     client, run
         Where to.
-    path : Path
-        JSON list with one object per epoch; what is no finite number is left out.
+    history : sequence of mapping
+        One for each epoch, from the first; what is no finite number is left out.
+    after : int
+        Epochs that the run has already.
     """
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
     curves: list[Metric] = [
         Metric(f"epochs/{name_of(name)}", float(value), now, epoch)
-        for epoch, numbers in enumerate(json.loads(path.read_text("utf-8")), 1)
+        for epoch, numbers in list(enumerate(history, 1))[after:]
         for name, value in numbers.items()
         if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)
     ]

@@ -23,6 +23,7 @@ from gzfeatures.errors import GzError, InputError, OutputError
 from gzfeatures.files import existing
 from gzfeatures.results import document, drawing, figures
 from gzfeatures.tracking import entries, models
+from gzfeatures.tracking.live import Live
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,10 +84,14 @@ class Tracking:
         self._database = Path(self._address.removeprefix(SQLITE).partition("?")[0]) if local else None
         self._served = self._address.startswith(("http:", "https:", "databricks"))
         self._artifacts = (self._database.parent if self._database else root).resolve() / "artifacts"
-        with self._writing() as client:
+        with self.writing() as client:
             client.search_experiments(max_results=1)
 
-    def pairing(self, experiment: str, pairing: Pairing, artifacts: Sequence[Path]) -> str:
+    def training(self, experiment: str, name: str) -> Live:
+        """The run of a training that is about to begin, to be filled while it is on."""
+        return Live(self, experiment, name)
+
+    def pairing(self, experiment: str, pairing: Pairing, artifacts: Sequence[Path], live: Live | None = None) -> str:
         """Record one pairing as a run.
 
         Parameters
@@ -99,6 +104,8 @@ class Tracking:
             Files and folders to keep with it. A head (`.skops`) becomes a registered model, and the folder of the
             checkpoint it reads from goes into that; `history.json`, a list with one object of numbers per epoch, also
             becomes curves.
+        live : Live, optional
+            The training's own run, which is then filled in place of a new one.
 
         Returns
         -------
@@ -112,11 +119,11 @@ class Tracking:
         OutputError
             The run cannot be recorded. In either case what there is of it is marked as failed.
         """
-        tags = entries.tags(experiment, pairing)
+        tags, opened = entries.tags(experiment, pairing), live.run if live else None
         record = {"tags": tags, "parameters": dict(pairing.parameters), "scores": pairing.scores.asdict()}
         with (
-            self._writing() as client,
-            self._run(client, experiment, pairing.name, tags | {entries.NOTE: entries.note(pairing)}) as run,
+            self.writing() as client,
+            self._run(client, experiment, pairing.name, tags | {entries.NOTE: entries.note(pairing)}, opened) as run,
             TemporaryDirectory() as folder,
         ):
             entries.log(client, run, entries.metrics(pairing), entries.parameters(pairing))
@@ -127,6 +134,9 @@ class Tracking:
                 client.log_artifact(run, str(drawing.write_png(drawn, Path(folder) / "confusion.png")))
             for path in artifacts:
                 self._keep(client, experiment, pairing, run, existing(path, "artifact"), artifacts)
+                if path.name == "history.json":
+                    logged = live.logged if live else 0
+                    entries.log_history(client, run, json.loads(path.read_text("utf-8")), after=logged)
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
@@ -159,7 +169,7 @@ class Tracking:
             "split": report.split.fingerprint,
             entries.NOTE: ranking,
         }
-        with self._writing() as client, self._run(client, experiment, "comparison", tags) as run:
+        with self.writing() as client, self._run(client, experiment, "comparison", tags) as run:
             entries.log(client, run, {"pairings": float(len(report.pairings))}, dict(document.flat(report.provenance)))
             for name in ("report.html", "report.md", "report.json", "map.html", "map.parquet"):
                 if (folder / name).exists():
@@ -173,7 +183,7 @@ class Tracking:
 
     def pages(self, port: int) -> dict[str, str]:
         """Address of the ranked runs of each experiment that has a comparison, by name, in a UI on 127.0.0.1."""
-        with self._writing() as client:
+        with self.writing() as client:
             found = client.search_experiments(max_results=100)
         query = "workflowType=machine_learning&viewStateShareKey=ranking"
         return {
@@ -210,7 +220,7 @@ class Tracking:
         os.execve(sys.executable, command, os.environ | ENVIRONMENT)
 
     @contextmanager
-    def _writing(self) -> Iterator[MlflowClient]:
+    def writing(self) -> Iterator[MlflowClient]:
         """Client to write with; on SQLite, one writer at a time."""
         from filelock import FileLock
 
@@ -255,14 +265,21 @@ class Tracking:
             client.log_artifact(run, str(path))
         elif pairing.head is None:
             client.log_artifacts(run, str(path), path.name)
-        if path.name == "history.json":
-            entries.log_history(client, run, path)
+
+    def opened(self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+        """A new run."""
+        made = client.create_run(self._experiment(client, experiment), tags=dict(tags), run_name=name)
+        return str(made.info.run_id)
 
     @contextmanager
-    def _run(self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """A run that is finished on leaving, or marked as failed on an error."""
-        run = str(client.create_run(self._experiment(client, experiment), tags=dict(tags), run_name=name).info.run_id)
+    def _run(
+        self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], opened: str | None = None
+    ) -> Iterator[str]:
+        """A run, new or opened before, that is finished on leaving, or marked as failed on an error."""
+        run = opened or self.opened(client, experiment, name, tags)
         try:
+            for tag, value in tags.items() if opened else ():
+                client.set_tag(run, tag, value)
             yield run
         except BaseException:
             client.set_terminated(run, "FAILED")

@@ -1,0 +1,55 @@
+"""Live: the run of a training that is on; its curves grow epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from gzfeatures.tracking import entries
+
+if TYPE_CHECKING:
+    from gzfeatures.tracking.runs import Tracking
+
+
+class Live:
+    """The run of a training: call it with the history so far after every epoch.
+
+    The run is opened by the first call, so that a training that is only read again opens none. It is marked as failed
+    when the training ends in an error or is interrupted; `Tracking.pairing` adds scores and files to it.
+
+    Parameters
+    ----------
+    tracking : Tracking
+        Where it is recorded.
+    experiment, name : str
+        Names of the experiment and of the run.
+
+    Attributes
+    ----------
+    run : str or None
+        Run id, once there is one.
+    logged : int
+        Epochs it has.
+    """
+
+    def __init__(self, tracking: Tracking, experiment: str, name: str) -> None:
+        self.tracking, self.experiment, self.name = tracking, experiment, name
+        self.run: str | None = None
+        self.logged = 0
+
+    def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Log the epochs that are new; an OutputError where they cannot be recorded."""
+        with self.tracking.writing() as client:
+            if self.run is None:
+                self.run = self.tracking.opened(client, self.experiment, self.name, {"kind": "training"})
+            entries.log_history(client, self.run, history, after=self.logged)
+        self.logged = len(history)
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.run is not None:
+            with self.tracking.writing() as client:
+                client.set_terminated(self.run, "FINISHED" if kind is None else "FAILED")
