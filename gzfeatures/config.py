@@ -88,7 +88,6 @@ class Network(_Section):
     seeds: tuple[int, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
 
-
     @model_validator(mode="after")
     def _nothing_twice(self) -> Network:
         keys = {*type(self).model_fields, "device", "precision", "seed", "folder", "resume"}
@@ -111,8 +110,10 @@ class Experiment(_Section):
 
     `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog that is split, for
     galaxies that only train may have other shares of classes than the galaxies that are scored. `learning_curve` lists
-    numbers of labels at which the heads of the best table are fitted too, for three seeds each. `allow_seen` scores
-    heads also on test galaxies that their backbone was trained on, with a dagger in the report.
+    numbers of labels at which the heads of the best table are fitted too, for three seeds each. `explain` says how many
+    galaxies of each class the report explains, of the best head and the best network; with 0, a run in which only heads
+    changed loads no network. `allow_seen` scores heads also on test galaxies that their backbone was trained on, with a
+    dagger in the report.
     """
 
     name: Name
@@ -127,6 +128,7 @@ class Experiment(_Section):
     heads_on: Literal["all", "catalog"] = "all"
     learning_curve: tuple[int, ...] = ()
     map: bool = True
+    explain: int = Field(0, ge=0)
     allow_seen: bool = False
 
     @model_validator(mode="after")

@@ -21,12 +21,13 @@ from gzfeatures.config import Experiment, FrozenBackbone, Network
 from gzfeatures.features.store import Store
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
+from gzfeatures.illustrations import Source, draw_map, explain_pairing
 from gzfeatures.results.comparison import Comparison, Pairing, Road, compare
 from gzfeatures.results.metrics import jsonable
 from gzfeatures.results.provenance import surroundings
 from gzfeatures.results.report import Report
 from gzfeatures.results.runfolder import LABELS, read_pairings, slug, write_pairings
-from gzfeatures.roads import draw_map, fit_heads, learning_curves, tabulate, train_network
+from gzfeatures.roads import fit_heads, learning_curves, tabulate, train_network
 
 if TYPE_CHECKING:
     from gzfeatures.networks.checkpoint import Watch
@@ -133,7 +134,7 @@ def run(
 
     pairings: list[Pairing] = []
     artifacts: list[tuple[list[Path], Watch | None]] = []
-    tables: dict[tuple[str, str, int], Path] = {}
+    sources: dict[Pairing, Source] = {}
     seen = group.split if settings.heads_on == "all" else group.own
     frozen: list[tuple[FrozenBackbone, Road, int, dict[str, float]]]
     frozen = [(choice, "frozen", settings.seed, {}) for choice in settings.backbones]
@@ -142,6 +143,7 @@ def run(
         checkpoint = place / "networks" / name
         with tracker.training(settings.name, network.name) if tracker else nullcontext() as live:
             pairing = train_network(network, group, checkpoint, settings, seed=seed, again=again, watch=live)
+        sources[pairing] = Source(str(checkpoint))
         pairings.append(pairing)
         artifacts.append(([checkpoint / "curves.png", checkpoint / "history.json"], live))
         if network.as_backbone:
@@ -158,27 +160,26 @@ def run(
         pairings += fitted
         checkpoint_of = [Path(choice.name)] if road == "fine-tuned" else []
         artifacts += [([heads / f"{pairing.head}.skops", *checkpoint_of], None) for pairing in fitted]
-        tables |= {(road, pairing.name, seed): path for pairing in fitted}
+        sources |= {p: Source(choice.name, choice.weights, path, heads / f"{p.head}.skops") for p in fitted}
 
     comparison = compare(pairings, group.labels, seed=settings.seed)
-    ranked = [(row["road"], f"{row['backbone']} + {row['head']}", row["seed"]) for row in comparison.ranking]
-    best = next((tables[key] for key in ranked if key in tables), None)
-    report = Report(
-        settings.name,
-        tuple(pairings),
-        comparison,
-        group.labels,
-        group.split,
-        provenance=_provenance(settings, group),
-        curves=learning_curves(best, group.labels, seen, settings) if best and settings.learning_curve else {},
-    )
-    report.write(place, images=group.images)
+    provenance = _provenance(settings, group)
+    report = Report(settings.name, tuple(pairings), comparison, group.labels, group.split, provenance)
+    ranked = [pairing for _, pairing in report.ranked]
+    best = next((sources[pairing].table for pairing in ranked if pairing.head), None)
+    if best is not None and settings.learning_curve:
+        report = dataclasses.replace(report, curves=learning_curves(best, group.labels, seen, settings))
     write_pairings(place, pairings)
+    wanted = settings.explain if group.labels.target == "classes" else 0
+    firsts = {pairing.head is None: pairing for pairing in reversed(ranked) if wanted}
+    shown = [explain_pairing(one, sources[one], group, wanted, seed=settings.seed) for _, one in sorted(firsts.items())]
     drawn = None
     if best is not None and settings.map:
-        first_of = {row["road"]: pairing for row, pairing in reversed(report.ranked)}
-        shown = {f"{road}, {pairing.name}": pairing.predictions for road, pairing in first_of.items()}
-        drawn = draw_map(best, group, shown, place)
+        first_of = {pairing.road: pairing for pairing in reversed(ranked)}
+        said = {f"{road}, {pairing.name}": pairing.predictions for road, pairing in first_of.items()}
+        drawn, pictures = draw_map(best, group, said, place)
+        shown.insert(0, pictures)
+    report.write(place, images=group.images, showcases=shown)
     if tracker is not None:
         for pairing, (files, live) in zip(pairings, artifacts, strict=True):
             tracker.pairing(settings.name, pairing, files, live)

@@ -1,4 +1,4 @@
-"""The steps of an experiment along its roads: train a network, tabulate a backbone, fit heads, draw a map."""
+"""The steps of an experiment along its roads: train a network, tabulate a backbone, fit heads."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ from gzfeatures.results.predictions import Predictions
 
 if TYPE_CHECKING:
     from gzfeatures.networks.checkpoint import Watch
-
-MAP_COLUMNS = ("redshift", "petro_mag_r_abs", "petro_r90", "ra", "dec")
 
 
 def train_network(
@@ -256,28 +254,3 @@ def _refuse_seen(table: EmbeddingTable, split: Split) -> None:
             found=str(split.test[seen.argmax()]),
             remedy="score it on galaxies it has not seen, or with allow_seen (--allow-seen) and a dagger in the report",
         )
-
-
-def draw_map(table: Path, group: Cohort, predictions: Mapping[str, Predictions], folder: Path) -> Path:
-    """Map of the catalog's galaxies in a table, with thumbnails: `map.html` and its coordinates `map.parquet`.
-
-    Parameters
-    ----------
-    table : Path
-        Embedding table.
-    group : Cohort
-        Its galaxies; those that only train are left out.
-    predictions : mapping of str to Predictions
-        What the map can be coloured by beside classes and the catalog's columns.
-    folder : Path
-        Where the map goes.
-    """
-    from gzfeatures.results.mapdata import offered
-    from gzfeatures.results.maps import project
-
-    drawn = project(EmbeddingTable.read(table).select(group.own.ids), group.labels)
-    drawn.write(folder / "map.parquet")
-    columns = None if group.catalog is None else offered(group.catalog)
-    return drawn.write_html(
-        folder / "map.html", labels=group.labels, images=group.images, predictions=predictions, catalog=columns
-    )

@@ -19,6 +19,7 @@ from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.splits import digest_remainders
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.sky import Survey, draw_survey
+from gzfeatures.results.mapfile import Map
 from gzfeatures.results.runfolder import read_pairings
 from gzfeatures.tracking import Tracking
 
@@ -59,7 +60,7 @@ def toml(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
-    return run(toml, folder=folder, tracker=Tracking(root=folder / "mlruns"))
+    return run(load(toml, ["explain=1"]), folder=folder, tracker=Tracking(root=folder / "mlruns"))
 
 
 def test_every_pairing_is_scored_on_the_same_test_galaxies(finished: Run) -> None:
@@ -85,6 +86,33 @@ def test_the_run_folder_is_self_contained(finished: Run) -> None:
     labels, split = read_labels(finished.folder / "labels.csv")
     assert split is not None and split.fingerprint == finished.report.split.fingerprint
     assert finished.table is not None and len(EmbeddingTable.read(finished.table)) == len(labels)
+
+
+def test_the_report_shows_the_map_and_explains_the_best_head_and_network(finished: Run) -> None:
+    text = (finished.folder / "report.html").read_text(encoding="utf-8")
+    best = next(p for _, p in finished.report.ranked if p.head)
+    network = Path(best.backbone if best.road == "frozen" else "00-resnet18").name
+    for title in ("Map of the galaxies", f"Why {best.head} on {network} says so", "Why 00-resnet18 says so"):
+        assert f">{title}</h2>" in text
+    assert "nearest to the middle" in text and ": grad-cam, integrated-gradients</h3>" in text
+    assert {path.name for path in (finished.folder / "figures").glob("showcase*")} == {
+        f"showcase-0{number}.png" for number in (1, 2, 3)
+    }
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+def test_the_map_is_recorded_with_its_coordinates_and_quality(finished: Run) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(finished.tracking_uri)
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    (kept,) = client.search_runs([experiment.experiment_id], "tags.kind = 'comparison'")
+    place = Path(client.download_artifacts(kept.info.run_id, "."))
+    note = json.loads((place / "map.json").read_text(encoding="utf-8"))
+    assert note["galaxies"] == len(Map.read(place / "map.parquet")) and 0 < note["quality"]["trustworthiness"] <= 1
+    assert (place / "map.html").stat().st_size > 50_000
+    assert {"map-points.png", "map-images.png"} <= {path.name for path in (place / "figures").iterdir()}
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -124,7 +152,7 @@ def test_changing_only_heads_loads_no_network_and_reads_no_image(
     monkeypatch.setattr(loading, "load", refuse)
     monkeypatch.setattr(loading, "read_tensors", refuse)
     changed: Experiment = load(toml, ['heads=[{name="knn"}]', "map=false"])
-    monkeypatch.setattr("gzfeatures.results.report.Report.write", lambda self, folder, images=None: folder)
+    monkeypatch.setattr("gzfeatures.results.report.Report.write", lambda self, folder, **_: folder)
     again = run(changed, folder=finished.folder)
     assert {p.head for p in again.report.pairings} == {"knn", None}
     assert again.report.split.fingerprint == finished.report.split.fingerprint
@@ -193,9 +221,7 @@ def test_a_backbone_that_has_seen_test_galaxies_is_refused(finished: Run, toml: 
         run(changed, folder=tmp_path / "run")
 
 
-def test_seen_galaxies_are_scored_on_demand_with_a_dagger_everywhere(
-    finished: Run, toml: Path, tmp_path: Path
-) -> None:
+def test_seen_galaxies_are_scored_on_demand_with_a_dagger_everywhere(finished: Run, toml: Path, tmp_path: Path) -> None:
     checkpoint = next((finished.folder / "networks").iterdir())
     backbones = f'backbones=[{{name="{checkpoint}"}}, {{name="resnet18", weights="none", view="size=32"}}]'
     changed = [backbones, "networks=[]", "seed=1", "map=false", "allow_seen=true", "learning_curve=[20]"]

@@ -174,7 +174,9 @@ SECTIONS = {
 
 
 def showcase(folder: Path, title: str = "Galaxies") -> Showcase:
-    return Showcase(title, "", {heading: tiles(folder, shown, View(size=64)) for heading, shown in SECTIONS.items()})
+    return Showcase(
+        title, "", {heading: tiles(folder, shown, View(size=64)) for heading, shown in SECTIONS.items()}, side=64
+    )
 
 
 def test_a_showcase_page_is_text_and_pictures_only(folder: Path, tmp_path: Path) -> None:
@@ -186,7 +188,7 @@ def test_a_showcase_page_is_text_and_pictures_only(folder: Path, tmp_path: Path)
 
 
 def test_a_showcase_sheet_shows_each_galaxy_in_its_place(folder: Path, tmp_path: Path) -> None:
-    with Image.open(showcase(folder).write(tmp_path / "s.png", columns=3, side=64)) as opened:
+    with Image.open(showcase(folder).write(tmp_path / "s.png", columns=3)) as opened:
         sheet = np.asarray(opened)
     assert sheet.shape == (2 * 30 + 2 * (64 + 30) + 6, 3 * 70 + 6, 3)
     assert sheet[62, 38].tolist() == [255, 0, 0] and sheet[62, 108].tolist() == [0, 255, 0]
@@ -195,8 +197,8 @@ def test_a_showcase_sheet_shows_each_galaxy_in_its_place(folder: Path, tmp_path:
 
 def test_a_wide_picture_keeps_its_shape_and_pushes_the_next_one_down(tmp_path: Path) -> None:
     wide, square = Image.new("RGB", (60, 20), (0, 0, 255)), Image.new("RGB", (20, 20), (255, 0, 0))
-    shown = Showcase("", "", {"h": [Tile("w", "", wide), Tile("s", "", square)]})
-    with Image.open(shown.write(tmp_path / "s.png", columns=3, side=64)) as opened:
+    shown = Showcase("", "", {"h": [Tile("w", "", wide), Tile("s", "", square)]}, side=64)
+    with Image.open(shown.write(tmp_path / "s.png", columns=3)) as opened:
         sheet = np.asarray(opened)
     assert sheet[62, 10].tolist() == sheet[62, 190].tolist() == [0, 0, 255]
     assert sheet[62 + 94, 38].tolist() == [255, 0, 0]

@@ -155,45 +155,23 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show which pixels a network, or a head on its vectors, rests a class on."""
-    import numpy as np
-
-    from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.ids import as_ids
     from gzfeatures.galaxies.labelfile import read_labels
-    from gzfeatures.heads.fit import Head
+    from gzfeatures.illustrations import Source
+    from gzfeatures.illustrations import explain as explained
     from gzfeatures.images.imageset import ImageSet
-    from gzfeatures.networks import explanation
-    from gzfeatures.networks.explain import METHODS
-    from gzfeatures.results.prototypes import prototypes
-    from gzfeatures.results.showcase import Showcase, tiles
 
-    pixels = ImageSet.of(images)
-    sections = {}
-    chosen = as_ids(ids or [])
-    if table is not None and labels is not None:
-        central = prototypes(EmbeddingTable.read(table), read_labels(labels)[0], per_class)
-        for name, rows in central.groupby("class", sort=False):
-            captions = [f"prototype {rank}" for rank in rows["rank"]]
-            sections[f"{name}: prototypes"] = tiles(pixels, zip(rows["galaxy_id"], captions, strict=True))
-        chosen = chosen if len(chosen) else np.asarray(central["galaxy_id"], dtype=object)
-    if not len(chosen):
-        raise typer.BadParameter("name galaxies, or give --table and --labels for the prototypes of each class")
-    if head is None:
-        judge = explanation.Judge.of_network(network)
-    else:
-        fitted = Head.read(head)
-        judge = explanation.Judge.of_head(
-            network, fitted.probabilities, fitted.classes, fitted.extractors[0], weights=weights, seed=seed
-        )
-    methods = tuple(method or METHODS)
-    why = explanation.reasons(judge, pixels, chosen, target=class_, methods=methods)
-    sections |= {f"{name}: {', '.join(methods)}": found for name, found in why.items()}
-    if layers:
-        sections |= explanation.layers(judge, pixels, chosen[0])
-    if dreams:
-        sections |= explanation.dreams(judge, seed=seed)
-    title = f"Why {'' if head is None else f'{head.stem} on '}{Path(network).name} says so"
-    shown = Showcase(title, "Warm pixels speak for the class, cold ones against it.", sections)
-    say(f"gallery drawn in {shown.write(output)}")
-    explained = [{"galaxy_id": tile.name, "class": name} for name, found in why.items() for tile in found]
-    show({"rows": explained, "gallery": output}, as_json)
+    showcase = explained(
+        Source(network, weights, table, head),
+        ImageSet.of(images),
+        as_ids(ids) if ids else None,
+        labels=None if labels is None else read_labels(labels)[0],
+        per_class=per_class,
+        target=class_,
+        methods=tuple(method or ()),
+        layers=layers,
+        dreams=dreams,
+        seed=seed,
+    )
+    say(f"gallery drawn in {showcase.write(output)}")
+    show({"sections": {key: [t.name for t in found] for key, found in showcase.sections.items()}}, as_json)

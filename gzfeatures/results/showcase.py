@@ -97,6 +97,8 @@ class Showcase:
         What is shown, and how to read it.
     sections : mapping of str to sequence of Tile
         Heading → tiles under it.
+    side : int
+        Height of a tile in pixels.
 
     Raises
     ------
@@ -107,12 +109,13 @@ class Showcase:
     title: str
     note: str
     sections: Mapping[str, Sequence[Tile]]
+    side: int = VIEW.size
 
     def __post_init__(self) -> None:
         if not any(self.sections.values()):
             raise InputError("showcase", where=self.title, rule="have a picture to show")
 
-    def write(self, path: str | Path, *, columns: int = 10, side: int = VIEW.size) -> Path:
+    def write(self, path: str | Path, *, columns: int = 10) -> Path:
         """Write `.html` or `.png`.
 
         Parameters
@@ -121,8 +124,6 @@ class Showcase:
             File to write.
         columns : int
             Square tiles per row of a PNG.
-        side : int
-            Height of a tile in pixels.
 
         Raises
         ------
@@ -136,22 +137,23 @@ class Showcase:
             raise InputError("showcase", where=path, rule="end in .html or .png", found=path.suffix or "no ending")
         with written_whole(path) as temporary:
             if path.suffix == ".png":
-                self._sheet(columns, side).save(temporary, "PNG")
+                self._sheet(columns).save(temporary, "PNG")
             else:
-                temporary.write_text(self._page(side), encoding="utf-8")
+                temporary.write_text(self._page(), encoding="utf-8")
         return path
 
-    def _page(self, side: int) -> str:
+    def _page(self) -> str:
         parts = []
         for heading, shown in self.sections.items():
-            figures = "".join(_figure(tile, side) for tile in shown)
+            figures = "".join(_figure(tile, self.side) for tile in shown)
             parts.append(f"<h2>{html.escape(heading)}</h2>\n<div>{figures}</div>")
         note = f"<p>{html.escape(self.note)}</p>\n" if self.note else ""
         return PAGE.format(title=html.escape(self.title), note=note, sections="\n".join(parts))
 
-    def _sheet(self, columns: int, side: int) -> Image.Image:
+    def _sheet(self, columns: int) -> Image.Image:
         import matplotlib  # brings a font that knows most letters and signs
 
+        side = self.side
         widest = max(tile.width(side) for shown in self.sections.values() for tile in shown)
         width = max(columns * (side + GAP), widest + GAP)
         placed, top = [], 0

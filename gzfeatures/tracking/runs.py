@@ -171,7 +171,7 @@ class Tracking:
         }
         with self.writing() as client, self._run(client, experiment, "comparison", tags) as run:
             entries.log(client, run, {"pairings": float(len(report.pairings))}, dict(document.flat(report.provenance)))
-            for name in ("report.html", "report.md", "report.json", "map.html", "map.parquet"):
+            for name in ("report.html", "report.md", "report.json", "map.html", "map.json", "map.parquet"):
                 if (folder / name).exists():
                     client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")

@@ -9,7 +9,7 @@ void main() {
   vec3 p = turn * place;
   gl_Position = vec4((p.xy - centre) * scale + shift, 0.0, 1.0);
   side = size * (state > 1.5 ? 1.7 : state < 0.5 ? 0.85 : 1.0);
-  gl_PointSize = side + 2.0;
+  gl_PointSize = side + 1.0;
   tint = colour; kind = int(shape + 0.5);
   if (state < 0.5) tint.a *= 0.16;
 }`;
@@ -18,6 +18,7 @@ precision mediump float;
 in vec4 tint; flat in int kind; in float side; out vec4 paint;
 uniform vec3 rim;
 float edge(vec2 p) { // signed distance in units of the half side, below 0 inside
+  if (kind == 0) return length(p) - 0.95;
   vec2 a = abs(p);
   if (kind == 1) return max(a.x, a.y) - 0.82;
   if (kind == 2) return max(a.x * 0.866 + p.y * 0.5, -p.y) - 0.5;
@@ -27,7 +28,7 @@ float edge(vec2 p) { // signed distance in units of the half side, below 0 insid
   return length(p) - 0.95;
 }
 void main() {
-  vec2 p = (gl_PointCoord * 2.0 - 1.0) * (side + 2.0) / side * vec2(1.0, -1.0);
+  vec2 p = (gl_PointCoord * 2.0 - 1.0) * (side + 1.0) / side * vec2(1.0, -1.0);
   float d = edge(p) * side * 0.5;
   float cover = clamp(0.5 - d, 0.0, 1.0);
   if (cover <= 0.0) discard;
@@ -115,6 +116,6 @@ function keepPace(now) {
     else if (took < 25 && pace.most < marks.drawn) pace.most = Math.ceil(drawn * 1.1);
   }
   pace.moved = pace.moving;
-  clearTimeout(pace.rest);
-  if (pace.moving) pace.rest = setTimeout(() => { pace.moving = false; redraw(); }, 160);
+  clearTimeout(pace.rest); // rest is when no input came for some frames, however long they take
+  if (pace.moving) pace.rest = setTimeout(() => { pace.moving = false; redraw(); }, Math.max(160, Math.min(2500, 2.5 * took)));
 }

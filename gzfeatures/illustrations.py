@@ -1,0 +1,182 @@
+"""Illustrations: the map of an experiment's best table, and why networks and heads say what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gzfeatures.cohort import Cohort
+from gzfeatures.errors import InputError
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.results import gallery
+from gzfeatures.results.comparison import Pairing
+from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.showcase import Showcase, Tile, tiles
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where what names the class of a galaxy lies.
+
+    Parameters
+    ----------
+    network : str
+        Backbone or checkpoint folder.
+    weights : str, optional
+        File that replaces the backbone's own weights.
+    table, head : Path, optional
+        Embedding table and head on it; without a head the network itself names the class.
+    """
+
+    network: str
+    weights: str | None = None
+    table: Path | None = None
+    head: Path | None = None
+
+
+def draw_map(table: Path, group: Cohort, predictions: Mapping[str, Predictions], folder: Path) -> tuple[Path, Showcase]:
+    """Map of the catalog's galaxies in a table: interactive, as pictures, as coordinates, and its quality.
+
+    Parameters
+    ----------
+    table : Path
+        Embedding table.
+    group : Cohort
+        Its galaxies; those that only train are left out.
+    predictions : mapping of str to Predictions
+        What the map can be coloured by beside classes and the catalog's columns.
+    folder : Path
+        Where `map.html`, `map.parquet`, `map.json` (settings and quality) and two pictures in `figures/` go.
+
+    Returns
+    -------
+    path, Showcase
+        Of `map.html`; the pictures for a report.
+    """
+    from gzfeatures.results.mapdata import offered
+    from gzfeatures.results.mapfigures import write_figure
+    from gzfeatures.results.maps import project
+
+    drawn = project(EmbeddingTable.read(table).select(group.own.ids), group.labels)
+    drawn.write(folder / "map.parquet")
+    with written_whole(folder / "map.json") as temporary:
+        note = {"galaxies": len(drawn), "quality": drawn.quality, "settings": drawn.settings}
+        temporary.write_text(json.dumps(note, indent=1), encoding="utf-8")
+    columns = None if group.catalog is None else offered(group.catalog)
+    page = drawn.write_html(
+        folder / "map.html", labels=group.labels, images=group.images, predictions=predictions, catalog=columns
+    )
+    shown = []
+    classes = group.labels if group.labels.target == "classes" else None
+    for kind in ("points", "images"):
+        path = folder / "figures" / f"map-{kind}.png"
+        with Image.open(write_figure(path, drawn, kind, labels=classes, images=group.images)) as picture:
+            shown.append(Tile(f"Map as {kind}", "", picture.convert("RGB")))
+    quality = f"trustworthiness {drawn.quality['trustworthiness']:.3f}, {drawn.quality['knn_preservation']:.0%}"
+    note_ = f"UMAP of the best table: {quality} of the nearest neighbours kept. The interactive map is map.html."
+    return page, Showcase("Map of the galaxies", note_, {drawn.settings["backbone"]: shown}, side=460)
+
+
+def explain(
+    source: Source,
+    images: ImageSet,
+    ids: Ids | None = None,
+    *,
+    labels: Labels | None = None,
+    per_class: int = 3,
+    target: str | None = None,
+    methods: Sequence[str] = (),
+    layers: bool = False,
+    dreams: bool = False,
+    seed: int = 0,
+) -> Showcase:
+    """Why a network, or a head on its vectors, says what it says.
+
+    Parameters
+    ----------
+    source : Source
+        Who says so.
+    images : ImageSet
+        Of the galaxies.
+    ids : Ids, optional
+        Galaxies to explain; default the prototypes.
+    labels : Labels, optional
+        With a table, the prototypes of each class are shown: the galaxies nearest to its middle.
+    per_class : int
+        Prototypes of each class.
+    target : str, optional
+        Class to explain; default each galaxy's most likely one.
+    methods : sequence of str
+        Of `networks.explain.METHODS`; default all.
+    layers, dreams : bool
+        Show also what each layer makes of the first galaxy, and the image that each class would like best.
+    seed : int
+        Of directions in which a head's slope is measured, and of dreams.
+
+    Raises
+    ------
+    InputError
+        No galaxy is named, and there is no table with labels to take prototypes from; a galaxy has no image.
+    UnknownNameError
+        No such method.
+    """
+    from gzfeatures.networks import explanation
+    from gzfeatures.networks.explain import METHODS
+    from gzfeatures.results.prototypes import prototypes
+
+    sections: dict[str, Sequence[Tile]] = {}
+    if source.table is not None and labels is not None:
+        central = prototypes(EmbeddingTable.read(source.table), labels, per_class)
+        for name, rows in central.groupby("class", sort=False):
+            captions = [f"prototype {rank}" for rank in rows["rank"]]
+            sections[f"{name}: nearest to the middle"] = tiles(images, zip(rows["galaxy_id"], captions, strict=True))
+        ids = np.asarray(central["galaxy_id"], dtype=object) if ids is None else ids
+    if ids is None or not len(ids):
+        raise InputError("an explanation", rule="have galaxies", remedy="name some, or give a table and labels")
+    if source.head is None:
+        judge = explanation.Judge.of_network(source.network)
+    else:
+        from gzfeatures.heads.head import Head
+
+        head = Head.read(source.head)
+        judge = explanation.Judge.of_head(
+            source.network, head.probabilities, head.classes, head.extractors[0], weights=source.weights, seed=seed
+        )
+    methods = methods or METHODS
+    why = explanation.reasons(judge, images, ids, target=target, methods=methods)
+    sections |= {f"{name}: {', '.join(methods)}": shown for name, shown in why.items()}
+    if layers:
+        sections |= explanation.layers(judge, images, ids[0])
+    if dreams:
+        sections |= explanation.dreams(judge, seed=seed)
+    name = " on ".join([*([source.head.stem] if source.head else []), Path(source.network).name])
+    note = "Galaxies as the network sees them; warm pixels speak for the class, cold ones against it."
+    return Showcase(f"Why {name} says so", note, sections)
+
+
+def explain_pairing(pairing: Pairing, source: Source, group: Cohort, per_class: int, *, seed: int = 0) -> Showcase:
+    """Why a pairing is right: its surest right answers of each class, and prototypes of a head or layers of a network.
+
+    Of a head Grad-CAM alone is shown, for a gallery of a report has to be cheap.
+    """
+    ids = gallery.successes(pairing.predictions, group.labels, per_class)
+    test = group.labels.select(group.split.test)
+    methods = ("grad-cam",) if source.head else ("grad-cam", "integrated-gradients")
+    return explain(
+        source,
+        group.images,
+        ids if len(ids) else pairing.predictions.ids[:per_class],
+        labels=test,
+        methods=methods,
+        layers=source.head is None,
+        seed=seed,
+    )
