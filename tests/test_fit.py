@@ -23,6 +23,7 @@ from gzfeatures.heads.trials import draw_trials
 from gzfeatures.heads.tune import search
 from gzfeatures.heads.zoo import HEADS
 from gzfeatures.images.views import View
+from gzfeatures.results.calibration import measured
 from gzfeatures.results.metrics import evaluate
 
 CLASSES = ("round", "spiral", "merger")
@@ -60,7 +61,7 @@ def test_every_head_learns_and_names_classes(head: str) -> None:
     assert (fitted.split, fitted.labels, fitted.scheme) == (split.fingerprint, labels.fingerprint, "three")
 
 
-@pytest.mark.parametrize("head", ["svm", "logistic", "xgboost", "knn", "lda", "prototype"])
+@pytest.mark.parametrize("head", [name for name, entry in HEADS.items() if entry.task == "classes"])
 def test_noise_labels_stay_at_chance(head: str) -> None:
     """Every galaxy present twice with a random label: by group nothing can be learned, whatever the head."""
     rng = np.random.default_rng(1)
@@ -245,6 +246,32 @@ def test_a_class_absent_from_train_gets_no_probability() -> None:
     for head in ("svm", "xgboost"):
         p = fit(table, labels, head, split=split, **QUICK.get(head, {})).predict(table.select(split.test)).probabilities
         assert p.shape[1] == 3 and (p[:, 2] == 0).all()
+
+
+def test_classes_are_weighted_by_name() -> None:
+    table, labels, split = survey(signal=0.7)
+    tests = table.select(split.test)
+
+    def found(weights: object) -> int:
+        fitted = fit(table, labels, "logistic", split=split, class_weight=weights)
+        assert fitted.parameters["class_weight"] == weights
+        return int((fitted.predict(tests).names == "merger").sum())
+
+    assert found({"merger": 5.0}) > found(None) > found({"merger": 0.2})
+    with pytest.raises(UnknownNameError, match=r"unknown class; must be one of round, spiral, merger, found merge;"):
+        fit(table, labels, "logistic", split=split, class_weight={"merge": 2.0})
+    flags = Labels(labels.ids, CLASSES, labels.codes[:, None] == np.arange(3), "multi-label")
+    with pytest.raises(InputError, match='weights of classes; must be "balanced" where several can hold'):
+        fit(table, flags, "logistic", split=split, class_weight={"merger": 2.0})
+
+
+def test_what_the_classifier_says_before_calibration() -> None:
+    table, labels, split = survey(n=900, d=200, signal=1.0)
+    tests = table.select(split.test)
+    fitted = fit(table, labels, "logistic", split=split, C=100.0, class_weight="balanced")
+    before, after = (fitted.predict(tests, calibrated=calibrated) for calibrated in (False, True))
+    assert measured(before, labels)["ece"] > measured(after, labels)["ece"] + 0.05
+    np.testing.assert_allclose(before.probabilities.sum(1), 1)
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:

@@ -227,6 +227,16 @@ def test_conformal_sets_keep_their_promise(per_class: bool) -> None:
     assert np.all((mean >= 0.88) & (mean <= 0.92)), mean
 
 
+def test_how_sets_kept_their_promise_by_hand() -> None:
+    known = Conformal(("a", "b", "c"), np.array([0.3, 0.3, 0.6]), 0.8)
+    p = np.array([[0.4, 0.4, 0.2], [0.2, 0.2, 0.6], [0.25, 0.25, 0.5], [0.9, 0.05, 0.05]])
+    labels = Labels(ids_of(4), known.classes, np.array([0, 2, 2, 1]))
+    kept = known.kept(Predictions(ids_of(4), p, known.classes), labels)
+    assert (kept["promised"], kept["reached"], kept["n"]) == (0.8, 0.5, 4)
+    assert kept["reached_per_class"] == {"a": 1.0, "b": 0.0, "c": 0.5}
+    assert (kept["size"], kept["single"], kept["empty"]) == (1.0, 0.5, 0.25)
+
+
 def test_conformal_refuses() -> None:
     predictions, labels = drawn(20)
     with pytest.raises(InputError, match=r"coverage; must lie between 0 and 1, found 1.5"):
@@ -310,11 +320,13 @@ def test_predictions_come_back_as_they_went(tmp_path: Path, ending: str, kind: s
     names = NASTY if ending != ".fits" else [name for name in NASTY if name != "'quoted"]
     p = softmax(np.random.default_rng(0).normal(size=(len(names), 3)))
     seen = np.arange(len(names)) % 2 == 0
-    predictions = Predictions(np.array(names, dtype=object), p, ("round", "in-between", "=1+1"), kind, seen)
+    sets = p > (0.2 if kind == "classes" else 0.9)
+    predictions = Predictions(np.array(names, dtype=object), p, ("round", "in-between", "=1+1"), kind, seen, sets)
     back = Predictions.read(predictions.write(tmp_path / f"predictions{ending}"))
     np.testing.assert_array_equal(back.ids, predictions.ids)
     np.testing.assert_array_equal(back.probabilities, p)
     np.testing.assert_array_equal(back.seen, seen)
+    np.testing.assert_array_equal(back.sets, sets)
     assert (back.classes, back.kind) == (predictions.classes, kind)
 
 
@@ -366,5 +378,7 @@ def test_predictions_prove_themselves() -> None:
         Predictions(ids_of(1), np.array([[0.25, 0.25]]), ("a", "b"))
     with pytest.raises(InputError, match="mask of seen galaxies"):
         Predictions(ids_of(1), np.array([[0.5, 0.5]]), ("a", "b"), seen=np.zeros(3, dtype=bool))
+    with pytest.raises(InputError, match=r"sets of classes; must have shape \(1, 2\), found \(2, 2\)"):
+        Predictions(ids_of(1), np.array([[0.5, 0.5]]), ("a", "b"), sets=np.zeros((2, 2), dtype=bool))
     with pytest.raises(InputError, match="1 duplicate ids"):
         Predictions(np.array(["a", "a"], dtype=object), np.full((2, 2), 0.5), ("a", "b"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from gzfeatures.heads import persist
 from gzfeatures.heads.fit import Head, fit
 from gzfeatures.heads.zoo import HEADS
 from gzfeatures.images.views import View
+from gzfeatures.results.calibration import Conformal
 
 N = 120
 IDS = np.array([f"galaxy {i}" for i in range(N)], dtype=object)
@@ -79,6 +81,17 @@ def test_calibrations_and_stacks_come_back(tmp_path: Path) -> None:
         fitted = fit(TABLE, LABELS["classes"], head, split=SPLIT, **parameters)
         back = Head.read(fitted.write(tmp_path / "head.skops"))
         np.testing.assert_array_equal(fitted.predict(TABLE).probabilities, back.predict(TABLE).probabilities)
+
+
+def test_promised_sets_come_back_and_stand_in_predictions(tmp_path: Path) -> None:
+    fitted = fit(TABLE, LABELS["classes"], "logistic", split=SPLIT)
+    kept_out = fitted.predict(TABLE.select(SPLIT.validation))
+    promising = dataclasses.replace(fitted, sets=Conformal.of(kept_out, LABELS["classes"], 0.8))
+    back = Head.read(promising.write(tmp_path / "head.skops"))
+    said = back.predict(TABLE)
+    np.testing.assert_array_equal(said.sets, promising.sets.sets(said))
+    assert back.sets.coverage == 0.8 and fitted.predict(TABLE).sets is None
+    assert said.select(TABLE.ids[:3]).sets.shape == (3, len(said.classes))
 
 
 def test_trials_come_back(tmp_path: Path) -> None:

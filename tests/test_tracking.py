@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import multiprocessing
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from gzfeatures.heads.fit import Head, fit
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.networks.extract import extract
+from gzfeatures.networks.inference import classify
 from gzfeatures.results.report import Report
 from gzfeatures.tracking import Tracking
 
@@ -120,6 +123,9 @@ def test_curves_of_a_training_grow_while_it_is_on(made: Report, tmp_path: Path) 
     network = next(p for p in made.pairings if p.head is None)
     run = tracking.pairing(EXPERIMENT, network, [tmp_path / "history.json"], live)
     assert run == live.run and steps(run) == [1, 2, 3, 4]
+    (memory,) = client.get_metric_history(run, "system/system_memory_usage_megabytes")
+    (busy,) = client.get_metric_history(run, "system/cpu_utilization_percentage")
+    assert memory.value > 100 and memory.step == busy.step == 3 and 0 <= busy.value <= 100
     kept = client.get_run(run)
     assert kept.info.status == "FINISHED" and kept.data.tags["kind"] == "pairing"
     assert kept.data.metrics["accuracy"] == pytest.approx(network.scores.accuracy)
@@ -363,6 +369,35 @@ def test_a_model_refuses_rows_with_nothing_to_predict_from(registered: Registere
 def test_a_model_refuses_vectors_of_another_length(registered: Registered) -> None:
     with pytest.raises(InputError, match="vector length; must be 1280, found 3"):
         registered.model.predict(pd.DataFrame({"embedding": [[1.0, 2.0, 3.0]]}))
+
+
+def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> None:
+    import mlflow
+    from mlflow.pyfunc import scoring_server
+
+    labels = labelled(60)
+    split = Split.draw(labels)
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(registered.root / "checkpoint", checkpoint)
+    note = json.loads((checkpoint / "backbone.json").read_text())
+    (checkpoint / "backbone.json").write_text(json.dumps(note | {"settings": {"target": "classes"}}))
+    tracking = Tracking(root=tmp_path)
+    tracking.pairing("networks", pairings(labels, split)[0], [checkpoint])
+    (known,) = client_of(tracking).search_registered_models()
+    assert known.name == "networks resnet18 end-to-end"
+    model = mlflow.pyfunc.load_model(known.latest_versions[0].source)
+    files = [registered.images.read(row) for row in range(3)]
+    expected = classify(registered.images.select(registered.images.ids[:3]), checkpoint, progress=False)
+    answer = model.predict(pd.DataFrame({"image": files, "galaxy_id": ["a", "b", "c"]}))
+    assert answer["galaxy_id"].tolist() == ["a", "b", "c"]
+    np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, atol=1e-6)
+    rows = json.dumps({"dataframe_records": [{"image": base64.b64encode(data).decode()} for data in files]})
+    served = scoring_server.invocations(rows, "application/json", model, model.metadata.get_input_schema())
+    assert served.status == 200, served.response
+    said = pd.DataFrame(json.loads(served.response)["predictions"])
+    np.testing.assert_allclose(said[list(expected.classes)], expected.probabilities, atol=1e-6)
+    with pytest.raises(InputError, match="nothing to predict from; must have a column image, found galaxy_id"):
+        model.predict(answer[["galaxy_id"]])
 
 
 def test_a_model_is_kept_without_pickle(registered: Registered) -> None:

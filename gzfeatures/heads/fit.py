@@ -62,8 +62,8 @@ def fit(
     Raises
     ------
     UnknownNameError, InputError
-        No such head, parameter or weighted class; the head does not predict such labels; a training galaxy has no vector or no label;
-        train has one class, or a class with one galaxy.
+        No such head, parameter or weighted class; the head does not predict such labels; a training galaxy has no
+        vector or no label; train has one class, or a class with one galaxy.
     """
     chosen = _suited(recipe(head), labels)
     inputs = Inputs.of(table, catalog, columns)

@@ -17,6 +17,7 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels import Target
 from gzfeatures.heads import persist
 from gzfeatures.heads.inputs import Inputs, Tables
+from gzfeatures.results.calibration import Conformal
 from gzfeatures.results.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Head:
         What tuning tried (see `tune.search`).
     left_out : int
         Training galaxies that have no vector.
+    sets : Conformal, optional
+        Which sets of classes hold the true one with a stated probability, by galaxies kept out of training.
     """
 
     name: str
@@ -77,8 +80,9 @@ class Head:
     seconds: Mapping[str, float]
     trials: tuple[dict[str, Any], ...] = ()
     left_out: int = 0
+    sets: Conformal | None = None
 
-    def predict(self, table: Tables, catalog: Catalog | None = None) -> Predictions:
+    def predict(self, table: Tables, catalog: Catalog | None = None, *, calibrated: bool = True) -> Predictions:
         """Predict every galaxy of a table made by the extractor the head was fitted on.
 
         Parameters
@@ -87,12 +91,14 @@ class Head:
             As many as were fitted on, in that order.
         catalog : Catalog, optional
             Holds the head's columns, if it has any.
+        calibrated : bool
+            False for what the classifier alone says, neither calibrated nor weighted; of a head on classes.
 
         Returns
         -------
         Predictions
             `seen` marks galaxies that the head or its backbone was trained on, with their groups; they are
-            predicted, but no score accepts them.
+            predicted, but no score accepts them. `sets` are there where the head promises any.
 
         Raises
         ------
@@ -117,18 +123,19 @@ class Head:
             raise InputError(
                 "vector length", where=f"head {self.name}", rule=f"be {self.dim}", found=inputs.matrix.shape[1]
             )
-        values = self.probabilities(inputs.matrix)
+        values = self.probabilities(inputs.matrix, calibrated=calibrated)
         seen = self.trained_on.contains(inputs.ids)
         for extractor in inputs.extractors:
             if extractor.trained_on is not None:
                 seen |= TrainedOn.decode(extractor.trained_on).contains(inputs.ids)
-        return Predictions(inputs.ids, values, self.classes, self.target, seen)
+        said = Predictions(inputs.ids, values, self.classes, self.target, seen)
+        return dataclasses.replace(said, sets=self.sets.sets(said)) if self.sets and calibrated else said
 
-    def probabilities(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Class probabilities, or fractions, of bare rows of length `dim`: shape (n, k)."""
+    def probabilities(self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True) -> npt.NDArray[np.float64]:
+        """Class probabilities (see `predict`), or fractions, of bare rows of length `dim`: shape (n, k)."""
         if self.target == "fractions":
             return np.asarray(self.estimator.predict(matrix))
-        values = self.estimator.predict_proba(matrix)
+        values = self.estimator.predict_proba(matrix) if calibrated else self.estimator.uncalibrated(matrix)
         if self.target != "classes":
             return np.asarray(values)
         found = np.zeros((len(values), len(self.classes)))
@@ -150,6 +157,7 @@ class Head:
             "trained_on": self.trained_on.encode(),
             "parameters": dict(self.parameters),
             "seconds": dict(self.seconds),
+            "sets": None if self.sets is None else self.sets.asdict(),
         }
         return persist.write(Path(path), record, self.estimator)
 
@@ -167,6 +175,7 @@ class Head:
             record |= {name: tuple(record[name]) for name in ("classes", "columns", "trials")}
             record["extractors"] = tuple(Extractor.fromdict(fields) for fields in record["extractors"])
             record["trained_on"] = TrainedOn.decode(record["trained_on"])
+            record["sets"] = Conformal.fromdict(record["sets"]) if record.get("sets") else None
             return cls(estimator=estimator, **record)
         except (TypeError, KeyError) as error:
             raise InputError("record of the head cannot be read", where=path, found=str(error)) from None

@@ -224,6 +224,7 @@ def train(
     history: list[dict[str, float]] = state["history"]
     best = state["best_epoch"]
     record = {"classes": list(labels.classes), "scheme": labels.scheme, "metrics": history[best], "settings": settings}
+    record["dihedral"] = dihedral
     # under strategies that run the caller's script in every process, all come here
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     if together:

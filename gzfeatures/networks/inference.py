@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +14,17 @@ import torch
 import torch.distributed
 from torch import nn
 
+from gzfeatures.errors import InputError
+from gzfeatures.features.backbones import RECORD, backbone, classes_of
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.labels import Labels
+from gzfeatures.images.imageset import ImageSet
 from gzfeatures.networks.augment import dihedral_views
+from gzfeatures.networks.hardware import choose
+from gzfeatures.networks.load import load
 from gzfeatures.networks.pixelcache import PixelCache
-from gzfeatures.networks.targets import Target
+from gzfeatures.networks.targets import TARGETS, Target
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.predictions import Predictions
 
@@ -86,6 +95,45 @@ class Inference:
     def predictions(self, network: nn.Module, ids: Ids) -> Predictions:
         """Predictions of some galaxies."""
         return Predictions(ids, self.probabilities(network, ids), self.classes, self.target.kind)
+
+
+def classify(images: ImageSet, checkpoint: str | Path, *, device: str = "auto", progress: bool = True) -> Predictions:
+    """Predict galaxies by a network that was trained end to end, as its training predicted the test galaxies.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Galaxies; a bad image is an error.
+    checkpoint : str or Path
+        Folder written by `finetune.train`.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    Predictions
+        In the order of the images; `seen` marks the galaxies that the network was trained on.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        The folder is no checkpoint, or lacks what was predicted; an image is bad.
+    """
+    spec, classes = backbone(str(checkpoint)), classes_of(checkpoint)
+    record = Path(checkpoint) / RECORD
+    note = json.loads(record.read_text("utf-8"))
+    target = TARGETS.get(note.get("settings", {}).get("target"))
+    if target is None:
+        raise InputError("checkpoint does not say what its outputs mean", where=record, rule="name a target")
+    network = load(spec).to(choose(device, "float32").device)
+    with TemporaryDirectory() as scratch:
+        cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress)
+        inference = Inference(cache, target, classes, spec.mean, spec.std, dihedral=note.get("dihedral", False))
+        said = inference.predictions(network, images.ids)
+    seen = None if spec.trained_on is None else TrainedOn.decode(spec.trained_on).contains(images.ids)
+    return dataclasses.replace(said, seen=seen)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -99,10 +99,11 @@ class Comparison:
     metric : str
         What the ranking is by.
     ranking : list of dict
-        Best first (of several seeds the mean counts, and they stand together by seed; so a lucky one wins nothing): `rank, road, backbone, head, scheme, seed, dagger`, every metric, its `<metric>_interval`,
+        Best first: `rank, road, backbone, head, scheme, seed, dagger`, every metric, its `<metric>_interval`,
         `behind` (difference to the best) with `behind_interval`, `tied` (not told apart from the best after Holm's
         correction), and the costs `extract_seconds, fit_seconds, predict_seconds, train_seconds, end_to_end_seconds,
-        parameters, bytes` (None where unknown).
+        parameters, bytes` (None where unknown). Of several seeds the mean counts, and they stand together by seed: a
+        lucky one wins nothing.
     tests : list of dict
         Each two pairings: `first, second`, `difference` with `interval` (paired bootstrap), `only_first, only_second`
         (galaxies that one alone has right), `p` (exact McNemar; paired bootstrap where there are no classes), `p_holm`.

@@ -41,6 +41,8 @@ STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Decorator of a function that draws, in the one style."""
+
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
         from matplotlib import rc_context
@@ -52,6 +54,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of this size in inches, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -59,6 +62,7 @@ def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def short(name: str, limit: int = 22) -> str:
+    """The name, or its beginning and an ellipsis."""
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 

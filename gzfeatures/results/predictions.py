@@ -101,8 +101,8 @@ class Predictions:
         """Write one row per galaxy; the ending chooses CSV, Parquet or FITS (`.csv`, `.csv.gz`, `.parquet`, `.fits`).
 
         Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64 column per class,
-        under its name; `class_set` (joined by `|`) and `trained_on` where `sets` and `seen` are known. In CSV a text that a spreadsheet would take for a
-        formula gets a leading apostrophe, which `read` takes off again.
+        under its name; `class_set` (joined by `|`) and `trained_on` where `sets` and `seen` are known. In CSV a text
+        that a spreadsheet would take for a formula gets a leading apostrophe, which `read` takes off again.
 
         Raises
         ------

@@ -109,12 +109,14 @@ def view(report: Report) -> str:
     return json.dumps({"name": "Ranking", "createdAt": int(time.time() * 1000), "state": json.dumps(state)})
 
 
-def log(client: MlflowClient, run: str, numbers: Mapping[str, float], settings: Mapping[str, Any]) -> None:
+def log(
+    client: MlflowClient, run: str, numbers: Mapping[str, float], settings: Mapping[str, Any], step: int = 0
+) -> None:
     """Log numbers and settings in as few requests as MLflow takes; a long setting is cut with an ellipsis."""
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
-    measured = [Metric(name, value, now, 0) for name, value in numbers.items()]
+    measured = [Metric(name, value, now, step) for name, value in numbers.items()]
     given = []
     for name, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,4 +1,4 @@
-"""Live: the run of a training that is on; its curves grow epoch by epoch."""
+"""Live: the run of a training that is on; its curves, and how busy the machine is, grow epoch by epoch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gzfeatures.tracking import entries
+from gzfeatures.tracking.machine import Machine
 
 if TYPE_CHECKING:
     from gzfeatures.tracking.runs import Tracking
@@ -37,6 +38,7 @@ class Live:
         self.tracking, self.experiment, self.name = tracking, experiment, name
         self.run: str | None = None
         self.logged = 0
+        self._machine: Machine | None = None
 
     def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
         """Log the epochs that are new; an OutputError where they cannot be recorded."""
@@ -44,9 +46,12 @@ class Live:
             if self.run is None:
                 self.run = self.tracking.opened(client, self.experiment, self.name, {"kind": "training"})
             entries.log_history(client, self.run, history, after=self.logged)
+            if self._machine is not None:
+                entries.log(client, self.run, self._machine.sample(), {}, step=len(history))
         self.logged = len(history)
 
     def __enter__(self) -> Live:
+        self._machine = Machine()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -1,9 +1,11 @@
-"""Heads as MLflow models: rows with vectors, or with images, in; class probabilities out."""
+"""Heads and networks as MLflow models: rows with vectors, or with images, in; class probabilities out."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,20 +17,30 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec
 
     from gzfeatures.features.table import EmbeddingTable, Extractor
     from gzfeatures.galaxies.ids import Ids
     from gzfeatures.heads.fit import Head
+    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.results.predictions import Predictions
 
 HEAD_SUFFIX = ".skops"
 HEAD, BACKBONE = f"head{HEAD_SUFFIX}", "backbone"
-"""What a model folder holds: the head, and the checkpoint it reads from, if that is not a backbone known by name."""
+"""What a model folder holds: the head, and the checkpoint it reads from, if that is not a backbone known by name; or a
+checkpoint alone."""
 
 
 def register(
-    client: MlflowClient, experiment_id: str, run: str, name: str, path: Path, backbone: Path | None = None
+    client: MlflowClient,
+    experiment_id: str,
+    run: str,
+    name: str,
+    *,
+    head: Path | None = None,
+    backbone: Path | None = None,
 ) -> None:
-    """Keep a head as a model of its run, and as the next version of `name` in the model registry.
+    """Keep a head or a network as a model of its run, and as the next version of `name` in the model registry.
 
     Parameters
     ----------
@@ -36,22 +48,24 @@ def register(
         Where to.
     name : str
         Name in the registry.
-    path : Path
+    head : Path, optional
         File written by `Head.write`.
     backbone : Path, optional
-        Checkpoint folder that goes with it, so that the model reads images too.
+        Checkpoint folder: of the network that goes with the head, so that the model reads images too; or, without a
+        head, of the network that is the model.
     """
     from mlflow import pyfunc
     from mlflow.models import Model
 
-    from gzfeatures.features.backbones import RECORD, TENSORS
+    from gzfeatures.features.backbones import RECORD, TENSORS, classes_of
     from gzfeatures.heads.fit import Head
 
     model = client.create_logged_model(experiment_id, name, run)
     with TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir()
-        shutil.copy(path, data / HEAD)
+        if head is not None:
+            shutil.copy(head, data / HEAD)
         if backbone is not None:
             (data / BACKBONE).mkdir()
             for file in (RECORD, TENSORS):
@@ -61,33 +75,70 @@ def register(
             loader_module=__name__,
             data_path=str(data),
             mlflow_model=Model(run_id=run, model_id=model.model_id),
-            signature=_signature(Head.read(path)),
+            signature=_signature_of_head(Head.read(head)) if head else _signature([], classes_of(data / BACKBONE)),
             pip_requirements=[f"gzfeatures=={gzfeatures.__version__}"],
         )
         client.log_model_artifacts(model.model_id, f"{folder}/model")
     client.finalize_logged_model(model.model_id, "READY")
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description="Embeddings or images in, class probabilities out.")
+        given = "Embeddings or images" if head else "Images"
+        client.create_registered_model(name, description=f"{given} in, class probabilities out.")
     client.create_model_version(name, model.artifact_location, run, model_id=model.model_id)
 
 
-def _signature(head: Head) -> ModelSignature:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+def _signature_of_head(head: Head) -> ModelSignature:
+    from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
-    given: list[ColSpec | TensorSpec]
-    given = [ColSpec(DataType.string, name, required=False) for name in ("galaxy_id", "image_sha256")]
+    given = [ColSpec(DataType.string, "image_sha256", required=False)]
     given += [ColSpec(Array(DataType.double), name, required=False) for name in _columns(head)]
-    given += [ColSpec(DataType.binary, "image", required=False)]
     given += [ColSpec(DataType.double, name) for name in head.columns]
-    answered = [ColSpec(DataType.double, name) for name in head.classes]
-    return ModelSignature(Schema(given), Schema([ColSpec(DataType.string, "galaxy_id"), *answered]))
+    return _signature(given, head.classes)
+
+
+def _signature(more: Sequence[ColSpec], classes: Sequence[str]) -> ModelSignature:
+    """Ids, images and `more` in; ids and a probability per class out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    given = [ColSpec(DataType.string, "galaxy_id", required=False), ColSpec(DataType.binary, "image", required=False)]
+    answered = [ColSpec(DataType.string, "galaxy_id"), *(ColSpec(DataType.double, name) for name in classes)]
+    return ModelSignature(Schema([*given, *more]), Schema(answered))
 
 
 def _columns(head: Head) -> tuple[str, ...]:
     """Columns of vectors: `embedding`, and for a head on several tables `embedding_2`, …"""
     return ("embedding", *(f"embedding_{number}" for number in range(2, len(head.extractors) + 1)))
+
+
+class _Network:
+    """What MLflow calls: a network trained end to end behind a data frame."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._checkpoint = checkpoint
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Probabilities of each row.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            `image` (bytes of image files), and `galaxy_id`, counted from 0 where it is absent.
+
+        Raises
+        ------
+        InputError
+            There are no images, or one cannot be read.
+        """
+        from gzfeatures.networks.inference import classify
+
+        if "image" not in frame:
+            raise InputError(
+                "nothing to predict from", rule="have a column image", found=", ".join(map(str, frame.columns))
+            )
+        with _images(frame["image"]) as images:
+            said = classify(images, self._checkpoint, progress=False)
+        return _answer(_ids(frame), said)
 
 
 class _Model:
@@ -114,10 +165,8 @@ class _Model:
         import pandas as pd
 
         from gzfeatures.galaxies.catalog import Catalog
-        from gzfeatures.galaxies.ids import as_ids
 
-        names = _columns(self._head)
-        ids = as_ids(frame["galaxy_id"] if "galaxy_id" in frame else range(len(frame)))
+        names, ids = _columns(self._head), _ids(frame)
         if set(names) <= set(frame):
             tables = [_table(ids, frame[n], e) for n, e in zip(names, self._head.extractors, strict=True)]
         elif "image" in frame:
@@ -130,30 +179,50 @@ class _Model:
             )
         columns = {name: np.asarray(frame[name], dtype=np.float64) for name in self._head.columns}
         catalog = Catalog(pd.DataFrame({"galaxy_id": ids} | columns)) if columns else None
-        said = self._head.predict(tables, catalog)
-        return pd.DataFrame({"galaxy_id": said.ids} | dict(zip(said.classes, said.probabilities.T, strict=True)))
+        return _answer(ids, self._head.predict(tables, catalog))
 
-    def _extract(self, ids: Ids, images: list[bytes], extractor: Extractor) -> EmbeddingTable:
-        import numpy as np
-
+    def _extract(self, ids: Ids, images: Iterable[bytes], extractor: Extractor) -> EmbeddingTable:
         from gzfeatures.features.store import Store
-        from gzfeatures.images.imageset import ImageSet
         from gzfeatures.networks.extract import extract
 
-        with TemporaryDirectory() as folder:
-            rows = np.array([str(row) for row in range(len(images))], dtype=object)
-            for row, data in zip(rows, images, strict=True):
-                (Path(folder) / f"{row}.jpg").write_bytes(data)
+        with _images(images) as chosen, TemporaryDirectory() as folder:
             table = extract(
-                ImageSet.of(folder, rows),
+                chosen,
                 self._backbone or extractor.backbone,
                 layer=extractor.layer,
                 view=extractor.view,
                 precision=extractor.precision,
-                store=Store(Path(folder) / "store"),
+                store=Store(Path(folder)),
                 progress=False,
             )
         return dataclasses.replace(table, ids=ids)
+
+
+def _ids(frame: pd.DataFrame) -> Ids:
+    from gzfeatures.galaxies.ids import as_ids
+
+    return as_ids(frame["galaxy_id"] if "galaxy_id" in frame else range(len(frame)))
+
+
+def _answer(ids: Ids, said: Predictions) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({"galaxy_id": ids} | dict(zip(said.classes, said.probabilities.T, strict=True)))
+
+
+@contextmanager
+def _images(files: Iterable[bytes]) -> Iterator[ImageSet]:
+    """Bytes of image files as images named by their row."""
+    import numpy as np
+
+    from gzfeatures.images.imageset import ImageSet
+
+    with TemporaryDirectory() as folder:
+        rows = []
+        for row, data in enumerate(files):
+            (Path(folder) / f"{row}.jpg").write_bytes(data)
+            rows.append(str(row))
+        yield ImageSet.of(folder, np.array(rows, dtype=object))
 
 
 def _table(ids: Ids, vectors: pd.Series, extractor: Extractor) -> EmbeddingTable:
@@ -165,10 +234,9 @@ def _table(ids: Ids, vectors: pd.Series, extractor: Extractor) -> EmbeddingTable
     return EmbeddingTable(ids, np.full(len(ids), "", dtype=object), matrix, extractor)
 
 
-def _load_pyfunc(path: str) -> _Model:
-    """What `mlflow.pyfunc.load_model` calls; the head is read by skops, nothing is unpickled."""
+def _load_pyfunc(path: str) -> _Model | _Network:
+    """What `mlflow.pyfunc.load_model` calls; heads are read by skops, networks by safetensors: nothing is unpickled."""
     from gzfeatures.heads.fit import Head
 
-    folder = Path(path)
-    backbone = folder / BACKBONE
-    return _Model(Head.read(folder / HEAD), backbone if backbone.is_dir() else None)
+    head, backbone = Path(path) / HEAD, Path(path) / BACKBONE
+    return _Model(Head.read(head), backbone if backbone.is_dir() else None) if head.exists() else _Network(backbone)

@@ -102,8 +102,8 @@ class Tracking:
             What was fitted and scored.
         artifacts : sequence of Path
             Files and folders to keep with it. A head (`.skops`) becomes a registered model, and the folder of the
-            checkpoint it reads from goes into that; `history.json`, a list with one object of numbers per epoch, also
-            becomes curves.
+            checkpoint it reads from goes into that; of a network, the folder becomes the model. `history.json`, a list
+            with one object of numbers per epoch, also becomes curves.
         live : Live, optional
             The training's own run, which is then filled in place of a new one.
 
@@ -257,14 +257,15 @@ class Tracking:
     def _keep(
         self, client: MlflowClient, experiment: str, pairing: Pairing, run: str, path: Path, others: Sequence[Path]
     ) -> None:
+        whose = [experiment, pairing.backbone, *([pairing.head] if pairing.head else []), pairing.road]
+        name, home = entries.name_of(" ".join(whose)), self._experiment(client, experiment)
         if path.suffix == models.HEAD_SUFFIX:
-            name = entries.name_of(f"{experiment} {pairing.backbone} {pairing.head} {pairing.road}")
             checkpoint = next((other for other in others if other.is_dir()), None)
-            models.register(client, self._experiment(client, experiment), run, name, path, checkpoint)
+            models.register(client, home, run, name, head=path, backbone=checkpoint)
         elif path.is_file():
             client.log_artifact(run, str(path))
         elif pairing.head is None:
-            client.log_artifacts(run, str(path), path.name)
+            models.register(client, home, run, name, backbone=path)
 
     def opened(self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
         """A new run."""
