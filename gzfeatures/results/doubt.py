@@ -18,9 +18,10 @@ def doubt(labels: Labels, predictions: Predictions) -> pd.DataFrame:
     """Labels that out-of-sample probabilities contradict.
 
     Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125, section 3.1): a class's threshold is the mean
-    probability that galaxies so labelled get for it. A label is doubtful when another class has the largest of the
-    probabilities that pass the threshold of their class: the off-diagonal of the confident joint. So a class that is
-    hard as a whole gets the lower bar it needs.
+    probability that galaxies so labelled get for it, and a galaxy counts for the class with the largest of the
+    probabilities that pass the threshold of their class. The shares that count for another class say how many labels of
+    each class are wrong; these are the ones with the lowest probability of their label ("prune by class", section 3.2).
+    So a class that is hard as a whole gets the lower bar it needs.
 
     Parameters
     ----------
@@ -32,9 +33,9 @@ def doubt(labels: Labels, predictions: Predictions) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per galaxy with both, most doubtful first: `galaxy_id`, `label`, `suggested` (the class that contradicts,
-        or the label itself), `doubtful`, `p_label`, `p_suggested`, `margin` = p_label − largest other probability, in
-        [−1, 1]; doubtful rows come first, each part by rising margin.
+        A row per galaxy with both, most doubtful first: `galaxy_id`, `label`, `suggested` (of a doubtful label the most
+        probable other class, else the label itself), `doubtful`, `p_label`, `p_suggested`, `margin` = p_label − largest
+        other probability, in [−1, 1]; doubtful rows come first, each part by rising margin.
 
     Raises
     ------
@@ -61,27 +62,44 @@ def doubt(labels: Labels, predictions: Predictions) -> pd.DataFrame:
         raise InputError("no galaxy has a label and a prediction", rule="share ids")
     codes, p = labels.select(predictions.ids).codes, predictions.probabilities
     rows = np.arange(len(p))
-    members = np.maximum(np.bincount(codes, minlength=p.shape[1]), 1)
-    thresholds = np.bincount(codes, weights=p[rows, codes], minlength=p.shape[1]) / members
-    thresholds[np.bincount(codes, minlength=p.shape[1]) == 0] = np.inf  # nobody bears this label: no bar is known
-    passing = np.where(p >= thresholds, p, -1.0)
-    suggested = np.where(passing.max(1) >= 0, passing.argmax(1), codes)
+    own = p[rows, codes]
     others = p.copy()
     others[rows, codes] = -np.inf
-    margin = p[rows, codes] - (others.max(1) if p.shape[1] > 1 else 0.0)
+    doubtful = _doubtful(p, codes)
+    members = np.bincount(codes, minlength=p.shape[1])
+    suggested = np.where(doubtful, np.where(members > 0, others, -np.inf).argmax(1), codes)
+    margin = own - (others.max(1) if p.shape[1] > 1 else 0.0)
     classes = np.asarray(labels.classes, dtype=object)
     frame = pd.DataFrame(
         {
             "galaxy_id": predictions.ids,
             "label": classes[codes],
             "suggested": classes[suggested],
-            "doubtful": suggested != codes,
-            "p_label": p[rows, codes],
+            "doubtful": doubtful,
+            "p_label": own,
             "p_suggested": p[rows, suggested],
             "margin": margin,
         }
     )
     return frame.sort_values(["doubtful", "margin", "galaxy_id"], ascending=[False, True, True], ignore_index=True)
+
+
+def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Of each class as many labels as the confident joint says, those with the lowest probability."""
+    k = p.shape[1]
+    own, members = p[np.arange(len(p)), codes], np.bincount(codes, minlength=k)
+    thresholds = np.bincount(codes, weights=own, minlength=k) / np.maximum(members, 1)
+    thresholds[members == 0] = np.inf  # nobody bears this label: no bar is known
+    passing = np.where(p >= thresholds, p, -np.inf)
+    sure = np.isfinite(passing.max(1))
+    joint = np.zeros((k, k))
+    np.add.at(joint, (codes[sure], passing[sure].argmax(1)), 1)
+    found = np.zeros(len(p), dtype=bool)
+    for code in np.flatnonzero(joint.sum(1)):
+        wrong = round(members[code] * (1 - joint[code, code] / joint[code].sum()))
+        of_it = np.flatnonzero(codes == code)
+        found[of_it[np.argsort(own[of_it], kind="stable")[:wrong]]] = True
+    return found
 
 
 def next_looks(

@@ -194,28 +194,29 @@ def similar(
 def duplicates(
     table: EmbeddingTable,
     *,
-    ratio: float = 0.5,
+    chance: float = 1.0,
     among: int = 10,
     metric: str = "euclidean",
-    components: int | None = 50,
+    components: int | None = None,
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Pairs that are likely the same galaxy twice.
 
-    Two rows are twins when their images have the same bytes, or when they lie closer to each other than `ratio` times
-    the distance from either to its neighbour number `among` (the ratio test of Lowe 2004,
-    doi:10.1023/B:VISI.0000029664.99615.94, section 7.1, with room for several copies). The scale is each galaxy's own,
-    so crowded and empty parts of the table are judged alike.
+    Two rows are twins when their images have the same bytes, or when they lie closer to each other than chance puts
+    neighbours: of galaxies strewn evenly in D dimensions, the nearest lies within a share r of the distance to
+    neighbour number k with probability 1 − (1 − r^D)^(k−1), so that (k − 1) r^D n pairs of n galaxies do. D is that of
+    the table itself (after Levina & Bickel 2004, eq. 8, without the nearest neighbour, which may be a twin). The scale
+    is each galaxy's own, so crowded and empty parts of the table are judged alike.
 
     Parameters
     ----------
     table : EmbeddingTable
         Galaxies, more than `among`.
-    ratio : float
-        Largest ratio of twins, in (0, 1); galaxies that are merely neighbours lie near 0.8 in ten dimensions.
+    chance : float
+        Pairs of the whole table that may pass by chance, > 0.
     among : int
-        Neighbour whose distance is the scale; more copies than this of one galaxy hide each other.
+        Neighbour whose distance is the scale, at least 3; more copies than this of one galaxy hide each other.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
     components : int, optional
@@ -226,23 +227,25 @@ def duplicates(
     Returns
     -------
     DataFrame
-        A row per pair, closest first: `galaxy_id`, `twin`, `distance`, `ratio`, `same_image` (equal bytes), `group` (a
-        number per set of connected twins, from 0).
+        A row per pair, closest first: `galaxy_id`, `twin`, `distance`, `ratio` (of the distance to the scale),
+        `same_image` (equal bytes), `group` (a number per set of connected twins, from 0). Attributes: `dimension`, D,
+        and `ratio`, the largest of twins.
 
     Raises
     ------
     InputError
-        The ratio is outside its range, or there are no more galaxies than neighbours.
+        `chance` or `among` is outside its range, or there are no more galaxies than neighbours.
     """
-    if not 0 < ratio < 1:
-        raise InputError("ratio of twins", rule="lie in (0, 1)", found=ratio)
+    if chance <= 0 or among < 3:
+        raise InputError("chance and scale of twins", rule="be > 0 and at least 3", found=(chance, among))
     vectors = Space.fit(table.matrix, metric=metric, components=components).vectors(table.matrix)
     near = nearest(vectors, None, among, exact_up_to=exact_up_to, seed=seed)
     scale = np.maximum(near.distances[:, -1], np.finfo(np.float32).tiny)
+    dimension = _dimension(near.distances)
+    ratio = min(0.9, (chance / (len(table) * (among - 1))) ** (1 / dimension))
     one = np.repeat(np.arange(len(table)), among)
     other = near.rows.ravel()
-    share = near.distances.ravel() / np.minimum(scale[one], scale[other])
-    close = share <= ratio
+    close = near.distances.ravel() <= ratio * np.minimum(scale[one], scale[other])
     pairs = {(int(min(pair)), int(max(pair))) for pair in zip(one[close], other[close], strict=True)}
     same = pd.Series(np.arange(len(table))).groupby(table.digests)
     copies = {(int(a), int(b)) for rows in same.indices.values() for a, b in pairwise(rows)}
@@ -258,7 +261,18 @@ def duplicates(
             "group": _connected(both, len(table)),
         }
     )
-    return frame.sort_values(["ratio", "galaxy_id"], ignore_index=True)
+    frame = frame.sort_values(["ratio", "galaxy_id"], ignore_index=True)
+    frame.attrs.update(dimension=dimension, ratio=ratio)
+    return frame
+
+
+def _dimension(distances: npt.NDArray[np.float32]) -> float:
+    """Intrinsic dimension by the distances to the 1…k nearest: log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average."""
+    k = distances.shape[1]
+    expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # over j = k−1 … 2
+    floor = np.finfo(np.float32).tiny
+    logs = np.log(np.maximum(distances[:, -1:], floor) / np.maximum(distances[:, 1:-1], floor)).mean(1)
+    return float(expected / max(np.median(logs), 1e-3))
 
 
 def _connected(pairs: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
