@@ -3,14 +3,15 @@ from __future__ import annotations
 import dataclasses
 import errno
 import io
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +30,11 @@ from gzfeatures.networks import cnns, hardware
 from gzfeatures.networks import engine as engine_module
 from gzfeatures.networks import job as job_module
 from gzfeatures.networks.checkpoint import write_folder
-from gzfeatures.networks.engine import Engine
+from gzfeatures.networks.engine import CpuEngine
 from gzfeatures.networks.extract import Extraction, extract, extractor_of
+from gzfeatures.networks.forward import TorchForward, ready
 from gzfeatures.networks.load import load
+from gzfeatures.networks.passes import passes
 
 SMALL = View(size=64)
 QUICK = Extraction("resnet18", "none", view=SMALL, precision="float32", progress=False)
@@ -336,7 +339,9 @@ def test_choices_are_checked_before_any_work(tmp_path: Path) -> None:
         extract(images, "resnet18", workers=-1)
     with pytest.raises(UnknownNameError, match="unknown backbone"):
         extract(images, "resnet19")
-    with pytest.raises(UnknownNameError, match="unknown precision; must be one of auto, float32, bfloat16, float16"):
+    with pytest.raises(
+        UnknownNameError, match="unknown precision; must be one of auto, float32, bfloat16, float16, int8"
+    ):
         extract(images, "resnet18", precision="int4")
     with pytest.raises(UnknownNameError, match="unknown device; must be one of auto, cpu, cuda"):
         extract(images, "resnet18", device="tpu")
@@ -364,41 +369,73 @@ def test_auto_precision_follows_the_hardware_and_says_why(
     monkeypatch: pytest.MonkeyPatch, found: str | None, precision: str, why: str
 ) -> None:
     monkeypatch.setattr(hardware, "_has_cuda", lambda: False)
-    monkeypatch.setattr(hardware, "_cpu_bfloat16", lambda: found)
+    monkeypatch.setattr(hardware, "cpu_flags", lambda: [found or "avx2"])
     chosen = hardware.choose()
     assert (chosen.device, chosen.precision) == ("cpu", precision)
     assert re.search(why, chosen.why)
 
 
 @pytest.fixture
-def eager_to_compile(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def eager_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring and compiling from the first image."""
     monkeypatch.setattr(engine_module, "MEASURE_FROM", 1)
-    monkeypatch.setattr(engine_module, "COMPILE_FROM_SECONDS", 0.0)
-    yield
-    torch.compiler.reset()
+    monkeypatch.setattr(TorchForward, "compile_from", 0.0)
 
 
-def noise(n: int, size: int = 64) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+def noise(n: int, size: int = 64) -> list[tuple[npt.NDArray[np.uint8]]]:
+    return [(pixels,) for pixels in np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)]
 
 
-def made_engine(lines: list[str], images: int = 100, size: int = 64) -> Engine:
+def made_engine(lines: list[str], folder: Path, images: int = 100, **options: Any) -> CpuEngine:
     """Engine for the first layers of a network, which compile quickly."""
     spec = BACKBONES["resnet18"]
-    extractor = extractor_of(spec, weights="none", layer="layer1", view=View(size=size))
-    return Engine(load(spec, "none", "layer1"), extractor, "cpu", images, say=lines.append)
+    extractor = extractor_of(spec, weights="none", layer="layer1", view=SMALL, **options)
+    (task,) = passes([extractor])
+    forward = TorchForward(lambda: load(spec, "none", "layer1"), extractor, folder, lines.append)
+    return CpuEngine([(task, forward)], images, say=lines.append)
 
 
-def test_compiled_network_gives_the_same_vectors(eager_to_compile: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_a_lane(engine: CpuEngine, images: list[tuple[npt.NDArray[np.uint8]]]) -> npt.NDArray[np.float32]:
+    with engine.pool() as lanes:
+        (vectors,) = lanes.submit(engine.vectors, images).result()
+    return vectors
+
+
+def test_compiled_network_gives_the_same_vectors_and_is_kept(
+    eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     lines: list[str] = []
-    compiled = made_engine(lines)
+    vectors = in_a_lane(made_engine(lines, tmp_path), noise(5))
     assert len(lines) == 2 and "images a pass: best of" in lines[0] and lines[1].startswith("compiled in")
+    again = in_a_lane(made_engine(lines, tmp_path, images=1), noise(5))
+    assert len(lines) == 2, "neither measured nor compiled again"
+    np.testing.assert_array_equal(vectors, again)
     monkeypatch.setattr(engine_module, "MEASURE_FROM", 10**9)
-    plain = made_engine(lines)
-    with compiled.pool() as lanes:
-        vectors = lanes.submit(compiled.vectors, noise(5)).result()
-    np.testing.assert_allclose(vectors, plain.vectors(noise(5)), rtol=1e-3, atol=1e-4)
+    plain = in_a_lane(made_engine(lines, tmp_path / "other"), noise(5))
+    np.testing.assert_allclose(vectors, plain, rtol=1e-3, atol=1e-4)
+
+
+def test_kept_network_that_is_damaged_is_removed_and_the_network_runs_eagerly(
+    eager_to_compile: None, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    vectors = in_a_lane(made_engine(lines, tmp_path), noise(3))
+    (file,) = tmp_path.glob("compiled-*.pt2")
+    file.write_bytes(file.read_bytes()[:1000])
+    again = in_a_lane(made_engine(lines, tmp_path), noise(3))
+    assert lines[-1].startswith("not compiled, slower but as right: ") and not file.exists()
+    np.testing.assert_allclose(vectors, again, rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_compiled_on_another_cpu_is_not_loaded(
+    eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    made_engine(lines, tmp_path)
+    monkeypatch.setattr("gzfeatures.networks.forward.cpu_flags", lambda: ["another"])
+    monkeypatch.setattr(TorchForward, "compile_from", math.inf)
+    made_engine(lines, tmp_path)
+    assert sum(line.startswith("compiled in") for line in lines) == 1
 
 
 def test_without_a_compiler_it_is_slower_and_as_right(
@@ -409,16 +446,34 @@ def test_without_a_compiler_it_is_slower_and_as_right(
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
     lines: list[str] = []
-    engine = made_engine(lines, size=48)
-    assert lines[-1].startswith("not compiled, slower but as right: ")
+    vectors = in_a_lane(made_engine(lines, tmp_path), noise(3))
+    assert lines[-1].startswith("not compiled, slower but as right: ") and not list(tmp_path.glob("compiled-*"))
     monkeypatch.setattr(engine_module, "MEASURE_FROM", 10**9)
-    np.testing.assert_array_equal(engine.vectors(noise(3, 48)), made_engine(lines, size=48).vectors(noise(3, 48)))
+    np.testing.assert_array_equal(vectors, in_a_lane(made_engine(lines, tmp_path), noise(3)))
 
 
-def test_few_images_are_neither_measured_nor_compiled() -> None:
+def test_few_images_are_neither_measured_nor_compiled(tmp_path: Path) -> None:
     lines: list[str] = []
-    made_engine(lines, images=50)
-    assert lines == []
+    made_engine(lines, tmp_path, images=50)
+    assert lines == [] and not list(tmp_path.iterdir())
+
+
+def test_dihedral_mean_is_the_mean_over_the_symmetries_and_knows_no_up(tmp_path: Path) -> None:
+    images = noise(3)
+    (plain,), (mean,) = (
+        [in_a_lane(made_engine([], tmp_path, 1, dihedral=dihedral), images)] for dihedral in (False, True)
+    )
+    sights = [
+        [(np.ascontiguousarray(np.rot90(flipped, turns)),) for (pixels,) in images for flipped in [pixels[:, ::way]]]
+        for way in (1, -1)
+        for turns in range(4)
+    ]
+    np.testing.assert_array_equal(plain, in_a_lane(made_engine([], tmp_path, 1), sights[0]))
+    each = [in_a_lane(made_engine([], tmp_path, 1), sight) for sight in sights]
+    np.testing.assert_allclose(mean, np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
+    turned = in_a_lane(made_engine([], tmp_path, 1, dihedral=True), sights[5])
+    pooled = [vectors.reshape(3, 64, -1).mean(2) for vectors in (mean, turned)]
+    np.testing.assert_allclose(*pooled, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.gpu
@@ -426,17 +481,23 @@ def test_few_images_are_neither_measured_nor_compiled() -> None:
 def test_gpu_gives_the_vectors_of_the_cpu_and_survives_small_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from gzfeatures.networks.gpu import GpuEngine
+
     images = ImageSet.of(draw(tmp_path / "i", *range(20)))
     cpu = dataclasses.replace(QUICK, device="cpu", store=Store(tmp_path / "c")).table(images)
     gpu = dataclasses.replace(QUICK, device="cuda", store=Store(tmp_path / "g"), batch_size=16).table(images)
     np.testing.assert_allclose(cpu.matrix, gpu.matrix, rtol=1e-2, atol=1e-2)
-    engine = Engine(load(BACKBONES["resnet18"], "none", "avgpool"), cpu.extractor, "cuda", 20, say=print, batch_size=16)
-    run = engine._run
+    network = ready(load(BACKBONES["resnet18"], "none", "avgpool"), cpu.extractor)
+    (task,) = passes([cpu.extractor])
+    engine = GpuEngine([(task, network)], 20, batch_size=16, say=print)
+    (run,) = engine._networks[0]
 
     def out_of_memory(pixels: torch.Tensor) -> torch.Tensor:
         if len(pixels) > 4:
             raise torch.cuda.OutOfMemoryError
         return run(pixels)
 
-    monkeypatch.setattr(engine, "_run", out_of_memory)
-    assert engine.vectors(noise(16)).shape == (16, 512)
+    monkeypatch.setattr(engine, "_networks", [[out_of_memory]] * len(engine._networks))
+    with engine.pool() as lanes:
+        (vectors,) = lanes.submit(engine.vectors, noise(16)).result()
+    assert vectors.shape == (16, 512)

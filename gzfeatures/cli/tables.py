@@ -11,6 +11,7 @@ import typer
 from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, Seed, TableFile, app, say, show, show_markdown
 
 if TYPE_CHECKING:
+    from gzfeatures.features.extractor import Extractor
     from gzfeatures.galaxies.ids import Ids
     from gzfeatures.galaxies.labels import Labels
     from gzfeatures.galaxies.splits import Split
@@ -107,47 +108,81 @@ def list_(
 @app.command(epilog="Example: gzfeatures extract images/ --backbone resnet50 -o table.parquet")
 def extract(
     source: Source,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Embedding table to write (Parquet).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Embedding table to write (Parquet); a folder for several.")
+    ],
     images: MaybeImages = None,
-    backbone: Annotated[str, typer.Option(help="Name in 'list backbones', or a checkpoint folder.")] = "resnet50",
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(help="Name in 'list backbones', or a checkpoint folder; again for more. Default resnet50."),
+    ] = None,
     weights: Annotated[str | None, typer.Option(help="Weights file, or 'none' for random ones.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Node of the network; default its pooled layer.")] = None,
-    view: Annotated[str | None, typer.Option(help="Pixels it sees, e.g. size=128,crop=0.566,grey=true.")] = None,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the forward pass.")] = "auto",
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Node of the network, or several joined by +; again for more tables.")
+    ] = None,
+    view: Annotated[
+        list[str] | None, typer.Option(help="Pixels it sees, e.g. size=128,crop=0.566,grey=true; again for more.")
+    ] = None,
+    dihedral: Annotated[bool, typer.Option("--dihedral", help="Mean over mirror images and quarter turns.")] = False,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16", "int8"], typer.Option(help="Arithmetic of the forward pass.")
+    ] = "auto",
+    runtime: Annotated[
+        Literal["auto", "torch", "openvino"], typer.Option(help="Library that runs it on a CPU.")
+    ] = "auto",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
     engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; default one started here.")] = None,
     on_bad: Annotated[Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or list it.")] = "raise",
     as_json: Json = False,
 ) -> None:
-    """Push images through a backbone once; write the embedding table."""
-    from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.networks.extract import Extraction
+    """Push images through a backbone once; write the embedding table.
 
-    chosen = images_of(source, images, on_bad)
-    extraction = Extraction(
-        backbone,
-        weights=weights,
-        layer=layer,
-        view=view_of(backbone, view),
-        precision=precision,
-        device=device,
-        engine=engine,
-        address=address,
-        on_bad=on_bad,
+    Several backbones, layers or views give a table for every combination; each image is still decoded once.
+    """
+    from gzfeatures.networks.extract import Extraction, write_all
+
+    extractions = [
+        Extraction(
+            name,
+            weights=weights,
+            layer=node,
+            view=view_of(name, sight),
+            dihedral=dihedral,
+            precision=precision,
+            runtime=runtime,
+            device=device,
+            engine=engine,
+            address=address,
+            on_bad=on_bad,
+        )
+        for name in backbone or ("resnet50",)
+        for node in layer or (None,)
+        for sight in view or (None,)
+    ]
+    paths = [output] if len(extractions) == 1 else [output / _file_name(each.extractor) for each in extractions]
+    tables = write_all(extractions, images_of(source, images, on_bad), paths)
+    results = [
+        {
+            "rows": len(table),
+            "dim": table.extractor.dim,
+            **dataclasses.asdict(table.made),
+            "skipped": [{"id": name, "reason": reason} for name, reason in table.skipped],
+            "table": table.path,
+            **({"extractor": table.extractor.asdict()} if as_json else {}),
+        }
+        for table in tables
+    ]
+    say(f"written to {output}")
+    show(results[0] if len(results) == 1 else {"tables": results}, as_json)
+
+
+def _file_name(extractor: Extractor) -> str:
+    """Name of a table among several: for people, and unique."""
+    name = (
+        f"{Path(extractor.backbone).name}-{extractor.layer}-{extractor.view.size}px-{extractor.fingerprint[:8]}.parquet"
     )
-    made = extraction.write(chosen, output).made
-    table = EmbeddingTable.open(output)
-    say(f"table written to {output}")
-    result = {
-        "rows": len(table),
-        "dim": table.extractor.dim,
-        **dataclasses.asdict(made),
-        "skipped": [{"id": name, "reason": reason} for name, reason in table.skipped],
-        "table": output,
-        "extractor": table.extractor.asdict(),
-    }
-    show(result, as_json, hide=("extractor",))
+    return name.replace("/", "_")
 
 
 @app.command(epilog="Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost")

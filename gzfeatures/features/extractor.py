@@ -27,7 +27,7 @@ class Extractor:
     weights : str
         Sha256 of the weights file, or `random:<seed>`.
     layer : str
-        Node of the network whose output is the vector.
+        Node of the network whose output is the vector; of several joined by + the outputs, one after the other.
     dim : int
         Length of the vector.
     view : View
@@ -36,12 +36,14 @@ class Extractor:
         Normalisation of pixels in [0, 1].
     precision : {"float32", "bfloat16", "float16", "int8"}
         Arithmetic of the forward pass.
-    engine : str
+    engine : {"torch", "openvino"}
         Library that ran it.
     stride_on : {"conv1", "conv2"}
         Convolution of a bottleneck that carries the stride.
     trained_on : str, optional
         Training ids as written by `TrainedOn.encode`, if the weights were trained on galaxies.
+    dihedral : bool
+        Mean vector over the 8 symmetries of the square.
     """
 
     backbone: str
@@ -56,6 +58,7 @@ class Extractor:
     engine: str = "torch"
     stride_on: str = "conv2"
     trained_on: str | None = None
+    dihedral: bool = False
 
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values."""
@@ -77,4 +80,6 @@ class Extractor:
         """Sha256 of all that changes a vector (not the backbone's name, nor what it was trained on)."""
         fields = self.asdict()
         del fields["backbone"], fields["trained_on"]
+        if not self.dihedral:  # a field younger than the first stores
+            del fields["dihedral"]
         return fingerprint.of({**fields, "format": FORMAT})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ class Contents:
         InputError
             Something is damaged, too large, not there, or a band of the view is blank.
         """
-        parts = self._parts()
+        parts = self._parts
         wants_bands = view.bands is not None or view.stretch is not None
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if wants_bands:
@@ -61,8 +62,8 @@ class Contents:
                     where=self.where,
                     remedy="leave bands and stretch out of the view, or give FITS or arrays",
                 )
-            return view.apply(self._picture(parts[PICTURE]))
-        bands = self._bands(parts)
+            return view.apply(self._picture)
+        bands = self._bands
         try:
             return view.apply(bands.render(view.bands, view.stretch or "lupton"))
         except InputError as error:
@@ -74,17 +75,18 @@ class Contents:
         """Everything wrong with the bytes, one line each; empty when nothing is."""
         lines = []
         try:
-            parts = self._parts()
+            parts = self._parts
             if PICTURE in parts:
-                shown = np.asarray(self._picture(parts[PICTURE]))
+                shown = np.asarray(self._picture)
                 if (shown == shown[0, 0]).all():
                     lines.append(f"image is blank: every pixel is {shown[0, 0].tolist()}")
             if set(parts) - {PICTURE}:
-                lines += self._bands(parts).faults()
+                lines += self._bands.faults()
         except GzError as error:
             lines.append(reason(error))
         return lines
 
+    @cached_property
     def _parts(self) -> dict[str, bytes]:
         """Parts of the galaxy by name: its picture, its bands, or files of one band each."""
         if self.data.startswith(ZIP):
@@ -95,7 +97,9 @@ class Contents:
             return {PICTURE if shown.dtype == np.uint8 else BANDS: self.data}
         return {BANDS if self.data.startswith((FITS, GZIP, NPY)) else PICTURE: self.data}
 
-    def _picture(self, data: bytes) -> Image.Image:
+    @cached_property
+    def _picture(self) -> Image.Image:
+        data = self._parts[PICTURE]
         if not data.startswith(NPY):
             return picture(data, where=self.where, max_pixels=self.max_pixels)
         image = array(data, where=self.where, max_bytes=3 * self.max_pixels)
@@ -103,8 +107,9 @@ class Contents:
         image = image if image.ndim == 2 else np.moveaxis(image, axis, 2)
         return Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[2:] == (1,) else image))
 
-    def _bands(self, parts: dict[str, bytes]) -> Bands:
-        files = {name: data for name, data in sorted(parts.items()) if name != PICTURE}
+    @cached_property
+    def _bands(self) -> Bands:
+        files = {name: data for name, data in sorted(self._parts.items()) if name != PICTURE}
         return stacked(
             [self._band_file(data, self.names if name == BANDS else (name,)) for name, data in files.items()],
             where=self.where,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -186,11 +186,17 @@ class ImageSet:
         MissingFileError
             It has vanished.
         """
+        return self.sights(row, (view,), digest=digest)[0]
+
+    def sights(
+        self, row: int, views: Sequence[View], *, digest: str | None = None
+    ) -> tuple[npt.NDArray[np.uint8], ...]:
+        """Pixels of one image under each of several views, read and decoded once; otherwise as `pixels`."""
         shelf, files = self._place(row)
         data = shelf.read(files)
         if digest is not None and shelf.digest(data) != digest:
             raise InputError("image has changed", where=shelf.where(files), remedy="leave it alone and run again")
-        return shelf.see(files, data, view)
+        return shelf.see(files, data, views)
 
     def select(self, ids: Ids) -> ImageSet:
         """Images of these ids, in this order; an unknown id is an InputError."""

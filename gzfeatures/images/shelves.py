@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -95,22 +96,24 @@ class Shelf:
         bands = self.bands if len(files) > 1 or part in (PICTURE, BANDS) else (part,)
         return Contents(data, self.where(files), self.max_pixels, bands)
 
-    def see(self, files: Files, data: bytes, view: View) -> npt.NDArray[np.uint8]:
-        """Pixels of a galaxy under a view of the whole survey frame.
+    def see(self, files: Files, data: bytes, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
+        """Pixels of a galaxy under views of the whole survey frame; what they share is decoded once.
 
         Raises
         ------
         InputError
-            The view wants more sky than the images hold, or the image is broken.
+            A view wants more sky than the images hold, or the image is broken.
         """
-        if view.crop > self.field:
-            raise InputError(
-                "view is wider than the images",
-                where=self.where(files),
-                rule=f"crop at most {self.field} of the frame's side",
-                found=view.crop,
-            )
-        return self.contents(files, data).see(dataclasses.replace(view, crop=view.crop / self.field))
+        contents = self.contents(files, data)
+        for view in views:
+            if view.crop > self.field:
+                raise InputError(
+                    "view is wider than the images",
+                    where=self.where(files),
+                    rule=f"crop at most {self.field} of the frame's side",
+                    found=view.crop,
+                )
+        return tuple(contents.see(dataclasses.replace(view, crop=view.crop / self.field)) for view in views)
 
     def states(self, files: Files) -> list[list[int] | None]:
         """Size and time of change of each file; None for one that is gone."""

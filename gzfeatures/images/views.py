@@ -107,8 +107,9 @@ class View:
             if image.shape[2] != 3:
                 return self._channels(image)
             image = Image.fromarray(image)
-        image = image.convert("L").convert("RGB") if self.grey else image.convert("RGB")
-        return self._resized(image)
+        if self.grey:
+            image = image.convert("L")
+        return self._resized(image if image.mode == "RGB" else image.convert("RGB"))
 
     def _channels(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         if self.grey:

@@ -10,24 +10,20 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import GzError, InputError, need
-from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.store import Store
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.networks.engine import Engine
-from gzfeatures.networks.extract import Extraction
-from gzfeatures.networks.hardware import Hardware
+from gzfeatures.networks.extract import Extraction, engine_of, filled
 from gzfeatures.networks.job import Job
-from gzfeatures.networks.load import load
 
 PART_ROWS = 512
 """Images handed to a worker at a time: what is computed again when its node is lost."""
@@ -63,8 +59,8 @@ def joined(address: str | None) -> Iterator[Any]:
             ray.shutdown()
 
 
-def compute(job: Job, todo: npt.NDArray[np.int64], extraction: Extraction, machine: Hardware) -> None:
-    """Fill the store with the vectors of `todo`, on the cluster at `extraction.address` or a local one.
+def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extraction]) -> None:
+    """Fill the store with the vectors of `todo`, on the cluster at the extractions' address or a local one.
 
     Parameters
     ----------
@@ -72,37 +68,40 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extraction: Extraction, machi
         Whose images and shelf; told what was computed and what could not be decoded.
     todo : ndarray of int
         Rows of the job's images.
-    extraction : Extraction
-        How.
-    machine : Hardware
-        Device and precision, chosen once for all nodes.
+    extractions : sequence of Extraction
+        How; device, precision and library are chosen here, once for all nodes.
 
     Raises
     ------
     InputError
         A node hashes the weights to something else; an image is bad and `on_bad="raise"`.
     """
-    own = dataclasses.replace(
-        extraction, engine="local", address=None, on_bad="skip", progress=False, workers=None,
-        store=Store(job.shelf.folder.parent.resolve()), precision=machine.precision, device=machine.device,
-    )  # fmt: skip
-    with joined(extraction.address) as ray:
-        slots = int(ray.cluster_resources().get("GPU" if machine.device == "cuda" else "CPU", 1))
+    store, device = Store(job.shelves[0].folder.parent.resolve()), extractions[0].hardware.device
+    own = [
+        dataclasses.replace(
+            each, engine="local", address=None, on_bad="skip", progress=False, workers=None, store=store,
+            device=device, precision=each.hardware.precision, runtime=each.hardware.runtime,
+        )
+        for each in extractions
+    ]  # fmt: skip
+    with joined(extractions[0].address) as ray:
+        slots = int(ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 1))
         parts = [{"rows": todo[start : start + PART_ROWS]} for start in range(0, len(todo), PART_ROWS)]
         job.say(f"{len(parts)} parts of {PART_ROWS} images for up to {slots} workers on {len(ray.nodes())} Ray nodes")
         done = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
             _Worker,
-            fn_constructor_args=(job.images, own, job.extractor, len(todo) // slots),
+            fn_constructor_args=(job.images, own, job.extractors, len(todo) // slots),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(slots, len(parts))),
-            num_gpus=1 if machine.device == "cuda" else None,
-            num_cpus=None if machine.device == "cuda" else 1,
+            num_gpus=1 if device == "cuda" else None,
+            num_cpus=None if device == "cuda" else 1,
         )
         start = time.perf_counter()
-        with job.counted(len(todo), job.extractor.backbone) as advance:
+        with job.counted(len(todo), "images on the cluster") as advance:
             try:
                 for result in done.iter_rows():
-                    job.computed += int(result["computed"])
+                    for rows, stored in zip(job.pending, result["computed"], strict=True):
+                        rows.stored += int(stored)
                     job.undecoded |= {key: InputError(why) for key, why in json.loads(result["bad"]).items()}
                     advance(int(result["rows"]))
             except ray.exceptions.RayTaskError as error:
@@ -117,27 +116,28 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extraction: Extraction, machi
 class _Worker:
     """Extracts parts on one node; the network is made once."""
 
-    def __init__(self, images: ImageSet, extraction: Extraction, extractor: Extractor, share: int) -> None:
-        self.images, self.extraction, self.extractor, self.share = images, extraction, extractor, share
-
-    @cached_property
-    def engine(self) -> Engine:
-        own, extractor = self.extraction, self.extractor
-        network = load(backbone_of(own.backbone), own.weights, extractor.layer, extractor.view.size)
-        return Engine(network, extractor, own.device, self.share, batch_size=own.batch_size, say=_unheard)
+    def __init__(
+        self, images: ImageSet, extractions: Sequence[Extraction], extractors: Sequence[Extractor], share: int
+    ) -> None:
+        self.images, self.extractions, self.extractors, self.share = images, extractions, extractors, share
+        self.engine: Engine | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         rows = np.asarray(batch["rows"][0], dtype=np.int64)
-        job = self.extraction.filled(self.images.select(self.images.ids[rows]), lambda _: self.engine)
-        if job.extractor.fingerprint != self.extractor.fingerprint:
-            raise InputError(
-                "a node would compute other vectors",
-                rule="see the same weights and run the same version of gzfeatures",
-                found=f"extractor {job.extractor.fingerprint[:12]}, not {self.extractor.fingerprint[:12]}",
-            )
+        job = filled(self.extractions, self.images.select(self.images.ids[rows]), self._engine)
+        for here, there in zip(job.extractors, self.extractors, strict=True):
+            if here.fingerprint != there.fingerprint:
+                raise InputError(
+                    "a node would compute other vectors",
+                    rule="see the same weights and run the same version of gzfeatures",
+                    found=f"extractor {here.fingerprint[:12]}, not {there.fingerprint[:12]}",
+                )
         bad = {key: error.message for key, error in job.undecoded.items()}
-        return {"computed": [job.computed], "rows": [len(rows)], "bad": [json.dumps(bad)]}
+        computed = [pending.stored for pending in job.pending]
+        return {"computed": [computed], "rows": [len(rows)], "bad": [json.dumps(bad)]}
 
-
-def _unheard(line: str) -> None:
-    """What a worker says of its machine; the driver has no place for as many voices."""
+    def _engine(self, extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
+        """The networks, made for the first part and kept; each worker has its share of all images to do."""
+        if self.engine is None:
+            self.engine = engine_of(extractions, job, max(images, self.share))
+        return self.engine

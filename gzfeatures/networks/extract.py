@@ -1,11 +1,11 @@
-"""ImageSet + backbone + Store → EmbeddingTable. What is stored is not computed again."""
+"""ImageSet + backbones + Store → EmbeddingTables. What is stored is not computed again."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +20,14 @@ from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.networks import hardware
 from gzfeatures.networks.job import Job
+from gzfeatures.networks.passes import passes
 
 if TYPE_CHECKING:
     from gzfeatures.networks.engine import Engine
 
 ENGINES = ("local", "ray")
+SHARED = ("device", "on_bad", "store", "batch_size", "workers", "progress", "engine", "address")
+"""What extractions that share one pass over the images have in common."""
 ROUNDS = 3
 """How often rows that vanish from the store while a table is made (pruned by another process) are computed again."""
 
@@ -36,15 +39,19 @@ def extractor_of(
     layer: str | None = None,
     view: View | None = None,
     precision: str = "float32",
+    runtime: str = "torch",
+    dihedral: bool = False,
 ) -> Extractor:
     """Everything that decides the vectors; no network is loaded, the weights file is only hashed.
 
     Parameters
     ----------
-    backbone, weights, layer, view
-        As for `extract`.
-    precision : {"float32", "bfloat16", "float16"}
+    backbone, weights, layer, view, dihedral
+        As for `Extraction`.
+    precision : {"float32", "bfloat16", "float16", "int8"}
         Arithmetic of the forward pass.
+    runtime : {"torch", "openvino"}
+        Library that runs it.
 
     Raises
     ------
@@ -77,8 +84,10 @@ def extractor_of(
         mean=spec.mean,
         std=spec.std,
         precision=precision,
+        engine=runtime,
         stride_on=spec.stride_on,
         trained_on=spec.trained_on if weights is None else None,
+        dihedral=dihedral,
     )
 
 
@@ -93,10 +102,11 @@ class Extraction:
     weights : str or Path, optional
         A file that replaces the backbone's own weights; "none" for a seeded random start.
     layer : str, optional
-        Node whose flattened output is the vector; default the backbone's pooled layer.
+        Node whose flattened output is the vector; default the backbone's pooled layer. Several joined by + give their
+        outputs one after the other.
     view : View, optional
         Pixels the network sees; default the backbone's.
-    precision : {"auto", "float32", "bfloat16", "float16"}
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}
         Arithmetic; part of the store's key. auto follows the hardware, see `hardware.choose`.
     device : {"auto", "cpu", "cuda"}
     on_bad : {"raise", "skip"}
@@ -111,6 +121,10 @@ class Extraction:
         Compute here, or on a Ray cluster (see `cluster`).
     address : str, optional
         Ray cluster to join; without it one is started here.
+    runtime : {"auto", "torch", "openvino"}
+        Library that runs the network on a CPU; part of the store's key. auto is torch, but openvino for int8.
+    dihedral : bool
+        Mean vector over the 8 symmetries of the square: the galaxy has no up or left. Eight times the work.
 
     Raises
     ------
@@ -134,6 +148,8 @@ class Extraction:
     progress: bool = True
     engine: str = "local"
     address: str | None = None
+    runtime: str = "auto"
+    dihedral: bool = False
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -145,59 +161,124 @@ class Extraction:
                 raise InputError(name, rule="be at least 1", found=number)
 
     @property
+    def hardware(self) -> hardware.Hardware:
+        """Device, precision and library, chosen for this machine."""
+        return hardware.choose(self.device, self.precision, self.runtime)
+
+    @property
     def extractor(self) -> Extractor:
         """Everything that decides the vectors; no network is loaded."""
-        machine = hardware.choose(self.device, self.precision)
+        machine = self.hardware
         return extractor_of(
-            self.backbone, weights=self.weights, layer=self.layer, view=self.view, precision=machine.precision
-        )
+            self.backbone, weights=self.weights, layer=self.layer, view=self.view, precision=machine.precision,
+            runtime=machine.runtime, dihedral=self.dihedral,
+        )  # fmt: skip
 
     def table(self, images: ImageSet) -> EmbeddingTable:
         """One row per image that could be read, in the order of `images`."""
         start = time.perf_counter()
-        return self.filled(images).table(start)
+        return filled([self], images).table(0, start)
 
     def write(self, images: ImageSet, path: str | Path) -> TableFile:
         """As `table`, written to Parquet row group by row group: memory does not grow with the number of images."""
-        start = time.perf_counter()
-        return self.filled(images).write(Path(path), start)
+        return write_all([self], images, [path])[0]
 
-    def filled(self, images: ImageSet, make: Callable[[int], Engine] | None = None) -> Job:
-        """Compute what the store does not have; the job that is handed back gathers the table.
 
-        Parameters
-        ----------
-        images : ImageSet
-        make : callable, optional
-            Gives the engine for a number of images, where one is at hand already.
-        """
-        machine = hardware.choose(self.device, self.precision)
-        extractor = extractor_of(
-            self.backbone, weights=self.weights, layer=self.layer, view=self.view, precision=machine.precision
-        )
-        shelf = (self.store or Store.default()).shelf(extractor)
-        job = Job(images, extractor, shelf, self.on_bad == "raise", self.workers or os.cpu_count() or 1, self.progress)
-        job.look()
-        for _ in range(ROUNDS):
-            todo = job.absent()
-            if not len(todo):
-                break
-            if self.engine == "ray":
-                from gzfeatures.networks import cluster
+def write_all(extractions: Sequence[Extraction], images: ImageSet, paths: Sequence[str | Path]) -> list[TableFile]:
+    """Several tables from one pass over the images: each is decoded once, and each network run once per view.
 
-                cluster.compute(job, todo, self, machine)
-            else:
-                job.compute(todo, partial(make or partial(self._engine, job, machine), len(todo)))
+    Parameters
+    ----------
+    extractions : sequence of Extraction
+        They may differ in backbone, weights, layer, view, precision, runtime and symmetries.
+    images : ImageSet
+    paths : sequence of str or Path
+        Where each table is written.
+
+    Raises
+    ------
+    InputError
+        They differ in something else; otherwise as `Extraction.write`.
+    """
+    start = time.perf_counter()
+    job = filled(extractions, images)
+    return [job.write(number, Path(path), start) for number, path in enumerate(paths)]
+
+
+def filled(
+    extractions: Sequence[Extraction],
+    images: ImageSet,
+    make: Callable[[Sequence[Extraction], Job, int], Engine] | None = None,
+) -> Job:
+    """Compute what the store does not have; the job that is handed back gathers the tables.
+
+    Parameters
+    ----------
+    extractions : sequence of Extraction
+    images : ImageSet
+    make : callable, optional
+        Gives the engine, where one may be at hand already; default `engine_of`.
+
+    Raises
+    ------
+    InputError
+        The extractions differ in what a pass has only one of.
+    """
+    how = extractions[0]
+    for name in SHARED:
+        if any(getattr(other, name) != getattr(how, name) for other in extractions):
+            raise InputError("extractions in one pass", rule=f"have one {name.replace('_', ' ')}")
+    store = how.store or Store.default()
+    shelves = [store.shelf(extraction.extractor) for extraction in extractions]
+    job = Job(images, shelves, how.on_bad == "raise", how.workers or os.cpu_count() or 1, how.progress)
+    job.look()
+    for _ in range(ROUNDS):
+        todo = job.absent()
+        if not len(todo):
+            break
+        if how.engine == "ray":
+            from gzfeatures.networks import cluster
+
+            cluster.compute(job, todo, extractions)
+        else:
+            job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
+    for shelf in shelves:
         shelf.compact()
-        return job
+    return job
 
-    def _engine(self, job: Job, machine: hardware.Hardware, images: int) -> Engine:
-        from gzfeatures.networks.engine import Engine
-        from gzfeatures.networks.load import load
 
-        job.say(machine.why)
-        network = load(backbone_of(self.backbone), self.weights, job.extractor.layer, job.extractor.view.size)
-        return Engine(network, job.extractor, machine.device, images, batch_size=self.batch_size, say=job.say)
+def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
+    """Networks of the extractions, ready for so many images on this machine.
+
+    Parameters
+    ----------
+    extractions : sequence of Extraction
+    job : Job
+        Theirs: it knows where vectors are kept, and speaks to the user.
+    images : int
+    """
+    from gzfeatures.networks.engine import CpuEngine
+    from gzfeatures.networks.forward import TorchForward, ready
+    from gzfeatures.networks.gpu import GpuEngine
+    from gzfeatures.networks.load import load
+    from gzfeatures.networks.vino import VinoForward
+
+    for line in dict.fromkeys(extraction.hardware.why for extraction in extractions):
+        job.say(line)
+    how, on_cpu, on_gpu = extractions[0], [], []
+    for task in passes(job.extractors):
+        own, shelf = extractions[task.first], job.shelves[task.first]
+        make = partial(load, backbone_of(own.backbone), own.weights, task.extractor.layer, task.extractor.view.size)
+        if own.hardware.device == "cuda":
+            on_gpu.append((task, ready(make(), task.extractor)))
+        else:
+            kind = VinoForward if task.extractor.engine == "openvino" else TorchForward
+            on_cpu.append((task, kind(make, task.extractor, shelf.folder, job.say)))
+    if on_gpu and on_cpu:
+        raise InputError("extractions in one pass", rule="run on one device", remedy="name it: --device cpu")
+    if on_gpu:
+        return GpuEngine(on_gpu, images, batch_size=how.batch_size, say=job.say)
+    return CpuEngine(on_cpu, images, batch_size=how.batch_size, say=job.say)
 
 
 def extract(
@@ -214,6 +295,8 @@ def extract(
     batch_size: int | None = None,
     workers: int | None = None,
     progress: bool = True,
+    runtime: str = "auto",
+    dihedral: bool = False,
 ) -> EmbeddingTable:
     """Vectors of images, computed where the store does not have them.
 
@@ -221,7 +304,7 @@ def extract(
     ----------
     images : ImageSet
         What to look at.
-    backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress
+    backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress, runtime, dihedral
         See `Extraction`, which also lists what is raised.
 
     Returns
@@ -230,5 +313,6 @@ def extract(
         One row per image that could be read, in the order of `images`; `made` says what was computed.
     """
     return Extraction(
-        backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress
-    ).table(images)
+        backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress,
+        runtime=runtime, dihedral=dihedral,
+    ).table(images)  # fmt: skip

@@ -1,11 +1,11 @@
-"""Job: the steps of one extraction: look at the images, compute what is not stored, gather the table."""
+"""Job: the steps of one extraction: look at the images, compute what is not stored, gather the tables."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gzfeatures.errors import GzError
 from gzfeatures.features.shard import as_keys
 from gzfeatures.features.store import Shelf
-from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Extractor, Made, TableFile, writer
+from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Made, TableFile, writer
 from gzfeatures.images.imageset import ImageSet
 
 if TYPE_CHECKING:
@@ -30,11 +30,36 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Pixels: TypeAlias = npt.NDArray[np.uint8]
+Vectors: TypeAlias = npt.NDArray[np.float32]
 
 LOOK_ROWS = 128
 """Images that a thread reads for their digests at a time."""
 SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
 """A shard is written after so many rows or so many seconds: what a killed run can lose."""
+
+
+class Pending:
+    """Rows of one shelf that are not yet stored."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf, self.stored = shelf, 0
+        self._keys: list[str] = []
+        self._parts: list[Vectors] = []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, keys: list[str], vectors: Vectors) -> None:
+        """Take rows."""
+        self._keys += keys
+        self._parts.append(vectors)
+
+    def flush(self) -> None:
+        """Store a shard. The lists are emptied first, so that rows a full disk refused are not offered again."""
+        keys, parts, self._keys, self._parts = self._keys, self._parts, [], []
+        if keys:
+            self.shelf.add(keys, np.concatenate(parts))
+            self.stored += len(keys)
 
 
 class Job:
@@ -43,9 +68,8 @@ class Job:
     Parameters
     ----------
     images : ImageSet
-    extractor : Extractor
-    shelf : Shelf
-        Where the extractor's vectors are kept.
+    shelves : sequence of Shelf
+        One for each table: what is wanted, and where its vectors are kept.
     strict : bool
         The first bad image is an error.
     workers : int
@@ -54,15 +78,15 @@ class Job:
         Show progress on stderr.
     """
 
-    def __init__(
-        self, images: ImageSet, extractor: Extractor, shelf: Shelf, strict: bool, workers: int, progress: bool
-    ) -> None:
-        self.images, self.extractor, self.shelf, self.strict, self.workers = images, extractor, shelf, strict, workers
+    def __init__(self, images: ImageSet, shelves: Sequence[Shelf], strict: bool, workers: int, progress: bool) -> None:
+        self.images, self.shelves, self.strict, self.workers = images, shelves, strict, workers
+        self.extractors = [shelf.extractor for shelf in shelves]
+        self.views = tuple(dict.fromkeys(extractor.view for extractor in self.extractors))
         self.console = Console(stderr=True, quiet=not progress)
         self.digests = np.empty(len(images), dtype=object)
         self.unread: dict[int, GzError] = {}
         self.undecoded: dict[str, GzError] = {}
-        self.computed, self.seconds = 0, 0.0
+        self.pending, self.seconds = [Pending(shelf) for shelf in shelves], 0.0
 
     def say(self, line: str) -> None:
         """One line to the user, on stderr."""
@@ -89,39 +113,47 @@ class Job:
         return np.fromiter(rows, dtype=np.int64)
 
     def absent(self) -> npt.NDArray[np.int64]:
-        """Good rows without a stored vector, one for each different image."""
+        """Good rows that lack a stored vector of any table, one for each different image."""
         good = self.good()
-        rows = good[~self.shelf.has(self.digests[good])]
-        while self.shelf.damaged:
-            self.say(f"store: damaged shard set aside, its rows are computed again: {self.shelf.damaged.pop()}")
+        rows = good[self.lacking(good).any(0)]
+        for shelf in self.shelves:
+            while shelf.damaged:
+                self.say(f"store: damaged shard set aside, its rows are computed again: {shelf.damaged.pop()}")
         _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
         return np.asarray(rows[np.sort(first)], dtype=np.int64)
 
+    def lacking(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which rows have no stored vector, shape (tables, rows)."""
+        return np.stack([~shelf.has(self.digests[rows]) for shelf in self.shelves])
+
     def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
-        """Decode, run the network and store, shard by shard; the network is made once an image was decoded."""
+        """Decode, run the networks and store, shard by shard; they are made once an image was decoded."""
+        names = ", ".join(dict.fromkeys(extractor.backbone for extractor in self.extractors))
+        lacking = self.lacking(todo)
         with (
             ThreadPoolExecutor(self.workers, "decode") as decoders,
-            self.counted(len(todo), self.extractor.backbone) as advance,
+            self.counted(len(todo), names) as advance,
         ):
-            decoded = self._decodable(_ahead(decoders, self._pixels, todo, 64 + 4 * self.workers), advance)
+            decoded = self._decodable(todo, decoders, advance)
             first = next(decoded, None)
             if first is not None:
                 engine = make()
                 start = flushed = time.perf_counter()
-                keys: list[str] = []
-                parts: list[npt.NDArray[np.float32]] = []
                 batches = _batches(chain([first], decoded), engine.batch)
                 with engine.pool() as lanes:
                     try:
-                        for names, vectors in _ahead(lanes, partial(_vectors, engine), batches, engine.lanes + 1):
-                            keys += names
-                            parts.append(vectors)
-                            advance(len(names))
-                            if len(keys) >= SHARD_ROWS or time.perf_counter() - flushed > SHARD_SECONDS:
-                                self._flush(keys, parts)
+                        for places, tables in _ahead(lanes, partial(_vectors, engine), batches, engine.lanes + 1):
+                            for rows, wanted, vectors in zip(self.pending, lacking[:, places], tables, strict=True):
+                                rows.add(self.digests[todo[places[wanted]]].tolist(), vectors[wanted])
+                            advance(len(places))
+                            if (
+                                max(map(len, self.pending)) >= SHARD_ROWS
+                                or time.perf_counter() - flushed > SHARD_SECONDS
+                            ):
+                                self._flush()
                                 flushed = time.perf_counter()
                     finally:
-                        self._flush(keys, parts)
+                        self._flush()
                         self.seconds += time.perf_counter() - start
         self.judge()
 
@@ -143,31 +175,25 @@ class Job:
 
             yield advance
 
-    def _flush(self, keys: list[str], parts: list[npt.NDArray[np.float32]]) -> None:
-        """Store a shard. The lists are emptied first, so that rows a full disk refused are not offered again."""
-        full, rows = list(keys), list(parts)
-        keys.clear()
-        parts.clear()
-        if full:
-            self.shelf.add(full, np.concatenate(rows))
-            self.computed += len(full)
+    def _flush(self) -> None:
+        for rows in self.pending:
+            rows.flush()
 
-    def table(self, start: float) -> EmbeddingTable:
-        """All rows in memory; `start` is when the extraction began (`time.perf_counter`)."""
+    def table(self, number: int, start: float) -> EmbeddingTable:
+        """All rows of a table in memory; `start` is when the extraction began (`time.perf_counter`)."""
         kept, digests = self._kept()
-        table = EmbeddingTable(
-            self.images.ids[kept], digests, self.shelf.vectors(digests), self.extractor, self._skipped()
-        )
-        return dataclasses.replace(table, made=self._made(len(kept), start))
+        vectors = self.shelves[number].vectors(digests)
+        table = EmbeddingTable(self.images.ids[kept], digests, vectors, self.extractors[number], self._skipped())
+        return dataclasses.replace(table, made=self._made(number, len(kept), start))
 
-    def write(self, path: Path, start: float) -> TableFile:
-        """All rows to a file, a row group at a time."""
+    def write(self, number: int, path: Path, start: float) -> TableFile:
+        """All rows of a table to a file, a row group at a time."""
         kept, digests = self._kept()
-        with writer(path, self.extractor, self._skipped()) as append:
+        with writer(path, self.extractors[number], self._skipped()) as append:
             for first in range(0, len(kept), GROUP_ROWS):
                 part = slice(first, first + GROUP_ROWS)
-                append(self.images.ids[kept[part]], digests[part], self.shelf.vectors(digests[part]))
-        return TableFile(path, self._made(len(kept), start))
+                append(self.images.ids[kept[part]], digests[part], self.shelves[number].vectors(digests[part]))
+        return TableFile(path, self._made(number, len(kept), start))
 
     def _kept(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
         good = self.good()
@@ -180,9 +206,10 @@ class Job:
                 reasons[row] = self.undecoded[key].message
         return tuple((str(self.images.ids[row]), reasons[row]) for row in sorted(reasons))
 
-    def _made(self, rows: int, start: float) -> Made:
-        rate = self.computed / self.seconds if self.computed else 0.0
-        return Made(self.computed, rows - min(self.computed, rows), time.perf_counter() - start, rate)
+    def _made(self, number: int, rows: int, start: float) -> Made:
+        computed = self.pending[number].stored
+        rate = computed / self.seconds if computed else 0.0
+        return Made(computed, rows - min(computed, rows), time.perf_counter() - start, rate)
 
     def _digests(self, rows: range) -> list[str | GzError]:
         return [self._digest(row) for row in rows]
@@ -193,28 +220,31 @@ class Job:
         except GzError as error:
             return error
 
-    def _pixels(self, row: int) -> tuple[str, Pixels | GzError]:
+    def _pixels(self, row: int) -> tuple[Pixels, ...] | GzError:
         try:
-            return self.digests[row], self.images.pixels(int(row), self.extractor.view, digest=self.digests[row])
+            return self.images.sights(row, self.views, digest=self.digests[row])
         except GzError as error:
-            return self.digests[row], error
+            return error
 
     def _decodable(
-        self, decoded: Iterable[tuple[str, Pixels | GzError]], advance: Callable[[int], None]
-    ) -> Iterator[tuple[str, Pixels]]:
-        """Images that could be decoded; the first that could not ends a strict job."""
-        for key, pixels in decoded:
+        self, todo: npt.NDArray[np.int64], decoders: ThreadPoolExecutor, advance: Callable[[int], None]
+    ) -> Iterator[tuple[int, tuple[Pixels, ...]]]:
+        """Place in `todo` and pixels of images that could be decoded; the first that could not ends a strict job."""
+        for place, pixels in enumerate(_ahead(decoders, self._pixels, todo.tolist(), 64 + 4 * self.workers)):
             if not isinstance(pixels, GzError):
-                yield key, pixels
+                yield place, pixels
                 continue
-            self.undecoded[key] = pixels
+            self.undecoded[self.digests[todo[place]]] = pixels
             advance(1)
             if self.strict:
                 return
 
 
-def _vectors(engine: Engine, batch: list[tuple[str, Pixels]]) -> tuple[list[str], npt.NDArray[np.float32]]:
-    return [key for key, _ in batch], engine.vectors(np.stack([pixels for _, pixels in batch]))
+def _vectors(
+    engine: Engine, batch: list[tuple[int, tuple[Pixels, ...]]]
+) -> tuple[npt.NDArray[np.int64], list[Vectors]]:
+    """Places of a batch in the list of rows to do, and their vectors of each table."""
+    return np.array([place for place, _ in batch]), engine.vectors([pixels for _, pixels in batch])
 
 
 def _ahead(

@@ -108,7 +108,7 @@ def load(
     weights : str or Path, optional
         A file that replaces the backbone's own weights; "none" for a seeded random start.
     layer : str, optional
-        Node whose flattened output is wanted; None for the whole network, ending in its classes.
+        Node whose flattened output is wanted, several joined by +; None for the whole network, ending in its classes.
     size : int, optional
         Side in px of the images to come, if not the backbone's own; whether the network takes them is tried.
 
@@ -151,22 +151,26 @@ def load(
 
 
 class Features(nn.Module):
-    """Flattened output of one node of a network."""
+    """Flattened output of one node of a network, or of several joined by + one after the other."""
 
     def __init__(self, network: nn.Module, layer: str) -> None:
         super().__init__()
         nodes = get_graph_node_names(network)[1][1:]
         names = {".".join(parts[:n]) for parts in (node.split(".") for node in nodes) for n in range(1, len(parts) + 1)}
-        if layer not in names:
-            close = get_close_matches(layer, sorted(names, key=len), n=8, cutoff=0.4) or nodes[-8:]
-            raise UnknownNameError(
-                "unknown layer", rule="be a node of the network", found=layer, remedy=f"nearest are {', '.join(close)}"
-            )
-        self.body = create_feature_extractor(network, {layer: "vector"}).eval()
+        self.layers = layer.split("+")
+        for name in self.layers:
+            if name not in names:
+                close = get_close_matches(name, sorted(names, key=len), n=8, cutoff=0.4) or nodes[-8:]
+                raise UnknownNameError(
+                    "unknown layer", rule="be a node of the network", found=name,
+                    remedy=f"nearest are {', '.join(close)}",
+                )  # fmt: skip
+        self.body = create_feature_extractor(network, {name: name for name in self.layers}).eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Vectors, shape (n, dim)."""
-        return torch.flatten(self.body(images)["vector"], 1)
+        outputs = self.body(images)
+        return torch.cat([torch.flatten(outputs[name], 1) for name in self.layers], 1)
 
 
 def layer_dim(backbone: Backbone, layer: str, size: int) -> int:

@@ -192,6 +192,8 @@ class _Model:
                 layer=extractor.layer,
                 view=extractor.view,
                 precision=extractor.precision,
+                runtime=extractor.engine,
+                dihedral=extractor.dihedral,
                 store=Store(Path(folder)),
                 progress=False,
             )

@@ -1,0 +1,210 @@
+"""Forward: one network under one view on a CPU, in PyTorch; uint8 pixels in, float32 vectors out.
+
+It runs eagerly at first. Where many images are to come it is compiled ahead of time (AOTInductor: convolutions packed
+for this CPU, activations fused into them), and stays beside the vectors it makes, compiled, for the next run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.fx import symbolic_trace
+from torch.fx.experimental.optimization import fuse
+
+from gzfeatures import fingerprint
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.files import written_whole
+from gzfeatures.networks.augment import dihedral_views
+from gzfeatures.networks.hardware import cpu_flags
+
+SYMMETRIES = 8
+"""Of the square: so many copies of an image does a dihedral mean look at."""
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Way:
+    """How a CPU is shared: lanes side by side, threads of each, and images of its forward pass."""
+
+    lanes: int
+    threads: int
+    batch: int
+
+
+class Forward(Protocol):
+    """A network that lanes may run, once it was started or compiled for a way."""
+
+    compile_from: float
+    """Seconds of work from which `compile` is repaid."""
+
+    def kept(self) -> set[Way]:
+        """Ways for which an earlier run left a compiled network."""
+
+    def start(self, way: Way) -> None:
+        """Make ready, the quick way."""
+
+    def compile(self, way: Way) -> None:
+        """Make ready to run fast, from what an earlier run left if it is there."""
+
+    def run(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Vectors (n, dim) of pixels (n, size, size, bands)."""
+
+
+class Body(nn.Module):
+    """Network behind its normalisation: takes uint8 pixels, channels last, and gives float32 vectors."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, network: nn.Module, extractor: Extractor, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype, self.dihedral = dtype, extractor.dihedral
+        self.network = network.to(dtype)
+        self.register_buffer("mean", torch.tensor(extractor.mean).reshape(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(extractor.std).reshape(-1, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Vectors (n, dim) of pixels (n, size, size, bands)."""
+        images = pixels.permute(0, 3, 1, 2).float().div(255).sub(self.mean).div(self.std)
+        if self.dihedral:
+            images = torch.cat(dihedral_views(images))
+        vectors: torch.Tensor = self.network(images.to(self.dtype)).float()
+        return vectors.reshape(SYMMETRIES, -1, vectors.shape[1]).mean(0) if self.dihedral else vectors
+
+
+def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = None) -> nn.Module:
+    """`network` in eval mode behind its normalisation, batch norms folded, channels last; it is taken over."""
+    body = Body(fuse(network), extractor, dtype or getattr(torch, extractor.precision))
+    # traced, so that each has code of its own: torch.compile gives up on code shared by many networks
+    return symbolic_trace(body).eval().to(memory_format=torch.channels_last)
+
+
+def passed(extractor: Extractor, way: Way) -> int:
+    """Images of one forward pass: each is seen once, or under all symmetries."""
+    return max(1, way.batch // SYMMETRIES) if extractor.dihedral else way.batch
+
+
+def in_parts(
+    run: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]], pixels: npt.NDArray[np.uint8], size: int
+) -> npt.NDArray[np.float32]:
+    """Vectors of images, `size` at a time; short parts are padded: any company means the same arithmetic."""
+    parts = []
+    for start in range(0, len(pixels), size):
+        part = pixels[start : start + size]
+        full = np.zeros((size, *pixels.shape[1:]), dtype=np.uint8) if len(part) < size else part
+        full[: len(part)] = part
+        parts.append(run(full)[: len(part)])
+    return np.concatenate(parts)
+
+
+class Artifacts:
+    """Compiled networks of one extractor that lie in a folder, one for each way.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the extractor's vectors are kept.
+    extractor : Extractor
+    library, suffix : str
+        What compiled them, with its version, and the ending of its files. Files of another version, another CPU or
+        another user are not looked at: they are machine code.
+    """
+
+    def __init__(self, folder: Path, extractor: Extractor, library: str, suffix: str) -> None:
+        self.folder, self.suffix = folder, suffix
+        self.key = fingerprint.of([extractor.fingerprint, library, cpu_flags()])[:16]
+
+    def path(self, way: Way) -> Path:
+        """File of a way."""
+        return self.folder / f"compiled-{self.key}-{way.lanes}-{way.threads}-{way.batch}{self.suffix}"
+
+    def kept(self) -> set[Way]:
+        """Ways that have a file."""
+        files = [path for path in self.folder.glob(f"compiled-{self.key}-*{self.suffix}") if _own(path)]
+        return {Way(*map(int, path.stem.split("-")[2:])) for path in files}
+
+
+def _own(path: Path) -> bool:
+    return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
+
+
+class TorchForward:
+    """Network in PyTorch; see the module's first lines.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the network, from `load.load` with a layer; called when it is needed.
+    extractor : Extractor
+        Says normalisation, precision and symmetries.
+    folder : Path
+        Where compiled networks are kept.
+    say : callable
+        Takes one line about each choice made.
+    """
+
+    compile_from = 20.0
+
+    def __init__(
+        self, make: Callable[[], nn.Module], extractor: Extractor, folder: Path, say: Callable[[str], None]
+    ) -> None:
+        self._make, self._extractor, self._say = make, extractor, say
+        self._artifacts = Artifacts(folder, extractor, f"torch {torch.__version__}", ".pt2")
+        self._body: nn.Module | None = None
+        self._run: Callable[[torch.Tensor], torch.Tensor]
+        self._size = 1
+
+    def kept(self) -> set[Way]:
+        """Ways for which an earlier run left a compiled network."""
+        return self._artifacts.kept()
+
+    def start(self, way: Way) -> None:
+        """Load the network, to be run eagerly."""
+        self._run, self._size = self._eager(), passed(self._extractor, way)
+
+    def compile(self, way: Way) -> None:
+        """Compile, unless an earlier run did; what cannot be compiled runs eagerly."""
+        start, path, self._size = time.perf_counter(), self._artifacts.path(way), passed(self._extractor, way)
+        try:
+            if not path.exists():
+                self._compile(path)
+                self._say(f"compiled in {time.perf_counter() - start:.0f} s, kept for the next run")
+            self._run = torch._inductor.aoti_load_package(str(path), num_runners=way.lanes)
+        except RuntimeError as error:
+            path.unlink(missing_ok=True)
+            self._run = self._eager()
+            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            self._say(f"not compiled, slower but as right: {lines[0][:160]}")
+
+    def run(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Vectors (n, dim) of pixels (n, size, size, bands)."""
+        return in_parts(self._once, pixels, self._size)
+
+    def _once(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(self._run(torch.from_numpy(pixels)).numpy(), dtype=np.float32)
+
+    def _eager(self) -> nn.Module:
+        if self._body is None:
+            self._body = ready(self._make(), self._extractor)
+        return self._body
+
+    def _compile(self, path: Path) -> None:
+        """To be called in a lane, for the thread count is compiled in."""
+        side, bands = self._extractor.view.size, len(self._extractor.mean)
+        example = torch.zeros((self._size, side, side, bands), dtype=torch.uint8)
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of GPUs that are not there
+        with torch.no_grad(), written_whole(path) as temporary:
+            program = torch.export.export(self._eager(), (example,))
+            torch._inductor.aoti_compile_and_package(
+                program, package_path=str(temporary), inductor_configs={"freezing": True}
+            )

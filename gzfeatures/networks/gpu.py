@@ -1,0 +1,120 @@
+"""GpuEngine: the networks of an engine on the CUDA devices of this machine.
+
+Two lanes for each device, each with a stream of its own, let the copy of one batch (uint8, from pinned memory) overlap
+the arithmetic of the other. The batch is as large as pays; where memory runs out later it is halved.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import nn
+
+from gzfeatures.networks.engine import Pixels, Vectors, blank
+from gzfeatures.networks.passes import Pass
+
+SMALLEST, LARGEST = 64, 2048
+"""Images of the first and of the largest batch that is tried."""
+COMPILE_FROM_SECONDS = 120.0
+"""Seconds of eager work from which compiling is repaid."""
+
+
+class GpuEngine:
+    """Networks on every CUDA device.
+
+    Parameters
+    ----------
+    work : sequence of (Pass, nn.Module)
+        What to compute, and the network that does, from `forward.ready`.
+    images : int
+        How many are to come: decides whether compiling is repaid.
+    batch_size : int, optional
+        Images per forward pass; default the fastest of the powers of two that fit.
+    say : callable
+        Takes one line about each choice made.
+    """
+
+    def __init__(
+        self,
+        work: Sequence[tuple[Pass, nn.Module]],
+        images: int,
+        *,
+        batch_size: int | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        self._tasks = [task for task, _ in work]
+        self._devices = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+        self._networks: list[list[Callable[[torch.Tensor], torch.Tensor]]] = [
+            [copy.deepcopy(network).to(device) for _, network in work] for device in self._devices
+        ]
+        self.lanes, self._lane, self._local = 2 * len(self._devices), iter(range(10**9)), threading.local()
+        self.batch, rate = (batch_size, self._rate(batch_size)) if batch_size else self._fastest()
+        say(f"{len(self._devices)} GPUs, {self.batch} images a pass, {rate:.0f} images/s on each before compiling")
+        if images / rate / len(self._devices) > COMPILE_FROM_SECONDS:
+            self._networks = [[torch.compile(each, dynamic=False) for each in mine] for mine in self._networks]
+
+    def pool(self) -> ThreadPoolExecutor:
+        """Lanes to run `vectors` in."""
+        return ThreadPoolExecutor(self.lanes, "lane")
+
+    def vectors(self, images: Sequence[tuple[Pixels, ...]]) -> list[Vectors]:
+        """Vectors (n, dim) of each table, from the pixels of n images under each view."""
+        views = [torch.from_numpy(np.stack(view)) for view in zip(*images, strict=True)]
+        if not hasattr(self._local, "number"):
+            self._local.number = next(self._lane) % len(self._devices)
+            self._local.stream = torch.cuda.Stream(self._devices[self._local.number])  # type: ignore[no-untyped-call]
+        joined = self._joined(views)
+        tables = {n: part for task, rows in zip(self._tasks, joined, strict=True) for n, part in task.columns(rows)}
+        return [tables[number] for number in sorted(tables)]
+
+    def _joined(self, views: Sequence[torch.Tensor]) -> list[Vectors]:
+        """Vectors of each pass, computed on this lane's stream; in halves where memory runs out."""
+        device, networks = self._devices[self._local.number], self._networks[self._local.number]
+        try:
+            with torch.inference_mode(), torch.cuda.stream(self._local.stream):
+                there = [view.pin_memory().to(device, non_blocking=True) for view in views]
+                results = [network(there[task.view]) for task, network in zip(self._tasks, networks, strict=True)]
+                return [result.cpu().numpy() for result in results]
+        except torch.cuda.OutOfMemoryError:
+            if len(views[0]) == 1:
+                raise
+            torch.cuda.empty_cache()
+        half = len(views[0]) // 2
+        parts = [self._joined([view[:half] for view in views]), self._joined([view[half:] for view in views])]
+        return [np.concatenate(both) for both in zip(*parts, strict=True)]
+
+    def _fastest(self) -> tuple[int, float]:
+        """Batch that is clearly faster than its half, and its images per second."""
+        batch, rate = SMALLEST, self._rate(SMALLEST)
+        while batch < LARGEST:
+            try:
+                next_rate = self._rate(2 * batch)
+            except torch.cuda.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                break
+            if next_rate < 1.03 * rate:
+                break
+            batch, rate = 2 * batch, next_rate
+        return batch, rate
+
+    def _rate(self, batch: int) -> float:
+        """Images per second of the first device, arithmetic alone."""
+        views = [
+            torch.from_numpy(np.stack(view)).to(self._devices[0])
+            for view in zip(*blank(self._tasks, batch), strict=True)
+        ]
+        with torch.inference_mode():
+            for timed in (False, True):
+                torch.cuda.synchronize(self._devices[0])
+                start = time.perf_counter()
+                for _ in range(3 if timed else 1):
+                    for task, network in zip(self._tasks, self._networks[0], strict=True):
+                        network(views[task.view])
+                torch.cuda.synchronize(self._devices[0])
+        return 3 * batch / (time.perf_counter() - start)

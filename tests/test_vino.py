@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from gzfeatures.errors import InputError, MissingExtraError
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.views import View
+from gzfeatures.networks import hardware, vino
+from gzfeatures.networks.extract import Extraction
+
+PLAIN = Extraction("resnet18", "none", view=View(size=64), precision="float32", progress=False)
+VINO = dataclasses.replace(PLAIN, runtime="openvino")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImageSet:
+    for number in range(11):
+        pixels = np.random.default_rng(number).integers(0, 256, (80, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.jpg", quality=90)
+    return ImageSet.of(tmp_path)
+
+
+def cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+    return float(((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
+
+
+def test_openvino_gives_the_same_vectors_under_a_key_of_its_own_and_converts_once(
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    plain, table = PLAIN.table(images), VINO.table(images.select(images.ids[:9]))
+    assert table.extractor.engine == "openvino" and table.extractor.fingerprint != plain.extractor.fingerprint
+    np.testing.assert_allclose(table.matrix, plain.matrix[:9], rtol=1e-3, atol=1e-4)
+    monkeypatch.setattr("gzfeatures.networks.load.load", None)
+    again = VINO.table(images)
+    assert again.made.computed == 2
+    np.testing.assert_allclose(again.matrix, plain.matrix, rtol=1e-3, atol=1e-4)
+
+
+def test_dihedral_means_agree(images: ImageSet) -> None:
+    pytest.importorskip("openvino")
+    a, b = (dataclasses.replace(each, dihedral=True).table(images).matrix for each in (PLAIN, VINO))
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_int8_keeps_the_direction_and_says_how_it_was_calibrated(
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("nncf")
+    monkeypatch.setattr(vino, "CALIBRATION", 12)
+    int8 = dataclasses.replace(PLAIN, precision="int8", progress=True).table(images)
+    assert (int8.extractor.precision, int8.extractor.engine) == ("int8", "openvino")
+    plain = PLAIN.table(images).matrix
+    assert cosine(int8.matrix, plain) > 0.98 and not np.allclose(int8.matrix, plain, rtol=1e-3)
+    assert "calibrated int8 on 12 synthetic galaxies" in capsys.readouterr().err
+
+
+def test_int8_is_not_calibrated_for_bands() -> None:
+    with pytest.raises(InputError, match="int8 is calibrated on pictures; must see no bands"):
+        vino._galaxies(View(bands=("g", "r", "i")))
+
+
+def test_what_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_has_cuda", lambda: True)
+    chosen = hardware.choose("auto", "int8")
+    assert (chosen.device, chosen.precision, chosen.runtime) == ("cpu", "int8", "openvino")
+    with pytest.raises(InputError, match="openvino and int8 are for CPUs"):
+        hardware.choose("cuda", "auto", "openvino")
+    with pytest.raises(InputError, match="int8 runs in OpenVINO only"):
+        hardware.choose("auto", "int8", "torch")
+
+
+def test_without_openvino_the_install_line_is_named(images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'gzfeatures\[openvino\]'"):
+        VINO.table(images)
