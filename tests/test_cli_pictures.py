@@ -81,7 +81,7 @@ def test_a_map_can_be_coloured_by_everything_that_is_known(place: Path, tmp_path
     assert found["rows"] == N and 0 <= found["stability"]["knn_overlap"] <= 1
     names = {column["name"]: column["classes"] for column in data_of(page)["columns"]}
     assert names == {
-        "label, custom": ["round", "spiral"],
+        "label": ["round", "spiral"],
         **{f"predicted, {head}": ["round", "spiral"] for head in ("svm", "xgboost")},
         **{f"right or wrong, {head}": ["right", "wrong"] for head in ("svm", "xgboost")},
         **{f"confidence, {head}": None for head in ("svm", "xgboost")},

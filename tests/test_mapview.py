@@ -62,6 +62,7 @@ def page(path: Path, folder: Path | None) -> Path:
     labels = labelled(ids)
     p = np.full((N, 3), 0.1)
     p[np.arange(N), (np.arange(N) + (np.arange(N) % 10 == 0)) % 3] = 0.8
+    predicted = np.arange(N) != 150
     catalog = pd.DataFrame({"galaxy_id": ids, "redshift": np.arange(N) / N, "ra": 180.0, "dec": 1.5, "name": "text"})
     catalog.loc[7, "redshift"] = np.nan
     mirrored = grid() * [-1, 1] + [19, 0]
@@ -75,7 +76,7 @@ def page(path: Path, folder: Path | None) -> Path:
         quality={"trustworthiness": 0.987, "knn_preservation": 0.5},
         labels=labels,
         images=folder,
-        predictions={"svm": Predictions(ids, p, labels.classes)},
+        predictions={"svm": Predictions(ids[predicted], p[predicted], labels.classes)},
         catalog=catalog,
         layouts={"mirror <b>": mirrored},
         title="Map </title><script>hacked=1</script>",
@@ -208,6 +209,22 @@ def test_a_click_opens_the_card_with_chances_neighbours_and_the_sky(browser: Bro
     assert "ra=180&dec=1.5" in browser.run("return document.querySelector('#card a').href")
     browser.keys("\ue00c")
     assert browser.run("return byId('card').hidden")
+
+
+def test_a_galaxy_nobody_predicted_has_no_chances(browser: Browser) -> None:
+    for row, chances in ((149, 3), (150, 0)):
+        browser.run(f"openCard({row})")
+        assert browser.run("return document.querySelectorAll('#card .chance').length") == chances
+    browser.run("closeCard()")
+
+
+def test_the_whole_map_fits_between_title_tools_and_panel(browser: Browser) -> None:
+    browser.run("fit()")
+    spots = np.array(browser.run("return ids.map((_, row) => screenOf(row))"))
+    edge = "return document.querySelector('{}').getBoundingClientRect().{}"
+    assert browser.run(edge.format("header", "bottom")) < spots[:, 1].min()
+    assert spots[:, 1].max() < browser.run(edge.format("#tools", "top"))
+    assert spots[:, 0].max() < browser.run(edge.format("#panel", "left"))
 
 
 def test_search_finds_an_id_and_flies_there(browser: Browser) -> None:
@@ -437,6 +454,15 @@ def test_text_with_too_many_values_and_names_of_galaxies_are_not_offered() -> No
     wide = Catalog(pd.DataFrame({"galaxy_id": ids, "REDSHIFT": 0.1, **{f"c{i}": 1.0 for i in range(60)}}))
     assert list(offered(wide)) == ["galaxy_id", "redshift"]
     assert list(offered(wide, ["c7", "redshift"])) == ["galaxy_id", "c7", "redshift"]
+
+
+def test_a_class_has_one_code_in_all_columns_whatever_the_order_of_files() -> None:
+    ids = np.asarray(["a", "b"], dtype=object)
+    labels = Labels(ids, ("cigar", "round"), np.array([0, 1]))
+    one = Predictions(ids, np.array([[0.9, 0.1], [0.6, 0.4]]), ("round", "cigar"))
+    found = {c.name: c for c in columns(ids, labels, {"one": one})}
+    assert found["label"].classes == found["predicted, one"].classes == ("round", "cigar")
+    assert found["label"].values.tolist() == [1, 0] and found["right or wrong, one"].values.tolist() == [1, 0]
 
 
 def test_vote_fractions_and_several_labels_become_columns() -> None:

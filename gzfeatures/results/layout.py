@@ -83,7 +83,7 @@ def forces(a: float, b: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
 
 @cache
 def _compiled(parallel: bool) -> Any:
-    return numba.njit(parallel=parallel, error_model="numpy")(_step)
+    return numba.njit(parallel=parallel, error_model="numpy", cache=True)(_step)
 
 
 def _step(

@@ -77,6 +77,9 @@ def columns(
         The catalog has no `galaxy_id`, names a galaxy twice, or has too many columns.
     """
     found: list[Column] = []
+    if labels is not None and labels.target == "classes":  # a class has one code, and so one colour, in all columns
+        orders = [one.classes for one in (predictions or {}).values() if set(one.classes) == set(labels.classes)]
+        labels = labels.ordered(orders[0]) if orders else labels
     if labels is not None:
         found += _of_labels(ids, labels)
     for name, one in (predictions or {}).items():
@@ -142,7 +145,8 @@ def _numbers(values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]) -> np
 def _of_labels(ids: Ids, labels: Labels) -> list[Column]:
     rows = pd.Index(labels.ids).get_indexer(pd.Index(ids))
     if labels.target == "classes":
-        return [Column(f"label, {labels.scheme}", _codes(labels.codes, rows), labels.classes)]
+        name = "label" if labels.scheme == Labels.scheme else f"label, {labels.scheme}"
+        return [Column(name, _codes(labels.codes, rows), labels.classes)]
     named = zip(labels.classes, labels.values.T, strict=True)
     if labels.target == "multi-label":
         return [Column(name, _codes(values.astype(np.int64), rows), ("no", "yes")) for name, values in named]

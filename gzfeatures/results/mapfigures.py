@@ -98,7 +98,7 @@ def write_figure(
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTHS[width], WIDTHS[width] / len(charts)), layout="constrained")
         FigureCanvasAgg(figure)
-        panels = figure.subplots(1, len(charts), squeeze=False)[0]
+        panels = figure.subplots(1, len(charts), squeeze=False, sharex=True, sharey=True)[0]
         for axes, codes, (name, one) in zip(panels, coded, charts.items(), strict=True):
             places = one.coordinates[:, :2].astype(np.float64)
             if kind == "images":

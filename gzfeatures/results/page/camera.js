@@ -24,13 +24,14 @@ function turnBy(across, up) {
   turned();
 }
 
-/* The part of the window that neither the panel nor the title covers: there the whole map fits. */
+/* The part of the window that neither panel, title nor tools cover: there the whole map fits. */
 let room = { width: 1, height: 1, top: 0 };
 function measure() {
   camera.width = window.innerWidth;
   camera.height = window.innerHeight;
-  const panel = byId("panel").getBoundingClientRect(), top = document.querySelector("header").getBoundingClientRect().bottom;
-  room = { width: camera.width > 720 ? panel.left : camera.width, height: camera.height - top, top };
+  const place = (element) => element.getBoundingClientRect();
+  const top = place(document.querySelector("header")).bottom, bottom = place(byId("tools")).top;
+  room = { width: camera.width > 720 ? place(byId("panel")).left : camera.width, height: bottom - top, top };
 }
 const pixels = () => 0.47 * Math.min(room.width, room.height) * camera.zoom; // per map unit
 const middle = () => [room.width / 2, room.top + room.height / 2];

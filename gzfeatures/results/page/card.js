@@ -9,6 +9,7 @@ function openCard(row, fly = false) {
   if (hasImage(row)) card.append(face(row, 2 * page.sheets.size));
   for (const one of chances) {
     const k = one.classes.length, own = one.classes.map((name, code) => [name, one.values[row * k + code] / 255, code]);
+    if (own.every(([, chance]) => chance === 0)) continue; // not predicted
     card.append(made("h3", {}, one.name));
     for (const [name, chance, code] of own.sort((a, b) => b[1] - a[1]).slice(0, 6)) {
       const bar = made("i");
