@@ -65,12 +65,16 @@ class Galaxies(Source):
 
 
 class FrozenBackbone(_Section):
-    """A backbone used as it is: its name or checkpoint folder, and what to override."""
+    """A backbone used as it is: its name or checkpoint folder, and what to override.
+
+    With `dihedral` its vectors are means over the 8 symmetries of the square.
+    """
 
     name: str
     weights: str | None = None
     layer: str | None = None
     view: str | None = None
+    dihedral: bool = False
 
 
 class Network(_Section):

@@ -77,6 +77,15 @@ def existing(path: str | Path, what: str) -> Path:
     return found
 
 
+def state(path: Path) -> list[int] | None:
+    """Size in bytes and time of change in ns of a file; None where it is gone."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
 def inside(root: Path, name: str) -> Path:
     """Resolve `name` under `root`, following links; refuse names that lead out of it.
 

@@ -1,4 +1,4 @@
-"""Archives: images read in place, by name, from a folder, a zip, a tar, an HDF5 file or a stack of arrays.
+"""Archives: images read in place, by name, from a folder, zip, tar, HDF5 file, stack of arrays, or an address.
 
 Nothing is unpacked and no name from inside an archive ever becomes a path on disk. An archive is a small picklable
 value; what it needs to read is opened at each read, so threads, forks and spawned workers need no care.
@@ -13,13 +13,15 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol, TypeAlias
 
 from gzfeatures.errors import InputError, MissingFileError
-from gzfeatures.files import existing
+from gzfeatures.files import existing, state
 from gzfeatures.images.arrays import MAX_BYTES, ArrayFile
 from gzfeatures.images.gzipped import GzipReader
+from gzfeatures.images.remote import Remote, address
 
 PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp")
 BANDS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".npy", ".npz")
@@ -29,8 +31,8 @@ class Archive(Protocol):
     """A place that holds images by name."""
 
     @property
-    def path(self) -> Path:
-        """File or folder of the archive."""
+    def path(self) -> Path | str:
+        """File, folder or address of the archive."""
         ...
 
     def names(self) -> list[str]:
@@ -41,8 +43,8 @@ class Archive(Protocol):
         """Bytes of one image."""
         ...
 
-    def file(self, name: str) -> Path:
-        """File on disk that holds the image."""
+    def state(self, name: str) -> Sequence[int | None] | None:
+        """Size and time of change of the file that holds the image, as far as known; None where it is gone."""
         ...
 
 
@@ -52,7 +54,7 @@ def archive(source: str | Path, bands: tuple[str, ...] | None = None) -> Archive
     Parameters
     ----------
     source : str or Path
-        Folder or file.
+        Folder or file; or the address of a folder or zip, see `remote.Remote`.
     bands : tuple of str, optional
         Names of the bands along the channel axis of an HDF5 file or .npy stack; None where it holds grey or RGB.
 
@@ -63,6 +65,9 @@ def archive(source: str | Path, bands: tuple[str, ...] | None = None) -> Archive
     InputError
         It is damaged, or of a kind that cannot be read in place.
     """
+    there = address(source)
+    if there is not None:
+        return Remote.of(there, _is_image)
     path = existing(source, "image source")
     name = path.name.lower()
     if path.is_dir():
@@ -113,9 +118,9 @@ class Folder:
             raise InputError("link leaves its folder", where=path, rule=f"stay under {self.path}")
         return _contents(path)
 
-    def file(self, name: str) -> Path:
-        """File on disk that holds the image."""
-        return self.path / name
+    def state(self, name: str) -> list[int] | None:
+        """Size and time of change of the file; None where it is gone."""
+        return state(self.path / name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,9 +137,9 @@ class Single:
         """Bytes of the file."""
         return _contents(self.path)
 
-    def file(self, name: str) -> Path:
-        """File on disk that holds the image."""
-        return self.path
+    def state(self, name: str) -> list[int] | None:
+        """Size and time of change of the file that holds the image; None where it is gone."""
+        return state(self.path)
 
 
 Place: TypeAlias = tuple[int, int, int]
@@ -196,9 +201,9 @@ class Zip:
         except zlib.error as error:
             raise InputError("zip member is damaged", where=f"{self.path}: {name}", found=str(error)) from error
 
-    def file(self, name: str) -> Path:
-        """File on disk that holds the image."""
-        return self.path
+    def state(self, name: str) -> list[int] | None:
+        """Size and time of change of the file that holds the image; None where it is gone."""
+        return state(self.path)
 
 
 def _zip_fault(member: zipfile.ZipInfo) -> str | None:
@@ -265,9 +270,9 @@ class Tar:
         except (EOFError, zlib.error) as error:
             raise InputError("tar file is damaged", where=f"{self.path}: {name}", found=str(error)) from error
 
-    def file(self, name: str) -> Path:
-        """File on disk that holds the image."""
-        return self.path
+    def state(self, name: str) -> list[int] | None:
+        """Size and time of change of the file that holds the image; None where it is gone."""
+        return state(self.path)
 
 
 def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:

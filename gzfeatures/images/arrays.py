@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
+from gzfeatures.files import state
 from gzfeatures.images.parcels import npy, packed
 
 IMAGES = ("images", "image", "data")
@@ -99,9 +100,9 @@ class ArrayFile:
         image = np.moveaxis(image, channel_axis(image.shape, self.bands, where=self.path), 0)
         return packed({"images.npy": npy(image), "filters.npy": npy(np.asarray(self.bands))})
 
-    def file(self, name: str) -> Path:
-        """File on disk that holds the image."""
-        return self.path
+    def state(self, name: str) -> list[int] | None:
+        """Size and time of change of the file that holds the image; None where it is gone."""
+        return state(self.path)
 
 
 def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object) -> int:

@@ -93,7 +93,8 @@ class ImageSet:
         Parameters
         ----------
         source : str or Path
-            Folder, .zip, .tar, .tar.gz, .h5, .npy stack, or one image file.
+            Folder, .zip, .tar, .tar.gz, .h5, .npy stack, or one image file; or the address of a folder or zip that
+            fsspec reads (`https://…`, `s3://…`).
         ids : Ids, optional
             Galaxies wanted, in this order; by default all, sorted (rows of an array: in their order).
         on_missing : {"raise", "skip"}

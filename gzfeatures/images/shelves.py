@@ -6,7 +6,6 @@ import dataclasses
 import posixpath
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -115,20 +114,13 @@ class Shelf:
                 )
         return tuple(contents.see(dataclasses.replace(view, crop=view.crop / self.field)) for view in views)
 
-    def states(self, files: Files) -> list[list[int] | None]:
+    def states(self, files: Files) -> list[Sequence[int | None] | None]:
         """Size and time of change of each file; None for one that is gone."""
-        states: list[list[int] | None] = []
-        for name in files:
-            try:
-                status = self.archive.file(name).stat()
-                states.append([status.st_size, status.st_mtime_ns])
-            except FileNotFoundError:
-                states.append(None)
-        return states
+        return [self.archive.state(name) for name in files]
 
-    def where(self, files: Files) -> Path:
+    def where(self, files: Files) -> str:
         """Archive and name of a galaxy's first file, for errors."""
-        return self.archive.path / files[0]
+        return f"{self.archive.path}/{files[0]}"
 
 
 def _galaxy_and_part(name: str) -> tuple[str, str]:
