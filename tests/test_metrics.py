@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def drawn(n: int = 600, k: int = 4, seed: int = 0, signal: float = 1.5) -> tuple
     p = softmax(rng.normal(size=(n, k)) + signal * np.eye(k)[codes])
     classes = tuple(f"class-{c}" for c in range(k))
     return Predictions(ids_of(n), p, classes), Labels(ids_of(n), classes, codes)
+
+
+def test_predictions_of_parts_join_to_those_of_the_whole() -> None:
+    plain, _ = drawn(9)
+    whole = dataclasses.replace(plain, seen=np.arange(9) % 2 == 0)
+    parts = [whole.select(whole.ids[start : start + 4]) for start in (0, 4, 8)]
+    joined = Predictions.joined(parts)
+    assert joined.ids.tolist() == whole.ids.tolist() and joined.sets is None
+    np.testing.assert_array_equal(joined.probabilities, whole.probabilities)
+    np.testing.assert_array_equal(joined.seen, whole.seen)
 
 
 def calibrated(n: int, seed: int, k: int = 3) -> tuple[Predictions, Labels]:

@@ -2,10 +2,19 @@
 
     python experiments/benchmarks/extraction.py FOLDER [--backbone resnet50 googlenet] [--count 1000] [--rounds 3]
 
-Steady state: `naive` is torchvision's tutorial loop (DataLoader, PIL, float32, eager); `bare` is the compiled forward
-pass alone on pixels in memory, the ceiling; `ours` is `extract` into an empty store, from its first batch on. img2vec
-and timm take part where they are installed. Weights are random: they do not change the speed. With --process N …, naive
-and ours also run as fresh processes, start-up included, on N images; ours then runs again, warm.
+Steady state, each from JPEGs to vectors with weights that are random (they do not change the speed):
+
+naive     torchvision's tutorial loop: DataLoader, PIL, float32, eager
+img2vec   img2vec_pytorch, 32 images a call
+timm      a timm model behind its own transform, 32 images a pass
+compiled  the bare forward pass, bfloat16, compiled and frozen, pixels in memory: a ceiling
+openvino  the bare forward pass, bfloat16, asynchronous requests, pixels in memory: the other ceiling
+ours      `extract` into an empty store, from its first batch on; ours-vino the same with runtime="openvino"
+ours-int8 the same with precision="int8"
+
+A contestant whose package is missing is left out. naive, img2vec and timm get a quarter of the images. With
+--process N …, naive and ours also run as fresh processes on N images, start-up included: ours cold (nothing kept from
+earlier runs), again into an empty store with the compiled network kept, and warm.
 """
 
 from __future__ import annotations
@@ -19,10 +28,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 WORKERS = os.cpu_count() or 1
+Run = Callable[[], float]
 
 
 def paths_of(folder: str, count: int) -> list[Path]:
@@ -32,16 +45,24 @@ def paths_of(folder: str, count: int) -> list[Path]:
     return found
 
 
-def naive(folder: str, count: int, backbone: str) -> Callable[[], float]:
+def network_of(backbone: str):  # type: ignore[no-untyped-def]
+    import torch
+    import torchvision
+
+    options = {"aux_logits": False, "init_weights": False} if backbone == "googlenet" else {}
+    network = torchvision.models.get_model(backbone, weights=None, **options).eval()
+    network.fc = torch.nn.Identity()
+    return network
+
+
+def naive(folder: str, count: int, backbone: str) -> Run:
     import torch
     import torchvision
     from PIL import Image
     from torch.utils.data import DataLoader, Dataset
 
-    options = {"aux_logits": False, "init_weights": False} if backbone == "googlenet" else {}
-    network = torchvision.models.get_model(backbone, weights=None, **options).eval()
-    network.fc = torch.nn.Identity()
-    paths, transform = paths_of(folder, count), torchvision.models.ResNet50_Weights.IMAGENET1K_V1.transforms()
+    network, paths = network_of(backbone), paths_of(folder, count)
+    transform = torchvision.models.ResNet50_Weights.IMAGENET1K_V1.transforms()
 
     class Images(Dataset[torch.Tensor]):
         def __len__(self) -> int:
@@ -60,49 +81,13 @@ def naive(folder: str, count: int, backbone: str) -> Callable[[], float]:
     return run
 
 
-def bare(folder: str, count: int, backbone: str) -> Callable[[], float]:
-    import torch
-    import torchvision
-
-    options = {"aux_logits": False, "init_weights": False} if backbone == "googlenet" else {}
-    network = torchvision.models.get_model(backbone, weights=None, **options).eval()
-    network.fc = torch.nn.Identity()
-    network = network.bfloat16().to(memory_format=torch.channels_last)
-    batch = torch.rand(16, 3, 224, 224).bfloat16().to(memory_format=torch.channels_last)
-    compiled = torch.compile(network, dynamic=False, options={"freezing": True})
-
-    def run() -> float:
-        with torch.inference_mode():
-            compiled(batch)
-            start, passes = time.perf_counter(), max(1, count // 16)
-            for _ in range(passes):
-                compiled(batch)
-            return passes * 16 / (time.perf_counter() - start)
-
-    return run
-
-
-def ours(folder: str, count: int, backbone: str) -> Callable[[], float]:
-    from gzfeatures.features.store import Store
-    from gzfeatures.images.imageset import ImageSet
-    from gzfeatures.networks.extract import extract
-
-    images = ImageSet.of(folder)
-    images = images.select(images.ids[:count])
-
-    def run() -> float:
-        with tempfile.TemporaryDirectory() as empty:
-            table = extract(images, backbone, weights="none", store=Store(Path(empty)))
-        return 0.0 if table.made is None else table.made.images_per_second
-
-    return run
-
-
-def img2vec(folder: str, count: int, backbone: str) -> Callable[[], float]:
+def img2vec(folder: str, count: int, backbone: str) -> Run:
     from img2vec_pytorch import Img2Vec
     from PIL import Image
 
-    model = Img2Vec(model=backbone.replace("resnet50", "resnet-50"))
+    network = network_of(backbone)  # its own way to the same network begins with a download
+    with mock.patch.object(Img2Vec, "_get_model_and_layer", lambda *_: (network, network.avgpool)):
+        model = Img2Vec(model=backbone, layer_output_size={"googlenet": 1024}.get(backbone, 2048))
     paths = paths_of(folder, count)
 
     def run() -> float:
@@ -114,13 +99,15 @@ def img2vec(folder: str, count: int, backbone: str) -> Callable[[], float]:
     return run
 
 
-def timm_pipeline(folder: str, count: int, backbone: str) -> Callable[[], float]:
+def timm_pipeline(folder: str, count: int, backbone: str) -> Run:
     import timm
     import torch
     from PIL import Image
 
-    model = timm.create_model(backbone, pretrained=False, num_classes=0).eval()
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+    # timm has no GoogLeNet; of its own networks inception_v3 would be another one, so torchvision's is taken
+    model = timm.create_model(backbone, num_classes=0).eval() if timm.is_model(backbone) else network_of(backbone)
+    config = timm.data.resolve_model_data_config(timm.create_model("resnet50"))
+    transform = timm.data.create_transform(**{**config, "input_size": (3, 224, 224)}, is_training=False)
     paths = paths_of(folder, count)
 
     def run() -> float:
@@ -133,21 +120,91 @@ def timm_pipeline(folder: str, count: int, backbone: str) -> Callable[[], float]
     return run
 
 
+def compiled(folder: str, count: int, backbone: str) -> Run:
+    import torch
+
+    network = network_of(backbone).bfloat16().to(memory_format=torch.channels_last)
+    batch = torch.rand(16, 3, 224, 224).bfloat16().to(memory_format=torch.channels_last)
+    forward = torch.compile(network, dynamic=False)
+    with torch.inference_mode(), torch._inductor.config.patch(freezing=True):  # as an option it has no effect
+        forward(batch)
+
+    def run() -> float:
+        with torch.inference_mode():
+            start, passes = time.perf_counter(), max(1, count // 16)
+            for _ in range(passes):
+                forward(batch)
+            return passes * 16 / (time.perf_counter() - start)
+
+    return run
+
+
+def openvino(folder: str, count: int, backbone: str) -> Run:
+    import numpy as np
+    import openvino as ov
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(
+            network_of(backbone), example_input=torch.zeros(1, 3, 224, 224), input=[8, 3, 224, 224]
+        )
+    settings = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "THROUGHPUT"}
+    queue = ov.AsyncInferQueue(ov.Core().compile_model(model, "CPU", settings))
+    batch = np.random.default_rng(0).random((8, 3, 224, 224), dtype=np.float32)
+
+    def run() -> float:
+        start, passes = time.perf_counter(), max(1, count // 8)
+        for _ in range(passes):
+            queue.start_async([batch])
+        queue.wait_all()
+        return passes * 8 / (time.perf_counter() - start)
+
+    return run
+
+
+def ours(folder: str, count: int, backbone: str, **options: str) -> Run:
+    from gzfeatures.features.store import Store
+    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.networks.extract import extract
+
+    images = ImageSet.of(folder)
+    images = images.select(images.ids[:count])
+    kept = tempfile.TemporaryDirectory()
+
+    def run() -> float:
+        for shard in Path(kept.name).glob("*/*.arrow"):
+            shard.unlink()
+        made = extract(images, backbone, weights="none", store=Store(Path(kept.name)), progress=False, **options).made
+        return made.images_per_second
+
+    with mock.patch("gzfeatures.networks.engine.MEASURE_FROM", 0):  # as for many images
+        from gzfeatures.networks.forward import TorchForward
+
+        with mock.patch.object(TorchForward, "compile_from", 0.0):
+            run()
+    return run
+
+
 CONTESTANTS = {
-    "naive": ("torchvision", naive),
-    "img2vec": ("img2vec_pytorch", img2vec),
-    "timm": ("timm", timm_pipeline),
-    "bare": ("torch", bare),
-    "ours": ("gzfeatures", ours),
+    "naive": ("torchvision", naive, 4),
+    "img2vec": ("img2vec_pytorch", img2vec, 4),
+    "timm": ("timm", timm_pipeline, 4),
+    "compiled": ("torch", compiled, 1),
+    "openvino": ("openvino", openvino, 1),
+    "ours": ("gzfeatures", ours, 1),
+    "ours-vino": ("openvino", partial(ours, runtime="openvino"), 1),
+    "ours-int8": ("nncf", partial(ours, precision="int8"), 1),
 }
+"""Name → package it needs, how it is made, and how many times fewer images it gets."""
 
 
-def steady(folder: str, count: int, rounds: int, backbone: str) -> None:
+def steady(folder: str, count: int, rounds: int, backbone: str, names: list[str]) -> None:
     """Rates of all contestants, interleaved."""
     runs = {
-        name: make(folder, count, backbone)
-        for name, (module, make) in CONTESTANTS.items()
-        if importlib.util.find_spec(module)
+        name: make(folder, count // fewer, backbone)
+        for name, (module, make, fewer) in CONTESTANTS.items()
+        if name in names and importlib.util.find_spec(module)
     }
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
@@ -155,33 +212,35 @@ def steady(folder: str, count: int, rounds: int, backbone: str) -> None:
             rates[name].append(run())
     print(f"\n{backbone}, steady state, {count} images, {rounds} interleaved rounds")
     for name, values in rates.items():
-        ratios = sorted(mine / theirs for mine, theirs in zip(rates["ours"], values, strict=True))
-        print(
-            f"  {name:8} {statistics.median(values):7.1f} images/s ({min(values):.1f}–{max(values):.1f})"
-            f"   ours/{name}: {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})",
-            flush=True,
-        )
+        line = f"  {name:9} {statistics.median(values):7.1f} images/s ({min(values):.1f}–{max(values):.1f})"
+        for mine in ("ours", "ours-vino", "ours-int8"):
+            if mine in rates:
+                ratios = sorted(here / there for here, there in zip(rates[mine], values, strict=True))
+                line += f"   {mine}/{name}: {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
+        print(line, flush=True)
 
 
-def whole(folder: str, count: int, backbone: str) -> None:
+def whole(folder: str, count: int, backbone: str, runtime: str) -> None:
     """Wall and processor seconds of fresh processes, start-up included."""
     wall: dict[str, float] = {}
     busy: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as empty:
-        environment = {**os.environ, "GZFEATURES_STORE": empty}
-        for name, contestant in (("naive", "naive"), ("ours", "ours-in-store"), ("warm", "ours-in-store")):
+        environment = {**os.environ, "GZFEATURES_STORE": f"{empty}/s", "TORCHINDUCTOR_CACHE_DIR": f"{empty}/i"}
+        for name, contestant in (("naive", "naive"), ("cold", "ours"), ("kept", "ours"), ("warm", "ours")):
+            if name == "kept":
+                for shard in Path(empty).glob("s/*/*.arrow"):
+                    shard.unlink()
             before, start = _processor_seconds(), time.perf_counter()
             command = [sys.executable, __file__, folder, "--only", contestant, "--count", str(count)]
-            subprocess.run([*command, "--backbone", backbone], env=environment, check=True)
+            subprocess.run([*command, "--backbone", backbone, "--runtime", runtime], env=environment, check=True)
             wall[name], busy[name] = time.perf_counter() - start, _processor_seconds() - before
-    print(f"\n{backbone}, whole process, {count} images")
+    print(f"\n{backbone}, whole process, {count} images, {runtime}")
     for name in wall:
-        print(f"  {name:8} {wall[name]:7.1f} s, {busy[name]:7.1f} processor seconds")
-    print(
-        f"  naive/ours: {wall['naive'] / wall['ours']:.2f} of the time, {busy['naive'] / busy['ours']:.2f} of the "
-        f"processor; warm/ours: {100 * wall['warm'] / wall['ours']:.1f} %, {100 * busy['warm'] / busy['ours']:.1f} %",
-        flush=True,
-    )
+        print(
+            f"  {name:6} {wall[name]:7.1f} s, {busy[name]:7.1f} processor seconds; naive/{name}: "
+            f"{wall['naive'] / wall[name]:.2f} of the time, {busy['naive'] / busy[name]:.2f} of the processor",
+            flush=True,
+        )
 
 
 def _processor_seconds() -> float:
@@ -195,8 +254,10 @@ def main() -> None:
     parser.add_argument("--backbone", nargs="+", default=["resnet50", "googlenet"])
     parser.add_argument("--count", type=int, default=1000, help="images of a round")
     parser.add_argument("--rounds", type=int, default=3, help="0 leaves the steady state out")
+    parser.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
     parser.add_argument("--process", type=int, nargs="*", default=[], help="numbers of images for whole processes")
-    parser.add_argument("--only", choices=["naive", "ours-in-store"], help=argparse.SUPPRESS)
+    parser.add_argument("--runtime", default="torch", help="of ours, as a whole process")
+    parser.add_argument("--only", choices=["naive", "ours"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     for backbone in given.backbone:
         if given.only == "naive":
@@ -206,12 +267,12 @@ def main() -> None:
             from gzfeatures.networks.extract import extract
 
             images = ImageSet.of(given.folder)
-            extract(images.select(images.ids[: given.count]), backbone, weights="none")
+            extract(images.select(images.ids[: given.count]), backbone, weights="none", runtime=given.runtime)
         else:
             if given.rounds:
-                steady(given.folder, given.count, given.rounds, backbone)
+                steady(given.folder, given.count, given.rounds, backbone, given.contestants)
             for count in given.process:
-                whole(given.folder, count, backbone)
+                whole(given.folder, count, backbone, given.runtime)
 
 
 if __name__ == "__main__":

@@ -231,8 +231,11 @@ def predict(
     """Class probabilities per galaxy id."""
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.heads.fit import Head
+    from gzfeatures.results.predictions import Predictions
 
-    predictions = Head.read(head).predict(EmbeddingTable.read(table))
+    fitted = Head.read(head)
+    parts = map(fitted.predict, EmbeddingTable.open(table).batches())  # a table may be larger than memory
+    predictions = Predictions.joined(list(parts) or [fitted.predict(EmbeddingTable.read(table))])
     predictions.write(output)
     say(f"predictions written to {output}")
     show({"rows": len(predictions)}, as_json)

@@ -1,6 +1,7 @@
 """Store: (extractor fingerprint, image digest) → vector, on disk, shared by every run and every process.
 
-`<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`). Presence is judged row by row.
+`<root>/<extractor fingerprint>/` holds `extractor.json`, shards (see `shard`), and the network as it was compiled for
+this CPU. Presence is judged row by row.
 In the key is everything that changes a vector; not in it are id, path, batch size and worker count.
 """
 

@@ -79,7 +79,8 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
     store, device = Store(job.shelves[0].folder.parent.resolve()), extractions[0].hardware.device
     own = [
         dataclasses.replace(
-            each, engine="local", address=None, on_bad="skip", progress=False, workers=None, store=store,
+            each, engine="local", address=None, on_bad="skip", progress=False, store=store,
+            workers=None if device == "cuda" else 1,
             device=device, precision=each.hardware.precision, runtime=each.hardware.runtime,
         )
         for each in extractions

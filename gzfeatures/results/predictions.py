@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,15 @@ class Predictions:
             raise InputError(
                 "probabilities of a galaxy", where=self.ids[worst], rule="sum to 1", found=float(p[worst].sum())
             )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Predictions]) -> Predictions:
+        """What one head says of the parts of a table, one after the other; at least one."""
+        columns = {}
+        for name in ("ids", "probabilities", "seen", "sets"):
+            values = [getattr(part, name) for part in parts]
+            columns[name] = None if values[0] is None else np.concatenate(values)
+        return dataclasses.replace(parts[0], **columns)
 
     def __len__(self) -> int:
         return len(self.ids)
