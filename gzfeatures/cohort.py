@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gzfeatures import fingerprint
 from gzfeatures.config import ByDigest, Galaxies, Source
 from gzfeatures.errors import InputError
-from gzfeatures.files import written_whole
+from gzfeatures.files import read_note, write_note
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.groups import key_groups, merge, sky_groups
 from gzfeatures.galaxies.ids import Ids
@@ -138,13 +136,12 @@ def _with_images(
     images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", field=source.field)
     stamp = images.stamp()
     path = notes / f"images-{stamp[:16]}.json"
-    note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    note = read_note(path)
     if note.get("stamp") != stamp:
         broken = images.check(progress=True).broken
         readable = images.select(_without(images.ids, broken))
         note = {"stamp": stamp, "broken": broken, "digests": dict(zip(readable.ids, readable.digests(), strict=True))}
-        with written_whole(path) as temporary:
-            temporary.write_text(json.dumps(note), encoding="utf-8")
+        write_note(path, note)
     bad = (*((name, "image is missing") for name in images.missing), *((n, r) for n, r in note["broken"]))
     if bad and on_bad == "raise":
         raise InputError(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from gzfeatures import __version__
 from gzfeatures.config import Experiment, load
-from gzfeatures.files import written_whole
+from gzfeatures.files import read_note, write_note, written_whole
 from gzfeatures.images.gallery import contact_sheet
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.sky import draw_survey
@@ -32,12 +31,11 @@ def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
         The folder cannot be written.
     """
     note, drawn = folder / "survey.json", {"galaxies": galaxies, "seed": seed, "version": __version__}
-    if not note.exists() or json.loads(note.read_text(encoding="utf-8")) != drawn:
+    if read_note(note) != drawn:
         survey = draw_survey(folder, n=galaxies, seed=seed)
         images = ImageSet.of(survey.images)
         with written_whole(folder / "contact.jpg") as temporary:
             contact_sheet(images.select(images.ids[:60])).save(temporary, "JPEG")
-        with written_whole(note) as temporary:
-            temporary.write_text(json.dumps(drawn), encoding="utf-8")
+        write_note(note, drawn)
     with as_file(files("gzfeatures") / "demo.toml") as path:
         return load(path, [f"galaxies.catalog={folder / 'catalog.csv'}", f"galaxies.images={folder / 'images'}"])

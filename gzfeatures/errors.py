@@ -15,7 +15,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from types import ModuleType
 
@@ -94,6 +95,32 @@ class LeakError(GzError, ValueError):
 
 class OutputError(GzError, OSError):
     """A result cannot be written."""
+
+
+@contextmanager
+def reading(what: str, where: object, *, rule: str | None = None, remedy: str | None = None) -> Iterator[None]:
+    """Turn whatever another library's parser says of damaged or hostile bytes into one InputError.
+
+    Such parsers fail in any way: with errors of any type, or with nothing but its name. Errors of ours, and a lack of
+    memory, pass as they are.
+
+    Parameters
+    ----------
+    what, where, rule, remedy
+        Of the error; `found` is the first line of what the parser said.
+
+    Raises
+    ------
+    InputError
+        The block raised anything else.
+    """
+    try:
+        yield
+    except (GzError, MemoryError):
+        raise
+    except Exception as error:
+        found = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise InputError(what, where=where, rule=rule, found=found, remedy=remedy) from error
 
 
 def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:

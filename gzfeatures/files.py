@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gzfeatures.errors import InputError, MissingFileError, OutputError
 
 UMASK = os.umask(0)
 """Of the process at import: reading it sets it for a moment, which is not safe among threads."""
 os.umask(UMASK)
+_HELD: dict[Path, Any] = {}
+"""Locks of this process, by folder."""
 
 
 @contextmanager
@@ -54,6 +58,62 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def hold(folder: Path, say: Callable[[str], object]) -> None:
+    """Keep a folder for this process until it ends, however it ends; another that wants it waits for its turn.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing.
+    say : callable
+        Told, once, when there is somebody to wait for.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    place = folder.resolve()
+    if place in _HELD:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"waiting for another process that works in {folder}")
+            lock.acquire()
+        _HELD[place] = lock
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}", where=folder, remedy="choose another place"
+        ) from error
+
+
+def write_note(path: Path, note: Mapping[str, Any]) -> None:
+    """Write a JSON object that a later call goes by.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written.
+    """
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(note), encoding="utf-8")
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What an earlier call noted; nothing where there is no note or it is damaged: the work is then done anew."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
 
 
 def existing(path: str | Path, what: str) -> Path:

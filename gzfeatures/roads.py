@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gzfeatures import fingerprint
 from gzfeatures.cohort import Cohort
@@ -17,7 +16,7 @@ from gzfeatures.features.backbones import backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.files import written_whole
+from gzfeatures.files import read_note, write_note
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
@@ -65,11 +64,10 @@ def train_network(
         [network.model_dump(mode="json"), group.fingerprint, settings.precision, settings.device, seed]
     )
     path, saved = folder / "training.json", folder / "predictions.parquet"
-    note = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    note = read_note(path)
     known = note.get("key") == key and not again
-    if not (known and "seconds" in note):
-        with written_whole(path) as temporary:
-            temporary.write_text(json.dumps({"key": key}), encoding="utf-8")
+    if not (known and _is(saved, note)):
+        write_note(path, {"key": key})
         training = train(
             group.images, group.labels, group.split, network.name,
             folder=folder, epochs=network.epochs, seed=seed, resume=known, weights=network.weights, watch=watch,
@@ -80,8 +78,7 @@ def train_network(
         training.predictions.write(saved)
         spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
         note = {"key": key, "seconds": spent, "epochs": training.epochs, "best_epoch": training.best_epoch}
-        with written_whole(path) as temporary:
-            temporary.write_text(json.dumps(note), encoding="utf-8")
+        write_note(path, note | {"sha256": fingerprint.of_file(saved)})
     predictions = Predictions.read(saved).select(group.split.test)
     return Pairing(
         road="end-to-end",
@@ -139,14 +136,18 @@ def tabulate(
     )
     key = fingerprint.of([extraction.extractor.fingerprint, group.images.stamp()])
     beside = path.with_suffix(".json")
-    note = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() and path.exists() else {}
-    if note.get("key") != key or again:
+    note = read_note(beside)
+    if again or note.get("key") != key or not _is(path, note):
         made = extraction.write(group.images, path).made
-        note = {"key": key, **dataclasses.asdict(made)}
-        with written_whole(beside) as temporary:
-            temporary.write_text(json.dumps(note), encoding="utf-8")
+        note = {"key": key, "sha256": fingerprint.of_file(path), **dataclasses.asdict(made)}
+        write_note(beside, note)
     table = EmbeddingTable.read(path)
     return table, {"extract": note["seconds"]}
+
+
+def _is(path: Path, note: Mapping[str, Any]) -> bool:
+    """Whether a file is the very one that was noted."""
+    return path.exists() and note.get("sha256") == fingerprint.of_file(path)
 
 
 def fit_heads(

@@ -156,14 +156,14 @@ def test_unreadable_files_say_so(tmp_path: Path) -> None:
     path = tmp_path / "cut.fits.gz"
     Table({"objid": np.arange(1000)}).write(tmp_path / "whole.fits.gz")
     path.write_bytes((tmp_path / "whole.fits.gz").read_bytes()[:300])
-    with pytest.raises(InputError, match=r"cut.fits.gz: catalog cannot be read: .*; fetch it again"):
+    with pytest.raises(InputError, match=r"cut.fits.gz: catalog cannot be read, found .*; fetch it again"):
         Catalog.read(path)
     for name in ("empty.csv", "empty.parquet", "empty.fits"):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(InputError, match=f"{name}: catalog cannot be read"):
             Catalog.read(tmp_path / name)
     fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "image.fits")
-    with pytest.raises(InputError, match="catalog cannot be read: it holds no table"):
+    with pytest.raises(InputError, match="catalog cannot be read, found it holds no table"):
         Catalog.read(tmp_path / "image.fits")
     (tmp_path / "torn.csv.gz").write_bytes(gzip.compress(b"galaxy_id,ra\n" + b"1,2\n" * 5000)[:60])
     with pytest.raises(InputError, match=r"torn.csv.gz: catalog cannot be read"):

@@ -425,7 +425,7 @@ def test_two_kinds_of_cutouts_do_not_share_a_folder(tmp_path: Path, server: Serv
         fetch(positions(2), tmp_path, server, pixels=16)
     assert files(tmp_path) == before
     (tmp_path / "cutouts.json").write_text("{")
-    with pytest.raises(InputError, match="another kind"):
+    with pytest.raises(InputError, match="note on the cut-outs is damaged; remove it"):
         fetch(positions(2), tmp_path, server)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from gzfeatures.config import Experiment, load
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.experiment import Run, compare_runs, run
 from gzfeatures.features.backbones import backbone
+from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.splits import digest_remainders
+from gzfeatures.heads.head import Head
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.sky import Survey, draw_survey
 from gzfeatures.results.mapfile import Map
@@ -138,6 +142,32 @@ def test_predictions_read_again_give_the_same_comparison(finished: Run) -> None:
     }
     compared = compare_runs([finished.folder])
     assert [r["accuracy"] for r in compared.ranking] == [r["accuracy"] for r in finished.report.comparison.ranking]
+
+
+def _lasting(value: Any) -> Any:
+    """What a report says, without the seconds it took."""
+    if isinstance(value, dict):
+        return {key: _lasting(inner) for key, inner in value.items() if "second" not in key}
+    return [_lasting(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_a_run_folder_suffices_to_repeat_the_run(finished: Run, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    again = run(folder, folder=folder, store=Store(tmp_path / "store"), again=True)
+    table = EmbeddingTable.read(finished.table)
+    for before in sorted(finished.folder.rglob("*")):
+        after = folder / before.relative_to(finished.folder)
+        if "mlruns" in before.parts or before.is_dir():
+            continue
+        if before.suffix in (".parquet", ".safetensors", ".csv"):
+            assert after.read_bytes() == before.read_bytes(), before
+        elif before.suffix == ".skops" and before.parent.name == finished.table.stem:
+            one, other = (Head.read(path).predict(table).probabilities for path in (before, after))
+            assert (one == other).all(), before
+    for name in ("report.json", "pairings.json"):
+        one, other = (json.loads((place / name).read_text()) for place in (finished.folder, folder))
+        assert _lasting(one) == _lasting(other)
+    assert {"python", "versions", "machine", "cores"} <= set(again.report.provenance)
 
 
 def test_changing_only_heads_loads_no_network_and_reads_no_image(

@@ -9,17 +9,11 @@ from types import FrameType
 
 from gzfeatures.errors import GzError
 
-EXIT_ERROR = 1
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 VERBS = ("experiments", "catalogs", "tables", "training", "maps", "pictures")
 """Modules that add verbs, in the order in which the help lists them."""
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Say what happens and stop; Typer ends an interrupted command with exit code 130."""
-    print(
-        "interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr, flush=True
-    )
-    raise KeyboardInterrupt
+NO_MEMORY = ("allocate memory", "not enough memory", "bad_alloc", "can't start new thread")
+"""What libraries say when the system refuses them memory; Python's own word is MemoryError."""
 
 
 def _fail(text: str) -> None:
@@ -27,12 +21,31 @@ def _fail(text: str) -> None:
     sys.exit(EXIT_ERROR)
 
 
+def _described(error: Exception) -> str:
+    """One line about an error of any library."""
+    if isinstance(error, GzError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+        return "memory does not suffice; close other programs, or give fewer galaxies or workers"
+    text = " ".join(str(error).split())
+    return f"unexpected {type(error).__name__}: {text}; run again with --debug and report it"
+
+
 def main() -> None:
     """Run the command line; exit 0 done, 1 our error, 2 wrong usage, 130 interrupted."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        """Say what happens and stop; Typer ends an interrupted command with exit code 130."""
+        if not interrupts:
+            print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     from gzfeatures.cli.console import app
 
     for verbs in VERBS:
@@ -40,14 +53,11 @@ def main() -> None:
 
     try:
         app(standalone_mode=True)
-    except GzError as error:
-        if debug:
-            raise
-        _fail(str(error))
     except BrokenPipeError:
         sys.exit(EXIT_ERROR)
     except Exception as error:
         if debug:
             raise
-        text = " ".join(str(error).split())
-        _fail(f"unexpected {type(error).__name__}: {text}; run again with --debug and report it")
+        if interrupts:  # compiled code turns an interruption into errors of its own
+            sys.exit(EXIT_INTERRUPTED)
+        _fail(_described(error))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gzfeatures.cli.console import Json, app, say, show
+from gzfeatures.files import hold
+
+if TYPE_CHECKING:
+    from gzfeatures.config import Experiment
 
 Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking address; default sqlite in mlruns/.")]
 BRIEF = (
@@ -18,11 +22,13 @@ BRIEF = (
 Again = Annotated[bool, typer.Option("--again", help="Train and extract anew, whatever the run folder holds.")]
 
 
-def _do(experiment: Any, folder: Path | None, uri: str | None, again: bool) -> dict[str, Any]:
+def _do(experiment: Experiment, folder: Path | None, uri: str | None, again: bool) -> dict[str, Any]:
     from gzfeatures.experiment import run as run_experiment
     from gzfeatures.tracking import Tracking
 
-    finished = run_experiment(experiment, folder=folder, tracker=Tracking(uri), again=again)
+    place = folder or Path("runs") / experiment.name
+    hold(place, say)
+    finished = run_experiment(experiment, folder=place, tracker=Tracking(uri), again=again)
     say(f"{finished.report.headline}\n{finished.report.summary}")
     say("look: open the report and the map in a browser; 'gzfeatures ui' shows the runs")
     return finished.asdict()

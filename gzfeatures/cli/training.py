@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, Seed, app, say, show
 from gzfeatures.cli.tables import Device, Precision, Source, images_of, labels_and_split
+from gzfeatures.files import hold
 
 
 @app.command(
@@ -59,6 +61,8 @@ def finetune(
         **{"epochs": epochs, "seed": seed, "resume": resume, "target": target, "unfreeze": unfreeze},
         **{"weights": weights, "precision": precision, "device": device, "dihedral": dihedral},
     }
+    if "LOCAL_RANK" not in os.environ:  # else the process that holds the folder has started this one
+        hold(output, say)
     training = train(
         chosen,
         known,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import sys
@@ -23,7 +22,7 @@ from gzfeatures.errors import InputError, OutputError
 from gzfeatures.features import shard
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.shard import Keys, Matrix
-from gzfeatures.files import written_whole
+from gzfeatures.files import read_note, write_note
 
 SHARD_BYTES = 64 * 2**20
 """Size that compaction merges small shards up to."""
@@ -56,15 +55,9 @@ class Shelf:
 
     def _refresh(self) -> None:
         """Open shards that appeared, forget those that vanished, and index all keys."""
-        names = sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX))  # not the hidden files of writers at work
-        held: dict[Path, Keys] = {}
-        for path in names:
-            try:
-                held[path] = self._rows[path] if path in self._rows else shard.read(path, self.extractor.dim)[0]
-            except FileNotFoundError:
-                continue
-            except InputError:
-                self._set_aside(path)
+        held = self._held()
+        while held is None:
+            held = self._held()
         self._rows, self._paths = held, list(held)
         self._verified &= set(held)
         every = np.concatenate([np.empty(0, dtype="V32"), *held.values()])
@@ -73,6 +66,18 @@ class Shelf:
         sizes = [len(keys) for keys in held.values()]
         self._shard = np.repeat(np.arange(len(sizes)), sizes)[order]
         self._row = (np.arange(len(every)) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes))[order]
+
+    def _held(self) -> dict[Path, Keys] | None:
+        """Keys of every shard; None where one was merged into another meanwhile: its rows stand elsewhere now."""
+        held: dict[Path, Keys] = {}
+        for path in sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX)):  # not the hidden files of writers at work
+            try:
+                held[path] = self._rows[path] if path in self._rows else shard.read(path, self.extractor.dim)[0]
+            except FileNotFoundError:
+                return None
+            except InputError:
+                self._set_aside(path)
+        return held
 
     def _set_aside(self, path: Path) -> None:
         shard.set_aside(path)
@@ -150,9 +155,8 @@ class Shelf:
         if not len(digests):
             return
         try:
-            if not (self.folder / RECORD).exists():
-                with written_whole(self.folder / RECORD) as temporary:
-                    temporary.write_text(json.dumps(self.extractor.asdict(), indent=1), "utf-8")
+            if read_note(self.folder / RECORD) != (fields := self.extractor.asdict()):
+                write_note(self.folder / RECORD, fields)
             shard.write(self.folder, shard.as_keys(digests), matrix)
         except OutputError as error:
             raise OutputError(
@@ -163,7 +167,11 @@ class Shelf:
             ) from error
 
     def compact(self) -> None:
-        """Merge small shards, once there are many, into shards of about `SHARD_BYTES`."""
+        """Merge small shards, once there are many, into shards of about `SHARD_BYTES`, unless another process does."""
+        with contextlib.suppress(FileNotFoundError):
+            self._compact()
+
+    def _compact(self) -> None:
         self._refresh()
         small = [p for p, keys in self._rows.items() if self._bytes(keys) < SHARD_BYTES // 2]
         if len(small) < MANY:
@@ -246,7 +254,11 @@ class Store:
         """What is stored, most recently used first."""
         entries = []
         for record in self.root.glob("*/" + RECORD):
-            shelf = Shelf(record.parent, Extractor.fromdict(json.loads(record.read_text("utf-8"))))
+            if not (fields := read_note(record)):
+                raise InputError(
+                    "record of the store is damaged", where=record, remedy="extract again, or remove its folder"
+                )
+            shelf = Shelf(record.parent, Extractor.fromdict(fields))
             size = sum(p.stat().st_size for p in record.parent.iterdir())
             entries.append(Entry(record.parent.name, shelf.extractor, len(shelf), size, record.stat().st_mtime))
         return sorted(entries, key=lambda entry: -entry.last_used)

@@ -13,12 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
 
+DAMAGED = "table is damaged"
 COLUMNS = ("galaxy_id", "image_sha256", "embedding")
 GROUP_ROWS = 8192
 """Rows of a row group: 64 MB of 2048 numbers each."""
@@ -121,8 +122,8 @@ class EmbeddingTable:
             No such file; not Parquet; no `gzfeatures` metadata; a newer format.
         """
         file = cls.open(path)
-        with file.guarded():
-            return file.part(pq.read_table(file.path, columns=list(COLUMNS)))
+        with reading(DAMAGED, file.path):
+            return file.part(pq.read_table(file.path, columns=list(COLUMNS), page_checksum_verification=True))
 
     @staticmethod
     def open(path: str | Path) -> TableFile:
@@ -144,13 +145,10 @@ class TableFile:
 
     def __init__(self, path: str | Path, made: Made = Made()) -> None:
         self.path, self.made = existing(path, "embedding table"), made
-        try:
-            with pq.ParquetFile(self.path) as file:
-                schema, self._rows = file.schema_arrow, file.metadata.num_rows
-                stored = {**(file.metadata.metadata or {}), **(schema.metadata or {})}.get(b"gzfeatures", b"null")
+        with reading("not a readable Parquet file", self.path), pq.ParquetFile(self.path) as file:
+            schema, self._rows = file.schema_arrow, file.metadata.num_rows
+            stored = {**(file.metadata.metadata or {}), **(schema.metadata or {})}.get(b"gzfeatures", b"null")
             note = json.loads(stored)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise InputError("not a readable Parquet file", where=self.path, found=str(error)) from None
         if not isinstance(note, dict) or not set(COLUMNS) <= set(schema.names):
             raise InputError(
                 "not an embedding table",
@@ -159,13 +157,14 @@ class TableFile:
                 found=", ".join(schema.names),
                 remedy="write it with 'gzfeatures extract'",
             )
-        if note.get("format", 0) > FORMAT:
-            raise InputError(
-                "table format is newer", where=self.path, rule=f"be at most {FORMAT}", found=note["format"],
-                remedy="update gzfeatures",
-            )  # fmt: skip
-        self.extractor = Extractor.fromdict(note.get("extractor", {}))
-        self.skipped = tuple((str(name), str(reason)) for name, reason in note.get("skipped", []))
+        with reading("record of the table cannot be read", self.path):
+            if note.get("format", 0) > FORMAT:
+                raise InputError(
+                    "table format is newer", where=self.path, rule=f"be at most {FORMAT}", found=note["format"],
+                    remedy="update gzfeatures",
+                )  # fmt: skip
+            self.extractor = Extractor.fromdict(note.get("extractor", {}))
+            self.skipped = tuple((str(name), str(reason)) for name, reason in note.get("skipped", []))
         kind = schema.field("embedding").type
         if not pa.types.is_fixed_size_list(kind) or kind.list_size != self.extractor.dim:
             raise InputError(
@@ -183,16 +182,9 @@ class TableFile:
         InputError
             A page is damaged, ids repeat within a batch, or a value is not finite.
         """
-        with self.guarded(), pq.ParquetFile(self.path, memory_map=True) as file:
+        verified = {"memory_map": True, "page_checksum_verification": True}
+        with reading(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
             yield from map(self.part, map(pa.Table.from_batches, zip(file.iter_batches(rows, columns=list(COLUMNS)))))
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Turn a damaged page into an InputError."""
-        try:
-            yield
-        except (pa.ArrowException, OSError) as error:
-            raise InputError("table is damaged", where=self.path, found=str(error)) from None
 
     def part(self, rows: pa.Table) -> EmbeddingTable:
         """Rows of the file as an EmbeddingTable."""
@@ -236,7 +228,9 @@ def writer(
     schema = pa.schema(list(zip(COLUMNS, kinds, strict=True)), {"gzfeatures": json.dumps(note)})
     with (
         written_whole(Path(path)) as temporary,
-        pq.ParquetWriter(temporary, schema, use_dictionary=["image_sha256"], compression="zstd") as file,
+        pq.ParquetWriter(
+            temporary, schema, use_dictionary=["image_sha256"], compression="zstd", write_page_checksum=True
+        ) as file,
     ):
 
         def append(ids: Ids, digests: npt.NDArray[np.object_], matrix: npt.NDArray[np.float32]) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import require_text
 
@@ -66,14 +66,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(
             "unknown kind of table", where=file, rule=f"end in {', '.join(_READERS)} (or .gz)", found=ending
         )
-    try:
+    with reading("catalog cannot be read", file, remedy="fetch it again; it may be cut short or another format"):
         return _READERS[ending](file)
-    except (OSError, ValueError, EOFError, pa.ArrowException, KeyError, TypeError, IndexError) as error:
-        raise InputError(
-            f"catalog cannot be read: {error}",
-            where=file,
-            remedy="fetch it again; it may be cut short or another format",
-        ) from error
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.features.table import Extractor
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels import Target
@@ -171,14 +171,12 @@ class Head:
             As `persist.read`; or its record is not that of a head.
         """
         record, estimator = persist.read(path)
-        try:
+        with reading("record of the head cannot be read", path):
             record |= {name: tuple(record[name]) for name in ("classes", "columns", "trials")}
             record["extractors"] = tuple(Extractor.fromdict(fields) for fields in record["extractors"])
             record["trained_on"] = TrainedOn.decode(record["trained_on"])
             record["sets"] = Conformal.fromdict(record["sets"]) if record.get("sets") else None
             return cls(estimator=estimator, **record)
-        except (TypeError, KeyError) as error:
-            raise InputError("record of the head cannot be read", where=path, found=str(error)) from None
 
 
 def _numbers(fitted: Any) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, written_whole
 
 FORMAT = 1
@@ -60,7 +59,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
     import skops.io
 
     path = existing(path, "head")
-    try:
+    with reading("not a readable head", path):
         strange = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED))
         if strange:
             raise InputError(
@@ -71,10 +70,6 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
                 remedy="do not open it: it may be malicious",
             )
         content = skops.io.load(path, trusted=list(TRUSTED))
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("not a readable head", where=path, found=f"{type(error).__name__}: {error}") from None
     if not isinstance(content, dict) or set(content) != {"format", "record", "estimator"}:
         raise InputError("not a head", where=path, rule="hold format, record and estimator")
     if content["format"] > FORMAT:

@@ -213,6 +213,8 @@ def _zip_fault(member: zipfile.ZipInfo) -> str | None:
         return "zip member is packed with another method than deflate"
     if (member.external_attr >> 16) & 0o170000 == 0o120000:
         return "archive member is a link"
+    if member.header_offset < 0:
+        return "zip member lies outside the file"
     return _name_fault(member.filename, member.file_size)
 
 

@@ -91,6 +91,8 @@ class ArrayFile:
             try:
                 with h5py.File(self.path, "r") as file:
                     image = np.asarray(file[self.dataset][self.rows[name]])
+            except MemoryError:
+                raise
             except Exception as error:  # damaged bytes make the reader fail in any way
                 raise InputError("image cannot be read", where=f"{self.path}: {name}", found=str(error)) from error
         else:
@@ -156,7 +158,7 @@ def _hdf5_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], lis
                 None if ids is None else [value.decode() if isinstance(value, bytes) else str(value) for value in ids]
             )
             return name, arrays[name].shape, arrays[name].dtype, keys
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make the reader fail in any way
         raise InputError("HDF5 file is damaged", where=path, found=str(error), remedy="fetch it again") from error

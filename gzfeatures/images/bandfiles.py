@@ -54,7 +54,7 @@ def read_fits(data: bytes, *, where: object, max_pixels: int, names: tuple[str, 
                     continue
                 header = unit.header if header is None else header
                 parts.append((_fits_names(unit.header), plane))
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make the reader fail in any way
         raise InputError("FITS file is damaged", where=where, found=f"{error or type(error).__name__}") from error

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from gzfeatures.errors import InputError, unknown
-from gzfeatures.files import written_whole
+from gzfeatures.files import read_note, write_note
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.images.downloads import DONE, KEPT, Download
 from gzfeatures.images.service import Service
@@ -169,10 +169,11 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> Path:
     """The folder with its note; what a killed call left half written an hour ago or more is swept away."""
     note = folder / NOTE
     wanted = {"format": FORMAT, **settings}
-    try:
-        found = json.loads(note.read_text(encoding="utf-8")) if note.exists() else wanted
-    except (OSError, ValueError):
-        found = None
+    found = read_note(note) if note.exists() else wanted
+    if not found:
+        raise InputError(
+            "note on the cut-outs is damaged", where=note, remedy="remove it if the settings are those of the folder"
+        )
     if found != wanted:
         raise InputError(
             "folder holds cut-outs of another kind",
@@ -182,8 +183,7 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> Path:
             remedy="choose another folder",
         )
     if not note.exists():
-        with written_whole(note) as temporary:
-            temporary.write_text(json.dumps(wanted), encoding="utf-8")
+        write_note(note, wanted)
     for part in folder.glob(".*.part*"):
         if time.time() - part.lstat().st_mtime > 3600:
             part.unlink(missing_ok=True)

@@ -83,7 +83,7 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
             raise InputError("TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF")
         image.load()
         return _plain(_upright(image))
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make decoders fail in any way
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ from safetensors.torch import save
 from torch import nn
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError
+from gzfeatures.errors import reading
 from gzfeatures.features.backbones import CHECKPOINT_FORMAT, RECORD, TENSORS, Backbone
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.files import written_whole
@@ -56,15 +57,11 @@ def read_state(path: Path) -> dict[str, Any]:
     InputError
         The file is damaged, or holds more than tensors and plain values.
     """
-    try:
+    with reading("state of the training cannot be read", path, remedy="train anew, without resuming"):
+        with zipfile.ZipFile(path) as file:  # torch itself does not look at the checksums
+            if damaged := file.testzip():
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            "state of the training cannot be read",
-            where=path,
-            found=str(error).partition("\n")[0],
-            remedy="train anew, without resuming",
-        ) from error
     return state
 
 

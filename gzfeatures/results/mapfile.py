@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
@@ -245,7 +245,7 @@ class Map:
         )
         table = table.replace_schema_metadata({"gzfeatures": json.dumps(note), "gzfeatures_space": json.dumps(arrays)})
         with written_whole(path) as temporary:
-            pq.write_table(table, temporary, use_dictionary=False, compression="zstd")
+            pq.write_table(table, temporary, use_dictionary=False, compression="zstd", write_page_checksum=True)
         return path
 
     @classmethod
@@ -258,8 +258,8 @@ class Map:
             No such file; not a map; a newer format.
         """
         path = existing(path, "map")
-        try:
-            table = pq.read_table(path)
+        with reading("not a map", path, rule="be a Parquet file written by 'gzfeatures map'"):
+            table = pq.read_table(path, page_checksum_verification=True)
             metadata = table.schema.metadata or {}
             note, arrays = (json.loads(metadata[key]) for key in (b"gzfeatures", b"gzfeatures_space"))
             if note["format"] > FORMAT:
@@ -276,12 +276,6 @@ class Map:
                 Space(note["space"]["metric"], mean, axes, note["space"]["kept"]),
                 column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size),
             )
-        except InputError:
-            raise
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                "not a map", where=path, rule="be a Parquet file written by 'gzfeatures map'", found=str(error)
-            ) from None
 
 
 def _encoded(array: npt.NDArray[np.float32]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
 from gzfeatures.galaxies.tables import unguarded, write_csv
@@ -155,10 +155,8 @@ class Predictions:
         """
         path = existing(path, "predictions")
         kind = _kind(path)
-        try:
+        with reading(f"not readable as {kind}", path):
             frame = _READERS[kind](path)
-        except (ValueError, OSError, pd.errors.ParserError) as error:
-            raise InputError(f"not readable as {kind}", where=path, found=str(error)) from None
         if "galaxy_id" not in frame:
             raise InputError(
                 "not a file of predictions", where=path, rule="have a column galaxy_id", found=", ".join(frame.columns)
@@ -209,11 +207,11 @@ def _write_parquet(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table(dict(columns)), path, compression="zstd")
+    pq.write_table(pa.table(dict(columns)), path, compression="zstd", write_page_checksum=True)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path)
+    return pd.read_parquet(path, page_checksum_verification=True)
 
 
 def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
@@ -240,11 +238,11 @@ def _read_fits(path: Path) -> pd.DataFrame:
 @contextmanager
 def _fits_tables() -> Iterator[Any]:
     """astropy's table type; hyphens in column names are legal FITS, and our classes have them."""
-    from astropy.io.fits.verify import VerifyWarning
     from astropy.table import Table
+    from astropy.utils.exceptions import AstropyWarning
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VerifyWarning)
+        warnings.simplefilter("ignore", AstropyWarning)
         yield Table
 
 
