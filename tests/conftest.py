@@ -7,6 +7,14 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Sizes of the suites of faults and of fuzzing; with them, their tables of figures are written."""
+    parser.addoption(
+        "--moments", nargs=2, type=int, metavar=("KILLS", "OTHERS"), help="per step; writes tests/faults/README.md"
+    )
+    parser.addoption("--cases", type=int, help="per reader; writes tests/fuzz/README.md")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real galaxies beside the checkout; tests that need them skip where they are absent."""

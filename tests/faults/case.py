@@ -1,0 +1,187 @@
+"""Case: one step of the job under one kind of fault, again and again; what was lost, served wrong, and recovered."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from faults.life import Ended, Life, Trouble
+from faults.steps import STEPS, Step, clear, pieces, said
+
+INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What an undisturbed call gives, and how long it takes."""
+
+    ended: Ended
+    said: Any
+    pieces: dict[str, str]
+
+
+class Bench:
+    """The inputs of all steps, and what undisturbed calls make of them.
+
+    Parameters
+    ----------
+    inputs : Path
+        Made by `steps.lay`.
+    url : str
+        Address of a server of cut-outs.
+    """
+
+    def __init__(self, inputs: Path, url: str) -> None:
+        self.inputs, self.url = inputs, url
+
+    def desk(self, place: Path) -> Path:
+        """A desk of its own, with the times of the files."""
+        return Path(shutil.copytree(self.inputs, place, dirs_exist_ok=True))
+
+    @functools.cache  # noqa: B019  (a bench lives as long as the test run)
+    def truth(self, name: str, exchanged: str | None = None, data: bytes | None = None) -> Truth | None:
+        """Outcome of an undisturbed call, with one input exchanged or taken away; None where it refuses."""
+        kind = "" if exchanged is None else "-without" if data is None else "-with-another"
+        desk = self.desk(self.inputs.with_name(f"{name}{kind}"))
+        if exchanged is not None:
+            (desk / exchanged).unlink()
+            if data is not None:
+                (desk / exchanged).write_bytes(data)
+        ended = Life(desk, STEPS[name].command(self.url)).ended()
+        if ended.code and exchanged is not None:
+            return None
+        assert ended.code == 0, ended.stderr
+        return Truth(ended, said(ended.stdout), pieces(desk, STEPS[name]))
+
+
+class Case:
+    """A step on a desk.
+
+    Attributes
+    ----------
+    runs, recovered : int
+        Calls that met the fault, and those of them after which a later call gave the undisturbed result.
+    lost, wrong, rude : list of str
+        Finished pieces that vanished; pieces that are not what they should be; messages that break the promise of
+        one clear line.
+    """
+
+    def __init__(self, bench: Bench, name: str, place: Path) -> None:
+        truth = bench.truth(name)
+        assert truth is not None
+        self.bench, self.name, self.truth = bench, name, truth
+        self.step: Step = STEPS[name]
+        self.desk = bench.desk(place)
+        self.dice = random.Random(name)
+        self.right = [truth]
+        self.runs = self.recovered = self._open = 0
+        self.lost: list[str] = []
+        self.wrong: list[str] = []
+        self.rude: list[str] = []
+
+    def operation(self) -> int:
+        """A file operation of the undisturbed call, drawn at random."""
+        return self.dice.randint(1, self.truth.ended.operations)
+
+    def fresh(self, *, bare: bool = False) -> None:
+        """Take the results away; a bare desk has no tracking database either."""
+        clear(self.desk, self.step)
+        if not bare and (self.bench.inputs / "mlruns").exists():
+            shutil.copytree(self.bench.inputs / "mlruns", self.desk / "mlruns", dirs_exist_ok=True)
+
+    def meets(self, trouble: Trouble, *codes: int, others: int = 0) -> Ended:
+        """Call once under a fault, beside `others` calls that meet none, and judge what it leaves.
+
+        Exit codes 0 and 1 are always legal: the fault did no harm, or was reported. Others are named.
+        """
+        before = pieces(self.desk, self.step)
+        beside = [Life(self.desk, self.step.command(self.bench.url)) for _ in range(others)]
+        ended = Life(self.desk, self.step.command(self.bench.url), trouble).ended()
+        for end in [ended, *(life.ended() for life in beside)]:
+            self._judge(end, (0, 1, *codes))
+        after = pieces(self.desk, self.step)
+        self.lost += [name for name, content in before.items() if name not in after and "broken" not in content]
+        self.wrong += [name for name in self._strange(after) if name not in self._strange(before)]
+        self.runs += 1
+        self._open += 1
+        return ended
+
+    def uncounted(self) -> None:
+        """Forget the last call: it did not meet what it was meant to."""
+        self.runs -= 1
+        self._open -= 1
+
+    def recovers(self) -> None:
+        """Call once more without a fault: everything has to be there, as if nothing had happened."""
+        if not self._open:
+            return
+        ended = Life(self.desk, self.step.command(self.bench.url)).ended()
+        self._judge(ended, (0,))
+        after = pieces(self.desk, self.step)
+        if ended.code == 0 and self.truth.pieces.items() <= after.items() and said(ended.stdout) == self.truth.said:
+            self.recovered += self._open
+        self.wrong += self._strange(after)
+        self._open = 0
+
+    @contextmanager
+    def or_else(self, exchanged: str, data: bytes | None) -> Iterator[None]:
+        """While an input has two contents, the results of both are right."""
+        path, other = self.desk / exchanged, self.bench.truth(self.name, exchanged, data)
+        self.right = [self.truth, *([other] if other else [])]
+        yield
+        shutil.copy2(self.bench.inputs / exchanged, path)
+
+    @property
+    def verdict(self) -> str:
+        """What broke a promise; empty if nothing did."""
+        lines = [f"{kind}: {line}" for kind in ("lost", "wrong", "rude") for line in getattr(self, kind)]
+        if self.recovered != self.runs:
+            lines.append(f"recovered after {self.recovered} of {self.runs} runs")
+        return "\n".join(lines)
+
+    def _strange(self, found: dict[str, str]) -> list[str]:
+        return [
+            f"{name}: {content}"
+            for name, content in found.items()
+            if all(truth.pieces.get(name) != content for truth in self.right)
+        ]
+
+    def _judge(self, ended: Ended, codes: tuple[int, ...]) -> None:
+        lines = ended.stderr.splitlines()
+        errors = [line for line in lines if line.startswith("error: ")]
+        polite = {0: not errors, 1: len(errors) == 1 and lines[-1] == errors[0], 130: lines.count(INTERRUPTED) == 1}
+        clean = not any(word in ended.stderr for word in ("Traceback", "unexpected", "Exception ignored"))
+        if ended.code not in codes or not (ended.code < 0 or (clean and polite.get(ended.code, True))):
+            self.rude.append(f"exit {ended.code}: {ended.stderr[-1500:]}")
+        elif ended.code == 0 and all(said(ended.stdout) != truth.said for truth in self.right):
+            self.wrong.append(f"said: {ended.stdout}")
+
+
+class Disk:
+    """A small disk of its own (tmpfs) under a desk, where this machine lets us mount one."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        place.mkdir(parents=True, exist_ok=True)
+        self.mounted = os.geteuid() == 0 and self._mount("-t", "tmpfs", "-o", "size=512m", "tmpfs")
+
+    def _mount(self, *words: str) -> bool:
+        return subprocess.run(["mount", *words, self.place], capture_output=True, check=False).returncode == 0
+
+    def leave(self, free: int | None) -> None:
+        """Leave so many bytes free; None for plenty."""
+        status = os.statvfs(self.place)
+        used = (status.f_blocks - status.f_bfree) * status.f_frsize
+        assert self._mount("-o", f"remount,size={2**29 if free is None else used + free}")
+
+    def close(self) -> None:
+        if self.mounted:
+            subprocess.run(["umount", "--lazy", self.place], check=False)

@@ -1,0 +1,173 @@
+"""FAULTS: what may go wrong around a call, by name; each entry lets it happen once at a moment drawn by the case."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from faults.case import Case, Disk
+from faults.life import Trouble
+from PIL import Image
+
+YEAR = 3.15e7
+
+
+def killed(case: Case, moment: int) -> None:
+    """SIGKILL at a file operation, or at any moment; up to three in a row before the call that goes on."""
+    if moment % 3 == 0:
+        case.recovers()
+        case.fresh(bare=moment % 2 == 0)
+    while True:
+        by_operation = Trouble(signal=signal.SIGKILL, operation=case.operation())
+        by_clock = Trouble(seconds=case.dice.uniform(0.02, 0.95 * case.truth.ended.seconds))
+        if case.meets(by_operation if moment % 2 else by_clock, -signal.SIGKILL).code:
+            return
+        case.uncounted()  # it was over before
+        case.fresh()
+
+
+def interrupted(case: Case, moment: int) -> None:
+    """SIGTERM or Ctrl-C at a file operation: one line, exit code 130."""
+    case.fresh()
+    number = (signal.SIGTERM, signal.SIGINT)[moment % 2]
+    ended = case.meets(Trouble(signal=number, operation=case.operation()), 130)
+    if ended.code != 130:
+        case.rude.append(f"exit {ended.code} after {number.name}: {ended.stderr[-1500:]}")
+
+
+def full(case: Case, moment: int) -> None:
+    """A disk with too little space, where one can be mounted; else a largest file size."""
+    case.fresh()
+    if moment % 2 == 0:
+        disk = Disk(case.desk.with_name(f"{case.desk.name}-disk-{moment}"))
+        if disk.mounted:
+            home, case.desk = case.desk, case.bench.desk(disk.place)
+            case.fresh()
+            disk.leave(_log_uniform(case, 4_096, 2_000_000))
+            case.meets(Trouble())
+            disk.leave(None)
+            case.recovers()
+            case.desk = home
+            disk.close()
+            return
+    case.meets(Trouble(largest_file=_log_uniform(case, 4_096, 400_000)))
+
+
+def read_only(case: Case, moment: int) -> None:
+    """A folder of results that may not be written: made beforehand, or full of earlier results."""
+    places = [case.desk / name for name in case.step.writes]
+    if moment < len(places):
+        case.fresh()
+        places = [places[moment]]
+    case.desk.mkdir(exist_ok=True)
+    for place in places:
+        place.mkdir(exist_ok=True)
+        _permit(place, 0o555, 0o444)
+    case.meets(Trouble(humble=True))
+    for place in places:
+        _permit(place, 0o755, 0o644)
+
+
+def _permit(root: Path, folders: int, files: int) -> None:
+    for path in [root, *root.rglob("*")]:
+        path.chmod(folders if path.is_dir() else files)
+
+
+def changing(case: Case, moment: int) -> None:
+    """An input that vanishes, or becomes another, while it is read."""
+    case.fresh()
+    name = case.step.reads[0]
+    data = None if moment % 2 else _other(name)
+    with case.or_else(name, data):
+        case.meets(Trouble(operation=case.operation(), vanish=((name, data),)))
+
+
+def _other(name: str) -> bytes:
+    """Another content for an input: another galaxy, or what a broken copy leaves."""
+    if not name.endswith(".jpg"):
+        return b"PAR1 torn"
+    file = io.BytesIO()
+    noise = np.random.default_rng(7).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, "JPEG")
+    return file.getvalue()
+
+
+def beside(case: Case, moment: int) -> None:
+    """Two processes on one store, one output and one tracking database, from an empty desk."""
+    case.fresh(bare=moment == 0)
+    case.meets(Trouble(), others=1)
+
+
+def clock(case: Case, moment: int) -> None:
+    """A clock that jumps by years in the middle, and files from the past or the future."""
+    case.fresh()
+    years = case.dice.choice([-10, -1, 1, 10])
+    _age(case, years)
+    case.meets(Trouble(operation=case.operation(), clock=years * YEAR))
+    _age(case, -years)
+
+
+def _age(case: Case, years: int) -> None:
+    for path in case.desk.rglob("*"):
+        when = path.stat().st_mtime + years * YEAR
+        os.utime(path, (when, when))
+
+
+def corrupt(case: Case, moment: int) -> None:
+    """A result or input that was damaged since: it is made anew, or named and refused."""
+    case.fresh()
+    case.meets(Trouble())
+    case.uncounted()
+    written = sorted(path for place in case.step.writes for path in (case.desk / place).rglob("*") if path.is_file())
+    kinds = sorted({path.name if path.suffix == ".json" else path.suffix for path in written if path.suffix != ".lock"})
+    kind = [*case.step.reads[1:], *kinds][moment % (len(kinds) + len(case.step.reads) - 1)]
+    path = (
+        case.desk / kind
+        if kind in case.step.reads
+        else case.dice.choice([path for path in written if kind in (path.name, path.suffix)])
+    )
+    data = path.read_bytes()
+    path.write_bytes(_damaged(case, path, data))
+    ended = case.meets(Trouble())
+    if kind in case.step.reads:
+        path.write_bytes(data)
+    elif ended.code:
+        assert path.name in ended.stderr, f"{path} is not named: {ended.stderr[-800:]}"
+        path.unlink()
+
+
+def _damaged(case: Case, path: Path, data: bytes) -> bytes:
+    ways = {"empty": b"", "text": b"\x00\xff no such thing\n" * 9}
+    if path.suffix not in (".csv", ".toml", ".txt"):  # half a text can be a whole one
+        ways["truncated"] = data[: len(data) // 2]
+    if path.suffix in (".parquet", ".arrow", ".safetensors", ".ckpt"):
+        at = case.dice.randrange(len(data))
+        ways["flipped"] = data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
+    return ways[case.dice.choice(sorted(ways))]
+
+
+def poor(case: Case, moment: int) -> None:
+    """Little memory: a line, or a death by the library that was refused it."""
+    case.fresh()
+    case.meets(Trouble(memory=_log_uniform(case, 2**20, 2**29)), *range(-64, 0), *range(2, 256))
+
+
+def _log_uniform(case: Case, low: int, high: int) -> int:
+    return int(np.exp(case.dice.uniform(np.log(low), np.log(high))))
+
+
+FAULTS: dict[str, Callable[[Case, int], None]] = {
+    "SIGKILL": killed,
+    "SIGTERM, Ctrl-C": interrupted,
+    "disk full": full,
+    "read-only output": read_only,
+    "input vanishes or changes": changing,
+    "two at once": beside,
+    "clock jumps": clock,
+    "corrupt file": corrupt,
+    "out of memory": poor,
+}

@@ -1,0 +1,175 @@
+"""A verb in a process of its own, and what may befall it: one fork of the warm server of `zygote`."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+
+import pytest
+
+OPERATIONS = (
+    "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink", "os.truncate",
+    "sqlite3.connect",
+)  # fmt: skip
+"""Audit events that name a file: what is counted when a life ends "at the n-th file operation"."""
+PATIENCE = 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Trouble:
+    """What befalls a life. Files count where they lie under its working folder.
+
+    Parameters
+    ----------
+    signal : int
+        Sent by the process to itself …
+    operation : int
+        … at this file operation (0: never), which is a moment that can be repeated; or
+    seconds : float
+        killed from outside after so long, in the middle of whatever it does.
+    vanish : tuple of (str, bytes or None)
+        At `operation` a file takes on other bytes, or is removed.
+    clock : float
+        At `operation` the clock jumps by so many seconds.
+    largest_file : int
+        No file may grow beyond, as on a full disk; 0: no limit.
+    memory : int
+        Bytes of address space beyond those held at the start; 0: no limit.
+    humble : bool
+        Give up root's right to write where the permissions say no.
+    """
+
+    signal: int = 0
+    operation: int = 0
+    seconds: float = 0.0
+    vanish: tuple[tuple[str, bytes | None], ...] = ()
+    clock: float = 0.0
+    largest_file: int = 0
+    memory: int = 0
+    humble: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a life ended: exit code (negative: the signal that killed it), both streams, its seconds and operations."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    operations: int
+
+
+class Life:
+    """A running verb. `ended` waits for it."""
+
+    def __init__(self, desk: Path, words: tuple[str, ...], trouble: Trouble = Trouble()) -> None:
+        self.desk, self.trouble, self.start = desk, trouble, time.monotonic()
+        self.log = desk.with_name(f"life-{time.monotonic_ns()}")  # not on the desk, whose disk may be full
+        self.process: ForkServerProcess = _server().Process(target=_live, args=(desk, words, trouble, self.log))
+        self.process.start()
+
+    def ended(self) -> Ended:
+        """Wait, killing it when its time has come, and say how it ended."""
+        self.process.join(self.trouble.seconds or PATIENCE)
+        hangs = self.process.is_alive() and not self.trouble.seconds
+        self.process.kill()
+        self.process.join()
+        assert self.process.exitcode is not None and not hangs, f"hangs: {self._read('.err')}"
+        code, seconds = self.process.exitcode, time.monotonic() - self.start
+        self.process.close()
+        return Ended(code, self._read(".out"), self._read(".err"), seconds, len(self._read(".ops")))
+
+    def _read(self, ending: str) -> str:
+        path = self.log.with_suffix(ending)
+        return path.read_text() if path.exists() else ""
+
+
+@functools.cache
+def _server() -> ForkServerContext:
+    """The server with `zygote` loaded; it would pass over a module it does not find."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["faults.zygote"])
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            patch.setenv(name, "1")
+        patch.setenv("NUMBA_THREADING_LAYER", "workqueue")  # the others refuse to work after a fork
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # Python 3.11 gives the server no path of ours
+        forkserver.ensure_running()
+    return context
+
+
+def _live(desk: Path, words: tuple[str, ...], trouble: Trouble, log: Path) -> None:
+    """In the child: take on the trouble, then be the command line."""
+    assert "faults.zygote" in sys.modules, "the fork server is not warm"
+    for number, ending in ((1, ".out"), (2, ".err")):
+        os.dup2(os.open(log.with_suffix(ending), os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.chdir(desk)
+    os.environ["GZFEATURES_STORE"] = str(desk / "store")
+    os.environ["MPLCONFIGDIR"] = str(desk.parent)
+    sys.argv = ["gzfeatures", *words]
+    if trouble.humble:
+        _without_rights()
+    if trouble.largest_file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (trouble.largest_file, trouble.largest_file))
+    if trouble.memory:
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + trouble.memory, held + trouble.memory))
+    _count(desk, trouble, os.open(log.with_suffix(".ops"), os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    from gzfeatures.cli import main
+
+    main()
+
+
+def _count(desk: Path, trouble: Trouble, tally: int) -> None:
+    """Count file operations under the desk; let the trouble come at its own."""
+    inside, done = str(desk), 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal done
+        if event not in OPERATIONS or not isinstance(arguments[0], (str, bytes, os.PathLike)):
+            return
+        place = os.path.join(inside, os.fsdecode(arguments[0]))  # noqa: PTH118
+        if not place.startswith(inside):
+            return
+        done += 1
+        os.write(tally, b".")
+        if done == trouble.operation:
+            if trouble.signal:
+                os.kill(os.getpid(), trouble.signal)
+            if trouble.clock:
+                now = time.time
+                time.time = lambda: now() + trouble.clock
+            for name, data in trouble.vanish:
+                _exchange(desk / name, data)
+
+    sys.addaudithook(hook)
+
+
+def _exchange(path: Path, data: bytes | None) -> None:
+    """Remove a file, or put another in its place as a download would: under its name in one step."""
+    if data is None:
+        path.unlink()
+    else:
+        path.with_name(".new").write_bytes(data)
+        path.with_name(".new").replace(path)
+
+
+def _without_rights() -> None:
+    """Give up all capabilities: to root, permissions then say what they say to everybody."""
+
+    class Header(ctypes.Structure):
+        _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+    nothing = (ctypes.c_uint32 * 6)()
+    if ctypes.CDLL(None, use_errno=True).capset(ctypes.byref(Header(0x20080522, 0)), nothing):
+        raise OSError(ctypes.get_errno(), "capset")

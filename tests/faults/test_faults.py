@@ -1,0 +1,51 @@
+"""Every step survives every fault: nothing finished is lost, nothing wrong is served, the next call completes."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faults.case import Bench, Case
+from faults.kinds import FAULTS
+from faults.steps import STEPS, lay
+from rows import put_row
+from test_cutouts import Server
+
+from gzfeatures.tracking import Tracking
+
+HEAD = "| step | fault | runs | lost | wrong | recovered |"
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    inputs = lay(tmp_path_factory.mktemp("faults") / "inputs")
+    Tracking(root=inputs / "mlruns")
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield Bench(inputs, server.url)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("step", STEPS)
+def test_nothing_is_lost_or_wrong_and_the_next_call_completes(
+    step: str, fault: str, bench: Bench, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    kills, others = request.config.getoption("--moments") or (3, 2)
+    moments = kills if fault == "SIGKILL" else others
+    case = Case(bench, step, tmp_path / "desk")
+    for moment in range(moments):
+        FAULTS[fault](case, moment)
+        if fault != "SIGKILL":
+            case.recovers()
+    case.recovers()
+    shutil.rmtree(tmp_path, ignore_errors=True)
+    if request.config.getoption("--moments"):
+        row = (step, fault, case.runs, len(case.lost), len(case.wrong), case.recovered)
+        put_row(Path(__file__).with_name("README.md"), HEAD, row, keys=2)
+    assert case.runs >= moments
+    if case.verdict:
+        pytest.fail(case.verdict, pytrace=False)

@@ -1,0 +1,47 @@
+"""Imported by the fork server before it forks: every later child begins with all libraries loaded and warm.
+
+A fresh interpreter needs seconds to import what a verb needs; a fork needs milliseconds, which is what makes hundreds
+of deaths affordable. Everything here runs on one thread: a pool of threads does not survive a fork.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gzfeatures.cli import VERBS
+from gzfeatures.features import store
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.heads.fit import fit
+from gzfeatures.images.views import View
+from gzfeatures.networks import job
+from gzfeatures.results.maps import project
+
+for module in (
+    *(f"gzfeatures.cli.{verbs}" for verbs in VERBS),
+    *("gzfeatures.experiment", "gzfeatures.tracking", "gzfeatures.networks.finetune", "gzfeatures.networks.engine"),
+    *("gzfeatures.results.figures", "gzfeatures.tracking.models", "gzfeatures.images.cutouts", "mlflow.pyfunc"),
+    *("mlflow.store.tracking.sqlalchemy_store", "alembic.command", "sklearn.neighbors"),
+):
+    importlib.import_module(module)
+
+torch.set_num_threads(1)
+job.SHARD_ROWS, store.MANY = 8, 4  # many small shards, and compaction: more moments at which to die
+
+ids = np.array([f"g{number}" for number in range(60)], dtype=object)
+vectors = np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)
+digests = np.full(60, "0" * 64, dtype=object)
+table = EmbeddingTable(ids, digests, vectors, Extractor("r", "r", "random:0", "pool", 16, View(size=32)))
+labels = Labels(ids, ("a", "b"), np.arange(60) % 2)
+project(table, labels)
+head = fit(table, labels, "logistic", split=Split.draw(labels))
+with tempfile.TemporaryDirectory() as folder:
+    table.write(Path(folder) / "t.parquet")
+    head.write(Path(folder) / "h.skops")
