@@ -8,21 +8,32 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from gzfeatures.images.sky import draw_survey
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"(<!-- \w+ command -->\n)?```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = re.findall(r"(<!-- \w+ command -->\n)?```(bash|python|toml)\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a survey under the names of the Kaggle files."""
+    """A folder with a survey under the names of the files of Kaggle, of Galaxy Zoo 2, and of one's own."""
     folder = tmp_path_factory.mktemp("desk")
     survey = draw_survey(folder / "survey", n=240, seed=1, size=96, progress=False)
     survey.catalog.rename(folder / "training_solutions_rev1.csv")
-    shutil.make_archive(str(folder / "images_training_rev1"), "zip", survey.images)
+    for name in ("images_training_rev1", "images_gz2"):
+        shutil.make_archive(str(folder / name), "zip", survey.images)
+    hart = pd.read_csv(survey.hart)
+    objects = hart["asset_id"].map(lambda number: 587_722_981_000_000_000 + number)
+    hart.assign(dr7objid=objects).drop(columns="asset_id").to_csv(folder / "gz2_hart16.csv.gz", index=False)
+    names = pd.DataFrame({"objid": objects, "sample": "original", "asset_id": hart["asset_id"]})
+    names.to_csv(folder / "gz2_filename_mapping.csv", index=False)
+    survey.images.rename(folder / "my-images")
+    mine = pd.DataFrame({"galaxy_id": hart["asset_id"], "label": np.where(hart["asset_id"] % 3, "plain", "pretty")})
+    mine[:180].to_csv(folder / "my-labels.csv", index=False)
     return folder
 
 
@@ -32,7 +43,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=lambda value: value.split("\n")[0][:40],
 )
 def test_block_runs(desk: Path, kind: str, code: str) -> None:
-    if kind == "bash":
+    if kind == "toml":
+        (desk / "mine.toml").write_text(code, encoding="utf-8")
+        code = "gzfeatures label training_solutions_rev1.csv --scheme mine.toml"
+    if kind != "python":
         shim = f'gzfeatures() {{ "{sys.executable}" -m gzfeatures "$@"; }}\nset -e\n'
         command = ["bash", "-c", shim + code]
     else:
