@@ -75,6 +75,8 @@ def train_network(
             counts=group.catalog.counts if group.catalog and network.options.get("target") == "counts" else None,
             precision=settings.precision, device=settings.device, **network.options,
         )  # fmt: skip
+        if not training.first:
+            raise SystemExit
         training.predictions.write(saved)
         spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
         note = {"key": key, "seconds": spent, "epochs": training.epochs, "best_epoch": training.best_epoch}
@@ -130,6 +132,7 @@ def tabulate(
         weights=choice.weights,
         layer=choice.layer,
         view=View.parse(choice.view, backbone(choice.name).view) if choice.view else None,
+        dihedral=choice.dihedral,
         precision=settings.precision,
         device=settings.device,
         store=store,

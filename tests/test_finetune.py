@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import blobs
 import numpy as np
 import pytest
 import torch
@@ -19,8 +20,10 @@ from PIL import Image
 
 from gzfeatures.errors import InputError, LeakError, OutputError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import Backbone, backbone
+from gzfeatures.features.store import Store
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies import votes
+from gzfeatures.galaxies.labelfile import write_labels
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.imageset import ImageSet
@@ -29,6 +32,7 @@ from gzfeatures.networks import cnns
 from gzfeatures.networks.augment import Augmentation
 from gzfeatures.networks.batches import Batches, Frames
 from gzfeatures.networks.checkpoint import STATE, WholeFiles, write_folder
+from gzfeatures.networks.extract import extract
 from gzfeatures.networks.finetune import Training, train
 from gzfeatures.networks.inference import Inference, normalised
 from gzfeatures.networks.learner import Learner
@@ -59,17 +63,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Round and elongated blobs with noise; odd numbers are elongated."""
-    folder = tmp_path_factory.mktemp("toy")
-    generator = np.random.default_rng(0)
-    y, x = np.mgrid[:24, :24] - 11.5
-    for number in range(120):
-        angle = generator.uniform(0, np.pi)
-        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-        light = 200 * np.exp(-(along**2) / 30 - across**2 / (3 if number % 2 else 30))
-        pixels = light[..., None] + generator.normal(20, 8, (24, 24, 3))
-        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"g{number:03}.png")
-    return folder
+    return blobs.draw(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +73,12 @@ def images(folder: Path) -> ImageSet:
 
 @pytest.fixture(scope="module")
 def labels(images: ImageSet) -> Labels:
-    return Labels(images.ids, ("round", "long"), np.array([int(i[1:]) % 2 for i in images.ids]), scheme="toy")
+    return blobs.labels_of(images)
 
 
 @pytest.fixture(scope="module")
 def split(labels: Labels) -> Split:
-    return Split.draw(labels, (0.6, 0.1, 0.3), seed=0)
+    return Split.draw(labels, blobs.SHARES, seed=0)
 
 
 @pytest.fixture
@@ -414,6 +408,33 @@ def test_several_labels(run: Callable[..., Training], images: ImageSet) -> None:
     assert training.predictions.kind == "multi-label" and training.predictions.probabilities[:, 1].min() > 0.5
 
 
+@pytest.mark.parametrize(
+    ("network", "view"),
+    [
+        ("engel", View(size=16, bands=tuple("ugriz"))),
+        ("resnet18", View(size=32, bands=("g", "i"))),
+        ("galaxyid", View(size=16, bands=("r",))),
+        ("resnet18", View(size=32, bands=("i", "r", "g"), grey=True)),
+    ],
+)
+def test_any_number_of_bands(network: str, view: View, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    long = np.arange(60) % 2
+    y, x = np.mgrid[:20, :20] - 9.5
+    light = np.exp(-(x**2) / 20 - y**2 / np.where(long, 3, 20)[:, None, None])
+    flux = light[:, None] * generator.uniform(40, 60, (60, 5, 1, 1)) + generator.normal(0, 1, (60, 5, 20, 20))
+    np.save(tmp_path / "stack.npy", flux.astype(np.float32))
+    images = ImageSet.of(tmp_path / "stack.npy", bands=tuple("ugriz"))
+    labels = Labels(images.ids, ("round", "long"), long[[int(i) for i in images.ids]], scheme="toy")
+    split = Split.draw(labels, (0.6, 0.2, 0.2), seed=0)
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 12, "view": view, "progress": False, "precision": "float32"}
+    training = train(images, labels, split, network, folder=tmp_path / "net", **options)
+    spec = backbone(training.checkpoint)
+    assert spec.view == view and spec.bands == len(view.bands or ()) == len(spec.mean)
+    assert training.history[0]["training_loss"] > 0
+    extract(images, training.checkpoint, store=Store(tmp_path / "store"), progress=False)
+
+
 def test_googlenet_learns_with_its_auxiliary_losses_and_ships_without_them(run: Callable[..., Training]) -> None:
     training = run(network="googlenet", epochs=1, batch_size=72, view=View(size=32))
     names = tensors(training)
@@ -421,42 +442,12 @@ def test_googlenet_learns_with_its_auxiliary_losses_and_ships_without_them(run: 
     assert backbone(training.checkpoint).dim == 1024
 
 
-SCRIPT = """
-import sys
-import numpy as np
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks.finetune import train
-
-images = ImageSet.of(sys.argv[1])
-labels = Labels(images.ids, ("round", "long"), np.array([int(i[1:]) % 2 for i in images.ids]), scheme="toy")
-split = Split.draw(labels, (0.6, 0.1, 0.3), seed=0)
-train(images, labels, split, "engel", folder=sys.argv[2], batch_size=12, view=View(size=16, crop=0.75), device="cpu",
-      precision="float32", progress=False, **eval(sys.argv[3]))
-"""
-
-
-def started(folder: Path, place: Path, **options: Any) -> subprocess.Popen[str]:
-    """A training in a process of its own."""
-    script = place.with_suffix(".py")
-    script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(folder), str(place), repr(options)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-
-
-def finished(process: subprocess.Popen[str]) -> None:
-    _, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
-
-
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
     options = {"epochs": 30, "ema": 0.9, "cutmix": 1.0, "resume": True}
-    whole = started(folder, tmp_path / "whole", **options)
+    whole = blobs.started(folder, tmp_path / "whole", **options)
     moment, kills = np.random.default_rng(), 0
     while True:
-        torn = started(folder, tmp_path / "torn", **options)
+        torn = blobs.started(folder, tmp_path / "torn", **options)
         before = epochs_in(tmp_path / "torn")
         while torn.poll() is None and epochs_in(tmp_path / "torn") < min(30, before + 8):
             time.sleep(0.05)
@@ -467,8 +458,8 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(folder: Path, tmp
         torn.communicate()
         kills += torn.returncode == -signal.SIGKILL and epochs_in(tmp_path / "torn") < 30
         assert kills, "the training was over before it was killed"
-    finished(torn)
-    finished(whole)
+    blobs.finished(torn)
+    blobs.finished(whole)
     first, second = (load(backbone(tmp_path / name)).state_dict() for name in ("whole", "torn"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not list((tmp_path / "torn").rglob("*.npy"))
@@ -480,8 +471,17 @@ def epochs_in(place: Path) -> int:
     return len(WholeFiles().load_checkpoint(path)["gzfeatures"]["history"]) if path.exists() else 0
 
 
-def test_two_processes_train_together(folder: Path, split: Split, tmp_path: Path) -> None:
-    finished(started(folder, tmp_path / "out", epochs=2, devices=2, strategy="ddp"))
+def test_two_processes_train_together_and_one_of_them_speaks(
+    folder: Path, labels: Labels, split: Split, tmp_path: Path
+) -> None:
+    write_labels(tmp_path / "labels.csv", labels, split)
+    words = ["finetune", folder, "--labels", tmp_path / "labels.csv", "--network", "engel", "--json", "-o", "out"]
+    words += ["--view", "size=16,crop=0.75", "--epochs", 2, "--device", "cpu", "--precision", "float32"]
+    options = ["--set", "devices=2", "--set", "strategy=ddp", "--set", "batch_size=12"]
+    command = [sys.executable, "-m", "gzfeatures", *map(str, words), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 2
     state = WholeFiles().load_checkpoint(tmp_path / "out" / STATE)
     assert state["global_step"] == 2 * (len(split.train) // 2 // 12)
     assert len(state["gzfeatures"]["history"]) == 2 and backbone(tmp_path / "out").dim == 64
@@ -532,16 +532,3 @@ def test_options_that_make_no_sense_are_refused(run: Callable[..., Training], tm
     place.write_text("a file")
     with pytest.raises(OutputError, match="cannot be written"):
         run("taken")
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("compiled", [False, True])
-def test_cuda_learns_as_the_cpu_does(
-    compiled: bool, run: Callable[..., Training], labels: Labels, split: Split
-) -> None:
-    options = {"epochs": 12, "ema": 0.9, "device": "cuda", "network": "resnet18", "compiled": compiled}
-    half, full = (run(p, precision=p, **options) for p in ("bfloat16", "float32"))
-    assert accuracy(half, labels, split.test) >= 0.85 and accuracy(full, labels, split.test) >= 0.85
-    module = load(backbone(full.checkpoint))
-    assert all(value.device.type == "cpu" for value in module.state_dict().values())

@@ -74,6 +74,8 @@ def finetune(
         also=second,
         **with_settings(options, settings or ()),
     )
+    if not training.first:
+        raise typer.Exit
     scores = evaluate(training.predictions.select(split.test), known, seed=seed)
     say(f"checkpoint written to {training.checkpoint}; use it with extract --backbone {training.checkpoint}")
     result = {

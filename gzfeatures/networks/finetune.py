@@ -60,6 +60,8 @@ class Training:
         Per epoch: `epoch`, `training_loss`, `lr`, `seconds` and the validation metrics.
     best_epoch : int
         Epoch whose weights were kept, from 1.
+    first : bool
+        Whether this process is the first of those that trained together: the one to go on, while the others leave.
     """
 
     predictions: Predictions
@@ -68,6 +70,7 @@ class Training:
     epochs: int
     history: list[dict[str, float]]
     best_epoch: int
+    first: bool = True
 
 
 def train(
@@ -168,7 +171,7 @@ def train(
     if not isinstance(augmentation, Augmentation):
         augmentation = Augmentation.of(augmentation or {})
     lessons = Lessons.of(labels, split, plan, target=target, counts=counts, also=also)
-    machine = hardware.choose(device, precision)
+    machine = hardware.choose(device, precision, "torch")
     start = Start.of(network, weights, len(labels.classes), view, split)
     margin = start.margin(augmentation.margin, min(shelf.field for shelf in images.shelves))
     augmentation = dataclasses.replace(augmentation, margin=margin)
@@ -229,12 +232,13 @@ def train(
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     if together:
         torch.distributed.barrier()
-    if not together or torch.distributed.get_rank() == 0:
+    first = not together or torch.distributed.get_rank() == 0
+    if first:
         write_folder(folder, backbone, module, record)
         write_curves(folder, history)
         if cache is None:
             shutil.rmtree(scratch)
-    return Training(predictions, folder, time.monotonic() - started, len(history), history, best + 1)
+    return Training(predictions, folder, time.monotonic() - started, len(history), history, best + 1, first)
 
 
 def _fit(
