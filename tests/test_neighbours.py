@@ -58,6 +58,15 @@ def test_the_approximate_index_states_its_recall() -> None:
     np.testing.assert_array_equal(same.rows[:, 0], np.arange(50))
 
 
+def test_the_approximate_index_looks_further_where_cells_are_small() -> None:
+    rng = np.random.default_rng(0)
+    points = (1000 * rng.normal(size=(400, 8)).repeat(5, axis=0) + rng.normal(size=(2000, 8))).astype(np.float32)
+    found = nearest(points, None, 400, exact_up_to=0)
+    assert found.rows.min() >= 0 and all(len(set(row)) == 400 for row in found.rows[::100])
+    twice = nearest(points, None, 400, exact_up_to=0)
+    np.testing.assert_array_equal(found.rows, twice.rows)
+
+
 @pytest.mark.parametrize("k", [0, 400])
 def test_more_neighbours_than_galaxies_are_refused(k: int) -> None:
     with pytest.raises(InputError, match=r"number of neighbours; must lie in 1…399 for 400 galaxies"):
