@@ -339,6 +339,25 @@ def test_a_cube_can_be_turned(browser: Browser, tmp_path: Path) -> None:
     assert browser.run("return document.querySelector('[data-tool=turn]').hidden") is False
 
 
+def test_forty_classes_are_told_apart_and_switched(browser: Browser, tmp_path: Path) -> None:
+    ids = galaxies()
+    labels = Labels(ids, tuple(f"class {i}" for i in range(40)), np.arange(N) % 40, scheme="forty")
+    browser.open(write_page(tmp_path / "m.html", ids, grid(), grid(), settings={}, quality={}, labels=labels))
+    browser.until("return document.body.dataset.drawn")
+    looks = browser.run(
+        "return page.columns[0].classes.map((_, code) => [...classColour(code), classShape(code)].join())"
+    )
+    assert len(set(looks)) == 40
+    browser.run("document.querySelectorAll('#legend .row button')[1].click()")  # none
+    assert browser.run("return marks.drawn") == 0
+    browser.run("document.querySelectorAll('#legend .entry')[39].click()")
+    assert browser.run("return marks.drawn") == N // 40
+    legend = browser.run(
+        "const e = document.querySelector('#legend .entries'); return [e.scrollHeight, e.clientHeight]"
+    )
+    assert legend[0] > legend[1] > 200  # it scrolls instead of leaving the window
+
+
 def test_a_galaxy_opens_in_the_browser_without_labels_images_or_neighbours(browser: Browser, tmp_path: Path) -> None:
     browser.open(write_page(tmp_path / "m.html", galaxies()[-1:], grid(1), grid(1), settings={}, quality={}))
     browser.until("return document.body.dataset.drawn")

@@ -9,6 +9,7 @@ moves the same points in regl-scatterplot, bundled into one script that sets `wi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -71,13 +72,14 @@ def frames(browser: Browser, moving: str, seconds: float) -> dict[str, float]:
 
 def processor(browser: Browser) -> float:
     """Processor seconds that the driver's processes have spent so far, user and system."""
-    stats = [path.read_text().rsplit(")", 1)[1].split() for path in Path("/proc").glob("[0-9]*/stat")]
-    pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat")]
-    parents = {pid: int(fields[1]) for pid, fields in zip(pids, stats, strict=True)}
+    stats = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            stats[int(path.parent.name)] = path.read_text().rsplit(")", 1)[1].split()
     ours = {browser.process.pid}
-    while len(more := ours | {pid for pid, parent in parents.items() if parent in ours}) > len(ours):
+    while len(more := ours | {pid for pid, fields in stats.items() if int(fields[1]) in ours}) > len(ours):
         ours = more
-    ticks = sum(int(f[11]) + int(f[12]) for pid, f in zip(pids, stats, strict=True) if pid in ours)
+    ticks = sum(int(stats[pid][11]) + int(stats[pid][12]) for pid in ours & stats.keys())
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -99,7 +99,8 @@ class Judge:
         classes : sequence of str
             Their names.
         extractor : Extractor
-            Made the vectors the head was fitted on. Its arithmetic is float32 here.
+            Made the vectors the head was fitted on. Here its arithmetic is float32, and an image is taken as it stands
+            even if the vectors are means over mirror images and turns.
         weights : str or Path, optional
             File that replaces the backbone's own weights.
         seed : int
