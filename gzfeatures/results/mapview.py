@@ -8,9 +8,9 @@ closest). Measured against the last in software rendering (experiments/benchmark
 same 20 frames a second for the same 0.11 s of processor time each, but open in 2.1 s instead of 0.7; and it asks for
 float blending that phones lack, knows neither touch nor shapes, and turns text into code. Underneath, each draws points
 with one small shader. So that shader stands here (page/marks.js), over twgl.js 7.0.0 (MIT, npm, 32 kB, in
-page/twgl.js), which spares WebGL's bookkeeping; the rest of the page is plain scripts. The page's content policy forbids
-every request and every evaluation of text. The density under a sample is numpy's histogram: datashader counts the same
-in 0.9 s of a million galaxies, not 0.1, and brings eleven more packages.
+page/twgl.js), which spares WebGL's bookkeeping; the rest of the page is plain scripts. The page's content policy
+forbids every request and every evaluation of text. The density under a sample is numpy's histogram: datashader counts
+the same in 0.9 s of a million galaxies, not 0.1, and brings eleven more packages.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ function keepPace(now) {
   if (pace.moving && pace.moved) {
     const drawn = Math.min(marks.drawn, pace.most);
     if (took > 45) pace.most = Math.max(2000, Math.floor(drawn * Math.max(0.25, 40 / took)));
-    else if (took < 25 && pace.most < marks.drawn) pace.most = Math.ceil(drawn * 1.1);
+    else if (took < 36 && pace.most < marks.drawn) pace.most = Math.ceil(drawn * 1.1);
   }
   pace.moved = pace.moving;
   clearTimeout(pace.rest); // rest is when no input came for some frames, however long they take
