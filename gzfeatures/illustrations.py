@@ -136,9 +136,8 @@ def explain(
     sections: dict[str, Sequence[Tile]] = {}
     if source.table is not None and labels is not None:
         central = prototypes(EmbeddingTable.read(source.table), labels, per_class)
-        for name, rows in central.groupby("class", sort=False):
-            captions = [f"prototype {rank}" for rank in rows["rank"]]
-            sections[f"{name}: nearest to the middle"] = tiles(images, zip(rows["galaxy_id"], captions, strict=True))
+        shown = zip(central["galaxy_id"], central["class"], strict=True)
+        sections["Prototypes, nearest to the middle of their class"] = tiles(images, shown)
         ids = np.asarray(central["galaxy_id"], dtype=object) if ids is None else ids
     if ids is None or not len(ids):
         raise InputError("an explanation", rule="have galaxies", remedy="name some, or give a table and labels")
@@ -153,7 +152,7 @@ def explain(
         )
     methods = methods or METHODS
     why = explanation.reasons(judge, images, ids, target=target, methods=methods)
-    sections |= {f"{name}: {', '.join(methods)}": shown for name, shown in why.items()}
+    sections |= {f"{name}: {', '.join(methods)}": found for name, found in why.items()}
     if layers:
         sections |= explanation.layers(judge, images, ids[0])
     if dreams:

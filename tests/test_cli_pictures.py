@@ -149,12 +149,11 @@ def test_prototypes_layers_and_dreams_share_a_gallery(place: Path, checkpoint: P
         *("--method", "grad-cam", "--method", "occlusion"),
     )
     asked = {name for heading, ids in found["sections"].items() if "grad-cam" in heading for name in ids}
-    central = {name for own in CLASSES for name in found["sections"][f"{own}: nearest to the middle"]}
+    central = set(found["sections"]["Prototypes, nearest to the middle of their class"])
     assert asked == central and len(central) == 2
     text = (tmp_path / "why.html").read_text(encoding="utf-8")
     for heading in (
-        "round: nearest to the middle",
-        "spiral: nearest",
+        "Prototypes, nearest",
         ": grad-cam, occlusion",
         "layer3: 256 maps",
         "would like best",
