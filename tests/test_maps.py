@@ -256,6 +256,18 @@ def test_components_are_the_principal_ones() -> None:
     assert Space.fit(matrix.astype(np.float32), components=40).axes is None
 
 
+def test_some_rows_of_a_large_table_stand_for_all() -> None:
+    rng = np.random.default_rng(0)
+    matrix = (
+        rng.normal(size=(40_000, 3)) * [9, 5, 2] @ rng.normal(size=(3, 20)) + rng.normal(size=(40_000, 20))
+    ).astype(np.float32)
+    space = Space.fit(matrix, components=3)
+    assert space.axes is not None
+    _, _, axes = np.linalg.svd(matrix - matrix.mean(0), full_matrices=False)
+    assert np.abs(np.sum(space.axes * axes[:3], axis=1)).min() > 0.999
+    np.testing.assert_allclose(space.mean, matrix.mean(0), atol=1e-3)
+
+
 def test_few_galaxies_of_long_vectors_have_the_same_components() -> None:
     rng = np.random.default_rng(0)
     matrix = (rng.normal(size=(30, 4)) @ rng.normal(size=(4, 200))).astype(np.float32)

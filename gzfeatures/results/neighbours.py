@@ -19,7 +19,7 @@ EXACT_UP_TO = 50_000
 """Rows up to which every distance is computed; beyond, an index answers with a measured recall."""
 
 RECALL_SAMPLE = 500
-PROBES = 32
+PROBES = 24
 """Cells of the index that are searched for each query."""
 
 
