@@ -81,7 +81,8 @@ class Network(_Section):
     """A network trained end to end; with `as_backbone`, its checkpoint feeds the heads too.
 
     `options` are keyword arguments of `gzfeatures.networks.finetune.train`. With `seeds` it is trained once for each
-    (the split stays that of the experiment's seed), and the report says how far they spread.
+    (the split stays that of the experiment's seed), and the report says how far they spread. `learning_curve` lists
+    numbers of labels on which it is trained from its start too.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Network(_Section):
     epochs: int = Field(20, ge=1)
     as_backbone: bool = True
     seeds: tuple[int, ...] = ()
+    learning_curve: tuple[int, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -102,11 +104,33 @@ class Network(_Section):
 
 
 class HeadChoice(_Section):
-    """A head and its parameters."""
+    """A head and its parameters.
+
+    With `seeds` it is fitted once for each (the split stays that of the experiment's seed), and the report says how far
+    they spread; on a network trained with several seeds, heads have the network's.
+    """
 
     name: str
     tune: bool = False
+    seeds: tuple[int, ...] = ()
     parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Joined(_Section):
+    """Tables side by side, and catalog columns after them, as one more input of every head.
+
+    `backbones` and `networks` (that are backbones too; of several seeds the first) are listed by the names they have
+    in the experiment; `columns` are those that `Catalog.column` knows, such as redshift.
+    """
+
+    backbones: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> tuple[tuple[str, str], ...]:
+        """Road and name of each table, in order."""
+        return (*(("frozen", name) for name in self.backbones), *(("fine-tuned", name) for name in self.networks))
 
 
 class Experiment(_Section):
@@ -114,7 +138,8 @@ class Experiment(_Section):
 
     `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog that is split, for
     galaxies that only train may have other shares of classes than the galaxies that are scored. `learning_curve` lists
-    numbers of labels at which the heads of the best table are fitted too, for three seeds each. `explain` says how many
+    numbers of labels at which the heads of each road's best table are fitted too, for three seeds each. `jobs` is how
+    many candidates are tried at once when heads are tuned. `explain` says how many
     galaxies of each class the report explains, of the best head and the best network; with 0, a run in which only heads
     changed loads no network. `allow_seen` scores heads also on test galaxies that their backbone was trained on, with a
     dagger in the report.
@@ -127,6 +152,8 @@ class Experiment(_Section):
     backbones: tuple[FrozenBackbone, ...] = ()
     networks: tuple[Network, ...] = ()
     heads: tuple[HeadChoice, ...] = ()
+    joined: tuple[Joined, ...] = ()
+    jobs: int = Field(1, ge=-1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     heads_on: Literal["all", "catalog"] = "all"
@@ -139,6 +166,18 @@ class Experiment(_Section):
     def _something_to_do(self) -> Experiment:
         if not self.networks and not (self.backbones and self.heads):
             raise ValueError("name at least one network, or a backbone and a head")
+        return self
+
+    @model_validator(mode="after")
+    def _known_tables(self) -> Experiment:
+        known = {("frozen", choice.name) for choice in self.backbones}
+        known |= {("fine-tuned", network.name) for network in self.networks if network.as_backbone}
+        for joint in self.joined:
+            if not joint.tables or len(joint.tables) + len(joint.columns) < 2:
+                raise ValueError("joined: name two tables, or a table and a column")
+            for road, name in joint.tables:
+                if (road, name) not in known:
+                    raise ValueError(f"joined: {name} is none of the experiment's {road} tables")
         return self
 
     @property
@@ -173,15 +212,17 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
 
 
 def _absolute(fields: Any, base: Path, key: str = "") -> Any:
-    """Make paths absolute; `weights`, `scheme` and `name` are paths where they begin with `./`, `../`, `/` or `~`."""
+    """Make paths absolute; names, weights and schemes are paths where they begin with `./`, `../`, `/` or `~`."""
     if isinstance(fields, list):
-        return [_absolute(item, base) for item in fields]
+        return [_absolute(item, base, key) for item in fields]
     if isinstance(fields, dict):
         return {name: _absolute(value, base, name) for name, value in fields.items()}
     if not isinstance(fields, str):
         return fields
     path_like = fields.startswith(("./", "../", "/", "~"))
-    if key in ("catalog", "images", "labels") or (key in ("weights", "scheme", "name") and path_like):
+    if key in ("catalog", "images", "labels") or (
+        key in ("weights", "scheme", "name", "backbones", "networks") and path_like
+    ):
         return str((base / Path(fields).expanduser()).resolve())
     return fields
 

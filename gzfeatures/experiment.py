@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,17 +17,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gzfeatures import cohort as cohorts
 from gzfeatures import config as configs
 from gzfeatures.cohort import Cohort
-from gzfeatures.config import Experiment, FrozenBackbone, Network
+from gzfeatures.config import Experiment, FrozenBackbone, HeadChoice, Network
 from gzfeatures.features.store import Store
+from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
 from gzfeatures.illustrations import Source, draw_map, explain_pairing
+from gzfeatures.pairings import fit_heads, learning_curves
 from gzfeatures.results.comparison import Comparison, Pairing, Road, compare
+from gzfeatures.results.figures import Curve
 from gzfeatures.results.metrics import jsonable
 from gzfeatures.results.provenance import surroundings
 from gzfeatures.results.report import Report
 from gzfeatures.results.runfolder import LABELS, read_pairings, slug, write_pairings
-from gzfeatures.roads import fit_heads, learning_curves, tabulate, train_network
+from gzfeatures.roads import network_curve, tabulate, train_network
 
 if TYPE_CHECKING:
     from gzfeatures.networks.checkpoint import Watch
@@ -135,40 +138,58 @@ def run(
     pairings: list[Pairing] = []
     artifacts: list[tuple[list[Path], Watch | None]] = []
     sources: dict[Pairing, Source] = {}
+    curves: dict[str, Curve] = {}
     seen = group.split if settings.heads_on == "all" else group.own
-    frozen: list[tuple[FrozenBackbone, Road, int, dict[str, float]]]
-    frozen = [(choice, "frozen", settings.seed, {}) for choice in settings.backbones]
-    tuned = frozen[:0]
+    columns = [_Column(choice.name, choice, settings.heads, settings.seed) for choice in settings.backbones]
     for name, network, seed in _trainings(settings):
         checkpoint = place / "networks" / name
         with tracker.training(settings.name, network.name) if tracker else nullcontext() as live:
             pairing = train_network(network, group, checkpoint, settings, seed=seed, again=again, watch=live)
+        if network.learning_curve and pairing.name not in curves:
+            curves[pairing.name] = network_curve(network, group, checkpoint, settings, seed=seed, whole=pairing)
         sources[pairing] = Source(str(checkpoint))
         pairings.append(pairing)
-        artifacts.append(([checkpoint / "curves.png", checkpoint / "history.json"], live))
+        artifacts.append(([checkpoint / "curves.png", checkpoint / "history.json", checkpoint], live))
         if network.as_backbone:
-            spent = {"train": pairing.seconds["train"]}
-            tuned.append((FrozenBackbone(name=str(checkpoint)), "fine-tuned", seed, spent))
-    for number, (choice, road, seed, spent) in enumerate([*frozen, *tuned]):
-        path = place / "tables" / f"{number:02d}-{slug(Path(choice.name).name)}.parquet"
-        table, seconds = tabulate(choice, group, path, settings, store=store, again=again)
-        heads = place / "heads" / path.stem
+            columns.append(_Column.of(network, checkpoint, settings.heads, seed, pairing.seconds["train"]))
+    common: dict[str, Any] = {
+        "labels": group.labels, "seen": seen, "split": group.split, "catalog": group.catalog,
+        "jobs": settings.jobs, "allow_seen": settings.allow_seen,
+    }  # fmt: skip
+    made: dict[tuple[str, str], tuple[Path, _Column, dict[str, float]]] = {}
+    for number, column in enumerate(columns):
+        path = place / "tables" / f"{number:02d}-{slug(Path(column.choice.name).name)}.parquet"
+        table, seconds = tabulate(column.choice, group, path, settings, store=store, again=again)
+        seconds |= column.spent
+        made.setdefault((column.road, column.name), (path, column, seconds))
         fitted = fit_heads(
-            table, group.labels, seen, settings.heads, seed=seed, folder=heads, road=road,
-            seconds=spent | seconds, catalog=group.catalog, split=group.split, allow_seen=settings.allow_seen,
+            [table], choices=column.heads, seed=column.seed, folder=place / "heads" / path.stem,
+            road=column.road, seconds=seconds, **common,
         )  # fmt: skip
-        pairings += fitted
-        checkpoint_of = [Path(choice.name)] if road == "fine-tuned" else []
-        artifacts += [([heads / f"{pairing.head}.skops", *checkpoint_of], None) for pairing in fitted]
-        sources |= {p: Source(choice.name, choice.weights, path, heads / f"{p.head}.skops") for p in fitted}
+        pairings += [pairing for pairing, _ in fitted]
+        checkpoint_of = [Path(column.choice.name)] if column.road == "fine-tuned" else []
+        artifacts += [([head, *checkpoint_of], None) for _, head in fitted]
+        sources |= {one: Source(column.choice.name, column.choice.weights, path, head) for one, head in fitted}
+    for number, joint in enumerate(settings.joined):
+        paths, parts, costs = zip(*(made[key] for key in joint.tables), strict=True)
+        fitted = fit_heads(
+            [EmbeddingTable.read(path) for path in paths], choices=settings.heads, seed=settings.seed,
+            folder=place / "heads" / f"joined-{number:02d}", columns=joint.columns,
+            road=max((part.road for part in parts), key=("frozen", "fine-tuned").index),
+            seconds={step: sum(cost.get(step, 0.0) for cost in costs) for cost in costs for step in cost}, **common,
+        )  # fmt: skip
+        pairings += [pairing for pairing, _ in fitted]
+        artifacts += [([head], None) for _, head in fitted]
 
     comparison = compare(pairings, group.labels, seed=settings.seed)
     provenance = _provenance(settings, group)
     report = Report(settings.name, tuple(pairings), comparison, group.labels, group.split, provenance)
-    ranked = [pairing for _, pairing in report.ranked]
-    best = next((sources[pairing].table for pairing in ranked if pairing.head), None)
-    if best is not None and settings.learning_curve:
-        report = dataclasses.replace(report, curves=learning_curves(best, group.labels, seen, settings))
+    ranked = [pairing for _, pairing in report.ranked if pairing in sources]
+    tables = {one.road: table for one in reversed(ranked) if (table := sources[one].table) is not None}
+    best = next((table for one in ranked if (table := sources[one].table) is not None), None)
+    for table in tables.values() if settings.learning_curve else ():
+        curves |= learning_curves([EmbeddingTable.read(table)], group.labels, seen, settings)
+    report = dataclasses.replace(report, curves=curves)
     write_pairings(place, pairings)
     wanted = settings.explain if group.labels.target == "classes" else 0
     firsts = {pairing.head is None: pairing for pairing in reversed(ranked) if wanted}
@@ -186,6 +207,24 @@ def run(
         tracker.comparison(settings.name, report, place)
     seconds_all = time.perf_counter() - start
     return Run(report, place, best, drawn, tracker.uri if tracker else None, seconds_all)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """A backbone on its way to a table: as it is listed, whose heads follow, and what was spent on it before."""
+
+    name: str
+    choice: FrozenBackbone
+    heads: tuple[HeadChoice, ...]
+    seed: int
+    road: Road = "frozen"
+    spent: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, network: Network, checkpoint: Path, heads: tuple[HeadChoice, ...], seed: int, spent: float) -> _Column:
+        """A network that was trained; of several, heads have the network's seed."""
+        own = tuple(head.model_copy(update={"seeds": ()}) for head in heads) if network.seeds else heads
+        return cls(network.name, FrozenBackbone(name=str(checkpoint)), own, seed, "fine-tuned", {"train": spent})
 
 
 def _trainings(settings: Experiment) -> Iterator[tuple[str, Network, int]]:

@@ -1,27 +1,23 @@
-"""The steps of an experiment along its roads: train a network, tabulate a backbone, fit heads."""
+"""The steps of an experiment to its tables: train a network, tabulate a backbone."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gzfeatures import fingerprint
 from gzfeatures.cohort import Cohort
-from gzfeatures.config import Experiment, FrozenBackbone, HeadChoice, Network
-from gzfeatures.errors import LeakError
+from gzfeatures.config import Experiment, FrozenBackbone, Network
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import read_note, write_note
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.views import View
-from gzfeatures.results.comparison import Pairing, Road
+from gzfeatures.results.calibration import promise
+from gzfeatures.results.comparison import Pairing
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.predictions import Predictions
 
@@ -60,9 +56,8 @@ def train_network(
     """
     from gzfeatures.networks.finetune import train
 
-    key = fingerprint.of(
-        [network.model_dump(mode="json"), group.fingerprint, settings.precision, settings.device, seed]
-    )
+    chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
+    key = fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
     path, saved = folder / "training.json", folder / "predictions.parquet"
     note = read_note(path)
     known = note.get("key") == key and not again
@@ -81,7 +76,9 @@ def train_network(
         spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
         note = {"key": key, "seconds": spent, "epochs": training.epochs, "best_epoch": training.best_epoch}
         write_note(path, note | {"sha256": fingerprint.of_file(saved)})
-    predictions = Predictions.read(saved).select(group.split.test)
+    said = Predictions.read(saved)
+    predictions, weights = said.select(group.split.test), folder / "model.safetensors"
+    sets = promise(said.select(group.split.validation), group.labels)
     return Pairing(
         road="end-to-end",
         backbone=network.name,
@@ -93,8 +90,43 @@ def train_network(
         seconds={"train": note["seconds"]},
         parameters={"epochs": note["epochs"], "best_epoch": note["best_epoch"], **network.options},
         seed=seed,
-        cost={"bytes": float((folder / "model.safetensors").stat().st_size)},
+        cost={"parameters": float(_learned(weights)), "bytes": float(weights.stat().st_size)},
+        calibration={} if sets is None else {"sets": sets.kept(predictions, group.labels)},
     )
+
+
+def network_curve(
+    network: Network, group: Cohort, folder: Path, settings: Experiment, *, seed: int, whole: Pairing
+) -> list[tuple[int, float, float, float]]:
+    """How many labels a network needs: it is trained on growing parts of the training galaxies, the last being `whole`.
+
+    Returns
+    -------
+    list of (galaxies, accuracy, low, high)
+        With the interval over test galaxies; RMSE for vote fractions.
+    """
+    from gzfeatures.heads.learning import nested
+
+    train = nested(group.split.train, group.labels, seed)
+    plain = network.model_copy(update={"learning_curve": ()})
+    made = {len(train): whole}
+    for size in sorted(size for size in network.learning_curve if size < len(train)):
+        part = dataclasses.replace(group, split=dataclasses.replace(group.split, train=train[:size]))
+        made[size] = train_network(plain, part, folder / f"labels-{size}", settings, seed=seed)
+    metric = "rmse" if group.labels.target == "fractions" else "accuracy"
+    return [
+        (size, pairing.scores.metrics[metric], *pairing.scores.intervals[metric])
+        for size, pairing in sorted(made.items())
+    ]
+
+
+def _learned(path: Path) -> int:
+    """How many numbers a network has learned, by the header of its file."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        names = [name for name in file.keys() if "running_" not in name]  # noqa: SIM118
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 
 
 def tabulate(
@@ -151,110 +183,3 @@ def tabulate(
 def _is(path: Path, note: Mapping[str, Any]) -> bool:
     """Whether a file is the very one that was noted."""
     return path.exists() and note.get("sha256") == fingerprint.of_file(path)
-
-
-def fit_heads(
-    table: EmbeddingTable,
-    labels: Labels,
-    seen: Split,
-    choices: Sequence[HeadChoice],
-    *,
-    seed: int,
-    folder: Path,
-    split: Split | None = None,
-    road: Road = "frozen",
-    seconds: Mapping[str, float] | None = None,
-    catalog: Catalog | None = None,
-    allow_seen: bool = False,
-) -> list[Pairing]:
-    """Fit heads on the training galaxies, save them, and score them on the test galaxies.
-
-    Parameters
-    ----------
-    table : EmbeddingTable
-        Holds every galaxy of the split.
-    labels : Labels
-        Their labels.
-    seen : Split
-        Heads see its training side only, and are scored on its test side.
-    choices : sequence of HeadChoice
-        Names and parameters.
-    seed : int
-        Of every fit.
-    folder : Path
-        Where `<head>.skops` go.
-    split : Split, optional
-        The whole split, where heads see only a part of its training side: what the comparison is on.
-    road : {"frozen", "fine-tuned"}
-        Which road the table is on.
-    seconds : mapping of str to float, optional
-        What was spent before: `extract`, `train`.
-    catalog : Catalog, optional
-        Scores are given along its redshift, magnitude and size.
-    allow_seen : bool
-        Score also on test galaxies that the backbone was trained on; such pairings bear a dagger.
-
-    Raises
-    ------
-    LeakError
-        The backbone was trained on a test galaxy, and that is not allowed.
-    """
-    from gzfeatures.heads.fit import fit
-    from gzfeatures.heads.trials import draw_trials
-
-    split = split or seen
-    if not allow_seen:
-        _refuse_seen(table, split)
-    pairings = []
-    for choice in choices:
-        start = time.perf_counter()
-        head = fit(table, labels, choice.name, split=seen, seed=seed, tune=choice.tune, **choice.parameters)
-        fitted = time.perf_counter()
-        predictions = head.predict(table.select(split.test))
-        dagger = allow_seen and predictions.seen is not None and bool(predictions.seen.any())
-        predictions = predictions.unmarked() if dagger else predictions
-        predicted = time.perf_counter()
-        path = head.write(folder / f"{choice.name}.skops")
-        if head.trials:
-            draw_trials(head.trials, folder / f"{choice.name}-trials.png")
-        pairings.append(
-            Pairing(
-                road=road,
-                backbone=table.extractor.backbone,
-                head=choice.name,
-                scheme=labels.scheme,
-                split=split.fingerprint,
-                predictions=predictions,
-                scores=evaluate(predictions, labels, seed=seed, catalog=catalog),
-                seconds={**(seconds or {}), "fit": fitted - start, "predict": predicted - fitted},
-                parameters=head.parameters,
-                seed=seed,
-                dagger=dagger,
-                cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
-            )
-        )
-    return pairings
-
-
-def learning_curves(
-    path: Path, labels: Labels, seen: Split, settings: Experiment
-) -> dict[str, list[tuple[int, float, float, float]]]:
-    """How many labels each head needs on the table at `path`: pairing → (galaxies, accuracy, lowest, highest)."""
-    from gzfeatures.heads.learning import curve, learning_curve
-
-    table, heads = EmbeddingTable.read(path), [choice.name for choice in settings.heads]
-    rows = learning_curve(table, labels, seen, heads, settings.learning_curve, allow_seen=settings.allow_seen)
-    return {f"{table.extractor.backbone} + {head}": curve(rows, head) for head in heads}
-
-
-def _refuse_seen(table: EmbeddingTable, split: Split) -> None:
-    if table.extractor.trained_on is None:
-        return
-    seen = TrainedOn.decode(table.extractor.trained_on).contains(split.test)
-    if seen.any():
-        raise LeakError(
-            f"backbone was trained on {int(seen.sum())} of {len(split.test)} test galaxies",
-            where=table.extractor.backbone,
-            found=str(split.test[seen.argmax()]),
-            remedy="score it on galaxies it has not seen, or with allow_seen (--allow-seen) and a dagger in the report",
-        )

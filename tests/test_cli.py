@@ -168,6 +168,29 @@ def test_a_table_is_fitted_mapped_and_searched(survey: Survey, tmp_path: Path) -
         assert "rows" in json.loads(result.stdout) and (tmp_path / f"{verb[0]}.csv").exists()
 
 
+def test_heads_read_tables_and_columns_side_by_side(survey: Survey, tmp_path: Path) -> None:
+    labels, tables = tmp_path / "labels.csv", [tmp_path / "one.parquet", tmp_path / "two.parquet"]
+    assert (
+        gz("sample", survey.catalog, "--scheme", "smooth-featured", "--strategy", "random", "-o", labels).returncode
+        == 0
+    )
+    for table, size in zip(tables, (32, 48), strict=True):
+        words = ["--backbone", "resnet18", "--weights", "none", "--view", f"size={size}", "-o", table]
+        assert gz("extract", survey.images, *words).returncode == 0
+    beside = ["--with", tables[1], "--catalog", survey.catalog]
+    words = ["-H", "logistic", "--column", "Class9.1", "--set", "C=0.5", "--set", "class_weight.smooth=3"]
+    fitted = gz("fit", tables[0], "--labels", labels, *words, *beside, "-o", tmp_path / "heads", "--json")
+    assert fitted.returncode == 0, fitted.stderr
+    (head,) = json.loads(fitted.stdout)["heads"]
+    assert head["params"]["C"] == 0.5 and head["params"]["class_weight"] == {"smooth": 3}
+    done = gz("predict", head["path"], tables[0], *beside, "-o", tmp_path / "p.csv")
+    assert done.returncode == 0, done.stderr
+    said = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+    assert set("|".join(said["class_set"]).split("|")) <= {"smooth", "featured", ""} and len(said) == 60
+    alone = gz("predict", head["path"], tables[0], "-o", tmp_path / "p.csv")
+    assert alone.returncode == 1 and "catalog columns without a catalog" in alone.stderr
+
+
 def test_a_head_refuses_the_table_of_another_extractor(survey: Survey, tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
     gz("label", survey.catalog, "--scheme", "smooth-featured", "-o", labels)

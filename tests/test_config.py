@@ -64,6 +64,8 @@ def test_written_settings_read_back_the_same(toml: Path, tmp_path: Path) -> None
         (["galaxies.on_bad=maybe"], "galaxies.on_bad: Input should be 'raise' or 'skip'"),
         (["name=a/b"], "name: String should match pattern"),
         (['networks=[{name="tomi", options={epochs=3}}]'], "options: epochs has a key of its own"),
+        (['joined=[{backbones=["resnet18"]}]'], "joined: name two tables, or a table and a column"),
+        (['joined=[{networks=["vgg"], columns=["ra"]}]'], "joined: vgg is none of the experiment's fine-tuned tables"),
         (["heads=[]"], "name at least one network, or a backbone and a head"),
     ],
 )

@@ -23,7 +23,9 @@ from gzfeatures.galaxies.splits import digest_remainders
 from gzfeatures.heads.head import Head
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.sky import Survey, draw_survey
+from gzfeatures.networks.inference import classify
 from gzfeatures.results.mapfile import Map
+from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.runfolder import read_pairings
 from gzfeatures.tracking import Tracking
 
@@ -168,6 +170,52 @@ def test_a_run_folder_suffices_to_repeat_the_run(finished: Run, tmp_path: Path) 
         one, other = (json.loads((place / name).read_text()) for place in (finished.folder, folder))
         assert _lasting(one) == _lasting(other)
     assert {"python", "versions", "machine", "cores"} <= set(again.report.provenance)
+
+
+def test_tables_side_by_side_and_heads_of_several_seeds(finished: Run, toml: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    changes = [
+        'heads=[{name="logistic", seeds=[0,1,2], parameters={class_weight={smooth=2.0}}}]',
+        'joined=[{backbones=["resnet18"], networks=["resnet18"]}, {backbones=["resnet18"], columns=["Class9.1"]}]',
+        "learning_curve=[20]",
+        "networks.0.learning_curve=[30]",
+        "map=false",
+    ]
+    done = run(load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
+    made = {(p.road, p.name, p.seed) for p in done.report.pairings}
+    tuned = "resnet18-q1-3class"
+    read_by_heads = {
+        "resnet18": "frozen", tuned: "fine-tuned", f"resnet18 & {tuned}": "fine-tuned", "resnet18 & Class9.1": "frozen",
+    }  # fmt: skip
+    for name, road in read_by_heads.items():
+        assert made >= {(road, f"{name} + logistic", seed) for seed in range(3)}
+    assert len(made) == 13
+    assert {(s["backbone"], s["seeds"]) for s in done.report.comparison.seeds} >= {("resnet18 & Class9.1", 3)}
+    curves = {name: [size for size, *_ in curve] for name, curve in done.report.curves.items()}
+    whole = len(done.report.split.train)
+    assert curves == {"resnet18": [30, whole], "resnet18 + logistic": [20, whole], f"{tuned} + logistic": [20, whole]}
+    head = Head.read(tmp_path / "run" / "heads" / "joined-01" / "logistic-seed2.skops")
+    assert head.columns == ("Class9.1",) and head.seed == 2 and head.sets is not None
+    for pairing in done.report.pairings:
+        sets = pairing.calibration["sets"]
+        assert sets["n"] == len(pairing.predictions) and 0 <= sets["reached"] <= 1
+        assert ("before" in pairing.calibration) == (pairing.head is not None)
+    network = next(p for p in done.report.pairings if p.head is None)
+    assert network.cost["parameters"] == pytest.approx(11_178_051, rel=0.001)
+    read, labels, _ = read_pairings(tmp_path / "run")
+    known = {(p.road, p.name, p.seed): p.calibration for p in done.report.pairings}
+    assert {(p.road, p.name, p.seed): p.calibration for p in read} == known
+    assert labels.soft is not None and read[0].scores.ceiling == pytest.approx(done.report.pairings[0].scores.ceiling)
+
+
+def test_a_checkpoint_predicts_as_its_training_did(finished: Run, survey: Survey) -> None:
+    folder = finished.folder / "networks" / "00-resnet18"
+    kept = Predictions.read(folder / "predictions.parquet").select(finished.report.split.test)
+    said = classify(ImageSet.of(survey.images, kept.ids), folder, progress=False)
+    np.testing.assert_allclose(said.probabilities, kept.probabilities, atol=1e-6)
+    assert said.classes == kept.classes and not said.seen.any()
+    trained = classify(ImageSet.of(survey.images, finished.report.split.train[:2]), folder, progress=False)
+    assert trained.seen.all()
 
 
 def test_changing_only_heads_loads_no_network_and_reads_no_image(

@@ -67,6 +67,10 @@ def test_labels_of_one_scheme_are_joined_and_of_two_are_not() -> None:
         InputError, match="labels of different schemes cannot be joined; must be classes x, y, found classes a, b, c"
     ):
         first.joined(some())
+    voted = Labels(as_ids("p"), ("x", "y"), np.array([0]), soft=np.array([[0.7, 0.3]]))
+    unvoted = Labels(as_ids("m"), ("x", "y"), np.array([1]))
+    np.testing.assert_array_equal(unvoted.joined(voted).soft, [[np.nan, np.nan], [0.7, 0.3]])
+    assert unvoted.joined(Labels(as_ids("n"), ("x", "y"), np.array([1]))).soft is None
 
 
 def test_the_balance_is_drawn_with_its_numbers_and_left_outs() -> None:

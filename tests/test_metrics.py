@@ -243,6 +243,8 @@ def test_how_sets_kept_their_promise_by_hand() -> None:
     p = np.array([[0.4, 0.4, 0.2], [0.2, 0.2, 0.6], [0.25, 0.25, 0.5], [0.9, 0.05, 0.05]])
     labels = Labels(ids_of(4), known.classes, np.array([0, 2, 2, 1]))
     kept = known.kept(Predictions(ids_of(4), p, known.classes), labels)
+    two = known.kept(Predictions(ids_of(4), p, known.classes).select(ids_of(4)[:2]), labels)
+    assert two["reached_per_class"] == {"a": 1.0, "b": None, "c": 1.0}
     assert (kept["promised"], kept["reached"], kept["n"]) == (0.8, 0.5, 4)
     assert kept["reached_per_class"] == {"a": 1.0, "b": 0.0, "c": 0.5}
     assert (kept["size"], kept["single"], kept["empty"]) == (1.0, 0.5, 0.25)

@@ -77,6 +77,7 @@ def test_calibrations_and_stacks_come_back(tmp_path: Path) -> None:
     for head, parameters in (
         ("svm", {"calibration": "isotonic"}),
         ("ensemble", {"members": ("lda", "knn"), "combine": "stack"}),
+        ("logistic", {"impute": True}),
     ):
         fitted = fit(TABLE, LABELS["classes"], head, split=SPLIT, **parameters)
         back = Head.read(fitted.write(tmp_path / "head.skops"))

@@ -22,6 +22,10 @@ Kind = Literal["backbones", "heads", "schemes", "networks"]
 Source = Annotated[
     Path, typer.Argument(metavar="SOURCE", help="Folder or archive of images; or a catalog, with --images.")
 ]
+MoreTables = Annotated[
+    list[Path] | None, typer.Option("--with", help="Another table, joined to the first by id; again for more.")
+]
+ColumnsOf = Annotated[Path | None, typer.Option("--catalog", help="Catalog with the columns that heads read too.")]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -191,6 +195,15 @@ def fit(
     labels: LabelsFile,
     head: Annotated[list[str], typer.Option("--head", "-H", help="Name in 'list heads'; give it again for more.")],
     tune: Annotated[bool, typer.Option("--tune", help="Choose parameters by cross-validation inside train.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of every head: C=3, class_weight.cigar=5 …")
+    ] = None,
+    others: MoreTables = None,
+    catalog: ColumnsOf = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="Catalog column that heads read too, e.g. redshift.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Candidates tried at once; -1 = one per core.")] = 1,
     seed: Seed = 0,
     allow_seen: Annotated[
         bool, typer.Option("--allow-seen", help="Score also on galaxies the backbone was trained on; marked as unfair.")
@@ -199,14 +212,26 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit heads on the split's training galaxies, score them on its test galaxies, save them."""
-    from gzfeatures.config import HeadChoice
+    from gzfeatures.config import HeadChoice, with_settings
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.roads import fit_heads
+    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.pairings import fit_heads
 
-    vectors = EmbeddingTable.read(table)
-    known, split = labels_and_split(labels, seed, vectors.ids)
-    choices = [HeadChoice(name=name, tune=tune) for name in head]
-    fitted = fit_heads(vectors, known, split, choices, seed=seed, folder=output, allow_seen=allow_seen)
+    tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
+    known, split = labels_and_split(labels, seed, tables[0].ids)
+    parameters = with_settings({}, settings or ())
+    fitted = fit_heads(
+        tables,
+        known,
+        split,
+        [HeadChoice(name=name, tune=tune, parameters=parameters) for name in head],
+        seed=seed,
+        folder=output,
+        catalog=None if catalog is None else Catalog.read(catalog),
+        columns=columns or (),
+        jobs=jobs,
+        allow_seen=allow_seen,
+    )
     rows = [
         {
             "head": pairing.head,
@@ -214,28 +239,43 @@ def fit(
             **{f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()},
             "dagger": pairing.dagger,
             "params": pairing.parameters,
-            "path": output / f"{pairing.head}.skops",
+            "path": path,
         }
-        for pairing in fitted
+        for pairing, path in fitted
     ]
     show({"heads": rows}, as_json)
 
 
 @app.command(epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv")
 def predict(
-    head: Annotated[Path, typer.Argument(metavar="HEAD", help="Head saved by 'fit'.")],
-    table: TableFile,
+    head: Annotated[
+        Path, typer.Argument(metavar="HEAD", help="Head saved by 'fit', or a network's checkpoint folder.")
+    ],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Embedding table; for a checkpoint, images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet or .fits to write.")],
+    others: MoreTables = None,
+    catalog: ColumnsOf = None,
     as_json: Json = False,
 ) -> None:
-    """Class probabilities per galaxy id."""
+    """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of the galaxies."""
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.heads.fit import Head
     from gzfeatures.results.predictions import Predictions
 
-    fitted = Head.read(head)
-    parts = map(fitted.predict, EmbeddingTable.open(table).batches())  # a table may be larger than memory
-    predictions = Predictions.joined(list(parts) or [fitted.predict(EmbeddingTable.read(table))])
+    if head.is_dir():
+        from gzfeatures.networks.inference import classify
+
+        predictions = classify(images_of(table, None, "raise"), head)
+    else:
+        from gzfeatures.galaxies.catalog import Catalog
+        from gzfeatures.heads.fit import Head
+
+        fitted = Head.read(head)
+        if others or catalog:
+            tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
+            predictions = fitted.predict(tables, None if catalog is None else Catalog.read(catalog))
+        else:
+            parts = map(fitted.predict, EmbeddingTable.open(table).batches())  # a table may be larger than memory
+            predictions = Predictions.joined(list(parts) or [fitted.predict(EmbeddingTable.read(table))])
     predictions.write(output)
     say(f"predictions written to {output}")
     show({"rows": len(predictions)}, as_json)

@@ -39,7 +39,7 @@ class Labels:
     conflicts : Ids
         Ids that two rules claim (the scheme's own order decided, or they were left out).
     soft : ndarray, optional
-        Vote fraction of each class, float64, shape (n, k), in [0, 1].
+        Vote fraction of each class, float64, shape (n, k), in [0, 1]; NaN where unknown.
 
     Raises
     ------
@@ -152,7 +152,7 @@ class Labels:
         return dataclasses.replace(self, classes=classes, values=values, soft=soft)
 
     def joined(self, other: Labels) -> Labels:
-        """These labels and those of other galaxies under the same classes.
+        """These labels and those of other galaxies under the same classes; who has no vote fractions gets NaN.
 
         Raises
         ------
@@ -168,7 +168,10 @@ class Labels:
             )
         reasons = {**self.left_out, **other.left_out}
         none = self.ids[:0]
-        soft = None if self.soft is None or other.soft is None else np.concatenate([self.soft, other.soft])
+        votes = [
+            np.full((len(one), len(one.classes)), np.nan) if one.soft is None else one.soft for one in (self, other)
+        ]
+        soft = None if self.soft is None and other.soft is None else np.concatenate(votes)
         return dataclasses.replace(
             self,
             ids=np.concatenate([self.ids, other.ids]),

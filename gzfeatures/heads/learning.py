@@ -63,7 +63,7 @@ def learning_curve(
     tests = _tests(table, split.test)
     rows = []
     for seed in seeds:
-        train = _ordered(split.train, labels, seed)
+        train = nested(split.train, labels, seed)
         for size in steps:
             part = Split(train[:size], split.validation, split.test, split.groups)
             for head in heads:
@@ -89,7 +89,7 @@ def _tests(table: Tables, ids: Ids) -> Tables:
     return table.select(ids) if isinstance(table, EmbeddingTable) else [one.select(ids) for one in table]
 
 
-def _ordered(train: Ids, labels: Labels, seed: int) -> Ids:
+def nested(train: Ids, labels: Labels, seed: int) -> Ids:
     """Training ids in an order whose every beginning is stratified, the first two of each class in front."""
     train = np.sort(train)
     rng = np.random.default_rng(seed)

@@ -24,6 +24,7 @@ TRUSTED = (
     "gzfeatures.heads.pipelines.Neighbours",
     "gzfeatures.heads.pipelines.Network",
     "gzfeatures.heads.transforms.Compress",
+    "gzfeatures.heads.transforms.Fill",
     "gzfeatures.heads.transforms.Standardise",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "xgboost.core.Booster",

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -21,7 +20,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.heads.calibrated import Calibrated
 from gzfeatures.heads.folds import Groups, Rows, folds_of
 from gzfeatures.heads.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
-from gzfeatures.heads.transforms import BLOCK, Compress, Matrix, Standardise, threads_for
+from gzfeatures.heads.transforms import BLOCK, Compress, Fill, Matrix, Standardise, threads_for
 
 
 def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> BaseEstimator:
@@ -30,7 +29,7 @@ def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> Bas
     if name == "ensemble":
         steps: Any = machine
     else:
-        fill = [("impute", SimpleImputer(strategy="median", copy=False))] if parameters["impute"] else []
+        fill = [("fill", Fill())] if parameters["impute"] else []
         compress = [("compress", Compress(parameters["pca"], parameters["whiten"]))] if parameters["pca"] else []
         steps = Pipeline([*fill, ("standardise", Standardise()), *compress, ("machine", machine)])
     if task == "fractions":

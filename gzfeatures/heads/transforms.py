@@ -24,6 +24,24 @@ def threads_for(size: int) -> AbstractContextManager[object]:
     return threadpool_limits(1) if size < SMALL else nullcontext()
 
 
+class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """The training median in place of what is NaN, column by column; 0 where a column is all NaN. Works in place."""
+
+    def fit(self, X: Matrix, y: Any = None) -> Self:
+        """Learn the medians, shape (d,)."""
+        known = (column[~np.isnan(column)] for column in X.T)
+        self.medians_: Matrix = np.array(
+            [np.median(column) if len(column) else 0 for column in known], dtype=np.float32
+        )
+        return self
+
+    def transform(self, X: Matrix) -> Matrix:
+        """Fill the rows of X in place and return X."""
+        for column, median in zip(X.T, self.medians_, strict=True):
+            column[np.isnan(column)] = median
+        return X
+
+
 class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Zero mean and unit variance per column, computed by blocks of rows; constant columns keep their scale.
 

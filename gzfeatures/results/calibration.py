@@ -153,9 +153,9 @@ class Conformal:
         Returns
         -------
         dict
-            `promised`; `reached` (share of galaxies whose set holds the true class) and `reached_per_class` (NaN for an
-            absent class); `size` (mean number of classes in a set); `single` and `empty` (shares of sets with one class
-            and with none); `n`.
+            `promised`; `reached` (share of galaxies whose set holds the true class) and `reached_per_class` (None for
+            an absent class); `size` (mean number of classes in a set); `single` and `empty` (shares of sets with one
+            class and with none); `n`.
 
         Raises
         ------
@@ -165,13 +165,12 @@ class Conformal:
         codes = scorable(predictions, labels).codes
         sets = self.sets(predictions)
         held = sets[np.arange(len(codes)), codes]
-        count, size = np.bincount(codes, minlength=len(self.classes)), sets.sum(1)
-        with np.errstate(invalid="ignore"):
-            per_class = np.bincount(codes, held, len(self.classes)) / count
+        size = sets.sum(1)
+        of_class = {name: held[codes == code] for code, name in enumerate(self.classes)}
         return {
             "promised": self.coverage,
             "reached": float(held.mean()),
-            "reached_per_class": dict(zip(self.classes, per_class.tolist(), strict=True)),
+            "reached_per_class": {name: float(h.mean()) if len(h) else None for name, h in of_class.items()},
             "size": float(size.mean()),
             "single": float((size == 1).mean()),
             "empty": float((size == 0).mean()),
@@ -186,6 +185,14 @@ class Conformal:
     def fromdict(cls, fields: Mapping[str, Any]) -> Conformal:
         """What `asdict` gave."""
         return cls(tuple(fields["classes"]), np.asarray(fields["thresholds"], dtype=np.float64), fields["coverage"])
+
+
+def promise(kept_out: Predictions, labels: Labels, coverage: float = 0.9) -> Conformal | None:
+    """Sets by galaxies kept out of training; None where no such galaxy is, or labels are not one class per galaxy."""
+    fresh = kept_out.ids if kept_out.seen is None else kept_out.ids[~kept_out.seen]
+    if labels.target != "classes" or not len(fresh):
+        return None
+    return Conformal.of(kept_out.select(fresh), labels, coverage)
 
 
 def _lowest(true: Array, coverage: float) -> float:

@@ -98,13 +98,14 @@ def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
 def exhibits(ids: Ids, labels: Labels, opinions: Sequence[tuple[int, str, Predictions]]) -> list[Exhibit]:
     """Galaxies with the volunteers' class and each pairing's opinion, in the order of `ids`."""
     chosen = labels.select(ids)
-    actual, codes = chosen.names, chosen.codes
+    actual, rows = chosen.names, np.arange(len(ids))
+    votes = np.full(len(ids), np.nan) if chosen.soft is None else chosen.soft[rows, chosen.codes]
     said = [(rank, name, predictions.select(ids)) for rank, name, predictions in opinions]
     return [
         Exhibit(
             id=str(ids[row]),
             actual=str(actual[row]),
-            votes=None if chosen.soft is None else float(chosen.soft[row, codes[row]]),
+            votes=None if np.isnan(votes[row]) else float(votes[row]),
             opinions=tuple(
                 Opinion(
                     rank=rank,

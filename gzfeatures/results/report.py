@@ -103,6 +103,11 @@ class Report:
         return {by: shown.get(by, by.replace("_", " "))} | shown
 
     @property
+    def roads(self) -> frozenset[str]:
+        """Roads on which a pairing lies."""
+        return frozenset(pairing.road for pairing in self.pairings)
+
+    @property
     def costs(self) -> tuple[str, ...]:
         """Costs that are known of any pairing."""
         return tuple(key for key in COSTS if any(row[key] is not None for row in self.comparison.ranking))

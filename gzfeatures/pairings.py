@@ -1,0 +1,165 @@
+"""Pairings of tables and heads: heads fitted on one table or several side by side, saved, and scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gzfeatures.config import Experiment, HeadChoice
+from gzfeatures.errors import LeakError
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.splits import Split
+from gzfeatures.results.calibration import measured, promise
+from gzfeatures.results.comparison import Pairing, Road
+from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.predictions import Predictions
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.heads.fit import Head
+
+
+def fit_heads(
+    tables: Sequence[EmbeddingTable],
+    labels: Labels,
+    seen: Split,
+    choices: Sequence[HeadChoice],
+    *,
+    seed: int,
+    folder: Path,
+    split: Split | None = None,
+    road: Road = "frozen",
+    seconds: Mapping[str, float] | None = None,
+    catalog: Catalog | None = None,
+    columns: Sequence[str] = (),
+    jobs: int = 1,
+    allow_seen: bool = False,
+) -> list[tuple[Pairing, Path]]:
+    """Fit heads on the training galaxies, save them, and score them on the test galaxies.
+
+    Parameters
+    ----------
+    tables : sequence of EmbeddingTable
+        Each holds every galaxy of the split; several are joined by id.
+    labels : Labels
+        Their labels.
+    seen : Split
+        Heads see its training side only, promise sets of classes by its validation side, and are scored on its test
+        side.
+    choices : sequence of HeadChoice
+        Names, parameters and seeds.
+    seed : int
+        Of a fit for which no seeds are chosen.
+    folder : Path
+        Where `<head>.skops`, and of several seeds `<head>-seed<seed>.skops`, go.
+    split : Split, optional
+        The whole split, where heads see only a part of its training side: what the comparison is on.
+    road : {"frozen", "fine-tuned"}
+        Which road the tables are on.
+    seconds : mapping of str to float, optional
+        What was spent before: `extract`, `train`.
+    catalog : Catalog, optional
+        Holds `columns`; scores are given along its redshift, magnitude and size.
+    columns : sequence of str
+        Catalog columns that heads read beside the vectors.
+    jobs : int
+        Candidates tried at once when tuning.
+    allow_seen : bool
+        Score also on test galaxies that a backbone was trained on; such pairings bear a dagger.
+
+    Returns
+    -------
+    list of (Pairing, Path)
+        Each head's pairing and file.
+
+    Raises
+    ------
+    LeakError
+        A backbone was trained on a test galaxy, and that is not allowed.
+    """
+    from gzfeatures.heads.fit import fit
+    from gzfeatures.heads.trials import draw_trials
+
+    split = split or seen
+    if not allow_seen:
+        _refuse_seen(tables, split)
+    source = catalog if columns else None
+    tests = [table.select(split.test) for table in tables]
+    made = []
+    for choice, own in ((each, own) for each in choices for own in each.seeds or (seed,)):
+        start = time.perf_counter()
+        head = fit(
+            tables, labels, choice.name, split=seen, seed=own, tune=choice.tune,
+            catalog=source, columns=columns, jobs=jobs, **choice.parameters,
+        )  # fmt: skip
+        fitted = time.perf_counter()
+        predictions = head.predict(tests, source)
+        predicted = time.perf_counter()
+        dagger = allow_seen and predictions.seen is not None and bool(predictions.seen.any())
+        predictions = predictions.unmarked() if dagger else predictions
+        mended = head.target == "classes" and head.parameters["calibration"] != "none"
+        bare = head.predict(tests, source, calibrated=False) if mended else None
+        kept_out = [table.select(split.validation) for table in tables]
+        head = dataclasses.replace(head, sets=promise(head.predict(kept_out, source), labels))
+        name = f"{choice.name}-seed{own}" if choice.seeds else choice.name
+        path = head.write(folder / f"{name}.skops")
+        if head.trials:
+            draw_trials(head.trials, folder / f"{name}-trials.png")
+        pairing = Pairing(
+            road=road,
+            backbone=name_of(tables, columns),
+            head=choice.name,
+            scheme=labels.scheme,
+            split=split.fingerprint,
+            predictions=predictions,
+            scores=evaluate(predictions, labels, seed=own, catalog=catalog),
+            seconds={**(seconds or {}), "fit": fitted - start, "predict": predicted - fitted},
+            parameters=head.parameters,
+            seed=own,
+            dagger=dagger,
+            cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
+            calibration=_calibration(head, predictions, bare, labels),
+        )
+        made.append((pairing, path))
+    return made
+
+
+def name_of(tables: Sequence[EmbeddingTable], columns: Sequence[str] = ()) -> str:
+    """What a head reads, as the backbone of a pairing: `resnet50 & redshift`."""
+    return " & ".join([*(table.extractor.backbone for table in tables), *columns])
+
+
+def learning_curves(
+    tables: Sequence[EmbeddingTable], labels: Labels, seen: Split, settings: Experiment
+) -> dict[str, list[tuple[int, float, float, float]]]:
+    """How many labels each head needs on the tables: pairing → (galaxies, accuracy or RMSE, lowest, highest)."""
+    from gzfeatures.heads.learning import curve, learning_curve
+
+    heads = [choice.name for choice in settings.heads]
+    rows = learning_curve(tables, labels, seen, heads, settings.learning_curve, allow_seen=settings.allow_seen)
+    metric = "rmse" if labels.target == "fractions" else "accuracy"
+    return {f"{name_of(tables)} + {head}": curve(rows, head, metric) for head in heads}
+
+
+def _calibration(head: Head, predictions: Predictions, bare: Predictions | None, labels: Labels) -> dict[str, Any]:
+    """What is known of probabilities beside the scores: before calibration, and how sets kept their promise."""
+    before = {} if bare is None else {"before": measured(bare.unmarked(), labels)}
+    return before | ({} if head.sets is None else {"sets": head.sets.kept(predictions, labels)})
+
+
+def _refuse_seen(tables: Sequence[EmbeddingTable], split: Split) -> None:
+    for extractor in (table.extractor for table in tables if table.extractor.trained_on is not None):
+        seen = TrainedOn.decode(extractor.trained_on or "").contains(split.test)
+        if seen.any():
+            raise LeakError(
+                f"backbone was trained on {int(seen.sum())} of {len(split.test)} test galaxies",
+                where=extractor.backbone,
+                found=str(split.test[seen.argmax()]),
+                remedy="score it on galaxies it has not seen, or with allow_seen (--allow-seen) and a dagger in the "
+                "report",
+            )
