@@ -18,7 +18,7 @@ from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError, UnknownNameError
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.table import EmbeddingTable, Extractor
-from gzfeatures.galaxies.labelfile import write_labels
+from gzfeatures.galaxies.labelfile import read_labels, write_labels
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.heads.fit import fit
@@ -61,6 +61,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fewer = EmbeddingTable(IDS[:50], IDS[:50], matrix[:50], extractor)
     fewer.write(root / "fewer.parquet")
     write_labels(root / "labels.csv", Labels(IDS, CLASSES, CODES, scheme="two"))
+    spoiled = CODES.copy()
+    spoiled[7] = 0
+    write_labels(root / "spoiled.csv", Labels(IDS, CLASSES, spoiled, scheme="two"))
     catalog = {"galaxy_id": IDS, "objid": np.arange(N) + 10**17, "REDSHIFT": np.arange(N) / N, "gz2_class": "Er"}
     pd.DataFrame({**catalog, "p_bar": 0.25, "clean": CODES == 1}).to_csv(root / "catalog.csv", index=False)
     for name, share in (("svm", 0.9), ("xgboost", 0.6)):
@@ -134,6 +137,37 @@ def test_cubes_metrics_and_supervision_are_options(place: Path, tmp_path: Path) 
     kept = {key: chart.settings[key] for key in ("metric", "min_dist", "n_neighbors", "supervised")}
     assert kept == {"metric": "cosine", "min_dist": 0.5, "n_neighbors": 9, "supervised": True}
     assert chart.coordinates.shape == (N, 3)
+
+
+@pytest.mark.parametrize(
+    ("verb", "caption"),
+    [
+        (["similar", "g0", "-k", 3], "1 from g0"),
+        (["odd"], "score "),
+        (["doubt", "-H", "prototype"], "round, looks spiral"),
+    ],
+)
+def test_what_is_found_becomes_a_gallery_and_a_csv(
+    place: Path, tmp_path: Path, verb: list[object], caption: str
+) -> None:
+    name, *options = verb
+    labels = ["--labels", place / "spoiled.csv"] if name == "doubt" else []
+    output = ["-o", tmp_path / "found.csv", "--images", place / "images", "--gallery", tmp_path / "found.html"]
+    found = gz(name, place / "one.parquet", *options, *labels, *output)["rows"]
+    assert pd.read_csv(tmp_path / "found.csv")["galaxy_id"].tolist() == [row["galaxy_id"] for row in found]
+    text = (tmp_path / "found.html").read_text(encoding="utf-8")
+    assert text.count("data:image/jpeg") == len(found) and caption in text
+    if name == "doubt":
+        assert [row["galaxy_id"] for row in found] == ["g7"]
+
+
+def test_galaxies_worth_a_look_are_those_without_a_label(place: Path, tmp_path: Path) -> None:
+    few = read_labels(place / "labels.csv")[0].select(IDS[:40])
+    write_labels(tmp_path / "few.csv", few)
+    words = ["doubt", place / "one.parquet", "--labels", tmp_path / "few.csv", "-H", "prototype"]
+    gz(*words, "--next", tmp_path / "next.csv", "--count", 5)
+    looks = pd.read_csv(tmp_path / "next.csv")
+    assert len(looks) == 5 and set(looks["galaxy_id"]) <= set(IDS[40:])
 
 
 @pytest.fixture(scope="module")
