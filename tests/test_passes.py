@@ -13,8 +13,9 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
-from gzfeatures.networks.extract import Extraction, extractor_of, write_all
+from gzfeatures.networks.extract import Extraction, engine_of, extractor_of, write_all
 from gzfeatures.networks.forward import TorchForward
+from gzfeatures.networks.job import Job
 from gzfeatures.networks.passes import passes
 
 SMALL = View(size=40)
@@ -84,6 +85,13 @@ def test_only_what_a_table_lacks_is_stored(images: ImageSet, tmp_path: Path) -> 
     QUICK.table(images.select(images.ids[:4]))
     made = [file.made for file in write_all(SEVERAL[:3], images, [tmp_path / f"{n}.parquet" for n in range(3)])]
     assert [(each.computed, each.reused) for each in made] == [(5, 4), (9, 0), (9, 0)]
+
+
+def test_pictures_that_go_to_the_engine_whole_give_the_same_vectors(images: ImageSet, tmp_path: Path) -> None:
+    job = Job(images, [Store(tmp_path / "whole").shelf(QUICK.extractor)], True, 1, False, whole=True)
+    job.look()
+    job.compute(job.absent(), lambda: engine_of([QUICK], job, len(images)))
+    np.testing.assert_allclose(job.table(0, 0.0).matrix, QUICK.table(images).matrix, rtol=0.02, atol=0.02)
 
 
 def test_one_pass_has_one_store(images: ImageSet, tmp_path: Path) -> None:

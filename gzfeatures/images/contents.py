@@ -71,6 +71,11 @@ class Contents:
                 error.what, where=self.where, rule=error.rule, found=error.found, remedy=error.remedy
             ) from error
 
+    @property
+    def picture(self) -> Image.Image | None:
+        """The decoded picture; None where there are bands only."""
+        return self._picture if PICTURE in self._parts else None
+
     def faults(self) -> list[str]:
         """Everything wrong with the bytes, one line each; empty when nothing is."""
         lines = []

@@ -18,7 +18,7 @@ from gzfeatures.galaxies.ids import Ids, positions, require_unique
 from gzfeatures.images.archives import archive
 from gzfeatures.images.contents import reason
 from gzfeatures.images.pictures import MAX_PIXELS
-from gzfeatures.images.shelves import Files, Shelf
+from gzfeatures.images.shelves import Files, Frame, Shelf
 from gzfeatures.images.views import View
 
 Result = TypeVar("Result")
@@ -194,10 +194,19 @@ class ImageSet:
     ) -> tuple[npt.NDArray[np.uint8], ...]:
         """Pixels of one image under each of several views, read and decoded once; otherwise as `pixels`."""
         shelf, files = self._place(row)
+        return shelf.see(files, self._unchanged(row, digest), views)
+
+    def frame(self, row: int, views: Sequence[View], *, digest: str | None = None) -> Frame | None:
+        """The decoded picture for views that are made elsewhere, None where they see bands; otherwise as `sights`."""
+        shelf, files = self._place(row)
+        return shelf.frame(files, self._unchanged(row, digest), views)
+
+    def _unchanged(self, row: int, digest: str | None) -> bytes:
+        shelf, files = self._place(row)
         data = shelf.read(files)
         if digest is not None and shelf.digest(data) != digest:
             raise InputError("image has changed", where=shelf.where(files), remedy="leave it alone and run again")
-        return shelf.see(files, data, views)
+        return data
 
     def select(self, ids: Ids) -> ImageSet:
         """Images of these ids, in this order; an unknown id is an InputError."""

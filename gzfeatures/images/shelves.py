@@ -27,6 +27,26 @@ BAND_FILE = re.compile(r"(?P<id>.+)[._-](?P<band>[ugrizy])")
 """Stem of a file that holds one band of a galaxy: PGC0000212_g.fits."""
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """A decoded picture that no view was applied to, for views that are made elsewhere.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8
+        Shape (height, width, 3).
+    crops : tuple of float
+        For each view the central share of the picture's shorter side that it keeps.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    crops: tuple[float, ...]
+
+
+Sight: TypeAlias = Frame | tuple[npt.NDArray[np.uint8], ...]
+"""What a network may be given of an image: the whole picture, or its pixels under each view."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Shelf:
     """An archive and what its images have in common.
@@ -104,6 +124,17 @@ class Shelf:
             A view wants more sky than the images hold, or the image is broken.
         """
         contents = self.contents(files, data)
+        return tuple(contents.see(view) for view in self._within(files, views))
+
+    def frame(self, files: Files, data: bytes, views: Sequence[View]) -> Frame | None:
+        """Picture of a galaxy before views of the whole survey frame, None where they see bands; raises as `see`."""
+        image = self.contents(files, data).picture
+        if image is None or any(view.bands or view.stretch for view in views):
+            return None
+        return Frame(np.asarray(image.convert("RGB")), tuple(view.crop for view in self._within(files, views)))
+
+    def _within(self, files: Files, views: Sequence[View]) -> list[View]:
+        """Views of the survey frame as views of what the images hold of it."""
         for view in views:
             if view.crop > self.field:
                 raise InputError(
@@ -112,7 +143,7 @@ class Shelf:
                     rule=f"crop at most {self.field} of the frame's side",
                     found=view.crop,
                 )
-        return tuple(contents.see(dataclasses.replace(view, crop=view.crop / self.field)) for view in views)
+        return [dataclasses.replace(view, crop=view.crop / self.field) for view in views]
 
     def states(self, files: Files) -> list[Sequence[int | None] | None]:
         """Size and time of change of each file; None for one that is gone."""

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from gzfeatures.images.shelves import Sight
 from gzfeatures.networks.forward import Forward, Way
-from gzfeatures.networks.passes import Pass
+from gzfeatures.networks.passes import Pass, views_of
+from gzfeatures.networks.sight import seen
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
 PER_THREAD = 8
@@ -39,8 +40,8 @@ class Engine(Protocol):
     def pool(self) -> ThreadPoolExecutor:
         """Lanes to run `vectors` in."""
 
-    def vectors(self, images: Sequence[tuple[Pixels, ...]]) -> list[Vectors]:
-        """Vectors (n, dim) of each table, from the pixels of n images under each view."""
+    def vectors(self, images: Sequence[Sight]) -> list[Vectors]:
+        """Vectors (n, dim) of each table, from n images."""
 
 
 class CpuEngine:
@@ -66,11 +67,12 @@ class CpuEngine:
         batch_size: int | None = None,
         say: Callable[[str], None],
     ) -> None:
-        self._work, self._cores = work, torch.get_num_threads()
+        self._work, self._views = work, views_of([task for task, _ in work])
+        cores = torch.get_num_threads()
         ways = [
-            Way(self._cores // threads, threads, batch_size or PER_THREAD * threads)
-            for threads in range(1, self._cores + 1)
-            if self._cores % threads == 0
+            Way(cores // threads, threads, batch_size or PER_THREAD * threads)
+            for threads in range(1, cores + 1)
+            if cores % threads == 0
         ]
         self._set(ways[0])
         kept = set(ways).intersection(*(forward.kept() for _, forward in work))
@@ -86,12 +88,12 @@ class CpuEngine:
         """Lanes to run `vectors` in."""
         return ThreadPoolExecutor(self.lanes, "lane", torch.set_num_threads, (self.way.threads,))
 
-    def vectors(self, images: Sequence[tuple[Pixels, ...]]) -> list[Vectors]:
-        """Vectors (n, dim) of each table, from the pixels of n images under each view."""
-        views = [np.stack(view) for view in zip(*images, strict=True)]
+    def vectors(self, images: Sequence[Sight]) -> list[Vectors]:
+        """Vectors (n, dim) of each table, from n images."""
+        views = seen(images, self._views, torch.device("cpu"))
         tables: dict[int, Vectors] = {}
         for task, forward in self._work:
-            tables |= task.columns(forward.run(views[task.view]))
+            tables |= task.columns(forward.run(views[task.view].numpy()))
         return [tables[number] for number in sorted(tables)]
 
     def _set(self, way: Way) -> None:
@@ -130,7 +132,8 @@ class CpuEngine:
             return 2 * self.lanes * self.batch / (time.perf_counter() - start)
 
 
-def blank(tasks: Sequence[Pass], images: int) -> list[tuple[Pixels, ...]]:
+def blank(tasks: Sequence[Pass], images: int) -> list[Sight]:
     """Black images under each view of the passes, for measuring."""
-    shapes = {task.view: (*2 * (task.extractor.view.size,), len(task.extractor.mean)) for task in tasks}
-    return [tuple(np.zeros(shapes[view], dtype=np.uint8) for view in sorted(shapes))] * images
+    bands = {task.view: len(task.extractor.mean) for task in tasks}
+    views = enumerate(views_of(tasks))
+    return [tuple(np.zeros((view.size, view.size, bands[n]), dtype=np.uint8) for n, view in views)] * images

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gzfeatures.errors import InputError, unknown
-from gzfeatures.features.backbones import Backbone
+from gzfeatures.features.backbones import DEFAULT, Backbone
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable, Extractor, TableFile
@@ -135,7 +135,7 @@ class Extraction:
         From `table` and `write`: unknown name; weights that cannot be had; a place that cannot be written.
     """
 
-    backbone: str | Path | Backbone = "resnet50"
+    backbone: str | Path | Backbone = DEFAULT
     weights: str | Path | None = None
     layer: str | None = None
     view: View | None = None
@@ -230,7 +230,8 @@ def filled(
             raise InputError("extractions in one pass", rule=f"have one {name.replace('_', ' ')}")
     store = how.store or Store.default()
     shelves = [store.shelf(extraction.extractor) for extraction in extractions]
-    job = Job(images, shelves, how.on_bad == "raise", how.workers or os.cpu_count() or 1, how.progress)
+    whole = how.hardware.device == "cuda"
+    job = Job(images, shelves, how.on_bad == "raise", how.workers or os.cpu_count() or 1, how.progress, whole)
     job.look()
     for _ in range(ROUNDS):
         todo = job.absent()
@@ -283,7 +284,7 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
 
 def extract(
     images: ImageSet,
-    backbone: str | Path | Backbone = "resnet50",
+    backbone: str | Path | Backbone = DEFAULT,
     *,
     weights: str | Path | None = None,
     layer: str | None = None,

@@ -1,7 +1,8 @@
 """GpuEngine: the networks of an engine on the CUDA devices of this machine.
 
-Two lanes for each device, each with a stream of its own, let the copy of one batch (uint8, from pinned memory) overlap
-the arithmetic of the other. The batch is as large as pays; where memory runs out later it is halved.
+Decoded pictures travel as they are (uint8, from pinned memory) and are cropped, resized and normalised there. Two lanes
+for each device, each with a stream of its own, let the copy of one batch overlap the arithmetic of the other. The batch
+is as large as pays; where memory runs out later it is halved.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from gzfeatures.networks.engine import Pixels, Vectors, blank
-from gzfeatures.networks.passes import Pass
+from gzfeatures.images.shelves import Sight
+from gzfeatures.networks.engine import Vectors, blank
+from gzfeatures.networks.passes import Pass, views_of
+from gzfeatures.networks.sight import seen
 
 SMALLEST, LARGEST = 64, 2048
 """Images of the first and of the largest batch that is tried."""
@@ -49,6 +52,7 @@ class GpuEngine:
         say: Callable[[str], None],
     ) -> None:
         self._tasks = [task for task, _ in work]
+        self._views = views_of(self._tasks)
         self._devices = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
         self._networks: list[list[Callable[[torch.Tensor], torch.Tensor]]] = [
             [copy.deepcopy(network).to(device) for _, network in work] for device in self._devices
@@ -63,30 +67,28 @@ class GpuEngine:
         """Lanes to run `vectors` in."""
         return ThreadPoolExecutor(self.lanes, "lane")
 
-    def vectors(self, images: Sequence[tuple[Pixels, ...]]) -> list[Vectors]:
-        """Vectors (n, dim) of each table, from the pixels of n images under each view."""
-        views = [torch.from_numpy(np.stack(view)) for view in zip(*images, strict=True)]
+    def vectors(self, images: Sequence[Sight]) -> list[Vectors]:
+        """Vectors (n, dim) of each table, from n images."""
         if not hasattr(self._local, "number"):
             self._local.number = next(self._lane) % len(self._devices)
             self._local.stream = torch.cuda.Stream(self._devices[self._local.number])  # type: ignore[no-untyped-call]
-        joined = self._joined(views)
-        tables = {n: part for task, rows in zip(self._tasks, joined, strict=True) for n, part in task.columns(rows)}
+        joined = zip(self._tasks, self._joined(images), strict=True)
+        tables = {number: part for task, rows in joined for number, part in task.columns(rows)}
         return [tables[number] for number in sorted(tables)]
 
-    def _joined(self, views: Sequence[torch.Tensor]) -> list[Vectors]:
+    def _joined(self, images: Sequence[Sight]) -> list[Vectors]:
         """Vectors of each pass, computed on this lane's stream; in halves where memory runs out."""
-        device, networks = self._devices[self._local.number], self._networks[self._local.number]
+        networks = zip(self._tasks, self._networks[self._local.number], strict=True)
         try:
             with torch.inference_mode(), torch.cuda.stream(self._local.stream):
-                there = [view.pin_memory().to(device, non_blocking=True) for view in views]
-                results = [network(there[task.view]) for task, network in zip(self._tasks, networks, strict=True)]
-                return [result.cpu().numpy() for result in results]
+                views = seen(images, self._views, self._devices[self._local.number])
+                return [network(views[task.view]).cpu().numpy() for task, network in networks]
         except torch.cuda.OutOfMemoryError:
-            if len(views[0]) == 1:
+            if len(images) == 1:
                 raise
             torch.cuda.empty_cache()
-        half = len(views[0]) // 2
-        parts = [self._joined([view[:half] for view in views]), self._joined([view[half:] for view in views])]
+        half = len(images) // 2
+        parts = [self._joined(images[:half]), self._joined(images[half:])]
         return [np.concatenate(both) for both in zip(*parts, strict=True)]
 
     def _fastest(self) -> tuple[int, float]:
@@ -105,10 +107,7 @@ class GpuEngine:
 
     def _rate(self, batch: int) -> float:
         """Images per second of the first device, arithmetic alone."""
-        views = [
-            torch.from_numpy(np.stack(view)).to(self._devices[0])
-            for view in zip(*blank(self._tasks, batch), strict=True)
-        ]
+        views = seen(blank(self._tasks, batch), self._views, self._devices[0])
         with torch.inference_mode():
             for timed in (False, True):
                 torch.cuda.synchronize(self._devices[0])

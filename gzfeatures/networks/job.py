@@ -23,13 +23,13 @@ from gzfeatures.features.shard import as_keys
 from gzfeatures.features.store import Shelf
 from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Made, TableFile, writer
 from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.shelves import Sight
 
 if TYPE_CHECKING:
     from gzfeatures.networks.engine import Engine
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
 LOOK_ROWS = 128
@@ -76,10 +76,20 @@ class Job:
         Reading and decoding threads.
     progress : bool
         Show progress on stderr.
+    whole : bool
+        Pictures go to the engine as they are; it makes the views itself.
     """
 
-    def __init__(self, images: ImageSet, shelves: Sequence[Shelf], strict: bool, workers: int, progress: bool) -> None:
-        self.images, self.shelves, self.strict, self.workers = images, shelves, strict, workers
+    def __init__(
+        self,
+        images: ImageSet,
+        shelves: Sequence[Shelf],
+        strict: bool,
+        workers: int,
+        progress: bool,
+        whole: bool = False,
+    ) -> None:
+        self.images, self.shelves, self.strict, self.workers, self.whole = images, shelves, strict, workers, whole
         self.extractors = [shelf.extractor for shelf in shelves]
         self.views = tuple(dict.fromkeys(extractor.view for extractor in self.extractors))
         self.console = Console(stderr=True, quiet=not progress)
@@ -220,31 +230,30 @@ class Job:
         except GzError as error:
             return error
 
-    def _pixels(self, row: int) -> tuple[Pixels, ...] | GzError:
+    def _sight(self, row: int) -> Sight | GzError:
         try:
-            return self.images.sights(row, self.views, digest=self.digests[row])
+            frame = self.images.frame(row, self.views, digest=self.digests[row]) if self.whole else None
+            return frame or self.images.sights(row, self.views, digest=self.digests[row])
         except GzError as error:
             return error
 
     def _decodable(
         self, todo: npt.NDArray[np.int64], decoders: ThreadPoolExecutor, advance: Callable[[int], None]
-    ) -> Iterator[tuple[int, tuple[Pixels, ...]]]:
-        """Place in `todo` and pixels of images that could be decoded; the first that could not ends a strict job."""
-        for place, pixels in enumerate(_ahead(decoders, self._pixels, todo.tolist(), 64 + 4 * self.workers)):
-            if not isinstance(pixels, GzError):
-                yield place, pixels
+    ) -> Iterator[tuple[int, Sight]]:
+        """Place in `todo` and sight of images that could be decoded; the first that could not ends a strict job."""
+        for place, sight in enumerate(_ahead(decoders, self._sight, todo.tolist(), 64 + 4 * self.workers)):
+            if not isinstance(sight, GzError):
+                yield place, sight
                 continue
-            self.undecoded[self.digests[todo[place]]] = pixels
+            self.undecoded[self.digests[todo[place]]] = sight
             advance(1)
             if self.strict:
                 return
 
 
-def _vectors(
-    engine: Engine, batch: list[tuple[int, tuple[Pixels, ...]]]
-) -> tuple[npt.NDArray[np.int64], list[Vectors]]:
+def _vectors(engine: Engine, batch: list[tuple[int, Sight]]) -> tuple[npt.NDArray[np.int64], list[Vectors]]:
     """Places of a batch in the list of rows to do, and their vectors of each table."""
-    return np.array([place for place, _ in batch]), engine.vectors([pixels for _, pixels in batch])
+    return np.array([place for place, _ in batch]), engine.vectors([sight for _, sight in batch])
 
 
 def _ahead(

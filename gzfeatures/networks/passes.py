@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.features.extractor import Extractor
+from gzfeatures.images.views import View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,3 +61,9 @@ def passes(extractors: Sequence[Extractor]) -> list[Pass]:
         )
         for key, numbers in groups.items()
     ]
+
+
+def views_of(tasks: Sequence[Pass]) -> list[View]:
+    """Views of the passes, by their number."""
+    views = {task.view: task.extractor.view for task in tasks}
+    return [views[number] for number in sorted(views)]

@@ -75,7 +75,7 @@ class Predictions:
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
         """What one head says of the parts of a table, one after the other; at least one."""
-        columns = {}
+        columns: dict[str, Any] = {}
         for name in ("ids", "probabilities", "seen", "sets"):
             values = [getattr(part, name) for part in parts]
             columns[name] = None if values[0] is None else np.concatenate(values)

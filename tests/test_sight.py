@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gzfeatures.images.shelves import Frame
+from gzfeatures.images.views import View
+from gzfeatures.networks.sight import seen
+
+CPU = torch.device("cpu")
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(
+    height=st.integers(8, 90),
+    width=st.integers(8, 90),
+    size=st.integers(8, 60),
+    crop=st.floats(0.2, 1.0),
+    grey=st.booleans(),
+)
+def test_views_made_on_the_device_are_those_of_pillow_to_one_level(
+    height: int, width: int, size: int, crop: float, grey: bool
+) -> None:
+    view, pixels = View(size=size, crop=crop, grey=grey), picture(height, width)
+    (there,) = seen([Frame(pixels, (crop,))], [view], CPU)
+    here = view.apply(pixels)
+    assert there.shape == (1, size, size, 3) and there.dtype == torch.uint8
+    assert np.abs(there[0].numpy().astype(int) - here).max() <= 1
+
+
+def test_a_picture_of_the_size_asked_for_is_left_alone() -> None:
+    pixels = picture(24, 24)
+    (there,) = seen([Frame(pixels, (1.0,))], [View(size=24)], CPU)
+    np.testing.assert_array_equal(there[0], pixels)
+
+
+def test_images_of_many_sizes_and_kinds_keep_their_order() -> None:
+    views = [View(size=16), View(size=12, crop=0.5)]
+    pixels = [picture(30, 40, 0), picture(50, 50, 1), picture(30, 40, 2), picture(20, 20, 3)]
+    sights = [Frame(each, (1.0, 0.5)) for each in pixels]
+    mixed = [*sights[:3], tuple(view.apply(pixels[3]) for view in views)]
+    for many in (sights, mixed):
+        for there, view in zip(seen(many, views, CPU), views, strict=True):
+            here = np.stack([view.apply(each) for each in pixels])
+            assert np.abs(there.numpy().astype(int) - here).max() <= 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_views_on_a_gpu_are_those_on_the_cpu() -> None:
+    frames, view = [Frame(picture(424, 424, seed), (0.6,)) for seed in range(4)], View(size=96, crop=0.6)
+    (near,), (far,) = seen(frames, [view], CPU), seen(frames, [view], torch.device("cuda"))
+    assert (near.int() - far.cpu().int()).abs().max() <= 1
