@@ -78,11 +78,9 @@ class Space:
             raise InputError("embeddings are all equal", rule="differ between galaxies", remedy="check the extraction")
         if components is None or components >= min(rows.shape):
             return cls(metric, mean, None)
-        values, axes = _principal(rows[:: max(1, len(rows) // ENOUGH)], mean)
-        axes = axes[:components]
+        kept, axes = _principal(rows[:: max(1, len(rows) // max(ENOUGH, components))], mean, components)
         # the sign of an eigenvector is arbitrary: fix it, so that machines agree
         axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
-        kept = float(np.clip(values[:components].sum() / values.sum(), 0, 1))
         return cls(metric, mean, np.ascontiguousarray(axes, dtype=np.float32), kept)
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -103,21 +101,27 @@ class Space:
         return {"metric": self.metric, "components": None if self.axes is None else len(self.axes), "kept": self.kept}
 
 
-def _principal(rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float32]) -> tuple[Array, Array]:
-    """Scatter along the principal axes, falling, and the axes, shape (min(n, dim), dim)."""
+def _principal(rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], count: int) -> tuple[float, Array]:
+    """Share of the variance along the first principal axes, and the axes, shape (count, dim), by falling variance."""
+    from scipy.linalg import eigh
+    from threadpoolctl import threadpool_limits
+
     n, dim = rows.shape
-    if n < dim:  # the small side is decomposed: n galaxies of long vectors
-        whole = (rows - mean).astype(np.float64)
-        values, left = np.linalg.eigh(whole @ whole.T)
-        axes = left.T @ whole
+    scatter = np.zeros((min(n, dim), min(n, dim)))
+    whole = (rows - mean).astype(np.float64) if n < dim else None
+    if whole is not None:  # the small side is decomposed: n galaxies of long vectors
+        scatter += whole @ whole.T
+    else:
+        for start in range(0, n, BLOCK):
+            centred = rows[start : start + BLOCK] - mean
+            scatter += centred.T @ centred
+    with threadpool_limits(1, "blas"):  # threads wait for each other longer than they work
+        values, vectors = eigh(scatter, subset_by_index=[len(scatter) - count, len(scatter) - 1])
+    axes = vectors[:, ::-1].T
+    if whole is not None:
+        axes = axes @ whole
         axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return values[::-1], axes[::-1]
-    scatter = np.zeros((dim, dim))
-    for start in range(0, n, BLOCK):
-        centred = rows[start : start + BLOCK] - mean
-        scatter += centred.T @ centred
-    values, vectors = np.linalg.eigh(scatter)
-    return values[::-1], vectors[:, ::-1].T
+    return float(np.clip(values.sum() / np.trace(scatter), 0, 1)), axes
 
 
 def directed(matrix: npt.NDArray[np.float32], metric: str) -> npt.NDArray[np.float32]:
