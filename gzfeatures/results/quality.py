@@ -47,7 +47,7 @@ def neighbourhoods(
     asked = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     penalty, kept = 0.0, 0
-    shown = nearest(coordinates, coordinates[asked], k, own=asked).rows
+    shown = nearest(coordinates, coordinates[asked], k, own=asked, exact_up_to=n).rows
     for start in range(0, len(asked), BLOCK):
         rows = asked[start : start + BLOCK]
         distances = squares - 2.0 * (vectors[rows] @ vectors.T)
