@@ -38,7 +38,11 @@ def test_openvino_gives_the_same_vectors_under_a_key_of_its_own_and_converts_onc
     plain, table = PLAIN.table(images), VINO.table(images.select(images.ids[:9]))
     assert table.extractor.engine == "openvino" and table.extractor.fingerprint != plain.extractor.fingerprint
     np.testing.assert_allclose(table.matrix, plain.matrix[:9], rtol=1e-3, atol=1e-4)
-    monkeypatch.setattr("gzfeatures.networks.load.load", None)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("gzfeatures.networks.load.load", refuse)
     again = VINO.table(images)
     assert again.made.computed == 2
     np.testing.assert_allclose(again.matrix, plain.matrix, rtol=1e-3, atol=1e-4)

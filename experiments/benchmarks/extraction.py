@@ -12,9 +12,11 @@ openvino  the bare forward pass, bfloat16, asynchronous requests, pixels in memo
 ours      `extract` into an empty store, from its first batch on; ours-vino the same with runtime="openvino"
 ours-int8 the same with precision="int8"
 
-A contestant whose package is missing is left out. naive, img2vec and timm get a quarter of the images. With
---process N …, naive and ours also run as fresh processes on N images, start-up included: ours cold (nothing kept from
-earlier runs), again into an empty store with the compiled network kept, and warm.
+A contestant whose package is missing is left out; naive, img2vec and timm get a sixth of the images. Beside images per
+second stand images per processor second times the number of cores: what the machine gives when nothing else runs on it,
+even if something does; ratios are of these. With --process N …, naive and ours also run as fresh processes on N images,
+start-up included: ours cold (nothing kept from earlier runs), again into an empty store with the compiled network kept,
+and warm.
 """
 
 from __future__ import annotations
@@ -30,12 +32,32 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
 WORKERS = os.cpu_count() or 1
-Run = Callable[[], float]
+Run = Callable[[], tuple[int, float, float]]
+"""Runs once: images, and seconds of the clock and of all processors."""
+
+
+class Watch:
+    """Seconds of the clock and of all processors, here and in children that have ended, since it was started."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        self._since = time.perf_counter(), _processors()
+
+    def stop(self, images: int) -> tuple[int, float, float]:
+        return images, time.perf_counter() - self._since[0], _processors() - self._since[1]
+
+
+def _processors() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def paths_of(folder: str, count: int) -> list[Path]:
@@ -72,11 +94,11 @@ def naive(folder: str, count: int, backbone: str) -> Run:
             tensor: torch.Tensor = transform(Image.open(paths[row]).convert("RGB"))
             return tensor
 
-    def run() -> float:
-        start = time.perf_counter()
+    def run() -> tuple[int, float, float]:
+        watch = Watch()
         with torch.no_grad():
             torch.cat([network(batch) for batch in DataLoader(Images(), batch_size=32, num_workers=WORKERS)])
-        return count / (time.perf_counter() - start)
+        return watch.stop(count)
 
     return run
 
@@ -90,11 +112,11 @@ def img2vec(folder: str, count: int, backbone: str) -> Run:
         model = Img2Vec(model=backbone, layer_output_size={"googlenet": 1024}.get(backbone, 2048))
     paths = paths_of(folder, count)
 
-    def run() -> float:
-        start = time.perf_counter()
+    def run() -> tuple[int, float, float]:
+        watch = Watch()
         for first in range(0, count, 32):
             model.get_vec([Image.open(path).convert("RGB") for path in paths[first : first + 32]])
-        return count / (time.perf_counter() - start)
+        return watch.stop(count)
 
     return run
 
@@ -110,12 +132,12 @@ def timm_pipeline(folder: str, count: int, backbone: str) -> Run:
     transform = timm.data.create_transform(**{**config, "input_size": (3, 224, 224)}, is_training=False)
     paths = paths_of(folder, count)
 
-    def run() -> float:
-        start = time.perf_counter()
+    def run() -> tuple[int, float, float]:
+        watch = Watch()
         with torch.inference_mode():
             for first in range(0, count, 32):
                 model(torch.stack([transform(Image.open(p).convert("RGB")) for p in paths[first : first + 32]]))
-        return count / (time.perf_counter() - start)
+        return watch.stop(count)
 
     return run
 
@@ -129,12 +151,12 @@ def compiled(folder: str, count: int, backbone: str) -> Run:
     with torch.inference_mode(), torch._inductor.config.patch(freezing=True):  # as an option it has no effect
         forward(batch)
 
-    def run() -> float:
+    def run() -> tuple[int, float, float]:
         with torch.inference_mode():
-            start, passes = time.perf_counter(), max(1, count // 16)
+            watch, passes = Watch(), max(1, count // 16)
             for _ in range(passes):
                 forward(batch)
-            return passes * 16 / (time.perf_counter() - start)
+            return watch.stop(16 * passes)
 
     return run
 
@@ -153,43 +175,49 @@ def openvino(folder: str, count: int, backbone: str) -> Run:
     queue = ov.AsyncInferQueue(ov.Core().compile_model(model, "CPU", settings))
     batch = np.random.default_rng(0).random((8, 3, 224, 224), dtype=np.float32)
 
-    def run() -> float:
-        start, passes = time.perf_counter(), max(1, count // 8)
+    def run() -> tuple[int, float, float]:
+        watch, passes = Watch(), max(1, count // 8)
         for _ in range(passes):
             queue.start_async([batch])
         queue.wait_all()
-        return passes * 8 / (time.perf_counter() - start)
+        return watch.stop(8 * passes)
 
     return run
 
 
-def ours(folder: str, count: int, backbone: str, **options: str) -> Run:
+def ours(folder: str, count: int, backbone: str, *, kept: Path, **options: str) -> Run:
     from gzfeatures.features.store import Store
     from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.networks.engine import CpuEngine
     from gzfeatures.networks.extract import extract
+    from gzfeatures.networks.forward import TorchForward
 
     images = ImageSet.of(folder)
     images = images.select(images.ids[:count])
-    kept = tempfile.TemporaryDirectory()
+    watch, pool = Watch(), CpuEngine.pool
 
-    def run() -> float:
-        for shard in Path(kept.name).glob("*/*.arrow"):
+    def ready(engine: CpuEngine) -> ThreadPoolExecutor:
+        watch.start()
+        return pool(engine)
+
+    def run() -> tuple[int, float, float]:
+        for shard in kept.glob("*/*.arrow"):
             shard.unlink()
-        made = extract(images, backbone, weights="none", store=Store(Path(kept.name)), progress=False, **options).made
-        return made.images_per_second
+        with (
+            mock.patch.object(CpuEngine, "pool", ready),
+            mock.patch("gzfeatures.networks.engine.MEASURE_FROM", 0),  # as for many images
+            mock.patch.object(TorchForward, "compile_from", 0.0),
+        ):
+            extract(images, backbone, weights="none", store=Store(kept), progress=False, **options)
+        return watch.stop(count)
 
-    with mock.patch("gzfeatures.networks.engine.MEASURE_FROM", 0):  # as for many images
-        from gzfeatures.networks.forward import TorchForward
-
-        with mock.patch.object(TorchForward, "compile_from", 0.0):
-            run()
     return run
 
 
 CONTESTANTS = {
-    "naive": ("torchvision", naive, 4),
-    "img2vec": ("img2vec_pytorch", img2vec, 4),
-    "timm": ("timm", timm_pipeline, 4),
+    "naive": ("torchvision", naive, 6),
+    "img2vec": ("img2vec_pytorch", img2vec, 6),
+    "timm": ("timm", timm_pipeline, 6),
     "compiled": ("torch", compiled, 1),
     "openvino": ("openvino", openvino, 1),
     "ours": ("gzfeatures", ours, 1),
@@ -197,26 +225,31 @@ CONTESTANTS = {
     "ours-int8": ("nncf", partial(ours, precision="int8"), 1),
 }
 """Name → package it needs, how it is made, and how many times fewer images it gets."""
+OURS = ("ours", "ours-vino", "ours-int8")
 
 
-def steady(folder: str, count: int, rounds: int, backbone: str, names: list[str]) -> None:
+def steady(folder: str, count: int, rounds: int, backbone: str, names: list[str], kept: Path) -> None:
     """Rates of all contestants, interleaved."""
     runs = {
-        name: make(folder, count // fewer, backbone)
+        name: make(folder, count // fewer, backbone, **({"kept": kept} if name in OURS else {}))
         for name, (module, make, fewer) in CONTESTANTS.items()
         if name in names and importlib.util.find_spec(module)
     }
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
         for name, run in runs.items():
-            rates[name].append(run())
-    print(f"\n{backbone}, steady state, {count} images, {rounds} interleaved rounds")
+            images, clock, processors = run()
+            if number:  # the first round warms up
+                rates[name].append((images / clock, WORKERS * images / processors))
+    print(f"\n{backbone}, steady state, {count} images, {rounds} interleaved rounds: by the clock; by the processors")
     for name, values in rates.items():
-        line = f"  {name:9} {statistics.median(values):7.1f} images/s ({min(values):.1f}–{max(values):.1f})"
-        for mine in ("ours", "ours-vino", "ours-int8"):
-            if mine in rates:
-                ratios = sorted(here / there for here, there in zip(rates[mine], values, strict=True))
-                line += f"   {mine}/{name}: {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
+        line = f"  {name:9}"
+        for which in (0, 1):
+            mine = [value[which] for value in values]
+            line += f"  {statistics.median(mine):6.1f} ({min(mine):.1f}–{max(mine):.1f})"
+        for own in filter(rates.get, OURS):
+            ratios = sorted(here[1] / there[1] for here, there in zip(rates[own], values, strict=True))
+            line += f"  {own}/{name} {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
         print(line, flush=True)
 
 
@@ -230,10 +263,10 @@ def whole(folder: str, count: int, backbone: str, runtime: str) -> None:
             if name == "kept":
                 for shard in Path(empty).glob("s/*/*.arrow"):
                     shard.unlink()
-            before, start = _processor_seconds(), time.perf_counter()
+            watch = Watch()
             command = [sys.executable, __file__, folder, "--only", contestant, "--count", str(count)]
             subprocess.run([*command, "--backbone", backbone, "--runtime", runtime], env=environment, check=True)
-            wall[name], busy[name] = time.perf_counter() - start, _processor_seconds() - before
+            _, wall[name], busy[name] = watch.stop(count)
     print(f"\n{backbone}, whole process, {count} images, {runtime}")
     for name in wall:
         print(
@@ -243,11 +276,6 @@ def whole(folder: str, count: int, backbone: str, runtime: str) -> None:
         )
 
 
-def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", help="folder of JPEGs")
@@ -255,6 +283,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help="images of a round")
     parser.add_argument("--rounds", type=int, default=3, help="0 leaves the steady state out")
     parser.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
+    parser.add_argument("--kept", type=Path, help="folder in which ours keeps compiled networks; default none")
     parser.add_argument("--process", type=int, nargs="*", default=[], help="numbers of images for whole processes")
     parser.add_argument("--runtime", default="torch", help="of ours, as a whole process")
     parser.add_argument("--only", choices=["naive", "ours"], help=argparse.SUPPRESS)
@@ -270,7 +299,9 @@ def main() -> None:
             extract(images.select(images.ids[: given.count]), backbone, weights="none", runtime=given.runtime)
         else:
             if given.rounds:
-                steady(given.folder, given.count, given.rounds, backbone, given.contestants)
+                with tempfile.TemporaryDirectory() as empty:
+                    kept = given.kept or Path(empty)
+                    steady(given.folder, given.count, given.rounds, backbone, given.contestants, kept)
             for count in given.process:
                 whole(given.folder, count, backbone, given.runtime)
 

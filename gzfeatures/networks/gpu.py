@@ -68,12 +68,13 @@ class GpuEngine:
         return ThreadPoolExecutor(self.lanes, "lane")
 
     def vectors(self, images: Sequence[Sight]) -> list[Vectors]:
-        """Vectors (n, dim) of each table, from n images."""
+        """Vectors (n, dim) of each table, from n images; a short batch is filled up, so that its shape is known."""
         if not hasattr(self._local, "number"):
             self._local.number = next(self._lane) % len(self._devices)
             self._local.stream = torch.cuda.Stream(self._devices[self._local.number])  # type: ignore[no-untyped-call]
-        joined = zip(self._tasks, self._joined(images), strict=True)
-        tables = {number: part for task, rows in joined for number, part in task.columns(rows)}
+        full = [*images, *[images[-1]] * (self.batch - len(images))]
+        joined = zip(self._tasks, self._joined(full), strict=True)
+        tables = {number: part for task, rows in joined for number, part in task.columns(rows[: len(images)])}
         return [tables[number] for number in sorted(tables)]
 
     def _joined(self, images: Sequence[Sight]) -> list[Vectors]:
