@@ -185,10 +185,10 @@ def run(
     provenance = _provenance(settings, group)
     report = Report(settings.name, tuple(pairings), comparison, group.labels, group.split, provenance)
     ranked = [pairing for _, pairing in report.ranked if pairing in sources]
-    tables = {one.road: table for one in reversed(ranked) if (table := sources[one].table) is not None}
-    best = next((table for one in ranked if (table := sources[one].table) is not None), None)
-    for table in tables.values() if settings.learning_curve else ():
-        curves |= learning_curves([EmbeddingTable.read(table)], group.labels, seen, settings)
+    tabled = [(one.road, source) for one in ranked if (source := sources[one].table) is not None]
+    best = tabled[0][1] if tabled else None
+    for source in dict(reversed(tabled)).values() if settings.learning_curve else ():
+        curves |= learning_curves([EmbeddingTable.read(source)], group.labels, seen, settings)
     report = dataclasses.replace(report, curves=curves)
     write_pairings(place, pairings)
     wanted = settings.explain if group.labels.target == "classes" else 0

@@ -150,7 +150,7 @@ def _with_votes(labels: Labels, frame: pd.DataFrame, path: object) -> Labels:
     classes = tuple(sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES)))
     if not set(labels.classes) <= set(classes):
         return labels
-    votes = frame.loc[labels.ids, [f"{VOTES}{name}" for name in classes]]
+    votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(labels.ids)]
     return dataclasses.replace(labels.ordered(classes), soft=_shares(votes, labels.ids, path))
 
 

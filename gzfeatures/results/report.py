@@ -127,7 +127,7 @@ class Report:
     def summary(self) -> str:
         """On what, by how much, and against which end-to-end network, in a few sentences."""
         first, best = self.ranked[0]
-        others = [row for row, _ in self.ranked[1:] if row["tied"]]
+        others = {_key(row)[:3] for row, _ in self.ranked if row["tied"]} - {_key(first)[:3]}
         said = (
             f"{len(best.predictions):,} test galaxies, {len(self.labels.classes)} classes of {best.scheme}, "
             f"{len(self.pairings)} pairings on one split."

@@ -13,9 +13,11 @@ class Machine:
         from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
         from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
-        self._monitors: list[Any] = [CPUMonitor()]
-        with suppress(ImportError, RuntimeError):  # no GPU of that make, or nothing to ask it with
-            self._monitors.append(GPUMonitor())
+        kinds: list[Any] = [CPUMonitor, GPUMonitor]
+        self._monitors: list[Any] = []
+        for kind in kinds:
+            with suppress(ImportError, RuntimeError):  # no GPU of that make, or nothing to ask it with
+                self._monitors.append(kind())
         self.sample()
 
     def sample(self) -> dict[str, float]:

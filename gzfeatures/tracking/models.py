@@ -99,11 +99,13 @@ def _signature_of_head(head: Head) -> ModelSignature:
 def _signature(more: Sequence[ColSpec], classes: Sequence[str]) -> ModelSignature:
     """Ids, images and `more` in; ids and a probability per class out."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    given = [ColSpec(DataType.string, "galaxy_id", required=False), ColSpec(DataType.binary, "image", required=False)]
-    answered = [ColSpec(DataType.string, "galaxy_id"), *(ColSpec(DataType.double, name) for name in classes)]
-    return ModelSignature(Schema([*given, *more]), Schema(answered))
+    given: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id", required=False)]
+    given += [ColSpec(DataType.binary, "image", required=False), *more]
+    answered: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id")]
+    answered += [ColSpec(DataType.double, name) for name in classes]
+    return ModelSignature(Schema(given), Schema(answered))
 
 
 def _columns(head: Head) -> tuple[str, ...]:
