@@ -11,6 +11,8 @@ from gzfeatures.errors import InputError
 from gzfeatures.results.neighbours import nearest
 
 SAMPLE = 1000
+"""Galaxies that neighbourhoods are scored on: trustworthiness 0.93 has a standard error of 0.002, 0.99 of 0.0001."""
+
 BLOCK = 128
 
 
