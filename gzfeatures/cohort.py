@@ -12,6 +12,7 @@ import numpy as np
 from gzfeatures import fingerprint
 from gzfeatures.config import ByDigest, Galaxies, Source
 from gzfeatures.errors import InputError
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import read_note, write_note
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.groups import key_groups, merge, sky_groups
@@ -60,7 +61,7 @@ class Cohort:
         return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.images.stamp(), also])
 
 
-def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
+def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = None) -> Cohort:
     """Read catalogs, label, check images, group, and split.
 
     Galaxies that only train join the training side; one that shares its id or its very image with a galaxy of the
@@ -74,6 +75,8 @@ def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
         Of the labels and the split.
     notes : Path
         Folder that remembers what the check of the images found, so that unchanged images are not read again.
+    seen : TrainedOn, optional
+        Galaxies that backbones to come were trained on: a split that is drawn has them train.
 
     Raises
     ------
@@ -96,7 +99,8 @@ def gather(settings: Galaxies, seed: int, notes: Path) -> Cohort:
         if isinstance(rule, ByDigest):
             split = Split.by_digest(labels.ids, groups=groups, **rule.model_dump())
         else:
-            split = Split.draw(labels, rule, groups=groups, seed=seed)
+            known = labels.ids[seen.contains(labels.ids)] if seen else None
+            split = Split.draw(labels, rule, groups=groups, only_train=known, seed=seed)
     own = split
     for source in settings.training_only:
         more = scheme(settings.scheme).label(Catalog.read(source.catalog), seed=seed)

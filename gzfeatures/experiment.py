@@ -18,8 +18,10 @@ from gzfeatures import cohort as cohorts
 from gzfeatures import config as configs
 from gzfeatures.cohort import Cohort
 from gzfeatures.config import Experiment, FrozenBackbone, HeadChoice, Network
+from gzfeatures.features.backbones import backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
 from gzfeatures.illustrations import Source, draw_map, explain_pairing
@@ -132,7 +134,8 @@ def run(
     _require_weights(settings)
     with written_whole(place / "experiment.json") as temporary:
         temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-    group = cohorts.gather(settings.galaxies, settings.seed, place)
+    records = () if settings.allow_seen else (backbone(choice.name).trained_on for choice in settings.backbones)
+    group = cohorts.gather(settings.galaxies, settings.seed, place, TrainedOn.joined(records))
     write_labels(place / LABELS, group.labels, group.split)
 
     pairings: list[Pairing] = []

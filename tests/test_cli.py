@@ -158,7 +158,7 @@ def test_a_table_is_fitted_mapped_and_searched(survey: Survey, tmp_path: Path) -
     )
     assert drawn["rows"] == 60 and 0 < drawn["trustworthiness"] <= 1 and Path(drawn["coordinates"]).exists()
     for verb in (
-        ["similar", table, "100001"],
+        ["similar", table, "10000001"],
         ["odd", table],
         ["duplicates", table],
         ["doubt", table, "--labels", labels, "-H", "prototype"],

@@ -484,14 +484,14 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int],
 def test_another_survey_is_not_mixed_in(tmp_path: Path) -> None:
     draw_survey(tmp_path, n=3, size=32, progress=False)
     with pytest.raises(
-        InputError, match=r"images: 1 files of another survey, found 100003\.jpg; choose an empty folder"
+        InputError, match=r"images: 1 files of another survey, found 10000003\.jpg; choose an empty folder"
     ):
         draw_survey(tmp_path, n=2, size=32, progress=False)
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"file/images/100001\.jpg: cannot be written"):
+    with pytest.raises(OutputError, match=r"file/images/10000001\.jpg: cannot be written"):
         draw_survey(tmp_path / "file", n=1, progress=False)
 
 

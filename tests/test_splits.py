@@ -126,3 +126,14 @@ def test_a_group_that_touches_the_test_side_is_tested_whole() -> None:
     groups = dict.fromkeys((plain.train[0], plain.validation[0], plain.test[0]), "twins")
     split = Split.by_digest(ids, test=[3], validation=[7], groups=groups)
     assert set(split.test) == {*plain.test, plain.train[0], plain.validation[0]}
+
+
+def test_galaxies_that_only_train_do_so_with_their_groups() -> None:
+    labels = labels_of([0, 1] * 100, k=2)
+    groups = {"g0000": "pair", "g0199": "pair"}
+    tied = labels.ids[:90]
+    split = Split.draw(labels, (0.5, 0.2, 0.3), groups=groups, only_train=tied, seed=3)
+    assert {*tied, "g0199"} <= set(split.train)
+    assert (len(split.train), len(split.validation), len(split.test)) == (100, 40, 60)
+    many = Split.draw(labels, (0.5, 0.2, 0.3), only_train=labels.ids[:150], seed=3)
+    assert len(many.train) == 150 and len(many.test) == 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -49,8 +50,11 @@ def view_of(backbone: str, text: str | None) -> View | None:
     return None if text is None else View.parse(text, backbone_of(backbone).view)
 
 
-def labels_and_split(path: Path, seed: int, ids: Ids) -> tuple[Labels, Split]:
-    """Labels of the galaxies at hand, with the split of their file or one drawn from the seed."""
+def labels_and_split(path: Path, seed: int, ids: Ids, seen: Sequence[Ids] = ()) -> tuple[Labels, Split]:
+    """Labels of the galaxies at hand, with the split of their file or one drawn from the seed.
+
+    Galaxies that a backbone has `seen` are drawn for training only.
+    """
     import numpy as np
 
     from gzfeatures.galaxies.labelfile import read_labels
@@ -62,8 +66,11 @@ def labels_and_split(path: Path, seed: int, ids: Ids) -> tuple[Labels, Split]:
         say(f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out")
         labels = labels.select(labels.ids[here])
     if split is None:
-        split = Split.draw(labels, seed=seed)
+        known = np.intersect1d(labels.ids, np.concatenate([labels.ids[:0], *seen]))
+        split = Split.draw(labels, seed=seed, only_train=known)
         say(f"{path} has no split: a grouped, stratified 0.7/0.1/0.2 one was drawn with seed {seed}")
+        if len(known):
+            say(f"{len(known)} of {len(labels)} galaxies only train: a backbone was trained on them")
     return labels, split.among(labels.ids)
 
 
@@ -109,7 +116,7 @@ def list_(
             show_markdown(card.read_text(encoding="utf-8"))
 
 
-@app.command(epilog="Example: gzfeatures extract images/ --backbone resnet50 -o table.parquet")
+@app.command(epilog="Example: gzfeatures extract images/ -o table.parquet")
 def extract(
     source: Source,
     output: Annotated[
@@ -118,7 +125,7 @@ def extract(
     images: MaybeImages = None,
     backbone: Annotated[
         list[str] | None,
-        typer.Option(help="Name in 'list backbones', or a checkpoint folder; again for more. Default resnet50."),
+        typer.Option(help="Name in 'list backbones', or a checkpoint folder; again for more. Default googlenet-gz2."),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Weights file, or 'none' for random ones.")] = None,
     layer: Annotated[
@@ -144,6 +151,7 @@ def extract(
 
     Several backbones, layers or views give a table for every combination; each image is still decoded once.
     """
+    from gzfeatures.features.backbones import DEFAULT
     from gzfeatures.networks.extract import Extraction, write_all
 
     extractions = [
@@ -160,7 +168,7 @@ def extract(
             address=address,
             on_bad=on_bad,
         )
-        for name in backbone or ("resnet50",)
+        for name in backbone or (DEFAULT,)
         for node in layer or (None,)
         for sight in view or (None,)
     ]
@@ -218,7 +226,8 @@ def fit(
     from gzfeatures.pairings import fit_heads
 
     tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
-    known, split = labels_and_split(labels, seed, tables[0].ids)
+    seen = () if allow_seen else [each.seen for each in tables]
+    known, split = labels_and_split(labels, seed, tables[0].ids, seen)
     parameters = with_settings({}, settings or ())
     fitted = fit_heads(
         tables,

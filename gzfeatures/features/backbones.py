@@ -126,6 +126,18 @@ def _torchvision(name: str, architecture: str, file: str, dim: int, layer: str =
 
 
 BACKBONES: dict[str, Backbone] = {
+    "googlenet-gz2": Backbone(
+        name="googlenet-gz2",
+        architecture="googlenet",
+        weights="package:googlenet-gz2",
+        layer="dropout",
+        dim=1024,
+        view=View(size=96, crop=0.4),
+        classes=5,
+        sha256="2ef1a8fdf4d90d2cb44f1f622fc8c2575c71082dd25be968eb86de92ca33d7ca",
+        licence="BSD-3-Clause; trained on SDSS images and Galaxy Zoo 2 votes",
+        source="https://doi.org/10.1093/mnras/stt1458 (votes); experiments/pretrain_googlenet_gz2.toml",
+    ),
     # torchvision re-normalises GoogLeNet's input inside the network (transform_input); here it is normalised once.
     "googlenet": _torchvision(
         "googlenet", "googlenet", "googlenet-1378be20.pth", 1024, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
@@ -146,6 +158,10 @@ BACKBONES: dict[str, Backbone] = {
     ),
     "mobilenet-v2": _torchvision("mobilenet-v2", "mobilenet_v2", "mobilenet_v2-b0353104.pth", 1280, layer="flatten"),
 }
+
+
+DEFAULT = "googlenet-gz2"
+"""Backbone where none is named: it needs no download, and knows galaxies."""
 
 
 def packaged(name: str) -> Path:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from gzfeatures.errors import InputError, reading
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
 
@@ -92,6 +93,11 @@ class EmbeddingTable:
     def dim(self) -> int:
         """Length of a vector."""
         return int(self.matrix.shape[1])
+
+    @property
+    def seen(self) -> Ids:
+        """Ids of its galaxies that the backbone was trained on: they may train heads, but are not scored."""
+        return self.ids[TrainedOn.joined([self.extractor.trained_on]).contains(self.ids)]
 
     def select(self, ids: Ids) -> EmbeddingTable:
         """Rows of these ids, in this order; an id without a row is an InputError."""

@@ -56,6 +56,12 @@ class TrainedOn:
         """Which of `ids` were trained on, shape (n,)."""
         return np.isin(_hashes(ids), self.hashes)
 
+    @classmethod
+    def joined(cls, records: Iterable[str | None]) -> TrainedOn:
+        """Union of the sets that `encode` wrote; None stands for an empty one."""
+        known = [cls.decode(text).hashes for text in records if text]
+        return cls(np.unique(np.concatenate([_hashes([]), *known])))
+
     @property
     def fingerprint(self) -> str:
         """Sha256 (64 hex digits) of the set."""

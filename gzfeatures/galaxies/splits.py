@@ -74,6 +74,7 @@ class Split:
         sizes: Sequence[float] = (0.7, 0.1, 0.2),
         *,
         groups: Mapping[str, str] | None = None,
+        only_train: Ids | None = None,
         seed: int = 0,
     ) -> Split:
         """Draw a stratified, grouped split.
@@ -86,6 +87,9 @@ class Split:
             Shares of train, validation and test; they sum to 1.
         groups : mapping of str to str, optional
             Id → group; a group is kept together.
+        only_train : Ids, optional
+            Galaxies that must not be scored, such as those a backbone was trained on; they and their groups train.
+            The shares are met as nearly as the others allow.
         seed : int
             Same labels, groups and seed give the same split, whatever the order of rows.
         """
@@ -97,11 +101,13 @@ class Split:
         drawn = labels.select(ids)
         codes = drawn.codes if labels.target == "classes" else np.zeros(len(ids), dtype=np.int64)
         group = group_codes(ids, groups)
-        part = np.full(len(ids), -1)
+        tied = np.isin(ids, [] if only_train is None else only_train)
+        part = np.where(np.isin(group, group[tied]), 0, -1)
         random = np.random.default_rng(seed)
         have = np.zeros((len(labels.classes), 3), dtype=np.int64)
-        sizes_of_group = np.bincount(group)
-        shared = np.flatnonzero(sizes_of_group[group] > 1)
+        np.add.at(have[:, 0], codes[part == 0], 1)
+        sizes_of_group = np.bincount(group[part < 0], minlength=len(ids))
+        shared = np.flatnonzero((sizes_of_group[group] > 1) & (part < 0))
         blocks = np.split(
             shared[np.argsort(group[shared], kind="stable")], np.cumsum(sizes_of_group[sizes_of_group > 1])[:-1]
         )

@@ -20,7 +20,8 @@ from gzfeatures.images.opinions import chances, visibility
 from gzfeatures.images.population import Member, member, nearby
 from gzfeatures.images.volunteers import Panel, hart_table, kaggle_table
 
-FIRST_ID = 100001
+FIRST_ID = 10_000_001
+"""Kaggle's ids have six digits: no drawn galaxy is taken for one that a backbone was trained on."""
 """GalaxyID of the first entry."""
 FIRST_OBJID = 587722952230174721
 """An 18-digit DR7 identifier: it does not survive a float."""

@@ -88,13 +88,13 @@ STEPS = {
     ),
     "extract": Step(
         "extract images --backbone resnet18 --weights none --view size=32 -o out/table.parquet",
-        ("images/100007.jpg",),
+        ("images/10000007.jpg",),
         ("out", "store"),
     ),
     "finetune": Step(
         "finetune images --labels labels.csv --network engel --view size=32 --epochs 3 --set batch_size=8 --resume "
         "-o out",
-        ("images/100007.jpg", "labels.csv"),
+        ("images/10000007.jpg", "labels.csv"),
         ("out",),
     ),
     "fit": Step(
@@ -102,10 +102,12 @@ STEPS = {
         ("table.parquet", "labels.csv"),
         ("out",),
     ),
-    "run": Step("run small.toml -o out", ("images/100007.jpg", "small.toml", "labels.csv"), ("out", "store", "mlruns")),
+    "run": Step(
+        "run small.toml -o out", ("images/10000007.jpg", "small.toml", "labels.csv"), ("out", "store", "mlruns")
+    ),
     "map": Step(
         "map table.parquet --labels labels.csv --images images -o out/map.html",
-        ("images/100007.jpg", "table.parquet", "labels.csv"),
+        ("images/10000007.jpg", "table.parquet", "labels.csv"),
         ("out",),
     ),
 }
