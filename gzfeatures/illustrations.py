@@ -166,6 +166,19 @@ def explain_pairing(pairing: Pairing, source: Source, group: Cohort, per_class: 
     """Why a pairing is right: its surest right answers of each class, and prototypes of a head or layers of a network.
 
     Of a head Grad-CAM alone is shown, for a gallery of a report has to be cheap.
+
+    Parameters
+    ----------
+    pairing : Pairing
+        Of classes.
+    source : Source
+        Where its network, table and head lie.
+    group : Cohort
+        Its galaxies.
+    per_class : int
+        Galaxies explained for each class.
+    seed : int
+        Of the directions in which a head's slope is measured.
     """
     ids = gallery.successes(pairing.predictions, group.labels, per_class)
     test = group.labels.select(group.split.test)
