@@ -99,8 +99,8 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         if isinstance(rule, ByDigest):
             split = Split.by_digest(labels.ids, groups=groups, **rule.model_dump())
         else:
-            known = labels.ids[seen.contains(labels.ids)] if seen else None
-            split = Split.draw(labels, rule, groups=groups, only_train=known, seed=seed)
+            taught = labels.ids[seen.contains(labels.ids)] if seen else None
+            split = Split.draw(labels, rule, groups=groups, only_train=taught, seed=seed)
     own = split
     for source in settings.training_only:
         more = scheme(settings.scheme).label(Catalog.read(source.catalog), seed=seed)
