@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -263,11 +263,9 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     path = existing(path, "experiment")
     if path.is_dir():
         path = existing(path / "experiment.json", "settings of the earlier run")
-    try:
+    with reading("experiment cannot be read", path, rule="be TOML"):
         text = path.read_text(encoding="utf-8")
         fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
-        raise InputError("experiment cannot be read", where=path, rule="be TOML", found=str(error)) from None
     fields = with_settings(_absolute(fields, path.parent), settings)
     try:
         return Experiment.model_validate(fields)

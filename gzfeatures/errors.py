@@ -107,7 +107,7 @@ def reading(what: str, where: object, *, rule: str | None = None, remedy: str | 
     Parameters
     ----------
     what, where, rule, remedy
-        Of the error; `found` is the first line of what the parser said.
+        Of the error; `found` is the type and first line of what the parser raised.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def reading(what: str, where: object, *, rule: str | None = None, remedy: str | 
     except (GzError, MemoryError):
         raise
     except Exception as error:
-        found = str(error).strip().partition("\n")[0] or type(error).__name__
+        found = f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0]
         raise InputError(what, where=where, rule=rule, found=found, remedy=remedy) from error
 
 

@@ -111,7 +111,7 @@ def read_note(path: Path) -> dict[str, Any]:
     """What an earlier call noted; nothing where there is no note or it is damaged: the work is then done anew."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
 

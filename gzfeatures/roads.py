@@ -24,6 +24,9 @@ from gzfeatures.results.predictions import Predictions
 if TYPE_CHECKING:
     from gzfeatures.networks.checkpoint import Watch
 
+FINISHED = ("model.safetensors", "backbone.json", "predictions.parquet", "history.json", "curves.png")
+"""What a finished training leaves; where one of them is missing or damaged, it is made again from the last state."""
+
 
 def train_network(
     network: Network,
@@ -61,7 +64,7 @@ def train_network(
     path, saved = folder / "training.json", folder / "predictions.parquet"
     note = read_note(path)
     known = note.get("key") == key and not again
-    if not (known and _is(saved, note)):
+    if not (known and _noted(folder, note)):
         write_note(path, {"key": key})
         training = train(
             group.images, group.labels, group.split, network.name,
@@ -75,7 +78,7 @@ def train_network(
         training.predictions.write(saved)
         spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
         note = {"key": key, "seconds": spent, "epochs": training.epochs, "best_epoch": training.best_epoch}
-        write_note(path, note | {"sha256": fingerprint.of_file(saved)})
+        write_note(path, note | {"files": {name: fingerprint.of_file(folder / name) for name in FINISHED}})
     said = Predictions.read(saved)
     predictions, weights = said.select(group.split.test), folder / "model.safetensors"
     sets = promise(said.select(group.split.validation), group.labels)
@@ -172,14 +175,17 @@ def tabulate(
     key = fingerprint.of([extraction.extractor.fingerprint, group.images.stamp()])
     beside = path.with_suffix(".json")
     note = read_note(beside)
-    if again or note.get("key") != key or not _is(path, note):
+    if again or note.get("key") != key or not _noted(path.parent, note):
         made = extraction.write(group.images, path).made
-        note = {"key": key, "sha256": fingerprint.of_file(path), **dataclasses.asdict(made)}
+        note = {"key": key, "files": {path.name: fingerprint.of_file(path)}, **dataclasses.asdict(made)}
         write_note(beside, note)
     table = EmbeddingTable.read(path)
     return table, {"extract": note["seconds"]}
 
 
-def _is(path: Path, note: Mapping[str, Any]) -> bool:
-    """Whether a file is the very one that was noted."""
-    return path.exists() and note.get("sha256") == fingerprint.of_file(path)
+def _noted(folder: Path, note: Mapping[str, Any]) -> bool:
+    """Whether files were noted, and each is still the very same."""
+    files = note.get("files", {})
+    return bool(files) and all(
+        (folder / name).exists() and fingerprint.of_file(folder / name) == digest for name, digest in files.items()
+    )

@@ -163,7 +163,7 @@ def test_unreadable_files_say_so(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"{name}: catalog cannot be read"):
             Catalog.read(tmp_path / name)
     fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "image.fits")
-    with pytest.raises(InputError, match="catalog cannot be read, found it holds no table"):
+    with pytest.raises(InputError, match="catalog cannot be read, found ValueError: it holds no table"):
         Catalog.read(tmp_path / "image.fits")
     (tmp_path / "torn.csv.gz").write_bytes(gzip.compress(b"galaxy_id,ra\n" + b"1,2\n" * 5000)[:60])
     with pytest.raises(InputError, match=r"torn.csv.gz: catalog cannot be read"):

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gzfeatures.errors import GzError, InputError, MissingExtraError, need, unknown
+from gzfeatures.cli import _described
+from gzfeatures.errors import GzError, InputError, MissingExtraError, MissingFileError, need, reading, unknown
 
 
 def test_message_is_one_line_with_every_part() -> None:
@@ -25,3 +26,25 @@ def test_unknown_name_lists_the_legal_ones_and_the_nearest() -> None:
 def test_missing_extra_names_the_install_line() -> None:
     with pytest.raises(MissingExtraError, match=r"pip install 'gzfeatures\[cluster\]'"):
         need("no_such_module_here", extra="cluster")
+
+
+def test_whatever_a_parser_raises_is_one_line_of_ours() -> None:
+    for error in (KeyError("name"), RecursionError(), ValueError("first line\nsecond line"), OSError(22, "Invalid")):
+        message = rf"c\.fits: table is damaged, found {type(error).__name__}"
+        with pytest.raises(InputError, match=message) as caught, reading("table is damaged", "c.fits", remedy="fetch"):
+            raise error
+        assert str(caught.value).endswith("; fetch") and "second" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [MissingFileError("gone"), MemoryError(), KeyboardInterrupt()])
+def test_errors_of_ours_lack_of_memory_and_interruptions_pass_a_reader(error: BaseException) -> None:
+    with pytest.raises(type(error)), reading("table is damaged", "c.fits"):
+        raise error
+
+
+def test_a_lack_of_memory_is_said_whoever_notices_it() -> None:
+    for error in (MemoryError(), RuntimeError("can't start new thread"), RuntimeError("alloc_cpu: not enough memory")):
+        assert _described(error).startswith("memory does not suffice; close other programs")
+    assert _described(RuntimeError("odd\nthing")) == (
+        "unexpected RuntimeError: odd thing; run again with --debug and report it"
+    )

@@ -313,7 +313,7 @@ def test_the_same_scheme_in_python() -> None:
             "[classes]\na = ['wins smooth']\nb = ['wins merger']\n[soft]\na = 'smoth'\nb = 'merger'",
             "unknown answer; .* found smoth",
         ),
-        ("[classes", "scheme is not TOML"),
+        ("[classes", "scheme cannot be read; must be TOML"),
     ],
 )
 def test_a_broken_scheme_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

@@ -188,6 +188,17 @@ def test_show_counts_and_prune_frees(tmp_path: Path) -> None:
     assert store.show() == []
 
 
+def test_a_damaged_record_is_named_and_made_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.shelf(EXTRACTOR).add(digests(1), rows(1))
+    record = tmp_path / EXTRACTOR.fingerprint / "extractor.json"
+    record.write_text("{")
+    with pytest.raises(InputError, match="record of the store is damaged; extract again, or remove its folder"):
+        store.show()
+    assert store.shelf(EXTRACTOR).has(digests(1)).all()
+    assert [entry.extractor for entry in store.show()] == [EXTRACTOR]
+
+
 def test_using_a_shelf_keeps_it_from_being_pruned(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.shelf(EXTRACTOR).add(digests(1), rows(1))

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError, unknown
+from gzfeatures.errors import InputError, reading, unknown
 from gzfeatures.files import existing
 from gzfeatures.images.views import View
 
@@ -211,26 +211,15 @@ def classes_of(folder: str | Path) -> tuple[str, ...]:
         No checkpoint folder, or its record names no classes.
     """
     record = existing(Path(folder) / RECORD, "checkpoint record")
-    try:
+    with reading("checkpoint names no classes", record):
         return tuple(str(name) for name in json.loads(record.read_text("utf-8"))["classes"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "checkpoint names no classes", where=record, found=f"{type(error).__name__}: {error}"
-        ) from None
 
 
 def _checkpoint(folder: Path) -> Backbone:
     record = existing(folder / RECORD, "checkpoint record")
-    try:
+    with reading("checkpoint record cannot be read", record, rule="hold format, backbone and weights_sha256"):
         note = json.loads(record.read_text("utf-8"))
         number, fields, digest = int(note["format"]), dict(note["backbone"]), str(note["weights_sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "checkpoint record cannot be read",
-            where=record,
-            rule="hold format, backbone and weights_sha256",
-            found=f"{type(error).__name__}: {error}",
-        ) from None
     if number > CHECKPOINT_FORMAT:
         raise InputError(
             "checkpoint format is newer", where=record, rule=f"be at most {CHECKPOINT_FORMAT}", found=number,

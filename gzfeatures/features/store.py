@@ -155,8 +155,8 @@ class Shelf:
         if not len(digests):
             return
         try:
-            if read_note(self.folder / RECORD) != (fields := self.extractor.asdict()):
-                write_note(self.folder / RECORD, fields)
+            if not (self.folder / RECORD).exists():
+                write_note(self.folder / RECORD, self.extractor.asdict())
             shard.write(self.folder, shard.as_keys(digests), matrix)
         except OutputError as error:
             raise OutputError(
@@ -248,6 +248,8 @@ class Store:
         folder = self.root / extractor.fingerprint
         with contextlib.suppress(OSError):
             os.utime(folder / RECORD)
+            if not read_note(folder / RECORD):  # damaged
+                write_note(folder / RECORD, extractor.asdict())
         return Shelf(folder, extractor)
 
     def show(self) -> list[Entry]:

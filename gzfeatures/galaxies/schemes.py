@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError, unknown
+from gzfeatures.errors import InputError, reading, unknown
 from gzfeatures.files import existing
 from gzfeatures.galaxies.labelscheme import LabelScheme
 from gzfeatures.galaxies.votes import ANSWERS
@@ -221,10 +221,8 @@ def scheme(name: str | Path) -> LabelScheme:
 
 
 def _read(file: Path) -> LabelScheme:
-    try:
+    with reading("scheme cannot be read", file, rule="be TOML"):
         fields: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"scheme is not TOML: {error}", where=file) from error
     shape = {"classes": dict, "leave_out": dict, "soft": dict, "measures": list, "draw": bool}
     legal = {field.name: shape.get(field.name, str) for field in dataclasses.fields(LabelScheme)}
     wrong = [name for name, value in fields.items() if name not in legal or not isinstance(value, legal[name])]

@@ -71,8 +71,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
                 remedy="do not open it: it may be malicious",
             )
         content = skops.io.load(path, trusted=list(TRUSTED))
-    if not isinstance(content, dict) or set(content) != {"format", "record", "estimator"}:
-        raise InputError("not a head", where=path, rule="hold format, record and estimator")
-    if content["format"] > FORMAT:
-        raise InputError("head format is newer", where=path, rule=f"be at most {FORMAT}", found=content["format"])
-    return json.loads(content["record"]), content["estimator"]
+        if not isinstance(content, dict) or set(content) != {"format", "record", "estimator"}:
+            raise InputError("not a head", where=path, rule="hold format, record and estimator")
+        if content["format"] > FORMAT:
+            raise InputError("head format is newer", where=path, rule=f"be at most {FORMAT}", found=content["format"])
+        return json.loads(content["record"]), content["estimator"]

@@ -185,6 +185,7 @@ def train(
         settings = {
             **{"recipe": dataclasses.asdict(plan), "augmentation": dataclasses.asdict(augmentation), "seed": seed},
             **{"network": backbone.architecture, "weights": start.digest, "view": start.view.asdict()},
+            "images": fingerprint.of([frames.path.stem, exact.path.stem]),  # named by the images' bytes
             **{"labels": labels.fingerprint, "split": split.fingerprint, "precision": machine.precision},
             **{"target": target or labels.target, "also": None if also is None else also.fingerprint},
         }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, inside, written_whole
 from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.labels import Labels
@@ -73,11 +73,9 @@ def read_pairings(folder: Path) -> tuple[list[Pairing], Labels, Split]:
         raise InputError("labels of a run have no split", where=folder / LABELS, rule="have a split column")
     path = existing(folder / PAIRINGS, "pairings of a finished run")
     pairings = []
-    try:
+    with reading("pairings of a run cannot be read", path):
         for note in json.loads(path.read_text(encoding="utf-8")):
             predictions = Predictions.read(inside(folder, note.pop("predictions")))
             labels = labels.ordered(predictions.classes)
             pairings.append(Pairing(**note, predictions=predictions, scores=evaluate(predictions, labels)))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError("pairings of a run cannot be read", where=path, found=str(error)) from None
     return pairings, labels, split
