@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,9 +69,11 @@ def test_version_is_the_installed_one() -> None:
 def verbs() -> list[str]:
     from typer.main import get_command
 
-    from gzfeatures.cli import catalogs, experiments, pictures, tables, training  # noqa: F401
+    from gzfeatures.cli import VERBS
     from gzfeatures.cli.console import app
 
+    for module in VERBS:
+        importlib.import_module(f"gzfeatures.cli.{module}")
     return sorted(get_command(app).commands)  # type: ignore[attr-defined]
 
 
@@ -83,3 +87,23 @@ def test_every_verb_has_help_an_example_and_a_place_in_the_readme(verb: str) -> 
     assert result.exit_code == 0
     assert f"Example: gzfeatures {verb}" in " ".join(result.output.split())
     assert f"`{verb}" in README
+
+
+def test_help_is_a_map_of_the_job() -> None:
+    from typer.testing import CliRunner
+
+    from gzfeatures.cli.console import CHAPTERS, app
+
+    text = CliRunner().invoke(app, ["--help"]).output
+    assert sorted(verb for chapter in CHAPTERS.values() for verb in chapter) == verbs()
+    places = [text.index(f"\n{title}:") for title in CHAPTERS]
+    assert places == sorted(places) and "..." not in text
+
+
+def test_shells_complete_verbs_and_options() -> None:
+    environment = {**os.environ, "_GZFEATURES_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
+    for words, answer in (("gzfeatures ex", {"extract", "explain"}), ("gzfeatures fit --tu", {"--tune"})):
+        given = environment | {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        code = "import sys; sys.argv = ['gzfeatures']; from gzfeatures.cli import main; main()"
+        result = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=False)
+        assert set(result.stdout.split()) == answer, result.stderr

@@ -9,12 +9,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+CHAPTERS: dict[str, tuple[str, ...]] = {
+    "The whole job": ("demo", "run", "compare", "ui"),
+    "Galaxies: who they are, their labels and images": ("check", "label", "join", "sample", "cutouts"),
+    "Networks and vectors": ("list", "finetune", "extract", "store"),
+    "Heads on vectors": ("fit", "predict"),
+    "Looking": ("map", "similar", "odd", "duplicates", "doubt", "explain"),
+}
+"""Every verb, in the order of the job; the help is laid out so."""
+
+
+class Job(TyperGroup):
+    """The verbs, chapter by chapter."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each verb with its whole first sentence."""
+        for title, verbs in CHAPTERS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb, self.commands[verb].get_short_help_str(limit=200)) for verb in verbs])
+
+
 app = typer.Typer(
     name="gzfeatures",
+    cls=Job,
     epilog="Start with: gzfeatures demo. Errors end with exit code 1 and one line; --debug anywhere shows where.",
     no_args_is_help=True,
     rich_markup_mode=None,
