@@ -5,11 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import json
-import multiprocessing
 import os
-import random
 import re
-import signal
 import socket
 import sys
 import threading
@@ -516,38 +513,6 @@ def test_every_survey_is_complete() -> None:
             query = parse_qs(survey.query.format(ra=1.5, dec=-0.25, scale=0.4, pixels=64), strict_parsing=True)
             assert {"ra", "dec"} <= set(query)
         assert (survey.suffix == ".fits") == bool(survey.bands)
-
-
-def run_in_child(url: str, folder: Path, n: int) -> None:
-    download(positions(n), folder, base_url=url, pixels=PIXELS, workers=8)
-
-
-def test_twenty_kills_lose_nothing(tmp_path: Path, server: Server) -> None:
-    n, dice = 400, random.Random(0)
-    server.delay = 0.03
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "gzfeatures.images.cutouts"])
-    kept: dict[str, bytes] = {}
-    killed = 0
-    for _ in range(20):
-        child = context.Process(target=run_in_child, args=(server.url, tmp_path, n))
-        child.start()
-        child.join(dice.uniform(0.05, 0.35))
-        child.kill()
-        child.join()
-        killed += child.exitcode == -signal.SIGKILL
-        now = files(tmp_path)
-        assert kept.items() <= now.items(), "a finished image was lost or changed"
-        assert all(data == galaxy(round(10 + int(name[1:]) * 0.1, 4)) for name, data in now.items())
-        kept = now
-        child.close()
-    assert killed == 20
-    finished = {round(10 + int(name[1:]) * 0.1, 4) for name in kept}
-    server.delay, before = 0.0, len(server.asked)
-    report = fetch(positions(n), tmp_path, server)
-    assert report.failed == () and report.already_there == len(kept) and report.downloaded == n - len(kept)
-    assert not finished & {ra for ra, _ in server.asked[before:]}, "nothing finished is asked for again"
-    assert ImageSet.of(tmp_path).check().broken == () and len(files(tmp_path)) == n
 
 
 def test_leftovers_of_a_kill_are_swept_when_they_are_old(tmp_path: Path, server: Server) -> None:

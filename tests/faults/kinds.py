@@ -21,10 +21,10 @@ def killed(case: Case, moment: int) -> None:
     if moment % 3 == 0:
         case.recovers()
         case.fresh(bare=moment % 2 == 0)
-    while True:
+    for attempt in range(20):
         by_operation = Trouble(signal=signal.SIGKILL, operation=case.operation())
         by_clock = Trouble(seconds=case.dice.uniform(0.02, 0.95 * case.truth.ended.seconds))
-        if case.meets(by_operation if moment % 2 else by_clock, -signal.SIGKILL).code:
+        if case.meets(by_operation if (moment + attempt) % 2 else by_clock, -signal.SIGKILL).code:
             return
         case.uncounted()  # it was over before
         case.fresh()

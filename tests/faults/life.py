@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import fcntl
 import functools
 import multiprocessing
 import os
@@ -21,7 +22,7 @@ OPERATIONS = (
     "sqlite3.connect",
 )  # fmt: skip
 """Audit events that name a file: what is counted when a life ends "at the n-th file operation"."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Life:
     def __init__(self, desk: Path, words: tuple[str, ...], trouble: Trouble = Trouble()) -> None:
         self.desk, self.trouble, self.start = desk, trouble, time.monotonic()
         self.log = desk.with_name(f"life-{time.monotonic_ns()}")  # not on the desk, whose disk may be full
+        self.streams = {ending: _pipe(self.log.with_suffix(ending)) for ending in (".out", ".err")}
         self.process: ForkServerProcess = _server().Process(target=_live, args=(desk, words, trouble, self.log))
         self.process.start()
 
@@ -84,14 +86,24 @@ class Life:
         hangs = self.process.is_alive() and not self.trouble.seconds
         self.process.kill()
         self.process.join()
-        assert self.process.exitcode is not None and not hangs, f"hangs: {self._read('.err')}"
         code, seconds = self.process.exitcode, time.monotonic() - self.start
         self.process.close()
-        return Ended(code, self._read(".out"), self._read(".err"), seconds, len(self._read(".ops")))
+        stdout, stderr = (self._said(ending) for ending in (".out", ".err"))
+        assert code is not None and not hangs, f"hangs: {stderr}"
+        tally = self.log.with_suffix(".ops")
+        return Ended(code, stdout, stderr, seconds, tally.stat().st_size if tally.exists() else 0)
 
-    def _read(self, ending: str) -> str:
-        path = self.log.with_suffix(ending)
-        return path.read_text() if path.exists() else ""
+    def _said(self, ending: str) -> str:
+        with open(self.streams[ending], "rb") as stream:  # noqa: PTH123  (a descriptor)
+            return (stream.read() or b"").decode()
+
+
+def _pipe(path: Path) -> int:
+    """A pipe by name, to read from: what a process says must not need space on a disk."""
+    os.mkfifo(path)
+    end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 2**20)
+    return end
 
 
 @functools.cache
@@ -112,7 +124,7 @@ def _live(desk: Path, words: tuple[str, ...], trouble: Trouble, log: Path) -> No
     """In the child: take on the trouble, then be the command line."""
     assert "faults.zygote" in sys.modules, "the fork server is not warm"
     for number, ending in ((1, ".out"), (2, ".err")):
-        os.dup2(os.open(log.with_suffix(ending), os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+        os.dup2(os.open(log.with_suffix(ending), os.O_WRONLY), number)
     os.chdir(desk)
     os.environ["GZFEATURES_STORE"] = str(desk / "store")
     os.environ["MPLCONFIGDIR"] = str(desk.parent)

@@ -30,7 +30,9 @@ from gzfeatures.images.sky import draw_survey
 from gzfeatures.images.views import View
 from gzfeatures.networks.extract import extract
 
-MOMENTARY = re.compile(r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$")
+MOMENTARY = re.compile(
+    r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/"
+)
 """Keys of what differs between two calls that give the same: times, marks of files by their times, work done before."""
 UNFINISHED = ("training.ckpt", "training.json", "mlflow.db.lock")
 """Files that say how far a step has come."""
