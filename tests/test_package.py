@@ -97,7 +97,7 @@ def test_help_is_a_map_of_the_job() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
     assert sorted(verb for chapter in CHAPTERS.values() for verb in chapter) == verbs()
     places = [text.index(f"\n{title}:") for title in CHAPTERS]
-    assert places == sorted(places) and "..." not in text
+    assert places == sorted(places) and "..." not in text[places[0] :]
 
 
 def test_shells_complete_verbs_and_options() -> None:
