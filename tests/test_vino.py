@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
 
 from gzfeatures.errors import InputError, MissingExtraError
 from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.sky import draw_survey
 from gzfeatures.images.views import View
 from gzfeatures.networks import hardware, vino
 from gzfeatures.networks.extract import Extraction
@@ -21,10 +21,7 @@ VINO = dataclasses.replace(PLAIN, runtime="openvino")
 
 @pytest.fixture
 def images(tmp_path: Path) -> ImageSet:
-    for number in range(11):
-        pixels = np.random.default_rng(number).integers(0, 256, (80, 80, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{number}.jpg", quality=90)
-    return ImageSet.of(tmp_path)
+    return ImageSet.of(draw_survey(tmp_path, 11, seed=5, size=80, progress=False).images)
 
 
 def cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
