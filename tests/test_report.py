@@ -168,7 +168,7 @@ def test_markdown_has_a_row_per_pairing_and_no_markup_from_outside(written: tupl
 def test_figures_are_written_beside_the_page(written: tuple[Report, Path]) -> None:
     found = {path.name for path in (written[1] / "figures").iterdir()}
     kinds = {f"{kind}-{rank:02d}.png" for kind in ("confusion", "per-class", "reliability") for rank in range(1, 5)}
-    assert found == kinds | {"ranking.png", "cost.png", "learning.png", "slice-agreement.png"}
+    assert found == kinds | {f"{kind}.png" for kind in ("ranking", "cost", "learning", "abstention", "slice-agreement")}
 
 
 def test_headline_names_the_first_and_summary_the_ties() -> None:
