@@ -38,7 +38,7 @@ class WholeFiles(CheckpointIO):
             try:
                 torch.save(checkpoint, temporary)
             except RuntimeError as error:  # torch's own writer reports a full disk so
-                raise OSError(str(error).partition("\n")[0]) from error
+                raise OSError("not all of the file could be written") from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read tensors and plain values only."""

@@ -159,7 +159,7 @@ class Case:
         ]
 
     def _judge(self, ended: Ended, codes: tuple[int, ...]) -> None:
-        lines = ended.stderr.splitlines()
+        lines = [line for line in ended.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("error: ")]
         polite = {0: not errors, 1: len(errors) == 1 and lines[-1] == errors[0], 130: lines.count(INTERRUPTED) == 1}
         clean = not any(word in ended.stderr for word in ("Traceback", "unexpected", "Exception ignored"))

@@ -31,7 +31,7 @@ from gzfeatures.images.views import View
 from gzfeatures.networks.extract import extract
 
 MOMENTARY = re.compile(
-    r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/"
+    r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/|bytes"
 )
 """Keys of what differs between two calls that give the same: times, marks of files by their times, work done before."""
 UNFINISHED = ("training.ckpt", "training.json", "mlflow.db.lock")
