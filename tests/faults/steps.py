@@ -227,13 +227,14 @@ def _page(path: Path, desk: Path) -> str:
 
 
 def _database(path: Path, desk: Path) -> dict[str, str]:
-    """Metrics of every finished run, by its name."""
+    """Metrics of every finished pairing and comparison, by its name; a training's own run becomes one when scored."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         (verdict,) = connection.execute("pragma integrity_check").fetchone()
         if verdict != "ok":
             raise InputError("database is damaged", where=path, found=verdict)
         rows = connection.execute(
             "select r.run_uuid, r.name, m.key, m.value from runs r join metrics m on m.run_uuid = r.run_uuid "
+            "join tags t on t.run_uuid = r.run_uuid and t.key = 'kind' and t.value <> 'training' "
             "where r.status = 'FINISHED' order by r.run_uuid, m.key, m.step"
         ).fetchall()
     runs: dict[str, tuple[str, list[str]]] = {}

@@ -34,10 +34,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def test_nothing_is_lost_or_wrong_and_the_next_call_completes(
     step: str, fault: str, bench: Bench, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    kills, others = request.config.getoption("--moments") or (2, 0)
+    given = request.config.getoption("--moments")
+    kills, others = given or (0 if step == "run" else 2, 0)
     moments = kills if fault == "SIGKILL" else others
-    if not moments:
-        pytest.skip("only SIGKILL in an ordinary run: --moments 25 2 runs every fault")
+    if not moments and not given:
+        pytest.skip("an ordinary run kills single steps only: --moments 25 2 has every fault and whole runs")
     case = Case(bench, step, tmp_path / "desk")
     for moment in range(moments):
         FAULTS[fault](case, moment)
