@@ -109,7 +109,7 @@ def test_the_report_is_displayed_inside_the_page(shown: Shown) -> None:
     shown.browser.enter("iframe")
     assert shown.report.headline in text_of(shown.browser, "Where the numbers come from")
     assert shown.browser.run("return document.images.length") > 0
-    assert shown.browser.run("return document.querySelectorAll('figure svg').length") == 14
+    assert shown.browser.run("return document.querySelectorAll('figure svg').length") == 15
     shown.browser.run("document.querySelector('nav a[href=\"#provenance\"]').click()")
     shown.browser.until("return scrollY > 500")
     assert shown.browser.run("return document.querySelector('h1').textContent") == shown.report.headline
