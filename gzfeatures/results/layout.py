@@ -90,7 +90,10 @@ def _step(
     here: Array, there: Array, bounds: Array, ends: Array, share: Array, pull: Array, push: Array, rate: Any,
     repelled: int, seed: int, epoch: int,
 ) -> None:  # fmt: skip
-    """One epoch: each galaxy's pulls and pushes, one after the other, each at most 4 × rate along an axis."""
+    """One epoch: each galaxy moves edge by edge, each force at most 4 × rate along an axis.
+
+    A pull and its pushes are taken at one place: they do not wait for each other, which halves the time.
+    """
     n = len(here)
     most = np.float32(4)
     for i in numba.prange(n):
@@ -101,6 +104,7 @@ def _step(
         for edge in range(bounds[i], bounds[i + 1]):
             if int((epoch + 1) * share[edge]) == int(epoch * share[edge]):
                 continue
+            right, up, out = np.float32(0), np.float32(0), np.float32(0)
             for other in range(repelled + 1):
                 if other == 0:
                     j = np.int64(ends[edge])
@@ -118,7 +122,8 @@ def _step(
                 square = dx * dx + dy * dy + dz * dz
                 place = np.float32(square).view(np.uint32) >> np.uint32(CUT)
                 force = pull[place] if other == 0 else push[place]
-                x += rate * min(most, max(-most, force * dx))
-                y += rate * min(most, max(-most, force * dy))
-                z += rate * min(most, max(-most, force * dz))
+                right += min(most, max(-most, force * dx))
+                up += min(most, max(-most, force * dy))
+                out += min(most, max(-most, force * dz))
+            x, y, z = x + rate * right, y + rate * up, z + rate * out
         there[i, 0], there[i, 1], there[i, 2] = x, y, z
