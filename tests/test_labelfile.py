@@ -107,6 +107,7 @@ def test_a_file_of_ones_own_with_gaps(tmp_path: Path) -> None:
             r"galaxy 1, column smooth: vote fraction out of range; must lie in \[0, 1\], found 1.5",
         ),
         ("galaxy_id,label\n,a\n", "id is missing"),
+        ("galaxy_id,label,split\n1,a,\n2,b,\n", "split has no training galaxies"),
     ],
 )
 def test_a_broken_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

@@ -106,7 +106,7 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
         labels = _fractions(frame.drop(columns=id_column), ids, path)
     if "split" not in frame:
         return labels, None
-    part = frame["split"].fillna("")
+    part = frame["split"].astype("str").fillna("")  # an empty column is read as numbers
     strange = ~part.isin(("", *PARTS)).to_numpy()
     if strange.any():
         raise InputError(
