@@ -438,6 +438,17 @@ def test_a_network_compiled_on_another_cpu_is_not_loaded(
     assert sum(line.startswith("compiled in") for line in lines) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner")
+def test_a_network_compiled_by_another_user_is_not_loaded(
+    eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    made_engine(lines, tmp_path)
+    monkeypatch.setattr("gzfeatures.networks.forward.os.getuid", lambda: -1)
+    made_engine(lines, tmp_path)
+    assert sum(line.startswith("compiled in") for line in lines) == 2
+
+
 def test_without_a_compiler_it_is_slower_and_as_right(
     eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

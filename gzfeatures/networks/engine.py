@@ -10,18 +10,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from gzfeatures.images.shelves import Sight
 from gzfeatures.networks.forward import Forward, Way
-from gzfeatures.networks.passes import Pass, views_of
+from gzfeatures.networks.passes import Pass, Vectors, tables_of, views_of
 from gzfeatures.networks.sight import seen
-
-Vectors: TypeAlias = npt.NDArray[np.float32]
 
 PER_THREAD = 8
 """Images of one forward pass for each thread of a lane."""
@@ -67,7 +64,7 @@ class CpuEngine:
         batch_size: int | None = None,
         say: Callable[[str], None],
     ) -> None:
-        self._work, self._views = work, views_of([task for task, _ in work])
+        self._work, self._views = work, views_of(task.extractor for task, _ in work)
         cores = torch.get_num_threads()
         ways = [
             Way(cores // threads, threads, batch_size or PER_THREAD * threads)
@@ -91,10 +88,7 @@ class CpuEngine:
     def vectors(self, images: Sequence[Sight]) -> list[Vectors]:
         """Vectors (n, dim) of each table, from n images."""
         views = seen(images, self._views, torch.device("cpu"))
-        tables: dict[int, Vectors] = {}
-        for task, forward in self._work:
-            tables |= task.columns(forward.run(views[task.view].numpy()))
-        return [tables[number] for number in sorted(tables)]
+        return tables_of((task, forward.run(views[task.view].numpy())) for task, forward in self._work)
 
     def _set(self, way: Way) -> None:
         self.way, self.lanes, self.batch = way, way.lanes, way.batch
@@ -134,6 +128,5 @@ class CpuEngine:
 
 def blank(tasks: Sequence[Pass], images: int) -> list[Sight]:
     """Black images under each view of the passes, for measuring."""
-    bands = {task.view: len(task.extractor.mean) for task in tasks}
-    views = enumerate(views_of(tasks))
-    return [tuple(np.zeros((view.size, view.size, bands[n]), dtype=np.uint8) for n, view in views)] * images
+    bands = {task.extractor.view: len(task.extractor.mean) for task in tasks}
+    return [tuple(np.zeros((view.size, view.size, n), dtype=np.uint8) for view, n in bands.items())] * images

@@ -6,13 +6,14 @@ for this CPU, activations fused into them), and stays beside the vectors it make
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,9 @@ from gzfeatures.features.extractor import Extractor
 from gzfeatures.files import written_whole
 from gzfeatures.networks.augment import dihedral_views
 from gzfeatures.networks.hardware import cpu_flags
+from gzfeatures.networks.passes import Vectors
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 SYMMETRIES = 8
 """Of the square: so many copies of an image does a dihedral mean look at."""
@@ -40,23 +44,79 @@ class Way:
     batch: int
 
 
-class Forward(Protocol):
-    """A network that lanes may run, once it was started or compiled for a way."""
+class Forward(abc.ABC):
+    """A network that lanes may run, once it was started or compiled for a way.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the network, from `load.load` with a layer; called when it is needed.
+    extractor : Extractor
+        Says normalisation, precision and symmetries.
+    folder : Path
+        Where compiled networks are kept, a file for each way. Files of another version, another CPU or another user are
+        not looked at: they are machine code.
+    say : callable
+        Takes one line about each choice made.
+    """
 
     compile_from: float
     """Seconds of work from which `compile` is repaid."""
+    suffix: str
+    """Ending of the files it keeps."""
+
+    def __init__(
+        self, make: Callable[[], nn.Module], extractor: Extractor, folder: Path, say: Callable[[str], None]
+    ) -> None:
+        self._make, self._extractor, self._folder, self._say = make, extractor, folder, say
+        self._key = fingerprint.of([extractor.fingerprint, self._library(), cpu_flags()])[:16]
+        self._shape = (extractor.view.size, extractor.view.size, len(extractor.mean))
+        self._size = 1
 
     def kept(self) -> set[Way]:
         """Ways for which an earlier run left a compiled network."""
+        files = [path for path in self._folder.glob(f"compiled-{self._key}-*{self.suffix}") if _own(path)]
+        return {Way(*map(int, path.stem.split("-")[2:])) for path in files}
 
+    @abc.abstractmethod
     def start(self, way: Way) -> None:
         """Make ready, the quick way."""
 
+    @abc.abstractmethod
     def compile(self, way: Way) -> None:
         """Make ready to run fast, from what an earlier run left if it is there."""
 
-    def run(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Vectors (n, dim) of pixels (n, size, size, bands)."""
+    def run(self, pixels: Pixels) -> Vectors:
+        """Vectors (n, dim) of pixels (n, size, size, bands).
+
+        They are computed a pass at a time; a short one is padded: any company means the same arithmetic.
+        """
+        parts = []
+        for start in range(0, len(pixels), self._size):
+            part = pixels[start : start + self._size]
+            full = np.zeros((self._size, *self._shape), dtype=np.uint8) if len(part) < self._size else part
+            full[: len(part)] = part
+            parts.append(self._pass(full)[: len(part)])
+        return np.concatenate(parts)
+
+    @abc.abstractmethod
+    def _library(self) -> str:
+        """What compiles, with its version."""
+
+    @abc.abstractmethod
+    def _pass(self, pixels: Pixels) -> Vectors:
+        """Vectors of one forward pass."""
+
+    def _path(self, way: Way) -> Path:
+        return self._folder / f"compiled-{self._key}-{way.lanes}-{way.threads}-{way.batch}{self.suffix}"
+
+    def _images(self, way: Way) -> int:
+        """Images of one forward pass: each is seen once, or under all symmetries."""
+        return max(1, way.batch // SYMMETRIES) if self._extractor.dihedral else way.batch
+
+
+def _own(path: Path) -> bool:
+    return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
 
 
 class Body(nn.Module):
@@ -88,94 +148,22 @@ def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = 
     return symbolic_trace(body).eval().to(memory_format=torch.channels_last)
 
 
-def passed(extractor: Extractor, way: Way) -> int:
-    """Images of one forward pass: each is seen once, or under all symmetries."""
-    return max(1, way.batch // SYMMETRIES) if extractor.dihedral else way.batch
+class TorchForward(Forward):
+    """Network in PyTorch; see the module's first lines."""
 
-
-def in_parts(
-    run: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]], pixels: npt.NDArray[np.uint8], size: int
-) -> npt.NDArray[np.float32]:
-    """Vectors of images, `size` at a time; short parts are padded: any company means the same arithmetic."""
-    parts = []
-    for start in range(0, len(pixels), size):
-        part = pixels[start : start + size]
-        full = np.zeros((size, *pixels.shape[1:]), dtype=np.uint8) if len(part) < size else part
-        full[: len(part)] = part
-        parts.append(run(full)[: len(part)])
-    return np.concatenate(parts)
-
-
-class Artifacts:
-    """Compiled networks of one extractor that lie in a folder, one for each way.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the extractor's vectors are kept.
-    extractor : Extractor
-    library, suffix : str
-        What compiled them, with its version, and the ending of its files. Files of another version, another CPU or
-        another user are not looked at: they are machine code.
-    """
-
-    def __init__(self, folder: Path, extractor: Extractor, library: str, suffix: str) -> None:
-        self.folder, self.suffix = folder, suffix
-        self.key = fingerprint.of([extractor.fingerprint, library, cpu_flags()])[:16]
-
-    def path(self, way: Way) -> Path:
-        """File of a way."""
-        return self.folder / f"compiled-{self.key}-{way.lanes}-{way.threads}-{way.batch}{self.suffix}"
-
-    def kept(self) -> set[Way]:
-        """Ways that have a file."""
-        files = [path for path in self.folder.glob(f"compiled-{self.key}-*{self.suffix}") if _own(path)]
-        return {Way(*map(int, path.stem.split("-")[2:])) for path in files}
-
-
-def _own(path: Path) -> bool:
-    return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
-
-
-class TorchForward:
-    """Network in PyTorch; see the module's first lines.
-
-    Parameters
-    ----------
-    make : callable
-        Gives the network, from `load.load` with a layer; called when it is needed.
-    extractor : Extractor
-        Says normalisation, precision and symmetries.
-    folder : Path
-        Where compiled networks are kept.
-    say : callable
-        Takes one line about each choice made.
-    """
-
-    compile_from = 20.0
-
-    def __init__(
-        self, make: Callable[[], nn.Module], extractor: Extractor, folder: Path, say: Callable[[str], None]
-    ) -> None:
-        self._make, self._extractor, self._say = make, extractor, say
-        self._artifacts = Artifacts(folder, extractor, f"torch {torch.__version__}", ".pt2")
-        self._body: nn.Module | None = None
-        self._run: Callable[[torch.Tensor], torch.Tensor]
-        self._size = 1
-
-    def kept(self) -> set[Way]:
-        """Ways for which an earlier run left a compiled network."""
-        return self._artifacts.kept()
+    compile_from, suffix = 20.0, ".pt2"
+    _body: nn.Module | None = None
+    _run: Callable[[torch.Tensor], torch.Tensor]
 
     def start(self, way: Way) -> None:
         """Load the network, to be run eagerly."""
-        self._run, self._size = self._eager(), passed(self._extractor, way)
+        self._run, self._size = self._eager(), self._images(way)
 
     def compile(self, way: Way) -> None:
         """Compile, unless an earlier run did; what cannot be compiled runs eagerly."""
-        start, path, self._size = time.perf_counter(), self._artifacts.path(way), passed(self._extractor, way)
+        start, path, self._size = time.perf_counter(), self._path(way), self._images(way)
         try:
-            if not path.exists():
+            if way not in self.kept():
                 self._compile(path)
                 self._say(f"compiled in {time.perf_counter() - start:.0f} s, kept for the next run")
             self._run = torch._inductor.aoti_load_package(str(path), num_runners=way.lanes)
@@ -185,11 +173,10 @@ class TorchForward:
             lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             self._say(f"not compiled, slower but as right: {lines[0][:160]}")
 
-    def run(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Vectors (n, dim) of pixels (n, size, size, bands)."""
-        return in_parts(self._once, pixels, self._size)
+    def _library(self) -> str:
+        return f"torch {torch.__version__}"
 
-    def _once(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _pass(self, pixels: Pixels) -> Vectors:
         with torch.inference_mode():
             return np.asarray(self._run(torch.from_numpy(pixels)).numpy(), dtype=np.float32)
 
@@ -200,8 +187,7 @@ class TorchForward:
 
     def _compile(self, path: Path) -> None:
         """To be called in a lane, for the thread count is compiled in."""
-        side, bands = self._extractor.view.size, len(self._extractor.mean)
-        example = torch.zeros((self._size, side, side, bands), dtype=torch.uint8)
+        example = torch.zeros((self._size, *self._shape), dtype=torch.uint8)
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of GPUs that are not there
         with torch.no_grad(), written_whole(path) as temporary:
             program = torch.export.export(self._eager(), (example,))

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from gzfeatures.images.shelves import Sight
-from gzfeatures.networks.engine import Vectors, blank
-from gzfeatures.networks.passes import Pass, views_of
+from gzfeatures.networks.engine import blank
+from gzfeatures.networks.passes import Pass, Vectors, tables_of, views_of
 from gzfeatures.networks.sight import seen
 
 SMALLEST, LARGEST = 64, 2048
@@ -52,7 +52,7 @@ class GpuEngine:
         say: Callable[[str], None],
     ) -> None:
         self._tasks = [task for task, _ in work]
-        self._views = views_of(self._tasks)
+        self._views = views_of(task.extractor for task in self._tasks)
         self._devices = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
         self._networks: list[list[Callable[[torch.Tensor], torch.Tensor]]] = [
             [copy.deepcopy(network).to(device) for _, network in work] for device in self._devices
@@ -74,8 +74,7 @@ class GpuEngine:
             self._local.stream = torch.cuda.Stream(self._devices[self._local.number])  # type: ignore[no-untyped-call]
         full = [*images, *[images[-1]] * (self.batch - len(images))]
         joined = zip(self._tasks, self._joined(full), strict=True)
-        tables = {number: part for task, rows in joined for number, part in task.columns(rows[: len(images)])}
-        return [tables[number] for number in sorted(tables)]
+        return tables_of((task, vectors[: len(images)]) for task, vectors in joined)
 
     def _joined(self, images: Sequence[Sight]) -> list[Vectors]:
         """Vectors of each pass, computed on this lane's stream; in halves where memory runs out."""

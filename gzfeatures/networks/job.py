@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,13 @@ from gzfeatures.features.store import Shelf
 from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Made, TableFile, writer
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.shelves import Sight
+from gzfeatures.networks.passes import Vectors, views_of
 
 if TYPE_CHECKING:
     from gzfeatures.networks.engine import Engine
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Vectors: TypeAlias = npt.NDArray[np.float32]
 
 LOOK_ROWS = 128
 """Images that a thread reads for their digests at a time."""
@@ -91,7 +91,7 @@ class Job:
     ) -> None:
         self.images, self.shelves, self.strict, self.workers, self.whole = images, shelves, strict, workers, whole
         self.extractors = [shelf.extractor for shelf in shelves]
-        self.views = tuple(dict.fromkeys(extractor.view for extractor in self.extractors))
+        self.views = views_of(self.extractors)
         self.console = Console(stderr=True, quiet=not progress)
         self.digests = np.empty(len(images), dtype=object)
         self.unread: dict[int, GzError] = {}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.images.views import View
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Pass:
         """Number of the first extractor."""
         return self.members[0][0]
 
-    def columns(self, vectors: npt.NDArray[np.float32]) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    def columns(self, vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
         """Number of each extractor and its share of joined vectors (n, dim)."""
         start = 0
         for number, dim in self.members:
@@ -48,7 +51,7 @@ def passes(extractors: Sequence[Extractor]) -> list[Pass]:
     groups: dict[Extractor, list[int]] = {}
     for number, extractor in enumerate(extractors):
         groups.setdefault(dataclasses.replace(extractor, layer="", dim=0), []).append(number)
-    views = list(dict.fromkeys(extractor.view for extractor in extractors))
+    views = views_of(extractors)
     return [
         Pass(
             dataclasses.replace(
@@ -63,7 +66,12 @@ def passes(extractors: Sequence[Extractor]) -> list[Pass]:
     ]
 
 
-def views_of(tasks: Sequence[Pass]) -> list[View]:
-    """Views of the passes, by their number."""
-    views = {task.view: task.extractor.view for task in tasks}
-    return [views[number] for number in sorted(views)]
+def views_of(extractors: Iterable[Extractor]) -> tuple[View, ...]:
+    """Their different views, in the order in which they number them."""
+    return tuple(dict.fromkeys(extractor.view for extractor in extractors))
+
+
+def tables_of(joined: Iterable[tuple[Pass, Vectors]]) -> list[Vectors]:
+    """Vectors of each table, from the joined ones of each pass."""
+    tables = {number: part for task, vectors in joined for number, part in task.columns(vectors)}
+    return [tables[number] for number in sorted(tables)]
