@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -15,6 +11,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from browser import Browser
 from reports import labelled, pictures, report
+from server import Server, free_port
 
 from gzfeatures.errors import InputError
 from gzfeatures.results.report import Report
@@ -37,33 +34,17 @@ class Shown:
         tracking = Tracking(root=folder)
         self.runs = {pairing.name: tracking.pairing("zhu", pairing, []) for pairing in self.report.pairings}
         self.comparison = tracking.comparison("zhu", self.report, folder / "report")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.base, self.page = f"http://127.0.0.1:{port}", tracking.pages(port)["zhu"]
+        port = free_port()
+        self.page = tracking.pages(port)["zhu"]
         code = f"from gzfeatures.tracking import Tracking; Tracking({tracking.uri!r}).ui({port})"
-        self.log = (folder / "ui.log").open("w+")
-        self.process = subprocess.Popen([sys.executable, "-c", code], stdout=self.log, stderr=self.log)
-        self._wait()
-
-    def _wait(self) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        for _ in range(600):
-            assert self.process.poll() is None, Path(self.log.name).read_text()
-            try:
-                opener.open(f"{self.base}/health", timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("the UI does not answer")
+        self.server = Server([sys.executable, "-c", code], port, "/health", folder / "ui.log")
+        self.base = self.server.base
 
     def run(self, name: str, tab: str = "") -> str:
         return f"{self.base}/#/experiments/1/runs/{name}{tab}"
 
     def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
-        self.log.close()
+        self.server.close()
         self.browser.close()
 
 
@@ -140,7 +121,7 @@ def test_runs_can_be_recorded_through_a_server(shown: Shown) -> None:
 
 
 def test_the_ui_ends_with_its_process(shown: Shown) -> None:
-    shown.process.terminate()
-    assert shown.process.wait(30) is not None
+    shown.server.process.terminate()
+    assert shown.server.process.wait(30) is not None
     with pytest.raises(OSError, match="refused"):
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{shown.base}/health", timeout=5)
+        shown.server.ask("/health")

@@ -1,33 +1,20 @@
-"""Tracking: what a run holds, who may write at once, and that a registered head answers as the head itself."""
+"""Tracking: what a run holds, and who may write at once."""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import multiprocessing
 import os
-import shutil
 import sqlite3
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
-from reports import labelled, pairings, pictures, report
+from reports import labelled, pairings, report
 
-from gzfeatures.errors import InputError, MissingFileError, OutputError
-from gzfeatures.features.backbones import BACKBONES
-from gzfeatures.features.store import Store
-from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.errors import MissingFileError, OutputError
 from gzfeatures.galaxies.splits import Split
-from gzfeatures.heads.fit import Head, fit
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks.extract import extract
-from gzfeatures.networks.inference import classify
 from gzfeatures.results.report import Report
 from gzfeatures.tracking import Tracking
 
@@ -288,119 +275,3 @@ def test_eight_writers_at_once_on_an_empty_folder(tmp_path: Path) -> None:
         assert database.execute("select count(*) from runs where status = 'FINISHED'").fetchone() == (8,)
         assert database.execute("select count(*) from experiments where name = 'parallel'").fetchone() == (1,)
     database.close()
-
-
-# models
-
-
-@dataclasses.dataclass(frozen=True)
-class Registered:
-    """A head on vectors of a small random network: as it is, and as MLflow gives it back."""
-
-    head: Head
-    table: EmbeddingTable
-    images: ImageSet
-    model: Any
-    root: Path
-
-
-@pytest.fixture(scope="module")
-def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
-    import mlflow
-    import torch
-    from torchvision.models import mobilenet_v2
-
-    from gzfeatures.networks.checkpoint import write_folder
-
-    root = tmp_path_factory.mktemp("models")
-    labels = labelled(60)
-    images = pictures(root / "images", labels)
-    torch.manual_seed(0)
-    spec = dataclasses.replace(
-        BACKBONES["mobilenet-v2"], name="mine", classes=5, view=View(size=32), weights=None, url=None, sha256=""
-    )
-    checkpoint = write_folder(root / "checkpoint", spec, mobilenet_v2(num_classes=5), {"classes": labels.classes})
-    table = extract(images, checkpoint, precision="float32", store=Store(root / "store"), progress=False)
-    split = Split.draw(labels)
-    head = fit(table, labels, "logistic", split=split)
-    path = head.write(root / "logistic.skops")
-    tracking = Tracking(root=root)
-    run = tracking.pairing(EXPERIMENT, pairings(labels, split)[1], [path, checkpoint])
-    client = client_of(tracking)
-    (known,) = client.search_registered_models()
-    assert known.name == "gz2- zhu-5 -classes- mobilenet-v2 logistic frozen"
-    (version,) = known.latest_versions
-    assert version.run_id == run
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(tracking.uri)
-    try:
-        model = mlflow.pyfunc.load_model(f"models:/{known.name}/{version.version}")
-    finally:
-        mlflow.set_tracking_uri(before)
-    return Registered(head, table, images, model, root)
-
-
-def test_a_registered_head_answers_an_embedding_table_as_the_head_does(registered: Registered) -> None:
-    path = registered.table.write(registered.root / "table.parquet")
-    answer = registered.model.predict(pd.read_parquet(path))
-    expected = registered.head.predict(registered.table)
-    assert answer["galaxy_id"].tolist() == expected.ids.tolist()
-    np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, rtol=1e-5, atol=1e-7)
-
-
-def test_a_registered_head_with_its_checkpoint_reads_images(registered: Registered) -> None:
-    rows = pd.DataFrame({"image": [registered.images.read(row) for row in range(4)]})
-    expected = registered.head.predict(registered.table.select(registered.images.ids[:4]))
-    answer = registered.model.predict(rows)
-    np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, rtol=1e-3, atol=1e-4)
-    assert answer["round"].nunique() > 1
-
-
-def test_rows_without_ids_are_counted(registered: Registered) -> None:
-    answer = registered.model.predict(pd.DataFrame({"embedding": list(registered.table.matrix[:3])}))
-    assert answer["galaxy_id"].tolist() == ["0", "1", "2"]
-
-
-def test_a_model_refuses_rows_with_nothing_to_predict_from(registered: Registered) -> None:
-    with pytest.raises(InputError, match="nothing to predict from; must have columns embedding, or image"):
-        registered.model.predict(pd.DataFrame({"galaxy_id": ["1"]}))
-
-
-def test_a_model_refuses_vectors_of_another_length(registered: Registered) -> None:
-    with pytest.raises(InputError, match="vector length; must be 1280, found 3"):
-        registered.model.predict(pd.DataFrame({"embedding": [[1.0, 2.0, 3.0]]}))
-
-
-def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> None:
-    import mlflow
-    from mlflow.pyfunc import scoring_server
-
-    labels = labelled(60)
-    split = Split.draw(labels)
-    checkpoint = tmp_path / "checkpoint"
-    shutil.copytree(registered.root / "checkpoint", checkpoint)
-    note = json.loads((checkpoint / "backbone.json").read_text())
-    (checkpoint / "backbone.json").write_text(json.dumps(note | {"settings": {"target": "classes"}}))
-    tracking = Tracking(root=tmp_path)
-    tracking.pairing("networks", pairings(labels, split)[0], [checkpoint])
-    (known,) = client_of(tracking).search_registered_models()
-    assert known.name == "networks resnet18 end-to-end"
-    model = mlflow.pyfunc.load_model(known.latest_versions[0].source)
-    files = [registered.images.read(row) for row in range(3)]
-    expected = classify(registered.images.select(registered.images.ids[:3]), checkpoint, progress=False)
-    answer = model.predict(pd.DataFrame({"image": files, "galaxy_id": ["a", "b", "c"]}))
-    assert answer["galaxy_id"].tolist() == ["a", "b", "c"]
-    np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, atol=1e-6)
-    rows = json.dumps({"dataframe_records": [{"image": base64.b64encode(data).decode()} for data in files]})
-    served = scoring_server.invocations(rows, "application/json", model, model.metadata.get_input_schema())
-    assert served.status == 200, served.response
-    said = pd.DataFrame(json.loads(served.response)["predictions"])
-    np.testing.assert_allclose(said[list(expected.classes)], expected.probabilities, atol=1e-6)
-    with pytest.raises(InputError, match="nothing to predict from; must have a column image, found galaxy_id"):
-        model.predict(answer[["galaxy_id"]])
-
-
-def test_a_model_is_kept_without_pickle(registered: Registered) -> None:
-    kept = {path.name for path in (registered.root / "artifacts").rglob("*") if path.is_file()}
-    assert "head.skops" in kept
-    assert not {name for name in kept if name.endswith((".pkl", ".pickle", ".joblib", ".cloudpickle"))}
