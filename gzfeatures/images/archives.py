@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import posixpath
 import struct
 import tarfile
 import zipfile
@@ -17,14 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol, TypeAlias
 
-from gzfeatures.errors import InputError, MissingFileError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, state
 from gzfeatures.images.arrays import MAX_BYTES, ArrayFile
+from gzfeatures.images.folders import BANDS, PICTURES, Folder, Single, is_image, opened
 from gzfeatures.images.gzipped import GzipReader
 from gzfeatures.images.remote import Remote, address
-
-PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp")
-BANDS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".npy", ".npz")
 
 
 class Archive(Protocol):
@@ -67,7 +64,7 @@ def archive(source: str | Path, bands: tuple[str, ...] | None = None) -> Archive
     """
     there = address(source)
     if there is not None:
-        return Remote.of(there, _is_image)
+        return Remote.of(there, is_image)
     path = existing(source, "image source")
     name = path.name.lower()
     if path.is_dir():
@@ -88,60 +85,6 @@ def archive(source: str | Path, bands: tuple[str, ...] | None = None) -> Archive
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Folder:
-    """Images in a folder and the folders below it; hidden names are passed over, linked folders are not entered."""
-
-    path: Path
-
-    def names(self) -> list[str]:
-        """Relative names of the images, sorted."""
-        found: list[str] = []
-        for folder, below, files in os.walk(self.path):
-            below[:] = [name for name in below if not name.startswith(".")]
-            prefix = os.path.relpath(folder, self.path)
-            found += [name if prefix == "." else f"{prefix}/{name}" for name in files if _is_image(name)]
-        return sorted(found)
-
-    def read(self, name: str) -> bytes:
-        """Bytes of one file.
-
-        Raises
-        ------
-        InputError
-            The name is a link that leaves the folder, or the file cannot be read.
-        MissingFileError
-            It is no longer there.
-        """
-        path = self.path / name
-        if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
-            raise InputError("link leaves its folder", where=path, rule=f"stay under {self.path}")
-        return _contents(path)
-
-    def state(self, name: str) -> list[int] | None:
-        """Size and time of change of the file; None where it is gone."""
-        return state(self.path / name)
-
-
-@dataclasses.dataclass(frozen=True)
-class Single:
-    """One image file."""
-
-    path: Path
-
-    def names(self) -> list[str]:
-        """The file's own name."""
-        return [self.path.name]
-
-    def read(self, name: str) -> bytes:
-        """Bytes of the file."""
-        return _contents(self.path)
-
-    def state(self, name: str) -> list[int] | None:
-        """Size and time of change of the file that holds the image; None where it is gone."""
-        return state(self.path)
-
-
 Place: TypeAlias = tuple[int, int, int]
 """Offset of the stored bytes (or of the zip member's header), their number, and how many they are unpacked."""
 
@@ -159,17 +102,14 @@ class Zip:
         """List the members; those that cannot be read safely are kept with the reason."""
         places: dict[str, Place] = {}
         refused: dict[str, str] = {}
-        try:
-            with zipfile.ZipFile(path) as file:
-                for member in file.infolist():
-                    if member.is_dir() or not _is_image(member.filename):
-                        continue
-                    places[member.filename] = (member.header_offset, member.compress_size, member.file_size)
-                    reason = _zip_fault(member)
-                    if reason is not None:
-                        refused[member.filename] = reason
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-            raise InputError("zip file is damaged", where=path, found=str(error), remedy="fetch it again") from error
+        with reading("zip file is damaged", path, remedy="fetch it again"), zipfile.ZipFile(path) as file:
+            for member in file.infolist():
+                if member.is_dir() or not is_image(member.filename):
+                    continue
+                places[member.filename] = (member.header_offset, member.compress_size, member.file_size)
+                reason = _zip_fault(member)
+                if reason is not None:
+                    refused[member.filename] = reason
         return cls(path, places, refused)
 
     def names(self) -> list[str]:
@@ -186,7 +126,7 @@ class Zip:
         """
         _allow(self.path, name, self.refused)
         offset, packed, size = self.places[name]
-        with _opened(self.path) as file:
+        with opened(self.path) as file:
             file.seek(offset)
             header = file.read(30)
             if len(header) < 30 or header[:4] != b"PK\x03\x04":
@@ -196,10 +136,8 @@ class Zip:
             data = file.read(packed)
         if method == zipfile.ZIP_STORED:
             return data
-        try:
+        with reading("zip member is damaged", f"{self.path}: {name}"):
             return zlib.decompressobj(-15).decompress(data, size + 1)
-        except zlib.error as error:
-            raise InputError("zip member is damaged", where=f"{self.path}: {name}", found=str(error)) from error
 
     def state(self, name: str) -> list[int] | None:
         """Size and time of change of the file that holds the image; None where it is gone."""
@@ -234,21 +172,22 @@ class Tar:
         refused: dict[str, str] = {}
         with path.open("rb") as file:
             gzipped = file.read(2) == b"\x1f\x8b"
-        try:
-            with _tar_bytes(path, gzipped) as raw, tarfile.open(fileobj=raw, mode="r:") as tar:
-                for member in tar:
-                    if member.isdir() or not _is_image(member.name):
-                        continue
-                    places[member.name] = (member.offset_data, member.size, member.size)
-                    reason = None if member.isreg() else "archive member is a link or a device"
-                    reason = reason or _name_fault(member.name, member.size)
-                    if reason is not None:
-                        refused[member.name] = reason
-                raw.seek(tar.offset)
-                if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                    raise tarfile.ReadError("no closing block, so it is cut off or damaged")  # tarfile just stops
-        except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
-            raise InputError("tar file is damaged", where=path, found=str(error), remedy="fetch it again") from error
+        with (
+            reading("tar file is damaged", path, remedy="fetch it again"),
+            _tar_bytes(path, gzipped) as raw,
+            tarfile.open(fileobj=raw, mode="r:") as tar,
+        ):
+            for member in tar:
+                if member.isdir() or not is_image(member.name):
+                    continue
+                places[member.name] = (member.offset_data, member.size, member.size)
+                reason = None if member.isreg() else "archive member is a link or a device"
+                reason = reason or _name_fault(member.name, member.size)
+                if reason is not None:
+                    refused[member.name] = reason
+            raw.seek(tar.offset)
+            if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("no closing block, so it is cut off or damaged")  # tarfile just stops
         return cls(path, places, refused, gzipped)
 
     def names(self) -> list[str]:
@@ -265,12 +204,9 @@ class Tar:
         """
         _allow(self.path, name, self.refused)
         offset, size, _ = self.places[name]
-        try:
-            with _tar_bytes(self.path, self.gzipped) as file:
-                file.seek(offset)
-                return file.read(size)
-        except (EOFError, zlib.error) as error:
-            raise InputError("tar file is damaged", where=f"{self.path}: {name}", found=str(error)) from error
+        with reading("tar file is damaged", f"{self.path}: {name}"), _tar_bytes(self.path, self.gzipped) as file:
+            file.seek(offset)
+            return file.read(size)
 
     def state(self, name: str) -> list[int] | None:
         """Size and time of change of the file that holds the image; None where it is gone."""
@@ -278,12 +214,7 @@ class Tar:
 
 
 def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:
-    return GzipReader(path) if gzipped else _opened(path)
-
-
-def _is_image(name: str) -> bool:
-    name = posixpath.basename(name.replace("\\", "/"))
-    return not name.startswith(".") and name.lower().endswith(PICTURES + BANDS)
+    return GzipReader(path) if gzipped else opened(path)
 
 
 def _name_fault(name: str, size: int) -> str | None:
@@ -297,20 +228,3 @@ def _name_fault(name: str, size: int) -> str | None:
 def _allow(path: Path, name: str, refused: dict[str, str]) -> None:
     if name in refused:
         raise InputError(refused[name], where=f"{path}: {name}", remedy="pack the archive again without it")
-
-
-def _opened(path: Path) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise MissingFileError("image has vanished", where=path) from None
-    except OSError as error:
-        raise InputError("image cannot be read", where=path, found=error.strerror) from None
-
-
-def _contents(path: Path) -> bytes:
-    with _opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MAX_BYTES:
-            raise InputError("image file is too large", where=path, rule=f"hold at most {MAX_BYTES} bytes", found=size)
-        return file.read()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.files import state
 from gzfeatures.images.parcels import npy, packed
 
@@ -88,13 +88,8 @@ class ArrayFile:
         if self.dataset:
             import h5py
 
-            try:
-                with h5py.File(self.path, "r") as file:
-                    image = np.asarray(file[self.dataset][self.rows[name]])
-            except MemoryError:
-                raise
-            except Exception as error:  # damaged bytes make the reader fail in any way
-                raise InputError("image cannot be read", where=f"{self.path}: {name}", found=str(error)) from error
+            with reading("image cannot be read", f"{self.path}: {name}"), h5py.File(self.path, "r") as file:
+                image = np.asarray(file[self.dataset][self.rows[name]])
         else:
             image = np.array(_mapped(self.path)[self.rows[name]])
         if self.bands is None:
@@ -138,35 +133,26 @@ def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None
 def _hdf5_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-            arrays = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
-            name = next((name for name in IMAGES if name in arrays and arrays[name].ndim in (3, 4)), None)
-            if name is None:
-                raise InputError(
-                    "no images in the HDF5 file",
-                    where=path,
-                    rule=f"have an array {' or '.join(IMAGES)} of shape (n, height, width[, channels])",
-                    found=", ".join(file) or "nothing",
-                )
-            ids = next((arrays[key] for key in IDS if key in arrays), None)
-            for array in (arrays[name], ids):
-                if array is not None and (array.external or array.is_virtual):
-                    raise InputError("array points into another file", where=path, found=array.name)
-            keys = (
-                None if ids is None else [value.decode() if isinstance(value, bytes) else str(value) for value in ids]
+    with reading("HDF5 file is damaged", path, remedy="fetch it again"), h5py.File(path, "r") as file:
+        own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+        arrays = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
+        name = next((name for name in IMAGES if name in arrays and arrays[name].ndim in (3, 4)), None)
+        if name is None:
+            raise InputError(
+                "no images in the HDF5 file",
+                where=path,
+                rule=f"have an array {' or '.join(IMAGES)} of shape (n, height, width[, channels])",
+                found=", ".join(file) or "nothing",
             )
-            return name, arrays[name].shape, arrays[name].dtype, keys
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # damaged bytes make the reader fail in any way
-        raise InputError("HDF5 file is damaged", where=path, found=str(error), remedy="fetch it again") from error
+        ids = next((arrays[key] for key in IDS if key in arrays), None)
+        for array in (arrays[name], ids):
+            if array is not None and (array.external or array.is_virtual):
+                raise InputError("array points into another file", where=path, found=array.name)
+        keys = None if ids is None else [value.decode() if isinstance(value, bytes) else str(value) for value in ids]
+        return name, arrays[name].shape, arrays[name].dtype, keys
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:
-    try:
+    with reading("array file cannot be read", path):
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # damaged bytes make the reader fail in any way
-        raise InputError("array file cannot be read", where=path, found=str(error)) from error
     return array

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import re
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 from gzfeatures.images.bands import WAVELENGTHS, Bands
 from gzfeatures.images.parcels import array
 from gzfeatures.images.quiet import quiet
@@ -42,22 +41,21 @@ def read_fits(data: bytes, *, where: object, max_pixels: int, names: tuple[str, 
     parts: list[tuple[tuple[str, ...] | None, npt.NDArray[Any]]] = []
     weights: dict[int, npt.NDArray[Any]] = {}
     header = None
-    try:
-        with quiet(), fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as units:
-            for unit in units:
-                if not unit.is_image or unit.header.get("NAXIS", 0) < 2:
-                    continue
-                _fits_fault(unit, len(data), where=where, max_pixels=max_pixels)
-                plane = np.asarray(unit.data)
-                if str(unit.header.get("IMAGETYP", "")).strip().lower() == "invvar":
-                    weights[len(parts) - 1] = plane
-                    continue
-                header = unit.header if header is None else header
-                parts.append((_fits_names(unit.header), plane))
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # damaged bytes make the reader fail in any way
-        raise InputError("FITS file is damaged", where=where, found=f"{error or type(error).__name__}") from error
+    with (
+        reading("FITS file is damaged", where),
+        quiet(),
+        fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as units,
+    ):
+        for unit in units:
+            if not unit.is_image or unit.header.get("NAXIS", 0) < 2:
+                continue
+            _fits_fault(unit, len(data), where=where, max_pixels=max_pixels)
+            plane = np.asarray(unit.data)
+            if str(unit.header.get("IMAGETYP", "")).strip().lower() == "invvar":
+                weights[len(parts) - 1] = plane
+                continue
+            header = unit.header if header is None else header
+            parts.append((_fits_names(unit.header), plane))
     if not parts or header is None:
         raise InputError("FITS file holds no image", where=where, rule="have a plane or cube of pixels")
     cubes = [plane.reshape((-1, *plane.shape[-2:])) for _, plane in parts]
@@ -178,11 +176,8 @@ def _fits_fault(unit: Any, size: int, *, where: object, max_pixels: int) -> None
 
 
 def _gunzipped(data: bytes, *, where: object, max_bytes: int) -> bytes:
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            plain = file.read(max_bytes + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError("image is truncated or damaged", where=where, found=str(error)) from error
+    with reading("image is truncated or damaged", where), gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        plain = file.read(max_bytes + 1)
     if len(plain) > max_bytes:
         raise InputError("image is too large to unpack", where=where, rule=f"hold at most {max_bytes:,} bytes")
     return plain

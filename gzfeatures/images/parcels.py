@@ -7,14 +7,13 @@ import io
 import math
 import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 
 MAX_HEADER = 10_000
 """Bytes of the longest .npy header that is parsed."""
@@ -44,19 +43,12 @@ def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
     InputError
         The file is damaged, encrypted or too large.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as source:
-            members = source.infolist()
-            size = sum(member.file_size for member in members)
-            if size > max_bytes:
-                raise InputError(
-                    "image is too large to unpack", where=where, rule=f"hold ≤ {max_bytes:,} B", found=size
-                )
-            return {member.filename: source.read(member) for member in members}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, struct.error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("image file is damaged", where=where, found=str(error)) from error
+    with reading("image file is damaged", where), zipfile.ZipFile(io.BytesIO(data)) as source:
+        members = source.infolist()
+        size = sum(member.file_size for member in members)
+        if size > max_bytes:
+            raise InputError("image is too large to unpack", where=where, rule=f"hold ≤ {max_bytes:,} B", found=size)
+        return {member.filename: source.read(member) for member in members}
 
 
 def array(data: bytes, *, where: object, max_bytes: int) -> npt.NDArray[Any]:
@@ -70,18 +62,16 @@ def array(data: bytes, *, where: object, max_bytes: int) -> npt.NDArray[Any]:
     InputError
         The file is truncated, damaged, too large, or holds objects.
     """
-    try:
+    with reading("array is damaged", where):
         width, form = (2, "<H") if data[6] == 1 else (4, "<I")
         start = 8 + width
         end = start + struct.unpack(form, data[8:start])[0]
         if not start < end <= start + MAX_HEADER:
-            raise ValueError(f"header of {end - start} bytes")
+            raise InputError("array is damaged", where=where, found=f"header of {end - start} bytes")
         fields = ast.literal_eval(data[start:end].decode("utf-8").strip())
         kind, shape = np.dtype(fields["descr"]), tuple(int(side) for side in fields["shape"])
         if kind.hasobject or min(shape, default=0) < 0:
-            raise ValueError(f"{kind} of shape {shape}")
-    except Exception as error:  # damaged bytes make the parsers fail in any way
-        raise InputError("array is damaged", where=where, found=f"{error or type(error).__name__}") from error
+            raise InputError("array is damaged", where=where, found=f"{kind} of shape {shape}")
     size = math.prod(shape) * kind.itemsize
     if size > max_bytes:
         raise InputError("array is too large to read", where=where, rule=f"hold at most {max_bytes:,} B", found=shape)

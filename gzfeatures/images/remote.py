@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError, MissingExtraError, need
+from gzfeatures.errors import InputError, MissingExtraError, need, reading
 from gzfeatures.images.arrays import MAX_BYTES
 
 SCHEME = re.compile(r"(?:\w+::)*[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
@@ -54,17 +54,11 @@ class Remote:
             )
         if address.lower().endswith(".zip") and "zip::" not in address:
             address = "zip::" + address
-        try:
+        remedy = "check the address; a web folder needs an index page"
+        with reading("images cannot be listed", address, remedy=remedy):
             system, root = _system(address)
             system.ls(root, detail=False)  # `find` would pass over a place that does not answer
             found = system.find(root, detail=True)
-        except MissingExtraError:
-            raise
-        except Exception as error:  # every kind of place fails in ways of its own
-            raise InputError(
-                "images cannot be listed", where=address, found=f"{type(error).__name__}: {error}",
-                remedy="check the address; a web folder needs an index page",
-            ) from error  # fmt: skip
         names = {str(name).removeprefix(root).lstrip("/"): entry.get("size") for name, entry in found.items()}
         return cls(
             address,
@@ -88,12 +82,8 @@ class Remote:
             raise InputError(
                 "image file is too large", where=f"{self.path}: {name}", rule=f"hold at most {MAX_BYTES} bytes"
             )
-        try:
+        with reading("image cannot be read", f"{self.path}: {name}"):
             data: bytes = _system(self.path)[0].cat_file(f"{self.root}/{name}".lstrip("/"))
-        except Exception as error:  # every kind of place fails in ways of its own
-            raise InputError(
-                "image cannot be read", where=f"{self.path}: {name}", found=f"{type(error).__name__}: {error}"
-            ) from error
         return data
 
     def state(self, name: str) -> list[int | None]:

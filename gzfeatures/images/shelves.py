@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
-from gzfeatures.images.archives import PICTURES, Archive
+from gzfeatures.images.archives import Archive
 from gzfeatures.images.arrays import ArrayFile
 from gzfeatures.images.contents import BANDS, PICTURE, Contents
+from gzfeatures.images.folders import PICTURES
 from gzfeatures.images.parcels import packed
 from gzfeatures.images.pictures import MAX_PIXELS
 from gzfeatures.images.views import View
