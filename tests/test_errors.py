@@ -43,7 +43,8 @@ def test_errors_of_ours_lack_of_memory_and_interruptions_pass_a_reader(error: Ba
 
 
 def test_a_lack_of_memory_is_said_whoever_notices_it() -> None:
-    for error in (MemoryError(), RuntimeError("can't start new thread"), RuntimeError("alloc_cpu: not enough memory")):
+    said = ("can't start new thread", "alloc_cpu: not enough memory", "could not create a primitive")
+    for error in (MemoryError(), *map(RuntimeError, said)):
         assert _described(error).startswith("memory does not suffice; close other programs")
     assert _described(RuntimeError("odd\nthing")) == (
         "unexpected RuntimeError: odd thing; run again with --debug and report it"

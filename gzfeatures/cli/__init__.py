@@ -12,7 +12,13 @@ from gzfeatures.errors import GzError
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 VERBS = ("experiments", "catalogs", "tables", "training", "maps", "pictures")
 """Modules that add verbs, in the order in which the help lists them."""
-NO_MEMORY = ("allocate memory", "not enough memory", "bad_alloc", "can't start new thread")
+NO_MEMORY = (
+    "allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "can't start new thread",
+    "could not create a primitive",
+)
 """What libraries say when the system refuses them memory; Python's own word is MemoryError."""
 
 
