@@ -147,6 +147,14 @@ def require_known(kind: str, names: Iterable[str], legal: Collection[str]) -> No
             raise unknown(kind, name, legal)
 
 
+def require_format(what: str, found: int, newest: int, where: object) -> None:
+    """Raise InputError for a file in a format that is newer than the newest this version reads."""
+    if found > newest:
+        raise InputError(
+            f"{what} format is newer", where=where, rule=f"be at most {newest}", found=found, remedy="update gzfeatures"
+        )
+
+
 def need(module: str, extra: str) -> ModuleType:
     """Import an optional module, or say how to install it.
 

@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from gzfeatures.cli import _described
-from gzfeatures.errors import GzError, InputError, MissingExtraError, MissingFileError, need, reading, unknown
+from gzfeatures.errors import (
+    GzError,
+    InputError,
+    MissingExtraError,
+    MissingFileError,
+    need,
+    reading,
+    require_format,
+    unknown,
+)
 
 
 def test_message_is_one_line_with_every_part() -> None:
@@ -21,6 +30,12 @@ def test_control_characters_of_untrusted_text_are_escaped() -> None:
 def test_unknown_name_lists_the_legal_ones_and_the_nearest() -> None:
     message = str(unknown("head", "svn", ["svm", "logistic"]))
     assert message == "unknown head; must be one of svm, logistic, found svn; did you mean 'svm'?"
+
+
+def test_a_format_of_a_later_version_is_refused() -> None:
+    require_format("map", 2, 2, "m.parquet")
+    with pytest.raises(InputError, match=r"m\.parquet: map format is newer; must be at most 2, found 3; update gzfe"):
+        require_format("map", 3, 2, "m.parquet")
 
 
 def test_missing_extra_names_the_install_line() -> None:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError, reading, unknown
+from gzfeatures.errors import InputError, reading, require_format, unknown
 from gzfeatures.files import existing
 from gzfeatures.images.views import View
 
@@ -220,10 +220,6 @@ def _checkpoint(folder: Path) -> Backbone:
     with reading("checkpoint record cannot be read", record, rule="hold format, backbone and weights_sha256"):
         note = json.loads(record.read_text("utf-8"))
         number, fields, digest = int(note["format"]), dict(note["backbone"]), str(note["weights_sha256"])
-    if number > CHECKPOINT_FORMAT:
-        raise InputError(
-            "checkpoint format is newer", where=record, rule=f"be at most {CHECKPOINT_FORMAT}", found=number,
-            remedy="update gzfeatures",
-        )  # fmt: skip
+    require_format("checkpoint", number, CHECKPOINT_FORMAT, record)
     place = existing(folder / TENSORS, "checkpoint weights").resolve()
     return dataclasses.replace(Backbone.fromdict(fields), weights=f"file:{place}", url=None, sha256=digest)

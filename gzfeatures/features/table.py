@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gzfeatures.errors import InputError, reading
+from gzfeatures.errors import InputError, reading, require_format
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
 from gzfeatures.features.trained_on import TrainedOn
@@ -164,11 +164,7 @@ class TableFile:
                 remedy="write it with 'gzfeatures extract'",
             )
         with reading("record of the table cannot be read", self.path):
-            if note.get("format", 0) > FORMAT:
-                raise InputError(
-                    "table format is newer", where=self.path, rule=f"be at most {FORMAT}", found=note["format"],
-                    remedy="update gzfeatures",
-                )  # fmt: skip
+            require_format("table", note.get("format", 0), FORMAT, self.path)
             self.extractor = Extractor.fromdict(note.get("extractor", {}))
             self.skipped = tuple((str(name), str(reason)) for name, reason in note.get("skipped", []))
         kind = schema.field("embedding").type

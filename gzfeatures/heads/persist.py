@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError, reading
+from gzfeatures.errors import InputError, reading, require_format
 from gzfeatures.files import existing, written_whole
 
 FORMAT = 1
@@ -73,6 +73,5 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
         content = skops.io.load(path, trusted=list(TRUSTED))
         if not isinstance(content, dict) or set(content) != {"format", "record", "estimator"}:
             raise InputError("not a head", where=path, rule="hold format, record and estimator")
-        if content["format"] > FORMAT:
-            raise InputError("head format is newer", where=path, rule=f"be at most {FORMAT}", found=content["format"])
+        require_format("head", content["format"], FORMAT, path)
         return json.loads(content["record"]), content["estimator"]

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gzfeatures.errors import InputError, reading
+from gzfeatures.errors import InputError, reading, require_format
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
@@ -262,8 +262,7 @@ class Map:
             table = pq.read_table(path, page_checksum_verification=True)
             metadata = table.schema.metadata or {}
             note, arrays = (json.loads(metadata[key]) for key in (b"gzfeatures", b"gzfeatures_space"))
-            if note["format"] > FORMAT:
-                raise InputError("map format is newer", where=path, rule=f"be at most {FORMAT}", found=note["format"])
+            require_format("map", note["format"], FORMAT, path)
             mean = _decoded(arrays["mean"])
             axes = None if arrays["axes"] is None else _decoded(arrays["axes"]).reshape(-1, len(mean))
             column = table["vector"].combine_chunks()
