@@ -16,7 +16,7 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.results.calibration import measured, promise
 from gzfeatures.results.comparison import Pairing, Road
-from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.metrics import evaluate, headline
 from gzfeatures.results.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -142,8 +142,7 @@ def learning_curves(
 
     heads = [choice.name for choice in settings.heads]
     rows = learning_curve(tables, labels, seen, heads, settings.learning_curve, allow_seen=settings.allow_seen)
-    metric = "rmse" if labels.target == "fractions" else "accuracy"
-    return {f"{name_of(tables)} + {head}": curve(rows, head, metric) for head in heads}
+    return {f"{name_of(tables)} + {head}": curve(rows, head, headline(labels.target)) for head in heads}
 
 
 def _calibration(head: Head, predictions: Predictions, bare: Predictions | None, labels: Labels) -> dict[str, Any]:
@@ -153,8 +152,8 @@ def _calibration(head: Head, predictions: Predictions, bare: Predictions | None,
 
 
 def _refuse_seen(tables: Sequence[EmbeddingTable], split: Split) -> None:
-    for extractor in (table.extractor for table in tables if table.extractor.trained_on is not None):
-        seen = TrainedOn.decode(extractor.trained_on or "").contains(split.test)
+    for extractor in (table.extractor for table in tables):
+        seen = TrainedOn.joined([extractor.trained_on]).contains(split.test)
         if seen.any():
             raise LeakError(
                 f"backbone was trained on {int(seen.sum())} of {len(split.test)} test galaxies",

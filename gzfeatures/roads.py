@@ -18,7 +18,7 @@ from gzfeatures.files import read_note, write_note
 from gzfeatures.images.views import View
 from gzfeatures.results.calibration import promise
 from gzfeatures.results.comparison import Pairing
-from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.metrics import evaluate, headline
 from gzfeatures.results.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def network_curve(
     for size in sorted(size for size in network.learning_curve if size < len(train)):
         part = dataclasses.replace(group, split=dataclasses.replace(group.split, train=train[:size]))
         made[size] = train_network(plain, part, folder / f"labels-{size}", settings, seed=seed)
-    metric = "rmse" if group.labels.target == "fractions" else "accuracy"
+    metric = headline(group.labels.target)
     return [
         (size, pairing.scores.metrics[metric], *pairing.scores.intervals[metric])
         for size, pairing in sorted(made.items())

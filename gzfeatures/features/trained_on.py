@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import hashlib
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, reading
 
 
 def _hashes(ids: Iterable[str]) -> npt.NDArray[np.uint64]:
@@ -56,6 +55,10 @@ class TrainedOn:
         """Which of `ids` were trained on, shape (n,)."""
         return np.isin(_hashes(ids), self.hashes)
 
+    def __or__(self, other: TrainedOn) -> TrainedOn:
+        """Union of both sets."""
+        return TrainedOn(np.union1d(self.hashes, other.hashes))
+
     @classmethod
     def joined(cls, records: Iterable[str | None]) -> TrainedOn:
         """Union of the sets that `encode` wrote; None stands for an empty one."""
@@ -80,10 +83,5 @@ class TrainedOn:
         InputError
             `text` is not base64, not a multiple of 8 bytes, or not sorted.
         """
-        try:
-            data = base64.b64decode(text, validate=True)
-            return cls(np.frombuffer(data, dtype=">u8").astype(np.uint64))
-        except (binascii.Error, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError("record of training ids cannot be read", found=str(error)) from None
+        with reading("record of training ids cannot be read", None):
+            return cls(np.frombuffer(base64.b64decode(text, validate=True), dtype=">u8").astype(np.uint64))

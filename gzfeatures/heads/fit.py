@@ -165,9 +165,6 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
 def _trained_on(split: Split, extractors: Sequence[Extractor]) -> TrainedOn:
     """Training galaxies, and every galaxy in a group with one that the head or a backbone was trained on."""
     known = {split.groups[name] for name in split.train if name in split.groups}
-    for extractor in extractors:
-        if extractor.trained_on is not None and split.groups:
-            members = list(split.groups)
-            met = TrainedOn.decode(extractor.trained_on).contains(members)
-            known |= {split.groups[name] for name, was_met in zip(members, met, strict=True) if was_met}
+    met = TrainedOn.joined(extractor.trained_on for extractor in extractors).contains(split.groups)
+    known |= {group for group, was_met in zip(split.groups.values(), met, strict=True) if was_met}
     return TrainedOn.of([*split.train, *(name for name, group in split.groups.items() if group in known)])

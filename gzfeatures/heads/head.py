@@ -124,10 +124,8 @@ class Head:
                 "vector length", where=f"head {self.name}", rule=f"be {self.dim}", found=inputs.matrix.shape[1]
             )
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
-        seen = self.trained_on.contains(inputs.ids)
-        for extractor in inputs.extractors:
-            if extractor.trained_on is not None:
-                seen |= TrainedOn.decode(extractor.trained_on).contains(inputs.ids)
+        before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
+        seen = (self.trained_on | before).contains(inputs.ids)
         said = Predictions(inputs.ids, values, self.classes, self.target, seen)
         return dataclasses.replace(said, sets=self.sets.sets(said)) if self.sets and calibrated else said
 

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -95,12 +94,11 @@ class Start:
 
     def seen_before(self) -> TrainedOn:
         """Galaxies the starting weights were trained on."""
-        record = self.backbone.trained_on if self.backbone else None
-        return TrainedOn.decode(record) if record else TrainedOn.of([])
+        return TrainedOn.joined([self.backbone.trained_on if self.backbone else None])
 
     def seen(self, ids: Ids) -> TrainedOn:
         """Galaxies the network will have been trained on, `ids` among them."""
-        return TrainedOn(np.union1d(self.seen_before().hashes, TrainedOn.of(ids).hashes))
+        return self.seen_before() | TrainedOn.of(ids)
 
     def margin(self, wanted: float | None, field: float) -> float:
         """Side of the frames over the side of the view: as wanted, or what the images leave, at most √2.

@@ -14,7 +14,7 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.bootstrap import Array, interval, resampled_sums
-from gzfeatures.results.metrics import LOWER_IS_BETTER, Scores, scorable
+from gzfeatures.results.metrics import LOWER_IS_BETTER, Scores, headline, scorable
 from gzfeatures.results.paired import holm, mcnemar
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.sums import metric_columns, metrics_of
@@ -167,7 +167,7 @@ def compare(
     ordered = [pairing.predictions.select(ids) for pairing in pairings]
     truth = scorable(ordered[0], labels)
     kind, k = first.predictions.kind, len(first.predictions.classes)
-    metric = metric or ("rmse" if kind == "fractions" else "accuracy")
+    metric = metric or headline(kind)
     values: list[float] = []
     replicates: list[Array] = []
     for predictions in ordered:

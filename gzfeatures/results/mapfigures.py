@@ -15,6 +15,7 @@ from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
+from gzfeatures.results.drawing import short
 from gzfeatures.results.mapfile import Map
 from gzfeatures.results.palette import class_mark, on_paper
 from gzfeatures.results.sprites import thumbnail
@@ -224,7 +225,7 @@ def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> Non
     entries = []
     for code in np.unique(codes[codes >= 0]):
         colour, marker = class_mark(int(code))
-        name = labels.classes[code] if len(labels.classes[code]) <= 24 else labels.classes[code][:23] + "…"
+        name = short(labels.classes[code], 24)
         entries.append(Line2D([], [], ls="", marker=marker, ms=4.5, mew=0, color=on_paper(colour), label=name))
     if (codes < 0).any():
         entries.append(Line2D([], [], ls="", marker="o", ms=4.5, mew=0, color=GREY, label="no label"))

@@ -172,6 +172,11 @@ def evaluate(
     )
 
 
+def headline(target: str) -> str:
+    """The metric that pairings are ranked by where none is named: RMSE of vote fractions, else accuracy."""
+    return "rmse" if target == "fractions" else "accuracy"
+
+
 def scorable(predictions: Predictions, labels: Labels) -> Labels:
     """Labels of the predicted galaxies in their order, after every check a score needs (raises as `evaluate`)."""
     if not len(predictions):

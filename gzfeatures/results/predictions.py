@@ -126,9 +126,9 @@ class Predictions:
         if self.kind == "classes":
             columns["predicted_class"] = self.names
         elif self.kind == "multi-label":
-            columns["predicted_labels"] = self._joined(self.probabilities >= 0.5)
+            columns["predicted_labels"] = self._named(self.probabilities >= 0.5)
         if self.sets is not None:
-            columns["class_set"] = self._joined(self.sets)
+            columns["class_set"] = self._named(self.sets)
         if self.seen is not None:
             columns["trained_on"] = self.seen
         taken = set(self.classes) & {*columns, *_OWN}
@@ -139,7 +139,7 @@ class Predictions:
             _WRITERS[kind](columns, temporary)
         return path
 
-    def _joined(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
+    def _named(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
         """Names of the classes that are true in each row, joined by `|`."""
         names = np.asarray(self.classes, dtype=object)
         return np.array(["|".join(names[row]) for row in flags], dtype=object)

@@ -13,6 +13,7 @@ from gzfeatures.errors import GzError, InputError
 from gzfeatures.files import written_whole
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
+from gzfeatures.results.drawing import short
 from gzfeatures.results.sprites import address, thumbnail
 
 VIEW = View(size=128, crop=0.6)
@@ -195,8 +196,7 @@ def _rows(shown: Sequence[Tile], width: int, side: int) -> Iterator[list[Tile]]:
 
 def _one_line(text: str, limit: int) -> str:
     """The text without line breaks and control signs, cut to `limit` signs."""
-    plain = "".join(sign if sign.isprintable() else "�" for sign in text)
-    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+    return short("".join(sign if sign.isprintable() else "�" for sign in text), limit)
 
 
 def _figure(tile: Tile, side: int) -> str:

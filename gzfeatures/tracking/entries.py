@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gzfeatures.results.document import flat
+from gzfeatures.results.drawing import short
 from gzfeatures.results.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def log(
     given = []
     for name, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value, default=str)
-        given.append(Param(name_of(name), text if len(text) <= PARAMETER_LIMIT else text[: PARAMETER_LIMIT - 1] + "…"))
+        given.append(Param(name_of(name), short(text, PARAMETER_LIMIT)))
     for some_measured in _batches(measured, METRICS_PER_BATCH):
         client.log_batch(run, metrics=some_measured)
     for some_given in _batches(given, PARAMETERS_PER_BATCH):
