@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and names that stay inside their folder."""
+"""Files that appear whole or not at all, folders that one process holds, and names that stay inside their folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError, MissingFileError, OutputError
+from gzfeatures.errors import GzError, InputError, MissingFileError, OutputError
 
 UMASK = os.umask(0)
 """Of the process at import: reading it sets it for a moment, which is not safe among threads."""
@@ -50,7 +50,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~UMASK)
         temporary.replace(path)
     except OSError as error:
-        if isinstance(error, (OutputError, InputError, MissingFileError)):
+        if isinstance(error, GzError):
             raise
         raise OutputError(
             f"cannot be written: {error.strerror or error}", where=path, remedy="free space or choose another place"

@@ -21,8 +21,7 @@ from gzfeatures.images.population import Member, member, nearby
 from gzfeatures.images.volunteers import Panel, hart_table, kaggle_table
 
 FIRST_ID = 10_000_001
-"""Kaggle's ids have six digits: no drawn galaxy is taken for one that a backbone was trained on."""
-"""GalaxyID of the first entry."""
+"""GalaxyID of the first entry. Kaggle's have six digits: no drawn galaxy is taken for one that a backbone has seen."""
 FIRST_OBJID = 587722952230174721
 """An 18-digit DR7 identifier: it does not survive a float."""
 REFERENCE_REDSHIFT = 0.03

@@ -64,7 +64,9 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
     if on_cpu and device == "cuda":
         raise InputError("openvino and int8 are for CPUs", where="--device", found=device, remedy="use --device cpu")
     if precision == "int8" and runtime == "torch":
-        raise InputError("int8 runs in OpenVINO only", where="precision", rule="be auto, bfloat16 or float32 in torch")
+        raise InputError(
+            "int8 runs in OpenVINO only", where="--precision", rule="be auto, bfloat16 or float32 in torch"
+        )
     cuda = device != "cpu" and not on_cpu and _has_cuda()
     if device == "cuda" and not cuda:
         raise InputError("no CUDA device is usable", where="--device", found=device, remedy="use --device cpu or auto")
