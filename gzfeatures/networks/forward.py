@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import logging
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.fx import symbolic_trace
@@ -24,12 +22,10 @@ from torch.fx.experimental.optimization import fuse
 
 from gzfeatures import fingerprint
 from gzfeatures.features.extractor import Extractor
-from gzfeatures.files import written_whole
 from gzfeatures.networks.augment import dihedral_views
+from gzfeatures.networks.compiled import Compiled, compile_ahead
 from gzfeatures.networks.hardware import cpu_flags
-from gzfeatures.networks.passes import Vectors
-
-Pixels: TypeAlias = npt.NDArray[np.uint8]
+from gzfeatures.networks.passes import Pixels, Vectors
 
 SYMMETRIES = 8
 """Of the square: so many copies of an image does a dihedral mean look at."""
@@ -137,7 +133,7 @@ class Body(nn.Module):
         images = pixels.permute(0, 3, 1, 2).float().div(255).sub(self.mean).div(self.std)
         if self.dihedral:
             images = torch.cat(dihedral_views(images))
-        vectors: torch.Tensor = self.network(images.to(self.dtype)).float()
+        vectors: torch.Tensor = self.network(images.to(self.dtype)).float().contiguous()
         return vectors.reshape(SYMMETRIES, -1, vectors.shape[1]).mean(0) if self.dihedral else vectors
 
 
@@ -151,9 +147,9 @@ def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = 
 class TorchForward(Forward):
     """Network in PyTorch; see the module's first lines."""
 
-    compile_from, suffix = 20.0, ".pt2"
+    compile_from, suffix = 20.0, ".so"
     _body: nn.Module | None = None
-    _run: Callable[[torch.Tensor], torch.Tensor]
+    _run: Callable[[Pixels], Vectors]
 
     def start(self, way: Way) -> None:
         """Load the network, to be run eagerly."""
@@ -164,9 +160,9 @@ class TorchForward(Forward):
         start, path, self._size = time.perf_counter(), self._path(way), self._images(way)
         try:
             if way not in self.kept():
-                self._compile(path)
+                compile_ahead(self._network(), torch.zeros((self._size, *self._shape), dtype=torch.uint8), path)
                 self._say(f"compiled in {time.perf_counter() - start:.0f} s, kept for the next run")
-            self._run = torch._inductor.aoti_load_package(str(path), num_runners=way.lanes)
+            self._run = Compiled(path, way.lanes, self._extractor.dim)
         except RuntimeError as error:
             path.unlink(missing_ok=True)
             self._run = self._eager()
@@ -177,20 +173,17 @@ class TorchForward(Forward):
         return f"torch {torch.__version__}"
 
     def _pass(self, pixels: Pixels) -> Vectors:
-        with torch.inference_mode():
-            return np.asarray(self._run(torch.from_numpy(pixels)).numpy(), dtype=np.float32)
+        return self._run(pixels)
 
-    def _eager(self) -> nn.Module:
+    def _eager(self) -> Callable[[Pixels], Vectors]:
+        return partial(_through, self._network())
+
+    def _network(self) -> nn.Module:
         if self._body is None:
             self._body = ready(self._make(), self._extractor)
         return self._body
 
-    def _compile(self, path: Path) -> None:
-        """To be called in a lane, for the thread count is compiled in."""
-        example = torch.zeros((self._size, *self._shape), dtype=torch.uint8)
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of GPUs that are not there
-        with torch.no_grad(), written_whole(path) as temporary:
-            program = torch.export.export(self._eager(), (example,))
-            torch._inductor.aoti_compile_and_package(
-                program, package_path=str(temporary), inductor_configs={"freezing": True}
-            )
+
+def _through(network: nn.Module, pixels: Pixels) -> Vectors:
+    with torch.inference_mode():
+        return np.asarray(network(torch.from_numpy(pixels)).numpy(), dtype=np.float32)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.images.views import View
 
+Pixels: TypeAlias = npt.NDArray[np.uint8]
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
 

@@ -22,8 +22,8 @@ from gzfeatures.files import written_whole
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.sky import draw_survey
 from gzfeatures.images.views import View
-from gzfeatures.networks.forward import Forward, Pixels, Way, ready
-from gzfeatures.networks.passes import Vectors
+from gzfeatures.networks.forward import Forward, Way, ready
+from gzfeatures.networks.passes import Pixels, Vectors
 
 EXTRA = "openvino"
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
