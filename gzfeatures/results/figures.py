@@ -28,6 +28,8 @@ SECONDS = {
     172800: "2 d", 432000: "5 d",
 }  # fmt: skip
 """Ticks of an axis of time."""
+WHITE_FROM = 0.85
+"""Shade of a cell from which white is easier to read on it than ink, and both have a contrast of 4 at least."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,7 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
             ha="center",
             va="center",
             fontsize=7.5,
-            color="#ffffff" if share[row, column] > 0.5 else INK,
+            color="#ffffff" if share[row, column] > WHITE_FROM else INK,
         )
     centres = np.arange(k) + 0.5
     axes.set_xticks(centres, [short(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor")
@@ -108,7 +110,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
             text = "–" if np.isnan(value) else f"{value:.2f}"
             axes.text(np.nan_to_num(value) + 0.015, row + offset, text, va="center", fontsize=6.5)
     axes.set_yticks(rows, [short(name) for name in classes])
-    axes.set_xlim(0, 1.12)
+    axes.set(xlim=(0, 1.12), ylim=(-0.6, len(classes) - 0.4))
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.invert_yaxis()
     axes.grid(axis="x")
@@ -134,10 +136,12 @@ def reliability(rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str,
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
     axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
     area = 12 + 130 * count / count.max()
-    axes.scatter(stated, reached, s=area, color="#0072b2", edgecolor="white", lw=0.6, zorder=3, label="calibrated")
+    axes.scatter(
+        stated, reached, area, "#0072b2", edgecolor="white", lw=0.6, zorder=3, clip_on=False, label="calibrated"
+    )
     if before:
         points = [[row[key] for row in before] for key in ("stated", "reached")]
-        axes.plot(*points, ls="", marker="x", ms=5, mew=1.2, color="#d55e00", zorder=4, label="before")
+        axes.plot(*points, ls="", marker="x", ms=5, mew=1.2, color="#d55e00", zorder=4, clip_on=False, label="before")
         figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=7)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="stated confidence", ylabel="share that is right")
     axes.set_aspect("equal")
