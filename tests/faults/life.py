@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import faulthandler
 import fcntl
 import functools
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 from multiprocessing import forkserver
@@ -84,6 +86,9 @@ class Life:
         """Wait, killing it when its time has come, and say how it ended."""
         self.process.join(self.trouble.seconds or PATIENCE)
         hangs = self.process.is_alive() and not self.trouble.seconds
+        if hangs and self.process.pid:
+            os.kill(self.process.pid, signal.SIGUSR1)  # it says where
+            time.sleep(1)
         self.process.kill()
         self.process.join()
         code, seconds = self.process.exitcode, time.monotonic() - self.start
@@ -125,6 +130,7 @@ def _live(desk: Path, words: tuple[str, ...], trouble: Trouble, log: Path) -> No
     assert "faults.zygote" in sys.modules, "the fork server is not warm"
     for number, ending in ((1, ".out"), (2, ".err")):
         os.dup2(os.open(log.with_suffix(ending), os.O_WRONLY), number)
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     os.chdir(desk)
     os.environ["GZFEATURES_STORE"] = str(desk / "store")
     os.environ["MPLCONFIGDIR"] = str(desk.parent)
