@@ -24,7 +24,7 @@ from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
-from gzfeatures.illustrations import Source, draw_map, explain_pairing
+from gzfeatures.illustrations import Classifier, draw_map, explain_pairing
 from gzfeatures.pairings import fit_heads, learning_curves
 from gzfeatures.results.comparison import Comparison, Pairing, Road, compare
 from gzfeatures.results.figures import Curve
@@ -138,9 +138,7 @@ def run(
     group = cohorts.gather(settings.galaxies, settings.seed, place, TrainedOn.joined(records))
     write_labels(place / LABELS, group.labels, group.split)
 
-    pairings: list[Pairing] = []
-    artifacts: list[tuple[list[Path], Watch | None]] = []
-    sources: dict[Pairing, Source] = {}
+    outcomes: list[_Outcome] = []
     curves: dict[str, Curve] = {}
     seen = group.split if settings.heads_on == "all" else group.own
     columns = [_Column(choice.name, choice, settings.heads, settings.seed) for choice in settings.backbones]
@@ -150,9 +148,8 @@ def run(
             pairing = train_network(network, group, checkpoint, settings, seed=seed, again=again, watch=live)
         if network.learning_curve and pairing.name not in curves:
             curves[pairing.name] = network_curve(network, group, checkpoint, settings, seed=seed, whole=pairing)
-        sources[pairing] = Source(str(checkpoint))
-        pairings.append(pairing)
-        artifacts.append(([checkpoint / "curves.png", checkpoint / "history.json", checkpoint], live))
+        files = [checkpoint / "curves.png", checkpoint / "history.json", checkpoint]
+        outcomes.append(_Outcome(pairing, files, Classifier(str(checkpoint)), live))
         if network.as_backbone:
             columns.append(_Column.of(network, checkpoint, settings.heads, seed, pairing.seconds["train"]))
     common: dict[str, Any] = {
@@ -169,10 +166,10 @@ def run(
             [table], choices=column.heads, seed=column.seed, folder=place / "heads" / path.stem,
             road=column.road, seconds=seconds, **common,
         )  # fmt: skip
-        pairings += [pairing for pairing, _ in fitted]
         checkpoint_of = [Path(column.choice.name)] if column.road == "fine-tuned" else []
-        artifacts += [([head, *checkpoint_of], None) for _, head in fitted]
-        sources |= {one: Source(column.choice.name, column.choice.weights, path, head) for one, head in fitted}
+        for pairing, head in fitted:
+            classifier = Classifier(column.choice.name, column.choice.weights, path, head)
+            outcomes.append(_Outcome(pairing, [head, *checkpoint_of], classifier))
     for number, joint in enumerate(settings.joined):
         paths, parts, costs = zip(*(made[key] for key in joint.tables), strict=True)
         fitted = fit_heads(
@@ -181,35 +178,35 @@ def run(
             road=max((part.road for part in parts), key=("frozen", "fine-tuned").index),
             seconds={step: sum(cost.get(step, 0.0) for cost in costs) for cost in costs for step in cost}, **common,
         )  # fmt: skip
-        pairings += [pairing for pairing, _ in fitted]
-        artifacts += [([head], None) for _, head in fitted]
+        outcomes += [_Outcome(pairing, [head]) for pairing, head in fitted]
 
+    pairings = [outcome.pairing for outcome in outcomes]
     comparison = compare(pairings, group.labels, seed=settings.seed)
     provenance = _provenance(settings, group)
     report = Report(settings.name, tuple(pairings), comparison, group.labels, group.split, provenance)
-    ranked = [pairing for _, pairing in report.ranked if pairing in sources]
-    tabled = [(one.road, source) for one in ranked if (source := sources[one].table) is not None]
-    best = tabled[0][1] if tabled else None
-    for source in dict(reversed(tabled)).values() if settings.learning_curve else ():
-        curves |= learning_curves([EmbeddingTable.read(source)], group.labels, seen, settings)
+    classifiers = {outcome.pairing: outcome.classifier for outcome in outcomes if outcome.classifier is not None}
+    ranked = [(pairing, classifiers[pairing]) for _, pairing in report.ranked if pairing in classifiers]
+    tables = [(pairing.road, classifier.table) for pairing, classifier in ranked if classifier.table is not None]
+    best = tables[0][1] if tables else None
+    for path in dict(reversed(tables)).values() if settings.learning_curve else ():  # the best of each road
+        curves |= learning_curves([EmbeddingTable.read(path)], group.labels, seen, settings)
     report = dataclasses.replace(report, curves=curves)
     write_pairings(place, pairings)
     wanted = settings.explain if group.labels.target == "classes" else 0
-    firsts = {pairing.head is None: pairing for pairing in reversed(ranked) if wanted}
-    shown = [explain_pairing(one, sources[one], group, wanted, seed=settings.seed) for _, one in sorted(firsts.items())]
+    firsts = {pairing.head is None: (pairing, classifier) for pairing, classifier in reversed(ranked) if wanted}
+    shown = [explain_pairing(*firsts[bare], group, wanted, seed=settings.seed) for bare in sorted(firsts)]
     drawn = None
     if best is not None and settings.map:
-        first_of = {pairing.road: pairing for pairing in reversed(ranked)}
+        first_of = {pairing.road: pairing for pairing, _ in reversed(ranked)}
         said = {f"{road}, {pairing.name}": pairing.predictions for road, pairing in first_of.items()}
         drawn, pictures = draw_map(best, group, said, place)
         shown.insert(0, pictures)
     report.write(place, images=group.images, showcases=shown)
     if tracker is not None:
-        for pairing, (files, live) in zip(pairings, artifacts, strict=True):
-            tracker.pairing(settings.name, pairing, files, live)
+        for outcome in outcomes:
+            tracker.pairing(settings.name, outcome.pairing, outcome.artifacts, outcome.live)
         tracker.comparison(settings.name, report, place)
-    seconds_all = time.perf_counter() - start
-    return Run(report, place, best, drawn, tracker.uri if tracker else None, seconds_all)
+    return Run(report, place, best, drawn, tracker.uri if tracker else None, time.perf_counter() - start)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,6 +225,16 @@ class _Column:
         """A network that was trained; of several, heads have the network's seed."""
         own = tuple(head.model_copy(update={"seeds": ()}) for head in heads) if network.seeds else heads
         return cls(network.name, FrozenBackbone(name=str(checkpoint)), own, seed, "fine-tuned", {"train": spent})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """A pairing with the files to keep of it, what explains it (of one table), and the run of its training."""
+
+    pairing: Pairing
+    artifacts: list[Path]
+    classifier: Classifier | None = None
+    live: Watch | None = None
 
 
 def _trainings(settings: Experiment) -> Iterator[tuple[str, Network, int]]:

@@ -24,17 +24,17 @@ from gzfeatures.results.showcase import Showcase, Tile, tiles
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """Where what names the class of a galaxy lies.
+class Classifier:
+    """What names the class of a galaxy, and where it lies: a network by itself, or a head on its vectors.
 
     Parameters
     ----------
     network : str
-        Backbone or checkpoint folder.
+        Checkpoint folder; under a head, any backbone.
     weights : str, optional
         File that replaces the backbone's own weights.
     table, head : Path, optional
-        Embedding table and head on it; without a head the network itself names the class.
+        Embedding table, which has the prototypes, and head on it; without a head the network names the class.
     """
 
     network: str
@@ -69,8 +69,8 @@ def draw_map(table: Path, group: Cohort, predictions: Mapping[str, Predictions],
     drawn = project(EmbeddingTable.read(table).select(group.own.ids), group.labels)
     drawn.write(folder / "map.parquet")
     with written_whole(folder / "map.json") as temporary:
-        note = {"galaxies": len(drawn), "quality": drawn.quality, "settings": drawn.settings}
-        temporary.write_text(json.dumps(note, indent=1), encoding="utf-8")
+        record = {"galaxies": len(drawn), "quality": drawn.quality, "settings": drawn.settings}
+        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     columns = None if group.catalog is None else offered(group.catalog)
     page = drawn.write_html(
         folder / "map.html", labels=group.labels, images=group.images, predictions=predictions, catalog=columns
@@ -82,12 +82,12 @@ def draw_map(table: Path, group: Cohort, predictions: Mapping[str, Predictions],
         with Image.open(write_figure(path, drawn, kind, labels=classes, images=group.images)) as picture:
             shown.append(Tile(f"Map as {kind}", "", picture.convert("RGB")))
     quality = f"trustworthiness {drawn.quality['trustworthiness']:.3f}, {drawn.quality['knn_preservation']:.0%}"
-    note_ = f"UMAP of the best table: {quality} of the nearest neighbours kept. The interactive map is map.html."
-    return page, Showcase("Map of the galaxies", note_, {drawn.settings["backbone"]: shown}, side=460)
+    note = f"UMAP of the best table: {quality} of the nearest neighbours kept. The interactive map is map.html."
+    return page, Showcase("Map of the galaxies", note, {drawn.settings["backbone"]: shown}, side=460)
 
 
 def explain(
-    source: Source,
+    classifier: Classifier,
     images: ImageSet,
     ids: Ids | None = None,
     *,
@@ -103,7 +103,7 @@ def explain(
 
     Parameters
     ----------
-    source : Source
+    classifier : Classifier
         Who says so.
     images : ImageSet
         Of the galaxies.
@@ -134,21 +134,26 @@ def explain(
     from gzfeatures.results.prototypes import prototypes
 
     sections: dict[str, Sequence[Tile]] = {}
-    if source.table is not None and labels is not None:
-        central = prototypes(EmbeddingTable.read(source.table), labels, per_class)
+    if classifier.table is not None and labels is not None:
+        central = prototypes(EmbeddingTable.read(classifier.table), labels, per_class)
         shown = zip(central["galaxy_id"], central["class"], strict=True)
         sections["Prototypes, nearest to the middle of their class"] = tiles(images, shown)
         ids = np.asarray(central["galaxy_id"], dtype=object) if ids is None else ids
     if ids is None or not len(ids):
         raise InputError("an explanation", rule="have galaxies", remedy="name some, or give a table and labels")
-    if source.head is None:
-        judge = explanation.Judge.of_network(source.network)
+    if classifier.head is None:
+        judge = explanation.Judge.of_network(classifier.network)
     else:
         from gzfeatures.heads.head import Head
 
-        head = Head.read(source.head)
+        head = Head.read(classifier.head)
         judge = explanation.Judge.of_head(
-            source.network, head.probabilities, head.classes, head.extractors[0], weights=source.weights, seed=seed
+            classifier.network,
+            head.probabilities,
+            head.classes,
+            head.extractors[0],
+            weights=classifier.weights,
+            seed=seed,
         )
     methods = methods or METHODS
     why = explanation.reasons(judge, images, ids, target=target, methods=methods)
@@ -157,12 +162,14 @@ def explain(
         sections |= explanation.layers(judge, images, ids[0])
     if dreams:
         sections |= explanation.dreams(judge, seed=seed)
-    name = " on ".join([*([source.head.stem] if source.head else []), Path(source.network).name])
+    name = " on ".join([*([classifier.head.stem] if classifier.head else []), Path(classifier.network).name])
     note = "Galaxies as the network sees them; warm pixels speak for the class, cold ones against it."
     return Showcase(f"Why {name} says so", note, sections)
 
 
-def explain_pairing(pairing: Pairing, source: Source, group: Cohort, per_class: int, *, seed: int = 0) -> Showcase:
+def explain_pairing(
+    pairing: Pairing, classifier: Classifier, group: Cohort, per_class: int, *, seed: int = 0
+) -> Showcase:
     """Why a pairing is right: its surest right answers of each class, and prototypes of a head or layers of a network.
 
     Of a head Grad-CAM alone is shown, for a gallery of a report has to be cheap.
@@ -171,8 +178,8 @@ def explain_pairing(pairing: Pairing, source: Source, group: Cohort, per_class: 
     ----------
     pairing : Pairing
         Of classes.
-    source : Source
-        Where its network, table and head lie.
+    classifier : Classifier
+        Its network, table and head.
     group : Cohort
         Its galaxies.
     per_class : int
@@ -182,13 +189,13 @@ def explain_pairing(pairing: Pairing, source: Source, group: Cohort, per_class: 
     """
     ids = gallery.successes(pairing.predictions, group.labels, per_class)
     test = group.labels.select(group.split.test)
-    methods = ("grad-cam",) if source.head else ("grad-cam", "integrated-gradients")
+    methods = ("grad-cam",) if classifier.head else ("grad-cam", "integrated-gradients")
     return explain(
-        source,
+        classifier,
         group.images,
         ids if len(ids) else pairing.predictions.ids[:per_class],
         labels=test,
         methods=methods,
-        layers=source.head is None,
+        layers=classifier.head is None,
         seed=seed,
     )

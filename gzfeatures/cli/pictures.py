@@ -157,12 +157,12 @@ def explain(
     """Show which pixels a network, or a head on its vectors, rests a class on."""
     from gzfeatures.galaxies.ids import as_ids
     from gzfeatures.galaxies.labelfile import read_labels
-    from gzfeatures.illustrations import Source
+    from gzfeatures.illustrations import Classifier
     from gzfeatures.illustrations import explain as explained
     from gzfeatures.images.imageset import ImageSet
 
     showcase = explained(
-        Source(network, weights, table, head),
+        Classifier(network, weights, table, head),
         ImageSet.of(images),
         as_ids(ids) if ids else None,
         labels=None if labels is None else read_labels(labels)[0],
