@@ -1,4 +1,4 @@
-"""Verbs about galaxies: check, label, sample, cutouts."""
+"""Verbs about galaxies: check, label, sample, join, cutouts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gzfeatures.cli.console import CatalogFile, Json, MaybeImages, Scheme, Seed, app, say, show
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import CatalogFile, Json, MaybeImages, Scheme, Seed
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 

@@ -1,11 +1,10 @@
-"""What every verb shares: the app, its options, and how results and errors are printed."""
+"""What every verb shares: the app, and how results are printed."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,16 +59,6 @@ def options(
     ] = False,
 ) -> None:
     """Galaxy morphology: images → embedding tables → classifiers, compared fairly with end-to-end CNNs."""
-
-
-CatalogFile = Annotated[Path, typer.Argument(metavar="CATALOG", help="FITS(.gz), CSV(.gz) or Parquet catalog.")]
-TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="Embedding table written by 'extract'.")]
-Scheme = Annotated[str, typer.Option("--scheme", "-s", help="Name in 'list schemes', or a TOML file.")]
-LabelsFile = Annotated[Path, typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")]
-MaybeLabels = Annotated[Path | None, typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")]
-MaybeImages = Annotated[Path | None, typer.Option("--images", help="Folder, zip, tar or HDF5; id = file stem.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
 def say(text: str) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gzfeatures.cli.console import Json, app, say, show
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import Json
 from gzfeatures.files import hold
 
 if TYPE_CHECKING:

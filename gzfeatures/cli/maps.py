@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gzfeatures.cli.console import Json, MaybeImages, MaybeLabels, Seed, TableFile, app, say, show
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import Json, MaybeImages, MaybeLabels, Seed, TableFile
 
 if TYPE_CHECKING:
     import pandas as pd

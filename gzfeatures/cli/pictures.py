@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, MaybeLabels, Seed, TableFile, app, say, show
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import Images, Json, LabelsFile, MaybeImages, MaybeLabels, Seed, TableFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +138,7 @@ def doubt(
 )
 def explain(
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="Checkpoint folder; with --head, any backbone.")],
-    images: Annotated[Path, typer.Option("--images", help="Folder, zip, tar or HDF5; id = file stem.")],
+    images: Images,
     output: Annotated[Path, typer.Option("--output", "-o", help="Gallery to write: .html or .png.")],
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Galaxies; default the prototypes.")] = None,
     head: Annotated[Path | None, typer.Option("--head", "-H", help="Head saved by 'fit', to look through.")] = None,

@@ -3,75 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, Seed, TableFile, app, say, show, show_markdown
+from gzfeatures.cli.console import app, say, show, show_markdown
+from gzfeatures.cli.inputs import (
+    Device,
+    Json,
+    LabelsFile,
+    MaybeImages,
+    Seed,
+    Source,
+    TableFile,
+    images_of,
+    labels_and_split,
+)
 
 if TYPE_CHECKING:
     from gzfeatures.features.extractor import Extractor
-    from gzfeatures.galaxies.ids import Ids
-    from gzfeatures.galaxies.labels import Labels
-    from gzfeatures.galaxies.splits import Split
-    from gzfeatures.images.imageset import ImageSet
     from gzfeatures.images.views import View
 
 Kind = Literal["backbones", "heads", "schemes", "networks"]
-Source = Annotated[
-    Path, typer.Argument(metavar="SOURCE", help="Folder or archive of images; or a catalog, with --images.")
-]
 MoreTables = Annotated[
     list[Path] | None, typer.Option("--with", help="Another table, joined to the first by id; again for more.")
 ]
 ColumnsOf = Annotated[Path | None, typer.Option("--catalog", help="Catalog with the columns that heads read too.")]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Device = Literal["auto", "cpu", "cuda"]
 
 
-def images_of(source: Path, images: Path | None, on_missing: Literal["raise", "skip"]) -> ImageSet:
-    """Images of a folder or archive, or of a catalog's galaxies."""
-    from gzfeatures.images.imageset import ImageSet
-
-    if images is None:
-        return ImageSet.of(source)
-    from gzfeatures.galaxies.catalog import Catalog
-
-    return ImageSet.of(images, ids=Catalog.read(source).ids, on_missing=on_missing)
-
-
-def view_of(backbone: str, text: str | None) -> View | None:
+def _view_of(backbone: str, text: str | None) -> View | None:
     """View of `--view`, on top of the backbone's own; None leaves the latter."""
     from gzfeatures.features.backbones import backbone as backbone_of
     from gzfeatures.images.views import View
 
     return None if text is None else View.parse(text, backbone_of(backbone).view)
-
-
-def labels_and_split(path: Path, seed: int, ids: Ids, seen: Sequence[Ids] = ()) -> tuple[Labels, Split]:
-    """Labels of the galaxies at hand, with the split of their file or one drawn from the seed.
-
-    Galaxies that a backbone has `seen` are drawn for training only.
-    """
-    import numpy as np
-
-    from gzfeatures.galaxies.labelfile import read_labels
-    from gzfeatures.galaxies.splits import Split
-
-    labels, split = read_labels(path)
-    here = np.isin(labels.ids, ids)
-    if not here.all():
-        say(f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out")
-        labels = labels.select(labels.ids[here])
-    if split is None:
-        known = np.intersect1d(labels.ids, np.concatenate([labels.ids[:0], *seen]))
-        split = Split.draw(labels, seed=seed, only_train=known)
-        say(f"{path} has no split: a grouped, stratified 0.7/0.1/0.2 one was drawn with seed {seed}")
-        if len(known):
-            say(f"{len(known)} of {len(labels)} galaxies only train: a backbone was trained on them")
-    return labels, split.among(labels.ids)
 
 
 @app.command("list", epilog="Example: gzfeatures list backbones --verbose")
@@ -141,7 +107,7 @@ def extract(
     runtime: Annotated[
         Literal["auto", "torch", "openvino"], typer.Option(help="Library that runs it on a CPU.")
     ] = "auto",
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    device: Device = "auto",
     engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; default one started here.")] = None,
     on_bad: Annotated[Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or list it.")] = "raise",
@@ -159,7 +125,7 @@ def extract(
             name,
             weights=weights,
             layer=node,
-            view=view_of(name, sight),
+            view=_view_of(name, sight),
             dihedral=dihedral,
             precision=precision,
             runtime=runtime,

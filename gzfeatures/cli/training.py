@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from gzfeatures.cli.console import Json, LabelsFile, MaybeImages, Seed, app, say, show
-from gzfeatures.cli.tables import Device, Precision, Source, images_of, labels_and_split
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import Device, Json, LabelsFile, MaybeImages, Seed, Source, images_of, labels_and_split
 from gzfeatures.files import hold
 
 
@@ -37,8 +37,10 @@ def finetune(
         bool, typer.Option("--dihedral", help="Average its predictions over 8 mirror images and quarter turns.")
     ] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value: batch_size=128, ema=0.997 …")] = None,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of training.")] = "auto",
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Arithmetic of training.")
+    ] = "auto",
+    device: Device = "auto",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
