@@ -121,8 +121,7 @@ class Split:
             rows = random.permutation(np.flatnonzero((codes == code) & (part < 0)))
             numbers = _apportion(shares, have[code], len(rows))
             part[rows] = np.repeat(np.arange(3), numbers)
-        sides = [ids[part == side] for side in range(3)]
-        return cls(sides[0], sides[1], sides[2], {name: groups[name] for name in ids if name in groups})
+        return cls._of_parts(ids, part, groups)
 
     @classmethod
     def by_digest(
@@ -153,8 +152,13 @@ class Split:
         group = group_codes(ids, groups)
         last = np.zeros(len(ids), dtype=part.dtype)
         np.maximum.at(last, group, part)
-        sides = [ids[last[group] == side] for side in range(3)]
-        return cls(sides[0], sides[1], sides[2], {name: groups[name] for name in ids if name in groups})
+        return cls._of_parts(ids, last[group], groups)
+
+    @classmethod
+    def _of_parts(cls, ids: Ids, part: npt.NDArray[np.int64], groups: Mapping[str, str]) -> Split:
+        """Split of ids by the number of their part in `PARTS`, with those groups that are theirs."""
+        train, validation, test = (ids[part == number] for number in range(3))
+        return cls(train, validation, test, {name: groups[name] for name in ids if name in groups})
 
     def among(self, ids: Ids) -> Split:
         """The split of those of its galaxies that are among `ids`; the order is kept."""
