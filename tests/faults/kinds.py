@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from faults.case import Case, Disk
-from faults.life import Trouble
+from faults.life import PATIENCE, Trouble
 from PIL import Image
 
 YEAR = 3.15e7
@@ -151,9 +151,13 @@ def _damaged(case: Case, path: Path, data: bytes) -> bytes:
 
 
 def poor(case: Case, moment: int) -> None:
-    """Little memory: a line, or a death by the library that was refused it."""
+    """Little memory: a line, or a death by the library that was refused it, if need be after a while.
+
+    Python itself may wait for ever: for the first sign of a thread that had no memory to give one.
+    """
     case.fresh()
-    case.meets(Trouble(memory=_log_uniform(case, 2**20, 2**29)), *range(-64, 0), *range(2, 256))
+    little = Trouble(memory=_log_uniform(case, 2**20, 2**29), seconds=PATIENCE / 3)
+    case.meets(little, *range(-64, 0), *range(2, 256))
 
 
 def _log_uniform(case: Case, low: int, high: int) -> int:
