@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
+from verbs import gz
 
-from gzfeatures.cli import maps, pictures  # noqa: F401  each adds its verbs to the app
-from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError, UnknownNameError
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.table import EmbeddingTable, Extractor
@@ -33,14 +31,6 @@ N = 60
 IDS = np.asarray([f"g{i}" for i in range(N)], dtype=object)
 CLASSES = ("round", "spiral")
 CODES = np.arange(N) % 2
-
-
-def gz(*words: object) -> dict[str, Any]:
-    """Result of a verb that went well."""
-    result = CliRunner().invoke(app, [*map(str, words), "--json"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
 
 
 def data_of(page: Path) -> dict[str, Any]:

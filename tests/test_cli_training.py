@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from verbs import gz
 
-from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labelfile import read_labels, write_labels
 from gzfeatures.galaxies.splits import Split
@@ -21,7 +17,6 @@ from gzfeatures.images.sky import Survey, draw_survey
 from gzfeatures.networks.augment import Augmentation
 from gzfeatures.networks.recipe import Recipe
 
-Call = Callable[..., dict[str, Any]]
 VIEW = "size=32,crop=0.5"
 
 
@@ -31,28 +26,14 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
 
 
 @pytest.fixture(scope="module")
-def gz() -> Call:
-    for verbs in ("catalogs", "tables", "training"):
-        importlib.import_module(f"gzfeatures.cli.{verbs}")
-
-    def call(*words: object) -> dict[str, Any]:
-        result = CliRunner().invoke(app, [*map(str, words), "--json"], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        found: dict[str, Any] = json.loads(result.stdout)
-        return found
-
-    return call
-
-
-@pytest.fixture(scope="module")
-def labels(survey: Survey, gz: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labels(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("labels") / "labels.csv"
     gz("sample", survey.catalog, "--scheme", "smooth-featured", "--split", "3/1/1", "-o", path)
     return path
 
 
 @pytest.fixture(scope="module")
-def checkpoint(survey: Survey, labels: Path, gz: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(survey: Survey, labels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network trained with every option at a value that is not its default."""
     folder = tmp_path_factory.mktemp("trained") / "checkpoint"
     given = {
@@ -86,7 +67,7 @@ def test_every_option_reaches_the_training(checkpoint: Path) -> None:
 
 
 def test_scores_on_galaxies_of_the_training_need_a_flag(
-    survey: Survey, labels: Path, checkpoint: Path, gz: Call, tmp_path: Path
+    survey: Survey, labels: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     gz("extract", survey.images, "--backbone", checkpoint, "-o", tmp_path / "t.parquet")
     known, split = read_labels(labels)
@@ -100,7 +81,7 @@ def test_scores_on_galaxies_of_the_training_need_a_flag(
     assert not fair["dagger"] and unfair["dagger"] and 0 <= unfair["accuracy"] <= 1
 
 
-def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: Survey, gz: Call, tmp_path: Path) -> None:
+def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: Survey, tmp_path: Path) -> None:
     labels, table = tmp_path / "votes.csv", tmp_path / "table.parquet"
     gz("label", survey.catalog, "--scheme", "votes-37", "-o", labels)
     words = ["--labels", labels, "--network", "galaxyid", "--view", "size=32,grey=true", "--epochs", 1]
@@ -114,9 +95,7 @@ def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: Survey, 
     assert len(pd.read_csv(tmp_path / "p.csv").columns) >= 38
 
 
-def test_counts_of_votes_and_a_second_target_come_from_files(
-    survey: Survey, labels: Path, gz: Call, tmp_path: Path
-) -> None:
+def test_counts_of_votes_and_a_second_target_come_from_files(survey: Survey, labels: Path, tmp_path: Path) -> None:
     votes, counts = tmp_path / "votes.csv", tmp_path / "counts.parquet"
     gz("label", survey.catalog, "--scheme", "votes-37", "-o", votes)
     frame = pd.read_csv(survey.hart).rename(columns={"asset_id": "galaxy_id"})
@@ -132,7 +111,7 @@ def test_counts_of_votes_and_a_second_target_come_from_files(
         gz(*train, "--labels", votes, "--target", "counts", "--counts", survey.catalog, "-o", tmp_path / "none")
 
 
-def test_an_unknown_option_of_the_training_is_said(survey: Survey, labels: Path, gz: Call, tmp_path: Path) -> None:
+def test_an_unknown_option_of_the_training_is_said(survey: Survey, labels: Path, tmp_path: Path) -> None:
     words = ["finetune", survey.images, "--labels", labels, "--network", "resnet18", "-o", tmp_path / "net"]
     with pytest.raises(InputError, match="setting cannot be read; must be key=value"):
         gz(*words, "--set", "ema")
