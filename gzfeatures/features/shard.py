@@ -8,8 +8,10 @@ file unless they write the same bytes, and nothing else need be kept beside it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -45,14 +47,31 @@ def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
         ),
     }
     table = pa.table(columns)
-    sink = pa.BufferOutputStream()
+    digest = _Digest()
+    _stream(table, pa.PythonFile(digest, "w"))
+    path = folder / (digest.sha256.hexdigest() + SUFFIX)
+    with written_whole(path) as temporary:
+        _stream(table, str(temporary))
+    return path
+
+
+class _Digest(io.RawIOBase):
+    """A file that keeps nothing but the sha256 of what is written to it."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return len(data)
+
+
+def _stream(table: pa.Table, sink: pa.NativeFile | str) -> None:
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    data = sink.getvalue()
-    path = folder / (fingerprint.of_bytes(data) + SUFFIX)
-    with written_whole(path) as temporary:
-        temporary.write_bytes(data)
-    return path
 
 
 def read(path: Path, dim: int) -> tuple[Keys, Matrix]:

@@ -189,10 +189,16 @@ class Shelf:
         return len(keys) * self.extractor.dim * 4
 
     def _merge(self, paths: list[Path]) -> None:
-        parts = [shard.read(path, self.extractor.dim) for path in paths]
-        keys = np.concatenate([part[0] for part in parts])
+        keys = np.concatenate([self._rows[path] for path in paths])
         first = np.sort(np.unique(keys, return_index=True)[1])
-        merged = shard.write(self.folder, keys[first], np.concatenate([part[1] for part in parts])[first])
+        matrix = np.empty((len(first), self.extractor.dim), dtype=np.float32)
+        begin = 0
+        for path in paths:  # one after the other: mapped pages count as memory
+            vectors = shard.read(path, self.extractor.dim)[1]
+            low, high = np.searchsorted(first, (begin, begin + len(vectors)))
+            matrix[low:high] = vectors[first[low:high] - begin]
+            begin += len(vectors)
+        merged = shard.write(self.folder, keys[first], matrix)
         for path in set(paths) - {merged}:
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 path.unlink()

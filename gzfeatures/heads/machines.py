@@ -51,7 +51,10 @@ class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _kernel_scale(gamma: float, X: Matrix) -> float:
     """γ of the kernel from γ in units of 1 / (d × variance of X)."""
-    return float(gamma / (X.shape[1] * max(float(X.var(dtype=np.float64)), 1e-12)))
+    mean = X.mean(dtype=np.float64)
+    blocks = (X[start : start + BLOCK] - mean for start in range(0, len(X), BLOCK))
+    variance = sum(float(np.vdot(block, block)) for block in blocks) / X.size
+    return float(gamma / (X.shape[1] * max(variance, 1e-12)))
 
 
 def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Matrix:
@@ -94,23 +97,18 @@ class RbfMachine(_Scored):
     def fit(self, X: Matrix, y: Codes) -> Self:
         """Fit on rows X (n, d) with codes y (n,)."""
         self.gamma_ = _kernel_scale(self.gamma, X)
-        machine = library("svm", self.accelerated).SVC(C=self.C, gamma=self.gamma_).fit(X, y)
-        self.classes_ = np.asarray(machine.classes_)
-        self.vectors_: Matrix = np.ascontiguousarray(machine.support_vectors_, dtype=np.float32)
-        k, dual, constants = len(self.classes_), np.asarray(machine.dual_coef_), np.asarray(machine.intercept_)
-        if k == 2:  # one machine, whose margin speaks for the second class
-            self.weights_: Matrix = (dual.T * [[-0.5, 0.5]]).astype(np.float32)
-            self.intercept_: Matrix = (constants * [-0.5, 0.5]).astype(np.float32)
-            return self
-        owner = np.repeat(np.arange(k), machine.n_support_)
-        weights, intercept = np.zeros((len(owner), k)), np.zeros(k)
-        for (i, j), constant in zip(combinations(range(k), 2), constants, strict=True):
-            pair = np.where(owner == i, dual[j - 1], 0) + np.where(owner == j, dual[i], 0)
-            weights[:, i] += pair
-            weights[:, j] -= pair
-            intercept[i] += constant
-            intercept[j] -= constant
-        self.weights_, self.intercept_ = weights.astype(np.float32), intercept.astype(np.float32)
+        svm = library("svm", self.accelerated)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        k = len(self.classes_)
+        weights, self.intercept_ = np.zeros((len(y), k), dtype=np.float32), np.zeros(k, dtype=np.float32)
+        margin = np.array([[-1, 1]], dtype=np.float32) / (2 if k == 2 else 1)  # two classes: their scores differ by it
+        for i, j in combinations(range(k), 2):  # given all classes at once, a machine holds its vectors several times
+            pair = np.flatnonzero((codes == i) | (codes == j))
+            machine = svm.SVC(C=self.C, gamma=self.gamma_).fit(X[pair], codes[pair] == j)
+            weights[np.ix_(pair[machine.support_], [i, j])] += np.ravel(machine.dual_coef_)[:, None] * margin
+            self.intercept_[[i, j]] += np.ravel(machine.intercept_) * margin[0]
+        used = np.flatnonzero(weights.any(1))
+        self.vectors_, self.weights_ = X[used], weights[used]
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:
