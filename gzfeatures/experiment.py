@@ -26,9 +26,10 @@ from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
 from gzfeatures.illustrations import Classifier, draw_map, explain_pairing
 from gzfeatures.pairings import fit_heads, learning_curves
-from gzfeatures.results.comparison import Comparison, Pairing, Road, compare
+from gzfeatures.results.comparison import Comparison, compare
 from gzfeatures.results.figures import Curve
 from gzfeatures.results.metrics import jsonable
+from gzfeatures.results.pairing import Pairing, Road
 from gzfeatures.results.provenance import surroundings
 from gzfeatures.results.report import Report
 from gzfeatures.results.runfolder import LABELS, read_pairings, slug, write_pairings

@@ -18,7 +18,7 @@ from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.results import gallery
-from gzfeatures.results.comparison import Pairing
+from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.showcase import Showcase, Tile, tiles
 

@@ -15,8 +15,8 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.results.calibration import measured, promise
-from gzfeatures.results.comparison import Pairing, Road
 from gzfeatures.results.metrics import evaluate, headline
+from gzfeatures.results.pairing import Pairing, Road
 from gzfeatures.results.predictions import Predictions
 
 if TYPE_CHECKING:

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 from gzfeatures import fingerprint
 from gzfeatures.cohort import Cohort
 from gzfeatures.config import Experiment, FrozenBackbone, Network
-from gzfeatures.features.backbones import backbone
+from gzfeatures.features.backbones import RECORD, TENSORS, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import read_note, write_note
 from gzfeatures.images.views import View
 from gzfeatures.results.calibration import promise
-from gzfeatures.results.comparison import Pairing
 from gzfeatures.results.metrics import evaluate, headline
+from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
 
 if TYPE_CHECKING:
     from gzfeatures.networks.checkpoint import Watch
 
-FINISHED = ("model.safetensors", "backbone.json", "predictions.parquet", "history.json", "curves.png")
+PREDICTIONS = "predictions.parquet"
+FINISHED = (TENSORS, RECORD, PREDICTIONS, "history.json", "curves.png")
 """What a finished training leaves; where one of them is missing or damaged, it is made again from the last state."""
 
 
@@ -61,7 +62,7 @@ def train_network(
 
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
     key = fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
-    path, saved = folder / "training.json", folder / "predictions.parquet"
+    path, saved = folder / "training.json", folder / PREDICTIONS
     note = read_note(path)
     known = note.get("key") == key and not again
     if not (known and _noted(folder, note)):
@@ -80,7 +81,7 @@ def train_network(
         note = {"key": key, "seconds": spent, "epochs": training.epochs, "best_epoch": training.best_epoch}
         write_note(path, note | {"files": {name: fingerprint.of_file(folder / name) for name in FINISHED}})
     said = Predictions.read(saved)
-    predictions, weights = said.select(group.split.test), folder / "model.safetensors"
+    predictions, weights = said.select(group.split.test), folder / TENSORS
     sets = promise(said.select(group.split.validation), group.labels)
     return Pairing(
         road="end-to-end",

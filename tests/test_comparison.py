@@ -10,9 +10,10 @@ import pytest
 
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.comparison import Pairing, compare
+from gzfeatures.results.comparison import compare
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.paired import holm, mcnemar
+from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
 
 CLASSES = ("a", "b", "c")

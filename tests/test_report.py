@@ -23,8 +23,9 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.results import document, gallery
-from gzfeatures.results.comparison import Pairing, compare
+from gzfeatures.results.comparison import compare
 from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.report import Report
 from gzfeatures.results.showcase import Showcase, Tile

@@ -22,7 +22,7 @@ from gzfeatures.results.sprites import address
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from gzfeatures.results.comparison import Pairing
+    from gzfeatures.results.pairing import Pairing
     from gzfeatures.results.report import Report
 
 PANELS = 12

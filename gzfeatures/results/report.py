@@ -16,12 +16,13 @@ from gzfeatures.galaxies.splits import PARTS, Split
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.results import document
-from gzfeatures.results.comparison import Comparison, Pairing
+from gzfeatures.results.comparison import Comparison
 from gzfeatures.results.document import COLUMNS, COSTS, DAGGER
 from gzfeatures.results.drawing import write_png
 from gzfeatures.results.figures import Curve
 from gzfeatures.results.gallery import THUMBNAIL
 from gzfeatures.results.metrics import jsonable
+from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.showcase import Showcase
 
 FORMAT = 1

@@ -12,8 +12,8 @@ from gzfeatures.files import existing, inside, written_whole
 from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
-from gzfeatures.results.comparison import Pairing
 from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
 
 PAIRINGS, LABELS = "pairings.json", "labels.csv"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Metric
 
-    from gzfeatures.results.comparison import Pairing
+    from gzfeatures.results.pairing import Pairing
     from gzfeatures.results.report import Report
 
 T = TypeVar("T")
@@ -97,15 +97,27 @@ def dataset(pairing: Pairing) -> DatasetInput:
     return DatasetInput(held, [InputTag("mlflow.data.context", "test")])
 
 
+def best(report: Report) -> dict[str, float]:
+    """Numbers of the best run, for the comparison: sorted by the metric that ranks, the later of equals is on top."""
+    by = report.comparison.metric
+    choose = min if by in LOWER_IS_BETTER else max
+    numbers = metrics(choose(report.pairings, key=lambda pairing: pairing.scores.metrics[by]))
+    return {name: numbers[name] for name in _columns(report) if name in numbers}
+
+
+def _columns(report: Report) -> list[str]:
+    by = report.comparison.metric
+    return list(dict.fromkeys([by, f"{by}_low", f"{by}_high", *report.metrics, "end_to_end_seconds"]))
+
+
 def view(report: Report) -> str:
     """View of the runs in order of the ranking, as the UI keeps it."""
     by = report.comparison.metric
-    shown = [by, f"{by}_low", f"{by}_high", *report.metrics, "end_to_end_seconds"]
     state = {
         "orderByKey": f"metrics.`{by}`",
         "orderByAsc": by in LOWER_IS_BETTER,
         "searchFilter": "tags.latest = 'yes'",
-        "selectedColumns": ["tags.`road`", *(f"metrics.`{name}`" for name in dict.fromkeys(shown))],
+        "selectedColumns": ["tags.`road`", *(f"metrics.`{name}`" for name in _columns(report))],
     }
     return json.dumps({"name": "Ranking", "createdAt": int(time.time() * 1000), "state": json.dumps(state)})
 

@@ -28,7 +28,7 @@ from gzfeatures.tracking.live import Live
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from gzfeatures.results.comparison import Pairing
+    from gzfeatures.results.pairing import Pairing
     from gzfeatures.results.report import Report
 
 SQLITE = "sqlite:///"
@@ -161,7 +161,7 @@ class Tracking:
         OutputError
             The run cannot be recorded; what there is of it is marked as failed.
         """
-        ranking = report.markdown()
+        ranking = report.markdown().removeprefix("# ")  # the UI cuts a description off after one line of text
         tags = {
             "kind": "comparison",
             "experiment": experiment,
@@ -170,7 +170,8 @@ class Tracking:
             entries.NOTE: ranking,
         }
         with self.writing() as client, self._run(client, experiment, "comparison", tags) as run:
-            entries.log(client, run, {"pairings": float(len(report.pairings))}, dict(document.flat(report.provenance)))
+            numbers = {"pairings": float(len(report.pairings))} | entries.best(report)
+            entries.log(client, run, numbers, dict(document.flat(report.provenance)))
             for name in ("report.html", "report.md", "report.json", "map.html", "map.json", "map.parquet"):
                 if (folder / name).exists():
                     client.log_artifact(run, str(folder / name))
