@@ -261,7 +261,7 @@ def test_classes_are_weighted_by_name() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown class; must be one of round, spiral, merger, found merge;"):
         fit(table, labels, "logistic", split=split, class_weight={"merge": 2.0})
     flags = Labels(labels.ids, CLASSES, labels.codes[:, None] == np.arange(3), "multi-label")
-    with pytest.raises(InputError, match='weights of classes; must be "balanced" where several can hold'):
+    with pytest.raises(InputError, match='weights of classes; must be "balanced" or "macro-f1" where several can hold'):
         fit(table, flags, "logistic", split=split, class_weight={"merger": 2.0})
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.metrics import f1_score
 from sklearn.svm import SVC
 
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.heads.calibrated import Calibrated
+from gzfeatures.heads.calibrated import Calibrated, weights_for_macro_f1
 from gzfeatures.heads.folds import folds_of
 from gzfeatures.heads.machines import LinearMachine, RbfMachine, RbfRegression
 from gzfeatures.heads.transforms import Compress, Standardise
@@ -173,6 +174,28 @@ def test_class_weights_raise_the_recall_of_rare_classes() -> None:
         )
         recall = [(said[codes[1::2] == 1] == 1).mean() for said in (plain, asked, balanced)]
         assert recall[0] < recall[1] < recall[2] and recall[2] > recall[0] + 0.3
+
+
+@pytest.mark.parametrize("rows", [1200, 6000])  # calibrated out of fold, and on a share held back
+def test_weights_for_macro_f1_find_rare_classes(rows: int) -> None:
+    X, codes = survey(3 * rows, k=3, signal=0.8, seed=7)
+    keep = (codes == 0) | (np.random.default_rng(0).random(len(codes)) < 0.08)
+    X, codes = X[keep], codes[keep]
+    learned, tested = slice(None, None, 2), slice(1, None, 2)
+    fitted = [HEADS["lda"](class_weight=w).fit(X[learned], codes[learned]) for w in (None, "macro-f1")]
+    reached = [f1_score(codes[tested], head.predict(X[tested]), average="macro") for head in fitted]
+    assert reached[1] > reached[0] + 0.03
+    assert fitted[1].weights_[0] == min(fitted[1].weights_)
+    np.testing.assert_allclose(fitted[1].predict_proba(X[tested]).sum(1), 1)
+
+
+def test_weights_for_macro_f1_by_hand() -> None:
+    p = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4], [0.6, 0.4]])
+    weights = weights_for_macro_f1(p, np.array([0, 0, 0, 1, 1]))
+    assert ((p * weights).argmax(1) == [0, 0, 0, 1, 1]).all()
+    assert weights_for_macro_f1(p, np.zeros(5, dtype=int)).tolist() == [1, 1]
+    with pytest.raises(InputError, match="class weights for macro F1; must go with a calibration"):
+        HEADS["lda"](calibration="none", class_weight="macro-f1").fit(*survey(90))
 
 
 def test_missing_columns_are_filled_when_asked() -> None:

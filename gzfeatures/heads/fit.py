@@ -135,7 +135,9 @@ def _training_rows(inputs: Inputs, split: Split) -> tuple[Ids, npt.NDArray[np.in
 def _by_code(weights: Mapping[str, float], labels: Labels) -> dict[int, float]:
     """Weights of classes by their codes."""
     if labels.target != "classes":
-        raise InputError("weights of classes", rule='be "balanced" where several can hold', found=labels.target)
+        raise InputError(
+            "weights of classes", rule='be "balanced" or "macro-f1" where several can hold', found=labels.target
+        )
     require_known("class", weights, labels.classes)
     return {labels.classes.index(name): float(weight) for name, weight in weights.items()}
 

@@ -127,7 +127,9 @@ def _trial(
     from gzfeatures.heads.fit import build_for
 
     chosen = recipe(name)
-    bare = {"calibration": "none"} if target == "classes" and name != "ensemble" else {}
+    bare: dict[str, Any] = {"calibration": "none"} if target == "classes" and name != "ensemble" else {}
+    if bare and parameters.get("class_weight") == "macro-f1":
+        bare["class_weight"] = None  # what it is worth is learned with the calibration
     start = time.perf_counter()
     scores = []
     for rest, part in folds:

@@ -34,7 +34,8 @@ class Recipe:
         Its parameters and their default values: the machine's own, and those every head of its task has:
         `pca` (components kept; None for none), `whiten` (components scaled to unit variance), `impute` (columns may be
         NaN: filled with the training median), and for classes `calibration` (platt, isotonic, temperature, none) and
-        `class_weight` (None, "balanced", or code → weight; probabilities are then those of a sample so weighted).
+        `class_weight` (None, "balanced", "macro-f1" for weights that are best for it, or code → weight; probabilities
+        are then those of a sample so weighted).
     space : mapping of str to tuple
         Values `tune` tries, best guess first.
     """
