@@ -68,7 +68,7 @@ def test_the_experiment_page_ranks_by_accuracy_and_says_who_wins(shown: Shown) -
     text = text_of(shown.browser, "accuracy_low")
     shown.browser.picture(shown.folder / "page.png")
     names = shown.browser.run(RUN_NAMES)
-    assert names == [*(pairing.name for _, pairing in shown.report.ranked), "comparison"]
+    assert names == ["comparison", *(pairing.name for _, pairing in shown.report.ranked)]
     assert "accuracy_low" in text
     assert f"{shown.report.ranked[0][0]['accuracy']:.3f}"[:4] in text
 

@@ -164,12 +164,12 @@ def test_the_comparison_describes_itself_and_the_experiment(
     client = client_of(tracking)
     run = client.get_run(runs["comparison"])
     assert run.data.tags["kind"] == "comparison"
-    assert run.data.tags["mlflow.note.content"] == made.markdown()
+    assert f"# {run.data.tags['mlflow.note.content']}" == made.markdown()
     assert run.data.params["git-commit"] == "abc"
     kept = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert kept == {"report.html", "report.md", "report.json", "figures"}
     tags = client.get_experiment_by_name(EXPERIMENT).tags
-    assert tags["mlflow.note.content"].startswith(f"# {made.ranked[0][1].name} comes first")
+    assert tags["mlflow.note.content"].startswith(f"{made.ranked[0][1].name} comes first")
     view = json.loads(json.loads(tags["mlflow.sharedViewState.ranking"])["state"])
     assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`accuracy`", False)
 
