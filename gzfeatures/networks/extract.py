@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -243,6 +244,7 @@ def filled(
             cluster.compute(job, todo, extractions)
         else:
             job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
+            gc.collect()  # the networks, whose graphs point at each other: shards and tables take their place
     for shelf in shelves:
         shelf.compact()
     return job
