@@ -334,6 +334,26 @@ def test_frozen_stages_do_not_move(run: Callable[..., Training]) -> None:
         assert moved == moving
 
 
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [
+        ("one-cycle", (0.04, 1, 0.5, 1e-4)),
+        ("cosine", (1, 0.79389, 0.27300, 0)),
+        ("polynomial", (1, 0.83666, 0.59161, 0)),
+    ],
+)
+def test_schedules_take_their_course(name: str, factors: tuple[float, ...]) -> None:
+    recipe = Recipe(schedule=name, lr=2.0, optimizer="sgd")
+    optimizer = recipe.optimizer_of(cnns.build("engel", 2))
+    scheduler = recipe.scheduler_of(optimizer, 100)
+    rates = []
+    for _ in range(101):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert [rates[step] for step in (0, 30, 65, 100)] == pytest.approx([2 * f for f in factors], abs=1e-4)
+
+
 def test_layer_wise_decay_and_no_weight_decay_on_biases() -> None:
     network = cnns.build("resnet18", 3)
     optimizer = Recipe(lr=1.0, lr_decay=0.5, weight_decay=0.1, unfreeze=2).optimizer_of(network)

@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from gzfeatures.errors import MissingFileError, OutputError
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.results.report import Report
 from gzfeatures.tracking import Tracking
+from gzfeatures.tracking.runs import PROCESS
 
 EXPERIMENT = "gz2: zhu/5 'classes'"
 
@@ -116,6 +119,25 @@ def test_curves_of_a_training_grow_while_it_is_on(made: Report, tmp_path: Path) 
     kept = client.get_run(run)
     assert kept.info.status == "FINISHED" and kept.data.tags["kind"] == "pairing"
     assert kept.data.metrics["accuracy"] == pytest.approx(network.scores.accuracy)
+
+
+def test_a_run_whose_process_was_killed_is_marked_by_the_next(made: Report, tmp_path: Path) -> None:
+    tracking = Tracking(root=tmp_path)
+    client = client_of(tracking)
+    words = "from gzfeatures.tracking.machine import this_process; print(this_process(), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, stdin=subprocess.PIPE) as child:
+        other = child.stdout.readline().decode().strip()
+        runs = []
+        for process in (other, f"elsewhere {other.partition(' ')[2]}", other.rpartition(" ")[0] + " 5"):
+            live = tracking.training(EXPERIMENT, "resnet18")
+            live([])
+            client.set_tag(live.run, PROCESS, process)
+            runs.append(live.run)
+        tracking.pairing(EXPERIMENT, made.pairings[0], [])
+        assert [client.get_run(run).info.status for run in runs] == ["RUNNING", "RUNNING", "KILLED"]
+        child.kill()
+    tracking.pairing(EXPERIMENT, made.pairings[0], [])
+    assert [client.get_run(run).info.status for run in runs] == ["KILLED", "RUNNING", "KILLED"]
 
 
 def test_scores_are_named_alike_on_every_road(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
@@ -249,6 +271,12 @@ def test_a_server_that_is_not_there_is_named_without_its_password(monkeypatch: p
     with pytest.raises(OutputError, match=r"http://me:…@127.0.0.1:9: cannot be recorded") as caught:
         Tracking("http://me:secret@127.0.0.1:9")
     assert "secret" not in str(caught.value)
+
+
+def test_a_database_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(OutputError, match=r"postgresql://me:…@host/db: .*psycopg.*; pip install 'psycopg\[binary\]'"):
+        Tracking("postgresql://me:secret@host/db")
 
 
 def test_an_empty_experiment_name_is_refused(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:

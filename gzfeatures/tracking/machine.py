@@ -1,9 +1,33 @@
-"""Machine: how busy it is during a run, under the names that MLflow's tab of system metrics shows."""
+"""Machine: how busy it is during a run, under MLflow's names of system metrics; which processes of it have ended."""
 
 from __future__ import annotations
 
+import platform
 from contextlib import suppress
 from typing import Any
+
+import psutil
+
+SAME_SECONDS = 60.0
+"""Processes of one number that began further apart are two: numbers are given again, and clocks are set."""
+
+
+def this_process() -> str:
+    """Machine, number and beginning (seconds since 1970) of this process, for `has_ended`."""
+    own = psutil.Process()
+    return f"{platform.node()} {own.pid} {own.create_time():.0f}"
+
+
+def has_ended(process: str) -> bool:
+    """Whether a process is known to be no more; nothing is known of those of other machines."""
+    host, number, began = process.rsplit(" ", 2)
+    if host != platform.node():
+        return False
+    try:
+        since: float = psutil.Process(int(number)).create_time() - float(began)
+    except psutil.NoSuchProcess:
+        return True
+    return abs(since) > SAME_SECONDS
 
 
 class Machine:

@@ -24,6 +24,7 @@ from gzfeatures.files import existing
 from gzfeatures.results import document, drawing, figures
 from gzfeatures.tracking import entries, models
 from gzfeatures.tracking.live import Live
+from gzfeatures.tracking.machine import has_ended, this_process
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,6 +50,10 @@ KNOWN_WARNINGS = (
     ".*An input example was not provided",
 )
 """Warnings that MLflow's own code gives on being imported, or for what is left out here on purpose."""
+DRIVERS = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
+"""Modules that speak to databases, and how those are installed that bear another name."""
+PROCESS = "gzfeatures.process"
+"""Tag that says which process fills a run."""
 MOST_RUNS = 10_000
 """Runs of an experiment that are looked through for those a comparison is of."""
 WAIT_SECONDS = 60
@@ -244,8 +249,11 @@ class Tracking:
                     yield MlflowClient(address, address)
             except GzError:
                 raise
-            except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
+            except (MlflowException, SQLAlchemyError, OSError) as error:
                 raise OutputError("cannot be recorded", where=self.uri, found=_masked(str(error))) from error
+            except ModuleNotFoundError as error:
+                remedy = f"pip install '{DRIVERS.get(str(error.name), error.name)}'"
+                raise OutputError("cannot be recorded", where=self.uri, found=str(error), remedy=remedy) from error
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
         """Id of the experiment, made on first use."""
@@ -269,8 +277,12 @@ class Tracking:
             models.register(client, home, run, name, backbone=path)
 
     def opened(self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
-        """A new run."""
-        made = client.create_run(self._experiment(client, experiment), tags=dict(tags), run_name=name)
+        """A new run; runs of the experiment whose process was killed are marked so."""
+        home = self._experiment(client, experiment)
+        for run in client.search_runs([home], "attributes.status = 'RUNNING'"):
+            if PROCESS in run.data.tags and has_ended(run.data.tags[PROCESS]):
+                client.set_terminated(run.info.run_id, "KILLED")
+        made = client.create_run(home, tags={**tags, PROCESS: this_process()}, run_name=name)
         return str(made.info.run_id)
 
     @contextmanager
