@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
@@ -89,6 +90,15 @@ def test_big_endian_masked_and_vector_columns_of_fits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(catalog.column("bin"), [3, np.nan])
     np.testing.assert_array_equal(catalog.column("THETA_1"), [2, 4])
     assert all(dtype.kind in "Oifb" and dtype.isnative for dtype in catalog.frame.dtypes if dtype.kind in "ifb")
+
+
+def test_a_fits_file_that_cannot_be_read_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "t.fits"
+    Table({"objid": [1]}).write(path)
+    path.write_bytes(path.read_bytes().replace(b"NAXIS   =   ", b"NAXIS   = 1.", 1))
+    with pytest.raises(InputError, match="catalog cannot be read, found TypeError"):
+        Catalog.read(path)
+    assert str(path) not in [file.path for file in psutil.Process().open_files()]
 
 
 def test_the_first_table_of_a_fits_file_with_several_is_read(tmp_path: Path) -> None:

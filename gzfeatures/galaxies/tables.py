@@ -117,7 +117,8 @@ def _read_fits(path: Path) -> pd.DataFrame:
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="astropy")  # odd units and headers do not touch the numbers
-        with fits.open(path, memmap=False) as units:
+        # opened here: what astropy opens itself it leaves open where a header is not what it expects
+        with path.open("rb") as file, fits.open(file, memmap=False) as units:
             tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
             if not tables:
                 raise ValueError("it holds no table")
