@@ -95,7 +95,7 @@ def test_big_endian_masked_and_vector_columns_of_fits(tmp_path: Path) -> None:
 def test_a_fits_file_that_cannot_be_read_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "t.fits"
     Table({"objid": [1]}).write(path)
-    path.write_bytes(path.read_bytes().replace(b"NAXIS   =   ", b"NAXIS   = 1.", 1))
+    path.write_bytes(path.read_bytes().replace(b"NAXIS   =                    0", b"NAXIS   =                  1.5", 1))
     with pytest.raises(InputError, match="catalog cannot be read, found TypeError"):
         Catalog.read(path)
     assert str(path) not in [file.path for file in psutil.Process().open_files()]
