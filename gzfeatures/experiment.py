@@ -25,7 +25,7 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
 from gzfeatures.illustrations import Classifier, draw_map, explain_pairing
-from gzfeatures.pairings import fit_heads, learning_curves
+from gzfeatures.pairings import files_of, fit_heads, learning_curves
 from gzfeatures.results.comparison import Comparison, compare
 from gzfeatures.results.figures import Curve
 from gzfeatures.results.metrics import jsonable
@@ -170,7 +170,7 @@ def run(
         checkpoint_of = [Path(column.choice.name)] if column.road == "fine-tuned" else []
         for pairing, head in fitted:
             classifier = Classifier(column.choice.name, column.choice.weights, path, head)
-            outcomes.append(_Outcome(pairing, [head, *checkpoint_of], classifier))
+            outcomes.append(_Outcome(pairing, [*files_of(head), *checkpoint_of], classifier))
     for number, joint in enumerate(settings.joined):
         paths, parts, costs = zip(*(made[key] for key in joint.tables), strict=True)
         fitted = fit_heads(
@@ -179,7 +179,7 @@ def run(
             road=max((part.road for part in parts), key=("frozen", "fine-tuned").index),
             seconds={step: sum(cost.get(step, 0.0) for cost in costs) for cost in costs for step in cost}, **common,
         )  # fmt: skip
-        outcomes += [_Outcome(pairing, [head]) for pairing, head in fitted]
+        outcomes += [_Outcome(pairing, files_of(head)) for pairing, head in fitted]
 
     pairings = [outcome.pairing for outcome in outcomes]
     comparison = compare(pairings, group.labels, seed=settings.seed)

@@ -108,8 +108,9 @@ def fit_heads(
         head = dataclasses.replace(head, sets=promise(head.predict(kept_out, source), labels))
         name = f"{choice.name}-seed{own}" if choice.seeds else choice.name
         path = head.write(folder / f"{name}.skops")
+        _trials_beside(path).unlink(missing_ok=True)
         if head.trials:
-            draw_trials(head.trials, folder / f"{name}-trials.png")
+            draw_trials(head.trials, _trials_beside(path))
         pairing = Pairing(
             road=road,
             backbone=name_of(tables, columns),
@@ -127,6 +128,15 @@ def fit_heads(
         )
         made.append((pairing, path))
     return made
+
+
+def files_of(head: Path) -> list[Path]:
+    """The file of a head, and the picture of what its tuning tried, where it was tuned."""
+    return [path for path in (head, _trials_beside(head)) if path.exists()]
+
+
+def _trials_beside(head: Path) -> Path:
+    return head.with_name(f"{head.stem}-trials.png")
 
 
 def name_of(tables: Sequence[EmbeddingTable], columns: Sequence[str] = ()) -> str:

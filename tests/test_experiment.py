@@ -210,6 +210,20 @@ def test_tables_side_by_side_and_heads_of_several_seeds(finished: Run, toml: Pat
     assert labels.soft is not None and read[0].scores.ceiling == pytest.approx(done.report.pairings[0].scores.ceiling)
 
 
+def test_what_tuning_tried_is_kept_with_its_run(finished: Run, toml: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    shutil.copytree(finished.folder, tmp_path / "run")
+    changes = ['heads=[{name="prototype", tune=true}]', "map=false", "explain=0"]
+    done = run(load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
+    client = MlflowClient(done.tracking_uri)
+    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], "tags.kind = 'pairing'")
+    kept = {r.data.tags["head"]: {file.path for file in client.list_artifacts(r.info.run_id)} for r in runs}
+    assert {head: "prototype-trials.png" in files for head, files in kept.items()} == {"prototype": True, "none": False}
+    run(load(toml, ['heads=[{name="prototype"}]', "map=false", "explain=0"]), folder=tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("*-trials.png"))
+
+
 def test_a_checkpoint_predicts_as_its_training_did(finished: Run, survey: Survey) -> None:
     folder = finished.folder / "networks" / "00-resnet18"
     kept = Predictions.read(folder / "predictions.parquet").select(finished.report.split.test)
