@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -375,3 +378,20 @@ def test_files_that_are_no_maps_are_refused(made: tuple[EmbeddingTable, Labels, 
     pq.write_table(stored.replace_schema_metadata(changed), newer)
     with pytest.raises(InputError, match="map format is newer"):
         Map.read(newer)
+
+
+def test_a_map_leaves_the_threads_of_other_libraries_as_they_were() -> None:
+    program = """
+import numpy, torch
+from gzfeatures.features.table import EmbeddingTable, Extractor
+from gzfeatures.images.views import View
+from gzfeatures.results.maps import project
+ids = numpy.array([f"g{i}" for i in range(4200)], dtype=object)
+matrix = numpy.random.default_rng(0).normal(size=(4200, 4)).astype("float32")
+before = torch.get_num_threads()
+project(EmbeddingTable(ids, ids, matrix, Extractor("synthetic", "none", "none", "none", 4, View())), epochs=2)
+print(before, torch.get_num_threads())
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]

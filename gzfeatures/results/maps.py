@@ -182,6 +182,9 @@ def _laid_out(
     codes: npt.NDArray[np.int64] | None,
 ) -> npt.NDArray[np.float32]:
     """UMAP of known neighbours, begun from the first principal components: shape (n, dimensions)."""
+    import numba
+    from threadpoolctl import threadpool_limits
+
     from gzfeatures.results import layout
 
     with warnings.catch_warnings():
@@ -190,14 +193,16 @@ def _laid_out(
     own = np.arange(len(vectors))[:, None]
     rows = np.hstack([own, near.rows])
     distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
-    graph, _, _ = fuzzy_simplicial_set(
-        vectors, rows.shape[1], np.random.RandomState(seed), "euclidean", knn_indices=rows, knn_dists=distances
-    )
-    if codes is not None:
-        graph = discrete_metric_simplicial_set_intersection(graph, codes, far_dist=FAR)
     a, b = find_ab_params(1.0, min_dist)
     epochs = epochs or (500 if len(vectors) <= 10_000 else 200)
-    return layout.laid_out(graph, _start(vectors, dimensions, seed), a, b, epochs=epochs, seed=seed)
+    # numba leaves its number of threads to every library of the process: a training after a map would round otherwise
+    with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
+        graph, _, _ = fuzzy_simplicial_set(
+            vectors, rows.shape[1], np.random.RandomState(seed), "euclidean", knn_indices=rows, knn_dists=distances
+        )
+        if codes is not None:
+            graph = discrete_metric_simplicial_set_intersection(graph, codes, far_dist=FAR)
+        return layout.laid_out(graph, _start(vectors, dimensions, seed), a, b, epochs=epochs, seed=seed)
 
 
 def _start(vectors: npt.NDArray[np.float32], dimensions: int, seed: int) -> npt.NDArray[np.float32]:
