@@ -23,7 +23,7 @@ from PIL import Image
 
 import gzfeatures as gz
 from gzfeatures.cohort import Cohort, gather
-from gzfeatures.config import load
+from gzfeatures.config import Galaxies, load
 from gzfeatures.features.backbones import backbone, packaged
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.ids import Ids
@@ -66,6 +66,30 @@ def of_classes(predictions: Predictions, labels: Labels, unbiased: Ids) -> dict[
         "per_class": scores.per_class,
         "published_shares": in_published_shares(scores),
         "unbiased": {"galaxies": fair.n, "accuracy": fair.accuracy, "interval": fair.intervals["accuracy"]},
+    }
+
+
+def of_whole_tenth(settings: Galaxies, group: Cohort, heads: dict[str, gz.Head], checkpoint: Path) -> dict[str, Any]:
+    """Scores on the tenth with the smaller pictures of it that would only train: classes in their published shares."""
+    (more,) = settings.training_only
+    known = scheme("zhu-5class").label(gz.Catalog.read(more.catalog)).ordered(group.labels.classes)
+    known = known.select(known.ids[digest_remainders(known.ids, 10) == 3])
+    images = group.images.select(group.own.test).joined(gz.ImageSet.of(more.images, ids=known.ids, field=more.field))
+    table, labels = gz.extract(images, checkpoint, progress=False), group.labels.select(group.own.test).joined(known)
+    scores = {name: gz.evaluate(head.predict(table), labels) for name, head in heads.items()}
+    return {
+        "galaxies": len(labels),
+        "shares": {name: count / len(labels) for name, count in labels.counts.items()},
+        "heads": {
+            name: {
+                "accuracy": each.accuracy,
+                "interval": each.intervals["accuracy"],
+                "macro_f1": each.macro_f1,
+                "macro_f1_interval": each.intervals["macro_f1"],
+                "ece": each.ece,
+            }
+            for name, each in scores.items()
+        },
     }
 
 
@@ -179,6 +203,7 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
             )
             voted = predictions["svm"].select(group.own.test[np.isin(group.own.test, known.ids)])
             figures["agreement"] = gz.evaluate(voted, known).agreement
+            figures["whole_tenth"] = of_whole_tenth(settings.galaxies, group, heads, checkpoint)
             figures["turned"] = turned(group, heads, checkpoint, unbiased)
         figures["few_labels"][name] = few_labels(table, group)
         figures["votes"][name] = of_votes(table, votes, fair)
