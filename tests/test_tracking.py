@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from reports import labelled, pairings, report
+from sqlalchemy import Engine, text
 
 from gzfeatures.errors import MissingFileError, OutputError
 from gzfeatures.galaxies.splits import Split
@@ -264,6 +265,21 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("not a database, " * 100)
     with pytest.raises(OutputError, match=r"mlflow.db: cannot be recorded, found .*file is not a database"):
         Tracking(root=tmp_path)
+
+
+def test_a_database_that_could_not_be_made_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(engine: Engine) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("create table experiments (experiment_id integer)"))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("mlflow.store.db.utils._initialize_tables", half)
+        Tracking(root=tmp_path)
+    assert not (tmp_path / "mlflow.db").exists()
+    assert Tracking(root=tmp_path).pages(5000) == {}
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Tracking: one flat run per pairing and one for their comparison, in SQLite or on any server.
 
 Runs are flat so that sorting and filtering in the UI never hide one; tags say what each is. Writers of one SQLite file
-take turns on a file lock, and the schema is made under that lock before anything runs in parallel, so that they never
-meet "database is locked".
+take turns on a file lock, and the database appears under that lock, schema and all, before anything runs in parallel:
+they never meet "database is locked".
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gzfeatures.errors import GzError, InputError, OutputError
 from gzfeatures.files import existing
 from gzfeatures.results import document, drawing, figures
 from gzfeatures.tracking import entries, models
+from gzfeatures.tracking.database import make_database
 from gzfeatures.tracking.live import Live
 from gzfeatures.tracking.machine import has_ended, this_process
 
@@ -245,6 +246,8 @@ class Tracking:
                     return
                 self._database.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{self._database}.lock"):
+                    if not self._database.exists():
+                        make_database(self._database)
                     address = f"{self._address}{'&' if '?' in self._address else '?'}timeout={WAIT_SECONDS}"
                     yield MlflowClient(address, address)
             except GzError:

@@ -34,8 +34,8 @@ MOMENTARY = re.compile(
     r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/|bytes"
 )
 """Keys of what differs between two calls that give the same: times, marks of files by their times, work done before."""
-UNFINISHED = ("training.ckpt", "training.json", "mlflow.db.lock")
-"""Files that say how far a step has come."""
+UNFINISHED = ("training.ckpt", "training.json", "mlflow.db.lock", "mlflow.db-journal")
+"""Files that say how far a step has come; SQLite rolls a journal back that it finds."""
 SCRATCH = ("pixels", "artifacts")
 """Folders of what is thrown away at the end, and MLflow's copies, which count by the run they belong to."""
 
@@ -203,7 +203,8 @@ def _shard(path: Path, desk: Path) -> dict[str, str]:
         raise InputError("shard is damaged", where=path)
     dim = json.loads((path.parent / "extractor.json").read_text())["dim"]
     keys, matrix = shard.read(path, dim)
-    return {f"vector {key.tobytes().hex()[:16]}": _digest(row.tobytes()) for key, row in zip(keys, matrix, strict=True)}
+    names = [f"vector {path.parent.name[:8]} {key.tobytes().hex()[:16]}" for key in keys]
+    return {name: _digest(row.tobytes()) for name, row in zip(names, matrix, strict=True)}
 
 
 def _skops(path: Path, desk: Path) -> str:
