@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import joblib
 import numpy as np
 import pandas as pd
@@ -157,6 +158,13 @@ def _toml(text: str) -> Callable[[Path], None]:
     return lambda path: path.write_text(whole, encoding="utf-8") and None
 
 
+def _endless(path: Path) -> None:
+    """Three images, and more ids than could ever be read in a file of a few kilobytes."""
+    with h5py.File(path, "w") as file:
+        file["images"] = np.zeros((3, 8, 8, 3), np.uint8)
+        file.create_dataset("galaxy_id", (10**15,), dtype="S8", chunks=(1024,))
+
+
 def _look(path: Path) -> None:
     """See every image of a source; a reason for each that is broken stands for an error."""
     broken = ImageSet.of(path).check().broken
@@ -243,6 +251,7 @@ MALICIOUS: dict[str, tuple[str, Make, Callable[[Path], object]]] = {
     "picture of 2^31 × 1": ("i.png", lambda p: _png(p, 2**31 - 1, 1), _look),
     "FITS of 10^12 pixels": ("i.fits", lambda p: _fits(p, NAXIS1=10**6, NAXIS2=10**6), _look),
     "gzipped FITS of 10^12 pixels": ("i.fits.gz", lambda p: _fits(p, NAXIS1=10**6, NAXIS2=10**6), _look),
+    "HDF5 of 10^15 ids": ("i.h5", _endless, _look),
     "zip that unpacks to 300 MB": ("i.zip", lambda p: _bomb(p, "a.jpg"), _look),
     "page as a picture": ("i.jpg", lambda p: p.write_text(f"<html><script>{CODE}</script></html>"), _look),
     "drawing with a script as a picture": ("i.png", lambda p: p.write_text("<svg onload='alert(1)'/>"), _look),

@@ -148,8 +148,12 @@ def _hdf5_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], lis
         for array in (arrays[name], ids):
             if array is not None and (array.external or array.is_virtual):
                 raise InputError("array points into another file", where=path, found=array.name)
-        keys = None if ids is None else [value.decode() if isinstance(value, bytes) else str(value) for value in ids]
-        return name, arrays[name].shape, arrays[name].dtype, keys
+        shape = arrays[name].shape
+        if ids is not None and ids.shape != shape[:1]:  # before any is read: a damaged file may claim 10^18 of them
+            raise InputError("ids of the images", where=path, rule=f"be {shape[0]}, each once", found=ids.shape)
+        read = () if ids is None else ids[:MAX_ROWS]
+        keys = [value.decode() if isinstance(value, bytes) else str(value) for value in read]
+        return name, shape, arrays[name].dtype, None if ids is None else keys
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:

@@ -161,7 +161,7 @@ def _tar() -> list[bytes]:
 def _hdf5(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["images"] = np.zeros((3, 8, 8, 3), np.uint8)
-        file["galaxy_id"] = ["a", "b", "c"]
+        file["galaxy_id"] = np.array(["a", "b", "c"], dtype="S1")  # of variable length: see README.md
 
 
 def _fits_table(path: Path) -> None:
