@@ -104,6 +104,10 @@ def test_any_layer_by_its_node_name(layer: str, dim: int) -> None:
     assert layer_dim(SMALL, layer, 64) == dim
 
 
+def test_layers_of_networks_that_count_their_widths_while_they_are_built() -> None:
+    assert layer_dim(dataclasses.replace(SMALL, architecture="regnet_y_400mf"), "trunk_output", 64) == 440 * 2 * 2
+
+
 def test_unknown_layer_lists_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown layer; .* found layer9; nearest are .*layer4"):
         load(SMALL, "none", "layer9")

@@ -185,10 +185,10 @@ def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
     InputError
         The network does not take images of that size.
     """
-    with torch.device("meta"), torch.inference_mode():
-        network = Features(build(backbone), layer)
+    with torch.inference_mode():
+        network = Features(build(backbone), layer).to("meta")  # RegNets cannot be built there
         try:
-            return int(network(torch.empty(1, backbone.bands, size, size)).shape[1])
+            return int(network(torch.empty(1, backbone.bands, size, size, device="meta")).shape[1])
         except RuntimeError:
             raise InputError(
                 f"{backbone.architecture} does not take images of this size", found=f"{size} px",
