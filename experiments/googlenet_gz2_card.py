@@ -32,6 +32,7 @@ from gzfeatures.galaxies.schemes import scheme
 from gzfeatures.galaxies.splits import Split, digest_remainders
 from gzfeatures.heads.learning import curve, learning_curve
 from gzfeatures.networks.checkpoint import write_half
+from gzfeatures.networks.inference import classify
 from gzfeatures.results.metrics import Scores
 from gzfeatures.results.predictions import Predictions
 
@@ -69,28 +70,20 @@ def of_classes(predictions: Predictions, labels: Labels, unbiased: Ids) -> dict[
     }
 
 
-def of_whole_tenth(settings: Galaxies, group: Cohort, heads: dict[str, gz.Head], checkpoint: Path) -> dict[str, Any]:
-    """Scores on the tenth with the smaller pictures of it that would only train: classes in their published shares."""
+def whole_tenth(settings: Galaxies, group: Cohort) -> tuple[gz.ImageSet, Labels]:
+    """The test galaxies and, of the same tenth, those of smaller pictures that would only train."""
     (more,) = settings.training_only
     known = scheme("zhu-5class").label(gz.Catalog.read(more.catalog)).ordered(group.labels.classes)
     known = known.select(known.ids[digest_remainders(known.ids, 10) == 3])
     images = group.images.select(group.own.test).joined(gz.ImageSet.of(more.images, ids=known.ids, field=more.field))
-    table, labels = gz.extract(images, checkpoint, progress=False), group.labels.select(group.own.test).joined(known)
-    scores = {name: gz.evaluate(head.predict(table), labels) for name, head in heads.items()}
-    return {
-        "galaxies": len(labels),
-        "shares": {name: count / len(labels) for name, count in labels.counts.items()},
-        "heads": {
-            name: {
-                "accuracy": each.accuracy,
-                "interval": each.intervals["accuracy"],
-                "macro_f1": each.macro_f1,
-                "macro_f1_interval": each.intervals["macro_f1"],
-                "ece": each.ece,
-            }
-            for name, each in scores.items()
-        },
-    }
+    return images, group.labels.select(group.own.test).joined(known)
+
+
+def in_brief(predictions: Predictions, labels: Labels) -> dict[str, Any]:
+    """Accuracy, macro F1, their intervals, and calibration."""
+    scores = gz.evaluate(predictions, labels)
+    intervals = {f"{name}_interval": scores.intervals[name] for name in ("accuracy", "macro_f1")}
+    return {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "ece": scores.ece, **intervals}
 
 
 def fitted(table: gz.EmbeddingTable, group: Cohort) -> dict[str, gz.Head]:
@@ -181,6 +174,7 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
     fair = Split(votes.ids[~tenth], votes.ids[:0], votes.ids[tenth & np.isin(votes.ids, unbiased)])
     own = Predictions.read(run / "networks" / "00-googlenet" / "predictions.parquet").select(group.own.test)
     record = json.loads((checkpoint / "backbone.json").read_text("utf-8"))
+    wide, truth = whole_tenth(settings.galaxies, group)
     figures: dict[str, Any] = {
         "trained_on": len(seen),
         "seen_test_galaxies": int(seen.contains(group.own.test).sum() + seen.contains(fair.test).sum()),
@@ -188,6 +182,12 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
         "training": json.loads((run / "networks" / "00-googlenet" / "training.json").read_text("utf-8")),
         "network": of_classes(own, group.labels, unbiased),
         "classes": {},
+        "whole_tenth": {
+            "galaxies": len(truth),
+            "cigars": truth.counts["smooth-cigar"] / len(truth),
+            "network": in_brief(classify(wide, run / "networks" / "00-googlenet"), truth),
+            "heads": {},
+        },
         "few_labels": {},
         "votes": {},
     }
@@ -197,13 +197,17 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
         figures["classes"][name] = {
             head: of_classes(each, group.labels, unbiased) for head, each in predictions.items()
         }
+        if name.startswith("googlenet-gz2"):
+            vectors = gz.extract(wide, checkpoint, dihedral=table.extractor.dihedral, progress=False)
+            figures["whole_tenth"]["heads"][name] = {
+                head: in_brief(each.predict(vectors), truth) for head, each in heads.items()
+            }
         if name == "googlenet-gz2":
             known = (
                 scheme("zhu-5class").label(gz.Catalog.read(data / "gz2" / "votes.csv")).ordered(group.labels.classes)
             )
             voted = predictions["svm"].select(group.own.test[np.isin(group.own.test, known.ids)])
             figures["agreement"] = gz.evaluate(voted, known).agreement
-            figures["whole_tenth"] = of_whole_tenth(settings.galaxies, group, heads, checkpoint)
             figures["turned"] = turned(group, heads, checkpoint, unbiased)
         figures["few_labels"][name] = few_labels(table, group)
         figures["votes"][name] = of_votes(table, votes, fair)
