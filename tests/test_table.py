@@ -62,6 +62,14 @@ def test_an_open_table_hands_out_batches(tmp_path: Path) -> None:
     assert pq.ParquetFile(file.path).num_row_groups == -(-20_000 // table_module.GROUP_ROWS)
 
 
+@pytest.mark.parametrize("n", [0, 20_000])
+def test_an_open_table_gives_the_rows_of_some_ids(tmp_path: Path, n: int) -> None:
+    path, whole = tmp_path / "t.parquet", table(n)
+    whole.write(path)
+    wanted = whole.ids[::7]
+    assert same(EmbeddingTable.open(path).having(np.append(wanted[::-1], "absent")), whole.select(wanted))
+
+
 def test_select_takes_rows_by_id() -> None:
     chosen = table().select(table().ids[[3, 1]])
     assert np.array_equal(chosen.matrix, table().matrix[[3, 1]])

@@ -189,9 +189,11 @@ def fit(
     from gzfeatures.config import HeadChoice, with_settings
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.pairings import fit_heads
 
-    tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
+    labelled = read_labels(labels)[0].ids  # a table may have many more galaxies than there are labels
+    tables = [EmbeddingTable.open(path).having(labelled) for path in (table, *(others or ()))]
     seen = () if allow_seen else [each.seen for each in tables]
     known, split = labels_and_split(labels, seed, tables[0].ids, seen)
     parameters = with_settings({}, settings or ())

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError, reading, require_format
@@ -184,9 +185,24 @@ class TableFile:
         InputError
             A page is damaged, ids repeat within a batch, or a value is not finite.
         """
+        yield from map(self.part, self._read(rows))
+
+    def having(self, ids: Ids) -> EmbeddingTable:
+        """Rows of those of `ids` that have one, in the order of the file; no others are held in memory.
+
+        Raises
+        ------
+        InputError
+            As `batches` does.
+        """
+        wanted = pa.array(ids, pa.string())
+        kept = [rows.filter(pc.is_in(rows["galaxy_id"], wanted)) for rows in self._read(GROUP_ROWS)]
+        return self.part(pa.concat_tables(kept)) if kept else EmbeddingTable.read(self.path)
+
+    def _read(self, rows: int) -> Iterator[pa.Table]:
         verified = {"memory_map": True, "page_checksum_verification": True}
         with reading(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
-            yield from map(self.part, map(pa.Table.from_batches, zip(file.iter_batches(rows, columns=list(COLUMNS)))))
+            yield from map(pa.Table.from_batches, zip(file.iter_batches(rows, columns=list(COLUMNS))))
 
     def part(self, rows: pa.Table) -> EmbeddingTable:
         """Rows of the file as an EmbeddingTable."""
