@@ -57,3 +57,17 @@ def test_block_runs(desk: Path, kind: str, code: str) -> None:
 
 def test_set_up_commands_are_two() -> None:
     assert [marker.split()[1] for marker, _, _ in BLOCKS if marker] == ["demo", "test"]
+
+
+def rows_of(suite: str) -> list[list[str]]:
+    """Cells of the table of figures of a suite."""
+    lines = (Path(__file__).parent / suite / "README.md").read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
+
+
+def test_the_figures_of_the_suites_are_those_of_their_tables() -> None:
+    runs, lost, wrong, recovered = (sum(int(row[column]) for row in rows_of("faults")) for column in range(2, 6))
+    assert f"caused {runs} faults:\n{lost} lost, {wrong} wrong, {recovered} recovered" in README
+    fuzz = rows_of("fuzz")
+    assert f"{len(fuzz)} readers met 10,000 damaged files each without a traceback" in README
+    assert all(cells[1:] == ["10000", "0"] for cells in fuzz)
