@@ -98,6 +98,16 @@ def _ipc(path: Path) -> None:
         writer.write_table(table)
 
 
+def _negative(path: Path) -> None:
+    """A shard of three rows whose twelve values say that they are less than none."""
+    whole = shard.write(path.parent, shard.as_keys(["0" * 64] * 3), np.zeros((3, 4), np.float32))
+    data = whole.read_bytes()
+    said = struct.pack("<qq", 12, 0)
+    assert said in data
+    path.write_bytes(data.replace(said, struct.pack("<qq", -(2**60), 0)))
+    whole.unlink()
+
+
 def _noted(path: Path, note: str) -> None:
     """A Parquet file with the columns of an embedding table and a record of the attacker's making."""
     columns = {
@@ -221,6 +231,7 @@ MALICIOUS: dict[str, tuple[str, Make, Callable[[Path], object]]] = {
     "pickled type in a map": ("m.parquet", _parquet, Map.read),
     "pickled type in predictions": ("p.parquet", _parquet, Predictions.read),
     "pickled type in a shard": ("s.arrow", _ipc, lambda p: shard.read(p, 1)),
+    "shard of less than no values": ("s.arrow", _negative, lambda p: shard.read(p, 4)),
     "record of another shape": (
         "t.parquet", lambda p: _noted(p, '{"format": {}, "extractor": [], "skipped": 3}'), EmbeddingTable.read,
     ),

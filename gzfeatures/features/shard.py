@@ -86,7 +86,9 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
     """
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-            table = reader.read_all().combine_chunks()
+            table = reader.read_all()
+            table.validate()  # Arrow ends the process over arrays that say more rows than they hold
+            table = table.combine_chunks()
             keys, vectors = (table[name].chunk(0) for name in ("image_sha256", "embedding"))
             values = vectors.flatten().to_numpy(zero_copy_only=True).reshape(len(keys), dim)
             return np.frombuffer(keys.buffers()[1], dtype="V32", count=len(keys)).copy(), values
