@@ -66,12 +66,14 @@ def serving(command: list[str], path: str) -> Iterator[str]:
     quiet = subprocess.DEVNULL
     with subprocess.Popen([*command, "--port", str(port)], stdout=quiet, stderr=quiet, env=environment) as process:
         try:
-            for _ in range(900):
+            for _ in range(3000):
                 try:
                     urllib.request.urlopen(address + path, timeout=5).close()
                     break
                 except OSError:
                     time.sleep(0.1)
+            else:
+                sys.exit(f"nothing answers at {address}{path}: {' '.join(command)}")
             yield address
         finally:
             process.terminate()
