@@ -101,6 +101,14 @@ def test_a_damaged_library_is_refused(library: Path, tmp_path: Path) -> None:
         Compiled(half, 1, DIM)
 
 
+def test_a_library_that_is_overwritten_while_it_runs_goes_on(library: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.so"
+    copy.write_bytes(library.read_bytes())
+    compiled = Compiled(copy, 1, DIM)
+    copy.write_bytes(b"")
+    np.testing.assert_array_equal(compiled(pixels().numpy()), Compiled(library, 1, DIM)(pixels().numpy()))
+
+
 def test_an_operator_that_only_the_interpreter_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="operator that compiled code cannot call"):
         compile_ahead(Foreign().eval(), pixels(), tmp_path / "foreign.so")

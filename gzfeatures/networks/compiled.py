@@ -75,10 +75,14 @@ class Compiled:
         whole = path.read_bytes()
         if hashlib.sha256(whole[:-DIGEST]).digest() != whole[-DIGEST:]:
             raise RuntimeError(f"{path.name} is damaged")
-        try:
-            self._library = ctypes.CDLL(str(path))
-        except OSError as error:
-            raise RuntimeError(f"{path.name} cannot be loaded: {error}") from None
+        # a copy of its own: what was checked is what runs, and nobody changes it while it is mapped
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            copy = Path(folder) / path.name
+            copy.write_bytes(whole[:-DIGEST])
+            try:
+                self._library = ctypes.CDLL(str(copy))
+            except OSError as error:
+                raise RuntimeError(f"{path.name} cannot be loaded: {error}") from None
         self._dim, self._container, count = dim, Handle(), ctypes.c_size_t(lanes)
         self._do("ModelContainerCreateWithDevice", ctypes.byref(self._container), count, b"cpu", None)
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
