@@ -44,6 +44,11 @@ class Cohort:
         Id and reason of labelled galaxies left out for their image.
     also : Labels, optional
         Second target of the networks: of galaxies above, and of others with an image that train for it alone.
+
+    Attributes
+    ----------
+    stamp : str
+        Of the images (their files' names, sizes and times) when the galaxies were gathered.
     """
 
     labels: Labels
@@ -53,12 +58,24 @@ class Cohort:
     catalog: Catalog | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     also: Labels | None = None
+    stamp: str = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamp", self.images.stamp())
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of labels, split and images (by the files' names, sizes and times)."""
+        """Sha256 of labels, split and images (by their stamp)."""
         also = None if self.also is None else self.also.fingerprint
-        return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.images.stamp(), also])
+        return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.stamp, also])
+
+
+def require_unchanged(images: ImageSet, stamp: str) -> None:
+    """An InputError if a file of the images is not the one it was when they had this stamp."""
+    if images.stamp() != stamp:
+        raise InputError(
+            "an image was changed or removed while it was in use", rule="stay as it is", remedy="call the same again"
+        )
 
 
 def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = None) -> Cohort:
@@ -145,6 +162,7 @@ def _with_images(
         broken = images.check(progress=True).broken
         readable = images.select(_without(images.ids, broken))
         note = {"stamp": stamp, "broken": broken, "digests": dict(zip(readable.ids, readable.digests(), strict=True))}
+        require_unchanged(images, stamp)
         write_note(path, note)
     bad = (*((name, "image is missing") for name in images.missing), *((n, r) for n, r in note["broken"]))
     if bad and on_bad == "raise":

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gzfeatures import fingerprint
-from gzfeatures.cohort import Cohort
+from gzfeatures.cohort import Cohort, require_unchanged
 from gzfeatures.config import Experiment, FrozenBackbone, Network
+from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import RECORD, TENSORS, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
@@ -173,11 +174,16 @@ def tabulate(
         device=settings.device,
         store=store,
     )
-    key = fingerprint.of([extraction.extractor.fingerprint, group.images.stamp()])
+    key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])
     beside = path.with_suffix(".json")
     note = read_note(beside)
     if again or note.get("key") != key or not _noted(path.parent, note):
         made = extraction.write(group.images, path).made
+        try:
+            require_unchanged(group.images, group.stamp)  # a network may have been trained on the images as they were
+        except InputError:
+            path.unlink()
+            raise
         note = {"key": key, "files": {path.name: fingerprint.of_file(path)}, **dataclasses.asdict(made)}
         write_note(beside, note)
     table = EmbeddingTable.read(path)

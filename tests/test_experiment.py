@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pydoc
 import shutil
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,32 @@ def test_a_second_target_brings_galaxies_that_a_split_by_digest_leaves_free(
     training = run(settings, folder=tmp_path / "run")
     seen = TrainedOn.decode(backbone(tmp_path / "run" / "networks" / "00-resnet18").trained_on or "")
     assert seen.contains(sorted(more)).all() and not seen.contains(training.report.split.test).any()
+
+
+@pytest.mark.parametrize(
+    "moment", ["gzfeatures.images.imageset.ImageSet.digests", "gzfeatures.networks.extract.Extraction.write"]
+)
+def test_an_image_that_changes_during_a_run_ends_it_and_leaves_no_table(
+    survey: Survey, toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    images = Path(shutil.copytree(survey.images, tmp_path / "images"))
+    first, second, *_ = sorted(images.iterdir())
+    owner, _, name = moment.rpartition(".")
+    step = getattr(pydoc.locate(owner), name)
+
+    def step_beside_a_change(*given: object, **named: object) -> object:
+        done = step(*given, **named)
+        first.write_bytes(second.read_bytes())
+        return done
+
+    settings = load(toml, [f"galaxies.images={images}", "networks=[]", "map=false", 'heads=[{name="prototype"}]'])
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, step_beside_a_change)
+        with pytest.raises(InputError, match=r"changed or removed while it was in use.*call the same again"):
+            run(settings, folder=tmp_path / "run", store=Store(tmp_path / "store"))
+    assert not list((tmp_path / "run").glob("tables/*")) and not list((tmp_path / "run").glob("images-*.json"))[1:]
+    done = run(settings, folder=tmp_path / "run", store=Store(tmp_path / "store"))
+    assert done.table is not None and ImageSet.of(first).digest(0) in EmbeddingTable.read(done.table).digests
 
 
 def test_missing_images_stop_the_run_or_are_listed(survey: Survey, toml: Path, tmp_path: Path) -> None:

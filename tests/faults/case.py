@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.life import Ended, Life, Trouble
-from faults.steps import STEPS, Step, clear, pieces, said
+from faults.steps import EARLIER, STEPS, Step, clear, pieces, said
 
 INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
 
@@ -155,7 +155,7 @@ class Case:
         return [
             f"{name}: {content}"
             for name, content in found.items()
-            if all(truth.pieces.get(name) != content for truth in self.right)
+            if all(truth.pieces.get(name.partition(EARLIER)[0]) != content for truth in self.right)
         ]
 
     def _judge(self, ended: Ended, codes: tuple[int, ...]) -> None:
