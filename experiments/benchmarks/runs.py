@@ -9,15 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +25,13 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.heads.fit import Head, fit
 from gzfeatures.images.views import View
-from gzfeatures.results.comparison import Pairing
 from gzfeatures.results.metrics import evaluate
+from gzfeatures.results.pairing import Pairing
 from gzfeatures.tracking import Tracking
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from browser import Browser
+from server import Server, free_port
 
 N, DIM = 300, 64
 
@@ -55,28 +53,12 @@ def fitted() -> tuple[Head, Pairing]:
     )
 
 
-@contextmanager
-def serving(command: list[str], path: str) -> Iterator[str]:
-    """A server on a free port of 127.0.0.1, once it answers at `path`; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen([*command, "--port", str(port)], stdout=quiet, stderr=quiet, env=environment) as process:
-        try:
-            for _ in range(3000):
-                try:
-                    urllib.request.urlopen(address + path, timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            else:
-                sys.exit(f"nothing answers at {address}{path}: {' '.join(command)}")
-            yield address
-        finally:
-            process.terminate()
+def served(words: Sequence[str], alive: str, folder: Path) -> closing[Server]:
+    """MLflow's server of a kind, once it answers at `alive`."""
+    port, mlflow = free_port(), Path(sys.executable).with_name("mlflow")
+    path = {"PATH": f"{mlflow.parent}{os.pathsep}{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [str(mlflow), *words, "--host", "127.0.0.1", "--port", str(port)]
+    return closing(Server(command, port, alive, folder / f"{words[0]}.log", path))
 
 
 def page_seconds(folder: Path, address: str, needed: str) -> float:
@@ -92,14 +74,12 @@ def page_seconds(folder: Path, address: str, needed: str) -> float:
         browser.close()
 
 
-def answer_seconds(address: str) -> float:
+def answer_seconds(server: Server) -> float:
     """Seconds of one answer of a served model to ten galaxies."""
     rows = [{"galaxy_id": str(row), "embedding": np.full(DIM, 0.1 * row).tolist()} for row in range(10)]
     body = json.dumps({"dataframe_records": rows}).encode()
-    request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
     start = time.perf_counter()
-    with urllib.request.urlopen(request, timeout=120) as response:
-        said = json.loads(response.read())["predictions"]
+    said = json.loads(server.ask("/invocations", body))["predictions"]
     if [row["galaxy_id"] for row in said] != [str(row) for row in range(10)]:
         sys.exit("answers are mixed up")
     return time.perf_counter() - start
@@ -122,15 +102,13 @@ def main() -> None:
             tracking.pairing("many", pairing, [])
         each = (time.perf_counter() - start) / given.runs
         print(f"{given.runs} runs recorded, {each:.2f} s each", flush=True)
-        ui = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking.uri, "--host", "127.0.0.1"]
-        with serving(ui, "/health") as address:
-            print(f"page of the experiment: {page_seconds(folder, address, pairing.name):.1f} s", flush=True)
+        with served(["ui", "--backend-store-uri", tracking.uri], "/health", folder) as server:
+            print(f"page of the experiment: {page_seconds(folder, server.base, pairing.name):.1f} s", flush=True)
         model = next(folder.glob("artifacts/**/MLmodel")).parent
-        serve = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
-        with serving([*serve, "-m", str(model)], "/ping") as address:
+        with served(["models", "serve", "--env-manager", "local", "-m", str(model)], "/ping", folder) as server:
             start = time.perf_counter()
             with ThreadPoolExecutor(given.at_once) as pool:
-                seconds = sorted(pool.map(lambda _: answer_seconds(address), range(given.requests)))
+                seconds = sorted(pool.map(lambda _: answer_seconds(server), range(given.requests)))
             rate = given.requests / (time.perf_counter() - start)
             print(
                 f"served: {rate:.0f} answers/s, median {seconds[len(seconds) // 2]:.3f} s, slowest {seconds[-1]:.3f} s"
