@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import sklearn.metrics as reference
 from hypothesis import given, settings
@@ -380,6 +381,14 @@ def test_predictions_that_cannot_be_written_or_read(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("galaxy_id,a\nx,much\n")
     with pytest.raises(InputError, match="probability is not a number"):
         Predictions.read(tmp_path / "p.csv")
+
+
+def test_a_fits_file_of_predictions_that_cannot_be_read_is_closed(tmp_path: Path) -> None:
+    path = drawn(3, 2)[0].write(tmp_path / "p.fits")
+    path.write_bytes(path.read_bytes().replace(b"NAXIS   =   ", b"NAXIS   = 1.", 1))
+    with pytest.raises(InputError, match="not readable as FITS"):
+        Predictions.read(path)
+    assert str(path) not in [file.path for file in psutil.Process().open_files()]
 
 
 def test_predictions_prove_themselves() -> None:

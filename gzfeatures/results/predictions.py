@@ -227,8 +227,11 @@ def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
 
 
 def _read_fits(path: Path) -> pd.DataFrame:
-    with _fits_tables() as table:
-        read = table.read(path, format="fits")
+    from astropy.io import fits
+
+    # opened here: what astropy opens itself it leaves open where a header is not what it expects
+    with _fits_tables() as table, path.open("rb") as file, fits.open(file, memmap=False) as units:
+        read = table.read(units, format="fits")
     read.convert_bytestring_to_unicode()
     return pd.DataFrame(
         {name: np.asarray(read[name]).astype(read[name].dtype.newbyteorder("=")) for name in read.colnames}
