@@ -8,7 +8,8 @@ same in both formats), integers never pass through a float, and columns that hol
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +112,25 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return plain(pd.read_parquet(path))
 
 
+@contextmanager
+def fits_units(path: Path) -> Iterator[Any]:
+    """Header and data units of a FITS file, in memory; the file is closed even where astropy cannot read it.
+
+    What astropy opens itself it leaves open where a header is not what it expects.
+    """
+    from astropy.io import fits
+
+    with path.open("rb") as file, fits.open(file, memmap=False) as units:
+        yield units
+
+
 def _read_fits(path: Path) -> pd.DataFrame:
     from astropy.io import fits
     from astropy.table import Table
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="astropy")  # odd units and headers do not touch the numbers
-        # opened here: what astropy opens itself it leaves open where a header is not what it expects
-        with path.open("rb") as file, fits.open(file, memmap=False) as units:
+        with fits_units(path) as units:
             tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
             if not tables:
                 raise ValueError("it holds no table")

@@ -16,7 +16,7 @@ import pandas as pd
 from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
-from gzfeatures.galaxies.tables import unguarded, write_csv
+from gzfeatures.galaxies.tables import fits_units, unguarded, write_csv
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -227,10 +227,7 @@ def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
 
 
 def _read_fits(path: Path) -> pd.DataFrame:
-    from astropy.io import fits
-
-    # opened here: what astropy opens itself it leaves open where a header is not what it expects
-    with _fits_tables() as table, path.open("rb") as file, fits.open(file, memmap=False) as units:
+    with _fits_tables() as table, fits_units(path) as units:
         read = table.read(units, format="fits")
     read.convert_bytestring_to_unicode()
     return pd.DataFrame(
