@@ -45,17 +45,18 @@ def images_of(source: Path, images: Path | None, on_missing: Literal["raise", "s
     return ImageSet.of(images, ids=Catalog.read(source).ids, on_missing=on_missing)
 
 
-def labels_and_split(path: Path, seed: int, ids: Ids, seen: Sequence[Ids] = ()) -> tuple[Labels, Split]:
-    """Labels of the galaxies at hand, with the split of their file or one drawn from the seed.
+def labels_and_split(
+    path: Path, read: tuple[Labels, Split | None], seed: int, ids: Ids, seen: Sequence[Ids] = ()
+) -> tuple[Labels, Split]:
+    """Labels, as `read` from a file, of the galaxies at hand, with the split of the file or one drawn from the seed.
 
     Galaxies that a backbone has `seen` are drawn for training only.
     """
     import numpy as np
 
-    from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.galaxies.splits import Split
 
-    labels, split = read_labels(path)
+    labels, split = read
     here = np.isin(labels.ids, ids)
     if not here.all():
         say(f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out")

@@ -192,10 +192,11 @@ def fit(
     from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.pairings import fit_heads
 
-    labelled = read_labels(labels)[0].ids  # a table may have many more galaxies than there are labels
-    tables = [EmbeddingTable.open(path).having(labelled) for path in (table, *(others or ()))]
+    read = read_labels(labels)
+    # a table may have many more galaxies than there are labels
+    tables = [EmbeddingTable.open(path).having(read[0].ids) for path in (table, *(others or ()))]
     seen = () if allow_seen else [each.seen for each in tables]
-    known, split = labels_and_split(labels, seed, tables[0].ids, seen)
+    known, split = labels_and_split(labels, read, seed, tables[0].ids, seen)
     parameters = with_settings({}, settings or ())
     fitted = fit_heads(
         tables,

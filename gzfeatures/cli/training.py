@@ -55,7 +55,7 @@ def finetune(
     from gzfeatures.results.metrics import evaluate
 
     chosen = images_of(source, images, "skip")
-    known, split = labels_and_split(labels, seed, chosen.ids)
+    known, split = labels_and_split(labels, read_labels(labels), seed, chosen.ids)
     second = None if also is None else read_labels(also)[0]
     if second is not None:
         second = second.select(second.ids[np.isin(second.ids, chosen.ids)])
