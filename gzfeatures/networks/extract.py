@@ -244,7 +244,8 @@ def filled(
             cluster.compute(job, todo, extractions)
         else:
             job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
-            gc.collect()  # the networks, whose graphs point at each other: shards and tables take their place
+            if make is None:
+                gc.collect()  # the networks, whose graphs point at each other: shards and tables take their place
     for shelf in shelves:
         shelf.compact()
     return job
