@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import library as operators
 from torch import nn
 
 from gzfeatures.networks.compiled import Compiled, compile_ahead
@@ -30,7 +31,7 @@ class Small(nn.Module):
         return vectors
 
 
-@torch.library.custom_op("gzfeatures_test::twice", mutates_args=())
+@operators.custom_op("gzfeatures_test::twice", mutates_args=())
 def twice(vectors: torch.Tensor) -> torch.Tensor:
     return 2 * vectors
 
