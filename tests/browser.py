@@ -76,7 +76,7 @@ class Browser:
         """Value of a script's `return`."""
         return self._call("POST", "/execute/sync", {"script": script, "args": []})
 
-    def until(self, script: str, seconds: float = 15.0) -> Any:
+    def until(self, script: str, seconds: float = 60.0) -> Any:
         """First true value of a script, asked again and again."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -86,7 +86,7 @@ class Browser:
             time.sleep(0.05)
         raise AssertionError(f"never true: {script}")
 
-    def downloaded(self, name: str, seconds: float = 15.0) -> Path:
+    def downloaded(self, name: str, seconds: float = 60.0) -> Path:
         """File that the page hands over, once it is there and not empty."""
         path, end = self.downloads / name, time.monotonic() + seconds
         while not (path.exists() and path.stat().st_size):
