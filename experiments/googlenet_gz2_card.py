@@ -26,7 +26,7 @@ from gzfeatures.cohort import Cohort, gather
 from gzfeatures.config import Galaxies, load
 from gzfeatures.features.backbones import backbone, packaged
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.ids import Ids, among
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.schemes import scheme
 from gzfeatures.galaxies.splits import Split, digest_remainders
@@ -58,7 +58,7 @@ def in_published_shares(scores: Scores) -> float:
 def of_classes(predictions: Predictions, labels: Labels, unbiased: Ids) -> dict[str, Any]:
     """Scores of five-class predictions of the test galaxies."""
     scores = gz.evaluate(predictions, labels)
-    fair = gz.evaluate(predictions.select(predictions.ids[np.isin(predictions.ids, unbiased)]), labels)
+    fair = gz.evaluate(predictions.select(predictions.ids[among(predictions.ids, unbiased)]), labels)
     return {
         **scores.metrics,
         "galaxies": scores.n,
@@ -122,7 +122,7 @@ def turned(group: Cohort, heads: dict[str, gz.Head], checkpoint: Path, unbiased:
             table = gz.extract(gz.ImageSet.of(folder, ids=images.ids), checkpoint, progress=False)
             for name, head in heads.items():
                 codes[name].append(head.predict(table).codes)
-    fair = np.isin(images.ids, unbiased)
+    fair = among(images.ids, unbiased)
     changed = {name: np.stack(found[1:]) != found[0] for name, found in codes.items()}
     return {
         name: {"cases": float(c.mean()), "galaxies": float(c.any(0).mean()), "unbiased": float(c[:, fair].mean())}
@@ -139,7 +139,7 @@ def transfer(checkpoint: Path, data: Path, table: gz.EmbeddingTable) -> dict[str
     truth, taught = (
         scheme("smooth-featured").label(each) for each in (catalog, gz.Catalog.read(data / "gz2" / "votes.csv"))
     )
-    fresh = truth.ids[np.isin(truth.ids, lone)]
+    fresh = truth.ids[among(truth.ids, lone)]
     # the numbers of this catalog are not the Kaggle ones: a few happen to be those of training galaxies
     fresh = fresh[~TrainedOn.decode(backbone(checkpoint).trained_on or "").contains(fresh)]
     head = gz.fit(table, taught, "logistic", split=Split(taught.ids, taught.ids[:0], taught.ids[:0]))
@@ -171,7 +171,7 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
     }
     votes = scheme("votes-37").label(gz.Catalog.read(data / "gz2" / "votes.csv"))
     tenth = digest_remainders(votes.ids, 10) == 3
-    fair = Split(votes.ids[~tenth], votes.ids[:0], votes.ids[tenth & np.isin(votes.ids, unbiased)])
+    fair = Split(votes.ids[~tenth], votes.ids[:0], votes.ids[tenth & among(votes.ids, unbiased)])
     own = Predictions.read(run / "networks" / "00-googlenet" / "predictions.parquet").select(group.own.test)
     record = json.loads((checkpoint / "backbone.json").read_text("utf-8"))
     wide, truth = whole_tenth(settings.galaxies, group)
@@ -206,7 +206,7 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
             known = (
                 scheme("zhu-5class").label(gz.Catalog.read(data / "gz2" / "votes.csv")).ordered(group.labels.classes)
             )
-            voted = predictions["svm"].select(group.own.test[np.isin(group.own.test, known.ids)])
+            voted = predictions["svm"].select(group.own.test[among(group.own.test, known.ids)])
             figures["agreement"] = gz.evaluate(voted, known).agreement
             figures["turned"] = turned(group, heads, checkpoint, unbiased)
         figures["few_labels"][name] = few_labels(table, group)

@@ -16,7 +16,7 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import read_note, write_note
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.groups import key_groups, merge, sky_groups
-from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.ids import Ids, among
 from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.schemes import scheme
@@ -138,13 +138,13 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
             break
         more, more_images, _, more_digests = _with_images(more, source, "skip", notes)
         images = images.joined(more_images.select(more.ids[[more_digests[name] not in scored for name in more.ids]]))
-    also = also.select(also.ids[np.isin(also.ids, images.ids)])
+    also = also.select(also.ids[among(also.ids, images.ids)])
     return Cohort(labels, split, own, images, catalog, skipped, also)
 
 
 def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
     """Ids that are not known yet and that the rule of the split does not keep for validation or test."""
-    free = ~np.isin(ids, known)
+    free = ~among(ids, known)
     if isinstance(rule, ByDigest):
         free &= ~np.isin(digest_remainders(ids, rule.of), (*rule.test, *rule.validation))
     return ids[free]

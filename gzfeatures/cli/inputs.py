@@ -54,15 +54,16 @@ def labels_and_split(
     """
     import numpy as np
 
+    from gzfeatures.galaxies.ids import among
     from gzfeatures.galaxies.splits import Split
 
     labels, split = read
-    here = np.isin(labels.ids, ids)
+    here = among(labels.ids, ids)
     if not here.all():
         say(f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out")
         labels = labels.select(labels.ids[here])
     if split is None:
-        known = np.intersect1d(labels.ids, np.concatenate([labels.ids[:0], *seen]))
+        known = labels.ids[among(labels.ids, np.concatenate([labels.ids[:0], *seen]))]
         split = Split.draw(labels, seed=seed, only_train=known)
         say(f"{path} has no split: a grouped, stratified 0.7/0.1/0.2 one was drawn with seed {seed}")
         if len(known):

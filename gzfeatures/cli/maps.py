@@ -25,16 +25,16 @@ def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
 
 def _offered(catalog: Path | None, names: list[str] | None, mapped: Ids | None, all_: Ids) -> pd.DataFrame | None:
     """Columns to colour by; where galaxies were placed into a map, also which."""
-    import numpy as np
     import pandas as pd
 
     from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.ids import among
     from gzfeatures.results.mapdata import offered
 
     columns = None if catalog is None else offered(Catalog.read(catalog), names)
     if mapped is None:
         return columns
-    placed = pd.DataFrame({"galaxy_id": all_, "placed": ~np.isin(all_, mapped)})
+    placed = pd.DataFrame({"galaxy_id": all_, "placed": ~among(all_, mapped)})
     return placed if columns is None else columns.merge(placed, how="right", on="galaxy_id")
 
 

@@ -109,9 +109,8 @@ def doubt(
     as_json: Json = False,
 ) -> None:
     """Find labels that are probably wrong, and the galaxies most worth a human look."""
-    import numpy as np
-
     from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.galaxies.ids import among
     from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.galaxies.splits import Split
     from gzfeatures.galaxies.tables import write_csv
@@ -124,7 +123,7 @@ def doubt(
     frame = doubtful(known, out_of_sample(vectors, known, head, seed=seed))
     frame = frame[frame["doubtful"]]
     if next_ is not None:
-        both = np.isin(vectors.ids, known.ids)
+        both = among(vectors.ids, known.ids)
         fitted = fit(vectors, known, head, split=Split(vectors.ids[both], none := known.ids[:0], none), seed=seed)
         open_ = vectors.select(vectors.ids[~both])
         looks = next_looks(fitted.predict(open_), open_, count)

@@ -107,6 +107,12 @@ def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np
     return rows
 
 
+def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
+    """Which ids are also in `others`, shape (n,), by hash: `numpy.isin` compares every text with every other."""
+    found: npt.NDArray[np.bool_] = pd.Index(ids, dtype=object).isin(list(others))
+    return found
+
+
 def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
     """One random number in [0, 1) per id, shape (n,).
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.ids import Ids, as_ids
+from gzfeatures.galaxies.ids import Ids, among, as_ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import PARTS, Split
 from gzfeatures.galaxies.tables import ID_COLUMNS, read_table, unguarded, write_csv
@@ -115,7 +115,7 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
             rule=f"be one of {', '.join(PARTS)}",
             found=str(part[strange].iloc[0]),
         )
-    labelled = np.isin(ids, labels.ids)
+    labelled = among(ids, labels.ids)
     sides = [ids[labelled & (part == name).to_numpy()] for name in PARTS]
     groups: dict[str, str] = {}
     if "group" in frame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, LeakError
-from gzfeatures.galaxies.ids import Ids, require_unique
+from gzfeatures.galaxies.ids import Ids, among, require_unique
 from gzfeatures.galaxies.labels import Labels
 
 PARTS = ("train", "validation", "test")
@@ -101,7 +101,7 @@ class Split:
         drawn = labels.select(ids)
         codes = drawn.codes if labels.target == "classes" else np.zeros(len(ids), dtype=np.int64)
         group = group_codes(ids, groups)
-        tied = np.isin(ids, [] if only_train is None else only_train)
+        tied = among(ids, () if only_train is None else only_train)
         part = np.where(np.isin(group, group[tied]), 0, -1)
         random = np.random.default_rng(seed)
         have = np.zeros((len(labels.classes), 3), dtype=np.int64)
@@ -162,7 +162,7 @@ class Split:
 
     def among(self, ids: Ids) -> Split:
         """The split of those of its galaxies that are among `ids`; the order is kept."""
-        here = [part[np.isin(part, ids)] for part in (self.train, self.validation, self.test)]
+        here = [part[among(part, ids)] for part in (self.train, self.validation, self.test)]
         return Split(here[0], here[1], here[2], self.groups)
 
     @property

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, require_known
 from gzfeatures.features.table import Extractor
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.ids import Ids, positions
+from gzfeatures.galaxies.ids import Ids, among, positions
 from gzfeatures.galaxies.labels import Labels, Target
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.heads.head import Head as Head
@@ -128,7 +128,7 @@ def _suited(chosen: Recipe, labels: Labels) -> Recipe:
 def _training_rows(inputs: Inputs, split: Split) -> tuple[Ids, npt.NDArray[np.intp]]:
     """Training ids that have a vector, sorted so that the order of rows cannot matter, and their rows."""
     train = np.sort(split.train)
-    train = train[~np.isin(train, list(inputs.skipped))] if inputs.skipped else train
+    train = train[~among(train, inputs.skipped)] if inputs.skipped else train
     return train, positions(inputs.ids, train, where="embedding table")
 
 

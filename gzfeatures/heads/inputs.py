@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable, Extractor
-from gzfeatures.galaxies.ids import Ids, positions
+from gzfeatures.galaxies.ids import Ids, among, positions
 from gzfeatures.results.slices import present
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Inputs:
         extractors = tuple(table.extractor for table in several)
         if not others and not columns:
             return cls(first.ids, first.matrix, extractors, (), skipped)
-        ids = first.ids[~np.isin(first.ids, list(skipped))] if skipped else first.ids
+        ids = first.ids[~among(first.ids, skipped)] if skipped else first.ids
         parts = [table.matrix[positions(table.ids, ids, where=table.extractor.backbone)] for table in several]
         if catalog is not None and columns:
             rows = positions(catalog.ids, ids, where=f"catalog {catalog.source}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.ids import among
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.heads.fit import fit
@@ -58,7 +59,7 @@ def out_of_sample(
     """
     if folds < 2:
         raise InputError("folds", rule="be at least 2", found=folds)
-    known = np.isin(table.ids, labels.ids)
+    known = among(table.ids, labels.ids)
     if not known.any():
         raise InputError("no galaxy has a label and a vector", rule="share ids", remedy="check the id columns")
     ids = table.ids[known]
@@ -73,4 +74,4 @@ def out_of_sample(
         parts.append(fitted.predict(table.select(ids[part])))
     judged = np.concatenate([part.ids for part in parts])
     chances = np.concatenate([part.probabilities for part in parts])
-    return Predictions(judged, chances, labels.classes).select(ids[np.isin(ids, judged)])
+    return Predictions(judged, chances, labels.classes).select(ids[among(ids, judged)])

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.ids import Ids, positions
+from gzfeatures.galaxies.ids import Ids, among, positions
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.galaxies.votes import Counts
@@ -78,10 +78,10 @@ class Lessons:
         shares, weights = recipe.shares(taught), recipe.class_weights(taught)
         if also is None:
             return cls(split.train, matrix, goal, shares, weights)
-        also = also.select(also.ids[~np.isin(also.ids, np.concatenate([split.validation, split.test]))])
+        also = also.select(also.ids[~among(also.ids, np.concatenate([split.validation, split.test]))])
         if not len(also):
             raise InputError("second target", where=f"scheme {also.scheme}", rule="know at least one training galaxy")
-        ids = np.concatenate([split.train, also.ids[~np.isin(also.ids, split.train)]])
+        ids = np.concatenate([split.train, also.ids[~among(also.ids, split.train)]])
         joined = np.full((len(ids), matrix.shape[1] + len(also.classes)), np.nan, dtype=np.float32)
         joined[: len(matrix), : matrix.shape[1]] = matrix
         joined[positions(ids, also.ids, where="training galaxies"), matrix.shape[1] :] = target_matrix(also)

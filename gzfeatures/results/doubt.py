@@ -8,7 +8,7 @@ import pandas as pd
 
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.ids import positions
+from gzfeatures.galaxies.ids import among, positions
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.space import Space
@@ -57,7 +57,7 @@ def doubt(labels: Labels, predictions: Predictions) -> pd.DataFrame:
             found=str(predictions.ids[np.argmax(predictions.seen)]),
             remedy="predict out of sample",
         )
-    predictions = predictions.select(predictions.ids[np.isin(predictions.ids, labels.ids)])
+    predictions = predictions.select(predictions.ids[among(predictions.ids, labels.ids)])
     if not len(predictions):
         raise InputError("no galaxy has a label and a prediction", rule="share ids")
     codes, p = labels.select(predictions.ids).codes, predictions.probabilities
@@ -149,7 +149,7 @@ def next_looks(
     vectors = Space.fit(table.matrix, metric=metric).vectors(table.matrix)[positions(table.ids, predictions.ids)]
     ordered = np.sort(predictions.probabilities, axis=1)
     margin = ordered[:, -1] - ordered[:, -2]
-    open_rows = np.flatnonzero(~np.isin(predictions.ids, [] if labels is None else labels.ids))
+    open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
     if not len(open_rows):
         raise InputError("galaxies to look at", rule="include one without a label")
     considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]

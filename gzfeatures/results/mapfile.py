@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from gzfeatures.errors import InputError, reading, require_format
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import existing, written_whole
-from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
+from gzfeatures.galaxies.ids import Ids, among, as_ids, positions, require_unique
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
@@ -131,7 +131,7 @@ class Map:
         InputError
             The others have another number of dimensions.
         """
-        new = ~np.isin(placed.ids, self.ids)
+        new = ~among(placed.ids, self.ids)
         if self.coordinates.shape[1] != placed.coordinates.shape[1]:
             raise InputError(
                 "maps cannot be joined", rule="have the same dimensions", found=placed.coordinates.shape[1]

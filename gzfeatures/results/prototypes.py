@@ -7,7 +7,7 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.ids import positions
+from gzfeatures.galaxies.ids import among, positions
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.space import Space
 
@@ -38,7 +38,7 @@ def prototypes(table: EmbeddingTable, labels: Labels, k: int = 5, *, metric: str
     """
     if k < 1:
         raise InputError("prototypes per class", rule="be at least 1", found=k)
-    ids = table.ids[np.isin(table.ids, labels.ids)]
+    ids = table.ids[among(table.ids, labels.ids)]
     if not len(ids):
         raise InputError("no galaxy has a label and a vector", rule="share ids")
     vectors = Space.fit(table.matrix, metric=metric).vectors(table.matrix)[positions(table.ids, ids)]
