@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError, reading, require_format
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
+from gzfeatures.features.matrices import Matrix, room, take
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import existing, written_whole
-from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
+from gzfeatures.galaxies.ids import Ids, among, as_ids, positions, require_unique
 
 DAMAGED = "table is damaged"
 COLUMNS = ("galaxy_id", "image_sha256", "embedding")
@@ -103,7 +103,7 @@ class EmbeddingTable:
     def select(self, ids: Ids) -> EmbeddingTable:
         """Rows of these ids, in this order; an id without a row is an InputError."""
         rows = positions(self.ids, ids, where="embedding table")
-        return dataclasses.replace(self, ids=ids, digests=self.digests[rows], matrix=self.matrix[rows])
+        return dataclasses.replace(self, ids=ids, digests=self.digests[rows], matrix=take(self.matrix, rows))
 
     def write(self, path: str | Path) -> Path:
         """Write Parquet: `galaxy_id`, `image_sha256`, `embedding`; metadata key `gzfeatures`.
@@ -128,9 +128,7 @@ class EmbeddingTable:
         MissingFileError, InputError
             No such file; not Parquet; no `gzfeatures` metadata; a newer format.
         """
-        file = cls.open(path)
-        with reading(DAMAGED, file.path):
-            return file.part(pq.read_table(file.path, columns=list(COLUMNS), page_checksum_verification=True))
+        return cls.open(path).having(None)
 
     @staticmethod
     def open(path: str | Path) -> TableFile:
@@ -185,36 +183,55 @@ class TableFile:
         InputError
             A page is damaged, ids repeat within a batch, or a value is not finite.
         """
-        yield from map(self.part, self._read(rows))
+        for part in self._read(COLUMNS, rows):
+            with reading(DAMAGED, self.path):
+                names, digests, matrix = _texts(part[COLUMNS[0]]), _texts(part[COLUMNS[1]]), self._vectors(part)
+            yield self._table(names, digests, matrix)
 
-    def having(self, ids: Ids) -> EmbeddingTable:
-        """Rows of those of `ids` that have one, in the order of the file; no others are held in memory.
+    def having(self, ids: Ids | None) -> EmbeddingTable:
+        """Rows of those of `ids` that have one, or all rows for None, in the order of the file.
+
+        No other rows are held, and where these would take much of the machine's memory they lie in a file (see
+        `matrices.room`).
 
         Raises
         ------
         InputError
             As `batches` does.
+        OutputError
+            The disk has no room for that file.
         """
-        wanted = pa.array(ids, pa.string())
-        kept = [rows.filter(pc.is_in(rows["galaxy_id"], wanted)) for rows in self._read(GROUP_ROWS)]
-        return self.part(pa.concat_tables(kept)) if kept else EmbeddingTable.read(self.path)
+        with reading(DAMAGED, self.path):
+            names, digests = (
+                np.concatenate([np.empty(0, dtype=object), *(_texts(part[name]) for part in self._read([name]))])
+                for name in COLUMNS[:2]
+            )
+            kept = np.ones(len(names), dtype=bool) if ids is None else among(names, ids)
+            matrix = room(int(kept.sum()), self.extractor.dim)
+            read = filled = 0
+            for part in self._read(COLUMNS[2:]):
+                vectors = self._vectors(part)[kept[read : read + len(part)]]
+                matrix[filled : filled + len(vectors)] = vectors
+                read, filled = read + len(part), filled + len(vectors)
+        return self._table(names[kept], digests[kept], matrix)
 
-    def _read(self, rows: int) -> Iterator[pa.Table]:
+    def _read(self, columns: Sequence[str], rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
         verified = {"memory_map": True, "page_checksum_verification": True}
         with reading(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
-            yield from map(pa.Table.from_batches, zip(file.iter_batches(rows, columns=list(COLUMNS))))
+            yield from file.iter_batches(rows, columns=list(columns))
 
-    def part(self, rows: pa.Table) -> EmbeddingTable:
-        """Rows of the file as an EmbeddingTable."""
-        ids, digests, vectors = (rows[name].combine_chunks() for name in COLUMNS)
-        matrix = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-        return EmbeddingTable(
-            as_ids(ids.to_numpy(zero_copy_only=False), where=self.path),
-            digests.to_numpy(zero_copy_only=False).astype(object),
-            matrix.reshape(len(rows), self.extractor.dim),
-            self.extractor,
-            self.skipped,
-        )
+    def _vectors(self, rows: pa.RecordBatch) -> Matrix:
+        values = rows[COLUMNS[2]].flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(values, dtype=np.float32).reshape(len(rows), self.extractor.dim)
+
+    def _table(
+        self, names: npt.NDArray[np.object_], digests: npt.NDArray[np.object_], matrix: Matrix
+    ) -> EmbeddingTable:
+        return EmbeddingTable(as_ids(names, where=self.path), digests, matrix, self.extractor, self.skipped)
+
+
+def _texts(column: pa.Array) -> Ids:
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
 
 
 @contextmanager

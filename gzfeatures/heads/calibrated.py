@@ -13,8 +13,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.isotonic import IsotonicRegression
 
 from gzfeatures.errors import InputError
+from gzfeatures.features.matrices import BLOCK, Matrix, take
 from gzfeatures.heads.folds import Groups, Rows, folds_of
-from gzfeatures.heads.transforms import BLOCK, Matrix, threads_for
+from gzfeatures.heads.transforms import threads_for
 
 Method = Literal["platt", "isotonic", "temperature", "none"]
 Weighting = Literal["balanced", "macro-f1"] | Mapping[int, float] | None
@@ -98,7 +99,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.scale_, self.bias_ = 1.0, np.zeros(k)
         self.steps_: list[Scores] = []
         if self.method == "none":
-            self._learn(X[rows], codes)
+            self._learn(take(X, rows), codes)
             scores, truth = np.empty((0, k)), codes[:0]
         elif n < self.crossed_below:
             order, parts = [], []
@@ -110,8 +111,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             scores, truth = np.concatenate(parts), np.concatenate(order)
         else:
             rest, part = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)[0]
-            self._learn(X[rows[rest]], codes[rest])
-            scores, truth = self._scores(X[rows[part]], k), codes[part]
+            self._learn(take(X, rows[rest]), codes[rest])
+            scores, truth = self._scores_of(X, rows[part]), codes[part]
         if len(truth):
             self._calibrate(scores, truth)
         if self.class_weight == "macro-f1":
@@ -140,14 +141,15 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         winners: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
         return winners
 
-    def _scores_of(self, X: Any) -> Scores:
-        """Scores of rows that are left as they are, by blocks, shape (n, k)."""
+    def _scores_of(self, X: Any, rows: Rows | None = None) -> Scores:
+        """Scores of X, or some of its rows, which are left as they are, by blocks, shape (n, k)."""
         X, k = np.asarray(X), len(self.classes_)
-        if not len(X):
+        rows = np.arange(len(X)) if rows is None else rows
+        if not len(rows):
             return np.empty((0, k))
-        blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
-        with threads_for(X.size):
-            return np.concatenate([self._scores(np.array(b, dtype=np.float32, order="C"), k) for b in blocks])
+        blocks = (X[rows[start : start + BLOCK]] for start in range(0, len(rows), BLOCK))
+        with threads_for(len(rows) * X.shape[1]):
+            return np.concatenate([self._scores(np.asarray(b, dtype=np.float32, order="C"), k) for b in blocks])
 
     def _scores(self, X: Matrix, k: int) -> Scores:
         """Scores of all k classes; a class the estimator never met scores as low as any it did."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
+from gzfeatures.features.matrices import BLOCK, room
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.galaxies.ids import Ids, among, positions
 from gzfeatures.results.slices import present
@@ -67,9 +68,13 @@ class Inputs:
         if not others and not columns:
             return cls(first.ids, first.matrix, extractors, (), skipped)
         ids = first.ids[~among(first.ids, skipped)] if skipped else first.ids
-        parts = [table.matrix[positions(table.ids, ids, where=table.extractor.backbone)] for table in several]
+        sources = [(table.matrix, positions(table.ids, ids, where=table.extractor.backbone)) for table in several]
         if catalog is not None and columns:
-            rows = positions(catalog.ids, ids, where=f"catalog {catalog.source}")
-            values = np.column_stack([catalog.column(name)[rows] for name in columns])
-            parts.append(np.where(present(values), values, np.nan).astype(np.float32))
-        return cls(ids, np.hstack(parts), extractors, tuple(columns), skipped)
+            values = np.column_stack([catalog.column(name) for name in columns])
+            known = np.where(present(values), values, np.nan).astype(np.float32)
+            sources.append((known, positions(catalog.ids, ids, where=f"catalog {catalog.source}")))
+        matrix = room(len(ids), sum(source.shape[1] for source, _ in sources))
+        for start in range(0, len(ids), BLOCK):
+            part = slice(start, start + BLOCK)
+            np.concatenate([source[rows[part]] for source, rows in sources], axis=1, out=matrix[part])
+        return cls(ids, matrix, extractors, tuple(columns), skipped)

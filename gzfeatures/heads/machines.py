@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from threadpoolctl import threadpool_limits
 
-from gzfeatures.heads.transforms import BLOCK, Matrix
+from gzfeatures.features.matrices import BLOCK, Matrix
 
 Codes = npt.NDArray[np.int64]
 CACHED = 256

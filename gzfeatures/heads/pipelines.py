@@ -17,10 +17,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
 from gzfeatures.errors import InputError
+from gzfeatures.features.matrices import BLOCK, Matrix, take
 from gzfeatures.heads.calibrated import Calibrated
 from gzfeatures.heads.folds import Groups, Rows, folds_of
 from gzfeatures.heads.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
-from gzfeatures.heads.transforms import BLOCK, Compress, Fill, Matrix, Standardise, threads_for
+from gzfeatures.heads.transforms import Compress, Fill, Standardise, threads_for
 
 
 def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> BaseEstimator:
@@ -77,7 +78,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.answers_ = [np.flatnonzero(owner == p) for p in range(patterns.shape[1])]
         with threads_for(len(y) * X.shape[1]):
             self.estimators_ = [
-                clone(self.estimator).fit(X[rows[asked]], y[np.ix_(asked, answers)].astype(np.float32))
+                clone(self.estimator).fit(take(X, rows[asked]), y[np.ix_(asked, answers)].astype(np.float32))
                 for asked, answers in zip(map(np.flatnonzero, patterns.T), self.answers_, strict=True)
             ]
         return self
@@ -228,7 +229,7 @@ _MACHINES: dict[str, Callable[[Mapping[str, Any], int], Any]] = {
     "mlp": lambda p, seed: Network((p["hidden"],), alpha=p["alpha"], max_iter=p["epochs"], random_state=seed),
     "prototype": lambda p, seed: Prototype(),
     "ensemble": _ensemble,
-    "ridge": lambda p, seed: Ridge(p["alpha"]),
+    "ridge": lambda p, seed: Ridge(p["alpha"], copy_X=False),
     "svr": lambda p, seed: RbfRegression(p["C"], p["gamma"], p["epsilon"], p["accelerated"]),
     "xgboost-regression": _trees("XGBRegressor"),
 }

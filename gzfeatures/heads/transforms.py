@@ -6,14 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-Matrix = npt.NDArray[np.float32]
-BLOCK = 8192
-"""Rows handled at once, so that no step needs a second copy of a large table."""
+from gzfeatures.features.matrices import BLOCK, Matrix
 
 SMALL = 4_000_000
 """Numbers in a table below which threads cost more than they bring (a few thousand rows)."""

@@ -93,8 +93,11 @@ class Space:
         """
         if matrix.shape[1:] != self.mean.shape:
             raise InputError("embedding", rule=f"have {len(self.mean)} dimensions", found=matrix.shape[1])
-        centred = directed(matrix, self.metric) - self.mean
-        return np.asarray(centred if self.axes is None else centred @ self.axes.T, dtype=np.float32)
+        found = np.empty((len(matrix), len(self.mean) if self.axes is None else len(self.axes)), dtype=np.float32)
+        for start in range(0, len(matrix), BLOCK):
+            centred = directed(matrix[start : start + BLOCK], self.metric) - self.mean
+            found[start : start + BLOCK] = centred if self.axes is None else centred @ self.axes.T
+        return found
 
     def asdict(self) -> dict[str, Any]:
         """Metric and share of variance, as JSON values (the arrays are kept beside them)."""
