@@ -53,11 +53,11 @@ class TrainedOn:
 
     def contains(self, ids: Iterable[str]) -> npt.NDArray[np.bool_]:
         """Which of `ids` were trained on, shape (n,)."""
-        return np.isin(_hashes(ids), self.hashes)
-
-    def __or__(self, other: TrainedOn) -> TrainedOn:
-        """Union of both sets."""
-        return TrainedOn(np.union1d(self.hashes, other.hashes))
+        hashes = _hashes(ids)
+        if not len(self.hashes):
+            return np.zeros(len(hashes), dtype=bool)
+        places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        return self.hashes[places] == hashes
 
     @classmethod
     def joined(cls, records: Iterable[str | None]) -> TrainedOn:

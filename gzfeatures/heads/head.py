@@ -125,7 +125,7 @@ class Head:
             )
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
-        seen = (self.trained_on | before).contains(inputs.ids)
+        seen = self.trained_on.contains(inputs.ids) | before.contains(inputs.ids)
         said = Predictions(inputs.ids, values, self.classes, self.target, seen)
         return dataclasses.replace(said, sets=self.sets.sets(said)) if self.sets and calibrated else said
 

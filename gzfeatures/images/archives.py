@@ -16,6 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, state
 from gzfeatures.images.arrays import MAX_BYTES, ArrayFile
@@ -94,27 +97,29 @@ class Zip:
     """Images in a zip file. The members' places are listed once; a read needs no directory."""
 
     path: Path
-    places: dict[str, Place]
+    rows: dict[str, int]
+    places: npt.NDArray[np.int64]
     refused: dict[str, str]
 
     @classmethod
     def of(cls, path: Path) -> Zip:
         """List the members; those that cannot be read safely are kept with the reason."""
-        places: dict[str, Place] = {}
+        rows: dict[str, int] = {}
         refused: dict[str, str] = {}
         with reading("zip file is damaged", path, remedy="fetch it again"), zipfile.ZipFile(path) as file:
-            for member in file.infolist():
-                if member.is_dir() or not is_image(member.filename):
-                    continue
-                places[member.filename] = (member.header_offset, member.compress_size, member.file_size)
+            members = [m for m in file.infolist() if not m.is_dir() and is_image(m.filename)]
+            for row, member in enumerate(members):
+                rows[member.filename] = row
                 reason = _zip_fault(member)
                 if reason is not None:
                     refused[member.filename] = reason
-        return cls(path, places, refused)
+            places = np.array([(m.header_offset, m.compress_size, m.file_size) for m in members], dtype=np.int64)
+        # new texts, side by side: among the directory's objects they would keep all of that memory
+        return cls(path, {name.encode().decode(): row for name, row in rows.items()}, places, refused)
 
     def names(self) -> list[str]:
         """Names of the images, sorted."""
-        return sorted(self.places)
+        return sorted(self.rows)
 
     def read(self, name: str) -> bytes:
         """Bytes of one member, unpacked.
@@ -125,7 +130,7 @@ class Zip:
             The member was refused, or is damaged.
         """
         _allow(self.path, name, self.refused)
-        offset, packed, size = self.places[name]
+        offset, packed, size = map(int, self.places[self.rows[name]])
         with opened(self.path) as file:
             file.seek(offset)
             header = file.read(30)

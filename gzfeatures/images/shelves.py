@@ -83,25 +83,27 @@ class Shelf:
         """
         if isinstance(self.archive, ArrayFile):
             return {name: (name,) for name in self.archive.names()}
-        parts: dict[str, dict[str, str]] = {}
+        files: dict[str, Files] = {}
         for name in self.archive.names():
             galaxy, part = _galaxy_and_part(name)
-            other = parts.setdefault(galaxy, {}).setdefault(part, name)
-            if other != name:
-                raise InputError(
-                    "two files are images of one galaxy",
-                    where=self.archive.path,
-                    rule="have one image per id",
-                    found=f"{other} and {name}",
-                    remedy="rename or remove one of them",
-                )
-        return {galaxy: tuple(names[part] for part in sorted(names)) for galaxy, names in sorted(parts.items())}
+            others = files.get(galaxy, ())
+            for other in others:
+                if _part(other) == part:
+                    raise InputError(
+                        "two files are images of one galaxy",
+                        where=self.archive.path,
+                        rule="have one image per id",
+                        found=f"{other} and {name}",
+                        remedy="rename or remove one of them",
+                    )
+            files[galaxy] = tuple(sorted((*others, name), key=_part)) if others else (name,)
+        return {galaxy: files[galaxy] for galaxy in sorted(files)}
 
     def read(self, files: Files) -> bytes:
         """Bytes of a galaxy's only file, or an uncompressed zip of its several files."""
         if len(files) == 1:
             return self.archive.read(files[0])
-        return packed({_galaxy_and_part(name)[1]: self.archive.read(name) for name in files})
+        return packed({_part(name): self.archive.read(name) for name in files})
 
     def digest(self, data: bytes) -> str:
         """Sha256 of a galaxy's bytes, and of field and band names where they were given."""
@@ -112,7 +114,7 @@ class Shelf:
 
     def contents(self, files: Files, data: bytes) -> Contents:
         """What a galaxy's bytes hold."""
-        part = _galaxy_and_part(files[0])[1]
+        part = _part(files[0])
         bands = self.bands if len(files) > 1 or part in (PICTURE, BANDS) else (part,)
         return Contents(data, self.where(files), self.max_pixels, bands)
 
@@ -164,3 +166,7 @@ def _galaxy_and_part(name: str) -> tuple[str, str]:
         stem = posixpath.splitext(stem)[0]
     match = BAND_FILE.fullmatch(stem)
     return (stem, BANDS) if match is None else (match["id"], match["band"])
+
+
+def _part(name: str) -> str:
+    return _galaxy_and_part(name)[1]
