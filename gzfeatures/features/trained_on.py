@@ -59,6 +59,10 @@ class TrainedOn:
         places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
         return self.hashes[places] == hashes
 
+    def __or__(self, other: TrainedOn) -> TrainedOn:
+        """Union of both sets."""
+        return TrainedOn(np.union1d(self.hashes, other.hashes))
+
     @classmethod
     def joined(cls, records: Iterable[str | None]) -> TrainedOn:
         """Union of the sets that `encode` wrote; None stands for an empty one."""
