@@ -57,7 +57,7 @@ class TrainedOn:
         if not len(self.hashes):
             return np.zeros(len(hashes), dtype=bool)
         places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        return self.hashes[places] == hashes
+        return np.asarray(self.hashes[places] == hashes)
 
     def __or__(self, other: TrainedOn) -> TrainedOn:
         """Union of both sets."""
