@@ -35,6 +35,7 @@ from gzfeatures.networks.extract import Extraction, extract, extractor_of
 from gzfeatures.networks.forward import TorchForward, ready
 from gzfeatures.networks.load import load
 from gzfeatures.networks.passes import passes
+from gzfeatures.networks.sight import look
 
 SMALL = View(size=64)
 QUICK = Extraction("resnet18", "none", view=SMALL, precision="float32", progress=False)
@@ -56,7 +57,7 @@ def plain(images: ImageSet, backbone: str = "resnet18") -> npt.NDArray[np.float3
     mean, std = (torch.tensor(value).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
     with torch.inference_mode():
         for row in range(len(images)):
-            pixels = torch.from_numpy(images.pixels(row, SMALL).copy()).permute(2, 0, 1) / 255
+            pixels = torch.from_numpy(look(images, row, (SMALL,))[0].copy()).permute(2, 0, 1) / 255
             rows.append(network(((pixels - mean) / std)[None])[0].numpy())
     return np.stack(rows)
 
@@ -169,7 +170,7 @@ def test_a_fine_tuned_checkpoint_is_one_more_backbone(tmp_path: Path, architectu
     images = ImageSet.of(draw(tmp_path / "i", 1, 2, 3))
     table = extract(images, folder, precision="float32", progress=False)
     assert table.matrix.shape == (3, 512) and table.extractor.trained_on == seen
-    pixels = np.stack([images.pixels(row, SMALL) for row in range(3)])
+    pixels = np.stack([look(images, row, (SMALL,))[0] for row in range(3)])
     mean, std = (torch.tensor(value).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
     head = network.get_submodule(cnns.output_layer(network))
     with torch.inference_mode():

@@ -39,6 +39,7 @@ from gzfeatures.networks.learner import Learner
 from gzfeatures.networks.load import load
 from gzfeatures.networks.pixelcache import PixelCache
 from gzfeatures.networks.recipe import Recipe
+from gzfeatures.networks.sight import look
 from gzfeatures.networks.smallcnn import Network
 from gzfeatures.networks.start import Start
 from gzfeatures.networks.targets import TARGETS
@@ -132,7 +133,7 @@ def test_returned_predictions_are_those_of_the_checkpoint(run: Callable[..., Tra
     training = run()
     spec = backbone(training.checkpoint)
     chosen = images.select(training.predictions.ids)
-    pixels = torch.from_numpy(np.stack([chosen.pixels(row, spec.view) for row in range(len(chosen))]))
+    pixels = torch.from_numpy(np.stack([look(chosen, row, (spec.view,))[0] for row in range(len(chosen))]))
     with torch.inference_mode():
         logits = load(spec)(normalised(pixels.permute(0, 3, 1, 2) / 255, spec.mean, spec.std))
     assert np.allclose(logits.double().softmax(1).numpy(), training.predictions.probabilities, atol=1e-5)
@@ -296,7 +297,7 @@ def test_only_training_galaxies_are_augmented(
     scored = images.select(np.concatenate([split.validation, split.test]))
     cache = PixelCache.of(scored, VIEW, tmp_path / "pixels", progress=False)
     assert len(list((tmp_path / "pixels").iterdir())) == 2
-    assert np.array_equal(cache.batch(np.arange(1))[0].permute(1, 2, 0).numpy(), scored.pixels(0, VIEW))
+    assert np.array_equal(cache.batch(np.arange(1))[0].permute(1, 2, 0).numpy(), look(scored, 0, (VIEW,))[0])
 
 
 def test_the_margin_is_what_the_images_leave() -> None:

@@ -70,7 +70,7 @@ def test_joined_layers_are_one_vector(images: ImageSet) -> None:
 def test_several_tables_from_one_decode_equal_those_made_alone(
     images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded = counted(monkeypatch, ImageSet, "sights")
+    decoded = counted(monkeypatch, ImageSet, "sight")
     run = counted(monkeypatch, TorchForward, "run")
     files = write_all(SEVERAL, images, [tmp_path / f"{n}.parquet" for n in range(len(SEVERAL))])
     assert len(decoded) == len(images) and len(run) == 2 * len(passes([each.extractor for each in SEVERAL]))

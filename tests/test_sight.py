@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import tempfile
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.shelves import Frame
 from gzfeatures.images.views import View
-from gzfeatures.networks.sight import seen
+from gzfeatures.networks.sight import look, seen
 
 CPU = torch.device("cpu")
 
@@ -58,3 +62,24 @@ def test_views_on_a_gpu_are_those_on_the_cpu() -> None:
     frames, view = [Frame(picture(424, 424, seed), (0.6,)) for seed in range(4)], View(size=96, crop=0.6)
     (near,), (far,) = seen(frames, [view], CPU), seen(frames, [view], torch.device("cuda"))
     assert (near.int() - far.cpu().int()).abs().max() <= 1
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(
+    height=st.integers(8, 90),
+    width=st.integers(8, 90),
+    size=st.integers(8, 120),
+    crop=st.one_of(st.just(1.0), st.floats(0.2, 1.0)),
+    grey=st.booleans(),
+    square=st.booleans(),
+)
+def test_views_made_on_the_cpu_are_those_of_pillow_to_one_level(
+    height: int, width: int, size: int, crop: float, grey: bool, square: bool
+) -> None:
+    view, pixels = View(size=size, crop=crop, grey=grey), picture(height, height if square else width)
+    with tempfile.TemporaryDirectory() as folder:
+        Image.fromarray(pixels).save(f"{folder}/1.png")
+        images = ImageSet.of(folder)
+        (there,), here = look(images, 0, (view,)), images.pixels(0, view)
+    assert there.shape == (size, size, 3) and there.dtype == np.uint8
+    assert np.abs(there.astype(int) - here).max() <= 1

@@ -72,9 +72,9 @@ class Contents:
             ) from error
 
     @property
-    def picture(self) -> Image.Image | None:
-        """The decoded picture; None where there are bands only."""
-        return self._picture if PICTURE in self._parts else None
+    def picture(self) -> npt.NDArray[np.uint8] | None:
+        """The decoded picture in colour, shape (height, width, 3); None where there are bands only."""
+        return np.array(self._picture.convert("RGB")) if PICTURE in self._parts else None
 
     def faults(self) -> list[str]:
         """Everything wrong with the bytes, one line each; empty when nothing is."""

@@ -18,7 +18,7 @@ from gzfeatures.galaxies.ids import Ids, positions, require_unique
 from gzfeatures.images.archives import archive
 from gzfeatures.images.contents import reason
 from gzfeatures.images.pictures import MAX_PIXELS
-from gzfeatures.images.shelves import Files, Frame, Shelf
+from gzfeatures.images.shelves import Files, Shelf, Sight
 from gzfeatures.images.views import View
 
 Result = TypeVar("Result")
@@ -187,19 +187,13 @@ class ImageSet:
         MissingFileError
             It has vanished.
         """
-        return self.sights(row, (view,), digest=digest)[0]
-
-    def sights(
-        self, row: int, views: Sequence[View], *, digest: str | None = None
-    ) -> tuple[npt.NDArray[np.uint8], ...]:
-        """Pixels of one image under each of several views, read and decoded once; otherwise as `pixels`."""
         shelf, files = self._place(row)
-        return shelf.see(files, self._unchanged(row, digest), views)
+        return shelf.see(files, self._unchanged(row, digest), view)
 
-    def frame(self, row: int, views: Sequence[View], *, digest: str | None = None) -> Frame | None:
-        """The decoded picture for views that are made elsewhere, None where they see bands; otherwise as `sights`."""
+    def sight(self, row: int, views: Sequence[View], *, digest: str | None = None) -> Sight:
+        """The decoded picture, for views that are made elsewhere, or bands under each view; otherwise as `pixels`."""
         shelf, files = self._place(row)
-        return shelf.frame(files, self._unchanged(row, digest), views)
+        return shelf.sight(files, self._unchanged(row, digest), views)
 
     def _unchanged(self, row: int, digest: str | None) -> bytes:
         shelf, files = self._place(row)

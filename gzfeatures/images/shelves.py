@@ -118,23 +118,23 @@ class Shelf:
         bands = self.bands if len(files) > 1 or part in (PICTURE, BANDS) else (part,)
         return Contents(data, self.where(files), self.max_pixels, bands)
 
-    def see(self, files: Files, data: bytes, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-        """Pixels of a galaxy under views of the whole survey frame; what they share is decoded once.
+    def see(self, files: Files, data: bytes, view: View) -> npt.NDArray[np.uint8]:
+        """Pixels of a galaxy under a view of the whole survey frame.
 
         Raises
         ------
         InputError
             A view wants more sky than the images hold, or the image is broken.
         """
-        contents = self.contents(files, data)
-        return tuple(contents.see(view) for view in self._within(files, views))
+        return self.contents(files, data).see(self._within(files, [view])[0])
 
-    def frame(self, files: Files, data: bytes, views: Sequence[View]) -> Frame | None:
-        """Picture of a galaxy before views of the whole survey frame, None where they see bands; raises as `see`."""
-        image = self.contents(files, data).picture
-        if image is None or any(view.bands or view.stretch for view in views):
-            return None
-        return Frame(np.asarray(image.convert("RGB")), tuple(view.crop for view in self._within(files, views)))
+    def sight(self, files: Files, data: bytes, views: Sequence[View]) -> Sight:
+        """Picture of a galaxy, for views of the survey frame, or bands under them; decoded once, raises as `see`."""
+        contents, within = self.contents(files, data), self._within(files, views)
+        pixels = None if any(view.bands or view.stretch for view in views) else contents.picture
+        if pixels is None:
+            return tuple(contents.see(view) for view in within)
+        return Frame(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
         """Views of the survey frame as views of what the images hold of it."""

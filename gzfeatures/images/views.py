@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from PIL import Image
 
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.images.stretches import STRETCHES
+
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,20 +109,34 @@ class View:
         if isinstance(image, np.ndarray):
             if image.shape[2] != 3:
                 return self._channels(image)
-            image = Image.fromarray(image)
+            image, box = self._window(image)
+        else:
+            box = self._box(image.width, image.height)
         if self.grey:
             image = image.convert("L")
-        return self._resized(image if image.mode == "RGB" else image.convert("RGB"))
+        return self._resized(image if image.mode == "RGB" else image.convert("RGB"), box)
 
     def _channels(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         if self.grey:
             raise InputError("grey view", rule="see three bands", found=image.shape[2], remedy="name three bands")
-        return np.stack([self._resized(Image.fromarray(np.ascontiguousarray(c))) for c in np.moveaxis(image, 2, 0)], 2)
+        return np.stack([self._resized(*self._window(channel)) for channel in np.moveaxis(image, 2, 0)], 2)
 
-    def _resized(self, image: Image.Image) -> npt.NDArray[np.uint8]:
-        side = self.crop * min(image.size)
-        left, top = (image.width - side) / 2, (image.height - side) / 2
-        box = (left, top, left + side, top + side)
-        if (self.size, self.size) == image.size and self.crop == 1:
+    def _box(self, width: int, height: int) -> Box:
+        """Left, upper, right and lower edge of what the view keeps of a picture, in pixels."""
+        side = self.crop * min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
+
+    def _window(self, pixels: npt.NDArray[np.uint8]) -> tuple[Image.Image, Box]:
+        """Part of an array, shape (height, width[, 3]), that resampling looks at, and what the view keeps of it."""
+        height, width = pixels.shape[:2]
+        left, top, right, bottom = self._box(width, height)
+        reach = math.ceil(max(1.0, (right - left) / self.size)) + 1
+        x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
+        part = pixels[y : math.ceil(bottom) + reach, x : math.ceil(right) + reach]
+        return Image.fromarray(np.ascontiguousarray(part)), (left - x, top - y, right - x, bottom - y)
+
+    def _resized(self, image: Image.Image, box: Box) -> npt.NDArray[np.uint8]:
+        if self.crop == 1 and image.width == image.height == self.size:
             return np.asarray(image)
         return np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box))

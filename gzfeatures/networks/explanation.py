@@ -23,6 +23,7 @@ from gzfeatures.images.views import View
 from gzfeatures.networks.explain import METHODS, Headed, Probabilities, activations, dream, map_layers, saliency
 from gzfeatures.networks.inference import normalised
 from gzfeatures.networks.load import Features, load
+from gzfeatures.networks.sight import look
 from gzfeatures.results.showcase import Tile
 from gzfeatures.results.sprites import picture_of
 
@@ -131,7 +132,7 @@ class Judge:
     def pixels(self, images: ImageSet, ids: Ids) -> npt.NDArray[np.uint8]:
         """What it sees of galaxies, shape (n, size, size, bands); an id without an image is an InputError."""
         rows = positions(images.ids, ids, where="images")
-        return np.stack([images.pixels(int(row), self.view) for row in rows])
+        return np.stack([look(images, int(row), (self.view,))[0] for row in rows])
 
     def outputs(self, images: torch.Tensor) -> npt.NDArray[np.float64]:
         """Logits, or a head's probabilities, shape (n, k)."""

@@ -231,9 +231,12 @@ class Job:
             return error
 
     def _sight(self, row: int) -> Sight | GzError:
+        from gzfeatures.networks.sight import look  # with torch, which a warm store never needs
+
         try:
-            frame = self.images.frame(row, self.views, digest=self.digests[row]) if self.whole else None
-            return frame or self.images.sights(row, self.views, digest=self.digests[row])
+            if self.whole:
+                return self.images.sight(row, self.views, digest=self.digests[row])
+            return look(self.images, row, self.views, digest=self.digests[row])
         except GzError as error:
             return error
 

@@ -19,9 +19,10 @@ from gzfeatures.files import written_whole
 from gzfeatures.galaxies.ids import Ids, positions
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
+from gzfeatures.networks.sight import look
 
 BLOCK = 256
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,15 +71,15 @@ class PixelCache:
             digests = list(pool.map(images.digest, rows))
             path = folder / f"{fingerprint.of([FORMAT, view.asdict(), digests])[:32]}.npy"
             if not path.exists():
-                shape = (len(images), *images.pixels(0, view).shape)
+                shape = (len(images), *look(images, 0, (view,))[0].shape)
                 bar = track(blocks, "decoding", console=Console(stderr=True), disable=not progress, transient=True)
                 # written block by block: on a full disk a memory map would end the process
                 with written_whole(path) as temporary, temporary.open("wb") as file:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_2_0(file, header)
                     for block in bar:
-                        for pixels in pool.map(lambda row: images.pixels(row, view, digest=digests[row]), block):
-                            file.write(pixels.tobytes())
+                        for row in pool.map(lambda row: look(images, row, (view,), digest=digests[row])[0], block):
+                            file.write(row.tobytes())
         return cls(images.ids, path)
 
     @property

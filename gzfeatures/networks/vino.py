@@ -24,6 +24,7 @@ from gzfeatures.images.sky import draw_survey
 from gzfeatures.images.views import View
 from gzfeatures.networks.forward import Forward, Way, ready
 from gzfeatures.networks.passes import Pixels, Vectors
+from gzfeatures.networks.sight import look
 
 EXTRA = "openvino"
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
@@ -116,4 +117,4 @@ def _galaxies(view: View) -> list[npt.NDArray[np.uint8]]:
         raise InputError("int8 is calibrated on pictures", rule="see no bands", found=view.bands)
     with tempfile.TemporaryDirectory() as folder:
         images = ImageSet.of(draw_survey(folder, CALIBRATION, size=SIDE, progress=False).images)
-        return [images.pixels(row, view)[None] for row in range(len(images))]
+        return [look(images, row, (view,))[0][None] for row in range(len(images))]
