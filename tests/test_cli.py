@@ -127,7 +127,8 @@ def test_interruption_is_exit_code_130(survey: Survey, tmp_path: Path, number: s
         time.sleep(1.5)
         process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    # an interruption inside compiled code may end Python by the signal itself, which a shell calls 130 too
+    assert process.returncode in (130, -signal.SIGINT), stderr
     assert "interrupted; what was finished is kept" in stderr and "Traceback" not in stderr
 
 

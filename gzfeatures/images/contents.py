@@ -14,7 +14,7 @@ from gzfeatures.images.arrays import channel_axis
 from gzfeatures.images.bandfiles import read_fits, read_npy, read_npz, stacked
 from gzfeatures.images.bands import Bands
 from gzfeatures.images.parcels import array, unpacked
-from gzfeatures.images.pictures import picture
+from gzfeatures.images.pictures import colours, picture
 from gzfeatures.images.views import View
 
 PICTURE, BANDS = "picture", "bands"
@@ -74,7 +74,12 @@ class Contents:
     @property
     def picture(self) -> npt.NDArray[np.uint8] | None:
         """The decoded picture in colour, shape (height, width, 3); None where there are bands only."""
-        return np.array(self._picture.convert("RGB")) if PICTURE in self._parts else None
+        data = self._parts.get(PICTURE)
+        if data is None:
+            return None
+        if data.startswith(NPY):
+            return np.array(self._picture.convert("RGB"))
+        return colours(data, where=self.where, max_pixels=self.max_pixels)
 
     def faults(self) -> list[str]:
         """Everything wrong with the bytes, one line each; empty when nothing is."""

