@@ -11,7 +11,7 @@ from PIL import Image
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.ids import as_ids, positions, require_unique, uniform
+from gzfeatures.galaxies.ids import among, as_ids, positions, require_unique, uniform
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.imageset import ImageSet
@@ -75,6 +75,23 @@ def test_ids_that_no_file_could_hold_are_refused_at_every_door(tmp_path: Path) -
 
 def test_positions_are_by_value() -> None:
     assert positions(as_ids("abc"), as_ids("cab")).tolist() == [2, 0, 1]
+
+
+def test_ids_are_found_among_others_without_comparing_each_with_each() -> None:
+    compared = 0
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    ids, others = (np.array([Name(f"é{k}") for k in rows], dtype=object) for rows in (range(500), range(250, 900)))
+    assert np.array_equal(among(ids, others), np.arange(500) >= 250)
+    assert compared < 3000  # each with each would be 325,000
+    assert not among(ids, ()).any() and among(ids[:0], others).shape == (0,)
 
 
 def test_random_numbers_of_ids_are_even_and_stand_alone() -> None:

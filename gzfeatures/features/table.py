@@ -224,9 +224,7 @@ class TableFile:
         values = rows[COLUMNS[2]].flatten().to_numpy(zero_copy_only=False)
         return np.asarray(values, dtype=np.float32).reshape(len(rows), self.extractor.dim)
 
-    def _table(
-        self, names: npt.NDArray[np.object_], digests: npt.NDArray[np.object_], matrix: Matrix
-    ) -> EmbeddingTable:
+    def _table(self, names: Ids, digests: Ids, matrix: Matrix) -> EmbeddingTable:
         return EmbeddingTable(as_ids(names, where=self.path), digests, matrix, self.extractor, self.skipped)
 
 
