@@ -45,7 +45,14 @@ PUBLISHED = {
     "spiral": 7806,
 }
 """Galaxies per class in the sample of Zhu+2019 (doi:10.1007/s10509-019-3540-1)."""
-HEADS = ("svm", "linear-svm", "logistic", "xgboost", "ensemble")
+HEADS: dict[str, dict[str, Any]] = {
+    "svm": {"head": "svm"},
+    "svm, tuned": {"head": "svm", "tune": True},
+    "linear-svm": {"head": "linear-svm"},
+    "logistic": {"head": "logistic"},
+    "xgboost": {"head": "xgboost"},
+    "ensemble": {"head": "ensemble"},
+}
 FEW = 250
 
 
@@ -88,7 +95,7 @@ def in_brief(predictions: Predictions, labels: Labels) -> dict[str, Any]:
 
 def fitted(table: gz.EmbeddingTable, group: Cohort) -> dict[str, gz.Head]:
     """Heads on a table, fitted on the catalog's training galaxies."""
-    return {name: gz.fit(table, group.labels, name, split=group.own) for name in HEADS}
+    return {name: gz.fit(table, group.labels, split=group.own, **how) for name, how in HEADS.items()}
 
 
 def few_labels(table: gz.EmbeddingTable, group: Cohort) -> dict[str, Any]:
