@@ -213,7 +213,10 @@ class TableFile:
                 vectors = self._vectors(part)[kept[read : read + len(part)]]
                 matrix[filled : filled + len(vectors)] = vectors
                 read, filled = read + len(part), filled + len(vectors)
-        return self._table(names[kept], digests[kept], matrix)
+            if not len(names) == len(digests) == read:
+                raise ValueError(f"columns of {len(names)}, {len(digests)} and {read} rows")
+            names, digests = names[kept], digests[kept]
+        return self._table(names, digests, matrix)
 
     def _read(self, columns: Sequence[str], rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
         verified = {"memory_map": True, "page_checksum_verification": True}

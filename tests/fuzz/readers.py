@@ -99,6 +99,7 @@ def _catalog(path: Path) -> None:
 def _image(path: Path) -> None:
     contents = Contents(path.read_bytes(), path, LARGEST)
     contents.faults()
+    assert contents.picture is None or contents.picture.ndim == 3
     contents.see(VIEW)
 
 
@@ -109,7 +110,9 @@ def _archive(path: Path) -> None:
 def _pictures() -> list[bytes]:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (12, 10, 3), dtype=np.uint8))
     forms = {"JPEG": ("RGB", "L", "CMYK"), "PNG": ("RGB", "P", "I;16", "RGBA"), "GIF": ("P",), "WEBP": ("RGB",)}
-    files = []
+    plain = io.BytesIO()
+    noise.save(plain, "JPEG")
+    files = [plain.getvalue()]
     for form, modes in {**forms, "TIFF": ("RGB",)}.items():
         for mode in modes:
             file = io.BytesIO()
