@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import errno
 import json
+import math
 import resource
 import signal
 import subprocess
@@ -106,6 +108,36 @@ def same(one: Training, other: Training) -> bool:
 
 def accuracy(training: Training, labels: Labels, ids: Any) -> float:
     return float((training.predictions.select(ids).codes == labels.select(ids).codes).mean())
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_running_average_takes_in_the_weights_after_every_change(
+    run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    states, learners, moved = [], [], Learner.on_train_batch_end
+
+    def watched(learner: Learner, *arguments: Any) -> None:
+        if not states:
+            states.append(copy.deepcopy(learner.average.state_dict()))
+        if learner.trainer.global_step == len(states):  # one more than were seen: this batch changed the weights
+            states.append(copy.deepcopy(learner.network.state_dict()))
+        moved(learner, *arguments)
+        learners.append(learner)
+
+    monkeypatch.setattr(Learner, "on_train_batch_end", watched)
+    run(epochs=3, ema=0.7, accumulate=accumulate)
+    expected, *changes = states
+    assert len(changes) == 3 * math.ceil(len(learners) / 3 / accumulate) > 5  # an epoch ends with a change
+    for step, weights in enumerate(changes, 1):
+        kept = min(0.7, (1 + step) / (10 + step))
+        expected = {
+            name: kept * expected[name] + (1 - kept) * new if new.is_floating_point() else new
+            for name, new in weights.items()
+        }
+    average, last = learners[-1].average.state_dict(), changes[-1]
+    for name, value in average.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
+    assert any(not torch.equal(average[name], last[name]) for name in average)
 
 
 def test_it_learns_and_the_checkpoint_is_a_backbone(
