@@ -395,3 +395,12 @@ print(before, torch.get_num_threads())
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1"]
+
+
+def test_a_vector_without_direction_is_named_by_its_row_in_the_table() -> None:
+    matrix = np.ones((9001, 2), dtype=np.float32)
+    matrix[:, 0] = np.arange(9001)
+    space = Space.fit(matrix, metric="cosine", components=None)
+    matrix[9000] = 0
+    with pytest.raises(InputError, match="row 9000: embedding has no direction"):
+        space.vectors(matrix)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 
 from gzfeatures.errors import OutputError
+from gzfeatures.features.shard import Matrix as Matrix
 from gzfeatures.features.store import Store
 
-Matrix: TypeAlias = npt.NDArray[np.float32]
 BLOCK = 8192
 """Rows handled at once, so that no step needs a second copy of a large table."""
 SHARE = 0.25

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, reading
+from gzfeatures.galaxies.ids import Ids
 
 
 def _hashes(ids: Iterable[str]) -> npt.NDArray[np.uint64]:
@@ -51,11 +52,11 @@ class TrainedOn:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def contains(self, ids: Iterable[str]) -> npt.NDArray[np.bool_]:
+    def contains(self, ids: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
         """Which of `ids` were trained on, shape (n,)."""
-        hashes = _hashes(ids)
         if not len(self.hashes):
-            return np.zeros(len(hashes), dtype=bool)
+            return np.zeros(len(ids), dtype=bool)
+        hashes = _hashes(ids)
         places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
         return np.asarray(self.hashes[places] == hashes)
 

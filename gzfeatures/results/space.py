@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, unknown
+from gzfeatures.features.matrices import BLOCK
 
 Array: TypeAlias = npt.NDArray[np.float64]
 METRICS = ("euclidean", "cosine")
-BLOCK = 8192
 ENOUGH = 10_000
 """Rows that principal axes are taken from at least; of a table of twice as many or more, evenly spaced ones."""
 
@@ -94,8 +94,9 @@ class Space:
         if matrix.shape[1:] != self.mean.shape:
             raise InputError("embedding", rule=f"have {len(self.mean)} dimensions", found=matrix.shape[1])
         found = np.empty((len(matrix), len(self.mean) if self.axes is None else len(self.axes)), dtype=np.float32)
-        for start in range(0, len(matrix), BLOCK):
-            centred = directed(matrix[start : start + BLOCK], self.metric) - self.mean
+        rows = directed(matrix, self.metric)
+        for start in range(0, len(rows), BLOCK):
+            centred = rows[start : start + BLOCK] - self.mean
             found[start : start + BLOCK] = centred if self.axes is None else centred @ self.axes.T
         return found
 
