@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from gzfeatures.images.sky import Survey, draw_survey
 
@@ -105,6 +107,40 @@ def test_an_output_that_cannot_be_written_is_said(survey: Survey, tmp_path: Path
     result = gz("label", survey.catalog, "--scheme", "zhu-5class", "-o", blocked / "labels.csv")
     assert result.returncode == 1
     assert "labels.csv: cannot be written" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_reader_that_never_returns_does_not_outlive_an_interruption(number: int, tmp_path: Path) -> None:
+    for k in range(4):
+        Image.fromarray(np.full((9, 9), k, np.uint8)).save(tmp_path / f"{k}.png")
+    code = """if True:
+        import sys, time
+        from gzfeatures import cli
+        from gzfeatures.images.contents import Contents
+        def endless(*_):
+            print("reading", file=sys.stderr, flush=True)
+            while True:
+                time.sleep(0.01)
+        cli.GRACE = int(sys.argv.pop())
+        Contents.see = endless
+        Contents.picture = property(endless)
+        sys.argv = ["gzfeatures", *sys.argv[1:]]
+        cli.main()
+    """
+    verb = ["extract", str(tmp_path), "-o", str(tmp_path / "t.parquet"), "--backbone", "resnet18", "--weights", "none"]
+    command = [sys.executable, "-c", code, *verb, "--view", "size=32", "--on-bad", "skip", "1"]
+    environment = os.environ | {"GZFEATURES_STORE": str(tmp_path / "store")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        while (line := process.stderr.readline()) and "reading" not in line:
+            pass
+        process.send_signal(number)
+        try:
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        assert process.returncode == 130
+    assert "interrupted; what was finished is kept" in said and not (tmp_path / "t.parquet").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from types import FrameType
@@ -10,6 +11,8 @@ from types import FrameType
 from gzfeatures.errors import GzError
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+GRACE = 10
+"""Seconds after an interruption within which threads may end; one that never would is not waited for."""
 VERBS = ("experiments", "catalogs", "tables", "training", "maps", "pictures")
 """Modules that add verbs, in the order in which the help lists them."""
 NO_MEMORY = (
@@ -37,6 +40,13 @@ def _described(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {text}; run again with --debug and report it"
 
 
+def _end_soon() -> None:
+    """End the process after the grace, whatever its threads do: files appear whole or not at all, so none is harmed."""
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(EXIT_INTERRUPTED))
+        signal.alarm(GRACE)
+
+
 def main() -> None:
     """Run the command line; exit 0 done, 1 our error, 2 wrong usage, 130 interrupted."""
     debug = "--debug" in sys.argv
@@ -47,6 +57,7 @@ def main() -> None:
         """Say what happens and stop; Typer ends an interrupted command with exit code 130."""
         if not interrupts:
             print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+            _end_soon()
         interrupts.append(number)
         raise KeyboardInterrupt
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, written_whole
+from gzfeatures.fitsheader import judged
 from gzfeatures.galaxies.ids import require_text
 
 ID_COLUMNS = (
@@ -114,13 +115,13 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def fits_units(path: Path) -> Iterator[Any]:
-    """Header and data units of a FITS file, in memory; the file is closed even where astropy cannot read it.
+    """Header and data units of a FITS file, in memory, after its headers were judged; it is closed in any case.
 
     What astropy opens itself it leaves open where a header is not what it expects.
     """
     from astropy.io import fits
 
-    with path.open("rb") as file, fits.open(file, memmap=False) as units:
+    with judged(path, what="table") as file, fits.open(file, memmap=False) as units:
         yield units
 
 

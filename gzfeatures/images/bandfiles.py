@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, reading
+from gzfeatures.fitsheader import judged_bytes
 from gzfeatures.images.bands import WAVELENGTHS, Bands
 from gzfeatures.images.parcels import array
 from gzfeatures.images.quiet import quiet
@@ -38,6 +39,7 @@ def read_fits(data: bytes, *, where: object, max_pixels: int, names: tuple[str, 
 
     if data[:2] == b"\x1f\x8b":
         data = _gunzipped(data, where=where, max_bytes=16 * max_pixels)
+    data = judged_bytes(data, where=where, max_pixels=max_pixels)
     parts: list[tuple[tuple[str, ...] | None, npt.NDArray[Any]]] = []
     weights: dict[int, npt.NDArray[Any]] = {}
     header = None
