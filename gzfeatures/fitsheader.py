@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from gzfeatures.errors import InputError, reading
-from gzfeatures.fitsnumbers import damaged, data_size, judge_table
+from gzfeatures.fitsnumbers import Unit, damaged, data_size, judge_table
 
 BLOCK, CARD = 2880, 80
 
@@ -77,7 +77,7 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                 return
         with tempfile.TemporaryFile() as plain:
             if packed:
-                with reading(f"{what} is truncated or damaged", path, remedy="fetch it again"):
+                with reading(f"{what} cannot be read", path, remedy="fetch it again"):
                     judge(gzip.GzipFile(fileobj=file), DEFLATE * size, where=path, what=what, copy=plain)
             else:
                 _copy(file, plain, end)  # what lies behind the last unit was not judged
@@ -143,8 +143,8 @@ def judge(
     """
     place = 0
     for unit in range(MAX_UNITS + 1):
-        name = f"{where}, unit {unit}"
-        cards, length = _header(file, unit, name, what, copy)
+        name = Unit(where, unit)
+        cards, length = _header(file, name, what, copy)
         if cards is None:
             return place
         if unit == MAX_UNITS:
@@ -152,17 +152,17 @@ def judge(
         place += length
         needed = data_size(cards, name, max_pixels)
         if place + needed > size:
-            raise _truncated(what, name, place + needed, size)
+            raise _truncated(what, where, place + needed, size)
         judge_table(cards, name)
         padded = -(-needed // BLOCK) * BLOCK
         passed = _pass(file, padded, size - place, copy)
         if passed < needed:
-            raise _truncated(what, name, place + needed, place + passed)
+            raise _truncated(what, where, place + needed, place + passed)
         place += passed
     raise InputError(f"{what} has too many units", where=where, rule=f"have at most {MAX_UNITS}")
 
 
-def _truncated(what: str, where: str, needed: int, found: int) -> InputError:
+def _truncated(what: str, where: object, needed: int, found: int) -> InputError:
     return InputError(
         f"{what} is truncated",
         where=where,
@@ -173,19 +173,21 @@ def _truncated(what: str, where: str, needed: int, found: int) -> InputError:
 
 
 def _header(
-    file: IO[bytes] | gzip.GzipFile, unit: int, where: str, what: str, copy: IO[bytes] | None
+    file: IO[bytes] | gzip.GzipFile, where: Unit, what: str, copy: IO[bytes] | None
 ) -> tuple[dict[str, str] | None, int]:
     """Cards about sizes, and the header's length; None where no further unit begins.
 
     Readers differ in which of two cards of one keyword they take, so two that disagree are refused.
     """
     cards: dict[str, str] = {}
-    start, length = b"SIMPLE  " if unit == 0 else b"XTENSION", 0
+    start, length = b"SIMPLE  " if where.number == 0 else b"XTENSION", 0
     while True:
         block = file.read(BLOCK)
         if length == 0 and not block.startswith(start):
-            if unit == 0:
-                raise damaged(where, "begin with SIMPLE", block[:12])
+            if where.number == 0:
+                raise InputError(
+                    f"{what} cannot be read", where=where.source, rule="begin as FITS does", found=block[:12]
+                )
             return None, 0
         if len(block) < BLOCK:
             raise damaged(where, "end its header with END", f"{length + len(block)} bytes without")

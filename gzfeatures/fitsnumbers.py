@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from gzfeatures.errors import InputError
 
@@ -17,12 +18,20 @@ _ARRAY = re.compile(r"([LXBIJKAEDCM])(?:\((\d+)\))?.*")
 _BYTES = {"L": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16, "P": 8, "Q": 16}
 
 
-def damaged(where: str, rule: str, found: object) -> InputError:
+class Unit(NamedTuple):
+    """A file, named in errors, and the number of a unit in it."""
+
+    source: object
+    number: int
+
+
+def damaged(where: Unit, rule: str, found: object) -> InputError:
     """The error of a header that cannot be right."""
-    return InputError("FITS file is damaged", where=where, rule=rule, found=found, remedy="fetch it again")
+    what = f"FITS file is damaged in unit {where.number}"
+    return InputError(what, where=where.source, rule=rule, found=found, remedy="fetch it again")
 
 
-def _number(cards: Mapping[str, str], key: str, where: str, least: int = 0, default: int | None = None) -> int:
+def _number(cards: Mapping[str, str], key: str, where: Unit, least: int = 0, default: int | None = None) -> int:
     """A whole number of a header, at least `least`; without a default it must be there."""
     text = cards.get(key)
     if text is None and default is not None:
@@ -32,7 +41,7 @@ def _number(cards: Mapping[str, str], key: str, where: str, least: int = 0, defa
     return int(text)
 
 
-def _shape(cards: Mapping[str, str], prefix: str, where: str) -> list[int]:
+def _shape(cards: Mapping[str, str], prefix: str, where: Unit) -> list[int]:
     """NAXIS1, NAXIS2 … (or ZNAXIS1 …); and BITPIX is one of the standard's."""
     bits = _number(cards, f"{prefix}BITPIX", where, -64)
     if bits not in (8, 16, 32, 64, -32, -64):
@@ -43,15 +52,15 @@ def _shape(cards: Mapping[str, str], prefix: str, where: str) -> list[int]:
     return [_number(cards, f"{prefix}NAXIS{axis}", where) for axis in range(1, axes + 1)]
 
 
-def data_size(cards: Mapping[str, str], where: str, max_pixels: int | None) -> int:
+def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> int:
     """Bytes of a unit's data by its header (standard, equations 1, 2 and 4), exact whatever the numbers are.
 
     Parameters
     ----------
     cards : mapping of str to str
         Values of the header's cards about sizes, as text.
-    where : str
-        File and unit, named in errors.
+    where : Unit
+        Named in errors.
     max_pixels : int, optional
         Most pixels of an image, compressed or not, and of one of its tiles.
 
@@ -74,17 +83,17 @@ def data_size(cards: Mapping[str, str], where: str, max_pixels: int | None) -> i
     return abs(int(cards["BITPIX"])) // 8 * gcount * (pcount + elements) if shape else 0
 
 
-def _require_small(shape: list[int], where: str, max_pixels: int | None) -> None:
+def _require_small(shape: list[int], where: Unit, max_pixels: int | None) -> None:
     if max_pixels is not None and shape and math.prod(shape) > max_pixels:
         raise InputError(
             "image is too large to decode",
-            where=where,
+            where=where.source,
             rule=f"hold at most {max_pixels:,} pixels",
             found=tuple(shape[::-1]),
         )
 
 
-def _judge_tiles(cards: Mapping[str, str], where: str, max_pixels: int | None) -> None:
+def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> None:
     """A compressed image (section 10.1): each row of its table is a tile, and no tile is larger than the limit."""
     shape = _shape(cards, "Z", where)
     if not shape:
@@ -100,7 +109,7 @@ def _judge_tiles(cards: Mapping[str, str], where: str, max_pixels: int | None) -
         raise damaged(where, f"have a row for each of {count} tiles", cards["NAXIS2"])
 
 
-def judge_table(cards: Mapping[str, str], where: str) -> None:
+def judge_table(cards: Mapping[str, str], where: Unit) -> None:
     """Require that a table's columns fill its rows, no more and no less, and that its heap lies behind them.
 
     Parameters
@@ -137,7 +146,7 @@ def judge_table(cards: Mapping[str, str], where: str) -> None:
         raise damaged(where, f"have columns of {row} bytes in each row, as NAXIS1 says", width)
 
 
-def _width(cards: Mapping[str, str], field: int, heap: int, where: str) -> int:
+def _width(cards: Mapping[str, str], field: int, heap: int, where: Unit) -> int:
     """Bytes of a binary column in each row; its TDIM, or its longest array in the heap, asks for no more."""
     form = cards.get(f"TFORM{field}", "")
     match = _BINARY.fullmatch(form)
@@ -160,7 +169,7 @@ def _width(cards: Mapping[str, str], field: int, heap: int, where: str) -> int:
     return repeat * _BYTES[letter]
 
 
-def _judge_text_column(cards: Mapping[str, str], field: int, row: int, where: str) -> None:
+def _judge_text_column(cards: Mapping[str, str], field: int, row: int, where: Unit) -> None:
     form = cards.get(f"TFORM{field}", "")
     match = _ASCII.fullmatch(form)
     if match is None or len(match[1]) > 18:

@@ -96,7 +96,9 @@ def test_a_fits_file_that_cannot_be_read_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "t.fits"
     Table({"objid": [1]}).write(path)
     path.write_bytes(path.read_bytes().replace(b"NAXIS   =                    0", b"NAXIS   =                  1.5", 1))
-    with pytest.raises(InputError, match=r"FITS file is damaged; must state NAXIS as a whole number.*found 1\.5"):
+    with pytest.raises(
+        InputError, match=r"FITS file is damaged in unit 0; must state NAXIS as a whole number.*found 1\.5"
+    ):
         Catalog.read(path)
     assert str(path) not in [file.path for file in psutil.Process().open_files()]
 

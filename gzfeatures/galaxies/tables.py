@@ -114,14 +114,14 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 @contextmanager
-def fits_units(path: Path) -> Iterator[Any]:
+def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
     """Header and data units of a FITS file, in memory, after its headers were judged; it is closed in any case.
 
     What astropy opens itself it leaves open where a header is not what it expects.
     """
     from astropy.io import fits
 
-    with judged(path, what="table") as file, fits.open(file, memmap=False) as units:
+    with judged(path, what=what) as file, fits.open(file, memmap=False) as units:
         yield units
 
 

@@ -227,7 +227,7 @@ def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
 
 
 def _read_fits(path: Path) -> pd.DataFrame:
-    with _fits_tables() as table, fits_units(path) as units:
+    with _fits_tables() as table, fits_units(path, "predictions file") as units:
         read = table.read(units, format="fits")
     read.convert_bytestring_to_unicode()
     return pd.DataFrame(
