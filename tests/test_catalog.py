@@ -281,7 +281,8 @@ def test_votes_come_in_the_form_asked_for() -> None:
     with pytest.raises(InputError, match="no count votes; must have columns of count votes"):
         catalog.votes("count", ("count",))
     with pytest.raises(
-        InputError, match=r"no cumulative votes; must have columns of fraction votes; use a catalog with votes"
+        InputError,
+        match=r"no cumulative votes; must have columns of fraction votes, found weighted fractions of gz2, deb.*; use",
     ):
         catalog.votes("cumulative", ("fraction",))
 

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import CatalogFile, Json, MaybeImages, Scheme, Seed
+from gzfeatures.cli.inputs import (
+    Campaign,
+    CatalogFile,
+    Json,
+    MaybeImages,
+    MinVotes,
+    Scheme,
+    Seed,
+    VoteMeasure,
+    labelled,
+)
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 
@@ -39,15 +49,17 @@ def label(
     scheme: Scheme,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Labels CSV to write.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Class balance as PNG, PDF or SVG.")] = None,
+    campaign: Campaign = None,
+    measure: VoteMeasure = None,
+    min_votes: MinVotes = 0,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Turn vote fractions or gz2_class strings into classes."""
-    from gzfeatures.galaxies import schemes
     from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.labelfile import write_labels
 
-    labels = schemes.scheme(scheme).label(Catalog.read(catalog), seed=seed)
+    labels = labelled(Catalog.read(catalog), scheme, seed, campaign, measure, min_votes)
     if output is not None:
         say(f"labels written to {write_labels(output, labels)}")
     if plot is not None:
@@ -62,8 +74,11 @@ def label(
         "counts": labels.counts,
         "left_out": {reason: len(ids) for reason, ids in labels.left_out.items()},
         "conflicts": len(labels.conflicts),
+        "votes": {} if labels.origin is None else dict(labels.origin.measures),
+        "campaigns": {} if labels.origin is None else dict(labels.origin.galaxies),
+        "few_votes": None if labels.origin is None else labels.origin.few,
     }
-    show(result, as_json)
+    show(result, as_json, hide=("votes", "campaigns", "few_votes"))
 
 
 @app.command(
@@ -78,18 +93,21 @@ def sample(
     per_class: Annotated[int | None, typer.Option(min=1, help="Galaxies per class.")] = None,
     split: Annotated[str, typer.Option(help="Shares of train/validation/test.")] = "0.7/0.1/0.2",
     neighbours: Annotated[float, typer.Option(min=0, help="Keep galaxies closer than this (arcsec) together.")] = 0.0,
+    campaign: Campaign = None,
+    measure: VoteMeasure = None,
+    min_votes: MinVotes = 0,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Draw a sample and its split: stratified, grouped, disjoint."""
-    from gzfeatures.galaxies import sampling, schemes
+    from gzfeatures.galaxies import sampling
     from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.groups import sky_groups
     from gzfeatures.galaxies.labelfile import write_labels
     from gzfeatures.galaxies.splits import PARTS, Split, shares
 
     galaxies = Catalog.read(catalog)
-    labels = schemes.scheme(scheme).label(galaxies, seed=seed)
+    labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes)
     labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
     groups = None
     if neighbours:

@@ -11,6 +11,7 @@ import typer
 from gzfeatures.cli.console import say
 
 if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.ids import Ids
     from gzfeatures.galaxies.labels import Labels
     from gzfeatures.galaxies.splits import Split
@@ -25,6 +26,16 @@ Source = Annotated[
     Path, typer.Argument(metavar="SOURCE", help="Folder or archive of images; or a catalog, with --images.")
 ]
 Scheme = Annotated[str, typer.Option("--scheme", "-s", help="Name in 'list schemes', or a TOML file.")]
+Campaign = Annotated[
+    str | None,
+    typer.Option(help="Campaign whose votes are read (gz2, dr5, hubble, …); default the one that asked each galaxy."),
+]
+VoteMeasure = Annotated[
+    str | None, typer.Option("--measure", help="Votes that are read: weighted, fraction, count, weight or debiased.")
+]
+MinVotes = Annotated[
+    int, typer.Option(min=0, help="Leave out galaxies whose class fewer volunteers than this were asked about.")
+]
 LabelsFile = Annotated[Path, LABELS]
 MaybeLabels = Annotated[Path | None, LABELS]
 Images = Annotated[Path, IMAGES]
@@ -32,6 +43,38 @@ MaybeImages = Annotated[Path | None, IMAGES]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+
+
+def labelled(
+    catalog: Catalog, scheme: str, seed: int, campaign: str | None, measure: str | None, min_votes: int
+) -> Labels:
+    """Labels of a catalog, with the votes they come from said."""
+    from typing import cast
+
+    from gzfeatures.errors import InputError
+    from gzfeatures.galaxies import schemes
+    from gzfeatures.galaxies.labels import FEW
+    from gzfeatures.galaxies.votecolumns import RAW, Choice
+    from gzfeatures.galaxies.votes import Measure
+
+    rule = schemes.scheme(scheme)
+    labels = rule.label(catalog, seed, Choice(campaign, cast("Measure | None", measure), min_votes))
+    if labels.origin is not None:
+        for name, read in labels.origin.measures.items():
+            of = f" for {labels.origin.galaxies[name]} galaxies" if name in labels.origin.galaxies else ""
+            say(f"votes read: {read} of {name}{of}")
+        if measure is None and rule.measures[0] != RAW[0]:
+            say(f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its source does; --measure chooses")
+        for name, few in (labels.origin.few or {}).items():
+            if few and min_votes < FEW:
+                say(
+                    f"{name}: {few} of {labels.counts[name]} galaxies were asked of fewer than {FEW} volunteers; "
+                    f"--min-votes {FEW} leaves them out"
+                )
+    if not len(labels):
+        reasons = ", ".join(f"{reason}: {len(ids)}" for reason, ids in labels.left_out.items() if len(ids))
+        raise InputError("no galaxy is labelled", where=catalog.source, found=reasons or None)
+    return labels
 
 
 def images_of(source: Path, images: Path | None, on_missing: Literal["raise", "skip"]) -> ImageSet:

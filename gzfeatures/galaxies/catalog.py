@@ -18,7 +18,7 @@ from gzfeatures.galaxies import checks, votecolumns
 from gzfeatures.galaxies.ids import Ids, as_ids, positions
 from gzfeatures.galaxies.kinds import COLUMN_ALIASES, recognise
 from gzfeatures.galaxies.tables import plain, read_table
-from gzfeatures.galaxies.votecolumns import Form
+from gzfeatures.galaxies.votecolumns import ANY, RAW, Ballots, Choice, Form
 from gzfeatures.galaxies.votes import ANSWERS, Conditional, Counts, Cumulative, Measure
 
 
@@ -173,16 +173,17 @@ class Catalog:
         return next((alias for alias in names if alias in self.frame and self.frame[alias].dtype.kind in "ifb"), None)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
-        """Whether some measure of these has all these answers."""
-        return self._source(measures, answers) is not None
+        """Whether some measure of these has all these answers, in some campaign."""
+        return bool(votecolumns.chosen(self.frame.columns, "cumulative", measures, answers, ANY))
 
     def votes(
         self,
         form: Form = "cumulative",
-        measures: Sequence[Measure] = ("weighted", "fraction", "count", "debiased"),
+        measures: Sequence[Measure] = RAW,
         answers: Collection[str] = (),
+        choice: Choice = ANY,
     ) -> Counts | Conditional | Cumulative:
-        """Votes of the catalog, converted to the form asked for.
+        """Votes of the catalog, converted to the form asked for: `ballots` without their origin.
 
         Parameters
         ----------
@@ -192,31 +193,31 @@ class Catalog:
             The first that the catalog has is taken. Kaggle fractions count as weighted.
         answers : collection of str
             Answers that must be there; others that are not are NaN.
+        choice : Choice
+            Of a campaign, or of a measure in place of `measures`.
 
         Raises
         ------
         InputError
             The catalog has no such votes.
         """
-        source = self._source(measures, answers)
-        if source is None or (form == "count" and source.form != "count"):
-            raise InputError(
-                f"no {form} votes",
-                where=f"{self.kind} catalog {self.source}",
-                rule=f"have columns of {' or '.join(measures)} votes"
-                + (f" on {', '.join(answers)}" if answers else ""),
-                remedy="use a catalog with votes, or another scheme",
-            )
-        return votecolumns.converted(votecolumns.table(self.frame, source), form)
+        return self.ballots(form, measures, answers, choice).votes
+
+    def ballots(
+        self,
+        form: Form = "cumulative",
+        measures: Sequence[Measure] = RAW,
+        answers: Collection[str] = (),
+        choice: Choice = ANY,
+    ) -> Ballots:
+        """Votes with the campaign and measure they were read from; parameters and errors of `votes`."""
+        where = f"{self.kind} catalog {self.source}"
+        return votecolumns.ballots(self.frame, form, measures, answers, choice, where=where)
 
     @property
     def counts(self) -> Counts:
         """How many volunteers gave each answer, weighted where only that is published; InputError without counts."""
         return cast(Counts, self.votes("count", ("count", "weight")))
-
-    def _source(self, measures: Sequence[Measure], answers: Collection[str]) -> votecolumns.Source | None:
-        held = {source.measure: source for source in votecolumns.sources(self.frame.columns)}
-        return next((held[m] for m in measures if m in held and set(answers) <= set(held[m].columns)), None)
 
     def select(self, ids: Ids) -> Catalog:
         """These galaxies, in this order; InputError if one is not there."""

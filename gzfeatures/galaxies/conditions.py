@@ -46,6 +46,9 @@ _ANSWER = {
 }
 
 
+_FLAG = "_flag"
+
+
 class Cut(NamedTuple):
     """A fraction or column against a number or an answer; an optional one may look at a column that is not there."""
 
@@ -112,6 +115,16 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
     return Cut(left, match["op"], right, bool(match["known"]))
 
 
+def flags_of(condition: Condition) -> tuple[str, ...]:
+    """Flags of the question whose flag a condition cuts on, by their columns in the Galaxy Zoo 2 tables."""
+    if not isinstance(condition, Cut) or not condition.left.endswith(_FLAG):
+        return ()
+    answer = _ANSWER.get(condition.left.removesuffix(_FLAG))
+    if answer is None:
+        return ()
+    return tuple(GZ2[beside] + _FLAG for beside in next(group for group in QUESTIONS.values() if answer in group))
+
+
 def answers_of(condition: Condition) -> tuple[str, ...]:
     """Answers whose fractions a condition needs."""
     if isinstance(condition, Wins):
@@ -134,12 +147,18 @@ class Facts(NamedTuple):
         Part → letters of the class string, shape (n,), str.
     has_column : callable
         Name → whether the catalog has that column.
+    unasked : callable
+        Answer → galaxies known to have been asked nothing about it, shape (n,), bool.
+    most : callable
+        Answer → the most its fraction can be, shape (n,): itself where it is known, else what its path leaves.
     """
 
     fraction: Callable[[str], npt.NDArray[np.float64]]
     column: Callable[[str], npt.NDArray[np.float64]]
     letter: Callable[[str], npt.NDArray[np.str_]]
     has_column: Callable[[str], bool]
+    unasked: Callable[[str], Mask]
+    most: Callable[[str], npt.NDArray[np.float64]]
 
 
 def unknowable(condition: Condition, facts: Facts) -> bool:
@@ -161,6 +180,32 @@ def holds(condition: Condition, facts: Facts) -> Mask:
     return _OPERATORS[condition.op](left, right)
 
 
+def decided(condition: Condition, facts: Facts) -> Mask:
+    """Whether the catalog says if a condition holds, shape (n,): a vote that is missing says neither yes nor no.
+
+    Where nobody was asked for an answer it is known to have no votes, and no fraction is larger than
+    its path lets it be: four in a hundred who saw features cannot become half who saw an edge.
+    """
+    if isinstance(condition, Letter):
+        return np.ones(len(facts.letter(condition.part)), dtype=bool)
+    known = [~np.isnan(facts.fraction(answer)) | facts.unasked(answer) for answer in answers_of(condition)]
+    if isinstance(condition, Cut) and condition.left not in GZ2:
+        known.append(~np.isnan(facts.column(condition.left)))
+    sure = np.asarray(np.logical_and.reduce(known))
+    if isinstance(condition, Cut) and condition.left in GZ2 and condition.op in (">", ">="):
+        right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
+        below = ~_OPERATORS[condition.op](facts.most(condition.left), right) & ~np.isnan(right)
+        sure |= np.asarray(below)
+    return sure
+
+
 def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
     """Whether all of some conditions hold, shape (n,)."""
     return np.asarray(np.logical_and.reduce([holds(condition, facts) for condition in conditions]))
+
+
+def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
+    """Whether nobody can tell if all of some conditions hold, shape (n,): none fails, and one is not decided."""
+    held = np.stack([holds(condition, facts) for condition in conditions])
+    known = np.stack([decided(condition, facts) for condition in conditions])
+    return np.asarray((held | ~known).all(axis=0) & ~known.all(axis=0))

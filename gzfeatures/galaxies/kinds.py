@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection
 
 from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.campaigns import unmarked
 from gzfeatures.galaxies.tables import ID_COLUMNS
-from gzfeatures.galaxies.votes import GZ2, KAGGLE, Measure
+from gzfeatures.galaxies.votes import GZ2, KAGGLE
 
 _SMOOTH = GZ2["smooth"]
 
@@ -46,6 +46,16 @@ KINDS: dict[str, Kind] = {
         marks=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
         ids=("asset_id", "dr7objid"),  # asset_id, the name of the image, is there once the file names are joined
         source="Hart+2016, doi:10.1093/mnras/stw1588, gz2_hart16: conditional vote fractions",
+    ),
+    "hubble": Kind(
+        marks=(f"{_SMOOTH}_fraction", "t12_clumpy_a01_yes_fraction"),
+        ids=("zooniverse_id", "survey_id", *ID_COLUMNS),
+        source="Galaxy Zoo: Hubble, Willett+2017, doi:10.1093/mnras/stw2568: conditional vote fractions",
+    ),
+    "candels": Kind(
+        marks=("t00_smooth_or_featured_a0_smooth_frac",),
+        ids=("ID", *ID_COLUMNS),
+        source="Galaxy Zoo: CANDELS, Simmons+2017, doi:10.1093/mnras/stw2587: conditional vote fractions",
     ),
     "willett13": Kind(
         marks=(f"{_SMOOTH}_fraction",),
@@ -102,7 +112,7 @@ def recognise(
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of catalog", kind, KINDS)
-    known = {*columns, *map(survey_free, columns)}
+    known = {*columns, *map(unmarked, columns)}
     name = kind or next(name for name, entry in KINDS.items() if set(entry.marks) <= known)
     entry = KINDS[name]
     absent = [column for column in (*entry.marks, *entry.needs) if column not in known]
@@ -129,40 +139,3 @@ COLUMN_ALIASES: dict[str, tuple[str, ...]] = {
 
 CLASS_STRINGS = ("gz2_class", "gz2class")
 """Columns of Galaxy Zoo 2 class strings."""
-
-DECALS: dict[str, tuple[str, ...]] = {
-    "smooth": ("smooth-or-featured_smooth",),
-    "features-or-disk": ("smooth-or-featured_featured-or-disk",),
-    "star-or-artifact": ("smooth-or-featured_artifact",),
-    "edge-on-yes": ("disk-edge-on_yes",),
-    "edge-on-no": ("disk-edge-on_no",),
-    "bar-yes": ("bar_strong", "bar_weak"),
-    "bar-no": ("bar_no",),
-    "spiral-yes": ("has-spiral-arms_yes",),
-    "spiral-no": ("has-spiral-arms_no",),
-    "completely-round": ("how-rounded_round",),
-    "in-between": ("how-rounded_in-between",),
-    "cigar-shaped": ("how-rounded_cigar-shaped",),
-    "bulge-shape-rounded": ("edge-on-bulge_rounded",),
-    "bulge-shape-boxy": ("edge-on-bulge_boxy",),
-    "bulge-shape-none": ("edge-on-bulge_none",),
-    "winding-tight": ("spiral-winding_tight",),
-    "winding-medium": ("spiral-winding_medium",),
-    "winding-loose": ("spiral-winding_loose",),
-    "arms-1": ("spiral-arm-count_1",),
-    "arms-2": ("spiral-arm-count_2",),
-    "arms-3": ("spiral-arm-count_3",),
-    "arms-4": ("spiral-arm-count_4",),
-    "arms-more-than-4": ("spiral-arm-count_more-than-4",),
-    "arms-cant-tell": ("spiral-arm-count_cant-tell",),
-}
-"""Answer → the DECaLS columns whose votes add up to it. DECaLS asks of the bulge's size and of mergers on other scales,
-so the Galaxy Zoo 2 answers about them are unknown there."""
-
-DECALS_SUFFIXES: dict[Measure, str] = {"count": "", "fraction": "_fraction", "debiased": "_debiased"}
-"""Measure → suffix of the DECaLS and DESI columns that hold it."""
-
-
-def survey_free(column: str) -> str:
-    """A DECaLS or DESI column without the mark of its campaign: smooth-or-featured-dr5_smooth loses its -dr5."""
-    return re.sub(r"-(dr\d+|desi)(?=_)", "", column)

@@ -17,6 +17,29 @@ from gzfeatures.galaxies.ids import Ids, positions, require_unique
 Target: TypeAlias = Literal["classes", "multi-label", "fractions"]
 
 
+FEW = 5
+"""An answer that fewer volunteers were asked for says little: labels that rest on such are counted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """The votes that labels were made from.
+
+    Parameters
+    ----------
+    measures : mapping of str to str
+        Campaign → what was read of it, such as "debiased fractions".
+    galaxies : mapping of str to int
+        Campaign → its labelled galaxies.
+    few : mapping of str to int, optional
+        Class → its galaxies that fewer than `FEW` volunteers were asked about; None where the catalog does not tell.
+    """
+
+    measures: Mapping[str, str]
+    galaxies: Mapping[str, int]
+    few: Mapping[str, int] | None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labels:
     """Targets of galaxies under one scheme.
@@ -40,6 +63,8 @@ class Labels:
         Ids that two rules claim (the scheme's own order decided, or they were left out).
     soft : ndarray, optional
         Vote fraction of each class, float64, shape (n, k), in [0, 1]; NaN where unknown.
+    origin : Origin, optional
+        The votes they were made from, as a scheme says it.
 
     Raises
     ------
@@ -55,6 +80,7 @@ class Labels:
     left_out: Mapping[str, Ids] = dataclasses.field(default_factory=dict)
     conflicts: Ids = dataclasses.field(default_factory=lambda: np.empty(0, dtype=object))
     soft: npt.NDArray[np.float64] | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="labels")

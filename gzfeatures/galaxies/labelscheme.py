@@ -1,47 +1,22 @@
-"""LabelScheme: a rule from votes or class strings to classes, as data, and the one function that applies it."""
+"""LabelScheme: a rule from votes or class strings to classes, as data (`labelling` applies it)."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies import gz2class
 from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.conditions import (
-    Condition,
-    Facts,
-    Letter,
-    Mask,
-    all_hold,
-    answer_name,
-    answers_of,
-    parse,
-    unknowable,
-)
-from gzfeatures.galaxies.ids import Ids, uniform
-from gzfeatures.galaxies.kinds import CLASS_STRINGS
+from gzfeatures.galaxies.conditions import Condition, Letter, answer_name, answers_of, parse
+from gzfeatures.galaxies.labelling import Labelling
 from gzfeatures.galaxies.labels import Labels, Target
-from gzfeatures.galaxies.votecolumns import Form
-from gzfeatures.galaxies.votes import GZ2_SUFFIXES, QUESTIONS, Measure
+from gzfeatures.galaxies.votecolumns import ANY, RAW, Choice, Form
+from gzfeatures.galaxies.votes import GZ2_SUFFIXES, Measure
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-RAW: tuple[Measure, ...] = ("weighted", "fraction", "count", "debiased")
-"""Measures in the order the cuts on Kaggle fractions prefer them."""
-
-NO_RULE = "no rule claims it"
-TWO_RULES = "two rules claim it"
-NO_VOTES = "votes are missing"
-NO_STRING = "gz2_class is missing or cannot be read"
-NO_CLASS = "class column is empty"
-UNKNOWABLE = ": not known in this catalog"
-_UNREAD = "?"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,18 +97,18 @@ class LabelScheme:
                 parse(text, where=where)
         if (self.soft or self.draw) and set(self.soft) != set(self.classes):
             raise InputError("soft labels", where=where, rule="name an answer for each class", found=dict(self.soft))
-        self._answer_of_class()
+        self.answer_of_class()
         if self.target == "classes" and not self.draw and self.column is None and not all(self.classes.values()):
             raise InputError(
                 "class without conditions", where=where, rule="have at least one", found=dict(self.classes)
             )
 
-    def _answer_of_class(self) -> dict[str, str]:
+    def answer_of_class(self) -> dict[str, str]:
         """Class → the answer whose fraction is its soft label, or its value."""
         texts = {k: "".join(v) for k, v in self.classes.items()} if self.target == "fractions" else self.soft
         return {name: answer_name(text) for name, text in texts.items()}
 
-    def label(self, catalog: Catalog, seed: int = 0) -> Labels:
+    def label(self, catalog: Catalog, seed: int = 0, choice: Choice = ANY) -> Labels:
         """Label the galaxies of a catalog.
 
         Parameters
@@ -142,151 +117,46 @@ class LabelScheme:
             Has the votes, class strings or columns that the scheme looks at.
         seed : int
             For drawn classes; a galaxy's draw depends on its id and the seed alone.
+        choice : Choice
+            Which campaign's votes are read, by which measure, and how many volunteers a class takes.
 
         Returns
         -------
         Labels
-            With soft vote fractions where the scheme defines them (0 for an answer that nobody was asked about), the
-            left-outs by reason, and the conflicts.
+            With soft vote fractions where the scheme defines them (0 for an answer that nobody was asked about, NaN
+            for a vote that is missing), the left-outs by reason, the conflicts, and the votes they come from.
 
         Raises
         ------
         InputError
             The catalog lacks something the scheme needs.
         """
-        ready = self._ready(catalog)
-        if ready is not None:
-            return ready
-        n, facts = len(catalog), self._facts(catalog)
-        soft = self._soft(facts, n)
-        reasons: dict[str, Mask] = {}
-        if self._needs_string:
-            reasons[NO_STRING] = np.asarray(facts.letter("form") == _UNREAD)
-        if self._answers:
-            asked_of_all = [answer for answer in self._answers if answer in QUESTIONS["smooth-or-features"]]
-            reasons[NO_VOTES] = self._unknown(facts, asked_of_all, n)
-        for reason, texts in self.leave_out.items():
-            if any(unknowable(condition, facts) for condition in _parsed(texts)):
-                reasons[reason + UNKNOWABLE] = np.zeros(n, dtype=bool)
-            else:
-                reasons[reason] = all_hold(_parsed(texts), facts)
-        if self.target == "fractions":
-            return self._labels(catalog, soft, reasons)
-        if self.draw:
-            return self._labels(catalog, self._drawn(soft, catalog.ids, seed), reasons, soft)
-        claims = np.stack([all_hold(_parsed(conditions), facts) for conditions in self.classes.values()], axis=1)
-        if self.target == "multi-label":
-            return self._labels(catalog, claims, reasons, soft)
-        claimants = np.asarray(claims.sum(axis=1))
-        unclaimed, conflict = claimants == 0, claimants > 1
-        if self._answers and self.form == "cumulative":
-            reasons[NO_VOTES] = reasons[NO_VOTES] | (unclaimed & self._unknown(facts, self._answers, n))
-        reasons[NO_RULE] = unclaimed
-        if self.on_conflict == "leave-out":
-            reasons[TWO_RULES] = conflict
-        return self._labels(catalog, claims.argmax(axis=1), reasons, soft, conflict)
+        return Labelling(self, catalog, seed, choice).labels()
+
+    def conditions(self, name: str) -> tuple[Condition, ...]:
+        """Conditions of a class; none for fractions, whose texts are answers."""
+        return () if self.target == "fractions" else parsed(self.classes[name])
 
     @property
-    def _conditions(self) -> list[Condition]:
+    def every_condition(self) -> list[Condition]:
+        """Conditions of all classes and left-outs."""
         if self.target == "fractions":
             return []
-        return [c for texts in (*self.classes.values(), *self.leave_out.values()) for c in _parsed(texts)]
+        return [c for texts in (*self.classes.values(), *self.leave_out.values()) for c in parsed(texts)]
 
     @property
-    def _answers(self) -> tuple[str, ...]:
+    def answers(self) -> tuple[str, ...]:
         """Answers whose fractions the rule needs."""
-        needed = [answer for condition in self._conditions for answer in answers_of(condition)]
-        return tuple(dict.fromkeys([*needed, *self._answer_of_class().values()]))
+        needed = [answer for condition in self.every_condition for answer in answers_of(condition)]
+        return tuple(dict.fromkeys([*needed, *self.answer_of_class().values()]))
 
     @property
-    def _needs_string(self) -> bool:
-        return any(isinstance(condition, Letter) for condition in self._conditions)
-
-    def _facts(self, catalog: Catalog) -> Facts:
-        """What the conditions look at; votes and letters are read when the first condition asks for them."""
-        votes = cache(lambda: catalog.votes(self.form, self.measures, self._answers))
-        letters = cache(lambda: self._letters(catalog))
-        return Facts(
-            fraction=lambda answer: votes().answer(answer),
-            column=catalog.column,
-            letter=lambda part: letters()[part],
-            has_column=catalog.has_column,
-        )
-
-    def _letters(self, catalog: Catalog) -> dict[str, npt.NDArray[np.str_]]:
-        name = next((column for column in CLASS_STRINGS if column in catalog.frame), None)
-        if name is None:
-            raise InputError(
-                "no class strings",
-                where=f"{catalog.kind} catalog {catalog.source}",
-                rule=f"have a column {' or '.join(CLASS_STRINGS)}",
-                remedy=f"scheme {self.name} works on Hart+2016 and Willett+2013 tables",
-            )
-        distinct, codes = gz2class.parse_column(catalog.frame[name], self.reading)
-        return {part: np.append(distinct[part].to_numpy(dtype="U1"), _UNREAD)[codes] for part in distinct.columns}
-
-    @staticmethod
-    def _unknown(facts: Facts, answers: Collection[str], n: int) -> Mask:
-        """Galaxies for which one of these fractions is NaN, shape (n,)."""
-        return np.asarray(np.isnan([np.zeros(n), *map(facts.fraction, answers)]).any(axis=0))
-
-    def _soft(self, facts: Facts, n: int) -> npt.NDArray[np.float64]:
-        """Fraction of each class, shape (n, k); (n, 0) where the scheme gives none."""
-        answers = self._answer_of_class()
-        if not answers:
-            return np.empty((n, 0))
-        return np.stack([facts.fraction(answers[name]) for name in self.classes], axis=1)
-
-    def _drawn(self, soft: npt.NDArray[np.float64], ids: Ids, seed: int) -> npt.NDArray[np.int64]:
-        cumulated = np.cumsum(soft, axis=1)
-        drawn = uniform(ids, seed)[:, None] * cumulated[:, -1:]
-        return np.asarray(np.minimum((cumulated <= drawn).sum(axis=1), len(self.classes) - 1))
-
-    def _ready(self, catalog: Catalog) -> Labels | None:
-        """Labels from a column of ready class names, where the catalog has one and no votes."""
-        if self.column is None or self.column not in catalog.frame or catalog.has_votes(self.measures, self._answers):
-            return None
-        names = catalog.frame[self.column]
-        codes = names.map({name: code for code, name in enumerate(self.classes)}).to_numpy(dtype=float, na_value=np.nan)
-        strange = np.isnan(codes) & names.notna().to_numpy() & (names != "").to_numpy()
-        if strange.any():
-            raise InputError(
-                "unknown class name",
-                where=f"catalog {catalog.source}, galaxy {catalog.ids[np.argmax(strange)]}",
-                rule=f"be one of {', '.join(self.classes)} or empty",
-                found=str(names.iloc[int(np.argmax(strange))]),
-            )
-        empty = np.isnan(codes)
-        return self._labels(catalog, np.where(empty, 0, codes).astype(np.int64), {NO_CLASS: empty})
-
-    def _labels(
-        self,
-        catalog: Catalog,
-        values: npt.NDArray[Any],
-        reasons: Mapping[str, Mask],
-        soft: npt.NDArray[np.float64] | None = None,
-        conflict: Mask | None = None,
-    ) -> Labels:
-        """Labels of the galaxies that no reason leaves out; a galaxy is listed under its first reason."""
-        out = np.zeros(len(catalog), dtype=bool)
-        left_out = {}
-        for reason, rows in reasons.items():
-            if (rows & ~out).any() or reason.endswith(UNKNOWABLE):
-                left_out[reason] = catalog.ids[rows & ~out]
-            out |= rows
-        keep = ~out
-        return Labels(
-            ids=catalog.ids[keep],
-            classes=tuple(self.classes),
-            values=values[keep],
-            target=self.target,
-            scheme=self.name,
-            left_out=left_out,
-            conflicts=catalog.ids[:0] if conflict is None else catalog.ids[conflict],
-            soft=np.nan_to_num(soft[keep]) if soft is not None and soft.size else None,
-        )
+    def needs_string(self) -> bool:
+        """Whether it looks at the class string."""
+        return any(isinstance(condition, Letter) for condition in self.every_condition)
 
 
 @cache
-def _parsed(texts: tuple[str, ...]) -> tuple[Condition, ...]:
+def parsed(texts: tuple[str, ...]) -> tuple[Condition, ...]:
+    """Conditions, read from their texts."""
     return tuple(parse(text) for text in texts)

@@ -153,14 +153,13 @@ _ALL: tuple[LabelScheme, ...] = (
         },
         "mwalmsley/galaxy-datasets, on Hart+2016 votes: the tree is walked by the most voted answers, a question "
         "counts where more than half of the volunteers reached it; ties are left out",
-        measures=("count", "fraction", "weighted", "debiased"),
     ),
     LabelScheme(
         "smooth-featured",
         {"smooth": ("smooth >= features-or-disk",), "featured": ("features-or-disk > smooth",)},
         "ralorin (2026): raw fractions of question 1, at least 20 votes (the Kaggle table does not tell), artifact "
         "fraction at most 0.3",
-        measures=("count", "fraction", "weighted"),
+        measures=("weighted", "fraction", "count"),
         leave_out={"fewer than 20 votes": ("classifications < 20 if known",), "artifact": ("star-or-artifact > 0.3",)},
         soft={"smooth": "smooth", "featured": "features-or-disk"},
     ),

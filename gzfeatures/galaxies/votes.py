@@ -204,6 +204,21 @@ class Conditional(_VoteTable):
     `measure` is fraction, weighted or debiased; debiased answers need not sum to 1.
     """
 
+    def path(self, answer: str) -> Matrix:
+        """Fraction of all volunteers who walked to an answer's question, shape (n,); NaN where it is not known.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such answer.
+        """
+        own = self.answer(answer)
+        parent = PARENTS[next(name for name, answers in QUESTIONS.items() if answer in answers)]
+        if parent is None:
+            return np.ones_like(own)
+        before = self.path(parent)
+        return np.where(before == 0, 0.0, before * self.answer(parent))
+
     def undefined(self) -> dict[str, int]:
         """Question → number of galaxies for which it has no fractions."""
         return {name: int(np.isnan(self.values[:, part]).any(1).sum()) for name, part in COLUMNS.items()}
