@@ -14,7 +14,8 @@ from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
-from gzfeatures.results.calibration import measured, promise
+from gzfeatures.results.calibration import measured
+from gzfeatures.results.conformal import Method, calibrate_sets
 from gzfeatures.results.metrics import evaluate, headline
 from gzfeatures.results.pairing import Pairing, Road
 from gzfeatures.results.predictions import Predictions
@@ -39,6 +40,8 @@ def fit_heads(
     columns: Sequence[str] = (),
     jobs: int = 1,
     allow_seen: bool = False,
+    coverage: float = 0.9,
+    sets_by: Method = "threshold",
 ) -> list[tuple[Pairing, Path]]:
     """Fit heads on the training galaxies, save them, and score them on the test galaxies.
 
@@ -71,6 +74,10 @@ def fit_heads(
         Candidates tried at once when tuning.
     allow_seen : bool
         Score also on test galaxies that a backbone was trained on; such pairings bear a dagger.
+    coverage : float
+        Share of galaxies, of each class, whose class set is to hold the true class.
+    sets_by : {"threshold", "raps"}
+        How class sets are formed (see `conformal.Conformal`).
 
     Returns
     -------
@@ -105,7 +112,7 @@ def fit_heads(
         mended = head.target == "classes" and head.parameters["calibration"] != "none"
         bare = head.predict(tests, source, calibrated=False) if mended else None
         kept_out = [table.select(split.validation) for table in tables]
-        head = dataclasses.replace(head, sets=promise(head.predict(kept_out, source), labels))
+        head = dataclasses.replace(head, sets=calibrate_sets(head.predict(kept_out, source), labels, coverage, sets_by))
         name = f"{choice.name}-seed{own}" if choice.seeds else choice.name
         path = head.write(folder / f"{name}.skops")
         _trials_beside(path).unlink(missing_ok=True)
@@ -157,8 +164,16 @@ def learning_curves(
 
 def _calibration(head: Head, predictions: Predictions, bare: Predictions | None, labels: Labels) -> dict[str, Any]:
     """What is known of probabilities beside the scores: before calibration, and how sets kept their promise."""
-    before = {} if bare is None else {"before": measured(bare.unmarked(), labels)}
-    return before | ({} if head.sets is None else {"sets": head.sets.kept(predictions, labels)})
+    known: dict[str, Any] = {} if bare is None else {"before": measured(bare.unmarked(), labels)}
+    notes = [
+        f"{name} cannot be calibrated: all its training galaxies share one group, so that none was held back in a fold;"
+        " its probabilities are the classifier's own"
+        for name in head.uncalibrated_classes
+    ]
+    if head.sets is not None:
+        known["sets"] = head.sets.coverage_report(predictions, labels)
+        notes += known["sets"]["notes"]
+    return known | ({"notes": notes} if notes else {})
 
 
 def _refuse_seen(tables: Sequence[EmbeddingTable], split: Split) -> None:

@@ -17,7 +17,7 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import read_note, write_note
 from gzfeatures.images.views import View
-from gzfeatures.results.calibration import promise
+from gzfeatures.results.conformal import calibrate_sets
 from gzfeatures.results.metrics import evaluate, headline
 from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
@@ -83,7 +83,7 @@ def train_network(
         write_note(path, note | {"files": {name: fingerprint.of_file(folder / name) for name in FINISHED}})
     said = Predictions.read(saved)
     predictions, weights = said.select(group.split.test), folder / TENSORS
-    sets = promise(said.select(group.split.validation), group.labels)
+    sets = calibrate_sets(said.select(group.split.validation), group.labels)
     return Pairing(
         road="end-to-end",
         backbone=network.name,
@@ -96,7 +96,7 @@ def train_network(
         parameters={"epochs": note["epochs"], "best_epoch": note["best_epoch"], **network.options},
         seed=seed,
         cost={"parameters": float(_learned(weights)), "bytes": float(weights.stat().st_size)},
-        calibration={} if sets is None else {"sets": sets.kept(predictions, group.labels)},
+        calibration={} if sets is None else {"sets": sets.coverage_report(predictions, group.labels)},
     )
 
 

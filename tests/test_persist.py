@@ -22,7 +22,7 @@ from gzfeatures.heads import persist
 from gzfeatures.heads.fit import Head, fit
 from gzfeatures.heads.zoo import HEADS
 from gzfeatures.images.views import View
-from gzfeatures.results.calibration import Conformal
+from gzfeatures.results.conformal import Conformal
 
 N = 120
 IDS = np.array([f"galaxy {i}" for i in range(N)], dtype=object)

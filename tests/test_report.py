@@ -223,14 +223,22 @@ def test_calibration_is_shown_before_and_after_with_what_sets_promise(tmp_path: 
     labels = labelled()
     split = Split.draw(labels, (0.5, 0.1, 0.4))
     before = {"ece": 0.234, "brier": 0.345, "log_loss": 1.456, "bins": [{"stated": 0.9, "reached": 0.5, "n": 9}]}
-    kept = {"promised": 0.9, "reached": 0.913, "size": 1.57, "single": 0.61}
-    made = pairings(labels, split, calibration={"before": before, "sets": kept})
+    classes = [{"class": "a", "n": 40, "reached": 0.85, "interval": [0.71, 0.94]}, {"class": "b", "n": 0}]
+    kept = {"promised": 0.9, "reached": 0.913, "interval": [0.884, 0.937], "size": 1.57, "single": 0.61}
+    kept |= {"per_class": classes}
+    made = pairings(labels, split, calibration={"before": before, "sets": kept, "notes": ["b is in every class set"]})
     page = Report("r", made, compare(made, labels, resamples=50), labels, split).write(tmp_path).read_text()
     table = page[page.index('id="reliability"') :].partition("</table>")[0]
     after = made[0].scores.ece
     assert f"0.234 →</span> {after:.3f}<" in table
-    for text in ("0.345 →", "1.456 →", "<td>90%</td><td>91.3%</td><td>1.57</td><td>61%</td>"):
+    for text in (
+        "0.345 →",
+        "1.456 →",
+        "<td>90%</td><td>91.3% (88%–94%)</td>",
+        "a 85.0% (71%–94%)</td><td>1.57</td><td>61%</td>",
+    ):
         assert table.count(text) == len(made)
+    assert page.count(" b is in every class set.") == 1
     assert page.count(">before<") == len(made)  # the crosses' name in each diagram
 
 

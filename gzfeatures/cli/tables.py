@@ -24,7 +24,15 @@ from gzfeatures.cli.inputs import (
 if TYPE_CHECKING:
     from gzfeatures.features.extractor import Extractor
     from gzfeatures.images.views import View
+    from gzfeatures.results.conformal import Conformal
+    from gzfeatures.results.predictions import Predictions
 
+Coverage = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of galaxies of each class whose class_set holds the true class; default 0.9, or the head's."
+    ),
+]
 Kind = Literal["backbones", "heads", "schemes", "networks"]
 MoreTables = Annotated[
     list[Path] | None, typer.Option("--with", help="Another table, joined to the first by id; again for more.")
@@ -182,6 +190,10 @@ def fit(
     allow_seen: Annotated[
         bool, typer.Option("--allow-seen", help="Score also on galaxies the backbone was trained on; marked as unfair.")
     ] = False,
+    coverage: Coverage = None,
+    sets_by: Annotated[
+        Literal["threshold", "raps"], typer.Option("--sets", help="How class sets are formed; raps: by rank too.")
+    ] = "threshold",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path("heads"),
     as_json: Json = False,
 ) -> None:
@@ -209,19 +221,46 @@ def fit(
         columns=columns or (),
         jobs=jobs,
         allow_seen=allow_seen,
+        coverage=0.9 if coverage is None else coverage,
+        sets_by=sets_by,
     )
-    rows = [
+    for note in dict.fromkeys(note for pairing, _ in fitted for note in pairing.calibration.get("notes", ())):
+        say(f"note: {note}")
+    rows: list[dict[str, Any]] = [
         {
             "head": pairing.head,
             **pairing.scores.metrics,
             **{f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()},
             "dagger": pairing.dagger,
             "params": pairing.parameters,
+            "sets": pairing.calibration.get("sets"),
             "path": path,
         }
         for pairing, path in fitted
     ]
-    show({"heads": rows}, as_json)
+    brief = [key for key in rows[0] if key != "sets"]
+    show({"heads": rows}, as_json, columns=brief)
+    if not as_json:
+        show({"class_sets": [_coverage(row["head"], row["sets"]) for row in rows if row["sets"]]}, as_json)
+
+
+def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
+    """How class sets kept their promise, as a person reads it: held overall and in the class held least often."""
+    known = [row for row in sets["per_class"] if row["n"]]
+    worst = min(known, key=lambda row: row["reached"])
+
+    def held(row: dict[str, Any]) -> str:
+        low, high = row["interval"]
+        return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})"
+
+    return {
+        "head": head,
+        "promised": f"{sets['promised']:.0%}",
+        "held": held(sets),
+        "rarest held": f"{worst['class']} {held(worst)}",
+        "classes a set": f"{sets['size']:.2f}",
+        "one class": f"{sets['single']:.0%}",
+    }
 
 
 @app.command(epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv")
@@ -233,9 +272,14 @@ def predict(
     output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet or .fits to write.")],
     others: MoreTables = None,
     catalog: ColumnsOf = None,
+    coverage: Coverage = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Labels of some of the galaxies, of this or another catalog: do the class sets hold them?"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of the galaxies."""
+    """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of each class."""
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.results.predictions import Predictions
 
@@ -247,7 +291,7 @@ def predict(
         from gzfeatures.galaxies.catalog import Catalog
         from gzfeatures.heads.fit import Head
 
-        fitted = Head.read(head)
+        fitted = Head.read(head) if coverage is None else Head.read(head).promising(coverage)
         if others or catalog:
             tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
             predictions = fitted.predict(tables, None if catalog is None else Catalog.read(catalog))
@@ -256,7 +300,27 @@ def predict(
             predictions = Predictions.joined(list(parts) or [fitted.predict(EmbeddingTable.read(table))])
     predictions.write(output)
     say(f"predictions written to {output}")
-    show({"rows": len(predictions)}, as_json)
+    result: dict[str, Any] = {"rows": len(predictions)}
+    if labels is not None:
+        result["sets"] = _held_elsewhere(predictions, labels, None if head.is_dir() else fitted.sets)
+    show(result, as_json, hide=("sets",))
+    if labels is not None and not as_json:
+        show({"class_sets": [_coverage(head.stem, result["sets"])]}, as_json)
+
+
+def _held_elsewhere(predictions: Predictions, labels: Path, sets: Conformal | None) -> dict[str, Any]:
+    """How class sets hold the labels of a file, of the galaxies that were not trained on."""
+    from gzfeatures.errors import InputError
+    from gzfeatures.galaxies.ids import among
+    from gzfeatures.galaxies.labelfile import read_labels
+
+    if sets is None:
+        raise InputError("no class sets to measure", rule="be predictions of a head that gives class sets")
+    known = read_labels(labels)[0].ordered(predictions.classes)
+    fresh = among(predictions.ids, known.ids) & (True if predictions.seen is None else ~predictions.seen)
+    if not fresh.any():
+        raise InputError("no labelled galaxy that was not trained on", where=labels, rule="share ids with the table")
+    return sets.coverage_report(predictions.select(predictions.ids[fresh]), known)
 
 
 @app.command(epilog="Example: gzfeatures store prune --unused-days 90")

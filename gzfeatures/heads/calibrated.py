@@ -101,18 +101,20 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.method == "none":
             self._learn(take(X, rows), codes)
             scores, truth = np.empty((0, k)), codes[:0]
-        elif n < self.crossed_below:
+        elif n >= self.crossed_below and (held := self._held_back(codes, groups)) is not None:
+            rest, part = held
+            self._learn(take(X, rows[rest]), codes[rest])
+            scores, truth = self._scores_of(X, rows[part]), codes[part]
+        else:
             order, parts = [], []
             for rest, part in folds_of(codes, groups, 5, self.seed):
                 self._learn(X[rows[rest]], codes[rest])
-                parts.append(self._scores(X[rows[part]], k))
-                order.append(codes[part])
+                met = part[np.isin(codes[part], self.known_)]  # a class it has not met tells nothing about its scores
+                parts.append(self._scores(X[rows[met]], k) if len(met) else np.empty((0, k)))
+                order.append(codes[met])
             self._learn(X[rows], codes)
             scores, truth = np.concatenate(parts), np.concatenate(order)
-        else:
-            rest, part = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)[0]
-            self._learn(take(X, rows[rest]), codes[rest])
-            scores, truth = self._scores_of(X, rows[part]), codes[part]
+        self.unchecked_ = np.setdiff1d(np.arange(k), truth) if self.method != "none" else np.arange(0)
         if len(truth):
             self._calibrate(scores, truth)
         if self.class_weight == "macro-f1":
@@ -120,6 +122,13 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         else:
             self.weights_ = self._class_weights(np.bincount(codes, minlength=k))
         return self
+
+    def _held_back(self, codes: Codes, groups: Groups | None) -> tuple[Rows, Rows] | None:
+        """The fold whose part has most classes, of those whose rest has all; None where there is none such."""
+        k = len(self.classes_)
+        folds = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)
+        whole = [fold for fold in folds if len(np.unique(codes[fold[0]])) == k and len(fold[1])]
+        return max(whole, key=lambda fold: len(np.unique(codes[fold[1]]))) if whole else None
 
     def _learn(self, X: Matrix, codes: Codes) -> None:
         """Fit the estimator on codes without gaps: a fold may lack a class, and XGBoost refuses gaps."""
@@ -152,20 +161,28 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return np.concatenate([self._scores(np.asarray(b, dtype=np.float32, order="C"), k) for b in blocks])
 
     def _scores(self, X: Matrix, k: int) -> Scores:
-        """Scores of all k classes; a class the estimator never met scores as low as any it did."""
+        """Scores of all k classes; −inf, probability 0, for a class the estimator never met."""
         said = np.asarray(getattr(self.estimator_, self.output)(X), dtype=np.float64)
         if self.output == "predict_proba":
             said = np.log(np.maximum(said, _TINY))
         if len(self.known_) == k:
             return said
-        scores = np.repeat(said.min(1, keepdims=True), k, axis=1)
+        scores = np.full((len(said), k), -np.inf)
         scores[:, self.known_] = said
         return scores
 
     def _calibrate(self, scores: Scores, codes: Codes) -> None:
+        """Learn scale, offsets and steps from the classes that the held-back rows have.
+
+        A class that none of them has (all its galaxies lie in one group, say) is left out of the softmax here, for its
+        absence from these rows says nothing of its frequency; it gets the mean offset of the others and no steps.
+        """
+        met = np.unique(codes)
+        scores, codes = scores[:, met], np.searchsorted(met, codes)
         n, k = scores.shape
         truth = np.eye(k)[codes]
-        spread = max(float(scores.std()), _TINY)
+        finite = np.where(np.isfinite(scores), scores, 0.0)
+        spread = max(float(scores[np.isfinite(scores)].std()), _TINY)
         biased = self.method != "temperature"
 
         def loss(free: Scores) -> tuple[float, Scores]:
@@ -174,7 +191,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             p = softmax(logits, axis=1)
             slope = (p - truth) / n
             value = -float(np.log(np.maximum((p * truth).sum(1), 1e-30)).mean()) + 0.5 * float(b @ b) / n
-            gradient = [np.sum(slope * scores) * a, *((slope.sum(0) + b / n) if biased else ())]
+            gradient = [np.sum(slope * finite) * a, *((slope.sum(0) + b / n) if biased else ())]
             return value, np.asarray(gradient)
 
         found = minimize(
@@ -182,18 +199,26 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         self.scale_ = float(np.exp(found.x[0]) / spread)
         if biased:
-            self.bias_ = found.x[1:]
+            self.bias_ = np.full(len(self.classes_), found.x[1:].mean())
+            self.bias_[met] = found.x[1:]
         if self.method == "isotonic":
-            p = self._probabilities(scores)
+            p = softmax(self.scale_ * scores + self.bias_[met], axis=1)
+            self.stepped_ = met
             for c in range(k):
-                step = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(p[:, c], truth[:, c])
+                known = np.isfinite(scores[:, c])
+                step = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(p[known, c], truth[known, c])
                 self.steps_.append(np.stack([step.X_thresholds_, step.y_thresholds_]))
 
     def _probabilities(self, scores: Scores) -> Scores:
         p = softmax(self.scale_ * scores + self.bias_, axis=1)
         if self.steps_:
-            p = np.column_stack([np.interp(p[:, c], *step) for c, step in enumerate(self.steps_)])
-            p = np.maximum(p, _TINY)
+            # heads of earlier versions have steps for every class, and do not say for which
+            met = getattr(self, "stepped_", np.arange(p.shape[1]))
+            whole = p[:, met].sum(1, keepdims=True)
+            part = p[:, met] / np.maximum(whole, _TINY)
+            part = np.column_stack([np.interp(part[:, c], *step) for c, step in enumerate(self.steps_)])
+            part = np.maximum(part, _TINY)
+            p[:, met] = part / part.sum(1, keepdims=True) * np.maximum(whole, _TINY)
             p /= p.sum(1, keepdims=True)
         return np.asarray(p, dtype=np.float64)
 

@@ -17,7 +17,7 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels import Target
 from gzfeatures.heads import persist
 from gzfeatures.heads.inputs import Inputs, Tables
-from gzfeatures.results.calibration import Conformal
+from gzfeatures.results.conformal import Conformal
 from gzfeatures.results.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -129,6 +129,23 @@ class Head:
         said = Predictions(inputs.ids, values, self.classes, self.target, seen)
         return dataclasses.replace(said, sets=self.sets.sets(said)) if self.sets and calibrated else said
 
+    def promising(self, coverage: float) -> Head:
+        """The same head with class sets of another coverage, by the calibration galaxies it keeps.
+
+        Raises
+        ------
+        InputError
+            It has no sets, or none of their calibration galaxies; or coverage is outside (0, 1).
+        """
+        if self.sets is None:
+            raise InputError(
+                "head gives no class sets",
+                where=f"head {self.name}",
+                rule="have been fitted with validation galaxies and one class per galaxy",
+                remedy="fit it on a split that has a validation part",
+            )
+        return dataclasses.replace(self, sets=self.sets.at(coverage))
+
     def probabilities(self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True) -> npt.NDArray[np.float64]:
         """Class probabilities (see `predict`), or fractions, of bare rows of length `dim`: shape (n, k)."""
         if self.target == "fractions":
@@ -139,6 +156,12 @@ class Head:
         found = np.zeros((len(values), len(self.classes)))
         found[:, self.estimator.classes_] = values
         return found
+
+    @property
+    def uncalibrated_classes(self) -> tuple[str, ...]:
+        """Classes that no row held back for the calibration had; their probabilities are the classifier's own."""
+        codes = getattr(self.estimator, "unchecked_", ())
+        return tuple(self.classes[int(self.estimator.classes_[code])] for code in codes)
 
     @property
     def numbers(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
@@ -149,7 +150,8 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit every member on rows X (n, d) with codes y (n,)."""
         self.classes_ = np.unique(y)
         everything = np.arange(len(y))
-        rest, part = folds_of(y, None, 5, self.seed)[0] if self.combine == "stack" else (everything, everything[:0])
+        folds = folds_of(y, None, 5, self.seed) if self.combine == "stack" else [(everything, everything[:0])]
+        rest, part = max(folds, key=lambda fold: len(np.unique(y[fold[1]])))
         self.members_ = [clone(member).fit(X[rest], y[rest]) for _, member in self.members]
         self.judge_ = LinearMachine(C=1.0).fit(self._said(X[part]), y[part]) if len(part) else None
         return self
@@ -157,11 +159,12 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
         """Probability of each class, shape (n, k)."""
         said = self._said(X)
-        if self.judge_ is None:
-            p = np.exp(said).reshape(len(X), len(self.members_), len(self.classes_)).mean(1)
-        else:
-            p = np.zeros((len(X), len(self.classes_)))
-            p[:, np.searchsorted(self.classes_, self.judge_.classes_)] = np.exp(self.judge_.decision_function(said))
+        p = np.exp(said).reshape(len(X), len(self.members_), len(self.classes_)).mean(1)
+        if self.judge_ is not None:
+            # a class that the held-back rows lack keeps the members' mean: its absence there is no verdict
+            met = np.searchsorted(self.classes_, self.judge_.classes_)
+            whole = p[:, met].sum(1, keepdims=True)
+            p[:, met] = softmax(self.judge_.decision_function(said).astype(np.float64), axis=1) * whole
         return np.asarray(p / p.sum(1, keepdims=True), dtype=np.float64)
 
     def _said(self, X: Matrix) -> Matrix:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
 from gzfeatures.errors import InputError
-
-Array: TypeAlias = npt.NDArray[np.float64]
+from gzfeatures.results.proportions import Array
 
 _BLOCK_BYTES = 64 * 2**20
 
@@ -66,12 +62,3 @@ def interval(replicates: Array, level: float) -> tuple[Array, Array]:
     empty = np.isnan(replicates).all(0)
     low, high = np.nanquantile(np.where(empty, 0.0, replicates), [tail, 1 - tail], axis=0)
     return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
-
-
-def wilson(share: float, n: int, level: float = 0.9) -> list[float]:
-    """Interval of a share of n that covers `level` (Wilson 1927, doi:10.1080/01621459.1927.10502953): [low, high]."""
-    from scipy.stats import norm
-
-    z2 = float(norm.ppf((1 + level) / 2)) ** 2
-    middle, reach = share + z2 / (2 * n), float(np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))))
-    return [(middle - reach) / (1 + z2 / n), (middle + reach) / (1 + z2 / n)]

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.bootstrap import Array, interval, resampled_sums
+from gzfeatures.results.bootstrap import interval, resampled_sums
 from gzfeatures.results.metrics import LOWER_IS_BETTER, headline, scorable
 from gzfeatures.results.paired import holm, mcnemar
 from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.proportions import Array
 from gzfeatures.results.sums import metric_columns, metrics_of
 
 

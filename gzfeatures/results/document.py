@@ -126,6 +126,7 @@ def render(
         },
         limit=PANELS,
         trust=[_trust(report, pairing) for _, pairing in report.ranked if pairing.scores.kind == "classes"],
+        set_notes=_set_notes(report),
         panel_width={"confusion": 13 + 0.9 * len(report.labels.classes), "per-class": 19, "reliability": 14},
         slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
         ceiling=report.ranked[0][1].scores.ceiling,
@@ -185,7 +186,24 @@ def _trust(report: Report, pairing: Pairing) -> dict[str, Any]:
     """Row of the table of calibration: each error before and after it, and how sets of classes kept their promise."""
     before = pairing.calibration.get("before", {})
     errors = [(before.get(name), pairing.scores.metrics[name]) for name in ("ece", "brier", "log_loss")]
-    return {"title": report.title(pairing), "errors": errors, "sets": pairing.calibration.get("sets")}
+    row: dict[str, Any] = {"title": report.title(pairing), "errors": errors, "sets": pairing.calibration.get("sets")}
+    if row["sets"]:
+        classes = [found for found in row["sets"]["per_class"] if found["n"]]
+        worst = min(classes, key=lambda found: found["reached"])
+        row |= {"held": _held(row["sets"]), "worst": f"{worst['class']} {_held(worst)}"}
+    return row
+
+
+def _held(found: Mapping[str, Any]) -> str:
+    """Measured coverage with its interval, in percent."""
+    low, high = found["interval"]
+    return f"{found['reached']:.1%} ({low:.0%}–{high:.0%})"
+
+
+def _set_notes(report: Report) -> list[str]:
+    """What is said of classes with few calibration galaxies, each sentence once."""
+    said = (note for p in report.pairings for note in p.calibration.get("notes", ()))
+    return list(dict.fromkeys(said))
 
 
 def _slices(report: Report) -> dict[str, dict[str, list[dict[str, Any]]]]:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results import slices
-from gzfeatures.results.bootstrap import Array, interval, resampled_sums
+from gzfeatures.results.bootstrap import interval, resampled_sums
 from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.proportions import Array
 from gzfeatures.results.sums import metric_columns, metrics_of
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ class Pairing:
         What it takes beside seconds: `parameters` (numbers learned), `bytes` (size on disk).
     calibration : mapping
         What is known of its probabilities beside the scores: `before` calibration (see `calibration.measured`), and
-        conformal `sets` (see `calibration.Conformal.kept`).
+        conformal `sets`, and `notes` on what could not be calibrated (see `conformal.Conformal.coverage_report`).
 
     Raises
     ------

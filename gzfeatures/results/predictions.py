@@ -36,7 +36,9 @@ class Predictions:
     seen : ndarray of bool, optional
         Shape (n,): the galaxy, or one of its group, was trained on; such predictions are not scored.
     sets : ndarray of bool, optional
-        Shape (n, k): classes that hold the true one with a promised probability (see `calibration.Conformal`).
+        Shape (n, k): classes that hold the true one with a promised probability (see `conformal.Conformal`).
+    unfamiliar : ndarray of bool, optional
+        Shape (n,): the galaxy is unlike those trained on; its set is empty for that reason.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Predictions:
     kind: str = "classes"
     seen: npt.NDArray[np.bool_] | None = None
     sets: npt.NDArray[np.bool_] | None = None
+    unfamiliar: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="predictions")
@@ -60,8 +63,9 @@ class Predictions:
                 rule=f"have shape {(len(self.ids), len(self.classes))}",
                 found=p.shape,
             )
-        if self.seen is not None and self.seen.shape != (len(self.ids),):
-            raise InputError("mask of seen galaxies", rule=f"have shape {(len(self.ids),)}", found=self.seen.shape)
+        for what, mask in (("seen", self.seen), ("unfamiliar", self.unfamiliar)):
+            if mask is not None and mask.shape != (len(self.ids),):
+                raise InputError(f"mask of {what} galaxies", rule=f"have shape {(len(self.ids),)}", found=mask.shape)
         if self.sets is not None and self.sets.shape != p.shape:
             raise InputError("sets of classes", rule=f"have shape {p.shape}", found=self.sets.shape)
         if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
@@ -76,7 +80,7 @@ class Predictions:
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
         """What one head says of the parts of a table, one after the other; at least one."""
         columns: dict[str, Any] = {}
-        for name in ("ids", "probabilities", "seen", "sets"):
+        for name in ("ids", "probabilities", *_PER_GALAXY):
             values = [getattr(part, name) for part in parts]
             columns[name] = None if values[0] is None else np.concatenate(values)
         return dataclasses.replace(parts[0], **columns)
@@ -98,9 +102,19 @@ class Predictions:
     def select(self, ids: Ids) -> Predictions:
         """Predictions of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="predictions")
-        seen = None if self.seen is None else self.seen[rows]
-        sets = None if self.sets is None else self.sets[rows]
-        return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows], seen=seen, sets=sets)
+        known = {name: values[rows] for name in _PER_GALAXY if (values := getattr(self, name)) is not None}
+        return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows], **known)
+
+    @property
+    def empty_because(self) -> npt.NDArray[np.object_] | None:
+        """Why a galaxy's set is empty, shape (n,): `unfamiliar`, `no class fits`, or "" where it is not.
+
+        None without sets. Heads of today give no set for which no class fits: the most probable class is in all.
+        """
+        if self.sets is None:
+            return None
+        strange = np.zeros(len(self), dtype=bool) if self.unfamiliar is None else self.unfamiliar
+        return np.where(self.sets.any(1), "", np.where(strange, UNFAMILIAR, "no class fits")).astype(object)
 
     def unmarked(self) -> Predictions:
         """The same without the mark of galaxies that were trained on; what is scored on them is no fair hold-out."""
@@ -110,8 +124,9 @@ class Predictions:
         """Write one row per galaxy; the ending chooses CSV, Parquet or FITS (`.csv`, `.csv.gz`, `.parquet`, `.fits`).
 
         Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64 column per class,
-        under its name; `class_set` (joined by `|`) and `trained_on` where `sets` and `seen` are known. In CSV a text
-        that a spreadsheet would take for a formula gets a leading apostrophe, which `read` takes off again.
+        under its name; `class_set` (joined by `|`) and `trained_on` where `sets` and `seen` are known, and where a set
+        is empty `empty_because` (see the property). In CSV a text that a spreadsheet would take for a formula gets a
+        leading apostrophe, which `read` takes off again.
 
         Raises
         ------
@@ -129,6 +144,9 @@ class Predictions:
             columns["predicted_labels"] = self._named(self.probabilities >= 0.5)
         if self.sets is not None:
             columns["class_set"] = self._named(self.sets)
+        reasons = self.empty_because
+        if reasons is not None and (reasons != "").any():
+            columns["empty_because"] = reasons
         if self.seen is not None:
             columns["trained_on"] = self.seen
         taken = set(self.classes) & {*columns, *_OWN}
@@ -172,14 +190,20 @@ class Predictions:
         if "class_set" in frame:
             held = [set(text.split("|")) for text in frame["class_set"]]
             sets = np.array([[name in one for name in classes] for one in held]).reshape(probabilities.shape)
-        return cls(as_ids(frame["galaxy_id"], where=path), probabilities, classes, target, seen, sets)
+        strange = (frame["empty_because"] == UNFAMILIAR).to_numpy(bool) if "empty_because" in frame else None
+        return cls(as_ids(frame["galaxy_id"], where=path), probabilities, classes, target, seen, sets, strange)
 
 
+UNFAMILIAR = "unfamiliar"
+"""Reason of an empty set: the galaxy is unlike those trained on."""
+_PER_GALAXY = ("seen", "sets", "unfamiliar")
+"""Fields beside the probabilities that have a row for each galaxy, where they are known."""
 _OWN: dict[str, str] = {
     "galaxy_id": "",
     "predicted_class": "classes",
     "predicted_labels": "multi-label",
     "class_set": "",
+    "empty_because": "",
     "trained_on": "",
 }
 """Columns that are not classes, and the kind of prediction each one stands for."""

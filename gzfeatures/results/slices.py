@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from gzfeatures.galaxies.ids import positions
 from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.bootstrap import Array, wilson
 from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.proportions import Array, wilson
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.bootstrap import Array
 from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.proportions import Array
 
 BINS = 15
 """Equal-width confidence bins of the expected calibration error (Guo+2017, arXiv:1706.04599, eq. 3)."""

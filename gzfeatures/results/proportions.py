@@ -1,0 +1,60 @@
+"""Intervals of a share of n galaxies: exact (Clopper & Pearson) and score (Wilson)."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
+    """Interval of a share that covers at least `level`, whatever the share and n.
+
+    Parameters
+    ----------
+    hits, n : array of float
+        Successes and trials, of shapes that go together; n = 0 gives [0, 1].
+    level : float
+        Least coverage, in (0, 1).
+
+    Returns
+    -------
+    low, high : ndarray of float64
+        Of the common shape, in [0, 1].
+
+    References
+    ----------
+    Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404.
+
+    Examples
+    --------
+    >>> low, high = clopper_pearson(3, 3)
+    >>> round(float(low), 3), float(high)
+    (0.368, 1.0)
+    """
+    from scipy.special import betaincinv
+
+    hits, n = np.broadcast_arrays(np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64))
+    tail = (1 - level) / 2
+    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), np.maximum(n - hits, 0) + 1, tail), 0.0)
+    high = np.where(hits < n, betaincinv(hits + 1, np.maximum(n - hits, 1), 1 - tail), 1.0)
+    return low, high
+
+
+def wilson(share: float, n: int, level: float = 0.9) -> list[float]:
+    """Interval of a share of n that covers `level` (Wilson 1927, doi:10.1080/01621459.1927.10502953): [low, high]."""
+    low, high = score_interval(np.float64(share), np.float64(n), level)
+    return [float(low), float(high)]
+
+
+def score_interval(share: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
+    """`wilson` of whole arrays of shares and sizes n > 0 (which need not be integers)."""
+    from scipy.stats import norm
+
+    z2 = float(norm.ppf((1 + level) / 2)) ** 2
+    share, n = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    middle, reach = share + z2 / (2 * n), np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2)))
+    return (middle - reach) / (1 + z2 / n), (middle + reach) / (1 + z2 / n)
