@@ -40,7 +40,8 @@ def test_ids_that_a_spreadsheet_would_run_are_guarded_and_come_back(tmp_path: Pa
     names = ["=1+1", "-7", "+x", "@sum", "'quoted", "''twice", "plain", "'=1"]
     labels = Labels(as_ids(names), ("a", "b"), np.arange(8) % 2)
     path = write_labels(tmp_path / "labels.csv", labels, groups={"=1+1": "-group", "-7": "-group"})
-    assert not any(line.startswith(("=", "+", "-", "@")) for line in path.read_text().splitlines())
+    assert not any(line.startswith(("=", "+", "-g", "@")) for line in path.read_text().splitlines())
+    assert "\n-7," in path.read_text()  # a number is no formula
     assert read_labels(path)[0].ids.tolist() == names
     (tmp_path / "own.csv").write_text("galaxy_id,label\n'tis,a\nb,b\n")
     assert read_labels(tmp_path / "own.csv")[0].ids.tolist() == ["'tis", "b"]

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -139,8 +139,7 @@ class Catalog:
         columns = {}
         for name in sorted(self.frame.columns):
             values = self.frame[name]
-            numbers = values.to_numpy() if values.dtype.kind in "ifb" else pd.util.hash_array(values.to_numpy(object))
-            columns[name] = fingerprint.of_array(numbers[order])
+            columns[name] = fingerprint.of_array(_bits(values)[order])
         return fingerprint.of(columns)
 
     def column(self, name: str) -> npt.NDArray[np.float64]:
@@ -170,7 +169,7 @@ class Catalog:
 
     def _numeric(self, name: str) -> str | None:
         names = (name, *COLUMN_ALIASES.get(name, ()))
-        return next((alias for alias in names if alias in self.frame and self.frame[alias].dtype.kind in "ifb"), None)
+        return next((alias for alias in names if alias in self.frame and self.frame[alias].dtype.kind in "iufb"), None)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
         """Whether some measure of these has all these answers, in some campaign."""
@@ -279,6 +278,15 @@ class Catalog:
         return Catalog(pd.concat(parts, axis=1), self.kind, f"{self.source} with {other.source}"), report
 
 
+def _bits(values: pd.Series) -> npt.NDArray[Any]:
+    """Numbers of a column as they are, those with gaps as doubles (see `tables`); texts by their hashes."""
+    if values.dtype.kind not in "iufb":
+        return pd.util.hash_array(values.to_numpy(object))
+    return (
+        values.to_numpy(np.float64) if isinstance(values.dtype, pd.api.extensions.ExtensionDtype) else values.to_numpy()
+    )
+
+
 def _keys(catalog: Catalog, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
     names = [columns] if isinstance(columns, str) else list(columns)
     for name in names:
@@ -313,5 +321,6 @@ def _with_ids(
     ids = np.full(len(frame), np.nan, dtype=object)
     ids[~missing] = as_ids(values[~missing], where=where)
     rest = frame.drop(columns="galaxy_id", errors="ignore")
-    rest.insert(0, "galaxy_id", pd.Series(ids, index=frame.index, dtype="str"))
-    return rest, kind, columns
+    named = pd.concat([pd.Series(ids, index=frame.index, dtype="str", name="galaxy_id"), rest], axis=1)
+    named.attrs = frame.attrs
+    return named, kind, columns

@@ -11,9 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies.idtext import LOST
 
 Ids: TypeAlias = npt.NDArray[np.object_]
 """One-dimensional object array of `str`."""
+REMEDY = "name another id column, match on the sky, or fetch a table whose ids are text or 64-bit integers"
+"""What can be done where a file itself lost the digits of its ids."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -50,7 +53,7 @@ def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
                 where=f"{where}, row {int(np.argmax(bad))}",
                 rule="be text or an integer",
                 found=float(array[np.argmax(bad)]),
-                remedy="read the id column as text or int64",
+                remedy=REMEDY,
             )
         array = array.astype(np.int64)
     missing = pd.isna(array) if array.dtype == object else np.zeros(len(array), dtype=bool)
@@ -59,7 +62,48 @@ def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
     if missing.any():
         raise InputError("id is missing", where=f"{where}, row {int(np.argmax(missing))}", rule="not be empty")
     require_text(ids, where=where)
+    _require_digits(ids, where)
     return ids
+
+
+def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
+    """Cells of a column by which rows of two tables are matched, as text; shape (n,), NaN where a cell is missing.
+
+    Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Two missing keys are not equal: whoever matches
+    leaves them out.
+
+    Parameters
+    ----------
+    values : Series
+        A column as `tables.read_table` gives it.
+    where : object
+        Named in the error.
+
+    Raises
+    ------
+    InputError
+        A key is a float that may have lost digits, or is not a whole number, or is not UTF-8.
+    """
+    keys = np.full(len(values), np.nan, dtype=object)
+    present = values.notna().to_numpy() & (values != "").fillna(False).to_numpy(bool)
+    keys[present] = as_ids(values[present], where=where)
+    return keys
+
+
+def _require_digits(ids: Ids, where: object) -> None:
+    """Refuse `1.237678598634734e+18` among names: it stands for 256 neighbouring ids."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lost = pc.index(pc.match_substring_regex(pa.array(ids, pa.large_string()), LOST), True).as_py()
+    if lost >= 0:
+        raise InputError(
+            "id has lost its last digits",
+            where=f"{where}, row {lost}",
+            rule="be text or an integer",
+            found=ids[lost],
+            remedy=REMEDY,
+        )
 
 
 def require_text(ids: Collection[Any], *, where: object = "ids") -> None:

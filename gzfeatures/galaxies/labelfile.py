@@ -15,7 +15,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.galaxies.ids import Ids, among, as_ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import PARTS, Split
-from gzfeatures.galaxies.tables import ID_COLUMNS, read_table, unguarded, write_csv
+from gzfeatures.galaxies.tables import ID_COLUMNS, read_table, write_csv
 
 SEPARATOR = "|"
 VOTES = "votes "
@@ -93,13 +93,13 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
         It has no id or label column, an id repeats, a fraction is outside [0, 1], or a part is not one of
         train, validation, test.
     """
-    frame = read_table(path).rename(columns=unguarded)
+    frame = read_table(path)
     id_column = next((name for name in ID_COLUMNS if name in frame), None)
     if id_column is None:
         raise InputError(
             "labels have no id", where=path, rule="have a column galaxy_id", found=", ".join(frame.columns[:12])
         )
-    ids = np.asarray([unguarded(name) for name in as_ids(frame[id_column], where=path)], dtype=object)
+    ids = as_ids(frame[id_column], where=path)
     if "label" in frame:
         labels = _with_votes(_named(frame["label"], ids), frame.set_axis(ids), path)
     else:
@@ -120,12 +120,12 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
     groups: dict[str, str] = {}
     if "group" in frame:
         grouped = frame["group"].notna().to_numpy() & labelled
-        groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str").map(unguarded), strict=True))
+        groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
     return labels, Split(sides[0], sides[1], sides[2], groups)
 
 
 def _named(column: pd.Series, ids: Any) -> Labels:
-    text = column.astype("str").fillna("").map(unguarded).to_numpy(object)
+    text = column.astype("str").fillna("").to_numpy(object)
     if any(SEPARATOR in label for label in text):
         sets = [set(label.split(SEPARATOR)) - {""} for label in text]
         classes = tuple(sorted(set().union(*sets)))

@@ -1,27 +1,66 @@
-"""Tables on disk, whatever their format, as columns of four plain kinds: text, int64, float64 and bool.
+"""Tables on disk, whatever their format, as plain pandas columns: the one place that reads them.
 
-The same table gives the same columns from FITS, CSV or Parquet: byte order is the machine's, fixed-width strings lose
-their padding, a single-precision number becomes the short decimal it was written from (so that a cut at 0.469 means the
-same in both formats), integers never pass through a float, and columns that hold ids are text.
+The contract. `read_table` and `plain` give a DataFrame whose columns have one of these dtypes, and no other:
+
+========= ==================================================================================================
+`str`     text, and every id; a missing value is NaN
+`int64`   whole numbers without a gap; `uint64` where one is 2^63 or more
+`Int64`   whole numbers with gaps, all of them up to 2^53, so that `to_numpy(float)` is exact, NaN = missing
+`float64` numbers, NaN = missing; also a column in which nothing stands
+`bool`    flags; `boolean` where some are missing
+========= ==================================================================================================
+
+- **Integers never pass through a float.** Whole numbers beyond 2^53 that have gaps are names: they are
+  exact decimal text. A DECIMAL without decimals is an integer, one with decimals the nearest double.
+- **Ids are text.** The columns of `ID_COLUMNS`, and the one asked for, hold decimal text with every digit,
+  without the blanks and the quotes of a spreadsheet; `100521.0` is `100521`. An id column whose digits the
+  file lost (floats of 2^53 or more, a spreadsheet's zeros after the 15th digit) stays `float64`: `as_ids`
+  refuses it, the other columns are usable. Any other column that serves as a key goes through
+  `ids.as_keys`, which refuses it for the same reason.
+- **Masked stays missing.** TNULL is compared before TSCAL; `name.mask` of astropy's Parquet is applied and
+  left out.
+- **Words.** In text a word such as `None` or `NA` stays as it is (only an empty cell of a CSV or FITS file
+  is missing); among numbers and among ids the words of `MISSING_WORDS` are missing.
+- **A row is a galaxy, a cell belongs to its column.** A row of another length than the header is refused by
+  its line.
+- A single-precision number becomes the short decimal it was written from, so that a cut at 0.469 means the
+  same in every format; byte order is the machine's; text of fixed width loses its padding; dates are
+  ISO 8601 text.
+- What was left out or renamed (nested columns, a row of units, one name for two columns) stands in
+  `frame.attrs["notes"]`, a list of sentences; `frame.attrs["units"]` has the units that the file gives.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
 from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, written_whole
-from gzfeatures.fitsheader import judged
+from gzfeatures.galaxies.arrowfile import read_feather, read_parquet
+from gzfeatures.galaxies.csvfile import read_csv
+from gzfeatures.galaxies.fitsfile import fits_units, read_fits
 from gzfeatures.galaxies.ids import require_text
+from gzfeatures.galaxies.idtext import MISSING_WORDS
+from gzfeatures.galaxies.rawtable import RawTable
+
+__all__ = [
+    "ID_COLUMNS",
+    "MISSING_WORDS",
+    "fits_units",
+    "guarded",
+    "plain",
+    "read_table",
+    "unguarded",
+    "write_csv",
+    "write_table",
+]
 
 ID_COLUMNS = (
     "galaxy_id",
@@ -31,36 +70,49 @@ ID_COLUMNS = (
     "dr8objid",
     "objid",
     "OBJID",
+    "objID",
     "iauname",
     "id_str",
     "dr8_id",
+    "object_id",
+    "OBJECT_ID",
+    "source_id",
+    "SOURCE_ID",
     "specobjid",
+    "specObjID",
+    "SPECOBJID",
     "id",
 )
 """Columns that hold ids, read as text; the first that a table has names its galaxies."""
 
-_MAX_EXACT = 2**53
 
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a FITS(.gz), CSV(.gz) or Parquet table.
+def read_table(path: str | Path, *, id_column: str | None = None) -> pd.DataFrame:
+    """Read a table of any format that astronomers exchange.
 
     Parameters
     ----------
     path : str or Path
-        The ending tells the format: .fits, .fit, .csv, each also with .gz; .parquet, .pq.
+        The ending tells the format: .fits, .fit, .csv, each also with .gz; .parquet, .pq; .feather, .arrow.
+    id_column : str, optional
+        A column that holds ids, beside those of `ID_COLUMNS`.
 
     Returns
     -------
     DataFrame
-        Columns are str, int64, float64 or bool; a missing value is NaN. A FITS vector column `v` becomes v_0, v_1, …
+        See the module. A FITS vector column `v` becomes v_0, v_1, …
 
     Raises
     ------
     MissingFileError
         It is not there.
     InputError
-        The ending is unknown, or the file cannot be read.
+        The ending is unknown, the file cannot be read, a row is not as long as the header or is no galaxy, or two id
+        columns of one name differ.
+
+    Examples
+    --------
+    >>> read_table("gz2_hart16.csv.gz")["dr7objid"][0]  # doctest: +SKIP
+    '587732591714893851'
     """
     file = existing(path, "catalog")
     ending = "".join(file.name.lower().removesuffix(".gz").rpartition(".")[1:])
@@ -68,91 +120,42 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(
             "unknown kind of table", where=file, rule=f"end in {', '.join(_READERS)} (or .gz)", found=ending
         )
+    id_columns = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
     with reading("catalog cannot be read", file, remedy="fetch it again; it may be cut short or another format"):
-        return _READERS[ending](file)
+        return _READERS[ending](file, id_columns).frame(id_columns, file)
 
 
-def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same table in columns of text, int64, float64 or bool (see the module)."""
-    return pd.DataFrame({str(name): _plain_column(str(name), frame[name]) for name in frame.columns}, index=frame.index)
+def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
+    """The same table in plain columns (see the module), for tables in memory."""
+    names = [str(name) for name in frame.columns]
+    raw = RawTable(names, [_arrow(frame.iloc[:, place], name) for place, name in enumerate(names)])
+    id_columns = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
+    return raw.frame(id_columns, "memory").set_axis(frame.index, axis=0)
 
 
-def _plain_column(name: str, column: pd.Series) -> Any:
-    is_id = name in ID_COLUMNS
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
-    if pd.api.types.is_bool_dtype(column.dtype) and not column.hasnans:
-        return column.astype(bool)
-    if pd.api.types.is_integer_dtype(column.dtype):
-        missing = column.isna()
-        if is_id or (missing.any() and (column.dropna().abs() > _MAX_EXACT).any()):
-            return column.astype("str").where(~missing)
-        return column.astype("float64" if missing.any() else "int64")
-    if pd.api.types.is_float_dtype(column.dtype):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        if is_id and np.isfinite(values).all() and (np.abs(values) < _MAX_EXACT).all() and (values % 1 == 0).all():
-            return pd.Series(values.astype(np.int64), index=column.index).astype("str")
-        return _decimal(column.to_numpy()) if column.dtype in (np.float32, np.float16) else values
-    if column.dtype == object:
-        require_text([value for value in column if isinstance(value, str)], where=f"column {name}")
-    text = column.map(lambda v: v.decode("utf-8", "replace").rstrip(" \0") if isinstance(v, bytes) else v)
-    return text.astype("str")
+def _arrow(column: pd.Series, name: str) -> Any:
+    """A pandas column as Arrow has it; objects of several kinds become text."""
+    if isinstance(column.dtype, np.dtype) and not column.dtype.isnative:
+        column = column.astype(column.dtype.newbyteorder("="))
+    try:
+        return pa.array(column, from_pandas=True)
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError, ValueError):
+        values = [
+            value.decode("utf-8", "replace").rstrip(" \0") if isinstance(value, bytes) else value for value in column
+        ]
+        require_text([value for value in values if isinstance(value, str)], where=f"column {name}")
+        missing = column.isna().to_numpy()
+        return pa.array([None if gone else str(value) for value, gone in zip(values, missing, strict=True)])
 
 
-def _decimal(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Single precision to the double nearest to its shortest decimal: float32 0.469 gives 0.469."""
-    single = values.astype(np.float32)
-    return np.asarray(pa.array(single).cast(pa.string()).cast(pa.float64()).to_numpy(zero_copy_only=False))
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    return plain(pd.read_csv(path, dtype=dict.fromkeys(ID_COLUMNS, "str"), skipinitialspace=True, low_memory=False))
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    return plain(pd.read_parquet(path))
-
-
-@contextmanager
-def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
-    """Header and data units of a FITS file, in memory, after its headers were judged; it is closed in any case.
-
-    What astropy opens itself it leaves open where a header is not what it expects.
-    """
-    from astropy.io import fits
-
-    with judged(path, what=what) as file, fits.open(file, memmap=False) as units:
-        yield units
-
-
-def _read_fits(path: Path) -> pd.DataFrame:
-    from astropy.io import fits
-    from astropy.table import Table
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="astropy")  # odd units and headers do not touch the numbers
-        with fits_units(path) as units:
-            tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
-            if not tables:
-                raise ValueError("it holds no table")
-            table = Table.read(tables[0], format="fits")
-        columns: dict[str, Any] = {}
-        for column in table.itercols():
-            if column.ndim == 1:
-                columns[column.name] = column
-            else:
-                flat = column.reshape(len(column), -1)
-                columns |= {f"{column.name}_{part}": flat[:, part] for part in range(flat.shape[1])}
-        frame = Table(columns).to_pandas()
-    return plain(frame)
-
-
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".fits": _read_fits,
-    ".fit": _read_fits,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-    ".pq": _read_parquet,
+_READERS: dict[str, Callable[[Path, tuple[str, ...]], RawTable]] = {
+    ".fits": read_fits,
+    ".fit": read_fits,
+    ".csv": lambda path, id_columns: read_csv(path, id_columns, unguarded),
+    ".parquet": lambda path, _: read_parquet(path),
+    ".pq": lambda path, _: read_parquet(path),
+    ".feather": lambda path, _: read_feather(path),
+    ".arrow": lambda path, _: read_feather(path),
 }
 
 
@@ -175,13 +178,21 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     if path.suffix != ".parquet":
         raise InputError("unknown kind of file", where=path, rule="end in .parquet, .csv or .csv.gz")
     with written_whole(path) as temporary:
-        frame.to_parquet(temporary, index=False)
+        bare = frame.copy(deep=False)
+        bare.attrs = {}  # what was said of the input is not part of the table
+        bare.to_parquet(temporary, index=False)
     return path
 
 
+_NEGATIVE = re.compile("-[0-9]+")
+
+
 def guarded(text: str) -> str:
-    """Text that no spreadsheet runs: what begins like a formula, or like a guarded text, gets an apostrophe."""
-    return "'" + text if text.startswith(_RUN) else text
+    """Text that no spreadsheet runs: what begins like a formula, or like a guarded text, gets an apostrophe.
+
+    A negative whole number is no formula: ids such as -842 stay as they are.
+    """
+    return "'" + text if text.startswith(_RUN) and not _NEGATIVE.fullmatch(text) else text
 
 
 def unguarded(text: str) -> str:
@@ -192,13 +203,21 @@ def unguarded(text: str) -> str:
 def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write a table as CSV(.gz), texts and column names guarded against being run as formulas.
 
+    A missing value is an empty cell.
+
     Raises
     ------
     OutputError
         The place cannot be written.
     """
     texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
-    safe = frame.assign(**{str(name): [guarded(str(value)) for value in frame[name]] for name in texts})
+    safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})
     with written_whole(Path(path)) as temporary:
         safe.rename(columns=guarded).to_csv(temporary, index=False, lineterminator="\n")
     return Path(path)
+
+
+def _guarded_column(column: pd.Series) -> pd.Series:
+    missing = column.isna().to_numpy()
+    texts = [None if gone else guarded(str(value)) for value, gone in zip(column, missing, strict=True)]
+    return pd.Series(texts, index=column.index, dtype=object)

@@ -1,0 +1,113 @@
+"""Ids as exact text, whatever a spreadsheet, a float column or a database made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MISSING_WORDS = (
+    "", "-", "--", "---", "nan", "NaN", "NAN", "na", "NA", "n/a", "N/A", "#N/A", "#NA", "<NA>", "null", "Null", "NULL",
+    "none", "None", "NONE", "nil", "masked", r"\N",
+)  # fmt: skip
+"""Words that stand for a missing value where the other cells of a column are numbers or ids."""
+
+_EXACT = 2.0**53
+"""From here on a double stands for several neighbouring integers."""
+
+_INTEGER = r"^[+-]?[0-9]+$"
+_LEADING_ZERO = r"^[+-]?0[0-9]"
+_FLOAT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_ROUNDED = r"^[+-]?[0-9]{15}0+$"
+_EVIDENCE = 6
+"""Zeros in a column of ids that all end in zeros after the 15 digits which a spreadsheet keeps: one chance in 10^6."""
+
+LOST = r"^[+-]?[0-9]\.[0-9]+[eE]\+?(1[6-9]|[2-9][0-9]|[0-9]{3,})$"
+"""A number of 2^53 or more as a float column or a spreadsheet writes it: its last digits are gone."""
+
+
+def trimmed(texts: Any) -> Any:
+    """Texts without the blanks before and behind them; a leading tab is part of a text."""
+    return pc.utf8_ltrim(pc.utf8_rtrim_whitespace(texts), " \u00a0")
+
+
+def of_floats(numbers: npt.NDArray[np.float64]) -> Any:
+    """Whole floats below 2^53, shape (n,), as decimal text, NaN as missing; None where one is no exact id."""
+    missing = np.isnan(numbers)
+    values = np.where(missing, 0.0, numbers)
+    if not np.isfinite(values).all() or (np.abs(values) >= _EXACT).any() or (values % 1 != 0).any():
+        return None
+    return pa.array(values.astype(np.int64), mask=missing).cast(pa.large_string())
+
+
+def cleaned(texts: Any) -> Any:
+    """Ids without blanks around them, without the quotes of a spreadsheet, and null for a word of MISSING_WORDS.
+
+    Parameters
+    ----------
+    texts : Arrow array of strings
+        As the file writes them.
+
+    Examples
+    --------
+    >>> cleaned(pa.array(['="587"', "'-842'", "J1 ", "null"])).to_pylist()
+    ['587', '-842', 'J1', None]
+    """
+    texts = trimmed(texts)
+    if pc.any(pc.match_substring_regex(texts, "[\"']")).as_py():
+        texts = pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
+        texts = pc.replace_substring_regex(texts, r'^"([^"]*)"$', r"\1")
+        texts = pc.replace_substring_regex(texts, r"^'([+-]?[0-9]+)'?$", r"\1")
+        texts = trimmed(texts)
+    words = pc.is_in(texts, value_set=pa.array(MISSING_WORDS, texts.type))
+    return pc.if_else(words, pa.scalar(None, texts.type), texts) if pc.any(words).as_py() else texts
+
+
+def exact(texts: Any) -> Any:
+    """Ids with every digit as decimal text, or as floats where the file lost digits.
+
+    Parameters
+    ----------
+    texts : Arrow array of strings
+        See `cleaned`.
+
+    Returns
+    -------
+    Arrow array of strings, or ndarray
+        `100521.0` and `1.00521e+05` of a column of floats are `100521`. Where an id has a leading zero, or is no
+        number, the column holds names, and `1e5` is one of them. An ndarray, float64 of shape (n,), NaN = missing,
+        where floats wrote ids beyond 2^53 (`1.237678598634734e+18`), or a spreadsheet did, which keeps 15 digits and
+        writes zeros for the others.
+
+    Examples
+    --------
+    >>> exact(pa.array(["100521.0", None])).to_pylist()
+    ['100521', None]
+    """
+    if len(texts) == texts.null_count:
+        return texts
+    if pc.all(pc.match_substring_regex(texts, _INTEGER)).as_py():
+        rounded = pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
+        zeros = pc.sum(pc.binary_length(pc.utf8_ltrim(texts, "+-"))).as_py() - 15 * (len(texts) - texts.null_count)
+        return _floats(texts) if rounded and zeros >= _EVIDENCE else texts
+    if not pc.all(pc.match_substring_regex(texts, _FLOAT)).as_py():
+        return texts
+    if pc.any(pc.match_substring_regex(texts, _LEADING_ZERO)).as_py():
+        return texts
+    marked = pc.fill_null(pc.invert(pc.match_substring_regex(texts, _INTEGER)), False).to_numpy(zero_copy_only=False)
+    numbers = _floats(texts)
+    if (np.abs(numbers[marked]) >= _EXACT).any():
+        return numbers
+    whole = of_floats(np.where(marked, numbers, np.nan))
+    return texts if whole is None else pc.coalesce(whole, _whole_array(texts).cast(pa.large_string()))
+
+
+def _floats(texts: Any) -> npt.NDArray[np.float64]:
+    return np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _whole_array(column: Any) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
