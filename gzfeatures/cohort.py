@@ -14,8 +14,9 @@ from gzfeatures.config import ByDigest, Galaxies, Source
 from gzfeatures.errors import InputError
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import read_note, write_note
+from gzfeatures.galaxies import splitfile
 from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.groups import key_groups, merge, sky_groups
+from gzfeatures.galaxies.groups import SAME_FILE, Grouping, key_groups
 from gzfeatures.galaxies.ids import Ids, among
 from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.labels import Labels
@@ -44,6 +45,8 @@ class Cohort:
         Id and reason of labelled galaxies left out for their image.
     also : Labels, optional
         Second target of the networks: of galaxies above, and of others with an image that train for it alone.
+    grouping : Grouping
+        Galaxies that the split holds together, and why.
 
     Attributes
     ----------
@@ -58,6 +61,7 @@ class Cohort:
     catalog: Catalog | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     also: Labels | None = None
+    grouping: Grouping = dataclasses.field(default_factory=Grouping)
     stamp: str = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,17 +111,28 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         catalog = Catalog.read(settings.catalog)
         labels = scheme(settings.scheme).label(catalog, seed=seed)
     labels, images, skipped, digests = _with_images(labels, settings, settings.on_bad, notes)
-    groups = key_groups(labels.ids, (digests[name] for name in labels.ids))
-    if settings.neighbours_arcsec and catalog is not None:
-        near = sky_groups(catalog.column("ra"), catalog.column("dec"), catalog.ids, settings.neighbours_arcsec)
-        groups = merge(groups, near)
+    grouping = Grouping().joined(SAME_FILE, key_groups(labels.ids, (digests[name] for name in labels.ids)))
+    if settings.labels is None:
+        grouping = grouping.near(catalog, labels.ids, settings.neighbours_arcsec)
+    else:
+        own_groups = splitfile.known_of(settings.labels, labels.ids, settings.neighbours_arcsec)
+        grouping = grouping.united(own_groups)
     rule = settings.split
-    if split is None:
-        if isinstance(rule, ByDigest):
-            split = Split.by_digest(labels.ids, groups=groups, **rule.model_dump())
-        else:
-            taught = labels.ids[seen.contains(labels.ids)] if seen else None
-            split = Split.draw(labels, rule, groups=groups, only_train=taught, seed=seed)
+    if isinstance(rule, ByDigest) and split is None:
+        split = Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump())
+    else:
+        kept = None if settings.labels is None else splitfile.kept_beside(settings.labels)
+        drawn = splitfile.continued(
+            labels,
+            grouping,
+            sizes=splitfile.SHARES if isinstance(rule, ByDigest) else rule,
+            column=split,
+            beside=splitfile.read_split(kept) if kept is not None and kept.exists() else None,
+            only_train=labels.ids[seen.contains(labels.ids)] if seen else None,
+            seed=seed,
+            where=kept or "catalog",
+        )
+        split = drawn.split.among(labels.ids)
     own = split
     for source in settings.training_only:
         more = scheme(settings.scheme).label(Catalog.read(source.catalog), seed=seed)
@@ -129,7 +144,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         labels, images = labels.joined(more.select(new)), images.joined(more_images.select(new))
         split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
     if settings.also is None:
-        return Cohort(labels, split, own, images, catalog, skipped)
+        return Cohort(labels, split, own, images, catalog, skipped, grouping=grouping)
     also = scheme(settings.also.scheme).label(Catalog.read(settings.also.catalog), seed=seed)
     scored = {digests[name] for name in (*split.validation, *split.test)}
     for source in (settings, *settings.training_only):
@@ -139,7 +154,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         more, more_images, _, more_digests = _with_images(more, source, "skip", notes)
         images = images.joined(more_images.select(more.ids[[more_digests[name] not in scored for name in more.ids]]))
     also = also.select(also.ids[among(also.ids, images.ids)])
-    return Cohort(labels, split, own, images, catalog, skipped, also)
+    return Cohort(labels, split, own, images, catalog, skipped, also, grouping)
 
 
 def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:

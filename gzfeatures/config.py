@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing
+from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -53,12 +54,13 @@ class Galaxies(Source):
 
     `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept. `split` is shares of
     train, validation and test, or a rule on the ids' digests, which then also keeps out galaxies that only train.
+    Galaxies within `neighbours_arcsec` of one another are kept on one side, where positions are known; 0 parts them.
     """
 
     scheme: str = "zhu-5class"
     labels: Path | None = None
     split: tuple[float, float, float] | ByDigest = (0.7, 0.1, 0.2)
-    neighbours_arcsec: float = Field(0.0, ge=0)
+    neighbours_arcsec: float = Field(NEAR_ARCSEC, ge=0)
     on_bad: Literal["raise", "skip"] = "raise"
     training_only: tuple[Source, ...] = ()
     also: SecondTarget | None = None

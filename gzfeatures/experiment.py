@@ -283,5 +283,6 @@ def _provenance(settings: Experiment, group: Cohort) -> dict[str, Any]:
         "labels": group.labels.fingerprint,
         "split": group.split.fingerprint,
         "skipped": [list(item) for item in group.skipped],
+        "grouped": str(group.grouping),
         **surroundings(),
     }

@@ -22,6 +22,7 @@ from gzfeatures.cli.inputs import (
 )
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
+from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 
 @app.command(epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/")
@@ -92,7 +93,11 @@ def sample(
     strategy: Annotated[str, typer.Option(help="random, low-redshift or volume-limited (or -faithful).")] = "random",
     per_class: Annotated[int | None, typer.Option(min=1, help="Galaxies per class.")] = None,
     split: Annotated[str, typer.Option(help="Shares of train/validation/test.")] = "0.7/0.1/0.2",
-    neighbours: Annotated[float, typer.Option(min=0, help="Keep galaxies closer than this (arcsec) together.")] = 0.0,
+    images: MaybeImages = None,
+    group_arcsec: Annotated[
+        float,
+        typer.Option("--group-arcsec", "--neighbours", min=0, help="Galaxies closer than this stay together."),
+    ] = NEAR_ARCSEC,
     campaign: Campaign = None,
     measure: VoteMeasure = None,
     min_votes: MinVotes = 0,
@@ -102,21 +107,25 @@ def sample(
     """Draw a sample and its split: stratified, grouped, disjoint."""
     from gzfeatures.galaxies import sampling
     from gzfeatures.galaxies.catalog import Catalog
-    from gzfeatures.galaxies.groups import sky_groups
+    from gzfeatures.galaxies.groups import SAME_FILE, Grouping
     from gzfeatures.galaxies.labelfile import write_labels
     from gzfeatures.galaxies.splits import PARTS, Split, shares
 
     galaxies = Catalog.read(catalog)
     labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes)
     labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
-    groups = None
-    if neighbours:
-        groups = sky_groups(galaxies.column("ra"), galaxies.column("dec"), galaxies.ids, neighbours)
+    grouping = Grouping().near(galaxies, labels.ids, group_arcsec)
+    if images is not None:
+        from gzfeatures.images.imageset import ImageSet
+
+        shown = ImageSet.of(images, ids=labels.ids, on_missing="skip")
+        grouping = grouping.joined(SAME_FILE, shown.duplicate_groups())
     try:
         sizes = shares(split)
     except InputError as error:
         raise typer.BadParameter(str(error), param_hint="--split") from None
-    drawn = Split.draw(labels, sizes, groups=groups, seed=seed)
+    drawn = Split.draw(labels, sizes, groups=grouping.groups, seed=seed)
+    say(str(grouping))
     say(f"sample written to {write_labels(output, labels, drawn)}")
     counts = {part: labels.select(getattr(drawn, part)).counts for part in PARTS}
     show({"counts": counts, "split": drawn.fingerprint}, as_json)

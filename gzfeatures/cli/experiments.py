@@ -30,6 +30,7 @@ def _do(experiment: Experiment, folder: Path | None, uri: str | None, again: boo
     place = folder or Path("runs") / experiment.name
     hold(place, say)
     finished = run_experiment(experiment, folder=place, tracker=Tracking(uri), again=again)
+    say(str(finished.report.provenance["grouped"]))
     say(f"{finished.report.headline}\n{finished.report.summary}")
     say("look: open the report and the map in a browser; 'gzfeatures ui' shows the runs")
     return finished.asdict()

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gzfeatures.cli.console import say
+from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.groups import Grouping
     from gzfeatures.galaxies.ids import Ids
     from gzfeatures.galaxies.labels import Labels
     from gzfeatures.galaxies.splits import Split
@@ -42,6 +44,10 @@ Images = Annotated[Path, IMAGES]
 MaybeImages = Annotated[Path | None, IMAGES]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+GroupArcsec = Annotated[
+    float, typer.Option("--group-arcsec", min=0, help="Galaxies closer than this on the sky stay together; 0 = none.")
+]
+Near = Annotated[bool, typer.Option("--group-duplicates", help="Near duplicates stay together too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
@@ -89,26 +95,81 @@ def images_of(source: Path, images: Path | None, on_missing: Literal["raise", "s
 
 
 def labels_and_split(
-    path: Path, read: tuple[Labels, Split | None], seed: int, ids: Ids, seen: Sequence[Ids] = ()
+    path: Path,
+    read: tuple[Labels, Split | None],
+    seed: int,
+    ids: Ids,
+    seen: Sequence[Ids] = (),
+    *,
+    grouping: Grouping | None = None,
+    catalog: Catalog | None = None,
+    arcsec: float = NEAR_ARCSEC,
 ) -> tuple[Labels, Split]:
-    """Labels, as `read` from a file, of the galaxies at hand, with the split of the file or one drawn from the seed.
+    """Labels of the galaxies at hand, with the split that is kept beside them, gone on with where labels are new.
 
-    Galaxies that a backbone has `seen` are drawn for training only.
+    What was grouped, drawn and moved is said. A split that was drawn is written beside the labels, so that a galaxy
+    set aside once stays so.
+
+    Parameters
+    ----------
+    path : Path
+        The labels file.
+    read : (Labels, Split or None)
+        What `read_labels` says of it.
+    seed : int
+        Of the draw.
+    ids : Ids
+        Galaxies that have an image or a vector.
+    seen : sequence of Ids
+        Galaxies that backbones were trained on: new ones train, others of them are left out of the score.
+    grouping : Grouping, optional
+        Galaxies that belong together by their images.
+    catalog : Catalog, optional
+        Further positions on the sky.
+    arcsec : float
+        Pairs within this separation belong together; 0 groups none by position.
     """
     import numpy as np
 
+    from gzfeatures.errors import OutputError
+    from gzfeatures.galaxies import splitfile
+    from gzfeatures.galaxies.groups import Grouping
     from gzfeatures.galaxies.ids import among
-    from gzfeatures.galaxies.splits import Split
 
-    labels, split = read
+    labels, column = read
     here = among(labels.ids, ids)
     if not here.all():
         say(f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out")
         labels = labels.select(labels.ids[here])
-    if split is None:
-        known = labels.ids[among(labels.ids, np.concatenate([labels.ids[:0], *seen]))]
-        split = Split.draw(labels, seed=seed, only_train=known)
+    found = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
+    found = found.united(splitfile.known_of(path, labels.ids, arcsec))
+    say(str(found))
+    kept = splitfile.kept_beside(path)
+    beside = splitfile.read_split(kept) if kept.exists() else None
+    met = np.concatenate([labels.ids[:0], *seen])
+    drawn = splitfile.continued(labels, found, column=column, beside=beside, only_train=met, seed=seed, where=kept)
+    split = drawn.split.among(labels.ids)
+    if column is None and beside is None:
         say(f"{path} has no split: a grouped, stratified 0.7/0.1/0.2 one was drawn with seed {seed}")
-        if len(known):
-            say(f"{len(known)} of {len(labels)} galaxies only train: a backbone was trained on them")
-    return labels, split.among(labels.ids)
+    elif drawn.new:
+        say(f"{drawn.stayed} galaxies stay where {kept if beside else path} has them; {drawn.new} new ones were drawn")
+    elif beside:
+        say(f"the split is that of {kept}; remove the file to have another drawn")
+    if drawn.moved:
+        say(
+            f"{len(drawn.moved)} galaxies went from train or validation to test: they belong together with galaxies of "
+            f"another side ({', '.join(drawn.moved[:3])}{', …' if len(drawn.moved) > 3 else ''})"
+        )
+    if drawn.new or drawn.moved:
+        try:
+            say(f"the split is kept in {splitfile.write_split(kept, drawn.split)}")
+        except OutputError as error:
+            say(f"the split is not kept, and labels added later may move galaxies: {error}")
+    train = split.train[among(split.train, met)]
+    if len(train):
+        say(f"{len(train)} of {len(labels)} galaxies only train: a backbone was trained on them")
+    unfair = among(split.ids, met) & ~among(split.ids, split.train)
+    if unfair.any():
+        say(f"{int(unfair.sum())} galaxies set aside before are left out: a backbone was trained on them")
+        split = split.among(split.ids[~unfair])
+    return labels, split

@@ -120,7 +120,8 @@ def doubt(
     from gzfeatures.results.doubt import next_looks
 
     vectors, (known, _) = EmbeddingTable.read(table), read_labels(labels)
-    frame = doubtful(known, out_of_sample(vectors, known, head, seed=seed))
+    say(str(vectors.grouping))
+    frame = doubtful(known, out_of_sample(vectors, known, head, groups=vectors.groups, seed=seed))
     frame = frame[frame["doubtful"]]
     if next_ is not None:
         both = among(vectors.ids, known.ids)

@@ -11,15 +11,18 @@ import typer
 from gzfeatures.cli.console import app, say, show, show_markdown
 from gzfeatures.cli.inputs import (
     Device,
+    GroupArcsec,
     Json,
     LabelsFile,
     MaybeImages,
+    Near,
     Seed,
     Source,
     TableFile,
     images_of,
     labels_and_split,
 )
+from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from gzfeatures.features.extractor import Extractor
@@ -194,6 +197,8 @@ def fit(
     sets_by: Annotated[
         Literal["threshold", "raps"], typer.Option("--sets", help="How class sets are formed; raps: by rank too.")
     ] = "threshold",
+    group_arcsec: GroupArcsec = NEAR_ARCSEC,
+    near_duplicates: Near = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path("heads"),
     as_json: Json = False,
 ) -> None:
@@ -208,7 +213,23 @@ def fit(
     # a table may have many more galaxies than there are labels
     tables = [EmbeddingTable.open(path).having(read[0].ids) for path in (table, *(others or ()))]
     seen = () if allow_seen else [each.seen for each in tables]
-    known, split = labels_and_split(labels, read, seed, tables[0].ids, seen)
+    grouping = tables[0].grouping
+    if near_duplicates:
+        from gzfeatures.galaxies.groups import NEAR_DUPLICATES
+        from gzfeatures.results.neighbours import twin_groups
+
+        grouping = grouping.joined(NEAR_DUPLICATES, twin_groups(tables[0]))
+    columns_of = None if catalog is None else Catalog.read(catalog)
+    known, split = labels_and_split(
+        labels, read, seed, tables[0].ids, seen, grouping=grouping, catalog=columns_of, arcsec=group_arcsec
+    )
+    telling = []
+    if columns_of is not None and columns:
+        from gzfeatures.heads.telling import telling_columns
+
+        telling = telling_columns(columns_of, columns, known, split.train, seed)
+        for line in telling:
+            say(f"warning: {line}; the scores say nothing about images")
     parameters = with_settings({}, settings or ())
     fitted = fit_heads(
         tables,
@@ -217,7 +238,7 @@ def fit(
         [HeadChoice(name=name, tune=tune, parameters=parameters) for name in head],
         seed=seed,
         folder=output,
-        catalog=None if catalog is None else Catalog.read(catalog),
+        catalog=columns_of,
         columns=columns or (),
         jobs=jobs,
         allow_seen=allow_seen,
@@ -239,7 +260,7 @@ def fit(
         for pairing, path in fitted
     ]
     brief = [key for key in rows[0] if key != "sets"]
-    show({"heads": rows}, as_json, columns=brief)
+    show({"heads": rows, "warnings": telling}, as_json, hide=("warnings",), columns=brief)
     if not as_json:
         show({"class_sets": [_coverage(row["head"], row["sets"]) for row in rows if row["sets"]]}, as_json)
 

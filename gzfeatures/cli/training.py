@@ -9,8 +9,19 @@ from typing import Annotated, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import Device, Json, LabelsFile, MaybeImages, Seed, Source, images_of, labels_and_split
+from gzfeatures.cli.inputs import (
+    Device,
+    GroupArcsec,
+    Json,
+    LabelsFile,
+    MaybeImages,
+    Seed,
+    Source,
+    images_of,
+    labels_and_split,
+)
 from gzfeatures.files import hold
+from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 
 @app.command(
@@ -41,6 +52,7 @@ def finetune(
         Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Arithmetic of training.")
     ] = "auto",
     device: Device = "auto",
+    group_arcsec: GroupArcsec = NEAR_ARCSEC,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -49,13 +61,21 @@ def finetune(
 
     from gzfeatures.config import with_settings
     from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.groups import SAME_FILE, Grouping
+    from gzfeatures.galaxies.ids import among
     from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.images.views import View
     from gzfeatures.networks.finetune import train
     from gzfeatures.results.metrics import evaluate
 
     chosen = images_of(source, images, "skip")
-    known, split = labels_and_split(labels, read_labels(labels), seed, chosen.ids)
+    read = read_labels(labels)
+    near = chosen.select(chosen.ids[among(chosen.ids, read[0].ids)])
+    grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
+    galaxies = None if images is None else Catalog.read(source)
+    known, split = labels_and_split(
+        labels, read, seed, chosen.ids, grouping=grouping, catalog=galaxies, arcsec=group_arcsec
+    )
     second = None if also is None else read_labels(also)[0]
     if second is not None:
         second = second.select(second.ids[np.isin(second.ids, chosen.ids)])

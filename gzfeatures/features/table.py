@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from gzfeatures.features.extractor import Extractor as Extractor
 from gzfeatures.features.matrices import Matrix, room, take
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import existing, written_whole
+from gzfeatures.galaxies.groups import SAME_FILE, Grouping, key_groups
 from gzfeatures.galaxies.ids import Ids, among, as_ids, positions, require_unique
 
 DAMAGED = "table is damaged"
@@ -99,6 +100,16 @@ class EmbeddingTable:
     def seen(self) -> Ids:
         """Ids of its galaxies that the backbone was trained on: they may train heads, but are not scored."""
         return self.ids[TrainedOn.joined([self.extractor.trained_on]).contains(self.ids)]
+
+    @property
+    def grouping(self) -> Grouping:
+        """Galaxies whose images are the same file, byte for byte: a split must not part them."""
+        return Grouping().joined(SAME_FILE, key_groups(self.ids, self.digests))
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        """Id → smallest id with the same image, for galaxies whose image stands in the table more than once."""
+        return self.grouping.groups
 
     def select(self, ids: Ids) -> EmbeddingTable:
         """Rows of these ids, in this order; an id without a row is an InputError."""

@@ -2,17 +2,82 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.ids import Ids, among
+from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalog import Catalog
+
+SAME_FILE = "share their image, byte for byte"
+NEAR_DUPLICATES = "are near duplicates"
+GIVEN = "share a group of the labels"
 _ARCSEC_IN_RADIAN = 3600 * 180 / np.pi
+
+
+@dataclasses.dataclass(frozen=True)
+class Grouping:
+    """Galaxies that a split must not part, and why.
+
+    Parameters
+    ----------
+    groups : mapping of str to str
+        Id → smallest id of its group, of all reasons together.
+    counts : mapping of str to (int, int)
+        Reason → how many galaxies it holds together, and in how many groups; (0, 0) where it was looked for in vain.
+
+    Examples
+    --------
+    >>> ids = np.array(["a", "b", "c"], dtype=object)
+    >>> str(Grouping().joined(SAME_FILE, key_groups(ids, ["x", "y", "x"])))
+    'grouped: 2 galaxies in 1 groups share their image, byte for byte'
+    """
+
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    counts: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+
+    def joined(self, reason: str, groups: Mapping[str, str]) -> Grouping:
+        """With groups for one more reason; groups that share a galaxy become one."""
+        return Grouping(merge(self.groups, groups), {**self.counts, reason: (len(groups), len(set(groups.values())))})
+
+    def united(self, other: Grouping) -> Grouping:
+        """With all that another holds together."""
+        return Grouping(merge(self.groups, other.groups), {**self.counts, **other.counts})
+
+    def near(self, catalog: Catalog | None, ids: Ids, arcsec: float = NEAR_ARCSEC) -> Grouping:
+        """With chains of neighbours on the sky, where a catalog knows positions (see `sky_groups`); 0 looks for none.
+
+        Parameters
+        ----------
+        catalog : Catalog, optional
+            Its columns ra and dec, in degrees, are read.
+        ids : Ids
+            Galaxies that matter; others of the catalog are not looked at.
+        arcsec : float
+            Largest separation of neighbours.
+        """
+        if catalog is None or not arcsec or not (catalog.has_column("ra") and catalog.has_column("dec")):
+            return self
+        here = among(catalog.ids, ids)
+        found = sky_groups(catalog.column("ra")[here], catalog.column("dec")[here], catalog.ids[here], arcsec)
+        return self.joined(f"lie within {arcsec:g} arcsec of one another", found)
+
+    def __str__(self) -> str:
+        """One line for the user: what was grouped, and how many."""
+        if not self.counts:
+            return "grouped: nothing, for neither images nor positions are known"
+        parts = [
+            f"{galaxies} galaxies in {groups} groups {reason}" for reason, (galaxies, groups) in self.counts.items()
+        ]
+        return f"grouped: {'; '.join(parts)}"
 
 
 def sky_groups(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,8 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
     MissingFileError
         It is not there.
     InputError
-        It has no id or label column, an id repeats, a fraction is outside [0, 1], or a part is not one of
-        train, validation, test.
+        It has no id or label column, an id repeats, class names differ by case only, a fraction is outside [0, 1], or
+        a part is not one of train, validation, test.
     """
     frame = read_table(path)
     id_column = next((name for name in ID_COLUMNS if name in frame), None)
@@ -101,7 +102,7 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
         )
     ids = as_ids(frame[id_column], where=path)
     if "label" in frame:
-        labels = _with_votes(_named(frame["label"], ids), frame.set_axis(ids), path)
+        labels = _with_votes(_named(frame["label"], ids, path), frame.set_axis(ids), path)
     else:
         labels = _fractions(frame.drop(columns=id_column), ids, path)
     if "split" not in frame:
@@ -124,16 +125,36 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
     return labels, Split(sides[0], sides[1], sides[2], groups)
 
 
-def _named(column: pd.Series, ids: Any) -> Labels:
-    text = column.astype("str").fillna("").to_numpy(object)
+def _named(column: pd.Series, ids: Any, path: object) -> Labels:
+    # a blank behind a name is a slip of the hand, not another class
+    text = column.astype("str").fillna("").str.strip().to_numpy(object)
     if any(SEPARATOR in label for label in text):
-        sets = [set(label.split(SEPARATOR)) - {""} for label in text]
+        sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
         classes = tuple(sorted(set().union(*sets)))
+        _require_distinct([name for held in sets for name in held], path)
         return Labels(ids, classes, np.array([[name in held for name in classes] for held in sets]), "multi-label")
     known = text != ""
+    _require_distinct(text[known], path)
     names, codes = np.unique(text[known], return_inverse=True)
     left_out = {EMPTY: ids[~known]} if not known.all() else {}
     return Labels(ids[known], tuple(names.tolist()), codes.astype(np.int64), left_out=left_out)
+
+
+def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: object) -> None:
+    """Refuse class names that differ by case or by blanks inside only: one class or two, only their author knows."""
+    numbers = pd.Series(names, dtype=object).value_counts()
+    alike: dict[str, list[str]] = {}
+    for name in sorted(numbers.index):
+        alike.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    for spellings in alike.values():
+        if len(spellings) > 1:
+            raise InputError(
+                "classes differ by case or blanks only",
+                where=path,
+                rule="be spelled one way each",
+                found=", ".join(f"'{name}' of {numbers[name]} galaxies" for name in spellings),
+                remedy="write one class one way, or give two classes names that differ by more",
+            )
 
 
 def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, LeakError
+from gzfeatures.galaxies.groups import merge
 from gzfeatures.galaxies.ids import Ids, among, require_unique
 from gzfeatures.galaxies.labels import Labels
 
@@ -75,9 +76,10 @@ class Split:
         *,
         groups: Mapping[str, str] | None = None,
         only_train: Ids | None = None,
+        kept: Split | None = None,
         seed: int = 0,
     ) -> Split:
-        """Draw a stratified, grouped split.
+        """Draw a stratified, grouped split, or go on with one that was drawn before.
 
         Parameters
         ----------
@@ -90,22 +92,36 @@ class Split:
         only_train : Ids, optional
             Galaxies that must not be scored, such as those a backbone was trained on; they and their groups train.
             The shares are met as nearly as the others allow.
+        kept : Split, optional
+            Drawn before, perhaps of fewer galaxies: who stands in it stays, and so do its groups. Groups that are new
+            are drawn among themselves; a group that joins two of its sides is tested on.
         seed : int
-            Same labels, groups and seed give the same split, whatever the order of rows.
+            Same labels, groups and seed give the same split, whatever the order of rows or of classes.
+
+        Returns
+        -------
+        Split
+            Of the labelled galaxies and of those of `kept`.
         """
         shares = np.asarray(sizes, dtype=float)
         if shares.shape != (3,) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-9:
             raise InputError("split sizes", rule="be three shares that sum to 1", found=list(sizes))
-        groups = groups or {}
-        ids = np.sort(labels.ids)
-        drawn = labels.select(ids)
-        codes = drawn.codes if labels.target == "classes" else np.zeros(len(ids), dtype=np.int64)
+        groups = groups or {} if kept is None else merge(groups or {}, kept.groups)
+        labelled = labels.ids
+        ids = np.sort(labelled if kept is None else np.union1d(labelled, kept.ids))
+        here = among(ids, labelled)
+        codes = np.zeros(len(ids), dtype=np.int64)
+        if labels.target == "classes":  # by name: the order in which a scheme lists its classes is no part of a draw
+            codes[here] = np.argsort(np.argsort(np.asarray(labels.classes)))[labels.select(ids[here]).codes]
         group = group_codes(ids, groups)
+        part = np.full(len(ids), -1) if kept is None else kept.sides(ids, group)
+        free = part < 0
         tied = among(ids, () if only_train is None else only_train)
-        part = np.where(np.isin(group, group[tied]), 0, -1)
+        part[np.isin(group, group[tied]) & free] = 0
         random = np.random.default_rng(seed)
-        have = np.zeros((len(labels.classes), 3), dtype=np.int64)
-        np.add.at(have[:, 0], codes[part == 0], 1)
+        # galaxies that stand already say nothing about how the new ones are shared out
+        have = np.zeros((max(1, len(labels.classes)), 3), dtype=np.int64)
+        np.add.at(have[:, 0], codes[free & (part == 0)], 1)
         sizes_of_group = np.bincount(group[part < 0], minlength=len(ids))
         shared = np.flatnonzero((sizes_of_group[group] > 1) & (part < 0))
         blocks = np.split(
@@ -159,6 +175,28 @@ class Split:
         """Split of ids by the number of their part in `PARTS`, with those groups that are theirs."""
         train, validation, test = (ids[part == number] for number in range(3))
         return cls(train, validation, test, {name: groups[name] for name in ids if name in groups})
+
+    def sides(self, ids: Ids, group: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.int64]:
+        """Number in `PARTS` of the side each galaxy stands on, −1 for none; shape (n,).
+
+        Parameters
+        ----------
+        ids : Ids
+            Shape (n,).
+        group : ndarray of int, optional
+            Number of each galaxy's group, below n: a galaxy that stands nowhere goes where its group stands, and a
+            group that stands on two sides to the test side, whole.
+        """
+        index = pd.Index(self.ids, dtype=object).get_indexer(pd.Index(ids, dtype=object))
+        codes = np.repeat(np.arange(3), [len(self.train), len(self.validation), len(self.test)])
+        side = np.where(index >= 0, codes[index], -1)
+        if group is None:
+            return side
+        placed = side >= 0
+        first, last = np.full(len(ids), len(PARTS)), np.full(len(ids), -1)
+        np.minimum.at(first, group[placed], side[placed])
+        np.maximum.at(last, group[placed], side[placed])
+        return np.where(last > first, 2, last)[group]
 
     def among(self, ids: Ids) -> Split:
         """The split of those of its galaxies that are among `ids`; the order is kept."""

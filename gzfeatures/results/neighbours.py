@@ -12,12 +12,15 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.groups import key_groups
 from gzfeatures.galaxies.ids import as_ids, positions
 from gzfeatures.results.space import Space
 
 EXACT_UP_TO = 50_000
 """Rows up to which every distance is computed; beyond, an index answers with a measured recall."""
 
+AMONG = 10
+"""Neighbour whose distance says how far chance puts galaxies, where twins are looked for."""
 RECALL_SAMPLE = 500
 PROBES = 24
 """Cells of the index that are searched for each query."""
@@ -195,7 +198,7 @@ def duplicates(
     table: EmbeddingTable,
     *,
     chance: float = 1.0,
-    among: int = 10,
+    among: int = AMONG,
     metric: str = "euclidean",
     components: int | None = None,
     exact_up_to: int = EXACT_UP_TO,
@@ -264,6 +267,16 @@ def duplicates(
     frame = frame.sort_values(["ratio", "galaxy_id"], ignore_index=True)
     frame.attrs.update(dimension=dimension, ratio=ratio)
     return frame
+
+
+def twin_groups(table: EmbeddingTable) -> dict[str, str]:
+    """Id → smallest id of its group, of galaxies that `duplicates` takes for the same; none in a table too small."""
+    if len(table) <= AMONG:
+        return {}
+    frame = duplicates(table)
+    names = np.concatenate([frame["galaxy_id"], frame["twin"]]).astype(object)
+    rows = pd.DataFrame({"id": names, "group": np.tile(frame["group"], 2)}).drop_duplicates("id")
+    return key_groups(rows["id"].to_numpy(object), rows["group"])
 
 
 def _dimension(distances: npt.NDArray[np.float32]) -> float:
