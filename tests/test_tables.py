@@ -5,9 +5,11 @@ from __future__ import annotations
 import decimal
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
@@ -257,3 +259,164 @@ def test_what_is_written_comes_back(tmp_path: Path, ending: str) -> None:
         )
     )
     pd.testing.assert_frame_equal(read_table(write_table(frame, tmp_path / f"t{ending}")), frame)
+
+
+# other formats
+
+
+def test_a_votable_is_read_with_its_masks(tmp_path: Path) -> None:
+    table = Table({"objid": np.array([BIG, BIG + 1]), "name": ["None", "é"]})
+    table["n"] = MaskedColumn([1, 2], mask=[False, True])
+    table["v"] = np.arange(4.0).reshape(2, 2)
+    for serialisation in ("tabledata", "binary2"):
+        path = tmp_path / f"{serialisation}.vot"
+        table.write(path, format="votable", tabledata_format=serialisation)
+        frame = read_table(path)
+        assert frame["objid"].tolist() == [str(BIG), str(BIG + 1)] and frame["name"].tolist() == ["None", "é"]
+        assert frame["n"].tolist() == [1, pd.NA] and frame["v_1"].tolist() == [1, 3]
+
+
+def test_a_votable_opens_no_other_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.vot"
+    Table({"objid": [1]}).write(path, format="votable", tabledata_format="binary")
+    text = path.read_text()
+    stream = text[text.index("<STREAM") : text.index("</STREAM>")]
+    path.write_text(text.replace(stream, '<STREAM href="file:///etc/passwd">'))
+    with pytest.raises(InputError, match=r"data lie in another place, found file:///etc/passwd"):
+        read_table(path)
+    entity = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+    path.write_text(text.replace("<VOTABLE", entity + "<VOTABLE", 1))
+    with pytest.raises(InputError, match="file declares entities, found a"):
+        read_table(path)
+
+
+def test_ecsv_is_read_whatever_its_ending(tmp_path: Path) -> None:
+    table = Table({"objid": np.array([BIG, BIG + 1]), "u": np.array([2**64 - 1, 0], np.uint64)})
+    table["n"] = MaskedColumn([1, 2], mask=[True, False], unit="mag")
+    for name in ("t.ecsv", "t.csv"):
+        table.write(tmp_path / name, format="ascii.ecsv")
+        frame = read_table(tmp_path / name)
+        assert frame["objid"].tolist() == [str(BIG), str(BIG + 1)] and frame["u"].tolist() == [2**64 - 1, 0]
+        assert frame["n"].tolist() == [pd.NA, 2] and frame.attrs["units"] == {"n": "mag"}
+
+
+def test_feather_and_arrow_streams_are_read(tmp_path: Path) -> None:
+    table = pa.table({"objid": pa.array([BIG, BIG + 1]), "n": pa.array([None, 2], pa.int16())})
+    feather.write_feather(table, tmp_path / "t.feather")
+    with pa.ipc.new_stream(tmp_path / "t.arrow", table.schema) as stream:
+        stream.write_table(table)
+    for name in ("t.feather", "t.arrow"):
+        frame = read_table(tmp_path / name)
+        assert frame["objid"].tolist() == [str(BIG), str(BIG + 1)] and frame["n"].tolist() == [pd.NA, 2]
+
+
+def test_a_partitioned_folder_is_one_table(tmp_path: Path) -> None:
+    for survey, codes in (("sdss", [BIG, None]), ("de%20cals", [BIG + 2, 7])):
+        folder = tmp_path / f"survey={survey}" / "tile=007"
+        folder.mkdir(parents=True)
+        ids = pa.array([f"{survey[:2]}{row}" for row in range(2)])
+        nothing = pa.nulls(2) if survey == "sdss" else pa.array([1, 2])
+        pq.write_table(pa.table({"objid": ids, "parent": pa.array(codes), "n": nothing}), folder / "p.parquet")
+    (tmp_path / "_SUCCESS").touch()
+    frame = read_table(tmp_path).set_index("objid")
+    assert frame.loc[["sd0", "de1"], "parent"].tolist() == [str(BIG), "7"] and pd.isna(frame.loc["sd1", "parent"])
+    assert frame.loc[["sd0", "de1"], "survey"].tolist() == ["sdss", "de cals"] and set(frame["tile"]) == {"007"}
+    assert frame.loc[["de0", "de1"], "n"].tolist() == [1, 2] and frame.loc["sd0", "n"] is pd.NA
+    pq.write_table(pa.table({"objid": ["x"], "parent": [0.5]}), tmp_path / "survey=sdss" / "other.parquet")
+    with pytest.raises(InputError, match=r"column parent: column has two types; must be int64.*found double"):
+        read_table(tmp_path)
+    (tmp_path / "_delta_log").mkdir()
+    with pytest.raises(InputError, match="folder is a table of Delta Lake, whose files do not all count"):
+        read_table(tmp_path)
+    with pytest.raises(InputError, match="folder holds no Parquet files"):
+        read_table(tmp_path / "_delta_log")
+
+
+def test_a_hats_catalog_is_read_without_margin_thumbnail_and_places(tmp_path: Path) -> None:
+    """As lsdb 0.11 lays it out: a collection with its primary catalog and a margin."""
+    (tmp_path / "collection.properties").write_text("#HATS\nobs_collection=g\nhats_primary_table_url=gal\n")
+    for name in ("gal", "gal_3600arcs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hats.properties").write_text("dataproduct_type=object\n")
+        for pixel in (3, 11):
+            folder = tmp_path / name / "dataset" / "Norder=1" / "Dir=0"
+            folder.mkdir(parents=True, exist_ok=True)
+            row = pa.table({"objid": [f"{name}{pixel}"], "_healpix_29": [2**57 + pixel]})
+            pq.write_table(row, folder / f"Npix={pixel}.parquet")
+        pq.write_table(row, tmp_path / name / "dataset" / "data_thumbnail.parquet")
+    for path in (tmp_path, tmp_path / "gal"):
+        frame = read_table(path)
+        assert sorted(frame["objid"]) == ["gal11", "gal3"] and list(frame) == ["objid", "_healpix_29"]
+        assert set(frame["_healpix_29"]) == {2**57 + 3, 2**57 + 11}
+    (tmp_path / "collection.properties").write_text("hats_primary_table_url=../elsewhere\n")
+    with pytest.raises(InputError, match="path leaves its folder"):
+        read_table(tmp_path)
+
+
+def test_tables_in_hdf5_are_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        group = file.create_group("catalog")
+        group["objid"] = np.array([BIG, BIG + 1], ">i8")
+        group["label"] = ["None", "spiral"]
+        group["n"] = np.array([7, -1], np.int16)
+        group["n"].attrs["_FillValue"] = np.int16(-1)
+        group["flag"] = np.array([True, False])
+        group["images"] = np.zeros((2, 4, 4), np.uint8)
+        group["wavelength"] = np.arange(5.0)
+        group["elsewhere"] = h5py.ExternalLink("/etc/passwd", "/x")
+        file["history"] = np.array([1, 2, 3])
+    frame = read_table(tmp_path / "t.h5")
+    assert frame["objid"].tolist() == [str(BIG), str(BIG + 1)] and frame["label"].tolist() == ["None", "spiral"]
+    assert frame["n"].tolist() == [7, pd.NA] and frame["flag"].tolist() == [True, False]
+    assert set(frame) == {"objid", "label", "n", "flag"} and "left out: images, wavelength" in notes(frame)
+    with h5py.File(tmp_path / "r.h5", "w") as file:
+        file["data"] = np.array([(BIG, b"x", 0.5)], dtype=[("objid", "i8"), ("name", "S3"), ("z", "f4")])
+    frame = read_table(tmp_path / "r.h5")
+    assert (frame["objid"][0], frame["name"][0], frame["z"][0]) == (str(BIG), "x", 0.5)
+
+
+def test_hdf5_without_a_table_says_what_it_holds(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["images"] = np.zeros((2, 4, 4), np.uint8)
+    with pytest.raises(InputError, match=r"no table in the HDF5 file; must have one-dimensional .* found images"):
+        read_table(tmp_path / "t.h5")
+    with h5py.File(tmp_path / "t.h5", "a") as file:
+        file["a"], file["b"] = np.arange(3), np.arange(4)
+    with pytest.raises(InputError, match="datasets differ in length, found a has 3, b has 4"):
+        read_table(tmp_path / "t.h5")
+    with h5py.File(tmp_path / "huge.h5", "w") as file:
+        file.create_dataset("objid", shape=(10**12,), dtype="i8", chunks=(1000,))
+    with pytest.raises(InputError, match="dataset is longer than what the file holds"):
+        read_table(tmp_path / "huge.h5")
+
+
+def test_columns_of_fits_keep_flags_units_and_signs(tmp_path: Path) -> None:
+    columns = [
+        fits.Column("objid", "K", array=np.array([BIG, BIG + 1])),
+        fits.Column("flag", "L", array=np.array([True, False])),
+        fits.Column("u", "K", bzero=2**63, array=np.array([2**64 - 1, 5], np.uint64)),
+        fits.Column("s", "B", bzero=-128, array=np.array([-128, 127], np.int8)),
+        fits.Column("d", "E", unit="mag", array=np.array([0.469, np.nan], np.float32)),
+        fits.Column("var", "PJ()", array=np.array([[1], [1, 2]], dtype=object)),
+    ]
+    unit = fits.BinTableHDU.from_columns(columns)
+    unit.data.view(np.ndarray)["flag"][1] = 0  # neither T nor F: unknown
+    unit.writeto(tmp_path / "t.fits")
+    frame = read_table(tmp_path / "t.fits")
+    assert frame["u"].tolist() == [2**64 - 1, 5] and frame["s"].tolist() == [-128, 127]
+    assert frame["flag"].tolist() == [True, pd.NA] and frame.attrs["units"] == {"d": "mag"}
+    np.testing.assert_array_equal(frame["d"], [0.469, np.nan])
+    assert "variable length or complex numbers are left out: var" in notes(frame)
+
+
+def test_ascii_tables_of_fits_keep_every_digit(tmp_path: Path) -> None:
+    columns = [
+        fits.Column("objid", "I20", ascii=True, array=np.array([BIG, BIG + 1])),
+        fits.Column("n", "I6", ascii=True, null="-99", array=np.array([-99, 5])),
+        fits.Column("z", "D25.17", ascii=True, array=np.array([0.1, 1e-300])),
+        fits.Column("name", "A4", ascii=True, array=np.array(["None", "x"])),
+    ]
+    fits.TableHDU.from_columns(columns).writeto(tmp_path / "t.fits")
+    frame = read_table(tmp_path / "t.fits")
+    assert frame["objid"].tolist() == [str(BIG), str(BIG + 1)] and frame["name"].tolist() == ["None", "x"]
+    assert frame["n"].tolist() == [pd.NA, 5] and frame["z"].tolist() == [0.1, 1e-300]

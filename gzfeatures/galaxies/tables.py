@@ -32,6 +32,7 @@ The contract. `read_table` and `plain` give a DataFrame whose columns have one o
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -44,8 +45,10 @@ import pyarrow as pa
 from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.arrowfile import read_feather, read_parquet
+from gzfeatures.galaxies.astropyfile import read_ecsv, read_votable
 from gzfeatures.galaxies.csvfile import read_csv
 from gzfeatures.galaxies.fitsfile import fits_units, read_fits
+from gzfeatures.galaxies.hdf5table import read_hdf5
 from gzfeatures.galaxies.ids import require_text
 from gzfeatures.galaxies.idtext import MISSING_WORDS
 from gzfeatures.galaxies.rawtable import RawTable
@@ -92,7 +95,9 @@ def read_table(path: str | Path, *, id_column: str | None = None) -> pd.DataFram
     Parameters
     ----------
     path : str or Path
-        The ending tells the format: .fits, .fit, .csv, each also with .gz; .parquet, .pq; .feather, .arrow.
+        The ending tells the format: .fits, .fit, .csv, .ecsv, .vot, .votable, .xml, each also with .gz;
+        .parquet, .pq; .feather, .arrow; .h5, .hdf5. A folder holds Parquet files, partitioned or not, or is
+        a HATS catalog.
     id_column : str, optional
         A column that holds ids, beside those of `ID_COLUMNS`.
 
@@ -116,6 +121,8 @@ def read_table(path: str | Path, *, id_column: str | None = None) -> pd.DataFram
     """
     file = existing(path, "catalog")
     ending = "".join(file.name.lower().removesuffix(".gz").rpartition(".")[1:])
+    if file.is_dir():
+        ending = ".parquet"
     if ending not in _READERS:
         raise InputError(
             "unknown kind of table", where=file, rule=f"end in {', '.join(_READERS)} (or .gz)", found=ending
@@ -148,15 +155,32 @@ def _arrow(column: pd.Series, name: str) -> Any:
         return pa.array([None if gone else str(value) for value, gone in zip(values, missing, strict=True)])
 
 
+def _read_csv(path: Path, id_columns: tuple[str, ...]) -> RawTable:
+    with _opened(path) as file:
+        is_ecsv = file.read(7) == b"# %ECSV"
+    return read_ecsv(path, id_columns) if is_ecsv else read_csv(path, id_columns, unguarded)
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+
+
 _READERS: dict[str, Callable[[Path, tuple[str, ...]], RawTable]] = {
     ".fits": read_fits,
     ".fit": read_fits,
-    ".csv": lambda path, id_columns: read_csv(path, id_columns, unguarded),
+    ".csv": _read_csv,
     ".parquet": lambda path, _: read_parquet(path),
     ".pq": lambda path, _: read_parquet(path),
     ".feather": lambda path, _: read_feather(path),
     ".arrow": lambda path, _: read_feather(path),
+    ".ecsv": read_ecsv,
+    ".vot": read_votable,
+    ".votable": read_votable,
+    ".xml": read_votable,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
 }
+"""Ending → reader. A folder is read as Parquet, whatever its name."""
 
 
 _RUN = ("=", "+", "-", "@", "\t", "\r", "'")

@@ -167,6 +167,26 @@ def _hdf5(path: Path) -> None:
         file["galaxy_id"] = np.array(["a", "b", "c"], dtype="S1")  # of variable length: see README.md
 
 
+def _hdf5_table(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for name in FRAME:
+            file[name] = FRAME[name].to_numpy()
+        file["label"] = np.array(["a", "b", "c", "d"], dtype="S1")  # of variable length: see README.md
+
+
+def _ecsv_table(path: Path) -> None:
+    Table.from_pandas(FRAME).write(path, format="ascii.ecsv")
+
+
+def _votables() -> list[bytes]:
+    files = []
+    for serialisation in ("tabledata", "binary2"):
+        file = io.BytesIO()
+        Table.from_pandas(FRAME).write(file, format="votable", tabledata_format=serialisation)
+        files.append(file.getvalue())
+    return files
+
+
 def _fits_table(path: Path) -> None:
     Table.from_pandas(FRAME).write(path, format="fits")
 
@@ -239,6 +259,10 @@ READERS: dict[str, Reader] = {
     "catalog, CSV": Reader("c.csv", lambda: [FRAME.to_csv(index=False).encode()], _catalog),
     "catalog, FITS": Reader("c.fits", _written(_fits_table, "c.fits"), _catalog),
     "catalog, Parquet": Reader("c.parquet", _written(FRAME.to_parquet), _catalog),
+    "catalog, Feather": Reader("c.feather", _written(FRAME.to_feather), _catalog),
+    "catalog, VOTable": Reader("c.vot", _votables, _catalog),
+    "catalog, ECSV": Reader("c.ecsv", _written(_ecsv_table, "c.ecsv"), _catalog),
+    "catalog, HDF5": Reader("c.h5", _written(_hdf5_table), _catalog),
     "picture": Reader("i.jpg", _pictures, _image),
     "bands": Reader("i.fits", _bands, _image),
     "zip of images": Reader("i.zip", _zip, _archive),
