@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gzfeatures.config import Experiment, HeadChoice
 from gzfeatures.errors import LeakError
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.galaxies.ids import among
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.results.calibration import measured
-from gzfeatures.results.conformal import Method, calibrate_sets
+from gzfeatures.results.conformal import Conformal, Method, calibrate_sets
+from gzfeatures.results.familiarity import LEVEL, ROWS, Familiarity
 from gzfeatures.results.metrics import evaluate, headline
 from gzfeatures.results.pairing import Pairing, Road
 from gzfeatures.results.predictions import Predictions
@@ -97,6 +101,8 @@ def fit_heads(
         _refuse_seen(tables, split)
     source = catalog if columns else None
     tests = [table.select(split.test) for table in tables]
+    kept_out = [table.select(split.validation) for table in tables]
+    familiarity = familiarity_of(tables, kept_out, seen)
     made = []
     for choice, own in ((each, own) for each in choices for own in each.seeds or (seed,)):
         start = time.perf_counter()
@@ -105,14 +111,14 @@ def fit_heads(
             catalog=source, columns=columns, jobs=jobs, **choice.parameters,
         )  # fmt: skip
         fitted = time.perf_counter()
+        head = dataclasses.replace(head, familiarity=familiarity)
         predictions = head.predict(tests, source)
         predicted = time.perf_counter()
         dagger = allow_seen and predictions.seen is not None and bool(predictions.seen.any())
         predictions = predictions.unmarked() if dagger else predictions
         mended = head.target == "classes" and head.parameters["calibration"] != "none"
         bare = head.predict(tests, source, calibrated=False) if mended else None
-        kept_out = [table.select(split.validation) for table in tables]
-        head = dataclasses.replace(head, sets=calibrate_sets(head.predict(kept_out, source), labels, coverage, sets_by))
+        head = dataclasses.replace(head, sets=_sets(head, kept_out, labels, source, coverage, sets_by))
         name = f"{choice.name}-seed{own}" if choice.seeds else choice.name
         path = head.write(folder / f"{name}.skops")
         _trials_beside(path).unlink(missing_ok=True)
@@ -135,6 +141,59 @@ def fit_heads(
         )
         made.append((pairing, path))
     return made
+
+
+def familiarity_of(
+    tables: Sequence[EmbeddingTable], kept_out: Sequence[EmbeddingTable], split: Split
+) -> Familiarity | None:
+    """Learn how far galaxies lie from the training galaxies of a split.
+
+    Parameters
+    ----------
+    tables : sequence of EmbeddingTable
+        What heads read, joined by id.
+    kept_out : sequence of EmbeddingTable
+        The same tables of galaxies that no head is trained on; those that a backbone was trained on
+        are left out, since a network places the galaxies it was trained on otherwise than new ones.
+    split : Split
+        Its training side is what galaxies are compared with.
+
+    Returns
+    -------
+    Familiarity or None
+        None where no galaxy was kept out, or there are too few to learn from.
+    """
+    from gzfeatures.heads.inputs import Inputs
+
+    skipped = {name for table in tables for name, _ in table.skipped}
+    train = np.sort(split.train)
+    train = train[~among(train, skipped)] if skipped else train
+    train = train[:: max(1, len(train) // ROWS)]  # evenly spaced: no large table is copied
+    before = TrainedOn.joined(table.extractor.trained_on for table in tables)
+    fresh = kept_out[0].ids[~before.contains(kept_out[0].ids)]
+    if len(train) < 2 or not len(fresh):
+        return None
+    training = Inputs.of([table.select(train) for table in tables]).matrix
+    return Familiarity.of(training, Inputs.of([table.select(fresh) for table in kept_out]).matrix)
+
+
+def _sets(
+    head: Head,
+    kept_out: Sequence[EmbeddingTable],
+    labels: Labels,
+    catalog: Catalog | None,
+    coverage: float,
+    method: Method,
+) -> Conformal | None:
+    """Class sets by galaxies kept out of training, of which those unlike the others count as missed."""
+    from gzfeatures.heads.inputs import Inputs
+
+    predictions = head.predict(kept_out, catalog)
+    if head.familiarity is not None:
+        # a calibration galaxy is compared with the others, or it would make itself look familiar
+        p = head.familiarity.p_values_of_calibration(Inputs.of(kept_out).matrix)
+        predictions = dataclasses.replace(predictions, unfamiliar=p < LEVEL)
+    return calibrate_sets(predictions, labels, coverage, method)
 
 
 def files_of(head: Path) -> list[Path]:
@@ -170,6 +229,8 @@ def _calibration(head: Head, predictions: Predictions, bare: Predictions | None,
         " its probabilities are the classifier's own"
         for name in head.uncalibrated_classes
     ]
+    if head.familiarity is not None and head.familiarity.note:
+        notes.append(head.familiarity.note)
     if head.sets is not None:
         known["sets"] = head.sets.coverage_report(predictions, labels)
         notes += known["sets"]["notes"]

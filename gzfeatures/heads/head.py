@@ -18,6 +18,7 @@ from gzfeatures.galaxies.labels import Target
 from gzfeatures.heads import persist
 from gzfeatures.heads.inputs import Inputs, Tables
 from gzfeatures.results.conformal import Conformal
+from gzfeatures.results.familiarity import LEVEL, Familiarity
 from gzfeatures.results.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Head:
         Training galaxies that have no vector.
     sets : Conformal, optional
         Which sets of classes hold the true one with a stated probability, by galaxies kept out of training.
+    familiarity : Familiarity, optional
+        How far a galaxy may lie from the training galaxies, by galaxies kept out of training.
     """
 
     name: str
@@ -81,8 +84,16 @@ class Head:
     trials: tuple[dict[str, Any], ...] = ()
     left_out: int = 0
     sets: Conformal | None = None
+    familiarity: Familiarity | None = None
 
-    def predict(self, table: Tables, catalog: Catalog | None = None, *, calibrated: bool = True) -> Predictions:
+    def predict(
+        self,
+        table: Tables,
+        catalog: Catalog | None = None,
+        *,
+        calibrated: bool = True,
+        unfamiliar: float = LEVEL,
+    ) -> Predictions:
         """Predict every galaxy of a table made by the extractor the head was fitted on.
 
         Parameters
@@ -93,12 +104,15 @@ class Head:
             Holds the head's columns, if it has any.
         calibrated : bool
             False for what the classifier alone says, neither calibrated nor weighted; of a head on classes.
+        unfamiliar : float
+            Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
 
         Returns
         -------
         Predictions
             `seen` marks galaxies that the head or its backbone was trained on, with their groups; they are
-            predicted, but no score accepts them. `sets` are there where the head promises any.
+            predicted, but no score accepts them. `sets` are there where the head promises any, and
+            `familiarity` where it was fitted with galaxies kept out of training.
 
         Raises
         ------
@@ -126,8 +140,17 @@ class Head:
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
         seen = self.trained_on.contains(inputs.ids) | before.contains(inputs.ids)
-        said = Predictions(inputs.ids, values, self.classes, self.target, seen)
-        return dataclasses.replace(said, sets=self.sets.sets(said)) if self.sets and calibrated else said
+        predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)
+        if self.familiarity is not None and calibrated:
+            p = self.familiarity.p_values(self.vectors(inputs.matrix))
+            predictions = dataclasses.replace(predictions, familiarity=p, unfamiliar=p < unfamiliar)
+        if self.sets is not None and calibrated:
+            predictions = dataclasses.replace(predictions, sets=self.sets.sets(predictions))
+        return predictions
+
+    def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The part of rows that comes from embedding tables, without catalog columns: (n, dim)."""
+        return matrix[:, : self.dim - len(self.columns)]
 
     def promising(self, coverage: float) -> Head:
         """The same head with class sets of another coverage, by the calibration galaxies it keeps.
@@ -179,6 +202,7 @@ class Head:
             "parameters": dict(self.parameters),
             "seconds": dict(self.seconds),
             "sets": None if self.sets is None else self.sets.asdict(),
+            "familiarity": None if self.familiarity is None else self.familiarity.asdict(),
         }
         return persist.write(Path(path), record, self.estimator)
 
@@ -197,6 +221,8 @@ class Head:
             record["extractors"] = tuple(Extractor.fromdict(fields) for fields in record["extractors"])
             record["trained_on"] = TrainedOn.decode(record["trained_on"])
             record["sets"] = Conformal.fromdict(record["sets"]) if record.get("sets") else None
+            known = record.get("familiarity")
+            record["familiarity"] = Familiarity.fromdict(known) if known else None
             return cls(estimator=estimator, **record)
 
 

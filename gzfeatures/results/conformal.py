@@ -105,6 +105,9 @@ class Conformal:
             raise InputError("method of class sets", rule=f"be one of {', '.join(METHODS)}", found=method)
         codes = scorable(predictions, labels).codes
         true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
+        if predictions.unfamiliar is not None:
+            # their sets will be empty, which is a miss: the other galaxies' sets have to make up for it
+            true = np.where(predictions.unfamiliar, 0.0, true)
         k = len(predictions.classes)
         parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
         thresholds = _thresholds(parts, k, _share(coverage))

@@ -39,6 +39,9 @@ class Predictions:
         Shape (n, k): classes that hold the true one with a promised probability (see `conformal.Conformal`).
     unfamiliar : ndarray of bool, optional
         Shape (n,): the galaxy is unlike those trained on; its set is empty for that reason.
+    familiarity : ndarray of float64, optional
+        Shape (n,), in (0, 1]: conformal p value of being like those trained on (see
+        `familiarity.Familiarity`).
 
     Raises
     ------
@@ -53,6 +56,7 @@ class Predictions:
     seen: npt.NDArray[np.bool_] | None = None
     sets: npt.NDArray[np.bool_] | None = None
     unfamiliar: npt.NDArray[np.bool_] | None = None
+    familiarity: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="predictions")
@@ -63,9 +67,15 @@ class Predictions:
                 rule=f"have shape {(len(self.ids), len(self.classes))}",
                 found=p.shape,
             )
-        for what, mask in (("seen", self.seen), ("unfamiliar", self.unfamiliar)):
-            if mask is not None and mask.shape != (len(self.ids),):
-                raise InputError(f"mask of {what} galaxies", rule=f"have shape {(len(self.ids),)}", found=mask.shape)
+        for what, values in (
+            ("mask of seen galaxies", self.seen),
+            ("mask of unfamiliar galaxies", self.unfamiliar),
+            ("familiarity of galaxies", self.familiarity),
+        ):
+            if values is not None and values.shape != (len(self.ids),):
+                raise InputError(what, rule=f"have shape {(len(self.ids),)}", found=values.shape)
+        if self.familiarity is not None and not ((self.familiarity > 0) & (self.familiarity <= 1)).all():
+            raise InputError("familiarity_p", rule="lie in (0, 1]")
         if self.sets is not None and self.sets.shape != p.shape:
             raise InputError("sets of classes", rule=f"have shape {p.shape}", found=self.sets.shape)
         if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
@@ -125,8 +135,8 @@ class Predictions:
 
         Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64 column per class,
         under its name; `class_set` (joined by `|`) and `trained_on` where `sets` and `seen` are known, and where a set
-        is empty `empty_because` (see the property). In CSV a text that a spreadsheet would take for a formula gets a
-        leading apostrophe, which `read` takes off again.
+        is empty `empty_because` (see the property); `familiarity_p` where it is known. In CSV a text that a
+        spreadsheet would take for a formula gets a leading apostrophe, which `read` takes off again.
 
         Raises
         ------
@@ -147,6 +157,8 @@ class Predictions:
         reasons = self.empty_because
         if reasons is not None and (reasons != "").any():
             columns["empty_because"] = reasons
+        if self.familiarity is not None:
+            columns["familiarity_p"] = self.familiarity
         if self.seen is not None:
             columns["trained_on"] = self.seen
         taken = set(self.classes) & {*columns, *_OWN}
@@ -191,12 +203,14 @@ class Predictions:
             held = [set(text.split("|")) for text in frame["class_set"]]
             sets = np.array([[name in one for name in classes] for one in held]).reshape(probabilities.shape)
         strange = (frame["empty_because"] == UNFAMILIAR).to_numpy(bool) if "empty_because" in frame else None
-        return cls(as_ids(frame["galaxy_id"], where=path), probabilities, classes, target, seen, sets, strange)
+        familiarity = frame["familiarity_p"].to_numpy(np.float64) if "familiarity_p" in frame else None
+        ids = as_ids(frame["galaxy_id"], where=path)
+        return cls(ids, probabilities, classes, target, seen, sets, strange, familiarity)
 
 
 UNFAMILIAR = "unfamiliar"
 """Reason of an empty set: the galaxy is unlike those trained on."""
-_PER_GALAXY = ("seen", "sets", "unfamiliar")
+_PER_GALAXY = ("seen", "sets", "unfamiliar", "familiarity")
 """Fields beside the probabilities that have a row for each galaxy, where they are known."""
 _OWN: dict[str, str] = {
     "galaxy_id": "",
@@ -204,6 +218,7 @@ _OWN: dict[str, str] = {
     "predicted_labels": "multi-label",
     "class_set": "",
     "empty_because": "",
+    "familiarity_p": "",
     "trained_on": "",
 }
 """Columns that are not classes, and the kind of prediction each one stands for."""
@@ -221,7 +236,7 @@ def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    texts = dict.fromkeys(name for name, kind in _OWN.items() if name != "trained_on")
+    texts = dict.fromkeys(name for name in _OWN if name not in ("trained_on", "familiarity_p"))
     frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
     frame = frame.rename(columns=lambda name: unguarded(str(name)))
     return frame.assign(**{name: frame[name].map(unguarded) for name in texts if name in frame})
