@@ -26,6 +26,7 @@ from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from gzfeatures.features.extractor import Extractor
+    from gzfeatures.heads.head import Head
     from gzfeatures.images.views import View
     from gzfeatures.results.conformal import Conformal
     from gzfeatures.results.predictions import Predictions
@@ -298,12 +299,16 @@ def predict(
         Path | None,
         typer.Option(help="Labels of some of the galaxies, of this or another catalog: do the class sets hold them?"),
     ] = None,
+    unfamiliar: Annotated[
+        float, typer.Option(min=0, max=1, help="Galaxies whose familiarity_p is smaller get an empty class set.")
+    ] = 0.01,
     as_json: Json = False,
 ) -> None:
     """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of each class."""
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.results.predictions import Predictions
 
+    fitted: Head | None = None
     if head.is_dir():
         from gzfeatures.networks.inference import classify
 
@@ -315,15 +320,19 @@ def predict(
         fitted = Head.read(head) if coverage is None else Head.read(head).promising(coverage)
         if others or catalog:
             tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
-            predictions = fitted.predict(tables, None if catalog is None else Catalog.read(catalog))
+            columns = None if catalog is None else Catalog.read(catalog)
+            predictions = fitted.predict(tables, columns, unfamiliar=unfamiliar)
         else:
-            parts = map(fitted.predict, EmbeddingTable.open(table).batches())  # a table may be larger than memory
-            predictions = Predictions.joined(list(parts) or [fitted.predict(EmbeddingTable.read(table))])
+            batches = EmbeddingTable.open(table).batches()  # a table may be larger than memory
+            parts = [fitted.predict(batch, unfamiliar=unfamiliar) for batch in batches]
+            predictions = Predictions.joined(parts or [fitted.predict(EmbeddingTable.read(table))])
     predictions.write(output)
     say(f"predictions written to {output}")
-    result: dict[str, Any] = {"rows": len(predictions)}
+    result = predictions.summary
+    if fitted is not None and fitted.familiarity is not None and fitted.familiarity.note:
+        say(f"note: {fitted.familiarity.note}")
     if labels is not None:
-        result["sets"] = _held_elsewhere(predictions, labels, None if head.is_dir() else fitted.sets)
+        result["sets"] = _held_elsewhere(predictions, labels, None if fitted is None else fitted.sets)
     show(result, as_json, hide=("sets",))
     if labels is not None and not as_json:
         show({"class_sets": [_coverage(head.stem, result["sets"])]}, as_json)

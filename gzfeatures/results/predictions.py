@@ -126,6 +126,20 @@ class Predictions:
         strange = np.zeros(len(self), dtype=bool) if self.unfamiliar is None else self.unfamiliar
         return np.where(self.sets.any(1), "", np.where(strange, UNFAMILIAR, "no class fits")).astype(object)
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a person asks first: `rows`; `classes` (class → galaxies of which it is the most probable); `unsure`
+        (galaxies whose set holds several classes, or without sets whose most probable class is below 0.5);
+        `unfamiliar` (galaxies unlike those trained on). The last is None where nothing is known of it."""
+        several = self.sets.sum(1) > 1 if self.sets is not None else self.probabilities.max(1, initial=0) < 0.5
+        counts = np.bincount(self.codes, minlength=len(self.classes)).tolist() if self.kind == "classes" else []
+        return {
+            "rows": len(self),
+            "classes": dict(zip(self.classes, counts, strict=False)),
+            "unsure": int(several.sum()) if self.kind == "classes" else None,
+            "unfamiliar": None if self.unfamiliar is None else int(self.unfamiliar.sum()),
+        }
+
     def unmarked(self) -> Predictions:
         """The same without the mark of galaxies that were trained on; what is scored on them is no fair hold-out."""
         return dataclasses.replace(self, seen=None)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies.labels import Labels
+from gzfeatures.results.conformal import Conformal
 from gzfeatures.results.familiarity import LEVEL, Familiarity
+from gzfeatures.results.predictions import Predictions
 
 
 def galaxies(n: int, seed: int, dim: int = 24) -> np.ndarray:
@@ -89,3 +93,36 @@ def test_too_few_galaxies_or_equal_vectors_are_refused() -> None:
         Familiarity.of(galaxies(1, 0), galaxies(5, 1))
     with pytest.raises(InputError, match="vectors are all equal"):
         Familiarity.of(np.ones((50, 4), np.float32), galaxies(5, 1, 4))
+
+
+def test_predictions_carry_the_p_value_through_every_format_and_say_how_many_are_unfamiliar(tmp_path: Path) -> None:
+    p = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
+    known = Predictions(
+        np.array(["a", "b", "c"], dtype=object),
+        p,
+        ("disk", "smooth"),
+        sets=np.array([[True, False], [False, False], [True, True]]),
+        unfamiliar=np.array([False, True, False]),
+        familiarity=np.array([0.5, 0.003, 1.0]),
+    )
+    assert known.summary == {"rows": 3, "classes": {"disk": 2, "smooth": 1}, "unsure": 1, "unfamiliar": 1}
+    for ending in ("csv", "parquet", "fits"):
+        read = Predictions.read(known.write(tmp_path / f"p.{ending}"))
+        assert read.familiarity is not None and np.array_equal(read.familiarity, [0.5, 0.003, 1.0])
+        assert read.empty_because is not None and read.empty_because.tolist() == ["", "unfamiliar", ""]
+    with pytest.raises(InputError, match=r"familiarity_p; must lie in \(0, 1\]"):
+        dataclasses.replace(known, familiarity=np.array([0.5, 0.0, 1.0]))
+
+
+def test_unfamiliar_calibration_galaxies_count_as_missed_so_that_sets_keep_their_promise() -> None:
+    n, draw = 2000, np.random.default_rng(0)
+    truth = draw.integers(0, 2, n)
+    p = np.clip(np.where(truth == 0, 0.7, 0.3) + draw.normal(0, 0.25, n), 0.01, 0.99)
+    ids = np.array([f"g{k}" for k in range(n)], dtype=object)
+    labels = Labels(ids, ("x", "y"), truth)
+    strange = draw.random(n) < 0.05  # these will have an empty set, which is a miss
+    said = Predictions(ids, np.stack([p, 1 - p], 1), ("x", "y"), unfamiliar=strange)
+    half = ids[: n // 2]
+    sets = Conformal.of(said.select(half), labels.select(half), 0.9)
+    report = sets.coverage_report(said.select(ids[n // 2 :]), labels.select(ids[n // 2 :]))
+    assert report["interval"][1] >= 0.9 and report["reached"] == pytest.approx(0.9, abs=0.025)
