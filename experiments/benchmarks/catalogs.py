@@ -3,13 +3,22 @@
 Every case runs in a process of its own, in interleaved rounds; the best round of each is printed.
 
     python experiments/benchmarks/catalogs.py --rows 1000000 --rounds 3 [--fits gz2_table5_stripe82_coadd.fits.gz]
+
+With another checkout of the package to compare with, the same tables are read by both, turn about, from every format
+that both read; seconds of the processor and of the clock, the peak of memory, and the ratios are printed:
+
+    python experiments/benchmarks/catalogs.py --rows 1000000 --rounds 5 --against OTHER_CHECKOUT
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
+import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -80,12 +89,78 @@ def measure(case: Callable[..., str], *arguments: object) -> tuple[float, float,
     return result
 
 
+def write_tables(folder: Path, rows: int) -> str:
+    """One catalog of ids, positions, gaps, texts, counts and fractions in every format."""
+    import pandas as pd
+    from astropy.table import Table
+
+    random = np.random.default_rng(0)
+    columns = {
+        "objid": 588_017_605_758_025_732 + 7 * np.arange(rows),
+        "ra": random.uniform(0, 360, rows).round(6),
+        "dec": random.uniform(-90, 90, rows).round(6),
+        "redshift": random.random(rows).round(5),
+        "petro_mag": random.uniform(14, 17, rows).round(3).astype(np.float32),
+        "survey": random.choice(["original", "extra", "stripe82"], rows),
+        "classifications": random.integers(16, 80, rows),
+    }
+    frame = pd.DataFrame(columns | {f"fraction_{k}": random.random(rows).round(4) for k in range(20)})
+    frame.loc[::10, "redshift"] = np.nan
+    for ending in (".csv", ".csv.gz"):
+        frame.to_csv(folder / f"table{ending}", index=False)
+    frame.to_parquet(folder / "table.parquet")
+    Table.from_pandas(frame).write(folder / "table.fits")
+    return f"{rows} rows written"
+
+
+def read_once(path: Path) -> None:
+    """Read one table and print what it took, imports of the libraries left out of the seconds."""
+    import pyarrow.compute
+    import pyarrow.csv
+    import pyarrow.parquet
+    from astropy.io import fits
+    from astropy.table import Table
+
+    from gzfeatures.galaxies.tables import read_table
+
+    del pyarrow, fits, Table
+    start, spent = time.perf_counter(), time.process_time()
+    frame = read_table(path)
+    taken = time.perf_counter() - start, time.process_time() - spent
+    print(json.dumps([*taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, list(frame.shape)]))
+
+
+def compare(rows: int, rounds: int, other: Path) -> None:
+    """Read the same tables with this tree and another, turn about, and print the ratios of the best rounds."""
+    trees = {"this": Path(__file__).parents[2], "other": other}
+    with tempfile.TemporaryDirectory() as folder:
+        measure(write_tables, Path(folder), rows)
+        print("format       clock s (other)     ratio   processor s (other)  ratio   GiB (other)    ratio")
+        for ending in (".parquet", ".csv", ".csv.gz", ".fits"):
+            best = {name: np.full(3, np.inf) for name in trees}
+            for turn in range(rounds):
+                for name in sorted(trees, reverse=bool(turn % 2)):
+                    command = [sys.executable, __file__, "--read", f"{folder}/table{ending}"]
+                    environment = {**os.environ, "PYTHONPATH": str(trees[name].resolve())}
+                    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+                    best[name] = np.minimum(best[name], json.loads(result.stdout)[:3])
+            this, that = best["this"], best["other"]
+            cells = (f"{a:8.2f} ({b:6.2f})  {a / b:8.2f}" for a, b in zip(this, that, strict=True))
+            print(f"{ending:9}", *cells, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fits", type=Path, help="a GZ2 table of Willett+2013")
+    parser.add_argument("--against", type=Path, help="another checkout, to read the same tables with")
+    parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.read:
+        return read_once(options.read)
+    if options.against:
+        return compare(options.rows, options.rounds, options.against)
     with tempfile.TemporaryDirectory() as folder:
         parquet = Path(folder) / "kaggle.parquet"
         measure(write_kaggle, parquet, options.rows)  # elsewhere: a child starts with its parent's peak memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -15,13 +16,15 @@ _FLAGS = ("True", "TRUE", "true", "False", "FALSE", "false")
 _EXACT = 2.0**53
 
 
-def typed(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+def typed(cells: pa.ChunkedArray, bare: Callable[[Any], Any] = lambda texts: texts) -> pa.ChunkedArray:
     """A column of text cells in the narrowest type that holds all of it exactly.
 
     Parameters
     ----------
     cells : ChunkedArray of strings
         As written; an empty cell is null.
+    bare : callable
+        Takes off what was put before a text to guard it; not called for plain numbers.
 
     Returns
     -------
@@ -38,7 +41,7 @@ def typed(cells: pa.ChunkedArray) -> pa.ChunkedArray:
         quick = _quick_whole(cells) if first.lstrip("-").isdecimal() else _quick_floats(cells)
         if quick is not None:
             return quick
-    return _with_words(cells)
+    return _with_words(bare(cells))
 
 
 def _quick_whole(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:

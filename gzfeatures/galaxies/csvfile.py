@@ -11,6 +11,8 @@ import dataclasses
 import io
 import re
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from gzfeatures.galaxies.rawtable import RawTable
 _HEAD = 2**20
 """Bytes that are searched for the header first; twice as many each time until it is whole."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_QUOTE_AFTER_BLANK = r'^[ \t]+"'
+_QUOTE_AFTER_BLANK = r'^[ \t]*"'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,18 +64,19 @@ def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
         A row has another length than the header, is no galaxy, or the header stands twice.
     """
     header = _header(path)
-    names = [*header.names, *([""] if header.spare else [])]
     try:
-        columns = _cells(path, header, names)
-        by_line = any(_any(column, _QUOTE_AFTER_BLANK) for column in columns)
-    except pa.ArrowInvalid as error:
-        if "CSV parse error" not in str(error):
-            raise
-        by_line = True
-    notes = list(header.notes)
-    if by_line:
-        columns, ends = _by_line(path, header, len(names))
-        notes += ends
+        return _table(path, header, id_columns, unguard, by_line=False)
+    except _NotPlain:
+        return _table(path, header, id_columns, unguard, by_line=True)
+
+
+class _NotPlain(Exception):
+    """Arrow does not split the rows of this file as they are meant."""
+
+
+def _table(path: Path, header: _Header, id_columns: Collection[str], unguard: Any, *, by_line: bool) -> RawTable:
+    names = [*header.names, *([""] if header.spare else [])]
+    columns, ends = _by_line(path, header, len(names)) if by_line else (_cells(path, header, names), [])
     if header.spare:
         _require_empty(columns.pop(), path, header)
         names.pop()
@@ -81,13 +84,22 @@ def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
     rows, words = csvrows.galaxies(names, columns, path, header.line)
     if rows is not None:
         columns = [column.slice(rows.start, rows.stop - rows.start) for column in columns]
-    columns.reverse()
-    raw = []
-    for name in names:
-        column = columns.pop()
-        column = _unguarded(column, unguard)
-        raw.append(column if name in id_columns else typed(column))
-    return RawTable(names, raw, [*notes, *words])
+
+    def values(place: int) -> Any:
+        column, columns[place] = columns[place], None  # the cells are given up once they are values
+        bare = partial(_unguarded, unguard=unguard)
+        result = bare(column) if names[place] in id_columns else typed(column, bare)
+        if not by_line and _is_text(result) and _any(result, _QUOTE_AFTER_BLANK):
+            raise _NotPlain
+        return result
+
+    with ThreadPoolExecutor(2) as pool:
+        raw = list(pool.map(values, range(len(names))))
+    return RawTable(names, raw, [*header.notes, *ends, *words])
+
+
+def _is_text(column: Any) -> bool:
+    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
 def _any(column: Any, pattern: str) -> bool:
@@ -174,6 +186,8 @@ def _cells(path: Path, header: _Header, names: list[str]) -> list[Any]:
                 ),
             )
         except pa.ArrowInvalid as error:
+            if "CSV parse error" in str(error):
+                raise _NotPlain from None
             if "Empty CSV file" not in str(error):
                 raise
             return [pa.chunked_array([pa.array([], pa.string())]) for _ in columns]

@@ -56,6 +56,8 @@ def cleaned(texts: Any) -> Any:
     >>> cleaned(pa.array(['="587"', "'-842'", "J1 ", "null"])).to_pylist()
     ['587', '-842', 'J1', None]
     """
+    if _are_integers(texts):
+        return texts
     texts = trimmed(texts)
     if pc.any(pc.match_substring_regex(texts, "[\"']")).as_py():
         texts = pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
@@ -89,8 +91,9 @@ def exact(texts: Any) -> Any:
     """
     if len(texts) == texts.null_count:
         return texts
-    if pc.all(pc.match_substring_regex(texts, _INTEGER)).as_py():
-        rounded = pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
+    if _are_integers(texts) or pc.all(pc.match_substring_regex(texts, _INTEGER)).as_py():
+        few = pc.all(pc.match_substring_regex(texts.slice(0, 64), _ROUNDED)).as_py()
+        rounded = few and pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
         zeros = pc.sum(pc.binary_length(pc.utf8_ltrim(texts, "+-"))).as_py() - 15 * (len(texts) - texts.null_count)
         return _floats(texts) if rounded and zeros >= _EVIDENCE else texts
     if not pc.all(pc.match_substring_regex(texts, _FLOAT)).as_py():
@@ -103,6 +106,14 @@ def exact(texts: Any) -> Any:
         return numbers
     whole = of_floats(np.where(marked, numbers, np.nan))
     return texts if whole is None else pc.coalesce(whole, _whole_array(texts).cast(pa.large_string()))
+
+
+def _are_integers(texts: Any) -> bool:
+    """Whether all are written as an int64 is: the usual case, told faster than by a pattern."""
+    try:
+        return pc.all(pc.equal(texts.cast(pa.int64()).cast(texts.type), texts)).as_py() is not False
+    except pa.ArrowInvalid:
+        return False
 
 
 def _floats(texts: Any) -> npt.NDArray[np.float64]:

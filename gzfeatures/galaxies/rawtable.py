@@ -60,6 +60,7 @@ class RawTable:
         self._apply_masks()
         self._tell_names_apart(id_columns, where)
         columns: dict[str, Any] = {}
+        pa.default_memory_pool().release_unused()  # what parsing took is not kept beside the plain columns
         self.columns.reverse()
         for name in self.names:
             # each Arrow column is freed once its plain one is made: a table never lies in memory twice
