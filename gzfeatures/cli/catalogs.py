@@ -12,12 +12,17 @@ from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import (
     Campaign,
     CatalogFile,
+    IdColumn,
     Json,
+    LabelAsIs,
     MaybeImages,
     MinVotes,
+    MissingLabel,
     Scheme,
     Seed,
     VoteMeasure,
+    catalog_from,
+    label_words,
     labelled,
 )
 from gzfeatures.errors import InputError
@@ -26,22 +31,52 @@ from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 
 @app.command(epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/")
-def check(catalog: CatalogFile, images: MaybeImages = None, as_json: Json = False) -> None:
-    """Read and validate a catalog and its images: what is there, what is broken and why."""
+def check(
+    catalog: CatalogFile,
+    images: MaybeImages = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Table as it was understood, .parquet or .csv.")
+    ] = None,
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
+    as_json: Json = False,
+) -> None:
+    """Read and validate a catalog and its images: what will be used, what is broken and why.
+
+    Ends with 1 where label, sample or join would refuse the catalog.
+    """
     from gzfeatures.galaxies.catalog import Catalog
 
-    report = Catalog.examine(catalog, image_root=images)
+    words = label_words(missing_label, label_as_is)
+    report = Catalog.examine(catalog, image_root=images, id_column=id_column, words=words)
     result: dict[str, Any] = dataclasses.asdict(report)
+    wanted = None
+    if output is not None or images is not None:
+        try:
+            understood = Catalog.read(catalog, id_column=id_column)
+        except InputError:
+            if output is not None:
+                raise
+            say("the catalog's ids cannot be used, so every image is checked")
+        else:
+            wanted = understood.ids
+    if output is not None:
+        from gzfeatures.galaxies.tables import write_table
+
+        say(f"table written to {write_table(understood.frame, output)}")
     if images is not None:
         from gzfeatures.images.imageset import ImageSet
 
-        try:
-            wanted = Catalog.read(catalog).ids
-        except InputError:
-            wanted = None
-            say("the catalog's ids cannot be used, so every image is checked")
         result["images"] = ImageSet.of(images, ids=wanted, on_missing="skip").check(progress=True).asdict()
-    show(result, as_json)
+    if not as_json:
+        most = 60
+        typer.echo("\n".join(map(str, report.used[:most])))
+        if len(report.used) > most:
+            typer.echo(f"… and {len(report.used) - most} more columns of votes (all of them with --json)")
+    show(result, as_json, hide=("columns", "refused", "used"))
+    if report.refused:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: gzfeatures label votes.csv --scheme zhu-5class -o labels.csv")
@@ -54,13 +89,13 @@ def label(
     measure: VoteMeasure = None,
     min_votes: MinVotes = 0,
     seed: Seed = 0,
+    id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
     """Turn vote fractions or gz2_class strings into classes."""
-    from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.labelfile import write_labels
 
-    labels = labelled(Catalog.read(catalog), scheme, seed, campaign, measure, min_votes)
+    labels = labelled(catalog_from(catalog, id_column), scheme, seed, campaign, measure, min_votes)
     if output is not None:
         say(f"labels written to {write_labels(output, labels)}")
     if plot is not None:
@@ -102,16 +137,16 @@ def sample(
     measure: VoteMeasure = None,
     min_votes: MinVotes = 0,
     seed: Seed = 0,
+    id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
     """Draw a sample and its split: stratified, grouped, disjoint."""
     from gzfeatures.galaxies import sampling
-    from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.groups import SAME_FILE, Grouping
     from gzfeatures.galaxies.labelfile import write_labels
     from gzfeatures.galaxies.splits import PARTS, Split, shares
 
-    galaxies = Catalog.read(catalog)
+    galaxies = catalog_from(catalog, id_column)
     labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes)
     labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
     grouping = Grouping().near(galaxies, labels.ids, group_arcsec)
@@ -139,14 +174,19 @@ def join(
     other: Annotated[Path, typer.Argument(metavar="OTHER", help="Catalog whose columns are put beside it.")],
     on: Annotated[str, typer.Option(help="Key column here and there: dr7objid=OBJID, or one name for both.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Joined catalog, .parquet or .csv.")],
+    id_column: IdColumn = None,
+    other_id: Annotated[str | None, typer.Option("--other-id", help="Column that names the rows of OTHER.")] = None,
     as_json: Json = False,
 ) -> None:
     """Join two catalogs by a key: what matched, what did not, what doubled."""
-    from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.tables import write_table
 
     left, _, right = on.partition("=")
-    joined, report = Catalog.read(catalog).join(Catalog.read(other), left, right or left)
+    right = right or left
+    beside = catalog_from(other, other_id, keys=(right,))
+    joined, report = catalog_from(catalog, id_column, keys=(left,)).join(beside, left, right)
+    if report.keyless:
+        say(f"{report.keyless} galaxies have no {left} and match nothing")
     say(f"catalog written to {write_table(joined.frame, output)}")
     show(dataclasses.asdict(report), as_json)
 
@@ -163,14 +203,14 @@ def cutouts(
     ] = None,
     pixels: Annotated[int | None, typer.Option(help="Side of a cutout; default the survey's.")] = None,
     rate: Annotated[float | None, typer.Option(help="Questions per second; default the survey's polite rate.")] = None,
+    id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
     """Download cutouts: resumable, polite, every file verified."""
-    from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.images.cutouts import download
 
     report = download(
-        Catalog.read(catalog),
+        catalog_from(catalog, id_column),
         output,
         survey,
         base_url,

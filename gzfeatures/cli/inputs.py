@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.groups import Grouping
     from gzfeatures.galaxies.ids import Ids
     from gzfeatures.galaxies.labels import Labels
+    from gzfeatures.galaxies.labelwords import LabelWords
     from gzfeatures.galaxies.splits import Split
     from gzfeatures.images.imageset import ImageSet
 
@@ -38,6 +39,14 @@ VoteMeasure = Annotated[
 MinVotes = Annotated[
     int, typer.Option(min=0, help="Leave out galaxies whose class fewer volunteers than this were asked about.")
 ]
+IdColumn = Annotated[
+    str | None, typer.Option("--id", help="Column that names the galaxies; default told by the columns.")
+]
+MissingLabel = Annotated[
+    list[str] | None,
+    typer.Option("--missing-label", help="Word of the label column that means unlabelled; again for more."),
+]
+LabelAsIs = Annotated[bool, typer.Option("--label-as-is", help="NA, nan, None, N/A in the label column are classes.")]
 LabelsFile = Annotated[Path, LABELS]
 MaybeLabels = Annotated[Path | None, LABELS]
 Images = Annotated[Path, IMAGES]
@@ -83,15 +92,41 @@ def labelled(
     return labels
 
 
-def images_of(source: Path, images: Path | None, on_missing: Literal["raise", "skip"]) -> ImageSet:
+def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str] = ()) -> Catalog:
+    """A catalog, with what was changed or left out in reading said."""
+    from gzfeatures.galaxies.catalog import Catalog
+
+    catalog = Catalog.read(path, id_column=id_column, keys=keys)
+    for note in catalog.notes:
+        say(f"{path}: {note}")
+    return catalog
+
+
+def label_words(missing_label: Sequence[str] | None, label_as_is: bool) -> LabelWords:
+    """What words of a label column mean, as the options say."""
+    from gzfeatures.galaxies.labelwords import LabelWords
+
+    return LabelWords(tuple(missing_label or ()), label_as_is)
+
+
+def labels_from(
+    path: Path, missing_label: Sequence[str] | None, label_as_is: bool, id_column: str | None = None
+) -> tuple[Labels, Split | None]:
+    """Labels of a file, and their split where it has one."""
+    from gzfeatures.galaxies.labelfile import read_labels
+
+    return read_labels(path, words=label_words(missing_label, label_as_is), id_column=id_column)
+
+
+def images_of(
+    source: Path, images: Path | None, on_missing: Literal["raise", "skip"], id_column: str | None = None
+) -> ImageSet:
     """Images of a folder or archive, or of a catalog's galaxies."""
     from gzfeatures.images.imageset import ImageSet
 
     if images is None:
         return ImageSet.of(source)
-    from gzfeatures.galaxies.catalog import Catalog
-
-    return ImageSet.of(images, ids=Catalog.read(source).ids, on_missing=on_missing)
+    return ImageSet.of(images, ids=catalog_from(source, id_column).ids, on_missing=on_missing)
 
 
 def labels_and_split(
@@ -104,6 +139,7 @@ def labels_and_split(
     grouping: Grouping | None = None,
     catalog: Catalog | None = None,
     arcsec: float = NEAR_ARCSEC,
+    id_column: str | None = None,
 ) -> tuple[Labels, Split]:
     """Labels of the galaxies at hand, with the split that is kept beside them, gone on with where labels are new.
 
@@ -128,6 +164,8 @@ def labels_and_split(
         Further positions on the sky.
     arcsec : float
         Pairs within this separation belong together; 0 groups none by position.
+    id_column : str, optional
+        Column of the ids in the labels file, where none of those known is there.
     """
     import numpy as np
 
@@ -142,7 +180,7 @@ def labels_and_split(
         say(f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out")
         labels = labels.select(labels.ids[here])
     found = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
-    found = found.united(splitfile.known_of(path, labels.ids, arcsec))
+    found = found.united(splitfile.known_of(path, labels.ids, arcsec, id_column=id_column))
     say(str(found))
     kept = splitfile.kept_beside(path)
     beside = splitfile.read_split(kept) if kept.exists() else None

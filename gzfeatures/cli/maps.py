@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import Json, MaybeImages, MaybeLabels, Seed, TableFile
+from gzfeatures.cli.inputs import (
+    IdColumn,
+    Json,
+    LabelAsIs,
+    MaybeImages,
+    MaybeLabels,
+    MissingLabel,
+    Seed,
+    TableFile,
+    catalog_from,
+    labels_from,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.ids import Ids
 
 
@@ -23,15 +35,14 @@ def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
     return {path.stem if unique else str(path): path for path in paths}
 
 
-def _offered(catalog: Path | None, names: list[str] | None, mapped: Ids | None, all_: Ids) -> pd.DataFrame | None:
+def _offered(catalog: Catalog | None, names: list[str] | None, mapped: Ids | None, all_: Ids) -> pd.DataFrame | None:
     """Columns to colour by; where galaxies were placed into a map, also which."""
     import pandas as pd
 
-    from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.ids import among
     from gzfeatures.results.mapdata import offered
 
-    columns = None if catalog is None else offered(Catalog.read(catalog), names)
+    columns = None if catalog is None else offered(catalog, names)
     if mapped is None:
         return columns
     placed = pd.DataFrame({"galaxy_id": all_, "placed": ~among(all_, mapped)})
@@ -65,16 +76,18 @@ def map_(
     supervised: Annotated[bool, typer.Option("--supervised", help="Let the labels pull classes together.")] = False,
     stability: Annotated[int, typer.Option(min=0, help="Further seeds to measure the map's stability over.")] = 0,
     seed: Seed = 0,
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
     """Draw the UMAP of a table, with thumbnails, in one offline HTML."""
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.results.mapfigures import write_figure
     from gzfeatures.results.maps import Map, project
     from gzfeatures.results.predictions import Predictions
 
-    known = None if labels is None else read_labels(labels)[0]
+    known = None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0]
     vectors = EmbeddingTable.read(table)
 
     def mapped(one: EmbeddingTable, seeds: int = 0) -> Map:
@@ -94,7 +107,12 @@ def map_(
     fresh = mapped(vectors, stability) if old is None else old.place(vectors)
     coordinates = fresh.write(output.with_suffix(".parquet"))
     chart = fresh if old is None else old.joined(fresh)
-    columns = _offered(catalog, column, None if old is None else old.ids, chart.ids)
+    columns = _offered(
+        None if catalog is None else catalog_from(catalog, id_column),
+        column,
+        None if old is None else old.ids,
+        chart.ids,
+    )
     others = {name: mapped(EmbeddingTable.read(path)) for name, path in _by_stem(beside).items()}
     roads = {name: Predictions.read(path) for name, path in _by_stem(predictions).items()}
     page = chart.write_html(output, known, images, predictions=roads, catalog=columns, others=others)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gzfeatures.cli.console import app, say, show
-from gzfeatures.cli.inputs import Images, Json, LabelsFile, MaybeImages, MaybeLabels, Seed, TableFile
+from gzfeatures.cli.inputs import (
+    Images,
+    Json,
+    LabelAsIs,
+    LabelsFile,
+    MaybeImages,
+    MaybeLabels,
+    MissingLabel,
+    Seed,
+    TableFile,
+    labels_from,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,12 +117,13 @@ def doubt(
     images: MaybeImages = None,
     gallery: Gallery = None,
     seed: Seed = 0,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
     """Find labels that are probably wrong, and the galaxies most worth a human look."""
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.ids import among
-    from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.galaxies.splits import Split
     from gzfeatures.galaxies.tables import write_csv
     from gzfeatures.heads.fit import fit
@@ -119,7 +131,7 @@ def doubt(
     from gzfeatures.results.doubt import doubt as doubtful
     from gzfeatures.results.doubt import next_looks
 
-    vectors, (known, _) = EmbeddingTable.read(table), read_labels(labels)
+    vectors, (known, _) = EmbeddingTable.read(table), labels_from(labels, missing_label, label_as_is)
     say(str(vectors.grouping))
     frame = doubtful(known, out_of_sample(vectors, known, head, groups=vectors.groups, seed=seed))
     frame = frame[frame["doubtful"]]
@@ -153,11 +165,12 @@ def explain(
     layers: Annotated[bool, typer.Option("--layers", help="Also what each layer shows of the first galaxy.")] = False,
     dreams: Annotated[bool, typer.Option("--dreams", help="Also the image each class would like best.")] = False,
     seed: Seed = 0,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
     """Show which pixels a network, or a head on its vectors, rests a class on."""
     from gzfeatures.galaxies.ids import as_ids
-    from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.illustrations import Classifier
     from gzfeatures.illustrations import explain as explained
     from gzfeatures.images.imageset import ImageSet
@@ -166,7 +179,7 @@ def explain(
         Classifier(network, weights, table, head),
         ImageSet.of(images),
         as_ids(ids) if ids else None,
-        labels=None if labels is None else read_labels(labels)[0],
+        labels=None if labels is None else labels_from(labels, missing_label, label_as_is)[0],
         per_class=per_class,
         target=class_,
         methods=tuple(method or ()),

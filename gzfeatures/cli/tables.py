@@ -12,20 +12,26 @@ from gzfeatures.cli.console import app, say, show, show_markdown
 from gzfeatures.cli.inputs import (
     Device,
     GroupArcsec,
+    IdColumn,
     Json,
+    LabelAsIs,
     LabelsFile,
     MaybeImages,
+    MissingLabel,
     Near,
     Seed,
     Source,
     TableFile,
+    catalog_from,
     images_of,
     labels_and_split,
+    labels_from,
 )
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from gzfeatures.features.extractor import Extractor
+    from gzfeatures.galaxies.labels import Labels
     from gzfeatures.heads.head import Head
     from gzfeatures.images.views import View
     from gzfeatures.results.conformal import Conformal
@@ -123,6 +129,7 @@ def extract(
     engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; default one started here.")] = None,
     on_bad: Annotated[Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or list it.")] = "raise",
+    id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
     """Push images through a backbone once; write the embedding table.
@@ -151,7 +158,7 @@ def extract(
         for sight in view or (None,)
     ]
     paths = [output] if len(extractions) == 1 else [output / _file_name(each.extractor) for each in extractions]
-    tables = write_all(extractions, images_of(source, images, on_bad), paths)
+    tables = write_all(extractions, images_of(source, images, on_bad, id_column), paths)
     results = [
         {
             "rows": len(table),
@@ -201,16 +208,17 @@ def fit(
     group_arcsec: GroupArcsec = NEAR_ARCSEC,
     near_duplicates: Near = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path("heads"),
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
     """Fit heads on the split's training galaxies, score them on its test galaxies, save them."""
     from gzfeatures.config import HeadChoice, with_settings
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.galaxies.catalog import Catalog
-    from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.pairings import fit_heads
 
-    read = read_labels(labels)
+    read = labels_from(labels, missing_label, label_as_is, id_column)
     # a table may have many more galaxies than there are labels
     tables = [EmbeddingTable.open(path).having(read[0].ids) for path in (table, *(others or ()))]
     seen = () if allow_seen else [each.seen for each in tables]
@@ -220,9 +228,17 @@ def fit(
         from gzfeatures.results.neighbours import twin_groups
 
         grouping = grouping.joined(NEAR_DUPLICATES, twin_groups(tables[0]))
-    columns_of = None if catalog is None else Catalog.read(catalog)
+    columns_of = None if catalog is None else catalog_from(catalog, id_column)
     known, split = labels_and_split(
-        labels, read, seed, tables[0].ids, seen, grouping=grouping, catalog=columns_of, arcsec=group_arcsec
+        labels,
+        read,
+        seed,
+        tables[0].ids,
+        seen,
+        grouping=grouping,
+        catalog=columns_of,
+        arcsec=group_arcsec,
+        id_column=id_column,
     )
     telling = []
     if columns_of is not None and columns:
@@ -302,6 +318,9 @@ def predict(
     unfamiliar: Annotated[
         float, typer.Option(min=0, max=1, help="Galaxies whose familiarity_p is smaller get an empty class set.")
     ] = 0.01,
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
     """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of each class."""
@@ -314,13 +333,12 @@ def predict(
 
         predictions = classify(images_of(table, None, "raise"), head)
     else:
-        from gzfeatures.galaxies.catalog import Catalog
         from gzfeatures.heads.fit import Head
 
         fitted = Head.read(head) if coverage is None else Head.read(head).promising(coverage)
         if others or catalog:
             tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
-            columns = None if catalog is None else Catalog.read(catalog)
+            columns = None if catalog is None else catalog_from(catalog, id_column)
             predictions = fitted.predict(tables, columns, unfamiliar=unfamiliar)
         else:
             batches = EmbeddingTable.open(table).batches()  # a table may be larger than memory
@@ -332,24 +350,24 @@ def predict(
     if fitted is not None and fitted.familiarity is not None and fitted.familiarity.note:
         say(f"note: {fitted.familiarity.note}")
     if labels is not None:
-        result["sets"] = _held_elsewhere(predictions, labels, None if fitted is None else fitted.sets)
+        known = labels_from(labels, missing_label, label_as_is, id_column)[0]
+        result["sets"] = _held_elsewhere(predictions, known, labels, None if fitted is None else fitted.sets)
     show(result, as_json, hide=("sets",))
     if labels is not None and not as_json:
         show({"class_sets": [_coverage(head.stem, result["sets"])]}, as_json)
 
 
-def _held_elsewhere(predictions: Predictions, labels: Path, sets: Conformal | None) -> dict[str, Any]:
+def _held_elsewhere(predictions: Predictions, labels: Labels, where: Path, sets: Conformal | None) -> dict[str, Any]:
     """How class sets hold the labels of a file, of the galaxies that were not trained on."""
     from gzfeatures.errors import InputError
     from gzfeatures.galaxies.ids import among
-    from gzfeatures.galaxies.labelfile import read_labels
 
     if sets is None:
         raise InputError("no class sets to measure", rule="be predictions of a head that gives class sets")
-    known = read_labels(labels)[0].ordered(predictions.classes)
+    known = labels.ordered(predictions.classes)
     fresh = among(predictions.ids, known.ids) & (True if predictions.seen is None else ~predictions.seen)
     if not fresh.any():
-        raise InputError("no labelled galaxy that was not trained on", where=labels, rule="share ids with the table")
+        raise InputError("no labelled galaxy that was not trained on", where=where, rule="share ids with the table")
     return sets.coverage_report(predictions.select(predictions.ids[fresh]), known)
 
 

@@ -12,13 +12,18 @@ from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import (
     Device,
     GroupArcsec,
+    IdColumn,
     Json,
+    LabelAsIs,
     LabelsFile,
     MaybeImages,
+    MissingLabel,
     Seed,
     Source,
+    catalog_from,
     images_of,
     labels_and_split,
+    labels_from,
 )
 from gzfeatures.files import hold
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
@@ -54,29 +59,30 @@ def finetune(
     device: Device = "auto",
     group_arcsec: GroupArcsec = NEAR_ARCSEC,
     seed: Seed = 0,
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
     """Train a network end to end; its checkpoint is a backbone."""
     import numpy as np
 
     from gzfeatures.config import with_settings
-    from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.groups import SAME_FILE, Grouping
     from gzfeatures.galaxies.ids import among
-    from gzfeatures.galaxies.labelfile import read_labels
     from gzfeatures.images.views import View
     from gzfeatures.networks.finetune import train
     from gzfeatures.results.metrics import evaluate
 
-    chosen = images_of(source, images, "skip")
-    read = read_labels(labels)
+    chosen = images_of(source, images, "skip", id_column)
+    read = labels_from(labels, missing_label, label_as_is, id_column)
     near = chosen.select(chosen.ids[among(chosen.ids, read[0].ids)])
     grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
-    galaxies = None if images is None else Catalog.read(source)
+    galaxies = None if images is None else catalog_from(source, id_column)
     known, split = labels_and_split(
-        labels, read, seed, chosen.ids, grouping=grouping, catalog=galaxies, arcsec=group_arcsec
+        labels, read, seed, chosen.ids, grouping=grouping, catalog=galaxies, arcsec=group_arcsec, id_column=id_column
     )
-    second = None if also is None else read_labels(also)[0]
+    second = None if also is None else labels_from(also, missing_label, label_as_is, id_column)[0]
     if second is not None:
         second = second.select(second.ids[np.isin(second.ids, chosen.ids)])
     options = {
@@ -92,7 +98,7 @@ def finetune(
         network,
         folder=output,
         view=None if view is None else View.parse(view),
-        counts=None if counts is None else Catalog.read(counts).counts,
+        counts=None if counts is None else catalog_from(counts, id_column).counts,
         also=second,
         **with_settings(options, settings or ()),
     )

@@ -14,34 +14,14 @@ import pandas as pd
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies import checks, votecolumns
+from gzfeatures.galaxies import checks, columnreport, joining, quantities, votecolumns
 from gzfeatures.galaxies.ids import Ids, as_ids, positions
-from gzfeatures.galaxies.kinds import COLUMN_ALIASES, recognise
-from gzfeatures.galaxies.tables import plain, read_table
+from gzfeatures.galaxies.joining import JoinReport
+from gzfeatures.galaxies.kinds import recognise
+from gzfeatures.galaxies.labelwords import ASK, LabelWords
+from gzfeatures.galaxies.tables import ID_COLUMNS, plain, read_table
 from gzfeatures.galaxies.votecolumns import ANY, RAW, Ballots, Choice, Form
 from gzfeatures.galaxies.votes import ANSWERS, Conditional, Counts, Cumulative, Measure
-
-
-@dataclasses.dataclass(frozen=True)
-class JoinReport:
-    """What a join did.
-
-    Parameters
-    ----------
-    matched : int
-        Galaxies that found their row.
-    unmatched : tuple of str
-        Ids of galaxies that found none.
-    unused : int
-        Rows of the other table that no galaxy asked for.
-    doubled : tuple of str
-        Ids of galaxies left out because the other table has their key more than once.
-    """
-
-    matched: int
-    unmatched: tuple[str, ...]
-    unused: int
-    doubled: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +53,14 @@ class Catalog:
         checks.require(checks.find(self.frame, self.kind), self.frame["galaxy_id"].to_numpy(object), self.source)
 
     @classmethod
-    def read(cls, path: str | Path, kind: str | None = None, *, id_column: str | None = None) -> Catalog:
+    def read(
+        cls,
+        path: str | Path,
+        kind: str | None = None,
+        *,
+        id_column: str | None = None,
+        keys: Sequence[str] = (),
+    ) -> Catalog:
         """Read a FITS(.gz), CSV(.gz) or Parquet catalog; its kind is told by its columns.
 
         Parameters
@@ -84,6 +71,8 @@ class Catalog:
             The kind it has to be.
         id_column : str, optional
             Column that names the galaxies, default that of the kind (see `kinds.KINDS`).
+        keys : sequence of str
+            Further columns that hold ids, by which it will be joined.
 
         Raises
         ------
@@ -92,17 +81,23 @@ class Catalog:
         InputError
             It cannot be read, lacks columns, or breaks a rule of Catalog.
         """
-        frame, kind, _ = _identified(path, kind, id_column)
+        frame, kind, _ = _identified(path, kind, id_column, keys)
         return cls(frame, kind, str(path))
 
     @classmethod
     def of(cls, frame: pd.DataFrame, kind: str | None = None, *, id_column: str | None = None) -> Catalog:
         """Make a Catalog of a table in memory, under the same rules as `read`."""
-        frame, kind, _ = _with_ids(plain(frame), "memory", kind, id_column)
+        frame, kind, _ = _with_ids(quantities.understood(plain(frame), "memory"), "memory", kind, id_column)
         return cls(frame, kind)
 
     @staticmethod
-    def examine(path: str | Path, image_root: str | Path | None = None) -> checks.Examination:
+    def examine(
+        path: str | Path,
+        image_root: str | Path | None = None,
+        *,
+        id_column: str | None = None,
+        words: LabelWords = ASK,
+    ) -> checks.Examination:
         """Go through a whole catalog and list everything that breaks a rule, in place of raising at the first.
 
         Parameters
@@ -111,18 +106,26 @@ class Catalog:
             File.
         image_root : str or Path, optional
             Folder that the paths in the catalog must stay in.
+        id_column : str, optional
+            Column that names the galaxies.
+        words : LabelWords
+            What words of a column `label` mean.
 
         Raises
         ------
         MissingFileError, InputError
             There is no table to go through: the file is absent, unreadable, or has no id column.
         """
-        frame, kind, columns = _identified(path, None, None)
+        frame, kind, columns = _identified(path, None, id_column)
         root = None if image_root is None else Path(image_root)
         ids = frame["galaxy_id"].to_numpy(object)
         names = np.where(pd.isna(ids), np.array([f"row {row}" for row in range(len(ids))], dtype=object), ids)
-        found = [problem for finding in checks.find(frame, kind, root) for problem in finding.problems(names)]
-        return checks.Examination(len(frame), columns, kind, tuple(found))
+        findings = list(checks.find(frame, kind, root, words))
+        found = [problem for finding in findings for problem in finding.problems(names)]
+        refused = any(finding.fatal or finding.refused for finding in findings)
+        used = columnreport.used(frame, frame.attrs["id_column"])
+        notes = (*frame.attrs.get("notes", ()), *quantities.doubled(frame))
+        return checks.Examination(len(frame), columns, kind, tuple(found), tuple(used), notes, refused)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -153,23 +156,16 @@ class Catalog:
         InputError
             There is no such column, or it holds text.
         """
-        found = self._numeric(name)
-        if found is None:
-            raise InputError(
-                f"no numeric column for {name}",
-                where=f"{self.kind} catalog {self.source}",
-                rule=f"have one of {', '.join(dict.fromkeys((name, *COLUMN_ALIASES.get(name, ()))))}",
-                remedy="join the table that has it",
-            )
-        return self.frame[found].to_numpy(dtype=np.float64)
+        return quantities.required(self.frame, name, f"{self.kind} catalog {self.source}")
 
     def has_column(self, name: str) -> bool:
         """Whether `column(name)` has an answer."""
-        return self._numeric(name) is not None
+        return quantities.reading_of(self.frame, name).column is not None
 
-    def _numeric(self, name: str) -> str | None:
-        names = (name, *COLUMN_ALIASES.get(name, ()))
-        return next((alias for alias in names if alias in self.frame and self.frame[alias].dtype.kind in "iufb"), None)
+    @property
+    def notes(self) -> list[str]:
+        """What reading the catalog changed or left out, and which of two columns for one purpose is read."""
+        return [*self.frame.attrs.get("notes", []), *quantities.doubled(self.frame)]
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
         """Whether some measure of these has all these answers, in some campaign."""
@@ -238,7 +234,8 @@ class Catalog:
         other : Catalog
             For example `gz2sample` (dr7objid = OBJID) or `gz2_filename_mapping` (dr7objid = objid).
         left_on, right_on : str or sequence of str
-            Key columns here and there, compared as text. A column that stands in both is taken from here.
+            Key columns here and there, compared as exact ids (see `ids.as_keys`). A column that stands in both is
+            taken from here.
 
         Returns
         -------
@@ -246,36 +243,15 @@ class Catalog:
             Same kind and ids as this one.
         report : JoinReport
             What matched, what did not, what doubled. A key that stands twice in `other` is ambiguous: its galaxies
-            are left out.
+            are left out. A galaxy without a key matches nothing.
 
         Raises
         ------
         InputError
-            A key column is absent, or nothing matches.
+            A key column is absent or has lost its digits, or nothing matches.
         """
-        left, right = _keys(self, left_on), _keys(other, right_on)
-        index = pd.Index(right)
-        twice = index.duplicated(keep=False)
-        single = np.flatnonzero(~twice)
-        rows = pd.Index(index[single]).get_indexer(pd.Index(left))
-        doubled = pd.Index(left).isin(index[twice])
-        matched = rows >= 0
-        report = JoinReport(
-            matched=int(matched.sum()),
-            unmatched=tuple(self.ids[~matched & ~doubled]),
-            unused=int((~index.isin(pd.Index(left))).sum()),
-            doubled=tuple(self.ids[doubled]),
-        )
-        if not report.matched:
-            raise InputError(
-                "nothing matches",
-                where=f"join of {self.source} and {other.source} on {left_on} = {right_on}",
-                found=f"{left[0]} here, {right[0]} there" if len(left) and len(right) else None,
-                remedy="name the columns that hold the same ids",
-            )
-        extra = other.frame.drop(columns=[name for name in other.frame if name in self.frame])
-        parts = [self.frame[matched].reset_index(drop=True), extra.iloc[single[rows[matched]]].reset_index(drop=True)]
-        return Catalog(pd.concat(parts, axis=1), self.kind, f"{self.source} with {other.source}"), report
+        frame, report = joining.joined(self, other, left_on, right_on)
+        return Catalog(frame, self.kind, f"{self.source} with {other.source}"), report
 
 
 def _bits(values: pd.Series) -> npt.NDArray[Any]:
@@ -287,34 +263,25 @@ def _bits(values: pd.Series) -> npt.NDArray[Any]:
     )
 
 
-def _keys(catalog: Catalog, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
-    names = [columns] if isinstance(columns, str) else list(columns)
-    for name in names:
-        if name not in catalog.frame:
-            raise InputError(
-                "key column is missing",
-                where=catalog.source,
-                rule=f"have {name}",
-                found=", ".join(catalog.frame.columns[:12]),
-            )
-    parts = [catalog.frame[name].astype("str").fillna("").to_numpy(object) for name in names]
-    keys = parts[0]
-    for part in parts[1:]:
-        keys = keys + "\0" + part
-    return keys
-
-
-def _identified(path: str | Path, kind: str | None, id_column: str | None) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    return _with_ids(read_table(path), path, kind, id_column)
+def _identified(
+    path: str | Path, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
+) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    frame = read_table(path, id_column=id_column, keys=keys, texts=("label",))
+    return _with_ids(quantities.understood(frame, path), path, kind, id_column, keys)
 
 
 def _with_ids(
-    frame: pd.DataFrame, where: object, kind: str | None, id_column: str | None
+    frame: pd.DataFrame, where: object, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """The table with `galaxy_id` first, its kind, and the columns it came with; missing ids stay missing."""
+    """The table with `galaxy_id` first, its kind, and the columns it came with; missing ids stay missing.
+
+    Where no id column is known or asked for, the first of the keys is one.
+    """
     columns = tuple(frame.columns)
     if id_column is not None and id_column not in frame:
         raise InputError("id column is missing", where=where, rule=f"have {id_column}", found=", ".join(columns[:12]))
+    if id_column is None and frame.columns.isin(keys).any() and not frame.columns.isin(ID_COLUMNS).any():
+        id_column = next(key for key in keys if key in frame)
     kind, column = recognise(columns, kind, where=where, id_column=id_column)
     values = frame[column].to_numpy()
     missing = frame[column].isna().to_numpy()
@@ -322,5 +289,5 @@ def _with_ids(
     ids[~missing] = as_ids(values[~missing], where=f"{where}, column {column}")
     rest = frame.drop(columns="galaxy_id", errors="ignore")
     named = pd.concat([pd.Series(ids, index=frame.index, dtype="str", name="galaxy_id"), rest], axis=1)
-    named.attrs = frame.attrs
+    named.attrs = {**frame.attrs, "id_column": column}
     return named, kind, columns

@@ -14,8 +14,13 @@ import pandas as pd
 from gzfeatures.errors import InputError
 from gzfeatures.files import inside
 from gzfeatures.galaxies import gz2class
+from gzfeatures.galaxies.campaigns import foreign
+from gzfeatures.galaxies.columnreport import Used
 from gzfeatures.galaxies.ids import Ids
-from gzfeatures.galaxies.kinds import CLASS_STRINGS, COLUMN_ALIASES
+from gzfeatures.galaxies.kinds import CLASS_STRINGS
+from gzfeatures.galaxies.labelwords import AS_IS, LabelWords
+from gzfeatures.galaxies.quantities import HIGHEST, QUANTITIES, reading_of
+from gzfeatures.galaxies.tables import ID_COLUMNS
 from gzfeatures.galaxies.votecolumns import Source, sources, table
 from gzfeatures.galaxies.votes import COLUMNS, Counts, inconsistencies
 
@@ -47,35 +52,64 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """A table and all that is wrong with it."""
+    """A table, what of it will be used, and all that is wrong with it.
+
+    Parameters
+    ----------
+    rows : int
+        Galaxies.
+    columns : tuple of str
+        As the file calls them.
+    kind : str
+        A name of `kinds.KINDS`.
+    problems : tuple of Problem
+        Rules that galaxies break.
+    used : tuple of Used
+        Columns that verbs can use, and what stands in them.
+    notes : tuple of str
+        What was changed or left out in reading.
+    refused : bool
+        Whether some verb would refuse the catalog for one of its problems.
+    """
 
     rows: int
     columns: tuple[str, ...]
     kind: str
     problems: tuple[Problem, ...]
+    used: tuple[Used, ...] = ()
+    notes: tuple[str, ...] = ()
+    refused: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Finding:
-    """One rule and the rows that break it; a fatal one keeps the table from being a Catalog."""
+    """One rule and the rows that break it.
+
+    A fatal one keeps the table from being a Catalog; a refused one keeps verbs from using the column.
+    """
 
     rule: str
     rows: npt.NDArray[np.intp]
     values: Sequence[Any]
     fatal: bool
+    refused: bool = False
 
     def problems(self, ids: Ids) -> list[Problem]:
         """One Problem per row."""
         return [Problem(ids[row], self.rule, str(value)) for row, value in zip(self.rows, self.values, strict=True)]
 
 
-def _finding(rule: str, bad: npt.NDArray[np.bool_], values: Any, *, fatal: bool) -> Iterator[Finding]:
+def _finding(
+    rule: str, bad: npt.NDArray[np.bool_], values: Any, *, fatal: bool, refused: bool = False
+) -> Iterator[Finding]:
     rows = np.flatnonzero(bad)
     if len(rows):
-        yield Finding(rule, rows, np.asarray(values)[rows].tolist(), fatal)
+        yield Finding(rule, rows, np.asarray(values)[rows].tolist(), fatal, refused)
 
 
-def find(frame: pd.DataFrame, kind: str, image_root: Path | None = None) -> Iterator[Finding]:
+def find(
+    frame: pd.DataFrame, kind: str, image_root: Path | None = None, words: LabelWords = AS_IS
+) -> Iterator[Finding]:
     """Rules broken in a table with a `galaxy_id` column.
 
     Parameters
@@ -86,17 +120,25 @@ def find(frame: pd.DataFrame, kind: str, image_root: Path | None = None) -> Iter
         Its kind.
     image_root : Path, optional
         Folder that the paths in it must stay in.
+    words : LabelWords
+        What words of a column `label` mean; default they are not judged.
     """
     ids = frame["galaxy_id"]
     yield from _finding("id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True)
     yield from _finding("id must stand once", (ids.duplicated() & ids.notna()).to_numpy(), ids, fatal=True)
     for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
-        column = next((alias for alias in COLUMN_ALIASES[name] if alias in frame), None)
-        if column is not None and frame[column].dtype.kind in "if":
-            values = frame[column].to_numpy(dtype=float)
+        column = reading_of(frame, name).column
+        if column is not None:
+            values = frame[column].to_numpy(dtype=float, na_value=np.nan)
             bad = (values < low) | ((values >= high) if name == "ra" else (values > high))
             bracket = ")" if name == "ra" else "]"
             yield from _finding(f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True)
+    yield from _quantities(frame)
+    yield from _foreign(frame)
+    yield from _keys(frame)
+    if "label" in frame:
+        rule = "label must be a class or nobody's answer (--missing-label, --label-as-is)"
+        yield from _finding(rule, words.doubtful(frame["label"]), frame["label"], fatal=False, refused=True)
     for source in sources(frame.columns):
         yield from _votes(frame, source, kind)
     for column in CLASS_STRINGS:
@@ -108,6 +150,41 @@ def find(frame: pd.DataFrame, kind: str, image_root: Path | None = None) -> Iter
             if column in frame:
                 leaves = np.array([_leaves(image_root, str(name)) for name in frame[column]], dtype=bool)
                 yield from _finding(f"{column} must stay under the image folder", leaves, frame[column], fatal=True)
+
+
+def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
+    """Columns that are called as a quantity and that no verb can read as one."""
+    for name in QUANTITIES:
+        reading = reading_of(frame, name)
+        for column in reading.refused if reading.column is None else ():
+            if frame[column].dtype.kind in "iufb":
+                continue  # a magnitude called z is no fault of the catalog
+            texts = frame[column].astype("str").fillna("")
+            strange = pd.to_numeric(texts, errors="coerce").isna().to_numpy() & (texts != "").to_numpy()
+            rule = f"{column} must hold numbers" + (" or one sexagesimal form" if name in ("ra", "dec") else "")
+            yield from _finding(rule, strange, texts, fatal=False, refused=True)
+    redshift = reading_of(frame, "redshift").column
+    if redshift is not None:
+        values = frame[redshift].to_numpy(dtype=float, na_value=np.nan)
+        rule = f"{redshift} must be a redshift of at most {HIGHEST:g}"
+        yield from _finding(rule, values > HIGHEST, values, fatal=False)
+
+
+def _keys(frame: pd.DataFrame) -> Iterator[Finding]:
+    """Columns of ids, of another kind than the catalog's own, whose digits the file has lost."""
+    for column in ID_COLUMNS:
+        if column in frame and frame[column].dtype.kind == "f":
+            values = frame[column].to_numpy(dtype=float, na_value=np.nan)
+            rule = f"{column} must keep every digit of its ids: it is no key of a join"
+            yield from _finding(rule, ~np.isnan(values), values, fatal=False, refused=True)
+
+
+def _foreign(frame: pd.DataFrame) -> Iterator[Finding]:
+    """Votes of a Galaxy Zoo whose questions are not known, where no others are there."""
+    if not any(sources(frame.columns)):
+        for name, why in foreign(frame.columns).items():
+            rule = f"votes must be of a campaign that is known ({name}: {why})"
+            yield Finding(rule, np.arange(min(len(frame), 1)), [name][: len(frame)], fatal=False, refused=True)
 
 
 def _leaves(root: Path, name: str) -> bool:
@@ -123,7 +200,7 @@ def _votes(frame: pd.DataFrame, source: Source, kind: str) -> Iterator[Finding]:
     rule = "must be a number of votes, 0 or more" if source.form == "count" else "must be a vote fraction in [0, 1]"
     usable = True
     for column in (name for columns in source.columns.values() for name in columns):
-        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         missing = frame[column].isna().to_numpy()
         bad = (values < 0) | (values > high) | (np.isnan(values) & ~missing)
         usable &= not bad.any()

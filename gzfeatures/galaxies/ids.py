@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies import idtext
 from gzfeatures.galaxies.idtext import LOST
 
 Ids: TypeAlias = npt.NDArray[np.object_]
 """One-dimensional object array of `str`."""
-REMEDY = "name another id column, match on the sky, or fetch a table whose ids are text or 64-bit integers"
+REMEDY = "name another id column with --id OTHER, match on the sky, or fetch the ids as text or 64-bit integers"
 """What can be done where a file itself lost the digits of its ids."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -69,8 +70,9 @@ def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
 def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     """Cells of a column by which rows of two tables are matched, as text; shape (n,), NaN where a cell is missing.
 
-    Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Two missing keys are not equal: whoever matches
-    leaves them out.
+    Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Blanks around a key and the quotes of a
+    spreadsheet are no part of it; `NA` and its like are missing. Two missing keys are not equal: whoever matches leaves
+    them out.
 
     Parameters
     ----------
@@ -84,6 +86,11 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     InputError
         A key is a float that may have lost digits, or is not a whole number, or is not UTF-8.
     """
+    if values.dtype.kind not in "iufb":  # a column that was not read as ids may hold what is no part of one
+        import pyarrow as pa
+
+        texts = idtext.exact(idtext.cleaned(pa.array(values.astype(object), pa.large_string(), from_pandas=True)))
+        values = pd.Series(texts if isinstance(texts, np.ndarray) else texts.to_pandas().astype(object))
     keys = np.full(len(values), np.nan, dtype=object)
     present = values.notna().to_numpy() & (values != "").fillna(False).to_numpy(bool)
     keys[present] = as_ids(values[present], where=where)

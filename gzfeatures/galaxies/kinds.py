@@ -120,22 +120,15 @@ def recognise(
     if absent or id_column is None:
         listed = ", ".join(list(columns)[:12]) + (", …" if len(columns) > 12 else "")
         needed = ", ".join(absent[:12]) + (", …" if len(absent) > 12 else "") if absent else " or ".join(entry.ids)
-        raise InputError(f"columns of a {name} catalog are missing", where=where, rule=f"have {needed}", found=listed)
+        raise InputError(
+            f"columns of a {name} catalog are missing",
+            where=where,
+            rule=f"have {needed}",
+            found=listed,
+            remedy=None if absent else "name the column of the ids with --id COLUMN",
+        )
     return name, id_column
 
-
-COLUMN_ALIASES: dict[str, tuple[str, ...]] = {
-    "redshift": ("redshift", "REDSHIFT", "z", "Z"),
-    "petro_mag_r_abs": ("petro_mag_r_abs", "PETROMAG_MR", "petromag_mr", "mag_abs_r"),
-    "petro_r90": ("petro_r90", "PETROR90_R", "petroR90_r", "petroR90", "petro_th90"),
-    "petro_r50": ("petro_r50", "PETROR50_R", "petroR50_r", "petroR50", "petro_th50"),
-    "ra": ("ra", "RA"),
-    "dec": ("dec", "DEC"),
-    "classifications": ("classifications", "total_classifications", "smooth-or-featured_total-votes"),
-    "redshift_bin": ("redshift_bin", "REDSHIFT_SIMPLE_BIN"),
-    "magnitude_bin": ("magnitude_bin", "PETROMAG_MR_SIMPLE_BIN"),
-}
-"""Our name → the names that catalogs give the same quantity."""
 
 CLASS_STRINGS = ("gz2_class", "gz2class")
 """Columns of Galaxy Zoo 2 class strings."""

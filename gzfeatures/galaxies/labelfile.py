@@ -15,6 +15,7 @@ import pandas as pd
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.ids import Ids, among, as_ids
 from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.labelwords import ASK, LabelWords
 from gzfeatures.galaxies.splits import PARTS, Split
 from gzfeatures.galaxies.tables import ID_COLUMNS, read_table, write_csv
 
@@ -69,7 +70,9 @@ def write_labels(
     return write_csv(pd.DataFrame(columns), path)
 
 
-def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
+def read_labels(
+    path: str | Path, *, words: LabelWords = ASK, id_column: str | None = None
+) -> tuple[Labels, Split | None]:
     """Read a labels file, ours or any table with an id and a `label` (or fraction) column.
 
     Parameters
@@ -78,6 +81,10 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
         CSV, Parquet or FITS; see `write_labels`. Where a label holds "|" the labels are multi-label, and an empty
         one means that none is true; else a galaxy with an empty label is left out. Columns `votes <class>`, one for
         every class, are their vote fractions.
+    words : LabelWords
+        What `NA`, `None` and their like mean in the column `label`.
+    id_column : str, optional
+        Column of the ids, where none of those known is there.
 
     Returns
     -------
@@ -91,17 +98,22 @@ def read_labels(path: str | Path) -> tuple[Labels, Split | None]:
     MissingFileError
         It is not there.
     InputError
-        It has no id or label column, an id repeats, class names differ by case only, a fraction is outside [0, 1], or
-        a part is not one of train, validation, test.
+        It has no id or label column, a label may be a class or nobody's answer, an id repeats, class names differ by
+        case only, a fraction is outside [0, 1], or a part is not one of train, validation, test.
     """
-    frame = read_table(path)
-    id_column = next((name for name in ID_COLUMNS if name in frame), None)
+    frame = read_table(path, id_column=id_column, texts=("label",))
+    id_column = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
     if id_column is None:
         raise InputError(
-            "labels have no id", where=path, rule="have a column galaxy_id", found=", ".join(frame.columns[:12])
+            "labels have no id",
+            where=path,
+            rule="have a column galaxy_id",
+            found=", ".join(frame.columns[:12]),
+            remedy="name the column of the ids with --id COLUMN",
         )
     ids = as_ids(frame[id_column], where=path)
     if "label" in frame:
+        frame["label"] = pd.Series(words.read(frame["label"], ids, path), index=frame.index, dtype="str")
         labels = _with_votes(_named(frame["label"], ids, path), frame.set_axis(ids), path)
     else:
         labels = _fractions(frame.drop(columns=id_column), ids, path)

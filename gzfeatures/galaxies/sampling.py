@@ -17,6 +17,7 @@ from gzfeatures.errors import InputError, unknown
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.ids import positions, uniform
 from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.quantities import HIGHEST
 
 Numbers = npt.NDArray[np.float64]
 
@@ -60,7 +61,7 @@ def _everything(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
     if catalog.has_column("redshift"):
-        redshift = _known(catalog, "redshift", (0.0, 20.0))
+        redshift = _known(catalog, "redshift", (0.0, np.nextafter(HIGHEST, np.inf)))
     else:
         redshift = _known(catalog, "redshift_bin", (0, ABOVE))
     return np.where(np.isnan(redshift), np.nan, 0.0), redshift

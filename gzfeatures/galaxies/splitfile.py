@@ -13,8 +13,8 @@ from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.groups import GIVEN, Grouping, key_groups, merge
 from gzfeatures.galaxies.ids import Ids, among, as_ids
-from gzfeatures.galaxies.kinds import COLUMN_ALIASES
 from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.quantities import reading_of, understood
 from gzfeatures.galaxies.splits import PARTS, Split
 from gzfeatures.galaxies.tables import ID_COLUMNS, read_table, write_csv
 
@@ -72,7 +72,7 @@ def write_split(path: str | Path, split: Split) -> Path:
     return write_csv(pd.DataFrame(columns), path)
 
 
-def known_of(labels: str | Path, ids: Ids, arcsec: float) -> Grouping:
+def known_of(labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | None = None) -> Grouping:
     """What a labels file itself says of galaxies that belong together: its column `group`, its columns ra and dec.
 
     Parameters
@@ -83,24 +83,27 @@ def known_of(labels: str | Path, ids: Ids, arcsec: float) -> Grouping:
         Galaxies that matter.
     arcsec : float
         As in `Grouping.near`.
+    id_column : str, optional
+        Column of the ids, where none of those known is there.
 
     Raises
     ------
     InputError
         A declination lies beyond a pole.
     """
-    frame = read_table(labels)
-    id_column = next(name for name in ID_COLUMNS if name in frame)
-    names = as_ids(frame[id_column], where=labels)
+    frame = read_table(labels, id_column=id_column)
+    named_by = next(name for name in (*ID_COLUMNS, id_column) if name in frame)
+    names = as_ids(frame[named_by], where=labels)
     found = Grouping()
     if "group" in frame:
         here = among(names, ids) & frame["group"].notna().to_numpy()
         found = found.joined(GIVEN, key_groups(names[here], frame["group"][here].astype("str")))
     # no other column is looked at: a labels file may hold whatever its author likes
-    held = [next((name for name in COLUMN_ALIASES[place] if name in frame), None) for place in ("ra", "dec")]
-    if None in held or any(frame[name].dtype.kind not in "if" for name in held):
+    frame = understood(frame, labels)
+    held = [column for place in ("ra", "dec") if (column := reading_of(frame, place).column) is not None]
+    if len(held) < 2:
         return found
-    ra, dec = (frame[name].to_numpy(np.float64) for name in held)
+    ra, dec = (frame[name].to_numpy(np.float64, na_value=np.nan) for name in held)
     return found.near(Catalog(pd.DataFrame({"galaxy_id": names, "ra": ra % 360, "dec": dec})), ids, arcsec)
 
 

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,9 @@ ID_COLUMNS = (
 """Columns that hold ids, read as text; the first that a table has names its galaxies."""
 
 
-def read_table(path: str | Path, *, id_column: str | None = None) -> pd.DataFrame:
+def read_table(
+    path: str | Path, *, id_column: str | None = None, keys: Collection[str] = (), texts: Collection[str] = ()
+) -> pd.DataFrame:
     """Read a table of any format that astronomers exchange.
 
     Parameters
@@ -100,6 +102,10 @@ def read_table(path: str | Path, *, id_column: str | None = None) -> pd.DataFram
         a HATS catalog.
     id_column : str, optional
         A column that holds ids, beside those of `ID_COLUMNS`.
+    keys : collection of str
+        Further such columns.
+    texts : collection of str
+        Columns of a text file whose cells stay as they are written, words such as NA too.
 
     Returns
     -------
@@ -127,9 +133,9 @@ def read_table(path: str | Path, *, id_column: str | None = None) -> pd.DataFram
         raise InputError(
             "unknown kind of table", where=file, rule=f"end in {', '.join(_READERS)} (or .gz)", found=ending
         )
-    id_columns = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
+    id_columns = (*(() if id_column is None else (id_column,)), *ID_COLUMNS, *keys)
     with reading("catalog cannot be read", file, remedy="fetch it again; it may be cut short or another format"):
-        return _READERS[ending](file, id_columns).frame(id_columns, file)
+        return _READERS[ending](file, id_columns, texts).frame(id_columns, file)
 
 
 def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
@@ -155,30 +161,35 @@ def _arrow(column: pd.Series, name: str) -> Any:
         return pa.array([None if gone else str(value) for value, gone in zip(values, missing, strict=True)])
 
 
-def _read_csv(path: Path, id_columns: tuple[str, ...]) -> RawTable:
+def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -> RawTable:
     with _opened(path) as file:
         is_ecsv = file.read(7) == b"# %ECSV"
-    return read_ecsv(path, id_columns) if is_ecsv else read_csv(path, id_columns, unguarded)
+    return read_ecsv(path, id_columns) if is_ecsv else read_csv(path, (*id_columns, *texts), unguarded)
+
+
+def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
+    """The reader of a format that knows the type of its columns: no cell of it is a word that could be a number."""
+    return lambda path, id_columns, _: read(path, id_columns)
 
 
 def _opened(path: Path) -> Any:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-_READERS: dict[str, Callable[[Path, tuple[str, ...]], RawTable]] = {
-    ".fits": read_fits,
-    ".fit": read_fits,
+_READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]] = {
+    ".fits": _typed(read_fits),
+    ".fit": _typed(read_fits),
     ".csv": _read_csv,
-    ".parquet": lambda path, _: read_parquet(path),
-    ".pq": lambda path, _: read_parquet(path),
-    ".feather": lambda path, _: read_feather(path),
-    ".arrow": lambda path, _: read_feather(path),
-    ".ecsv": read_ecsv,
-    ".vot": read_votable,
-    ".votable": read_votable,
-    ".xml": read_votable,
-    ".h5": read_hdf5,
-    ".hdf5": read_hdf5,
+    ".parquet": lambda path, *_: read_parquet(path),
+    ".pq": lambda path, *_: read_parquet(path),
+    ".feather": lambda path, *_: read_feather(path),
+    ".arrow": lambda path, *_: read_feather(path),
+    ".ecsv": _typed(read_ecsv),
+    ".vot": _typed(read_votable),
+    ".votable": _typed(read_votable),
+    ".xml": _typed(read_votable),
+    ".h5": _typed(read_hdf5),
+    ".hdf5": _typed(read_hdf5),
 }
 """Ending → reader. A folder is read as Parquet, whatever its name."""
 

@@ -13,8 +13,8 @@ import pandas as pd
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.ids import Ids, as_ids, require_unique
-from gzfeatures.galaxies.kinds import COLUMN_ALIASES
 from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.quantities import QUANTITIES
 from gzfeatures.results.predictions import Predictions
 
 NONE = 65535
@@ -118,7 +118,7 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
     frame = catalog.frame
     if names is None:
         usual = [name for name in USUAL if catalog.has_column(name)]
-        taken = {"galaxy_id", *usual, *(alias for name in usual for alias in COLUMN_ALIASES[name])}
+        taken = {"galaxy_id", *usual, *(alias for name in usual for alias in QUANTITIES[name].names)}
         own = [str(name) for name in frame if name not in taken and not _is_name(frame[name])]
         names = usual + (own if len(usual) + len(own) <= MOST_COLUMNS else [])
     chosen = {name: frame[name].to_numpy() if name in frame else catalog.column(name) for name in names}

@@ -11,6 +11,7 @@ from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, inside, written_whole
 from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.labelwords import AS_IS
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.pairing import Pairing
@@ -68,7 +69,7 @@ def read_pairings(folder: Path) -> tuple[list[Pairing], Labels, Split]:
     MissingFileError, InputError
         The folder holds no finished run, or its files cannot be read.
     """
-    labels, split = read_labels(existing(folder / LABELS, "labels of a run"))
+    labels, split = read_labels(existing(folder / LABELS, "labels of a run"), words=AS_IS)
     if split is None:
         raise InputError("labels of a run have no split", where=folder / LABELS, rule="have a split column")
     path = existing(folder / PAIRINGS, "pairings of a finished run")

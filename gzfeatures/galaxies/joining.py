@@ -1,0 +1,97 @@
+"""Two catalogs beside each other, galaxy by galaxy, by a key that both have."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.ids import as_keys
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalog import Catalog
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinReport:
+    """What a join did.
+
+    Parameters
+    ----------
+    matched : int
+        Galaxies that found their row.
+    unmatched : tuple of str
+        Ids of galaxies that found none.
+    unused : int
+        Rows of the other table that no galaxy asked for.
+    doubled : tuple of str
+        Ids of galaxies left out because the other table has their key more than once.
+    keyless : int
+        Galaxies of `unmatched` that have no key: missing equals nothing.
+    """
+
+    matched: int
+    unmatched: tuple[str, ...]
+    unused: int
+    doubled: tuple[str, ...]
+    keyless: int = 0
+
+
+def joined(
+    catalog: Catalog, other: Catalog, left_on: str | Sequence[str], right_on: str | Sequence[str]
+) -> tuple[pd.DataFrame, JoinReport]:
+    """The galaxies of a catalog that have a row in the other, with its columns beside theirs; see `Catalog.join`."""
+    left, right = _keys(catalog, left_on), _keys(other, right_on)
+    asked = pd.Index(left)
+    keyed = ~pd.isna(left)
+    index = pd.Index(right[~pd.isna(right)])
+    places = np.flatnonzero(~pd.isna(right))
+    twice = index.duplicated(keep=False)
+    single = np.flatnonzero(~twice)
+    rows = np.full(len(left), -1, dtype=np.intp)
+    rows[keyed] = index[single].get_indexer(asked[keyed])
+    doubled = keyed & asked.isin(index[twice])
+    matched = rows >= 0
+    report = JoinReport(
+        matched=int(matched.sum()),
+        unmatched=tuple(catalog.ids[~matched & ~doubled]),
+        unused=len(right) - int(index.isin(asked[keyed]).sum()),
+        doubled=tuple(catalog.ids[doubled]),
+        keyless=int((~keyed).sum()),
+    )
+    if not report.matched:
+        here, there = left[keyed], right[~pd.isna(right)]
+        raise InputError(
+            "nothing matches",
+            where=f"join of {catalog.source} and {other.source} on {left_on} = {right_on}",
+            found=f"{here[0]} here, {there[0]} there" if len(here) and len(there) else None,
+            remedy="name the columns that hold the same ids",
+        )
+    extra = other.frame.drop(columns=[name for name in other.frame if name in catalog.frame])
+    taken = extra.iloc[places[single[rows[matched]]]].reset_index(drop=True)
+    return pd.concat([catalog.frame[matched].reset_index(drop=True), taken], axis=1), report
+
+
+def _keys(catalog: Catalog, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
+    """Key of each galaxy, shape (n,), NaN where a part of it is missing."""
+    names = [columns] if isinstance(columns, str) else list(columns)
+    for name in names:
+        if name not in catalog.frame:
+            raise InputError(
+                "key column is missing",
+                where=catalog.source,
+                rule=f"have {name}",
+                found=", ".join(catalog.frame.columns[:12]),
+            )
+    parts = [as_keys(catalog.frame[name], where=f"{catalog.source}, column {name}") for name in names]
+    keys = parts[0].copy()
+    for part in parts[1:]:
+        whole = ~pd.isna(keys) & ~pd.isna(part)
+        keys[whole] = keys[whole] + "\0" + part[whole]
+        keys[~whole] = np.nan
+    return keys

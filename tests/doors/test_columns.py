@@ -1,0 +1,212 @@
+"""What a column means: positions, redshifts, units, and what `check` says of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy import units
+from astropy.coordinates import Angle, SkyCoord
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies import quantities, sampling, sexagesimal
+from gzfeatures.galaxies.catalog import Catalog
+from gzfeatures.galaxies.labels import Labels
+
+
+def gz(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gzfeatures", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def catalog(**columns: object) -> Catalog:
+    return Catalog.of(pd.DataFrame({"galaxy_id": ["a", "b", "c"]} | columns))
+
+
+# positions
+
+FORMS = [
+    ("{h:02d}:{m:02d}:{s:06.3f}", "{sign}{d:02d}:{m:02d}:{s:05.2f}"),
+    ("{h:02d} {m:02d} {s:06.3f}", "{sign}{d:02d} {m:02d} {s:05.2f}"),
+    ("{h}h{m}m{s:.2f}s", "{sign}{d}d{m}m{s:.2f}s"),
+    (" {h}h {m}m {s:.1f}s ", "{sign}{d}d{m}'{s:.1f}\""),
+]
+
+
+@pytest.mark.parametrize(("hours", "angles"), FORMS)
+def test_every_sexagesimal_form_is_read_as_astropy_reads_it(hours: str, angles: str) -> None:
+    random = np.random.default_rng(0)
+    parts = [
+        {"h": h, "d": d, "m": m, "s": s, "sign": sign}
+        for h, d, m, s, sign in zip(
+            random.integers(0, 24, 200).tolist(),
+            random.integers(0, 90, 200).tolist(),
+            random.integers(0, 60, 200).tolist(),
+            random.uniform(0, 59.9, 200).tolist(),
+            random.choice(["+", "-", ""], 200).tolist(),
+            strict=True,
+        )
+    ]
+    ra, dec = ([form.format(**part) for part in parts] for form in (hours, angles))
+    read = Catalog.of(pd.DataFrame({"galaxy_id": [f"g{k}" for k in range(200)], "RA": ra, "DEC": dec}))
+    np.testing.assert_allclose(read.column("ra"), Angle(ra, unit=units.hourangle).degree, atol=1e-10)
+    np.testing.assert_allclose(read.column("dec"), Angle(dec, unit=units.deg).degree, atol=1e-10)
+    assert any("hours, minutes and seconds" in note for note in read.notes)
+
+
+def test_a_position_south_of_the_equator_by_less_than_a_degree_stays_south() -> None:
+    assert catalog(dec=["-00:10:05", "+00:10:05", None]).column("dec")[0] == pytest.approx(-0.168056, abs=1e-6)
+
+
+def test_one_cell_can_hold_a_whole_position() -> None:
+    texts = ["12 34 56.7 +01 02 03", "12:34:56.7-01:02:03", "00h00m01s, -00d00m01s"]
+    read = catalog(coordinates=texts)
+    there = SkyCoord([text.replace(",", "") for text in texts[::2]], unit=(units.hourangle, units.deg))
+    np.testing.assert_allclose(read.column("ra")[::2], there.ra.degree, atol=1e-10)
+    np.testing.assert_allclose(read.column("dec")[::2], there.dec.degree, atol=1e-10)
+    assert read.column("dec")[1] == pytest.approx(-1.034167, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "cell", ["25:00:00", "12:60:00", "12:34", "180.5", "somewhere", "12:34:56.7 extra", "1234:5:6"]
+)
+def test_a_position_nobody_can_tell_is_refused_by_what_the_cell_holds(cell: str, tmp_path: Path) -> None:
+    read = catalog(ra=["12:00:30.5", cell, "12:00:32"], dec=[1.0, 2.0, 3.0])
+    with pytest.raises(InputError, match=r"ra is text: . of 3 cells are no number, the first in row 0: '12:00:30"):
+        read.column("ra")
+    read.frame.to_csv(tmp_path / "t.csv", index=False)
+    found = Catalog.examine(tmp_path / "t.csv")
+    assert found.refused and {problem.id for problem in found.problems} >= {"a", "c"}
+
+
+def test_a_position_off_the_sky_is_refused_whatever_it_was_written_in() -> None:
+    with pytest.raises(InputError, match=r"must lie in \[-90, 90\] degrees"):
+        catalog(ra=["12:00:30.5"] * 3, dec=["+91:00:00"] * 3)
+
+
+@pytest.mark.parametrize("name", ["RA", "Ra", "RAJ2000", "ra_deg"])
+def test_usual_names_of_positions_are_known(name: str) -> None:
+    assert catalog(**{name: [1.0, 2.0, 3.0]}).column("ra").tolist() == [1, 2, 3]
+
+
+def test_units_of_the_file_are_heeded() -> None:
+    frame = pd.DataFrame({"galaxy_id": ["a"], "ra": [1.5], "dec": [0.5], "petroR90_r": [0.1]})
+    frame.attrs["units"] = {"ra": "h", "dec": "rad", "petroR90_r": "arcmin"}
+    read = quantities.understood(frame, "t")
+    assert read["ra"].tolist() == pytest.approx([22.5]) and read["petroR90_r"].tolist() == pytest.approx([6])
+    assert read["dec"].tolist() == pytest.approx([np.degrees(0.5)]) and len(read.attrs["notes"]) == 3
+    assert frame["ra"].tolist() == [1.5]
+    frame.attrs["units"] = {"petroR90_r": "pix"}
+    with pytest.raises(InputError, match="column petroR90_r: unit of another quantity; must be in arcsec, found pix"):
+        quantities.understood(frame, "t")
+
+
+def test_a_text_that_looks_sexagesimal_in_another_column_stays_text() -> None:
+    assert catalog(observed=["12:00:30", "12:00:31", "12:00:32"]).frame["observed"].tolist()[0] == "12:00:30"
+
+
+# redshift
+
+
+@pytest.mark.parametrize("name", ["z", "Z"])
+def test_z_beside_g_and_r_or_with_a_large_median_is_a_magnitude(name: str) -> None:
+    beside = catalog(**{"g": [0.1] * 3, "r": [0.1] * 3, name: [0.05, 0.06, 0.07]})
+    assert not beside.has_column("redshift")
+    with pytest.raises(InputError, match=f"{name} stands beside g and r: a magnitude; must be numbers for redshift"):
+        beside.column("redshift")
+    large = catalog(**{name: [17.2, 18.1, -9999.0]})
+    with pytest.raises(InputError, match=f"column {name} has a median of 17.[67]"):
+        large.column("redshift")
+    near = catalog(**{name: [0.05, 9.1, -9999.0]})
+    assert near.column("redshift").tolist() == [0.05, 9.1, -9999]
+
+
+def test_under_redshift_values_up_to_20_are_redshifts(tmp_path: Path) -> None:
+    read = catalog(redshift=[20.0, 14.3, 8.1])
+    labels = Labels(read.ids, ("x",), np.zeros(3, dtype=np.int64))
+    assert sampling.sample(read, labels, "low-redshift", per_class=3).ids.tolist() == ["a", "b", "c"]
+    read.frame.assign(redshift=[21.0, 1, 1]).to_csv(tmp_path / "t.csv", index=False)
+    rules = [problem.rule for problem in Catalog.examine(tmp_path / "t.csv").problems]
+    assert rules == ["redshift must be a redshift of at most 20"]
+
+
+def test_a_magnitude_called_z_gives_way_to_a_redshift_of_another_name() -> None:
+    read = catalog(z=[17.0, 18.0, 19.0], REDSHIFT=[0.1, 0.2, 0.3])
+    assert read.column("redshift").tolist() == [0.1, 0.2, 0.3] and read.notes == []
+
+
+def test_two_columns_for_one_purpose_are_said() -> None:
+    read = catalog(z=[0.1, 0.2, 0.3], REDSHIFT=[0.1, 0.2, 0.3])
+    assert read.notes == ["redshift is read from REDSHIFT; z is there too and not read"]
+
+
+# check
+
+
+def test_check_says_in_a_line_what_every_column_is_used_for(tmp_path: Path) -> None:
+    rows = ["objid,RA,DEC,z,petroR90_r,note", "1,12:00:30.5,-00:10:05,0.05,4.5,x", "2,12:00:31.5,+00:10:05,,6.5,y"]
+    (tmp_path / "t.csv").write_text("\n".join([*rows, ""]))
+    result = gz("check", tmp_path / "t.csv", "-o", tmp_path / "clean.parquet")
+    assert result.returncode == 0, result.stderr
+    lines = {line.split(" → ")[0]: line for line in result.stdout.splitlines() if " → " in line}
+    assert list(lines) == ["objid", "z", "petroR90_r", "RA", "DEC"]
+    assert lines["objid"] == "objid → galaxy_id: text, 0 missing, 1 to 2; 1, 2"
+    assert lines["z"] == "z → redshift: number, 1 missing, 0.05 to 0.05; 0.05"
+    assert lines["petroR90_r"] == "petroR90_r → petro_r90: number in arcsec, 0 missing, 4.5 to 6.5; 4.5, 6.5"
+    assert lines["RA"] == "RA → ra: number in deg, 0 missing, 180.1271 to 180.1312; 180.1271, 180.1312"
+    clean = Catalog.read(tmp_path / "clean.parquet")
+    assert clean.column("dec").tolist() == pytest.approx([-0.168056, 0.168056], abs=1e-6)
+    assert clean.ids.tolist() == ["1", "2"] and clean.frame["note"].tolist() == ["x", "y"]
+    used = json.loads(gz("check", tmp_path / "t.csv", "--json").stdout)["used"]
+    assert used[1] == {
+        "column": "z",
+        "name": "redshift",
+        "type": "number",
+        "unit": "",
+        "missing": 1,
+        "least": 0.05,
+        "largest": 0.05,
+        "values": [0.05],
+    }
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "rule"),
+    [
+        ("galaxy_id,ra", "a,here", "ra must hold numbers or one sexagesimal form"),
+        ("galaxy_id,redshift", "a,far", "redshift must hold numbers"),
+        ("galaxy_id,label", "a,None", "label must be a class or nobody's answer"),
+        ("galaxy_id,smooth-or-featured-lsst_smooth", "a,3", "votes must be of a campaign that is known"),
+        ("galaxy_id,objid", "a,1.237678598634734e+18", "objid must keep every digit of its ids"),
+        ("galaxy_id,ra", "a,400", "ra must lie in"),
+    ],
+)
+def test_check_does_not_end_well_where_another_verb_would_refuse(
+    tmp_path: Path, header: str, row: str, rule: str
+) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n{row}\n")
+    result = gz("check", tmp_path / "t.csv", "--json")
+    assert result.returncode == 1
+    found = json.loads(result.stdout)
+    assert found["refused"] is True and [rule in problem["rule"] for problem in found["problems"]] == [True]
+
+
+def test_an_id_column_of_any_name_serves_every_verb_that_is_told_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("thing,ra,dec,redshift\n007,1,2,.1\n1e5,2,3,.2\n")
+    refused = gz("check", tmp_path / "t.csv")
+    assert refused.returncode == 1 and "name the column of the ids with --id COLUMN" in refused.stderr
+    found = gz("check", tmp_path / "t.csv", "--id", "thing", "-o", tmp_path / "clean.csv")
+    assert found.returncode == 0 and "thing → galaxy_id: text, 0 missing" in found.stdout
+    assert Catalog.read(tmp_path / "clean.csv").ids.tolist() == ["007", "1e5"]
+    absent = gz("check", tmp_path / "t.csv", "--id", "name")
+    assert absent.returncode == 1 and "must have name" in absent.stderr
+
+
+def test_numbers_in_degrees_are_left_as_they_are() -> None:
+    assert sexagesimal.degrees(pd.Series(["180.5", "181.5"]), hours=True) is None
+    assert catalog(ra=[180.5, 181.5, 182.5]).notes == []
