@@ -131,7 +131,7 @@ def fit_heads(
             scheme=labels.scheme,
             split=split.fingerprint,
             predictions=predictions,
-            scores=evaluate(predictions, labels, seed=own, catalog=catalog),
+            scores=evaluate(predictions, labels, catalog=catalog),
             seconds={**(seconds or {}), "fit": fitted - start, "predict": predicted - fitted},
             parameters=head.parameters,
             seed=own,

@@ -91,7 +91,7 @@ def train_network(
         scheme=group.labels.scheme,
         split=group.split.fingerprint,
         predictions=predictions,
-        scores=evaluate(predictions, group.labels, seed=settings.seed, catalog=group.catalog),
+        scores=evaluate(predictions, group.labels, catalog=group.catalog),
         seconds={"train": note["seconds"]},
         parameters={"epochs": note["epochs"], "best_epoch": note["best_epoch"], **network.options},
         seed=seed,
@@ -120,7 +120,7 @@ def network_curve(
         made[size] = train_network(plain, part, folder / f"labels-{size}", settings, seed=seed)
     metric = headline(group.labels.target)
     return [
-        (size, pairing.scores.metrics[metric], *pairing.scores.intervals[metric])
+        (size, pairing.scores.metrics[metric], *pairing.scores.intervals.get(metric, (float("nan"), float("nan"))))
         for size, pairing in sorted(made.items())
     ]
 

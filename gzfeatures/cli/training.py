@@ -104,7 +104,7 @@ def finetune(
     )
     if not training.first:
         raise typer.Exit
-    scores = evaluate(training.predictions.select(split.test), known, seed=seed)
+    scores = evaluate(training.predictions.select(split.test), known)
     say(f"checkpoint written to {training.checkpoint}; use it with extract --backbone {training.checkpoint}")
     result = {
         **scores.metrics,

@@ -11,16 +11,17 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results import slices
-from gzfeatures.results.bootstrap import interval, resampled_sums
+from gzfeatures.results.intervals import FEWEST
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.proportions import Array
+from gzfeatures.results.scoreintervals import debiased_ece, score_intervals
 from gzfeatures.results.sums import metric_columns, metrics_of
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog
 
 HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mcc")
-LOWER_IS_BETTER = ("log_loss", "brier", "ece", "rmse")
+LOWER_IS_BETTER = ("log_loss", "brier", "ece", "ece_debiased", "rmse")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,13 +51,19 @@ class Scores:
     mcc : float, optional
         Matthews correlation for k classes (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006, eq. 8).
     ece : float, optional
-        Expected calibration error of the most probable class (multi-label: of every label), 15 bins.
+        Expected calibration error of the most probable class (multi-label: of every label), 15 bins; noise alone
+        makes it positive, the more the fewer galaxies there are.
+    ece_debiased : float, optional
+        The same without what noise alone would give (see `calibration_error.debiased`).
     rmse : float, optional
         Root mean square over all galaxies and answers (the Kaggle measure); NaN votes are left out.
     intervals : mapping of str to (low, high)
-        Bootstrap interval of each metric at `level`.
+        Interval of each metric at `level`, by the method that holds it (see `intervals`); that of `ece` is of the true
+        error, as that of `ece_debiased`. A figure over classes has none where a class is in `too_few`.
     level : float
         Coverage of the intervals.
+    too_few : tuple of str
+        Classes with fewer than ten galaxies: they have no interval.
     confusion : ndarray of int64, optional
         Shape (k, k); row: true class, column: predicted class.
     per_class : list of dict
@@ -81,8 +88,10 @@ class Scores:
     auc: float | None = None
     mcc: float | None = None
     ece: float | None = None
+    ece_debiased: float | None = None
     rmse: float | None = None
     intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    too_few: tuple[str, ...] = ()
     confusion: npt.NDArray[np.int64] | None = None
     per_class: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     agreement: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -106,9 +115,8 @@ def evaluate(
     predictions: Predictions,
     labels: Labels,
     *,
-    intervals: int = 1000,
+    intervals: bool | int = True,
     level: float = 0.9,
-    seed: int = 0,
     catalog: Catalog | None = None,
 ) -> Scores:
     """Score predictions against labels.
@@ -119,12 +127,10 @@ def evaluate(
         Every id must have a label; ids that were trained on are refused.
     labels : Labels
         Truth, with the same classes in the same order; its vote fractions, if any, give agreement and ceiling.
-    intervals : int
-        Bootstrap resamples of the galaxies; 0 for no intervals.
+    intervals : bool
+        Whether to give intervals; 0 and other numbers as False and True.
     level : float
         Coverage of the intervals, in (0, 1).
-    seed : int
-        Seed of the resampling.
     catalog : Catalog, optional
         Its redshift, magnitude and size, as far as it has them, give the slices; one class per galaxy only.
 
@@ -140,17 +146,17 @@ def evaluate(
     k = len(predictions.classes)
     point = metrics_of(columns.sum(0), len(truth), predictions.kind, k)
     spread: dict[str, tuple[Array, Array]] = {}
+    if predictions.kind != "fractions":
+        point["ece_debiased"] = np.float64(debiased_ece(predictions, truth)) * np.ones(())
     if intervals:
-        replicates = metrics_of(resampled_sums(columns, intervals, seed), len(truth), predictions.kind, k)
-        spread = {name: interval(values, level) for name, values in replicates.items()}
-        if "ece" in spread:  # resampling adds noise to a sum of absolute values: reflect to undo the upward shift
-            low, high = spread["ece"]
-            spread["ece"] = (np.maximum(2 * point["ece"] - high, 0), np.maximum(2 * point["ece"] - low, 0))
+        spread = score_intervals(predictions, truth, level)
+        if "ece" in spread:
+            spread["ece_debiased"] = spread["ece"]
     support = truth.counts
     per_class = [
         {"class": name, "support": support[name]}
         | {metric: float(values[c]) for metric, values in point.items() if values.ndim}
-        | {"intervals": {m: (float(low[c]), float(high[c])) for m, (low, high) in spread.items() if low.ndim}}
+        | {"intervals": {m: (float(low[c]), float(high[c])) for m, (low, high) in spread.items() if _known(low, c)}}
         for c, name in enumerate(predictions.classes)
     ]
     more: dict[str, Any] = {m: float(values) for m, values in point.items() if not values.ndim and np.isfinite(values)}
@@ -167,10 +173,18 @@ def evaluate(
         n=len(predictions),
         classes=predictions.classes,
         level=level,
-        intervals={m: (float(low), float(high)) for m, (low, high) in spread.items() if not low.ndim},
+        intervals={m: (float(low), float(high)) for m, (low, high) in spread.items() if m in more and _known(low)},
+        too_few=tuple(name for name, number in support.items() if number < FEWEST),
         per_class=per_class,
         **more,
     )
+
+
+def _known(limits: Array, place: int | None = None) -> bool:
+    """Whether there is an interval: of a figure over all, or of the class at a place."""
+    if place is None:
+        return limits.ndim == 0 and bool(np.isfinite(limits))
+    return limits.ndim == 1 and bool(np.isfinite(limits[place]))
 
 
 def headline(target: str) -> str:

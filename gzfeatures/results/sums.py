@@ -133,21 +133,35 @@ def _auc_column(p: Array, truth: Array) -> Array:
     The column mean is the AUC; resampled means are its linear expansion (DeLong+1988, doi:10.2307/2531595, eq. 5–8).
     NaN throughout where no class has both members and non-members.
     """
+    areas, placed = placements(p, truth)
+    known = np.isfinite(areas)
+    return np.asarray((areas + placed)[:, known].mean(1)) if known.any() else np.full(len(p), np.nan)
+
+
+def placements(p: Array, truth: Array) -> tuple[Array, Array]:
+    """Area under each class's one-vs-rest ROC curve (k,), and what each galaxy adds to it (n, k), of mean 0.
+
+    A galaxy adds n / members × (placement − area), or n / non-members × that, where its placement is the share of the
+    other side that its score is on the right side of (DeLong+1988, doi:10.2307/2531595). NaN for a class without
+    members or without non-members.
+    """
     from scipy.stats import rankdata
 
-    n = len(p)
-    columns = []
-    for score, member in zip(p.T, truth.T.astype(bool), strict=True):
-        inside, outside = int(member.sum()), int(n - member.sum())
+    n, k = p.shape
+    areas, placed = np.full(k, np.nan), np.full((n, k), np.nan)
+    for c in range(k):
+        score, member = p[:, c], truth[:, c].astype(bool)
+        inside = int(member.sum())
+        outside = n - inside
         if not inside or not outside:
             continue
         rank = rankdata(score)
         placement = np.empty(n)
         placement[member] = (rank[member] - rankdata(score[member])) / outside
         placement[~member] = 1 - (rank[~member] - rankdata(score[~member])) / inside
-        area = placement[member].mean()
-        columns.append(area + (placement - area) * n / np.where(member, inside, outside))
-    return np.mean(columns, axis=0) if columns else np.full(n, np.nan)
+        areas[c] = placement[member].mean()
+        placed[:, c] = (placement - areas[c]) * n / np.where(member, inside, outside)
+    return areas, placed
 
 
 def _known_mean(values: Array) -> Array:

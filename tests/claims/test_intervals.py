@@ -1,0 +1,54 @@
+"""Claim: a 90 % interval holds the truth in 90 % of surveys, for every metric.
+
+A fixed part of the table of `experiments/benchmarks/coverage.py`, which experiments/README.md gives whole.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "experiments" / "benchmarks"))
+
+import coverage
+
+DRAWS = 300
+CELLS = ((0, 400), (2, 400), (4, 400), (8, 120))  # poor, good, nearly perfect with a 2 % class; common classes
+
+
+@cache
+def simulated(index: int, n: int) -> dict[str, dict[str, float]]:
+    exact = coverage.truth(*coverage.GRID[index], seed=index)
+    return coverage.covered(coverage.GRID[index], exact, n, DRAWS, seed=index)
+
+
+@pytest.mark.parametrize("metric", (*coverage.METRICS, *coverage.OF_RAREST))
+def test_nine_of_ten_intervals_hold_the_truth(metric: str) -> None:
+    found = [simulated(*cell)[metric] for cell in CELLS]
+    held = [cell["held"] for cell in found if cell["draws"] >= 50]
+    assert len(held) == len(CELLS) or metric in ("balanced_accuracy", "macro_f1", "auc", *coverage.OF_RAREST)
+    # 3 standard errors of one share: 5 points at 300 draws, 8 at the 80 that have ten galaxies of the rare class
+    least = 0.85 - 3 * np.sqrt(0.85 * 0.15 / min(cell["draws"] for cell in found if cell["draws"] >= 50))
+    assert min(held) >= least and np.mean(held) >= 0.87, (metric, held)
+
+
+def test_intervals_are_given_from_ten_galaxies_of_the_class_on() -> None:
+    assert simulated(2, 400)["accuracy"]["given"] == 1
+    assert 0.15 < simulated(2, 400)["recall"]["given"] < 0.45  # ten or more of an expected eight: .28
+    assert simulated(8, 120)["macro_f1"]["given"] == 1
+
+
+def test_right_probabilities_are_not_called_wrong() -> None:
+    """The calibration error's interval reaches 0 for a calibrated classifier nine times in ten."""
+    assert simulated(2, 400)["ece"]["held"] > 0.85 and simulated(0, 400)["ece"]["held"] > 0.85
+
+
+def test_intervals_are_not_bought_by_width() -> None:
+    """Mean widths of the table, with a tenth of tolerance."""
+    widths = {name: simulated(2, 400)[name]["width"] for name in ("accuracy", "macro_f1", "brier", "auc", "ece")}
+    for name, most in {"accuracy": 0.064, "macro_f1": 0.15, "brier": 0.09, "auc": 0.05, "ece": 0.06}.items():
+        assert widths[name] < most, (name, widths[name])
