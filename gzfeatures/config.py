@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,9 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
+
+SETTINGS = "experiment.json"
+"""File in a run folder with the settings of the run."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -183,9 +186,22 @@ class Experiment(_Section):
         return self
 
     @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files and folders that a run reads: catalogs, images, labels, and what is named by an absolute path."""
+        return tuple(_paths(self.model_dump()))
+
+    @property
     def fingerprint(self) -> str:
         """Sha256 of all settings but the description."""
         return fingerprint.of(self.model_dump(mode="json", exclude={"description"}))
+
+
+def _paths(fields: Any) -> Iterator[Path]:
+    if isinstance(fields, (dict, list, tuple)):
+        for each in fields.values() if isinstance(fields, dict) else fields:
+            yield from _paths(each)
+    elif isinstance(fields, Path) or (isinstance(fields, str) and Path(fields).is_absolute()):
+        yield Path(fields)
 
 
 def _value(text: str) -> Any:
@@ -264,7 +280,7 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """
     path = existing(path, "experiment")
     if path.is_dir():
-        path = existing(path / "experiment.json", "settings of the earlier run")
+        path = existing(path / SETTINGS, "settings of the earlier run")
     with reading("experiment cannot be read", path, rule="be TOML"):
         text = path.read_text(encoding="utf-8")
         fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from gzfeatures import __version__
+from gzfeatures import __version__, outputs
 from gzfeatures.config import Experiment, load
 from gzfeatures.files import read_note, write_note, written_whole
 from gzfeatures.images.gallery import contact_sheet
@@ -32,6 +32,7 @@ def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
     """
     note, drawn = folder / "survey.json", {"galaxies": galaxies, "seed": seed, "version": __version__}
     if read_note(note) != drawn:
+        outputs.allow(folder / name for name in ("catalog.csv", "hart.csv", "truth.csv", "contact.jpg", note.name))
         survey = draw_survey(folder, n=galaxies, seed=seed)
         images = ImageSet.of(survey.images)
         with written_whole(folder / "contact.jpg") as temporary:

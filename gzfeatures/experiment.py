@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gzfeatures import cohort as cohorts
 from gzfeatures import config as configs
+from gzfeatures import outputs
 from gzfeatures.cohort import Cohort
-from gzfeatures.config import Experiment, FrozenBackbone, HeadChoice, Network
+from gzfeatures.config import SETTINGS, Experiment, FrozenBackbone, HeadChoice, Network
+from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
+from gzfeatures.illustrations import FILES as MAP_FILES
 from gzfeatures.illustrations import Classifier, draw_map, explain_pairing
 from gzfeatures.pairings import files_of, fit_heads, learning_curves
 from gzfeatures.results.comparison import Comparison, compare
@@ -31,8 +34,9 @@ from gzfeatures.results.figures import Curve
 from gzfeatures.results.metrics import jsonable
 from gzfeatures.results.pairing import Pairing, Road
 from gzfeatures.results.provenance import surroundings
+from gzfeatures.results.report import FILES as REPORT_FILES
 from gzfeatures.results.report import Report
-from gzfeatures.results.runfolder import LABELS, read_pairings, slug, write_pairings
+from gzfeatures.results.runfolder import LABELS, PAIRINGS, read_pairings, slug, write_pairings
 from gzfeatures.roads import network_curve, tabulate, train_network
 
 if TYPE_CHECKING:
@@ -108,6 +112,7 @@ def run(
     store: Store | None = None,
     tracker: Tracker | None = None,
     again: bool = False,
+    overwrite: bool = False,
 ) -> Run:
     """Run an experiment: train, extract, fit, score, compare, draw, record.
 
@@ -123,18 +128,40 @@ def run(
         Where runs are recorded; None records nothing.
     again : bool
         Train and tabulate anew, whatever the folder holds.
+    overwrite : bool
+        Replace files in the folder that no run wrote there, or that were changed since; an input never.
 
     Raises
     ------
+    OutputError
+        A file of the folder is an input, or may not be replaced.
     GzError
         A step's own error; what was finished before it stays in the folder and is used by the next call.
     """
-    start = time.perf_counter()
     settings = experiment if isinstance(experiment, Experiment) else configs.load(experiment)
     place = Path(folder) if folder is not None else Path("runs") / settings.name
+    read = [Path(experiment)] if isinstance(experiment, (str, Path)) and Path(experiment).is_file() else []
+    written = [place / name for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS)]
+    if _settings_of(place) == settings:
+        written.remove(place / SETTINGS)  # it stays as it is, whoever wrote it
+    with outputs.guarded("run", inputs=[*read, *settings.inputs], files=written, overwrite=overwrite):
+        if place / SETTINGS in written:
+            with written_whole(place / SETTINGS) as temporary:
+                temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
+        return _run(settings, place, store, tracker, again)
+
+
+def _settings_of(place: Path) -> Experiment | None:
+    """Settings of the last run in a folder; None where it had none, or they cannot be read."""
+    try:
+        return configs.load(place) if (place / SETTINGS).exists() else None
+    except InputError:
+        return None
+
+
+def _run(settings: Experiment, place: Path, store: Store | None, tracker: Tracker | None, again: bool) -> Run:
+    start = time.perf_counter()
     _require_weights(settings)
-    with written_whole(place / "experiment.json") as temporary:
-        temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
     records = () if settings.allow_seen else (backbone(choice.name).trained_on for choice in settings.backbones)
     group = cohorts.gather(settings.galaxies, settings.seed, place, TrainedOn.joined(records))
     write_labels(place / LABELS, group.labels, group.split)

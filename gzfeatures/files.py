@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gzfeatures import outputs
 from gzfeatures.errors import GzError, InputError, MissingFileError, OutputError
 
 UMASK = os.umask(0)
@@ -36,7 +37,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        The folder cannot be written, or the disk is full.
+        The folder cannot be written, or the disk is full; or the verb at work may not write this file.
     """
     temporary: Path | None = None
     try:
@@ -48,6 +49,8 @@ def written_whole(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~UMASK)
+        if (guard := outputs.current()) is not None:
+            guard.replacing(path, temporary)
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, GzError):

@@ -22,6 +22,9 @@ from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.showcase import Showcase, Tile, tiles
 
+FILES = ("map.html", "map.parquet", "map.json")
+"""What `draw_map` writes, beside pictures."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:

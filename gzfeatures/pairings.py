@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gzfeatures import outputs
 from gzfeatures.config import Experiment, HeadChoice
 from gzfeatures.errors import LeakError
 from gzfeatures.features.table import EmbeddingTable
@@ -121,7 +122,7 @@ def fit_heads(
         head = dataclasses.replace(head, sets=_sets(head, kept_out, labels, source, coverage, sets_by))
         name = f"{choice.name}-seed{own}" if choice.seeds else choice.name
         path = head.write(folder / f"{name}.skops")
-        _trials_beside(path).unlink(missing_ok=True)
+        outputs.remove(_trials_beside(path))
         if head.trials:
             draw_trials(head.trials, _trials_beside(path))
         pairing = Pairing(
@@ -199,6 +200,16 @@ def _sets(
 def files_of(head: Path) -> list[Path]:
     """The file of a head, and the picture of what its tuning tried, where it was tuned."""
     return [path for path in (head, _trials_beside(head)) if path.exists()]
+
+
+def named(folder: Path, choices: Sequence[HeadChoice]) -> list[Path]:
+    """Every file that `fit_heads` may write into a folder."""
+    names = [name for choice in choices for name in _names(choice)]
+    return [path for name in names for path in (folder / f"{name}.skops", _trials_beside(folder / f"{name}.skops"))]
+
+
+def _names(choice: HeadChoice) -> list[str]:
+    return [f"{choice.name}-seed{seed}" for seed in choice.seeds] or [choice.name]
 
 
 def _trials_beside(head: Path) -> Path:

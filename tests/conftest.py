@@ -26,5 +26,6 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's own store."""
+    """No test reads or fills the user's own store, or the record of what was written."""
     monkeypatch.setenv("GZFEATURES_STORE", str(tmp_path_factory.mktemp("store")))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))

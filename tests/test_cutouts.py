@@ -361,10 +361,30 @@ def test_a_broken_file_of_an_earlier_call_is_fetched_again(tmp_path: Path, serve
     fetch(positions(4), tmp_path, server)
     (tmp_path / "g0.jpg").write_bytes(b"")
     (tmp_path / "g1.jpg").write_bytes(galaxy(10.1)[:400])
-    (tmp_path / "g2.jpg").write_bytes(galaxy(10.2, 16))
     report = fetch(positions(4), tmp_path, server)
-    assert (report.downloaded, report.already_there) == (3, 1)
+    assert (report.downloaded, report.already_there) == (2, 2)
+    assert files(tmp_path)["g1"] == galaxy(10.1)
+
+
+def test_a_picture_of_another_kind_is_left_alone_until_it_is_said(tmp_path: Path, server: Server) -> None:
+    mine = galaxy(10.2, 16)
+    fetch(positions(4), tmp_path, server)
+    (tmp_path / "g2.jpg").write_bytes(mine)
+    report = fetch(positions(4), tmp_path, server)
+    assert [name for name, _ in report.failed] == ["g2"] and files(tmp_path)["g2"] == mine
+    assert "16×16" in report.failed[0][1] and "--overwrite" in report.failed[0][1]
+    assert fetch(positions(4), tmp_path, server, overwrite=True).downloaded == 1
     assert files(tmp_path)["g2"] == galaxy(10.2)
+
+
+def test_nothing_in_a_folder_of_ones_own_is_replaced(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "g0.jpg").write_bytes(b"my notes on g0")
+    (tmp_path / "g1.jpg").write_bytes(galaxy(300.0, 80))
+    mine = files(tmp_path)
+    for _ in range(2):
+        report = fetch(positions(4), tmp_path, server)
+        assert [name for name, _ in report.failed] == ["g0", "g1"]
+        assert files(tmp_path) == files(tmp_path) | mine
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,14 @@ from gzfeatures.cli.inputs import (
     label_words,
     labelled,
 )
+from gzfeatures.cli.writing import writes
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 
 @app.command(epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/")
+@writes("output")
 def check(
     catalog: CatalogFile,
     images: MaybeImages = None,
@@ -80,6 +82,7 @@ def check(
 
 
 @app.command(epilog="Example: gzfeatures label votes.csv --scheme zhu-5class -o labels.csv")
+@writes("output", "plot")
 def label(
     catalog: CatalogFile,
     scheme: Scheme,
@@ -121,6 +124,7 @@ def label(
     epilog="Example: gzfeatures sample hart16.fits --scheme gz2-4class --strategy volume-limited --per-class 400 "
     "--split 0.6/0.2/0.2 -o sample.csv",
 )
+@writes("output")
 def sample(
     catalog: CatalogFile,
     scheme: Scheme,
@@ -169,6 +173,7 @@ def sample(
 @app.command(
     epilog="Example: gzfeatures join gz2_hart16.fits gz2_filename_mapping.csv --on dr7objid=objid -o catalog.parquet",
 )
+@writes("output")
 def join(
     catalog: CatalogFile,
     other: Annotated[Path, typer.Argument(metavar="OTHER", help="Catalog whose columns are put beside it.")],
@@ -192,6 +197,7 @@ def join(
 
 
 @app.command(epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss")
+@writes(folder="output")
 def cutouts(
     catalog: CatalogFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of images; what is there is kept.")],

@@ -9,6 +9,7 @@ import typer
 
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import Json
+from gzfeatures.cli.writing import writes
 from gzfeatures.files import hold
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def _do(experiment: Experiment, folder: Path | None, uri: str | None, again: boo
 
 
 @app.command(epilog="Example: gzfeatures demo -o demo/")
+@writes("output", verb="run", known=False)
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything it makes.")] = Path("runs/demo"),
     galaxies: Annotated[int, typer.Option(min=200, help="Galaxies to draw.")] = 1000,
@@ -52,6 +54,7 @@ def demo(
 
 
 @app.command(epilog="Example: gzfeatures run experiments/gz2_zhu5.toml --set galaxies.images=images/")
+@writes("output", resumes="experiment", verb="run", known=False)
 def run(
     experiment: Annotated[
         Path, typer.Argument(metavar="EXPERIMENT", help="TOML file, or the folder of an earlier run.")
@@ -70,6 +73,7 @@ def run(
 
 
 @app.command(epilog="Example: gzfeatures compare runs/gz2-zhu5 runs/gz2-zhu5-larger")
+@writes()
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN…", help="Run folders, or the TOML of finished experiments.")
@@ -84,6 +88,7 @@ def compare(
 
 
 @app.command(epilog="Example: gzfeatures ui --port 5000")
+@writes()
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
     tracking_uri: Uri = None,

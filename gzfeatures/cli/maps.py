@@ -20,6 +20,8 @@ from gzfeatures.cli.inputs import (
     catalog_from,
     labels_from,
 )
+from gzfeatures.cli.writing import Given, writes
+from gzfeatures.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,14 +51,28 @@ def _offered(catalog: Catalog | None, names: list[str] | None, mapped: Ids | Non
     return placed if columns is None else columns.merge(placed, how="right", on="galaxy_id")
 
 
+def _coordinates(page: Path) -> Path:
+    """Where the coordinates of a map go: a name that no table has."""
+    return page.with_suffix(".map.parquet")
+
+
+def _beside(given: Given) -> list[Path]:
+    if given["output"].suffix.lower() not in (".html", ".htm"):
+        raise InputError("map", where=given["output"], rule="end in .html")
+    return [_coordinates(given["output"])]
+
+
 @app.command(
     "map",
     epilog="Example: gzfeatures map table.parquet --labels labels.csv --images images/ --catalog gz2.csv "
     "--predictions svm.csv -o map.html",
 )
+@writes("output", "figure", beside=_beside)
 def map_(
     table: TableFile,
-    output: Annotated[Path, typer.Option("--output", "-o", help="HTML to write; coordinates go beside it.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="HTML to write; coordinates go beside it, to .map.parquet.")
+    ],
     labels: MaybeLabels = None,
     images: MaybeImages = None,
     catalog: Annotated[Path | None, typer.Option(help="Catalog whose columns can colour the map.")] = None,
@@ -105,7 +121,7 @@ def map_(
 
     old = None if into is None else Map.read(into)
     fresh = mapped(vectors, stability) if old is None else old.place(vectors)
-    coordinates = fresh.write(output.with_suffix(".parquet"))
+    coordinates = fresh.write(_coordinates(output))
     chart = fresh if old is None else old.joined(fresh)
     columns = _offered(
         None if catalog is None else catalog_from(catalog, id_column),

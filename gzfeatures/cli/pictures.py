@@ -20,6 +20,7 @@ from gzfeatures.cli.inputs import (
     TableFile,
     labels_from,
 )
+from gzfeatures.cli.writing import writes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,7 @@ def _give(
 @app.command(
     epilog="Example: gzfeatures similar table.parquet 100053 --images images/ --gallery similar.png",
 )
+@writes("output", "gallery")
 def similar(
     table: TableFile,
     ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Galaxies asked about.")],
@@ -72,6 +74,7 @@ def similar(
 
 
 @app.command(epilog="Example: gzfeatures odd table.parquet -o odd.csv --images images/ --gallery odd.html")
+@writes("output", "gallery")
 def odd(
     table: TableFile,
     output: Csv = None,
@@ -89,6 +92,7 @@ def odd(
 
 
 @app.command(epilog="Example: gzfeatures duplicates table.parquet -o duplicates.csv")
+@writes("output", "gallery")
 def duplicates(
     table: TableFile,
     output: Csv = None,
@@ -107,6 +111,7 @@ def duplicates(
 @app.command(
     epilog="Example: gzfeatures doubt table.parquet --labels labels.csv -o doubt.csv --next next.csv",
 )
+@writes("output", "gallery", "next_")
 def doubt(
     table: TableFile,
     labels: LabelsFile,
@@ -148,6 +153,7 @@ def doubt(
 @app.command(
     epilog="Example: gzfeatures explain checkpoint/ 100053 --images images/ --head heads/svm.skops -o why.html",
 )
+@writes("output")
 def explain(
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="Checkpoint folder; with --head, any backbone.")],
     images: Images,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gzfeatures import outputs
 from gzfeatures.cli.console import app, say, show, show_markdown
 from gzfeatures.cli.inputs import (
     Device,
@@ -27,6 +28,7 @@ from gzfeatures.cli.inputs import (
     labels_and_split,
     labels_from,
 )
+from gzfeatures.cli.writing import Given, writes
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def _view_of(backbone: str, text: str | None) -> View | None:
 
 
 @app.command("list", epilog="Example: gzfeatures list backbones --verbose")
+@writes()
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All fields.")] = False,
@@ -100,7 +103,14 @@ def list_(
             show_markdown(card.read_text(encoding="utf-8"))
 
 
+def _one_table(given: Given) -> list[Path]:
+    """The table, where it is one; the names of several are known once their extractors are."""
+    several = any(len(given[name] or ()) > 1 for name in ("backbone", "layer", "view"))
+    return [] if several else [given["output"]]
+
+
 @app.command(epilog="Example: gzfeatures extract images/ -o table.parquet")
+@writes("output", beside=_one_table, known=False)
 def extract(
     source: Source,
     output: Annotated[
@@ -158,6 +168,7 @@ def extract(
         for sight in view or (None,)
     ]
     paths = [output] if len(extractions) == 1 else [output / _file_name(each.extractor) for each in extractions]
+    outputs.allow(paths, output if len(paths) > 1 else None)
     tables = write_all(extractions, images_of(source, images, on_bad, id_column), paths)
     results = [
         {
@@ -182,7 +193,15 @@ def _file_name(extractor: Extractor) -> str:
     return name.replace("/", "_")
 
 
+def _heads(given: Given) -> list[Path]:
+    from gzfeatures.config import HeadChoice
+    from gzfeatures.pairings import named
+
+    return named(given["output"], [HeadChoice(name=name) for name in dict.fromkeys(given["head"])])
+
+
 @app.command(epilog="Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost")
+@writes(folder="output", beside=_heads)
 def fit(
     table: TableFile,
     labels: LabelsFile,
@@ -302,6 +321,7 @@ def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
 
 
 @app.command(epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv")
+@writes("output")
 def predict(
     head: Annotated[
         Path, typer.Argument(metavar="HEAD", help="Head saved by 'fit', or a network's checkpoint folder.")
@@ -372,6 +392,7 @@ def _held_elsewhere(predictions: Predictions, labels: Labels, where: Path, sets:
 
 
 @app.command(epilog="Example: gzfeatures store prune --unused-days 90")
+@writes()
 def store(
     action: Annotated[Literal["show", "prune"], typer.Argument(help="Look, or free space.")],
     backbone: Annotated[str | None, typer.Option(help="prune: entries of this backbone.")] = None,

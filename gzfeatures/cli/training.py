@@ -25,14 +25,22 @@ from gzfeatures.cli.inputs import (
     labels_and_split,
     labels_from,
 )
+from gzfeatures.cli.writing import Given, writes
 from gzfeatures.files import hold
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
+
+
+def _checkpoint(given: Given) -> list[Path]:
+    from gzfeatures.networks.checkpoint import FILES
+
+    return [given["output"] / name for name in FILES]
 
 
 @app.command(
     epilog="Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 --epochs 10 --set ema=0.997 "
     "-o checkpoint/",
 )
+@writes(folder="output", beside=_checkpoint)
 def finetune(
     source: Source,
     labels: LabelsFile,

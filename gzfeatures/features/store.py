@@ -11,13 +11,13 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from gzfeatures import userfolders
 from gzfeatures.errors import InputError, OutputError
 from gzfeatures.features import shard
 from gzfeatures.features.extractor import Extractor
@@ -242,12 +242,7 @@ class Store:
     @classmethod
     def default(cls) -> Store:
         """The store at `$GZFEATURES_STORE`, or in the user's cache folder."""
-        place = os.environ.get("GZFEATURES_STORE")
-        if place:
-            return cls(Path(place).expanduser())
-        home = Path.home()
-        caches = {"darwin": home / "Library" / "Caches", "win32": home / "AppData" / "Local"}
-        return cls(Path(os.environ.get("XDG_CACHE_HOME") or caches.get(sys.platform, home / ".cache")) / "gzfeatures")
+        return cls(userfolders.cache())
 
     def shelf(self, extractor: Extractor) -> Shelf:
         """Vectors of one extractor."""

@@ -21,6 +21,7 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.groups import SAME_FILE, Grouping, key_groups
 from gzfeatures.galaxies.ids import Ids, among, as_ids, positions, require_unique
+from gzfeatures.outputs import seal_parquet
 
 DAMAGED = "table is damaged"
 COLUMNS = ("galaxy_id", "image_sha256", "embedding")
@@ -287,3 +288,4 @@ def writer(
             file.write_batch(pa.record_batch(columns, schema=schema))
 
         yield append
+        seal_parquet(file, temporary)

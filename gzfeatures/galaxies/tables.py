@@ -41,6 +41,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, written_whole
@@ -52,6 +53,7 @@ from gzfeatures.galaxies.hdf5table import read_hdf5
 from gzfeatures.galaxies.ids import require_text
 from gzfeatures.galaxies.idtext import MISSING_WORDS
 from gzfeatures.galaxies.rawtable import RawTable
+from gzfeatures.outputs import seal_parquet
 
 __all__ = [
     "ID_COLUMNS",
@@ -215,7 +217,10 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     with written_whole(path) as temporary:
         bare = frame.copy(deep=False)
         bare.attrs = {}  # what was said of the input is not part of the table
-        bare.to_parquet(temporary, index=False)
+        table = pa.Table.from_pandas(bare, preserve_index=False)
+        with pq.ParquetWriter(temporary, table.schema) as writer:
+            writer.write_table(table)
+            seal_parquet(writer, temporary)
     return path
 
 

@@ -66,8 +66,12 @@ def download(
     backoff: float = 0.5,
     timeout: float = 30.0,
     progress: bool = False,
+    overwrite: bool = False,
 ) -> CutoutReport:
     """Download one cut-out per galaxy as `<galaxy_id>.jpg` or `.fits`; what is there and whole is kept.
+
+    A file that is there and is no such cut-out is fetched again where a download wrote it, or where it does not decode
+    in a folder of cut-outs only; any other is left alone and listed as failed.
 
     A file appears only when it decodes, has the size asked for, is not blank, and is not byte for byte the answer for
     another position. Servers that answer 429, 5xx or not at all are asked again, later and later, and as late as
@@ -100,6 +104,8 @@ def download(
         Seconds without a byte after which a try fails.
     progress : bool
         Draw a progress bar on stderr.
+    overwrite : bool
+        Replace files that bear the name of a cut-out and are none.
 
     Raises
     ------
@@ -132,11 +138,13 @@ def download(
     work = Download(
         ids=[str(name) for name in catalog.ids],
         places=np.stack([catalog.column("ra"), catalog.column("dec"), rule.of(catalog)], axis=1),
-        folder=_prepared(Path(folder), {"survey": survey, "scale": str(rule), "pixels": pixels}),
+        folder=Path(folder),
+        own=_prepared(Path(folder), {"survey": survey, "scale": str(rule), "pixels": pixels}),
         survey=source,
         pixels=pixels,
         service=service,
         fetch=_fetch(source, base_url or source.url, service, pixels),
+        overwrite=overwrite,
     )
     results = work.run(workers, progress)
     failed = tuple((name, why) for name, why in zip(work.ids, results, strict=True) if why not in (DONE, KEPT))
@@ -165,15 +173,26 @@ def _fetch(survey: Survey, url: str, service: Service, pixels: int) -> Callable[
     )
 
 
-def _prepared(folder: Path, settings: dict[str, Any]) -> Path:
-    """The folder with its note; what a killed call left half written an hour ago or more is swept away."""
+def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
+    """Note in the folder what it holds; what a killed call left half written an hour ago or more is swept away.
+
+    Returns
+    -------
+    bool
+        Whether the folder is one of cut-outs only: nothing lay in it when it got its note.
+    """
     note = folder / NOTE
     wanted = {"format": FORMAT, **settings}
-    found = read_note(note) if note.exists() else wanted
+    found = read_note(note) if note.exists() else dict(wanted)
     if not found:
         raise InputError(
             "note on the cut-outs is damaged", where=note, remedy="remove it if the settings are those of the folder"
         )
+    if not note.exists():
+        shared = folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
+        write_note(note, wanted | ({"shared": True} if shared else {}))
+    else:
+        shared = bool(found.pop("shared", False))
     if found != wanted:
         raise InputError(
             "folder holds cut-outs of another kind",
@@ -182,9 +201,7 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> Path:
             found=json.dumps(found),
             remedy="choose another folder",
         )
-    if not note.exists():
-        write_note(note, wanted)
     for part in folder.glob(".*.part*"):
         if time.time() - part.lstat().st_mtime > 3600:
             part.unlink(missing_ok=True)
-    return folder
+    return not shared

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures import fingerprint
+from gzfeatures import fingerprint, outputs
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.images.bandfiles import read_fits
@@ -31,6 +31,10 @@ class _SameAnswer(BadAnswer):
         self.other = other
 
 
+class _OtherPicture(BadAnswer):
+    """It decodes, and is not what was asked for."""
+
+
 @dataclasses.dataclass(eq=False)
 class Download:
     """One download, and the state its threads share.
@@ -43,6 +47,8 @@ class Download:
         Shape (n, 3): ra and dec (degrees) and scale (arcsec per pixel) of each; NaN where they are missing.
     folder : Path
         Where the files go.
+    own : bool
+        Whether it is a folder of cut-outs, in which a broken file is a cut-out that was damaged.
     survey : Survey
         Suffix and bands of the files.
     pixels : int
@@ -51,20 +57,25 @@ class Download:
         Limits and retries.
     fetch : callable
         (ra, dec, scale) → bytes of the answer.
+    overwrite : bool
+        Replace files that are no such cut-out.
     """
 
     ids: list[str]
     places: npt.NDArray[np.float64]
     folder: Path
+    own: bool
     survey: Survey
     pixels: int
     service: Service
     fetch: Callable[[float, float, float], bytes]
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._seen: dict[str, int] = {}
         self._doubted: dict[int, str] = {}
+        self._made: set[int] = set()
 
     def run(self, workers: int, progress: bool) -> list[str]:
         """Fetch every cut-out: DONE, KEPT, or the reason why there is no file, for each galaxy.
@@ -81,8 +92,9 @@ class Download:
             self.service.stop()
             pool.shutdown(cancel_futures=True)
         for row, reason in self._doubted.items():
-            self._path(row).unlink(missing_ok=True)
-            results[row] = reason
+            if row in self._made or self._ours(self._path(row)):
+                self._path(row).unlink(missing_ok=True)
+                results[row] = reason
         return results
 
     def _path(self, row: int) -> Path:
@@ -98,7 +110,10 @@ class Download:
             if path.exists():
                 self._claim(row, self._verified(path.read_bytes()))
                 return KEPT
-        except BadAnswer:
+        except BadAnswer as error:
+            damaged = self.own and not isinstance(error, _OtherPicture)
+            if not (damaged or self._ours(path)):
+                return f"a file that is there is no such cut-out ({error}); move it away, or say --overwrite"
             path.unlink(missing_ok=True)
         except OSError as error:
             return f"file that is there cannot be read: {error.strerror}"
@@ -110,7 +125,15 @@ class Download:
             return str(error)
         with written_whole(path) as temporary:
             temporary.write_bytes(data)
+        self._made.add(row)
         return DONE
+
+    def _ours(self, path: Path) -> bool:
+        """Whether a file may be replaced: a download wrote these bytes there, or it was said."""
+        guard = outputs.current()
+        if guard is None:
+            return self.overwrite
+        return self.overwrite or guard.overwrite or outputs.written_by(path) == guard.verb
 
     def _answer(self, row: int) -> bytes:
         data = self._verified(self.fetch(*self.places[row]))
@@ -131,7 +154,7 @@ class Download:
                 height, width = bands.flux.shape[1:]
                 blank = [line for line in bands.faults() if line.endswith("blank")]
                 if bands.names != self.survey.bands:
-                    raise BadAnswer(f"answer has bands {'+'.join(bands.names)}, not {'+'.join(self.survey.bands)}")
+                    raise _OtherPicture(f"answer has bands {'+'.join(bands.names)}, not {'+'.join(self.survey.bands)}")
             else:
                 image = np.asarray(picture(data, where="answer", max_pixels=MAX_PIXELS))
                 height, width = image.shape[:2]
@@ -139,9 +162,9 @@ class Download:
         except InputError as error:
             raise BadAnswer(str(error)) from error
         if (height, width) != (self.pixels, self.pixels):
-            raise BadAnswer(f"answer is {width}×{height}, not {self.pixels}×{self.pixels}")
+            raise _OtherPicture(f"answer is {width}×{height}, not {self.pixels}×{self.pixels}")
         if blank:
-            raise BadAnswer(blank[0])
+            raise _OtherPicture(blank[0])
         return data
 
     def _claim(self, row: int, data: bytes) -> None:

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from safetensors.torch import save
 from torch import nn
 
-from gzfeatures import fingerprint
+from gzfeatures import fingerprint, outputs
 from gzfeatures.errors import reading
 from gzfeatures.features.backbones import CHECKPOINT_FORMAT, RECORD, TENSORS, Backbone
 from gzfeatures.features.backbones import backbone as backbone_of
@@ -25,6 +25,8 @@ from gzfeatures.networks.learner import Learner
 from gzfeatures.networks.load import read_tensors
 
 STATE = "training.ckpt"
+FILES = (STATE, TENSORS, RECORD, "history.json", "curves.png")
+"""What a training leaves in its folder."""
 Watch: TypeAlias = Callable[[Sequence[Mapping[str, float]]], None]
 """Takes the metrics of all epochs so far, one mapping each."""
 
@@ -46,7 +48,7 @@ class WholeFiles(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a file that is no longer wanted."""
-        Path(path).unlink(missing_ok=True)
+        outputs.remove(Path(path))
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def write_half(checkpoint: Path, folder: Path, name: str) -> Path:
 
 def _write(folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> Path:
     # an old record must not vouch for new weights, if writing stops half way
-    (folder / RECORD).unlink(missing_ok=True)
+    outputs.remove(folder / RECORD)
     with written_whole(folder / TENSORS) as temporary:
         temporary.write_bytes(save(tensors))
     digest = fingerprint.of_file(folder / TENSORS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shutil
 import signal
 import time
 import warnings
@@ -33,7 +32,7 @@ from gzfeatures.networks.curves import write_curves
 from gzfeatures.networks.inference import Inference, Validation
 from gzfeatures.networks.learner import Learner
 from gzfeatures.networks.lessons import Lessons
-from gzfeatures.networks.pixelcache import PixelCache
+from gzfeatures.networks.pixelcache import PixelCache, drop
 from gzfeatures.networks.recipe import Recipe
 from gzfeatures.networks.start import Start
 from gzfeatures.networks.trainingbar import TrainingBar
@@ -238,7 +237,7 @@ def train(
         write_folder(folder, backbone, module, record)
         write_curves(folder, history)
         if cache is None:
-            shutil.rmtree(scratch)
+            drop(scratch)
     return Training(predictions, folder, time.monotonic() - started, len(history), history, best + 1, first)
 
 

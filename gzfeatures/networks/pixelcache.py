@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from gzfeatures.images.views import View
 from gzfeatures.networks.sight import look
 
 BLOCK = 256
+_OWN = re.compile(r"\.?[0-9a-f]{32}\.npy(\..*)?")
 FORMAT = 2
 
 
@@ -98,3 +101,12 @@ class PixelCache:
     def _open(self) -> npt.NDArray[np.uint8]:
         pixels: npt.NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
         return pixels
+
+
+def drop(folder: Path) -> None:
+    """Remove the caches in a folder, and the folder where nothing else lies in it."""
+    for path in folder.iterdir():
+        if _OWN.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

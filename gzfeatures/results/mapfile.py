@@ -22,6 +22,7 @@ from gzfeatures.galaxies.ids import Ids, among, as_ids, positions, require_uniqu
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
+from gzfeatures.outputs import seal_parquet
 from gzfeatures.results import mapview, quality
 from gzfeatures.results.neighbours import nearest
 from gzfeatures.results.predictions import Predictions
@@ -244,8 +245,14 @@ class Map:
             "vector", pa.FixedSizeListArray.from_arrays(flat, width)
         )
         table = table.replace_schema_metadata({"gzfeatures": json.dumps(note), "gzfeatures_space": json.dumps(arrays)})
-        with written_whole(path) as temporary:
-            pq.write_table(table, temporary, use_dictionary=False, compression="zstd", write_page_checksum=True)
+        with (
+            written_whole(path) as temporary,
+            pq.ParquetWriter(
+                temporary, table.schema, use_dictionary=False, compression="zstd", write_page_checksum=True
+            ) as writer,
+        ):
+            writer.write_table(table)
+            seal_parquet(writer, temporary)
         return path
 
     @classmethod

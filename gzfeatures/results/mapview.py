@@ -33,6 +33,7 @@ from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
+from gzfeatures.outputs import sealed
 from gzfeatures.results.mapdata import columns
 from gzfeatures.results.neighbours import nearest
 from gzfeatures.results.palette import CLASS_COLOURS, RAMP, on_paper
@@ -165,7 +166,7 @@ def write_page(
     page = re.sub(r"\{\{([a-z.]+)\}\}", part, folder.joinpath("map.html").read_text(encoding="utf-8"))
     path = Path(path)
     with written_whole(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(sealed(page), encoding="utf-8")
     return path
 
 

@@ -17,6 +17,7 @@ from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.ids import Ids, as_ids, positions, require_unique
 from gzfeatures.galaxies.tables import fits_units, unguarded, write_csv
+from gzfeatures.outputs import seal_parquet
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -179,8 +180,7 @@ class Predictions:
         if taken:
             raise InputError("class bears the name of a column", where=path, rule="differ from it", found=min(taken))
         columns |= dict(zip(self.classes, np.asarray(self.probabilities, dtype=np.float64).T, strict=True))
-        with written_whole(path) as temporary:
-            _WRITERS[kind](columns, temporary)
+        _WRITERS[kind](columns, path)
         return path
 
     def _named(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
@@ -260,7 +260,13 @@ def _write_parquet(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table(dict(columns)), path, compression="zstd", write_page_checksum=True)
+    table = pa.table(dict(columns))
+    with (
+        written_whole(path) as temporary,
+        pq.ParquetWriter(temporary, table.schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        writer.write_table(table)
+        seal_parquet(writer, temporary)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -275,8 +281,8 @@ def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
         if not name.isascii() or np.any(lost):
             raise InputError("FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead")
         held[name] = encoded
-    with _fits_tables() as table:
-        table(held).write(path, format="fits", overwrite=True)
+    with _fits_tables() as table, written_whole(path) as temporary:
+        table(held).write(temporary, format="fits", overwrite=True)
 
 
 def _read_fits(path: Path) -> pd.DataFrame:

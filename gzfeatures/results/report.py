@@ -15,6 +15,7 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import PARTS, Split
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
+from gzfeatures.outputs import sealed
 from gzfeatures.results import document
 from gzfeatures.results.comparison import Comparison
 from gzfeatures.results.document import COLUMNS, COSTS, DAGGER
@@ -27,6 +28,8 @@ from gzfeatures.results.showcase import Showcase
 
 FORMAT = 1
 """Of `report.json`. Raise when a reader of the old number would misread a new file."""
+FILES = ("report.html", "report.md", "report.json")
+"""What `Report.write` writes, beside figures."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -236,7 +239,7 @@ class Report:
         for name, text in (
             ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
             ("report.md", self.markdown()),
-            ("report.html", document.render(self, drawn, images, view, showcases)),
+            ("report.html", sealed(document.render(self, drawn, images, view, showcases))),
         ):
             with written_whole(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")

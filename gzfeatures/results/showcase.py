@@ -13,6 +13,7 @@ from gzfeatures.errors import GzError, InputError
 from gzfeatures.files import written_whole
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
+from gzfeatures.outputs import sealed
 from gzfeatures.results.drawing import short
 from gzfeatures.results.sprites import address, thumbnail
 
@@ -140,7 +141,7 @@ class Showcase:
             if path.suffix == ".png":
                 self._sheet(columns).save(temporary, "PNG")
             else:
-                temporary.write_text(self._page(), encoding="utf-8")
+                temporary.write_text(sealed(self._page()), encoding="utf-8")
         return path
 
     def _page(self) -> str:

@@ -133,6 +133,7 @@ def _live(desk: Path, words: tuple[str, ...], trouble: Trouble, log: Path) -> No
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     os.chdir(desk)
     os.environ["GZFEATURES_STORE"] = str(desk / "store")
+    os.environ["XDG_STATE_HOME"] = str(desk.parent / "state")  # no result, and not on a disk that is full
     os.environ["MPLCONFIGDIR"] = str(desk.parent)
     sys.argv = ["gzfeatures", *words]
     if trouble.humble:

@@ -1,0 +1,122 @@
+"""What verbs write: each declares its outputs, is asked about them before any work, and takes --overwrite."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
+
+import typer
+
+from gzfeatures import outputs
+
+Given: TypeAlias = Mapping[str, Any]
+"""Arguments of a call by the names of the verb's parameters."""
+Derived: TypeAlias = Callable[[Given], Iterable[Path]]
+Verb = TypeVar("Verb", bound=Callable[..., None])
+
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that this verb did not write, or that were changed since.")
+]
+
+
+def _another_backbone(text: str) -> bool:
+    from gzfeatures.features.backbones import BACKBONES
+
+    return text not in BACKBONES
+
+
+def _another_scheme(text: str) -> bool:
+    from gzfeatures.galaxies.schemes import SCHEMES
+
+    return text not in SCHEMES
+
+
+NAMED: dict[str, Callable[[str], bool]] = {
+    "backbone": _another_backbone,
+    "network": _another_backbone,
+    "scheme": _another_scheme,
+    "weights": lambda text: text != "none",
+}
+"""Texts that may name a file or folder to read, by parameter, and whether one is not a name of ours instead."""
+
+PLAIN = frozenset(
+    {
+        *("address", "base_url", "class_", "column", "columns", "head", "ids", "layer", "method", "on", "settings"),
+        *("split", "strategy", "survey", "target", "tracking_uri", "view"),
+    }
+)
+"""Parameters whose texts name no file to read."""
+
+
+def writes(
+    *files: str, folder: str | None = None, beside: Derived = lambda given: (), verb: str | None = None,
+    known: bool = True, resumes: str | None = None,
+) -> Callable[[Verb], Verb]:  # fmt: skip
+    """Declare what a verb writes; every other path that it takes is an input.
+
+    Parameters
+    ----------
+    *files : str
+        Parameters that name a file to write.
+    folder : str, optional
+        Parameter that names a folder to write into.
+    beside : callable
+        Further files that are known before the work: those with derived names.
+    verb : str, optional
+        Whose files may be replaced, where two verbs write the same things; default its own name.
+    known : bool
+        Whether `files` are what will be written; else `beside` says so, or `outputs.allow` in the verb.
+    resumes : str, optional
+        Parameter that may name a folder of the verb's own earlier work, which is then no input.
+
+    Raises
+    ------
+    OutputError
+        On a call: an output is an input, or a file of another origin, and nothing has been read or written.
+    """
+
+    def declare(function: Verb) -> Verb:
+        signature = inspect.signature(function)
+        written = {*files, *([folder] if folder else ())}
+        name = verb or function.__name__.strip("_")
+
+        @functools.wraps(function)
+        def guarded(*words: Any, overwrite: bool = False, **options: Any) -> None:
+            given = signature.bind(*words, **options)
+            given.apply_defaults()
+            values = given.arguments
+            named = [values[each] for each in files if values[each] is not None] if known else []
+            own = values.get(resumes or "")
+            with outputs.guarded(
+                name,
+                inputs=[path for path in _inputs(values, written) if path is not own or path.is_file()],
+                files=[*named, *beside(values)],
+                folders=[values[folder]] if folder else [],
+                overwrite=overwrite,
+            ):
+                function(*words, **options)
+
+        guarded.writes = frozenset(written)  # type: ignore[attr-defined]
+        if written:
+            hints = get_type_hints(function, include_extras=True)
+            own = [each.replace(annotation=hints[each.name]) for each in signature.parameters.values()]
+            more = inspect.Parameter("overwrite", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Overwrite)
+            guarded.__signature__ = signature.replace(parameters=[*own, more])  # type: ignore[attr-defined]
+        return guarded  # type: ignore[return-value]
+
+    return declare
+
+
+def _inputs(values: Given, written: set[str]) -> Iterator[Path]:
+    """Paths among the arguments that are read."""
+    for name, value in values.items():
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if name in written or each is None:
+                continue
+            if isinstance(each, Path):
+                yield each
+            elif isinstance(each, str) and name in NAMED and NAMED[name](each):
+                yield Path(each)
