@@ -144,7 +144,7 @@ def run(
     written = [place / name for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS)]
     if _settings_of(place) == settings:
         written.remove(place / SETTINGS)  # it stays as it is, whoever wrote it
-    with outputs.guarded("run", inputs=[*read, *settings.inputs], files=written, overwrite=overwrite):
+    with outputs.guarded("run", inputs=[*read, *settings.inputs], files=written, folders=[place], overwrite=overwrite):
         if place / SETTINGS in written:
             with written_whole(place / SETTINGS) as temporary:
                 temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")

@@ -68,6 +68,7 @@ class Guard:
     _nodes: dict[tuple[int, int], Path] = dataclasses.field(init=False, default_factory=dict)
     _names: dict[str, Path] = dataclasses.field(init=False, default_factory=dict)
     _folders: list[tuple[Path, Path]] = dataclasses.field(init=False, default_factory=list)
+    _own: list[Path] = dataclasses.field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         for path in self.inputs:
@@ -88,7 +89,7 @@ class Guard:
             wrote there, and may not be overwritten.
         """
         status = _status(path)
-        ours = status is not None and stat.S_ISREG(status.st_mode) and written_by(path) == self.verb
+        ours = status is not None and stat.S_ISREG(status.st_mode) and self.wrote(path)
         read = self._input(path, status, ours)
         if read is not None:
             raise OutputError(
@@ -109,8 +110,12 @@ class Guard:
                 remedy="choose another name, or replace it with --overwrite",
             )
 
+    def wrote(self, path: Path) -> bool:
+        """Whether the verb wrote the very bytes of a file to its place, or under its name in a folder since copied."""
+        return written_by(path, self._own, self.verb) == self.verb
+
     def allow_folder(self, folder: Path) -> None:
-        """Refuse a folder to write in that is itself read.
+        """Refuse a folder to write in that is itself read; else it is one of the verb's own from now on.
 
         Raises
         ------
@@ -126,6 +131,7 @@ class Guard:
             )  # fmt: skip
         if status is not None and not stat.S_ISDIR(status.st_mode):
             raise OutputError("cannot be written: it is no folder", where=folder, remedy="choose another place")
+        self._own.append(_real(folder))
 
     def keep_apart(self, path: Path) -> None:
         """Refuse an output that would be one more image of a folder of images that is read.
@@ -153,7 +159,7 @@ class Guard:
         digest = fingerprint.of_file(fresh)
         if not (path.is_file() and self._input(path, _status(path), True) is None and _digest(path) == digest):
             self.allow(path)
-        _note(path, digest, self.verb)
+        _note(_keys(path, self._own), digest, self.verb, path)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
         """The input that a path is, or lies in; what the verb itself wrote into an input folder is not of it."""
@@ -202,10 +208,11 @@ def guarded(
     for path in files:
         if (twice := named.setdefault(_plain(path), path)) is not path:
             raise OutputError("named for two outputs", where=path, found=str(twice), remedy="choose another name")
-        guard.allow(path)
-        guard.keep_apart(path)
     for folder in folders:
         guard.allow_folder(folder)
+    for path in named.values():
+        guard.allow(path)
+        guard.keep_apart(path)
     _guard = guard
     try:
         yield guard
@@ -245,12 +252,17 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def written_by(path: Path) -> str | None:
-    """The verb that wrote the very bytes of a file to its place: by the record, or by the file's own seal."""
+def written_by(path: Path, folders: Iterable[Path] = (), verb: str | None = None) -> str | None:
+    """The verb that wrote the very bytes of a file to its place: by the record, or by the file's own seal.
+
+    In one of `folders` its place is its name there, since a folder of results may be copied. Where several did, it is
+    the one asked for.
+    """
     try:
         digest = _digest(path)
-        noted = _noted(path, digest)
-        return noted or _SEALS.get(path.suffix.lower(), lambda _: None)(path)
+        noted = _noted(_keys(path, folders), digest)
+        found = verb if verb in noted else min(noted, default=None)
+        return found or _SEALS.get(path.suffix.lower(), lambda _: None)(path)
     except OSError:
         return None
 
@@ -331,9 +343,11 @@ def _plain(path: Path) -> str:
     return os.path.realpath(path).casefold()
 
 
-def _key(path: Path) -> bytes:
-    """A file's own place: the folder without links, and the name."""
-    return os.fsencode(_real(path.parent) / path.name)
+def _keys(path: Path, folders: Iterable[Path]) -> list[bytes]:
+    """A file's own place: the folder without links, and the name; and its name in each folder that holds it."""
+    place = _real(path.parent) / path.name
+    inside = [os.fsencode(place.relative_to(each)) for each in folders if place.is_relative_to(each)]
+    return [os.fsencode(place), *inside]
 
 
 @contextmanager
@@ -349,7 +363,7 @@ def _record() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _note(path: Path, digest: str, verb: str) -> None:
+def _note(keys: list[bytes], digest: str, verb: str, path: Path) -> None:
     """Note what a verb is about to write.
 
     Raises
@@ -359,7 +373,8 @@ def _note(path: Path, digest: str, verb: str) -> None:
     """
     try:
         with _record() as connection:
-            connection.execute("insert or ignore into outputs values (?, ?, ?)", (_key(path), digest, verb))
+            rows = [(key, digest, verb) for key in keys]
+            connection.executemany("insert or ignore into outputs values (?, ?, ?)", rows)
     except (OSError, RuntimeError, sqlite3.Error) as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _FULL:
@@ -369,17 +384,15 @@ def _note(path: Path, digest: str, verb: str) -> None:
         _complain(str(error))
 
 
-def _noted(path: Path, digest: str) -> str | None:
+def _noted(keys: list[bytes], digest: str) -> set[str]:
     try:
         with _record() as connection:
-            query = "select verb from outputs where path = ? and sha256 = ?"
-            verbs: list[Any] = connection.execute(query, (_key(path), digest)).fetchall()
+            query = f"select verb from outputs where path in ({','.join('?' * len(keys))}) and sha256 = ?"
+            verbs: list[Any] = connection.execute(query, (*keys, digest)).fetchall()
     except (OSError, RuntimeError, sqlite3.Error) as error:
         _complain(str(error))
-        return None
-    mine = _guard.verb if _guard else None
-    found = [str(verb) for (verb,) in verbs]
-    return mine if mine in found else next(iter(found), None)
+        return set()
+    return {str(verb) for (verb,) in verbs}
 
 
 _complained: list[str] = []

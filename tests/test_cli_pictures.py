@@ -106,11 +106,11 @@ def test_tables_stand_side_by_side_and_aligned(place: Path, tmp_path: Path) -> N
 def test_new_galaxies_are_placed_into_an_existing_map(place: Path, tmp_path: Path) -> None:
     gz("map", place / "fewer.parquet", "-o", tmp_path / "old.html")
     found = gz(
-        *("map", place / "one.parquet", "--into", tmp_path / "old.parquet", "-o", tmp_path / "new.html"),
+        *("map", place / "one.parquet", "--into", tmp_path / "old.map.parquet", "-o", tmp_path / "new.html"),
         *("--catalog", place / "catalog.csv"),
     )
     assert found["rows"] == N and "far" in found
-    old, new = Map.read(tmp_path / "old.parquet"), Map.read(Path(found["coordinates"]))
+    old, new = Map.read(tmp_path / "old.map.parquet"), Map.read(Path(found["coordinates"]))
     np.testing.assert_allclose(new.coordinates[:50], old.coordinates, atol=1e-4)
     data = data_of(tmp_path / "new.html")
     placed = next(column for column in data["columns"] if column["name"] == "placed")
@@ -123,7 +123,7 @@ def test_cubes_metrics_and_supervision_are_options(place: Path, tmp_path: Path) 
         *("map", place / "one.parquet", "--dimensions", 3, "--metric", "cosine", "--min-dist", 0.5, "--neighbours", 9),
         *("--supervised", "--labels", place / "labels.csv", "-o", tmp_path / "cube.html"),
     )
-    chart = Map.read(tmp_path / "cube.parquet")
+    chart = Map.read(tmp_path / "cube.map.parquet")
     kept = {key: chart.settings[key] for key in ("metric", "min_dist", "n_neighbors", "supervised")}
     assert kept == {"metric": "cosine", "min_dist": 0.5, "n_neighbors": 9, "supervised": True}
     assert chart.coordinates.shape == (N, 3)

@@ -64,7 +64,6 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(desk)
         patch.setenv("GZFEATURES_STORE", str(desk.with_name("store")))
-        patch.setenv("XDG_STATE_HOME", str(desk.with_name("state")))
         Path("some.csv").write_text("".join(Path("labels.csv").read_text().splitlines(keepends=True)[:32]))
         gz("fit", "table.parquet", "--labels", "labels.csv", "-H", "prototype", "-o", "heads")
         gz(*CASES["finetune"].replace("-o out", "-o checkpoint").split())
@@ -205,7 +204,7 @@ def test_what_would_become_an_image_is_what_a_folder_of_images_holds() -> None:
 def test_a_checkpoint_is_not_trained_into_the_folder_that_it_starts_from(desk: Path) -> None:
     words = CASES["finetune"].replace("engel", "checkpoint").replace("-o out", "-o checkpoint").split()
     before = everything(desk)
-    refused(call(*words, "--overwrite"), "would overwrite an input")
+    refused(call(*words, "--overwrite"), "would be written into while it is read")
     assert everything(desk) == before
 
 
@@ -257,6 +256,15 @@ def test_a_run_goes_on_in_its_folder_from_settings_that_say_the_same(desk: Path)
     assert settings.read_bytes() == mine
     settings.write_text(settings.read_text().replace('"seed": 0', '"seed": 1'))
     assert call("run", "out", "--set", "seed=0").exit_code == 1, "edited settings are not written over"
+
+
+def test_a_folder_of_results_may_be_copied_and_work_goes_on_in_the_copy(desk: Path) -> None:
+    words = ["fit", "table.parquet", "--labels", "labels.csv", "-H", "prototype", "-o", "out"]
+    gz(*words)
+    shutil.copytree("out", "copy")
+    gz(*words[:-1], "copy")
+    Path("copy/prototype.skops").write_bytes(b"mine")
+    refused(call(*words[:-1], "copy"), "--overwrite")
 
 
 @pytest.mark.parametrize("name", ["survey/catalog.csv", "survey/contact.jpg", "survey/survey.json"])

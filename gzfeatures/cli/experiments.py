@@ -38,7 +38,7 @@ def _do(experiment: Experiment, folder: Path | None, uri: str | None, again: boo
 
 
 @app.command(epilog="Example: gzfeatures demo -o demo/")
-@writes("output", verb="run", known=False)
+@writes(folder="output", verb="run")
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything it makes.")] = Path("runs/demo"),
     galaxies: Annotated[int, typer.Option(min=200, help="Galaxies to draw.")] = 1000,

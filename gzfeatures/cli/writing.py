@@ -44,7 +44,20 @@ NAMED: dict[str, Callable[[str], bool]] = {
 
 PLAIN = frozenset(
     {
-        *("address", "base_url", "class_", "column", "columns", "head", "ids", "layer", "method", "on", "settings"),
+        *(
+            "address",
+            "base_url",
+            "campaign",
+            "class_",
+            "column",
+            "columns",
+            "head",
+            "ids",
+            "layer",
+            "method",
+            "on",
+            "settings",
+        ),
         *("split", "strategy", "survey", "target", "tracking_uri", "view"),
     }
 )

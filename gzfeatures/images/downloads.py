@@ -133,7 +133,7 @@ class Download:
         guard = outputs.current()
         if guard is None:
             return self.overwrite
-        return self.overwrite or guard.overwrite or outputs.written_by(path) == guard.verb
+        return self.overwrite or guard.overwrite or guard.wrote(path)
 
     def _answer(self, row: int) -> bytes:
         data = self._verified(self.fetch(*self.places[row]))
