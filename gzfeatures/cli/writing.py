@@ -44,21 +44,9 @@ NAMED: dict[str, Callable[[str], bool]] = {
 
 PLAIN = frozenset(
     {
-        *(
-            "address",
-            "base_url",
-            "campaign",
-            "class_",
-            "column",
-            "columns",
-            "head",
-            "ids",
-            "layer",
-            "method",
-            "on",
-            "settings",
-        ),
-        *("split", "strategy", "survey", "target", "tracking_uri", "view"),
+        *("address", "base_url", "campaign", "class_", "column", "columns", "head", "id_column", "ids"),
+        *("layer", "measure", "method", "missing_label", "on", "other_id", "settings", "split"),
+        *("strategy", "survey", "target", "tracking_uri", "view"),
     }
 )
 """Parameters whose texts name no file to read."""
