@@ -136,6 +136,20 @@ def test_ids_that_lost_their_digits_are_refused_where_they_are_used(tmp_path: Pa
         as_ids(["J1", "1.2376e+18"])
 
 
+def test_ids_in_short_floats_are_refused_where_these_stand_for_several(tmp_path: Path) -> None:
+    for kind, exact, lost in ((np.float32, 2**24 - 1, 2**24 + 2), (np.float16, 2047, 4096)):
+        pq.write_table(pa.table({"objid": np.array([1, exact], kind)}), tmp_path / "t.parquet")
+        assert read_table(tmp_path / "t.parquet")["objid"].tolist() == ["1", str(exact)]
+        pq.write_table(pa.table({"objid": np.array([1, lost], kind)}), tmp_path / "t.parquet")
+        with pytest.raises(InputError, match="row 1: id is not a whole number or is too large for a float"):
+            as_ids(read_table(tmp_path / "t.parquet")["objid"])
+
+
+def test_the_row_of_a_bad_key_is_that_of_the_file() -> None:
+    with pytest.raises(InputError, match="keys, row 2: id is not a whole number"):
+        as_keys(pd.Series([1.0, np.nan, 1e18]))
+
+
 def test_ids_of_a_spreadsheet_that_keeps_fifteen_digits_are_refused(tmp_path: Path) -> None:
     rows = [f"{123767859863473 + k}0000,{k}" for k in range(4)]
     with pytest.raises(InputError, match="too large for a float"):
@@ -233,6 +247,18 @@ def test_quotes_newlines_and_blanks_of_csv(tmp_path: Path) -> None:
     assert frame["label"].tolist() == ["x, y", "two\nlines", 'said "so"'] and frame["z"].tolist() == [0.1, 0.2, 0.3]
     assert read_table(csv(tmp_path, "﻿objid,z", "1,2"))["objid"].tolist() == ["1"]
     assert len(read_table(csv(tmp_path, "objid,z"))) == 0
+
+
+def test_a_comma_behind_some_rows_moves_no_column(tmp_path: Path) -> None:
+    frame = read_table(csv(tmp_path, "objid,ra,dec,z", f"{ROWS[0]},", *ROWS[1:]))
+    assert list(frame) == ["objid", "ra", "dec", "z"] and frame["z"].tolist()[:2] == [0.01, 0.02]
+    assert list(read_table(csv(tmp_path, "objid,ra,", "1,2,", "2,3,"))) == ["objid", "ra"]
+    assert list(read_table(csv(tmp_path, "objid,ra,", "1,2", "2,3"))) == ["objid", "ra"]
+
+
+def test_a_column_of_nothing_but_nan_is_a_column_of_numbers(tmp_path: Path) -> None:
+    frame = read_table(csv(tmp_path, "objid,z,label", "1,nan,NA", "2,NaN,None"))
+    assert frame["z"].dtype == np.float64 and frame["z"].isna().all() and frame["label"].tolist() == ["NA", "None"]
 
 
 def test_codes_keep_their_zeros_and_names_their_digits(tmp_path: Path) -> None:

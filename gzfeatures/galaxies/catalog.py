@@ -286,7 +286,7 @@ def _with_ids(
     values = frame[column].to_numpy()
     missing = frame[column].isna().to_numpy()
     ids = np.full(len(frame), np.nan, dtype=object)
-    ids[~missing] = as_ids(values[~missing], where=f"{where}, column {column}")
+    ids[~missing] = as_ids(values[~missing], where=f"{where}, column {column}", rows=np.flatnonzero(~missing))
     rest = frame.drop(columns="galaxy_id", errors="ignore")
     named = pd.concat([pd.Series(ids, index=frame.index, dtype="str", name="galaxy_id"), rest], axis=1)
     named.attrs = {**frame.attrs, "id_column": column}

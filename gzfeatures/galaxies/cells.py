@@ -77,6 +77,8 @@ def _with_words(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     values = pc.if_else(words, pa.scalar(None, texts.type), texts)
     texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
     if values.null_count == len(values):
+        if pc.all(pc.equal(pc.utf8_lower(texts), "nan")).as_py():
+            return pa.chunked_array([pa.nulls(len(texts), pa.float64())])
         return texts  # nothing but words: nobody's numbers
     if pc.all(pc.match_substring_regex(values, _DIGITS)).as_py():
         if not pc.all(pc.match_substring_regex(values, _WHOLE)).as_py():

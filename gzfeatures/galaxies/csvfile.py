@@ -215,6 +215,8 @@ def _by_line(path: Path, header: _Header, width: int) -> tuple[list[Any], list[s
                 ended = record[0].strip()
                 notes.append(f"line {line} is no galaxy and is left out: {ended}")
                 continue
+            if header.spare and len(record) == width - 1:
+                record = [*record, ""]
             if len(record) != width or ended is not None:
                 expected = len(header.names)
                 raise InputError(

@@ -18,18 +18,25 @@ Ids: TypeAlias = npt.NDArray[np.object_]
 """One-dimensional object array of `str`."""
 REMEDY = "name another id column with --id OTHER, match on the sky, or fetch the ids as text or 64-bit integers"
 """What can be done where a file itself lost the digits of its ids."""
+_EXACT = {2: 2.0**11, 4: 2.0**24, 8: 2.0**53, 16: 2.0**53}
+"""Bytes of a float → from here on it stands for several integers."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
+def as_ids(
+    values: Iterable[Any] | pd.Series, *, where: object = "ids", rows: npt.NDArray[np.intp] | None = None
+) -> Ids:
     """Turn ids of any kind into strings; 64-bit integers keep every digit.
 
     Parameters
     ----------
     values : iterable
-        Strings, integers, fixed-width byte strings (right padding is dropped), or whole floats below 2**53.
+        Strings, integers, fixed-width byte strings (right padding is dropped), or whole floats below 2**53 (2**24
+        of four bytes, 2**11 of two).
     where : object
         Named in the error.
+    rows : array of int, optional
+        Row of each id in its file, shape (n,), for the error; default its place.
 
     Returns
     -------
@@ -47,11 +54,11 @@ def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "surrogateescape")
     if array.dtype.kind == "f":
-        bad = ~np.isfinite(array) | (array != np.trunc(array)) | (np.abs(array) >= 2.0**53)
+        bad = ~np.isfinite(array) | (array != np.trunc(array)) | (np.abs(array) >= _EXACT[array.dtype.itemsize])
         if bad.any():
             raise InputError(
                 "id is not a whole number or is too large for a float",
-                where=f"{where}, row {int(np.argmax(bad))}",
+                where=f"{where}, row {_row(bad, rows)}",
                 rule="be text or an integer",
                 found=float(array[np.argmax(bad)]),
                 remedy=REMEDY,
@@ -61,10 +68,15 @@ def as_ids(values: Iterable[Any] | pd.Series, *, where: object = "ids") -> Ids:
     ids = array.astype(str).astype(object)
     missing |= ids == ""
     if missing.any():
-        raise InputError("id is missing", where=f"{where}, row {int(np.argmax(missing))}", rule="not be empty")
+        raise InputError("id is missing", where=f"{where}, row {_row(missing, rows)}", rule="not be empty")
     require_text(ids, where=where)
-    _require_digits(ids, where)
+    _require_digits(ids, where, rows)
     return ids
+
+
+def _row(bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp] | None) -> int:
+    """Row of the first bad id in its file."""
+    return int(np.argmax(bad) if rows is None else rows[np.argmax(bad)])
 
 
 def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
@@ -93,11 +105,11 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
         values = pd.Series(texts if isinstance(texts, np.ndarray) else texts.to_pandas().astype(object))
     keys = np.full(len(values), np.nan, dtype=object)
     present = values.notna().to_numpy() & (values != "").fillna(False).to_numpy(bool)
-    keys[present] = as_ids(values[present], where=where)
+    keys[present] = as_ids(values[present], where=where, rows=np.flatnonzero(present))
     return keys
 
 
-def _require_digits(ids: Ids, where: object) -> None:
+def _require_digits(ids: Ids, where: object, rows: npt.NDArray[np.intp] | None) -> None:
     """Refuse `1.237678598634734e+18` among names: it stands for 256 neighbouring ids."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -106,7 +118,7 @@ def _require_digits(ids: Ids, where: object) -> None:
     if lost >= 0:
         raise InputError(
             "id has lost its last digits",
-            where=f"{where}, row {lost}",
+            where=f"{where}, row {lost if rows is None else int(rows[lost])}",
             rule="be text or an integer",
             found=ids[lost],
             remedy=REMEDY,

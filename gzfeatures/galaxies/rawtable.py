@@ -173,6 +173,8 @@ def plain_column(column: Any, is_id: bool, where: object) -> Any:
     if pa.types.is_integer(kind):
         return _id(column.cast(pa.large_string())) if is_id else _whole(column)
     if pa.types.is_floating(kind):
+        if is_id and (shorter := _rounded(column)) is not None:
+            return shorter
         numbers = _numbers(column)
         texts = idtext.of_floats(numbers) if is_id else None
         return numbers if texts is None else _text(texts)
@@ -230,6 +232,15 @@ def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
         except pa.ArrowInvalid:
             continue
     return _text(texts)  # more digits than any number of the machine holds
+
+
+def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
+    """Ids in a float of four or two bytes that stands for several integers, as they are; None where it does not."""
+    limit = {pa.float32(): 2**24, pa.float16(): 2**11}.get(column.type)
+    if limit is None:
+        return None
+    values = np.concatenate([np.empty(0, np.float16), *(np.asarray(chunk) for chunk in column.chunks)])
+    return values if (np.abs(values) >= limit).any() else None
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:

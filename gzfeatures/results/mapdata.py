@@ -121,7 +121,8 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
         taken = {"galaxy_id", *usual, *(alias for name in usual for alias in QUANTITIES[name].names)}
         own = [str(name) for name in frame if name not in taken and not _is_name(frame[name])]
         names = usual + (own if len(usual) + len(own) <= MOST_COLUMNS else [])
-    chosen = {name: frame[name].to_numpy() if name in frame else catalog.column(name) for name in names}
+    # whole numbers and flags with gaps stay what they are; as objects they would be taken for names
+    chosen = {name: frame[name].array if name in frame else catalog.column(name) for name in names}
     return pd.DataFrame({"galaxy_id": catalog.ids, **chosen})
 
 
@@ -187,9 +188,10 @@ def _of_catalog(ids: Ids, catalog: pd.DataFrame) -> list[Column]:
 
 def _of_series(name: str, values: pd.Series, rows: npt.NDArray[np.intp]) -> Column | None:
     if pd.api.types.is_bool_dtype(values):
-        return Column(name, _codes(values.to_numpy(dtype=np.int64), rows), ("no", "yes"))
+        flags = np.where(values.isna(), NONE, values.fillna(False).to_numpy(dtype=np.int64))
+        return Column(name, _codes(flags, rows), ("no", "yes"))
     if pd.api.types.is_numeric_dtype(values):
-        return Column(name, _numbers(values.to_numpy(dtype=np.float64), rows))
+        return Column(name, _numbers(values.to_numpy(dtype=np.float64, na_value=np.nan), rows))
     text = values.astype("string")
     text = text.mask(text == "")
     classes = tuple(sorted(text.dropna().unique()))
