@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gzfeatures.heads.fit import fit as fit
     from gzfeatures.heads.zoo import HEADS as HEADS
     from gzfeatures.images.imageset import ImageSet as ImageSet
+    from gzfeatures.images.reading import Reading as Reading
     from gzfeatures.images.views import View as View
     from gzfeatures.networks.extract import extract as extract
     from gzfeatures.results.maps import project as project
@@ -43,6 +44,7 @@ _HOME = {
     "LabelScheme": "galaxies.labelscheme",
     "Labels": "galaxies.labels",
     "Predictions": "results.predictions",
+    "Reading": "images.reading",
     "SCHEMES": "galaxies.schemes",
     "Split": "galaxies.splits",
     "Store": "features.store",

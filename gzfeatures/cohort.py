@@ -169,7 +169,7 @@ def _with_images(
     labels: Labels, source: Source, on_bad: str, notes: Path
 ) -> tuple[Labels, ImageSet, tuple[tuple[str, str], ...], dict[str, str]]:
     """Labels, images and digests of the galaxies whose image can be read, and the others with the reason."""
-    images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", field=source.field)
+    images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
     stamp = images.stamp()
     path = notes / f"images-{stamp[:16]}.json"
     note = read_note(path)

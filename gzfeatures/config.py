@@ -14,6 +14,7 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, reading
 from gzfeatures.files import existing
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
+from gzfeatures.images.reading import Reading
 
 SETTINGS = "experiment.json"
 """File in a run folder with the settings of the run."""
@@ -23,6 +24,22 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HowRead(_Section):
+    """How images are read, where their files do not say: see `gzfeatures.images.reading.Reading`."""
+
+    range: tuple[float, float] | None = None
+    stretch: str | None = None
+    bands: tuple[str, ...] | None = None
+    science: str | None = None
+    prefer: Literal["picture", "bands"] | None = None
+    ids_from: str | None = None
+
+    @model_validator(mode="after")
+    def _as_one_value(self) -> HowRead:
+        Reading(**dict(self))
+        return self
 
 
 class Source(_Section):
@@ -35,6 +52,12 @@ class Source(_Section):
     catalog: Path
     images: Path
     field: float = Field(1.0, gt=0, le=1)
+    reading: HowRead = HowRead()
+
+    @property
+    def how(self) -> Reading:
+        """How its images are read, as one value."""
+        return Reading(**dict(self.reading), field=self.field)
 
 
 class ByDigest(_Section):
@@ -193,7 +216,11 @@ class Experiment(_Section):
     @property
     def fingerprint(self) -> str:
         """Sha256 of all settings but the description."""
-        return fingerprint.of(self.model_dump(mode="json", exclude={"description"}))
+        settings = self.model_dump(mode="json", exclude={"description"})
+        for source in (settings["galaxies"], *settings["galaxies"]["training_only"]):
+            if not any(source["reading"].values()):  # younger than the first runs, which go on
+                del source["reading"]
+        return fingerprint.of(settings)
 
 
 def _paths(fields: Any) -> Iterator[Path]:

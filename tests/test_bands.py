@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gzfeatures.errors import GzError, InputError
+from gzfeatures.images.alignment import mirrored
 from gzfeatures.images.bandfiles import read_fits, read_npy, read_npz, stacked
 from gzfeatures.images.bands import Bands
 from gzfeatures.images.contents import Contents
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.parcels import npy, packed
+from gzfeatures.images.reading import Reading
 from gzfeatures.images.stretches import STRETCHES, Background, lupton
 from gzfeatures.images.views import View
 
@@ -152,17 +154,24 @@ def test_bands_of_different_shapes_are_refused(tmp_path: Path) -> None:
         read(file.getvalue())
 
 
-def test_a_picture_beside_its_bands_is_what_a_plain_view_sees(tmp_path: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    (tmp_path / "a.fits").write_bytes(cube(sky(), BANDS="gri"))
-    images = ImageSet.of(tmp_path)
-    assert (images.pixels(0, View(size=SIDE)) == picture).all()
-    assert (images.pixels(0, View(size=SIDE, stretch="engel")) != picture).any()
-    (tmp_path / "a.fits").unlink()
-    alone = ImageSet.of(tmp_path)
-    with pytest.raises(InputError, match=r"a\.png: view asks for bands of a picture; leave bands and stretch out"):
-        alone.pixels(0, View(bands=("i", "r", "g")))
+def test_a_picture_beside_its_bands_is_refused_until_one_is_preferred(tmp_path: Path) -> None:
+    shown = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(shown).save(tmp_path / "a.png")
+    for name in ("a.fits", "a_g.fits"):
+        (tmp_path / name).write_bytes(cube(sky(), BANDS="gri") if name == "a.fits" else cube(sky()[0]))
+        with pytest.raises(InputError, match=rf"a picture and bands.*found a\.png and {name}; .*--prefer picture or"):
+            ImageSet.of(tmp_path)
+        picture = ImageSet.of(tmp_path, reading=Reading(prefer="picture"))
+        assert (picture.pixels(0, View(size=SIDE)) == shown).all()
+        with pytest.raises(InputError, match=r"a\.png: view asks for bands of a picture; leave bands and stretch out"):
+            picture.pixels(0, View(bands=("i", "r", "g")))
+        bands = ImageSet.of(tmp_path, reading=Reading(prefer="bands"))
+        assert (bands.pixels(0, View(size=SIDE)) != shown).any()
+        assert (bands.pixels(0, View(size=SIDE, stretch="engel")) != shown).any()
+        (tmp_path / name).unlink()
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.png").read_bytes())
+    with pytest.raises(InputError, match=r"two files are images of one galaxy.*found a\.jpg and a\.png"):
+        ImageSet.of(tmp_path, reading=Reading(prefer="picture"))
 
 
 def test_npz_names_its_bands_and_npy_is_named_by_the_caller(tmp_path: Path) -> None:
@@ -387,12 +396,12 @@ def test_damaged_files_of_bands_never_end_in_a_traceback(form: str) -> None:
 def test_every_real_multi_band_image_loads_and_the_broken_ones_are_reported(shared_data: Path) -> None:
     folder = shared_data / "multiband"
     for name in ("efigi_gri", "decals_grz", "decals_grz_pysersic"):
-        images = ImageSet.of(folder / name)
+        images = ImageSet.of(folder / name, reading=Reading(prefer="bands"))
         for row in range(len(images)):
             for stretch in STRETCHES:
                 pixels = images.pixels(row, View(size=64, stretch=stretch))
                 assert pixels.shape == (64, 64, 3) and pixels.std() > 1
-    assert len(ImageSet.of(folder / "efigi_gri")) == 15
+        assert len(images) == (15 if name == "efigi_gri" else len(images))
     report = ImageSet.of(folder / "decals_grz").check()
     assert [name for name, _ in report.broken] == ["willettk_example_bad_pix"]
     assert "bad pixels" in report.broken[0][1]
@@ -404,14 +413,18 @@ def test_every_real_multi_band_image_loads_and_the_broken_ones_are_reported(shar
 
 @pytest.mark.data
 def test_rendered_bands_lie_as_the_published_picture(shared_data: Path) -> None:
-    images = ImageSet.of(shared_data / "multiband" / "efigi_gri")
-    agree = 0
-    for row in range(len(images)):
-        picture = images.pixels(row, View(size=64, grey=True))[..., 0].astype(float)
+    folder = shared_data / "multiband" / "efigi_gri"
+    pictures, images = (ImageSet.of(folder, reading=Reading(prefer=kind)) for kind in ("picture", "bands"))
+    agree, behind = 0, []
+    for row, name in enumerate(images.ids):
+        picture = pictures.pixels(row, View(size=64, grey=True))[..., 0].astype(float)
         ours = images.pixels(row, View(size=64, grey=True, stretch="lupton"))[..., 0].astype(float)
         turned = [np.corrcoef(picture.ravel(), side.ravel())[0, 1] for side in (ours, ours[::-1], ours[:, ::-1])]
-        agree += int(turned[0] > max(turned) - 0.02)
+        header = read_fits((folder / f"{name}_g.fits").read_bytes(), where=name, max_pixels=LIMIT).header
+        behind += [name] if mirrored(header) else []
+        agree += int(turned[2 if mirrored(header) else 0] > max(turned) - 0.02)
     assert agree == len(images), "neither mirrored nor upside down"
+    assert behind == ["PGC0000670"], "its axes are north and west, so that the published picture is a mirror image"
 
 
 @pytest.mark.data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,15 +25,21 @@ from gzfeatures.cli.inputs import (
     label_words,
     labelled,
 )
+from gzfeatures.cli.reading import reads_images, warned
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
+if TYPE_CHECKING:
+    from gzfeatures.images.reading import Reading
+
 
 @app.command(epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/")
 @writes("output")
+@reads_images
 def check(
+    reading: Reading,
     catalog: CatalogFile,
     images: MaybeImages = None,
     output: Annotated[
@@ -70,7 +76,10 @@ def check(
     if images is not None:
         from gzfeatures.images.imageset import ImageSet
 
-        result["images"] = ImageSet.of(images, ids=wanted, on_missing="skip").check(progress=True).asdict()
+        found = ImageSet.of(images, ids=wanted, on_missing="skip", reading=reading).check(progress=True)
+        result["images"] = found.asdict()
+        if line := warned(found):
+            say(line)
     if not as_json:
         most = 60
         typer.echo("\n".join(map(str, report.used[:most])))
@@ -125,7 +134,9 @@ def label(
     "--split 0.6/0.2/0.2 -o sample.csv",
 )
 @writes("output")
+@reads_images
 def sample(
+    reading: Reading,
     catalog: CatalogFile,
     scheme: Scheme,
     output: Annotated[Path, typer.Option("--output", "-o", help="Labels CSV with its split.")],
@@ -157,7 +168,7 @@ def sample(
     if images is not None:
         from gzfeatures.images.imageset import ImageSet
 
-        shown = ImageSet.of(images, ids=labels.ids, on_missing="skip")
+        shown = ImageSet.of(images, ids=labels.ids, on_missing="skip", reading=reading)
         grouping = grouping.joined(SAME_FILE, shown.duplicate_groups())
     try:
         sizes = shares(split)

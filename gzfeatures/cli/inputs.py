@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labelwords import LabelWords
     from gzfeatures.galaxies.splits import Split
     from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.images.reading import Reading
 
 LABELS = typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")
 IMAGES = typer.Option("--images", help="Folder, zip, tar or HDF5; id = file stem.")
@@ -119,14 +120,18 @@ def labels_from(
 
 
 def images_of(
-    source: Path, images: Path | None, on_missing: Literal["raise", "skip"], id_column: str | None = None
+    source: Path,
+    images: Path | None,
+    on_missing: Literal["raise", "skip"],
+    id_column: str | None = None,
+    reading: Reading | None = None,
 ) -> ImageSet:
     """Images of a folder or archive, or of a catalog's galaxies."""
     from gzfeatures.images.imageset import ImageSet
 
     if images is None:
-        return ImageSet.of(source)
-    return ImageSet.of(images, ids=catalog_from(source, id_column).ids, on_missing=on_missing)
+        return ImageSet.of(source, reading=reading)
+    return ImageSet.of(images, ids=catalog_from(source, id_column).ids, on_missing=on_missing, reading=reading)
 
 
 def labels_and_split(

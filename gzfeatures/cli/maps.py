@@ -20,6 +20,7 @@ from gzfeatures.cli.inputs import (
     catalog_from,
     labels_from,
 )
+from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.errors import InputError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.ids import Ids
+    from gzfeatures.images.reading import Reading
 
 
 def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
@@ -68,7 +70,9 @@ def _beside(given: Given) -> list[Path]:
     "--predictions svm.csv -o map.html",
 )
 @writes("output", "figure", beside=_beside)
+@reads_images
 def map_(
+    reading: Reading,
     table: TableFile,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="HTML to write; coordinates go beside it, to .map.parquet.")
@@ -131,11 +135,12 @@ def map_(
     )
     others = {name: mapped(EmbeddingTable.read(path)) for name, path in _by_stem(beside).items()}
     roads = {name: Predictions.read(path) for name, path in _by_stem(predictions).items()}
-    page = chart.write_html(output, known, images, predictions=roads, catalog=columns, others=others)
+    shown_images = shown_from(images, reading)
+    page = chart.write_html(output, known, shown_images, predictions=roads, catalog=columns, others=others)
     say(f"map written to {page}")
     if figure is not None:
         laid = {name: other.aligned(chart) for name, other in others.items()}
         shown = {table.stem: chart, **laid} if laid else chart
-        drawn = write_figure(figure, shown, kind, labels=known, images=images, width=width, seed=seed)
+        drawn = write_figure(figure, shown, kind, labels=known, images=shown_images, width=width, seed=seed)
         say(f"figure written to {drawn}")
     show({"rows": len(chart.ids), **chart.quality, "coordinates": coordinates}, as_json)

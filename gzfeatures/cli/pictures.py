@@ -20,10 +20,14 @@ from gzfeatures.cli.inputs import (
     TableFile,
     labels_from,
 )
+from gzfeatures.cli.reading import reads_images, shown_from
 from gzfeatures.cli.writing import writes
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.images.reading import Reading
 
 Csv = Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; a catalog can be joined with it.")]
 Gallery = Annotated[Path | None, typer.Option("--gallery", help="Pictures as .html or .png; needs --images.")]
@@ -34,7 +38,7 @@ def _give(
     captions: list[str],
     output: Path | None,
     gallery: Path | None,
-    images: Path | None,
+    images: ImageSet | None,
     as_json: bool,
 ) -> None:
     """Write the CSV and the gallery of a verb, print its first rows."""
@@ -55,7 +59,9 @@ def _give(
     epilog="Example: gzfeatures similar table.parquet 100053 --images images/ --gallery similar.png",
 )
 @writes("output", "gallery")
+@reads_images
 def similar(
+    reading: Reading,
     table: TableFile,
     ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Galaxies asked about.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Neighbours of each.")] = 10,
@@ -70,12 +76,14 @@ def similar(
 
     frame = similar_galaxies(EmbeddingTable.read(table), ids, k)
     captions = [f"{rank} from {query}" for rank, query in zip(frame["rank"], frame["query"], strict=True)]
-    _give(frame, captions, output, gallery, images, as_json)
+    _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
 
 @app.command(epilog="Example: gzfeatures odd table.parquet -o odd.csv --images images/ --gallery odd.html")
 @writes("output", "gallery")
+@reads_images
 def odd(
+    reading: Reading,
     table: TableFile,
     output: Csv = None,
     images: MaybeImages = None,
@@ -88,12 +96,15 @@ def odd(
     from gzfeatures.results.oddity import odd as odd_galaxies
 
     frame = odd_galaxies(EmbeddingTable.read(table), seed=seed)
-    _give(frame, [f"score {score:.3f}" for score in frame["score"]], output, gallery, images, as_json)
+    captions = [f"score {score:.3f}" for score in frame["score"]]
+    _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
 
 @app.command(epilog="Example: gzfeatures duplicates table.parquet -o duplicates.csv")
 @writes("output", "gallery")
+@reads_images
 def duplicates(
+    reading: Reading,
     table: TableFile,
     output: Csv = None,
     images: MaybeImages = None,
@@ -105,14 +116,16 @@ def duplicates(
     from gzfeatures.results.neighbours import duplicates as duplicate_galaxies
 
     frame = duplicate_galaxies(EmbeddingTable.read(table))
-    _give(frame, [f"twin of {twin}" for twin in frame["twin"]], output, gallery, images, as_json)
+    _give(frame, [f"twin of {twin}" for twin in frame["twin"]], output, gallery, shown_from(images, reading), as_json)
 
 
 @app.command(
     epilog="Example: gzfeatures doubt table.parquet --labels labels.csv -o doubt.csv --next next.csv",
 )
 @writes("output", "gallery", "next_")
+@reads_images
 def doubt(
+    reading: Reading,
     table: TableFile,
     labels: LabelsFile,
     head: Annotated[str, typer.Option("--head", "-H", help="Head that judges what it was not fitted on.")] = "svm",
@@ -147,14 +160,16 @@ def doubt(
         looks = next_looks(fitted.predict(open_), open_, count)
         say(f"unlabelled galaxies to look at written to {write_csv(looks, next_)}")
     captions = [f"{said}, looks {seen}" for said, seen in zip(frame["label"], frame["suggested"], strict=True)]
-    _give(frame, captions, output, gallery, images, as_json)
+    _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
 
 @app.command(
     epilog="Example: gzfeatures explain checkpoint/ 100053 --images images/ --head heads/svm.skops -o why.html",
 )
 @writes("output")
+@reads_images
 def explain(
+    reading: Reading,
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="Checkpoint folder; with --head, any backbone.")],
     images: Images,
     output: Annotated[Path, typer.Option("--output", "-o", help="Gallery to write: .html or .png.")],
@@ -183,7 +198,7 @@ def explain(
 
     showcase = explained(
         Classifier(network, weights, table, head),
-        ImageSet.of(images),
+        ImageSet.of(images, reading=reading),
         as_ids(ids) if ids else None,
         labels=None if labels is None else labels_from(labels, missing_label, label_as_is)[0],
         per_class=per_class,

@@ -28,6 +28,7 @@ from gzfeatures.cli.inputs import (
     labels_and_split,
     labels_from,
 )
+from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from gzfeatures.features.extractor import Extractor
     from gzfeatures.galaxies.labels import Labels
     from gzfeatures.heads.head import Head
+    from gzfeatures.images.reading import Reading
     from gzfeatures.images.views import View
     from gzfeatures.results.conformal import Conformal
     from gzfeatures.results.predictions import Predictions
@@ -111,7 +113,9 @@ def _one_table(given: Given) -> list[Path]:
 
 @app.command(epilog="Example: gzfeatures extract images/ -o table.parquet")
 @writes("output", beside=_one_table, known=False)
+@reads_images
 def extract(
+    reading: Reading,
     source: Source,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Embedding table to write (Parquet); a folder for several.")
@@ -169,7 +173,7 @@ def extract(
     ]
     paths = [output] if len(extractions) == 1 else [output / _file_name(each.extractor) for each in extractions]
     outputs.allow(paths, output if len(paths) > 1 else None)
-    tables = write_all(extractions, images_of(source, images, on_bad, id_column), paths)
+    tables = write_all(extractions, images_of(source, images, on_bad, id_column, reading), paths)
     results = [
         {
             "rows": len(table),
@@ -322,7 +326,9 @@ def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
 
 @app.command(epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv")
 @writes("output")
+@reads_images
 def predict(
+    reading: Reading,
     head: Annotated[
         Path, typer.Argument(metavar="HEAD", help="Head saved by 'fit', or a network's checkpoint folder.")
     ],
@@ -351,7 +357,7 @@ def predict(
     if head.is_dir():
         from gzfeatures.networks.inference import classify
 
-        predictions = classify(images_of(table, None, "raise"), head)
+        predictions = classify(images_of(table, None, "raise", reading=reading), head)
     else:
         from gzfeatures.heads.fit import Head
 

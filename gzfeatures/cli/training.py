@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,9 +25,13 @@ from gzfeatures.cli.inputs import (
     labels_and_split,
     labels_from,
 )
+from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import Given, writes
 from gzfeatures.files import hold
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
+
+if TYPE_CHECKING:
+    from gzfeatures.images.reading import Reading
 
 
 def _checkpoint(given: Given) -> list[Path]:
@@ -41,7 +45,9 @@ def _checkpoint(given: Given) -> list[Path]:
     "-o checkpoint/",
 )
 @writes(folder="output", beside=_checkpoint)
+@reads_images
 def finetune(
+    reading: Reading,
     source: Source,
     labels: LabelsFile,
     network: Annotated[str, typer.Option(help="Name in 'list networks', or any torchvision classifier.")],
@@ -82,7 +88,7 @@ def finetune(
     from gzfeatures.networks.finetune import train
     from gzfeatures.results.metrics import evaluate
 
-    chosen = images_of(source, images, "skip", id_column)
+    chosen = images_of(source, images, "skip", id_column, reading)
     read = labels_from(labels, missing_label, label_as_is, id_column)
     near = chosen.select(chosen.ids[among(chosen.ids, read[0].ids)])
     grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())

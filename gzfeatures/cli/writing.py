@@ -47,6 +47,7 @@ PLAIN = frozenset(
         *("address", "base_url", "campaign", "class_", "column", "columns", "head", "id_column", "ids"),
         *("layer", "measure", "method", "missing_label", "on", "other_id", "settings", "split"),
         *("strategy", "survey", "target", "tracking_uri", "view"),
+        *("image_stretch", "image_bands", "image_science", "image_prefer", "image_ids_from"),
     }
 )
 """Parameters whose texts name no file to read."""

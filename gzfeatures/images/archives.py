@@ -24,6 +24,7 @@ from gzfeatures.files import existing, state
 from gzfeatures.images.arrays import MAX_BYTES, ArrayFile
 from gzfeatures.images.folders import BANDS, PICTURES, Folder, Single, is_image, opened
 from gzfeatures.images.gzipped import GzipReader
+from gzfeatures.images.reading import READING, Reading
 from gzfeatures.images.remote import Remote, address
 
 
@@ -48,15 +49,15 @@ class Archive(Protocol):
         ...
 
 
-def archive(source: str | Path, bands: tuple[str, ...] | None = None) -> Archive:
+def archive(source: str | Path, how: Reading = READING) -> Archive:
     """Open a folder, .zip, .tar, .tar.gz, .tgz, .h5, .hdf5, or .npy stack; any other file stands for itself.
 
     Parameters
     ----------
     source : str or Path
         Folder or file; or the address of a folder or zip, see `remote.Remote`.
-    bands : tuple of str, optional
-        Names of the bands along the channel axis of an HDF5 file or .npy stack; None where it holds grey or RGB.
+    how : Reading
+        What an HDF5 file or .npy stack does not say: names of its bands, the array of its ids.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def archive(source: str | Path, bands: tuple[str, ...] | None = None) -> Archive
     if name.endswith((".tar", ".tar.gz", ".tgz")):
         return Tar.of(path)
     if name.endswith((".h5", ".hdf5", ".hdf")) or (name.endswith(".npy") and ArrayFile.is_stack(path)):
-        return ArrayFile.of(path, bands)
+        return ArrayFile.of(path, how)
     if name.endswith(PICTURES + BANDS):
         return Single(path)
     raise InputError(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import InputError, reading
+from gzfeatures.errors import InputError
+from gzfeatures.errors import reading as reading_bytes
 from gzfeatures.files import state
+from gzfeatures.galaxies.ids import as_ids
+from gzfeatures.images.levels import FLAGS
 from gzfeatures.images.parcels import npy, packed
+from gzfeatures.images.reading import READING, Reading
 
 IMAGES = ("images", "image", "data")
 """Names under which an HDF5 file may keep its images."""
@@ -22,8 +27,11 @@ MAX_BYTES = 2**30
 MAX_ROWS = 50_000_000
 """Most images in one file: a damaged header claims any number."""
 
-IDS = ("galaxy_id", "ids")
-"""Names under which it may keep their ids; without them a galaxy's id is its row."""
+IDS = (
+    "galaxyid", "galaxyids", "id", "ids", "idstr", "objid", "objids", "objectid", "objectids", "sourceid", "sourceids",
+    "specobjid", "dr7objid", "dr8objid", "dr8id", "targetid", "assetid", "iauname", "pgc",
+)  # fmt: skip
+"""Names, without _ and in lower case, under which it may keep their ids; without them a galaxy's id is its row."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,19 +61,32 @@ class ArrayFile:
         return _mapped(path).ndim == 4
 
     @classmethod
-    def of(cls, path: Path, bands: tuple[str, ...] | None = None) -> ArrayFile:
+    def of(cls, path: Path, reading: Reading = READING) -> ArrayFile:
         """Find the images and their ids.
+
+        Parameters
+        ----------
+        path : Path
+            HDF5 file or .npy stack.
+        reading : Reading
+            Names of its bands, the array of ids, and what values that are not 8-bit mean.
 
         Raises
         ------
         InputError
             No array of images is there, it points into another file, its channels are neither grey, RGB nor as many
-            as the bands named, or its ids are not unique.
+            as the bands named, its values have no grey levels, or its ids are not unique or stand in several arrays.
         """
-        dataset, shape, kind, ids = _npy_contents(path) if path.suffix.lower() == ".npy" else _hdf5_contents(path)
-        if kind.kind not in "uif" or (kind != np.uint8 and bands is None):
+        bands, grey = reading.bands, reading.range is not None or reading.stretch is not None
+        npy_file = path.suffix.lower() == ".npy"
+        dataset, shape, kind, ids = _npy_contents(path) if npy_file else _hdf5_contents(path, reading.ids_from)
+        if kind.kind not in "uif" or (kind != np.uint8 and bands is None and not grey):
             raise InputError(
-                "images are not 8-bit", where=path, rule="be uint8, or have their bands named", found=str(kind)
+                "images are not 8-bit",
+                where=path,
+                rule="be uint8, or have their bands named",
+                found=str(kind),
+                remedy=f"give --bands g,r,z, or {FLAGS}",
             )
         channel_axis(shape[1:], bands, where=path)
         if int(np.prod(shape[1:], dtype=object)) * kind.itemsize > MAX_BYTES:
@@ -88,7 +109,7 @@ class ArrayFile:
         if self.dataset:
             import h5py
 
-            with reading("image cannot be read", f"{self.path}: {name}"), h5py.File(self.path, "r") as file:
+            with reading_bytes("image cannot be read", f"{self.path}: {name}"), h5py.File(self.path, "r") as file:
                 image = np.asarray(file[self.dataset][self.rows[name]])
         else:
             image = np.array(_mapped(self.path)[self.rows[name]])
@@ -130,10 +151,10 @@ def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None
     return "", array.shape, array.dtype, None
 
 
-def _hdf5_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
+def _hdf5_contents(path: Path, ids_from: str | None) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
     import h5py
 
-    with reading("HDF5 file is damaged", path, remedy="fetch it again"), h5py.File(path, "r") as file:
+    with reading_bytes("HDF5 file is damaged", path, remedy="fetch it again"), h5py.File(path, "r") as file:
         own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
         arrays = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
         name = next((name for name in IMAGES if name in arrays and arrays[name].ndim in (3, 4)), None)
@@ -144,19 +165,42 @@ def _hdf5_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], lis
                 rule=f"have an array {' or '.join(IMAGES)} of shape (n, height, width[, channels])",
                 found=", ".join(file) or "nothing",
             )
-        ids = next((arrays[key] for key in IDS if key in arrays), None)
+        key = _ids_key([other for other in arrays if other != name], ids_from, path)
+        ids = None if key is None else arrays[key]
         for array in (arrays[name], ids):
             if array is not None and (array.external or array.is_virtual):
                 raise InputError("array points into another file", where=path, found=array.name)
         shape = arrays[name].shape
         if ids is not None and ids.shape != shape[:1]:  # before any is read: a damaged file may claim 10^18 of them
             raise InputError("ids of the images", where=path, rule=f"be {shape[0]}, each once", found=ids.shape)
-        read = () if ids is None else ids[:MAX_ROWS]
-        keys = [value.decode() if isinstance(value, bytes) else str(value) for value in read]
-        return name, shape, arrays[name].dtype, None if ids is None else keys
+        if ids is None:
+            return name, shape, arrays[name].dtype, None
+        read = [value.decode("utf-8") if isinstance(value, bytes) else value for value in ids[:MAX_ROWS].tolist()]
+        keys = as_ids([key.strip() if isinstance(key, str) else key for key in read], where=f"{path}: {key}")
+        return name, shape, arrays[name].dtype, keys.tolist()
+
+
+def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | None:
+    """The array that holds the ids: the one that is named, or the only one that is called so; None for none."""
+    if ids_from is not None:
+        if ids_from not in names:
+            raise InputError(
+                f"no array {ids_from} for the ids", where=path, rule=f"be one of {', '.join(names)}", found=ids_from
+            )
+        return ids_from
+    able = [name for name in names if name.replace("_", "").lower() in IDS]
+    if len(able) > 1:
+        raise InputError(
+            "several arrays may hold the ids",
+            where=path,
+            rule="be told which",
+            found=", ".join(able),
+            remedy=f"choose it with --ids-from {able[0]}",
+        )
+    return able[0] if able else None
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:
-    with reading("array file cannot be read", path):
+    with reading_bytes("array file cannot be read", path):
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array

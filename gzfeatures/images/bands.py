@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
+from gzfeatures.images.alignment import mirrored
+from gzfeatures.images.filters import wavelength
+from gzfeatures.images.levels import Levels
 from gzfeatures.images.quiet import quiet
 from gzfeatures.images.stretches import STRETCHES
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
-
-WAVELENGTHS = {"u": 354, "g": 475, "r": 622, "i": 763, "z": 905, "y": 990}
-"""Central wavelengths in nm, by which three bands become red, green and blue (Fukugita et al. 1996; y of PS1)."""
 
 MAX_BAD = 0.1
 """Largest share of bad pixels in a band that `faults` passes over."""
@@ -34,8 +34,8 @@ class Bands:
     flux : ndarray of float32
         Shape (bands, height, width), in the file's unit and row order.
     bad : ndarray of bool
-        Same shape: pixels without a measurement (not finite, no weight, or exactly 0 in an image of floats, which is
-        how surveys fill what they did not observe). Their flux is NaN where it was not finite and kept otherwise.
+        Same shape: pixels without a measurement: not finite, without weight, marked by a mask, or in an area that a
+        survey filled with zeros (see `badpixels`). Their flux is NaN where it was not finite and kept otherwise.
     header : astropy.io.fits.Header, optional
         Header with the celestial coordinates; None where the source has none.
     """
@@ -115,8 +115,10 @@ class Bands:
                 lines.append(f"band {name} has {bad.mean():.1%} bad pixels")
         return lines
 
-    def render(self, names: Sequence[str] | None = None, stretch: str = "lupton") -> npt.NDArray[np.uint8]:
-        """The image in 8 bits.
+    def render(
+        self, names: Sequence[str] | None = None, stretch: str = "lupton", range: tuple[float, float] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """The image in 8 bits, as it lies on the sky.
 
         Parameters
         ----------
@@ -125,11 +127,14 @@ class Bands:
             longest wavelength to the shortest.
         stretch : str
             Entry of `stretches.STRETCHES`. Bad pixels are left out of its statistics and drawn black.
+        range : two floats, optional
+            Flux that becomes black and white, instead of the stretch.
 
         Returns
         -------
         ndarray of uint8
-            Shape (height, width, channels), the first row on top: FITS counts rows from below and is turned over.
+            Shape (height, width, channels), the first row on top: FITS counts rows from below and is turned over. By
+            its coordinates an image that shows the sky from behind (east to the right) is mirrored.
 
         Raises
         ------
@@ -140,16 +145,19 @@ class Bands:
         blank = [line for line in chosen.faults() if line.endswith("blank")]
         if blank:
             raise InputError(blank[0], rule="hold more than one value")
-        planes = STRETCHES[stretch](np.where(chosen.bad, np.nan, chosen.flux.astype(np.float64)))
+        flux = np.where(chosen.bad, np.nan, chosen.flux.astype(np.float64))
+        planes = STRETCHES[stretch](flux) if range is None else Levels(range).of(flux, where=None)
         planes = planes.repeat(3, axis=0) if names is None and len(planes) == 1 else planes
         planes = planes[:, ::-1] if self.header is not None else planes
+        planes = planes[:, :, ::-1] if mirrored(self.header) else planes
         return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
 
     def _order(self) -> tuple[str, ...]:
         if len(self.names) == 1:
             return self.names
-        if len(self.names) == 3 and all(name in WAVELENGTHS for name in self.names):
-            return tuple(sorted(self.names, key=WAVELENGTHS.__getitem__, reverse=True))
+        lengths = {name: wavelength(name) for name in self.names}
+        if len(self.names) == 3 and None not in lengths.values() and len(set(lengths.values())) == 3:
+            return tuple(sorted(self.names, key=lambda name: lengths[name] or 0.0, reverse=True))
         raise InputError(
             "bands of the view are not chosen",
             rule=f"be some of {', '.join(self.names)}",

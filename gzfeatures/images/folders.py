@@ -13,7 +13,7 @@ from gzfeatures.files import state
 from gzfeatures.images.arrays import MAX_BYTES
 
 PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp")
-BANDS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".npy", ".npz")
+BANDS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz", ".npy", ".npz")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,9 @@ from gzfeatures.errors import InputError, MissingFileError
 from gzfeatures.galaxies.ids import Ids, positions, require_unique
 from gzfeatures.images.archives import archive
 from gzfeatures.images.contents import reason
+from gzfeatures.images.levels import FEWEST
 from gzfeatures.images.pictures import MAX_PIXELS
+from gzfeatures.images.reading import Reading
 from gzfeatures.images.shelves import Files, Shelf, Sight
 from gzfeatures.images.views import View
 
@@ -36,16 +38,21 @@ class ImageCheck:
         Ids asked for that have none.
     broken : tuple of (str, str)
         Id and reason of each image that cannot be used, in the order of the set.
+    shallow : tuple of (str, int)
+        Id and number of grey levels of each other picture that has fewer than 32.
     """
 
     found: int
     missing: tuple[str, ...]
     broken: tuple[tuple[str, str], ...]
+    shallow: tuple[tuple[str, int], ...] = ()
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
+        """Fields as JSON values; `shallow` where there are some."""
         broken = [{"id": name, "reason": why} for name, why in self.broken]
-        return {"found": self.found, "missing": list(self.missing), "broken": broken}
+        shallow = [{"id": name, "levels": levels} for name, levels in self.shallow]
+        result: dict[str, Any] = {"found": self.found, "missing": list(self.missing), "broken": broken}
+        return {**result, "shallow": shallow} if shallow else result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,14 +88,16 @@ class ImageSet:
         ids: Ids | None = None,
         on_missing: Literal["raise", "skip"] = "raise",
         *,
-        field: float = 1.0,
+        field: float | None = None,
         bands: tuple[str, ...] | None = None,
         max_pixels: int = MAX_PIXELS,
+        reading: Reading | None = None,
     ) -> ImageSet:
         """Images of a folder or archive, read in place.
 
         An id is a file's stem, at any depth. `PGC0000212_g.fits`, `…_r.fits` (FITS or .npy; after _, - or .) are
-        bands of one galaxy. In an HDF5 file or .npy stack an id is the row, or stands in an array `galaxy_id`.
+        bands of one galaxy, and so are files named by any filter that `filters` knows (`_HSC-G`, `_F115W`, `_NIR_Y`).
+        In an HDF5 file or .npy stack an id is the row, or stands in an array `galaxy_id`, `object_id` and the like.
 
         Parameters
         ----------
@@ -99,13 +108,13 @@ class ImageSet:
             Galaxies wanted, in this order; by default all, sorted (rows of an array: in their order).
         on_missing : {"raise", "skip"}
             Whether a wanted galaxy without an image is an error, or is left out and listed in `missing`.
-        field : float
-            Share of the survey frame's side that the images hold, in (0, 1]: central crops of a frame count as if the
-            frame were there, so that a view cuts the same sky from both.
-        bands : tuple of str, optional
-            Names of the bands, in the file's order, where the files do not name them.
+        field, bands : optional
+            In place of those of `reading`.
         max_pixels : int
             Largest image that is decoded, all bands together.
+        reading : Reading, optional
+            What the files do not say themselves: range or stretch of their values, names of bands, the plane that is
+            the image, which of a picture and bands is meant, where ids stand, what share of a frame they hold.
 
         Raises
         ------
@@ -114,7 +123,10 @@ class ImageSet:
         InputError
             There is no image at all, two files claim the same galaxy, or the archive is damaged.
         """
-        shelf = Shelf(archive(source, bands), field, bands, max_pixels)
+        how = reading or Reading()
+        how = how if field is None else dataclasses.replace(how, field=field)
+        how = how if bands is None else dataclasses.replace(how, bands=bands)
+        shelf = Shelf(archive(source, how), how, max_pixels)
         files = shelf.galaxies()
         if not files:
             raise InputError("no image found", where=source, rule="hold JPEG, PNG, FITS or array files")
@@ -163,7 +175,7 @@ class ImageSet:
 
         An archive counts as one file. A file that has vanished counts as such.
         """
-        shelves = [[shelf.field, shelf.bands, shelf.max_pixels] for shelf in self.shelves]
+        shelves = [[shelf.reading.asdict(), shelf.max_pixels] for shelf in self.shelves]
         places = [[n, files, self.shelves[n].states(files)] for n, files in self.places]
         return fingerprint.of([shelves, self.ids.tolist(), places])
 
@@ -217,16 +229,18 @@ class ImageSet:
         """Decode every image and list what is broken, with the reason; raises for none of them.
 
         A picture whose pixels all have one value is listed too, although `pixels` would serve it, and so are bands
-        with more than a tenth of bad pixels.
+        with more than a tenth of bad pixels, and values of more than 8 bits that become fewer than 32 grey levels.
 
         Parameters
         ----------
         progress : bool
             Draw a progress bar on stderr.
         """
-        reasons = self._each(self._fault, progress="checking images" if progress else None)
-        broken = tuple((str(name), why) for name, why in zip(self.ids, reasons, strict=True) if why)
-        return ImageCheck(len(self), self.missing, broken)
+        found = self._each(self._fault, progress="checking images" if progress else None)
+        names = list(map(str, self.ids))
+        broken = tuple((name, why) for name, (why, _) in zip(names, found, strict=True) if why)
+        few = ((name, levels) for name, (why, levels) in zip(names, found, strict=True) if not why and levels)
+        return ImageCheck(len(self), self.missing, broken, tuple((name, n) for name, n in few if n < FEWEST))
 
     def duplicate_groups(self) -> dict[str, str]:
         """Group of each galaxy whose image is byte for byte another's: id → the first id that shows it.
@@ -243,13 +257,15 @@ class ImageSet:
         shelf, files = self.places[row]
         return self.shelves[shelf], files
 
-    def _fault(self, row: int) -> str | None:
-        """Why the image cannot be used, or None."""
+    def _fault(self, row: int) -> tuple[str | None, int | None]:
+        """Why the image cannot be used, or None; and how many grey levels a picture has."""
         shelf, files = self._place(row)
         try:
-            return "; ".join(shelf.contents(files, shelf.read(files)).faults()) or None
+            contents = shelf.contents(files, shelf.read(files))
+            why = "; ".join(contents.faults())
+            return (why, None) if why else (None, contents.levels())
         except (InputError, MissingFileError) as error:
-            return reason(error)
+            return reason(error), None
 
     def _digest_if_readable(self, row: int) -> str | None:
         try:

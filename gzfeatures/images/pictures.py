@@ -21,6 +21,7 @@ from PIL import (
 )
 
 from gzfeatures.errors import InputError
+from gzfeatures.images.levels import Levels
 from gzfeatures.images.quiet import quiet
 
 MAX_PIXELS = 64_000_000
@@ -39,10 +40,16 @@ MAGIC: tuple[tuple[bytes, Callable[..., ImageFile.ImageFile]], ...] = (
 HEAD = 2**16
 """Bytes at the start of a file among which EXIF and animation are announced."""
 
-DEEP = ("I;16", "I;16B", "I;16L", "I")
+DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
+"""Pillow's modes whose values are no grey levels yet."""
+
+BITS, FORMAT = 258, 339
+"""TIFF tags: bits of a sample, and whether it is unsigned (1), signed (2) or a float (3)."""
+
+PLAIN = Levels()
 
 
-def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN) -> Image.Image:
     """Decode one picture, upright, as 8-bit grey or RGB.
 
     Parameters
@@ -53,17 +60,19 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
         Named in the error.
     max_pixels : int
         Largest width × height that is decoded; judged from the header.
+    levels : Levels
+        How values that are not 8-bit become grey levels; with a range also those that are.
 
     Returns
     -------
     PIL.Image.Image
-        Mode L (grey and 16-bit grey; 16 bits are divided by 257) or RGB (colour; palettes are looked up, CMYK is
-        converted without a profile, alpha is dropped). Turned as EXIF asks.
+        Mode L (grey; 16 bits are divided by 257, other integers by their range) or RGB (colour; palettes are looked up,
+        CMYK is converted without a profile, alpha is dropped). Turned as EXIF asks.
 
     Raises
     ------
     InputError
-        Zero bytes, not an image, too large, truncated or damaged.
+        Zero bytes, not an image, too large, truncated or damaged; or floats without a range or stretch.
     """
     if not data:
         raise InputError("image has zero bytes", where=where, remedy="download it again")
@@ -83,8 +92,16 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
             )
         if any(tile[0] == "libtiff" for tile in image.tile or ()):  # it writes to stderr whatever it finds amiss
             raise InputError("TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF")
+        if levels.range and image.mode not in DEEP and ";16" in str(image.tile):
+            raise InputError(  # Pillow keeps the upper 8 bits of each colour
+                "colour picture of 16 bits",
+                where=where,
+                rule="be read over its whole range",
+                remedy="leave range and stretch out, or give it as FITS or an array",
+            )
         image.load()
-        return _plain(_upright(image))
+        turned = _upright(image)
+        return _plain(turned, image, levels, where)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make decoders fail in any way
@@ -93,17 +110,30 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> Imag
         raise InputError(what, where=where, found=f"{error or type(error).__name__}") from error
 
 
-def colours(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+def colours(
+    data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN
+) -> npt.NDArray[np.uint8]:
     """Decode one picture as `picture` does, in colour, shape (height, width, 3).
 
     An undamaged JPEG comes straight from libjpeg-turbo, the same pixels in a third of the time.
     """
-    if data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]:  # that might say it lies on its side
+    if (
+        levels == PLAIN and data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]
+    ):  # that might say it lies on its side
         with suppress(ValueError):
             height, width, space, _ = simplejpeg.decode_jpeg_header(data)
             if space in ("YCbCr", "RGB") and height * width <= max_pixels:
                 return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
-    return np.array(picture(data, where=where, max_pixels=max_pixels).convert("RGB"))
+    return np.array(picture(data, where=where, max_pixels=max_pixels, levels=levels).convert("RGB"))
+
+
+def no_bands(where: object) -> InputError:
+    """The error of bands, or a stretch of flux, asked of a picture that holds grey levels."""
+    return InputError(
+        "view asks for bands of a picture",
+        where=where,
+        remedy="leave bands and stretch out of the view, or give FITS or arrays",
+    )
 
 
 def _may_warn(data: bytes) -> bool:
@@ -119,14 +149,39 @@ def _upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """The image as 8-bit L or RGB; 16-bit grey is scaled, not clipped."""
+def bits(data: bytes) -> tuple[str, int] | None:
+    """Kind (u, i or f) and bits of a TIFF's values, by its header alone; None for other files and damaged ones."""
+    if not data.startswith((b"II*\0", b"MM\0*")):
+        return None
+    with suppress(Exception), quiet():  # what is damaged is told when it is decoded
+        return _bits(TiffImagePlugin.TiffImageFile(io.BytesIO(data), ""))
+    return None
+
+
+def _bits(image: Image.Image) -> tuple[str, int]:
+    """Kind and bits of the values in the file, which Pillow's mode does not tell."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        kinds = {1: "u", 2: "i", 3: "f"}
+        formats, depths = image.tag_v2.get(FORMAT, (1,)), image.tag_v2.get(BITS, (1,))
+        return kinds.get(int(np.ravel(formats)[0]), "u"), int(np.ravel(depths)[0])
+    return ("f", 32) if image.mode == "F" else ("u", 16) if image.mode in DEEP else ("u", 8)
+
+
+def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: object) -> Image.Image:
+    """The image as 8-bit L or RGB; values of more bits become levels as `levels` says."""
     image.info.pop("transparency", None)  # Pillow would warn that it is lost
-    if image.mode in ("L", "RGB"):
-        return image
     if image.mode in DEEP:
-        deep = np.asarray(image).astype(np.int64)
-        return Image.fromarray(np.clip((deep + 128) // 257, 0, 255).astype(np.uint8))
-    if image.mode in ("1", "LA", "La"):
-        return image.convert("L")
-    return image.convert("RGB")
+        kind, depth = _bits(stored)
+        values = np.asarray(image)
+        if kind == "u" and values.dtype == np.int32:
+            values = values.view(np.uint32) if depth == 32 else values.astype(np.uint16)
+        elif kind == "i" and depth == 16:
+            values = values.astype(np.int16)
+        return Image.fromarray(levels.of(values[None], where=where)[0])
+    if levels.stretch is not None:
+        raise no_bands(where)
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+    if levels.range is None:
+        return image
+    return Image.fromarray(levels.of(np.asarray(image), where=where))

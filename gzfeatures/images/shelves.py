@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -16,16 +15,21 @@ from gzfeatures.errors import InputError
 from gzfeatures.images.archives import Archive
 from gzfeatures.images.arrays import ArrayFile
 from gzfeatures.images.contents import BANDS, PICTURE, Contents
+from gzfeatures.images.filters import images_among, split
 from gzfeatures.images.folders import PICTURES
 from gzfeatures.images.parcels import packed
-from gzfeatures.images.pictures import MAX_PIXELS
+from gzfeatures.images.pictures import MAX_PIXELS, bits
+from gzfeatures.images.reading import READING, Reading
 from gzfeatures.images.views import View
 
 Files: TypeAlias = tuple[str, ...]
 """Names, in an archive, of the files of one galaxy."""
 
-BAND_FILE = re.compile(r"(?P<id>.+)[._-](?P<band>[ugrizy])")
-"""Stem of a file that holds one band of a galaxy: PGC0000212_g.fits."""
+READER = 2
+"""Raise when bands of the same bytes give other pixels: what was stored of them is then computed again."""
+
+PATTERN = b"SIMPLE", b"\x1f\x8b", b"PK\x03\x04"
+"""First bytes of what is read as bands: FITS, gzipped FITS, and several files or arrays together."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,22 +60,15 @@ class Shelf:
     ----------
     archive : Archive
         Where the images lie.
-    field : float
-        Share of the survey frame's side that its images hold, in (0, 1].
-    bands : tuple of str, optional
-        Names of the bands in files that do not name them.
+    reading : Reading
+        What has to be said about its files.
     max_pixels : int
         Largest image that is decoded, all bands together.
     """
 
     archive: Archive
-    field: float = 1.0
-    bands: tuple[str, ...] | None = None
+    reading: Reading = READING
     max_pixels: int = MAX_PIXELS
-
-    def __post_init__(self) -> None:
-        if not 0 < self.field <= 1:
-            raise InputError("field of the images", rule="lie in (0, 1]", found=self.field)
 
     def galaxies(self) -> dict[str, Files]:
         """Files of each galaxy by id, sorted (rows of an array: in their order).
@@ -79,44 +76,63 @@ class Shelf:
         Raises
         ------
         InputError
-            Two files claim to be the same image of one galaxy.
+            Two files claim to be the same image of one galaxy, or a picture and bands do and none is preferred.
         """
         if isinstance(self.archive, ArrayFile):
             return {name: (name,) for name in self.archive.names()}
-        files: dict[str, Files] = {}
-        for name in self.archive.names():
-            galaxy, part = _galaxy_and_part(name)
-            others = files.get(galaxy, ())
-            for other in others:
-                if _part(other) == part:
-                    raise InputError(
-                        "two files are images of one galaxy",
-                        where=self.archive.path,
-                        rule="have one image per id",
-                        found=f"{other} and {name}",
-                        remedy="rename or remove one of them",
-                    )
-            files[galaxy] = tuple(sorted((*others, name), key=_part)) if others else (name,)
-        return {galaxy: files[galaxy] for galaxy in sorted(files)}
+        files: dict[str, dict[str, str]] = {}
+        for name, (galaxy, part) in galaxies_and_parts(self.archive.names(), self.reading.bands or ()).items():
+            others = files.setdefault(galaxy, {})
+            if part in others:
+                raise InputError(
+                    "two files are images of one galaxy",
+                    where=self.archive.path,
+                    rule="have one image per id",
+                    found=f"{others[part]} and {name}",
+                    remedy="rename or remove one of them",
+                )
+            others[part] = name
+        return {galaxy: self._preferred(files[galaxy]) for galaxy in sorted(files)}
+
+    def _preferred(self, parts: dict[str, str]) -> Files:
+        """Files of one galaxy by part, those that are preferred where it has a picture and bands."""
+        shown = parts
+        if PICTURE in parts and len(parts) > 1:
+            rest = {part: name for part, name in parts.items() if part != PICTURE}
+            if self.reading.prefer is None:
+                raise InputError(
+                    "a picture and bands are images of one galaxy",
+                    where=self.archive.path,
+                    rule="have one image per id",
+                    found=f"{parts[PICTURE]} and {', '.join(rest[part] for part in sorted(rest))}",
+                    remedy="choose with --prefer picture or --prefer bands",
+                )
+            shown = {PICTURE: parts[PICTURE]} if self.reading.prefer == "picture" else rest
+        return tuple(shown[part] for part in sorted(shown))
 
     def read(self, files: Files) -> bytes:
         """Bytes of a galaxy's only file, or an uncompressed zip of its several files."""
         if len(files) == 1:
             return self.archive.read(files[0])
-        return packed({_part(name): self.archive.read(name) for name in files})
+        named = self.reading.bands or ()
+        return packed({part_of(name, named, alone=False): self.archive.read(name) for name in files})
 
     def digest(self, data: bytes) -> str:
-        """Sha256 of a galaxy's bytes, and of field and band names where they were given."""
-        digest = fingerprint.of_bytes(data)
-        if self.field == 1 and self.bands is None:
+        """Sha256 of a galaxy's bytes, and of what else their pixels depend on where it is not as for plain pictures."""
+        digest, key = fingerprint.of_bytes(data), self.reading.key
+        if _holds_values(data):
+            key["reader"] = READER
+        if key == {"field": 1, "bands": None}:
             return digest
-        return fingerprint.of({"image": digest, "field": self.field, "bands": self.bands})
+        return fingerprint.of({"image": digest, **key})
 
     def contents(self, files: Files, data: bytes) -> Contents:
         """What a galaxy's bytes hold."""
-        part = _part(files[0])
-        bands = self.bands if len(files) > 1 or part in (PICTURE, BANDS) else (part,)
-        return Contents(data, self.where(files), self.max_pixels, bands)
+        part = BANDS if isinstance(self.archive, ArrayFile) else part_of(files[0], self.reading.bands or ())
+        if len(files) > 1 or part in (PICTURE, BANDS):
+            return Contents(data, self.where(files), self.max_pixels, self.reading)
+        own = dataclasses.replace(self.reading, bands=(part,))
+        return Contents(data, self.where(files), self.max_pixels, own)
 
     def see(self, files: Files, data: bytes, view: View) -> npt.NDArray[np.uint8]:
         """Pixels of a galaxy under a view of the whole survey frame.
@@ -139,14 +155,14 @@ class Shelf:
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
         """Views of the survey frame as views of what the images hold of it."""
         for view in views:
-            if view.crop > self.field:
+            if view.crop > self.reading.field:
                 raise InputError(
                     "view is wider than the images",
                     where=self.where(files),
-                    rule=f"crop at most {self.field} of the frame's side",
+                    rule=f"crop at most {self.reading.field} of the frame's side",
                     found=view.crop,
                 )
-        return [dataclasses.replace(view, crop=view.crop / self.field) for view in views]
+        return [dataclasses.replace(view, crop=view.crop / self.reading.field) for view in views]
 
     def states(self, files: Files) -> list[Sequence[int | None] | None]:
         """Size and time of change of each file; None for one that is gone."""
@@ -157,16 +173,60 @@ class Shelf:
         return f"{self.archive.path}/{files[0]}"
 
 
-def _galaxy_and_part(name: str) -> tuple[str, str]:
-    """Id of the galaxy a file shows, and which part of it the file is: its picture, its bands, or one band."""
+def galaxies_and_parts(names: Iterable[str], named: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+    """Galaxy and part of it that each file shows, by the files' names; weights beside an image are left out.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Files with pictures and bands.
+    named : collection of str
+        Names of bands besides those of known filters.
+
+    Returns
+    -------
+    dict of str to (str, str)
+        File → id, and `PICTURE`, `BANDS` (all of them), or the name of one band. A band that does not stand at the end
+        of a name, or is a capital letter, counts where the same galaxy has another.
+    """
+    result: dict[str, tuple[str, str]] = {}
+    bands: dict[str, set[str]] = {}
+    doubtful = []
+    for name in images_among(names):
+        stem, part = _stem(name), part_of(name, named)
+        found = None if part == PICTURE else split(stem, named)
+        if found is None:
+            result[name] = stem, part
+            continue
+        bands.setdefault(found[0], set()).add(found[1])
+        result[name] = found[:2]
+        if not found[2]:
+            doubtful.append(name)
+    for name in doubtful:
+        if len(bands[result[name][0]]) < 2:
+            result[name] = _stem(name), BANDS
+    return result
+
+
+def part_of(name: str, named: Collection[str] = (), *, alone: bool = True) -> str:
+    """The part of its galaxy that a file shows by its own name; of one that lies `alone`, only what is certain."""
+    if posixpath.splitext(name)[1].lower() in PICTURES:
+        return PICTURE
+    found = split(_stem(name), named)
+    return BANDS if found is None or (alone and not found[2]) else found[1]
+
+
+def _stem(name: str) -> str:
+    """A file's name without its ending, nor that of what it is packed with."""
     stem, suffix = posixpath.splitext(posixpath.basename(name))
-    if suffix.lower() in PICTURES:
-        return stem, PICTURE
-    if suffix.lower() == ".gz":
-        stem = posixpath.splitext(stem)[0]
-    match = BAND_FILE.fullmatch(stem)
-    return (stem, BANDS) if match is None else (match["id"], match["band"])
+    return posixpath.splitext(stem)[0] if suffix.lower() in (".gz", ".fz") else stem
 
 
-def _part(name: str) -> str:
-    return _galaxy_and_part(name)[1]
+def _holds_values(data: bytes) -> bool:
+    """Whether bytes hold flux, or integers whose reading has changed, and not a picture of 8 or 16 bits."""
+    if data.startswith(PATTERN):
+        return True
+    if data.startswith(b"\x93NUMPY"):
+        return b"'|u1'" not in data[:128]
+    kind, depth = bits(data) or ("u", 8)
+    return kind != "u" or depth > 16

@@ -85,8 +85,30 @@ class Background:
         return shown
 
 
+@dataclasses.dataclass(frozen=True)
+class Quantiles:
+    """All channels together between two quantiles of the image's own values: brightness is not kept between images.
+
+    Parameters
+    ----------
+    low, high : float
+        Shares of the pixels, in [0, 1], below black and below white.
+    """
+
+    low: float
+    high: float
+
+    def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
+        """Values of shape (channels, height, width); NaN is left out of every statistic and drawn as 0."""
+        low, high = np.nanquantile(flux, [self.low, self.high])
+        scaled = (np.nan_to_num(flux, nan=low) - low) / max(high - low, np.finfo(np.float64).tiny)
+        return np.asarray(np.rint(np.clip(scaled, 0, 1) * 255), dtype=np.uint8)
+
+
 STRETCHES: dict[str, Stretch] = {
     "lupton": Lupton(softening=8.0, linear=10.0),
     "engel": Background(below=1.0, above=5.0),
+    "quantile": Quantiles(0.005, 0.995),
 }
-"""Stretches by name. `engel`: mean − 1 std … mean + 5 std of the lower half × 255, as in A. Engel's GZ2 project."""
+"""Stretches by name. `engel`: mean − 1 std … mean + 5 std of the lower half × 255, as in A. Engel's GZ2 project.
+`quantile`: 1 % of each image's own values are black or white."""

@@ -172,7 +172,7 @@ def train(
     lessons = Lessons.of(labels, split, plan, target=target, counts=counts, also=also)
     machine = hardware.choose(device, precision, "torch")
     start = Start.of(network, weights, len(labels.classes), view, split)
-    margin = start.margin(augmentation.margin, min(shelf.field for shelf in images.shelves))
+    margin = start.margin(augmentation.margin, min(shelf.reading.field for shelf in images.shelves))
     augmentation = dataclasses.replace(augmentation, margin=margin)
     scratch = Path(cache) if cache is not None else folder / "pixels"
     frames = PixelCache.of(images.select(lessons.ids), start.frame(margin), scratch, progress=progress)

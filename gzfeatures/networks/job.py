@@ -23,7 +23,8 @@ from gzfeatures.features.shard import as_keys
 from gzfeatures.features.store import Shelf
 from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Made, TableFile, writer
 from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.shelves import Sight
+from gzfeatures.images.levels import FEWEST, FLAGS, number_of
+from gzfeatures.images.shelves import Frame, Sight
 from gzfeatures.networks.passes import Vectors, views_of
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Job:
         self.digests = np.empty(len(images), dtype=object)
         self.unread: dict[int, GzError] = {}
         self.undecoded: dict[str, GzError] = {}
+        self.shallow: list[int] = []
         self.pending, self.seconds = [Pending(shelf) for shelf in shelves], 0.0
 
     def say(self, line: str) -> None:
@@ -168,7 +170,13 @@ class Job:
         self.judge()
 
     def judge(self) -> None:
-        """Raise for the first image that could not be decoded, if the job is strict."""
+        """Warn of images with few grey levels; raise for the first that could not be decoded, if the job is strict."""
+        if self.shallow:
+            self.say(
+                f"warning: {len(self.shallow)} images have fewer than {FEWEST} grey levels, such as "
+                f"{self.images.ids[min(self.shallow)]}; if their values are no grey levels, give {FLAGS}"
+            )
+            self.shallow.clear()
         if self.strict and self.undecoded:
             raise next(iter(self.undecoded.values()))
 
@@ -235,10 +243,14 @@ class Job:
 
         try:
             if self.whole:
-                return self.images.sight(row, self.views, digest=self.digests[row])
-            return look(self.images, row, self.views, digest=self.digests[row])
+                sight = self.images.sight(row, self.views, digest=self.digests[row])
+            else:
+                sight = look(self.images, row, self.views, digest=self.digests[row])
         except GzError as error:
             return error
+        if number_of(sight.pixels if isinstance(sight, Frame) else sight[0]) < FEWEST:
+            self.shallow.append(row)
+        return sight
 
     def _decodable(
         self, todo: npt.NDArray[np.int64], decoders: ThreadPoolExecutor, advance: Callable[[int], None]

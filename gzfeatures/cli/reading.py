@@ -1,0 +1,115 @@
+"""How images are read: the options that every verb with images has, handed to it as one value."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gzfeatures.galaxies.ids import Ids
+    from gzfeatures.images.imageset import ImageCheck, ImageSet
+    from gzfeatures.images.reading import Reading
+
+Verb = Callable[..., None]
+
+OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
+    "range": (
+        tuple[float, float],
+        "--range",
+        {"metavar": "LOW HIGH", "help": "Values that become black and white, for all images alike."},
+    ),
+    "stretch": (
+        str,
+        "--stretch",
+        {"help": "Rule from values to grey levels: lupton, engel or quantile (of each image by itself)."},
+    ),
+    "bands": (str, "--bands", {"help": "Names of bands, e.g. g,r,z: in the file's order, or as files end in them."}),
+    "science": (str, "--science", {"help": "FITS plane that is the image: EXTNAME, EXTNAME,EXTVER or number."}),
+    "prefer": (
+        Literal["picture", "bands"],
+        "--prefer",
+        {"help": "What shows a galaxy that has both, a JPEG or PNG and FITS."},
+    ),
+    "ids_from": (str, "--ids-from", {"help": "Array of an HDF5 file that holds the ids."}),
+}
+"""Field of `Reading` → type, flag and help."""
+
+
+def reads_images(verb: Verb) -> Verb:
+    """Give a verb the options of how images are read, before `--json`; it takes them as one value, `reading`.
+
+    Parameters
+    ----------
+    verb : callable
+        Has a parameter `reading: Reading`.
+
+    Returns
+    -------
+    callable
+        Its signature holds the options in place of `reading`, for Typer to read.
+    """
+    hints = typing.get_type_hints(verb, localns={"Reading": object}, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[name])
+        for name, parameter in inspect.signature(verb).parameters.items()
+        if name != "reading"
+    ]
+    more = [
+        inspect.Parameter(
+            f"image_{field}",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind | None, typer.Option(flag, **words)],
+        )
+        for field, (kind, flag, words) in OPTIONS.items()
+    ]
+    place = next((n for n, parameter in enumerate(own) if parameter.name == "as_json"), len(own))
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in [*own[:place], *more, *own[place:]]
+    ]
+
+    @functools.wraps(verb)
+    def with_options(**values: Any) -> None:
+        chosen = {field: values.pop(f"image_{field}") for field in OPTIONS}
+        verb(**values, reading=reading_of(chosen))
+
+    described: Any = with_options
+    described.__signature__ = inspect.Signature(parameters)
+    described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
+
+
+def reading_of(chosen: dict[str, Any]) -> Reading:
+    """The options as one value; bands are separated by commas or +."""
+    from gzfeatures.images.reading import Reading
+
+    bands = chosen.get("bands")
+    return Reading(**{**chosen, "bands": None if bands is None else tuple(re.split(r"[,+]", bands))})
+
+
+def shown_from(images: Path | None, reading: Reading, ids: Ids | None = None) -> ImageSet | None:
+    """Images that are looked at, of all galaxies or of these as far as they are there; None where none were named."""
+    if images is None:
+        return None
+    from gzfeatures.images.imageset import ImageSet
+
+    return ImageSet.of(images, ids, on_missing="skip", reading=reading)
+
+
+def warned(check: ImageCheck) -> str | None:
+    """A line about images that have few grey levels; None where none has."""
+    if not check.shallow:
+        return None
+    name, levels = check.shallow[0]
+    return (
+        f"warning: {len(check.shallow)} of {check.found} images have fewer than 32 grey levels, such as {name} with "
+        f"{levels}; if their values are no grey levels, give --range LOW HIGH or --stretch NAME"
+    )

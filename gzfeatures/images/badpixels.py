@@ -1,0 +1,81 @@
+"""Bad pixels: areas that a survey did not observe and filled with zeros, told from sky that happens to be zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+
+BLOCK, RUN = 5, 16
+"""A square, or a straight run, of so many zeros does not happen by chance: of 2 … 10 % of the pixels, which is what
+compression by RICE turns into zeros, one in 10²⁵ squares would."""
+
+HSC = ("BAD", "NO_DATA", "UNMASKEDNAN")
+"""Planes of an HSC or LSST mask (MP_…) that say a pixel holds no measurement; DETECTED marks the galaxy itself."""
+
+
+def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | float = 0.0) -> Mask:
+    """Pixels of areas that were filled with zeros.
+
+    Parameters
+    ----------
+    plane : ndarray of floats
+        Shape (height, width). NaN is no zero.
+    tolerance : float or ndarray of float64
+        How far from 0 a pixel may lie that was 0 before it was compressed: half a step of the quantisation.
+
+    Returns
+    -------
+    ndarray of bool
+        Connected areas (by edges) of zeros that hold a solid square of `BLOCK` or a straight run of `RUN` pixels, or
+        fill the image; zeros scattered over the sky are measurements.
+    """
+    zero: Mask = np.abs(plane) <= tolerance
+    if not zero.any() or zero.all():
+        return zero
+    from scipy import ndimage
+
+    height, width = plane.shape
+    shapes = {(BLOCK, BLOCK), (1, min(RUN, width)), (min(RUN, height), 1)}
+    solid = np.zeros_like(zero)
+    for shape in shapes:
+        solid |= ndimage.binary_erosion(zero, np.ones(shape, dtype=bool))
+    if not solid.any():
+        return solid
+    areas, _ = ndimage.label(zero)
+    found: Mask = np.isin(areas, np.unique(areas[solid]))
+    return found
+
+
+def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask | None:
+    """Pixels that a weight or mask plane calls bad; None where the plane does not say.
+
+    Parameters
+    ----------
+    kind : str
+        Its EXTNAME or IMAGETYP: a weight (`WHT`, `invvar` …), or a mask (`MASK`, `DQ` …).
+    plane : ndarray
+        Shape (…, height, width).
+    cards : mapping
+        Its header: masks of HSC name their bits by MP_…; of JWST's DQ the first bit alone means "do not use".
+
+    Notes
+    -----
+    A weight that is not positive, and a flag that is not 0, mark a pixel without a measurement.
+    """
+    word = set(kind.lower().replace("-", "_").split("_"))
+    if word & {"invvar", "ivar", "ivm", "wht", "weight", "weights", "wgt"}:
+        return np.asarray(~(plane > 0))
+    if not word & {"mask", "dq", "flag", "flags", "bpm", "badpix", "badpixel", "maskbits"}:
+        return None
+    flags = np.nan_to_num(plane).astype(np.int64)
+    bits = [int(cards[f"MP_{name}"]) for name in HSC if f"MP_{name}" in cards]
+    if any(str(key).startswith("MP_") for key in cards):
+        flags &= sum(1 << bit for bit in bits)
+    elif "dq" in word and str(cards.get("TELESCOP", "")).strip().upper() == "JWST":
+        flags &= 1
+    return np.asarray(flags != 0)

@@ -1,0 +1,203 @@
+"""Filters: the bands surveys observe in, by the names that files and headers give them, with their wavelengths."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterable
+
+LETTERS = {"u": 354, "g": 475, "r": 622, "i": 763, "z": 905, "y": 990, "j": 1250, "h": 1650, "k": 2150, "ks": 2150}
+"""Central wavelengths in nm (Fukugita et al. 1996; y of PS1; J, H, Ks of 2MASS)."""
+
+NAMED = {
+    "FUV": 154, "NUV": 232, "VIS": 715, "NIR_Y": 1080, "NIR_J": 1370, "NIR_H": 1770, "W1": 3400, "W2": 4600,
+    "W3": 12000, "W4": 22000,
+}  # fmt: skip
+"""Filters of GALEX, Euclid (Schirmer et al. 2022, doi:10.1051/0004-6361/202142897) and WISE, in nm."""
+
+MICRONS = {
+    "250M",
+    "277W",
+    "300M",
+    "322W2",
+    "335M",
+    "356W",
+    "360M",
+    "410M",
+    "430M",
+    "444W",
+    "460M",
+    "480M",
+    "560W",
+    "770W",
+}
+"""Filters of JWST whose number is in units of 10 nm though HST's of that size are in nm."""
+
+PREFIXES = (
+    "hsc",
+    "sdss",
+    "des",
+    "decam",
+    "decals",
+    "ls",
+    "ps1",
+    "panstarrs",
+    "kids",
+    "lsst",
+    "cfht",
+    "vista",
+    "ukidss",
+    "2mass",
+    "skymapper",
+)
+"""Surveys whose name may stand before the letter of a filter: HSC-G, des_r."""
+
+_PREFIXED = re.compile(rf"({'|'.join(PREFIXES)})[-_. ]?([ugrizyjhk]|ks|z)", re.IGNORECASE)
+_EUCLID = re.compile(r"(?:nir|nisp)[-_. ]?([yjh])", re.IGNORECASE)
+_SPACE = re.compile(r"f(\d{3,4})(w2|lp|[wmnx])", re.IGNORECASE)
+_NARROW = re.compile(r"(?:hsc[-_])?(nb|ib)(\d{3,4})", re.IGNORECASE)
+_HEADER = re.compile(r"([ugrizyYJHK]|Ks)(?=[ .']|$).*")
+
+TAILS = ("sci", "drz", "drc", "i2d", "img", "image", "cutout", "coadd", "sw", "lw")
+"""Words that may follow the name of a filter in a file's name."""
+
+WEIGHTS = frozenset((
+    "err", "error", "errors", "wht", "weight", "weights", "wgt", "var", "variance", "ivar", "invvar", "ivm",
+    "rms", "sigma", "noise", "unc", "uncert", "uncertainty", "std", "stddev", "mask", "dq", "flag", "flags",
+    "bpm", "badpix", "badpixel", "ctx", "con", "context", "exp", "exptime", "expmap", "exposure", "coverage",
+    "nexp", "nimage", "psf", "psfsize", "bkg", "background", "sky", "segm", "seg", "segmap", "segmentation",
+    "area", "covar", "cov", "quality", "maskbits", "model", "resid", "residual",
+))  # fmt: skip
+"""Words by which planes and files call themselves weights, errors, masks or models: none of them is an image."""
+
+
+def canonical(text: str) -> str | None:
+    """The name of a filter as this package writes it; None where the text is none that it knows.
+
+    Parameters
+    ----------
+    text : str
+        A part of a file's name, or what a header says: `hsc_g`, `HSC-G`, `f115w`, `NISP_Y`, `r DECam SDSS c0002`.
+
+    Examples
+    --------
+    >>> [canonical(text) for text in ("g", "hsc_g", "f115w", "nir-y", "r DECam SDSS c0002 6415.0", "CLEAR")]
+    ['g', 'HSC-G', 'F115W', 'NIR_Y', 'r', None]
+    """
+    text = text.strip()
+    if text.lower() in LETTERS:
+        return text.lower() if text.lower() in "ugrizy" else text.lower().capitalize()
+    if text.upper() in NAMED:
+        return text.upper()
+    if match := _EUCLID.fullmatch(text):
+        return f"NIR_{match[1].upper()}"
+    if match := _SPACE.fullmatch(text):
+        return f"F{match[1]}{match[2].upper()}"
+    if match := _NARROW.fullmatch(text):
+        return f"{match[1].upper()}{match[2]}"
+    if match := _PREFIXED.fullmatch(text):
+        return f"{match[1].upper()}-{match[2].upper()}"
+    if match := _HEADER.fullmatch(text):
+        return canonical(match[1])
+    return None
+
+
+def wavelength(name: str) -> float | None:
+    """Wavelength in nm by which bands become red, green and blue; None for a band that is not known."""
+    known = canonical(name)
+    if known is None:
+        return None
+    if match := _SPACE.fullmatch(known):
+        number, kind = match[1], match[2]
+        tens = number.startswith("0") or int(number) <= 210 or int(number) >= 1000 or number + kind in MICRONS
+        return float(number) * (10 if tens else 1)
+    if match := _NARROW.fullmatch(known):
+        return float(match[2])
+    return NAMED.get(known) or LETTERS[_letter(known)]
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two names mean one filter, as far as they say: `HSC-R` and `r` do, `HSC-R` and `HSC-I` do not."""
+    first, second = canonical(one) or one, canonical(other) or other
+    if first == second:
+        return True
+    bare = {first, second} & {name for name in (first, second) if name.lower() in LETTERS}
+    return len(bare) == 1 and _letter(first) == _letter(second) != ""
+
+
+def _letter(name: str) -> str:
+    """Letter at the end of a survey's filter, in lower case; empty where it has none."""
+    last = re.split(r"[-_]", name)[-1].lower()
+    return last if last in LETTERS else ""
+
+
+def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | None:
+    """Galaxy, band and certainty of a file's name that has a band in it, or None.
+
+    A band at the end of the name is certain where nothing else is written so; elsewhere in the name, and for capital
+    letters, it is certain only once another band of the same galaxy is there.
+
+    Parameters
+    ----------
+    stem : str
+        File name without ending: `PGC0000212_g`, `gal_F200W_i2d`, `2-cutout-HSC-G-9813-pdr2`.
+    named : collection of str
+        Further names of bands, as the caller gives them.
+
+    Examples
+    --------
+    >>> split("PGC0000212_g"), split("EUC_1_NIR_Y"), split("M51"), split("EUC_VIS_1")
+    (('PGC0000212', 'g', True), ('EUC_1', 'NIR_Y', True), None, ('EUC_1', 'VIS', False))
+    """
+    words = re.split(r"([-_.])", stem)
+    tail = len(words)
+    while tail > 2 and words[tail - 1].lower() in TAILS:
+        tail -= 2
+    for last in range(tail, 0, -2):
+        for length in (3, 1):
+            first = last - length
+            text = "".join(words[max(first, 0) : last])
+            known = text if text in named else canonical(text) if first >= 0 and " " not in text else None
+            rest = _joined(words[:first], words[last:tail])
+            if known is None or first < 0 or not rest or (length == 1 and text.isdigit()):
+                continue
+            certain = (
+                last == tail
+                and (len(text) > 1 or text in "ugrizy" or text in named)
+                and text.lower() not in ("w1", "w2", "w3", "w4")
+            )
+            if len(text) == 1 and last != tail:
+                continue
+            return rest, known, certain
+    return None
+
+
+def _joined(before: list[str], after: list[str]) -> str:
+    """What is left of a name without its band: the separator before it goes with the band, or the one after it."""
+    return "".join([*before[:-1], *after]) if before else "".join(after[1:])
+
+
+def is_weight(name: str) -> bool:
+    """Whether a plane, by its EXTNAME or IMAGETYP, or a file, by the last word of its stem, is no image."""
+    words = re.split(r"[-_. ]", name.strip().lower())
+    return words[-1] in WEIGHTS or words[0] in WEIGHTS
+
+
+def images_among(names: Iterable[str]) -> list[str]:
+    """Names of files without the weights, errors and masks that lie beside an image of the same stem."""
+    listed = list(names)
+    stems = {_stem(name) for name in listed}
+    return [name for name in listed if not _lies_beside(_stem(name), stems)]
+
+
+def _stem(name: str) -> str:
+    stem, ending = posixpath.splitext(posixpath.basename(name))
+    return posixpath.splitext(stem)[0] if ending.lower() in (".gz", ".fz") else stem
+
+
+def _lies_beside(stem: str, stems: set[str]) -> bool:
+    match = re.fullmatch(r"(.+)([-_.])([A-Za-z]+)", stem)
+    if match is None or match[3].lower() not in WEIGHTS:
+        return False
+    beside = {match[1], *(f"{match[1]}{match[2]}{word}" for tail in TAILS for word in (tail, tail.upper()))}
+    return not stems.isdisjoint(beside)

@@ -1,0 +1,455 @@
+"""FITS as surveys write them: which files are one galaxy, which plane is the image, what is bad, how the sky lies."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.images.bandfiles import read_fits
+from gzfeatures.images.bands import Bands
+from gzfeatures.images.filters import alike, canonical, split, wavelength
+from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.reading import Reading
+from gzfeatures.images.views import View
+
+SIDE = 64
+VIEW = View(size=SIDE)
+
+
+def sky(dx: float = 0.0, dy: float = 0.0, seed: int = 0, size: float = 4.0) -> np.ndarray:
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    light = 100 * np.exp(-np.hypot(x - dx, y - dy) / size)
+    return (light + np.random.default_rng(seed).normal(0, 1, (SIDE, SIDE))).astype(np.float32)
+
+
+def place(dx: float = 0.0, dy: float = 0.0, **cards: Any) -> fits.Header:
+    """Header of an image whose galaxy (150°, 2°) lies (dx, dy) pixels off the middle."""
+    world = WCS(naxis=2)
+    scale, turn, ra, east = (cards.pop(k, v) for k, v in (("scale", 0.4), ("turn", 0), ("ra", 150), ("east", -1)))
+    world.wcs.ctype, world.wcs.crval = ["RA---TAN", "DEC--TAN"], [ra, 2]
+    world.wcs.crpix = [(SIDE + 1) / 2 + dx, (SIDE + 1) / 2 + dy]
+    angle = np.deg2rad(turn)
+    spin = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    world.wcs.cd = np.diag([east * scale, scale]) @ spin / 3600
+    header = world.to_header()
+    header.update(cards)
+    return header
+
+
+def file_of(*units: Any) -> bytes:
+    buffer = io.BytesIO()
+    fits.HDUList(list(units)).writeto(buffer)
+    return buffer.getvalue()
+
+
+def plane(values: np.ndarray, header: fits.Header | None = None, **cards: Any) -> bytes:
+    header = place() if header is None else header
+    header.update(cards)
+    return file_of(fits.PrimaryHDU(values, header))
+
+
+def read(data: bytes, **options: Any) -> Bands:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return read_fits(data, where="a.fits", max_pixels=10**6, **options)
+
+
+# Which files are one galaxy
+
+NAMES = {
+    "PGC0000212_g": ("PGC0000212", "g", True),
+    "36411448540271969_HSC-G": ("36411448540271969", "HSC-G", True),
+    "1237_hsc_r": ("1237", "HSC-R", True),
+    "gal_F200W": ("gal", "F200W", True),
+    "gal-f115w": ("gal", "F115W", True),
+    "gal_f444w_i2d": ("gal", "F444W", True),
+    "EUC_1_NIR_Y": ("EUC_1", "NIR_Y", True),
+    "EUC_1_VIS": ("EUC_1", "VIS", True),
+    "EUC_1_NISP-H": ("EUC_1", "NIR_H", True),
+    "m51_sdss_i": ("m51", "SDSS-I", True),
+    "2-cutout-HSC-G-9813-pdr2": ("2-cutout-9813-pdr2", "HSC-G", False),
+    "F200W_17": ("17", "F200W", False),
+    "ugc_J": ("ugc", "J", False),
+    "ugc_Ks": ("ugc", "Ks", True),
+    "m51": None,
+    "g": None,
+    "1237648720693755918": None,
+    "spiral_galaxy": None,
+}
+
+
+@pytest.mark.parametrize("stem", NAMES)
+def test_bands_are_known_by_the_names_surveys_give_files(stem: str) -> None:
+    assert split(stem) == NAMES[stem]
+
+
+def test_names_of_filters_in_headers_and_files_mean_the_same() -> None:
+    for one, other in (("r", "HSC-R"), ("HSC-G", "hsc_g"), ("VIS", "vis"), ("NIR_Y", "NISP_Y"), ("f814w", "F814W")):
+        assert alike(one, other)
+    for one, other in (("HSC-R", "HSC-I"), ("r", "i"), ("HSC-R", "SDSS-R"), ("F115W", "F150W"), ("VIS", "r")):
+        assert not alike(one, other)
+    assert canonical("r DECam SDSS c0002 6415.0 1480.0") == "r" and canonical("g.MP9402") == "g"
+    order = ["FUV", "u", "HSC-G", "F606W", "VIS", "F850LP", "NIR_Y", "F115W", "F160W", "Ks", "F277W", "F444W", "W1"]
+    assert sorted(order, key=lambda name: wavelength(name) or 0.0) == order or wavelength("W1") < wavelength("F444W")
+    assert wavelength("F770W") == 7700 and wavelength("F775W") == 775 and wavelength("unheard of") is None
+
+
+@pytest.mark.parametrize(
+    ("form", "bands"),
+    [("3641144854027196{k}_{b}", ("HSC-G", "HSC-R", "HSC-I")), ("gal{k}_{b}", ("F115W", "F200W", "F444W")),
+     ("EUC_{k}_{b}", ("VIS", "NIR_Y", "NIR_H")), ("{k}-cutout-{b}-9813", ("HSC-G", "HSC-R", "HSC-Z")),
+     ("{b}_{k}", ("F606W", "F814W", "F160W")), ("2masx{k}_{b}", ("J", "H", "Ks"))],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.fz", ".npy"])
+def test_files_of_bands_are_galaxies_and_red_is_the_longest(
+    form: str, bands: tuple[str, ...], ending: str, tmp_path: Path
+) -> None:
+    for k in range(2):
+        for rank, band in enumerate(bands):
+            flux, path = sky(seed=rank) * (1 + rank), tmp_path / (form.format(k=k, b=band) + ending)
+            if ending == ".npy":
+                np.save(path, flux)
+            elif ending == ".fits.fz":
+                unit = fits.CompImageHDU(flux, place(FILTER=band), quantize_level=64)
+                path.write_bytes(file_of(fits.PrimaryHDU(), unit))
+            else:
+                fits.PrimaryHDU(flux, place(FILTER=band)).writeto(path)
+    images = ImageSet.of(tmp_path)
+    assert len(images) == 2 and images.check().broken == ()
+    red, green, blue = images.pixels(0, VIEW)[SIDE // 2, SIDE // 2].astype(int)
+    assert red > green > blue
+    assert (images.pixels(0, View(size=SIDE, bands=bands[::-1])) == images.pixels(0, VIEW)).all()
+
+
+def test_a_name_that_may_be_a_band_is_one_only_beside_another_of_the_galaxy(tmp_path: Path) -> None:
+    for name, band in (("ugc_H", "r"), ("ugc_J", "i"), ("VIS_5", "r"), ("M_Y", "r")):
+        (tmp_path / f"{name}.fits").write_bytes(plane(sky(), FILTER=band))
+    images = ImageSet.of(tmp_path)
+    assert images.ids.tolist() == ["M_Y", "VIS_5", "ugc"]
+    (_, why), *rest = images.check().broken
+    assert not rest and "bands of the file are not those named; must be ('H',), found ('r',)" in why
+
+
+def test_names_of_bands_that_no_survey_has_are_given(tmp_path: Path) -> None:
+    for k in range(2):
+        for band in ("blue", "halpha", "red"):
+            (tmp_path / f"n{k}_{band}.fits").write_bytes(plane(sky()))
+    assert len(ImageSet.of(tmp_path)) == 6
+    images = ImageSet.of(tmp_path, bands=("red", "halpha", "blue"))
+    assert images.ids.tolist() == ["n0", "n1"]
+    assert images.pixels(0, View(size=16, bands=("red", "halpha", "blue"))).shape == (16, 16, 3)
+
+
+def test_weights_beside_an_image_are_no_galaxies_and_alone_they_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.fits").write_bytes(plane(sky(), FILTER="r"))
+    (tmp_path / "a_wht.fits").write_bytes(plane(sky()))
+    for band in "gri":
+        (tmp_path / f"b_{band}.fits").write_bytes(plane(sky()))
+        (tmp_path / f"b_{band}.invvar.fits").write_bytes(plane(sky()))
+    (tmp_path / "c_wht.fits").write_bytes(file_of(fits.PrimaryHDU(), fits.ImageHDU(sky(), place(), name="WHT")))
+    images = ImageSet.of(tmp_path)
+    assert images.ids.tolist() == ["a", "b", "c_wht"]
+    (name, why), *rest = images.check().broken
+    assert not rest and name == "c_wht" and "holds no image but weights, errors or masks, found 1 (WHT)" in why
+
+
+def test_a_packed_file_beside_a_plain_one_is_refused(tmp_path: Path) -> None:
+    for name in ("a.fits", "a.fits.fz"):
+        (tmp_path / name).write_bytes(plane(sky()))
+    with pytest.raises(InputError, match=r"two files are images of one galaxy.*a\.fits and a\.fits\.fz"):
+        ImageSet.of(tmp_path)
+
+
+# Which plane is the image
+
+
+def extensions(*named: tuple[str, np.ndarray], first: fits.Header | None = None, **cards: Any) -> bytes:
+    units = [fits.ImageHDU(values, place(**cards), name=name) for name, values in named]
+    return file_of(fits.PrimaryHDU(header=first), *units)
+
+
+@pytest.mark.parametrize(
+    ("names", "number"),
+    [(("SCI", "ERR", "WHT"), 0), (("ERR", "SCI", "DQ"), 1), (("IMAGE", "MASK", "VARIANCE"), 0),
+     (("SCI", "ERR", "CON", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"), 0), (("VARIANCE", "MASK", "SCIENCE"), 2),
+     (("", "RMS"), 0), (("COMPRESSED_IMAGE", "IVAR"), 0)],
+)  # fmt: skip
+def test_the_science_plane_is_the_image_and_weights_never_are(names: tuple[str, ...], number: int) -> None:
+    values = [np.full((SIDE, SIDE), 1 if "DQ" not in name and name != "MASK" else 0, np.float32) for name in names]
+    values[number] = sky()
+    bands = read(extensions(*zip(names, values, strict=True), first=fits.Header({"FILTER": "F200W"})))
+    assert bands.names == ("F200W",) and (bands.flux[0] == sky()).all() and not bands.bad.any()
+
+
+def test_planes_of_several_bands_are_named_by_their_extensions() -> None:
+    bands = read(extensions(("SCI_F115W", sky()), ("WHT_F115W", abs(sky())), ("SCI_F200W", sky(seed=1))))
+    assert bands.names == ("F115W", "F200W")
+
+
+def test_planes_that_may_both_be_the_image_are_refused_until_one_is_named(tmp_path: Path) -> None:
+    data = file_of(
+        fits.PrimaryHDU(sky(), place(FILTER="r")),
+        fits.ImageHDU(sky(seed=1), place(), name="SCI"),
+        fits.ImageHDU(sky(seed=2), place(), name="ODD"),
+    )
+    with pytest.raises(InputError, match=r"several planes may be.*found 0 \(unnamed\), 1 \(SCI\), 2 \(ODD\)"):
+        read(data)
+    for name, seed in (("SCI", 1), ("odd", 2), ("0", 0), ("2", 2), ("SCI,1", 1)):
+        assert (read(data, science=name).flux[0] == sky(seed=seed)).all()
+    with pytest.raises(InputError, match=r"no plane SKY; must be one of 0 \(unnamed\), 1 \(SCI\).*--science"):
+        read(data, science="SKY")
+    (tmp_path / "a.fits").write_bytes(data)
+    images = ImageSet.of(tmp_path, reading=Reading(science="ODD"))
+    assert images.check().broken == () and images.digest(0) != ImageSet.of(tmp_path).digest(0)
+    chips = [fits.ImageHDU(sky(seed=k), place(FILTER="F814W"), name="SCI", ver=k) for k in (1, 2)]
+    with pytest.raises(InputError, match=r"planes are of one band.*found F814W, F814W; .* --science NAME,VERSION"):
+        read(file_of(fits.PrimaryHDU(), *chips))
+    assert (read(file_of(fits.PrimaryHDU(), *chips), science="SCI,2").flux[0] == sky(seed=2)).all()
+
+
+# What is bad
+
+
+def test_masks_mark_what_their_header_calls_bad() -> None:
+    flags = np.zeros((SIDE, SIDE), np.int32)
+    flags[0, :5], flags[1, :7], flags[2, :9] = 1 << 8, 1 << 5, 1
+    bits = fits.Header({"HIERARCH MP_NO_DATA": 8, "HIERARCH MP_DETECTED": 5, "MP_BAD": 0})
+    hsc = fits.ImageHDU(flags, bits, name="MASK")
+    science = fits.ImageHDU(sky(), place(FILTER="HSC-R"), name="IMAGE")
+    assert read(file_of(fits.PrimaryHDU(), science, hsc)).bad.sum() == 5 + 9, "the galaxy's own pixels are DETECTED"
+    plain = fits.ImageHDU(flags, name="DQ")
+    assert read(file_of(fits.PrimaryHDU(), science, plain)).bad.sum() == 21
+    jwst = fits.ImageHDU(flags, fits.Header({"TELESCOP": "JWST"}), name="DQ")
+    assert read(file_of(fits.PrimaryHDU(), science, jwst)).bad.sum() == 9, "its first bit alone means do not use"
+    other = fits.ImageHDU(flags[:9], name="MASK")
+    assert not read(file_of(fits.PrimaryHDU(), science, other)).bad.any(), "a mask of another shape says nothing"
+
+
+def test_blank_integers_are_bad() -> None:
+    values = (sky() * 10).astype(np.int16)
+    values[5, :20] = -32768
+    assert read(plane(values, BLANK=-32768, FILTER="r")).bad.sum() == 20
+
+
+def compressed(values: np.ndarray, method: int, **options: Any) -> bytes:
+    unit = fits.CompImageHDU(values, place(FILTER="r"), quantize_method=method, dither_seed=7, **options)
+    return file_of(fits.PrimaryHDU(), unit)
+
+
+@pytest.mark.parametrize("method", [-1, 1, 2], ids=["no dither", "dither 1", "dither 2"])
+@pytest.mark.parametrize("level", [4, 16])
+@pytest.mark.parametrize("tiles", [None, (16, 16)], ids=["rows", "squares"])
+def test_zeros_that_compression_makes_are_sky_and_areas_of_zeros_are_unobserved(
+    method: int, level: float, tiles: tuple[int, int] | None
+) -> None:
+    options: dict[str, Any] = {"quantize_level": level, **({} if tiles is None else {"tile_shape": tiles})}
+    flux = sky()
+    bands = read(compressed(flux, method, **options))
+    assert bands.bad.sum() == 0 and bands.faults() == []
+    flux[:, :20], flux[40:50, 30:40] = 0, 0
+    bad = read(compressed(flux, method, **options)).bad[0]
+    hole = flux == 0
+    assert bad[hole].mean() > 0.97 and bad[~hole].mean() < 0.03
+    flux[3, 3:30] = np.nan
+    assert read(compressed(flux, method, **options)).bad[0, 3, 3:30].all()
+
+
+def test_scattered_zeros_are_measurements_and_strips_and_squares_of_zeros_are_not() -> None:
+    flux = sky()
+    flux[np.random.default_rng(1).random(flux.shape) < 0.2] = 0
+    assert not read(plane(flux, FILTER="r")).bad.any()
+    for hole in (np.s_[:, 0], np.s_[-1], np.s_[10:15, 20:25]):
+        holed = sky()
+        holed[hole] = 0
+        assert (read(plane(holed, FILTER="r")).bad[0] == (holed == 0)).all()
+
+
+# How the sky lies
+
+
+def write_bands(folder: Path, **shifts: Any) -> ImageSet:
+    folder.mkdir(exist_ok=True)
+    for rank, (band, (dx, dy, cards)) in enumerate(shifts.items()):
+        (folder / f"a_{band}.fits").write_bytes(plane(sky(dx, dy, seed=rank), place(dx, dy, **cards), FILTER=band))
+    return ImageSet.of(folder)
+
+
+def peaks(images: ImageSet) -> np.ndarray:
+    shown = images.pixels(0, VIEW).astype(float) ** 3
+    y, x = np.mgrid[:SIDE, :SIDE]
+    return np.array([[(shown[..., c] * axis).sum() / shown[..., c].sum() for c in range(3)] for axis in (x, y)])
+
+
+@pytest.mark.parametrize("shift", [(9, -4), (0.5, 0.3), (-7.4, 2.6), (0.04, -0.03)])
+def test_bands_are_laid_on_each_other_by_their_coordinates(shift: tuple[float, float], tmp_path: Path) -> None:
+    images = write_bands(tmp_path, g=(*shift, {}), r=(0, 0, {}), i=(-shift[0], -shift[1], {}))
+    apart = peaks(images)
+    assert (apart.max(axis=1) - apart.min(axis=1) < 0.5).all(), apart
+
+
+def test_bands_on_one_grid_are_left_as_they_lie_to_the_bit(tmp_path: Path) -> None:
+    images = write_bands(tmp_path, g=(0, 0, {}), r=(0, 0, {}), i=(0, 0, {}))
+    straight = np.stack([sky(seed=rank) for rank in range(3)])
+    data = file_of(fits.PrimaryHDU(straight, place(BANDS="gri")))
+    assert (images.pixels(0, VIEW) == read(data).render()).all()
+
+
+def test_a_shift_leaves_what_was_not_observed_bad(tmp_path: Path) -> None:
+    write_bands(tmp_path, g=(9, 0, {}), r=(0, 0, {}), i=(0.5, 0, {}))
+    parts = [read((tmp_path / f"a_{band}.fits").read_bytes()) for band in "gri"]
+    from gzfeatures.images.bandfiles import stacked
+
+    bands = stacked(parts, where="a")
+    assert bands.bad.sum(axis=(1, 2)).tolist() == [9 * SIDE, 0, SIDE]
+    assert (bands.flux[0, :, :-9] == parts[0].flux[0, :, 9:]).all(), "whole pixels are not interpolated"
+
+
+@pytest.mark.parametrize(
+    ("cards", "said"),
+    [({"ra": 10}, "show one field of the sky, found i and r"), ({"ra": 150.02}, "show one field of the sky"),
+     ({"scale": 0.2}, r"have one pixel scale, found 0\.2\" and 0\.4\" a pixel in i and r"),
+     ({"turn": 30}, "have one orientation, found i and r"), ({"turn": 180}, "have one orientation"),
+     ({"east": 1}, "have east on one side, found i and r")],
+)  # fmt: skip
+def test_bands_that_cannot_be_laid_on_each_other_are_refused_by_name(
+    cards: dict[str, float], said: str, tmp_path: Path
+) -> None:
+    images = write_bands(tmp_path, g=(0, 0, {}), r=(0, 0, {}), i=(0, 0, cards))
+    with pytest.raises(InputError, match=f"a_g.fits: bands of one galaxy cannot be aligned; must {said}"):
+        images.pixels(0, VIEW)
+    assert "cannot be aligned" in images.check().broken[0][1]
+
+
+def test_bands_with_and_without_coordinates_are_refused(tmp_path: Path) -> None:
+    for band in "gri":
+        header = fits.Header() if band == "r" else place()
+        (tmp_path / f"a_{band}.fits").write_bytes(plane(sky(), header, FILTER=band))
+    with pytest.raises(InputError, match=r"bands cannot be aligned; must all have.*found none in r"):
+        ImageSet.of(tmp_path).pixels(0, VIEW)
+    for band in "gi":
+        (tmp_path / f"a_{band}.fits").write_bytes(plane(sky(), fits.Header(), FILTER=band))
+    assert ImageSet.of(tmp_path).pixels(0, VIEW).std() > 1, "none has any: they are taken as they lie"
+
+
+def test_extensions_of_one_file_are_aligned_too() -> None:
+    units = [fits.ImageHDU(sky(dx, 0), place(dx, 0, BAND=band)) for band, dx in (("g", 6), ("r", 0), ("i", -6))]
+    bands = read(file_of(fits.PrimaryHDU(), *units))
+    columns = [int(np.nan_to_num(flux).sum(axis=0).argmax()) for flux in bands.flux]
+    assert max(columns) - min(columns) <= 1
+
+
+def test_galactic_and_equatorial_coordinates_of_one_place_agree(tmp_path: Path) -> None:
+    from astropy.coordinates import SkyCoord
+
+    centre = SkyCoord(150, 2, unit="deg").galactic
+    north = SkyCoord(150, 2.01, unit="deg").galactic
+    turn = np.arctan2((north.l - centre.l).deg * np.cos(centre.b.rad), (north.b - centre.b).deg)
+    world = WCS(naxis=2)
+    world.wcs.ctype, world.wcs.crval = ["GLON-TAN", "GLAT-TAN"], [centre.l.deg, centre.b.deg]
+    world.wcs.crpix = [(SIDE + 1) / 2] * 2
+    spin = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    world.wcs.cd = spin @ np.diag([-0.4, 0.4]) / 3600
+    (tmp_path / "a_g.fits").write_bytes(plane(sky(), world.to_header(), FILTER="g"))
+    for band in "ri":
+        (tmp_path / f"a_{band}.fits").write_bytes(plane(sky(), FILTER=band))
+    apart = peaks(ImageSet.of(tmp_path))
+    assert (apart.max(axis=1) - apart.min(axis=1) < 0.5).all()
+
+
+def test_a_sky_seen_from_behind_is_turned_round() -> None:
+    flux = sky(10, 4)
+    straight = read(plane(flux, place(FILTER="r"))).render()
+    behind = read(plane(flux[:, ::-1].copy(), place(east=1, FILTER="r"))).render()
+    assert (behind == straight).all(), "spirals wind one way, whatever side the camera looked from"
+    first = place(FILTER="r")
+    swapped = fits.Header({"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": 2, "CRVAL2": 150, "CRPIX1": 32.5,
+                           "CRPIX2": 32.5, "CD1_1": 0.4 / 3600, "CD2_2": 0.4 / 3600, "FILTER": "r"})  # fmt: skip
+    assert first["CTYPE1"] == "RA---TAN"
+    upright = read(plane(flux, swapped)).render()
+    unknown = read(plane(flux, fits.Header({"FILTER": "r"}))).render()
+    assert (upright == unknown).all(), "north to the right and east up is no mirror image"
+    swapped["CD2_2"] *= -1
+    assert (read(plane(flux, swapped)).render() == unknown[:, ::-1]).all()
+
+
+def test_flux_is_read_anew_since_its_pixels_changed(tmp_path: Path) -> None:
+    (tmp_path / "a.fits").write_bytes(plane(sky(), FILTER="r"))
+    digest = ImageSet.of(tmp_path).digest(0)
+    assert digest != fingerprint.of_file(tmp_path / "a.fits")
+    assert digest == ImageSet.of(tmp_path).digest(0)
+
+
+def test_a_range_draws_flux_between_two_values_for_all_galaxies_alike(tmp_path: Path) -> None:
+    for k, scale in enumerate((1, 2)):
+        (tmp_path / f"g{k}.fits").write_bytes(plane(sky() * scale, FILTER="r"))
+    images = ImageSet.of(tmp_path, reading=Reading(range=(0, 250)))
+    one, two = (int(images.pixels(row, VIEW).max()) for row in range(2))
+    assert 1.8 < two / one < 2.2
+    assert (
+        "fewer than 32 in this range" in ImageSet.of(tmp_path, reading=Reading(range=(0, 10**5))).check().broken[0][1]
+    )
+
+
+# HDF5
+
+
+def stack(path: Path, **arrays: Any) -> Path:
+    images = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), dtype=np.uint8)
+    with h5py.File(path, "w") as file:
+        file["images"] = images
+        for name, values in arrays.items():
+            file[name] = values
+    return path
+
+
+BIG = 36411448540271969
+
+
+@pytest.mark.parametrize("name", ["object_id", "objid", "galaxy_id", "specobjid", "OBJID", "id_str", "dr7objid", "ids"])
+def test_ids_beside_the_images_are_theirs_whatever_they_are_called(name: str, tmp_path: Path) -> None:
+    numbers = np.arange(3) + BIG
+    for values in (numbers, numbers.astype("u8"), numbers.astype("S20"), numbers.astype(str).tolist()):
+        images = ImageSet.of(stack(tmp_path / "a.h5", **{name: values}, redshift=np.ones(3)))
+        assert images.ids.tolist() == [str(BIG), str(BIG + 1), str(BIG + 2)]
+    negative = ImageSet.of(stack(tmp_path / "a.h5", **{name: -numbers}))
+    assert negative.ids[0] == str(-BIG)
+
+
+def test_several_arrays_of_ids_are_refused_naming_them_and_the_flag(tmp_path: Path) -> None:
+    path = stack(tmp_path / "a.h5", object_id=np.arange(3) + BIG, specobjid=np.arange(3), names=["x", "y", "z"])
+    with pytest.raises(InputError, match=r"several arrays may hold the ids.*found object_id, specobjid; .*--ids-from"):
+        ImageSet.of(path)
+    assert ImageSet.of(path, reading=Reading(ids_from="specobjid")).ids.tolist() == ["0", "1", "2"]
+    assert ImageSet.of(path, reading=Reading(ids_from="names")).ids.tolist() == ["x", "y", "z"]
+    with pytest.raises(InputError, match="no array objid for the ids; must be one of names, object_id, specobjid"):
+        ImageSet.of(path, reading=Reading(ids_from="objid"))
+
+
+def test_ids_that_lost_their_digits_are_refused_and_without_any_a_row_is_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="too large for a float"):
+        ImageSet.of(stack(tmp_path / "a.h5", object_id=(np.arange(3) + BIG).astype(float)))
+    assert ImageSet.of(stack(tmp_path / "a.h5", ra=np.ones(3))).ids.tolist() == ["0", "1", "2"]
+
+
+# Real cutouts
+
+
+@pytest.mark.data
+def test_real_galaxies_with_pictures_beside_their_bands_are_chosen_and_whole(shared_data: Path) -> None:
+    folder = shared_data / "multiband" / "efigi_gri"
+    with pytest.raises(InputError, match="a picture and bands are images of one galaxy"):
+        ImageSet.of(folder)
+    bands = ImageSet.of(folder, reading=Reading(prefer="bands"))
+    assert len(bands) == 15 and bands.check().broken == ()
+    plain = read_fits((folder / "PGC0000218_g.fits").read_bytes(), where="a", max_pixels=10**6)
+    assert 0.04 < plain.bad.mean() < 0.06, "one corner was not observed"
