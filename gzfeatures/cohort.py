@@ -109,7 +109,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         labels, split = read_labels(settings.labels)
     else:
         catalog = Catalog.read(settings.catalog)
-        labels = scheme(settings.scheme).label(catalog, seed=seed)
+        labels = scheme(settings.scheme).with_others(settings.others).label(catalog, seed=seed)
     labels, images, skipped, digests = _with_images(labels, settings, settings.on_bad, notes)
     grouping = Grouping().joined(SAME_FILE, key_groups(labels.ids, (digests[name] for name in labels.ids)))
     if settings.labels is None:
@@ -135,7 +135,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         split = drawn.split.among(labels.ids)
     own = split
     for source in settings.training_only:
-        more = scheme(settings.scheme).label(Catalog.read(source.catalog), seed=seed)
+        more = scheme(settings.scheme).with_others(settings.others).label(Catalog.read(source.catalog), seed=seed)
         more = more.select(_free(more.ids, labels.ids, rule))
         more, more_images, bad, more_digests = _with_images(more, source, settings.on_bad, notes)
         known = set(digests.values())

@@ -80,16 +80,24 @@ class Galaxies(Source):
 
     `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept. `split` is shares of
     train, validation and test, or a rule on the ids' digests, which then also keeps out galaxies that only train.
+    `others` overrides what the scheme does with galaxies that no rule claims: the class `none-of-these`, or left out.
     Galaxies within `neighbours_arcsec` of one another are kept on one side, where positions are known; 0 parts them.
     """
 
     scheme: str = "zhu-5class"
+    others: Literal["class", "left-out"] | None = None
     labels: Path | None = None
     split: tuple[float, float, float] | ByDigest = (0.7, 0.1, 0.2)
     neighbours_arcsec: float = Field(NEAR_ARCSEC, ge=0)
     on_bad: Literal["raise", "skip"] = "raise"
     training_only: tuple[Source, ...] = ()
     also: SecondTarget | None = None
+
+    @model_validator(mode="after")
+    def _others_of_a_scheme(self) -> Galaxies:
+        if self.others is not None and self.labels is not None:
+            raise ValueError("others: belongs to a scheme, and labels take the scheme's place; leave one of them out")
+        return self
 
 
 class FrozenBackbone(_Section):
@@ -220,6 +228,8 @@ class Experiment(_Section):
         for source in (settings["galaxies"], *settings["galaxies"]["training_only"]):
             if not any(source["reading"].values()):  # younger than the first runs, which go on
                 del source["reading"]
+        if settings["galaxies"]["others"] is None:  # likewise
+            del settings["galaxies"]["others"]
         return fingerprint.of(settings)
 
 

@@ -18,6 +18,7 @@ from gzfeatures.cli.inputs import (
     MaybeImages,
     MinVotes,
     MissingLabel,
+    Others,
     Scheme,
     Seed,
     VoteMeasure,
@@ -100,14 +101,16 @@ def label(
     campaign: Campaign = None,
     measure: VoteMeasure = None,
     min_votes: MinVotes = 0,
+    others: Others = None,
     seed: Seed = 0,
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
     """Turn vote fractions or gz2_class strings into classes."""
     from gzfeatures.galaxies.labelfile import write_labels
+    from gzfeatures.galaxies.labelling import without_class
 
-    labels = labelled(catalog_from(catalog, id_column), scheme, seed, campaign, measure, min_votes)
+    labels = labelled(catalog_from(catalog, id_column), scheme, seed, campaign, measure, min_votes, others)
     if output is not None:
         say(f"labels written to {write_labels(output, labels)}")
     if plot is not None:
@@ -122,6 +125,7 @@ def label(
         "counts": labels.counts,
         "left_out": {reason: len(ids) for reason, ids in labels.left_out.items()},
         "conflicts": len(labels.conflicts),
+        "without_class": without_class(labels),
         "votes": {} if labels.origin is None else dict(labels.origin.measures),
         "campaigns": {} if labels.origin is None else dict(labels.origin.galaxies),
         "few_votes": None if labels.origin is None else labels.origin.few,
@@ -151,6 +155,7 @@ def sample(
     campaign: Campaign = None,
     measure: VoteMeasure = None,
     min_votes: MinVotes = 0,
+    others: Others = None,
     seed: Seed = 0,
     id_column: IdColumn = None,
     as_json: Json = False,
@@ -162,7 +167,7 @@ def sample(
     from gzfeatures.galaxies.splits import PARTS, Split, shares
 
     galaxies = catalog_from(catalog, id_column)
-    labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes)
+    labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes, others)
     labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
     grouping = Grouping().near(galaxies, labels.ids, group_arcsec)
     if images is not None:

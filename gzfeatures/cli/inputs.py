@@ -40,6 +40,10 @@ VoteMeasure = Annotated[
 MinVotes = Annotated[
     int, typer.Option(min=0, help="Leave out galaxies whose class fewer volunteers than this were asked about.")
 ]
+Others = Annotated[
+    Literal["class", "left-out"] | None,
+    typer.Option("--others", help="Galaxies that no rule claims: the class none-of-these, or left out (default)."),
+]
 IdColumn = Annotated[
     str | None, typer.Option("--id", help="Column that names the galaxies; default told by the columns.")
 ]
@@ -62,18 +66,25 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 
 
 def labelled(
-    catalog: Catalog, scheme: str, seed: int, campaign: str | None, measure: str | None, min_votes: int
+    catalog: Catalog,
+    scheme: str,
+    seed: int,
+    campaign: str | None,
+    measure: str | None,
+    min_votes: int,
+    others: Literal["class", "left-out"] | None = None,
 ) -> Labels:
-    """Labels of a catalog, with the votes they come from said."""
+    """Labels of a catalog, with the votes they come from and the share without a class said."""
     from typing import cast
 
     from gzfeatures.errors import InputError
     from gzfeatures.galaxies import schemes
+    from gzfeatures.galaxies.labelling import NONE_OF_THESE, without_class
     from gzfeatures.galaxies.labels import FEW
     from gzfeatures.galaxies.votecolumns import RAW, Choice
     from gzfeatures.galaxies.votes import Measure
 
-    rule = schemes.scheme(scheme)
+    rule = schemes.scheme(scheme).with_others(others)
     labels = rule.label(catalog, seed, Choice(campaign, cast("Measure | None", measure), min_votes))
     if labels.origin is not None:
         for name, read in labels.origin.measures.items():
@@ -87,6 +98,10 @@ def labelled(
                     f"{name}: {few} of {labels.counts[name]} galaxies were asked of fewer than {FEW} volunteers; "
                     f"--min-votes {FEW} leaves them out"
                 )
+    share = without_class(labels)
+    if share:
+        fate = f"they are {NONE_OF_THESE}" if rule.others == "class" else "left out; --others class gives them one"
+        say(f"{share:.1%} of the galaxies that could be judged have no class in {rule.name} ({fate})")
     if not len(labels):
         reasons = ", ".join(f"{reason}: {len(ids)}" for reason, ids in labels.left_out.items() if len(ids))
         raise InputError("no galaxy is labelled", where=catalog.source, found=reasons or None)

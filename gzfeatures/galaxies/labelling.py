@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Numbers = npt.NDArray[np.float64]
 
+NONE_OF_THESE = "none-of-these"
+"""Class of galaxies that no rule claims, where a scheme gives them one."""
 NO_RULE = "no rule claims it"
 TWO_RULES = "two rules claim it"
 NO_VOTES = "votes are missing"
@@ -94,11 +96,26 @@ class Labelling:
             unsure &= np.arange(len(conditions)) < first[:, None]
         conflict = claimants > 1
         reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | (unsure.any(axis=1) & ~conflict)
-        reasons[NO_RULE] = claimants == 0
+        if self.own_class:
+            claims = np.column_stack([claims, claimants == 0])
+        else:
+            reasons[NO_RULE] = claimants == 0
         if self.scheme.on_conflict == "leave-out":
             reasons[TWO_RULES] = conflict
         values = claims.argmax(axis=1)
-        return self._kept(values, reasons, np.eye(len(conditions), dtype=bool)[values], conflict)
+        chosen = np.eye(claims.shape[1], dtype=bool)[values]
+        # no answer's fraction says how much a galaxy belongs to no class: no soft label is made up
+        return self._kept(values, reasons, chosen, conflict, with_soft=not self.own_class)
+
+    @property
+    def own_class(self) -> bool:
+        """Whether galaxies that no rule claims are a class of their own."""
+        return self.scheme.others == "class"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that labels can have."""
+        return (*self.scheme.classes, *((NONE_OF_THESE,) if self.own_class else ()))
 
     # what it looks at
 
@@ -146,6 +163,9 @@ class Labelling:
             rows = [row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)]
             if rows and self.ballots is not None:
                 voters[:, place] = self.ballots.asked[:, rows].min(axis=1)
+        if self.own_class:  # a galaxy belongs to none by the questions that most volunteers were asked
+            most = np.where(np.isnan(voters), -np.inf, voters).max(axis=1)
+            voters = np.column_stack([voters, np.where(np.isinf(most), np.nan, most)])
         if self.choice.min_votes and np.isnan(voters).all():
             raise InputError(
                 "how many volunteers were asked is not known",
@@ -216,7 +236,7 @@ class Labelling:
 
     def _ready(self) -> Labels | None:
         """Labels from a column of ready class names, where the catalog has one and no votes."""
-        column, catalog, classes = self.scheme.column, self.catalog, self.scheme.classes
+        column, catalog, classes = self.scheme.column, self.catalog, self.classes
         if column is None or column not in catalog.frame:
             return None
         if catalog.has_votes(self.scheme.measures, self.scheme.answers):
@@ -260,7 +280,7 @@ class Labelling:
         few = None
         if claims is not None and not np.isnan(self.voters).all():
             small = claims & kept[:, None] & (self.voters < FEW)
-            few = dict(zip(self.scheme.classes, small.sum(axis=0).tolist(), strict=True))
+            few = dict(zip(self.classes, small.sum(axis=0).tolist(), strict=True))
         names, numbers = np.unique(ballots.campaign[kept].astype(str), return_counts=True)
         read = {source.campaign: str(source) for source in ballots.sources}
         return Origin(read, dict(zip(names.tolist(), numbers.tolist(), strict=True)), few)
@@ -283,7 +303,7 @@ class Labelling:
         keep = ~out
         return Labels(
             ids=self.catalog.ids[keep],
-            classes=tuple(self.scheme.classes),
+            classes=self.classes,
             values=values[keep],
             target=self.scheme.target,
             scheme=self.scheme.name,
@@ -292,3 +312,23 @@ class Labelling:
             soft=soft[keep] if soft is not None and soft.size else None,
             origin=origin,
         )
+
+
+def without_class(labels: Labels) -> float | None:
+    """Share of galaxies that no rule of the scheme claims, of those whose votes the rules could judge.
+
+    Parameters
+    ----------
+    labels : Labels
+        As `LabelScheme.label` gives them; galaxies left out for another reason than the rules are not counted.
+
+    Returns
+    -------
+    float or None
+        In [0, 1]; None of a scheme in which a galaxy may have no class or several, and where none was judged.
+    """
+    if labels.target != "classes":
+        return None
+    none, two = (len(labels.left_out.get(reason, ())) for reason in (NO_RULE, TWO_RULES))
+    judged = len(labels) + none + two
+    return (none + labels.counts.get(NONE_OF_THESE, 0)) / judged if judged else None

@@ -6,16 +6,18 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from functools import cache
+from typing import Literal, cast
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies import gz2class
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.conditions import Condition, Letter, answer_name, answers_of, parse
-from gzfeatures.galaxies.labelling import Labelling
+from gzfeatures.galaxies.labelling import NONE_OF_THESE, Labelling
 from gzfeatures.galaxies.labels import Labels, Target
 from gzfeatures.galaxies.votecolumns import ANY, RAW, Choice, Form
 from gzfeatures.galaxies.votes import GZ2_SUFFIXES, Measure
 
+Others = Literal["class", "left out"]
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -51,6 +53,10 @@ class LabelScheme:
         The class is drawn with the probabilities of `soft`, in place of conditions.
     column : str, optional
         Column of ready class names, used where the catalog has no votes.
+    others : {"left out", "class"}
+        What becomes of a galaxy whose votes are known and that no rule claims: no label, or the class
+        `none-of-these`, which then stands last and has no soft label (the labels have none at all).
+        Galaxies left out for another reason stay left out. Of a scheme with one class per galaxy.
 
     Raises
     ------
@@ -72,6 +78,7 @@ class LabelScheme:
     soft: Mapping[str, str] = dataclasses.field(default_factory=dict)
     draw: bool = False
     column: str | None = None
+    others: Others = "left out"
 
     def __post_init__(self) -> None:
         where = f"scheme {self.name}"
@@ -87,11 +94,16 @@ class LabelScheme:
             ("form", self.form, ("cumulative", "conditional")),
             ("on_conflict", self.on_conflict, ("leave-out", "first")),
             ("reading", self.reading, ("place", "anywhere")),
+            ("others", self.others, ("class", "left out")),
             *(("measures", measure, tuple(GZ2_SUFFIXES)) for measure in self.measures),
         )
         for field, value, allowed in legal:
             if value not in allowed:
                 raise InputError(field, where=where, rule=f"be one of {', '.join(allowed)}", found=value)
+        if self.others == "class" and (self.target != "classes" or self.draw):
+            raise InputError("others", where=where, rule="be left out of a scheme without one ruled class per galaxy")
+        if self.others == "class" and NONE_OF_THESE in self.classes:
+            raise InputError("others", where=where, rule=f"be left out where {NONE_OF_THESE} has rules of its own")
         for conditions in (*self.classes.values(), *self.leave_out.values()):
             for text in conditions if self.target != "fractions" else ():
                 parse(text, where=where)
@@ -107,6 +119,23 @@ class LabelScheme:
         """Class → the answer whose fraction is its soft label, or its value."""
         texts = {k: "".join(v) for k, v in self.classes.items()} if self.target == "fractions" else self.soft
         return {name: answer_name(text) for name, text in texts.items()}
+
+    def with_others(self, others: str | None) -> LabelScheme:
+        """The same scheme with another fate of galaxies that no rule claims; None changes nothing.
+
+        Parameters
+        ----------
+        others : str, optional
+            `class`, or `left out` (on a command line `left-out`).
+
+        Raises
+        ------
+        InputError
+            It is another word, or the scheme cannot have such a class.
+        """
+        if others is None:
+            return self
+        return dataclasses.replace(self, others=cast("Others", others.replace("-", " ")))
 
     def label(self, catalog: Catalog, seed: int = 0, choice: Choice = ANY) -> Labels:
         """Label the galaxies of a catalog.
