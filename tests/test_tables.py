@@ -72,6 +72,7 @@ def test_decimals_halves_nulls_and_dictionaries_are_what_they_hold(tmp_path: Pat
             "name": pa.array(["None", "NA"], pa.large_string()),
             "when": pa.array([0, None], pa.timestamp("s")),
             "vector": pa.array([[1, 2], [3]]),
+            "bytes": pa.array([b"x ", None], pa.binary_view()),
         }
     )
     pq.write_table(table, tmp_path / "t.parquet")
@@ -84,7 +85,7 @@ def test_decimals_halves_nulls_and_dictionaries_are_what_they_hold(tmp_path: Pat
     assert frame["survey"][0] == "x" and pd.isna(frame["survey"][1])
     assert frame["name"].tolist() == ["None", "NA"]
     assert frame["when"][0].startswith("1970-01-01") and pd.isna(frame["when"][1])
-    assert "vector" not in frame and "nested columns are left out: vector" in notes(frame)
+    assert frame["bytes"][0] == "x" and "vector" not in frame and "nested columns are left out: vector" in notes(frame)
 
 
 # what is masked
@@ -225,6 +226,15 @@ def test_words_that_end_a_file_are_no_galaxy(tmp_path: Path, footer: str) -> Non
 def test_lines_before_the_header_are_left_out(tmp_path: Path, head: list[str]) -> None:
     frame = read_table(csv(tmp_path, *head, *ROWS))
     assert list(frame) == ["objid", "ra", "dec", "z"] and len(frame) == 6 and "begin with #" in notes(frame)
+
+
+@pytest.mark.parametrize("mark", ["\t", ";", "|"])
+def test_other_separators_are_those_of_the_header(tmp_path: Path, mark: str) -> None:
+    """As VizieR writes it: comments, names, units, a ruler."""
+    lines = ["objid,ra,dec,redshift", ",deg,deg,", "------,-----,------,-----", *ROWS]
+    frame = read_table(csv(tmp_path, "# VizieR", *(line.replace(",", mark) for line in lines)))
+    assert list(frame) == ["objid", "ra", "dec", "redshift"] and len(frame) == 6 and frame["redshift"][0] == 0.01
+    assert read_table(csv(tmp_path, f"sep={mark}", f"objid{mark}z", f"1{mark}0.5"))["z"].tolist() == [0.5]
 
 
 def test_words_for_missing_among_numbers_are_missing_and_in_text_are_text(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Catalog:
         id_column: str | None = None,
         keys: Sequence[str] = (),
     ) -> Catalog:
-        """Read a FITS(.gz), CSV(.gz) or Parquet catalog; its kind is told by its columns.
+        """Read a catalog of any format of `tables.read_table`; its kind is told by its columns.
 
         Parameters
         ----------

@@ -28,22 +28,25 @@ from gzfeatures.galaxies.rawtable import RawTable
 _HEAD = 2**20
 """Bytes that are searched for the header first; twice as many each time until it is whole."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_SEP = re.compile(r"sep=.?\r?$", re.MULTILINE)
+"""First line of a CSV that a spreadsheet wrote for itself."""
 _QUOTE_AFTER_BLANK = r'^[ \t]*"'
 
 
 @dataclasses.dataclass(frozen=True)
 class _Header:
-    """Column names, whether rows may end in one comma more, and where the rows begin."""
+    """Column names, whether rows may end in one comma more, where the rows begin, and what separates cells."""
 
     names: tuple[str, ...]
     spare: bool
     line: int
     offset: int
+    separator: str
     notes: tuple[str, ...] = ()
 
 
 def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
-    """Read a CSV file, plain or compressed by gzip.
+    """Read a CSV file, plain or compressed by gzip; a header without commas may have tabs, semicolons or bars.
 
     Lines before the header that begin with `#`, such as SkyServer's `#Table1`, are left out; where the last of them is
     the header, it is. One comma more at the end of every row is no column. A row of types or of units below the
@@ -131,18 +134,19 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> _Header | None:
         raise InputError("not a text in UTF-8", where=f"{path}, line {line}", remedy="save it as UTF-8") from None
     lines = list(io.StringIO(text, newline=""))
     first, comments = 0, []
-    while first < len(lines) and (lines[first].startswith("#") or not lines[first].strip()):
+    while first < len(lines) and (lines[first].startswith("#") or not lines[first].strip() or _SEP.match(lines[first])):
         if lines[first].startswith("#"):
             comments.append(lines[first])
         first += 1
-    records = _records(lines[first:])
+    separator = _separator(lines[first:])
+    records = _records(lines[first:], separator)
     header, header_end = next(records, ([], 0))
     row, _ = next(records, ([], 0))
     if not whole and not row:
         return None
     notes = []
     if comments:
-        names = next(csv.reader([comments[-1].lstrip("#").strip()], skipinitialspace=True), [])
+        names = next(csv.reader([comments[-1].lstrip("#").strip()], delimiter=separator, skipinitialspace=True), [])
         is_row = any(_NUMBER.fullmatch(cell.strip()) for cell in header)
         if len(names) == len(header) and is_row and not any(_NUMBER.fullmatch(name.strip()) for name in names):
             header, row, header_end = names, header, 0
@@ -157,12 +161,18 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> _Header | None:
         names = names[:-1]
     end = first + header_end
     offset = bom + len("".join(lines[:end]).encode())
-    return _Header(tuple(names), spare, end, offset, tuple(notes))
+    return _Header(tuple(names), spare, end, offset, separator, tuple(notes))
 
 
-def _records(lines: list[str]) -> Iterator[tuple[list[str], int]]:
+def _separator(lines: list[str]) -> str:
+    """What separates the names of the header: a comma, or where it has none a tab, semicolon or bar."""
+    header = next((line for line in lines if line.strip()), "")
+    return next((mark for mark in ",\t;|" if mark in header), ",")
+
+
+def _records(lines: list[str], separator: str) -> Iterator[tuple[list[str], int]]:
     """Records that hold anything, and how many lines were read up to their end."""
-    reader = csv.reader(lines, skipinitialspace=True)
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     for record in reader:
         if record:
             yield record, reader.line_num
@@ -177,7 +187,7 @@ def _cells(path: Path, header: _Header, names: list[str]) -> list[Any]:
             table = pacsv.read_csv(
                 stream,
                 read_options=pacsv.ReadOptions(column_names=columns, block_size=2**22),
-                parse_options=pacsv.ParseOptions(newlines_in_values=True),
+                parse_options=pacsv.ParseOptions(delimiter=header.separator, newlines_in_values=True),
                 convert_options=pacsv.ConvertOptions(
                     column_types=dict.fromkeys(columns, pa.string()),
                     null_values=[""],
@@ -206,7 +216,8 @@ def _by_line(path: Path, header: _Header, width: int) -> tuple[list[Any], list[s
     notes, ended = [], None
     with _stream(path) as stream:
         stream.read(header.offset)
-        reader = csv.reader(io.TextIOWrapper(stream, "utf-8", newline=""), skipinitialspace=True, strict=True)
+        text = io.TextIOWrapper(stream, "utf-8", newline="")
+        reader = csv.reader(text, delimiter=header.separator, skipinitialspace=True, strict=True)
         for record in reader:
             line = header.line + reader.line_num
             if not record or (len(record) == 1 < width and not record[0].strip()):
@@ -223,7 +234,7 @@ def _by_line(path: Path, header: _Header, width: int) -> tuple[list[Any], list[s
                     "row has another number of cells" if len(record) != width else "row below the end of the table",
                     where=f"{path}, line {line}",
                     rule=f"have {expected} cells, one for each column of the header",
-                    found=f"{len(record)}: {','.join(record)}",
+                    found=f"{len(record)}: {header.separator.join(record)}",
                     remedy="correct or delete the line",
                 )
             for column, cell in zip(cells, record, strict=True):

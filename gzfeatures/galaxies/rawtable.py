@@ -71,7 +71,7 @@ class RawTable:
 
     def _leave_out_nested(self) -> None:
         self.columns = [storage(column) for column in self.columns]
-        nested = [i for i, column in enumerate(self.columns) if pa.types.is_nested(column.type)]
+        nested = [i for i, column in enumerate(self.columns) if _is_nested(column.type)]
         if nested:
             listed = ", ".join(self.names[i] for i in nested)
             self.notes.append(f"nested columns are left out: {listed}")
@@ -124,6 +124,11 @@ class RawTable:
         gone = set(places)
         self.names = [name for i, name in enumerate(self.names) if i not in gone]
         self.columns = [column for i, column in enumerate(self.columns) if i not in gone]
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    """Whether the cells of a column are neither one number nor one text."""
+    return bool(pa.types.is_nested(kind) or pa.types.is_interval(kind) or pa.types.is_union(kind))
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -261,7 +266,8 @@ def _halves(chunk: Any) -> npt.NDArray[np.float16]:
 def _texts(column: pa.ChunkedArray, is_id: bool, where: object) -> pa.ChunkedArray:
     """Text of any column that holds no numbers: strings, bytes in UTF-8, dates in ISO 8601."""
     kind = column.type
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)):
+    are_bytes = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    if not any(is_kind(kind) for is_kind in are_bytes):
         return column.cast(pa.large_string())
     raw = column.cast(pa.large_binary())
     try:

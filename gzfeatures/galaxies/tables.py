@@ -99,7 +99,7 @@ def read_table(
     Parameters
     ----------
     path : str or Path
-        The ending tells the format: .fits, .fit, .csv, .ecsv, .vot, .votable, .xml, each also with .gz;
+        The ending tells the format: .fits, .fit, .csv, .tsv, .ecsv, .vot, .votable, .xml, each also with .gz;
         .parquet, .pq; .feather, .arrow; .h5, .hdf5. A folder holds Parquet files, partitioned or not, or is
         a HATS catalog.
     id_column : str, optional
@@ -192,6 +192,7 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]
     ".xml": _typed(read_votable),
     ".h5": _typed(read_hdf5),
     ".hdf5": _typed(read_hdf5),
+    ".tsv": _read_csv,
 }
 """Ending → reader. A folder is read as Parquet, whatever its name."""
 
