@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 def canonical_json(value: Any) -> str:
@@ -43,6 +43,8 @@ def of_file(path: Path) -> str:
 
 def of_array(array: npt.NDArray[Any]) -> str:
     """Sha256 (64 hex digits) of an array's dtype, shape and C-ordered bytes (NaN counts as its bytes)."""
+    import numpy as np  # late: whoever asks for help waits for nothing heavy
+
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 LABELS = typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")
 IMAGES = typer.Option("--images", help="Folder, zip, tar or HDF5; id = file stem.")
 
-CatalogFile = Annotated[Path, typer.Argument(metavar="CATALOG", help="Catalog: FITS, CSV, Parquet, Feather, VOTable, ECSV, HDF5, HATS.")]
+CatalogFile = Annotated[
+    Path, typer.Argument(metavar="CATALOG", help="Catalog: FITS, CSV, Parquet, Feather, VOTable, ECSV, HDF5, HATS.")
+]
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="Embedding table written by 'extract'.")]
 Source = Annotated[
     Path, typer.Argument(metavar="SOURCE", help="Folder or archive of images; or a catalog, with --images.")

@@ -137,7 +137,10 @@ def read_table(
         )
     id_columns = (*(() if id_column is None else (id_column,)), *ID_COLUMNS, *keys)
     with reading("catalog cannot be read", file, remedy="fetch it again; it may be cut short or another format"):
-        return _READERS[ending](file, id_columns, texts).frame(id_columns, file)
+        try:
+            return _READERS[ending](file, id_columns, texts).frame(id_columns, file)
+        except pa.ArrowMemoryError as error:  # a damaged length asks for any number of bytes
+            raise ValueError(f"it asks for more memory than there is: {error}") from error
 
 
 def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
