@@ -63,13 +63,14 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
-    from gzfeatures.cli.console import app
-
-    for verbs in VERBS:
-        importlib.import_module(f"gzfeatures.cli.{verbs}")
-
     try:
+        from gzfeatures.cli.console import app
+
+        for verbs in VERBS:
+            importlib.import_module(f"gzfeatures.cli.{verbs}")
         app(standalone_mode=True)
+    except KeyboardInterrupt:  # Typer ends an interrupted command itself; this is before there is one
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(EXIT_ERROR)
     except Exception as error:
