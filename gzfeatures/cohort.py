@@ -20,6 +20,7 @@ from gzfeatures.galaxies.groups import SAME_FILE, Grouping, key_groups
 from gzfeatures.galaxies.ids import Ids, among
 from gzfeatures.galaxies.labelfile import read_labels
 from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.labelwords import LabelWords
 from gzfeatures.galaxies.schemes import scheme
 from gzfeatures.galaxies.splits import Split, digest_remainders
 from gzfeatures.images.imageset import ImageSet
@@ -106,16 +107,19 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
     """
     split = catalog = None
     if settings.labels is not None:
-        labels, split = read_labels(settings.labels)
+        words = LabelWords(settings.missing_label, settings.label_as_is)
+        labels, split = read_labels(settings.labels, words=words, id_column=settings.id_column)
     else:
-        catalog = Catalog.read(settings.catalog)
-        labels = scheme(settings.scheme).with_others(settings.others).label(catalog, seed=seed)
+        catalog = Catalog.read(settings.catalog, id_column=settings.id_column)
+        labels = scheme(settings.scheme).with_others(settings.others).label(catalog, seed, settings.choice)
     labels, images, skipped, digests = _with_images(labels, settings, settings.on_bad, notes)
     grouping = Grouping().joined(SAME_FILE, key_groups(labels.ids, (digests[name] for name in labels.ids)))
     if settings.labels is None:
         grouping = grouping.near(catalog, labels.ids, settings.neighbours_arcsec)
     else:
-        own_groups = splitfile.known_of(settings.labels, labels.ids, settings.neighbours_arcsec)
+        own_groups = splitfile.known_of(
+            settings.labels, labels.ids, settings.neighbours_arcsec, id_column=settings.id_column
+        )
         grouping = grouping.united(own_groups)
     rule = settings.split
     if isinstance(rule, ByDigest) and split is None:
@@ -135,7 +139,8 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         split = drawn.split.among(labels.ids)
     own = split
     for source in settings.training_only:
-        more = scheme(settings.scheme).with_others(settings.others).label(Catalog.read(source.catalog), seed=seed)
+        beside = Catalog.read(source.catalog, id_column=source.id_column)
+        more = scheme(settings.scheme).with_others(settings.others).label(beside, seed, settings.choice)
         more = more.select(_free(more.ids, labels.ids, rule))
         more, more_images, bad, more_digests = _with_images(more, source, settings.on_bad, notes)
         known = set(digests.values())
@@ -145,7 +150,8 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
     if settings.also is None:
         return Cohort(labels, split, own, images, catalog, skipped, grouping=grouping)
-    also = scheme(settings.also.scheme).label(Catalog.read(settings.also.catalog), seed=seed)
+    second = Catalog.read(settings.also.catalog, id_column=settings.also.id_column)
+    also = scheme(settings.also.scheme).label(second, seed, settings.also.choice)
     scored = {digests[name] for name in (*split.validation, *split.test)}
     for source in (settings, *settings.training_only):
         more = also.select(_free(also.ids, images.ids, rule))

@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,9 @@ from gzfeatures.images.reading import Reading
 
 SETTINGS = "experiment.json"
 """File in a run folder with the settings of the run."""
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.votecolumns import Choice
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -42,8 +45,23 @@ class HowRead(_Section):
         return self
 
 
+class _Votes(_Section):
+    """Which votes of a catalog are read, where it leaves a choice: `label --campaign`, `--measure`, `--min-votes`."""
+
+    campaign: str | None = None
+    measure: Literal["weighted", "fraction", "count", "weight", "debiased"] | None = None
+    min_votes: int = Field(0, ge=0)
+
+    @property
+    def choice(self) -> Choice:
+        """The three as one."""
+        from gzfeatures.galaxies.votecolumns import Choice
+
+        return Choice(self.campaign, self.measure, self.min_votes)
+
+
 class Source(_Section):
-    """A catalog and its images.
+    """A catalog and its images; `id_column` names the galaxies where their column is not told by its name.
 
     `field` is the share of the survey frame that the image files hold: 1 for full frames, less for files that were
     cropped before; a view's crop is a share of the full frame, so that both show a galaxy at one scale.
@@ -52,6 +70,7 @@ class Source(_Section):
     catalog: Path
     images: Path
     field: float = Field(1.0, gt=0, le=1)
+    id_column: str | None = None
     reading: HowRead = HowRead()
 
     @property
@@ -68,25 +87,29 @@ class ByDigest(_Section):
     of: int = Field(10, ge=2)
 
 
-class SecondTarget(_Section):
+class SecondTarget(_Votes):
     """A catalog under another scheme, which networks learn beside the first where it knows a training galaxy."""
 
     catalog: Path
     scheme: str = "votes-37"
+    id_column: str | None = None
 
 
-class Galaxies(Source):
+class Galaxies(Source, _Votes):
     """The galaxies that are split and scored, and those that only train.
 
     `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept. `split` is shares of
     train, validation and test, or a rule on the ids' digests, which then also keeps out galaxies that only train.
     `others` overrides what the scheme does with galaxies that no rule claims: the class `none-of-these`, or left out.
+    `missing_label` and `label_as_is` say what words such as NA mean there, as the options of `fit` do.
     Galaxies within `neighbours_arcsec` of one another are kept on one side, where positions are known; 0 parts them.
     """
 
     scheme: str = "zhu-5class"
     others: Literal["class", "left-out"] | None = None
     labels: Path | None = None
+    missing_label: tuple[str, ...] = ()
+    label_as_is: bool = False
     split: tuple[float, float, float] | ByDigest = (0.7, 0.1, 0.2)
     neighbours_arcsec: float = Field(NEAR_ARCSEC, ge=0)
     on_bad: Literal["raise", "skip"] = "raise"

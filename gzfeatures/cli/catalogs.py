@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from gzfeatures.images.reading import Reading
 
 
-@app.command(epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/")
+@app.command(epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/ -o clean.parquet")
 @writes("output")
 @reads_images
 def check(
@@ -91,7 +91,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: gzfeatures label votes.csv --scheme zhu-5class -o labels.csv")
+@app.command(epilog="Example: gzfeatures label votes.csv --scheme zhu-5class --measure weighted -o labels.csv")
 @writes("output", "plot")
 def label(
     catalog: CatalogFile,
@@ -106,7 +106,10 @@ def label(
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Turn vote fractions or gz2_class strings into classes."""
+    """Turn vote fractions or gz2_class strings into classes, and say which votes were read.
+
+    A galaxy is labelled by the campaign that asked it; a vote that is missing is unknown, never a "no".
+    """
     from gzfeatures.galaxies.labelfile import write_labels
     from gzfeatures.galaxies.labelling import without_class
 

@@ -165,50 +165,50 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
     hubble = any(map(_HUBBLE_MARK.fullmatch, columns))
     yield from _stemmed("hubble" if hubble else "gz2", columns, _STEMS_BELOW_CLUMPS if hubble else GZ2, GZ2_SUFFIXES)
     yield from _stemmed("candels", columns, _CANDELS_STEMS, _CANDELS_SUFFIXES)
-    known = {uniform(column): column for column in reversed(list(columns))}
-    plain = next((names for names, marks in _TELLING if not known.keys().isdisjoint(marks)), _DR5)
-    if _MER not in known:
-        yield from _marked(UNMARKED, "", known, plain)
+    columns_of = {uniform(column): column for column in reversed(list(columns))}
+    plain = next((names for names, marks in _TELLING if not columns_of.keys().isdisjoint(marks)), _DR5)
+    if _MER not in columns_of:
+        yield from _marked(UNMARKED, "", columns_of, plain)
     for mark, names in MARKED.items():
-        yield from _marked(mark, f"-{mark}", known, names)
+        yield from _marked(mark, f"-{mark}", columns_of, names)
 
 
 def foreign(columns: Collection[str]) -> dict[str, str]:
     """Name of a campaign whose votes are there and are not read → why."""
-    known = [uniform(column) for column in columns]
-    matches = [match for match in map(_FOREIGN.fullmatch, known) if match and match["mark"] not in MARKED]
-    found = {match["mark"]: "its questions are not known here" for match in matches}
-    if any(name.endswith(_MER) for name in known):
-        found["euclid-mer"] = "the columns of Euclid's MER catalog are a network's predictions in per cent, not votes"
-    return found
+    names = [uniform(column) for column in columns]
+    matches = [match for match in map(_FOREIGN.fullmatch, names) if match and match["mark"] not in MARKED]
+    reasons = {match["mark"]: "its questions are not known here" for match in matches}
+    if any(name.endswith(_MER) for name in names):
+        reasons["euclid-mer"] = "the columns of Euclid's MER catalog are a network's predictions in per cent, not votes"
+    return reasons
 
 
 def _stemmed(
     name: str, columns: Collection[str], stems: Mapping[str, str], suffixes: Mapping[Measure, str]
 ) -> Iterator[tuple[str, Measure, Columns]]:
     for measure, suffix in suffixes.items():
-        found = {answer: (stem + suffix,) for answer, stem in stems.items() if stem + suffix in columns}
-        if found:
-            yield name, measure, found
+        parts_of = {answer: (stem + suffix,) for answer, stem in stems.items() if stem + suffix in columns}
+        if parts_of:
+            yield name, measure, parts_of
 
 
 def _marked(
-    name: str, mark: str, known: Mapping[str, str], names: Mapping[str, tuple[str, ...]]
+    name: str, mark: str, columns: Mapping[str, str], names: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[str, Measure, Columns]]:
     for measure, suffix in SUFFIXES.items():
         asked = {
             answer: [f"{question}{mark}-{part}{suffix}" for part in parts]
             for answer, (question, *parts) in names.items()
         }
-        found = {
-            answer: tuple(known[column] for column in parts)
+        parts_of = {
+            answer: tuple(columns[column] for column in parts)
             for answer, parts in asked.items()
-            if parts and known.keys() >= set(parts)
+            if parts and columns.keys() >= set(parts)
         }
-        if not found:
+        if not parts_of:
             continue
         for answer, parts in asked.items():  # not offered, beside answers of its question that were
             beside = next(answers for answers in QUESTIONS.values() if answer in answers)
-            if not parts and not found.keys().isdisjoint(beside):
-                found[answer] = ()
-        yield name, measure, found
+            if not parts and not parts_of.keys().isdisjoint(beside):
+                parts_of[answer] = ()
+        yield name, measure, parts_of

@@ -124,7 +124,12 @@ class Catalog:
         found = [problem for finding in findings for problem in finding.problems(names)]
         refused = any(finding.fatal or finding.refused for finding in findings)
         used = columnreport.used(frame, frame.attrs["id_column"])
-        notes = (*frame.attrs.get("notes", ()), *quantities.doubled(frame))
+        named_by = frame.attrs["id_column"]
+        others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
+        ids_too = (
+            [f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"] if others else []
+        )
+        notes = (*frame.attrs.get("notes", ()), *ids_too, *quantities.doubled(frame))
         return checks.Examination(len(frame), columns, kind, tuple(found), tuple(used), notes, refused)
 
     def __len__(self) -> int:
@@ -160,7 +165,7 @@ class Catalog:
 
     def has_column(self, name: str) -> bool:
         """Whether `column(name)` has an answer."""
-        return quantities.reading_of(self.frame, name).column is not None
+        return quantities.column_of(self.frame, name).column is not None
 
     @property
     def notes(self) -> list[str]:

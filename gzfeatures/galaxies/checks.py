@@ -19,7 +19,7 @@ from gzfeatures.galaxies.columnreport import Used
 from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.kinds import CLASS_STRINGS
 from gzfeatures.galaxies.labelwords import AS_IS, LabelWords
-from gzfeatures.galaxies.quantities import HIGHEST, QUANTITIES, reading_of
+from gzfeatures.galaxies.quantities import HIGHEST, QUANTITIES, column_of
 from gzfeatures.galaxies.tables import ID_COLUMNS
 from gzfeatures.galaxies.votecolumns import Source, sources, table
 from gzfeatures.galaxies.votes import COLUMNS, Counts, inconsistencies
@@ -127,7 +127,7 @@ def find(
     yield from _finding("id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True)
     yield from _finding("id must stand once", (ids.duplicated() & ids.notna()).to_numpy(), ids, fatal=True)
     for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
-        column = reading_of(frame, name).column
+        column = column_of(frame, name).column
         if column is not None:
             values = frame[column].to_numpy(dtype=float, na_value=np.nan)
             bad = (values < low) | ((values >= high) if name == "ra" else (values > high))
@@ -155,15 +155,15 @@ def find(
 def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
     """Columns that are called as a quantity and that no verb can read as one."""
     for name in QUANTITIES:
-        reading = reading_of(frame, name)
-        for column in reading.refused if reading.column is None else ():
+        lookup = column_of(frame, name)
+        for column in lookup.refused if lookup.column is None else ():
             if frame[column].dtype.kind in "iufb":
                 continue  # a magnitude called z is no fault of the catalog
             texts = frame[column].astype("str").fillna("")
             strange = pd.to_numeric(texts, errors="coerce").isna().to_numpy() & (texts != "").to_numpy()
             rule = f"{column} must hold numbers" + (" or one sexagesimal form" if name in ("ra", "dec") else "")
             yield from _finding(rule, strange, texts, fatal=False, refused=True)
-    redshift = reading_of(frame, "redshift").column
+    redshift = column_of(frame, "redshift").column
     if redshift is not None:
         values = frame[redshift].to_numpy(dtype=float, na_value=np.nan)
         rule = f"{redshift} must be a redshift of at most {HIGHEST:g}"

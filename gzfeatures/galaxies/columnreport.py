@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gzfeatures.galaxies.kinds import CLASS_STRINGS
-from gzfeatures.galaxies.quantities import QUANTITIES, reading_of
+from gzfeatures.galaxies.quantities import QUANTITIES, column_of
 from gzfeatures.galaxies.votecolumns import RAW, sources
 
 _TYPES = {"i": "integer", "u": "integer", "f": "number", "b": "flag"}
@@ -68,7 +68,7 @@ def used(frame: pd.DataFrame, id_column: str) -> list[Used]:
     units = frame.attrs.get("units", {})
     rows = [_row(frame["galaxy_id"], id_column, "galaxy_id", "")]
     for name, quantity in QUANTITIES.items():
-        column = reading_of(frame, name).column
+        column = column_of(frame, name).column
         if column is not None:
             rows.append(_row(frame[column], column, name, units.get(column) or quantity.unit))
     for column, name in _others(frame):
@@ -93,13 +93,13 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 def _row(values: pd.Series, column: str, name: str, unit: str) -> Used:
     kind = _TYPES.get(values.dtype.kind, "text")
-    there = values.notna().to_numpy(bool)
-    known = values[there & (values != "").to_numpy(bool) if kind == "text" else there]
+    filled = values.notna().to_numpy(bool)
+    present = values[filled & (values != "").to_numpy(bool) if kind == "text" else filled]
     ends: tuple[Any, Any] = (None, None)
-    if len(known):
-        ends = (_plain(known.min()), _plain(known.max()))
-    first = tuple(_plain(value) for value in known.iloc[:3])
-    return Used(column, name, kind, unit, len(values) - len(known), *ends, first)
+    if len(present):
+        ends = (_plain(present.min()), _plain(present.max()))
+    first = tuple(_plain(value) for value in present.iloc[:3])
+    return Used(column, name, kind, unit, len(values) - len(present), *ends, first)
 
 
 def _short(value: Any) -> str:

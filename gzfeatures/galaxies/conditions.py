@@ -188,10 +188,10 @@ def decided(condition: Condition, facts: Facts) -> Mask:
     """
     if isinstance(condition, Letter):
         return np.ones(len(facts.letter(condition.part)), dtype=bool)
-    known = [~np.isnan(facts.fraction(answer)) | facts.unasked(answer) for answer in answers_of(condition)]
+    parts = [~np.isnan(facts.fraction(answer)) | facts.unasked(answer) for answer in answers_of(condition)]
     if isinstance(condition, Cut) and condition.left not in GZ2:
-        known.append(~np.isnan(facts.column(condition.left)))
-    sure = np.asarray(np.logical_and.reduce(known))
+        parts.append(~np.isnan(facts.column(condition.left)))
+    sure = np.asarray(np.logical_and.reduce(parts))
     if isinstance(condition, Cut) and condition.left in GZ2 and condition.op in (">", ">="):
         right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
         below = ~_OPERATORS[condition.op](facts.most(condition.left), right) & ~np.isnan(right)
@@ -206,6 +206,6 @@ def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
 
 def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
     """Whether nobody can tell if all of some conditions hold, shape (n,): none fails, and one is not decided."""
-    held = np.stack([holds(condition, facts) for condition in conditions])
-    known = np.stack([decided(condition, facts) for condition in conditions])
-    return np.asarray((held | ~known).all(axis=0) & ~known.all(axis=0))
+    true = np.stack([holds(condition, facts) for condition in conditions])
+    sure = np.stack([decided(condition, facts) for condition in conditions])
+    return np.asarray((true | ~sure).all(axis=0) & ~sure.all(axis=0))

@@ -65,11 +65,11 @@ def joined(
         keyless=int((~keyed).sum()),
     )
     if not report.matched:
-        here, there = left[keyed], right[~pd.isna(right)]
+        left, right = left[keyed], right[~pd.isna(right)]
         raise InputError(
             "nothing matches",
             where=f"join of {catalog.source} and {other.source} on {left_on} = {right_on}",
-            found=f"{here[0]} here, {there[0]} there" if len(here) and len(there) else None,
+            found=f"{left[0]} here, {right[0]} there" if len(left) and len(right) else None,
             remedy="name the columns that hold the same ids",
         )
     extra = other.frame.drop(columns=[name for name in other.frame if name in catalog.frame])

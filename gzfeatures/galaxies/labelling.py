@@ -156,10 +156,10 @@ class Labelling:
     def voters(self) -> Numbers:
         """Volunteers that each class rests on, shape (n, k): the fewest of its questions; NaN where it is not known."""
         voters = np.full((len(self.catalog), len(self.scheme.classes)), np.nan)
-        own = self.scheme.answer_of_class()
+        answer_of = self.scheme.answer_of_class()
         for place, name in enumerate(self.scheme.classes):
             answers = {answer for condition in self.scheme.conditions(name) for answer in answers_of(condition)}
-            answers = answers or ({own[name]} if name in own else set())
+            answers = answers or ({answer_of[name]} if name in answer_of else set())
             rows = [row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)]
             if rows and self.ballots is not None:
                 voters[:, place] = self.ballots.asked[:, rows].min(axis=1)
@@ -218,9 +218,9 @@ class Labelling:
             if not any(isinstance(condition, Cut) and condition.optional for condition in conditions):
                 reasons[reason + UNSURE] = undecided(conditions, self.facts)
         for flags in dict.fromkeys(flags_of(condition) for condition in self.scheme.every_condition):
-            there = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
-            if there:
-                twice = np.asarray(np.sum(np.stack(there) > 0, axis=0) > 1)
+            values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
+            if values:
+                twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
                 reasons[TWO_FLAGS] = reasons.get(TWO_FLAGS, self._nobody) | twice
         return reasons
 

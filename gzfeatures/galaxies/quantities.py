@@ -58,7 +58,7 @@ MEDIAN_OF_MAGNITUDES = 7.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class Lookup:
     """Where a quantity stands in a table.
 
     Parameters
@@ -76,33 +76,33 @@ class Reading:
     refused: dict[str, str]
 
 
-def reading_of(frame: pd.DataFrame, name: str) -> Reading:
+def column_of(frame: pd.DataFrame, name: str) -> Lookup:
     """Which column of a table holds a quantity, by our name or as the catalog calls it."""
     names = dict.fromkeys((name, *(QUANTITIES[name].names if name in QUANTITIES else ())))
-    there = [column for column in names if column in frame]
-    refused = {column: why for column in there if (why := _unfit(frame, name, column))}
-    fit = [column for column in there if column not in refused]
-    return Reading(fit[0] if fit else None, tuple(fit[1:]), refused)
+    columns = [column for column in names if column in frame]
+    refused = {column: why for column in columns if (why := _unfit(frame, name, column))}
+    fit = [column for column in columns if column not in refused]
+    return Lookup(fit[0] if fit else None, tuple(fit[1:]), refused)
 
 
 def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
     """Why a column of a fitting name is not the quantity."""
     values = frame[column]
     if values.dtype.kind not in "iufb":
-        return f"is text: {held(values)}"
+        return f"is text: {strange_cells(values)}"
     if name != "redshift" or column not in ("z", "Z"):
         return None
     lower = {str(other).lower() for other in frame.columns}
     if {"g", "r"} <= lower:
         return "stands beside g and r: a magnitude"
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    known = numbers[np.isfinite(numbers) & (numbers > -90)]
-    if known.size and np.median(known) > MEDIAN_OF_MAGNITUDES:
-        return f"has a median of {np.median(known):.3g}: magnitudes"
+    finite = numbers[np.isfinite(numbers) & (numbers > -90)]
+    if finite.size and np.median(finite) > MEDIAN_OF_MAGNITUDES:
+        return f"has a median of {np.median(finite):.3g}: magnitudes"
     return None
 
 
-def held(texts: pd.Series) -> str:
+def strange_cells(texts: pd.Series) -> str:
     """What the cells of a text column hold: how many are no number, and the first of those."""
     present = texts[texts.notna() & (texts.astype("str") != "")].astype("str")
     strange = present[pd.to_numeric(present, errors="coerce").isna()]
@@ -121,11 +121,11 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
     InputError
         No column holds it; the message says what the columns of that name hold.
     """
-    reading = reading_of(frame, name)
-    if reading.column is not None:
-        return frame[reading.column].to_numpy(dtype=np.float64, na_value=np.nan)
-    if reading.refused:
-        column, why = next(iter(reading.refused.items()))
+    lookup = column_of(frame, name)
+    if lookup.column is not None:
+        return frame[lookup.column].to_numpy(dtype=np.float64, na_value=np.nan)
+    if lookup.refused:
+        column, why = next(iter(lookup.refused.items()))
         raise InputError(
             f"column {column} {why}",
             where=where,
@@ -171,7 +171,7 @@ def understood(frame: pd.DataFrame, where: object) -> pd.DataFrame:
                     frame.attrs["units"] = {**frame.attrs.get("units", {}), column: "deg"}
     units = dict(frame.attrs.get("units", {}))
     for name, quantity in QUANTITIES.items():
-        read = reading_of(frame, name).column
+        read = column_of(frame, name).column
         factor = _factor(units.get(read or "", ""), quantity.unit, f"{where}, column {read}")
         if read is not None and factor != 1:
             notes.append(f"{read} is given in {units[read]} and held in {quantity.unit}")
@@ -183,12 +183,12 @@ def understood(frame: pd.DataFrame, where: object) -> pd.DataFrame:
 
 def doubled(frame: pd.DataFrame) -> list[str]:
     """A sentence for each quantity that two columns serve."""
-    readings = {name: reading_of(frame, name) for name in QUANTITIES}
+    lookups = {name: column_of(frame, name) for name in QUANTITIES}
     return [
-        f"{name} is read from {reading.column}; {', '.join(reading.others)} "
-        f"{'is' if len(reading.others) == 1 else 'are'} there too and not read"
-        for name, reading in readings.items()
-        if reading.others
+        f"{name} is read from {lookup.column}; {', '.join(lookup.others)} "
+        f"{'is' if len(lookup.others) == 1 else 'are'} there too and not read"
+        for name, lookup in lookups.items()
+        if lookup.others
     ]
 
 

@@ -62,8 +62,8 @@ def _parts(texts: pd.Series, form: str) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = pc.extract_regex(pa.array(texts.astype(object), pa.large_string()), form)
-    return {field.name: pc.struct_field(found, field.name) for field in found.type}
+    groups = pc.extract_regex(pa.array(texts.astype(object), pa.large_string()), form)
+    return {field.name: pc.struct_field(groups, field.name) for field in groups.type}
 
 
 def _angles(

@@ -14,7 +14,7 @@ from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.groups import GIVEN, Grouping, key_groups, merge
 from gzfeatures.galaxies.ids import Ids, among, as_ids
 from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.quantities import reading_of, understood
+from gzfeatures.galaxies.quantities import column_of, understood
 from gzfeatures.galaxies.splits import PARTS, Split
 from gzfeatures.galaxies.tables import ID_COLUMNS, read_table, write_csv
 
@@ -100,7 +100,7 @@ def known_of(labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | No
         found = found.joined(GIVEN, key_groups(names[here], frame["group"][here].astype("str")))
     # no other column is looked at: a labels file may hold whatever its author likes
     frame = understood(frame, labels)
-    held = [column for place in ("ra", "dec") if (column := reading_of(frame, place).column) is not None]
+    held = [column for place in ("ra", "dec") if (column := column_of(frame, place).column) is not None]
     if len(held) < 2:
         return found
     ra, dec = (frame[name].to_numpy(np.float64, na_value=np.nan) for name in held)

@@ -122,23 +122,23 @@ class Ballots:
     def most(self, answer: str) -> Numbers:
         """The most an answer's fraction can be, shape (n,): itself where it is known, else the fraction of its path (1
         in the conditional form). Of counts there is no such limit."""
-        own = self.votes.answer(answer)
+        fraction = self.votes.answer(answer)
         if isinstance(self.votes, Counts):
-            return np.where(np.isnan(own), np.inf, own)
+            return np.where(np.isnan(fraction), np.inf, fraction)
         question = next(name for name, answers in QUESTIONS.items() if answer in answers)
         parent = PARENTS[question] if isinstance(self.votes, Cumulative) else None
-        return np.where(np.isnan(own), 1.0 if parent is None else self.most(parent), own)
+        return np.where(np.isnan(fraction), 1.0 if parent is None else self.most(parent), fraction)
 
 
 def sources(columns: Collection[str]) -> Iterator[Source]:
     """Votes a table holds, one Source per campaign, form and measure."""
-    for campaign, measure, found in campaigns(columns):
+    for campaign, measure, parts in campaigns(columns):
         form: Form = "conditional"
         if measure in ("count", "weight"):
             form = "count"
         elif campaign == "kaggle":
             form = "cumulative"
-        yield Source(form, measure, found, campaign)
+        yield Source(form, measure, parts, campaign)
 
 
 def table(frame: pd.DataFrame, source: Source) -> Counts | Conditional | Cumulative:
@@ -184,7 +184,7 @@ def chosen(
 
     One measure is read of all campaigns where one is there for all of them, else the first of each.
     """
-    held = [
+    usable = [
         source
         for source in sources(columns)
         if set(answers) <= source.columns.keys()
@@ -192,8 +192,8 @@ def chosen(
         and source.measure in measures
         and choice.campaign in (None, source.campaign)
     ]
-    names = dict.fromkeys(source.campaign for source in held)
-    of = {name: {source.measure: source for source in reversed(held) if source.campaign == name} for name in names}
+    names = dict.fromkeys(source.campaign for source in usable)
+    of = {name: {source.measure: source for source in reversed(usable) if source.campaign == name} for name in names}
     for measure in measures:
         if of and all(measure in one for one in of.values()):
             return tuple(one[measure] for one in of.values())
@@ -256,7 +256,7 @@ def ballots(
 def _absent(
     every: Sequence[Source], form: Form, measures: Sequence[Measure], answers: Collection[str], where: object
 ) -> InputError:
-    there = dict.fromkeys(f"{source} of {source.campaign}" for source in every)
+    others = dict.fromkeys(f"{source} of {source.campaign}" for source in every)
     missing = [
         f"{source.campaign} has none on {', '.join(a for a in answers if a not in source.columns)}"
         for source in every
@@ -266,7 +266,7 @@ def _absent(
         f"no {form} votes",
         where=where,
         rule=f"have columns of {' or '.join(measures)} votes" + (f" on {', '.join(answers)}" if answers else ""),
-        found=("; ".join(dict.fromkeys(missing)) or ", ".join(there)) or None,
+        found=("; ".join(dict.fromkeys(missing)) or ", ".join(others)) or None,
         remedy="use a catalog with votes, or another scheme",
     )
 
@@ -294,7 +294,7 @@ def _asked(frame: pd.DataFrame, every: Sequence[Source], campaign: npt.NDArray[n
             continue
         counts = table(frame, source).values[rows]
         for place, part in enumerate(COLUMNS.values()):
-            known = ~np.isnan(counts[:, part]).all(axis=1)
-            total = np.where(known, np.nansum(counts[:, part], axis=1), np.nan)
-            asked[rows, place] = np.where(known, total, asked[rows, place])
+            counted = ~np.isnan(counts[:, part]).all(axis=1)
+            total = np.where(counted, np.nansum(counts[:, part], axis=1), np.nan)
+            asked[rows, place] = np.where(counted, total, asked[rows, place])
     return asked

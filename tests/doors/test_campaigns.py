@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from gzfeatures.cohort import gather
+from gzfeatures.config import Galaxies
 from gzfeatures.errors import InputError, UnknownNameError
 from gzfeatures.galaxies import votecolumns
 from gzfeatures.galaxies.campaigns import MARKED, campaigns, foreign
@@ -190,3 +195,19 @@ def test_one_measure_is_read_of_all_campaigns_where_all_have_it() -> None:
     fraction = dict.fromkeys(columns_of("dr5", "_fraction"), 0.5)
     read = votecolumns.chosen([*count, *fraction], "cumulative", votecolumns.RAW, ["smooth"], votecolumns.ANY)
     assert {source.campaign: source.measure for source in read} == {"dr5": "count", "dr8": "count"}
+
+
+def test_an_experiment_says_which_votes_it_reads(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    frame = rows(smooth("dr5") | smooth("dr8", "features"), smooth("dr5"), smooth("dr5", "features"))
+    frame.rename(columns={"id_str": "thing"}).to_csv(tmp_path / "votes.csv", index=False)
+    random = np.random.default_rng(0)
+    for name in frame["id_str"]:
+        Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(images / f"{name}.png")
+    settings = Galaxies(
+        catalog=tmp_path / "votes.csv", images=images, scheme="q1-3class", id_column="thing", campaign="dr5"
+    )
+    cohort = gather(settings.model_copy(update={"split": (1.0, 0.0, 0.0)}), 0, tmp_path)
+    assert cohort.labels.names.tolist() == ["smooth", "smooth", "features-or-disk"]
+    assert Galaxies(catalog="c", images="i", measure="count", min_votes=5).choice == Choice(None, "count", 5)
