@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError
 from gzfeatures.images.alignment import mirrored
-from gzfeatures.images.filters import wavelength
+from gzfeatures.images.filters import alike, wavelength
 from gzfeatures.images.levels import Levels
 from gzfeatures.images.quiet import quiet
 from gzfeatures.images.stretches import STRETCHES
@@ -52,18 +52,23 @@ class Bands:
             raise InputError("bands", rule="be named once each", found=", ".join(self.names))
 
     def select(self, names: Sequence[str]) -> Bands:
-        """These bands, in this order.
+        """These bands, in this order; `r` is also `HSC-R` where no other band is an r, and `f115w` is `F115W`.
 
         Raises
         ------
         InputError
             One of them is not there.
         """
-        absent = [name for name in names if name not in self.names]
-        if absent:
-            raise InputError(f"no band {absent[0]}", rule=f"be one of {', '.join(self.names)}", found=absent[0])
-        rows = [self.names.index(name) for name in names]
+        rows = [self._row(name) for name in names]
         return dataclasses.replace(self, names=tuple(names), flux=self.flux[rows], bad=self.bad[rows])
+
+    def _row(self, name: str) -> int:
+        if name in self.names:
+            return self.names.index(name)
+        able = [row for row, own in enumerate(self.names) if alike(own, name)]
+        if len(able) != 1:
+            raise InputError(f"no band {name}", rule=f"be one of {', '.join(self.names)}", found=name)
+        return able[0]
 
     def cut(self, ra: float, dec: float, arcsec: float) -> Bands:
         """A square around a position, cut by the image's celestial coordinates.

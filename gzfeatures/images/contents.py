@@ -62,8 +62,15 @@ class Contents:
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if view.bands is not None:
                 raise no_bands(self.where)
-            return view.apply(self._picture(Levels(stretch=view.stretch) if view.stretch else self.reading.levels))
-        bands, limits = self._bands, None if view.stretch else self.reading.range
+            return view.apply(self._picture(Levels(self.reading.range, view.stretch or self.reading.stretch)))
+        bands, limits = self._bands, self.reading.range
+        if view.stretch and limits:
+            raise InputError(
+                "range and stretch",
+                where=self.where,
+                rule="be one or the other",
+                found=f"{limits} and the view's {view.stretch}",
+            )
         self._require_levels(bands, view.stretch)
         try:
             return view.apply(bands.render(view.bands, view.stretch or self.reading.stretch or "lupton", limits))
@@ -91,7 +98,7 @@ class Contents:
         try:
             parts = self._parts
             if PICTURE in parts:
-                shown = np.asarray(self._picture(self.reading.levels))
+                shown = self._shown
                 if (shown == shown[0, 0]).all():
                     lines.append(f"image is blank: every pixel is {shown[0, 0].tolist()}")
                 elif self.lossy and (count := number_of(shown)) < FEWEST:
@@ -109,7 +116,7 @@ class Contents:
 
     def levels(self) -> int | None:
         """Grey levels of a picture, 1 … 256; None of bands."""
-        return number_of(np.asarray(self._picture(self.reading.levels))) if PICTURE in self._parts else None
+        return number_of(self._shown) if PICTURE in self._parts else None
 
     @property
     def lossy(self) -> bool:
@@ -136,6 +143,11 @@ class Contents:
             plain = shown.ndim == 2 or (shown.ndim == 3 and {shown.shape[0], shown.shape[2]} & {1, 3})
             return {PICTURE if shown.dtype == np.uint8 or (plain and shown.dtype.kind in "uif") else BANDS: self.data}
         return {BANDS if self.data.startswith((FITS, GZIP, NPY)) else PICTURE: self.data}
+
+    @cached_property
+    def _shown(self) -> npt.NDArray[np.uint8]:
+        """The picture as it is read without a view, shape (height, width[, 3])."""
+        return np.asarray(self._picture(self.reading.levels))
 
     def _picture(self, levels: Levels) -> Image.Image:
         data = self._parts[PICTURE]

@@ -166,7 +166,7 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
                 and (len(text) > 1 or text in "ugrizy" or text in named)
                 and text.lower() not in ("w1", "w2", "w3", "w4")
             )
-            if len(text) == 1 and last != tail:
+            if len(text) == 1 and last != tail and text not in "ugrizy":
                 continue
             return rest, known, certain
     return None

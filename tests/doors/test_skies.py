@@ -80,6 +80,8 @@ NAMES = {
     "2-cutout-HSC-G-9813-pdr2": ("2-cutout-9813-pdr2", "HSC-G", False),
     "F200W_17": ("17", "F200W", False),
     "ugc_J": ("ugc", "J", False),
+    "g_17": ("17", "g", False),
+    "m51_r_big": ("m51_big", "r", False),
     "ugc_Ks": ("ugc", "Ks", True),
     "m51": None,
     "g": None,
@@ -108,7 +110,8 @@ def test_names_of_filters_in_headers_and_files_mean_the_same() -> None:
     ("form", "bands"),
     [("3641144854027196{k}_{b}", ("HSC-G", "HSC-R", "HSC-I")), ("gal{k}_{b}", ("F115W", "F200W", "F444W")),
      ("EUC_{k}_{b}", ("VIS", "NIR_Y", "NIR_H")), ("{k}-cutout-{b}-9813", ("HSC-G", "HSC-R", "HSC-Z")),
-     ("{b}_{k}", ("F606W", "F814W", "F160W")), ("2masx{k}_{b}", ("J", "H", "Ks"))],
+     ("{b}_{k}", ("F606W", "F814W", "F160W")), ("{b}_{k}", ("g", "r", "z")),
+     ("n{k}_{b}", ("G", "R", "I")), ("2masx{k}_{b}", ("J", "H", "Ks"))],
 )  # fmt: skip
 @pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.fz", ".npy"])
 def test_files_of_bands_are_galaxies_and_red_is_the_longest(
@@ -395,9 +398,10 @@ def test_a_range_draws_flux_between_two_values_for_all_galaxies_alike(tmp_path: 
     images = ImageSet.of(tmp_path, reading=Reading(range=(0, 250)))
     one, two = (int(images.pixels(row, VIEW).max()) for row in range(2))
     assert 1.8 < two / one < 2.2
-    assert (
-        "fewer than 32 in this range" in ImageSet.of(tmp_path, reading=Reading(range=(0, 10**5))).check().broken[0][1]
-    )
+    wide = ImageSet.of(tmp_path, reading=Reading(range=(0, 10**5)))
+    assert "fewer than 32 in this range" in wide.check().broken[0][1]
+    with pytest.raises(InputError, match="range and stretch; must be one or the other"):
+        images.pixels(0, View(size=SIDE, stretch="engel"))
 
 
 # HDF5
