@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ import pandas as pd
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies import checks, columnreport, joining, quantities, votecolumns
+from gzfeatures.galaxies.campaigns import foreign
 from gzfeatures.galaxies.ids import Ids, as_ids, positions
 from gzfeatures.galaxies.joining import JoinReport
 from gzfeatures.galaxies.kinds import recognise
@@ -120,16 +121,14 @@ class Catalog:
         root = None if image_root is None else Path(image_root)
         ids = frame["galaxy_id"].to_numpy(object)
         names = np.where(pd.isna(ids), np.array([f"row {row}" for row in range(len(ids))], dtype=object), ids)
-        findings = list(checks.find(frame, kind, root, words))
+        findings = [*checks.find(frame, kind, root, words), *_unknown_classes(frame)]
         found = [problem for finding in findings for problem in finding.problems(names)]
         refused = any(finding.fatal or finding.refused for finding in findings)
         used = columnreport.used(frame, frame.attrs["id_column"])
         named_by = frame.attrs["id_column"]
         others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
-        ids_too = (
-            [f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"] if others else []
-        )
-        notes = (*frame.attrs.get("notes", ()), *ids_too, *quantities.doubled(frame))
+        could = [f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"]
+        notes = (*(could if others else ()), *_notes(frame))
         return checks.Examination(len(frame), columns, kind, tuple(found), tuple(used), notes, refused)
 
     def __len__(self) -> int:
@@ -170,7 +169,7 @@ class Catalog:
     @property
     def notes(self) -> list[str]:
         """What reading the catalog changed or left out, and which of two columns for one purpose is read."""
-        return [*self.frame.attrs.get("notes", []), *quantities.doubled(self.frame)]
+        return _notes(self.frame)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
         """Whether some measure of these has all these answers, in some campaign."""
@@ -266,6 +265,25 @@ def _bits(values: pd.Series) -> npt.NDArray[Any]:
     return (
         values.to_numpy(np.float64) if isinstance(values.dtype, pd.api.extensions.ExtensionDtype) else values.to_numpy()
     )
+
+
+def _notes(frame: pd.DataFrame) -> list[str]:
+    strangers = foreign(frame.columns).items()
+    unread = [f"votes of Galaxy Zoo '{name}' are not read: {why}" for name, why in strangers]
+    return [*frame.attrs.get("notes", []), *quantities.doubled(frame), *unread]
+
+
+def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
+    """Names in a column of ready classes that its scheme would refuse."""
+    from gzfeatures.galaxies.schemes import SCHEMES  # which label catalogs themselves
+
+    for scheme in SCHEMES.values():
+        if scheme.column in frame:
+            names = frame[scheme.column].astype("str").fillna("")
+            strange = np.flatnonzero(~names.isin(["", *scheme.classes]))
+            if len(strange):
+                rule = f"{scheme.column} must be a class of {scheme.name} or empty"
+                yield checks.Finding(rule, strange, names.iloc[strange].tolist(), fatal=False, refused=True)
 
 
 def _identified(

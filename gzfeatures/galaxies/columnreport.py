@@ -80,7 +80,10 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
     string = next((column for column in CLASS_STRINGS if column in frame), None)
     if string is not None:
         yield string, "gz2_class"
-    for column in ("label", "split", "group"):
+    from gzfeatures.galaxies.schemes import SCHEMES  # which label catalogs, and so stand above them
+
+    ready = dict.fromkeys(scheme.column for scheme in SCHEMES.values() if scheme.column)
+    for column in (*ready, "label", "split", "group"):
         if column in frame:
             yield column, column
     every = list(sources(frame.columns))

@@ -193,7 +193,7 @@ def doubled(frame: pd.DataFrame) -> list[str]:
 
 
 def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
-    if any(column in frame for column in QUANTITIES["dec"].names):
+    if any(column in frame and frame[column].notna().any() for column in QUANTITIES["dec"].names):
         return frame
     for column in (*PAIRS, *QUANTITIES["ra"].names):
         if column in frame and frame[column].dtype.kind not in "iufb":

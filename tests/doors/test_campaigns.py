@@ -197,6 +197,13 @@ def test_one_measure_is_read_of_all_campaigns_where_all_have_it() -> None:
     assert {source.campaign: source.measure for source in read} == {"dr5": "count", "dr8": "count"}
 
 
+def test_votes_of_an_unknown_campaign_beside_known_ones_are_said_not_to_be_read() -> None:
+    catalog = Catalog.of(rows(smooth("dr5"), smooth("lsst")))
+    assert catalog.notes == ["votes of Galaxy Zoo 'lsst' are not read: its questions are not known here"]
+    labels = SCHEMES["q1-3class"].label(catalog)
+    assert labels.ids.tolist() == ["g0"] and labels.left_out["votes are missing"].tolist() == ["g1"]
+
+
 def test_an_experiment_says_which_votes_it_reads(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()

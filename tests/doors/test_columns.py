@@ -184,6 +184,7 @@ def test_check_says_in_a_line_what_every_column_is_used_for(tmp_path: Path) -> N
         ("galaxy_id,smooth-or-featured-lsst_smooth", "a,3", "votes must be of a campaign that is known"),
         ("galaxy_id,objid", "a,1.237678598634734e+18", "objid must keep every digit of its ids"),
         ("galaxy_id,ra", "a,400", "ra must lie in"),
+        ("galaxy_id,class5", "a,None", "class5 must be a class of zhu-5class or empty"),
     ],
 )
 def test_check_does_not_end_well_where_another_verb_would_refuse(
