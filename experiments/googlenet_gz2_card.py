@@ -3,8 +3,9 @@
     gzfeatures run experiments/pretrain_googlenet_gz2.toml --set backbones.0.weights=resnet50v1.pth
     python experiments/googlenet_gz2_card.py runs/googlenet-gz2 --weights resnet50v1.pth
 
-Writes `model.safetensors` (float16), `backbone.json`, `curves.png`, `figures.json` and `card.md`. With `--keep` the
-weights that are there are measured again.
+Writes `model.safetensors` (float16), `backbone.json`, `trained_on.npz`, `curves.png`, `figures.json` and `card.md`.
+With `--keep` the weights that are there are measured again; with `--record` only the record of the galaxies they were
+trained on is made anew, and the card written again with the figures that are there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from PIL import Image
 import gzfeatures as gz
 from gzfeatures.cohort import Cohort, gather
 from gzfeatures.config import Galaxies, load
-from gzfeatures.features.backbones import backbone, packaged
+from gzfeatures.features.backbones import RECORD, backbone, packaged
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.ids import Ids, among
 from gzfeatures.galaxies.labels import Labels
@@ -54,6 +55,29 @@ HEADS: dict[str, dict[str, Any]] = {
     "ensemble": {"head": "ensemble"},
 }
 FEW = 250
+
+
+def pack_record(folder: Path, data: Path) -> TrainedOn:
+    """Write what is known of the training galaxies beside the weights: ids, pictures, and files where they are at hand.
+
+    The pictures of the galaxies that only trained are middles of frames, not the files they were cut out of: those
+    galaxies are known by picture and id alone.
+    """
+    record = json.loads((folder / RECORD).read_text("utf-8"))
+    trained = TrainedOn.decode(record["backbone"]["trained_on"])
+    whole = gz.ImageSet.of(data / "gz2" / "images")
+    middles = gz.ImageSet.of(data / "gz2" / "bulk", field=240 / 424)
+    whole, middles = (images.select(images.ids[trained.contains(images.ids)]) for images in (whole, middles))
+    if len(whole) + len(middles) != len(trained):
+        raise SystemExit(
+            f"{len(trained)} galaxies were trained on, and pictures of {len(whole) + len(middles)} are here"
+        )
+    pictures = np.concatenate([whole.picture_hashes(), middles.picture_hashes()])
+    ids = np.concatenate([whole.ids, middles.ids])
+    known = TrainedOn.of(ids, kind="kaggle", files=whole.digests(), pictures=pictures)
+    record["backbone"]["trained_on"] = known.pack(folder)
+    (folder / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
+    return known
 
 
 def in_published_shares(scores: Scores) -> float:
@@ -147,8 +171,6 @@ def transfer(checkpoint: Path, data: Path, table: gz.EmbeddingTable) -> dict[str
         scheme("smooth-featured").label(each) for each in (catalog, gz.Catalog.read(data / "gz2" / "votes.csv"))
     )
     fresh = truth.ids[among(truth.ids, lone)]
-    # the numbers of this catalog are not the Kaggle ones: a few happen to be those of training galaxies
-    fresh = fresh[~TrainedOn.decode(backbone(checkpoint).trained_on or "").contains(fresh)]
     head = gz.fit(table, taught, "logistic", split=Split(taught.ids, taught.ids[:0], taught.ids[:0]))
     images = gz.ImageSet.of(hart / "images", ids=fresh)
     scores = gz.evaluate(head.predict(gz.extract(images, checkpoint, progress=False)), truth)
@@ -183,7 +205,7 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
     record = json.loads((checkpoint / "backbone.json").read_text("utf-8"))
     wide, truth = whole_tenth(settings.galaxies, group)
     figures: dict[str, Any] = {
-        "trained_on": len(seen),
+        "trained_on": {"ids": len(seen), "pictures": len(seen.pictures), "files": len(seen.files)},
         "seen_test_galaxies": int(seen.contains(group.own.test).sum() + seen.contains(fair.test).sum()),
         "recipe": record["settings"],
         "training": json.loads((run / "networks" / "00-googlenet" / "training.json").read_text("utf-8")),
@@ -222,6 +244,16 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
     return figures
 
 
+def write_card(folder: Path, figures: dict[str, Any]) -> None:
+    """Write the figures, and the card that tells them."""
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    template = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True).from_string(
+        (HERE / "googlenet_gz2_card.md.jinja").read_text("utf-8")
+    )
+    (folder / "card.md").write_text(template.render(figures), "utf-8")
+    print(folder / "card.md")
+
+
 def main() -> None:
     """Pack, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -229,21 +261,24 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=HERE / "../../shared/data", help="folder with gz2, hart16, multiband"
     )
-    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of resnet50-v1, to compare with")
+    parser.add_argument("--weights", type=Path, help="ImageNet weights of resnet50-v1, to compare with")
     parser.add_argument("--out", type=Path, default=packaged("googlenet-gz2"), help="checkpoint folder to write")
+    parser.add_argument("--record", action="store_true", help="only make the record of training galaxies anew")
     parser.add_argument("--keep", action="store_true", help="measure the weights that are there")
     given = parser.parse_args()
     trained = given.run / "networks" / "00-googlenet"
+    if given.record:
+        known = pack_record(given.out, given.data)
+        print(f"{len(known)} galaxies by id, {len(known.pictures)} pictures, {len(known.files)} files")
+        figures = json.loads((given.out / "figures.json").read_text("utf-8"))
+        figures["trained_on"] = {"ids": len(known), "pictures": len(known.pictures), "files": len(known.files)}
+        write_card(given.out, figures)
+        return
     if not given.keep:
         write_half(trained, given.out, "googlenet-gz2")
         shutil.copyfile(trained / "curves.png", given.out / "curves.png")
-    figures = measure(given.run, given.out, given.data, given.weights)
-    (given.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    template = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True).from_string(
-        (HERE / "googlenet_gz2_card.md.jinja").read_text("utf-8")
-    )
-    (given.out / "card.md").write_text(template.render(figures), "utf-8")
-    print(given.out / "card.md")
+        pack_record(given.out, given.data)
+    write_card(given.out, measure(given.run, given.out, given.data, given.weights))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from gzfeatures import fingerprint
 from gzfeatures.config import ByDigest, Galaxies, Source
@@ -113,6 +114,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         catalog = Catalog.read(settings.catalog, id_column=settings.id_column)
         labels = scheme(settings.scheme).with_others(settings.others).label(catalog, seed, settings.choice)
     labels, images, skipped, digests = _with_images(labels, settings, settings.on_bad, notes)
+    images = images if catalog is None else images.of_kind(catalog.kind)
     grouping = Grouping().joined(SAME_FILE, key_groups(labels.ids, (digests[name] for name in labels.ids)))
     if settings.labels is None:
         grouping = grouping.near(catalog, labels.ids, settings.neighbours_arcsec)
@@ -132,7 +134,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
             sizes=splitfile.SHARES if isinstance(rule, ByDigest) else rule,
             column=split,
             beside=splitfile.read_split(kept) if kept is not None and kept.exists() else None,
-            only_train=labels.ids[seen.contains(labels.ids)] if seen else None,
+            only_train=labels.ids[_seen(seen, images, digests, notes)] if seen else None,
             seed=seed,
             where=kept or "catalog",
         )
@@ -146,7 +148,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         known = set(digests.values())
         new = more.ids[[more_digests[name] not in known for name in more.ids]]
         digests, skipped = digests | more_digests, skipped + bad
-        labels, images = labels.joined(more.select(new)), images.joined(more_images.select(new))
+        labels, images = labels.joined(more.select(new)), images.joined(more_images.select(new).of_kind(beside.kind))
         split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
     if settings.also is None:
         return Cohort(labels, split, own, images, catalog, skipped, grouping=grouping)
@@ -161,6 +163,21 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         images = images.joined(more_images.select(more.ids[[more_digests[name] not in scored for name in more.ids]]))
     also = also.select(also.ids[among(also.ids, images.ids)])
     return Cohort(labels, split, own, images, catalog, skipped, also, grouping)
+
+
+def _seen(galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path) -> npt.NDArray[np.bool_]:
+    """Which images show one of some galaxies; what pictures look like is noted, so that they are decoded once."""
+    files = [digests[name] for name in images.ids]
+    if not len(galaxies.pictures):
+        return galaxies.contains(images.ids, files=files, kind=images.kind)
+    stamp = images.stamp()
+    path = notes / f"pictures-{stamp[:16]}.json"
+    note = read_note(path)
+    if note.get("stamp") != stamp:
+        note = {"stamp": stamp, "hashes": images.picture_hashes().tobytes().hex()}
+        write_note(path, note)
+    pictures = np.frombuffer(bytes.fromhex(note["hashes"]), dtype=np.uint8).reshape(len(images), -1)
+    return galaxies.contains(images.ids, files=files, pictures=pictures, kind=images.kind)
 
 
 def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:

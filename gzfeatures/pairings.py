@@ -249,8 +249,9 @@ def _calibration(head: Head, predictions: Predictions, bare: Predictions | None,
 
 
 def _refuse_seen(tables: Sequence[EmbeddingTable], split: Split) -> None:
-    for extractor in (table.extractor for table in tables):
-        seen = TrainedOn.joined([extractor.trained_on]).contains(split.test)
+    for table in tables:
+        extractor, tested = table.extractor, table.select(split.test)
+        seen = tested.among(TrainedOn.joined([extractor.trained_on]))
         if seen.any():
             raise LeakError(
                 f"backbone was trained on {int(seen.sum())} of {len(split.test)} test galaxies",

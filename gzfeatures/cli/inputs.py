@@ -148,7 +148,9 @@ def images_of(
 
     if images is None:
         return ImageSet.of(source, reading=reading)
-    return ImageSet.of(images, ids=catalog_from(source, id_column).ids, on_missing=on_missing, reading=reading)
+    catalog = catalog_from(source, id_column)
+    shown = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
+    return shown.of_kind(catalog.kind)
 
 
 def labels_and_split(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +18,17 @@ from gzfeatures.errors import InputError, reading, require_format
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
 from gzfeatures.features.matrices import Matrix, room, take
-from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.features.trained_on import Pictures, TrainedOn
 from gzfeatures.files import existing, written_whole
 from gzfeatures.galaxies.groups import SAME_FILE, Grouping, key_groups
 from gzfeatures.galaxies.ids import Ids, among, as_ids, positions, require_unique
+from gzfeatures.images.picturehash import BYTES
 from gzfeatures.outputs import seal_parquet
 
 DAMAGED = "table is damaged"
 COLUMNS = ("galaxy_id", "image_sha256", "embedding")
+PICTURES = "picture_hash"
+"""Column that a table may have besides: what its galaxies' pictures look like (see `images.picturehash`)."""
 GROUP_ROWS = 8192
 """Rows of a row group: 64 MB of 2048 numbers each."""
 
@@ -67,6 +71,10 @@ class EmbeddingTable:
         Galaxies asked for that have no vector.
     made : Made
         How an extraction that just ran went.
+    pictures : ndarray of uint8, optional
+        Picture hashes, shape (n, 64); a row of zeros stands for none. Where they are absent nothing is known of any.
+    kind : str
+        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known of it.
 
     Raises
     ------
@@ -80,11 +88,15 @@ class EmbeddingTable:
     extractor: Extractor
     skipped: tuple[tuple[str, str], ...] = ()
     made: Made = Made()
+    pictures: Pictures | None = None
+    kind: str = ""
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="embedding table")
         if self.matrix.ndim != 2 or len(self.matrix) != len(self.ids) or len(self.digests) != len(self.ids):
             raise InputError("embedding matrix", rule=f"have one row per id ({len(self.ids)})", found=self.matrix.shape)
+        if self.pictures is not None and self.pictures.shape != (len(self.ids), 2 * BYTES):
+            raise InputError("picture hashes", rule=f"have shape {(len(self), 2 * BYTES)}", found=self.pictures.shape)
         if not np.isfinite(self.matrix.sum()) and not np.isfinite(self.matrix).all():
             row = int(np.argmin(np.isfinite(self.matrix).all(1)))
             raise InputError("embedding is not finite", where=self.ids[row], rule="hold no NaN or infinity")
@@ -100,12 +112,17 @@ class EmbeddingTable:
     @property
     def seen(self) -> Ids:
         """Ids of its galaxies that the backbone was trained on: they may train heads, but are not scored."""
-        return self.ids[TrainedOn.joined([self.extractor.trained_on]).contains(self.ids)]
+        return self.ids[self.among(TrainedOn.joined([self.extractor.trained_on]))]
+
+    def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
+        """Which rows are of these galaxies, shape (n,): by file, by picture, by id (see `TrainedOn.contains`)."""
+        return galaxies.contains(self.ids, files=self.digests, pictures=self.pictures, kind=self.kind)
 
     @property
     def grouping(self) -> Grouping:
         """Galaxies whose images are the same file, byte for byte: a split must not part them."""
-        return Grouping().joined(SAME_FILE, key_groups(self.ids, self.digests))
+        told = [digest if str(digest).strip("0") else "" for digest in self.digests]  # all zero: the file is not known
+        return Grouping().joined(SAME_FILE, key_groups(self.ids, told))
 
     @property
     def groups(self) -> Mapping[str, str]:
@@ -115,20 +132,25 @@ class EmbeddingTable:
     def select(self, ids: Ids) -> EmbeddingTable:
         """Rows of these ids, in this order; an id without a row is an InputError."""
         rows = positions(self.ids, ids, where="embedding table")
-        return dataclasses.replace(self, ids=ids, digests=self.digests[rows], matrix=take(self.matrix, rows))
+        pictures = None if self.pictures is None else self.pictures[rows]
+        return dataclasses.replace(
+            self, ids=ids, digests=self.digests[rows], matrix=take(self.matrix, rows), pictures=pictures
+        )
 
     def write(self, path: str | Path) -> Path:
-        """Write Parquet: `galaxy_id`, `image_sha256`, `embedding`; metadata key `gzfeatures`.
+        """Write Parquet: `galaxy_id`, `image_sha256`, `embedding`[, `picture_hash`]; metadata key `gzfeatures`.
 
         Raises
         ------
         OutputError
             The place cannot be written; an existing file is left as it was.
         """
-        with writer(path, self.extractor, self.skipped) as append:
+        described = self.pictures is not None
+        with writer(path, self.extractor, self.skipped, pictures=described, kind=self.kind) as append:
             for start in range(0, len(self), GROUP_ROWS):
                 part = slice(start, start + GROUP_ROWS)
-                append(self.ids[part], self.digests[part], self.matrix[part])
+                pictures = None if self.pictures is None else self.pictures[part]
+                append(self.ids[part], self.digests[part], self.matrix[part], pictures)
         return Path(path)
 
     @classmethod
@@ -156,6 +178,8 @@ class TableFile:
     path : Path
     extractor : Extractor
     skipped : tuple of (id, reason)
+    kind : str
+        Kind of the catalog that the ids come from.
     made : Made
         How an extraction that just ran went.
     """
@@ -178,6 +202,11 @@ class TableFile:
             require_format("table", note.get("format", 0), FORMAT, self.path)
             self.extractor = Extractor.fromdict(note.get("extractor", {}))
             self.skipped = tuple((str(name), str(reason)) for name, reason in note.get("skipped", []))
+            self.kind = str(note.get("catalog", ""))
+        self._described = PICTURES in schema.names
+        width = schema.field(PICTURES).type if self._described else pa.binary(2 * BYTES)
+        if width != pa.binary(2 * BYTES):
+            raise InputError(f"column {PICTURES}", where=self.path, rule=f"hold {2 * BYTES} bytes", found=str(width))
         kind = schema.field("embedding").type
         if not pa.types.is_fixed_size_list(kind) or kind.list_size != self.extractor.dim:
             raise InputError(
@@ -195,10 +224,11 @@ class TableFile:
         InputError
             A page is damaged, ids repeat within a batch, or a value is not finite.
         """
-        for part in self._read(COLUMNS, rows):
+        for part in self._read((*COLUMNS, *([PICTURES] if self._described else [])), rows):
             with reading(DAMAGED, self.path):
                 names, digests, matrix = _texts(part[COLUMNS[0]]), _texts(part[COLUMNS[1]]), self._vectors(part)
-            yield self._table(names, digests, matrix)
+                pictures = _hashes(part[PICTURES]) if self._described else None
+            yield self._table(names, digests, matrix, pictures)
 
     def having(self, ids: Ids | None) -> EmbeddingTable:
         """Rows of those of `ids` that have one, or all rows for None, in the order of the file.
@@ -219,6 +249,10 @@ class TableFile:
                 for name in COLUMNS[:2]
             )
             kept = np.ones(len(names), dtype=bool) if ids is None else among(names, ids)
+            pictures = None
+            if self._described:
+                parts = [_hashes(part[PICTURES]) for part in self._read([PICTURES])]
+                pictures = np.concatenate([np.empty((0, 2 * BYTES), dtype=np.uint8), *parts])[kept]
             matrix = room(int(kept.sum()), self.extractor.dim)
             read = filled = 0
             for part in self._read(COLUMNS[2:]):
@@ -228,7 +262,7 @@ class TableFile:
             if not len(names) == len(digests) == read:
                 raise ValueError(f"columns of {len(names)}, {len(digests)} and {read} rows")
             names, digests = names[kept], digests[kept]
-        return self._table(names, digests, matrix)
+        return self._table(names, digests, matrix, pictures)
 
     def _read(self, columns: Sequence[str], rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
         verified = {"memory_map": True, "page_checksum_verification": True}
@@ -239,18 +273,45 @@ class TableFile:
         values = rows[COLUMNS[2]].flatten().to_numpy(zero_copy_only=False)
         return np.asarray(values, dtype=np.float32).reshape(len(rows), self.extractor.dim)
 
-    def _table(self, names: Ids, digests: Ids, matrix: Matrix) -> EmbeddingTable:
-        return EmbeddingTable(as_ids(names, where=self.path), digests, matrix, self.extractor, self.skipped)
+    def _table(self, names: Ids, digests: Ids, matrix: Matrix, pictures: Pictures | None) -> EmbeddingTable:
+        ids = as_ids(names, where=self.path)
+        return EmbeddingTable(ids, digests, matrix, self.extractor, self.skipped, pictures=pictures, kind=self.kind)
 
 
 def _texts(column: pa.Array) -> Ids:
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
 
 
+def _hashes(column: pa.Array) -> Pictures:
+    """Picture hashes, shape (n, 64), zeros for null."""
+    filled = column.fill_null(bytes(2 * BYTES)) if column.null_count else column
+    start = filled.offset * 2 * BYTES
+    stop = start + len(filled) * 2 * BYTES
+    return np.frombuffer(filled.buffers()[1], dtype=np.uint8)[start:stop].reshape(len(filled), -1).copy()
+
+
+class Append(Protocol):
+    """Appends ids (n,), digests (n,), vectors (n, dim) and, where they are kept, picture hashes (n, 64)."""
+
+    def __call__(
+        self,
+        ids: Ids,
+        digests: npt.NDArray[np.object_],
+        matrix: npt.NDArray[np.float32],
+        pictures: Pictures | None = None,
+    ) -> None:
+        """Append rows."""
+
+
 @contextmanager
 def writer(
-    path: str | Path, extractor: Extractor, skipped: Sequence[tuple[str, str]]
-) -> Iterator[Callable[[Ids, npt.NDArray[np.object_], npt.NDArray[np.float32]], None]]:
+    path: str | Path,
+    extractor: Extractor,
+    skipped: Sequence[tuple[str, str]],
+    *,
+    pictures: bool = False,
+    kind: str = "",
+) -> Iterator[Append]:
     """Write a table row group by row group; the file appears whole at the end.
 
     Parameters
@@ -260,11 +321,15 @@ def writer(
         Where the vectors come from.
     skipped : sequence of (id, reason)
         Galaxies that have no vector.
+    pictures : bool
+        Whether picture hashes are kept.
+    kind : str
+        Kind of the catalog that the ids come from, where it is known.
 
     Yields
     ------
     callable
-        Appends ids (n,), digests (n,) and vectors (n, dim) as one row group.
+        Appends rows as one row group.
 
     Raises
     ------
@@ -272,8 +337,11 @@ def writer(
         The place cannot be written, or the disk is full; an existing file is left as it was.
     """
     note = {"format": FORMAT, "extractor": extractor.asdict(), "skipped": [list(pair) for pair in skipped]}
+    note |= {"catalog": kind} if kind else {}
     kinds = (pa.string(), pa.string(), pa.list_(pa.float32(), extractor.dim))
-    schema = pa.schema(list(zip(COLUMNS, kinds, strict=True)), {"gzfeatures": json.dumps(note)})
+    fields = list(zip(COLUMNS, kinds, strict=True)) + ([(PICTURES, pa.binary(2 * BYTES))] if pictures else [])
+    described = pictures
+    schema = pa.schema(fields, {"gzfeatures": json.dumps(note)})
     with (
         written_whole(Path(path)) as temporary,
         pq.ParquetWriter(
@@ -281,10 +349,19 @@ def writer(
         ) as file,
     ):
 
-        def append(ids: Ids, digests: npt.NDArray[np.object_], matrix: npt.NDArray[np.float32]) -> None:
+        def append(
+            ids: Ids,
+            digests: npt.NDArray[np.object_],
+            matrix: npt.NDArray[np.float32],
+            pictures: Pictures | None = None,
+        ) -> None:
             values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
             vectors = pa.FixedSizeListArray.from_arrays(values, extractor.dim)
             columns = [pa.array(ids, pa.string()), pa.array(digests, pa.string()), vectors]
+            if described:
+                held = np.zeros((len(ids), 2 * BYTES), dtype=np.uint8) if pictures is None else pictures
+                data = pa.py_buffer(np.ascontiguousarray(held))
+                columns.append(pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * BYTES), len(ids), [None, data]))
             file.write_batch(pa.record_batch(columns, schema=schema))
 
         yield append

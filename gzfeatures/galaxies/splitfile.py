@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from gzfeatures import outputs
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.groups import GIVEN, Grouping, key_groups, merge
@@ -39,9 +40,13 @@ def read_split(path: str | Path) -> Split:
         It is not there; it lacks a column, a part is unknown, or an id or a group stands on two sides.
     """
     frame = read_table(path)
-    if not set(COLUMNS[:2]) <= set(frame):
+    if not set(COLUMNS[:2]) <= set(frame) <= set(COLUMNS):
         raise InputError(
-            "not a split", where=path, rule="have columns galaxy_id, split", found=", ".join(frame.columns[:12])
+            "not a split that is kept beside labels",
+            where=path,
+            rule="have columns galaxy_id, split, group and no others",
+            found=", ".join(frame.columns[:12]),
+            remedy="rename the file: its name is that of the split",
         )
     ids = as_ids(frame["galaxy_id"], where=path)
     part = frame["split"].astype("str").fillna("").to_numpy(object)
@@ -62,14 +67,23 @@ def read_split(path: str | Path) -> Split:
 
 
 def write_split(path: str | Path, split: Split) -> Path:
-    """Write `galaxy_id,split,group`, sorted by id; OutputError where the place cannot be written."""
+    """Write `galaxy_id,split,group`, sorted by id.
+
+    Whichever verb goes on with a split replaces the file: all that it held was read, and is in the new one.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written, or is an input.
+    """
     ids = np.sort(split.ids)
     columns = {
         "galaxy_id": ids,
         "split": np.asarray(PARTS, dtype=object)[split.sides(ids)],
         "group": [split.groups.get(name, "") for name in ids],
     }
-    return write_csv(pd.DataFrame(columns), path)
+    with outputs.guarded("split", overwrite=True):
+        return write_csv(pd.DataFrame(columns), path)
 
 
 def known_of(labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | None = None) -> Grouping:

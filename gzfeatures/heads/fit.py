@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, require_known
-from gzfeatures.features.table import Extractor
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.ids import Ids, among, positions
 from gzfeatures.galaxies.labels import Labels, Target
@@ -96,7 +95,7 @@ def fit(
         extractors=inputs.extractors,
         columns=inputs.columns,
         dim=inputs.matrix.shape[1],
-        trained_on=_trained_on(split, inputs.extractors),
+        trained_on=_trained_on(split, inputs),
         labels=labels.fingerprint,
         split=split.fingerprint,
         seed=seed,
@@ -164,9 +163,17 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
     return np.array([f"group {split.groups[i]}" if i in split.groups else f"id {i}" for i in train], dtype=object)
 
 
-def _trained_on(split: Split, extractors: Sequence[Extractor]) -> TrainedOn:
+def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
     """Training galaxies, and every galaxy in a group with one that the head or a backbone was trained on."""
-    known = {split.groups[name] for name in split.train if name in split.groups}
-    met = TrainedOn.joined(extractor.trained_on for extractor in extractors).contains(split.groups)
-    known |= {group for group, was_met in zip(split.groups.values(), met, strict=True) if was_met}
-    return TrainedOn.of([*split.train, *(name for name, group in split.groups.items() if group in known)])
+    before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
+    met = {name for name, is_met in zip(inputs.ids, inputs.among(before), strict=True) if is_met}
+    grouped = np.array(list(split.groups), dtype=object)
+    absent = grouped[~among(grouped, inputs.ids)]
+    met |= set(absent[before.contains(absent, kind=inputs.first.kind)])
+    known = {group for name, group in split.groups.items() if name in met}
+    known |= {split.groups[name] for name in split.train if name in split.groups}
+    ids = np.array([*split.train, *(name for name, group in split.groups.items() if group in known)], dtype=object)
+    first = inputs.first
+    here = among(first.ids, ids)
+    pictures = None if first.pictures is None else first.pictures[here]
+    return TrainedOn.of(ids, kind=first.kind, files=first.digests[here], pictures=pictures)

@@ -139,7 +139,7 @@ class Head:
             )
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
-        seen = self.trained_on.contains(inputs.ids) | before.contains(inputs.ids)
+        seen = inputs.among(self.trained_on) | inputs.among(before)
         predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)
         if self.familiarity is not None and calibrated:
             p = self.familiarity.p_values(self.vectors(inputs.matrix))

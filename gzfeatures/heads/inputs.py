@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError
 from gzfeatures.features.matrices import BLOCK, room
 from gzfeatures.features.table import EmbeddingTable, Extractor
+from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.ids import Ids, among, positions
 from gzfeatures.results.slices import present
 
@@ -37,6 +38,8 @@ class Inputs:
         Catalog columns.
     skipped : frozenset of str
         Galaxies that some table says it has no vector of.
+    first : EmbeddingTable
+        The first table, which knows the pictures.
     """
 
     ids: Ids
@@ -44,6 +47,12 @@ class Inputs:
     extractors: tuple[Extractor, ...]
     columns: tuple[str, ...]
     skipped: frozenset[str]
+    first: EmbeddingTable
+
+    def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
+        """Which rows are of these galaxies, shape (n,); as `EmbeddingTable.among`."""
+        met = self.first.among(galaxies)
+        return met if len(met) == len(self.ids) else met[positions(self.first.ids, self.ids)]
 
     @classmethod
     def of(cls, tables: Tables, catalog: Catalog | None = None, columns: Sequence[str] = ()) -> Inputs:
@@ -66,7 +75,7 @@ class Inputs:
         first, *others = several
         extractors = tuple(table.extractor for table in several)
         if not others and not columns:
-            return cls(first.ids, first.matrix, extractors, (), skipped)
+            return cls(first.ids, first.matrix, extractors, (), skipped, first)
         ids = first.ids[~among(first.ids, skipped)] if skipped else first.ids
         sources = [(table.matrix, positions(table.ids, ids, where=table.extractor.backbone)) for table in several]
         if catalog is not None and columns:
@@ -77,4 +86,4 @@ class Inputs:
         for start in range(0, len(ids), BLOCK):
             part = slice(start, start + BLOCK)
             np.concatenate([source[rows[part]] for source, rows in sources], axis=1, out=matrix[part])
-        return cls(ids, matrix, extractors, tuple(columns), skipped)
+        return cls(ids, matrix, extractors, tuple(columns), skipped, first)

@@ -18,9 +18,10 @@ from gzfeatures.galaxies.ids import Ids, positions, require_unique
 from gzfeatures.images.archives import archive
 from gzfeatures.images.contents import reason
 from gzfeatures.images.levels import FEWEST
+from gzfeatures.images.picturehash import NOTHING, picture_hash
 from gzfeatures.images.pictures import MAX_PIXELS
 from gzfeatures.images.reading import Reading
-from gzfeatures.images.shelves import Files, Shelf, Sight
+from gzfeatures.images.shelves import Files, Frame, Shelf, Sight
 from gzfeatures.images.views import View
 
 Result = TypeVar("Result")
@@ -69,12 +70,15 @@ class ImageSet:
         For each id its shelf and its files there.
     missing : tuple of str
         Ids that were asked for and have no image.
+    kind : str
+        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known of it.
     """
 
     ids: Ids
     shelves: tuple[Shelf, ...]
     places: tuple[tuple[int, Files], ...]
     missing: tuple[str, ...] = ()
+    kind: str = ""
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="images")
@@ -207,6 +211,22 @@ class ImageSet:
         shelf, files = self._place(row)
         return shelf.sight(files, self._unchanged(row, digest), views)
 
+    def picture_hash(self, row: int) -> bytes:
+        """Hash of one picture (see `picturehash.picture_hash`), 64 bytes; all zero for bands, or a broken image."""
+        view = View(size=8, crop=1e-3)  # any that every image can serve: its picture alone is of use here
+        try:
+            return hash_of(self.sight(row, (view,)), (view,))
+        except (InputError, MissingFileError):
+            return NOTHING + NOTHING
+
+    def picture_hashes(self) -> npt.NDArray[np.uint8]:
+        """Hash of each picture, in order, shape (n, 64); every image is decoded."""
+        return np.frombuffer(b"".join(self._each(self.picture_hash)), dtype=np.uint8).reshape(len(self), -1)
+
+    def of_kind(self, kind: str) -> ImageSet:
+        """The same images, with the kind of the catalog that their ids come from."""
+        return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
+
     def _unchanged(self, row: int, digest: str | None) -> bytes:
         shelf, files = self._place(row)
         data = shelf.read(files)
@@ -223,7 +243,8 @@ class ImageSet:
         """These images, then the other's; an id on both sides is an InputError."""
         moved = tuple((shelf + len(self.shelves), files) for shelf, files in other.places)
         ids = np.concatenate([self.ids, other.ids])
-        return ImageSet(ids, self.shelves + other.shelves, self.places + moved, self.missing + other.missing)
+        kind = self.kind if self.kind == other.kind else ""
+        return ImageSet(ids, self.shelves + other.shelves, self.places + moved, self.missing + other.missing, kind)
 
     def check(self, *, progress: bool = False) -> ImageCheck:
         """Decode every image and list what is broken, with the reason; raises for none of them.
@@ -283,3 +304,10 @@ class ImageSet:
             from rich.progress import track
 
             return list(track(results, progress, total=len(self), console=Console(stderr=True)))
+
+
+def hash_of(sight: Sight, views: Sequence[View]) -> bytes:
+    """Hash of the picture that was decoded for some views, 64 bytes; all zero where there are only bands."""
+    if not isinstance(sight, Frame):
+        return NOTHING + NOTHING
+    return picture_hash(sight.pixels, views[0].crop / sight.crops[0])

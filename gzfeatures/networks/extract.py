@@ -18,6 +18,7 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable, Extractor, TableFile
 from gzfeatures.features.weights import weights_digest, weights_file
 from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.picturehash import BYTES, MIDDLE
 from gzfeatures.images.views import View
 from gzfeatures.networks import hardware
 from gzfeatures.networks.job import Job
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 ENGINES = ("local", "ray")
 SHARED = ("device", "on_bad", "store", "batch_size", "workers", "progress", "engine", "address")
 """What extractions that share one pass over the images have in common."""
+PICTURE_HASH = Extractor(
+    "picture-hash", "cosine signs", "1", "64 px", 2 * BYTES, View(size=64, crop=MIDDLE), (0.0,) * 3, (1.0,) * 3
+)
+"""Where hashes of pictures are kept in the store, one whole number below 256 for each byte."""
 ROUNDS = 3
 """How often rows that vanish from the store while a table is made (pruned by another process) are computed again."""
 
@@ -232,7 +237,8 @@ def filled(
     store = how.store or Store.default()
     shelves = [store.shelf(extraction.extractor) for extraction in extractions]
     whole = how.hardware.device == "cuda"
-    job = Job(images, shelves, how.on_bad == "raise", how.workers or os.cpu_count() or 1, how.progress, whole)
+    workers, hashes = how.workers or os.cpu_count() or 1, store.shelf(PICTURE_HASH)
+    job = Job(images, shelves, how.on_bad == "raise", workers, how.progress, whole, hashes)
     job.look()
     for _ in range(ROUNDS):
         todo = job.absent()
@@ -246,7 +252,8 @@ def filled(
             job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
             if make is None:
                 gc.collect()  # the networks, whose graphs point at each other: shards and tables take their place
-    for shelf in shelves:
+    job.describe()
+    for shelf in (*shelves, hashes):
         shelf.compact()
     return job
 

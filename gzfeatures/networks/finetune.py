@@ -171,7 +171,7 @@ def train(
         augmentation = Augmentation.of(augmentation or {})
     lessons = Lessons.of(labels, split, plan, target=target, counts=counts, also=also)
     machine = hardware.choose(device, precision, "torch")
-    start = Start.of(network, weights, len(labels.classes), view, split)
+    start = Start.of(network, weights, len(labels.classes), view, split, images)
     margin = start.margin(augmentation.margin, min(shelf.reading.field for shelf in images.shelves))
     augmentation = dataclasses.replace(augmentation, margin=margin)
     scratch = Path(cache) if cache is not None else folder / "pixels"
@@ -223,7 +223,9 @@ def train(
     predictions = final.predictions(module.to(machine.device), scored)
     if also is not None:
         cnns.keep_outputs(module, len(labels.classes))
-    backbone = dataclasses.replace(backbone, classes=len(labels.classes), trained_on=start.seen(lessons.ids).encode())
+    backbone = dataclasses.replace(
+        backbone, classes=len(labels.classes), trained_on=start.seen(images.select(lessons.ids)).encode()
+    )
     history: list[dict[str, float]] = state["history"]
     best = state["best_epoch"]
     record = {"classes": list(labels.classes), "scheme": labels.scheme, "metrics": history[best], "settings": settings}

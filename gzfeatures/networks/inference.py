@@ -132,7 +132,7 @@ def classify(images: ImageSet, checkpoint: str | Path, *, device: str = "auto", 
         cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress)
         inference = Inference(cache, target, classes, spec.mean, spec.std, dihedral=note.get("dihedral", False))
         said = inference.predictions(network, images.ids)
-    seen = None if spec.trained_on is None else TrainedOn.decode(spec.trained_on).contains(images.ids)
+    seen = None if spec.trained_on is None else TrainedOn.decode(spec.trained_on).among_images(images)
     return dataclasses.replace(said, seen=seen)
 
 

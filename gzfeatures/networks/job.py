@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from gzfeatures.errors import GzError
 from gzfeatures.features.shard import as_keys
 from gzfeatures.features.store import Shelf
 from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Made, TableFile, writer
-from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.imageset import ImageSet, hash_of
 from gzfeatures.images.levels import FEWEST, FLAGS, number_of
 from gzfeatures.images.shelves import Frame, Sight
 from gzfeatures.networks.passes import Vectors, views_of
@@ -37,6 +36,8 @@ LOOK_ROWS = 128
 """Images that a thread reads for their digests at a time."""
 SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
 """A shard is written after so many rows or so many seconds: what a killed run can lose."""
+HASHES = 2**16
+"""Hashes of pictures that are held until a shard of them is written: 10 MB."""
 
 
 class Pending:
@@ -79,6 +80,8 @@ class Job:
         Show progress on stderr.
     whole : bool
         Pictures go to the engine as they are; it makes the views itself.
+    hashes : Shelf, optional
+        Where hashes of the pictures are kept; without it none are made.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Job:
         workers: int,
         progress: bool,
         whole: bool = False,
+        hashes: Shelf | None = None,
     ) -> None:
         self.images, self.shelves, self.strict, self.workers, self.whole = images, shelves, strict, workers, whole
         self.extractors = [shelf.extractor for shelf in shelves]
@@ -99,6 +103,7 @@ class Job:
         self.undecoded: dict[str, GzError] = {}
         self.shallow: list[int] = []
         self.pending, self.seconds = [Pending(shelf) for shelf in shelves], 0.0
+        self.hashes, self._fresh, self._described = hashes, dict[str, bytes](), set[str]()
 
     def say(self, line: str) -> None:
         """One line to the user, on stderr."""
@@ -129,10 +134,13 @@ class Job:
         good = self.good()
         rows = good[self.lacking(good).any(0)]
         for shelf in self.shelves:
-            while shelf.damaged:
-                self.say(f"store: damaged shard set aside, its rows are computed again: {shelf.damaged.pop()}")
+            self._say_damaged(shelf)
         _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
         return np.asarray(rows[np.sort(first)], dtype=np.int64)
+
+    def _say_damaged(self, shelf: Shelf) -> None:
+        while shelf.damaged:
+            self.say(f"store: damaged shard set aside, its rows are computed again: {shelf.damaged.pop()}")
 
     def lacking(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which rows have no stored vector, shape (tables, rows)."""
@@ -142,6 +150,8 @@ class Job:
         """Decode, run the networks and store, shard by shard; they are made once an image was decoded."""
         names = ", ".join(dict.fromkeys(extractor.backbone for extractor in self.extractors))
         lacking = self.lacking(todo)
+        if self.hashes is not None:
+            self._described = set(self.digests[todo][self.hashes.has(self.digests[todo])])
         with (
             ThreadPoolExecutor(self.workers, "decode") as decoders,
             self.counted(len(todo), names) as advance,
@@ -196,21 +206,62 @@ class Job:
     def _flush(self) -> None:
         for rows in self.pending:
             rows.flush()
+        if len(self._fresh) >= HASHES:
+            self._keep_hashes()
+
+    def _keep_hashes(self) -> None:
+        """Store the hashes of pictures that were decoded since the last time."""
+        keys = list(self._fresh)
+        if self.hashes is not None and keys:
+            made = np.frombuffer(b"".join(self._fresh.pop(key) for key in keys), dtype=np.uint8)
+            self.hashes.add(keys, made.reshape(len(keys), -1).astype(np.float32))
+
+    def describe(self) -> None:
+        """Store the hashes of pictures, and decode those that have vectors from before, and no hash.
+
+        A run that is killed before loses no more than a second decoding.
+        """
+        if self.hashes is None:
+            return
+        self._keep_hashes()
+        rows = self.good()
+        rows = rows[~self.hashes.has(self.digests[rows])]
+        self._say_damaged(self.hashes)
+        _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
+        todo = rows[np.sort(first)].tolist()
+        if not todo:
+            return
+        with ThreadPoolExecutor(self.workers) as pool, self.counted(len(todo), "pictures described") as advance:
+            made = _ahead(pool, self.images.picture_hash, todo, 4 * self.workers)
+            for number, (row, hash_) in enumerate(zip(todo, made, strict=True), start=1):
+                self._fresh[self.digests[row]] = hash_
+                advance(1)
+                if number % SHARD_ROWS == 0:
+                    self._keep_hashes()
+        self._keep_hashes()
+
+    def _hashes_of(self, digests: npt.NDArray[np.object_]) -> npt.NDArray[np.uint8] | None:
+        """Hashes of pictures, shape (n, 64)."""
+        return None if self.hashes is None else self.hashes.vectors(digests).astype(np.uint8)
 
     def table(self, number: int, start: float) -> EmbeddingTable:
         """All rows of a table in memory; `start` is when the extraction began (`time.perf_counter`)."""
         kept, digests = self._kept()
         vectors = self.shelves[number].vectors(digests)
-        table = EmbeddingTable(self.images.ids[kept], digests, vectors, self.extractors[number], self._skipped())
-        return dataclasses.replace(table, made=self._made(number, len(kept), start))
+        return EmbeddingTable(
+            self.images.ids[kept], digests, vectors, self.extractors[number], self._skipped(),
+            self._made(number, len(kept), start), self._hashes_of(digests), self.images.kind,
+        )  # fmt: skip
 
     def write(self, number: int, path: Path, start: float) -> TableFile:
         """All rows of a table to a file, a row group at a time."""
         kept, digests = self._kept()
-        with writer(path, self.extractors[number], self._skipped()) as append:
+        described, kind = self.hashes is not None, self.images.kind
+        with writer(path, self.extractors[number], self._skipped(), pictures=described, kind=kind) as append:
             for first in range(0, len(kept), GROUP_ROWS):
                 part = slice(first, first + GROUP_ROWS)
-                append(self.images.ids[kept[part]], digests[part], self.shelves[number].vectors(digests[part]))
+                vectors = self.shelves[number].vectors(digests[part])
+                append(self.images.ids[kept[part]], digests[part], vectors, self._hashes_of(digests[part]))
         return TableFile(path, self._made(number, len(kept), start))
 
     def _kept(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
@@ -239,13 +290,13 @@ class Job:
             return error
 
     def _sight(self, row: int) -> Sight | GzError:
-        from gzfeatures.networks.sight import look  # with torch, which a warm store never needs
+        from gzfeatures.networks.sight import under  # with torch, which a warm store never needs
 
         try:
-            if self.whole:
-                sight = self.images.sight(row, self.views, digest=self.digests[row])
-            else:
-                sight = look(self.images, row, self.views, digest=self.digests[row])
+            image = self.images.sight(row, self.views, digest=self.digests[row])
+            if self.hashes is not None and self.digests[row] not in self._described:  # it is decoded anyway
+                self._fresh[self.digests[row]] = hash_of(image, self.views)
+            sight = image if self.whole else under(image, self.views)
         except GzError as error:
             return error
         if number_of(sight.pixels if isinstance(sight, Frame) else sight[0]) < FEWEST:

@@ -27,7 +27,11 @@ def look(
     images: ImageSet, row: int, views: Sequence[View], *, digest: str | None = None
 ) -> tuple[npt.NDArray[np.uint8], ...]:
     """Pixels of one image under each view, made on the CPU; it is decoded once. Otherwise as `ImageSet.pixels`."""
-    image = images.sight(row, views, digest=digest)
+    return under(images.sight(row, views, digest=digest), views)
+
+
+def under(image: Sight, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Pixels under each view of a picture that was decoded for them; bands come so already."""
     return tuple(map(_view, [image.pixels] * len(views), views, image.crops)) if isinstance(image, Frame) else image
 
 

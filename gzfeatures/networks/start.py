@@ -14,8 +14,8 @@ from gzfeatures.features.backbones import BACKBONES, Backbone
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.features.weights import weights_digest, weights_file
-from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.splits import Split
+from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.networks import cnns
 from gzfeatures.networks.load import load
@@ -49,7 +49,13 @@ class Start:
 
     @classmethod
     def of(
-        cls, network: str | Path | Backbone, weights: str | Path | None, classes: int, view: View | None, split: Split
+        cls,
+        network: str | Path | Backbone,
+        weights: str | Path | None,
+        classes: int,
+        view: View | None,
+        split: Split,
+        images: ImageSet,
     ) -> Start:
         """Find the network and its weights.
 
@@ -61,6 +67,8 @@ class Start:
             Outputs.
         split : Split
             Galaxies it will be tested on.
+        images : ImageSet
+            Theirs, among others.
 
         Raises
         ------
@@ -82,7 +90,7 @@ class Start:
         spec = backbone_of(network)
         path = weights_file(spec, None if weights == "own" else weights)
         start = cls(spec.architecture, view or spec.view, spec, path, weights_digest(spec, path))
-        test = split.test[start.seen_before().contains(split.test)]
+        test = split.test[start.seen_before().among_images(images.select(split.test))]
         if len(test):
             raise LeakError(
                 f"{len(test)} test galaxies were trained on by the weights to start from",
@@ -96,9 +104,9 @@ class Start:
         """Galaxies the starting weights were trained on."""
         return TrainedOn.joined([self.backbone.trained_on if self.backbone else None])
 
-    def seen(self, ids: Ids) -> TrainedOn:
-        """Galaxies the network will have been trained on, `ids` among them."""
-        return self.seen_before() | TrainedOn.of(ids)
+    def seen(self, images: ImageSet) -> TrainedOn:
+        """Galaxies the network will have been trained on, those of the images among them."""
+        return self.seen_before() | TrainedOn.of_images(images)
 
     def margin(self, wanted: float | None, field: float) -> float:
         """Side of the frames over the side of the view: as wanted, or what the images leave, at most √2.

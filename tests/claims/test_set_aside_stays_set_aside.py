@@ -85,6 +85,14 @@ def test_a_column_of_the_labels_is_gone_on_with(desk: Path) -> None:
         fitted(desk)
 
 
+def test_a_file_of_that_name_that_is_no_kept_split_is_not_replaced(desk: Path) -> None:
+    own = "galaxy_id,split,notes\ng0001,train,mine\n"
+    (desk / "labels.split.csv").write_text(own)
+    with pytest.raises(InputError, match=r"not a split that is kept beside labels.*rename the file"):
+        fitted(desk)
+    assert (desk / "labels.split.csv").read_text() == own
+
+
 def names(*texts: str) -> np.ndarray:
     return np.array(texts, dtype=object)
 
