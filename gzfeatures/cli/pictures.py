@@ -9,6 +9,7 @@ import typer
 
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import (
+    IdColumn,
     Images,
     Json,
     LabelAsIs,
@@ -135,6 +136,7 @@ def doubt(
     images: MaybeImages = None,
     gallery: Gallery = None,
     seed: Seed = 0,
+    id_column: IdColumn = None,
     missing_label: MissingLabel = None,
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
@@ -149,7 +151,7 @@ def doubt(
     from gzfeatures.results.doubt import doubt as doubtful
     from gzfeatures.results.doubt import next_looks
 
-    vectors, (known, _) = EmbeddingTable.read(table), labels_from(labels, missing_label, label_as_is)
+    vectors, (known, _) = EmbeddingTable.read(table), labels_from(labels, missing_label, label_as_is, id_column)
     say(str(vectors.grouping))
     frame = doubtful(known, out_of_sample(vectors, known, head, groups=vectors.groups, seed=seed))
     frame = frame[frame["doubtful"]]
@@ -186,6 +188,7 @@ def explain(
     layers: Annotated[bool, typer.Option("--layers", help="Also what each layer shows of the first galaxy.")] = False,
     dreams: Annotated[bool, typer.Option("--dreams", help="Also the image each class would like best.")] = False,
     seed: Seed = 0,
+    id_column: IdColumn = None,
     missing_label: MissingLabel = None,
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
@@ -200,7 +203,7 @@ def explain(
         Classifier(network, weights, table, head),
         ImageSet.of(images, reading=reading),
         as_ids(ids) if ids else None,
-        labels=None if labels is None else labels_from(labels, missing_label, label_as_is)[0],
+        labels=None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0],
         per_class=per_class,
         target=class_,
         methods=tuple(method or ()),

@@ -162,3 +162,15 @@ def test_real_stripe_82_has_the_measures_that_are_known_of_it(shared_data: Path)
     labels = SCHEMES["tuning-fork"].label(catalog)
     assert labels.origin is not None and labels.origin.few is not None
     assert len(labels) + len(labels.left_out["votes are missing"]) == 19761
+
+
+@pytest.mark.data
+def test_real_hart16_rows_with_a_missing_debiased_vote_are_left_out(shared_data: Path) -> None:
+    catalog = Catalog.read(shared_data / "hart16" / "hart16_1000.csv")
+    labels = SCHEMES["tuning-fork"].label(catalog)
+    votes = catalog.votes("conditional", ("debiased",))
+    left_out = labels.left_out["votes are missing"]
+    assert len(labels) + len(left_out) == 1000 and 0 < len(left_out) < 50
+    rows = np.isin(catalog.ids.astype(str), left_out.astype(str))
+    needed = [answer for texts in SCHEMES["tuning-fork"].classes.values() for answer in [texts[0].split()[0]]]
+    assert np.isnan([votes.answer(answer)[rows] for answer in needed]).any(axis=0).all()
