@@ -228,6 +228,14 @@ class Experiment(_Section):
         return self
 
     @model_validator(mode="after")
+    def _heads_once(self) -> Experiment:
+        names = [choice.name for choice in self.heads]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"heads: {twice} is listed twice; give it seeds, or its other parameters a run")
+        return self
+
+    @model_validator(mode="after")
     def _known_tables(self) -> Experiment:
         known = {("frozen", choice.name) for choice in self.backbones}
         known |= {("fine-tuned", network.name) for network in self.networks if network.as_backbone}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -169,17 +170,22 @@ def _run(settings: Experiment, place: Path, store: Store | None, tracker: Tracke
     outcomes: list[_Outcome] = []
     curves: dict[str, Curve] = {}
     seen = group.split if settings.heads_on == "all" else group.own
-    columns = [_Column(choice.name, choice, settings.heads, settings.seed) for choice in settings.backbones]
-    for name, network, seed in _trainings(settings):
+    columns = [
+        _Column(choice.name, choice, settings.heads, settings.seed, apart=apart)
+        for choice, apart in zip(settings.backbones, _told_apart(settings.backbones), strict=True)
+    ]
+    for name, network, seed, apart in _trainings(settings):
         checkpoint = place / "networks" / name
-        with tracker.training(settings.name, network.name) if tracker else nullcontext() as live:
+        with tracker.training(settings.name, network.name + apart) if tracker else nullcontext() as live:
             pairing = train_network(network, group, checkpoint, settings, seed=seed, again=again, watch=live)
+        pairing = dataclasses.replace(pairing, backbone=pairing.backbone + apart)
         if network.learning_curve and pairing.name not in curves:
             curves[pairing.name] = network_curve(network, group, checkpoint, settings, seed=seed, whole=pairing)
         files = [checkpoint / "curves.png", checkpoint / "history.json", checkpoint]
         outcomes.append(_Outcome(pairing, files, Classifier(str(checkpoint)), live))
         if network.as_backbone:
-            columns.append(_Column.of(network, checkpoint, settings.heads, seed, pairing.seconds["train"]))
+            column = _Column.of(network, checkpoint, settings.heads, seed, pairing.seconds["train"])
+            columns.append(dataclasses.replace(column, apart=apart))
     common: dict[str, Any] = {
         "labels": group.labels, "seen": seen, "split": group.split, "catalog": group.catalog,
         "jobs": settings.jobs, "allow_seen": settings.allow_seen,
@@ -192,7 +198,7 @@ def _run(settings: Experiment, place: Path, store: Store | None, tracker: Tracke
         made.setdefault((column.road, column.name), (path, column, seconds))
         fitted = fit_heads(
             [table], choices=column.heads, seed=column.seed, folder=place / "heads" / path.stem,
-            road=column.road, seconds=seconds, **common,
+            road=column.road, seconds=seconds, title=table.extractor.backbone + column.apart, **common,
         )  # fmt: skip
         checkpoint_of = [Path(column.choice.name)] if column.road == "fine-tuned" else []
         for pairing, head in fitted:
@@ -239,7 +245,8 @@ def _run(settings: Experiment, place: Path, store: Store | None, tracker: Tracke
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """A backbone on its way to a table: as it is listed, whose heads follow, and what was spent on it before."""
+    """A backbone on its way to a table: as it is listed, whose heads follow, what was spent on it before, and what
+    tells it from another of its name."""
 
     name: str
     choice: FrozenBackbone
@@ -247,6 +254,7 @@ class _Column:
     seed: int
     road: Road = "frozen"
     spent: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    apart: str = ""
 
     @classmethod
     def of(cls, network: Network, checkpoint: Path, heads: tuple[HeadChoice, ...], seed: int, spent: float) -> _Column:
@@ -265,12 +273,27 @@ class _Outcome:
     live: Watch | None = None
 
 
-def _trainings(settings: Experiment) -> Iterator[tuple[str, Network, int]]:
-    """Every network with every seed it is trained with, and the name of its folder."""
-    for number, network in enumerate(settings.networks):
+def _trainings(settings: Experiment) -> Iterator[tuple[str, Network, int, str]]:
+    """Every network with every seed it is trained with, the name of its folder, and what tells it from others."""
+    every = zip(settings.networks, _told_apart(settings.networks), strict=True)
+    for number, (network, apart) in enumerate(every):
         name = f"{number:02d}-{slug(network.name)}"
         for seed in network.seeds or (settings.seed,):
-            yield f"{name}-seed{seed}" if network.seeds else name, network, seed
+            yield f"{name}-seed{seed}" if network.seeds else name, network, seed, apart
+
+
+def _told_apart(listed: Sequence[FrozenBackbone | Network]) -> list[str]:
+    """What follows the name of each so that no two are one: nothing, or what was chosen of it, or a number."""
+    names = [each.name for each in listed]
+    met: Counter[str] = Counter()
+    found = []
+    for each in listed:
+        chosen = [each.view, getattr(each, "layer", None), "dihedral" if getattr(each, "dihedral", False) else None]
+        apart = "".join(f" {text}" for text in chosen if text) if names.count(each.name) > 1 else ""
+        met[each.name + apart] += 1
+        number = met[each.name + apart]
+        found.append(f"{apart} {number}" if number > 1 else apart)
+    return found
 
 
 def _require_weights(settings: Experiment) -> None:

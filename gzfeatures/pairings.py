@@ -45,6 +45,7 @@ def fit_heads(
     columns: Sequence[str] = (),
     jobs: int = 1,
     allow_seen: bool = False,
+    title: str | None = None,
     coverage: float = 0.9,
     sets_by: Method = "threshold",
 ) -> list[tuple[Pairing, Path]]:
@@ -83,6 +84,8 @@ def fit_heads(
         Share of galaxies, of each class, whose class set is to hold the true class.
     sets_by : {"threshold", "raps"}
         How class sets are formed (see `conformal.Conformal`).
+    title : str, optional
+        What tells the tables from others of the same backbone; default its name and the columns.
 
     Returns
     -------
@@ -127,7 +130,7 @@ def fit_heads(
             draw_trials(head.trials, _trials_beside(path))
         pairing = Pairing(
             road=road,
-            backbone=name_of(tables, columns),
+            backbone=title or name_of(tables, columns),
             head=choice.name,
             scheme=labels.scheme,
             split=split.fingerprint,

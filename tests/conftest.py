@@ -13,7 +13,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--moments", nargs=2, type=int, metavar=("KILLS", "OTHERS"), help="per step; writes tests/faults/README.md"
     )
+    parser.addoption("--environment", action="store_true", help="Also serve a model in MLflow's default environment.")
     parser.addoption("--cases", type=int, help="per reader; writes tests/fuzz/README.md")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that fill an environment from an index run only where that is said."""
+    for item in items:
+        if item.get_closest_marker("environment") and not config.getoption("--environment"):
+            item.add_marker(
+                pytest.mark.skip("fills an environment from an index: pytest tests/test_models.py --environment")
+            )
 
 
 @pytest.fixture(scope="session")

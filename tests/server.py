@@ -34,17 +34,25 @@ class Server:
         Takes all that it writes.
     environment : mapping of str to str
         Added to this process's.
+    seconds : float
+        How long it may take to begin.
     """
 
     def __init__(
-        self, command: Sequence[str], port: int, alive: str, log: Path, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        port: int,
+        alive: str,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        seconds: float = 120,
     ) -> None:
         self.base = f"http://127.0.0.1:{port}"
         with log.open("w") as file:
             self.process = subprocess.Popen(
                 command, stdout=file, stderr=file, env=os.environ | (environment or {}), start_new_session=True
             )
-        end = time.monotonic() + 120
+        end = time.monotonic() + seconds
         while True:
             try:
                 self.ask(alive)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from gzfeatures.cohort import gather
-from gzfeatures.config import Experiment, load
+from gzfeatures.config import Experiment, Network, load
 from gzfeatures.errors import InputError, LeakError, MissingFileError
-from gzfeatures.experiment import Run, compare_runs, run
+from gzfeatures.experiment import Run, _told_apart, compare_runs, run
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
@@ -327,6 +327,30 @@ def test_missing_images_stop_the_run_or_are_listed(survey: Survey, toml: Path, t
         run(load(toml, changed), folder=tmp_path / "run")
     report = run(load(toml, [*changed, "galaxies.on_bad=skip"]), folder=tmp_path / "run").report
     assert [name for name, _ in report.provenance["skipped"]] == [paths[1].stem, paths[0].stem]
+
+
+def test_two_tables_of_one_backbone_are_told_apart_and_both_are_kept(toml: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    views = ['{name="resnet18", weights="none", view="size=32"}', '{name="resnet18", weights="none", view="size=40"}']
+    changes = [f"backbones=[{', '.join(views)}]", 'heads=[{name="prototype"}]', "networks=[]", "map=false", "explain=0"]
+    done = run(load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
+    names = {"resnet18 size=32 + prototype", "resnet18 size=40 + prototype"}
+    assert {pairing.name for pairing in done.report.pairings} == names
+    client = MlflowClient(done.tracking_uri, done.tracking_uri)
+    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], "tags.latest = 'yes'")
+    assert {each.info.run_name for each in runs} == {*names, "comparison"}
+    assert len(client.search_registered_models()) == 2
+
+
+def test_what_is_listed_twice_gets_a_number_where_nothing_tells_it_apart() -> None:
+    listed = [Network(name="engel"), Network(name="engel", epochs=3), Network(name="engel", view="size=40")]
+    assert _told_apart([*listed, Network(name="resnet18")]) == ["", " 2", " size=40", ""]
+
+
+def test_a_head_that_is_listed_twice_is_refused(toml: Path) -> None:
+    with pytest.raises(InputError, match="heads: svm is listed twice"):
+        load(toml, ['heads=[{name="svm"}, {name="svm", parameters={C=3}}]'])
 
 
 def test_missing_weights_are_said_before_anything_runs(toml: Path, tmp_path: Path) -> None:

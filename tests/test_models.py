@@ -7,7 +7,9 @@ import dataclasses
 import json
 import os
 import shutil
+import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pytest
 from reports import labelled, pairings, pictures
 from server import Server, free_port
 
+import gzfeatures
 from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import BACKBONES
 from gzfeatures.features.store import Store
@@ -30,6 +33,7 @@ from gzfeatures.images.views import View
 from gzfeatures.networks.extract import extract
 from gzfeatures.networks.inference import classify
 from gzfeatures.tracking import Tracking
+from gzfeatures.tracking.wheel import write_wheel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +143,62 @@ def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> Non
     np.testing.assert_allclose(said[list(expected.classes)], expected.probabilities, atol=1e-6)
     with pytest.raises(InputError, match="nothing to predict from; must have a column image, found galaxy_id"):
         model.predict(answer[["galaxy_id"]])
+
+
+def requirements(root: Path) -> Path:
+    """The file of requirements of the registered model."""
+    (found,) = (path for path in (root / "artifacts").rglob("requirements.txt"))
+    return found
+
+
+def test_a_model_carries_the_wheel_of_the_package_that_made_it(registered: Registered, tmp_path: Path) -> None:
+    file = requirements(registered.root)
+    (own,) = (line for line in file.read_text().splitlines() if "gzfeatures" in line)
+    wheel = file.parent / own
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        here = Path(gzfeatures.__file__).parent
+        wanted = {f"gzfeatures/{p.relative_to(here).as_posix()}" for p in here.rglob("*.py")}
+        assert wanted <= set(names) and not [name for name in names if "__pycache__" in name]
+        for name in ("gzfeatures/tracking/wheel.py", "gzfeatures/py.typed"):
+            assert archive.read(name) == (here.parent / name).read_bytes()
+        notes = next(name for name in names if name.endswith("METADATA"))
+        assert b"Requires-Dist: torch" in archive.read(notes)
+    (kept,) = (registered.root / "artifacts" / "wheels").rglob("*.whl")
+    assert kept.samefile(wheel), "one copy per database"
+    assert write_wheel(registered.root / "artifacts" / "wheels") == kept
+    assert write_wheel(tmp_path).read_bytes() == kept.read_bytes(), "the same files, the same wheel"
+
+
+def test_pip_can_install_what_a_model_asks_for(registered: Registered) -> None:
+    file = requirements(registered.root)
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--disable-pip-version-check"]
+    done = subprocess.run([*command, "-r", file.name], cwd=file.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"gzfeatures-{gzfeatures.__version__}" in done.stdout, "the wheel, whatever an index may have of that name"
+
+
+@pytest.mark.environment
+def test_a_model_is_served_in_an_environment_that_mlflow_makes(registered: Registered, tmp_path: Path) -> None:
+    port, mlflow = free_port(), Path(sys.executable).with_name("mlflow")
+    command = [mlflow, "models", "serve", "-m", registered.uri, "-h", "127.0.0.1", "-p", port]
+    more = {
+        "MLFLOW_TRACKING_URI": Tracking(root=registered.root).uri,
+        "MLFLOW_ENV_ROOT": str(tmp_path / "environments"),
+        "PATH": f"{mlflow.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    server = Server([str(word) for word in command], port, "/ping", tmp_path / "server.log", more, seconds=3600)
+    try:
+        expected = registered.head.predict(registered.table)
+        rows = [
+            {"galaxy_id": i, "embedding": v.tolist()}
+            for i, v in zip(expected.ids, registered.table.matrix, strict=True)
+        ]
+        said = answered(server, rows)
+        np.testing.assert_allclose(said[list(expected.classes)], expected.probabilities, rtol=1e-4, atol=1e-6)
+    finally:
+        server.close()
 
 
 def test_a_model_is_kept_without_pickle(registered: Registered) -> None:

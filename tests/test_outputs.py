@@ -415,7 +415,7 @@ def test_every_verb_declares_what_it_writes_and_is_tried_here() -> None:
 def test_every_text_that_a_verb_takes_is_known_to_name_a_file_or_not() -> None:
     texts = set()
     for function in verbs().values():
-        for parameter in inspect.signature(inspect.unwrap(function), eval_str=True).parameters.values():
+        for parameter in inspect.signature(function, eval_str=True).parameters.values():
             if "str" in str(getattr(parameter.annotation, "__origin__", "")):
                 texts.add(parameter.name)
     assert texts - NAMED.keys() - PLAIN == set(), "put these into NAMED or PLAIN of cli/writing.py"

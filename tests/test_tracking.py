@@ -6,10 +6,12 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from PIL import Image
@@ -298,6 +300,167 @@ def test_a_database_without_its_driver_says_what_to_install(monkeypatch: pytest.
 def test_an_empty_experiment_name_is_refused(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
     with pytest.raises(OutputError, match="Invalid experiment name"):
         recorded[0].pairing("", made.pairings[0], [])
+
+
+def place_of(tracking: Tracking, run: str) -> Path:
+    """Folder of the artifacts of a run."""
+    return Path(unquote(urlsplit(client_of(tracking).get_run(run).info.artifact_uri).path))
+
+
+# databases of other versions, other places, and other addresses
+
+
+def older(path: Path) -> str:
+    """A database as an older MLflow left it, with an experiment; returns its schema."""
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db.utils import _get_alembic_config
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+    from sqlalchemy import create_engine
+
+    engine = create_engine(f"sqlite:///{path}")
+    Base.metadata.create_all(engine)
+    config = _get_alembic_config(str(engine.url))
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    before = ScriptDirectory.from_config(config).get_revision(newest).down_revision
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, before)
+        connection.execute(
+            text("insert into experiments (experiment_id, name, lifecycle_stage) values (7, 'old', 'active')")
+        )
+    engine.dispose()
+    return str(before)
+
+
+def test_a_database_of_an_older_mlflow_is_upgraded_where_that_is_said_after_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    schema = older(path)
+    before = path.read_bytes()
+    with pytest.raises(
+        OutputError, match=rf"database is of an older MLflow; .*found {schema}; say --upgrade"
+    ) as caught:
+        Tracking(root=tmp_path)
+    assert "\n" not in str(caught.value) and path.read_bytes() == before
+    tracking = Tracking(root=tmp_path, upgrade=True)
+    kept = tmp_path / f"mlflow-{schema}.db"
+    assert str(kept) in tracking.notes[0]
+    assert client_of(tracking).get_experiment("7").name == "old"
+    with sqlite3.connect(kept) as database:
+        assert database.execute("select version_num from alembic_version").fetchone() == (schema,)
+    database.close()
+    assert Tracking(root=tmp_path).notes == []
+    assert {each.name for each in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock", kept.name}
+
+
+def test_an_upgrade_that_is_killed_leaves_the_database_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(engine: Engine) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "mlflow.db"
+    older(path)
+    before = path.read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("mlflow.store.db.utils._upgrade_db", killed)
+        Tracking(root=tmp_path, upgrade=True)
+    assert path.read_bytes() == before
+    assert client_of(Tracking(root=tmp_path, upgrade=True)).get_experiment("7").name == "old"
+
+
+def test_a_database_of_a_newer_mlflow_is_refused(tmp_path: Path) -> None:
+    Tracking(root=tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("update alembic_version set version_num = 'ffffffffffff'")
+    database.close()
+    before = (tmp_path / "mlflow.db").read_bytes()
+    for upgrade in (False, True):
+        with pytest.raises(OutputError, match=r"database is of a newer MLflow; .*found ffffffffffff; pip install"):
+            Tracking(root=tmp_path, upgrade=upgrade)
+    assert (tmp_path / "mlflow.db").read_bytes() == before
+
+
+def test_a_deleted_experiment_of_the_same_name_is_said_before_any_work(made: Report, tmp_path: Path) -> None:
+    tracking = Tracking(root=tmp_path)
+    tracking.require(EXPERIMENT)
+    client = client_of(tracking)
+    number = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    client.delete_experiment(number)
+    with pytest.raises(OutputError, match=rf"was deleted here; .*mlflow experiments restore -x {number}"):
+        tracking.require(EXPERIMENT)
+    client.restore_experiment(number)
+    tracking.require(EXPERIMENT)
+
+
+@pytest.mark.parametrize("name", ["what?", "100%20", "50%", "a b#c", "größer"])
+def test_a_folder_of_any_name_holds_its_own_database(name: str, made: Report, tmp_path: Path) -> None:
+    tracking = Tracking(root=tmp_path / name)
+    run = tracking.pairing(EXPERIMENT, made.pairings[0], [])
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert list((tmp_path / name / "artifacts").rglob(f"{run}/artifacts/pairing.json"))
+    assert client_of(Tracking(root=tmp_path / name)).get_run(run).info.status == "FINISHED"
+    assert [each.name for each in tmp_path.iterdir() if each.name == name] == [name]
+
+
+def test_a_project_that_is_copied_works_in_the_copy_and_touches_nothing_of_the_original(
+    made: Report, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two%20"
+    run = Tracking(root=one / "mlruns").pairing(EXPERIMENT, made.pairings[0], [])
+    shutil.copytree(one, two)
+    before = {path: path.stat().st_mtime_ns for path in one.rglob("*")}
+    tracking = Tracking(root=two / "mlruns")
+    assert "was copied or moved from" in tracking.notes[0] and str(one / "mlruns") in tracking.notes[0]
+    new = tracking.pairing(EXPERIMENT, made.pairings[1], [])
+    for each in (run, new):
+        place = place_of(tracking, each)
+        assert place.is_relative_to(two) and json.loads((place / "pairing.json").read_text("utf-8"))
+    assert {path: path.stat().st_mtime_ns for path in one.rglob("*")} == before
+    shutil.rmtree(one)
+    assert Tracking(root=two / "mlruns").notes == []
+    assert not one.exists()
+
+
+def test_a_run_whose_files_did_not_come_along_is_still_found(made: Report, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    run = Tracking(root=one).pairing(EXPERIMENT, made.pairings[0], [])
+    two.mkdir()
+    shutil.copy(one / "mlflow.db", two)
+    tracking = Tracking(root=two)
+    assert (place_of(tracking, run) / "pairing.json").exists() and place_of(tracking, run).is_relative_to(one)
+    new = tracking.pairing(EXPERIMENT, made.pairings[0], [])
+    assert (place_of(tracking, new) / "pairing.json").exists() and place_of(tracking, new).is_relative_to(two)
+
+
+def test_the_environment_s_address_counts_where_nothing_else_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'said' / 'runs.db'}")
+    assert Tracking().uri.endswith("said/runs.db") and (tmp_path / "said" / "runs.db").exists()
+    assert Tracking(root=tmp_path / "here").uri.endswith("here/mlflow.db")
+    assert Tracking(f"sqlite:///{tmp_path / 'there.db'}").uri.endswith("there.db")
+    assert not (tmp_path / "mlruns").exists()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert Tracking().uri.endswith("mlruns/mlflow.db")
+
+
+def test_the_first_line_of_a_run_says_where_it_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+    from verbs import app
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlruns").mkdir()
+    schema = older(tmp_path / "mlruns" / "mlflow.db")
+    (tmp_path / "e.toml").write_text(
+        'name = "x"\n[galaxies]\ncatalog = "none.csv"\nimages = "none"\n[[networks]]\nname = "engel"\n'
+    )
+    refused = CliRunner().invoke(app, ["run", "e.toml"])
+    assert schema in str(refused.exception)
+    done = CliRunner().invoke(app, ["run", "e.toml", "--upgrade"])
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"recorded in sqlite:///{tmp_path}/mlruns/mlflow.db" and "as it was it is kept in" in lines[1]
 
 
 # several at once

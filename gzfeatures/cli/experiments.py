@@ -14,8 +14,15 @@ from gzfeatures.files import hold
 
 if TYPE_CHECKING:
     from gzfeatures.config import Experiment
+    from gzfeatures.tracking import Tracking
 
-Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking address; default sqlite in mlruns/.")]
+Uri = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", help="MLflow tracking address; default $MLFLOW_TRACKING_URI, or mlruns/."),
+]
+Upgrade = Annotated[
+    bool, typer.Option("--upgrade", help="Bring a database of an older MLflow up to date, after a copy.")
+]
 BRIEF = (
     "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds",
     "end_to_end_seconds", "tied",
@@ -24,13 +31,25 @@ BRIEF = (
 Again = Annotated[bool, typer.Option("--again", help="Train and extract anew, whatever the run folder holds.")]
 
 
-def _do(experiment: Experiment, folder: Path | None, uri: str | None, again: bool) -> dict[str, Any]:
-    from gzfeatures.experiment import run as run_experiment
+def _tracking(uri: str | None, upgrade: bool) -> Tracking:
+    """Where runs are recorded; the first line says it."""
     from gzfeatures.tracking import Tracking
 
+    found = Tracking(uri, upgrade=upgrade)
+    say(f"recorded in {found.uri}")
+    for note in found.notes:
+        say(note)
+    return found
+
+
+def _do(experiment: Experiment, folder: Path | None, uri: str | None, upgrade: bool, again: bool) -> dict[str, Any]:
+    from gzfeatures.experiment import run as run_experiment
+
+    tracking = _tracking(uri, upgrade)
+    tracking.require(experiment.name)
     place = folder or Path("runs") / experiment.name
     hold(place, say)
-    finished = run_experiment(experiment, folder=place, tracker=Tracking(uri), again=again)
+    finished = run_experiment(experiment, folder=place, tracker=tracking, again=again)
     say(str(finished.report.provenance["grouped"]))
     say(f"{finished.report.headline}\n{finished.report.summary}")
     say("look: open the report and the map in a browser; 'gzfeatures ui' shows the runs")
@@ -43,6 +62,7 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything it makes.")] = Path("runs/demo"),
     galaxies: Annotated[int, typer.Option(min=200, help="Galaxies to draw.")] = 1000,
     tracking_uri: Uri = None,
+    upgrade: Upgrade = False,
     again: Again = False,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +70,7 @@ def demo(
     from gzfeatures.demo import experiment
 
     settings = experiment(output / "survey", galaxies)
-    show(_do(settings, output, tracking_uri, again), as_json, columns=BRIEF)
+    show(_do(settings, output, tracking_uri, upgrade, again), as_json, columns=BRIEF)
 
 
 @app.command(epilog="Example: gzfeatures run experiments/gz2_zhu5.toml --set galaxies.images=images/")
@@ -62,6 +82,7 @@ def run(
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value; dotted keys; again for more.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<name>.")] = None,
     tracking_uri: Uri = None,
+    upgrade: Upgrade = False,
     again: Again = False,
     as_json: Json = False,
 ) -> None:
@@ -69,7 +90,7 @@ def run(
     from gzfeatures.config import load
 
     folder = experiment if output is None and experiment.is_dir() else output
-    show(_do(load(experiment, settings or ()), folder, tracking_uri, again), as_json, columns=BRIEF)
+    show(_do(load(experiment, settings or ()), folder, tracking_uri, upgrade, again), as_json, columns=BRIEF)
 
 
 @app.command(epilog="Example: gzfeatures compare runs/gz2-zhu5 runs/gz2-zhu5-larger")
@@ -92,8 +113,7 @@ def compare(
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
     tracking_uri: Uri = None,
+    upgrade: Upgrade = False,
 ) -> None:
     """Show the recorded runs in the MLflow UI on 127.0.0.1."""
-    from gzfeatures.tracking import Tracking
-
-    Tracking(tracking_uri).ui(port)
+    _tracking(tracking_uri, upgrade).ui(port)

@@ -1,10 +1,57 @@
-"""The SQLite file of the runs, made whole."""
+"""The SQLite file of the runs: made whole, of MLflow's own schema, with its artifacts beside it."""
 
 from __future__ import annotations
 
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
 
+from gzfeatures.errors import OutputError
 from gzfeatures.files import written_whole
+
+SQLITE = "sqlite:///"
+WAIT_SECONDS = 60
+"""How long a writer of SQLite waits for a reader."""
+ARTIFACTS = "artifacts"
+_OURS = re.compile(rf"(file://.*/{ARTIFACTS})/[0-9a-f]{{12}}")
+"""Where the artifacts of an experiment that was made here lie; the group is the folder of all of them."""
+_PLACES = (
+    ("runs", "run_uuid", "artifact_uri"),
+    ("logged_models", "model_id", "artifact_location"),
+    ("model_versions", "rowid", "source"),
+    ("model_versions", "rowid", "storage_location"),
+)
+"""Tables, their keys, and columns in which MLflow keeps absolute addresses of artifacts."""
+
+
+def address_of(path: Path) -> str:
+    """Address of a database file; `?` would begin options, and `%20` would be read as a space."""
+    return SQLITE + str(path.absolute()).replace("%", "%25").replace("?", "%3F")
+
+
+def file_of(address: str) -> Path | None:
+    """Database file of an address; None where it is none."""
+    if not address.startswith(SQLITE):
+        return None
+    return Path(unquote(address.removeprefix(SQLITE).partition("?")[0]))
+
+
+@contextmanager
+def without_strays(address: str) -> Iterator[None]:
+    """Remove the empty folder that MLflow makes where it takes the `%3F` of an address for part of a name."""
+    raw = Path(address.removeprefix(SQLITE).partition("?")[0]).parent
+    stray = address.startswith(SQLITE) and "%" in str(raw) and not raw.exists()
+    try:
+        yield
+    finally:
+        if stray:
+            with suppress(OSError):
+                raw.rmdir()
 
 
 def make_database(path: Path) -> None:
@@ -26,8 +73,144 @@ def make_database(path: Path) -> None:
     from sqlalchemy import create_engine
 
     with written_whole(path) as temporary:
-        engine = create_engine(f"sqlite:///{temporary}")
+        engine = create_engine(address_of(temporary))
         try:
             _initialize_tables(engine)
         finally:
             engine.dispose()
+
+
+def require_schema(path: Path, upgrade: bool) -> str | None:
+    """Refuse a database of another version of MLflow; an older one is brought up to date where that is wanted.
+
+    Parameters
+    ----------
+    path : Path
+        The database.
+    upgrade : bool
+        Keep a copy of an older one beside it and give it the schema of the MLflow that is installed.
+
+    Returns
+    -------
+    str or None
+        What was done.
+
+    Raises
+    ------
+    OutputError
+        It is newer; or it is older, and no upgrade is wanted.
+    """
+    found = _schema(path)
+    if found is None:
+        return None
+    from mlflow import __version__
+    from mlflow.store.db.utils import _get_alembic_config, _get_latest_schema_revision
+
+    newest = _get_latest_schema_revision()
+    if found == newest:
+        return None
+    from alembic.script import ScriptDirectory
+
+    rule = f"have schema {newest} of MLflow {__version__}"
+    known = {each.revision for each in ScriptDirectory.from_config(_get_alembic_config("")).walk_revisions()}
+    if found not in known:
+        remedy = "pip install --upgrade mlflow, or record elsewhere with --tracking-uri"
+        raise OutputError("database is of a newer MLflow", where=path, rule=rule, found=found, remedy=remedy)
+    if not upgrade:
+        remedy = "say --upgrade to bring it up to date; a copy of it is kept beside it"
+        raise OutputError("database is of an older MLflow", where=path, rule=rule, found=found, remedy=remedy)
+    kept = _upgraded(path, found)
+    return f"{path} has the schema of MLflow {__version__} now; as it was it is kept in {kept}"
+
+
+def _schema(path: Path) -> str | None:
+    """Revision of MLflow's schema; None where the file does not say."""
+    try:
+        with _opened(path) as database:
+            row = database.execute("select version_num from alembic_version").fetchone()
+    except sqlite3.DatabaseError:  # no database, or none of MLflow's: MLflow says what is the matter
+        return None
+    return str(row[0]) if row else None
+
+
+def _upgraded(path: Path, found: str) -> Path:
+    """Replace a database by one of the newest schema; returns the copy that is kept."""
+    from mlflow.store.db.utils import _upgrade_db
+    from sqlalchemy import create_engine
+
+    names = (path.with_name(f"{path.stem}-{found}{number}{path.suffix}") for number in ("", *range(2, 1000)))
+    kept = next(name for name in names if not name.exists())
+    with _opened(path) as database:
+        database.execute("pragma wal_checkpoint(truncate)")
+        with written_whole(kept) as temporary, closing(sqlite3.connect(temporary)) as copy:
+            database.backup(copy)
+    with TemporaryDirectory(dir=path.parent) as folder:  # no half-way schema where it is killed meanwhile
+        fresh = Path(folder) / path.name
+        with closing(sqlite3.connect(kept)) as database, closing(sqlite3.connect(fresh)) as copy:
+            database.backup(copy)
+        engine = create_engine(address_of(fresh))
+        try:
+            _upgrade_db(engine)
+        finally:
+            engine.dispose()
+        os.replace(fresh, path)  # noqa: PTH105
+    return kept
+
+
+def settle(path: Path) -> str | None:
+    """Lead a database that was copied or moved to the artifacts that lie beside it.
+
+    MLflow keeps absolute addresses. Those of experiments that were made here tell where the database lay then; new runs
+    would be written there, and models of a moved project would not be found. A run or model whose files did not come
+    along stays where it is as long as they are there.
+
+    Parameters
+    ----------
+    path : Path
+        The database; nobody else may write it meanwhile.
+
+    Returns
+    -------
+    str or None
+        What was done.
+    """
+    new = path.parent.resolve() / ARTIFACTS
+    with _opened(path) as database:
+        try:
+            homes = database.execute("select experiment_id, artifact_location from experiments").fetchall()
+        except sqlite3.DatabaseError:
+            return None
+        before = {found[1] for _, home in homes if (found := _OURS.fullmatch(home or "")) and found[1] != new.as_uri()}
+        for old in sorted(before):
+            there = Path(unquote(urlsplit(old).path))
+            for number, home in homes:
+                if home.startswith(f"{old}/"):
+                    moved = new.as_uri() + home.removeprefix(old)
+                elif home.startswith(f"{there.parent}/"):  # of MLflow itself, without a scheme
+                    moved = str(new.parent / home.removeprefix(f"{there.parent}/"))
+                else:
+                    continue
+                database.execute(
+                    "update experiments set artifact_location = ? where experiment_id = ?", (moved, number)
+                )
+            for table, key, column in _PLACES:
+                rows = database.execute(
+                    f"select {key}, {column} from {table} where substr({column}, 1, ?) = ?", (len(old) + 1, f"{old}/")
+                ).fetchall()
+                for number, place in rows:
+                    rest = place.removeprefix(old)
+                    came = (new / unquote(rest).lstrip("/")).exists()
+                    if came or not (there / unquote(rest).lstrip("/")).exists():
+                        moved = new.as_uri() + rest
+                        database.execute(f"update {table} set {column} = ? where {key} = ?", (moved, number))
+        database.commit()
+    if not before:
+        return None
+    places = ", ".join(str(Path(unquote(urlsplit(old).path)).parent) for old in sorted(before))
+    return f"{path} was copied or moved from {places}: its runs and models lie in {new} now"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
+        yield connection

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
-import gzfeatures
 from gzfeatures.errors import InputError
+from gzfeatures.tracking.wheel import FOLDER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ def register(
     *,
     head: Path | None = None,
     backbone: Path | None = None,
+    wheel: Path,
 ) -> None:
     """Keep a head or a network as a model of its run, and as the next version of `name` in the model registry.
 
@@ -53,6 +55,9 @@ def register(
     backbone : Path, optional
         Checkpoint folder: of the network that goes with the head, so that the model reads images too; or, without a
         head, of the network that is the model.
+    wheel : Path
+        This package, which a fresh environment installs before it loads the model. The model gets a copy, or the file
+        itself under another name where both lie on one disk.
     """
     from mlflow import pyfunc
     from mlflow.models import Model
@@ -76,14 +81,30 @@ def register(
             data_path=str(data),
             mlflow_model=Model(run_id=run, model_id=model.model_id),
             signature=_signature_of_head(Head.read(head)) if head else _signature([], classes_of(data / BACKBONE)),
-            pip_requirements=[f"gzfeatures=={gzfeatures.__version__}"],
+            pip_requirements=[f"{FOLDER}/{wheel.name}"],
         )
+        (Path(folder) / "model" / FOLDER).mkdir()
+        shutil.copy(wheel, Path(folder) / "model" / FOLDER / wheel.name)
         client.log_model_artifacts(model.model_id, f"{folder}/model")
+    _share(wheel, model.artifact_location)
     client.finalize_logged_model(model.model_id, "READY")
     if not client.search_registered_models(f"name = '{name}'"):
         given = "Embeddings or images" if head else "Images"
         client.create_registered_model(name, description=f"{given} in, class probabilities out.")
     client.create_model_version(name, model.artifact_location, run, model_id=model.model_id)
+
+
+def _share(wheel: Path, model: str) -> None:
+    """Let the wheel in a model that lies on the same disk be the wheel itself."""
+    place = urlsplit(model)
+    copy = Path(unquote(place.path)) / FOLDER / wheel.name
+    if place.scheme not in ("", "file") or not copy.exists():
+        return
+    with suppress(OSError):  # another disk, or one without links: the copy stays
+        link = copy.with_name(f".{copy.name}.part")
+        link.unlink(missing_ok=True)
+        link.hardlink_to(wheel)
+        link.replace(copy)
 
 
 def _signature_of_head(head: Head) -> ModelSignature:

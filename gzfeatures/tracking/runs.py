@@ -18,14 +18,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
-from gzfeatures import fingerprint
+from gzfeatures import fingerprint, userfolders
 from gzfeatures.errors import GzError, InputError, OutputError
 from gzfeatures.files import existing
 from gzfeatures.results import document, drawing, figures
 from gzfeatures.tracking import entries, models
-from gzfeatures.tracking.database import make_database
+from gzfeatures.tracking.database import (
+    ARTIFACTS,
+    WAIT_SECONDS,
+    address_of,
+    file_of,
+    make_database,
+    require_schema,
+    settle,
+    without_strays,
+)
 from gzfeatures.tracking.live import Live
 from gzfeatures.tracking.machine import has_ended, this_process
+from gzfeatures.tracking.wheel import FOLDER, write_wheel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +43,6 @@ if TYPE_CHECKING:
     from gzfeatures.results.pairing import Pairing
     from gzfeatures.results.report import Report
 
-SQLITE = "sqlite:///"
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics leave this process or those it starts
     "DO_NOT_TRACK": "true",
@@ -57,8 +66,7 @@ PROCESS = "gzfeatures.process"
 """Tag that says which process fills a run."""
 MOST_RUNS = 10_000
 """Runs of an experiment that are looked through for those a comparison is of."""
-WAIT_SECONDS = 60
-"""How long a writer of SQLite waits for a reader."""
+DEFAULT_ROOT = Path("mlruns")
 
 
 class Tracking:
@@ -67,31 +75,50 @@ class Tracking:
     Parameters
     ----------
     uri : str, optional
-        Address MLflow knows: `sqlite:///…`, `postgresql://…`, `http://…`. Default the file `mlflow.db` under `root`.
-    root : Path
-        Folder of the default database; also of the artifacts, unless a server keeps them or the database is another
-        SQLite file, beside which they lie then.
+        Address MLflow knows: `sqlite:///…`, `postgresql://…`, `http://…`. Default the file `mlflow.db` under `root`, or
+        where neither is said `$MLFLOW_TRACKING_URI`.
+    root : Path, optional
+        Folder of the default database, `mlruns`; also of the artifacts, unless a server keeps them or the database is
+        another SQLite file, beside which they lie then.
+    upgrade : bool
+        Bring a SQLite database of an older MLflow up to date, after a copy.
 
     Attributes
     ----------
     uri : str
         The address without its password.
+    notes : list of str
+        What was done to a database that is of an older MLflow, or was copied or moved.
 
     Raises
     ------
     OutputError
-        The database cannot be made, or the server not be reached.
+        The database cannot be made, or the server not be reached; the database is of another version of MLflow.
     """
 
-    def __init__(self, uri: str | None = None, root: Path = Path("mlruns")) -> None:
-        self._address = uri or f"{SQLITE}{root.resolve() / 'mlflow.db'}"
+    def __init__(self, uri: str | None = None, root: Path | None = None, *, upgrade: bool = False) -> None:
+        said = uri or (os.environ.get("MLFLOW_TRACKING_URI") if root is None else None)
+        place = (root or DEFAULT_ROOT).resolve()
+        self._address = said or address_of(place / "mlflow.db")
         self.uri = _masked(self._address)
-        local = self._address.startswith(SQLITE)
-        self._database = Path(self._address.removeprefix(SQLITE).partition("?")[0]) if local else None
+        self.notes: list[str] = []
+        self._database = file_of(self._address)
+        self._upgrade, self._settled = upgrade, self._database is None
         self._served = self._address.startswith(("http:", "https:", "databricks"))
-        self._artifacts = (self._database.parent if self._database else root).resolve() / "artifacts"
+        self._artifacts = (self._database.parent if self._database else place).resolve() / ARTIFACTS
         with self.writing() as client:
             client.search_experiments(max_results=1)
+
+    def require(self, experiment: str) -> None:
+        """Make sure that runs of an experiment can be recorded, before there are any.
+
+        Raises
+        ------
+        OutputError
+            An experiment of this name was deleted in the database.
+        """
+        with self.writing() as client:
+            self._experiment(client, experiment)
 
     def training(self, experiment: str, name: str) -> Live:
         """The run of a training that is about to begin, to be filled while it is on."""
@@ -245,9 +272,13 @@ class Tracking:
                     yield MlflowClient(self._address, self._address)
                     return
                 self._database.parent.mkdir(parents=True, exist_ok=True)
-                with FileLock(f"{self._database}.lock"):
+                with FileLock(f"{self._database}.lock"), without_strays(self._address):
                     if not self._database.exists():
                         make_database(self._database)
+                    if not self._settled:
+                        done = [require_schema(self._database, self._upgrade), settle(self._database)]
+                        self.notes += [note for note in done if note]
+                        self._settled = True
                     address = f"{self._address}{'&' if '?' in self._address else '?'}timeout={WAIT_SECONDS}"
                     yield MlflowClient(address, address)
             except GzError:
@@ -261,6 +292,12 @@ class Tracking:
     def _experiment(self, client: MlflowClient, name: str) -> str:
         """Id of the experiment, made on first use."""
         known = client.get_experiment_by_name(name)
+        if known is not None and known.lifecycle_stage == "deleted":
+            raise OutputError(
+                f"experiment '{name}' was deleted here", where=self.uri, rule="be active", found=known.experiment_id,
+                remedy=f"restore it ('mlflow experiments restore -x {known.experiment_id}', with this address as "
+                "MLFLOW_TRACKING_URI), or give this one another name (--set name=…)",
+            )  # fmt: skip
         if known is not None:
             return str(known.experiment_id)
         place = None if self._served else f"{self._artifacts.as_uri()}/{fingerprint.of(name)[:12]}"
@@ -273,11 +310,15 @@ class Tracking:
         name, home = entries.name_of(" ".join(whose)), self._experiment(client, experiment)
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((other for other in others if other.is_dir()), None)
-            models.register(client, home, run, name, head=path, backbone=checkpoint)
+            models.register(client, home, run, name, head=path, backbone=checkpoint, wheel=self._wheel())
         elif path.is_file():
             client.log_artifact(run, str(path))
         elif pairing.head is None:
-            models.register(client, home, run, name, backbone=path)
+            models.register(client, home, run, name, backbone=path, wheel=self._wheel())
+
+    def _wheel(self) -> Path:
+        """This package, once per database; where a server keeps the artifacts, in the user's cache folder."""
+        return write_wheel((userfolders.cache() if self._served else self._artifacts) / FOLDER)
 
     def opened(self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
         """A new run; runs of the experiment whose process was killed are marked so."""

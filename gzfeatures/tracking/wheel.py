@@ -1,0 +1,84 @@
+"""Wheel: this package as pip installs it, repacked from the files that are at work, of an editable installation too."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+import gzfeatures
+from gzfeatures import fingerprint
+from gzfeatures.errors import OutputError
+from gzfeatures.files import written_whole
+
+FOLDER = "wheels"
+"""Where wheels lie: beside the artifacts, and in each model."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_FORM = "Wheel-Version: 1.0\nGenerator: gzfeatures\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+_TAKEN = ("METADATA", "entry_points.txt", "top_level.txt")
+_PACKED = (".safetensors", ".npz", ".png", ".jpg")
+"""Endings of what is packed as it is: it would hardly become smaller."""
+
+
+def write_wheel(folder: Path) -> Path:
+    """Write the wheel of this package under a folder, unless it lies there.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder in it is named by what the wheel holds: the same files give the same wheel, byte for byte.
+
+    Returns
+    -------
+    Path
+        `<folder>/<digest>/gzfeatures-<version>-py3-none-any.whl`.
+
+    Raises
+    ------
+    OutputError
+        The package is not installed, so that nothing says what it requires; the folder cannot be written.
+    """
+    try:
+        installed = distribution("gzfeatures")
+    except PackageNotFoundError as error:
+        raise OutputError(
+            "a model needs the wheel of gzfeatures", rule="be installed", found="source files on the path alone",
+            remedy="pip install it, with -e if you like",
+        ) from error  # fmt: skip
+    content = dict(_content(installed))
+    digest = fingerprint.of({name: fingerprint.of_bytes(data) for name, data in content.items()})
+    version = gzfeatures.__version__
+    path = folder / digest[:16] / f"gzfeatures-{version}-py3-none-any.whl"
+    if path.exists():
+        return path
+    record = f"gzfeatures-{version}.dist-info/RECORD"
+    lines = [f"{name},sha256={_checksum(data)},{len(data)}" for name, data in content.items()]
+    content[record] = "\n".join([*lines, f"{record},,", ""]).encode()
+    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, data in content.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            kind = zipfile.ZIP_STORED if name.endswith(_PACKED) else zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data, compress_type=kind)
+    return path
+
+
+def _content(installed: Distribution) -> Iterator[tuple[str, bytes]]:
+    """Names in the wheel and bytes: the package's files, and what its installation says of it."""
+    package = Path(gzfeatures.__file__).parent
+    for path in sorted(package.rglob("*")):
+        name = path.relative_to(package.parent).as_posix()
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
+            yield name, path.read_bytes()
+    notes = f"gzfeatures-{gzfeatures.__version__}.dist-info"
+    for name in _TAKEN:
+        if (text := installed.read_text(name)) is not None:
+            yield f"{notes}/{name}", text.encode()
+    yield f"{notes}/WHEEL", _FORM.encode()
+
+
+def _checksum(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
