@@ -271,6 +271,14 @@ def test_a_column_of_nothing_but_nan_is_a_column_of_numbers(tmp_path: Path) -> N
     assert frame["z"].dtype == np.float64 and frame["z"].isna().all() and frame["label"].tolist() == ["NA", "None"]
 
 
+def test_a_quote_that_swallows_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"t.csv, line 3: quotes do not match, found unexpected end of data"):
+        read_table(csv(tmp_path, "objid,label", "1,a", '2,"b', "3,c", "4,d"))
+    with pytest.raises(InputError, match=r"row 1, column label: quoted cell holds a row of the table, found b\\n3,c"):
+        read_table(csv(tmp_path, "objid,label", "1,a", '2,"b', "3,c", '4,d"', "5,e"))
+    assert len(read_table(csv(tmp_path, "objid,label", "1,a", '2,"two\nlines"'))) == 2
+
+
 def test_codes_keep_their_zeros_and_names_their_digits(tmp_path: Path) -> None:
     frame = read_table(csv(tmp_path, "objid,code,parent,hex", f"a,007,{BIG},0x1F", "b,010,1.5,0x20"))
     assert frame["code"].tolist() == ["007", "010"] and frame["parent"].tolist() == [str(BIG), "1.5"]
