@@ -199,15 +199,17 @@ def join(
     on: Annotated[str, typer.Option(help="Key column here and there: dr7objid=OBJID, or one name for both.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Joined catalog, .parquet or .csv.")],
     id_column: IdColumn = None,
-    other_id: Annotated[str | None, typer.Option("--other-id", help="Column that names the rows of OTHER.")] = None,
     as_json: Json = False,
 ) -> None:
     """Join two catalogs by a key: what matched, what did not, what doubled."""
+    from gzfeatures.galaxies.joining import Rows
     from gzfeatures.galaxies.tables import write_table
 
     left, _, right = on.partition("=")
     right = right or left
-    beside = catalog_from(other, other_id, keys=(right,))
+    beside = Rows.read(other, (right,))
+    for note in beside.frame.attrs["notes"]:
+        say(f"{other}: {note}")
     joined, report = catalog_from(catalog, id_column, keys=(left,)).join(beside, left, right)
     if report.keyless:
         say(f"{report.keyless} galaxies have no {left} and match nothing")

@@ -125,7 +125,7 @@ def show(
         typer.echo(json.dumps(result, ensure_ascii=True, allow_nan=False, default=str))
         return
     for key, value in result.items():
-        if key in hide or value is None or value == [] or value == {}:
+        if key in hide or value is None or value in ([], (), {}):
             continue
         if isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
             _print_rows(key, value, columns)

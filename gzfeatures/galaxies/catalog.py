@@ -17,7 +17,7 @@ from gzfeatures.errors import InputError
 from gzfeatures.galaxies import checks, columnreport, joining, quantities, votecolumns
 from gzfeatures.galaxies.campaigns import foreign
 from gzfeatures.galaxies.ids import Ids, as_ids, positions
-from gzfeatures.galaxies.joining import JoinReport
+from gzfeatures.galaxies.joining import JoinReport, Rows
 from gzfeatures.galaxies.kinds import recognise
 from gzfeatures.galaxies.labelwords import ASK, LabelWords
 from gzfeatures.galaxies.tables import ID_COLUMNS, plain, read_table
@@ -229,13 +229,13 @@ class Catalog:
         return dataclasses.replace(self, frame=frame)
 
     def join(
-        self, other: Catalog, left_on: str | Sequence[str], right_on: str | Sequence[str]
+        self, other: Catalog | Rows, left_on: str | Sequence[str], right_on: str | Sequence[str]
     ) -> tuple[Catalog, JoinReport]:
         """Put the columns of another catalog beside these, by key; only galaxies that match are kept.
 
         Parameters
         ----------
-        other : Catalog
+        other : Catalog or Rows
             For example `gz2sample` (dr7objid = OBJID) or `gz2_filename_mapping` (dr7objid = objid).
         left_on, right_on : str or sequence of str
             Key columns here and there, compared as exact ids (see `ids.as_keys`). A column that stands in both is

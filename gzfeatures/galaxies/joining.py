@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ import pandas as pd
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.ids import as_keys
+from gzfeatures.galaxies.quantities import understood
+from gzfeatures.galaxies.tables import ID_COLUMNS, read_table
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog
@@ -42,8 +45,33 @@ class JoinReport:
     keyless: int = 0
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """A table whose rows need no ids of their own: they are asked for by a key, which may be missing or repeat.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Plain columns (see `tables`), in our units.
+    source : str
+        Where it was read from.
+    """
+
+    frame: pd.DataFrame
+    source: str = "memory"
+
+    @classmethod
+    def read(cls, path: str | Path, keys: Sequence[str]) -> Rows:
+        """Read a table with its key columns as ids; errors of `read_table`."""
+        frame = read_table(path, keys=keys)
+        if "galaxy_id" in keys and "galaxy_id" not in frame:
+            column = next((name for name in ID_COLUMNS if name in frame), None)
+            frame = frame if column is None else frame.assign(galaxy_id=frame[column])
+        return cls(understood(frame, path), str(path))
+
+
 def joined(
-    catalog: Catalog, other: Catalog, left_on: str | Sequence[str], right_on: str | Sequence[str]
+    catalog: Catalog, other: Catalog | Rows, left_on: str | Sequence[str], right_on: str | Sequence[str]
 ) -> tuple[pd.DataFrame, JoinReport]:
     """The galaxies of a catalog that have a row in the other, with its columns beside theirs; see `Catalog.join`."""
     left, right = _keys(catalog, left_on), _keys(other, right_on)
@@ -77,7 +105,7 @@ def joined(
     return pd.concat([catalog.frame[matched].reset_index(drop=True), taken], axis=1), report
 
 
-def _keys(catalog: Catalog, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
+def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
     """Key of each galaxy, shape (n,), NaN where a part of it is missing."""
     names = [columns] if isinstance(columns, str) else list(columns)
     for name in names:

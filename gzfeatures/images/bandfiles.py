@@ -15,7 +15,7 @@ from gzfeatures.errors import InputError, reading
 from gzfeatures.images.alignment import aligned
 from gzfeatures.images.badpixels import unobserved
 from gzfeatures.images.bands import Bands
-from gzfeatures.images.filters import alike
+from gzfeatures.images.filters import alike, canonical
 from gzfeatures.images.fitsplanes import planes
 from gzfeatures.images.parcels import array
 
@@ -142,9 +142,14 @@ def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: o
     return Bands(_agreed((), names, len(cube), where=where), _native(cube), _bad(cube))
 
 
+def _compatible(found: str, given: str) -> bool:
+    """Whether a file's own word for a band may mean the given one, which may be a name of the caller's making."""
+    return canonical(given) is None or alike(found, given)
+
+
 def _agreed(found: tuple[str, ...], given: tuple[str, ...] | None, n: int, *, where: object) -> tuple[str, ...]:
     """Names of the bands, where the file's own and those given may not contradict each other."""
-    if found and given and not (len(found) == len(given) and all(map(alike, found, given))):
+    if found and given and not (len(found) == len(given) and all(map(_compatible, found, given))):
         raise InputError("bands of the file are not those named", where=where, rule=f"be {given}", found=found)
     names = given or found or ((UNNAMED,) if n == 1 else ())
     if len(names) != n:

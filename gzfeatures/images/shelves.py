@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError
+from gzfeatures.errors import GzError, InputError
 from gzfeatures.images.archives import Archive
 from gzfeatures.images.arrays import ArrayFile
 from gzfeatures.images.contents import BANDS, PICTURE, Contents
 from gzfeatures.images.filters import images_among, split
+from gzfeatures.images.fitsplanes import planes
 from gzfeatures.images.folders import PICTURES
 from gzfeatures.images.parcels import packed
 from gzfeatures.images.pictures import MAX_PIXELS, bits
@@ -27,6 +28,10 @@ Files: TypeAlias = tuple[str, ...]
 
 READER = 2
 """Raise when bands of the same bytes give other pixels: what was stored of them is then computed again."""
+
+FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.fz", ".fit.fz")
+MOST_BANDS = 12
+"""Most files that are asked by their headers whether they are bands of one galaxy."""
 
 PATTERN = b"SIMPLE", b"\x1f\x8b", b"PK\x03\x04"
 """First bytes of what is read as bands: FITS, gzipped FITS, and several files or arrays together."""
@@ -81,7 +86,9 @@ class Shelf:
         if isinstance(self.archive, ArrayFile):
             return {name: (name,) for name in self.archive.names()}
         files: dict[str, dict[str, str]] = {}
-        for name, (galaxy, part) in galaxies_and_parts(self.archive.names(), self.reading.bands or ()).items():
+        found = galaxies_and_parts(self.archive.names(), self.reading.bands or ())
+        self._require_no_bands([name for name, (_, part) in found.items() if part == BANDS])
+        for name, (galaxy, part) in found.items():
             others = files.setdefault(galaxy, {})
             if part in others:
                 raise InputError(
@@ -93,6 +100,42 @@ class Shelf:
                 )
             others[part] = name
         return {galaxy: self._preferred(files[galaxy]) for galaxy in sorted(files)}
+
+    def _require_no_bands(self, names: Sequence[str]) -> None:
+        """Raise InputError where files that would each be a galaxy are one galaxy's bands by their own headers.
+
+        Asked are the files of the first stem that others share up to a last word, which is no number: they are bands
+        where their headers name as many filters as there are files, and one place on the sky.
+        """
+        alike: dict[str, list[str]] = {}
+        for name in names:
+            stem, _, word = _stem(name).replace("-", "_").replace(".", "_").rpartition("_")
+            if stem and not word.isdigit() and name.lower().endswith(FITS_ENDINGS):
+                alike.setdefault(stem, []).append(name)
+        first = next((sorted(each) for each in alike.values() if 1 < len(each) <= MOST_BANDS), [])
+        told = [self._told(name) for name in first]
+        filters = [each[0] for each in told if each is not None]
+        places = {each[1] for each in told if each is not None}
+        if first and len(set(filters)) == len(first) and len(places) == 1:
+            words = [_stem(name).replace("-", "_").replace(".", "_").rpartition("_")[2] for name in first]
+            raise InputError(
+                "files look like bands of one galaxy",
+                where=self.archive.path,
+                rule="be named by known filters, or have their bands named",
+                found=", ".join(f"{name} ({band})" for name, band in zip(first, filters, strict=True)),
+                remedy=f"give --bands {','.join(words)}",
+            )
+
+    def _told(self, name: str) -> tuple[str, tuple[float, float]] | None:
+        """The filter and the place on the sky, to a thousandth of a degree, that a file's header tells of its image."""
+        try:
+            own = planes(self.archive.read(name), where=name, max_pixels=self.max_pixels, science=self.reading.science)
+            band, header = own[0].names, own[0].header
+            if len(own) == 1 and band is not None and len(band) == 1 and "CRVAL1" in header:
+                return band[0], (round(float(header["CRVAL1"]), 3), round(float(header["CRVAL2"]), 3))
+        except (GzError, KeyError, TypeError, ValueError):
+            pass  # what is damaged is told when it is read
+        return None
 
     def _preferred(self, parts: dict[str, str]) -> Files:
         """Files of one galaxy by part, those that are preferred where it has a picture and bands."""

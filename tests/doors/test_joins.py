@@ -10,6 +10,7 @@ import pytest
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalog import Catalog
+from gzfeatures.galaxies.joining import Rows
 
 BIG = 1237678598634734000
 
@@ -90,3 +91,13 @@ def test_a_table_whose_only_id_is_the_key_can_be_joined(tmp_path: Path) -> None:
     left = read(tmp_path, "l.csv", "galaxy_id,name\na,x1\nb,x2\n")
     right = read(tmp_path, "r.csv", "name,redshift\nx2,.2\n", keys=("name",))
     assert left.join(right, "name", "name")[0].frame["redshift"].tolist() == [0.2]
+
+
+def test_the_rows_of_the_other_table_need_no_ids_of_their_own(tmp_path: Path) -> None:
+    left = read(tmp_path, "l.csv", f"galaxy_id,dr7objid\na,{BIG}\nb,\nc,{BIG + 1}\nd,{BIG + 2}\n")
+    (tmp_path / "r.csv").write_text(f"objid,redshift\n{BIG},.1\n,7.7\n,7.8\n{BIG + 1},.2\n{BIG + 1},.3\n")
+    joined, report = left.join(Rows.read(tmp_path / "r.csv", ("objid",)), "dr7objid", "objid")
+    assert joined.frame["redshift"].tolist() == [0.1] and joined.ids.tolist() == ["a"]
+    assert report.doubled == ("c",) and report.unmatched == ("b", "d") and report.unused == 2
+    named = Rows.read(tmp_path / "r.csv", ("galaxy_id",))
+    assert left.join(named, "dr7objid", "galaxy_id")[1].matched == 1

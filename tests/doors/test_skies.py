@@ -147,7 +147,13 @@ def test_names_of_bands_that_no_survey_has_are_given(tmp_path: Path) -> None:
     for k in range(2):
         for band in ("blue", "halpha", "red"):
             (tmp_path / f"n{k}_{band}.fits").write_bytes(plane(sky()))
-    assert len(ImageSet.of(tmp_path)) == 6
+    assert len(ImageSet.of(tmp_path)) == 6, "nothing says that they are bands"
+    for k in range(2):
+        for band, name in (("blue", "B Bessell"), ("halpha", "Ha"), ("red", "R")):
+            (tmp_path / f"n{k}_{band}.fits").write_bytes(plane(sky(), FILTER=name))
+    said = r"files look like bands.*found n0_blue.fits \(B Bessell\), n0_halpha.fits \(Ha\).*--bands blue,halpha,red"
+    with pytest.raises(InputError, match=said):
+        ImageSet.of(tmp_path)
     images = ImageSet.of(tmp_path, bands=("red", "halpha", "blue"))
     assert images.ids.tolist() == ["n0", "n1"]
     assert images.pixels(0, View(size=16, bands=("red", "halpha", "blue"))).shape == (16, 16, 3)
