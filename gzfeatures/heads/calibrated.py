@@ -130,6 +130,24 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         whole = [fold for fold in folds if len(np.unique(codes[fold[0]])) == k and len(fold[1])]
         return max(whole, key=lambda fold: len(np.unique(codes[fold[1]]))) if whole else None
 
+    def recalibrate(self, X: Any, y: Any) -> Self:
+        """Learn the calibration anew from rows that neither the estimator nor its vectors were trained on.
+
+        A backbone places the galaxies it was trained on more surely than others, and a calibration learned on those
+        promises too much. `method` stays as it is; weights stay too.
+
+        Parameters
+        ----------
+        X : ndarray of float32
+            Rows, shape (n, d).
+        y : ndarray of int
+            Their codes, each one of `classes_`, shape (n,).
+        """
+        rows = np.asarray(X, dtype=np.float32)
+        self.scale_, self.bias_, self.steps_ = 1.0, np.zeros(len(self.classes_)), []
+        self._calibrate(self._scores_of(rows), np.searchsorted(self.classes_, y))
+        return self
+
     def _learn(self, X: Matrix, codes: Codes) -> None:
         """Fit the estimator on codes without gaps: a fold may lack a class, and XGBoost refuses gaps."""
         self.known_, compact = np.unique(codes, return_inverse=True)

@@ -93,6 +93,7 @@ class Head:
         *,
         calibrated: bool = True,
         unfamiliar: float = LEVEL,
+        any_crop: bool = False,
     ) -> Predictions:
         """Predict every galaxy of a table made by the extractor the head was fitted on.
 
@@ -106,6 +107,8 @@ class Head:
             False for what the classifier alone says, neither calibrated nor weighted; of a head on classes.
         unfamiliar : float
             Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
+        any_crop : bool
+            Also take vectors of another crop of the images, for galaxies that are framed otherwise.
 
         Returns
         -------
@@ -125,6 +128,8 @@ class Head:
                 "tables", where=f"head {self.name}", rule=f"be {len(self.extractors)}", found=len(inputs.extractors)
             )
         for mine, theirs in zip(self.extractors, inputs.extractors, strict=True):
+            if any_crop:
+                theirs = dataclasses.replace(theirs, view=dataclasses.replace(theirs.view, crop=mine.view.crop))
             if mine.fingerprint != theirs.fingerprint:
                 raise InputError(
                     "table comes from another extractor",
