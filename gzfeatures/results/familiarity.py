@@ -23,6 +23,9 @@ MOST_COMPONENTS, ROWS_A_COMPONENT = 200, 10
 since the variance along an axis has to be known before a distance can be measured in it."""
 ROWS = 5000
 """Training galaxies, evenly spaced, that the components are taken from."""
+CLIP = 4.0
+"""Standard deviations to which coordinates are held before the contrast: what is farther out is the
+distance's business, and one bright star must not outvote all other axes."""
 REFERENCE_COMPONENTS = 32
 """Components in which calibration galaxies are kept, to compare a whole table with them."""
 
@@ -196,19 +199,21 @@ class Familiarity:
         # the logarithm keeps a few far galaxies from hiding the contrast; it does not change ranks
         distance = np.log(np.maximum((coordinates**2).sum(1), 1e-12))
         if self.contrast is not None:
-            distance = distance + coordinates @ self.contrast
+            distance = distance + np.clip(coordinates, -CLIP, CLIP) @ self.contrast
         return np.asarray(distance, dtype=np.float64)
 
     def _contrast(self, rows: Matrix, strangers: Matrix) -> Array:
-        """Direction from galaxies to strangers, as long as the distance's own spread is wide."""
+        """Direction in which pictures without a galaxy differ from galaxies."""
         from sklearn.linear_model import LogisticRegression
 
         galaxies, others = self._coordinates(rows), self._coordinates(strangers)
         both = np.concatenate([galaxies, others])
         of = np.repeat([0, 1], [len(galaxies), len(others)])
-        found = LogisticRegression(C=0.01, max_iter=2000).fit(both, of).coef_[0]
-        spread = (galaxies @ found).std()
-        return np.asarray(found / spread * self._distance(galaxies).std())
+        both = np.clip(both, -CLIP, CLIP)
+        found = LogisticRegression(C=0.03, max_iter=2000).fit(both, of).coef_[0]
+        # in units of its own spread over galaxies it weighs twice what the distance does
+        spread = (both[: len(galaxies)] @ found).std()
+        return np.asarray(2 * found / spread * self._distance(galaxies).std())
 
     def asdict(self) -> dict[str, Any]:
         """Arrays as base64 text (axes, centre and reference in half precision), for JSON."""
