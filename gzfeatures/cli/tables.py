@@ -47,6 +47,8 @@ Coverage = Annotated[
         help="Share of galaxies of each class whose class_set holds the true class; default 0.9, or the head's."
     ),
 ]
+TABLES = (".parquet", ".pq")
+"""Endings of embedding tables; whatever else `predict` is given holds images."""
 Kind = Literal["backbones", "heads", "schemes", "networks"]
 MoreTables = Annotated[
     list[Path] | None, typer.Option("--with", help="Another table, joined to the first by id; again for more.")
@@ -330,10 +332,23 @@ def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
 def predict(
     reading: Reading,
     head: Annotated[
-        Path, typer.Argument(metavar="HEAD", help="Head saved by 'fit', or a network's checkpoint folder.")
+        Path,
+        typer.Argument(
+            metavar="HEAD",
+            help="Head saved by 'fit', a network's checkpoint folder, or googlenet-gz2: no labels needed.",
+        ),
     ],
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Embedding table; for a checkpoint, images.")],
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="Embedding table, or images: a folder, zip, tar or HDF5.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet or .fits to write.")],
+    scheme: Annotated[
+        str | None, typer.Option(help="Which head of googlenet-gz2: zhu-5class (default) or votes-37.")
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option(help="Other framing of the images, e.g. crop=0.8; only the crop may differ.")
+    ] = None,
+    on_bad: Annotated[Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or leave it out.")] = "raise",
     others: MoreTables = None,
     catalog: ColumnsOf = None,
     coverage: Coverage = None,
@@ -351,18 +366,22 @@ def predict(
 ) -> None:
     """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of each class."""
     from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.prediction import find_head
     from gzfeatures.results.predictions import Predictions
 
     fitted: Head | None = None
+    if view is not None and (head.is_dir() or table.suffix in TABLES):
+        raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if head.is_dir():
         from gzfeatures.networks.inference import classify
 
         predictions = classify(images_of(table, None, "raise", reading=reading), head)
     else:
-        from gzfeatures.heads.fit import Head
-
-        fitted = Head.read(head) if coverage is None else Head.read(head).promising(coverage)
-        if others or catalog:
+        fitted = find_head(head, scheme)
+        fitted = fitted if coverage is None else fitted.promising(coverage)
+        if table.suffix not in TABLES:
+            predictions = _of_images(fitted, table, view, on_bad, reading, unfamiliar)
+        elif others or catalog:
             tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
             columns = None if catalog is None else catalog_from(catalog, id_column)
             predictions = fitted.predict(tables, columns, unfamiliar=unfamiliar)
@@ -381,6 +400,21 @@ def predict(
     show(result, as_json, hide=("sets",))
     if labels is not None and not as_json:
         show({"class_sets": [_coverage(head.stem, result["sets"])]}, as_json)
+
+
+def _of_images(
+    head: Head, source: Path, view: str | None, on_bad: Literal["raise", "skip"], reading: Reading, unfamiliar: float
+) -> Predictions:
+    """Predictions of images, whose vectors are extracted as the head's own were."""
+    from gzfeatures.images.views import View
+    from gzfeatures.prediction import vectors_of
+
+    images = images_of(source, None, on_bad, reading=reading)
+    framing = None if view is None else View.parse(view, head.extractors[0].view)
+    vectors = vectors_of(images, head, view=framing, on_bad=on_bad)
+    for name, reason in vectors.skipped:
+        say(f"left out: {name}: {reason}")
+    return head.predict(vectors, unfamiliar=unfamiliar, any_crop=framing is not None)
 
 
 def _held_elsewhere(predictions: Predictions, labels: Labels, where: Path, sets: Conformal | None) -> dict[str, Any]:
