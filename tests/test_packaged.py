@@ -68,7 +68,7 @@ def test_a_galaxy_it_was_trained_on_is_not_scored(tmp_path: Path, monkeypatch: p
 
 
 def test_exchanged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in FOLDER.iterdir():
+    for path in (path for path in FOLDER.iterdir() if path.is_file()):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     damaged = bytearray((tmp_path / TENSORS).read_bytes())
     damaged[-1] ^= 1

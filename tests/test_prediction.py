@@ -113,7 +113,7 @@ def test_on_galaxies_that_nothing_was_trained_on_the_packaged_head_keeps_its_pro
     known = classes.notna().to_numpy()
     assert said.seen is not None and not said.seen.any()
     five = said.probabilities[:, :5].argmax(1)
-    assert (np.array(FIVE)[five[known]] == classes[known]).mean() > 0.88
+    assert (np.array(FIVE)[five[known]] == classes[known]).mean() > 0.83
     assert said.sets is not None and said.familiarity is not None
     inside = [row[FIVE.index(name)] for row, name in zip(said.sets[known], classes[known], strict=True)]
     assert np.mean(inside) > 0.82 and (said.familiarity < 0.01).mean() < 0.05
