@@ -88,7 +88,7 @@ class Catalog:
     @classmethod
     def of(cls, frame: pd.DataFrame, kind: str | None = None, *, id_column: str | None = None) -> Catalog:
         """Make a Catalog of a table in memory, under the same rules as `read`."""
-        frame, kind, _ = _with_ids(quantities.understood(plain(frame), "memory"), "memory", kind, id_column)
+        frame, kind, _ = _with_ids(quantities.understood(plain(frame)), "memory", kind, id_column)
         return cls(frame, kind)
 
     @staticmethod
@@ -290,7 +290,7 @@ def _identified(
     path: str | Path, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     frame = read_table(path, id_column=id_column, keys=keys, texts=("label",))
-    return _with_ids(quantities.understood(frame, path), path, kind, id_column, keys)
+    return _with_ids(quantities.understood(frame), path, kind, id_column, keys)
 
 
 def _with_ids(

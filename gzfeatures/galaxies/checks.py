@@ -158,7 +158,11 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
         lookup = column_of(frame, name)
         for column in lookup.refused if lookup.column is None else ():
             if frame[column].dtype.kind in "iufb":
-                continue  # a magnitude called z is no fault of the catalog
+                if name != "redshift":  # a magnitude called z is no fault of the catalog
+                    rule = f"{column} must be in {QUANTITIES[name].unit}"
+                    unit = frame.attrs["units"][column]
+                    yield Finding(rule, np.arange(min(len(frame), 1)), [unit][: len(frame)], False, refused=True)
+                continue
             texts = frame[column].astype("str").fillna("")
             strange = pd.to_numeric(texts, errors="coerce").isna().to_numpy() & (texts != "").to_numpy()
             rule = f"{column} must hold numbers" + (" or one sexagesimal form" if name in ("ra", "dec") else "")

@@ -67,7 +67,7 @@ class Rows:
         if "galaxy_id" in keys and "galaxy_id" not in frame:
             column = next((name for name in ID_COLUMNS if name in frame), None)
             frame = frame if column is None else frame.assign(galaxy_id=frame[column])
-        return cls(understood(frame, path), str(path))
+        return cls(understood(frame), str(path))
 
 
 def joined(

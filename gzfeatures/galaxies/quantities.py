@@ -47,6 +47,9 @@ QUANTITIES: dict[str, Quantity] = {
 }
 """Our name → quantity."""
 
+ANGLES = ("deg", "arcsec")
+"""Units of ours that a file's are converted to."""
+
 PAIRS = ("radec", "ra_dec", "RADEC", "coord", "coords", "coordinates", "position", "pos")
 """Columns that may hold right ascension and declination in one cell."""
 
@@ -90,6 +93,9 @@ def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
     values = frame[column]
     if values.dtype.kind not in "iufb":
         return f"is text: {strange_cells(values)}"
+    unit = frame.attrs.get("units", {}).get(column, "")
+    if name in QUANTITIES and _factor(unit, QUANTITIES[name].unit) is None:
+        return f"is in {unit}, which is no {QUANTITIES[name].unit}"
     if name != "redshift" or column not in ("z", "Z"):
         return None
     lower = {str(other).lower() for other in frame.columns}
@@ -143,20 +149,13 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
     )
 
 
-def understood(frame: pd.DataFrame, where: object) -> pd.DataFrame:
+def understood(frame: pd.DataFrame) -> pd.DataFrame:
     """A table with its positions in degrees and its quantities in our units; what was changed stands in its notes.
 
     Parameters
     ----------
     frame : DataFrame
         As `tables.read_table` gives it; `attrs["units"]` may name units.
-    where : object
-        Named in the error.
-
-    Raises
-    ------
-    InputError
-        A unit is not one of the quantity.
     """
     frame = _split_pairs(frame.copy(deep=False))
     notes = list(frame.attrs.get("notes", []))
@@ -172,7 +171,7 @@ def understood(frame: pd.DataFrame, where: object) -> pd.DataFrame:
     units = dict(frame.attrs.get("units", {}))
     for name, quantity in QUANTITIES.items():
         read = column_of(frame, name).column
-        factor = _factor(units.get(read or "", ""), quantity.unit, f"{where}, column {read}")
+        factor = _factor(units.get(read or "", ""), quantity.unit) or 1.0
         if read is not None and factor != 1:
             notes.append(f"{read} is given in {units[read]} and held in {quantity.unit}")
             frame[read] = frame[read].to_numpy(dtype=np.float64, na_value=np.nan) * factor
@@ -207,23 +206,21 @@ def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _factor(given: str, ours: str, where: object) -> float:
-    """What a number in one unit is multiplied with to be in another; 1 where either is not told."""
-    if not given or not ours or given == ours:
+def _factor(given: str, ours: str) -> float | None:
+    """What an angle in one unit is multiplied with to be in another; None where the unit is of no angle.
+
+    1 where either is not told, or astropy does not know it. Magnitudes are left as they are: their zero points are no
+    matter of a factor.
+    """
+    if not given or given == ours or ours not in ANGLES:
         return 1.0
+    if given.lower() in ("h", "hr", "hour", "hours", "hourangle"):
+        return 15.0 if ours == "deg" else None
     from astropy import units
 
-    if given.lower() in ("h", "hr", "hour", "hours"):
-        given = "hourangle"  # of a position
     try:
         return float(units.Unit(given).to(units.Unit(ours)))
     except units.UnitConversionError:
-        raise InputError(
-            "unit of another quantity",
-            where=where,
-            rule=f"be in {ours}",
-            found=given,
-            remedy="rename the column, or correct its unit",
-        ) from None
-    except ValueError:  # not a unit that astropy knows: as good as none
+        return None
+    except ValueError:
         return 1.0

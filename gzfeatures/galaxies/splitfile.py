@@ -113,7 +113,7 @@ def known_of(labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | No
         here = among(names, ids) & frame["group"].notna().to_numpy()
         found = found.joined(GIVEN, key_groups(names[here], frame["group"][here].astype("str")))
     # no other column is looked at: a labels file may hold whatever its author likes
-    frame = understood(frame, labels)
+    frame = understood(frame)
     held = [column for place in ("ra", "dec") if (column := column_of(frame, place).column) is not None]
     if len(held) < 2:
         return found

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from astropy import units
 from astropy.coordinates import Angle, SkyCoord
+from astropy.table import Table
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies import quantities, sampling, sexagesimal
@@ -97,13 +98,28 @@ def test_usual_names_of_positions_are_known(name: str) -> None:
 def test_units_of_the_file_are_heeded() -> None:
     frame = pd.DataFrame({"galaxy_id": ["a"], "ra": [1.5], "dec": [0.5], "petroR90_r": [0.1]})
     frame.attrs["units"] = {"ra": "h", "dec": "rad", "petroR90_r": "arcmin"}
-    read = quantities.understood(frame, "t")
+    read = quantities.understood(frame)
     assert read["ra"].tolist() == pytest.approx([22.5]) and read["petroR90_r"].tolist() == pytest.approx([6])
     assert read["dec"].tolist() == pytest.approx([np.degrees(0.5)]) and len(read.attrs["notes"]) == 3
     assert frame["ra"].tolist() == [1.5]
     frame.attrs["units"] = {"petroR90_r": "pix"}
-    with pytest.raises(InputError, match="column petroR90_r: unit of another quantity; must be in arcsec, found pix"):
-        quantities.understood(frame, "t")
+    assert quantities.understood(frame)["ra"].tolist() == [1.5]  # the other columns stay usable
+    with pytest.raises(InputError, match="petroR90_r is in pix, which is no arcsec; must be numbers for petro_r90"):
+        quantities.required(quantities.understood(frame), "petro_r90", "t")
+
+
+@pytest.mark.parametrize("unit", ["mag(AB)", "dex", "ABmag", "1", "pix", "?"])
+def test_a_magnitude_is_left_as_it_is_whatever_its_unit_is_called(unit: str) -> None:
+    frame = pd.DataFrame({"galaxy_id": ["a"], "PETROMAG_MR": [-21.5]})
+    frame.attrs["units"] = {"PETROMAG_MR": unit}
+    assert quantities.required(quantities.understood(frame), "petro_mag_r_abs", "t").tolist() == [-21.5]
+
+
+def test_check_names_a_column_in_a_unit_of_another_quantity(tmp_path: Path) -> None:
+    table = Table({"galaxy_id": ["a", "b"], "petroR90_r": [4.0, 5.0] * units.pix})
+    table.write(tmp_path / "t.fits")
+    found = Catalog.examine(tmp_path / "t.fits")
+    assert found.refused and [problem.rule for problem in found.problems] == ["petroR90_r must be in arcsec"]
 
 
 def test_a_text_that_looks_sexagesimal_in_another_column_stays_text() -> None:
