@@ -37,7 +37,7 @@ SEAL = "gzfeatures_seal"
 """Key of a Parquet file's metadata, with the verb and the digest of all bytes before the metadata as JSON."""
 IMAGES = (
     *(".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp"),
-    *(".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".npy", ".npz"),
+    *(".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz", ".npy", ".npz"),
 )
 """Endings of what a folder of images holds."""
 _MARK = re.compile(rb'<meta name="generator" content="gzfeatures ([a-z]+) ([0-9a-f]{64})">')
