@@ -121,12 +121,13 @@ class Catalog:
         root = None if image_root is None else Path(image_root)
         ids = frame["galaxy_id"].to_numpy(object)
         names = np.where(pd.isna(ids), np.array([f"row {row}" for row in range(len(ids))], dtype=object), ids)
-        findings = [*checks.find(frame, kind, root, words), *_unknown_classes(frame)]
+        findings = [*checks.find(frame, kind, root, words, named=id_column is not None), *_unknown_classes(frame)]
         found = [problem for finding in findings for problem in finding.problems(names)]
         refused = any(finding.fatal or finding.refused for finding in findings)
         used = columnreport.used(frame, frame.attrs["id_column"])
         named_by = frame.attrs["id_column"]
         others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
+        others = [name for name in others if frame[name].dtype.kind != "f"]  # which would have lost digits
         could = [f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"]
         notes = (*(could if others else ()), *_notes(frame))
         return checks.Examination(len(frame), columns, kind, tuple(found), tuple(used), notes, refused)
@@ -270,7 +271,7 @@ def _bits(values: pd.Series) -> npt.NDArray[Any]:
 def _notes(frame: pd.DataFrame) -> list[str]:
     strangers = foreign(frame.columns).items()
     unread = [f"votes of Galaxy Zoo '{name}' are not read: {why}" for name, why in strangers]
-    return [*frame.attrs.get("notes", []), *quantities.doubled(frame), *unread]
+    return [*frame.attrs.get("notes", []), *quantities.notes(frame), *unread]
 
 
 def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:

@@ -108,7 +108,12 @@ def _finding(
 
 
 def find(
-    frame: pd.DataFrame, kind: str, image_root: Path | None = None, words: LabelWords = AS_IS
+    frame: pd.DataFrame,
+    kind: str,
+    image_root: Path | None = None,
+    words: LabelWords = AS_IS,
+    *,
+    named: bool = False,
 ) -> Iterator[Finding]:
     """Rules broken in a table with a `galaxy_id` column.
 
@@ -122,6 +127,8 @@ def find(
         Folder that the paths in it must stay in.
     words : LabelWords
         What words of a column `label` mean; default they are not judged.
+    named : bool
+        Whether its user named the id column: what other id columns have lost is known then.
     """
     ids = frame["galaxy_id"]
     yield from _finding("id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True)
@@ -135,7 +142,7 @@ def find(
             yield from _finding(f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True)
     yield from _quantities(frame)
     yield from _foreign(frame)
-    yield from _keys(frame)
+    yield from _keys(frame, refused=not named)
     if "label" in frame:
         rule = "label must be a class or nobody's answer (--missing-label, --label-as-is)"
         yield from _finding(rule, words.doubtful(frame["label"]), frame["label"], fatal=False, refused=True)
@@ -174,13 +181,13 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
         yield from _finding(rule, values > HIGHEST, values, fatal=False)
 
 
-def _keys(frame: pd.DataFrame) -> Iterator[Finding]:
+def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
     """Columns of ids, of another kind than the catalog's own, whose digits the file has lost."""
     for column in ID_COLUMNS:
         if column in frame and frame[column].dtype.kind == "f":
             values = frame[column].to_numpy(dtype=float, na_value=np.nan)
             rule = f"{column} must keep every digit of its ids: it is no key of a join"
-            yield from _finding(rule, ~np.isnan(values), values, fatal=False, refused=True)
+            yield from _finding(rule, ~np.isnan(values), values, fatal=False, refused=refused)
 
 
 def _foreign(frame: pd.DataFrame) -> Iterator[Finding]:

@@ -158,7 +158,7 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
         As `tables.read_table` gives it; `attrs["units"]` may name units.
     """
     frame = _split_pairs(frame.copy(deep=False))
-    notes = list(frame.attrs.get("notes", []))
+    changes = list(frame.attrs.get("notes", []))
     for name, hours in (("ra", True), ("dec", False)):
         for column in QUANTITIES[name].names:
             if column in frame and frame[column].dtype.kind not in "iufb":
@@ -166,29 +166,34 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
                 if values is not None:
                     frame[column] = values
                     first = "hours" if hours else "degrees"
-                    notes.append(f"{column} is read as {first}, minutes and seconds, and held in degrees")
+                    changes.append(f"{column} is read as {first}, minutes and seconds, and held in degrees")
                     frame.attrs["units"] = {**frame.attrs.get("units", {}), column: "deg"}
     units = dict(frame.attrs.get("units", {}))
     for name, quantity in QUANTITIES.items():
         read = column_of(frame, name).column
         factor = _factor(units.get(read or "", ""), quantity.unit) or 1.0
         if read is not None and factor != 1:
-            notes.append(f"{read} is given in {units[read]} and held in {quantity.unit}")
+            changes.append(f"{read} is given in {units[read]} and held in {quantity.unit}")
             frame[read] = frame[read].to_numpy(dtype=np.float64, na_value=np.nan) * factor
             units[read] = quantity.unit
-    frame.attrs = {**frame.attrs, "notes": notes, "units": units}
+    frame.attrs = {**frame.attrs, "notes": changes, "units": units}
     return frame
 
 
-def doubled(frame: pd.DataFrame) -> list[str]:
-    """A sentence for each quantity that two columns serve."""
-    lookups = {name: column_of(frame, name) for name in QUANTITIES}
-    return [
-        f"{name} is read from {lookup.column}; {', '.join(lookup.others)} "
-        f"{'is' if len(lookup.others) == 1 else 'are'} there too and not read"
-        for name, lookup in lookups.items()
-        if lookup.others
-    ]
+def notes(frame: pd.DataFrame) -> list[str]:
+    """A sentence for each quantity that two columns serve, and for each column of numbers that is none in spite of its
+    name."""
+    sentences = []
+    for name in QUANTITIES:
+        lookup = column_of(frame, name)
+        if lookup.others:
+            verb = "is" if len(lookup.others) == 1 else "are"
+            sentences.append(
+                f"{name} is read from {lookup.column}; {', '.join(lookup.others)} {verb} there too and not read"
+            )
+        numbers = {one: why for one, why in lookup.refused.items() if frame[one].dtype.kind in "iufb"}
+        sentences += [f"{one} is not read as {name}: it {why}" for one, why in numbers.items()]
+    return sentences
 
 
 def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:

@@ -153,7 +153,8 @@ def test_under_redshift_values_up_to_20_are_redshifts(tmp_path: Path) -> None:
 
 def test_a_magnitude_called_z_gives_way_to_a_redshift_of_another_name() -> None:
     read = catalog(z=[17.0, 18.0, 19.0], REDSHIFT=[0.1, 0.2, 0.3])
-    assert read.column("redshift").tolist() == [0.1, 0.2, 0.3] and read.notes == []
+    assert read.column("redshift").tolist() == [0.1, 0.2, 0.3]
+    assert read.notes == ["z is not read as redshift: it has a median of 18: magnitudes"]
 
 
 def test_two_columns_for_one_purpose_are_said() -> None:
@@ -222,6 +223,16 @@ def test_an_id_column_of_any_name_serves_every_verb_that_is_told_it(tmp_path: Pa
     assert Catalog.read(tmp_path / "clean.csv").ids.tolist() == ["007", "1e5"]
     absent = gz("check", tmp_path / "t.csv", "--id", "name")
     assert absent.returncode == 1 and "must have name" in absent.stderr
+
+
+def test_another_id_column_leaves_the_rest_usable_where_one_has_lost_its_digits(tmp_path: Path) -> None:
+    lost = "objid,name,redshift\n1.237678598634734e+18,n1,.1\n1.237678598634735e+18,n2,.2\n"
+    (tmp_path / "t.csv").write_text(lost)
+    refused = gz("check", tmp_path / "t.csv")
+    assert refused.returncode == 1 and "row 0" in refused.stderr and "--id OTHER" in refused.stderr
+    told = gz("check", tmp_path / "t.csv", "--id", "name")
+    assert told.returncode == 0 and "it is no key of a join" in told.stdout
+    assert Catalog.read(tmp_path / "t.csv", id_column="name").column("redshift").tolist() == [0.1, 0.2]
 
 
 def test_numbers_in_degrees_are_left_as_they_are() -> None:
