@@ -24,6 +24,7 @@ from gzfeatures.results.familiarity import LEVEL, ROWS, Familiarity
 from gzfeatures.results.metrics import evaluate, headline
 from gzfeatures.results.pairing import Pairing, Road
 from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.shift import Shares
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog
@@ -122,7 +123,9 @@ def fit_heads(
         predictions = predictions.unmarked() if dagger else predictions
         mended = head.target == "classes" and head.parameters["calibration"] != "none"
         bare = head.predict(tests, source, calibrated=False) if mended else None
-        head = dataclasses.replace(head, sets=_sets(head, kept_out, labels, source, coverage, sets_by))
+        checked = head.predict(kept_out, source)
+        sets = _sets(head, kept_out, checked, labels, coverage, sets_by)
+        head = dataclasses.replace(head, sets=sets, shares=_shares(checked))
         name = f"{choice.name}-seed{own}" if choice.seeds else choice.name
         path = head.write(folder / f"{name}.skops")
         outputs.remove(_trials_beside(path))
@@ -184,20 +187,25 @@ def familiarity_of(
 def _sets(
     head: Head,
     kept_out: Sequence[EmbeddingTable],
+    predictions: Predictions,
     labels: Labels,
-    catalog: Catalog | None,
     coverage: float,
     method: Method,
 ) -> Conformal | None:
     """Class sets by galaxies kept out of training, of which those unlike the others count as missed."""
     from gzfeatures.heads.inputs import Inputs
 
-    predictions = head.predict(kept_out, catalog)
     if head.familiarity is not None:
         # a calibration galaxy is compared with the others, or it would make itself look familiar
         p = head.familiarity.p_values_of_calibration(Inputs.of(kept_out).matrix)
         predictions = dataclasses.replace(predictions, unfamiliar=p < LEVEL)
     return calibrate_sets(predictions, labels, coverage, method)
+
+
+def _shares(kept_out: Predictions) -> Shares | None:
+    """What a head says of the classes' shares among galaxies that nothing was trained on."""
+    fresh = kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
+    return Shares.of(fresh) if kept_out.kind == "classes" and len(fresh) else None
 
 
 def files_of(head: Path) -> list[Path]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gzfeatures.images.views import View
     from gzfeatures.results.conformal import Conformal
     from gzfeatures.results.predictions import Predictions
+    from gzfeatures.results.shift import TableSample
 
 Coverage = Annotated[
     float | None,
@@ -359,17 +360,23 @@ def predict(
     unfamiliar: Annotated[
         float, typer.Option(min=0, max=1, help="Galaxies whose familiarity_p is smaller get an empty class set.")
     ] = 0.01,
+    priors: Annotated[
+        Literal["training", "unlabelled"],
+        typer.Option(help="Class shares that probabilities are for: training's, or estimated from this table."),
+    ] = "training",
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
     """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of each class."""
+    from gzfeatures.cli.shifted import compared, sample_for
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.prediction import find_head
     from gzfeatures.results.predictions import Predictions
 
     fitted: Head | None = None
+    sample = None
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if head.is_dir():
@@ -379,31 +386,39 @@ def predict(
     else:
         fitted = find_head(head, scheme)
         fitted = fitted if coverage is None else fitted.promising(coverage)
+        sample = sample_for(fitted)
         if table.suffix not in TABLES:
-            predictions = _of_images(fitted, table, view, on_bad, reading, unfamiliar)
+            predictions = _of_images(fitted, table, view, on_bad, reading, unfamiliar, sample)
         elif others or catalog:
             tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
             columns = None if catalog is None else catalog_from(catalog, id_column)
-            predictions = fitted.predict(tables, columns, unfamiliar=unfamiliar)
+            predictions = fitted.predict(tables, columns, unfamiliar=unfamiliar, sample=sample)
         else:
             batches = EmbeddingTable.open(table).batches()  # a table may be larger than memory
-            parts = [fitted.predict(batch, unfamiliar=unfamiliar) for batch in batches]
+            parts = [fitted.predict(batch, unfamiliar=unfamiliar, sample=sample) for batch in batches]
             predictions = Predictions.joined(parts or [fitted.predict(EmbeddingTable.read(table))])
-    predictions.write(output)
+    corrected, told = compared(fitted, predictions, sample, priors == "unlabelled")
+    corrected.write(output)
     say(f"predictions written to {output}")
-    result = predictions.summary
+    result = corrected.summary | told
     if fitted is not None and fitted.familiarity is not None and fitted.familiarity.note:
         say(f"note: {fitted.familiarity.note}")
     if labels is not None:
         known = labels_from(labels, missing_label, label_as_is, id_column)[0]
         result["sets"] = _held_elsewhere(predictions, known, labels, None if fitted is None else fitted.sets)
-    show(result, as_json, hide=("sets",))
+    show(result, as_json, hide=("sets", "shift"))
     if labels is not None and not as_json:
         show({"class_sets": [_coverage(head.stem, result["sets"])]}, as_json)
 
 
 def _of_images(
-    head: Head, source: Path, view: str | None, on_bad: Literal["raise", "skip"], reading: Reading, unfamiliar: float
+    head: Head,
+    source: Path,
+    view: str | None,
+    on_bad: Literal["raise", "skip"],
+    reading: Reading,
+    unfamiliar: float,
+    sample: TableSample | None,
 ) -> Predictions:
     """Predictions of images, whose vectors are extracted as the head's own were."""
     from gzfeatures.images.views import View
@@ -414,7 +429,7 @@ def _of_images(
     vectors = vectors_of(images, head, view=framing, on_bad=on_bad)
     for name, reason in vectors.skipped:
         say(f"left out: {name}: {reason}")
-    return head.predict(vectors, unfamiliar=unfamiliar, any_crop=framing is not None)
+    return head.predict(vectors, unfamiliar=unfamiliar, any_crop=framing is not None, sample=sample)
 
 
 def _held_elsewhere(predictions: Predictions, labels: Labels, where: Path, sets: Conformal | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from gzfeatures.heads.inputs import Inputs, Tables
 from gzfeatures.results.conformal import Conformal
 from gzfeatures.results.familiarity import LEVEL, Familiarity
 from gzfeatures.results.predictions import Predictions
+from gzfeatures.results.shift import Shares, TableSample
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog
@@ -65,6 +66,8 @@ class Head:
         Which sets of classes hold the true one with a stated probability, by galaxies kept out of training.
     familiarity : Familiarity, optional
         How far a galaxy may lie from the training galaxies, by galaxies kept out of training.
+    shares : Shares, optional
+        Mean predicted probability of each class over galaxies kept out of training.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Head:
     left_out: int = 0
     sets: Conformal | None = None
     familiarity: Familiarity | None = None
+    shares: Shares | None = None
 
     def predict(
         self,
@@ -94,6 +98,7 @@ class Head:
         calibrated: bool = True,
         unfamiliar: float = LEVEL,
         any_crop: bool = False,
+        sample: TableSample | None = None,
     ) -> Predictions:
         """Predict every galaxy of a table made by the extractor the head was fitted on.
 
@@ -109,6 +114,8 @@ class Head:
             Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
         any_crop : bool
             Also take vectors of another crop of the images, for galaxies that are framed otherwise.
+        sample : TableSample, optional
+            Meets the table's galaxies, so that they can be compared with those kept out of training.
 
         Returns
         -------
@@ -147,7 +154,10 @@ class Head:
         seen = inputs.among(self.trained_on) | inputs.among(before)
         predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)
         if self.familiarity is not None and calibrated:
-            p = self.familiarity.p_values(self.vectors(inputs.matrix))
+            vectors = self.vectors(inputs.matrix)
+            p = self.familiarity.p_values(vectors)
+            if sample is not None:
+                sample.add(inputs.ids, vectors, seen)
             predictions = dataclasses.replace(predictions, familiarity=p, unfamiliar=p < unfamiliar)
         if self.sets is not None and calibrated:
             predictions = dataclasses.replace(predictions, sets=self.sets.sets(predictions))
@@ -208,6 +218,7 @@ class Head:
             "seconds": dict(self.seconds),
             "sets": None if self.sets is None else self.sets.asdict(),
             "familiarity": None if self.familiarity is None else self.familiarity.asdict(),
+            "shares": None if self.shares is None else self.shares.asdict(),
         }
         return persist.write(Path(path), record, self.estimator)
 
@@ -228,6 +239,7 @@ class Head:
             record["sets"] = Conformal.fromdict(record["sets"]) if record.get("sets") else None
             known = record.get("familiarity")
             record["familiarity"] = Familiarity.fromdict(known) if known else None
+            record["shares"] = Shares.fromdict(record["shares"]) if record.get("shares") else None
             return cls(estimator=estimator, **record)
 
 
