@@ -41,6 +41,7 @@ from gzfeatures.heads.head import Head
 from gzfeatures.results.conformal import Conformal
 from gzfeatures.results.familiarity import LEVEL, Familiarity
 from gzfeatures.results.proportions import clopper_pearson
+from gzfeatures.results.shift import Shares
 
 NONE = "none-of-these"
 CLASSES = ("smooth-round", "smooth-inbetween", "smooth-cigar", "edge-on", "spiral", NONE)
@@ -161,7 +162,8 @@ def with_promises(head: Head, table: EmbeddingTable, labels: Labels, known: Fami
     part = table.select(labelled)
     strange = known.p_values_of_calibration(part.matrix) < LEVEL
     predictions = dataclasses.replace(head.predict(part), unfamiliar=strange)
-    return dataclasses.replace(head, sets=Conformal.of(predictions, labels.select(labelled), COVERAGE))
+    sets = Conformal.of(predictions, labels.select(labelled), COVERAGE)
+    return dataclasses.replace(head, sets=sets, shares=Shares.of(head.predict(table).probabilities))
 
 
 def main() -> None:
