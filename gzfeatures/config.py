@@ -139,15 +139,18 @@ class FrozenBackbone(_Section):
 class Network(_Section):
     """A network trained end to end; with `as_backbone`, its checkpoint feeds the heads too.
 
-    `options` are keyword arguments of `gzfeatures.networks.finetune.train`. With `seeds` it is trained once for each
-    (the split stays that of the experiment's seed), and the report says how far they spread. `learning_curve` lists
-    numbers of labels on which it is trained from its start too.
+    `recipe` is probe, tune or scratch; by default tune where there are weights to start from. `epochs` follow from the
+    number of galaxies where they are not given. `options` are keyword arguments of
+    `gzfeatures.networks.finetune.train`. With `seeds` it is trained once for each (the split stays that of the
+    experiment's seed), and the report says how far they spread. `learning_curve` lists numbers
+    of labels on which it is trained from its start too.
     """
 
     name: str
     weights: str | None = None
     view: str = ""
-    epochs: int = Field(20, ge=1)
+    recipe: Literal["probe", "tune", "scratch"] | None = None
+    epochs: int | None = Field(None, ge=1)
     as_backbone: bool = True
     seeds: tuple[int, ...] = ()
     learning_curve: tuple[int, ...] = ()
@@ -155,7 +158,7 @@ class Network(_Section):
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Network:
-        keys = {*type(self).model_fields, "device", "precision", "seed", "folder", "resume"}
+        keys = {*type(self).model_fields, "device", "precision", "seed", "folder", "resume", "again"}
         twice = sorted(keys & set(self.options))
         if twice:
             raise ValueError(f"options: {twice[0]} has a key of its own")

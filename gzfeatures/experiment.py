@@ -21,7 +21,7 @@ from gzfeatures import outputs
 from gzfeatures.cohort import Cohort
 from gzfeatures.config import SETTINGS, Experiment, FrozenBackbone, HeadChoice, Network
 from gzfeatures.errors import InputError
-from gzfeatures.features.backbones import backbone
+from gzfeatures.features.backbones import BACKBONES, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
@@ -163,7 +163,7 @@ def _settings_of(place: Path) -> Experiment | None:
 def _run(settings: Experiment, place: Path, store: Store | None, tracker: Tracker | None, again: bool) -> Run:
     start = time.perf_counter()
     _require_weights(settings)
-    records = () if settings.allow_seen else (backbone(choice.name).trained_on for choice in settings.backbones)
+    records = () if settings.allow_seen else (backbone(name).trained_on for name in _starts(settings))
     group = cohorts.gather(settings.galaxies, settings.seed, place, TrainedOn.joined(records))
     write_labels(place / LABELS, group.labels, group.split)
 
@@ -294,6 +294,13 @@ def _told_apart(listed: Sequence[FrozenBackbone | Network]) -> list[str]:
         number = met[each.name + apart]
         found.append(f"{apart} {number}" if number > 1 else apart)
     return found
+
+
+def _starts(settings: Experiment) -> list[str]:
+    """Names of the backbones, and of those whose weights a network starts from."""
+    known = [each.name for each in settings.networks if each.weights != "none"]
+    known = [name for name in known if name in BACKBONES or Path(name).is_dir()]
+    return [*(choice.name for choice in settings.backbones), *known]
 
 
 def _require_weights(settings: Experiment) -> None:

@@ -17,7 +17,9 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import read_note, write_note
 from gzfeatures.images.views import View
-from gzfeatures.results.conformal import calibrate_sets
+from gzfeatures.networks.temperature import tempered
+from gzfeatures.results.calibration import measured
+from gzfeatures.results.conformal import Conformal
 from gzfeatures.results.metrics import evaluate, headline
 from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
@@ -70,7 +72,8 @@ def train_network(
         write_note(path, {"key": key})
         training = train(
             group.images, group.labels, group.split, network.name,
-            folder=folder, epochs=network.epochs, seed=seed, resume=known, weights=network.weights, watch=watch,
+            folder=folder, recipe=network.recipe, epochs=network.epochs, seed=seed, again=not known,
+            weights=network.weights, watch=watch,
             view=View.parse(network.view) if network.view else None, also=group.also,
             counts=group.catalog.counts if group.catalog and network.options.get("target") == "counts" else None,
             precision=settings.precision, device=settings.device, **network.options,
@@ -80,10 +83,15 @@ def train_network(
         training.predictions.write(saved)
         spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
         note = {"key": key, "seconds": spent, "epochs": training.epochs, "best_epoch": training.best_epoch}
+        note |= {"images_seen": training.images_seen, "recipe": training.recipe.recipe if training.recipe else None}
         write_note(path, note | {"files": {name: fingerprint.of_file(folder / name) for name in FINISHED}})
     said = Predictions.read(saved)
     predictions, weights = said.select(group.split.test), folder / TENSORS
-    sets = calibrate_sets(said.select(group.split.validation), group.labels)
+    record = read_note(folder / RECORD)
+    sets = Conformal.fromdict(record["sets"]) if record.get("sets") else None
+    temperature, classes = float(record.get("temperature", 1.0)), group.labels.target == "classes"
+    plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
+    bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
     return Pairing(
         road="end-to-end",
         backbone=network.name,
@@ -93,10 +101,16 @@ def train_network(
         predictions=predictions,
         scores=evaluate(predictions, group.labels, catalog=group.catalog),
         seconds={"train": note["seconds"]},
-        parameters={"epochs": note["epochs"], "best_epoch": note["best_epoch"], **network.options},
+        parameters={
+            **{name: note[name] for name in ("recipe", "epochs", "best_epoch", "images_seen")},
+            **network.options,
+        },
         seed=seed,
         cost={"parameters": float(_learned(weights)), "bytes": float(weights.stat().st_size)},
-        calibration={} if sets is None else {"sets": sets.coverage_report(predictions, group.labels)},
+        calibration={
+            **({"before": measured(bare, group.labels), "temperature": temperature} if classes else {}),
+            **({} if sets is None else {"sets": sets.coverage_report(predictions, group.labels)}),
+        },
     )
 
 

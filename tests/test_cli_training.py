@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from verbs import gz
 
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labelfile import read_labels, write_labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.sky import Survey, draw_survey
+from gzfeatures.networks import cnns
 from gzfeatures.networks.augment import Augmentation
 from gzfeatures.networks.recipe import Recipe
 
@@ -40,11 +42,13 @@ def checkpoint(survey: Survey, labels: Path, tmp_path_factory: pytest.TempPathFa
         **{"batch_size": 8, "accumulate": 2, "optimizer": '"sgd"', "schedule": '"cosine"', "lr": 0.01},
         **{"weight_decay": 0.01, "lr_decay": 0.9, "label_smoothing": 0.1, "balance": '"sampling"'},
         **{"balance_power": 1.0, "mixup": 0.2, "cutmix": 0.5, "ema": 0.9, "clip": 1.0, "aux_weight": 0.1},
-        **{"patience": 5, "monitor": '"accuracy"', "also_weight": 0.5},
+        **{"patience": 5, "monitor": '"accuracy"', "also_weight": 0.5, "passes": 2, "keep": '"last"'},
         **{f"augmentation.{name}": value for name, value in _AUGMENTATION.items()},
     }
     settings = [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
+    torch.save(cnns.build("resnet18", 7).state_dict(), folder.parent / "start.pth")
     words = ["finetune", survey.images, "--labels", labels, "--network", "resnet18", "--view", VIEW, "--epochs", 2]
+    words += ["--weights", folder.parent / "start.pth", "--recipe", "tune"]
     options = ["--unfreeze", 9, "--target", "classes", "--precision", "float32", "--device", "cpu", "--seed", 4]
     result = gz(*words, *options, *settings, "--dihedral", "-o", folder)
     assert {"accuracy", "macro_f1", "epochs", "seconds", "checkpoint"} <= set(result) and result["epochs"] == 2

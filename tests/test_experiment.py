@@ -200,6 +200,9 @@ def test_tables_side_by_side_and_heads_of_several_seeds(finished: Run, toml: Pat
     head = Head.read(tmp_path / "run" / "heads" / "joined-01" / "logistic-seed2.skops")
     assert head.columns == ("Class9.1",) and head.seed == 2 and head.sets is not None
     for pairing in done.report.pairings:
+        if pairing.head is None:  # 31 validation galaxies are too few for sets of a network
+            assert "sets" not in pairing.calibration and pairing.calibration["temperature"] > 0
+            continue
         sets = pairing.calibration["sets"]
         assert sets["n"] == len(pairing.predictions) and 0 <= sets["reached"] <= 1
         assert ("before" in pairing.calibration) == (pairing.head is not None)

@@ -10,7 +10,7 @@ from types import FrameType
 
 from gzfeatures.errors import GzError
 
-EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+EXIT_ERROR, EXIT_WARNED, EXIT_INTERRUPTED = 1, 75, 130
 GRACE = 10
 """Seconds after an interruption within which threads may end; one that never would is not waited for."""
 VERBS = ("experiments", "catalogs", "tables", "training", "maps", "pictures")
@@ -48,7 +48,7 @@ def _end_soon() -> None:
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 our error, 2 wrong usage, 130 interrupted."""
+    """Run the command line; exit 0 done, 1 our error, 2 wrong usage, 75 warned by a batch system, 130 interrupted."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     interrupts: list[int] = []
@@ -61,6 +61,14 @@ def main() -> None:
         interrupts.append(number)
         raise KeyboardInterrupt
 
+    def warned(number: int, frame: FrameType | None) -> None:
+        """End in order when a batch system says that time is running out; its job may be queued again."""
+        signal.signal(number, signal.SIG_IGN)
+        print("warned that time is running out; what was finished is kept: run the same again", file=sys.stderr)
+        sys.exit(EXIT_WARNED)
+
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, warned)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:

@@ -53,12 +53,26 @@ def finetune(
     network: Annotated[str, typer.Option(help="Name in 'list networks', or any torchvision classifier.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder; it is a backbone.")],
     images: MaybeImages = None,
-    weights: Annotated[str | None, typer.Option(help="Start from this weights file; default random.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="'own' (those the name is known with), a file, or 'none'; default: a checkpoint's own, else random."
+        ),
+    ] = None,
+    recipe: Annotated[
+        Literal["probe", "tune", "scratch"] | None,
+        typer.Option(help="Output layer alone; that, then all blocks; or from nothing. Default by the start."),
+    ] = None,
     view: Annotated[str | None, typer.Option(help="Pixels it sees, e.g. size=96,crop=0.566.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training galaxies.")] = 20,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in the folder.")] = False,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training galaxies; default by their number.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last epoch in the folder, or say why that cannot be.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Train anew, whatever the folder holds.")] = False,
     unfreeze: Annotated[
-        int | None, typer.Option(min=0, help="Stages that learn, last first; 0 = output layer.")
+        int | None, typer.Option(min=0, help="Blocks that learn, last first; 0 = output layer.")
     ] = None,
     target: Annotated[str | None, typer.Option(help="What is learned, e.g. soft-classes; default by labels.")] = None,
     counts: Annotated[Path | None, typer.Option(help="Catalog of vote counts, for --target counts.")] = None,
@@ -78,7 +92,7 @@ def finetune(
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
-    """Train a network end to end; its checkpoint is a backbone."""
+    """Train a network end to end, or fine-tune one that has weights; its checkpoint is a backbone."""
     import numpy as np
 
     from gzfeatures.config import with_settings
@@ -86,21 +100,32 @@ def finetune(
     from gzfeatures.galaxies.ids import among
     from gzfeatures.images.views import View
     from gzfeatures.networks.finetune import train
+    from gzfeatures.networks.start import seen_by
     from gzfeatures.results.metrics import evaluate
 
     chosen = images_of(source, images, "skip", id_column, reading)
     read = labels_from(labels, missing_label, label_as_is, id_column)
     near = chosen.select(chosen.ids[among(chosen.ids, read[0].ids)])
+    seen = () if weights == "none" else [seen_by(network, near)]
     grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
     galaxies = None if images is None else catalog_from(source, id_column)
     known, split = labels_and_split(
-        labels, read, seed, chosen.ids, grouping=grouping, catalog=galaxies, arcsec=group_arcsec, id_column=id_column
+        labels,
+        read,
+        seed,
+        chosen.ids,
+        seen,
+        grouping=grouping,
+        catalog=galaxies,
+        arcsec=group_arcsec,
+        id_column=id_column,
     )
     second = None if also is None else labels_from(also, missing_label, label_as_is, id_column)[0]
     if second is not None:
         second = second.select(second.ids[np.isin(second.ids, chosen.ids)])
     options = {
-        **{"epochs": epochs, "seed": seed, "resume": resume, "target": target, "unfreeze": unfreeze},
+        **{"epochs": epochs, "seed": seed, "resume": resume, "again": again, "recipe": recipe},
+        **{"target": target, "unfreeze": unfreeze},
         **{"weights": weights, "precision": precision, "device": device, "dihedral": dihedral},
     }
     if "LOCAL_RANK" not in os.environ:  # else the process that holds the folder has started this one
@@ -118,12 +143,23 @@ def finetune(
     )
     if not training.first:
         raise typer.Exit
-    scores = evaluate(training.predictions.select(split.test), known)
+    side, ids = ("test", split.test) if len(split.test) else ("validation", split.validation)
+    if side == "validation":
+        say(
+            f"no galaxy is on the test side: scores are those of {len(ids)} validation galaxies"
+            if len(ids)
+            else "no galaxy is on the test or validation side: the network is not scored"
+        )
+    scores = evaluate(training.predictions.select(ids), known) if len(ids) else None
     say(f"checkpoint written to {training.checkpoint}; use it with extract --backbone {training.checkpoint}")
     result = {
-        **scores.metrics,
+        **({} if scores is None else scores.metrics),
+        "scored_on": side if len(ids) else None,
+        "recipe": training.recipe.recipe if training.recipe else None,
         "epochs": training.epochs,
         "best_epoch": training.best_epoch,
+        "images_seen": training.images_seen,
+        "temperature": training.temperature,
         "seconds": training.seconds,
         "checkpoint": training.checkpoint,
     }

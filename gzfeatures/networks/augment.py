@@ -178,7 +178,7 @@ def mixed(
     images : Tensor
         Shape (n, bands, side, side).
     targets : Tensor
-        Float, shape (n, k): shares of classes.
+        Float, shape (n, k): shares of classes, NaN where unknown; two of which other columns are unknown are not mixed.
     uniforms : Tensor
         Rows of `draws`, shape (n, DRAWS); they seed the batch's own draws.
     mixup, cutmix : float
@@ -195,7 +195,11 @@ def mixed(
     cut = bool(cutmix) and (not mixup or generator.random() < 0.5)
     alpha = cutmix if cut else mixup
     share = float(generator.beta(alpha, alpha))
-    partner = images.roll(1, 0)
+    partner, other = images.roll(1, 0), targets.roll(1, 0)
+    # what is unknown of one galaxy would make the mixture's target unknown: such pairs stay as they are
+    alike = (torch.isnan(targets) == torch.isnan(other)).all(1)
+    partner = torch.where(alike.view(-1, 1, 1, 1), partner, images)
+    other = torch.where(alike.view(-1, 1), other, targets)
     if cut:
         side = images.shape[-1]
         edge = round(side * math.sqrt(1 - share))
@@ -205,4 +209,4 @@ def mixed(
         share = 1 - (edge / side) ** 2
     else:
         images = share * images + (1 - share) * partner
-    return images, share * targets + (1 - share) * targets.roll(1, 0)
+    return images, share * targets + (1 - share) * other

@@ -65,30 +65,43 @@ class Batches:
         Gives the epoch that is on.
     rank, world : int
         This process among all.
+    passes : int
+        Over the training galaxies in one epoch.
     """
 
     frames: Frames
     epoch: Callable[[], int]
     rank: int = 0
     world: int = 1
+    passes: int = 1
 
     def __len__(self) -> int:
+        return self.passes * self._steps_of_a_pass()
+
+    def _steps_of_a_pass(self) -> int:
         # a last batch that is not full is left out: it would weigh its galaxies more, and one alone has no variance
         return max(1, len(self.frames.targets) // self.world // self.frames.batch_size)
 
+    def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:
+        """Rows of each step, and the random numbers of their copies."""
+        frames = self.frames
+        for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
+            order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)
+            places = np.arange(self.rank, len(order), self.world)
+            for number in range(self._steps_of_a_pass()):
+                step = places[number * frames.batch_size : (number + 1) * frames.batch_size]
+                yield order[step], uniforms[torch.from_numpy(step)]
+
     def __iter__(self) -> Iterator[Batch]:
-        frames, epoch = self.frames, self.epoch()
-        order, uniforms = frames.order(epoch), draws(len(frames.targets), frames.seed, epoch)
-        places = np.arange(self.rank, len(order), self.world)
-        steps = [places[i * frames.batch_size : (i + 1) * frames.batch_size] for i in range(len(self))]
+        frames = self.frames
 
-        def read(step: npt.NDArray[np.intp]) -> Batch:
-            rows = order[step]
-            return frames.cache.batch(rows), torch.from_numpy(frames.targets[rows]), uniforms[torch.from_numpy(step)]
+        def read(rows: npt.NDArray[np.intp], uniforms: torch.Tensor) -> Batch:
+            return frames.cache.batch(rows), torch.from_numpy(frames.targets[rows]), uniforms
 
+        steps = self._steps()
         with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(read, steps[0])
-            for step in steps[1:]:
-                batch, ahead = ahead.result(), reader.submit(read, step)
+            ahead = reader.submit(read, *next(steps))
+            for step in steps:
+                batch, ahead = ahead.result(), reader.submit(read, *step)
                 yield batch
             yield ahead.result()

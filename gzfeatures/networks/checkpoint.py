@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import platform
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +24,7 @@ from gzfeatures.features.backbones import CHECKPOINT_FORMAT, RECORD, TENSORS, Ba
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.files import written_whole
 from gzfeatures.networks.learner import Learner
-from gzfeatures.networks.load import read_tensors
+from gzfeatures.networks.load import AUXILIARY, read_tensors
 
 STATE = "training.ckpt"
 FILES = (STATE, TENSORS, RECORD, "history.json", "curves.png")
@@ -36,11 +38,7 @@ class WholeFiles(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write; an OutputError on a full disk leaves the file that was there."""
-        with written_whole(Path(path)) as temporary:
-            try:
-                torch.save(checkpoint, temporary)
-            except RuntimeError as error:  # torch's own writer reports a full disk so
-                raise OSError("not all of the file could be written") from error
+        write_state(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read tensors and plain values only."""
@@ -49,6 +47,15 @@ class WholeFiles(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a file that is no longer wanted."""
         outputs.remove(Path(path))
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write the state of a training, whole or not at all."""
+    with written_whole(path) as temporary:
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # torch's own writer reports a full disk so
+            raise OSError("not all of the file could be written") from error
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -65,6 +72,12 @@ def read_state(path: Path) -> dict[str, Any]:
                 raise zipfile.BadZipFile(f"{damaged} is damaged")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+def machine_now() -> dict[str, Any]:
+    """What the last digits of a training depend on beside its settings."""
+    kind = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
+    return {"threads": torch.get_num_threads(), "kind": kind, "torch": str(torch.__version__)}
 
 
 class EveryEpoch(Checkpoint):
@@ -87,7 +100,7 @@ class EveryEpoch(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the settings."""
-        checkpoint["settings"] = self.settings
+        checkpoint["settings"], checkpoint["machine"] = self.settings, machine_now()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write; processes of one training call this together."""
@@ -116,7 +129,7 @@ def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: d
         The folder cannot be written, or the disk is full.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    tensors = {name: value for name, value in tensors.items() if not name.startswith(("aux", "AuxLogits"))}
+    tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
     return _write(folder, backbone, tensors, record)
 
 

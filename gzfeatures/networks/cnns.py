@@ -8,6 +8,7 @@ serve as an embedding.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -203,6 +204,19 @@ def keep_outputs(module: nn.Module, outputs: int) -> None:
     new.load_state_dict({name: value[:outputs] for name, value in old.state_dict().items()})
 
 
+def order_outputs(module: nn.Module, order: list[int]) -> None:
+    """Put the logits in another order, in place; a single sigmoid of two classes changes its sign."""
+    layer: Any = module.get_submodule(output_layer(module))
+    with torch.no_grad():
+        if isinstance(module, SmallCNN) and module.single:
+            if order != [0, 1]:
+                layer.weight.neg_()
+                layer.bias.neg_()
+            return
+        for part in (layer.weight, layer.bias):
+            part.copy_(part[order].clone())
+
+
 def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
     """Length of the flattened output of a node, for images of `size` px; computed on shapes alone.
 
@@ -215,27 +229,8 @@ def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
         return int(body(torch.empty(1, bands, size, size, device="meta"))["vector"][0].numel())
 
 
-def stages(module: nn.Module) -> list[list[str]]:
-    """Names of parameters and buffers stage by stage, input first; the last stage is the output layer.
-
-    A stage is a child of the network, or of its container `features`.
-    """
-    head = output_layer(module)
-    groups: dict[str, list[str]] = {}
-    for name, _ in (*module.named_parameters(), *module.named_buffers()):
-        parts = name.split(".")
-        key = parts[0] if parts[0] != "features" else ".".join(parts[:2])
-        if name.startswith(f"{head}."):
-            key = head + "."
-        groups.setdefault(key, []).append(name)
-    order = [child if child != "features" else f"features.{inner}" for child, inner in _children(module)]
-    ordered = [groups.pop(key) for key in order if key in groups and key != head + "."]
-    return [*ordered, *(names for key, names in groups.items() if key != head + "."), groups[head + "."]]
-
-
-def _children(module: nn.Module) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for child, part in module.named_children():
-        inner = [name for name, _ in part.named_children()] if child == "features" else [""]
-        pairs.extend((child, name) for name in inner)
-    return pairs
+def from_output_layer(module: nn.Module, raw: torch.Tensor) -> torch.Tensor:
+    """Logits, shape (n, classes), of what the output layer gives: a map where it is a convolution (SqueezeNet)."""
+    if isinstance(module, SmallCNN) and module.single:
+        return torch.cat([torch.zeros_like(raw), raw], dim=1)
+    return raw.relu().mean((2, 3)) if raw.ndim == 4 else raw

@@ -1,17 +1,15 @@
-"""train(...): a network trained end to end on galaxies; its checkpoint is a backbone."""
+"""train(...): a network trained on galaxies, end to end or its output layer alone; its checkpoint is a backbone."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-import signal
+import os
+import sys
 import time
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 import torch.distributed
@@ -24,21 +22,25 @@ from gzfeatures.galaxies.splits import Split
 from gzfeatures.galaxies.votes import Counts
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
-from gzfeatures.networks import cnns, hardware
+from gzfeatures.networks import hardware
 from gzfeatures.networks.augment import Augmentation
 from gzfeatures.networks.batches import Frames
-from gzfeatures.networks.checkpoint import STATE, EveryEpoch, Watch, WholeFiles, read_state, write_folder
-from gzfeatures.networks.curves import write_curves
+from gzfeatures.networks.blocks import blocks
+from gzfeatures.networks.checkpoint import STATE, EveryEpoch, Watch, write_state
+from gzfeatures.networks.ending import Ending, scoring_part
+from gzfeatures.networks.fitting import LIGHTNING_PRECISION, fit
 from gzfeatures.networks.inference import Inference, Validation
-from gzfeatures.networks.learner import Learner
+from gzfeatures.networks.learner import Diverged, Learner
 from gzfeatures.networks.lessons import Lessons
+from gzfeatures.networks.outlook import pixel_bytes, plan_text, require_room, seconds_a_step, size_text
 from gzfeatures.networks.pixelcache import PixelCache, drop
+from gzfeatures.networks.probe import Teaching, probe
 from gzfeatures.networks.recipe import Recipe
+from gzfeatures.networks.refusals import require_sense
+from gzfeatures.networks.resuming import SETTINGS_FORMAT, earlier
 from gzfeatures.networks.start import Start
 from gzfeatures.networks.trainingbar import TrainingBar
 from gzfeatures.results.predictions import Predictions
-
-LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,19 +50,27 @@ class Training:
     Parameters
     ----------
     predictions : Predictions
-        Of the validation and test galaxies, by the weights of the best epoch, in float32.
+        Of the validation and test galaxies, by the weights kept, in float32, calibrated; with sets of classes where
+        they are promised.
     checkpoint : Path
         Folder with `model.safetensors` and `backbone.json`: a backbone.
     seconds : float
         Wall time of this call; where it resumed, of what was left.
     epochs : int
-        Epochs trained, those before resuming included.
+        Epochs trained, those before resuming included; 0 where the output layer alone was solved.
     history : list of dict
-        Per epoch: `epoch`, `training_loss`, `lr`, `seconds` and the validation metrics.
+        Per epoch: `epoch`, `training_loss`, `lr`, `seconds` and the validation metrics; epoch 0 is the solved output
+        layer.
     best_epoch : int
-        Epoch whose weights were kept, from 1.
+        Epoch whose weights were kept, from 1; 0 for the solved output layer.
     first : bool
         Whether this process is the first of those that trained together: the one to go on, while the others leave.
+    recipe : Recipe, optional
+        With every number filled in.
+    images_seen : int
+        Augmented copies, and vectors of the solved output layer, that were learned from.
+    temperature : float
+        That calibrates the probabilities; 1 where there was nothing to calibrate on.
     """
 
     predictions: Predictions
@@ -70,6 +80,9 @@ class Training:
     history: list[dict[str, float]]
     best_epoch: int
     first: bool = True
+    recipe: Recipe | None = None
+    images_seen: int = 0
+    temperature: float = 1.0
 
 
 def train(
@@ -79,9 +92,11 @@ def train(
     network: str | Path | Backbone = "resnet18",
     *,
     folder: str | Path,
-    epochs: int = 20,
+    recipe: str | None = None,
+    epochs: int | None = None,
     seed: int = 0,
     resume: bool = False,
+    again: bool = False,
     view: View | None = None,
     weights: str | Path | None = None,
     target: str | None = None,
@@ -98,9 +113,13 @@ def train(
     cache: str | Path | None = None,
     progress: bool = True,
     watch: Watch | None = None,
-    **recipe: Any,
+    **numbers: Any,
 ) -> Training:
-    """Train a network end to end, or fine-tune one that has weights.
+    """Train a network end to end, fine-tune one that has weights, or solve its output layer alone.
+
+    The weights kept are the averaged last ones; of a tuned network, or where a monitor is asked for, those of the best
+    epoch by a running mean, on half of the validation galaxies. The galaxies that chose nothing calibrate: a
+    temperature, and from a hundred on the sets of classes of `predict`.
 
     Parameters
     ----------
@@ -109,22 +128,28 @@ def train(
     labels : Labels
         Holds every galaxy of the split's training and validation sides.
     split : Split
-        Trains on train, chooses the epoch on validation, never looks at the labels of test.
+        Trains on train, watches and calibrates on validation, never looks at the labels of test.
     network : str, Path or Backbone
         A network of `cnns.NETWORKS`, a classifier of torchvision, a name in `BACKBONES`, or a checkpoint folder.
     folder : str or Path
         Where the checkpoint goes, with the state to resume from, `history.json` and `curves.png`.
-    epochs : int
-        Passes over the training galaxies, at most.
+    recipe : {"probe", "tune", "scratch"}, optional
+        See `recipe.RECIPES`; by default tune where there are weights to start from, else scratch.
+    epochs : int, optional
+        At most; by default as many as the number of galaxies asks (`Recipe.settled`).
     seed : int
         Decides weights, order, augmentation and dropout: on a CPU, the same seed gives the same weights.
     resume : bool
-        Go on from the last whole epoch in `folder`, if there is one; on a CPU the result is the same to the bit.
+        Insist on going on from the last whole epoch in `folder`, if there is one: other settings are an error. An
+        unfinished training of the same settings goes on in any case; on a CPU the result is the same to the bit.
+    again : bool
+        Train anew, whatever the folder holds.
     view : View, optional
         Pixels the network sees; default the backbone's or network's own.
     weights : str or Path, optional
         File to start from, or "own" for the backbone's own; by default a checkpoint folder starts from its weights
-        and a name from a random start. The output layer always starts anew.
+        and a name from a random start, which is said. The output layer starts anew, unless the weights are those of a
+        checkpoint with the same classes.
     target : str, optional
         Entry of `targets.TARGETS`; default the kind of the labels.
     counts : Counts, optional
@@ -146,10 +171,10 @@ def train(
     cache : str or Path, optional
         Folder of decoded pixels, to share among trainings; by default one in `folder`, removed at the end.
     progress : bool
-        Draw progress on stderr.
+        Say on stderr what will be done before the first step, and draw progress.
     watch : callable, optional
         Takes the history so far after every epoch, once its state is written.
-    **recipe
+    **numbers
         Fields of `Recipe`.
 
     Returns
@@ -159,156 +184,186 @@ def train(
     Raises
     ------
     InputError, UnknownNameError, MissingFileError, WeightsError, OutputError
-        An option, name, label, image or weights file is not right; the resumed training had other settings; GPU
-        memory does not suffice (with the batch size to try).
+        An option, name, label, image or weights file is not right; the folder holds a finished training of other
+        settings; GPU memory or disk do not suffice; the loss became NaN (the best weights before are kept).
     LeakError
         The network was already trained on a test galaxy.
     """
     started = time.monotonic()
     folder = Path(folder)
-    plan = Recipe.of({**recipe, "epochs": epochs})
+    say = _speaker(progress)
+    start = Start.of(network, weights, len(labels.classes), view, split, images)
+    if start.hint:
+        say(start.hint)
+    name = recipe or ("scratch" if start.backbone is None else "tune")
+    plan = Recipe.of({**numbers, "epochs": epochs}, name)
     if not isinstance(augmentation, Augmentation):
         augmentation = Augmentation.of(augmentation or {})
     lessons = Lessons.of(labels, split, plan, target=target, counts=counts, also=also)
     machine = hardware.choose(device, precision, "torch")
-    start = Start.of(network, weights, len(labels.classes), view, split, images)
     margin = start.margin(augmentation.margin, min(shelf.reading.field for shelf in images.shelves))
     augmentation = dataclasses.replace(augmentation, margin=margin)
     scratch = Path(cache) if cache is not None else folder / "pixels"
-    frames = PixelCache.of(images.select(lessons.ids), start.frame(margin), scratch, progress=progress)
+    frames, exact = _pixels(images, lessons, split, start, plan, margin, scratch, say=say, progress=progress)
     scored = np.concatenate([split.validation, split.test])
-    exact = PixelCache.of(images.select(scored), start.view, scratch, progress=progress) if len(scored) else frames
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module, backbone = start.network(labels.scheme, lessons.matrix.shape[1], frames.bands, aux=plan.aux_weight > 0)
+        outputs, aux = lessons.matrix.shape[1], plan.aux_weight > 0
+        module, backbone = start.network(labels.scheme, labels.classes, outputs, frames.bands, aux=aux)
+        plan = plan.settled(len(lessons.ids), len(blocks(module)))
         settings = {
-            **{"recipe": dataclasses.asdict(plan), "augmentation": dataclasses.asdict(augmentation), "seed": seed},
+            **{"format": SETTINGS_FORMAT, "recipe": dataclasses.asdict(plan)},
+            **{"augmentation": dataclasses.asdict(augmentation), "seed": seed},
             **{"network": backbone.architecture, "weights": start.digest, "view": start.view.asdict()},
             "images": fingerprint.of([frames.path.stem, exact.path.stem]),  # named by the images' bytes
             **{"labels": labels.fingerprint, "split": split.fingerprint, "precision": machine.precision},
             **{"target": target or labels.target, "also": None if also is None else also.fingerprint},
         }
+        before = earlier(folder, settings, resume=resume, again=again, say=say)
         inference = Inference(
             exact, lessons.target, labels.classes, backbone.mean, backbone.std, precision=machine.precision
         )
+        watched = scoring_part(split, plan, seed)
+        score = Validation(inference, labels.select(watched)) if len(watched) else None
+        require_sense(plan, lessons, module, score, start)
+        history: list[dict[str, float]] = []
+        solved = 0
+        if before is not None and before.grows:
+            module.load_state_dict(before.state["best"])
+            history = before.state["history"]
+        elif before is None and plan.recipe != "scratch":
+            teaching = Teaching(
+                exact, lessons.ids, lessons.matrix, lessons.target, lessons.class_weights, plan.label_smoothing,
+                split.groups, backbone.mean, backbone.std, augmentation.dihedral, seed, machine.precision,
+            )  # fmt: skip
+            row = probe(module, teaching, machine.device)
+            solved = len(lessons.ids) * teaching.copies
+            history = [{"epoch": 0, **row, **({} if score is None else score(module)), "lr": 0.0}]
+            history[0]["seconds"] = time.monotonic() - started
+            say(
+                f"output layer solved on {teaching.copies} views of {len(lessons.ids)} galaxies: loss "
+                f"{row['held_out_loss']:.3f} on galaxies left out"
+            )
+            module.cpu().train()
         learner = Learner(
             module,
             lessons.target,
             plan,
             augmentation,
             Frames(frames, lessons.matrix, lessons.shares, plan.batch_size, seed),
-            Validation(inference, labels.select(split.validation)) if len(split.validation) else None,
+            score,
             class_weights=lessons.class_weights,
             mean=backbone.mean,
             std=backbone.std,
             size=start.view.size,
             seed=seed,
+            before=history,
         )
-        if compiled:
-            module.compile()
-        state = _fit(
-            learner,
-            folder / STATE,
-            settings,
-            resume,
-            callbacks=[*([TrainingBar()] if progress else []), EveryEpoch(folder / STATE, settings, watch)],
-            accelerator=machine.device,
-            precision=LIGHTNING_PRECISION[machine.precision],
-            devices=devices,
-            num_nodes=nodes,
-            strategy=strategy,
-        )
-    module.load_state_dict(state["best"])
-    final = dataclasses.replace(inference, precision="float32", dihedral=dihedral)
-    predictions = final.predictions(module.to(machine.device), scored)
-    if also is not None:
-        cnns.keep_outputs(module, len(labels.classes))
-    backbone = dataclasses.replace(
-        backbone, classes=len(labels.classes), trained_on=start.seen(images.select(lessons.ids)).encode()
-    )
-    history: list[dict[str, float]] = state["history"]
-    best = state["best_epoch"]
-    record = {"classes": list(labels.classes), "scheme": labels.scheme, "metrics": history[best], "settings": settings}
-    record["dihedral"] = dihedral
+        learner.images = solved if before is None else before.state["images"]
+        seen = start.seen(images.select(lessons.ids))
+        ending = Ending(folder, module, backbone, labels, split, seen, settings, inference, dihedral)
+        state = None if before is None or not before.finished else before.state
+        if state is None and plan.recipe == "probe":
+            state = learner.state()
+            write_state(folder / STATE, {"gzfeatures": state, "settings": settings})
+        if state is None:
+            if progress:
+                step = seconds_a_step(learner, machine.device, machine.precision)
+                done = learner.before if before is None or before.grows else int(before.state["history"][-1]["epoch"])
+                say(plan_text(plan, backbone.architecture, learner, len(watched), step, done))
+            if compiled:
+                module.compile()
+            try:
+                state = fit(
+                    learner,
+                    folder / STATE,
+                    before,
+                    [*([TrainingBar()] if progress else []), EveryEpoch(folder / STATE, settings, watch)],
+                    devices=devices,
+                    nodes=nodes,
+                    accelerator=machine.device,
+                    precision=LIGHTNING_PRECISION[machine.precision],
+                    strategy=strategy,
+                )
+            except Diverged as error:
+                raise _diverged(error, ending, learner, scored, folder, say) from None
+            except (KeyboardInterrupt, SystemExit):
+                if learner.history and _first():
+                    ending.interrupted(learner.state())
+                    say(
+                        f"the weights of epoch {learner.history[learner.kept]['epoch']:g} are in {folder}: a checkpoint"
+                    )
+                raise
+    predictions = ending.finished(state, scored, machine.device, say=say)
     # under strategies that run the caller's script in every process, all come here
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     if together:
         torch.distributed.barrier()
     first = not together or torch.distributed.get_rank() == 0
     if first:
-        write_folder(folder, backbone, module, record)
-        write_curves(folder, history)
+        ending.write(state)
         if cache is None:
             drop(scratch)
-    return Training(predictions, folder, time.monotonic() - started, len(history), history, best + 1, first)
+    history = state["history"]
+    return Training(
+        predictions, folder, time.monotonic() - started, int(history[-1]["epoch"]), history,
+        int(history[state["kept"]]["epoch"]), first, plan, state["images"], ending.temperature,
+    )  # fmt: skip
 
 
-def _fit(
-    learner: Learner, path: Path, settings: dict[str, Any], resume: bool, callbacks: list[pl.Callback], **options: Any
-) -> dict[str, Any]:
-    """Train, or go on, and return the last state: `best` weights, `best_epoch`, `history`.
+def _first() -> bool:
+    """Whether this process is the first, or the only one, of a training."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
-    The state comes back through its file: whichever processes trained, all have written it.
-    """
-    # checked here, for Lightning would compare nothing
-    earlier = _earlier(path, settings) if resume and path.exists() else None
-    if earlier is not None and earlier["finished"]:
-        return earlier
-    # Lightning announces devices and its own hints as it would in a script
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    trainer = pl.Trainer(
-        max_epochs=learner.recipe.epochs,
-        accumulate_grad_batches=learner.recipe.accumulate,
-        gradient_clip_val=learner.recipe.clip or None,
-        callbacks=callbacks,
-        plugins=[WholeFiles()],
-        default_root_dir=path.parent,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        **options,
+
+def _speaker(progress: bool) -> Callable[[str], object]:
+    """Takes lines for the person; silent without progress, and in all processes but the first."""
+    if progress and _first():
+        return lambda text: print(text, file=sys.stderr, flush=True)
+    return lambda text: None
+
+
+def _pixels(
+    images: ImageSet,
+    lessons: Lessons,
+    split: Split,
+    start: Start,
+    plan: Recipe,
+    margin: float,
+    scratch: Path,
+    *,
+    say: Callable[[str], object],
+    progress: bool,
+) -> tuple[PixelCache, PixelCache]:
+    """Frames that training copies are cut from, and the exact views of what is scored, or solved on."""
+    scored = np.concatenate([split.validation, split.test])
+    exact = scored if plan.recipe == "scratch" else np.concatenate([lessons.ids, scored])
+    wide = lessons.ids if plan.recipe != "probe" else lessons.ids[:0]
+    bands = 1 if start.view.grey else len(start.view.bands or "rgb")
+    needed = pixel_bytes(len(exact), start.view, bands) + pixel_bytes(len(wide), start.frame(margin), bands)
+    require_room(scratch, needed)
+    say(f"pixels of {len(set(exact) | set(wide))} galaxies: {size_text(needed)} in {scratch}")
+    near = PixelCache.of(images.select(exact), start.view, scratch, progress=progress) if len(exact) else None
+    far = PixelCache.of(images.select(wide), start.frame(margin), scratch, progress=progress) if len(wide) else None
+    if far is None and near is None:
+        raise InputError("training galaxies", rule="be at least one", found=0)
+    first, second = far or near, near or far
+    return first, second  # type: ignore[return-value]  # one of them is there
+
+
+def _diverged(
+    error: Diverged, ending: Ending, learner: Learner, scored: Any, folder: Path, say: Callable[[str], object]
+) -> InputError:
+    """What is said of a training whose loss became NaN; the weights before are kept as a checkpoint."""
+    kept = "nothing was kept, for no epoch was whole"
+    if learner.history and _first():
+        state = learner.state()
+        ending.finished(state, scored, "cpu", say=say)
+        ending.write(state)
+        kept = f"the weights of epoch {learner.history[state['kept']]['epoch']:g} are kept as a checkpoint"
+    slower = learner.recipe.lr / 10
+    return InputError(
+        f"training diverged: {error}; {kept}",
+        where=folder,
+        remedy=f"lower the learning rate (--set lr={slower:g}), or limit the gradient (--set clip=1)",
     )
-    interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        with warnings.catch_warnings():
-            # Lightning 2.6 uses a name that torch 2.15 calls deprecated
-            warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
-            # the running average and frozen stages are meant to be so
-            warnings.filterwarnings("ignore", ".*in eval mode at the start of training", UserWarning)
-            trainer.fit(learner, ckpt_path=str(path) if earlier else None, weights_only=True)
-    except SystemExit as stop:  # Lightning turns Ctrl-C into an exit of its own
-        signal.signal(signal.SIGINT, interrupt)
-        if isinstance(stop.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
-    except torch.OutOfMemoryError:
-        size = learner.recipe.batch_size
-        raise InputError(
-            "GPU memory does not suffice",
-            where=f"batch_size {size}",
-            remedy=f"try batch_size={max(1, size // 2)} with accumulate={2 * learner.recipe.accumulate}",
-        ) from None
-    return dict(read_state(path)["gzfeatures"])
-
-
-def _earlier(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """State to go on from.
-
-    Raises
-    ------
-    InputError
-        It was made with other settings; the first that differs is named.
-    """
-    state = read_state(path)
-    for name, value in settings.items():
-        before = state["settings"].get(name)
-        if fingerprint.canonical_json(before) != fingerprint.canonical_json(value):
-            raise InputError(
-                f"training to resume had another {name}",
-                where=path,
-                rule=f"be {before}",
-                found=str(value),
-                remedy="resume with the same settings, or train anew without resuming",
-            )
-    return dict(state["gzfeatures"])

@@ -25,6 +25,8 @@ from gzfeatures.networks.hardware import choose
 from gzfeatures.networks.load import load
 from gzfeatures.networks.pixelcache import PixelCache
 from gzfeatures.networks.targets import TARGETS, Target
+from gzfeatures.networks.temperature import tempered
+from gzfeatures.results.conformal import Conformal
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.predictions import Predictions
 
@@ -58,6 +60,8 @@ class Inference:
         Arithmetic of the network.
     dihedral : bool
         Average probabilities over the 8 symmetries of the square.
+    temperature : float
+        What logits are divided by (see `temperature.tempered`); of an average, its logarithm.
     """
 
     cache: PixelCache
@@ -68,6 +72,7 @@ class Inference:
     batch_size: int = 256
     precision: str = "float32"
     dihedral: bool = False
+    temperature: float = 1.0
 
     def probabilities(self, network: nn.Module, ids: Ids) -> npt.NDArray[np.float64]:
         """Shape (n, k), in the order of `ids`; the network is put in eval mode and left in it."""
@@ -83,7 +88,7 @@ class Inference:
         if not parts:
             return np.empty((0, len(self.classes)))
         found: npt.NDArray[np.float64] = torch.cat(parts).numpy()
-        return found
+        return tempered(found, self.temperature, self.target.kind)
 
     def _of(self, network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
         images = normalised(pixels, self.mean, self.std)
@@ -114,7 +119,8 @@ def classify(images: ImageSet, checkpoint: str | Path, *, device: str = "auto", 
     Returns
     -------
     Predictions
-        In the order of the images; `seen` marks the galaxies that the network was trained on.
+        In the order of the images; `seen` marks the galaxies that the network was trained on; `sets` are there where
+        the checkpoint promises any.
 
     Raises
     ------
@@ -130,10 +136,19 @@ def classify(images: ImageSet, checkpoint: str | Path, *, device: str = "auto", 
     network = load(spec).to(choose(device, "float32").device)
     with TemporaryDirectory() as scratch:
         cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress)
-        inference = Inference(cache, target, classes, spec.mean, spec.std, dihedral=note.get("dihedral", False))
+        inference = Inference(
+            cache,
+            target,
+            classes,
+            spec.mean,
+            spec.std,
+            dihedral=note.get("dihedral", False),
+            temperature=float(note.get("temperature") or 1.0),
+        )
         said = inference.predictions(network, images.ids)
     seen = None if spec.trained_on is None else TrainedOn.decode(spec.trained_on).among_images(images)
-    return dataclasses.replace(said, seen=seen)
+    sets = Conformal.fromdict(note["sets"]).sets(said) if note.get("sets") else None
+    return dataclasses.replace(said, seen=seen, sets=sets)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,7 +166,13 @@ class Validation:
     labels: Labels
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """The metrics of `results.metrics.evaluate` that have a meaning for the target."""
+        """The metrics of `results.metrics.evaluate` that have a meaning for the target.
+
+        Raises
+        ------
+        FloatingPointError
+            The network says NaN.
+        """
         ids = self.labels.ids
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else (0, 1)
@@ -163,5 +184,7 @@ class Validation:
             torch.distributed.all_gather_object(shared, mine)
             for other, part in enumerate(shared):
                 found[other::world] = part
+        if not np.isfinite(found).all():
+            raise FloatingPointError("probabilities are NaN")
         predictions = Predictions(ids, found, self.labels.classes, self.inference.target.kind)
         return evaluate(predictions, self.labels, intervals=0).metrics

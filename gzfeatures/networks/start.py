@@ -10,15 +10,17 @@ import torch
 from torch import nn
 
 from gzfeatures.errors import InputError, LeakError
-from gzfeatures.features.backbones import BACKBONES, Backbone
+from gzfeatures.features.backbones import BACKBONES, Backbone, classes_of, packaged
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.features.weights import weights_digest, weights_file
+from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.networks import cnns
 from gzfeatures.networks.load import load
+from gzfeatures.networks.probe import clear_output
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -39,6 +41,10 @@ class Start:
         Their file.
     digest : str
         Sha256 of that file, or "random".
+    classes : tuple of str, optional
+        What the output layer of those weights knows, where that is recorded.
+    hint : str
+        What to say where weights exist and are not used; else empty.
     """
 
     architecture: str
@@ -46,6 +52,8 @@ class Start:
     backbone: Backbone | None = None
     weights: Path | None = None
     digest: str = "random"
+    classes: tuple[str, ...] | None = None
+    hint: str = ""
 
     @classmethod
     def of(
@@ -83,13 +91,16 @@ class Start:
             if architecture is None and network not in BACKBONES:
                 raise cnns.unknown_network(network)
             if architecture is not None and weights in (None, "none"):
-                return cls(architecture, view or own)
+                return cls(architecture, view or own, hint=_hint(network, weights))
             if architecture is not None and network not in BACKBONES:
                 layer = cnns.embedding_node(cnns.build(architecture, classes))
                 network = Backbone(network, architecture, None, layer, 1, own)
         spec = backbone_of(network)
         path = weights_file(spec, None if weights == "own" else weights)
-        start = cls(spec.architecture, view or spec.view, spec, path, weights_digest(spec, path))
+        if weights == "none":
+            return cls(spec.architecture, view or spec.view, hint=_hint(spec.name, weights))
+        known = _classes(network, spec) if weights in (None, "own") else None
+        start = cls(spec.architecture, view or spec.view, spec, path, weights_digest(spec, path), known)
         test = split.test[start.seen_before().among_images(images.select(split.test))]
         if len(test):
             raise LeakError(
@@ -136,15 +147,23 @@ class Start:
         crop = min(1.0, self.view.crop * margin)
         return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=crop)
 
-    def network(self, scheme: str, outputs: int, bands: int, *, aux: bool) -> tuple[nn.Module, Backbone]:
-        """Network with its starting weights and a new output layer, and what it is as a backbone.
+    def keeps(self, classes: tuple[str, ...]) -> bool:
+        """Whether the output layer knows these classes already, in any order, and is kept."""
+        return self.classes is not None and sorted(self.classes) == sorted(classes)
+
+    def network(
+        self, scheme: str, classes: tuple[str, ...], outputs: int, bands: int, *, aux: bool
+    ) -> tuple[nn.Module, Backbone]:
+        """Network with its starting weights, and what it is as a backbone.
 
         Parameters
         ----------
         scheme : str
             What it will be trained on, for its name.
+        classes : tuple of str
+            Of the labels: an output layer that knows them is kept, any other is made anew.
         outputs : int
-            Logits of the new output layer.
+            Logits of the output layer; more than classes where there is a second target.
         bands : int
             Channels of the pixels.
         aux : bool
@@ -158,7 +177,11 @@ class Start:
             spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, outputs)
         else:
             module = load(self.backbone, self.weights)
-            cnns.replace_output(module, outputs)
+            if self.classes is not None and self.keeps(classes) and outputs == len(classes):
+                cnns.order_outputs(module, [self.classes.index(name) for name in classes])
+            else:
+                cnns.replace_output(module, outputs)
+                clear_output(module)
             spec = dataclasses.replace(
                 self.backbone, view=self.view, classes=outputs, weights=None, url=None, sha256=""
             )
@@ -170,3 +193,29 @@ class Start:
         )
         dim = cnns.width_of(module, spec.layer, spec.bands, self.view.size)
         return module.to(memory_format=torch.channels_last).train(), dataclasses.replace(spec, dim=dim)
+
+
+def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
+    """Ids of the images that the weights a training would start from were trained on, shape (m,)."""
+    if isinstance(network, str) and network not in BACKBONES and not Path(network).is_dir():
+        return images.ids[:0]
+    record = backbone_of(network).trained_on
+    known: Ids = images.ids[TrainedOn.joined([record]).among_images(images)]
+    return known
+
+
+def _hint(name: str, weights: str | Path | None) -> str:
+    """What to say of weights that a name has and that are not asked for."""
+    entry = BACKBONES.get(name)
+    if entry is None or weights == "none":
+        return ""
+    own = "--weights own starts from those it is known with" if entry.weights else "--weights FILE starts from weights"
+    return f"{name} starts at random, with no weights at all; {own}"
+
+
+def _classes(network: str | Path | Backbone, spec: Backbone) -> tuple[str, ...] | None:
+    """Classes that a checkpoint, or a backbone of this package, was trained on."""
+    kind, _, place = (spec.weights or "").partition(":")
+    if kind == "package":
+        return classes_of(packaged(place))
+    return classes_of(network) if not isinstance(network, Backbone) and Path(network).is_dir() else None

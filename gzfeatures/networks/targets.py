@@ -41,6 +41,8 @@ class Target:
         Labels it is made from.
     tree : bool
         The k outputs are the 37 answers of the decision tree.
+    smooths : bool
+        Its loss knows what smoothing labels means.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Target:
     probabilities: Callable[[torch.Tensor], torch.Tensor]
     needs: str
     tree: bool = False
+    smooths: bool = True
 
 
 def _cross_entropy(
@@ -127,9 +130,9 @@ TARGETS: dict[str, Target] = {
     "classes": Target("classes", _cross_entropy, _softmax, "classes"),
     "soft-classes": Target("classes", _cross_entropy, _softmax, "classes"),
     "multi-label": Target("multi-label", _binary, torch.sigmoid, "multi-label"),
-    "fractions": Target("fractions", _squared, tree_fractions, "fractions", tree=True),
+    "fractions": Target("fractions", _squared, tree_fractions, "fractions", tree=True, smooths=False),
     "sigmoid-fractions": Target("fractions", _binary, torch.sigmoid, "fractions"),
-    "counts": Target("fractions", _dirichlet_multinomial, _expected_fractions, "fractions", tree=True),
+    "counts": Target("fractions", _dirichlet_multinomial, _expected_fractions, "fractions", tree=True, smooths=False),
 }
 """`soft-classes`: vote fractions of the classes instead of one class. `fractions`: the tree, squared error.
 `sigmoid-fractions`: 37 separate sigmoids and cross-entropy (as GalaxyID). `counts`: Dirichlet-multinomial."""
@@ -170,14 +173,16 @@ def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
     """Two targets learned side by side by one network; what it predicts is the first.
 
     The first `outputs` logits are the first target's, the others the second's; the loss is the sum of both, the
-    second's times `weight`. A galaxy whose columns of the first target are all NaN teaches the second only.
+    second's times `weight`. A galaxy whose columns of one target are all NaN teaches the other only.
     """
 
     def loss(
         logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, smoothing: float
     ) -> torch.Tensor:
-        known = ~torch.isnan(targets[:, :outputs]).all(1)
-        total = weight * second.loss(logits[:, outputs:], targets[:, outputs:], None, 0.0)
+        known, more = (~torch.isnan(part).all(1) for part in (targets[:, :outputs], targets[:, outputs:]))
+        total = logits.sum() * 0.0
+        if more.any():
+            total = total + weight * second.loss(logits[more, outputs:], targets[more, outputs:], None, 0.0)
         if known.any():
             total = total + first.loss(logits[known, :outputs], targets[known, :outputs], weights, smoothing)
         return total
