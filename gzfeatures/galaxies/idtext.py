@@ -92,8 +92,7 @@ def exact(texts: Any) -> Any:
     if len(texts) == texts.null_count:
         return texts
     if _are_integers(texts) or pc.all(pc.match_substring_regex(texts, _INTEGER)).as_py():
-        few = pc.all(pc.match_substring_regex(texts.slice(0, 64), _ROUNDED)).as_py()
-        rounded = few and pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
+        rounded = may_be_rounded(texts) and pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
         zeros = pc.sum(pc.binary_length(pc.utf8_ltrim(texts, "+-"))).as_py() - 15 * (len(texts) - texts.null_count)
         return _floats(texts) if rounded and zeros >= _EVIDENCE else texts
     if not pc.all(pc.match_substring_regex(texts, _FLOAT)).as_py():
@@ -106,6 +105,11 @@ def exact(texts: Any) -> Any:
         return numbers
     whole = of_floats(np.where(marked, numbers, np.nan))
     return texts if whole is None else pc.coalesce(whole, _whole_array(texts).cast(pa.large_string()))
+
+
+def may_be_rounded(texts: Any) -> bool:
+    """Whether the first ids all have zeros behind the 15th digit."""
+    return pc.all(pc.match_substring_regex(texts.slice(0, 64), _ROUNDED)).as_py() is not False
 
 
 def _are_integers(texts: Any) -> bool:

@@ -176,7 +176,7 @@ def plain_column(column: Any, is_id: bool, where: object) -> Any:
     if pa.types.is_duration(kind):
         column, kind = column.cast(pa.int64()), pa.int64()
     if pa.types.is_integer(kind):
-        return _id(column.cast(pa.large_string())) if is_id else _whole(column)
+        return _integer_id(column.cast(pa.large_string())) if is_id else _whole(column)
     if pa.types.is_floating(kind):
         if is_id and (shorter := _rounded(column)) is not None:
             return shorter
@@ -191,6 +191,11 @@ def _id(texts: Any) -> Any:
     """Ids as text; as floats where the file lost their digits, which no use as an id accepts."""
     exact = idtext.exact(texts)
     return exact if isinstance(exact, np.ndarray) else _text(exact)
+
+
+def _integer_id(texts: Any) -> Any:
+    """Integers as ids: only a spreadsheet can have rounded them, and a few rows tell that it did not."""
+    return _id(texts) if idtext.may_be_rounded(texts) else _text(texts)
 
 
 def _text(column: Any) -> Any:
