@@ -13,37 +13,25 @@ what bears the name; `with guarded(…)` puts it under the same rule.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
-import re
-import sqlite3
 import stat
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gzfeatures import fingerprint, userfolders
 from gzfeatures.errors import OutputError
+from gzfeatures.writtenfiles import SEAL, described, note, sealed_page, table_seal, written_by
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-RECORD = "outputs.db"
-WAIT_SECONDS = 60
-SEAL = "gzfeatures_seal"
-"""Key of a Parquet file's metadata, with the verb and the digest of all bytes before the metadata as JSON."""
 IMAGES = (
     *(".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp"),
     *(".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz", ".npy", ".npz"),
 )
 """Endings of what a folder of images holds."""
-_MARK = re.compile(rb'<meta name="generator" content="gzfeatures ([a-z]+) ([0-9a-f]{64})">')
-_HEAD = '<meta charset="utf-8">'
-_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
-
 _guard: Guard | None = None
 """Of the verb at work: a process does one at a time, and its threads write under the same."""
 
@@ -106,7 +94,7 @@ class Guard:
                 f"is there and was not written by '{self.verb}', or was changed since",
                 where=path,
                 rule="be absent or as the same verb left it",
-                found=_described(path),
+                found=described(path),
                 remedy="choose another name, or replace it with --overwrite",
             )
 
@@ -157,9 +145,11 @@ class Guard:
         if _real(path).is_relative_to(_real(userfolders.cache())):
             return
         digest = fingerprint.of_file(fresh)
-        if not (path.is_file() and self._input(path, _status(path), True) is None and _digest(path) == digest):
+        if not (
+            path.is_file() and self._input(path, _status(path), True) is None and fingerprint.of_file(path) == digest
+        ):
             self.allow(path)
-        _note(_keys(path, self._own), digest, self.verb, path)
+        note(path, self._own, digest, self.verb)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
         """The input that a path is, or lies in; what the verb itself wrote into an input folder is not of it."""
@@ -252,79 +242,15 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def written_by(path: Path, folders: Iterable[Path] = (), verb: str | None = None) -> str | None:
-    """The verb that wrote the very bytes of a file to its place: by the record, or by the file's own seal.
-
-    In one of `folders` its place is its name there, since a folder of results may be copied. Where several did, it is
-    the one asked for.
-    """
-    try:
-        digest = _digest(path)
-        noted = _noted(_keys(path, folders), digest)
-        found = verb if verb in noted else min(noted, default=None)
-        return found or _SEALS.get(path.suffix.lower(), lambda _: None)(path)
-    except OSError:
-        return None
-
-
 def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
     """Let a Parquet file that is all written but its metadata say which verb wrote it; nothing without a guard."""
     if _guard is not None:
-        note = {"verb": _guard.verb, "sha256": _digest(path)}
-        writer.add_key_value_metadata({SEAL: json.dumps(note)})
+        writer.add_key_value_metadata({SEAL: table_seal(path, _guard.verb)})
 
 
 def sealed(page: str) -> str:
     """An HTML page that says which verb wrote it; the same page without a guard."""
-    if _guard is None or _HEAD not in page:
-        return page
-    digest = fingerprint.of_bytes(page.encode())
-    return page.replace(_HEAD, f'{_HEAD}<meta name="generator" content="gzfeatures {_guard.verb} {digest}">', 1)
-
-
-def _parquet_seal(path: Path) -> str | None:
-    """Verb of a Parquet file whose columns are as that verb wrote them."""
-    import pyarrow.parquet as pq
-
-    try:
-        note = json.loads((pq.read_metadata(path).metadata or {})[SEAL.encode()])
-        with path.open("rb") as file:
-            file.seek(-8, os.SEEK_END)
-            rest = path.stat().st_size - 8 - int.from_bytes(file.read(4), "little")
-            return str(note["verb"]) if _digest(path, rest) == note["sha256"] else None
-    except Exception:  # whatever is the matter with it: it says nothing
-        return None
-
-
-def _page_seal(path: Path) -> str | None:
-    """Verb of a page that is as that verb wrote it."""
-    page = path.read_bytes()
-    found = _MARK.search(page, 0, 4096)
-    if found is None or fingerprint.of_bytes(_MARK.sub(b"", page, 1)) != found[2].decode():
-        return None
-    return found[1].decode()
-
-
-_SEALS = {".parquet": _parquet_seal, ".html": _page_seal}
-
-
-def _digest(path: Path, size: int | None = None) -> str:
-    """Sha256 of a file, or of so many bytes from its start."""
-    if size is None:
-        return fingerprint.of_file(path)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while size > 0 and (block := file.read(min(size, 2**20))):
-            digest.update(block)
-            size -= len(block)
-    return digest.hexdigest()
-
-
-def _described(path: Path) -> str:
-    """What an existing file is, in a word."""
-    verb = written_by(path)
-    size = path.stat().st_size
-    return f"a file of '{verb}'" if verb else f"a file of {size:,} bytes"
+    return page if _guard is None else sealed_page(page, _guard.verb)
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -341,69 +267,3 @@ def _real(path: Path) -> Path:
 def _plain(path: Path) -> str:
     """Name by which two paths are one also where letter case does not count."""
     return os.path.realpath(path).casefold()
-
-
-def _keys(path: Path, folders: Iterable[Path]) -> list[bytes]:
-    """A file's own place: the folder without links, and the name; and its name in each folder that holds it."""
-    place = _real(path.parent) / path.name
-    inside = [os.fsencode(place.relative_to(each)) for each in folders if place.is_relative_to(each)]
-    return [os.fsencode(place), *inside]
-
-
-@contextmanager
-def _record() -> Iterator[sqlite3.Connection]:
-    place = userfolders.state()
-    place.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(place / RECORD, timeout=WAIT_SECONDS)) as connection, connection:
-        connection.execute("pragma synchronous = off")  # a killed process loses nothing by it
-        connection.execute(
-            "create table if not exists outputs "
-            "(path blob, sha256 text, verb text, primary key (path, sha256, verb)) without rowid"
-        )
-        yield connection
-
-
-def _note(keys: list[bytes], digest: str, verb: str, path: Path) -> None:
-    """Note what a verb is about to write.
-
-    Raises
-    ------
-    OutputError
-        The disk is full. Where there is no place for a record at all, a line says so and the work goes on.
-    """
-    try:
-        with _record() as connection:
-            rows = [(key, digest, verb) for key in keys]
-            connection.executemany("insert or ignore into outputs values (?, ?, ?)", rows)
-    except (OSError, RuntimeError, sqlite3.Error) as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _FULL:
-            raise OutputError(
-                f"cannot be noted as written: {error}", where=path, remedy="free space or choose another place"
-            ) from error
-        _complain(str(error))
-
-
-def _noted(keys: list[bytes], digest: str) -> set[str]:
-    try:
-        with _record() as connection:
-            query = f"select verb from outputs where path in ({','.join('?' * len(keys))}) and sha256 = ?"
-            verbs: list[Any] = connection.execute(query, (*keys, digest)).fetchall()
-    except (OSError, RuntimeError, sqlite3.Error) as error:
-        _complain(str(error))
-        return set()
-    return {str(verb) for (verb,) in verbs}
-
-
-_complained: list[str] = []
-
-
-def _complain(why: str) -> None:
-    """Say once that what is written cannot be noted."""
-    if not _complained:
-        _complained.append(why)
-        print(
-            f"the record of written files in $XDG_STATE_HOME/gzfeatures (~/.local/state) cannot be used ({why}): "
-            "the same command again will ask for --overwrite",
-            file=sys.stderr,
-        )
