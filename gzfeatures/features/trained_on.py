@@ -122,9 +122,14 @@ class TrainedOn:
         return len(self.hashes) + sum(map(len, self.of_kind.values()))
 
     @classmethod
-    def of_images(cls, images: ImageSet) -> TrainedOn:
-        """Set of the galaxies that some images show; every image is read and decoded."""
-        return cls.of(images.ids, kind=images.kind, files=images.digests(), pictures=images.picture_hashes())
+    def of_images(cls, images: ImageSet, *, pictures: bool = False) -> TrainedOn:
+        """Set of the galaxies that some images show; every image is read, and with `pictures` decoded.
+
+        Pictures are for networks that leave home. Among one's own galaxies a split keeps together what is one file;
+        pictures that only look alike may stand on two sides of it, and would be refused as trained on.
+        """
+        hashes = images.picture_hashes() if pictures else None
+        return cls.of(images.ids, kind=images.kind, files=images.digests(), pictures=hashes)
 
     def among_images(self, images: ImageSet) -> npt.NDArray[np.bool_]:
         """Which galaxies, of some images, were trained on, shape (n,); images are read as far as that is needed."""

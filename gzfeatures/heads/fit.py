@@ -175,5 +175,4 @@ def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
     ids = np.array([*split.train, *(name for name, group in split.groups.items() if group in known)], dtype=object)
     first = inputs.first
     here = among(first.ids, ids)
-    pictures = None if first.pictures is None else first.pictures[here]
-    return TrainedOn.of(ids, kind=first.kind, files=first.digests[here], pictures=pictures)
+    return TrainedOn.of(ids, kind=first.kind, files=first.digests[here])

@@ -25,6 +25,8 @@ FAINTEST = 4.0
 """Smallest strongest coefficient, in grey levels (orthonormal transform); a flat picture has no hash."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Of red, green and blue (ITU-R 601)."""
+LARGEST_PRODUCT = 200_000
+"""Multiplications of a matrix product that one thread does: OpenBLAS shares out those above 262,144."""
 NOTHING = bytes(BYTES)
 """Stands for a hash that a picture does not have."""
 
@@ -68,11 +70,23 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
     across, columns = _transform(width, side)
     shown = pixels[down, across]
     # brightness survives where JPEG thins colours out
-    light = (shown.reshape(-1, 3).astype(np.float32) @ LUMINANCE).reshape(shown.shape[:2])
-    waves = (rows @ light @ columns.T)[DOWN, ACROSS]
+    light = np.multiply(shown[..., 0], LUMINANCE[0], dtype=np.float32)
+    for colour in (1, 2):
+        light += np.multiply(shown[..., colour], LUMINANCE[colour], dtype=np.float32)
+    waves = (_product(rows, light) @ columns.T)[DOWN, ACROSS]
     if np.abs(waves).max() < FAINTEST:
         return NOTHING
     return np.packbits(waves > 0).tobytes()
+
+
+def _product(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """`left @ right`, in parts so small that OpenBLAS does not share them out.
+
+    Its threads, woken by every thread that decodes, would wait for each other ten times as long as the product takes.
+    """
+    width = max(1, LARGEST_PRODUCT // left.size)
+    parts = [left @ right[:, start : start + width] for start in range(0, right.shape[1], width)]
+    return np.concatenate(parts, axis=1)
 
 
 def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:

@@ -60,7 +60,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def record(pictures: Path) -> TrainedOn:
-    known = TrainedOn.of_images(ImageSet.of(pictures / "trained").of_kind("kaggle"))
+    known = TrainedOn.of_images(ImageSet.of(pictures / "trained").of_kind("kaggle"), pictures=True)
     return TrainedOn.decode(known.encode())
 
 
@@ -168,13 +168,11 @@ def test_what_a_backbone_saw_under_another_id_only_trains(pictures: Path, record
         fit_heads([table], labels, leaky, [HeadChoice(name="prototype")], seed=0, folder=tmp_path)
 
 
-def test_a_head_knows_its_training_pictures_in_another_table(pictures: Path, record: TrainedOn) -> None:
+def test_a_head_knows_the_files_it_was_trained_on_in_another_table(pictures: Path, record: TrainedOn) -> None:
     table, labels = vectors(pictures, TrainedOn.of([]))
     split = Split.draw(labels)
     head = gz.fit(table, labels, "prototype", split=split)
-    fresh = dataclasses.replace(
-        table, ids=np.array([f"new{row}" for row in range(len(table))], dtype=object), digests=np.full(len(table), "")
-    )
+    fresh = dataclasses.replace(table, ids=np.array([f"new{row}" for row in range(len(table))], dtype=object))
     seen = head.predict(fresh).seen
     assert seen is not None and seen.tolist() == [name in set(split.train) for name in table.ids]
 
