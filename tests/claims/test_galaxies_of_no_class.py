@@ -55,6 +55,19 @@ def test_only_galaxies_that_were_judged_and_claimed_by_no_rule_are_none_of_these
     assert without_class(left) == without_class(own) == pytest.approx(1 / 3)
 
 
+def test_a_vote_that_is_missing_further_down_the_tree_is_no_answer_no() -> None:
+    """Whether the second galaxy is edge-on is not known, so neither is whether a rule claims it."""
+    frame = pd.DataFrame({"dr7objid": ["face-on", "unknown"], "gz2_class": "Er"})
+    shares = {STEMS[0]: 0.2, STEMS[1]: 0.8, STEMS[2]: 0.0}
+    edge = "t02_edgeon_a0"
+    for stem, share in {**shares, f"{edge}4_yes": [0.1, np.nan], f"{edge}5_no": [0.9, np.nan]}.items():
+        frame[f"{stem}_fraction"] = share
+    rules = LabelScheme("edges", {"smooth": ("smooth > 0.5",), "edge-on": ("edge-on-yes > 0.5",)}, others="class")
+    labels = rules.label(Catalog.of(frame))
+    assert labels.ids.tolist() == ["face-on"] and labels.names.tolist() == [NONE_OF_THESE]
+    assert labels.left_out[NO_VOTES].tolist() == ["unknown"]
+
+
 @pytest.mark.parametrize("name", [name for name, entry in SCHEMES.items() if entry.target == "classes"])
 def test_every_scheme_keeps_its_labels_and_adds_what_no_rule_claimed(name: str) -> None:
     draw = np.random.default_rng(5)
