@@ -311,13 +311,15 @@ def _require_weights(settings: Experiment) -> None:
         extractor_of(choice.name, weights=choice.weights, layer=choice.layer)
 
 
-def compare_runs(places: Sequence[Path]) -> Comparison:
+def compare_runs(places: Sequence[Path], metric: str | None = None) -> Comparison:
     """Compare the pairings of finished runs.
 
     Parameters
     ----------
     places : sequence of Path
         Run folders, or experiment files whose default run folder `runs/<name>` is taken.
+    metric : str, optional
+        What to rank by and to test; default accuracy, or RMSE of vote fractions.
 
     Raises
     ------
@@ -331,7 +333,7 @@ def compare_runs(places: Sequence[Path]) -> Comparison:
         folder = Path("runs") / configs.load(place).name if place.is_file() else place
         more, labels, _ = read_pairings(folder)
         pairings += more
-    return compare(pairings, labels)
+    return compare(pairings, labels, metric=metric)
 
 
 def _provenance(settings: Experiment, group: Cohort) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.comparison import compare
 from gzfeatures.results.metrics import evaluate
-from gzfeatures.results.paired import holm, mcnemar
+from gzfeatures.results.paired import mcnemar
 from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
 
@@ -93,7 +93,7 @@ def test_vote_fractions_are_ranked_by_rmse() -> None:
         said = np.clip(truth.values + error * rng.normal(size=(N, 3)), 0, 1)
         predictions = Predictions(ids_of(), said, CLASSES, "fractions")
         scores = evaluate(predictions, truth, intervals=0)
-        several.append(pairing("ridge", seed=seed, predictions=predictions, scores=scores))
+        several.append(pairing(("ridge", "svr")[seed - 1], seed=seed, predictions=predictions, scores=scores))
     comparison = compare(several, truth)
     assert comparison.metric == "rmse" and comparison.ranking[0]["seed"] == 1
     assert comparison.tests[0]["p"] < 0.01 and not comparison.ranking[1]["tied"]
@@ -107,7 +107,7 @@ def test_several_labels_are_tested_by_galaxies_all_right() -> None:
         said = np.where(rng.random((N, 3)) < right, truth.values, ~truth.values) * 0.8 + 0.1
         predictions = Predictions(ids_of(), said, CLASSES, "multi-label")
         scores = evaluate(predictions, truth, intervals=0)
-        several.append(pairing("svm", seed=seed, predictions=predictions, scores=scores))
+        several.append(pairing(("svm", "knn")[seed - 1], seed=seed, predictions=predictions, scores=scores))
     test = compare(several, truth).tests[0]
     a, b = (((p.predictions.probabilities >= 0.5) == truth.values).all(1) for p in several)
     assert (test["only_first"], test["only_second"]) == (int((a & ~b).sum()), int((b & ~a).sum()))
@@ -130,20 +130,18 @@ def test_the_mean_over_seeds_counts_not_the_luckiest() -> None:
 
 
 def test_twins_are_called_different_as_rarely_as_promised() -> None:
-    """Two methods of equal skill: after Holm, a false alarm among the tests in at most a tenth of the comparisons."""
+    """Methods of equal skill: a false alarm among all pairs in at most a tenth of the comparisons."""
     alarms = 0
     for trial in range(60):
         several = [pairing(head, 1.0, 100 * trial + s) for s, head in enumerate(("svm", "knn", "lda"))]
-        alarms += any(t["p_holm"] < 0.1 for t in compare(several, TRUTH, resamples=20).tests)
+        alarms += any(t["p_family"] < 0.1 for t in compare(several, TRUTH, resamples=60).tests)
     assert alarms <= 12  # binomial(60, 0.1) exceeds this in 1 % of trials
 
 
-def test_mcnemar_and_holm_by_hand() -> None:
+def test_mcnemar_by_hand() -> None:
     assert mcnemar(0, 0) == 1
     assert mcnemar(1, 7) == pytest.approx(2 * (1 + 8) / 2**8)
     assert mcnemar(5, 5) == 1
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
 
 
 @pytest.mark.parametrize(
@@ -194,3 +192,38 @@ def test_pairing_proves_itself() -> None:
     few = guesses(1, 1).select(ids_of()[:10])
     with pytest.raises(InputError, match="scores are of other predictions"):
         pairing("svm", scores=evaluate(few, TRUTH, intervals=0))
+
+
+def test_the_metric_of_the_ranking_is_the_one_that_is_tested() -> None:
+    """Two methods right on the same galaxies, one far too sure: equal in accuracy, apart in log loss."""
+    calm = guesses(1.5, 3)
+    sharp = calm.probabilities**6
+    sure = dataclasses.replace(calm, probabilities=sharp / sharp.sum(1, keepdims=True))
+    several = [
+        pairing(head, predictions=said, scores=evaluate(said, TRUTH)) for head, said in (("svm", calm), ("knn", sure))
+    ]
+    by_accuracy, by_loss = (compare(several, TRUTH, metric=name, resamples=500) for name in ("accuracy", "log_loss"))
+    assert by_accuracy.tests[0]["p_family"] == by_accuracy.tests[0]["p"] == 1 and by_accuracy.ranking[1]["tied"]
+    assert by_loss.tests[0]["p_family"] < 0.01 and not by_loss.ranking[1]["tied"]
+    low, high = by_loss.tests[0]["interval"]
+    assert low < by_loss.tests[0]["difference"] < high < 0
+
+
+def test_seeds_of_a_method_are_one_method_in_the_tests() -> None:
+    several = [pairing("svm", 1.0, seed) for seed in range(3)] + [pairing("knn", 2.0, seed) for seed in range(3)]
+    comparison = compare(several, TRUTH, resamples=500)
+    (test,) = comparison.tests
+    assert test["first"] == "resnet50 + knn, frozen, mean of 3 seeds" and test["p_family"] < 0.01
+    assert [row["tied"] for row in comparison.ranking] == [True] * 3 + [False] * 3
+    assert comparison.winner["among"] == 2 and comparison.winner["value"] == pytest.approx(
+        np.mean([p.scores.accuracy for p in several[3:]])
+    )
+
+
+def test_the_winner_knows_that_it_was_chosen() -> None:
+    twins = [pairing(head, 1.0, seed) for seed, head in enumerate(("svm", "knn", "lda", "mlp", "logistic"))]
+    winner = compare(twins, TRUTH, resamples=300).winner
+    assert winner["among"] == 5 and 0 < winner["luck"] < 0.04
+    assert winner["interval"][0] < winner["corrected"] < winner["interval"][1]
+    alone = compare(twins[:1], TRUTH).winner
+    assert alone["luck"] == 0 and tuple(alone["interval"]) == twins[0].scores.intervals["accuracy"]

@@ -20,7 +20,6 @@ from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results import slices
-from gzfeatures.results.bootstrap import interval, resampled_sums
 from gzfeatures.results.calibration import coverage_accuracy, reliability
 from gzfeatures.results.conformal import Conformal
 from gzfeatures.results.metrics import evaluate
@@ -184,16 +183,6 @@ def test_the_calibration_error_is_debiased_and_its_interval_is_that_of_the_true_
     assert 0.05 < low < wrong.ece_debiased < min(high, wrong.ece) and wrong.intervals["ece"] == (low, high)
 
 
-def test_bootstrap_is_seeded_paired_and_reaches_the_textbook_error() -> None:
-    values = np.random.default_rng(0).normal(size=(500, 2))
-    first, again = (resampled_sums(values, 2000, 7) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    assert np.any(first != resampled_sums(values, 2000, 8))
-    np.testing.assert_allclose((first / 500).std(0), values.std(0) / np.sqrt(500), rtol=0.06)
-    paired = resampled_sums(values[:, :1], 2000, 7)
-    np.testing.assert_allclose(paired, first[:, :1], atol=1e-3)
-
-
 def test_intervals_of_a_large_catalog_take_seconds() -> None:
     import time
 
@@ -203,16 +192,6 @@ def test_intervals_of_a_large_catalog_take_seconds() -> None:
     assert time.process_time() - start < 10  # about 1 s; processor time, since test machines are busy
     low, high = scores.intervals["accuracy"]
     assert high - low == pytest.approx(2 * 1.645 * np.sqrt(scores.accuracy * (1 - scores.accuracy) / 50_000), rel=0.1)
-
-
-def test_interval_leaves_undefined_resamples_out() -> None:
-    low, high = interval(np.array([[np.nan, np.nan], [1.0, np.nan], [3.0, np.nan]]), 0.9)
-    assert 1 <= low[0] < high[0] <= 3 and np.isnan(low[1])
-
-
-def test_bootstrap_refuses_nothing() -> None:
-    with pytest.raises(InputError, match="bootstrap; must have at least one galaxy and one resample"):
-        resampled_sums(np.empty((0, 2)), 10, 0)
 
 
 def test_what_cannot_be_scored_is_refused() -> None:

@@ -165,6 +165,7 @@ def sample(
 ) -> None:
     """Draw a sample and its split: stratified, grouped, disjoint."""
     from gzfeatures.galaxies import sampling
+    from gzfeatures.galaxies.completeness import completeness
     from gzfeatures.galaxies.groups import SAME_FILE, Grouping
     from gzfeatures.galaxies.labelfile import write_labels
     from gzfeatures.galaxies.splits import PARTS, Split, shares
@@ -186,7 +187,12 @@ def sample(
     say(str(grouping))
     say(f"sample written to {write_labels(output, labels, drawn)}")
     counts = {part: labels.select(getattr(drawn, part)).counts for part in PARTS}
-    show({"counts": counts, "split": drawn.fingerprint}, as_json)
+    result: dict[str, Any] = {"counts": counts, "split": drawn.fingerprint}
+    if strategy.startswith("volume-limited"):
+        found = completeness(galaxies)
+        result["complete_to"] = None if found is None else dataclasses.asdict(found) | {"whole": found.whole}
+        say(str(found) if found else "volume-limited: how far it is complete cannot be said without redshifts and M_r")
+    show(result, as_json, hide=("complete_to",))
 
 
 @app.command(

@@ -99,13 +99,17 @@ def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN…", help="Run folders, or the TOML of finished experiments.")
     ],
+    metric: Annotated[
+        str | None, typer.Option(help="What to rank by and to test, e.g. macro_f1; default accuracy.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank the pairings of finished runs, with intervals and paired tests; different splits are refused."""
     from gzfeatures.experiment import compare_runs
 
-    comparison = compare_runs(runs)
-    show({"ranking": comparison.ranking, "tests": comparison.tests}, as_json, hide=("tests",), columns=BRIEF)
+    comparison = compare_runs(runs, metric)
+    result = {"ranking": comparison.ranking, "tests": comparison.tests, "winner": comparison.winner}
+    show(result, as_json, hide=("tests",), columns=BRIEF)
 
 
 @app.command(epilog="Example: gzfeatures ui --port 5000")

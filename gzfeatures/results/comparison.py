@@ -1,25 +1,27 @@
-"""Comparison of pairings on one split: ranking, paired bootstrap, McNemar, Holm, spread over seeds."""
+"""Comparison of pairings on one split: ranking, all pairs tested as one family, seeds, the luck of the first."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.bootstrap import interval, resampled_sums
+from gzfeatures.results.family import seed_variance, step_down
 from gzfeatures.results.metrics import LOWER_IS_BETTER, headline, scorable
-from gzfeatures.results.paired import holm, mcnemar
+from gzfeatures.results.paired import mcnemar
 from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.proportions import Array
-from gzfeatures.results.sums import metric_columns, metrics_of
+from gzfeatures.results.sums import metric_columns, metrics_of, shares_of
+from gzfeatures.results.winner import luck_of_the_best
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +34,24 @@ class Comparison:
         What the ranking is by.
     ranking : list of dict
         Best first: `rank, road, backbone, head, scheme, seed, dagger`, every metric, its `<metric>_interval`,
-        `behind` (difference to the best) with `behind_interval`, `tied` (not told apart from the best after Holm's
-        correction), and the costs `extract_seconds, fit_seconds, predict_seconds, train_seconds, end_to_end_seconds,
-        parameters, bytes` (None where unknown). Of several seeds the mean counts, and they stand together by seed: a
-        lucky one wins nothing.
+        `behind` (difference of its method to the first) with `behind_interval`, `tied` (its method is not told apart
+        from the first, all pairs tested as one family), and the costs `extract_seconds, fit_seconds, predict_seconds,
+        train_seconds, end_to_end_seconds, parameters, bytes` (None where unknown). Of several seeds the mean counts,
+        and they stand together by seed: a lucky one wins nothing.
     tests : list of dict
-        Each two pairings: `first, second`, `difference` with `interval` (paired bootstrap), `only_first, only_second`
-        (galaxies that one alone has right), `p` (exact McNemar; paired bootstrap where there are no classes), `p_holm`.
+        Each two methods, by the metric of the ranking, mean over seeds: `first, second`, `difference` with `interval`,
+        of one seed each `only_first, only_second` (galaxies that one alone has right), `p` (of the pair alone: exact
+        McNemar for accuracy, else the bootstrap), `p_family` (of the pair among all pairs, see `family.step_down`).
     seeds : list of dict
         Pairings run with several seeds: `road, backbone, head, seeds, mean, deviation, low, high`.
     split : str
         Fingerprint of the split they share.
     level : float
         Coverage of the intervals.
+    winner : dict
+        The first method, knowing that it was chosen: `value` (mean over seeds), `luck` (what it owes to the choice, see
+        `winner.luck_of_the_best`), `corrected` (the difference), its `interval` (None where there is none), `among`
+        (methods it was chosen from).
     """
 
     metric: str
@@ -53,6 +60,7 @@ class Comparison:
     seeds: list[dict[str, Any]]
     split: str
     level: float
+    winner: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values."""
@@ -68,20 +76,20 @@ def compare(
     level: float = 0.9,
     seed: int = 0,
 ) -> Comparison:
-    """Rank pairings and test each two of them on the galaxies they share.
+    """Rank pairings and test every two methods on the galaxies they share, by the metric they are ranked by.
 
     Parameters
     ----------
     pairings : sequence of Pairing
-        At least one; all on the same split, scheme and test ids.
+        At least one; all on the same split, scheme and test ids. Those that differ in their seed alone are one method.
     labels : Labels
         Truth.
     metric : str, optional
-        What to rank by; default `accuracy`, or `rmse` for vote fractions.
+        What to rank by and to test; default `accuracy`, or `rmse` for vote fractions.
     resamples : int
-        Bootstrap resamples; every pairing meets the same ones.
+        Bootstrap resamples; every method meets the same ones.
     level : float
-        Coverage of the intervals.
+        Coverage of the intervals; 1 − level is the chance of one false difference among all pairs.
     seed : int
         Seed of the resampling.
 
@@ -92,50 +100,75 @@ def compare(
 
     References
     ----------
-    McNemar 1947, doi:10.1007/BF02295996 (exact binomial form); Holm 1979, Scand. J. Statist. 6, 65.
+    Romano & Wolf 2005, doi:10.1198/016214504000000539 (see `family.step_down`); Tsamardinos+2018,
+    doi:10.1007/s10994-018-5714-4 (see `winner.luck_of_the_best`); Bonett & Price 2012, doi:10.3102/1076998611411915
+    (interval of a difference of shares).
     """
     first = _comparable(pairings)
     ids = np.sort(first.predictions.ids)
     ordered = [pairing.predictions.select(ids) for pairing in pairings]
     truth = scorable(ordered[0], labels)
-    kind, k = first.predictions.kind, len(first.predictions.classes)
+    kind, k, n = first.predictions.kind, len(first.predictions.classes), len(ids)
     metric = metric or headline(kind)
-    values: list[float] = []
-    replicates: list[Array] = []
-    for predictions in ordered:
-        columns = metric_columns(predictions, scorable(predictions, labels))
-        point = metrics_of(columns.sum(0), len(ids), kind, k)
-        if metric not in point or point[metric].ndim:
-            raise InputError(
-                "metric", rule=f"be one of {', '.join(m for m, v in point.items() if not v.ndim)}", found=metric
-            )
-        values.append(float(point[metric]))
-        replicates.append(metrics_of(resampled_sums(columns, resamples, seed), len(ids), kind, k)[metric])
+    columns = [metric_columns(predictions, scorable(predictions, labels)) for predictions in ordered]
+    points = [metrics_of(each.sum(0), n, kind, k) for each in columns]
+    if metric not in points[0] or points[0][metric].ndim:
+        legal = ", ".join(name for name, value in points[0].items() if not value.ndim)
+        raise InputError("metric", rule=f"be one of {legal}", found=metric)
+    values = [float(point[metric]) for point in points]
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    mean = _means(pairings, values)
-    order = sorted(
-        range(len(pairings)), key=lambda i: (-sign * mean[i], pairings[i].name, pairings[i].road, pairings[i].seed)
-    )
-    tests = _tests(pairings, ordered, truth, values, replicates, order, level)
-    best = order[0]
-    ranking = []
-    for rank, i in enumerate(order, 1):
-        low, high = interval(replicates[i] - replicates[best], level)
-        apart = any(
-            t["p_holm"] < 1 - level
-            for t in tests
-            if {t["first"], t["second"]} == {_label(pairings[best]), _label(pairings[i])}
-        )
-        ranking.append(
-            {
-                "rank": rank,
-                **_row(pairings[i]),
-                "behind": values[i] - values[best],
-                "behind_interval": [float(low), float(high)],
-                "tied": not apart,
-            }
-        )
-    return Comparison(metric, ranking, tests, _seeds(pairings, values), first.split, level)
+    methods = _methods(pairings, values, sign)
+    of_method = [np.array([values[i] for i in members]) for members in methods]
+    shares = [np.stack([shares_of(columns[i], metric, kind, k) for i in members]) for members in methods]
+    tests: list[dict[str, Any]] = []
+    if len(methods) > 1:
+        tests = _tests(pairings, ordered, truth, methods, of_method, shares, resamples, level, seed, metric)
+
+    def measure(sums: Array, size: Array | float) -> Array:
+        return metrics_of(sums, size, kind, k)[metric]
+
+    luck = 0.0
+    if len(methods) > 1:
+        parts = [[columns[i] for i in members] for members in methods]
+        luck = luck_of_the_best(parts, measure, sign > 0, min(resamples, 1000), seed)
+    ranking: list[dict[str, Any]] = []
+    for place, members in enumerate(methods):
+        test = tests[place - 1] if place else None  # the first method stands first in the first tests
+        for i in members:
+            ranking.append(
+                {
+                    "rank": len(ranking) + 1,
+                    **_row(pairings[i]),
+                    "behind": -test["difference"] if test else 0.0,
+                    "behind_interval": [-test["interval"][1], -test["interval"][0]] if test else [0.0, 0.0],
+                    "tied": test["p_family"] >= 1 - level if test else True,
+                }
+            )
+    winner = _winner([pairings[i] for i in methods[0]], metric, float(of_method[0].mean()), luck, len(methods))
+    return Comparison(metric, ranking, tests, _seeds(pairings, values), first.split, level, winner)
+
+
+def _methods(pairings: Sequence[Pairing], values: Sequence[float], sign: int) -> list[list[int]]:
+    """Places of the pairings of each method by seed, the method of the best mean first."""
+    members: dict[tuple[str, str, str | None], list[int]] = {}
+    for i, pairing in enumerate(pairings):
+        members.setdefault(pairing.method, []).append(i)
+    mean = {method: float(np.mean([values[i] for i in places])) for method, places in members.items()}
+    order = sorted(members, key=lambda m: (-sign * mean[m], pairings[members[m][0]].name, m[0]))
+    return [sorted(members[method], key=lambda i: pairings[i].seed) for method in order]
+
+
+def _winner(best: Sequence[Pairing], metric: str, value: float, luck: float, among: int) -> dict[str, Any]:
+    """The first method's score and interval, moved by what it owes to having been chosen."""
+    known = [p.scores.intervals[metric] for p in best if metric in p.scores.intervals]
+    interval = None
+    if len(known) == len(best):
+        low, high = np.mean(known, axis=0)
+        shift = value - float(np.mean([p.scores.metrics[metric] for p in best])) - luck
+        top = np.inf if metric in ("log_loss", "rmse") else 2.0 if metric == "brier" else 1.0
+        least = -1.0 if metric == "mcc" else 0.0
+        interval = [float(np.clip(end + shift, least, top)) for end in (low, high)]
+    return {"among": among, "value": value, "luck": luck, "corrected": value - luck, "interval": interval}
 
 
 def _comparable(pairings: Sequence[Pairing]) -> Pairing:
@@ -158,15 +191,17 @@ def _comparable(pairings: Sequence[Pairing]) -> Pairing:
                     found=f"{here!s:.60} and {there!s:.60}",
                     remedy="run both on one split",
                 )
-    names = [_label(pairing) for pairing in pairings]
+    names = [_label([pairing]) for pairing in pairings]
     for name in names:
         if names.count(name) > 1:
             raise InputError("pairing stands twice", where=name, rule="be compared once", remedy="drop one of the two")
     return first
 
 
-def _label(pairing: Pairing) -> str:
-    return f"{pairing.name}, {pairing.road}, seed {pairing.seed}"
+def _label(seeds: Sequence[Pairing]) -> str:
+    """Name of a method by the pairings of its seeds."""
+    one = seeds[0]
+    return f"{one.name}, {one.road}, " + (f"seed {one.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds")
 
 
 def _row(pairing: Pairing) -> dict[str, Any]:
@@ -191,34 +226,51 @@ def _tests(
     pairings: Sequence[Pairing],
     ordered: Sequence[Predictions],
     truth: Labels,
-    values: Sequence[float],
-    replicates: Sequence[Array],
-    order: Sequence[int],
+    methods: Sequence[Sequence[int]],
+    values: Sequence[Array],
+    shares: Sequence[Array],
+    resamples: int,
     level: float,
+    seed: int,
+    metric: str,
 ) -> list[dict[str, Any]]:
-    tests: list[dict[str, Any]] = []
+    """Each two methods, in the order of the ranking: (first, second), (first, third), …"""
+    family, single, _ = step_down(values, shares, resamples, seed)
+    noise = seed_variance(values, shares)
     right = [_right(predictions, truth) for predictions in ordered]
-    for i, j in combinations(order, 2):
-        difference = replicates[i] - replicates[j]
-        low, high = interval(difference, level)
+    tests: list[dict[str, Any]] = []
+    for number, (i, j) in enumerate(combinations(range(len(methods)), 2)):
+        gap = shares[i].mean(0) - shares[j].mean(0)
         test: dict[str, Any] = {
-            "first": _label(pairings[i]),
-            "second": _label(pairings[j]),
-            "difference": values[i] - values[j],
-            "interval": [float(low), float(high)],
+            "first": _label([pairings[m] for m in methods[i]]),
+            "second": _label([pairings[m] for m in methods[j]]),
+            "difference": float(values[i].mean() - values[j].mean()),
+            "interval": _difference(gap, float(noise[i] + noise[j]), level, smoothed=metric == "accuracy"),
         }
-        a, b = right[i], right[j]
-        if a is None or b is None:
-            test["p"] = float(
-                min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + len(difference)))
-            )
-        else:
+        a, b = right[methods[i][0]], right[methods[j][0]]
+        if a is not None and b is not None and len(methods[i]) == len(methods[j]) == 1:
             test |= {"only_first": int((a & ~b).sum()), "only_second": int((b & ~a).sum())}
-            test["p"] = mcnemar(test["only_first"], test["only_second"])
+        test["p"] = mcnemar(test["only_first"], test["only_second"]) if _exact(test, metric) else float(single[number])
+        test["p_family"] = float(family[number])
         tests.append(test)
-    for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
-        test["p_holm"] = corrected
     return tests
+
+
+def _exact(test: Mapping[str, Any], metric: str) -> bool:
+    return metric == "accuracy" and "only_first" in test
+
+
+def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> list[float]:
+    """Interval of the mean of the galaxies' differences (n,); a difference of shares as if two more galaxies differed.
+
+    The two, one each way, keep methods that never differ from being certain to be equal (Bonett & Price 2012).
+    """
+    n, total, square = len(gap), float(gap.sum()), float((gap**2).sum())
+    if smoothed:
+        n, square = n + 2, square + 2
+    middle = total / n
+    reach = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.sqrt(max(square / n - middle**2, 0) / n + noise))
+    return [middle - reach, middle + reach]
 
 
 def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | None:
@@ -237,12 +289,6 @@ def _runs(pairings: Sequence[Pairing], values: Sequence[float]) -> dict[tuple[st
     for pairing, value in zip(pairings, values, strict=True):
         runs.setdefault(pairing.method, []).append(value)
     return runs
-
-
-def _means(pairings: Sequence[Pairing], values: Sequence[float]) -> list[float]:
-    """Mean over the seeds of each pairing."""
-    runs = _runs(pairings, values)
-    return [float(np.mean(runs[pairing.method])) for pairing in pairings]
 
 
 def _seeds(pairings: Sequence[Pairing], values: Sequence[float]) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def draw(report: Report) -> dict[str, Figure]:
     """Figures of a report by file name without ending: `ranking`, `cost`, `learning`, `confusion-01`, …"""
     metric = report.comparison.metric
     points = [
-        Point(row["rank"], row["road"], row["end_to_end_seconds"], row[metric], *row[f"{metric}_interval"])
+        Point(row["rank"], row["road"], row["end_to_end_seconds"], row[metric], *_interval(row, metric))
         for row, _ in report.ranked
     ]
     title = report.metrics[metric]
@@ -148,7 +148,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
     spread = {(seeds["road"], seeds["backbone"], seeds["head"]): seeds for seeds in report.comparison.seeds}
     rows = []
     for row, pairing in report.ranked:
-        left, right = row[f"{metric}_interval"]
+        left, right = _interval(row, metric)
         rows.append(
             {
                 "rank": row["rank"],
@@ -159,7 +159,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
                 "behind": None if row["rank"] == 1 else (row["behind"], *row["behind_interval"]),
                 "spread": spread.get((row["road"], row["backbone"], row["head"])),
                 "values": [row[key] for key in report.metrics],
-                "interval": (left, right),
+                "interval": None if np.isnan(left) else (left, right),
                 "place": (place(left), round(place(right) - place(left), 2), place(row[metric])),
                 "costs": [_amount(row[key]) for key in report.costs],
             }
@@ -167,9 +167,17 @@ def _rows(report: Report) -> list[dict[str, Any]]:
     return rows
 
 
+def _interval(row: Mapping[str, Any], metric: str) -> tuple[float, float]:
+    """Interval of a row of the ranking; NaN where a class has too few galaxies for one."""
+    low, high = row.get(f"{metric}_interval", (np.nan, np.nan))
+    return low, high
+
+
 def _axis(report: Report) -> tuple[float, float]:
     """Ends of the axis of the intervals, rounded outwards to whole hundredths."""
-    bounds = np.array([row[f"{report.comparison.metric}_interval"] for row, _ in report.ranked])
+    metric = report.comparison.metric
+    bounds = np.array([end for row, _ in report.ranked for end in (row[metric], *_interval(row, metric))])
+    bounds = bounds[np.isfinite(bounds)]
     low, high = np.floor(bounds.min() * 100 - 0.5) / 100, np.ceil(bounds.max() * 100 + 0.5) / 100
     return float(max(low, 0.0)), float(high)
 

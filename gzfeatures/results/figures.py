@@ -264,7 +264,8 @@ def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], 
     for point, at in zip(points, positions, strict=True):
         marker, colour, _ = MARKS[point.road]
         x, y = (point.value, at) if along == "x" else (at, point.value)
-        reach = [[point.value - point.low], [point.high - point.value]]
+        # the calibration error's interval is of the true one, which noise lifts: it may lie below the measured value
+        reach = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
         xerr, yerr = (reach, None) if along == "x" else (None, reach)
         axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)
 

@@ -1,10 +1,6 @@
-"""Paired tests of two methods on the same galaxies, honest over many tests."""
+"""Paired test of two methods on the same galaxies."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-
-import numpy as np
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -13,12 +9,3 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: p-values that stay honest over all tests together, in the given order."""
-    order = np.argsort(p, kind="stable")
-    scaled = np.asarray(p, dtype=float)[order] * np.arange(len(p), 0, -1)
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return [float(value) for value in corrected]

@@ -57,7 +57,7 @@ class Report:
     Raises
     ------
     InputError
-        The comparison is of other pairings or another split, its metric has no interval, or a curve belongs to no
+        The comparison is of other pairings or another split, no score has an interval, or a curve belongs to no
         pairing.
     """
 
@@ -82,11 +82,11 @@ class Report:
             raise InputError(
                 "report and comparison differ in their pairings", where=self.name, rule="hold the same pairings"
             )
-        if f"{self.comparison.metric}_interval" not in self.comparison.ranking[0]:
+        if not any(pairing.scores.intervals for pairing in self.pairings):
             raise InputError(
                 "report of scores without intervals",
                 where=self.name,
-                rule=f"have an interval of {self.comparison.metric}",
+                rule="have intervals",
                 remedy="evaluate with intervals",
             )
         stray = set(self.curves) - {p.name for p in self.pairings}
@@ -121,11 +121,21 @@ class Report:
         """Who comes first, in one sentence."""
         row, best = self.ranked[0]
         metric = self.comparison.metric
-        low, high = row[f"{metric}_interval"]
         spread = next((s for s in self.comparison.seeds if _key(s) == _key(row)[:3]), None)
         mean = f" (mean of {spread['seeds']} seeds {spread['mean']:.3f} ± {spread['deviation']:.3f})" if spread else ""
         name = self.title(best) + " †" * best.dagger
-        return f"{name} comes first: {self.metrics[metric]} {row[metric]:.3f} ({low:.3f} to {high:.3f}){mean}"
+        low, high = row.get(f"{metric}_interval", (None, None))
+        bounds = "" if low is None else f" ({low:.3f} to {high:.3f})"
+        return f"{name} comes first: {self.metrics[metric]} {row[metric]:.3f}{bounds}{mean}{self._chosen}"
+
+    @property
+    def _chosen(self) -> str:
+        """What the first is worth, knowing that it was chosen among several; nothing where there was no choice."""
+        winner = self.comparison.winner
+        if winner.get("among", 1) < 2 or winner["interval"] is None:
+            return ""
+        low, high = winner["interval"]
+        return f"; as the best of {winner['among']}, {winner['corrected']:.3f} ({low:.3f} to {high:.3f})"
 
     @property
     def summary(self) -> str:
@@ -139,7 +149,7 @@ class Report:
         if len(self.pairings) > 1:
             said += (
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"
-                f" (McNemar with Holm's correction, {self.comparison.level:.0%})."
+                f" (all pairs tested as one family, {self.comparison.level:.0%})."
             )
         network = next((row for row, _ in self.ranked if row["road"] == "end-to-end"), None)
         if network is not None and network is not first:

@@ -1,0 +1,68 @@
+"""Claim: methods of equal worth are told apart in one comparison of ten at most, and more seeds show more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gzfeatures.results.family import step_down
+
+
+def answers(
+    rng: np.random.Generator, n: int, abilities: np.ndarray, seeds: int, spread: float
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Accuracies, and right (1) or wrong (0) for each method, seed and galaxy: galaxies are easy or hard for all."""
+    methods = len(abilities)
+    hardness = rng.normal(size=n)
+    own = 0.7 * rng.normal(size=(methods, 1, n))
+    skill = abilities[:, None, None] + spread * rng.normal(size=(methods, seeds, 1))
+    right = (skill + hardness + own + rng.normal(size=(methods, seeds, n)) > 0).astype(float)
+    return [each.mean(1) for each in right], list(right)
+
+
+def alarms(methods: int, seeds: int, spread: float, trials: int, n: int = 300) -> float:
+    """Share of comparisons of equal methods in which any pair is told apart."""
+    rng = np.random.default_rng([methods, seeds])
+    found = 0
+    for trial in range(trials):
+        p, _, _ = step_down(*answers(rng, n, np.full(methods, 1.5), seeds, spread), 250, trial)
+        found += bool((p < 0.1).any())
+    return found / trials
+
+
+@pytest.mark.parametrize("methods", [2, 5, 10, 20])
+def test_equal_methods_are_told_apart_once_in_ten_comparisons(methods: int) -> None:
+    """Of one fit each: all pairs as one family. Tested pair by pair, .6 of comparisons of ten would raise an alarm."""
+    assert alarms(methods, 1, 0.0, 200) <= 0.10 + 0.05  # 2.3 standard errors of 200 trials
+
+
+@pytest.mark.parametrize("methods", [2, 10])
+def test_equal_methods_whose_seeds_vary_are_told_apart_once_in_ten_too(methods: int) -> None:
+    """Seeds that scatter by a point of accuracy: three of them are averaged, and their own spread is counted in."""
+    assert alarms(methods, 3, 0.06, 200) <= 0.10 + 0.05
+
+
+def test_power_does_not_fall_with_seeds() -> None:
+    power = []
+    for seeds in (1, 3, 5):
+        rng = np.random.default_rng(seeds)
+        told = 0.0
+        for trial in range(80):
+            abilities = np.array([1.83, 1.5, 1.5, 1.5, 1.5])
+            p, _, _ = step_down(*answers(rng, 600, abilities, seeds, 0.04), 250, trial)
+            told += float((p[:4] < 0.1).mean())
+        power.append(told / 80)
+    assert power[0] > 0.3 and power[1] >= power[0] and power[2] >= power[1], power
+
+
+def test_a_pair_of_single_fits_is_mcnemars_test() -> None:
+    right = [np.repeat([[1.0, 1.0, 0.0]], 1, 0).repeat(20, 1), np.ones((1, 60))]
+    right[1][0, 40:47] = 0  # 13 galaxies that the second alone has right
+    p, single, _ = step_down([each.mean(1) for each in right], right, 20_000, 0)
+    assert p[0] == single[0] == pytest.approx(2 * 0.5**13, abs=3e-4)
+
+
+def test_methods_that_never_differ_are_equal_for_certain() -> None:
+    same = [np.ones((1, 50)), np.ones((1, 50)), np.zeros((1, 50))]
+    p, _, _ = step_down([each.mean(1) for each in same], same, 500, 0)
+    assert p[0] == 1 and p[1] < 0.01 and p[2] < 0.01
