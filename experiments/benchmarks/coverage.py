@@ -1,6 +1,6 @@
 """Do 90 % intervals hold 90 %? Simulated surveys of known truth: coverage and width of every metric's interval.
 
-    python experiments/benchmarks/coverage.py                      # the table of experiments/README.md (half an hour)
+    python experiments/benchmarks/coverage.py                      # the whole table
     python experiments/benchmarks/coverage.py --draws 200 -n 400   # a quick look
 
 Galaxies of five classes with shares .50, .25, .15, .08 and .02 get scores with Gaussian noise and a signal for the true

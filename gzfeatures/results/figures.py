@@ -235,7 +235,7 @@ def learning(curves: Mapping[str, Curve], roads: Mapping[str, str], metric: str)
 
 @styled
 def slices(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
-    """Accuracy in bins of a quantity, of the best pairing of each road; dashes are the vote ceiling, where known.
+    """Accuracy in bins of a quantity, of the best pairing of each road; dashes are the volunteers' own repeatability.
 
     Parameters
     ----------

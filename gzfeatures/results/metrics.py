@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError, LeakError
+from gzfeatures.galaxies.ids import positions
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results import slices
 from gzfeatures.results.intervals import FEWEST
@@ -71,7 +72,8 @@ class Scores:
     agreement : list of dict
         Accuracy by volunteer agreement (see `slices.by_agreement`); empty without vote fractions.
     ceiling : dict, optional
-        `reached` and `ceiling` against one volunteer drawn at random (see `slices.against_ceiling`).
+        `reached` and `ceiling` against one volunteer drawn at random, `accuracy` and `repeatability` against the
+        majority of a panel (see `slices.against_ceiling`).
     slices : mapping of str to list of dict
         Accuracy along redshift, magnitude and size (see `slices.along`), where a catalog was given.
     """
@@ -95,7 +97,7 @@ class Scores:
     confusion: npt.NDArray[np.int64] | None = None
     per_class: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     agreement: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    ceiling: dict[str, float] | None = None
+    ceiling: dict[str, Any] | None = None
     slices: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -117,6 +119,7 @@ def evaluate(
     *,
     intervals: bool | int = True,
     level: float = 0.9,
+    votes: npt.NDArray[np.int64] | None = None,
     catalog: Catalog | None = None,
 ) -> Scores:
     """Score predictions against labels.
@@ -131,6 +134,9 @@ def evaluate(
         Whether to give intervals; 0 and other numbers as False and True.
     level : float
         Coverage of the intervals, in (0, 1).
+    votes : ndarray of int, optional
+        Number of volunteers of each galaxy of `labels`, shape (len(labels),), for the repeatability of their majority;
+        else 40 each.
     catalog : Catalog, optional
         Its redshift, magnitude and size, as far as it has them, give the slices; one class per galaxy only.
 
@@ -164,8 +170,9 @@ def evaluate(
         confusion = np.zeros((k, k), dtype=np.int64)
         np.add.at(confusion, (truth.codes, predictions.codes), 1)
         more["confusion"] = confusion
-        more["agreement"] = slices.by_agreement(predictions, truth, level=level)
-        more["ceiling"] = slices.against_ceiling(predictions, truth)
+        panels = None if votes is None else votes[positions(labels.ids, predictions.ids, where="labels")]
+        more["agreement"] = slices.by_agreement(predictions, truth, level=level, panels=panels)
+        more["ceiling"] = slices.against_ceiling(predictions, truth, panels)
         if catalog is not None:
             more["slices"] = slices.by_catalog(predictions, truth, catalog, level=level)
     return Scores(

@@ -11,6 +11,7 @@ from gzfeatures.galaxies.ids import positions
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.proportions import Array, wilson
+from gzfeatures.results.repeatability import ASSUMED_PANEL, of_majorities
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog
@@ -21,7 +22,13 @@ SENTINELS = (-9999.0, -999.0)
 """Numbers that SDSS and Galaxy Zoo tables write for a missing one."""
 
 
-def by_agreement(predictions: Predictions, truth: Labels, bins: int = 5, level: float = 0.9) -> list[dict[str, Any]]:
+def by_agreement(
+    predictions: Predictions,
+    truth: Labels,
+    bins: int = 5,
+    level: float = 0.9,
+    panels: npt.NDArray[np.int64] | None = None,
+) -> list[dict[str, Any]]:
     """Accuracy in bins of how far the volunteers agreed, (k·max p − 1) / (k − 1), from even (0) to unanimous (1).
 
     Parameters
@@ -33,13 +40,15 @@ def by_agreement(predictions: Predictions, truth: Labels, bins: int = 5, level: 
     bins : int
         Equal-width bins of agreement.
     level : float
-        Coverage of the intervals (see `bootstrap.wilson`).
+        Coverage of the intervals (see `proportions.wilson`).
+    panels : ndarray of int, optional
+        Volunteers of each galaxy, shape (n,); else 40 each.
 
     Returns
     -------
     list of dict
-        `low, high, n, accuracy, interval, ceiling` per filled bin; `ceiling` is the accuracy that the best guess would
-        reach against one volunteer drawn at random. Empty without vote fractions.
+        `low, high, n, accuracy, interval, ceiling` per filled bin; `ceiling` is how often the majorities of two panels
+        of the same galaxies agree (see `repeatability.of_majorities`). Empty without vote fractions.
     """
     if truth.soft is None:
         return []
@@ -48,25 +57,42 @@ def by_agreement(predictions: Predictions, truth: Labels, bins: int = 5, level: 
     agreement = (k * share.max(1) - 1) / (k - 1)
     which = np.clip((agreement * bins).astype(int), 0, bins - 1)
     right = predictions.codes == truth.codes
+    repeated = np.zeros(len(share))
+    if voted.any():
+        sizes = np.full(len(share), ASSUMED_PANEL) if panels is None else panels
+        repeated[voted] = of_majorities(share[voted], sizes[voted])
     rows = []
     for b in range(bins):
         inside = voted & (which == b)
         if inside.any():
-            ceiling = float(share[inside].max(1).mean())
+            ceiling = float(repeated[inside].mean())
             rows.append(
                 {"low": b / bins, "high": (b + 1) / bins, **_accuracy(right[inside], level), "ceiling": ceiling}
             )
     return rows
 
 
-def against_ceiling(predictions: Predictions, truth: Labels) -> dict[str, float] | None:
-    """How often one volunteer drawn at random would agree: with the prediction, and at best.
+def against_ceiling(
+    predictions: Predictions, truth: Labels, panels: npt.NDArray[np.int64] | None = None
+) -> dict[str, Any] | None:
+    """How far volunteers agree, with the prediction and with themselves: like is compared with like.
+
+    The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the accuracy, which is
+    against the majority of a panel, with `repeatability`: how often two such majorities of the same galaxies agree.
+
+    Parameters
+    ----------
+    predictions, truth
+        Of the same galaxies in the same order; `truth.soft` are the vote fractions.
+    panels : ndarray of int, optional
+        Volunteers of each galaxy, shape (n,); else 40 each, the usual number of Galaxy Zoo 2.
 
     Returns
     -------
     dict or None
-        `reached` (mean vote fraction of the predicted class), `ceiling` (mean of the largest vote fraction) and `n`
-        (galaxies with votes); None without vote fractions.
+        `reached` (mean vote fraction of the predicted class), `ceiling` (mean of the largest vote fraction), `accuracy`
+        and `repeatability` (see `repeatability.of_majorities`), all of the n galaxies with votes; `panel` (mean
+        number of volunteers) and `assumed` (whether that was not known). None without vote fractions.
     """
     if truth.soft is None:
         return None
@@ -74,8 +100,17 @@ def against_ceiling(predictions: Predictions, truth: Labels) -> dict[str, float]
     if not voted.any():
         return None
     rows = np.arange(len(share))
-    reached = share[rows, predictions.codes][voted].mean()
-    return {"reached": float(reached), "ceiling": float(share[voted].max(1).mean()), "n": int(voted.sum())}
+    sizes = np.full(len(share), ASSUMED_PANEL) if panels is None else panels
+    repeated = of_majorities(share[voted], sizes[voted])
+    return {
+        "reached": float(share[rows, predictions.codes][voted].mean()),
+        "ceiling": float(share[voted].max(1).mean()),
+        "accuracy": float((predictions.codes == truth.codes)[voted].mean()),
+        "repeatability": float(repeated.mean()),
+        "panel": float(sizes[voted].mean()),
+        "assumed": panels is None,
+        "n": int(voted.sum()),
+    }
 
 
 def along(
@@ -92,7 +127,7 @@ def along(
     bins : int
         Bins at most; equal values are never parted.
     level : float
-        Coverage of the intervals (see `bootstrap.wilson`).
+        Coverage of the intervals (see `proportions.wilson`).
 
     Returns
     -------

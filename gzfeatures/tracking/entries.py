@@ -65,7 +65,9 @@ def metrics(pairing: Pairing) -> dict[str, float]:
         }
     for quantity, rows in {"agreement": scores.agreement, **scores.slices}.items():
         found |= {f"slices/{quantity} {row['low']:.3g} to {row['high']:.3g}": row["accuracy"] for row in rows}
-    found |= {f"volunteers/{name}": value for name, value in (scores.ceiling or {}).items() if name != "n"}
+    found |= {
+        f"volunteers/{name}": value for name, value in (scores.ceiling or {}).items() if name not in ("n", "assumed")
+    }
     found |= {f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()}
     found["end_to_end_seconds"] = sum(pairing.seconds.values())
     found |= {f"cost/{name}": value for name, value in pairing.cost.items()}

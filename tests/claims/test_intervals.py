@@ -1,6 +1,6 @@
 """Claim: a 90 % interval holds the truth in 90 % of surveys, for every metric.
 
-A fixed part of the table of `experiments/benchmarks/coverage.py`, which experiments/README.md gives whole.
+A fixed part of the table that `experiments/benchmarks/coverage.py` prints.
 """
 
 from __future__ import annotations
