@@ -25,7 +25,7 @@ def copies(folder: Path, *, jitter: float = 0.0, same_file: bool = True, times: 
     random = np.random.default_rng(1)
     galaxy = np.repeat(np.arange(GALAXIES), times)
     vectors = random.normal(size=(GALAXIES, 16))[galaxy] + jitter * random.normal(size=(len(galaxy), 16))
-    digests = [f"{number:064x}" for number in (galaxy if same_file else range(len(galaxy)))]
+    digests = [f"{number + 1:064x}" for number in (galaxy if same_file else range(len(galaxy)))]
     table = table_of(vectors, digests)
     label = random.integers(0, 4, GALAXIES)[galaxy]
     labels = pd.DataFrame({"galaxy_id": table.ids, "label": [f"class-{code}" for code in label]})
