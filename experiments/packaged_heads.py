@@ -176,9 +176,11 @@ def main() -> None:
     table = extracted(chosen.data / "images")
     labels, votes, unbiased = labels_of(chosen.data, table.ids)
     met = TrainedOn.joined([backbone("googlenet-gz2").trained_on]).contains(table.ids)
+    # one that only looks like a training galaxy (1 of 668) neither fits nor calibrates
+    alike = np.isin(table.ids, table.seen) & ~met
     tens, hundreds = digest_remainders(table.ids, 10), digest_remainders(table.ids, 100)
-    tenth = table.ids[~met & (tens == 3)]
-    slice_ = table.ids[~met & np.isin(hundreds, [9, 29, 59, 79])]
+    tenth = table.ids[~met & ~alike & (tens == 3)]
+    slice_ = table.ids[~met & ~alike & np.isin(hundreds, [9, 29, 59, 79])]
     seen = table.ids[met]
 
     def fitted(name: str, target: Labels, **parameters: Any) -> Head:
