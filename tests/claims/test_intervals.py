@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gzfeatures.results import calibration_error
+
 BENCHMARK = Path(__file__).resolve().parents[2] / "experiments" / "benchmarks" / "coverage.py"
 # under a name of its own: numba looks for the package "coverage" and would find the benchmark
 _spec = spec_from_file_location("interval_coverage", BENCHMARK)
@@ -48,6 +50,20 @@ def test_intervals_are_given_from_ten_galaxies_of_the_class_on() -> None:
 def test_right_probabilities_are_not_called_wrong() -> None:
     """The calibration error's interval reaches 0 for a calibrated classifier nine times in ten."""
     assert simulated(2, 400)["ece"]["held"] > 0.85 and simulated(0, 400)["ece"]["held"] > 0.85
+
+
+@pytest.mark.parametrize(
+    ("index", "n"), [(0, 400), (2, 400), (1, 400), (3, 400)]
+)  # right, right, and wrong by .16, .10
+def test_what_noise_adds_is_taken_off_the_calibration_error(index: int, n: int) -> None:
+    """Of right probabilities more than half of what is measured; of wrong ones what is left is their error."""
+    exact = coverage.truth(*coverage.GRID[index], seed=index)["ece"]
+    rng = np.random.default_rng(0)
+    bins = np.stack([coverage.Statistics.of(*coverage.survey(*coverage.GRID[index], n, rng)).bins for _ in range(100)])
+    left = calibration_error.debiased(bins, float(n)).mean()
+    measured = np.abs(bins[:, 0]).sum(-1).mean() / n
+    assert measured > exact + 0.004
+    assert left == pytest.approx(exact, abs=0.005) if exact else left < measured / 2
 
 
 def test_intervals_are_not_bought_by_width() -> None:

@@ -1,0 +1,315 @@
+"""Mutants: the package with one promise broken; the promise's claim must fail on each. Not part of CI.
+
+    python tests/claims/mutants.py                # all of them; rewrites the table of tests/claims/README.md
+    python tests/claims/mutants.py decoding       # those whose name or file has the word; leaves the README alone
+
+A mutant is a copy of the package in which one piece of text is replaced. It is killed when a claim fails, and survives
+when all pass. Before that the same claims must pass on a copy as it is: else a failure would say nothing. Text that is
+not found exactly once, and a mutant that cannot be imported, end the script: neither says anything about a claim.
+
+Exit code 0: all killed; 1: a mutant survives; 2: the script could not judge.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+README = HERE / "README.md"
+BEGIN, END = "<!-- table of mutants -->", "<!-- end of the table -->"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One promise broken.
+
+    Parameters
+    ----------
+    promise : str
+        What is broken, in a few words.
+    file : str
+        Module, below the package.
+    old, new : str
+        Text that is replaced, there exactly once, and what stands in its place.
+    claim : str
+        File of the claims that must fail, below `tests/claims`.
+    """
+
+    promise: str
+    file: str
+    old: str
+    new: str
+    claim: str
+
+
+MUTANTS = (
+    Mutant(
+        "pairs of methods are not corrected for their number",
+        "results/family.py",
+        "return corrected, single, error",
+        "return single, single, error",
+        "test_comparison_family.py",
+    ),
+    Mutant(
+        "threshold of class sets one rank too high",
+        "results/conformal.py",
+        "true[allowed - 1]",
+        "true[allowed]",
+        "test_class_sets.py",
+    ),
+    Mutant(
+        "threshold of class sets one rank too low",
+        "results/conformal.py",
+        "return float(true[allowed - 1]) if allowed else 0.0",
+        "return float(true[allowed - 2]) if allowed > 1 else 0.0",
+        "test_class_sets.py",
+    ),
+    Mutant(
+        "interval of the calibration error laid around the measured one, noise and all",
+        "results/calibration_error.py",
+        "    return low, np.minimum(high, 1)\n",
+        "    low, high = measured - 1.645 * np.sqrt(still[1]), measured + 1.645 * np.sqrt(still[1])\n"
+        "    return np.maximum(low, 0), np.minimum(high, 1)\n",
+        "test_intervals.py",
+    ),
+    Mutant(
+        "calibration error keeps what noise adds to it",
+        "results/calibration_error.py",
+        "    return np.where(larger(none), _edge(none, measured + 1e-12, larger), 0.0)\n",
+        "    return measured\n",
+        "test_intervals.py",
+    ),
+    Mutant(
+        "tuning that ignores groups",
+        "heads/tune.py",
+        "folds_of(strata[kept], mine, FOLDS, seed)",
+        "folds_of(strata[kept], None, FOLDS, seed)",
+        "test_tuning_groups.py",
+    ),
+    Mutant(
+        "calibration share with a fixed seed",
+        "heads/calibrated.py",
+        "max(2, round(1 / self.share)), self.seed)",
+        "max(2, round(1 / self.share)), 0)",
+        "test_calibration_folds.py",
+    ),
+    Mutant(
+        "calibration folds with a fixed seed",
+        "heads/calibrated.py",
+        "folds_of(codes, groups, 5, self.seed)",
+        "folds_of(codes, groups, 5, 0)",
+        "test_calibration_folds.py",
+    ),
+    Mutant(
+        "images decoded ahead of the network without limit",
+        "networks/job.py",
+        "_ahead(decoders, self._sight, todo.tolist(), 64 + 4 * self.workers)",
+        "_ahead(decoders, self._sight, todo.tolist(), 10**9)",
+        "test_decoding_ahead.py",
+    ),
+    Mutant(
+        "batches waiting for the network without limit",
+        "networks/job.py",
+        "_ahead(lanes, partial(_vectors, engine), batches, engine.lanes + 1)",
+        "_ahead(lanes, partial(_vectors, engine), batches, 10**9)",
+        "test_decoding_ahead.py",
+    ),
+    Mutant(
+        "2 negative samples per edge of the layout, not 5",
+        "results/layout.py",
+        "REPELLED = 5\n",
+        "REPELLED = 2\n",
+        "test_map_layout.py",
+    ),
+    Mutant(
+        "familiarity_p leaves the galaxy itself out",
+        "results/familiarity.py",
+        "return self._p_values(matrix, 1)",
+        "return self._p_values(matrix, 0)",
+        "test_familiarity.py",
+    ),
+    Mutant(
+        "unfamiliar calibration galaxies do not count as missed",
+        "results/conformal.py",
+        "true = np.where(predictions.unfamiliar, 0.0, true)",
+        "true = np.where(predictions.unfamiliar, true, true)",
+        "test_familiarity.py",
+    ),
+    Mutant(
+        "the most probable class can be outside the class set",
+        "results/conformal.py",
+        "        inside[np.arange(len(predictions)), predictions.codes] = True\n",
+        "",
+        "test_class_sets.py",
+    ),
+    Mutant(
+        "a split parts galaxies with one image",
+        "features/table.py",
+        "return Grouping().joined(SAME_FILE, key_groups(self.ids, told))",
+        "return Grouping().joined(SAME_FILE, {})",
+        "test_no_galaxy_is_parted.py",
+    ),
+    Mutant(
+        "a split parts galaxies at one place of the sky",
+        "galaxies/groups.py",
+        '        return self.joined(f"lie within {arcsec:g} arcsec of one another", found)\n',
+        "        return self\n",
+        "test_no_galaxy_is_parted.py",
+    ),
+    Mutant(
+        "a split depends on the order of class names",
+        "galaxies/splits.py",
+        "np.argsort(np.argsort(np.asarray(labels.classes)))[labels.select(ids[here]).codes]",
+        "labels.select(ids[here]).codes",
+        "test_a_split_is_of_galaxies_not_of_words.py",
+    ),
+    Mutant(
+        "the split kept beside the labels is not gone on with",
+        "galaxies/splitfile.py",
+        "only_train=only_train, kept=before, seed=seed)",
+        "only_train=only_train, kept=None, seed=seed)",
+        "test_set_aside_stays_set_aside.py",
+    ),
+    Mutant(
+        "class shares are estimated from galaxies trained on, too",
+        "results/priors.py",
+        "for mask in (predictions.seen, predictions.unfamiliar):",
+        "for mask in (predictions.unfamiliar,):",
+        "test_shift.py",
+    ),
+    Mutant(
+        "class shares are estimated from unfamiliar galaxies, too",
+        "results/priors.py",
+        "for mask in (predictions.seen, predictions.unfamiliar):",
+        "for mask in (predictions.seen,):",
+        "test_shift.py",
+    ),
+    Mutant(
+        "the winner's interval does not know that it was chosen",
+        "results/winner.py",
+        "chosen = outside[np.arange(resamples), inside.argmax(1)]",
+        "chosen = inside.max(1)",
+        "test_winner.py",
+    ),
+    Mutant(
+        "panels are redrawn from the fractions as they were seen",
+        "results/repeatability.py",
+        "rng.standard_gamma(shares * sizes[:, None] + prior) + 1e-12",
+        "shares + 1e-12",
+        "test_vote_ceiling.py",
+    ),
+    Mutant(
+        "a volume is called complete half a magnitude too deep",
+        "galaxies/completeness.py",
+        "np.interp(limit - MAGNITUDES[1], modulus, grid)",
+        "np.interp(limit + 0.5 - MAGNITUDES[1], modulus, grid)",
+        "test_completeness.py",
+    ),
+    Mutant(
+        "galaxies claimed by two rules become none-of-these",
+        "galaxies/labelling.py",
+        "claims = np.column_stack([claims, claimants == 0])",
+        "claims = np.column_stack([claims & (claimants == 1)[:, None], claimants != 1])",
+        "test_galaxies_of_no_class.py",
+    ),
+    Mutant(
+        "a column that is a copy of the label is not named",
+        "heads/telling.py",
+        "if score >= SURE:",
+        "if score > 1:",
+        "test_a_column_that_defines_the_label_is_named.py",
+    ),
+)
+
+
+class Unjudged(Exception):
+    """The script cannot say whether a claim holds."""
+
+
+def copied(into: Path, mutant: Mutant | None) -> Path:
+    """A copy of the package in a folder, mutated if so wanted; the folder is handed back."""
+    shutil.copytree(ROOT / "gzfeatures", into / "gzfeatures", ignore=shutil.ignore_patterns("__pycache__"))
+    if mutant is not None:
+        path = into / "gzfeatures" / mutant.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise Unjudged(f"{mutant.file} has the text {text.count(mutant.old)} times, not once: {mutant.old!r}")
+        path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    return into
+
+
+def passes(folder: Path, *claims: str) -> bool:
+    """Whether claims pass on the package in a folder."""
+    # a safe path leaves out the working folder, in which the package as it is lies
+    own = {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
+    how = {"cwd": ROOT, "env": {**os.environ, **own}, "capture_output": True, "text": True}
+    told = subprocess.run([sys.executable, "-c", "import gzfeatures; print(gzfeatures.__file__)"], check=True, **how)
+    if not Path(told.stdout.strip()).is_relative_to(folder):
+        raise Unjudged(f"the copy in {folder} is not the package that is imported, but {told.stdout.strip()}")
+    files = [str(HERE / claim) for claim in claims]
+    found = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files], **how)
+    if found.returncode not in (0, 1):  # 1: tests ran, and one failed
+        raise Unjudged(f"pytest ended with {found.returncode}:\n{found.stdout}{found.stderr}")
+    return found.returncode == 0
+
+
+def judged(mutants: tuple[Mutant, ...]) -> list[tuple[Mutant, bool]]:
+    """Each mutant, and whether it was killed."""
+    found = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch).resolve()
+        claims = sorted({mutant.claim for mutant in mutants})
+        if not passes(copied(folder / "as-it-is", None), *claims):
+            raise Unjudged("a claim fails on the package as it is")
+        for number, mutant in enumerate(mutants):
+            start = time.perf_counter()
+            killed = not passes(copied(folder / str(number), mutant), mutant.claim)
+            shutil.rmtree(folder / str(number))
+            found.append((mutant, killed))
+            print(f"{row(mutant, killed)}  {time.perf_counter() - start:.0f} s", flush=True)
+    return found
+
+
+def row(mutant: Mutant, killed: bool) -> str:
+    """A line of the table."""
+    return f"| {mutant.promise} | `{mutant.file}` | `{mutant.claim}` | {'killed' if killed else '**survived**'} |"
+
+
+def write_table(found: list[tuple[Mutant, bool]]) -> None:
+    """Put the table into the README, between its two marks."""
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    lines = ["| promise broken | in | claim | mutant |", "|---|---|---|---|", *(row(*each) for each in found)]
+    killed = sum(each for _, each in found)
+    table = "\n".join([BEGIN, "", *lines, "", f"{killed} of {len(found)} killed.", "", END])
+    README.write_text(before + table + after, encoding="utf-8")
+
+
+def main(words: list[str]) -> int:
+    """Judge the mutants that have all of the words in their promise, module or claim."""
+    chosen = tuple(m for m in MUTANTS if all(word in f"{m.promise} {m.file} {m.claim}" for word in words))
+    try:
+        if not chosen:
+            raise Unjudged(f"no mutant has the words {' '.join(words)}")
+        found = judged(chosen)
+    except Unjudged as error:
+        print(error, file=sys.stderr)
+        return 2
+    survivors = [mutant for mutant, killed in found if not killed]
+    print(f"{len(found) - len(survivors)} of {len(found)} killed")
+    if not words:
+        write_table(found)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
