@@ -3,9 +3,10 @@
     python tests/claims/mutants.py                # all of them; rewrites the table of tests/claims/README.md
     python tests/claims/mutants.py decoding       # those whose name or file has the word; leaves the README alone
 
-A mutant is a copy of the package in which one piece of text is replaced. It is killed when a claim fails, and survives
-when all pass. Before that the same claims must pass on a copy as it is: else a failure would say nothing. Text that is
-not found exactly once, and a mutant that cannot be imported, end the script: neither says anything about a claim.
+A mutant is a copy of the package in which one piece of text is replaced. It is killed when a test of its claim fails by
+an assertion or by an error that the package means to raise, and survives when all pass. Before that the same claims
+must pass on a copy as it is: else a failure would say nothing. Text that is not found exactly once, and a mutant that
+fails by any other error (it may not even be Python), end the script: neither says anything about a claim.
 
 Exit code 0: all killed; 1: a mutant survives; 2: the script could not judge.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -230,6 +232,12 @@ MUTANTS = (
 )
 
 
+FAILED = re.compile(r"^FAILED \S+?\.py::(\w+)\S* - (.*)$", re.MULTILINE)
+"""Test and reason in pytest's short summary."""
+MEANT = ("assert ", "AssertionError", "Failed: ", "gzfeatures.errors.")
+"""How the reason begins where a promise was found broken."""
+
+
 class Unjudged(Exception):
     """The script cannot say whether a claim holds."""
 
@@ -246,52 +254,60 @@ def copied(into: Path, mutant: Mutant | None) -> Path:
     return into
 
 
-def passes(folder: Path, *claims: str) -> bool:
-    """Whether claims pass on the package in a folder."""
-    # a safe path leaves out the working folder, in which the package as it is lies
-    own = {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
+def failing(folder: Path, *claims: str) -> str | None:
+    """The first test of claims that fails on the package in a folder; None where all pass."""
+    # a safe path leaves out the working folder, in which the package as it is lies; pytest cuts reasons to the width
+    own = {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "1000"}
     how = {"cwd": ROOT, "env": {**os.environ, **own}, "capture_output": True, "text": True}
     told = subprocess.run([sys.executable, "-c", "import gzfeatures; print(gzfeatures.__file__)"], check=True, **how)
     if not Path(told.stdout.strip()).is_relative_to(folder):
         raise Unjudged(f"the copy in {folder} is not the package that is imported, but {told.stdout.strip()}")
     files = [str(HERE / claim) for claim in claims]
     found = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files], **how)
-    if found.returncode not in (0, 1):  # 1: tests ran, and one failed
+    if found.returncode == 0:
+        return None
+    failed = FAILED.search(found.stdout)
+    if found.returncode != 1 or failed is None or not failed[2].startswith(MEANT):
         raise Unjudged(f"pytest ended with {found.returncode}:\n{found.stdout}{found.stderr}")
-    return found.returncode == 0
+    return failed[1]
 
 
-def judged(mutants: tuple[Mutant, ...]) -> list[tuple[Mutant, bool]]:
-    """Each mutant, and whether it was killed."""
+def judged(mutants: tuple[Mutant, ...]) -> list[tuple[Mutant, str | None]]:
+    """Each mutant, and the test that killed it, if any."""
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch).resolve()
-        claims = sorted({mutant.claim for mutant in mutants})
-        if not passes(copied(folder / "as-it-is", None), *claims):
-            raise Unjudged("a claim fails on the package as it is")
+        wrong = failing(copied(folder / "as-it-is", None), *sorted({mutant.claim for mutant in mutants}))
+        if wrong is not None:
+            raise Unjudged(f"a claim fails on the package as it is: {wrong}")
         for number, mutant in enumerate(mutants):
             start = time.perf_counter()
-            killed = not passes(copied(folder / str(number), mutant), mutant.claim)
+            killer = failing(copied(folder / str(number), mutant), mutant.claim)
             shutil.rmtree(folder / str(number))
-            found.append((mutant, killed))
-            print(f"{row(mutant, killed)}  {time.perf_counter() - start:.0f} s", flush=True)
+            found.append((mutant, killer))
+            print(f"{row(mutant, killer)}  {time.perf_counter() - start:.0f} s", flush=True)
     return found
 
 
-def row(mutant: Mutant, killed: bool) -> str:
+def row(mutant: Mutant, killer: str | None) -> str:
     """A line of the table."""
-    return f"| {mutant.promise} | `{mutant.file}` | `{mutant.claim}` | {'killed' if killed else '**survived**'} |"
+    fate = "**survived**" if killer is None else f"killed by `{killer}`"
+    return f"| {mutant.promise} | `{mutant.file}` | `{mutant.claim}` | {fate} |"
 
 
-def write_table(found: list[tuple[Mutant, bool]]) -> None:
+def write_table(found: list[tuple[Mutant, str | None]]) -> None:
     """Put the table into the README, between its two marks."""
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     lines = ["| promise broken | in | claim | mutant |", "|---|---|---|---|", *(row(*each) for each in found)]
-    killed = sum(each for _, each in found)
-    table = "\n".join([BEGIN, "", *lines, "", f"{killed} of {len(found)} killed.", "", END])
+    table = "\n".join([BEGIN, "", *lines, "", summary(found), "", END])
     README.write_text(before + table + after, encoding="utf-8")
+
+
+def summary(found: list[tuple[Mutant, str | None]]) -> str:
+    """How many were killed."""
+    return f"{sum(killer is not None for _, killer in found)} of {len(found)} killed."
 
 
 def main(words: list[str]) -> int:
@@ -304,11 +320,10 @@ def main(words: list[str]) -> int:
     except Unjudged as error:
         print(error, file=sys.stderr)
         return 2
-    survivors = [mutant for mutant, killed in found if not killed]
-    print(f"{len(found) - len(survivors)} of {len(found)} killed")
+    print(summary(found))
     if not words:
         write_table(found)
-    return 1 if survivors else 0
+    return 1 if any(killer is None for _, killer in found) else 0
 
 
 if __name__ == "__main__":
