@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from tables_of import table_of
 from typer.testing import CliRunner
+from verbs import app
 
-from gzfeatures.cli.console import app
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.heads.telling import telling_columns
