@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
@@ -100,6 +101,44 @@ def test_the_mask_beside_a_column_of_parquet_hides_its_values(tmp_path: Path) ->
     np.testing.assert_array_equal(frame["z"], [0.1, np.nan, 0.3])
     assert frame["n"].tolist() == [pd.NA, 8, 9] and list(frame) == ["objid", "z", "n"]
     assert "z.mask is the mask of z: 1 values are missing" in notes(frame)
+
+
+@pytest.mark.parametrize("flags", [pa.array([0, 1, 0], pa.uint8()), pa.array([0, 1, 0]), pa.array([0.0, 1.0, 0.0])])
+def test_a_mask_of_zeros_and_ones_hides_values_as_one_of_booleans(tmp_path: Path, flags: pa.Array) -> None:
+    views = pa.array(["x", "y", "z"], pa.string_view())
+    table = pa.table({"objid": [1, 2, 3], "z": [0.1, 0.2, 0.3], "z.mask": flags, "t": views, "t.mask": flags})
+    feather.write_feather(table, tmp_path / "t.feather")
+    frame = read_table(tmp_path / "t.feather")
+    assert list(frame) == ["objid", "z", "t"] and frame["t"].isna().tolist() == [False, True, False]
+    np.testing.assert_array_equal(frame["z"], [0.1, np.nan, 0.3])
+
+
+@pytest.mark.parametrize("content", [[0, 1, 2], ["no", "yes", "no"], [0.5, 0.0, 1.0]])
+def test_a_column_that_is_called_a_mask_and_holds_none_is_said(tmp_path: Path, content: list[object]) -> None:
+    pq.write_table(pa.table({"objid": [1, 2, 3], "z": [0.1, 0.2, 0.3], "z.mask": content}), tmp_path / "t.parquet")
+    frame = read_table(tmp_path / "t.parquet")
+    assert frame["z.mask"].tolist() == content and frame["z"].tolist() == [0.1, 0.2, 0.3]
+    assert notes(frame) == "z.mask is no mask of z, for it holds more than 0 and 1: it hides nothing"
+
+
+@pytest.mark.parametrize("ending", ["feather", "arrow", "parquet"])
+def test_categories_of_polars_are_the_words_they_stand_for(tmp_path: Path, ending: str) -> None:
+    words = ["spiral", None, "smooth", "spiral"]
+    enum = pl.Series(words, dtype=pl.Enum(["smooth", "spiral"]))
+    table = pl.DataFrame({"objid": list("abcd"), "c": pl.Series(words, dtype=pl.Categorical), "e": enum})
+    path = tmp_path / f"t.{ending}"
+    table.write_parquet(path) if ending == "parquet" else table.write_ipc(path)
+    frame = read_table(path).fillna("missing")
+    assert frame["c"].tolist() == frame["e"].tolist() == ["spiral", "missing", "smooth", "spiral"]
+
+
+def test_a_type_that_arrow_does_not_read_is_no_damage(tmp_path: Path) -> None:
+    wide = pl.DataFrame({"objid": ["a"], "n": pl.Series([1], dtype=pl.Int128)})
+    wide.write_ipc(tmp_path / "t.feather")
+    wide.write_parquet(tmp_path / "t.parquet")
+    for name in ("t.feather", "t.parquet"):
+        with pytest.raises(InputError, match=r"type that cannot be read, .*64 bits.*; cast its columns to Int64"):
+            read_table(tmp_path / name)
 
 
 def test_null_is_told_before_a_column_is_scaled(tmp_path: Path) -> None:
@@ -226,6 +265,27 @@ def test_words_that_end_a_file_are_no_galaxy(tmp_path: Path, footer: str) -> Non
 def test_lines_before_the_header_are_left_out(tmp_path: Path, head: list[str]) -> None:
     frame = read_table(csv(tmp_path, *head, *ROWS))
     assert list(frame) == ["objid", "ra", "dec", "z"] and len(frame) == 6 and "begin with #" in notes(frame)
+
+
+@pytest.mark.parametrize("comment", ["#2,151,2,.3", "# bad night", '# he said "bad, ', '#2,"151', " # 2,151,2,.3", "#"])
+@pytest.mark.parametrize("place", [0, 1, 4, 6])
+def test_a_comment_among_the_rows_is_no_galaxy(tmp_path: Path, comment: str, place: int) -> None:
+    rows = [*ROWS[:place], comment, comment, *ROWS[place:]]
+    frame = read_table(csv(tmp_path, "objid,ra,dec,z", *rows))
+    assert frame["objid"].tolist() == [row.split(",")[0] for row in ROWS] and frame["ra"].dtype == np.int64
+    said = [f"line {place + number} is no galaxy and is left out: {comment.strip()}" for number in (2, 3)]
+    assert frame.attrs["notes"] == said
+    with pytest.raises(InputError, match=r"t.csv, line 10: row has another number of cells"):
+        read_table(csv(tmp_path, "objid,ra,dec,z", *rows, "7,8"))
+    with pytest.raises(InputError, match=r"t.csv, line 10: row is no galaxy"):
+        read_table(csv(tmp_path, "objid,ra,dec,z", *rows, "x,here,there,far"))
+
+
+def test_what_begins_with_a_hash_within_quotes_is_a_cell(tmp_path: Path) -> None:
+    frame = read_table(csv(tmp_path, "objid,note", '"#1","one', '# two"', "2,#3", "#4,x"))
+    assert frame["objid"].tolist() == ["#1", "2"] and frame["note"].tolist() == ["one\n# two", "#3"]
+    many = csv(tmp_path, "objid,ra,dec,z", *["# x"] * 14, *ROWS)
+    assert len(read_table(many)) == 6 and "4 more lines that begin with # are left out" in notes(read_table(many))
 
 
 @pytest.mark.parametrize("mark", ["\t", ";", "|"])

@@ -60,23 +60,23 @@ def check(
     words = label_words(missing_label, label_as_is)
     report = Catalog.examine(catalog, image_root=images, id_column=id_column, words=words)
     result: dict[str, Any] = dataclasses.asdict(report)
-    wanted = None
+    understood = None
     if output is not None or images is not None:
         try:
             understood = Catalog.read(catalog, id_column=id_column)
-        except InputError:
+        except InputError:  # what it says is among the problems that are listed below
+            if images is not None:
+                say("the catalog's ids cannot be used, so every image is checked")
             if output is not None:
-                raise
-            say("the catalog's ids cannot be used, so every image is checked")
-        else:
-            wanted = understood.ids
-    if output is not None:
+                say(f"{output} is not written: the problems below keep the table from being a catalog")
+    if output is not None and understood is not None:
         from gzfeatures.galaxies.tables import write_table
 
         say(f"table written to {write_table(understood.frame, output)}")
     if images is not None:
         from gzfeatures.images.imageset import ImageSet
 
+        wanted = None if understood is None else understood.ids
         found = ImageSet.of(images, ids=wanted, on_missing="skip", reading=reading).check(progress=True)
         result["images"] = found.asdict()
         if line := warned(found):
@@ -87,7 +87,7 @@ def check(
         if len(report.used) > most:
             typer.echo(f"… and {len(report.used) - most} more columns of votes (all of them with --json)")
     show(result, as_json, hide=("columns", "refused", "used"))
-    if report.refused:
+    if report.refused or (output is not None and understood is None):
         raise typer.Exit(1)
 
 
@@ -208,7 +208,7 @@ def join(
     as_json: Json = False,
 ) -> None:
     """Join two catalogs by a key: what matched, what did not, what doubled."""
-    from gzfeatures.galaxies.joining import Rows
+    from gzfeatures.galaxies.joining import Rows, shadows
     from gzfeatures.galaxies.tables import write_table
 
     left, _, right = on.partition("=")
@@ -219,8 +219,10 @@ def join(
     joined, report = catalog_from(catalog, id_column, keys=(left,)).join(beside, left, right)
     if report.keyless:
         say(f"{report.keyless} galaxies have no {left} and match nothing")
+    if report.shadowed:
+        say(f"{other}: {shadows(report)}")
     say(f"catalog written to {write_table(joined.frame, output)}")
-    show(dataclasses.asdict(report), as_json)
+    show(dataclasses.asdict(report), as_json, hide=("shadowed", "forgone"))
 
 
 @app.command(epilog="Example: gzfeatures cutouts catalog.fits -o images/ --survey sdss")

@@ -6,7 +6,7 @@ quote – is gone through again line by line, to be understood or to be named by
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,8 @@ def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
 
     Lines before the header that begin with `#`, such as SkyServer's `#Table1`, are left out; where the last of them is
     the header, it is. One comma more at the end of every row is no column. A row of types or of units below the
-    header, and a line such as `(40 rows affected)` at the end, are left out, with a note.
+    header, a line such as `(40 rows affected)` at the end, and every line below the header that begins with `#`, are
+    left out, with a note.
 
     Parameters
     ----------
@@ -60,14 +61,22 @@ class _NotPlain(Exception):
 
 def _table(path: Path, header: Header, id_columns: Collection[str], unguard: Any, *, by_line: bool) -> RawTable:
     names = [*header.names, *([""] if header.spare else [])]
-    columns, ends = read_lines(path, header, len(names)) if by_line else (_cells(path, header, names), [])
+    ends: list[str] = []
+    line_of: Callable[[int], int] = lambda row: header.line + row + 1  # noqa: E731
+    if by_line:
+        columns, lines, ends = read_lines(path, header, len(names))
+        line_of = lines.__getitem__
+    else:
+        columns = _cells(path, header, names)
+        if _any(columns[0], "^ *#"):
+            raise _NotPlain  # a comment, unless quotes are around it, which only the lines tell
     if not by_line and any("\n" in (column[-1].as_py() or "") for column in columns if len(column)):
         raise _NotPlain  # a quote that nobody closes makes one cell of the rest of the file
     if header.spare:
-        _require_empty(columns.pop(), path, header)
+        _require_empty(columns.pop(), path, header, line_of)
         names.pop()
     names, columns = _without_nameless([unguard(name) for name in names], columns)
-    rows, words = csvrows.galaxies(names, columns, path, header.line)
+    rows, words = csvrows.galaxies(names, columns, path, line_of)
     if rows is not None:
         columns = [column.slice(rows.start, rows.stop - rows.start) for column in columns]
 
@@ -136,13 +145,13 @@ def _cells(path: Path, header: Header, names: list[str]) -> list[Any]:
     return list(table.columns)
 
 
-def _require_empty(column: Any, path: Path, header: Header) -> None:
+def _require_empty(column: Any, path: Path, header: Header, line_of: Callable[[int], int]) -> None:
     if column.null_count == len(column):
         return
     row = pc.index(pc.is_valid(column), True).as_py()
     raise InputError(
         "cell beyond the last column",
-        where=f"{path}, line {header.line + row + 1}",
+        where=f"{path}, line {line_of(row)}",
         rule=f"have {len(header.names)} cells, one for each column of the header",
         found=column[row].as_py(),
         remedy="name the column, or delete the cell",

@@ -75,7 +75,7 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
     separator = _separator(lines[first:])
     records = _records(lines[first:], separator)
     header, header_end = next(records, ([], 0))
-    row, _ = next(records, ([], 0))
+    row = next((cells for cells, _ in records if not cells[0].lstrip().startswith("#")), [])
     if not whole and not row:
         return None
     notes = []

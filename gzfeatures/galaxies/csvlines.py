@@ -16,10 +16,42 @@ from gzfeatures.galaxies.csvheader import Header, opened
 
 _CHUNK = 20_000
 """Rows that are held as Python texts at a time."""
+_LISTED = 10
+"""Comments that are named by their lines."""
 
 
-def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[str]]:
-    """What `_cells` gives, record by record; a row of another length is refused, but for the words that end a file.
+class _Lines:
+    """Lines of a file for `csv.reader`, without the comments: a line that begins with `#` where a record begins."""
+
+    def __init__(self, stream: Iterator[str], line: int) -> None:
+        self.stream, self.number = stream, line
+        self.begins = True
+        self.comments: list[tuple[int, str]] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        for line in self.stream:
+            self.number += 1
+            if self.begins and line.lstrip(" ").startswith("#"):
+                self.comments.append((self.number, line.strip()))
+                continue
+            self.begins = False  # until the record ends: a line within quotes is no comment
+            return line
+        raise StopIteration
+
+    def notes(self) -> list[str]:
+        """One note for each of the first comments, and one for the others."""
+        listed = [f"line {line} is no galaxy and is left out: {text}" for line, text in self.comments[:_LISTED]]
+        more = len(self.comments) - _LISTED
+        return [*listed, *([f"{more} more lines that begin with # are left out"] if more > 0 else [])]
+
+
+def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[int], list[str]]:
+    """What `_cells` gives, record by record, and the line of each row; comments are left out.
+
+    A row of another length is refused, but for the words that end a file.
 
     Raises
     ------
@@ -28,13 +60,15 @@ def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[
     """
     cells: list[list[str | None]] = [[] for _ in range(width)]
     chunks: list[list[Any]] = [[] for _ in range(width)]
+    numbers: list[int] = []
     notes, ended = [], None
     with opened(path) as stream:
         stream.read(header.offset)
         text = io.TextIOWrapper(stream, "utf-8", newline="")
-        reader = csv.reader(text, delimiter=header.separator, skipinitialspace=True, strict=True)
-        for record in _closed(reader, path, header.line):
-            line = header.line + reader.line_num
+        lines = _Lines(text, header.line)
+        reader = csv.reader(lines, delimiter=header.separator, skipinitialspace=True, strict=True)
+        for record in _closed(reader, path, lines):
+            line = lines.number
             if not record or (len(record) == 1 < width and not record[0].strip()):
                 continue
             if len(record) == 1 < width and csvrows.FOOTER.fullmatch(record[0].strip()):
@@ -54,10 +88,11 @@ def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[
                 )
             for column, cell in zip(cells, record, strict=True):
                 column.append(cell or None)
+            numbers.append(line)
             if len(cells[0]) == _CHUNK:
                 _flush(cells, chunks)
     _flush(cells, chunks)
-    return [pa.chunked_array(parts) for parts in chunks], notes
+    return [pa.chunked_array(parts) for parts in chunks], numbers, [*lines.notes(), *notes]
 
 
 def _flush(cells: list[list[str | None]], chunks: list[list[Any]]) -> None:
@@ -67,14 +102,14 @@ def _flush(cells: list[list[str | None]], chunks: list[list[Any]]) -> None:
         column.clear()
 
 
-def _closed(reader: Any, path: Path, line: int) -> Iterator[list[str]]:
+def _closed(reader: Any, path: Path, lines: _Lines) -> Iterator[list[str]]:
     """Records, or the line that a quote is opened or closed in where it should not."""
-    start = 0
+    start = lines.number
     try:
         for record in reader:
-            start = reader.line_num
+            start, lines.begins = lines.number, True
             yield record
     except csv.Error as error:
         raise InputError(
-            "quotes do not match", where=f"{path}, line {line + start + 1}", found=str(error), remedy="correct the line"
+            "quotes do not match", where=f"{path}, line {start + 1}", found=str(error), remedy="correct the line"
         ) from None

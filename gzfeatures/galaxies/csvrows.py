@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,17 @@ _MOST = 3
 """Rows below the header, or at the end, that are looked at."""
 
 
-def galaxies(names: Sequence[str], columns: Sequence[Any], path: Path, line: int) -> tuple[range | None, list[str]]:
+def galaxies(
+    names: Sequence[str], columns: Sequence[Any], path: Path, line_of: Callable[[int], int]
+) -> tuple[range | None, list[str]]:
     """Which rows of a table are galaxies: those between its types and units and its last words.
 
     Parameters
     ----------
     names, columns : sequences
         Cells as text, empty = null.
-    path, line : Path, int
-        The file, and the line of its header.
+    path, line_of : Path, callable
+        The file, and the line that holds a row, counted from 0.
 
     Returns
     -------
@@ -65,16 +67,16 @@ def galaxies(names: Sequence[str], columns: Sequence[Any], path: Path, line: int
     count = len(columns[0]) if columns else 0
     if not count:
         return None, []
-    _require_one_header(names, columns, path, line)
+    _require_one_header(names, columns, path, line_of)
     numeric = _numeric_columns(columns, count)
     start, stop, notes = 0, count, []
     while start < min(_MOST, stop):
         cells = _row(columns, start)
         what = _below_header(cells, numeric, len(names))
         if what is None:
-            _require_galaxy(cells, numeric, path, line + start + 1)
+            _require_galaxy(cells, numeric, path, line_of(start))
             break
-        notes.append(f"line {line + start + 1} holds {what} and is left out: {_listed(cells)}")
+        notes.append(f"line {line_of(start)} holds {what} and is left out: {_listed(cells)}")
         start += 1
     while stop > max(start, count - _MOST):
         cells = _row(columns, stop - 1)
@@ -84,9 +86,9 @@ def galaxies(names: Sequence[str], columns: Sequence[Any], path: Path, line: int
                 words == [cells[0]] and 0 in numeric and len(names) > 1 and _is_word(cells[0]) and stop - start > _MOST
             )
             if stop - start > 1:
-                _require_galaxy(cells, numeric, path, line + stop, lone=lone)
+                _require_galaxy(cells, numeric, path, line_of(stop - 1), lone=lone)
             break
-        notes.append(f"line {line + stop} is no galaxy and is left out: {words[0]}")
+        notes.append(f"line {line_of(stop - 1)} is no galaxy and is left out: {words[0]}")
         stop -= 1
     return (range(start, stop) if notes else None), notes
 
@@ -141,12 +143,14 @@ def _require_galaxy(cells: Sequence[str], numeric: set[int], path: Path, line: i
         )
 
 
-def _require_one_header(names: Sequence[str], columns: Sequence[Any], path: Path, line: int) -> None:
+def _require_one_header(
+    names: Sequence[str], columns: Sequence[Any], path: Path, line_of: Callable[[int], int]
+) -> None:
     again = pc.index(columns[0], names[0]).as_py()
     if again >= 0 and len(names) > 1 and _row(columns, again) == list(names):
         raise InputError(
             "header stands twice",
-            where=f"{path}, line {line + again + 1}",
+            where=f"{path}, line {line_of(again)}",
             found=_listed(names),
             remedy="delete the line",
         )

@@ -36,6 +36,10 @@ class JoinReport:
         Ids of galaxies left out because the other table has their key more than once.
     keyless : int
         Galaxies of `unmatched` that have no key: missing equals nothing.
+    shadowed : tuple of str
+        Columns of the other table, but for the keys, that are left out because this one has a column of their name.
+    forgone : dict of str to int
+        Column of `shadowed` → matched galaxies for which ours is empty and the other's is not.
     """
 
     matched: int
@@ -43,6 +47,17 @@ class JoinReport:
     unused: int
     doubled: tuple[str, ...]
     keyless: int = 0
+    shadowed: tuple[str, ...] = ()
+    forgone: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def shadows(report: JoinReport) -> str:
+    """Sentence on the columns that two tables share: whose values stay, and for how many galaxies that loses some."""
+    listed = ", ".join(
+        f"{name} (empty here and known there for {report.forgone[name]} galaxies)" if name in report.forgone else name
+        for name in report.shadowed
+    )
+    return f"columns that stand in both tables stay those of the first: {listed}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,14 +115,27 @@ def joined(
             found=f"{left[0]} here, {right[0]} there" if len(left) and len(right) else None,
             remedy="name the columns that hold the same ids",
         )
-    extra = other.frame.drop(columns=[name for name in other.frame if name in catalog.frame])
-    taken = extra.iloc[places[single[rows[matched]]]].reset_index(drop=True)
-    return pd.concat([catalog.frame[matched].reset_index(drop=True), taken], axis=1), report
+    there = other.frame.iloc[places[single[rows[matched]]]].reset_index(drop=True)
+    here = catalog.frame[matched].reset_index(drop=True)
+    keys = {one for one, two in zip(_names(left_on), _names(right_on), strict=False) if one == two}
+    if not isinstance(other, Rows):
+        keys.add("galaxy_id")  # which every catalog has, made of another column or not
+    shadowed = tuple(str(name) for name in there if name in here and name not in keys)
+    lost = {name: int((here[name].isna() & there[name].notna()).sum()) for name in shadowed}
+    report = dataclasses.replace(
+        report, shadowed=shadowed, forgone={name: count for name, count in lost.items() if count}
+    )
+    taken = there.drop(columns=[name for name in there if name in here])
+    return pd.concat([here, taken], axis=1), report
+
+
+def _names(columns: str | Sequence[str]) -> list[str]:
+    return [columns] if isinstance(columns, str) else list(columns)
 
 
 def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
     """Key of each galaxy, shape (n,), NaN where a part of it is missing."""
-    names = [columns] if isinstance(columns, str) else list(columns)
+    names = _names(columns)
     for name in names:
         if name not in catalog.frame:
             raise InputError(

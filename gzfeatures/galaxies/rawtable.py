@@ -13,13 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies import idtext
+from gzfeatures.galaxies import idtext, maskcolumns
 
 EXACT = 2**53
 """Whole numbers up to this one have a double of their own."""
-
-MASK = ".mask"
-"""Ends the name of the column in which astropy keeps the mask of a column."""
 
 
 @dataclasses.dataclass
@@ -78,23 +75,9 @@ class RawTable:
             self._drop(nested)
 
     def _apply_masks(self) -> None:
-        masks = {
-            name: i
-            for i, name in enumerate(self.names)
-            if name.endswith(MASK)
-            and name.removesuffix(MASK) in self.names
-            and pa.types.is_boolean(self.columns[i].type)
-        }
-        for name, i in masks.items():
-            of = self.names.index(name.removesuffix(MASK))
-            hidden = pc.fill_null(self.columns[i], True)
-            column = self.columns[of]
-            if pa.types.is_dictionary(column.type):
-                column = column.cast(column.type.value_type)
-            self.columns[of] = pc.if_else(hidden, pa.scalar(None, column.type), column)
-            count = pc.sum(hidden).as_py() or 0
-            self.notes.append(f"{name} is the mask of {self.names[of]}: {count} values are missing")
-        self._drop(list(masks.values()))
+        masks, notes = maskcolumns.applied(self.names, self.columns)
+        self.notes += notes
+        self._drop(masks)
 
     def _tell_names_apart(self, id_columns: Collection[str], where: object) -> None:
         """Leave out a column that stands twice; number those that share a name alone."""
@@ -153,7 +136,11 @@ def storage(column: Any) -> pa.ChunkedArray:
     if pa.types.is_run_end_encoded(kind):
         return storage(pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], type=kind.value_type))
     if pa.types.is_dictionary(kind):
-        return storage(column.cast(kind.value_type))
+        if not (pa.types.is_string_view(kind.value_type) or pa.types.is_binary_view(kind.value_type)):
+            return storage(column.cast(kind.value_type))
+        # Categorical and Enum of polars: Arrow decodes no dictionary of views, so its words are made plain first
+        words = pa.large_string() if pa.types.is_string_view(kind.value_type) else pa.large_binary()
+        return pa.chunked_array([chunk.dictionary.cast(words).take(chunk.indices) for chunk in column.chunks], words)
     return column
 
 

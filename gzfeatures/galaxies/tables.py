@@ -139,6 +139,13 @@ def read_table(
     with reading("catalog cannot be read", file, remedy="fetch it again; it may be cut short or another format"):
         try:
             return _READERS[ending](file, id_columns, texts).frame(id_columns, file)
+        except pa.ArrowNotImplementedError as error:  # the file is whole: Arrow has no such type, as polars' Int128
+            raise InputError(
+                "table holds a type that cannot be read",
+                where=file,
+                found=error,
+                remedy="cast its columns to Int64, Float64 or String and write it again",
+            ) from error
         except pa.ArrowMemoryError as error:  # a damaged length asks for any number of bytes
             raise ValueError(f"it asks for more memory than there is: {error}") from error
 

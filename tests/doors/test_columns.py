@@ -192,6 +192,17 @@ def test_check_says_in_a_line_what_every_column_is_used_for(tmp_path: Path) -> N
     }
 
 
+def test_check_lists_the_problems_of_a_table_that_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("objid,ra,z\n1,10,.1\n,11,.2\n3,12,.3\n")
+    plain = gz("check", tmp_path / "t.csv")
+    told = gz("check", tmp_path / "t.csv", "-o", tmp_path / "clean.csv")
+    assert (plain.returncode, told.returncode) == (1, 1) and told.stdout == plain.stdout
+    assert "objid → galaxy_id: text, 1 missing" in told.stdout and "row 1" in told.stdout
+    assert not (tmp_path / "clean.csv").exists() and "clean.csv is not written" in told.stderr
+    assert "gzfeatures check" not in told.stderr
+    assert json.loads(gz("check", tmp_path / "t.csv", "-o", tmp_path / "clean.csv", "--json").stdout)["problems"]
+
+
 @pytest.mark.parametrize(
     ("header", "row", "rule"),
     [

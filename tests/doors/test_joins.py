@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +104,25 @@ def test_the_rows_of_the_other_table_need_no_ids_of_their_own(tmp_path: Path) ->
     assert report.doubled == ("c",) and report.unmatched == ("b", "d") and report.unused == 2
     named = Rows.read(tmp_path / "r.csv", ("galaxy_id",))
     assert left.join(named, "dr7objid", "galaxy_id")[1].matched == 1
+
+
+def test_columns_of_one_name_stay_those_of_the_first_table_and_are_said(tmp_path: Path) -> None:
+    read(tmp_path, "l.csv", "galaxy_id,objid,redshift,ra\na,1,.5,10\nb,2,,11\nc,3,,12\n")
+    (tmp_path / "r.csv").write_text("objid,redshift,ra,mag\n1,.1,10,17\n2,.2,11,18\n9,.3,12,19\n")
+    command = [sys.executable, "-m", "gzfeatures", "join", "l.csv", "r.csv", "--on", "objid", "-o", "j.csv"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+    line = "columns that stand in both tables stay those of the first: redshift (empty here and known there for 1"
+    assert f"{line} galaxies), ra\n" in said
+    told = subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    report = json.loads(told.stdout)
+    assert report["shadowed"] == ["redshift", "ra"] and report["forgone"] == {"redshift": 1}
+    joined = Catalog.read(tmp_path / "j.csv")
+    np.testing.assert_array_equal(joined.column("redshift"), [0.5, np.nan])
+    assert joined.frame["mag"].tolist() == [17, 18]
+
+
+def test_keys_and_names_of_galaxies_are_shadowed_by_nobody(tmp_path: Path) -> None:
+    left = read(tmp_path, "l.csv", "galaxy_id,objid\na,1\n")
+    right = read(tmp_path, "r.csv", "galaxy_id,objid,mag\nx,1,17\n")
+    assert left.join(right, "objid", "objid")[1].shadowed == ()
+    assert left.join(Rows.read(tmp_path / "r.csv", ("objid",)), "objid", "objid")[1].shadowed == ("galaxy_id",)

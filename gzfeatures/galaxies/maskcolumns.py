@@ -1,0 +1,61 @@
+"""Columns that say which values of the column beside them are missing, as astropy writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MASK = ".mask"
+"""Ends the name of the column in which astropy keeps the mask of a column."""
+
+
+def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[str]]:
+    """Hide what the masks of a table hide: `z.mask` beside `z` holds true or 1 where z is missing.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Column names.
+    columns : list of Arrow arrays
+        Without dictionaries; those that have a mask are replaced.
+
+    Returns
+    -------
+    masks : list of int
+        Places of the masks, which are no columns of the table.
+    notes : list of str
+        What was hidden, and which column is called a mask and holds none.
+    """
+    masks: list[int] = []
+    notes: list[str] = []
+    for place, name in enumerate(names):
+        if not name.endswith(MASK) or name.removesuffix(MASK) not in names:
+            continue
+        of = names.index(name.removesuffix(MASK))
+        flags = _flags(columns[place])
+        if flags is None:
+            notes.append(f"{name} is no mask of {names[of]}, for it holds more than 0 and 1: it hides nothing")
+            continue
+        hidden = pc.fill_null(flags, True)
+        column = columns[of]
+        if pa.types.is_string_view(column.type):
+            column = column.cast(pa.large_string())  # Arrow does not choose between views
+        columns[of] = pc.if_else(hidden, pa.scalar(None, column.type), column)
+        count = pc.sum(hidden).as_py() or 0
+        notes.append(f"{name} is the mask of {names[of]}: {count} values are missing")
+        masks.append(place)
+    return masks, notes
+
+
+def _flags(column: Any) -> Any:
+    """A mask as booleans; None where the column holds something else."""
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return column
+    if not (pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64())) or column.null_count == len(column):
+        return None
+    both = pc.is_in(column.drop_null(), value_set=pa.array([0, 1]).cast(kind))
+    return pc.equal(column, pa.scalar(1).cast(kind)) if pc.all(both).as_py() else None
