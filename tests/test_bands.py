@@ -235,11 +235,14 @@ def test_bad_pixels_and_blank_bands_are_reported() -> None:
     ]
 
 
-def test_fill_of_exact_zeros_counts_as_bad_in_floats_only() -> None:
+def test_fill_of_exact_zeros_counts_as_bad_in_integers_as_in_floats() -> None:
     flux = sky()
     flux[:, :, :10] = 0
     assert read(cube(flux, BANDS="grz")).bad.mean() == 0.25
-    assert not read(cube(flux.astype(np.int16), BANDS="grz")).bad.any()
+    counts = (flux * 100).astype(np.int16)
+    bad = read(cube(counts, BANDS="grz")).bad
+    assert bad[:, :, :10].all() and bad[:, :, 12:].mean() < 0.01
+    assert (bad == read(cube(counts.astype(np.float32), BANDS="grz")).bad).all()
 
 
 def test_a_cut_is_centred_on_the_sky_and_has_the_angular_size() -> None:

@@ -32,7 +32,11 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
         {"help": "Rule from values to grey levels: lupton, engel or quantile (of each image by itself)."},
     ),
     "bands": (str, "--bands", {"help": "Names of bands, e.g. g,r,z: in the file's order, or as files end in them."}),
-    "science": (str, "--science", {"help": "FITS plane that is the image: EXTNAME, EXTNAME,EXTVER or number."}),
+    "science": (
+        str,
+        "--science",
+        {"help": "FITS plane that is the image: EXTNAME, EXTNAME,EXTVER or number; or HDF5 array of the images."},
+    ),
     "prefer": (
         Literal["picture", "bands"],
         "--prefer",

@@ -24,7 +24,11 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_ids(
-    values: Iterable[Any] | pd.Series, *, where: object = "ids", rows: npt.NDArray[np.intp] | None = None
+    values: Iterable[Any] | pd.Series,
+    *,
+    where: object = "ids",
+    rows: npt.NDArray[np.intp] | None = None,
+    remedy: str = REMEDY,
 ) -> Ids:
     """Turn ids of any kind into strings; 64-bit integers keep every digit.
 
@@ -37,6 +41,8 @@ def as_ids(
         Named in the error.
     rows : array of int, optional
         Row of each id in its file, shape (n,), for the error; default its place.
+    remedy : str
+        What the error of lost digits advises: how other ids of that kind of file are chosen.
 
     Returns
     -------
@@ -61,7 +67,7 @@ def as_ids(
                 where=f"{where}, row {_row(bad, rows)}",
                 rule="be text or an integer",
                 found=float(array[np.argmax(bad)]),
-                remedy=REMEDY,
+                remedy=remedy,
             )
         array = array.astype(np.int64)
     missing = pd.isna(array) if array.dtype == object else np.zeros(len(array), dtype=bool)
@@ -70,7 +76,7 @@ def as_ids(
     if missing.any():
         raise InputError("id is missing", where=f"{where}, row {_row(missing, rows)}", rule="not be empty")
     require_text(ids, where=where)
-    _require_digits(ids, where, rows)
+    _require_digits(ids, where, rows, remedy)
     return ids
 
 
@@ -109,7 +115,7 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     return keys
 
 
-def _require_digits(ids: Ids, where: object, rows: npt.NDArray[np.intp] | None) -> None:
+def _require_digits(ids: Ids, where: object, rows: npt.NDArray[np.intp] | None, remedy: str) -> None:
     """Refuse `1.237678598634734e+18` among names: it stands for 256 neighbouring ids."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -121,7 +127,7 @@ def _require_digits(ids: Ids, where: object, rows: npt.NDArray[np.intp] | None) 
             where=f"{where}, row {lost if rows is None else int(rows[lost])}",
             rule="be text or an integer",
             found=ids[lost],
-            remedy=REMEDY,
+            remedy=remedy,
         )
 
 

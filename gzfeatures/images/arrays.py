@@ -33,6 +33,9 @@ IDS = (
 )  # fmt: skip
 """Names, without _ and in lower case, under which it may keep their ids; without them a galaxy's id is its row."""
 
+REMEDY = "name another array of ids with --ids-from OTHER, or store the ids as text or 64-bit integers"
+"""What can be done where the ids of an HDF5 file lost their digits."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArrayFile:
@@ -69,17 +72,18 @@ class ArrayFile:
         path : Path
             HDF5 file or .npy stack.
         reading : Reading
-            Names of its bands, the array of ids, and what values that are not 8-bit mean.
+            Names of its bands, the arrays of images and of ids, and what values that are not 8-bit mean.
 
         Raises
         ------
         InputError
             No array of images is there, it points into another file, its channels are neither grey, RGB nor as many
-            as the bands named, its values have no grey levels, or its ids are not unique or stand in several arrays.
+            as the bands named, its values have no grey levels, its ids are not unique, or several arrays may hold its
+            images or its ids.
         """
         bands, grey = reading.bands, reading.range is not None or reading.stretch is not None
         npy_file = path.suffix.lower() == ".npy"
-        dataset, shape, kind, ids = _npy_contents(path) if npy_file else _hdf5_contents(path, reading.ids_from)
+        dataset, shape, kind, ids = _npy_contents(path) if npy_file else _hdf5_contents(path, reading)
         if kind.kind not in "uif" or (kind != np.uint8 and bands is None and not grey):
             raise InputError(
                 "images are not 8-bit",
@@ -151,21 +155,15 @@ def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None
     return "", array.shape, array.dtype, None
 
 
-def _hdf5_contents(path: Path, ids_from: str | None) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
+def _hdf5_contents(path: Path, reading: Reading) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
     import h5py
 
     with reading_bytes("HDF5 file is damaged", path, remedy="fetch it again"), h5py.File(path, "r") as file:
         own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
         arrays = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
-        name = next((name for name in IMAGES if name in arrays and arrays[name].ndim in (3, 4)), None)
-        if name is None:
-            raise InputError(
-                "no images in the HDF5 file",
-                where=path,
-                rule=f"have an array {' or '.join(IMAGES)} of shape (n, height, width[, channels])",
-                found=", ".join(file) or "nothing",
-            )
-        key = _ids_key([other for other in arrays if other != name], ids_from, path)
+        able = [name for name, array in arrays.items() if array.ndim in (3, 4)]
+        name = _images_key(able, reading.science, path, ", ".join(file) or "nothing")
+        key = _ids_key([other for other in arrays if other != name], reading.ids_from, path)
         ids = None if key is None else arrays[key]
         for array in (arrays[name], ids):
             if array is not None and (array.external or array.is_virtual):
@@ -175,9 +173,39 @@ def _hdf5_contents(path: Path, ids_from: str | None) -> tuple[str, tuple[int, ..
             raise InputError("ids of the images", where=path, rule=f"be {shape[0]}, each once", found=ids.shape)
         if ids is None:
             return name, shape, arrays[name].dtype, None
-        read = [value.decode("utf-8") if isinstance(value, bytes) else value for value in ids[:MAX_ROWS].tolist()]
-        keys = as_ids([key.strip() if isinstance(key, str) else key for key in read], where=f"{path}: {key}")
+        read = ids[:MAX_ROWS]
+        if read.dtype.kind not in "iuf":  # floats keep their width, which says how many digits they hold
+            texts = [value.decode("utf-8") if isinstance(value, bytes) else value for value in read.tolist()]
+            read = [text.strip() if isinstance(text, str) else text for text in texts]
+        keys = as_ids(read, where=f"{path}: {key}", remedy=REMEDY)
         return name, shape, arrays[name].dtype, keys.tolist()
+
+
+def _images_key(able: Sequence[str], science: str | None, path: Path, found: str) -> str:
+    """The array that holds the images, of those that have their shape: the named one, or the only one called so."""
+    if science is not None:
+        if science not in able:
+            rule = f"be one of {', '.join(able)}" if able else "have shape (n, height, width[, channels])"
+            raise InputError(f"no array {science} of images", where=path, rule=rule, found=science)
+        return science
+    called = [name for name in IMAGES if name in able]
+    if len(called) > 1:
+        raise InputError(
+            "several arrays may hold the images",
+            where=path,
+            rule="be told which",
+            found=", ".join(called),
+            remedy=f"choose it with --science {called[0]}",
+        )
+    if not called:
+        raise InputError(
+            "no images in the HDF5 file",
+            where=path,
+            rule=f"have an array {' or '.join(IMAGES)} of shape (n, height, width[, channels])",
+            found=found,
+            remedy=f"name the array that holds them, as --science {able[0]}" if able else None,
+        )
+    return called[0]
 
 
 def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | None:

@@ -23,7 +23,7 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
 
     Parameters
     ----------
-    plane : ndarray of floats
+    plane : ndarray of floats or integers
         Shape (height, width). NaN is no zero.
     tolerance : float or ndarray of float64
         How far from 0 a pixel may lie that was 0 before it was compressed: half a step of the quantisation.
@@ -34,7 +34,8 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
         Connected areas (by edges) of zeros that hold a solid square of `BLOCK` or a straight run of `RUN` pixels, or
         fill the image; zeros scattered over the sky are measurements.
     """
-    zero: Mask = np.abs(plane) <= tolerance
+    # the absolute value of the least integer of a signed type is that integer, which is below 0
+    zero: Mask = np.abs(plane) <= tolerance if plane.dtype.kind == "f" else plane == 0
     if not zero.any() or zero.all():
         return zero
     from scipy import ndimage

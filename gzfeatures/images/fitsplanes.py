@@ -16,6 +16,7 @@ from gzfeatures.errors import InputError, reading
 from gzfeatures.fitsheader import judged_bytes
 from gzfeatures.images.badpixels import masked, unobserved
 from gzfeatures.images.filters import canonical, is_weight
+from gzfeatures.images.inheritance import with_sky
 from gzfeatures.images.quiet import quiet
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Plane:
     bad : ndarray of bool
         Same shape: pixels without a measurement.
     header : astropy.io.fits.Header
+        Of its unit, with the celestial coordinates of the first header where it has none (see `inheritance`).
     """
 
     names: tuple[str, ...] | None
@@ -89,7 +91,7 @@ def planes(data: bytes, *, where: object, max_pixels: int, science: str | None =
         for number, unit in chosen:
             values = np.asarray(unit.data)
             bad = _bad(values, steps.get(number))
-            result.append(Plane(_names(unit.header, first), values, bad, unit.header))
+            result.append(Plane(_names(unit.header, first), values, bad, with_sky(unit.header, first)))
         _mark(images, [number for number, _ in chosen], result)
     return result
 
@@ -192,10 +194,9 @@ def _filter(header: Header) -> str:
 def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
     """Pixels without a measurement as far as the values say: not finite (BLANK, ZBLANK), or areas filled with zeros.
 
+    The same values in integers and in floats have the same bad pixels.
     A step of quantisation may have moved a zero by half of it, or have made one of sky.
     """
-    if values.dtype.kind != "f":
-        return np.zeros(values.shape, dtype=bool)
     flat = values.reshape((-1, *values.shape[-2:]))
     tolerance = np.zeros(flat.shape) if steps is None else steps.reshape(flat.shape)
     pairs = zip(flat, tolerance, strict=True)

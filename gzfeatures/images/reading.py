@@ -24,7 +24,7 @@ class Reading:
         Names of bands: of the planes, in the file's order, where the files do not name them; and of files that end in
         them (`galaxy_NAME.fits`) where the name is none of a known filter.
     science : str, optional
-        Name (EXTNAME; `NAME,VERSION`) or number of the FITS unit that is the image.
+        Name (EXTNAME; `NAME,VERSION`) or number of the FITS unit that is the image, or name of an HDF5 file's array.
     prefer : {"picture", "bands"}, optional
         What shows a galaxy that has both, a JPEG or PNG and FITS or arrays.
     ids_from : str, optional

@@ -19,22 +19,17 @@ from gzfeatures.images.filters import images_among, split
 from gzfeatures.images.fitsplanes import planes
 from gzfeatures.images.folders import PICTURES
 from gzfeatures.images.parcels import packed
-from gzfeatures.images.pictures import MAX_PIXELS, bits
+from gzfeatures.images.pictures import MAX_PIXELS
+from gzfeatures.images.readers import version
 from gzfeatures.images.reading import READING, Reading
 from gzfeatures.images.views import View
 
 Files: TypeAlias = tuple[str, ...]
 """Names, in an archive, of the files of one galaxy."""
 
-READER = 2
-"""Raise when bands of the same bytes give other pixels: what was stored of them is then computed again."""
-
 FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.fz", ".fit.fz")
 MOST_BANDS = 12
 """Most files that are asked by their headers whether they are bands of one galaxy."""
-
-PATTERN = b"SIMPLE", b"\x1f\x8b", b"PK\x03\x04"
-"""First bytes of what is read as bands: FITS, gzipped FITS, and several files or arrays together."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -163,8 +158,9 @@ class Shelf:
     def digest(self, data: bytes) -> str:
         """Sha256 of a galaxy's bytes, and of what else their pixels depend on where it is not as for plain pictures."""
         digest, key = fingerprint.of_bytes(data), self.reading.key
-        if _holds_values(data):
-            key["reader"] = READER
+        reader = version(data, max_pixels=self.max_pixels)
+        if reader is not None:
+            key["reader"] = reader
         if key == {"field": 1, "bands": None}:
             return digest
         return fingerprint.of({"image": digest, **key})
@@ -263,13 +259,3 @@ def _stem(name: str) -> str:
     """A file's name without its ending, nor that of what it is packed with."""
     stem, suffix = posixpath.splitext(posixpath.basename(name))
     return posixpath.splitext(stem)[0] if suffix.lower() in (".gz", ".fz") else stem
-
-
-def _holds_values(data: bytes) -> bool:
-    """Whether bytes hold flux, or integers whose reading has changed, and not a picture of 8 or 16 bits."""
-    if data.startswith(PATTERN):
-        return True
-    if data.startswith(b"\x93NUMPY"):
-        return b"'|u1'" not in data[:128]
-    kind, depth = bits(data) or ("u", 8)
-    return kind != "u" or depth > 16

@@ -283,6 +283,29 @@ def test_scattered_zeros_are_measurements_and_strips_and_squares_of_zeros_are_no
         assert (read(plane(holed, FILTER="r")).bad[0] == (holed == 0)).all()
 
 
+@pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4", "u4", "f4", "f8"])
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "compressed"])
+def test_the_same_pixels_are_bad_and_drawn_alike_whatever_their_type(kind: str, packed: bool) -> None:
+    values = np.clip(np.rint(sky() + 30), 0, 255)
+    values[np.random.default_rng(1).random(values.shape) < 0.1] = 0
+    values[:6] = 0
+    stored = values.astype(kind)
+    if packed and stored.dtype.kind == "f":
+        unit = fits.CompImageHDU(stored, place(FILTER="r"), compression_type="GZIP_1", quantize_level=0)
+    else:
+        unit = fits.CompImageHDU(stored, place(FILTER="r"))
+    bands = read(file_of(fits.PrimaryHDU(), unit) if packed else plane(stored, FILTER="r"))
+    assert bands.bad[0, :6].all() and not bands.bad[0, 12:].any()
+    reference = read(plane(values.astype("f4"), FILTER="r"))
+    assert (bands.bad == reference.bad).all() and (bands.render() == reference.render()).all()
+
+
+def test_the_least_integer_of_a_type_is_no_zero() -> None:
+    values = (sky() * 10).astype(np.int16)
+    values[:6] = -32768
+    assert not read(plane(values, FILTER="r")).bad.any()
+
+
 # How the sky lies
 
 
@@ -391,6 +414,75 @@ def test_a_sky_seen_from_behind_is_turned_round() -> None:
     assert (read(plane(flux, swapped)).render() == unknown[:, ::-1]).all()
 
 
+def inheriting(values: np.ndarray, first: fits.Header, own: fits.Header | None = None, **cards: Any) -> bytes:
+    """A file whose first header, without pixels, tells the sky of the image in its extension."""
+    first.update(cards)
+    return file_of(fits.PrimaryHDU(header=first), fits.ImageHDU(values, own, name="SCI"))
+
+
+TRUE, FALSE = fits.Header({"INHERIT": True}), fits.Header({"INHERIT": False})
+
+
+@pytest.mark.parametrize("own", [TRUE, None, fits.Header({"CTYPE1": "LINEAR", "CDELT1": 3.0})])
+def test_an_extension_without_a_sky_has_that_of_a_first_header_without_pixels(
+    own: fits.Header | None, tmp_path: Path
+) -> None:
+    for rank, (band, dx) in enumerate((("g", 0), ("r", 0), ("i", 20))):
+        data = inheriting(sky(dx, 0, seed=rank), place(dx, 0), own, FILTER=band)
+        (tmp_path / f"a_{band}.fits").write_bytes(data)
+    apart = peaks(ImageSet.of(tmp_path))
+    assert (apart.max(axis=1) - apart.min(axis=1) < 0.5).all(), apart
+    flux = sky(10, 4)
+    straight = read(inheriting(flux, place(), own, FILTER="r")).render()
+    assert (read(inheriting(flux[:, ::-1].copy(), place(east=1), own, FILTER="r")).render() == straight).all()
+    (tmp_path / "a_i.fits").write_bytes(inheriting(flux, place(turn=30), own, FILTER="i"))
+    with pytest.raises(InputError, match="cannot be aligned; must have one orientation"):
+        ImageSet.of(tmp_path).pixels(0, VIEW)
+
+
+def test_what_an_extension_says_of_its_sky_counts_before_the_first_header() -> None:
+    own, first = place(7, 0), place(1, 0)
+    assert read(inheriting(sky(), first, own)).header["CRPIX1"] == own["CRPIX1"]
+    moved = read(inheriting(sky(), place(1, 0), fits.Header({"CRPIX1": 12.5}))).header
+    assert (moved["CRPIX1"], moved["CRPIX2"], moved["CTYPE1"]) == (12.5, 32.5, "RA---TAN")
+    scaled = read(inheriting(sky(), place(), fits.Header({"CDELT1": -1e-4, "CDELT2": 1e-4}))).header
+    assert scaled["CDELT1"] == -1e-4 and "PC1_1" not in scaled, "scales and a matrix are of one header"
+    assert "CTYPE1" not in read(inheriting(sky(), place(), FALSE)).header, "INHERIT = F forbids it"
+    pixels = file_of(fits.PrimaryHDU(sky(), place()), fits.ImageHDU(sky(), TRUE, name="SCI"))
+    assert "CTYPE1" not in read(pixels, science="SCI").header, "a first header with pixels speaks for them alone"
+
+
+def test_only_files_whose_pixels_changed_have_a_new_key(tmp_path: Path) -> None:
+    import gzip
+
+    from gzfeatures.images.parcels import npy, packed
+    from gzfeatures.images.readers import SKY, VALUES, version
+
+    whole, grey = sky(), place(FILTER="r")
+    counts = (whole + 30).astype(np.int16)
+    old = [
+        plane(whole, FILTER="r"), extensions(("SCI", whole), ("WHT", abs(whole)), first=fits.Header({"FILTER": "r"})),
+        file_of(fits.PrimaryHDU(), fits.CompImageHDU(whole, grey)), npy(counts), packed({"images.npy": npy(counts)}),
+        file_of(fits.PrimaryHDU(whole, grey), fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])])),
+    ]  # fmt: skip
+    new = [
+        plane(counts, FILTER="r"), plane(counts.astype("u2"), FILTER="r"), extensions(("SCI", counts)),
+        file_of(fits.PrimaryHDU(), fits.CompImageHDU(counts, grey)), inheriting(whole, place()),
+    ]  # fmt: skip
+    for files, number in ((old, VALUES), (new, SKY)):
+        for data in files:
+            assert version(data, max_pixels=10**6) == number
+            if data.startswith(b"SIMPLE"):
+                assert version(gzip.compress(data), max_pixels=10**6) == number
+                assert version(packed({"g": old[0], "r": data}), max_pixels=10**6) == number
+    for damaged in (b"SIMPLE", b"\x1f\x8b\0", b"PK\x03\x04", gzip.compress(old[0])[:900]):
+        assert version(damaged, max_pixels=10**6) == VALUES, "what is damaged is told when it is read"
+    for path, data in ((tmp_path / "a.fits", old[0]), (tmp_path / "b.fits", new[0])):
+        path.write_bytes(data)
+        key = {"image": fingerprint.of_file(path), "field": 1.0, "bands": None}
+        assert ImageSet.of(path).digest(0) == fingerprint.of({**key, "reader": 2 if path.stem == "a" else 3})
+
+
 def test_flux_is_read_anew_since_its_pixels_changed(tmp_path: Path) -> None:
     (tmp_path / "a.fits").write_bytes(plane(sky(), FILTER="r"))
     digest = ImageSet.of(tmp_path).digest(0)
@@ -446,9 +538,41 @@ def test_several_arrays_of_ids_are_refused_naming_them_and_the_flag(tmp_path: Pa
 
 
 def test_ids_that_lost_their_digits_are_refused_and_without_any_a_row_is_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="too large for a float"):
-        ImageSet.of(stack(tmp_path / "a.h5", object_id=(np.arange(3) + BIG).astype(float)))
+    for kind, start in (("f8", BIG), ("f4", 2**24)):
+        path = stack(tmp_path / "a.h5", object_id=(np.arange(3) + start).astype(kind), names=["x", "y", "z"])
+        with pytest.raises(
+            InputError, match=r"too large for a float.*name another array of ids with --ids-from"
+        ) as told:
+            ImageSet.of(path)
+        assert "--id " not in str(told.value)
+        assert ImageSet.of(path, reading=Reading(ids_from="names")).ids.tolist() == ["x", "y", "z"]
+    lost = stack(tmp_path / "a.h5", object_id=["3.6411448540271969e+16"] * 3)
+    with pytest.raises(InputError, match=r"lost its last digits.*--ids-from OTHER"):
+        ImageSet.of(lost)
     assert ImageSet.of(stack(tmp_path / "a.h5", ra=np.ones(3))).ids.tolist() == ["0", "1", "2"]
+
+
+def test_several_arrays_of_images_are_refused_until_one_is_named(tmp_path: Path) -> None:
+    path, other = stack(tmp_path / "a.h5"), np.full((3, 16, 16, 3), 7, np.uint8)
+    with h5py.File(path, "a") as file:
+        file.move("images", "image")
+        file["data"], file["redshift"] = other, np.ones(3)
+    said = r"several arrays may hold the images; must be told which, found image, data; choose it with --science image"
+    with pytest.raises(InputError, match=said):
+        ImageSet.of(path)
+    assert (ImageSet.of(path, reading=Reading(science="data")).pixels(0, View(size=16)) == 7).all()
+    assert ImageSet.of(path, reading=Reading(science="image")).pixels(0, View(size=16)).std() > 5
+    with pytest.raises(InputError, match="no array redshift of images; must be one of data, image"):
+        ImageSet.of(path, reading=Reading(science="redshift"))
+    with h5py.File(path, "a") as file:
+        del file["data"]
+        file["data"] = np.ones((3, 2))
+    assert len(ImageSet.of(path)) == 3, "an array of another shape holds no images"
+    with h5py.File(path, "a") as file:
+        file.move("image", "cutouts")
+    with pytest.raises(InputError, match=r"no images in the HDF5 file.*as --science cutouts"):
+        ImageSet.of(path)
+    assert len(ImageSet.of(path, reading=Reading(science="cutouts"))) == 3
 
 
 # Real cutouts
