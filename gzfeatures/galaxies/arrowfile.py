@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from gzfeatures.errors import InputError
 from gzfeatures.files import inside
-from gzfeatures.galaxies import cells
+from gzfeatures.galaxies import cells, storedunits
 from gzfeatures.galaxies.rawtable import RawTable, storage
 
 _INDEX = re.compile(r"__index_level_\d+__")
@@ -69,7 +69,9 @@ def read_folder(path: Path) -> RawTable:
     files = sorted(_parquet_files(root, hats))
     if not files:
         raise InputError("folder holds no Parquet files", where=path, remedy="name a file")
-    parts = [_part(root, file, hats) for file in files]
+    units: dict[str, str] = {}
+    said: list[str] = []
+    parts = [_part(root, file, hats, units, said) for file in files]
     columns: dict[str, list[Any]] = {name: [] for part in parts for name in part}
     notes = [f"{len(files)} Parquet files are read as one table"] if len(files) > 1 else []
     for name, chunks in columns.items():
@@ -87,7 +89,7 @@ def read_folder(path: Path) -> RawTable:
         raw.columns = [
             cells.typed(column) if name in keys else column for name, column in zip(raw.names, raw.columns, strict=True)
         ]
-    raw.notes = notes
+    raw.notes, raw.units = [*notes, *dict.fromkeys(said)], {name: unit for name, unit in units.items() if unit}
     return raw
 
 
@@ -126,8 +128,21 @@ def _keys(root: Path, file: Path) -> dict[str, str]:
     return {unquote(key): unquote(value) for key, sign, value in (part.partition("=") for part in folders) if sign}
 
 
-def _part(root: Path, file: Path, hats: bool) -> dict[str, pa.ChunkedArray]:
+def _part(root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]) -> dict[str, pa.ChunkedArray]:
+    """Columns of one file; the units of the files before are compared with its own, and added to."""
     table = pq.ParquetFile(file).read()
+    own, said = storedunits.of_arrow(table.schema.metadata)
+    notes += said
+    for name in table.column_names:
+        unit = own.get(name, "")
+        if units.setdefault(name, unit) != unit:
+            raise InputError(
+                "column has two units",
+                where=f"{file}, column {name}",
+                rule=f"be in {units[name] or 'no unit'}, as in the files before",
+                found=unit or "no unit",
+                remedy="write the files with one unit",
+            )
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError("two columns have one name", where=file, remedy="rename one of them")
     part = {name: storage(column) for name, column in zip(table.column_names, table.columns, strict=True)}
@@ -172,4 +187,6 @@ def _common_type(name: str, columns: list[tuple[pa.ChunkedArray, Path]]) -> pa.D
 def _without_index(table: pa.Table) -> RawTable:
     """The table without the nameless index that pandas writes as a column."""
     kept = [place for place, name in enumerate(table.column_names) if not _INDEX.fullmatch(name)]
-    return RawTable([table.column_names[place] for place in kept], [table.column(place) for place in kept])
+    units, notes = storedunits.of_arrow(table.schema.metadata)
+    names = [table.column_names[place] for place in kept]
+    return RawTable(names, [table.column(place) for place in kept], notes, units)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies import storedunits
 from gzfeatures.galaxies.fitsfile import chosen
 from gzfeatures.galaxies.rawtable import RawTable
 
@@ -31,6 +32,7 @@ class _Table:
     columns: dict[str, Any]
     rows: int
     notes: list[str]
+    units: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
@@ -65,7 +67,7 @@ def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
         titles = [f"{table.title} ({', '.join(list(table.columns)[:4])}, …)" for table in tables]
         place, notes = chosen([list(table.columns) for table in tables], titles, id_columns, path)
         table = tables[place]
-        raw = RawTable([], [], notes + table.notes)
+        raw = RawTable([], [], notes + table.notes, table.units)
         for name, dataset in table.columns.items():
             array = _array(dataset, path)
             if array is None:
@@ -92,7 +94,8 @@ def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> It
     for name, entry in entries.items():
         if isinstance(entry, h5py.Dataset) and entry.dtype.names and entry.ndim == 1:
             _require_here(entry, path)
-            yield _Table(name, {str(field): (entry, field) for field in entry.dtype.names}, len(entry), [])
+            units, notes = _units(entries.get(name + _ASTROPY), path)
+            yield _Table(name, {str(field): (entry, field) for field in entry.dtype.names}, len(entry), notes, units)
         elif isinstance(entry, h5py.Group) and depth < _DEEPEST:
             yield from _tables(entry, path, id_columns, depth + 1)
     flat = {
@@ -120,6 +123,15 @@ def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> It
     for entry, _ in kept.values():
         _require_here(entry, path)
     yield _Table(group.name, kept, rows, notes)
+
+
+def _units(header: Any, path: Path) -> tuple[dict[str, str], list[str]]:
+    """Units of the YAML that astropy writes line by line into a dataset beside its table."""
+    if header is None or getattr(header, "ndim", 0) != 1:
+        return {}, []
+    _require_here(header, path)
+    lines = [line.encode() if isinstance(line, str) else line for line in header[()].tolist()]
+    return storedunits.of_yaml(b"\n".join(line for line in lines if isinstance(line, bytes)))
 
 
 def _require_here(dataset: Any, path: Path) -> None:

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy import units
 from astropy.coordinates import Angle, SkyCoord
-from astropy.table import Table
+from astropy.table import QTable, Table
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies import quantities, sampling, sexagesimal
@@ -106,6 +109,81 @@ def test_units_of_the_file_are_heeded() -> None:
     assert quantities.understood(frame)["ra"].tolist() == [1.5]  # the other columns stay usable
     with pytest.raises(InputError, match="petroR90_r is in pix, which is no arcsec; must be numbers for petro_r90"):
         quantities.required(quantities.understood(frame), "petro_r90", "t")
+
+
+def _write(table: Table, path: Path, kind: str) -> Path:
+    """The table as astropy writes it with its units; the kind is an ending, perhaps with the name of a dialect."""
+    path = path / f"t.{kind.rpartition(' ')[2]}"
+    options = {
+        "h5": {"path": "a/t", "serialize_meta": True},
+        "ecsv": {"format": "ascii.ecsv"},
+        "vot": {"format": "votable"},
+    }.get(kind, {})
+    if kind == "VOTable parquet":
+        options = {"format": "parquet.votable", "metadata": {name: {} for name in table.colnames}}
+    table.write(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["ecsv", "parquet", "VOTable parquet", "h5", "fits", "vot"])
+@pytest.mark.parametrize("mixins", [False, True])
+def test_units_that_astropy_writes_are_heeded_in_every_format(tmp_path: Path, kind: str, mixins: bool) -> None:
+    table = (QTable if mixins else Table)({"galaxy_id": ["a", "b"], "ra": [1.5, 2] * units.rad})
+    table["dec"] = [0.25, -0.5] * units.rad
+    table["petroR90_r"] = [0.1, 0.2] * units.arcmin
+    path = _write(table, tmp_path, kind)
+    read = Catalog.read(path)
+    assert read.column("ra").tolist() == pytest.approx(np.degrees([1.5, 2]))
+    assert read.column("dec").tolist() == pytest.approx(np.degrees([0.25, -0.5]))
+    assert read.column("petro_r90").tolist() == pytest.approx([6, 12])
+    assert sum("rad" in note for note in read.notes) == 2, read.notes
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\xff\xfe",
+        b"nothing of astropy: 1",
+        b"datatype: [",
+        b"datatype:\n- {name: ra, unit: rad",
+        b"datatype:\n- ra\n- dec",
+        b"datatype:\n- {name: ra, unit: {a: b}}",
+        b"datatype:\n- {name: ra, unit: " + b"[" * 5000,
+        b"datatype:\n- !!python/object/apply:os.mkdir [TOUCHED]",
+    ],
+)
+def test_a_damaged_header_of_units_is_said_and_runs_nothing(tmp_path: Path, header: bytes) -> None:
+    header = header.replace(b"TOUCHED", str(tmp_path / "touched").encode())
+    table = pa.table({"galaxy_id": ["a", "b"], "ra": [1.5, 2]})
+    pq.write_table(table.replace_schema_metadata({b"table_meta_yaml": header}), tmp_path / "t.parquet")
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["t"] = np.array([(b"a", 1.5), (b"b", 2)], [("galaxy_id", "S1"), ("ra", "f8")])
+        file["t.__table_column_meta__"] = np.array(header.split(b"\n"))
+    for name in ("t.parquet", "t.h5"):
+        read = Catalog.read(tmp_path / name)
+        assert read.column("ra").tolist() == [1.5, 2] and not (tmp_path / "touched").exists()
+        assert ["units stand in the file and cannot be read" in note for note in read.notes] == [True]
+
+
+@pytest.mark.parametrize("head", ["", '<!DOCTYPE x [<!ENTITY e "rad">]>'])
+def test_an_embedded_votable_is_read_for_its_units_alone(tmp_path: Path, head: str) -> None:
+    fields = '<FIELD name="ra" unit="rad"/><STREAM href="file:///nowhere"/>'
+    content = f"{head}<VOTABLE><RESOURCE><TABLE>{fields}</TABLE></RESOURCE></VOTABLE>"
+    table = pa.table({"galaxy_id": ["a"], "ra": [1.5]})
+    pq.write_table(table.replace_schema_metadata({"IVOA.VOTable-Parquet.content": content}), tmp_path / "t.parquet")
+    read = Catalog.read(tmp_path / "t.parquet")
+    assert read.column("ra").tolist() == pytest.approx([1.5 if head else np.degrees(1.5)])
+    assert ["declares the entity e" in note for note in read.notes] == [bool(head)]
+
+
+def test_files_of_one_folder_are_in_one_unit(tmp_path: Path) -> None:
+    for number, unit in enumerate(["rad", "rad", "deg"]):
+        table = Table({"galaxy_id": [f"g{number}"], "ra": [1.5] * units.Unit(unit)})
+        table.write(tmp_path / f"{number}.parquet")
+        if number == 1:
+            assert Catalog.read(tmp_path).column("ra").tolist() == pytest.approx(np.degrees([1.5, 1.5]))
+    with pytest.raises(InputError, match=r"2.parquet, column ra: .*must be in rad, as in the files before, found deg"):
+        Catalog.read(tmp_path)
 
 
 @pytest.mark.parametrize("unit", ["mag(AB)", "dex", "ABmag", "1", "pix", "?"])
