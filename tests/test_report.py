@@ -176,7 +176,8 @@ def test_headline_names_the_first_and_summary_the_ties() -> None:
     made = report()
     row, best = made.ranked[0]
     low, high = row["accuracy_interval"]
-    assert made.headline == f"{best.name} comes first: accuracy {row['accuracy']:.3f} ({low:.3f} to {high:.3f})"
+    stated = f"{best.name} comes first: accuracy {row['accuracy']:.3f} ({low:.3f} to {high:.3f})"
+    assert made.headline.startswith(f"{stated}; as the best of 4, ")  # its interval knows that it was chosen
     ties = sum(r["tied"] for r in made.comparison.ranking[1:])
     assert f"{ties} other" in made.summary
     assert "120 test galaxies, 5 classes of zhu-5class, 4 pairings on one split" in made.summary
@@ -292,7 +293,9 @@ def test_scores_without_intervals_are_refused() -> None:
     split = Split.draw(labels)
     first = pairings(labels, split)[0]
     bare = dataclasses.replace(first, scores=evaluate(first.predictions, labels, intervals=0))
-    with pytest.raises(InputError, match="report of scores without intervals; must have an interval of accuracy"):
+    with pytest.raises(
+        InputError, match="report of scores without intervals; must have intervals; evaluate with intervals"
+    ):
         Report("gz2", (bare,), compare([bare], labels, resamples=50), labels, split)
 
 

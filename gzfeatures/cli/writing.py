@@ -45,7 +45,7 @@ NAMED: dict[str, Callable[[str], bool]] = {
 PLAIN = frozenset(
     {
         *("address", "base_url", "campaign", "class_", "column", "columns", "head", "id_column", "ids"),
-        *("layer", "measure", "method", "missing_label", "on", "other_id", "settings", "split"),
+        *("layer", "measure", "method", "metric", "missing_label", "on", "other_id", "settings", "split"),
         *("strategy", "survey", "target", "tracking_uri", "view"),
         *("image_stretch", "image_bands", "image_science", "image_prefer", "image_ids_from"),
     }

@@ -196,17 +196,16 @@ def mixed(
     alpha = cutmix if cut else mixup
     share = float(generator.beta(alpha, alpha))
     partner, other = images.roll(1, 0), targets.roll(1, 0)
-    # what is unknown of one galaxy would make the mixture's target unknown: such pairs stay as they are
-    alike = (torch.isnan(targets) == torch.isnan(other)).all(1)
-    partner = torch.where(alike.view(-1, 1, 1, 1), partner, images)
-    other = torch.where(alike.view(-1, 1), other, targets)
     if cut:
         side = images.shape[-1]
         edge = round(side * math.sqrt(1 - share))
         top, left = (int(v) for v in generator.integers(0, side - edge + 1, 2))
-        images = images.clone()
-        images[:, :, top : top + edge, left : left + edge] = partner[:, :, top : top + edge, left : left + edge]
+        pictures = images.clone()
+        pictures[:, :, top : top + edge, left : left + edge] = partner[:, :, top : top + edge, left : left + edge]
         share = 1 - (edge / side) ** 2
     else:
-        images = share * images + (1 - share) * partner
-    return images, share * targets + (1 - share) * other
+        pictures = share * images + (1 - share) * partner
+    # what is unknown of one galaxy would make the mixture's target unknown: such pairs stay as they are, to the bit
+    alike = (torch.isnan(targets) == torch.isnan(other)).all(1)
+    pictures = torch.where(alike.view(-1, 1, 1, 1), pictures, images)
+    return pictures, torch.where(alike.view(-1, 1), share * targets + (1 - share) * other, targets)
