@@ -368,6 +368,12 @@ def test_what_is_written_comes_back(tmp_path: Path, ending: str) -> None:
 # other formats
 
 
+def test_an_id_that_begins_like_a_comment_is_written_so_that_it_comes_back(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"objid": ["#1", "2", "#"], "#note": ["#x", "y", "z"]})
+    write_csv(frame, tmp_path / "t.csv")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.csv"), frame, check_dtype=False)
+
+
 def test_a_votable_is_read_with_its_masks(tmp_path: Path) -> None:
     table = Table({"objid": np.array([BIG, BIG + 1]), "name": ["None", "é"]})
     table["n"] = MaskedColumn([1, 2], mask=[False, True])

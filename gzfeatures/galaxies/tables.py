@@ -143,7 +143,7 @@ def read_table(
             raise InputError(
                 "table holds a type that cannot be read",
                 where=file,
-                found=error,
+                found=str(error),
                 remedy="cast its columns to Int64, Float64 or String and write it again",
             ) from error
         except pa.ArrowMemoryError as error:  # a damaged length asks for any number of bytes
@@ -207,7 +207,7 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]
 """Ending → reader. A folder is read as Parquet, whatever its name."""
 
 
-_RUN = ("=", "+", "-", "@", "\t", "\r", "'")
+_RUN = ("=", "+", "-", "@", "\t", "\r", "'", "#")  # a line that begins with the last is a comment
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
@@ -239,7 +239,7 @@ _NEGATIVE = re.compile("-[0-9]+")
 
 
 def guarded(text: str) -> str:
-    """Text that no spreadsheet runs: what begins like a formula, or like a guarded text, gets an apostrophe.
+    """Text that nobody runs or skips: what begins like a formula, a comment or a guarded text gets an apostrophe.
 
     A negative whole number is no formula: ids such as -842 stay as they are.
     """
