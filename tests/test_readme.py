@@ -69,5 +69,7 @@ def test_the_figures_of_the_suites_are_those_of_their_tables() -> None:
     runs, lost, wrong, recovered = (sum(int(row[column]) for row in rows_of("faults")) for column in range(2, 6))
     assert f"caused {runs} faults:\n{lost} lost, {wrong} wrong, {recovered} recovered" in README
     fuzz = rows_of("fuzz")
-    assert f"{len(fuzz)} readers met 10,000 damaged files each without a traceback" in README
-    assert all(cells[1:] == ["10000", "0"] for cells in fuzz)
+    cases = [int(cells[1]) for cells in fuzz]
+    met = f"{len(fuzz)} readers met {min(cases):,} to {max(cases):,} damaged files each without a traceback"
+    assert met in README
+    assert min(cases) >= 1000 and all(cells[2] == "0" for cells in fuzz)
