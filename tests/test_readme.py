@@ -55,6 +55,17 @@ def test_block_runs(desk: Path, kind: str, code: str) -> None:
     assert result.returncode == 0, result.stderr[-2000:]
 
 
+def test_no_two_blocks_write_one_file_so_that_the_readme_can_be_run_twice_in_one_folder() -> None:
+    """What Python wrote under a verb's name is no file of the verb: it would be refused the second time."""
+    written = [
+        {*re.findall(r" (?:-o|--gallery) (\S+)", code), *re.findall(r"write\w*\(\"([^\"]+)\"", code)}
+        for set_up, _, code in BLOCKS
+        if not set_up
+    ]
+    names = [name for block in written for name in block]
+    assert len(names) > 10 and len(names) == len(set(names)), sorted(names)
+
+
 def test_set_up_commands_are_two() -> None:
     assert [marker.split()[1] for marker, _, _ in BLOCKS if marker] == ["demo", "test"]
 
