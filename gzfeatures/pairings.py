@@ -176,8 +176,8 @@ def familiarity_of(
     train = np.sort(split.train)
     train = train[~among(train, skipped)] if skipped else train
     train = train[:: max(1, len(train) // ROWS)]  # evenly spaced: no large table is copied
-    before = TrainedOn.joined(table.extractor.trained_on for table in tables)
-    fresh = kept_out[0].ids[~before.contains(kept_out[0].ids)]
+    met = np.concatenate([table.seen for table in kept_out])  # known by file, picture or id
+    fresh = kept_out[0].ids[~among(kept_out[0].ids, met)]
     if len(train) < 2 or not len(fresh):
         return None
     training = Inputs.of([table.select(train) for table in tables]).matrix
