@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 from verbs import gz as verb
 
 import gzfeatures as gz
+from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError, UnknownNameError
 from gzfeatures.galaxies.splits import digest_remainders
 from gzfeatures.heads.head import Head
@@ -69,6 +71,13 @@ def test_the_vote_fractions_have_a_head_too_and_another_framing_changes_the_crop
     assert {"galaxy_id", "familiarity_p", "smooth"} < set(pd.read_parquet(out).columns)
     with pytest.raises(InputError, match="differ in crop alone"):
         verb("predict", "googlenet-gz2", pictures, "--view", "size=64", "-o", tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("option", [("--scheme", "votes-37"), ("--view", "crop=0.8")])
+def test_options_of_a_head_are_not_ignored_for_a_checkpoint(option: tuple[str, str], tmp_path: Path) -> None:
+    words = ["predict", tmp_path, tmp_path, *option, "-o", tmp_path.parent / "x.csv"]
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 2 and option[0] in result.output
 
 
 def test_unknown_heads_and_schemes_are_named() -> None:

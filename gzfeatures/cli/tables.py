@@ -379,6 +379,8 @@ def predict(
     sample = None
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
+    if scheme is not None and head.is_dir():
+        raise typer.BadParameter("it goes with a backbone's heads, not a checkpoint", param_hint="--scheme")
     if head.is_dir():
         from gzfeatures.networks.inference import classify
 
