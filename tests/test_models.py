@@ -75,12 +75,9 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     assert known.name == "gz2- zhu-5 -classes- mobilenet-v2 logistic frozen"
     (version,) = known.latest_versions
     assert version.run_id == run
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(tracking.uri)
-    try:
+    with pytest.MonkeyPatch.context() as patch:  # MLflow itself would leave it in the environment
+        patch.setenv("MLFLOW_TRACKING_URI", tracking.uri)
         model = mlflow.pyfunc.load_model(uri := f"models:/{known.name}/{version.version}")
-    finally:
-        mlflow.set_tracking_uri(before)
     return Registered(head, table, images, model, uri, root)
 
 
@@ -169,6 +166,20 @@ def test_a_model_carries_the_wheel_of_the_package_that_made_it(registered: Regis
     assert kept.samefile(wheel), "one copy per database"
     assert write_wheel(registered.root / "artifacts" / "wheels") == kept
     assert write_wheel(tmp_path).read_bytes() == kept.read_bytes(), "the same files, the same wheel"
+
+
+def test_a_checkout_as_working_folder_gives_the_wheel_that_pip_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = tmp_path / "checkout" / "gzfeatures.egg-info"
+    notes.mkdir(parents=True)
+    (notes / "PKG-INFO").write_text(f"Metadata-Version: 2.4\nName: gzfeatures\nVersion: {gzfeatures.__version__}\n")
+    expected = write_wheel(tmp_path / "one").read_bytes()
+    monkeypatch.syspath_prepend(notes.parent)
+    wheel = write_wheel(tmp_path / "two")
+    assert wheel.read_bytes() == expected
+    with zipfile.ZipFile(wheel) as archive:
+        assert [name for name in archive.namelist() if name.endswith("dist-info/METADATA")]
 
 
 def test_pip_can_install_what_a_model_asks_for(registered: Registered) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sqlite3
@@ -149,6 +150,8 @@ def _upgraded(path: Path, found: str) -> Path:
         with closing(sqlite3.connect(kept)) as database, closing(sqlite3.connect(fresh)) as copy:
             database.backup(copy)
         engine = create_engine(address_of(fresh))
+        # MLflow would say "Updating database tables" before the first line of ours, which tells where and what was kept
+        logging.getLogger(_upgrade_db.__module__).setLevel(logging.WARNING)
         try:
             _upgrade_db(engine)
         finally:

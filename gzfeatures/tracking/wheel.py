@@ -6,7 +6,7 @@ import base64
 import hashlib
 import zipfile
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import gzfeatures
@@ -41,14 +41,7 @@ def write_wheel(folder: Path) -> Path:
     OutputError
         The package is not installed, so that nothing says what it requires; the folder cannot be written.
     """
-    try:
-        installed = distribution("gzfeatures")
-    except PackageNotFoundError as error:
-        raise OutputError(
-            "a model needs the wheel of gzfeatures", rule="be installed", found="source files on the path alone",
-            remedy="pip install it, with -e if you like",
-        ) from error  # fmt: skip
-    content = dict(_content(installed))
+    content = dict(_content(_installed()))
     digest = fingerprint.of({name: fingerprint.of_bytes(data) for name, data in content.items()})
     version = gzfeatures.__version__
     path = folder / digest[:16] / f"gzfeatures-{version}-py3-none-any.whl"
@@ -64,6 +57,21 @@ def write_wheel(folder: Path) -> Path:
             kind = zipfile.ZIP_STORED if name.endswith(_PACKED) else zipfile.ZIP_DEFLATED
             archive.writestr(entry, data, compress_type=kind)
     return path
+
+
+def _installed() -> Distribution:
+    """Return what pip recorded of this package.
+
+    A working folder that is a checkout comes first on Python's path, and the egg-info in it has no METADATA:
+    pip could not read a wheel made of it.
+    """
+    for each in distributions(name="gzfeatures"):
+        if each.read_text("METADATA") is not None:
+            return each
+    raise OutputError(
+        "a model needs the wheel of gzfeatures", rule="be installed", found="source files on the path alone",
+        remedy="pip install it, with -e if you like",
+    )  # fmt: skip
 
 
 def _content(installed: Distribution) -> Iterator[tuple[str, bytes]]:
