@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from places import SHARED, TESTS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,22 +16,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--moments", nargs=2, type=int, metavar=("KILLS", "OTHERS"), help="per step; writes tests/faults/README.md"
     )
     parser.addoption("--environment", action="store_true", help="Also serve a model in MLflow's default environment.")
-    parser.addoption("--cases", type=int, help="per reader; writes tests/fuzz/README.md")
+    parser.addoption("--cases", type=int, help="per reader; writes tests/hostile/README.md")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that fill an environment from an index run only where that is said."""
+    """The folder of a test is its marker; tests that fill an environment from an index run only where that is said."""
     for item in items:
+        item.add_marker(item.path.relative_to(TESTS).parts[0])
         if item.get_closest_marker("environment") and not config.getoption("--environment"):
             item.add_marker(
-                pytest.mark.skip("fills an environment from an index: pytest tests/test_models.py --environment")
+                pytest.mark.skip(
+                    "fills an environment from an index: pytest tests/end_to_end/test_models.py --environment"
+                )
             )
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real galaxies beside the checkout; tests that need them skip where they are absent."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = SHARED / "data"
     if not folder.is_dir():
         pytest.skip("the real galaxies of ../shared/data are absent")
     return folder

@@ -262,8 +262,9 @@ def failing(folder: Path, *claims: str) -> str | None:
     told = subprocess.run([sys.executable, "-c", "import gzfeatures; print(gzfeatures.__file__)"], check=True, **how)
     if not Path(told.stdout.strip()).is_relative_to(folder):
         raise Unjudged(f"the copy in {folder} is not the package that is imported, but {told.stdout.strip()}")
-    files = [str(HERE / claim) for claim in claims]
-    found = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files], **how)
+    files = [str(next(HERE.rglob(claim))) for claim in claims]
+    alone = ["-n", "0", "-q", "-x", "-p", "no:cacheprovider"]
+    found = subprocess.run([sys.executable, "-m", "pytest", *alone, *files], **how)
     if found.returncode == 0:
         return None
     failed = FAILED.search(found.stdout)

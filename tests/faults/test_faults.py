@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cutout_server import Server
 from faults.case import Bench, Case
 from faults.kinds import FAULTS
 from faults.steps import STEPS, lay
 from rows import put_row
-from test_cutouts import Server
 
 from gzfeatures.tracking import Tracking
 

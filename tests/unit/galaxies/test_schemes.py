@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import EXPERIMENTS
 
 from gzfeatures.errors import GzError, InputError, MissingFileError, UnknownNameError
 from gzfeatures.galaxies.catalog import Catalog
@@ -256,7 +257,7 @@ def test_a_scheme_of_ones_own_is_a_short_file(tmp_path: Path) -> None:
 
 
 def test_the_example_file_of_the_experiments_is_a_scheme() -> None:
-    example = scheme(Path(__file__).parents[1] / "experiments" / "schemes" / "tuning-fork-4class.toml")
+    example = scheme(EXPERIMENTS / "schemes" / "tuning-fork-4class.toml")
     labels = example.label(answers(features_or_disk=0.9, bar_no=0.75, edge_on_yes=0.75, odd_no=0.9))
     assert example.name == "tuning-fork-4class" and name_of(labels) == "spiral" and len(labels.conflicts) == 1
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from places import ROOT, TESTS
 
 from gzfeatures.images.sky import draw_survey
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(<!-- \w+ command -->\n)?```(bash|python|toml)\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -72,14 +73,14 @@ def test_set_up_commands_are_two() -> None:
 
 def rows_of(suite: str) -> list[list[str]]:
     """Cells of the table of figures of a suite."""
-    lines = (Path(__file__).parent / suite / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = (TESTS / suite / "README.md").read_text(encoding="utf-8").splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
 
 
 def test_the_figures_of_the_suites_are_those_of_their_tables() -> None:
     runs, lost, wrong, recovered = (sum(int(row[column]) for row in rows_of("faults")) for column in range(2, 6))
     assert f"caused {runs} faults:\n{lost} lost, {wrong} wrong, {recovered} recovered" in README
-    fuzz = rows_of("fuzz")
+    fuzz = rows_of("hostile")
     cases = [int(cells[1]) for cells in fuzz]
     met = f"{len(fuzz)} readers met {min(cases):,} to {max(cases):,} damaged files each without a traceback"
     assert met in README

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from places import EXPERIMENTS
 from safetensors.torch import load_file, save_file
 
 from gzfeatures import fingerprint
@@ -26,7 +27,7 @@ from gzfeatures.galaxies.splits import digest_remainders
 from gzfeatures.galaxies.votes import ANSWERS, COLUMNS, PARENTS, QUESTIONS
 from gzfeatures.networks.load import load
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+sys.path.insert(0, str(EXPERIMENTS))
 import common_pixels
 import galaxy_batches
 import galaxy_training

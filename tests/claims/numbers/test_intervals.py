@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import EXPERIMENTS
 
 from gzfeatures.results import calibration_error
 
-BENCHMARK = Path(__file__).resolve().parents[2] / "experiments" / "benchmarks" / "coverage.py"
+BENCHMARK = EXPERIMENTS / "benchmarks" / "coverage.py"
 # under a name of its own: numba looks for the package "coverage" and would find the benchmark
 _spec = spec_from_file_location("interval_coverage", BENCHMARK)
 assert _spec is not None and _spec.loader is not None

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from places import EXPERIMENTS
 
 from gzfeatures.config import load
 from gzfeatures.errors import InputError, MissingFileError
@@ -87,8 +88,6 @@ def test_a_file_that_is_not_toml_or_not_there(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[1] / "experiments").glob("*.toml")), ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_experiment_can_be_read(path: Path) -> None:
     assert load(path).name

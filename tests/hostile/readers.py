@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from astropy.table import Table
 from PIL import Image
+from places import EXPERIMENTS
 from safetensors.torch import save
 
 from gzfeatures import config
@@ -231,7 +232,7 @@ def _shards() -> list[bytes]:
 
 
 def _schemes() -> list[bytes]:
-    return [path.read_bytes() for path in (Path(__file__).parents[2] / "experiments" / "schemes").glob("*.toml")]
+    return [path.read_bytes() for path in (EXPERIMENTS / "schemes").glob("*.toml")]
 
 
 EXPERIMENT = b"""name = "small"

@@ -223,7 +223,7 @@ def test_prune_removes_what_killed_writers_and_damage_left(tmp_path: Path) -> No
 WRITER = """
 import sys
 from pathlib import Path
-from tests.test_store import EXTRACTOR, digests, rows
+from test_store import EXTRACTOR, digests, rows
 from gzfeatures.features.store import Store
 shelf = Store(Path(sys.argv[1])).shelf(EXTRACTOR)
 for number in range(100_000):
@@ -237,9 +237,9 @@ for number in range(100_000):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is a Unix word")
 @pytest.mark.parametrize("after", [3, 19, 40])
 def test_kill_9_loses_at_most_the_open_shard(tmp_path: Path, after: int) -> None:
-    root = Path(__file__).parents[1]
+    here = Path(__file__).parent
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(tmp_path)], cwd=here, stdout=subprocess.PIPE, text=True
     ) as writer:
         assert writer.stdout is not None
         last = -1

@@ -11,6 +11,7 @@ import blobs
 import numpy as np
 import pytest
 import torch
+from places import EXPERIMENTS
 
 from gzfeatures.config import load as load_experiment
 from gzfeatures.errors import InputError
@@ -25,7 +26,7 @@ from gzfeatures.networks.load import load
 
 DEVICE = os.environ.get("GZFEATURES_TEST_DEVICE", "cuda")
 CUDA = DEVICE == "cuda"
-EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").glob("gpu_*.toml"))
+SETTINGS = sorted(EXPERIMENTS.glob("gpu_*.toml"))
 
 pytestmark = [
     pytest.mark.gpu,
@@ -125,7 +126,7 @@ def test_processes_on_several_devices_train_together(pictures: Path, tmp_path: P
     assert backbone(tmp_path / "out").dim == 64
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SETTINGS, ids=lambda path: path.stem)
 def test_the_experiments_run(path: Path, tmp_path: Path) -> None:
     survey = draw_survey(tmp_path / "survey", n=120, seed=2, size=64, progress=False)
     settings = [f"device={DEVICE}", f"galaxies.catalog={survey.catalog}", f"galaxies.images={survey.images}"]

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
+from cutout_server import Server
 from faults.steps import lay
-from test_cutouts import Server
 from typer.testing import CliRunner
 from verbs import app, gz
 

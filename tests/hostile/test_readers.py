@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fuzz.readers import READERS
+from hostile.readers import READERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rows import put_row

@@ -7,9 +7,9 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 import gzfeatures as gz
 
@@ -26,7 +26,7 @@ HEAVY = (
     "astropy",
     "pydantic",
 )
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

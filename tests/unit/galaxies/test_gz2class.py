@@ -15,7 +15,7 @@ from gzfeatures.galaxies.schemes import SCHEMES
 steady = settings(derandomize=True, deadline=None, max_examples=200)
 STRINGS = [
     word
-    for line in (Path(__file__).parent / "catalogs" / "gz2_class_strings.txt").read_text().splitlines()
+    for line in (Path(__file__).with_name("gz2_class_strings.txt")).read_text().splitlines()
     if not line.startswith("#")
     for word in line.split()
 ]
