@@ -24,6 +24,9 @@ TYPES: dict[str, float] = {
 }
 """Type → share of the survey; richer in rare types than the sky is, so that a small survey holds every class."""
 
+AXIS_RATIOS = {"round": (0.79, 1.0), "in-between": (0.44, 0.79), "cigar": (0.21, 0.42)}
+"""Apparent minor over major axis of the smooth types: least and largest."""
+
 LIMIT = 17.0
 """Faintest r magnitude, as in Galaxy Zoo 2."""
 
@@ -87,7 +90,7 @@ def member(index: int, seed: int, rng: np.random.Generator) -> Member:
     from scipy.special import ndtr, ndtri
 
     kind = type_of(index, seed)
-    early = kind in ("round", "in-between", "cigar")
+    early = kind in AXIS_RATIOS
     mean, scatter = (-21.4, 0.7) if early else (-19.8, 0.7) if kind == "irregular" else (-20.9, 0.75)
     redshift = float(np.clip(rng.gamma(5, 0.017), 0.012, 0.10 if kind == "irregular" else 0.15))
     modulus, kpc = distance(redshift)
@@ -118,77 +121,113 @@ def nearby(galaxy: Member, redshift: float) -> Galaxy:
 
 
 def _shape(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Shape of a galaxy of this type, before colour, direction and size limits."""
-    if kind in ("round", "in-between", "cigar"):
-        low, high = {"round": (0.79, 1.0), "in-between": (0.44, 0.79), "cigar": (0.21, 0.42)}[kind]
-        n = rng.uniform(1.2, 2.6) if kind == "cigar" else rng.uniform(2.0, 4.8)
-        return Galaxy(
-            "elliptical",
-            magnitude,
-            r50,
-            sersic=n,
-            axis_ratio=rng.uniform(low, high),
-            colour=rng.normal(0.84, 0.07) - (0.3 if rng.random() < 0.18 else 0),
-        )
+    """Draw the shape of a galaxy of this type, before colour, direction and size limits."""
+    if kind in AXIS_RATIOS:
+        return _elliptical(kind, magnitude, r50, rng)
     if kind == "artifact":
-        trail = rng.random() < 0.3
-        return Galaxy(
-            "trail" if trail else "star",
-            15.3 if trail else rng.uniform(11.5, 14.5),
-            r50=rng.uniform(2.5, 6),
-            colour=rng.uniform(0.2, 1.4),
-        )
+        return _artifact(rng)
     if kind == "edge-on":
-        shapes: tuple[BulgeShape, ...] = ("none", "rounded", "boxy")
-        bulge_shape = shapes[int(rng.choice(3, p=[0.35, 0.5, 0.15]))]
-        return Galaxy(
-            "edge-on",
-            magnitude + 0.2,
-            r50,
-            axis_ratio=rng.uniform(0.13, 0.26),
-            colour=rng.normal(0.68, 0.1),
-            bulge=0.0 if bulge_shape == "none" else rng.uniform(0.12, 0.4),
-            bulge_shape=bulge_shape,
-            dust=rng.choice([0.0, rng.uniform(0.6, 2.0)], p=[0.55, 0.45]),
-        )
+        return _edge_on(magnitude, r50, rng)
     if kind == "irregular":
-        return Galaxy(
-            "irregular",
-            magnitude,
-            r50,
-            axis_ratio=rng.uniform(0.45, 0.95),
-            colour=rng.normal(0.35, 0.07),
-            disturbance=rng.uniform(0.2, 0.5),
-        )
+        return _irregular(magnitude, r50, rng)
     if kind == "merger":
-        return Galaxy(
-            "merger",
-            magnitude,
-            r50 * 1.1,
-            sersic=rng.uniform(1.2, 3),
-            axis_ratio=rng.uniform(0.5, 0.95),
-            colour=rng.normal(0.62, 0.1),
-            bulge=0.15,
-            bulge_shape="rounded",
-            arms=int(rng.choice([0, 2])),
-            pitch=rng.uniform(20, 38),
-            strength=0.6,
-            disturbance=rng.uniform(0.1, 0.35),
-        )
-    barred = kind.startswith("barred")
+        return _merger(magnitude, r50, rng)
+    return _disk(kind, magnitude, r50, rng)
+
+
+# Each function below draws its random numbers in a fixed order:
+# another order makes another survey of the same seed.
+
+
+def _elliptical(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
+    """Draw a smooth galaxy: round, in between, or cigar-shaped."""
+    low, high = AXIS_RATIOS[kind]
+    # cigars are mostly disks seen from the side: their light falls off less steeply
+    sersic = rng.uniform(1.2, 2.6) if kind == "cigar" else rng.uniform(2.0, 4.8)
+    axis_ratio = rng.uniform(low, high)
+    # most are old and red; about one in six still forms stars
+    colour = rng.normal(0.84, 0.07) - (0.3 if rng.random() < 0.18 else 0)
+    return Galaxy("elliptical", magnitude, r50, sersic=sersic, axis_ratio=axis_ratio, colour=colour)
+
+
+def _artifact(rng: np.random.Generator) -> Galaxy:
+    """Draw a bright star, or the trail of a satellite."""
+    trail = rng.random() < 0.3
+    return Galaxy(
+        "trail" if trail else "star",
+        15.3 if trail else rng.uniform(11.5, 14.5),
+        r50=rng.uniform(2.5, 6),
+        colour=rng.uniform(0.2, 1.4),
+    )
+
+
+def _edge_on(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
+    """Draw a disk seen from the side, with or without bulge and dust lane."""
+    shapes: tuple[BulgeShape, ...] = ("none", "rounded", "boxy")
+    bulge_shape = shapes[int(rng.choice(3, p=[0.35, 0.5, 0.15]))]
+    return Galaxy(
+        "edge-on",
+        magnitude + 0.2,  # dust in the plane dims it
+        r50,
+        axis_ratio=rng.uniform(0.13, 0.26),
+        colour=rng.normal(0.68, 0.1),
+        bulge=0.0 if bulge_shape == "none" else rng.uniform(0.12, 0.4),
+        bulge_shape=bulge_shape,
+        dust=rng.choice([0.0, rng.uniform(0.6, 2.0)], p=[0.55, 0.45]),
+    )
+
+
+def _irregular(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
+    """Draw a blue galaxy without symmetry."""
+    return Galaxy(
+        "irregular",
+        magnitude,
+        r50,
+        axis_ratio=rng.uniform(0.45, 0.95),
+        colour=rng.normal(0.35, 0.07),
+        disturbance=rng.uniform(0.2, 0.5),
+    )
+
+
+def _merger(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
+    """Draw a galaxy pulled out of shape by another, some with tidal arms."""
+    return Galaxy(
+        "merger",
+        magnitude,
+        r50 * 1.1,
+        sersic=rng.uniform(1.2, 3),
+        axis_ratio=rng.uniform(0.5, 0.95),
+        colour=rng.normal(0.62, 0.1),
+        bulge=0.15,
+        bulge_shape="rounded",
+        arms=int(rng.choice([0, 2])),
+        pitch=rng.uniform(20, 38),
+        strength=0.6,
+        disturbance=rng.uniform(0.1, 0.35),
+    )
+
+
+def _disk(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
+    """Draw a disk seen from above: spiral, barred, ringed."""
     arms = int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.6, 0.15, 0.1, 0.1])) if "spiral" in kind else 0
+    # many arms go with late types, whose bulges are small
     bulge = float(np.clip(rng.beta(1.6, 5.5) + (0.05 if arms < 3 else 0), 0.02, 0.6))
+    axis_ratio = rng.uniform(0.42, 1.0)
+    # bulges and disks without arms are redder
+    colour = rng.normal(0.58, 0.09) + 0.35 * (bulge - 0.2) + (0.12 if not arms else 0)
+    # tight, medium and loose: the three answers of Galaxy Zoo 2
+    pitches = [rng.uniform(7, 12), rng.uniform(13, 22), rng.uniform(24, 38)]
     return Galaxy(
         "disk",
         magnitude,
         r50,
-        axis_ratio=rng.uniform(0.42, 1.0),
-        colour=rng.normal(0.58, 0.09) + 0.35 * (bulge - 0.2) + (0.12 if not arms else 0),
+        axis_ratio=axis_ratio,
+        colour=colour,
         bulge=bulge,
         bulge_shape="rounded",
         arms=arms,
-        pitch=float(rng.choice([rng.uniform(7, 12), rng.uniform(13, 22), rng.uniform(24, 38)], p=[0.4, 0.4, 0.2])),
+        pitch=float(rng.choice(pitches, p=[0.4, 0.4, 0.2])),
         strength=float(rng.uniform(0.25, 1.0)) if arms else 0.0,
-        bar=float(rng.uniform(0.8, 1.6)) if barred else 0.0,
+        bar=float(rng.uniform(0.8, 1.6)) if kind.startswith("barred") else 0.0,
         ring=float(rng.uniform(0.15, 0.35)) if kind == "ring" else 0.0,
     )
