@@ -27,9 +27,12 @@ from gzfeatures.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.ids import Ids
+    from gzfeatures.galaxies.labels import Labels
     from gzfeatures.images.reading import Reading
+    from gzfeatures.results.maps import Map, MapOptions
 
 
 def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
@@ -51,6 +54,20 @@ def _offered(catalog: Catalog | None, names: list[str] | None, mapped: Ids | Non
         return columns
     placed = pd.DataFrame({"galaxy_id": all_, "placed": ~among(all_, mapped)})
     return placed if columns is None else columns.merge(placed, how="right", on="galaxy_id")
+
+
+def _mapped(
+    table: EmbeddingTable,
+    labels: Labels | None,
+    options: MapOptions,
+    further_seeds: int,
+) -> Map:
+    """A new map; further seeds show how stable it is."""
+    from gzfeatures.results.maps import project
+
+    first = options.seed + 1
+    seeds = range(first, first + further_seeds)
+    return project(table, labels, options, stability_seeds=seeds)
 
 
 def _coordinates(page: Path) -> Path:
@@ -104,27 +121,22 @@ def map_(
     """Draw the UMAP of a table, with thumbnails, in one offline HTML."""
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.results.mapfigures import write_figure
-    from gzfeatures.results.maps import Map, project
+    from gzfeatures.results.maps import Map, MapOptions
     from gzfeatures.results.predictions import Predictions
 
     known = None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0]
     vectors = EmbeddingTable.read(table)
 
-    def mapped(one: EmbeddingTable, seeds: int = 0) -> Map:
-        return project(
-            one,
-            known,
-            seed=seed,
-            n_neighbors=neighbours,
-            min_dist=min_dist,
-            dimensions=dimensions,
-            metric=metric,
-            supervised=supervised,
-            stability_seeds=range(seed + 1, seed + 1 + seeds),
-        )
-
+    options = MapOptions(
+        seed=seed,
+        n_neighbors=neighbours,
+        min_dist=min_dist,
+        dimensions=dimensions,
+        metric=metric,
+        supervised=supervised,
+    )
     old = None if into is None else Map.read(into)
-    fresh = mapped(vectors, stability) if old is None else old.place(vectors)
+    fresh = _mapped(vectors, known, options, stability) if old is None else old.place(vectors)
     coordinates = fresh.write(_coordinates(output))
     chart = fresh if old is None else old.joined(fresh)
     columns = _offered(
@@ -133,7 +145,9 @@ def map_(
         None if old is None else old.ids,
         chart.ids,
     )
-    others = {name: mapped(EmbeddingTable.read(path)) for name, path in _by_stem(beside).items()}
+    others = {}
+    for name, path in _by_stem(beside).items():
+        others[name] = _mapped(EmbeddingTable.read(path), known, options, 0)
     roads = {name: Predictions.read(path) for name, path in _by_stem(predictions).items()}
     shown_images = shown_from(images, reading)
     page = chart.write_html(output, known, shown_images, predictions=roads, catalog=columns, others=others)

@@ -7,9 +7,11 @@ distance come first, on all cores; the graph of neighbours is umap's own; and th
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -27,40 +29,23 @@ from gzfeatures.results.mapfile import Map
 from gzfeatures.results.neighbours import EXACT_UP_TO, Nearest, nearest
 from gzfeatures.results.space import Space, directed
 
-__all__ = ["Map", "project"]
+__all__ = ["Map", "MapOptions", "project"]
 
 FAR = 5.0
 """How many times e weaker an edge between two classes becomes on a supervised map: umap's default weight of labels."""
 
 
-def project(
-    table: EmbeddingTable,
-    labels: Labels | None = None,
-    *,
-    seed: int = 0,
-    n_neighbors: int = 15,
-    min_dist: float = 0.1,
-    dimensions: int = 2,
-    components: int | None = 50,
-    metric: str = "euclidean",
-    supervised: bool = False,
-    epochs: int | None = None,
-    exact_up_to: int = EXACT_UP_TO,
-    stability_seeds: Sequence[int] = (),
-) -> Map:
-    """Lay a table out by UMAP (McInnes+2018, arXiv:1802.03426).
+@dataclasses.dataclass(frozen=True)
+class MapOptions:
+    """Options of a map; each has the default of umap where umap has it.
 
     Parameters
     ----------
-    table : EmbeddingTable
-        n galaxies, more than `n_neighbors`.
-    labels : Labels, optional
-        Classes of some of them: scored by silhouette and, with `supervised`, pulled together. Labels of galaxies that
-        are not in the table are left aside.
     seed : int
-        Same table, settings, seed and library versions: same map, to the bit, on the same machine.
+        Same table, options and library versions: same map, to the bit, on the same machine.
     n_neighbors : int
-        Neighbours of each galaxy, itself included: larger shows more of the whole, smaller more of the detail.
+        Neighbours of each galaxy, itself included: larger shows more of the whole, smaller more of
+        the detail.
     min_dist : float
         How close galaxies may lie, in [0, 1].
     dimensions : {2, 3}
@@ -70,89 +55,173 @@ def project(
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
     supervised : bool
-        Use the labels; galaxies without one are unlabelled (semi-supervised). Such a map shows the labels, and its
-        clumps are no evidence that the embedding separates them.
+        Use the labels; galaxies without one are unlabelled (semi-supervised). Such a map shows the
+        labels, and its clumps are no evidence that the embedding separates them.
     epochs : int, optional
         Steps of the layout; None leaves 500 up to 10,000 galaxies and 200 beyond.
     exact_up_to : int
-        Galaxies up to which neighbours are exact; beyond, `settings["recall"]` says how many are found.
+        Galaxies up to which neighbours are exact; beyond, `settings["recall"]` of the map gives the
+        share of them that is found.
     stability_seeds : sequence of int
         Further seeds to lay out, for the stability of the map.
+    """
+
+    seed: int = 0
+    n_neighbors: int = 15
+    min_dist: float = 0.1
+    dimensions: int = 2
+    components: int | None = 50
+    metric: str = "euclidean"
+    supervised: bool = False
+    epochs: int | None = None
+    exact_up_to: int = EXACT_UP_TO
+    stability_seeds: Sequence[int] = ()
+
+    def require_legal(self, galaxies: int) -> None:
+        """Refuse options outside their range for this number of galaxies with an InputError."""
+        if self.dimensions not in (2, 3):
+            raise InputError("dimensions of a map", rule="be 2 or 3", found=self.dimensions)
+        if not 0 <= self.min_dist <= 1:
+            raise InputError("min_dist", rule="lie in [0, 1]", found=self.min_dist)
+        if not 2 <= self.n_neighbors <= galaxies - 1:
+            raise InputError(
+                "n_neighbors",
+                rule=f"lie in 2…{galaxies - 1} for {galaxies} galaxies",
+                found=self.n_neighbors,
+                remedy="set it lower or map more galaxies",
+            )
+        if self.epochs is not None and self.epochs < 1:
+            raise InputError("epochs of a map", rule="be at least 1", found=self.epochs)
+
+
+def project(
+    table: EmbeddingTable,
+    labels: Labels | None = None,
+    options: MapOptions | None = None,
+    **changes: Any,
+) -> Map:
+    """Lay a table out by UMAP (McInnes+2018, arXiv:1802.03426).
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        n galaxies, more than `n_neighbors`.
+    labels : Labels, optional
+        Classes of some of them: scored by silhouette and, with `supervised`, pulled together.
+        Labels of galaxies that are not in the table are left aside.
+    options : MapOptions, optional
+        How to lay it out.
+    **changes
+        Fields of `MapOptions` that replace those of `options`.
 
     Returns
     -------
     Map
-        With quality `trustworthiness`, `knn_preservation` (against the whole embedding, not its components),
-        `silhouette` (class → mean, with labels), `stability` (with seeds: mean Procrustes disparity and share of kept
-        map neighbours), `seconds`.
+        With quality `trustworthiness`, `knn_preservation` (against the whole embedding, not its
+        components), `silhouette` (class → mean, with labels), `stability` (with seeds: mean
+        Procrustes disparity and share of kept map neighbours), `seconds`.
 
     Raises
     ------
     InputError
-        Too few galaxies, all equal, a setting outside its range, or labels that fit no galaxy of the table.
+        Too few galaxies, all equal, an option outside its range, or labels that fit no galaxy of
+        the table.
     UnknownNameError
         The metric does not exist.
     """
-    if dimensions not in (2, 3):
-        raise InputError("dimensions of a map", rule="be 2 or 3", found=dimensions)
-    if not 0 <= min_dist <= 1:
-        raise InputError("min_dist", rule="lie in [0, 1]", found=min_dist)
-    if not 2 <= n_neighbors <= len(table) - 1:
-        raise InputError(
-            "n_neighbors",
-            rule=f"lie in 2…{len(table) - 1} for {len(table)} galaxies",
-            found=n_neighbors,
-            remedy="set it lower or map more galaxies",
-        )
-    if epochs is not None and epochs < 1:
-        raise InputError("epochs of a map", rule="be at least 1", found=epochs)
+    options = dataclasses.replace(options or MapOptions(), **changes)
+    options.require_legal(len(table))
     codes = _codes(table.ids, labels)
-    if supervised and codes is None:
+    if options.supervised and codes is None:
         raise InputError("a supervised map", rule="have labels", remedy="give labels")
+
+    seconds: dict[str, float] = {}
+    with _step("neighbours", len(table), seconds):
+        space = Space.fit(table.matrix, metric=options.metric, components=options.components)
+        vectors = space.vectors(table.matrix)
+        near = nearest(
+            vectors,
+            None,
+            options.n_neighbors - 1,  # umap counts the galaxy itself
+            exact_up_to=options.exact_up_to,
+            seed=options.seed,
+        )
+    lay_out = partial(_laid_out, vectors, near, options, codes if options.supervised else None)
+    with _step("layout", len(table), seconds):
+        coordinates = lay_out(options.seed)
+    with _step("quality", len(table), seconds):
+        scores = _quality(table, labels, codes, coordinates, options)
+        if options.stability_seeds:
+            others = [lay_out(seed) for seed in options.stability_seeds]
+            scores["stability"] = quality.stability(coordinates, others, seed=options.seed)
+    scores["seconds"] = seconds
+    return Map(
+        table.ids,
+        coordinates,
+        _settings(table, labels, options, near),
+        scores,
+        space,
+        vectors,
+    )
+
+
+@contextlib.contextmanager
+def _step(name: str, galaxies: int, seconds: dict[str, float]) -> Iterator[None]:
+    """Show one step of a map while it lasts, and note how long it took."""
     from rich.console import Console
 
-    lay_out = partial(
-        _laid_out, min_dist=min_dist, dimensions=dimensions, epochs=epochs, codes=codes if supervised else None
-    )
-    with Console(stderr=True).status(f"map of {len(table):,} galaxies: neighbours") as status:
+    with Console(stderr=True).status(f"map of {galaxies:,} galaxies: {name}"):
         started = time.perf_counter()
-        space = Space.fit(table.matrix, metric=metric, components=components)
-        vectors = space.vectors(table.matrix)
-        near = nearest(vectors, None, n_neighbors - 1, exact_up_to=exact_up_to, seed=seed)
-        found = time.perf_counter()
-        status.update(f"map of {len(table):,} galaxies: layout")
-        coordinates = lay_out(vectors, near, seed=seed)
-        laid_out = time.perf_counter()
-        status.update(f"map of {len(table):,} galaxies: quality")
-        scores: dict[str, Any] = quality.neighbourhoods(directed(table.matrix, metric), coordinates, seed=seed)
-        if labels is not None and codes is not None:
-            known = codes >= 0
-            scores["silhouette"] = quality.silhouettes(coordinates[known], codes[known], labels.classes, seed=seed)
-        if stability_seeds:
-            others = [lay_out(vectors, near, seed=other) for other in stability_seeds]
-            scores["stability"] = quality.stability(coordinates, others, seed=seed)
-    scores["seconds"] = {
-        "neighbours": found - started,
-        "layout": laid_out - found,
-        "quality": time.perf_counter() - laid_out,
-    }
-    settings = {
-        "seed": seed,
-        "n_neighbors": n_neighbors,
-        "min_dist": min_dist,
-        "dimensions": dimensions,
-        "metric": metric,
-        "supervised": supervised,
+        yield
+        seconds[name] = time.perf_counter() - started
+
+
+def _quality(
+    table: EmbeddingTable,
+    labels: Labels | None,
+    codes: npt.NDArray[np.int64] | None,
+    coordinates: npt.NDArray[np.float32],
+    options: MapOptions,
+) -> dict[str, Any]:
+    """Score how well the map keeps neighbours and, with labels, how well it parts classes."""
+    # against the whole embedding: its principal components would hide what they leave out
+    embedding = directed(table.matrix, options.metric)
+    scores: dict[str, Any] = quality.neighbourhoods(embedding, coordinates, seed=options.seed)
+    if labels is not None and codes is not None:
+        known = codes >= 0
+        scores["silhouette"] = quality.silhouettes(
+            coordinates[known],
+            codes[known],
+            labels.classes,
+            seed=options.seed,
+        )
+    return scores
+
+
+def _settings(
+    table: EmbeddingTable,
+    labels: Labels | None,
+    options: MapOptions,
+    near: Nearest,
+) -> dict[str, Any]:
+    """Record how the map was made, as JSON values that are kept with it."""
+    return {
+        "seed": options.seed,
+        "n_neighbors": options.n_neighbors,
+        "min_dist": options.min_dist,
+        "dimensions": options.dimensions,
+        "metric": options.metric,
+        "supervised": options.supervised,
         "scheme": None if labels is None else labels.scheme,
-        "epochs": epochs,
+        "epochs": options.epochs,
         "recall": near.recall,
+        # a galaxy placed later that lies farther off than this from all mapped ones means little
         "reach": float(np.quantile(near.distances[:, 0], 0.99)),
         "extractor": table.extractor.fingerprint,
         "backbone": table.extractor.backbone,
         "layer": table.extractor.layer,
         "versions": {name: version(name) for name in ("umap-learn", "numba", "numpy")},
     }
-    return Map(table.ids, coordinates, settings, scores, space, vectors)
 
 
 def _codes(ids: Ids, labels: Labels | None) -> npt.NDArray[np.int64] | None:
@@ -174,12 +243,9 @@ def _codes(ids: Ids, labels: Labels | None) -> npt.NDArray[np.int64] | None:
 def _laid_out(
     vectors: npt.NDArray[np.float32],
     near: Nearest,
-    *,
-    seed: int,
-    min_dist: float,
-    dimensions: int,
-    epochs: int | None,
+    options: MapOptions,
     codes: npt.NDArray[np.int64] | None,
+    seed: int,
 ) -> npt.NDArray[np.float32]:
     """UMAP of known neighbours, begun from the first principal components: shape (n, dimensions)."""
     import numba
@@ -193,8 +259,8 @@ def _laid_out(
     own = np.arange(len(vectors))[:, None]
     rows = np.hstack([own, near.rows])
     distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
-    a, b = find_ab_params(1.0, min_dist)
-    epochs = epochs or (500 if len(vectors) <= 10_000 else 200)
+    a, b = find_ab_params(1.0, options.min_dist)
+    epochs = options.epochs or (500 if len(vectors) <= 10_000 else 200)
     # numba leaves its number of threads to every library of the process: a training after a map would round otherwise
     with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
         graph, _, _ = fuzzy_simplicial_set(
@@ -202,7 +268,8 @@ def _laid_out(
         )
         if codes is not None:
             graph = discrete_metric_simplicial_set_intersection(graph, codes, far_dist=FAR)
-        return layout.laid_out(graph, _start(vectors, dimensions, seed), a, b, epochs=epochs, seed=seed)
+        first = _start(vectors, options.dimensions, seed)
+        return layout.laid_out(graph, first, a, b, epochs=epochs, seed=seed)
 
 
 def _start(vectors: npt.NDArray[np.float32], dimensions: int, seed: int) -> npt.NDArray[np.float32]:
