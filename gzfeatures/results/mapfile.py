@@ -191,7 +191,7 @@ class Map:
         view: View = mapview.THUMBNAIL,
         most: int = mapview.POINTS,
     ) -> Path:
-        """Write the map as one interactive HTML file that needs no network; parameters as in `mapview.write_page`.
+        """Write the map as one interactive HTML file that needs no network, see `mapview.MapPage`.
 
         `others`, by name, are maps of the same galaxies from other tables or settings: each is aligned with this one
         (Procrustes), and the page glides between them; galaxies it lacks are hidden meanwhile.
@@ -209,13 +209,12 @@ class Map:
             rows = pd.Index(other.ids).get_indexer(pd.Index(self.ids))
             places = np.where(rows[:, None] < 0, np.float32(np.nan), laid.coordinates[rows])
             layouts[f"{name} (disparity {laid.quality['disparity']:.2f})"] = places
-        return mapview.write_page(
-            path,
+        page = mapview.MapPage(
             self.ids,
             self.coordinates,
             self.vectors,
-            settings=self.settings,
-            quality=self.quality,
+            self.settings,
+            self.quality,
             labels=labels,
             images=images,
             predictions=predictions,
@@ -225,6 +224,7 @@ class Map:
             view=view,
             most=most,
         )
+        return page.write(path)
 
     def write(self, path: str | Path) -> Path:
         """Write Parquet: `galaxy_id`, `x`, `y` (`z`), `vector`; metadata key `gzfeatures` holds settings and quality as

@@ -16,10 +16,12 @@ the same in 0.9 s of a million galaxies, not 0.1, and brings eleven more package
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import json
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -51,30 +53,12 @@ EXACT_UP_TO = 20_000
 THUMBNAIL = View(size=80, crop=0.6)
 
 
-def write_page(
-    path: str | Path,
-    ids: Ids,
-    coordinates: npt.NDArray[np.float32],
-    vectors: npt.NDArray[np.float32],
-    *,
-    settings: Mapping[str, Any],
-    quality: Mapping[str, Any],
-    labels: Labels | None = None,
-    images: ImageSet | str | Path | None = None,
-    predictions: Mapping[str, Predictions] | None = None,
-    catalog: pd.DataFrame | None = None,
-    layouts: Mapping[str, npt.NDArray[np.float32]] | None = None,
-    title: str = "Map of galaxies",
-    view: View = THUMBNAIL,
-    most: int = POINTS,
-    seed: int = 0,
-) -> Path:
-    """Write the interactive map of galaxies.
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapPage:
+    """What an interactive map shows.
 
     Parameters
     ----------
-    path : str or Path
-        HTML file to write.
     ids : Ids
         Shape (n,). Shown as text, whatever they hold.
     coordinates : ndarray of float32
@@ -84,12 +68,13 @@ def write_page(
     settings, quality : mapping
         Of the map, for its header.
     labels, predictions, catalog
-        What to colour by, see `mapdata.columns`. A catalog with `ra` and `dec` (degrees) links cards to the SDSS.
-    layouts : mapping of str to ndarray, optional
-        Other places of the same galaxies, each of the shape of `coordinates` and laid on it; NaN hides a galaxy. The
-        page glides from one to another.
+        What to colour by, see `mapdata.columns`. A catalog with `ra` and `dec` (degrees) links
+        cards to the SDSS.
     images : ImageSet, str or Path, optional
         Thumbnails; galaxies without one stay points.
+    layouts : mapping of str to ndarray, optional
+        Other places of the same galaxies, each of the shape of `coordinates` and laid on it; NaN
+        hides a galaxy. The page glides from one to another.
     title : str
         Of the page.
     view : View
@@ -98,63 +83,153 @@ def write_page(
         Galaxies drawn as points.
     seed : int
         Of the sample beyond `most`.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    OutputError
-        The place cannot be written.
     """
-    total = len(ids)
-    rows = np.sort(np.random.default_rng(seed).permutation(total)[:most])
-    low, high = coordinates.min(0), coordinates.max(0)
-    centre, unit = (low + high) / 2, float((high - low).max()) / 2 or 1.0
 
-    def placed(where: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Places in the page's cube, −1…1, a flat map at depth 0."""
-        cube = np.zeros((total, 3), dtype=np.float32)
-        cube[:, : where.shape[1]] = (where - centre) / unit
-        return cube
+    ids: Ids
+    coordinates: npt.NDArray[np.float32]
+    vectors: npt.NDArray[np.float32]
+    settings: Mapping[str, Any]
+    quality: Mapping[str, Any]
+    labels: Labels | None = None
+    images: ImageSet | str | Path | None = None
+    predictions: Mapping[str, Predictions] | None = None
+    catalog: pd.DataFrame | None = None
+    layouts: Mapping[str, npt.NDArray[np.float32]] | None = None
+    title: str = "Map of galaxies"
+    view: View = THUMBNAIL
+    most: int = POINTS
+    seed: int = 0
 
-    places = placed(coordinates)
-    drawn = ids[rows]
-    sprites = None if images is None else pack(drawn, places[rows], images, view)
-    data = {
-        "title": title,
-        "total": total,
-        "dimensions": coordinates.shape[1],
-        "settings": dict(settings),
-        "quality": dict(quality),
-        "centre": centre.tolist(),
-        "unit": unit,
-        "palette": {"dark": CLASS_COLOURS, "light": [on_paper(colour) for colour in CLASS_COLOURS]},
-        "ramp": RAMP,
-        "ids": drawn.tolist(),
-        "coordinates": _text(places[rows], "<f4"),
-        "layouts": [{"name": name, "places": _text(placed(at)[rows], "<f4")} for name, at in (layouts or {}).items()],
-        "columns": [
-            {
-                "name": c.name,
-                "kind": c.kind,
-                "classes": c.classes,
-                "values": _text(c.values, "<u2" if c.classes else "<f4"),
-            }
-            for c in columns(drawn, labels, predictions, catalog)
-        ],
-        "probabilities": _probabilities(drawn, predictions or {}),
-        "neighbours": _neighbours(vectors[rows], seed) if len(rows) > 1 else None,
-        "sky": _sky(drawn, catalog),
-        "sheets": None if sprites is None else _sheets(sprites),
-        "density": {"side": DENSITY_SIDE, "values": _text(_density(places), "u1")} if total > most else None,
-    }
+    @cached_property
+    def rows(self) -> npt.NDArray[np.intp]:
+        """Galaxies drawn as points, in ascending order: all, or a seeded sample of `most`."""
+        order = np.random.default_rng(self.seed).permutation(len(self.ids))
+        return np.sort(order[: self.most])
+
+    @cached_property
+    def places(self) -> npt.NDArray[np.float32]:
+        """Place of each galaxy in the cube of the page, shape (n, 3)."""
+        return self.cube.placed(self.coordinates)
+
+    @cached_property
+    def cube(self) -> _Cube:
+        """How coordinates become places in the cube of the page."""
+        return _Cube.around(self.coordinates)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the page as one HTML file that needs no network.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OutputError
+            The place cannot be written.
+        """
+        sprites = None
+        if self.images is not None:
+            sprites = pack(self.ids[self.rows], self.places[self.rows], self.images, self.view)
+        data = self._header() | self._points() | self._details(sprites)
+        page = _filled(self.title, data, sprites)
+        path = Path(path)
+        with written_whole(path) as temporary:
+            temporary.write_text(sealed(page), encoding="utf-8")
+        return path
+
+    def _header(self) -> dict[str, Any]:
+        """What the scripts know of the map as a whole."""
+        light = [on_paper(colour) for colour in CLASS_COLOURS]
+        return {
+            "title": self.title,
+            "total": len(self.ids),
+            "dimensions": self.coordinates.shape[1],
+            "settings": dict(self.settings),
+            "quality": dict(self.quality),
+            "centre": self.cube.centre.tolist(),
+            "unit": self.cube.unit,
+            "palette": {"dark": CLASS_COLOURS, "light": light},
+            "ramp": RAMP,
+        }
+
+    def _points(self) -> dict[str, Any]:
+        """Ids and places of the points, here and in other layouts, and what colours them."""
+        ids = self.ids[self.rows]
+        layouts = []
+        for name, coordinates in (self.layouts or {}).items():
+            places = self.cube.placed(coordinates)[self.rows]
+            layouts.append({"name": name, "places": _text(places, "<f4")})
+        return {
+            "ids": ids.tolist(),
+            "coordinates": _text(self.places[self.rows], "<f4"),
+            "layouts": layouts,
+            "columns": [
+                {
+                    "name": column.name,
+                    "kind": column.kind,
+                    "classes": column.classes,
+                    "values": _text(column.values, "<u2" if column.classes else "<f4"),
+                }
+                for column in columns(ids, self.labels, self.predictions, self.catalog)
+            ],
+        }
+
+    def _details(self, sprites: Sprites | None) -> dict[str, Any]:
+        """What a galaxy's card shows, its thumbnail, and the density under a sample."""
+        ids, vectors = self.ids[self.rows], self.vectors[self.rows]
+        density = None
+        if len(self.ids) > self.most:
+            density = {"side": DENSITY_SIDE, "values": _text(_density(self.places), "u1")}
+        return {
+            "probabilities": _probabilities(ids, self.predictions or {}),
+            "neighbours": _neighbours(vectors, self.seed) if len(ids) > 1 else None,
+            "sky": _sky(ids, self.catalog),
+            "sheets": None if sprites is None else _sheets(sprites),
+            "density": density,
+        }
+
+
+def write_page(
+    path: str | Path,
+    ids: Ids,
+    coordinates: npt.NDArray[np.float32],
+    vectors: npt.NDArray[np.float32],
+    **contents: Any,
+) -> Path:
+    """Write the interactive map of galaxies: `MapPage.write`, whose other fields are `contents`."""
+    return MapPage(ids, coordinates, vectors, **contents).write(path)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Cube:
+    """The cube −1…1 that a page draws in: what coordinate lies in its middle, and how long 1 is."""
+
+    centre: npt.NDArray[np.float32]
+    unit: float
+
+    @classmethod
+    def around(cls, coordinates: npt.NDArray[np.float32]) -> _Cube:
+        """Lay the cube around coordinates, one scale for all axes; equal points get scale 1."""
+        low, high = coordinates.min(0), coordinates.max(0)
+        return cls((low + high) / 2, float((high - low).max()) / 2 or 1.0)
+
+    def placed(self, coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Place coordinates (n, 2 or 3) in the cube (n, 3), a map of two dimensions at depth 0."""
+        places = np.zeros((len(coordinates), 3), dtype=np.float32)
+        places[:, : coordinates.shape[1]] = (coordinates - self.centre) / self.unit
+        return places
+
+
+def _filled(title: str, data: Mapping[str, Any], sprites: Sprites | None) -> str:
+    """Fill the places `{{…}}` of the page: scripts and styles of its folder, data, thumbnails."""
+    sheets = () if sprites is None else sprites.sheets
     parts = {
         "title": html.escape(title),
+        # "<" could end the script element that the data stand in
         "data": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
-        "sheets": "" if sprites is None else "\n".join(map(_sheet, range(len(sprites.sheets)), sprites.sheets)),
+        "sheets": "\n".join(map(_sheet, range(len(sheets)), sheets)),
     }
     folder = files("gzfeatures.results.page")
 
@@ -163,11 +238,8 @@ def write_page(
         return parts[name] if name in parts else folder.joinpath(name).read_text(encoding="utf-8")
 
     # one pass: what is put in is never searched for further places
-    page = re.sub(r"\{\{([a-z.]+)\}\}", part, folder.joinpath("map.html").read_text(encoding="utf-8"))
-    path = Path(path)
-    with written_whole(path) as temporary:
-        temporary.write_text(sealed(page), encoding="utf-8")
-    return path
+    template = folder.joinpath("map.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{([a-z.]+)\}\}", part, template)
 
 
 def _text(array: npt.NDArray[Any], kind: str) -> str:
