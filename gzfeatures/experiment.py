@@ -305,7 +305,7 @@ def _starts(settings: Experiment) -> list[str]:
 
 def _require_weights(settings: Experiment) -> None:
     """Say that weights are missing before anything is trained; hashes files, loads no network."""
-    from gzfeatures.networks.extract import extractor_of
+    from gzfeatures.networks.spec import extractor_of
 
     for choice in settings.backbones:
         extractor_of(choice.name, weights=choice.weights, layer=choice.layer)

@@ -82,7 +82,8 @@ def vectors_of(images: ImageSet, head: Head, *, view: View | None = None, on_bad
         The head reads several tables or catalog columns, its backbone has other weights by now, or
         the view differs in more than the crop.
     """
-    from gzfeatures.networks.extract import Extraction
+    from gzfeatures.networks.extract import compute_table
+    from gzfeatures.networks.spec import Extraction
 
     if len(head.extractors) != 1 or head.columns:
         raise InputError(
@@ -107,7 +108,7 @@ def vectors_of(images: ImageSet, head: Head, *, view: View | None = None, on_bad
             where=f"{made.backbone}, head {head.name}",
             remedy="extract with those weights and give the table in place of images",
         )
-    return extraction.table(images)
+    return compute_table(images, extraction)
 
 
 def require_framing(made: Extractor, view: View | None) -> None:

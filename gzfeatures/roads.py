@@ -176,7 +176,8 @@ def tabulate(
     again : bool
         Ask the extractor even if the file is there.
     """
-    from gzfeatures.networks.extract import Extraction
+    from gzfeatures.networks.extract import write_table
+    from gzfeatures.networks.spec import Extraction
 
     extraction = Extraction(
         choice.name,
@@ -192,7 +193,7 @@ def tabulate(
     beside = path.with_suffix(".json")
     note = read_note(beside)
     if again or note.get("key") != key or not _noted(path.parent, note):
-        made = extraction.write(group.images, path).made
+        made = write_table(group.images, extraction, path).made
         try:
             require_unchanged(group.images, group.stamp)  # a network may have been trained on the images as they were
         except InputError:

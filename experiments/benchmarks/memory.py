@@ -25,9 +25,11 @@ from PIL import Image
 EXTRACT = """
 import sys
 import gzfeatures as gz
-from gzfeatures.networks.extract import Extraction
+from gzfeatures.networks.extract import write_table
+from gzfeatures.networks.spec import Extraction
 view = gz.View.parse(sys.argv[4])
-made = Extraction(sys.argv[3], "none", view=view, progress=False).write(gz.ImageSet.of(sys.argv[1]), sys.argv[2]).made
+how = Extraction(sys.argv[3], "none", view=view, progress=False)
+made = write_table(gz.ImageSet.of(sys.argv[1]), how, sys.argv[2]).made
 print(f"computed {made.computed}, reused {made.reused}")
 """
 READ = """

@@ -21,7 +21,8 @@ import gzfeatures as gz
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.store import Store
 from gzfeatures.galaxies.labelfile import read_labels
-from gzfeatures.networks.extract import Extraction
+from gzfeatures.networks.extract import compute_table
+from gzfeatures.networks.spec import Extraction
 
 WAYS = (("float32", "torch"), ("bfloat16", "torch"), ("bfloat16", "openvino"), ("int8", "openvino"))
 
@@ -47,14 +48,17 @@ def main() -> None:
         for precision, runtime in WAYS:
             if importlib.util.find_spec(runtime) is None:
                 continue
-            table = Extraction(
-                given.backbone,
-                given.weights,
-                view=view,
-                precision=precision,
-                runtime=runtime,
-                store=Store(Path(folder)),
-            ).table(images)
+            table = compute_table(
+                images,
+                Extraction(
+                    given.backbone,
+                    given.weights,
+                    view=view,
+                    precision=precision,
+                    runtime=runtime,
+                    store=Store(Path(folder)),
+                ),
+            )
             plain = plain or table
             lengths = np.linalg.norm(table.matrix, axis=1) * np.linalg.norm(plain.matrix, axis=1)
             cosine = (table.matrix * plain.matrix).sum(1) / lengths

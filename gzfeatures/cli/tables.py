@@ -154,7 +154,8 @@ def extract(
     Several backbones, layers or views give a table for every combination; each image is still decoded once.
     """
     from gzfeatures.features.backbones import DEFAULT
-    from gzfeatures.networks.extract import Extraction, write_all
+    from gzfeatures.networks.extract import write_all
+    from gzfeatures.networks.spec import Extraction
 
     extractions = [
         Extraction(

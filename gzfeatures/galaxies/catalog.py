@@ -18,7 +18,7 @@ from gzfeatures.galaxies import checks, columnreport, joining, quantities, votec
 from gzfeatures.galaxies.campaigns import foreign
 from gzfeatures.galaxies.ids import Ids, as_ids, positions
 from gzfeatures.galaxies.joining import JoinReport, Rows
-from gzfeatures.galaxies.kinds import recognise
+from gzfeatures.galaxies.kinds import READY_CLASSES, recognise
 from gzfeatures.galaxies.labelwords import ASK, LabelWords
 from gzfeatures.galaxies.tables import ID_COLUMNS, plain, read_table
 from gzfeatures.galaxies.votecolumns import ANY, RAW, Ballots, Choice, Form
@@ -276,14 +276,12 @@ def _notes(frame: pd.DataFrame) -> list[str]:
 
 def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
     """Names in a column of ready classes that its scheme would refuse."""
-    from gzfeatures.galaxies.schemes import SCHEMES  # which label catalogs themselves
-
-    for scheme in SCHEMES.values():
-        if scheme.column in frame:
-            names = frame[scheme.column].astype("str").fillna("")
-            strange = np.flatnonzero(~names.isin(["", *scheme.classes]))
+    for column, ready in READY_CLASSES.items():
+        if column in frame:
+            names = frame[column].astype("str").fillna("")
+            strange = np.flatnonzero(~names.isin(["", *ready.classes]))
             if len(strange):
-                rule = f"{scheme.column} must be a class of {scheme.name} or empty"
+                rule = f"{column} must be a class of {ready.scheme} or empty"
                 yield checks.Finding(rule, strange, names.iloc[strange].tolist(), fatal=False, refused=True)
 
 

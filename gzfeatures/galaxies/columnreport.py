@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gzfeatures.galaxies.kinds import CLASS_STRINGS
+from gzfeatures.galaxies.kinds import CLASS_STRINGS, READY_CLASSES
 from gzfeatures.galaxies.quantities import QUANTITIES, column_of
 from gzfeatures.galaxies.votecolumns import RAW, sources
 
@@ -80,10 +80,7 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
     string = next((column for column in CLASS_STRINGS if column in frame), None)
     if string is not None:
         yield string, "gz2_class"
-    from gzfeatures.galaxies.schemes import SCHEMES  # which label catalogs, and so stand above them
-
-    ready = dict.fromkeys(scheme.column for scheme in SCHEMES.values() if scheme.column)
-    for column in (*ready, "label", "split", "group"):
+    for column in (*READY_CLASSES, "label", "split", "group"):
         if column in frame:
             yield column, column
     every = list(sources(frame.columns))

@@ -132,3 +132,25 @@ def recognise(
 
 CLASS_STRINGS = ("gz2_class", "gz2class")
 """Columns of Galaxy Zoo 2 class strings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadyClasses:
+    """Names of classes that a catalog's own column may hold.
+
+    Parameters
+    ----------
+    scheme : str
+        Class scheme that reads them.
+    classes : tuple of str
+        Names of its classes.
+    """
+
+    scheme: str
+    classes: tuple[str, ...]
+
+
+READY_CLASSES = {
+    "class5": ReadyClasses("zhu-5class", ("smooth-round", "smooth-inbetween", "smooth-cigar", "edge-on", "spiral"))
+}
+"""Columns of ready classes; schemes, which label catalogs, stand above catalogs and so are not asked."""

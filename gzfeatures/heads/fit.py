@@ -12,11 +12,11 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, require_known
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.ids import Ids, among, positions
-from gzfeatures.galaxies.labels import Labels, Target
+from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.heads.head import Head as Head
 from gzfeatures.heads.inputs import Inputs, Tables
-from gzfeatures.heads.zoo import HEADS, Recipe, recipe
+from gzfeatures.heads.zoo import HEADS, Recipe, build_for, recipe
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog
@@ -104,16 +104,6 @@ def fit(
         trials=trials,
         left_out=len(split.train) - len(train),
     )
-
-
-def build_for(chosen: Recipe, target: Target, seed: int, parameters: Mapping[str, Any]) -> Any:
-    """Unfitted estimator of a recipe for a kind of labels."""
-    estimator = chosen(seed, **parameters)
-    if target != "multi-label":
-        return estimator
-    from gzfeatures.heads.pipelines import Flags
-
-    return Flags(estimator)
 
 
 def _suited(chosen: Recipe, labels: Labels) -> Recipe:

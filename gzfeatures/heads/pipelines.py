@@ -194,14 +194,11 @@ class Network(MLPClassifier):  # type: ignore[misc]
 
 
 def _ensemble(parameters: Mapping[str, Any], seed: int) -> Ensemble:
-    from gzfeatures.heads.zoo import recipe
-
-    members = [recipe(name) for name in parameters["members"]]
-    for member in members:
-        if member.task != "classes" or member.name == "ensemble":
-            raise InputError("ensemble member", rule="be a head that predicts classes", found=member.name)
     # a held-back share calibrates each member even on a small table: crossing inside crossing would be 30 fits
-    built = [(m.name, m(seed, impute=parameters["impute"]).set_params(crossed_below=0)) for m in members]
+    built = [
+        (name, build(name, task, seed, complete).set_params(crossed_below=0))
+        for name, task, complete in parameters["members"]
+    ]
     return Ensemble(built, parameters["combine"], seed)
 
 

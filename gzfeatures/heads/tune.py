@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from gzfeatures.heads.folds import Groups, Rows, folds_of
-from gzfeatures.heads.zoo import Recipe, recipe
+from gzfeatures.heads.zoo import Recipe, build_for, recipe
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.labels import Target
@@ -124,8 +124,6 @@ def _trial(
     parameters: dict[str, Any],
     seed: int,
 ) -> dict[str, Any]:
-    from gzfeatures.heads.fit import build_for
-
     chosen = recipe(name)
     bare: dict[str, Any] = {"calibration": "none"} if target == "classes" and name != "ensemble" else {}
     if bare and parameters.get("class_weight") == "macro-f1":

@@ -11,6 +11,8 @@ from gzfeatures.errors import InputError, unknown
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
+    from gzfeatures.galaxies.labels import Target
+
 _CLASSES: dict[str, Any] = {"pca": None, "whiten": False, "impute": False, "calibration": "platt", "class_weight": None}
 _FRACTIONS: dict[str, Any] = {"pca": None, "whiten": False, "impute": False}
 _TREES: dict[str, Any] = {"rounds": 250, "depth": 3, "rate": 0.2, "columns": 0.25, "bins": 64, "device": "cpu"}
@@ -55,9 +57,12 @@ class Recipe:
         InputError
             A parameter is not one of this head's.
         """
-        from gzfeatures.heads.pipelines import build
+        from gzfeatures.heads.pipelines import build  # imports scikit-learn
 
-        return build(self.name, self.task, seed, self.complete(parameters))
+        complete = self.complete(parameters)
+        if "members" in complete:
+            complete["members"] = [_member(recipe(name), complete["impute"]) for name in complete["members"]]
+        return build(self.name, self.task, seed, complete)
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters: the defaults, overridden by `parameters` (an unknown one is an InputError)."""
@@ -188,6 +193,23 @@ HEADS: dict[str, Recipe] = {
         {"depth": (3, 2), "pca": (128, 64)},
     ),
 }
+
+
+def _member(member: Recipe, impute: bool) -> tuple[str, str, dict[str, Any]]:
+    """Return name, task and all parameters of one head of an ensemble."""
+    if member.task != "classes" or member.name == "ensemble":
+        raise InputError("ensemble member", rule="be a head that predicts classes", found=member.name)
+    return member.name, member.task, member.complete({"impute": impute})
+
+
+def build_for(chosen: Recipe, target: Target, seed: int, parameters: Mapping[str, Any]) -> Any:
+    """Build the unfitted estimator of a recipe for a kind of labels."""
+    estimator = chosen(seed, **parameters)
+    if target != "multi-label":
+        return estimator
+    from gzfeatures.heads.pipelines import Flags  # imports scikit-learn
+
+    return Flags(estimator)
 
 
 def recipe(name: str) -> Recipe:

@@ -22,8 +22,9 @@ from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.store import Store
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.networks.engine import Engine
-from gzfeatures.networks.extract import Extraction, engine_of, filled
+from gzfeatures.networks.fill import engine_of, filled
 from gzfeatures.networks.job import Job
+from gzfeatures.networks.spec import Extraction
 
 PART_ROWS = 512
 """Images handed to a worker at a time: what is computed again when its node is lost."""

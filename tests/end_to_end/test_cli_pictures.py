@@ -22,8 +22,8 @@ from gzfeatures.galaxies.splits import Split
 from gzfeatures.heads.fit import fit
 from gzfeatures.images.views import View
 from gzfeatures.networks.checkpoint import write_folder
-from gzfeatures.networks.extract import extractor_of
 from gzfeatures.networks.load import build
+from gzfeatures.networks.spec import extractor_of
 from gzfeatures.results.maps import Map
 from gzfeatures.results.predictions import Predictions
 

@@ -293,7 +293,7 @@ def test_a_second_target_brings_galaxies_that_a_split_by_digest_leaves_free(
 
 
 @pytest.mark.parametrize(
-    "moment", ["gzfeatures.images.imageset.ImageSet.digests", "gzfeatures.networks.extract.Extraction.write"]
+    "moment", ["gzfeatures.images.imageset.ImageSet.digests", "gzfeatures.networks.extract.write_table"]
 )
 def test_an_image_that_changes_during_a_run_ends_it_and_leaves_no_table(
     survey: Survey, toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str

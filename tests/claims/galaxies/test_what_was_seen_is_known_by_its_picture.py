@@ -113,7 +113,7 @@ def test_sets_of_several_kinds_are_united(record: TrainedOn) -> None:
 
 def test_hashes_travel_with_the_table_and_are_made_of_a_store_that_lacks_them(pictures: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from gzfeatures.networks.extract import PICTURE_HASH
+    from gzfeatures.networks.fill import PICTURE_HASH
 
     store, images = gz.Store(tmp_path / "store"), ImageSet.of(pictures / "again").of_kind("kaggle")
     how = {"weights": "none", "view": gz.View(size=32), "store": store, "progress": False}

@@ -14,7 +14,7 @@ from PIL import Image
 
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
-from gzfeatures.networks import extract, job
+from gzfeatures.networks import extract, fill, job
 from gzfeatures.networks.job import Job
 
 BATCH, LANES, WORKERS = 8, 2, 2
@@ -89,7 +89,7 @@ def most_held(folder: Path, number: int, patch: pytest.MonkeyPatch) -> int:
 
     patch.setattr(job, "ThreadPoolExecutor", Decoders)
     patch.setattr(Job, "_sight", sight)
-    patch.setattr(extract, "engine_of", lambda how, job, images: SlowestNetwork(pictures, job.extractors[0].dim))
+    patch.setattr(fill, "engine_of", lambda how, job, images: SlowestNetwork(pictures, job.extractors[0].dim))
     table = extract.extract(
         ImageSet.of(folder), "resnet18", weights="none", view=View(size=32), device="cpu", workers=WORKERS,
         progress=False,

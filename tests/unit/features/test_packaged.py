@@ -59,7 +59,7 @@ def test_a_galaxy_it_was_trained_on_is_not_scored(tmp_path: Path, monkeypatch: p
     labels = labels.select(labels.ids[labels.codes < 2])
     split = gz.Split.draw(labels)
     seen = dataclasses.replace(backbone(NAME), trained_on=TrainedOn.of(split.test[:1]).encode())
-    monkeypatch.setattr("gzfeatures.networks.extract.backbone_of", lambda _: seen)
+    monkeypatch.setattr("gzfeatures.networks.spec.backbone_of", lambda _: seen)
     images = gz.ImageSet.of(survey.images, ids=labels.ids)
     table = gz.extract(images, NAME, store=gz.Store(tmp_path / "store"), progress=False)
     head = gz.fit(table, labels, "prototype", split=split)

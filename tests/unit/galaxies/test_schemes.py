@@ -372,3 +372,10 @@ def test_every_scheme_works_on_a_real_table(shared_data: Path) -> None:
         labels = entry.label(catalog)
         assert len(labels) > 400, name
         assert all(number > 0 for number in labels.counts.values()), name
+
+
+def test_columns_of_ready_classes_are_those_of_the_schemes() -> None:
+    from gzfeatures.galaxies.kinds import READY_CLASSES
+
+    named = {scheme.column: (name, tuple(scheme.classes)) for name, scheme in SCHEMES.items() if scheme.column}
+    assert named == {column: (ready.scheme, ready.classes) for column, ready in READY_CLASSES.items()}

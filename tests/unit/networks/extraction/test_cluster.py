@@ -17,7 +17,8 @@ from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.networks import cluster
-from gzfeatures.networks.extract import Extraction
+from gzfeatures.networks.extract import compute_table
+from gzfeatures.networks.spec import Extraction
 
 TWO_NODES = """
 import sys, threading, time
@@ -28,7 +29,8 @@ from gzfeatures.features.store import Store
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.networks import cluster
-from gzfeatures.networks.extract import Extraction
+from gzfeatures.networks.extract import compute_table
+from gzfeatures.networks.spec import Extraction
 
 root = Path(sys.argv[1])
 cluster.PART_ROWS = 10
@@ -45,7 +47,7 @@ killer = threading.Thread(target=kill, daemon=True)
 killer.start()
 far = Extraction("resnet18", "none", view=View(size=64), precision="float32", on_bad="skip", progress=False,
                  store=Store(root / "s"), engine="ray", address=nodes.address)
-table = far.table(ImageSet.of(root / "i"))
+table = compute_table(ImageSet.of(root / "i"), far)
 killer.join()
 table.write(root / "t.parquet")
 print("rows", len(table), dict(table.skipped), flush=True)
@@ -76,7 +78,7 @@ def test_two_nodes_one_killed_half_way_give_the_complete_local_table(tmp_path: P
     assert "killed" in printed and "rows 120 {'bad': " in printed
     table = EmbeddingTable.read(tmp_path / "t.parquet")
     near = Extraction("resnet18", "none", view=View(size=64), precision="float32", on_bad="skip", progress=False)
-    local = near.table(ImageSet.of(folder))
+    local = compute_table(ImageSet.of(folder), near)
     assert table.extractor == local.extractor and table.ids.tolist() == local.ids.tolist()
     np.testing.assert_allclose(table.matrix, local.matrix, rtol=1e-5, atol=1e-5)
 
@@ -84,9 +86,9 @@ def test_two_nodes_one_killed_half_way_give_the_complete_local_table(tmp_path: P
 def test_what_is_stored_needs_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, store = ImageSet.of(draw(tmp_path / "i", 3)), Store(tmp_path / "s")
     options = {"view": View(size=64), "precision": "float32", "progress": False, "store": store}
-    Extraction("resnet18", "none", **options).table(images)
+    compute_table(images, Extraction("resnet18", "none", **options))
     monkeypatch.setattr(cluster, "compute", None)
-    made = Extraction("resnet18", "none", **options, engine="ray").table(images).made
+    made = compute_table(images, Extraction("resnet18", "none", **options, engine="ray")).made
     assert made is not None and made.reused == 3
 
 

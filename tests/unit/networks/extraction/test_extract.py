@@ -31,11 +31,12 @@ from gzfeatures.networks import engine as engine_module
 from gzfeatures.networks import job as job_module
 from gzfeatures.networks.checkpoint import write_folder
 from gzfeatures.networks.engine import CpuEngine
-from gzfeatures.networks.extract import Extraction, extract, extractor_of
+from gzfeatures.networks.extract import compute_table, extract, write_table
 from gzfeatures.networks.forward import TorchForward, ready
 from gzfeatures.networks.load import load
 from gzfeatures.networks.passes import passes
 from gzfeatures.networks.sight import look
+from gzfeatures.networks.spec import Extraction, extractor_of
 
 SMALL = View(size=64)
 QUICK = Extraction("resnet18", "none", view=SMALL, precision="float32", progress=False)
@@ -75,10 +76,10 @@ def test_vectors_are_those_of_the_plain_network(tmp_path: Path, backbone: str) -
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_an_image_alone_and_in_company_gives_the_same_vector(tmp_path: Path, precision: str) -> None:
     images = ImageSet.of(draw(tmp_path / "i", *range(13)))
-    together = dataclasses.replace(QUICK, precision=precision).table(images)
+    together = compute_table(images, dataclasses.replace(QUICK, precision=precision))
     for row in (0, 7, 12):
         alone = dataclasses.replace(QUICK, precision=precision, store=Store(tmp_path / f"s{row}"), batch_size=1)
-        one = alone.table(images.select(images.ids[[row]]))
+        one = compute_table(images.select(images.ids[[row]]), alone)
         assert one.made is not None and one.made.computed == 1
         tolerance = 1e-5 if precision == "float32" else 2e-2
         np.testing.assert_allclose(one.matrix[0], together.matrix[row], rtol=tolerance, atol=tolerance)
@@ -86,14 +87,15 @@ def test_an_image_alone_and_in_company_gives_the_same_vector(tmp_path: Path, pre
 
 def test_half_precision_keeps_the_direction(tmp_path: Path) -> None:
     images = ImageSet.of(draw(tmp_path / "i", *range(8)))
-    a, b = QUICK.table(images).matrix, dataclasses.replace(QUICK, precision="bfloat16").table(images).matrix
+    half = dataclasses.replace(QUICK, precision="bfloat16")
+    a, b = compute_table(images, QUICK).matrix, compute_table(images, half).matrix
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     assert cosine.mean() >= 0.9995 and not np.array_equal(a, b)
 
 
 def test_second_run_loads_no_weights_and_decodes_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = ImageSet.of(draw(tmp_path / "i", *range(6)))
-    first = QUICK.table(images)
+    first = compute_table(images, QUICK)
     assert first.made is not None and (first.made.computed, first.made.reused) == (6, 0)
 
     def refuse(*_: object, **__: object) -> None:
@@ -101,7 +103,7 @@ def test_second_run_loads_no_weights_and_decodes_no_image(tmp_path: Path, monkey
 
     monkeypatch.setattr("gzfeatures.networks.load.load", refuse)
     monkeypatch.setattr(ImageSet, "pixels", refuse)
-    second = QUICK.table(images)
+    second = compute_table(images, QUICK)
     assert second.made is not None and (second.made.computed, second.made.reused) == (0, 6)
     np.testing.assert_array_equal(first.matrix, second.matrix)
 
@@ -126,8 +128,8 @@ def test_second_run_does_not_even_import_torch(tmp_path: Path) -> None:
 
 
 def test_a_grown_folder_computes_only_the_new(tmp_path: Path) -> None:
-    before = QUICK.table(ImageSet.of(draw(tmp_path / "i", *range(5))))
-    after = QUICK.table(ImageSet.of(draw(tmp_path / "i", *range(5, 8))))
+    before = compute_table(ImageSet.of(draw(tmp_path / "i", *range(5))), QUICK)
+    after = compute_table(ImageSet.of(draw(tmp_path / "i", *range(5, 8))), QUICK)
     assert after.made is not None and (after.made.computed, after.made.reused) == (3, 5)
     np.testing.assert_array_equal(after.select(before.ids).matrix, before.matrix)
 
@@ -135,20 +137,20 @@ def test_a_grown_folder_computes_only_the_new(tmp_path: Path) -> None:
 def test_renamed_and_repeated_images_are_computed_once(tmp_path: Path) -> None:
     folder = draw(tmp_path / "i", 1, 2)
     (folder / "copy.jpg").write_bytes((folder / "1.jpg").read_bytes())
-    table = QUICK.table(ImageSet.of(folder))
+    table = compute_table(ImageSet.of(folder), QUICK)
     assert table.made is not None and (table.made.computed, table.made.reused) == (2, 1)
     np.testing.assert_array_equal(*table.select(np.asarray(["1", "copy"], dtype=object)).matrix)
 
 
 def test_another_extractor_never_gets_these_vectors(tmp_path: Path) -> None:
     images = ImageSet.of(draw(tmp_path / "i", 1, 2))
-    QUICK.table(images)
+    compute_table(images, QUICK)
     for other in (
         dataclasses.replace(QUICK, view=View(size=64, crop=0.8)),
         dataclasses.replace(QUICK, layer="layer3"),
         dataclasses.replace(QUICK, backbone="resnet34"),
     ):
-        made = other.table(images).made
+        made = compute_table(images, other).made
         assert made is not None and made.computed == 2
 
 
@@ -181,9 +183,9 @@ def test_a_fine_tuned_checkpoint_is_one_more_backbone(tmp_path: Path, architectu
 def test_streamed_table_equals_the_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_module, "GROUP_ROWS", 4)
     images = ImageSet.of(draw(tmp_path / "i", *range(10)))
-    file = QUICK.write(images, tmp_path / "t.parquet")
+    file = write_table(images, QUICK, tmp_path / "t.parquet")
     assert file.made is not None and file.made.computed == 10
-    table, again = QUICK.table(images), EmbeddingTable.read(tmp_path / "t.parquet")
+    table, again = compute_table(images, QUICK), EmbeddingTable.read(tmp_path / "t.parquet")
     np.testing.assert_array_equal(table.matrix, again.matrix)
     assert again.ids.tolist() == table.ids.tolist() and again.extractor == table.extractor
 
@@ -206,7 +208,7 @@ def spoilt(tmp_path: Path) -> Path:
 def test_bad_images_are_skipped_with_their_reasons(spoilt: Path) -> None:
     skip = dataclasses.replace(QUICK, on_bad="skip")
     for _ in range(2):
-        table = skip.table(ImageSet.of(spoilt))
+        table = compute_table(ImageSet.of(spoilt), skip)
         assert table.ids.tolist() == ["0", "1", "2", "3", "4", "5"]
         reasons = dict(table.skipped)
         assert set(reasons) == {"truncated", "twin", "zero", "text", "huge"}
@@ -220,8 +222,8 @@ def test_image_that_vanishes_meanwhile_is_skipped_or_an_error(tmp_path: Path) ->
     images = ImageSet.of(folder)
     (folder / "2.jpg").unlink()
     with pytest.raises(MissingFileError, match=r"2\.jpg"):
-        QUICK.table(images)
-    table = dataclasses.replace(QUICK, on_bad="skip").table(images)
+        compute_table(images, QUICK)
+    table = compute_table(images, dataclasses.replace(QUICK, on_bad="skip"))
     assert table.ids.tolist() == ["1", "3"] and [name for name, _ in table.skipped] == ["2"]
 
 
@@ -229,16 +231,16 @@ def test_nothing_but_bad_images_gives_an_empty_table(tmp_path: Path, monkeypatch
     folder = draw(tmp_path / "i", 1)
     (folder / "1.jpg").write_bytes(b"no image")
     monkeypatch.setattr("gzfeatures.networks.load.load", None)
-    table = dataclasses.replace(QUICK, on_bad="skip").table(ImageSet.of(folder))
+    table = compute_table(ImageSet.of(folder), dataclasses.replace(QUICK, on_bad="skip"))
     assert len(table) == 0 and table.dim == 512 and len(table.skipped) == 1
 
 
 def test_a_bad_image_is_an_error_and_what_was_computed_stays(spoilt: Path) -> None:
     images = ImageSet.of(spoilt)
     with pytest.raises(InputError, match=r"too large|truncated|zero bytes|not an image"):
-        QUICK.table(images)
+        compute_table(images, QUICK)
     good = images.select(np.asarray(["0", "1", "2", "3", "4", "5"], dtype=object))
-    made = QUICK.table(good).made
+    made = compute_table(good, QUICK).made
     assert made is not None and made.reused == 6
 
 
@@ -254,19 +256,19 @@ def test_full_disk_is_one_line_and_finished_shards_stay(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"store cannot be written: No space left on device.*stays"):
-        dataclasses.replace(QUICK, batch_size=4).table(images)
+        compute_table(images, dataclasses.replace(QUICK, batch_size=4))
     monkeypatch.setattr(os, "fsync", real)
-    made = QUICK.table(images).made
+    made = compute_table(images, QUICK).made
     assert made is not None and (made.computed, made.reused) == (8, 8)
 
 
 def test_damaged_shard_is_reported_and_computed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = ImageSet.of(draw(tmp_path / "i", *range(5)))
     store = Store(tmp_path / "s")
-    first = dataclasses.replace(QUICK, store=store).table(images)
+    first = compute_table(images, dataclasses.replace(QUICK, store=store))
     (shard,) = (store.root / first.extractor.fingerprint).glob("*.arrow")
     shard.write_bytes(shard.read_bytes()[:-50])
-    second = dataclasses.replace(QUICK, store=store, progress=True).table(images)
+    second = compute_table(images, dataclasses.replace(QUICK, store=store, progress=True))
     assert second.made is not None and second.made.computed == 5
     np.testing.assert_allclose(first.matrix, second.matrix, rtol=1e-5, atol=1e-5)
     printed = capsys.readouterr()
@@ -284,7 +286,7 @@ def test_rows_pruned_while_a_table_is_made_are_computed_again(tmp_path: Path, mo
             pruned.append(bool(store.prune(unused_days=0)))
 
     monkeypatch.setattr(job_module.Job, "compute", then_prune)
-    assert len(dataclasses.replace(QUICK, store=store).table(images)) == 4 and pruned == [True]
+    assert len(compute_table(images, dataclasses.replace(QUICK, store=store))) == 4 and pruned == [True]
 
 
 KILLED = """
@@ -311,7 +313,7 @@ def test_killed_half_way_loses_at_most_one_shard(tmp_path: Path, monkeypatch: py
             time.sleep(0.005)
         process.kill()
     shards = len(list((tmp_path / "s").glob("*/[0-9a-f]*.arrow")))
-    made = QUICK.table(ImageSet.of(folder)).made
+    made = compute_table(ImageSet.of(folder), QUICK).made
     assert made is not None and made.reused >= 3 * 8 and made.reused == shards * 8
     assert made.computed == 400 - made.reused > 0
 
@@ -326,7 +328,7 @@ def test_changed_image_is_not_stored_under_its_old_digest(tmp_path: Path, monkey
         (folder / "new" / "7.jpg").replace(folder / "2.jpg")
 
     monkeypatch.setattr(job_module.Job, "look", then_change)
-    table = dataclasses.replace(QUICK, on_bad="skip").table(ImageSet.of(folder))
+    table = compute_table(ImageSet.of(folder), dataclasses.replace(QUICK, on_bad="skip"))
     assert table.ids.tolist() == ["1"] and "image has changed" in dict(table.skipped)["2"]
 
 
@@ -496,8 +498,8 @@ def test_gpu_gives_the_vectors_of_the_cpu_and_survives_small_memory(
     from gzfeatures.networks.gpu import GpuEngine
 
     images = ImageSet.of(draw(tmp_path / "i", *range(20)))
-    cpu = dataclasses.replace(QUICK, device="cpu", store=Store(tmp_path / "c")).table(images)
-    gpu = dataclasses.replace(QUICK, device="cuda", store=Store(tmp_path / "g"), batch_size=16).table(images)
+    cpu = compute_table(images, dataclasses.replace(QUICK, device="cpu", store=Store(tmp_path / "c")))
+    gpu = compute_table(images, dataclasses.replace(QUICK, device="cuda", store=Store(tmp_path / "g"), batch_size=16))
     np.testing.assert_allclose(cpu.matrix, gpu.matrix, rtol=1e-2, atol=1e-2)
     network = ready(load(BACKBONES["resnet18"], "none", "avgpool"), cpu.extractor)
     (task,) = passes([cpu.extractor])

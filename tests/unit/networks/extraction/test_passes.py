@@ -13,10 +13,12 @@ from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
-from gzfeatures.networks.extract import Extraction, engine_of, extractor_of, write_all
+from gzfeatures.networks.extract import compute_table, write_all
+from gzfeatures.networks.fill import engine_of
 from gzfeatures.networks.forward import TorchForward
 from gzfeatures.networks.job import Job
 from gzfeatures.networks.passes import passes
+from gzfeatures.networks.spec import Extraction, extractor_of
 
 SMALL = View(size=40)
 QUICK = Extraction("resnet18", "none", view=SMALL, precision="float32", progress=False)
@@ -59,8 +61,8 @@ def test_layers_of_one_network_under_one_view_are_one_pass() -> None:
 
 
 def test_joined_layers_are_one_vector(images: ImageSet) -> None:
-    joined = dataclasses.replace(QUICK, layer="layer1+avgpool").table(images)
-    parts = [dataclasses.replace(QUICK, layer=layer).table(images).matrix for layer in ("layer1", "avgpool")]
+    joined = compute_table(images, dataclasses.replace(QUICK, layer="layer1+avgpool"))
+    parts = [compute_table(images, dataclasses.replace(QUICK, layer=layer)).matrix for layer in ("layer1", "avgpool")]
     np.testing.assert_allclose(joined.matrix, np.hstack(parts), rtol=1e-4, atol=1e-5)
     assert joined.extractor == extractor_of(
         "resnet18", weights="none", layer="layer1+avgpool", view=SMALL, precision="float32"
@@ -77,12 +79,12 @@ def test_several_tables_from_one_decode_equal_those_made_alone(
     for file, each in zip(files, SEVERAL, strict=True):
         table = EmbeddingTable.read(file.path)
         assert table.extractor == each.extractor and file.made.computed == len(images)
-        alone = dataclasses.replace(each, store=Store(tmp_path / "alone")).table(images)
+        alone = compute_table(images, dataclasses.replace(each, store=Store(tmp_path / "alone")))
         np.testing.assert_allclose(table.matrix, alone.matrix, rtol=1e-4, atol=1e-5)
 
 
 def test_only_what_a_table_lacks_is_stored(images: ImageSet, tmp_path: Path) -> None:
-    QUICK.table(images.select(images.ids[:4]))
+    compute_table(images.select(images.ids[:4]), QUICK)
     made = [file.made for file in write_all(SEVERAL[:3], images, [tmp_path / f"{n}.parquet" for n in range(3)])]
     assert [(each.computed, each.reused) for each in made] == [(5, 4), (9, 0), (9, 0)]
 
@@ -91,7 +93,7 @@ def test_pictures_that_go_to_the_engine_whole_give_the_same_vectors(images: Imag
     job = Job(images, [Store(tmp_path / "whole").shelf(QUICK.extractor)], True, 1, False, whole=True)
     job.look()
     job.compute(job.absent(), lambda: engine_of([QUICK], job, len(images)))
-    np.testing.assert_allclose(job.table(0, 0.0).matrix, QUICK.table(images).matrix, rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(job.table(0, 0.0).matrix, compute_table(images, QUICK).matrix, rtol=0.02, atol=0.02)
 
 
 def test_one_pass_has_one_store(images: ImageSet, tmp_path: Path) -> None:

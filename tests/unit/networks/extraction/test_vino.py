@@ -13,7 +13,8 @@ from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.sky import draw_survey
 from gzfeatures.images.views import View
 from gzfeatures.networks import hardware, vino
-from gzfeatures.networks.extract import Extraction
+from gzfeatures.networks.extract import compute_table
+from gzfeatures.networks.spec import Extraction
 
 PLAIN = Extraction("resnet18", "none", view=View(size=64), precision="float32", progress=False)
 VINO = dataclasses.replace(PLAIN, runtime="openvino")
@@ -32,7 +33,7 @@ def test_openvino_gives_the_same_vectors_under_a_key_of_its_own_and_converts_onc
     images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openvino")
-    plain, table = PLAIN.table(images), VINO.table(images.select(images.ids[:9]))
+    plain, table = compute_table(images, PLAIN), compute_table(images.select(images.ids[:9]), VINO)
     assert table.extractor.engine == "openvino" and table.extractor.fingerprint != plain.extractor.fingerprint
     np.testing.assert_allclose(table.matrix, plain.matrix[:9], rtol=1e-3, atol=1e-4)
 
@@ -40,14 +41,14 @@ def test_openvino_gives_the_same_vectors_under_a_key_of_its_own_and_converts_onc
         raise AssertionError
 
     monkeypatch.setattr("gzfeatures.networks.load.load", refuse)
-    again = VINO.table(images)
+    again = compute_table(images, VINO)
     assert again.made.computed == 2
     np.testing.assert_allclose(again.matrix, plain.matrix, rtol=1e-3, atol=1e-4)
 
 
 def test_dihedral_means_agree(images: ImageSet) -> None:
     pytest.importorskip("openvino")
-    a, b = (dataclasses.replace(each, dihedral=True).table(images).matrix for each in (PLAIN, VINO))
+    a, b = (compute_table(images, dataclasses.replace(each, dihedral=True)).matrix for each in (PLAIN, VINO))
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
@@ -56,9 +57,9 @@ def test_int8_keeps_the_direction_and_says_how_it_was_calibrated(
 ) -> None:
     pytest.importorskip("nncf")
     monkeypatch.setattr(vino, "CALIBRATION", 12)
-    int8 = dataclasses.replace(PLAIN, precision="int8", progress=True).table(images)
+    int8 = compute_table(images, dataclasses.replace(PLAIN, precision="int8", progress=True))
     assert (int8.extractor.precision, int8.extractor.engine) == ("int8", "openvino")
-    plain = PLAIN.table(images).matrix
+    plain = compute_table(images, PLAIN).matrix
     assert cosine(int8.matrix, plain) > 0.98 and not np.allclose(int8.matrix, plain, rtol=1e-3)
     assert "calibrated int8 on 12 synthetic galaxies" in capsys.readouterr().err
 
@@ -81,4 +82,4 @@ def test_what_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_openvino_the_install_line_is_named(images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'gzfeatures\[openvino\]'"):
-        VINO.table(images)
+        compute_table(images, VINO)

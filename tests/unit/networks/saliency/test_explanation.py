@@ -18,8 +18,8 @@ from gzfeatures.images.views import View
 from gzfeatures.networks.checkpoint import write_folder
 from gzfeatures.networks.explain import METHODS
 from gzfeatures.networks.explanation import SIDE, Judge, dreams, layers, overlaid, reasons
-from gzfeatures.networks.extract import extractor_of
 from gzfeatures.networks.load import build
+from gzfeatures.networks.spec import extractor_of
 from gzfeatures.results.showcase import Showcase
 
 IDS = np.asarray(["red", "green", "<b>"], dtype=object)
