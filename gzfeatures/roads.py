@@ -20,6 +20,7 @@ from gzfeatures.images.views import View
 from gzfeatures.networks.temperature import tempered
 from gzfeatures.results.calibration import measured
 from gzfeatures.results.conformal import Conformal
+from gzfeatures.results.familiarity import Familiarity
 from gzfeatures.results.metrics import evaluate, headline
 from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
@@ -92,6 +93,8 @@ def train_network(
     temperature, classes = float(record.get("temperature", 1.0)), group.labels.target == "classes"
     plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
     bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
+    familiarity = Familiarity.fromdict(record["familiarity"]) if record.get("familiarity") else None
+    note_of = None if familiarity is None else familiarity.note
     return Pairing(
         road="end-to-end",
         backbone=network.name,
@@ -110,6 +113,7 @@ def train_network(
         calibration={
             **({"before": measured(bare, group.labels), "temperature": temperature} if classes else {}),
             **({} if sets is None else {"sets": sets.coverage_report(predictions, group.labels)}),
+            **({} if note_of is None else {"notes": [note_of]}),
         },
     )
 

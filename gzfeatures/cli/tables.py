@@ -377,19 +377,25 @@ def predict(
     from gzfeatures.results.predictions import Predictions
 
     fitted: Head | None = None
-    sample = None
+    sample = sets = familiarity = None
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if scheme is not None and head.is_dir():
         raise typer.BadParameter("it goes with a backbone's heads, not a checkpoint", param_hint="--scheme")
     if head.is_dir():
         from gzfeatures.networks.inference import classify
+        from gzfeatures.networks.outputcalibration import calibration_of
 
-        predictions = classify(images_of(table, None, "raise", reading=reading), head)
+        chosen = images_of(table, None, "raise", reading=reading)
+        predictions = classify(chosen, head, unfamiliar=unfamiliar, coverage=coverage)
+        calibration = calibration_of(head)
+        sets = calibration.sets if coverage is None else calibration.promising(coverage).sets
+        familiarity = calibration.familiarity
     else:
         fitted = find_head(head, scheme)
         fitted = fitted if coverage is None else fitted.promising(coverage)
         sample = sample_for(fitted)
+        sets, familiarity = fitted.sets, fitted.familiarity
         if table.suffix not in TABLES:
             predictions = _of_images(fitted, table, view, on_bad, reading, unfamiliar, sample)
         elif others or catalog:
@@ -404,11 +410,11 @@ def predict(
     corrected.write(output)
     say(f"predictions written to {output}")
     result = corrected.summary | told
-    if fitted is not None and fitted.familiarity is not None and fitted.familiarity.note:
-        say(f"note: {fitted.familiarity.note}")
+    if familiarity is not None and familiarity.note:
+        say(f"note: {familiarity.note}")
     if labels is not None:
         known = labels_from(labels, missing_label, label_as_is, id_column)[0]
-        result["sets"] = _held_elsewhere(predictions, known, labels, None if fitted is None else fitted.sets)
+        result["sets"] = _held_elsewhere(predictions, known, labels, sets)
     show(result, as_json, hide=("sets", "shift"))
     if labels is not None and not as_json:
         show({"class_sets": [_coverage(head.stem, result["sets"])]}, as_json)
@@ -441,7 +447,7 @@ def _held_elsewhere(predictions: Predictions, labels: Labels, where: Path, sets:
     from gzfeatures.galaxies.ids import among
 
     if sets is None:
-        raise InputError("no class sets to measure", rule="be predictions of a head that gives class sets")
+        raise InputError("no class sets to measure", rule="be predictions of a head or network that gives class sets")
     known = labels.ordered(predictions.classes)
     fresh = among(predictions.ids, known.ids) & (True if predictions.seen is None else ~predictions.seen)
     if not fresh.any():

@@ -13,22 +13,19 @@ from torch import nn
 
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.ids import Ids
+from gzfeatures.galaxies.ids import Ids, among, positions
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.networks import cnns
 from gzfeatures.networks.checkpoint import write_folder
 from gzfeatures.networks.curves import write_curves
 from gzfeatures.networks.inference import Inference
+from gzfeatures.networks.outputcalibration import OutputCalibration
 from gzfeatures.networks.recipe import Recipe
-from gzfeatures.networks.temperature import temperature_of, tempered
-from gzfeatures.results.conformal import Conformal
+from gzfeatures.results.familiarity import ROWS
 from gzfeatures.results.predictions import Predictions
 
-LEAST_FOR_SETS = 100
-"""Validation galaxies under which no sets are promised: a class of a handful would decide them."""
 LEAST_TO_HALVE = 40
-FOLDS = 5
 
 
 def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -43,6 +40,12 @@ def scoring_part(split: Split, plan: Recipe, seed: int) -> Ids:
     if plan.keep != "best" or len(ids) < LEAST_TO_HALVE:
         return ids
     chosen: Ids = ids[_half(split, ids, seed)]
+    return chosen
+
+
+def references(training: Ids) -> Ids:
+    """Training galaxies that others are compared with: all, or some thousands, evenly spaced by id."""
+    chosen: Ids = np.sort(training)[:: max(1, len(training) // ROWS)]
     return chosen
 
 
@@ -68,7 +71,11 @@ class Ending:
         How probabilities are computed.
     dihedral : bool
         Average predictions over the 8 symmetries of the square.
-    temperature : float
+    references : Ids
+        Training galaxies that others are compared with.
+    met : Ids
+        Validation galaxies that the starting weights were trained on: they calibrate nothing.
+    calibration : OutputCalibration
         Found by `finished`.
     """
 
@@ -81,9 +88,9 @@ class Ending:
     settings: dict[str, Any]
     inference: Inference
     dihedral: bool
-    temperature: float = 1.0
-    sets: Conformal | None = None
-    calibrated_on: int = 0
+    references: Ids = dataclasses.field(default_factory=lambda: np.empty(0, dtype=object))
+    met: Ids = dataclasses.field(default_factory=lambda: np.empty(0, dtype=object))
+    calibration: OutputCalibration = dataclasses.field(default_factory=OutputCalibration)
 
     def finished(self, state: dict[str, Any], scored: Ids, device: str, *, say: Callable[[str], object]) -> Predictions:
         """Predictions of the scored galaxies by the weights kept, calibrated by validation galaxies that chose nothing.
@@ -100,27 +107,22 @@ class Ending:
         """
         self.network.load_state_dict(state["best"])
         final = dataclasses.replace(self.inference, precision="float32", dihedral=self.dihedral)
-        bare = final.predictions(self.network.to(device), scored)
+        network = self.network.to(device)
+        bare, features = final.outputs(network, scored)
         fresh = self._fresh()
-        known = bare.select(fresh)
-        self.calibrated_on = len(fresh) if bare.kind != "fractions" else 0
-        self.temperature = temperature_of(known, self.labels)
-        self.sets = None
-        said = dataclasses.replace(bare, probabilities=tempered(bare.probabilities, self.temperature, bare.kind))
-        if bare.kind == "fractions" or not len(scored):
-            return said
-        if not len(fresh):
-            say("no validation galaxies are left to calibrate on: probabilities are the network's own")
-            return said
-        text = f"calibrated on {len(fresh)} validation galaxies: temperature {self.temperature:.3g}"
-        if bare.kind == "classes" and len(fresh) >= LEAST_FOR_SETS:
-            self.sets = Conformal.of(self._left_out(known), self.labels)
-            said = dataclasses.replace(said, sets=self.sets.sets(said))
-            text += "".join(f"; {note}" for note in self.sets.notes)
-        elif bare.kind == "classes":
-            text += f"; no sets of classes are promised, for that takes {LEAST_FOR_SETS}"
-        say(text)
-        return said
+        training = final.outputs(network, self.references)[1]
+        rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
+        kept_out = None if rows is None else features[rows]
+        self.calibration = OutputCalibration.of(bare.select(fresh), self.labels, kept_out, training)
+        lines = list(self.calibration.notes)
+        if bare.kind != "fractions" and len(fresh):
+            found = f"calibrated on {len(fresh)} validation galaxies: temperature {self.calibration.temperature:.3g}"
+            lines = [found, *lines]
+        elif bare.kind != "fractions" and len(scored):
+            lines = ["no validation galaxies are left to calibrate on: probabilities are the network's own", *lines]
+        if lines and len(scored):
+            say("; ".join(lines))
+        return self.calibration.applied(bare, features)
 
     def write(self, state: dict[str, Any]) -> None:
         """Write checkpoint and curves."""
@@ -140,24 +142,22 @@ class Ending:
         record = {
             **{"classes": list(classes), "scheme": self.labels.scheme},
             **{"metrics": state["history"][state["kept"]], "settings": self.settings, "dihedral": self.dihedral},
-            **{"temperature": self.temperature, "calibrated_on": self.calibrated_on},
-            "sets": None if self.sets is None else self.sets.asdict(),
+            **self.calibration.asdict(),
         }
         write_folder(self.folder, backbone, network, record | more)
 
     def _fresh(self) -> Ids:
-        """Validation galaxies that chose nothing; too few to halve, all of them: a temperature is not a promise."""
-        ids, recipe = self.split.validation, self.settings["recipe"]
-        if recipe["keep"] != "best":
-            return ids
-        return ids if len(ids) < LEAST_TO_HALVE else ids[~_half(self.split, ids, self.settings["seed"])]
+        """Validation galaxies that neither chose nor trained; too few to halve, all: a temperature is no promise."""
+        ids = self.split.validation
+        if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:
+            ids = ids[~_half(self.split, ids, self.settings["seed"])]
+        fresh: Ids = ids[~among(ids, self.met)]
+        return fresh
 
-    def _left_out(self, known: Predictions) -> Predictions:
-        """Each galaxy at the temperature that the others ask for: what sets are promised by has not tuned itself."""
-        fold = np.arange(len(known)) % FOLDS
-        found = known.probabilities.copy()
-        for number in range(FOLDS):
-            rest = known.select(known.ids[fold != number])
-            here = fold == number
-            found[here] = tempered(found[here], temperature_of(rest, self.labels), known.kind)
-        return dataclasses.replace(known, probabilities=found)
+    def _chose(self, fresh: Ids) -> bool:
+        """Whether the galaxies to calibrate on chose the epoch too."""
+        return (
+            len(fresh) > 0
+            and self.settings["recipe"]["keep"] == "best"
+            and (len(self.split.validation) < LEAST_TO_HALVE)
+        )

@@ -27,7 +27,7 @@ from gzfeatures.networks.augment import Augmentation
 from gzfeatures.networks.batches import Frames
 from gzfeatures.networks.blocks import blocks
 from gzfeatures.networks.checkpoint import STATE, EveryEpoch, Watch, write_state
-from gzfeatures.networks.ending import Ending, scoring_part
+from gzfeatures.networks.ending import Ending, references, scoring_part
 from gzfeatures.networks.fitting import LIGHTNING_PRECISION, fit
 from gzfeatures.networks.inference import Inference, Validation
 from gzfeatures.networks.learner import Diverged, Learner
@@ -50,8 +50,8 @@ class Training:
     Parameters
     ----------
     predictions : Predictions
-        Of the validation and test galaxies, by the weights kept, in float32, calibrated; with sets of classes where
-        they are promised.
+        Of the validation and test galaxies, by the weights kept, in float32, calibrated; with sets of classes and
+        familiarity where they are promised.
     checkpoint : Path
         Folder with `model.safetensors` and `backbone.json`: a backbone.
     seconds : float
@@ -261,7 +261,10 @@ def train(
         )
         learner.images = solved if before is None else before.state["images"]
         seen = start.seen(images.select(lessons.ids))
-        ending = Ending(folder, module, backbone, labels, split, seen, settings, inference, dihedral)
+        met = split.validation[start.seen_before().among_images(images.select(split.validation))]
+        ending = Ending(
+            folder, module, backbone, labels, split, seen, settings, inference, dihedral, references(lessons.ids), met
+        )
         state = None if before is None or not before.finished else before.state
         if state is None and plan.recipe == "probe":
             state = learner.state()
@@ -307,7 +310,7 @@ def train(
     history = state["history"]
     return Training(
         predictions, folder, time.monotonic() - started, int(history[-1]["epoch"]), history,
-        int(history[state["kept"]]["epoch"]), first, plan, state["images"], ending.temperature,
+        int(history[state["kept"]]["epoch"]), first, plan, state["images"], ending.calibration.temperature,
     )  # fmt: skip
 
 
@@ -337,7 +340,8 @@ def _pixels(
 ) -> tuple[PixelCache, PixelCache]:
     """Frames that training copies are cut from, and the exact views of what is scored, or solved on."""
     scored = np.concatenate([split.validation, split.test])
-    exact = scored if plan.recipe == "scratch" else np.concatenate([lessons.ids, scored])
+    compared = references(lessons.ids) if plan.recipe == "scratch" else lessons.ids
+    exact = np.concatenate([compared, scored])
     wide = lessons.ids if plan.recipe != "probe" else lessons.ids[:0]
     bands = 1 if start.view.grey else len(start.view.bands or "rgb")
     needed = pixel_bytes(len(exact), start.view, bands) + pixel_bytes(len(wide), start.frame(margin), bands)

@@ -21,15 +21,17 @@ from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.networks.augment import dihedral_views
+from gzfeatures.networks.cnns import output_layer
 from gzfeatures.networks.hardware import choose
 from gzfeatures.networks.load import load
+from gzfeatures.networks.outputcalibration import Matrix, calibration_of
 from gzfeatures.networks.pixelcache import PixelCache
 from gzfeatures.networks.targets import TARGETS, Target
-from gzfeatures.networks.temperature import tempered
-from gzfeatures.results.conformal import Conformal
+from gzfeatures.results.familiarity import LEVEL
 from gzfeatures.results.metrics import evaluate
 from gzfeatures.results.predictions import Predictions
 
+SYMMETRIES = 8
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -60,8 +62,6 @@ class Inference:
         Arithmetic of the network.
     dihedral : bool
         Average probabilities over the 8 symmetries of the square.
-    temperature : float
-        What logits are divided by (see `temperature.tempered`); of an average, its logarithm.
     """
 
     cache: PixelCache
@@ -72,7 +72,6 @@ class Inference:
     batch_size: int = 256
     precision: str = "float32"
     dihedral: bool = False
-    temperature: float = 1.0
 
     def probabilities(self, network: nn.Module, ids: Ids) -> npt.NDArray[np.float64]:
         """Shape (n, k), in the order of `ids`; the network is put in eval mode and left in it."""
@@ -85,10 +84,7 @@ class Inference:
                 pixels = self.cache.batch(rows[start : start + self.batch_size]).to(device).float().div_(255)
                 views = dihedral_views(pixels) if self.dihedral else [pixels]
                 parts.append(torch.stack([self._of(network, view) for view in views]).mean(0).cpu())
-        if not parts:
-            return np.empty((0, len(self.classes)))
-        found: npt.NDArray[np.float64] = torch.cat(parts).numpy()
-        return tempered(found, self.temperature, self.target.kind)
+        return torch.cat(parts).numpy() if parts else np.empty((0, len(self.classes)))
 
     def _of(self, network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
         images = normalised(pixels, self.mean, self.std)
@@ -97,12 +93,59 @@ class Inference:
             logits = network(images)
         return self.target.probabilities(logits.double())
 
-    def predictions(self, network: nn.Module, ids: Ids) -> Predictions:
-        """Predictions of some galaxies."""
-        return Predictions(ids, self.probabilities(network, ids), self.classes, self.target.kind)
+    def outputs(self, network: nn.Module, ids: Ids) -> tuple[Predictions, Matrix]:
+        """Predictions of some galaxies, and the features that enter the output layer, from one pass.
+
+        Returns
+        -------
+        Predictions
+            As `probabilities` gives them.
+        ndarray of float32
+            Shape (n, dim), averaged over the symmetries with `dihedral`, and over the pixels of a map
+            where the output layer is a convolution.
+        """
+        features = _Features(SYMMETRIES if self.dihedral else 1)
+        hook = network.get_submodule(output_layer(network)).register_forward_pre_hook(features)
+        try:
+            # a compiled network does not ask hooks that were added later
+            with torch.compiler.set_stance("force_eager"):
+                probabilities = self.probabilities(network, ids)
+        finally:
+            hook.remove()
+        return Predictions(ids, probabilities, self.classes, self.target.kind), features.matrix
 
 
-def classify(images: ImageSet, checkpoint: str | Path, *, device: str = "auto", progress: bool = True) -> Predictions:
+class _Features:
+    """Hook of an output layer that keeps what enters it, averaged over the views of each batch."""
+
+    def __init__(self, views: int) -> None:
+        self._views, self._calls = views, 0
+        self._parts: list[torch.Tensor] = []
+
+    def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        entering = inputs[0].float()
+        part = (entering.mean((2, 3)) if entering.ndim == 4 else entering).cpu() / self._views
+        if self._calls % self._views:
+            self._parts[-1] += part
+        else:
+            self._parts.append(part)
+        self._calls += 1
+
+    @property
+    def matrix(self) -> Matrix:
+        """Shape (n, dim)."""
+        return torch.cat(self._parts).numpy() if self._parts else np.empty((0, 0), dtype=np.float32)
+
+
+def classify(
+    images: ImageSet,
+    checkpoint: str | Path,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    unfamiliar: float = LEVEL,
+    coverage: float | None = None,
+) -> Predictions:
     """Predict galaxies by a network that was trained end to end, as its training predicted the test galaxies.
 
     Parameters
@@ -115,17 +158,21 @@ def classify(images: ImageSet, checkpoint: str | Path, *, device: str = "auto", 
         Where to compute.
     progress : bool
         Show a bar.
+    unfamiliar : float
+        Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
+    coverage : float, optional
+        Of the class sets, in (0, 1); default what they were promised with.
 
     Returns
     -------
     Predictions
-        In the order of the images; `seen` marks the galaxies that the network was trained on; `sets` are there where
-        the checkpoint promises any.
+        In the order of the images; `seen` marks the galaxies that the network was trained on; `sets` and
+        `familiarity` are there where the checkpoint promises any.
 
     Raises
     ------
     MissingFileError, InputError
-        The folder is no checkpoint, or lacks what was predicted; an image is bad.
+        The folder is no checkpoint, or lacks what was predicted or promised; an image is bad.
     """
     spec, classes = backbone(str(checkpoint)), classes_of(checkpoint)
     record = Path(checkpoint) / RECORD
@@ -133,22 +180,17 @@ def classify(images: ImageSet, checkpoint: str | Path, *, device: str = "auto", 
     target = TARGETS.get(note.get("settings", {}).get("target"))
     if target is None:
         raise InputError("checkpoint does not say what its outputs mean", where=record, rule="name a target")
+    calibration = calibration_of(checkpoint)
+    if coverage is not None:
+        calibration = calibration.promising(coverage)
     network = load(spec).to(choose(device, "float32").device)
     with TemporaryDirectory() as scratch:
         cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress)
-        inference = Inference(
-            cache,
-            target,
-            classes,
-            spec.mean,
-            spec.std,
-            dihedral=note.get("dihedral", False),
-            temperature=float(note.get("temperature") or 1.0),
-        )
-        said = inference.predictions(network, images.ids)
+        inference = Inference(cache, target, classes, spec.mean, spec.std, dihedral=note.get("dihedral", False))
+        bare, features = inference.outputs(network, images.ids)
+    predictions = calibration.applied(bare, features, unfamiliar=unfamiliar)
     seen = None if spec.trained_on is None else TrainedOn.decode(spec.trained_on).among_images(images)
-    sets = Conformal.fromdict(note["sets"]).sets(said) if note.get("sets") else None
-    return dataclasses.replace(said, seen=seen, sets=sets)
+    return dataclasses.replace(predictions, seen=seen)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ class Familiarity:
         Raises
         ------
         InputError
-            There are too few galaxies, or their vectors are all equal.
+            There are too few galaxies, or their vectors are all equal or not finite.
         """
         from sklearn.decomposition import PCA
 
@@ -122,6 +122,8 @@ class Familiarity:
                 rule="be learned from 2 or more training galaxies and 1 or more kept out of training",
                 found=f"{len(training)} and {len(kept_out)}",
             )
+        if not (np.isfinite(training).all() and np.isfinite(kept_out).all()):
+            raise InputError("vectors that familiarity is learned from", rule="be finite numbers")
         # evenly spaced rows: the same ones in every run, and a fixed cost for large tables
         rows = _directions(training[:: max(1, len(training) // ROWS)])
         if not np.ptp(rows, axis=0).any():
@@ -247,7 +249,8 @@ class Familiarity:
 def _directions(matrix: Matrix) -> Matrix:
     """Rows scaled to unit length; a row of zeros stays one."""
     rows = np.asarray(matrix, dtype=np.float32)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    # squares of features of a network that diverged do not fit into single precision
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))[:, None]
     return np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), dtype=np.float32)
 
 

@@ -66,7 +66,8 @@ def columns(
         One class column; a multi-label scheme gives one yes/no column per class, vote fractions one number per answer.
     predictions : mapping of str to Predictions, optional
         Name → predictions: predicted class, confidence (largest probability) and, with labels of the same classes,
-        right or wrong. Two or more give `disagreement`, the mean total variation distance between them, in [0, 1].
+        right or wrong; and familiarity_p where it is known. Two or more give `disagreement`, the mean total variation
+        distance between them, in [0, 1].
     catalog : DataFrame, optional
         Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values count as missing), truth values
         as no and yes, text as classes if it has at most 72 of them. Other columns are passed over.
@@ -93,6 +94,8 @@ def columns(
                 verdict = np.where(known, truth != predicted, NONE).astype(np.uint16)
                 found.append(Column(f"right or wrong, {name}", verdict, ("right", "wrong")))
         found.append(Column(f"confidence, {name}", _numbers(one.probabilities.max(1), rows)))
+        if one.familiarity is not None:
+            found.append(Column(f"familiarity_p, {name}", _numbers(one.familiarity, rows)))
     found += _disagreement(ids, predictions or {})
     if catalog is not None:
         found += _of_catalog(ids, catalog)

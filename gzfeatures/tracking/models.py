@@ -1,4 +1,4 @@
-"""Heads and networks as MLflow models: rows with vectors, or with images, in; class probabilities out."""
+"""Heads and networks as MLflow models: rows with vectors, or with images, in; probabilities and familiarity out."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gzfeatures.images.imageset import ImageSet
     from gzfeatures.results.predictions import Predictions
 
+FAMILIARITY = "familiarity_p"
+"""Column of an answer beside the classes, as in files of predictions."""
 HEAD_SUFFIX = ".skops"
 HEAD, BACKBONE = f"head{HEAD_SUFFIX}", "backbone"
 """What a model folder holds: the head, and the checkpoint it reads from, if that is not a backbone known by name; or a
@@ -62,7 +64,7 @@ def register(
     from mlflow import pyfunc
     from mlflow.models import Model
 
-    from gzfeatures.features.backbones import RECORD, TENSORS, classes_of
+    from gzfeatures.features.backbones import RECORD, TENSORS
     from gzfeatures.heads.fit import Head
 
     model = client.create_logged_model(experiment_id, name, run)
@@ -80,7 +82,7 @@ def register(
             loader_module=__name__,
             data_path=str(data),
             mlflow_model=Model(run_id=run, model_id=model.model_id),
-            signature=_signature_of_head(Head.read(head)) if head else _signature([], classes_of(data / BACKBONE)),
+            signature=_signature_of_head(Head.read(head)) if head else _signature_of_network(data / BACKBONE),
             pip_requirements=[f"{FOLDER}/{wheel.name}"],
         )
         (Path(folder) / "model" / FOLDER).mkdir()
@@ -114,18 +116,26 @@ def _signature_of_head(head: Head) -> ModelSignature:
     given = [ColSpec(DataType.string, "image_sha256", required=False)]
     given += [ColSpec(Array(DataType.double), name, required=False) for name in _columns(head)]
     given += [ColSpec(DataType.double, name) for name in head.columns]
-    return _signature(given, head.classes)
+    return _signature(given, head.classes, familiarity=head.familiarity is not None)
 
 
-def _signature(more: Sequence[ColSpec], classes: Sequence[str]) -> ModelSignature:
-    """Ids, images and `more` in; ids and a probability per class out."""
+def _signature_of_network(checkpoint: Path) -> ModelSignature:
+    from gzfeatures.features.backbones import classes_of
+    from gzfeatures.networks.outputcalibration import calibration_of
+
+    known = calibration_of(checkpoint).familiarity is not None
+    return _signature([], classes_of(checkpoint), familiarity=known)
+
+
+def _signature(more: Sequence[ColSpec], classes: Sequence[str], *, familiarity: bool) -> ModelSignature:
+    """Ids, images and `more` in; ids, a probability per class and, where it is known, familiarity_p out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     given: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id", required=False)]
     given += [ColSpec(DataType.binary, "image", required=False), *more]
     answered: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id")]
-    answered += [ColSpec(DataType.double, name) for name in classes]
+    answered += [ColSpec(DataType.double, name) for name in (*classes, *([FAMILIARITY] if familiarity else []))]
     return ModelSignature(Schema(given), Schema(answered))
 
 
@@ -229,10 +239,13 @@ def _ids(frame: pd.DataFrame) -> Ids:
     return as_ids(frame["galaxy_id"] if "galaxy_id" in frame else range(len(frame)))
 
 
-def _answer(ids: Ids, said: Predictions) -> pd.DataFrame:
+def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
+    """Probabilities of each class, and how like the training galaxies each row is, where that is known."""
     import pandas as pd
 
-    return pd.DataFrame({"galaxy_id": ids} | dict(zip(said.classes, said.probabilities.T, strict=True)))
+    columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
+    known = {} if predictions.familiarity is None else {FAMILIARITY: predictions.familiarity}
+    return pd.DataFrame({"galaxy_id": ids} | columns | known)
 
 
 @contextmanager

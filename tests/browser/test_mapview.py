@@ -447,7 +447,8 @@ def test_sprites_know_their_tile_and_say_what_is_missing(folder: Path) -> None:
 def test_columns_are_joined_by_id_and_missing_where_unknown() -> None:
     ids = np.asarray(["a", "b", "c"], dtype=object)
     labels = Labels(np.asarray(["c", "x", "a"], dtype=object), ("no", "yes"), np.array([1, 0, 0]), scheme="s")
-    one = Predictions(ids[:2], np.array([[0.9, 0.1], [0.2, 0.8]]), labels.classes)
+    p = np.array([0.5, 0.02])
+    one = Predictions(ids[:2], np.array([[0.9, 0.1], [0.2, 0.8]]), labels.classes, familiarity=p)
     two = Predictions(ids, np.array([[0.4, 0.6], [0.2, 0.8], [1, 0]]), labels.classes)
     catalog = pd.DataFrame({"galaxy_id": ["c", "a"], "z": [np.inf, 3.0], "text": ["q", ""], "clean": [True, False]})
     found = {c.name: c for c in columns(ids, labels, {"one": one, "two": two}, catalog)}
@@ -456,6 +457,8 @@ def test_columns_are_joined_by_id_and_missing_where_unknown() -> None:
     assert found["right or wrong, one"].values.tolist() == [0, NONE, NONE]
     assert found["right or wrong, two"].values.tolist() == [1, NONE, 1]
     np.testing.assert_allclose(found["confidence, one"].values, [0.9, 0.8, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(found["familiarity_p, one"].values, [0.5, 0.02, np.nan], rtol=1e-6)
+    assert "familiarity_p, two" not in found
     np.testing.assert_allclose(found["disagreement"].values, [0.5, 0.0, np.nan], atol=1e-6)
     np.testing.assert_allclose(found["z"].values, [3.0, np.nan, np.nan])
     assert found["text"].classes == ("q",) and found["text"].values.tolist() == [NONE, NONE, 0]

@@ -223,6 +223,27 @@ MUTANTS = (
         "test_galaxies_of_no_class.py",
     ),
     Mutant(
+        "unfamiliar galaxies that calibrate a network do not count as missed",
+        "networks/outputcalibration.py",
+        "judged = dataclasses.replace(judged, unfamiliar=p < LEVEL)",
+        "judged = dataclasses.replace(judged, unfamiliar=p < 0)",
+        "test_what_a_network_promises.py",
+    ),
+    Mutant(
+        "a network calibrates by its training galaxies",
+        "networks/outputcalibration.py",
+        "familiarity, notes = _familiarity(training, features)",
+        "familiarity, notes = _familiarity(training, training)",
+        "test_what_a_network_promises.py",
+    ),
+    Mutant(
+        "class sets of a network are set by probabilities as sure as it said",
+        "networks/outputcalibration.py",
+        "sets = Conformal.of(judged, labels)",
+        "sets = Conformal.of(kept_out, labels)",
+        "test_what_a_network_promises.py",
+    ),
+    Mutant(
         "a column that is a copy of the label is not named",
         "heads/telling.py",
         "if score >= SURE:",

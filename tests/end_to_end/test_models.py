@@ -32,6 +32,8 @@ from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.networks.extract import extract
 from gzfeatures.networks.inference import classify
+from gzfeatures.networks.outputcalibration import OutputCalibration
+from gzfeatures.results.familiarity import Familiarity
 from gzfeatures.tracking import Tracking
 from gzfeatures.tracking.wheel import write_wheel
 
@@ -68,6 +70,8 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     table = extract(images, checkpoint, precision="float32", store=Store(root / "store"), progress=False)
     split = Split.draw(labels)
     head = fit(table, labels, "logistic", split=split)
+    train, kept_out = (table.select(side).matrix for side in (split.train, split.validation))
+    head = dataclasses.replace(head, familiarity=Familiarity.of(train, kept_out))
     path = head.write(root / "logistic.skops")
     tracking = Tracking(root=root)
     run = tracking.pairing("gz2: zhu/5 'classes'", pairings(labels, split)[1], [path, checkpoint])
@@ -87,6 +91,8 @@ def test_a_registered_head_answers_an_embedding_table_as_the_head_does(registere
     expected = registered.head.predict(registered.table)
     assert answer["galaxy_id"].tolist() == expected.ids.tolist()
     np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(answer["familiarity_p"], expected.familiarity)
+    assert "familiarity_p" in registered.model.metadata.get_output_schema().input_names()
 
 
 def test_a_registered_head_with_its_checkpoint_reads_images(registered: Registered) -> None:
@@ -122,7 +128,10 @@ def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> Non
     checkpoint = tmp_path / "checkpoint"
     shutil.copytree(registered.root / "checkpoint", checkpoint)
     note = json.loads((checkpoint / "backbone.json").read_text())
-    (checkpoint / "backbone.json").write_text(json.dumps(note | {"settings": {"target": "classes"}}))
+    vectors = registered.table.matrix  # of the layer that enters the output layer
+    kept = OutputCalibration(familiarity=Familiarity.of(vectors[:50], vectors[50:])).asdict()
+    note |= {"settings": {"target": "classes"}} | kept
+    (checkpoint / "backbone.json").write_text(json.dumps(note))
     tracking = Tracking(root=tmp_path)
     tracking.pairing("networks", pairings(labels, split)[0], [checkpoint])
     (known,) = MlflowClient(tracking.uri, tracking.uri).search_registered_models()
@@ -138,6 +147,9 @@ def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> Non
     assert served.status == 200, served.response
     said = pd.DataFrame(json.loads(served.response)["predictions"])
     np.testing.assert_allclose(said[list(expected.classes)], expected.probabilities, atol=1e-6)
+    assert expected.familiarity is not None
+    np.testing.assert_allclose(answer["familiarity_p"], expected.familiarity, atol=0.1)  # one rank of ten
+    np.testing.assert_array_equal(said["familiarity_p"], answer["familiarity_p"])
     with pytest.raises(InputError, match="nothing to predict from; must have a column image, found galaxy_id"):
         model.predict(answer[["galaxy_id"]])
 

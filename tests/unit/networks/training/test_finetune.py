@@ -329,9 +329,9 @@ def test_only_training_galaxies_are_augmented(
     monkeypatch.setattr(Augmentation, "apply", counted)
     run(epochs=2, cache=tmp_path / "pixels")
     assert copies[0] == 2 * 24 * (len(split.train) // 24)
-    scored = images.select(np.concatenate([split.validation, split.test]))
+    scored = images.select(np.concatenate([np.sort(split.train), split.validation, split.test]))
     cache = PixelCache.of(scored, VIEW, tmp_path / "pixels", progress=False)
-    assert len(list((tmp_path / "pixels").iterdir())) == 2
+    assert len(list((tmp_path / "pixels").iterdir())) == 2  # copies are cut from one, the other is as it is
     assert np.array_equal(cache.batch(np.arange(1))[0].permute(1, 2, 0).numpy(), look(scored, 0, (VIEW,))[0])
 
 

@@ -17,6 +17,7 @@ import blobs
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_finetune import NETWORK, TINY, VIEW, killed_after, same, tensors
 from torch import nn
 from torchvision.ops import StochasticDepth
@@ -219,6 +220,39 @@ def test_sets_are_promised_from_a_hundred_validation_galaxies_on(
     said = classify(more.select(wide.test), tmp_path / "many", progress=False)
     assert said.sets is not None and np.array_equal(said.sets, done.predictions.select(wide.test).sets)
     assert np.allclose(said.probabilities, done.predictions.select(wide.test).probabilities, atol=1e-6)
+    trained = done.predictions.select(wide.test).familiarity
+    assert said.familiarity is not None and trained is not None
+    assert np.abs(said.familiarity - trained).max() <= 2 / 106  # another batch may change a rank
+
+
+def test_a_network_finds_its_test_galaxies_familiar_and_noise_not(run: Callable[..., Training], tmp_path: Path) -> None:
+    pictures, noise = tmp_path / "more", tmp_path / "noise"
+    pictures.mkdir()
+    noise.mkdir()
+    more = ImageSet.of(blobs.draw(pictures, 420))
+    known = blobs.labels_of(more)
+    wide = Split(known.ids[:200], known.ids[200:320], known.ids[320:])
+    options: dict[str, Any] = {"view": VIEW, "progress": False, "precision": "float32", "batch_size": 24}
+    done = train(more, known, wide, NETWORK, folder=tmp_path / "many", epochs=6, dihedral=True, **options)
+    assert done.predictions.familiarity is not None
+    assert (done.predictions.select(wide.test).familiarity <= 0.1).mean() <= 0.25  # 10 expected of 100
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(noise / f"n{number}.png")
+    strange = classify(ImageSet.of(noise), tmp_path / "many", progress=False)
+    assert strange.familiarity is not None and (strange.familiarity < 0.01).mean() >= 0.9
+    assert strange.unfamiliar is not None and not strange.sets[strange.unfamiliar].any()
+
+
+def test_galaxies_that_the_starting_weights_were_trained_on_calibrate_nothing(
+    run: Callable[..., Training], images: ImageSet, labels: Labels, split: Split, tmp_path: Path
+) -> None:
+    met = Split(split.validation, split.train[:4], split.test)
+    run("first", epochs=1, split=met)
+    both = Split(split.train, np.concatenate([split.validation, split.test[:3]]), split.test[3:])
+    run("second", epochs=1, split=both, network=str(tmp_path / "first"), recipe="tune")
+    record = json.loads((tmp_path / "second" / "backbone.json").read_text())
+    assert record["calibrated_on"] == 3
 
 
 def test_galaxies_that_choose_an_epoch_do_not_calibrate(labels: Labels) -> None:
