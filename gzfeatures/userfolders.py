@@ -8,13 +8,22 @@ from pathlib import Path
 
 
 def cache() -> Path:
-    """Where vectors and compiled networks are kept: `$GZFEATURES_STORE`, or in the user's cache folder."""
-    place = os.environ.get("GZFEATURES_STORE")
+    """Where vectors are stored: `$GZFEATURES_STORE`, or in the user's cache folder."""
+    return _cached("GZFEATURES_STORE", "gzfeatures")
+
+
+def compiled() -> Path:
+    """Where compiled networks are stored: `$GZFEATURES_COMPILED`, or in the user's cache folder, beside the vectors."""
+    return _cached("GZFEATURES_COMPILED", "gzfeatures-compiled")
+
+
+def _cached(variable: str, name: str) -> Path:
+    place = os.environ.get(variable)
     if place:
         return Path(place).expanduser()
     home = Path.home()
     caches = {"darwin": home / "Library" / "Caches", "win32": home / "AppData" / "Local"}
-    return Path(os.environ.get("XDG_CACHE_HOME") or caches.get(sys.platform, home / ".cache")) / "gzfeatures"
+    return Path(os.environ.get("XDG_CACHE_HOME") or caches.get(sys.platform, home / ".cache")) / name
 
 
 def state() -> Path:

@@ -42,8 +42,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or fills the user's own record of what was written."""
+    """No test reads or fills the user's own record of what was written, nor what PyTorch's compiler reuses."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
@@ -63,5 +64,6 @@ def _own_environment() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's own store."""
+    """No test reads or fills the user's own store, nor runs the user's compiled networks."""
     monkeypatch.setenv("GZFEATURES_STORE", str(tmp_path_factory.mktemp("store")))
+    monkeypatch.setenv("GZFEATURES_COMPILED", str(tmp_path_factory.mktemp("compiled")))

@@ -458,7 +458,8 @@ def _held_elsewhere(predictions: Predictions, labels: Labels, where: Path, sets:
 @app.command(epilog="Example: gzfeatures store prune --unused-days 90")
 @writes()
 def store(
-    action: Annotated[Literal["show", "prune"], typer.Argument(help="Look, or free space.")],
+    action: Annotated[Literal["show", "prune", "import"], typer.Argument(help="Look, free space, or bring vectors.")],
+    source: Annotated[Path | None, typer.Argument(help="import: folder of another store.")] = None,
     backbone: Annotated[str | None, typer.Option(help="prune: entries of this backbone.")] = None,
     unused_days: Annotated[
         float | None, typer.Option(min=0, help="prune: entries unused for so long; 0 = all.")
@@ -466,14 +467,30 @@ def store(
     max_gb: Annotated[float | None, typer.Option(min=0, help="prune: least recently used beyond this size.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what vectors are cached, or free them."""
+    """Show what vectors are cached, free them, or bring those of another store: vectors only, never code."""
+    from gzfeatures import userfolders
     from gzfeatures.features.store import Store
+    from gzfeatures.features.storeimport import import_vectors
+    from gzfeatures.networks import codefolder
 
-    shelves = Store.default()
+    if (source is None) == (action == "import"):
+        raise typer.BadParameter("it goes with import, which needs it", param_hint="SOURCE")
+    if action != "prune" and (backbone, unused_days, max_gb) != (None, None, None):
+        raise typer.BadParameter("it goes with prune", param_hint="--backbone, --unused-days or --max-gb")
+    cached, code = Store.default(), userfolders.compiled()
     result: dict[str, Any] = {}
+    if source is not None:
+        imported = import_vectors(cached, source)
+        for line in (line for each in imported for line in each.refused):
+            say(f"left out: {line}")
+        result["imported"] = [dataclasses.asdict(each) for each in imported]
     if action == "prune":
         size = None if max_gb is None else int(max_gb * 1e9)
-        removed = shelves.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
+        removed = cached.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
         result["removed"] = [dataclasses.asdict(entry) for entry in removed]
-    result["entries"] = [dataclasses.asdict(entry) for entry in shelves.show()]
-    show({"store": shelves.root, **result}, as_json)
+        number, freed = codefolder.prune(code, [entry.fingerprint for entry in removed], unused_days)
+        result["removed_code"] = {"files": number, "bytes": freed}
+    result["entries"] = [dataclasses.asdict(entry) for entry in cached.show()]
+    number, space = codefolder.space(code)
+    result["compiled"] = {"folder": code, "files": number, "bytes": space}
+    show({"store": cached.root, **result}, as_json)

@@ -1,7 +1,7 @@
 """Store: (extractor fingerprint, image digest) → vector, on disk, shared by every run and every process.
 
-`<root>/<extractor fingerprint>/` holds `extractor.json`, shards (see `shard`), and the network as it was compiled for
-this CPU. Presence is judged row by row.
+`<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`): data, and nothing that is run.
+Presence is judged row by row.
 In the key is everything that changes a vector; not in it are id, path, batch size and worker count.
 """
 
@@ -296,8 +296,9 @@ class Store:
                 kept_bytes -= entry.bytes
                 shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
                 removed.append(entry)
-        for path in [*self.root.glob("*/.*.part*"), *self.root.glob("*/*" + shard.DAMAGED)]:
+        once = [*self.root.glob("*/*" + shard.DAMAGED), *self.root.glob("*/compiled-*")]  # code lay here before
+        for path in [*self.root.glob("*/.*.part*"), *once]:
             with contextlib.suppress(FileNotFoundError):
-                if path.suffix == shard.DAMAGED or now - path.stat().st_mtime > STALE_SECONDS:
+                if path in once or now - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
         return removed

@@ -8,26 +8,28 @@ and `aoti_torch/c/shim.h` of PyTorch's headers), without the lock.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
+import os
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from gzfeatures.files import written_whole
 from gzfeatures.networks.passes import Pixels, Vectors
 
 Handle = ctypes.c_void_p
-DIGEST = hashlib.sha256().digest_size
-"""Bytes at the end of a file that tell whether the others are whole: half a library would end the process."""
+COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""Variable that names the folder of what PyTorch's compiler reuses, programs among it. Its own choice is a folder under
+/tmp with a name that anybody can guess and make first."""
 
 
-def compile_ahead(network: nn.Module, example: torch.Tensor, path: Path) -> None:
-    """Write the library that computes `network` for inputs like `example`; the thread count is compiled in.
+def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> bytes:
+    """Compile the library that computes `network` for inputs like `example`; the thread count is compiled in.
 
     Parameters
     ----------
@@ -35,7 +37,13 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, path: Path) -> None
         Gives float32 vectors, shape (n, dim), contiguous.
     example : Tensor
         uint8 pixels, shape (n, size, size, bands).
-    path : Path
+    workshop : Path
+        Private folder for what the compiler reuses; `$TORCHINDUCTOR_CACHE_DIR` replaces it.
+
+    Returns
+    -------
+    bytes
+        A shared library.
 
     Raises
     ------
@@ -43,14 +51,27 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, path: Path) -> None
         No C++ compiler, or the network cannot be compiled.
     """
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of GPUs that are not there
-    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder, _compiler_in(workshop):
         program = torch.export.export(network, (example,))
         options = {"freezing": True, "aot_inductor.output_path": folder}
         library = Path(str(torch._inductor.aot_compile(program.module(), (example,), options=options))).read_bytes()
     if b"aoti_torch_proxy_executor_call_function" in library:  # goes back to PyTorch, which is not reached from C
         raise RuntimeError("the network has an operator that compiled code cannot call")
-    with written_whole(path) as temporary:
-        temporary.write_bytes(library + hashlib.sha256(library).digest())
+    return library
+
+
+@contextmanager
+def _compiler_in(workshop: Path) -> Iterator[None]:
+    """Have PyTorch's compiler work in a folder, unless the user named another."""
+    named = os.environ.get(COMPILER_CACHE)
+    os.environ[COMPILER_CACHE] = named or str(workshop)
+    try:
+        yield
+    finally:
+        if named is None:
+            os.environ.pop(COMPILER_CACHE, None)
+        else:
+            os.environ[COMPILER_CACHE] = named
 
 
 class Compiled:
@@ -58,8 +79,8 @@ class Compiled:
 
     Parameters
     ----------
-    path : Path
-        The library: machine code, to be trusted like a program.
+    library : bytes
+        Machine code, to be trusted like a program: see `codefolder`.
     lanes : int
         Threads that may call it at once.
     dim : int
@@ -68,21 +89,14 @@ class Compiled:
     Raises
     ------
     RuntimeError
-        The library is damaged or cannot be loaded.
+        The library cannot be loaded.
     """
 
-    def __init__(self, path: Path, lanes: int, dim: int) -> None:
-        whole = path.read_bytes()
-        if hashlib.sha256(whole[:-DIGEST]).digest() != whole[-DIGEST:]:
-            raise RuntimeError(f"{path.name} is damaged")
-        # a copy of its own: what was checked is what runs, and nobody changes it while it is mapped
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            copy = Path(folder) / path.name
-            copy.write_bytes(whole[:-DIGEST])
-            try:
-                self._library = ctypes.CDLL(str(copy))
-            except OSError as error:
-                raise RuntimeError(f"{path.name} cannot be loaded: {error}") from None
+    def __init__(self, library: bytes, lanes: int, dim: int) -> None:
+        try:
+            self._library = _loaded(library)
+        except OSError as error:
+            raise RuntimeError(f"compiled network cannot be loaded: {error}") from None
         self._dim, self._container, count = dim, Handle(), ctypes.c_size_t(lanes)
         self._do("ModelContainerCreateWithDevice", ctypes.byref(self._container), count, b"cpu", None)
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
@@ -114,3 +128,33 @@ class Compiled:
     def _do(self, name: str, *arguments: object) -> None:
         if getattr(self._library, f"AOTInductor{name}")(*arguments):
             raise RuntimeError("compiled network fails; its own message stands above")
+
+
+def _loaded(library: bytes) -> ctypes.CDLL:
+    """The library, loaded from these very bytes: nobody can change or cut them while they are mapped.
+
+    Raises
+    ------
+    OSError
+        It is no library for this machine, or there is no memory for it.
+    """
+    if not hasattr(os, "memfd_create"):  # not Linux: a copy that only this process knows, mapped and then without name
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            copy = Path(folder) / "library.so"
+            copy.write_bytes(library)
+            return ctypes.CDLL(str(copy))
+    import fcntl  # of Linux
+
+    # a nameless file in memory, sealed; its descriptor stays open, as the library does until the process ends: the
+    # loader knows libraries by their path, and would take another one's under a number used again for this one
+    descriptor = os.memfd_create("gzfeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        rest = memoryview(library)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        return ctypes.CDLL(f"/proc/self/fd/{descriptor}")
+    except BaseException:
+        os.close(descriptor)
+        raise

@@ -95,9 +95,10 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
     ----------
     extractions : sequence of Extraction
     job : Job
-        Theirs: it knows where vectors are kept, and speaks to the user.
+        Theirs: it speaks to the user.
     images : int
     """
+    from gzfeatures.networks.codefolder import CodeFolder
     from gzfeatures.networks.engine import CpuEngine
     from gzfeatures.networks.forward import TorchForward, ready
     from gzfeatures.networks.gpu import GpuEngine
@@ -108,13 +109,13 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
         job.say(line)
     how, on_cpu, on_gpu = extractions[0], [], []
     for task in passes(job.extractors):
-        own, shelf = extractions[task.first], job.shelves[task.first]
+        own = extractions[task.first]
         make = partial(load, backbone_of(own.backbone), own.weights, task.extractor.layer, task.extractor.view.size)
         if own.hardware.device == "cuda":
             on_gpu.append((task, ready(make(), task.extractor)))
         else:
             kind = VinoForward if task.extractor.engine == "openvino" else TorchForward
-            on_cpu.append((task, kind(make, task.extractor, shelf.folder, job.say)))
+            on_cpu.append((task, kind(make, task.extractor, CodeFolder.default(), job.say)))
     if on_gpu and on_cpu:
         raise InputError("extractions in one pass", rule="run on one device", remedy="name it: --device cpu")
     if on_gpu:

@@ -1,18 +1,18 @@
 """Forward: one network under one view on a CPU, in PyTorch; uint8 pixels in, float32 vectors out.
 
 It runs eagerly at first. Where many images are to come it is compiled ahead of time (AOTInductor: convolutions packed
-for this CPU, activations fused into them), and stays beside the vectors it makes, compiled, for the next run.
+for this CPU, activations fused into them), and stays in the user's folder of code, compiled, for the next run.
 """
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-import os
+import re
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +21,11 @@ from torch.fx import symbolic_trace
 from torch.fx.experimental.optimization import fuse
 
 from gzfeatures import fingerprint
+from gzfeatures.errors import OutputError
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.networks.augment import dihedral_views
+from gzfeatures.networks.codefolder import NAMED, CodeFolder
 from gzfeatures.networks.compiled import Compiled, compile_ahead
-from gzfeatures.networks.hardware import cpu_flags
 from gzfeatures.networks.passes import Pixels, Vectors
 
 SYMMETRIES = 8
@@ -49,9 +50,9 @@ class Forward(abc.ABC):
         Gives the network, from `load.load` with a layer; called when it is needed.
     extractor : Extractor
         Says normalisation, precision and symmetries.
-    folder : Path
-        Where compiled networks are kept, a file for each way. Files of another version, another CPU or another user are
-        not looked at: they are machine code.
+    code : CodeFolder
+        Where compiled networks are stored, a file for each way. What this user did not write for this very network,
+        version and machine is not loaded: it is machine code.
     say : callable
         Takes one line about each choice made.
     """
@@ -62,17 +63,17 @@ class Forward(abc.ABC):
     """Ending of the files it keeps."""
 
     def __init__(
-        self, make: Callable[[], nn.Module], extractor: Extractor, folder: Path, say: Callable[[str], None]
+        self, make: Callable[[], nn.Module], extractor: Extractor, code: CodeFolder, say: Callable[[str], None]
     ) -> None:
-        self._make, self._extractor, self._folder, self._say = make, extractor, folder, say
-        self._key = fingerprint.of([extractor.fingerprint, self._library(), cpu_flags()])[:16]
+        self._make, self._extractor, self._code, self._say = make, extractor, code, say
+        self._stem = f"{extractor.fingerprint[:NAMED]}-{fingerprint.of(self._library())[:8]}"
         self._shape = (extractor.view.size, extractor.view.size, len(extractor.mean))
         self._size = 1
 
     def kept(self) -> set[Way]:
         """Ways for which an earlier run left a compiled network."""
-        files = [path for path in self._folder.glob(f"compiled-{self._key}-*{self.suffix}") if _own(path)]
-        return {Way(*map(int, path.stem.split("-")[2:])) for path in files}
+        pattern = re.compile(rf"{self._stem}-(\d+)-(\d+)-(\d+){re.escape(self.suffix)}", re.ASCII)
+        return {Way(*map(int, match.groups())) for match in map(pattern.fullmatch, self._code.names()) if match}
 
     @abc.abstractmethod
     def start(self, way: Way) -> None:
@@ -103,16 +104,29 @@ class Forward(abc.ABC):
     def _pass(self, pixels: Pixels) -> Vectors:
         """Vectors of one forward pass."""
 
-    def _path(self, way: Way) -> Path:
-        return self._folder / f"compiled-{self._key}-{way.lanes}-{way.threads}-{way.batch}{self.suffix}"
+    def _name(self, way: Way) -> str:
+        return f"{self._stem}-{way.lanes}-{way.threads}-{way.batch}{self.suffix}"
+
+    def _bound(self, way: Way) -> dict[str, Any]:
+        """Everything that compiled code depends on beside the machine; the extractor's fingerprint has the weights."""
+        fields = {"extractor": self._extractor.fingerprint, "library": self._library(), "file": self.suffix}
+        return fields | dataclasses.asdict(way)
+
+    def _stored(self, way: Way) -> bytes | None:
+        """What this user compiled for a way on this machine."""
+        return self._code.read(self._name(way), self._bound(way))
+
+    def _store(self, way: Way, code: bytes) -> str:
+        """Store what was compiled for a way; how that ended, in a few words."""
+        try:
+            self._code.write(self._name(way), self._bound(way), code)
+        except OutputError as error:
+            return f"not kept: {error}"
+        return "kept for the next run"
 
     def _images(self, way: Way) -> int:
         """Images of one forward pass: each is seen once, or under all symmetries."""
         return max(1, way.batch // SYMMETRIES) if self._extractor.dihedral else way.batch
-
-
-def _own(path: Path) -> bool:
-    return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
 
 
 class Body(nn.Module):
@@ -157,17 +171,43 @@ class TorchForward(Forward):
 
     def compile(self, way: Way) -> None:
         """Compile, unless an earlier run did; what cannot be compiled runs eagerly."""
-        start, path, self._size = time.perf_counter(), self._path(way), self._images(way)
+        self._size = self._images(way)
         try:
-            if way not in self.kept():
-                compile_ahead(self._network(), torch.zeros((self._size, *self._shape), dtype=torch.uint8), path)
-                self._say(f"compiled in {time.perf_counter() - start:.0f} s, kept for the next run")
-            self._run = Compiled(path, way.lanes, self._extractor.dim)
+            self._run = self._loaded(way) or self._compiled(way)
         except RuntimeError as error:
-            path.unlink(missing_ok=True)
             self._run = self._eager()
             lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             self._say(f"not compiled, slower but as right: {lines[0][:160]}")
+
+    def _loaded(self, way: Way) -> Compiled | None:
+        """What an earlier run compiled; None where there is nothing of ours, or it cannot be loaded here."""
+        library = self._stored(way)
+        try:
+            return None if library is None else Compiled(library, way.lanes, self._extractor.dim)
+        except RuntimeError:
+            return None
+
+    def _compiled(self, way: Way) -> Callable[[Pixels], Vectors]:
+        """The network compiled now and stored; eager where there is no private place for code.
+
+        Raises
+        ------
+        RuntimeError
+            It cannot be compiled.
+        """
+        if (obstacle := self._code.obstacle()) is not None:
+            self._say(f"not compiled, slower but as right: {obstacle}")
+            return self._eager()
+        with self._code.alone(self._name(way), self._say):
+            if (waited := self._loaded(way)) is not None:
+                return waited
+            start = time.perf_counter()
+            example = torch.zeros((self._size, *self._shape), dtype=torch.uint8)
+            library = compile_ahead(self._network(), example, self._code.workshop)
+            compiled = Compiled(library, way.lanes, self._extractor.dim)
+            seconds = time.perf_counter() - start
+            self._say(f"compiled in {seconds:.0f} s, {self._store(way, library)}")
+        return compiled
 
     def _library(self) -> str:
         return f"torch {torch.__version__}"

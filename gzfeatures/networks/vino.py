@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 
 from gzfeatures.errors import InputError, need
-from gzfeatures.files import written_whole
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.sky import draw_survey
 from gzfeatures.images.views import View
@@ -64,13 +63,27 @@ class VinoForward(Forward):
         self._use(self._core.compile_model(self._model, "CPU", self._settings(way)))
 
     def compile(self, way: Way) -> None:
-        """Take what an earlier run kept, or keep what was started."""
-        path, self._size = self._path(way), self._images(way)
-        if way in self.kept():
-            self._use(self._core.import_model(path.read_bytes(), "CPU", self._settings(way)))
+        """Take what an earlier run stored, or store what was started."""
+        self._size = self._images(way)
+        if self._imported(way):
             return
-        with written_whole(path) as temporary:
-            temporary.write_bytes(self._compiled.export_model().getvalue())
+        if self._model is None:
+            self.start(way)
+        if (obstacle := self._code.obstacle()) is not None:
+            self._say(f"the converted network is not kept: {obstacle}")
+        elif not (result := self._store(way, self._compiled.export_model().getvalue())).startswith("kept"):
+            self._say(f"the converted network is {result}")
+
+    def _imported(self, way: Way) -> bool:
+        """Whether an earlier run of this user stored the network, and it could be taken."""
+        blob = self._stored(way)
+        if blob is None:
+            return False
+        try:
+            self._use(self._core.import_model(blob, "CPU", self._settings(way)))
+        except RuntimeError:  # of another OpenVINO build
+            return False
+        return True
 
     def _library(self) -> str:
         return f"openvino {self._vino.__version__}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -12,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from typer.testing import CliRunner
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError, OutputError
+from gzfeatures.cli.console import app
+from gzfeatures.errors import InputError, MissingFileError, OutputError
 from gzfeatures.features import shard
 from gzfeatures.features import store as store_module
 from gzfeatures.features.store import Shelf, Store
+from gzfeatures.features.storeimport import import_vectors
 from gzfeatures.features.table import Extractor
 from gzfeatures.images.views import View
 
@@ -218,6 +222,82 @@ def test_prune_removes_what_killed_writers_and_damage_left(tmp_path: Path) -> No
     store.prune()
     assert not stale.exists() and not damaged.exists() and fresh.exists()
     assert shelf.has(digests(1)).all()
+
+
+def test_import_brings_the_vectors_that_are_lacking_and_nothing_else(tmp_path: Path) -> None:
+    own, other = Store(tmp_path / "own"), Store(tmp_path / "other")
+    own.shelf(EXTRACTOR).add(digests(1, 2), rows(1, 2))
+    theirs = dataclasses.replace(EXTRACTOR, trained_on="AAAAAAAAAAA=")
+    other.shelf(theirs).add(digests(2, 3), rows(2, 3))
+    other.shelf(theirs).add(digests(4), rows(4))
+    folder = other.shelf(theirs).folder
+    for name in ("compiled-0123-1-1-8.so", "model.blob", "notes.txt", ".hidden"):
+        (folder / name).write_bytes(b"harmless stand-in")
+    (imported,) = import_vectors(own, other.root)
+    assert (imported.fingerprint, imported.rows, imported.present) == (EXTRACTOR.fingerprint, 2, 1)
+    np.testing.assert_array_equal(own.shelf(EXTRACTOR).vectors(digests(1, 2, 3, 4)), rows(1, 2, 3, 4))
+    assert {path.suffix for path in own.shelf(EXTRACTOR).folder.iterdir()} == {".arrow", ".json"}
+    assert own.show()[0].extractor == EXTRACTOR, "a stranger's list of training galaxies is not taken"
+    assert [each.rows for each in import_vectors(own, other.root)] == [0]
+
+
+def test_import_leaves_out_what_is_damaged_not_finite_or_a_link_and_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # short names, for lines that are cut
+    own, other = Store(Path("own")), Store(Path("other"))
+    shelf = other.shelf(EXTRACTOR)
+    for number in range(4):
+        shelf.add(digests(number), rows(number) * (np.nan if number == 1 else 1))
+    nan = next(path for path in shards(shelf) if not np.isfinite(shard.read(path, 4)[1]).all())
+    flipped, linked, whole = (path for path in shards(shelf) if path != nan)
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    linked.rename(tmp_path / "elsewhere")
+    linked.symlink_to(tmp_path / "elsewhere")
+    (imported,) = import_vectors(own, other.root)
+    assert imported.rows == len(shard.read(whole, 4)[0]) == 1 and len(own.shelf(EXTRACTOR)) == 1
+    assert len(imported.refused) == 3 and all(len(line.splitlines()) == 1 for line in imported.refused)
+    reasons = dict(line.split(": ", 1) for line in imported.refused)
+    assert reasons[str(flipped)].startswith("shard is damaged")
+    assert reasons[str(linked)].startswith("shard cannot be opened; must be a file, no link")
+    assert reasons[str(nan)].startswith("shard has vectors that are not finite")
+
+
+def test_import_refuses_what_is_no_store_or_says_another_extractor_than_its_name(tmp_path: Path) -> None:
+    own, other = Store(tmp_path / "own"), Store(tmp_path / "other")
+    with pytest.raises(MissingFileError, match="store not found"):
+        import_vectors(own, other.root)
+    other.root.mkdir()
+    with pytest.raises(InputError, match=r"no store; must hold a folder with extractor\.json"):
+        import_vectors(own, other.root)
+    shelf = other.shelf(EXTRACTOR)
+    shelf.add(digests(1), rows(1))
+    with pytest.raises(InputError, match="store to import from; must be another than your own"):
+        import_vectors(other, other.root)
+    record = shelf.folder / "extractor.json"
+    fields = json.loads(record.read_text())
+    for changed in ({"dim": 5}, {"dim": "4"}, {"dim": -4}, {"view": None}, {"backbone": 3}):
+        record.write_text(json.dumps(fields | changed))
+        with pytest.raises(InputError, match=r"record of the store is (another's|damaged)|record cannot be read"):
+            import_vectors(own, other.root)
+    record.write_text("[")
+    with pytest.raises(InputError, match=r"cannot be read|damaged"):
+        import_vectors(own, other.root)
+    assert own.show() == []
+
+
+def test_import_on_the_command_line(tmp_path: Path) -> None:
+    from verbs import gz  # late: the writers below import this file where there are no verbs
+
+    other = Store(tmp_path / "other")
+    other.shelf(EXTRACTOR).add(digests(1), rows(1))
+    result = gz("store", "import", other.root)
+    assert [each["rows"] for each in result["imported"]] == [1] and [each["rows"] for each in result["entries"]] == [1]
+    assert result["compiled"] == {"folder": os.environ["GZFEATURES_COMPILED"], "files": 0, "bytes": 0}
+    for wrong in (["import"], ["show", str(other.root)], ["show", "--max-gb", "1"], ["import", "x", "--backbone", "y"]):
+        assert CliRunner().invoke(app, ["store", *wrong]).exit_code == 2
 
 
 WRITER = """

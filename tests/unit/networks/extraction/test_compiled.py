@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,14 +56,12 @@ def pixels() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("compiled") / "small.so"
-    compile_ahead(Small().eval(), pixels(), path)
-    return path
+    return compile_ahead(Small().eval(), pixels(), tmp_path_factory.mktemp("workshop"))
 
 
-def test_vectors_are_those_of_the_network_in_every_lane(library: Path) -> None:
+def test_vectors_are_those_of_the_network_in_every_lane(library: bytes) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         expected = Small().eval()(pixels()).numpy()
@@ -73,7 +73,7 @@ def test_vectors_are_those_of_the_network_in_every_lane(library: Path) -> None:
         np.testing.assert_allclose(vectors, expected, rtol=1e-3, atol=1e-5)
 
 
-def test_other_threads_go_on_while_it_runs(library: Path) -> None:
+def test_other_threads_go_on_while_it_runs(library: bytes) -> None:
     compiled, given, turns = Compiled(library, 1, DIM), pixels().numpy(), [0]
 
     def run() -> int:
@@ -94,23 +94,44 @@ def test_other_threads_go_on_while_it_runs(library: Path) -> None:
         sys.setswitchinterval(interval)
 
 
-def test_a_damaged_library_is_refused(library: Path, tmp_path: Path) -> None:
-    whole = library.read_bytes()
-    half = tmp_path / "half.so"
-    half.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RuntimeError, match=r"half\.so is damaged"):
-        Compiled(half, 1, DIM)
+def test_bytes_that_are_no_library_are_refused(library: bytes) -> None:
+    for damaged in (b"", b"text", library[:1000]):
+        with pytest.raises(RuntimeError, match="compiled network cannot be loaded"):
+            Compiled(damaged, 1, DIM)
 
 
-def test_a_library_that_is_overwritten_while_it_runs_goes_on(library: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy.so"
-    copy.write_bytes(library.read_bytes())
-    compiled = Compiled(copy, 1, DIM)
-    copy.write_bytes(b"")
-    np.testing.assert_array_equal(compiled(pixels().numpy()), Compiled(library, 1, DIM)(pixels().numpy()))
+def test_two_libraries_loaded_one_after_the_other_are_not_taken_for_each_other(library: bytes, tmp_path: Path) -> None:
+    """The loader knows a library by its path, and descriptors are numbered again."""
+    torch.manual_seed(1)
+    other = compile_ahead(Small().eval(), pixels(), tmp_path / "workshop")
+    one, two = (Compiled(code, 1, DIM)(pixels().numpy()) for code in (library, other))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        np.testing.assert_allclose(two, Small().eval()(pixels()).numpy(), rtol=1e-3, atol=1e-5)
+    assert not np.allclose(one, two, rtol=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs nameless files in memory")
+def test_what_was_loaded_cannot_be_changed_any_more(library: bytes) -> None:
+    compiled = Compiled(library, 1, DIM)
+    descriptor = int(Path(compiled._library._name).name)
+    for change in (lambda: os.write(descriptor, b"x"), lambda: os.ftruncate(descriptor, 0)):
+        with pytest.raises(PermissionError):
+            change()
+
+
+def test_the_compiler_works_in_the_private_folder_and_not_under_a_name_that_anybody_can_guess(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    torch.manual_seed(2)
+    compile_ahead(Small().eval(), pixels(), tmp_path / "workshop")
+    assert [path.name for path in tmp_path.iterdir()] == ["workshop"] and list((tmp_path / "workshop").iterdir())
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
 
 
 def test_an_operator_that_only_the_interpreter_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="operator that compiled code cannot call"):
-        compile_ahead(Foreign().eval(), pixels(), tmp_path / "foreign.so")
-    assert not list(tmp_path.iterdir())
+        compile_ahead(Foreign().eval(), pixels(), tmp_path)

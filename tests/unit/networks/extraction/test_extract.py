@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import errno
+import hashlib
 import io
+import itertools
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, MissingFileError, OutputError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import BACKBONES, Backbone
 from gzfeatures.features.store import Store
@@ -30,9 +35,11 @@ from gzfeatures.networks import cnns, hardware
 from gzfeatures.networks import engine as engine_module
 from gzfeatures.networks import job as job_module
 from gzfeatures.networks.checkpoint import write_folder
+from gzfeatures.networks.codefolder import CodeFolder
 from gzfeatures.networks.engine import CpuEngine
 from gzfeatures.networks.extract import compute_table, extract, write_table
 from gzfeatures.networks.forward import TorchForward, ready
+from gzfeatures.networks.hardware import cpu_flags
 from gzfeatures.networks.load import load
 from gzfeatures.networks.passes import passes
 from gzfeatures.networks.sight import look
@@ -394,7 +401,7 @@ def made_engine(lines: list[str], folder: Path, images: int = 100, **options: An
     spec = BACKBONES["resnet18"]
     extractor = extractor_of(spec, weights="none", layer="layer1", view=SMALL, **options)
     (task,) = passes([extractor])
-    forward = TorchForward(lambda: load(spec, "none", "layer1"), extractor, folder, lines.append)
+    forward = TorchForward(lambda: load(spec, "none", "layer1"), extractor, CodeFolder(folder), lines.append)
     return CpuEngine([(task, forward)], images, say=lines.append)
 
 
@@ -418,16 +425,68 @@ def test_compiled_network_gives_the_same_vectors_and_is_kept(
     np.testing.assert_allclose(vectors, plain, rtol=1e-3, atol=1e-4)
 
 
-def test_kept_network_that_is_damaged_is_removed_and_the_network_runs_eagerly(
+TRAP = """
+#include <stdio.h>
+__attribute__((constructor)) static void run(void) { FILE *file = fopen("%s", "w"); if (file) fclose(file); }
+"""
+"""A library that leaves a mark where it is loaded, and does nothing else."""
+
+
+def trap(folder: Path) -> tuple[bytes, Path]:
+    """A stand-in for a stranger's code, and the mark that it would leave."""
+    mark = folder / "sprung"
+    (folder / "trap.c").write_text(TRAP % mark)
+    command = [shutil.which("cc") or "gcc", "-shared", "-fPIC", "-o", str(folder / "trap.so"), str(folder / "trap.c")]
+    subprocess.run(command, check=True)
+    return (folder / "trap.so").read_bytes(), mark
+
+
+def test_code_that_this_user_did_not_compile_is_compiled_again_and_never_loaded(
     eager_to_compile: None, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    vectors = in_a_lane(made_engine(lines, tmp_path), noise(3))
-    (file,) = tmp_path.glob("compiled-*.so")
-    file.write_bytes(file.read_bytes()[:1000])
-    again = in_a_lane(made_engine(lines, tmp_path), noise(3))
-    assert lines[-1].startswith("not compiled, slower but as right: ") and not file.exists()
-    np.testing.assert_allclose(vectors, again, rtol=1e-3, atol=1e-4)
+    vectors = in_a_lane(made_engine(lines, tmp_path / "code"), noise(3))
+    (file,) = (tmp_path / "code").glob("*/*.so")
+    stranger, mark = trap(tmp_path)
+    for planted in (stranger, file.read_bytes()[:32] + stranger, stranger + hashlib.sha256(stranger).digest()):
+        file.write_bytes(planted)
+        again = in_a_lane(made_engine(lines, tmp_path / "code"), noise(3))
+        np.testing.assert_allclose(vectors, again, rtol=1e-3, atol=1e-4)
+        assert lines[-1].startswith("compiled in") and not mark.exists()
+    ctypes.CDLL(str(tmp_path / "trap.so"))
+    assert mark.exists(), "the trap is sharp"
+
+
+def test_code_that_lies_in_a_store_is_not_loaded_by_any_extraction(eager_to_compile: None, tmp_path: Path) -> None:
+    stranger, mark = trap(tmp_path)
+    images = ImageSet.of(draw(tmp_path / "i", *range(5)))
+    store = Store(tmp_path / "copied")
+    extraction = Extraction("resnet18", "none", "layer1", SMALL, "float32", store=store, progress=False)
+    shelf = store.shelf(extraction.extractor)
+    shelf.folder.mkdir(parents=True)
+    for lanes, threads in itertools.product((1, 2), repeat=2):
+        key = fingerprint.of([extraction.extractor.fingerprint, f"torch {torch.__version__}", cpu_flags()])[:16]
+        planted = shelf.folder / f"compiled-{key}-{lanes}-{threads}-{8 * threads}.so"
+        planted.write_bytes(stranger + hashlib.sha256(stranger).digest())
+    assert extraction.table(images).made.computed == len(images)
+    assert not mark.exists()
+    assert not [path for path in store.root.rglob("*.so") if "compiled-" not in path.name], "the store holds no code"
+    store.prune()
+    assert not list(store.root.rglob("*.so"))
+
+
+def test_without_a_private_place_for_code_it_runs_eagerly_and_that_is_said_first(
+    eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("gzfeatures.networks.forward.compile_ahead", None)
+    lines: list[str] = []
+    engine = made_engine(lines, tmp_path / "file")
+    assert lines[-1].startswith("not compiled, slower but as right: ")
+    assert lines[-1].endswith("set GZFEATURES_COMPILED and XDG_STATE_HOME to folders of your own")
+    vectors = in_a_lane(engine, noise(3))
+    monkeypatch.setattr(TorchForward, "compile_from", math.inf)
+    np.testing.assert_array_equal(vectors, in_a_lane(made_engine(lines, tmp_path / "other"), noise(3)))
 
 
 def test_a_network_compiled_on_another_cpu_is_not_loaded(
@@ -435,21 +494,10 @@ def test_a_network_compiled_on_another_cpu_is_not_loaded(
 ) -> None:
     lines: list[str] = []
     made_engine(lines, tmp_path)
-    monkeypatch.setattr("gzfeatures.networks.forward.cpu_flags", lambda: ["another"])
+    monkeypatch.setattr("gzfeatures.networks.codefolder.cpu_flags", lambda: ["another"])
     monkeypatch.setattr(TorchForward, "compile_from", math.inf)
     made_engine(lines, tmp_path)
     assert sum(line.startswith("compiled in") for line in lines) == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner")
-def test_a_network_compiled_by_another_user_is_not_loaded(
-    eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    lines: list[str] = []
-    made_engine(lines, tmp_path)
-    monkeypatch.setattr("gzfeatures.networks.forward.os.getuid", lambda: -1)
-    made_engine(lines, tmp_path)
-    assert sum(line.startswith("compiled in") for line in lines) == 2
 
 
 def test_without_a_compiler_it_is_slower_and_as_right(
@@ -461,7 +509,7 @@ def test_without_a_compiler_it_is_slower_and_as_right(
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
     lines: list[str] = []
     vectors = in_a_lane(made_engine(lines, tmp_path), noise(3))
-    assert lines[-1].startswith("not compiled, slower but as right: ") and not list(tmp_path.glob("compiled-*"))
+    assert lines[-1].startswith("not compiled, slower but as right: ") and not list(tmp_path.glob("*/*.so"))
     monkeypatch.setattr(engine_module, "MEASURE_FROM", 10**9)
     np.testing.assert_array_equal(vectors, in_a_lane(made_engine(lines, tmp_path), noise(3)))
 

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from gzfeatures import userfolders
 from gzfeatures.errors import InputError, MissingExtraError
+from gzfeatures.features.store import Store
 from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.sky import draw_survey
 from gzfeatures.images.views import View
@@ -44,6 +46,31 @@ def test_openvino_gives_the_same_vectors_under_a_key_of_its_own_and_converts_onc
     again = compute_table(images, VINO)
     assert again.made.computed == 2
     np.testing.assert_allclose(again.matrix, plain.matrix, rtol=1e-3, atol=1e-4)
+
+
+def test_a_converted_network_that_this_user_did_not_store_is_converted_again(
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    first = VINO.table(images.select(images.ids[:9]))
+    (blob,) = userfolders.compiled().glob("*/*.blob")
+    assert not list(Store.default().root.rglob("*.blob"))
+    blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+    imported: list[object] = []
+    monkeypatch.setattr("openvino.Core.import_model", lambda self, *arguments: imported.append(arguments))
+    table = VINO.table(images)
+    assert not imported, "what was not stored by this user does not reach OpenVINO"
+    np.testing.assert_allclose(table.matrix[:9], first.matrix, rtol=1e-3, atol=1e-4)
+
+
+def test_without_a_private_place_it_is_converted_each_time_and_that_is_said(
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openvino")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GZFEATURES_COMPILED", str(tmp_path / "file"))
+    assert dataclasses.replace(VINO, progress=True).table(images).made.computed == len(images)
+    assert "the converted network is not kept: " in capsys.readouterr().err
 
 
 def test_dihedral_means_agree(images: ImageSet) -> None:

@@ -1,0 +1,168 @@
+"""A private folder: only its user enters it, and nobody else can have written what is read from it.
+
+The folder is opened once for each step, without following a link, and judged by what was opened; files are reached
+through that descriptor. So nobody can exchange a folder or a file between the check and the use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from gzfeatures.errors import OutputError
+
+OTHERS = 0o077
+"""Permission bits of everybody but the user."""
+
+
+class PrivateFolder:
+    """A folder with mode 0700 that the user owns, with files of mode 0600.
+
+    Parameters
+    ----------
+    path : Path
+        Made when something is written.
+
+    Raises
+    ------
+    OutputError
+        From every method: the folder cannot be made, is a link, belongs to somebody else, or lies on a disk that
+        cannot keep others out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check(self) -> None:
+        """Raise unless files can be written here now."""
+        name = f".{secrets.token_hex(8)}.part"
+        with self._entered(make=True) as folder, self._told():
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
+            os.unlink(name, dir_fd=folder)
+
+    def names(self) -> list[str]:
+        """Names of the private files, sorted; links, files of others and files others may touch are left out."""
+        return list(self.uses())
+
+    def uses(self) -> dict[str, tuple[int, float]]:
+        """Size in bytes and time of the last use (seconds since the epoch) of each private file, by name."""
+        if not os.path.lexists(self.path):
+            return {}
+        with self._entered() as folder, self._told():
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+            statuses = {name: self._status(folder, name) for name in names}
+            return {name: (each.st_size, each.st_mtime) for name, each in statuses.items() if each is not None}
+
+    def read(self, name: str) -> bytes | None:
+        """Bytes of a private file, opened once; None where there is none, or what is there is not private."""
+        if not os.path.lexists(self.path):
+            return None
+        with self._entered() as folder, self._told():
+            file = self._opened(folder, name)
+            if file is None:
+                return None
+            with file:
+                with contextlib.suppress(OSError):
+                    os.utime(file.fileno())  # used now
+                return file.read()
+
+    def write(self, name: str, *parts: bytes) -> None:
+        """Write a private file, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            The disk is full.
+        """
+        temporary = f".{name}.{secrets.token_hex(8)}.part"
+        with self._entered(make=True) as folder, self._told():
+            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    for part in parts:
+                        file.write(part)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary, dir_fd=folder)
+                raise
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with self._entered() as folder, self._told(), contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+
+    @contextmanager
+    def _entered(self, *, make: bool = False) -> Iterator[int]:
+        """Descriptor of the folder, which was judged by itself."""
+        if not hasattr(os, "getuid") or os.open not in os.supports_dir_fd:
+            raise OutputError("files have no owner on this system", where=self.path)
+        with self._told():
+            if make:
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with self._told():
+                status = os.fstat(folder)
+                if status.st_uid == os.getuid() and status.st_mode & OTHERS:
+                    os.fchmod(folder, 0o700)  # made by hand; its files are judged one by one
+                    status = os.fstat(folder)
+            if status.st_uid != os.getuid() or status.st_mode & OTHERS:
+                raise OutputError(
+                    "folder is not private",
+                    where=self.path,
+                    rule="belong to the user, with mode 0700",
+                    found=f"user {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}",
+                    remedy="choose another place",
+                )
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _opened(self, folder: int, name: str) -> BinaryIO | None:
+        try:  # without waiting: a pipe would
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        except OSError:  # not there, or a link
+            return None
+        file = os.fdopen(descriptor, "rb")
+        if _private(os.fstat(descriptor)):
+            return file
+        file.close()
+        return None
+
+    def _status(self, folder: int, name: str) -> os.stat_result | None:
+        """Status of a private file, None for anything else."""
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError:
+            return None
+        return status if _private(status) else None
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn an error of the system into one line."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"cannot be used: {error.strerror or error}", where=self.path) from error
+
+
+def _private(status: os.stat_result) -> bool:
+    """Whether a file is a regular one with one name, of the user, that nobody else may touch."""
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_uid == os.getuid()
+        and status.st_nlink == 1
+        and not status.st_mode & OTHERS
+    )
