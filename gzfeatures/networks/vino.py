@@ -6,11 +6,13 @@ precision's name says all about the vectors, and no user's images change another
 
 from __future__ import annotations
 
+import ctypes
 import tempfile
 import threading
 import time
 import warnings
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, files
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,20 @@ CALIBRATION, SIDE = 300, 424
 """Synthetic galaxies that int8 is calibrated on, and their side in px, as Galaxy Zoo's own."""
 
 
+def _load_newest_tbb() -> None:
+    """Load the TBB library that scikit-learn-intelex brings before OpenVINO loads an older one of its own.
+
+    A process holds one library of a name: after OpenVINO's, scikit-learn-intelex cannot be imported, and support vector
+    machines would be several times slower. OpenVINO runs on the newer one as well.
+    """
+    try:
+        found = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
+    except PackageNotFoundError:  # scikit-learn-intelex is not installed: nothing to keep apart
+        return
+    if found:
+        ctypes.CDLL(str(found[0].locate()))
+
+
 class VinoForward(Forward):
     """Network in OpenVINO: converted in a second or two, and kept for the next run.
 
@@ -48,6 +64,7 @@ class VinoForward(Forward):
 
     @cached_property
     def _vino(self) -> Any:
+        _load_newest_tbb()
         return need("openvino", extra=EXTRA)
 
     @cached_property
