@@ -43,9 +43,9 @@ from torch import nn
 
 from gzfeatures.errors import MissingFileError
 from gzfeatures.files import existing, written_whole
-from gzfeatures.networks.augment import dihedral_views
 from gzfeatures.networks.cnns import output_layer
 from gzfeatures.networks.load import read_tensors
+from gzfeatures.networks.sight import dihedral_views
 from gzfeatures.networks.targets import tree_fractions
 
 WEIGHTS, SPOKEN = "teacher.safetensors", "spoken"

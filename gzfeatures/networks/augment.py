@@ -160,11 +160,6 @@ def draws(rows: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.from_numpy(generator.random((rows, DRAWS), dtype=np.float32))
 
 
-def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
-    """The 8 mirror images and quarter turns of a batch, shape (n, bands, side, side) each."""
-    return [torch.rot90(image, turns, (2, 3)) for image in (images, torch.flip(images, (3,))) for turns in range(4)]
-
-
 def mixed(
     images: torch.Tensor, targets: torch.Tensor, uniforms: torch.Tensor, *, mixup: float, cutmix: float
 ) -> tuple[torch.Tensor, torch.Tensor]:

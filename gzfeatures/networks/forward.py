@@ -23,10 +23,10 @@ from torch.fx.experimental.optimization import fuse
 from gzfeatures import fingerprint
 from gzfeatures.errors import OutputError
 from gzfeatures.features.extractor import Extractor
-from gzfeatures.networks.augment import dihedral_views
 from gzfeatures.networks.codefolder import NAMED, CodeFolder
 from gzfeatures.networks.compiled import Compiled, compile_ahead
 from gzfeatures.networks.passes import Pixels, Vectors
+from gzfeatures.networks.sight import dihedral_views
 
 SYMMETRIES = 8
 """Of the square: so many copies of an image does a dihedral mean look at."""

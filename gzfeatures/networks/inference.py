@@ -20,12 +20,12 @@ from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.imageset import ImageSet
-from gzfeatures.networks.augment import dihedral_views
 from gzfeatures.networks.cnns import output_layer
 from gzfeatures.networks.hardware import choose
 from gzfeatures.networks.load import load
 from gzfeatures.networks.outputcalibration import Matrix, calibration_of
 from gzfeatures.networks.pixelcache import PixelCache
+from gzfeatures.networks.sight import dihedral_views
 from gzfeatures.networks.targets import TARGETS, Target
 from gzfeatures.results.familiarity import LEVEL
 from gzfeatures.results.metrics import evaluate

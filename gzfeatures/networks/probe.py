@@ -13,9 +13,9 @@ from torch import nn
 
 from gzfeatures.galaxies.ids import Ids
 from gzfeatures.networks import cnns
-from gzfeatures.networks.augment import dihedral_views
 from gzfeatures.networks.inference import HALF, normalised
 from gzfeatures.networks.pixelcache import PixelCache
+from gzfeatures.networks.sight import dihedral_views
 from gzfeatures.networks.targets import Target
 
 STRENGTHS = tuple(10 ** (-4 + step / 2) for step in range(9))

@@ -107,3 +107,8 @@ def _weights(length: int, side: float, size: int, device: torch.device) -> torch
     distance = (torch.arange(length, dtype=torch.float64) + 0.5 - centres[:, None]).abs() / support
     shares = (1 - distance).clamp(0)
     return (shares / shares.sum(1, keepdim=True)).float().to(device)
+
+
+def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
+    """The 8 mirror images and quarter turns of a batch, shape (n, bands, side, side) each."""
+    return [torch.rot90(image, turns, (2, 3)) for image in (images, torch.flip(images, (3,))) for turns in range(4)]

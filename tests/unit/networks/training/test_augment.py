@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.networks.augment import DRAWS, Augmentation, dihedral_views, draws, mixed
+from gzfeatures.networks.augment import DRAWS, Augmentation, draws, mixed
+from gzfeatures.networks.sight import dihedral_views
 
 SIZE = 24
 
