@@ -468,7 +468,7 @@ def test_code_that_lies_in_a_store_is_not_loaded_by_any_extraction(eager_to_comp
         key = fingerprint.of([extraction.extractor.fingerprint, f"torch {torch.__version__}", cpu_flags()])[:16]
         planted = shelf.folder / f"compiled-{key}-{lanes}-{threads}-{8 * threads}.so"
         planted.write_bytes(stranger + hashlib.sha256(stranger).digest())
-    assert extraction.table(images).made.computed == len(images)
+    assert compute_table(images, extraction).made.computed == len(images)
     assert not mark.exists()
     assert not [path for path in store.root.rglob("*.so") if "compiled-" not in path.name], "the store holds no code"
     store.prune()
