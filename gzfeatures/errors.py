@@ -97,6 +97,31 @@ class OutputError(GzError, OSError):
     """A result cannot be written."""
 
 
+NO_MEMORY = (
+    "allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "can't start new thread",
+    "could not create a primitive",
+    "failed to map segment",
+    "cannot map zero-fill pages",
+)
+"""What libraries say when the system refuses them memory; Python's own word is MemoryError."""
+
+
+def lacks_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that memory does not suffice.
+
+    A library that the system could not map for want of address space is an ImportError, often wrapped in another, which
+    looks like a package that is not installed.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+            return True
+        error = error.__cause__ or (error.__context__ if isinstance(error, ImportError) else None)
+    return False
+
+
 @contextmanager
 def reading(what: str, where: object, *, rule: str | None = None, remedy: str | None = None) -> Iterator[None]:
     """Turn whatever another library's parser says of damaged or hostile bytes into one InputError.
@@ -119,6 +144,8 @@ def reading(what: str, where: object, *, rule: str | None = None, remedy: str | 
     except (GzError, MemoryError):
         raise
     except Exception as error:
+        if lacks_memory(error):
+            raise
         found = f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0]
         raise InputError(what, where=where, rule=rule, found=found, remedy=remedy) from error
 
@@ -173,6 +200,8 @@ def need(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        if lacks_memory(error):
+            raise
         raise MissingExtraError(
             f"the optional package '{module}' is not installed", remedy=f"pip install 'gzfeatures[{extra}]'"
         ) from error

@@ -18,6 +18,14 @@ UMASK = os.umask(0)
 os.umask(UMASK)
 _HELD: dict[Path, Any] = {}
 """Locks of this process, by folder."""
+_UNFINISHED: set[Path] = set()
+"""Temporary files that this process writes just now."""
+
+
+def drop_unfinished() -> None:
+    """Remove what is being written: the process ends at once, and nobody else would clear it up."""
+    for path in tuple(_UNFINISHED):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -45,6 +53,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part" + path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
+        _UNFINISHED.add(temporary)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -61,6 +70,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+            _UNFINISHED.discard(temporary)
 
 
 def hold(folder: Path, say: Callable[[str], object]) -> None:

@@ -12,6 +12,7 @@ import dataclasses
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -154,10 +155,27 @@ class Shelf:
         """
         if not len(digests):
             return
-        try:
+        with self._writing():
             if not (self.folder / RECORD).exists():
                 write_note(self.folder / RECORD, self.extractor.asdict())
             shard.write(self.folder, shard.as_keys(digests), matrix)
+
+    def require_writable(self) -> None:
+        """Refuse, before the work, a place that could not take its vectors.
+
+        Raises
+        ------
+        OutputError
+            The store cannot be written.
+        """
+        with self._writing():
+            write_note(self.folder / RECORD, self.extractor.asdict())
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say of what cannot be written that it is the store, and what can be done."""
+        try:
+            yield
         except OutputError as error:
             raise OutputError(
                 f"store {error.what}",

@@ -9,15 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
+import signal
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.errors import GzError, InputError, need
+from gzfeatures.errors import GzError, InputError, OutputError, need
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.store import Store
 from gzfeatures.images.imageset import ImageSet
@@ -30,9 +34,51 @@ PART_ROWS = 512
 """Images handed to a worker at a time: what is computed again when its node is lost."""
 
 
+SOCKET_BYTES = 103
+"""Longest path of a socket, in bytes, on every system."""
+LONGEST_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
+"""What Ray adds to its folder for the longest of its sockets: date, time, process."""
+
+
 @contextmanager
-def joined(address: str | None) -> Iterator[Any]:
+def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
+    """Where a cluster that is started here keeps its sockets; None leaves the choice to Ray.
+
+    Batch systems set `$TMPDIR` to long paths, under which no socket can be made: then it is a folder in /tmp, which is
+    removed afterwards.
+
+    Raises
+    ------
+    OutputError
+        `$TMPDIR` is too long, and there is no place in /tmp.
+    """
+    wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # in Ray's own order
+    if len(os.fsencode(f"{wanted}/ray{LONGEST_SOCKET}")) <= SOCKET_BYTES or os.name != "posix":
+        yield None
+        return
+    try:
+        short = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"Ray cannot make its sockets: the path is too long, and /tmp cannot be written ({error.strerror})",
+            where=f"TMPDIR={wanted}",
+            rule=f"have at most {SOCKET_BYTES - len(LONGEST_SOCKET) - len('/ray')} bytes",
+            remedy="set RAY_TMPDIR to a short path, or leave --engine ray out",
+        ) from None
+    with short as place:
+        say(f"Ray keeps its sockets in {place}: $TMPDIR is too long a path for them")
+        yield place
+
+
+@contextmanager
+def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -> Iterator[Any]:
     """Ray connected to the cluster at `address`, or to one started here; what was started is stopped.
+
+    Parameters
+    ----------
+    address : str, optional
+    say : callable
+        Takes lines for the person.
 
     Raises
     ------
@@ -40,23 +86,31 @@ def joined(address: str | None) -> Iterator[Any]:
         Ray is not installed.
     InputError
         No cluster answers at the address.
+    OutputError
+        Ray has no place for what it keeps.
     """
     ray = need("ray", extra="cluster")
     need("ray.data", extra="cluster").DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    before = ray.is_initialized()
-    try:
-        if not before:
-            ray.init(address=address or "local", log_to_driver=False, include_dashboard=None, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(
-            "no Ray cluster answers", where="--address", found=f"{address}: {str(error).splitlines()[0]}",
-            remedy="start one with 'ray start --head', or leave the address out",
-        ) from None  # fmt: skip
-    try:
+    if ray.is_initialized():
         yield ray
-    finally:
-        if not before:
+        return
+    with nullcontext() if address else _folder(say) as place:
+        handler = signal.getsignal(signal.SIGTERM)
+        options = {"address": address} if address else {"address": "local", "_temp_dir": place}
+        try:
+            ray.init(log_to_driver=False, include_dashboard=None, logging_level="ERROR", **options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(
+                "no Ray cluster answers", where="--address", found=f"{address}: {str(error).splitlines()[0]}",
+                remedy="start one with 'ray start --head', or leave the address out",
+            ) from None  # fmt: skip
+        finally:  # Ray takes the signal for itself, and would end with its number as exit code
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)
+        try:
+            yield ray
+        finally:
             ray.shutdown()
 
 
@@ -86,7 +140,7 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
         )
         for each in extractions
     ]  # fmt: skip
-    with joined(extractions[0].address) as ray:
+    with joined(extractions[0].address, job.say) as ray:
         slots = int(ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 1))
         parts = [{"rows": todo[start : start + PART_ROWS]} for start in range(0, len(todo), PART_ROWS)]
         job.say(f"{len(parts)} parts of {PART_ROWS} images for up to {slots} workers on {len(ray.nodes())} Ray nodes")

@@ -76,6 +76,8 @@ def filled(
         todo = job.absent()
         if not len(todo):
             break
+        for shelf in shelves:
+            shelf.require_writable()
         if elsewhere is not None:
             elsewhere(job, todo, extractions)
         else:

@@ -27,6 +27,7 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results import quality
 from gzfeatures.results.mapfile import Map
 from gzfeatures.results.neighbours import EXACT_UP_TO, Nearest, nearest
+from gzfeatures.results.numbacache import require_numba_cache
 from gzfeatures.results.space import Space, directed
 
 __all__ = ["Map", "MapOptions", "project"]
@@ -248,6 +249,7 @@ def _laid_out(
     seed: int,
 ) -> npt.NDArray[np.float32]:
     """UMAP of known neighbours, begun from the first principal components: shape (n, dimensions)."""
+    require_numba_cache()
     import numba
     from threadpoolctl import threadpool_limits
 

@@ -112,3 +112,23 @@ def test_absent_cluster_is_one_line() -> None:
 def test_unknown_engine_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="unknown engine; must be one of local, ray, found spark"):
         Extraction(engine="spark")
+
+
+def test_a_long_tmpdir_is_no_place_for_sockets_and_the_signal_stays_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    said: list[str] = []
+    before = signal.getsignal(signal.SIGTERM)
+    with cluster.joined(None, said.append) as ray:
+        assert ray.is_initialized() and signal.getsignal(signal.SIGTERM) is before
+    (line,) = said
+    assert "$TMPDIR is too long" in line and not Path(line.split(" in ")[1].split(":")[0]).exists()
+
+
+def test_a_short_tmpdir_is_rays_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    with cluster._folder(print) as place:
+        assert place is None

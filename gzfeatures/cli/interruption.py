@@ -1,0 +1,137 @@
+"""Interruption: Ctrl-C and SIGTERM end a verb wherever it is; a batch system's warning ends it in order.
+
+Python runs a signal's handler in the main thread, between two of its own steps: while that thread is inside compiled
+code, or waits for another, nothing happens. So a thread of its own reads of each signal from a pipe, into which Python
+writes at once, and ends the process where the main thread does not do so in time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import NoReturn
+
+EXIT_WARNED = 75
+EXITS = {int(signal.SIGINT): 130, int(signal.SIGTERM): 143}
+"""Exit code of each signal that interrupts: 128 and its number, as shells have it."""
+GRACE = 3.0
+"""Seconds after an interruption in which the main thread may clear up; then the process ends without it."""
+SAID = "interrupted; what was finished is kept, and the same command goes on from there\n"
+
+_received: list[int] = []
+"""Signals that interrupted this process, in their order."""
+_unsaid = threading.Lock()
+"""Taken by whoever says that the process ends."""
+
+
+def exit_code() -> int | None:
+    """Exit code of the interruption that this process has had; None where it had none."""
+    return EXITS[_received[0]] if _received else None
+
+
+def heed() -> None:
+    """Have signals end this process: the first interruption within the grace, a second one at once.
+
+    Call it once, in the main thread.
+    """
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, _warned)
+    for number in EXITS:
+        signal.signal(number, _interrupt)
+    if os.name != "posix":
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=_forget)
+    threading.Thread(target=_watch, args=(reader,), name="interruption", daemon=True).start()
+
+
+def _warned(number: int, frame: FrameType | None) -> NoReturn:
+    """End in order when a batch system says that time is running out; its job may be queued again."""
+    signal.signal(number, signal.SIG_IGN)
+    print("warned that time is running out; what was finished is kept: run the same again", file=sys.stderr)
+    sys.exit(EXIT_WARNED)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Stop what the main thread does; blocks that are left on the way clear up behind themselves."""
+    _received.append(number)
+    _say()
+    raise KeyboardInterrupt
+
+
+def _say() -> None:
+    """Say what happens, once, past all buffers: the main thread may be at work on them just now."""
+    if _unsaid.acquire(blocking=False):
+        with contextlib.suppress(OSError):
+            os.write(2, SAID.encode())
+
+
+def _forget() -> None:
+    """A forked process is ended as by default, and does not write into its parent's pipe."""
+    signal.set_wakeup_fd(-1)
+    for number in EXITS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _next(reader: int, seconds: float | None) -> int | None:
+    """The next signal that interrupts; None where none came in time."""
+    end = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = None if end is None else max(0.0, end - time.monotonic())
+        if not select.select([reader], [], [], left)[0]:
+            return None
+        if (number := os.read(reader, 1)[0]) in EXITS:
+            return number
+
+
+def _watch(reader: int) -> None:
+    """Wait for an interruption, say so, and end the process at a second one or after the grace."""
+    while (first := _next(reader, None)) is None:
+        pass
+    if not _received:  # the main thread has not come to it, or a library has put its own handler in place
+        _received.append(first)
+    _say()
+    _next(reader, GRACE)
+    end(EXITS[first])
+
+
+def end_in_order(code: int) -> NoReturn:
+    """End the process after its blocks were left: what libraries do at an end is done, as long as the grace lasts."""
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()  # temporary folders, workers
+        sys.stdout.flush()
+    end(code)
+
+
+def end(code: int) -> NoReturn:
+    """End the process at once: no file half written and no process started by it is left behind.
+
+    Not by way of Python's own ending, which waits for threads, and which calls every interruption within an `exec` one
+    that nobody heeded (it then ends by SIGINT, whatever the exit code is).
+    """
+    with contextlib.suppress(Exception):
+        from gzfeatures.files import drop_unfinished
+
+        drop_unfinished()
+    with contextlib.suppress(Exception):
+        _end_children()
+    os._exit(code)
+
+
+def _end_children() -> None:
+    """End the processes that this one started, except those that clear up after it by themselves."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if not any("resource_tracker" in word for word in child.cmdline()):
+                child.kill()

@@ -1,0 +1,110 @@
+"""What a process is started with: streams, a working folder, a clock. Each may be missing or wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from gzfeatures.errors import InputError, OutputError
+
+FIRST_YEAR = 1980
+"""The first year that a zip file, and so a head's file, can be dated."""
+
+
+class _Results(io.FileIO):
+    """Standard output: the first failure is raised, as one of ours, and what comes after it is dropped.
+
+    Python would try once more to write what is left when it ends, and turn the exit code into 120.
+    """
+
+    failed = False
+
+    def write(self, data: object) -> int:
+        """Write bytes; return how many."""
+        size = len(memoryview(data))  # type: ignore[arg-type]
+        if self.failed:
+            return size
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except BrokenPipeError:  # the reader has seen enough, as `head` does: nothing to be said
+            self.failed = True
+            raise
+        except OSError as error:
+            self.failed = True
+            raise OutputError(
+                f"standard output cannot be written: {error.strerror}; the files that were written stay",
+                remedy="send it elsewhere",
+            ) from error
+
+
+class _Words(io.FileIO):
+    """Standard error: words that nobody can be told are lost, and the work goes on."""
+
+    def write(self, data: object) -> int:
+        """Write bytes; return how many, as though all had been written."""
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except OSError:
+            return len(memoryview(data))  # type: ignore[arg-type]
+
+
+def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextIO:
+    """A text stream on `raw`, in the encoding of another.
+
+    What the encoding lacks is written as "?": a dash in a title is no reason to end with an error after the work.
+    """
+    encoding = like.encoding if like is not None else "utf-8"
+    errors = like.errors if like is not None and like.errors not in (None, "strict") else "replace"
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=line_buffering)
+
+
+def prepare_streams() -> None:
+    """Make the three standard streams safe to use, whatever the process was given.
+
+    A closed one gets a file descriptor of its own: the next file that is opened would have its number, and whatever a
+    library prints would go into that file. Streams that somebody else has put in place are left alone.
+    """
+    if os.name != "posix":
+        return
+    # for reading only: writing to a closed standard output fails as it would without
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, mode)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+    if sys.stdout is sys.__stdout__:
+        terminal = os.isatty(1)
+        sys.stdout = _text(_Results(1, "wb", closefd=False), sys.stdout, line_buffering=terminal)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _text(_Words(2, "wb", closefd=False), sys.stderr, line_buffering=True)
+
+
+def require_surroundings() -> None:
+    """Refuse to begin in a folder that is gone, or at a time that cannot be.
+
+    Raises
+    ------
+    InputError
+        The working folder was removed; the clock stands before 1980, in which case no head could be written.
+    """
+    try:
+        Path.cwd()
+    except OSError:
+        raise InputError(
+            "the working folder is gone", rule="exist", remedy="change to one that exists (cd), and run this again"
+        ) from None
+    if time.localtime().tm_year < FIRST_YEAR:
+        raise InputError(
+            "the clock of this machine is wrong: heads and runs carry its date",
+            rule=f"show {FIRST_YEAR} or later",
+            found=time.strftime("%Y-%m-%d"),
+            remedy="set it, and run this again",
+        )

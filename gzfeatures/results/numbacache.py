@@ -1,0 +1,53 @@
+"""Where numba keeps what it compiled: umap cannot even be imported where there is no such place."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+LIBRARIES = ("umap", "pynndescent", "gzfeatures")
+"""Packages whose functions ask numba to keep them; it does so beside their sources, or else in the user's cache."""
+
+
+def require_numba_cache() -> None:
+    """Give numba a folder for this process alone where it may write neither beside the sources nor in the user's cache.
+
+    So it is with an installation that is read-only (a container, a module of a cluster) and a home that cannot be
+    written. The folder is new, private and removed at the end: compiled code is only loaded from where nobody else
+    could have put it. To be called before numba is imported, which reads the address once.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ or "numba" in sys.modules:
+        return
+    if all(map(_beside, LIBRARIES)) or _usable(_user_cache()):
+        return
+    folder = tempfile.mkdtemp(prefix="gzfeatures-numba-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["NUMBA_CACHE_DIR"] = folder
+
+
+def _beside(library: str) -> bool:
+    """Whether the folder of a package's sources can be written."""
+    found = importlib.util.find_spec(library)
+    return found is not None and found.origin is not None and os.access(Path(found.origin).parent, os.W_OK)
+
+
+def _user_cache() -> Path:
+    """Numba's folder in the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    places = {"darwin": Path("~/Library/Caches"), "win32": Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))}
+    return (places.get(sys.platform) or Path(home or "~/.cache")).expanduser() / "numba"
+
+
+def _usable(folder: Path) -> bool:
+    """Whether files can be made in a folder, or in the first one above it that is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
