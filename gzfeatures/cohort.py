@@ -49,6 +49,8 @@ class Cohort:
         Second target of the networks: of galaxies above, and of others with an image that train for it alone.
     grouping : Grouping
         Galaxies that the split holds together, and why.
+    moved : tuple of str
+        Galaxies that an earlier split had elsewhere, and that are tested on for the company they keep.
 
     Attributes
     ----------
@@ -64,6 +66,7 @@ class Cohort:
     skipped: tuple[tuple[str, str], ...] = ()
     also: Labels | None = None
     grouping: Grouping = dataclasses.field(default_factory=Grouping)
+    moved: tuple[str, ...] = ()
     stamp: str = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +127,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         )
         grouping = grouping.united(own_groups)
     rule = settings.split
+    moved: tuple[str, ...] = ()
     if isinstance(rule, ByDigest) and split is None:
         split = Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump())
     else:
@@ -138,7 +142,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
             seed=seed,
             where=kept or "catalog",
         )
-        split = drawn.split.among(labels.ids)
+        split, moved = drawn.split.among(labels.ids), drawn.moved
     own = split
     for source in settings.training_only:
         beside = Catalog.read(source.catalog, id_column=source.id_column)
@@ -151,7 +155,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         labels, images = labels.joined(more.select(new)), images.joined(more_images.select(new).of_kind(beside.kind))
         split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
     if settings.also is None:
-        return Cohort(labels, split, own, images, catalog, skipped, grouping=grouping)
+        return Cohort(labels, split, own, images, catalog, skipped, grouping=grouping, moved=moved)
     second = Catalog.read(settings.also.catalog, id_column=settings.also.id_column)
     also = scheme(settings.also.scheme).label(second, seed, settings.also.choice)
     scored = {digests[name] for name in (*split.validation, *split.test)}
@@ -162,7 +166,7 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
         more, more_images, _, more_digests = _with_images(more, source, "skip", notes)
         images = images.joined(more_images.select(more.ids[[more_digests[name] not in scored for name in more.ids]]))
     also = also.select(also.ids[among(also.ids, images.ids)])
-    return Cohort(labels, split, own, images, catalog, skipped, also, grouping)
+    return Cohort(labels, split, own, images, catalog, skipped, also, grouping, moved)
 
 
 def _seen(galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path) -> npt.NDArray[np.bool_]:

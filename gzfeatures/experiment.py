@@ -343,5 +343,6 @@ def _provenance(settings: Experiment, group: Cohort) -> dict[str, Any]:
         "split": group.split.fingerprint,
         "skipped": [list(item) for item in group.skipped],
         "grouped": str(group.grouping),
+        "moved": list(group.moved),
         **surroundings(),
     }

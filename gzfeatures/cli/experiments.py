@@ -44,6 +44,7 @@ def _tracking(uri: str | None, upgrade: bool) -> Tracking:
 
 def _do(experiment: Experiment, folder: Path | None, uri: str | None, upgrade: bool, again: bool) -> dict[str, Any]:
     from gzfeatures.experiment import run as run_experiment
+    from gzfeatures.galaxies.splitfile import moved_text
 
     tracking = _tracking(uri, upgrade)
     tracking.require(experiment.name)
@@ -51,6 +52,9 @@ def _do(experiment: Experiment, folder: Path | None, uri: str | None, upgrade: b
     hold(place, say)
     finished = run_experiment(experiment, folder=place, tracker=tracking, again=again)
     say(str(finished.report.provenance["grouped"]))
+    moved = finished.report.provenance.get("moved", [])
+    if moved:
+        say(moved_text(moved))
     say(f"{finished.report.headline}\n{finished.report.summary}")
     say("look: open the report and the map in a browser; 'gzfeatures ui' shows the runs")
     return finished.asdict()

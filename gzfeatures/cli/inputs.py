@@ -218,10 +218,7 @@ def labels_and_split(
     elif beside:
         say(f"the split is that of {kept}; remove the file to have another drawn")
     if drawn.moved:
-        say(
-            f"{len(drawn.moved)} galaxies went from train or validation to test: they belong together with galaxies of "
-            f"another side ({', '.join(drawn.moved[:3])}{', …' if len(drawn.moved) > 3 else ''})"
-        )
+        say(splitfile.moved_text(drawn.moved))
     if drawn.new or drawn.moved:
         try:
             say(f"the split is kept in {splitfile.write_split(kept, drawn.split)}")

@@ -251,10 +251,13 @@ def fit(
     seen = () if allow_seen else [each.seen for each in tables]
     grouping = tables[0].grouping
     if near_duplicates:
-        from gzfeatures.galaxies.groups import NEAR_DUPLICATES
+        from gzfeatures.features.trained_on import picture_groups
+        from gzfeatures.galaxies.groups import NEAR_DUPLICATES, merge
         from gzfeatures.results.neighbours import twin_groups
 
-        grouping = grouping.joined(NEAR_DUPLICATES, twin_groups(tables[0]))
+        pictures = tables[0].pictures
+        alike = {} if pictures is None else picture_groups(tables[0].ids, pictures)
+        grouping = grouping.joined(NEAR_DUPLICATES, merge(twin_groups(tables[0]), alike))
     columns_of = None if catalog is None else catalog_from(catalog, id_column)
     known, split = labels_and_split(
         labels,

@@ -18,6 +18,7 @@ from gzfeatures.cli.inputs import (
     LabelsFile,
     MaybeImages,
     MissingLabel,
+    Near,
     Seed,
     Source,
     catalog_from,
@@ -86,6 +87,7 @@ def finetune(
     ] = "auto",
     device: Device = "auto",
     group_arcsec: GroupArcsec = NEAR_ARCSEC,
+    near_duplicates: Near = False,
     seed: Seed = 0,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -108,6 +110,11 @@ def finetune(
     near = chosen.select(chosen.ids[among(chosen.ids, read[0].ids)])
     seen = () if weights == "none" else [seen_by(network, near)]
     grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
+    if near_duplicates:
+        from gzfeatures.features.trained_on import picture_groups
+        from gzfeatures.galaxies.groups import NEAR_DUPLICATES
+
+        grouping = grouping.joined(NEAR_DUPLICATES, picture_groups(near.ids, near.picture_hashes()))
     galaxies = None if images is None else catalog_from(source, id_column)
     known, split = labels_and_split(
         labels,

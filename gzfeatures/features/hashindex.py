@@ -59,24 +59,53 @@ class HashIndex:
         InputError
             The distance is not in 0…31, for which the index is exact.
         """
-        if not 0 <= distance < 2 * CHUNKS:
-            raise InputError("distance of hashes", rule=f"lie in 0…{2 * CHUNKS - 1}", found=distance)
+        _require_exact(distance)
         met = np.zeros(len(hashes), dtype=bool)
         for first in range(0, len(hashes) if len(self) else 0, BLOCK):
             met[first : first + BLOCK] = self._near(hashes[first : first + BLOCK], distance)
         return met
 
+    def pairs(self, distance: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Rows of all pairs of stored hashes within `distance` bits, the smaller row first; shape (pairs,) each.
+
+        Raises
+        ------
+        InputError
+            The distance is not in 0…31, for which the index is exact.
+        """
+        _require_exact(distance)
+        met = [np.empty((0, 2), dtype=np.intp)]
+        for first in range(0, len(self), BLOCK):
+            hashes = self.hashes[first : first + BLOCK]
+            for chunk in range(CHUNKS):
+                query, row = self._within(hashes, np.arange(len(hashes)), chunk, distance)
+                query = query + first
+                met.append(np.column_stack([query, row])[query < row])
+        rows = np.unique(np.concatenate(met), axis=0)
+        return rows[:, 0], rows[:, 1]
+
     def _near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
         met = np.zeros(len(hashes), dtype=bool)
-        for values, (starts, rows) in zip(_chunks(hashes).T, self._buckets, strict=True):
-            open_ = np.flatnonzero(~met)
-            wanted = (values[open_, None] ^ _FLIPS).astype(np.intp)
-            begin, count = starts[wanted].ravel(), (starts[wanted + 1] - starts[wanted]).ravel()
-            query = np.repeat(np.repeat(open_, len(_FLIPS)), count)
-            place = np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
-            differ = np.bitwise_count(self.hashes[rows[place]] ^ hashes[query]).sum(1, dtype=np.int64)
-            met[query[differ <= distance]] = True
+        for chunk in range(CHUNKS):
+            met[self._within(hashes, np.flatnonzero(~met), chunk, distance)[0]] = True
         return met
+
+    def _within(
+        self, hashes: npt.NDArray[np.uint64], asked: npt.NDArray[np.intp], chunk: int, distance: int
+    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Rows of asked hashes and of stored ones that share a chunk, but for a bit, and are within the distance."""
+        starts, rows = self._buckets[chunk]
+        wanted = (_chunks(hashes)[asked, chunk][:, None] ^ _FLIPS).astype(np.intp)
+        begin, count = starts[wanted].ravel(), (starts[wanted + 1] - starts[wanted]).ravel()
+        query = np.repeat(np.repeat(asked, len(_FLIPS)), count)
+        place = np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
+        differ = np.bitwise_count(self.hashes[rows[place]] ^ hashes[query]).sum(1, dtype=np.int64)
+        return query[differ <= distance], rows[place[differ <= distance]]
+
+
+def _require_exact(distance: int) -> None:
+    if not 0 <= distance < 2 * CHUNKS:
+        raise InputError("distance of hashes", rule=f"lie in 0…{2 * CHUNKS - 1}", found=distance)
 
 
 def _chunks(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:

@@ -19,6 +19,7 @@ from gzfeatures.errors import InputError, reading
 from gzfeatures.features.backbones import BACKBONES, packaged
 from gzfeatures.features.hashindex import WORDS, HashIndex
 from gzfeatures.files import written_whole
+from gzfeatures.galaxies.groups import linked
 from gzfeatures.galaxies.ids import Ids
 from gzfeatures.images.imageset import ImageSet
 
@@ -122,14 +123,36 @@ class TrainedOn:
         return len(self.hashes) + sum(map(len, self.of_kind.values()))
 
     @classmethod
-    def of_images(cls, images: ImageSet, *, pictures: bool = False) -> TrainedOn:
-        """Set of the galaxies that some images show; every image is read, and with `pictures` decoded.
+    def of_images(cls, images: ImageSet, *, others: ImageSet | None = None) -> TrainedOn:
+        """Set of the galaxies that some images show; every image is read and decoded.
 
-        Pictures are for networks that leave home. Among one's own galaxies a split keeps together what is one file;
-        pictures that only look alike may stand on two sides of it, and would be refused as trained on.
+        Parameters
+        ----------
+        images : ImageSet
+            Of the galaxies trained on.
+        others : ImageSet, optional
+            Of galaxies on the other sides of the split (see `without_pictures_like`).
         """
-        hashes = images.picture_hashes() if pictures else None
-        return cls.of(images.ids, kind=images.kind, files=images.digests(), pictures=hashes)
+        known = cls.of(images.ids, kind=images.kind, files=images.digests(), pictures=images.picture_hashes())
+        if others is None or not len(others):
+            return known
+        return known.without_pictures_like(others.picture_hashes())
+
+    def without_pictures_like(self, pictures: Pictures) -> TrainedOn:
+        """The set without the pictures that look like some others; ids and files stay.
+
+        A split keeps together what is one file, and near duplicates where that is asked for. Where galaxies that look
+        alike stand on two sides of it, the picture cannot say which of them was trained on.
+
+        Parameters
+        ----------
+        pictures : ndarray of uint8
+            Picture hashes of the galaxies on the other sides, shape (n, 64).
+        """
+        halves = np.ascontiguousarray(pictures.reshape(-1, _HALF))
+        words = halves[halves.any(1)].view(np.uint64)
+        alike = HashIndex(words).near(self.pictures, DISTANCE)
+        return dataclasses.replace(self, pictures=self.pictures[~alike])
 
     def among_images(self, images: ImageSet) -> npt.NDArray[np.bool_]:
         """Which galaxies, of some images, were trained on, shape (n,); images are read as far as that is needed."""
@@ -300,3 +323,20 @@ def _text(hashes: Hashes) -> str:
 
 def _numbers(text: str) -> Hashes:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype=">u8").astype(np.uint64)
+
+
+def picture_groups(ids: Ids, pictures: Pictures) -> dict[str, str]:
+    """Id → smallest id of its group, of galaxies whose pictures look alike, chains of them together.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,).
+    pictures : ndarray of uint8
+        Their picture hashes, shape (n, 64); rows of zeros are alike to none.
+    """
+    words = _middle(pictures)
+    rows = np.flatnonzero(words.any(1))
+    index = HashIndex(words[rows])
+    left, right = index.pairs(DISTANCE)
+    return linked(ids, rows[left], rows[right])

@@ -115,7 +115,7 @@ def sky_groups(
     points = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
     chord = 2 * np.sin(radius_arcsec / _ARCSEC_IN_RADIAN / 2)
     pairs = cKDTree(points).query_pairs(chord, output_type="ndarray")
-    return _components(ids, placed[pairs[:, 0]], placed[pairs[:, 1]])
+    return linked(ids, placed[pairs[:, 0]], placed[pairs[:, 1]])
 
 
 def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
@@ -137,7 +137,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
     rows = np.flatnonzero(codes >= 0)
     rows = rows[np.argsort(codes[rows], kind="stable")]
     same = codes[rows[1:]] == codes[rows[:-1]]
-    return _components(ids, rows[:-1][same], rows[1:][same])
+    return linked(ids, rows[:-1][same], rows[1:][same])
 
 
 def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
@@ -159,11 +159,11 @@ def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
         first[codes[::-1]] = rows[::-1]
         left.append(rows)
         right.append(first[codes])
-    return _components(ids, np.concatenate(left), np.concatenate(right))
+    return linked(ids, np.concatenate(left), np.concatenate(right))
 
 
-def _components(ids: Ids, left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> dict[str, str]:
-    """Connected components of two or more ids, each named by its smallest id."""
+def linked(ids: Ids, left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> dict[str, str]:
+    """Groups of two or more ids that a chain of pairs of rows holds together: id → smallest id of its group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -192,6 +192,14 @@ def continued(
     return Continued(split, int(known.sum()), int((~known).sum()), tuple(before.ids[stood != stands]))
 
 
+def moved_text(moved: Sequence[str]) -> str:
+    """One line for the person: how many galaxies a group took to the test side."""
+    return (
+        f"{len(moved)} galaxies went from train or validation to test: they belong together with galaxies of "
+        f"another side ({', '.join(moved[:3])}{', …' if len(moved) > 3 else ''})"
+    )
+
+
 def _united(splits: Sequence[Split], where: object) -> Split | None:
     """The galaxies of all, without their groups; an InputError if one stands on two sides."""
     if not splits:

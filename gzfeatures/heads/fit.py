@@ -165,4 +165,7 @@ def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
     ids = np.array([*split.train, *(name for name, group in split.groups.items() if group in known)], dtype=object)
     first = inputs.first
     here = among(first.ids, ids)
-    return TrainedOn.of(ids, kind=first.kind, files=first.digests[here])
+    if first.pictures is None:
+        return TrainedOn.of(ids, kind=first.kind, files=first.digests[here])
+    trained = TrainedOn.of(ids, kind=first.kind, files=first.digests[here], pictures=first.pictures[here])
+    return trained.without_pictures_like(first.pictures[among(first.ids, split.ids) & ~here])

@@ -260,7 +260,7 @@ def train(
             before=history,
         )
         learner.images = solved if before is None else before.state["images"]
-        seen = start.seen(images.select(lessons.ids))
+        seen = start.seen(images.select(lessons.ids), images.select(scored))
         met = split.validation[start.seen_before().among_images(images.select(split.validation))]
         ending = Ending(
             folder, module, backbone, labels, split, seen, settings, inference, dihedral, references(lessons.ids), met

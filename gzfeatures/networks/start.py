@@ -115,9 +115,17 @@ class Start:
         """Galaxies the starting weights were trained on."""
         return TrainedOn.joined([self.backbone.trained_on if self.backbone else None])
 
-    def seen(self, images: ImageSet) -> TrainedOn:
-        """Galaxies the network will have been trained on, those of the images among them."""
-        return self.seen_before() | TrainedOn.of_images(images)
+    def seen(self, images: ImageSet, others: ImageSet | None = None) -> TrainedOn:
+        """Galaxies the network will have been trained on, those of the images among them.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Of the training galaxies.
+        others : ImageSet, optional
+            Of galaxies on the other sides of the split (see `TrainedOn.without_pictures_like`).
+        """
+        return self.seen_before() | TrainedOn.of_images(images, others=others)
 
     def margin(self, wanted: float | None, field: float) -> float:
         """Side of the frames over the side of the view: as wanted, or what the images leave, at most √2.

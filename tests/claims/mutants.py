@@ -244,6 +244,20 @@ MUTANTS = (
         "test_what_a_network_promises.py",
     ),
     Mutant(
+        "a head of one's own does not know the pictures it was trained on",
+        "heads/fit.py",
+        "files=first.digests[here], pictures=first.pictures[here])",
+        "files=first.digests[here])",
+        "test_what_was_seen_is_known_by_its_picture.py",
+    ),
+    Mutant(
+        "a look-alike on the other side of the split is refused as trained on",
+        "features/trained_on.py",
+        "return dataclasses.replace(self, pictures=self.pictures[~alike])",
+        "return dataclasses.replace(self, pictures=self.pictures[alike | ~alike])",
+        "test_what_was_seen_is_known_by_its_picture.py",
+    ),
+    Mutant(
         "a column that is a copy of the label is not named",
         "heads/telling.py",
         "if score >= SURE:",

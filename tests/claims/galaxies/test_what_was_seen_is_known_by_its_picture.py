@@ -17,7 +17,7 @@ from gzfeatures.errors import InputError, LeakError
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.hashindex import HashIndex
 from gzfeatures.features.table import PICTURES, EmbeddingTable
-from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.features.trained_on import TrainedOn, picture_groups
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.images.imageset import ImageSet
@@ -60,7 +60,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def record(pictures: Path) -> TrainedOn:
-    known = TrainedOn.of_images(ImageSet.of(pictures / "trained").of_kind("kaggle"), pictures=True)
+    known = TrainedOn.of_images(ImageSet.of(pictures / "trained").of_kind("kaggle"))
     return TrainedOn.decode(known.encode())
 
 
@@ -230,3 +230,72 @@ def test_of_kaggles_pictures_those_trained_on_are_marked_under_any_id(shared_dat
         small.save(tmp_path / f"x{number:03}.jpg", quality=60)
     met = record.among_images(ImageSet.of(tmp_path))
     assert met[trained].mean() >= 0.99 and met[~trained].mean() <= 0.001
+
+
+def pictured(folder: Path, kind: str = "") -> EmbeddingTable:
+    """Vectors of the pictures in a folder; classes show in the first number."""
+    return tabled(ImageSet.of(folder), kind)
+
+
+def tabled(images: ImageSet, kind: str = "") -> EmbeddingTable:
+    vectors = np.random.default_rng(0).normal(size=(len(images), 4)).astype(np.float32)
+    vectors[:, 0] += np.arange(len(images)) % 2 * 4
+    table = table_of(vectors, images.digests(), images.ids)
+    return dataclasses.replace(table, pictures=images.picture_hashes(), kind=kind)
+
+
+def test_a_head_of_ones_own_knows_its_galaxies_by_their_pictures(pictures: Path) -> None:
+    table = pictured(pictures / "trained", "kaggle")
+    labels = Labels(table.ids, ("smooth", "disk"), np.arange(N) % 2)
+    head = gz.fit(table, labels, "logistic", split=Split(table.ids[:50], table.ids[:0], table.ids[50:]))
+    again = pictured(pictures / "again", "hart16")
+    known = head.predict(again).seen
+    assert known is not None
+    trained = {f"a{name[1:]}" for name in table.ids[:50]}
+    found = {name for name, mark in zip(again.ids, known, strict=True) if mark}
+    assert found <= trained and len(found) >= 48
+    assert not head.predict(pictured(pictures / "others", "hart16")).seen.any()
+
+
+def test_look_alikes_on_two_sides_of_a_split_are_known_by_file_alone(pictures: Path) -> None:
+    both = ImageSet.of(pictures / "trained").joined(ImageSet.of(pictures / "again"))
+    table = tabled(both)
+    train, test = both.ids[:N], both.ids[N : N + 10]
+    labels = Labels(both.ids, ("smooth", "disk"), np.arange(2 * N) % 2)
+    head = gz.fit(table, labels, "logistic", split=Split(train, both.ids[:0], test))
+    known = head.predict(table).seen
+    assert known is not None and known[:N].all() and not known[N : N + 10].any()
+    assert known[N + 10 :].mean() > 0.95  # on no side: look-alikes of training galaxies that the test does not have
+    record = TrainedOn.of_images(both.select(train), others=both.select(test))
+    assert not record.among_images(both.select(test)).any() and len(record.pictures) < N
+
+
+def test_a_network_of_ones_own_records_pictures(pictures: Path, tmp_path: Path) -> None:
+    from gzfeatures.networks.finetune import train
+    from gzfeatures.networks.inference import classify
+
+    images = ImageSet.of(pictures / "trained").of_kind("kaggle")
+    labels = Labels(images.ids, ("smooth", "disk"), np.arange(N) % 2)
+    split = Split(images.ids[:40], images.ids[40:50], images.ids[50:])
+    train(
+        images, labels, split, "shufflenet-v2-x0-5", folder=tmp_path / "net", epochs=1, batch_size=20, progress=False,
+        view=gz.View(size=32), precision="float32",
+    )  # fmt: skip
+    again = ImageSet.of(pictures / "again")
+    seen = classify(again, tmp_path / "net", progress=False).seen
+    trained = {f"a{name[1:]}" for name in split.train}
+    found = {name for name, mark in zip(again.ids, seen, strict=True) if mark}
+    assert found <= trained and len(found) >= 38
+
+
+def test_near_duplicates_are_grouped_by_picture_and_all_pairs_are_found(pictures: Path) -> None:
+    both = ImageSet.of(pictures / "trained").joined(ImageSet.of(pictures / "again"))
+    groups = picture_groups(both.ids, both.picture_hashes())
+    together = sum(groups.get(f"t{number}") == groups.get(f"a{number}") != None for number in range(N))  # noqa: E711
+    assert together >= 0.95 * N and len(set(groups.values())) == together
+    words = np.ascontiguousarray(both.picture_hashes()[:, :32]).view(np.uint64)
+    words[5] = words[3] ^ np.uint64(0b101)
+    apart = np.bitwise_count(words[:, None] ^ words[None]).sum(2, dtype=np.int64)
+    left, right = HashIndex(words).pairs(26)
+    expected = np.argwhere(np.triu(apart <= 26, 1))
+    assert np.array_equal(np.column_stack([left, right]), expected)
