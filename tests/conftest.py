@@ -9,6 +9,19 @@ from pathlib import Path
 import pytest
 from places import SHARED, TESTS
 
+# Workers share the cores: a thread more in each would wait for the others. Said before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LONGEST_FIRST = ("end_to_end", "faults", "browser", "claims", "doors", "hostile", "gpu", "unit")
+"""Rooms in the order in which workers take their files: no long file is begun when all else is done."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker per core, at most eight; where files or tests are named, none: they are over before it had started."""
+    folders = all(Path(argument).is_dir() for argument in config.args)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8) if folders and cores > 1 else 0
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Sizes of the suites of faults and of fuzzing; with them, their tables of figures are written."""
@@ -22,13 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The folder of a test is its marker; tests that fill an environment from an index run only where that is said."""
     for item in items:
-        item.add_marker(item.path.relative_to(TESTS).parts[0])
+        item.add_marker(_room(item))
         if item.get_closest_marker("environment") and not config.getoption("--environment"):
             item.add_marker(
                 pytest.mark.skip(
                     "fills an environment from an index: pytest tests/end_to_end/test_models.py --environment"
                 )
             )
+    items.sort(key=lambda item: LONGEST_FIRST.index(_room(item)))
+
+
+def _room(item: pytest.Item) -> str:
+    """The folder below tests/ in which a test lies."""
+    return item.path.relative_to(TESTS).parts[0]
 
 
 @pytest.fixture(scope="session")
