@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -16,16 +14,12 @@ import pytest
 from astropy import units
 from astropy.coordinates import Angle, SkyCoord
 from astropy.table import QTable, Table
+from verbs import called as gz
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies import quantities, sampling, sexagesimal
 from gzfeatures.galaxies.catalog import Catalog
 from gzfeatures.galaxies.labels import Labels
-
-
-def gz(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gzfeatures", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def catalog(**columns: object) -> Catalog:

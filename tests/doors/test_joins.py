@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from verbs import called as gz
 
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalog import Catalog
@@ -109,11 +108,13 @@ def test_the_rows_of_the_other_table_need_no_ids_of_their_own(tmp_path: Path) ->
 def test_columns_of_one_name_stay_those_of_the_first_table_and_are_said(tmp_path: Path) -> None:
     read(tmp_path, "l.csv", "galaxy_id,objid,redshift,ra\na,1,.5,10\nb,2,,11\nc,3,,12\n")
     (tmp_path / "r.csv").write_text("objid,redshift,ra,mag\n1,.1,10,17\n2,.2,11,18\n9,.3,12,19\n")
-    command = [sys.executable, "-m", "gzfeatures", "join", "l.csv", "r.csv", "--on", "objid", "-o", "j.csv"]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+    command = ["join", "l.csv", "r.csv", "--on", "objid", "-o", "j.csv"]
+    done = gz(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     line = "columns that stand in both tables stay those of the first: redshift (empty here and known there for 1"
-    assert f"{line} galaxies), ra\n" in said
-    told = subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert f"{line} galaxies), ra\n" in done.stderr
+    told = gz(*command, "--json", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
     report = json.loads(told.stdout)
     assert report["shadowed"] == ["redshift", "ra"] and report["forgone"] == {"redshift": 1}
     joined = Catalog.read(tmp_path / "j.csv")

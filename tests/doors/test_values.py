@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from verbs import called as gz
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, UnknownNameError
@@ -203,12 +202,6 @@ def test_values_of_a_reading_keep_their_rules() -> None:
 
 
 # The command line
-
-
-def gz(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gzfeatures", *map(str, words)], capture_output=True, text=True, check=False
-    )
 
 
 NET = ("--backbone", "resnet18", "--weights", "none", "--view", "size=32")

@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from verbs import called as gz
 
 from gzfeatures.images.sky import Survey, draw_survey
 
 
-def gz(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def process(*words: object) -> subprocess.CompletedProcess[str]:
+    """A verb in a process of its own, as a shell starts it."""
     command = [sys.executable, "-m", "gzfeatures", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
 
 
 def test_json_is_one_object_and_nothing_else(survey: Survey) -> None:
-    result = gz("check", survey.catalog, "--images", survey.images, "--json")
+    result = process("check", survey.catalog, "--images", survey.images, "--json")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["rows"] == 60 and found["problems"] == []
@@ -37,14 +39,14 @@ def test_json_is_one_object_and_nothing_else(survey: Survey) -> None:
 
 
 def test_an_error_is_one_line_and_exit_code_one(tmp_path: Path) -> None:
-    result = gz("label", tmp_path / "absent.csv", "--scheme", "zhu-5class")
+    result = process("label", tmp_path / "absent.csv", "--scheme", "zhu-5class")
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.startswith("error: ") and len(result.stderr.splitlines()) == 1
     assert "absent.csv: catalog not found; check the path" in result.stderr
 
 
 def test_debug_shows_where(tmp_path: Path) -> None:
-    result = gz("label", tmp_path / "absent.csv", "--scheme", "zhu-5class", "--debug")
+    result = process("label", tmp_path / "absent.csv", "--scheme", "zhu-5class", "--debug")
     assert result.returncode == 1
     assert "Traceback" in result.stderr
 
@@ -55,13 +57,13 @@ def test_wrong_usage_is_exit_code_two(survey: Survey) -> None:
         ["nothing"],
         ["sample", survey.catalog, "--scheme", "zhu-5class", "-o", "x", "--split", "1/2"],
     ):
-        result = gz(*words)
+        result = process(*words)
         assert result.returncode == 2, words
         assert "Traceback" not in result.stderr
 
 
 def test_version_is_said() -> None:
-    assert gz("--version").stdout.startswith("gzfeatures 0.")
+    assert process("--version").stdout.startswith("gzfeatures 0.")
 
 
 def test_unknown_names_list_the_legal_ones(survey: Survey) -> None:
