@@ -35,7 +35,7 @@ from gzfeatures.networks import cnns, hardware
 from gzfeatures.networks import engine as engine_module
 from gzfeatures.networks import job as job_module
 from gzfeatures.networks.checkpoint import write_folder
-from gzfeatures.networks.codefolder import CodeFolder
+from gzfeatures.networks.codefolder import SEAL_BYTES, CodeFolder
 from gzfeatures.networks.engine import CpuEngine
 from gzfeatures.networks.extract import compute_table, extract, write_table
 from gzfeatures.networks.forward import TorchForward, ready
@@ -411,17 +411,39 @@ def in_a_lane(engine: CpuEngine, images: list[tuple[npt.NDArray[np.uint8]]]) -> 
     return vectors
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], npt.NDArray[np.float32]]:
+    """A folder with a compiled network, what was said while it was made, and its vectors of `noise(5)`."""
+    folder, lines = tmp_path_factory.mktemp("compiled"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "MEASURE_FROM", 1)
+        patch.setattr(TorchForward, "compile_from", 0.0)
+        return folder, lines, in_a_lane(made_engine(lines, folder), noise(5))
+
+
+@pytest.fixture
+def kept(compiled: tuple[Path, list[str], npt.NDArray[np.float32]], tmp_path: Path) -> Path:
+    """A copy of the folder, for this test to change."""
+    return Path(shutil.copytree(compiled[0], tmp_path / "kept"))
+
+
 def test_compiled_network_gives_the_same_vectors_and_is_kept(
-    eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    eager_to_compile: None,
+    compiled: tuple[Path, list[str], npt.NDArray[np.float32]],
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    _, said, vectors = compiled
+    assert len(said) == 2 and "images a pass: best of" in said[0] and said[1].startswith("compiled in")
     lines: list[str] = []
-    vectors = in_a_lane(made_engine(lines, tmp_path), noise(5))
-    assert len(lines) == 2 and "images a pass: best of" in lines[0] and lines[1].startswith("compiled in")
-    again = in_a_lane(made_engine(lines, tmp_path, images=1), noise(5))
-    assert len(lines) == 2, "neither measured nor compiled again"
+    again = in_a_lane(made_engine(lines, kept, images=1), noise(5))
+    assert lines == [], "neither measured nor compiled again"
     np.testing.assert_array_equal(vectors, again)
     monkeypatch.setattr(engine_module, "MEASURE_FROM", 10**9)
+    monkeypatch.setattr(TorchForward, "compile_from", math.inf)
     plain = in_a_lane(made_engine(lines, tmp_path / "other"), noise(5))
+    assert lines == [], "run eagerly"
     np.testing.assert_allclose(vectors, plain, rtol=1e-3, atol=1e-4)
 
 
@@ -442,16 +464,21 @@ def trap(folder: Path) -> tuple[bytes, Path]:
 
 
 def test_code_that_this_user_did_not_compile_is_compiled_again_and_never_loaded(
-    eager_to_compile: None, tmp_path: Path
+    eager_to_compile: None,
+    compiled: tuple[Path, list[str], npt.NDArray[np.float32]],
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     lines: list[str] = []
-    vectors = in_a_lane(made_engine(lines, tmp_path / "code"), noise(3))
-    (file,) = (tmp_path / "code").glob("*/*.so")
+    (file,) = kept.glob("*/*.so")
+    code = file.read_bytes()[SEAL_BYTES:]
+    monkeypatch.setattr("gzfeatures.networks.forward.compile_ahead", lambda *_: code)  # what it made the first time
     stranger, mark = trap(tmp_path)
     for planted in (stranger, file.read_bytes()[:32] + stranger, stranger + hashlib.sha256(stranger).digest()):
         file.write_bytes(planted)
-        again = in_a_lane(made_engine(lines, tmp_path / "code"), noise(3))
-        np.testing.assert_allclose(vectors, again, rtol=1e-3, atol=1e-4)
+        again = in_a_lane(made_engine(lines, kept), noise(5))
+        np.testing.assert_allclose(compiled[2], again, rtol=1e-3, atol=1e-4)
         assert lines[-1].startswith("compiled in") and not mark.exists()
     ctypes.CDLL(str(tmp_path / "trap.so"))
     assert mark.exists(), "the trap is sharp"
@@ -490,14 +517,14 @@ def test_without_a_private_place_for_code_it_runs_eagerly_and_that_is_said_first
 
 
 def test_a_network_compiled_on_another_cpu_is_not_loaded(
-    eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    eager_to_compile: None, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
-    made_engine(lines, tmp_path)
     monkeypatch.setattr("gzfeatures.networks.codefolder.cpu_flags", lambda: ["another"])
     monkeypatch.setattr(TorchForward, "compile_from", math.inf)
-    made_engine(lines, tmp_path)
-    assert sum(line.startswith("compiled in") for line in lines) == 1
+    made_engine(lines, kept)
+    (line,) = lines
+    assert "images a pass: best of" in line, "measured anew: what lies there was made for another"
 
 
 def test_without_a_compiler_it_is_slower_and_as_right(
