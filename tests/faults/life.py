@@ -121,6 +121,8 @@ def _server() -> ForkServerContext:
             patch.setenv(name, "1")
         patch.setenv("NUMBA_THREADING_LAYER", "workqueue")  # the others refuse to work after a fork
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # Python 3.11 gives the server no path of ours
+        # one that an earlier test had started preloads nothing: there is one a process, and it is not asked again
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
         forkserver.ensure_running()
     return context
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ HEAD = "| step | fault | runs | lost | wrong | recovered |"
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    forkserver.ensure_running()  # as any test before may have done; ours has to take its place
     inputs = lay(tmp_path_factory.mktemp("faults") / "inputs")
     Tracking(root=inputs / "mlruns")
     with Server() as server:

@@ -52,16 +52,17 @@ def finished(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, stderr
 
 
-def main() -> None:
+def trained(pictures: Path, checkpoint: Path, **options: Any) -> None:
+    """The same training in this process."""
     from gzfeatures.networks.finetune import train
 
-    images = ImageSet.of(sys.argv[1])
+    images = ImageSet.of(pictures)
     labels = labels_of(images)
-    options = {"batch_size": 12, "device": "cpu", "precision": "float32"} | json.loads(sys.argv[3])
+    settings = {"batch_size": 12, "device": "cpu", "precision": "float32"} | options
     split = Split.draw(labels, SHARES, seed=0)
     view = View(size=16, crop=0.75)
-    train(images, labels, split, "engel", folder=sys.argv[2], view=view, progress=False, **options)
+    train(images, labels, split, "engel", folder=checkpoint, view=view, progress=False, **settings)
 
 
 if __name__ == "__main__":
-    main()
+    trained(Path(sys.argv[1]), Path(sys.argv[2]), **json.loads(sys.argv[3]))

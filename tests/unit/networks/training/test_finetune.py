@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from trainings import NETWORK, SIZE, VIEW, Killed, killed_after, same, tensors
 
 from gzfeatures.errors import InputError, LeakError, OutputError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import Backbone, backbone
@@ -42,68 +44,14 @@ from gzfeatures.networks.load import load
 from gzfeatures.networks.pixelcache import PixelCache
 from gzfeatures.networks.recipe import Recipe
 from gzfeatures.networks.sight import look
-from gzfeatures.networks.smallcnn import Network
 from gzfeatures.networks.start import Start
 from gzfeatures.networks.targets import TARGETS
 
-SIZE = 16
-VIEW = View(size=SIZE, crop=0.75)
-NETWORK = "tiny"
-TINY = Network(
-    source="a network with everything that keeps state: weights, running averages, dropout",
-    layers=(
-        *(("conv-same", 8, 3), ("norm",), ("pool",), ("conv-same", 16, 3), ("norm",), ("pool",), ("flatten",)),
-        *(("drop", 0.3), ("dense", 32)),
-    ),
-    size=SIZE,
-)
-
-
-@pytest.fixture(autouse=True)
-def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cnns.NETWORKS, NETWORK, TINY)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return blobs.draw(tmp_path_factory.mktemp("toy"))
-
-
-@pytest.fixture(scope="module")
-def images(folder: Path) -> ImageSet:
-    return ImageSet.of(folder)
-
-
-@pytest.fixture(scope="module")
-def labels(images: ImageSet) -> Labels:
-    return blobs.labels_of(images)
-
-
-@pytest.fixture(scope="module")
-def split(labels: Labels) -> Split:
-    return Split.draw(labels, blobs.SHARES, seed=0)
-
 
 @pytest.fixture
-def run(images: ImageSet, labels: Labels, split: Split, tmp_path: Path) -> Callable[..., Training]:
-    def call(folder: str = "out", **options: Any) -> Training:
-        settings: dict[str, Any] = {"epochs": 2, "batch_size": 24, "lr": 3e-3, "view": VIEW, "progress": False}
-        settings |= {"labels": labels, "split": split, "network": NETWORK, "precision": "float32"} | options
-        network = settings.pop("network")
-        return train(
-            images, settings.pop("labels"), settings.pop("split"), network, folder=tmp_path / folder, **settings
-        )
-
-    return call
-
-
-def tensors(training: Training) -> dict[str, torch.Tensor]:
-    return load(backbone(training.checkpoint)).state_dict()
-
-
-def same(one: Training, other: Training) -> bool:
-    first, second = tensors(one), tensors(other)
-    return all(torch.equal(first[name], second[name]) for name in first)
+def run(trained_in: Callable[..., Training], tmp_path: Path) -> Callable[..., Training]:
+    """Two epochs on the blobs, unless more are asked for."""
+    return lambda folder="out", **options: trained_in(tmp_path / folder, **({"epochs": 2, "lr": 3e-3} | options))
 
 
 def accuracy(training: Training, labels: Labels, ids: Any) -> float:
@@ -178,23 +126,6 @@ def test_the_same_seed_gives_the_same_weights(run: Callable[..., Training]) -> N
     first = run("a", balance="sampling", mixup=0.2)
     assert same(first, run("b", balance="sampling", mixup=0.2))
     assert not same(first, run("c", balance="sampling", mixup=0.2, seed=1))
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing in the package catches it."""
-
-
-def killed_after(steps: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the training die at a step."""
-    step, done = Learner.training_step, [0]
-
-    def dying(self: Learner, batch: Any, batch_idx: int) -> torch.Tensor:
-        done[0] += 1
-        if done[0] > steps:
-            raise error
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(Learner, "training_step", dying)
 
 
 @pytest.mark.parametrize(("steps", "precision"), [(2, "float32"), (7, "bfloat16")])
@@ -499,32 +430,27 @@ def test_googlenet_learns_with_its_auxiliary_losses_and_ships_without_them(run: 
 
 
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
-    options = {"epochs": 30, "ema": 0.9, "cutmix": 1.0, "resume": True}
-    whole = blobs.started(folder, tmp_path / "whole", **options)
+    options = {"epochs": 16, "ema": 0.9, "cutmix": 1.0, "resume": True}
     moment, kills = np.random.default_rng(), 0
-    while True:
+    while kills < 2:
         torn = blobs.started(folder, tmp_path / "torn", **options)
-        before = epochs_in(tmp_path / "torn")
-        while torn.poll() is None and epochs_in(tmp_path / "torn") < min(30, before + 8):
-            time.sleep(0.05)
-        if kills == 2:
-            break
-        time.sleep(moment.uniform(0, 0.3))
+        states: set[int] = set()
+        while torn.poll() is None and len(states) < 4:  # the one it begins with, and three more
+            states |= {path.stat().st_mtime_ns for path in (tmp_path / "torn").glob(STATE)}
+            time.sleep(0.01)
+        time.sleep(moment.uniform(0, 0.1))
         torn.kill()  # SIGKILL: nothing is tidied up
         torn.communicate()
-        kills += torn.returncode == -signal.SIGKILL and epochs_in(tmp_path / "torn") < 30
-        assert kills, "the training was over before it was killed"
+        kills += torn.returncode == -signal.SIGKILL
+        if torn.returncode == 0:  # it was over before: once more from the beginning
+            shutil.rmtree(tmp_path / "torn")
+            kills = 0
+    torn = blobs.started(folder, tmp_path / "torn", **options)
+    blobs.trained(folder, tmp_path / "whole", **options)
     blobs.finished(torn)
-    blobs.finished(whole)
     first, second = (load(backbone(tmp_path / name)).state_dict() for name in ("whole", "torn"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not list((tmp_path / "torn").rglob("*.npy"))
-
-
-def epochs_in(place: Path) -> int:
-    """Epochs a training has written."""
-    path = place / STATE
-    return len(WholeFiles().load_checkpoint(path)["gzfeatures"]["history"]) if path.exists() else 0
 
 
 def test_two_processes_train_together_and_one_of_them_speaks(

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_finetune import NETWORK, TINY, VIEW, killed_after, same, tensors
 from torch import nn
 from torchvision.ops import StochasticDepth
+from trainings import NETWORK, VIEW, killed_after, same, tensors
 
 from gzfeatures.errors import InputError, OutputError, UnknownNameError
 from gzfeatures.features.backbones import backbone
@@ -39,45 +39,6 @@ from gzfeatures.networks.start import Start
 from gzfeatures.networks.targets import TARGETS, joint
 from gzfeatures.networks.temperature import temperature_of, tempered
 from gzfeatures.results.predictions import Predictions
-
-
-@pytest.fixture(autouse=True)
-def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cnns.NETWORKS, NETWORK, TINY)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    return ImageSet.of(blobs.draw(tmp_path_factory.mktemp("toy")))
-
-
-@pytest.fixture(scope="module")
-def labels(images: ImageSet) -> Labels:
-    return blobs.labels_of(images)
-
-
-@pytest.fixture(scope="module")
-def split(labels: Labels) -> Split:
-    return Split.draw(labels, blobs.SHARES, seed=0)
-
-
-@pytest.fixture
-def run(images: ImageSet, labels: Labels, split: Split, tmp_path: Path) -> Callable[..., Training]:
-    def call(folder: str = "out", **options: Any) -> Training:
-        settings: dict[str, Any] = {"batch_size": 24, "view": VIEW, "progress": False, "precision": "float32"}
-        settings |= {"labels": labels, "split": split, "network": NETWORK} | options
-        network = settings.pop("network")
-        return train(
-            images, settings.pop("labels"), settings.pop("split"), network, folder=tmp_path / folder, **settings
-        )
-
-    return call
-
-
-@pytest.fixture
-def trained(run: Callable[..., Training]) -> Training:
-    """A network that knows the blobs."""
-    return run("trained", epochs=12, lr=3e-3)
 
 
 def renamed(labels: Labels) -> Labels:

@@ -1,0 +1,53 @@
+"""A network that trains in a second, and what tests of trainings ask of one: its weights, its death at a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from gzfeatures.features.backbones import backbone
+from gzfeatures.images.views import View
+from gzfeatures.networks.finetune import Training
+from gzfeatures.networks.learner import Learner
+from gzfeatures.networks.load import load
+from gzfeatures.networks.smallcnn import Network
+
+SIZE = 16
+VIEW = View(size=SIZE, crop=0.75)
+NETWORK = "tiny"
+TINY = Network(
+    source="a network with everything that keeps state: weights, running averages, dropout",
+    layers=(
+        *(("conv-same", 8, 3), ("norm",), ("pool",), ("conv-same", 16, 3), ("norm",), ("pool",), ("flatten",)),
+        *(("drop", 0.3), ("dense", 32)),
+    ),
+    size=SIZE,
+)
+
+
+def tensors(training: Training) -> dict[str, torch.Tensor]:
+    return load(backbone(training.checkpoint)).state_dict()
+
+
+def same(one: Training, other: Training) -> bool:
+    first, second = tensors(one), tensors(other)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the package catches it."""
+
+
+def killed_after(steps: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the training die at a step."""
+    step, done = Learner.training_step, [0]
+
+    def dying(self: Learner, batch: Any, batch_idx: int) -> torch.Tensor:
+        done[0] += 1
+        if done[0] > steps:
+            raise error
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Learner, "training_step", dying)
