@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def _own_environment() -> Iterator[None]:
     before = dict(os.environ)
     yield
     changed = {name for name in before.keys() | os.environ.keys() if before.get(name) != os.environ.get(name)}
+    if runs := sys.modules.get("gzfeatures.tracking.runs"):  # MLflow's settings, the same from its first use on
+        changed -= runs.ENVIRONMENT.keys() | runs.DEFAULTS.keys()
     left = {name for name in changed if name.startswith(("MLFLOW_", "GZFEATURES_", "XDG_"))}
     for name in left:
         os.environ.pop(name, None)
