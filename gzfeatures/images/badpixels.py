@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ Mask = npt.NDArray[np.bool_]
 BLOCK, RUN = 5, 16
 """A square, or a straight run, of so many zeros does not happen by chance: of 2 … 10 % of the pixels, which is what
 compression by RICE turns into zeros, one in 10²⁵ squares would."""
+
+MANY, CHANCE = 0.2, 1e-3
+"""Share of zeros above which a sky has zeros by nature, as maps of few photons have, and the chance per image that
+zeros scattered over it are taken for an area."""
 
 HSC = ("BAD", "NO_DATA", "UNMASKEDNAN")
 """Planes of an HSC or LSST mask (MP_…) that say a pixel holds no measurement; DETECTED marks the galaxy itself."""
@@ -32,7 +37,8 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     -------
     ndarray of bool
         Connected areas (by edges) of zeros that hold a solid square of `BLOCK` or a straight run of `RUN` pixels, or
-        fill the image; zeros scattered over the sky are measurements.
+        fill the image; zeros scattered over the sky are measurements. Where more than a fifth of the pixels are
+        zero the square and the run grow until scattered zeros would not make them.
     """
     # the absolute value of the least integer of a signed type is that integer, which is below 0
     zero: Mask = np.abs(plane) <= tolerance if plane.dtype.kind == "f" else plane == 0
@@ -41,15 +47,31 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     from scipy import ndimage
 
     height, width = plane.shape
-    shapes = {(BLOCK, BLOCK), (1, min(RUN, width)), (min(RUN, height), 1)}
-    solid = np.zeros_like(zero)
+    square, run = _unlikely(zero)
+    shapes = {(square, square), (1, min(run, width)), (min(run, height), 1)}
+    if run > RUN:  # a row of a small image is no long run
+        shapes = {(square, square), (1, run), (run, 1)}
+    solid, opened = np.zeros_like(zero), np.zeros_like(zero)
     for shape in shapes:
-        solid |= ndimage.binary_erosion(zero, np.ones(shape, dtype=bool))
+        ones = np.ones(shape, dtype=bool)
+        solid |= ndimage.binary_erosion(zero, ones)
+        opened |= ndimage.binary_opening(zero, ones)
     if not solid.any():
         return solid
+    if (zero & ~opened).sum() > MANY * (~opened).sum():
+        return opened  # zeros of a sky of few photons hang together: through them an area would spread all over it
     areas, _ = ndimage.label(zero)
     found: Mask = np.isin(areas, np.unique(areas[solid]))
     return found
+
+
+def _unlikely(zero: Mask) -> tuple[int, int]:
+    """Sides of a square and length of a run of zeros that chance does not make of so many zeros in any image."""
+    share = float(zero.mean())
+    if share <= MANY:
+        return BLOCK, RUN
+    pixels = math.log(CHANCE / zero.size) / math.log(share)
+    return max(BLOCK, math.ceil(math.sqrt(pixels))), max(RUN, math.ceil(pixels))
 
 
 def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask | None:

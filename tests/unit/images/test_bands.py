@@ -19,6 +19,7 @@ from PIL import Image
 
 from gzfeatures.errors import GzError, InputError
 from gzfeatures.images.alignment import mirrored
+from gzfeatures.images.badpixels import unobserved
 from gzfeatures.images.bandfiles import read_fits, read_npy, read_npz, stacked
 from gzfeatures.images.bands import Bands
 from gzfeatures.images.contents import Contents
@@ -443,3 +444,17 @@ def test_a_real_image_is_cut_by_its_catalog_position(shared_data: Path) -> None:
 def test_stacked_bands_keep_their_names() -> None:
     parts = [read(cube(plane, FILTER=band)) for band, plane in zip("gr", sky(), strict=False)]
     assert stacked(parts, where="a").names == ("g", "r")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.8, 0.95])
+@pytest.mark.parametrize("side", [64, 256])
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_a_sky_of_few_photons_is_no_bad_area_and_an_area_beside_it_is_found(
+    share: float, side: int, kind: type
+) -> None:
+    counts = np.random.default_rng(0).poisson(-np.log(share), (side, side)).astype(kind)
+    assert unobserved(counts).mean() < 0.001
+    third = side // 3
+    counts[:, :third] = 0
+    bad = unobserved(counts)
+    assert bad[:, :third].all() and bad[:, third:].mean() < 0.03
