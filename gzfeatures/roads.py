@@ -16,6 +16,7 @@ from gzfeatures.features.backbones import RECORD, TENSORS, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import read_note, write_note
+from gzfeatures.galaxies.labels import Labels
 from gzfeatures.images.views import View
 from gzfeatures.networks.temperature import tempered
 from gzfeatures.results.calibration import measured
@@ -62,39 +63,89 @@ def train_network(
     watch : callable, optional
         Takes the history so far after every epoch.
     """
-    from gzfeatures.networks.finetune import train
-
-    chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
-    key = fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
-    path, saved = folder / "training.json", folder / PREDICTIONS
-    note = read_note(path)
+    key = _training_key(network, group, settings, seed)
+    note = read_note(folder / "training.json")
     known = note.get("key") == key and not again
     if not (known and _noted(folder, note)):
-        write_note(path, {"key": key})
-        training = train(
-            group.images, group.labels, group.split, network.name,
-            folder=folder, recipe=network.recipe, epochs=network.epochs, seed=seed, again=not known,
-            weights=network.weights, watch=watch,
-            view=View.parse(network.view) if network.view else None, also=group.also,
-            counts=group.catalog.counts if group.catalog and network.options.get("target") == "counts" else None,
-            precision=settings.precision, device=settings.device, **network.options,
-        )  # fmt: skip
-        if not training.first:
-            raise SystemExit
-        training.predictions.write(saved)
-        spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
-        note = {"key": key, "seconds": spent, "epochs": training.epochs, "best_epoch": training.best_epoch}
-        note |= {"images_seen": training.images_seen, "recipe": training.recipe.recipe if training.recipe else None}
-        write_note(path, note | {"files": {name: fingerprint.of_file(folder / name) for name in FINISHED}})
-    said = Predictions.read(saved)
-    predictions, weights = said.select(group.split.test), folder / TENSORS
-    record = read_note(folder / RECORD)
-    sets = Conformal.fromdict(record["sets"]) if record.get("sets") else None
-    temperature, classes = float(record.get("temperature", 1.0)), group.labels.target == "classes"
-    plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
-    bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
-    familiarity = Familiarity.fromdict(record["familiarity"]) if record.get("familiarity") else None
-    note_of = None if familiarity is None else familiarity.note
+        note = _train(
+            network,
+            group,
+            folder,
+            settings,
+            key,
+            again=not known,
+            seed=seed,
+            watch=watch,
+        )
+    return _scored(network, group, folder, note, seed)
+
+
+def _training_key(network: Network, group: Cohort, settings: Experiment, seed: int) -> str:
+    """Sha256 of all that the weights depend on: the seed, not which others are asked for."""
+    chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
+    return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
+
+
+def _train(
+    network: Network,
+    group: Cohort,
+    folder: Path,
+    settings: Experiment,
+    key: str,
+    *,
+    again: bool,
+    seed: int,
+    watch: Watch | None,
+) -> dict[str, Any]:
+    """Train, write predictions, and note what was spent and which files are left."""
+    from gzfeatures.networks.finetune import train
+    from gzfeatures.networks.trainingoptions import TrainingOptions
+
+    path = folder / "training.json"
+    # until the training is over no file is vouched for
+    write_note(path, {"key": key})
+    fields = {
+        **{"folder": folder, "recipe": network.recipe, "epochs": network.epochs, "seed": seed},
+        **{"again": again, "weights": network.weights},
+        **{"view": View.parse(network.view) if network.view else None},
+        **{"precision": settings.precision, "device": settings.device},
+    }
+    counted = network.options.get("target") == "counts"
+    training = train(
+        group.images,
+        group.labels,
+        group.split,
+        network.name,
+        TrainingOptions.of(fields | network.options),
+        counts=group.catalog.counts if group.catalog and counted else None,
+        also=group.also,
+        watch=watch,
+    )
+    if not training.first:
+        raise SystemExit
+    training.predictions.write(folder / PREDICTIONS)
+    # of a training that was resumed, this call has seen the last part only
+    spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
+    note = {
+        **{"key": key, "seconds": spent, "epochs": training.epochs},
+        **{"best_epoch": training.best_epoch, "images_seen": training.images_seen},
+        "recipe": training.recipe.recipe if training.recipe else None,
+    }
+    digests = {name: fingerprint.of_file(folder / name) for name in FINISHED}
+    write_note(path, note | {"files": digests})
+    return note
+
+
+def _scored(
+    network: Network,
+    group: Cohort,
+    folder: Path,
+    note: Mapping[str, Any],
+    seed: int,
+) -> Pairing:
+    """Score a finished training on the test galaxies, by the predictions it left."""
+    predictions = Predictions.read(folder / PREDICTIONS).select(group.split.test)
+    weights = folder / TENSORS
     return Pairing(
         road="end-to-end",
         backbone=network.name,
@@ -110,12 +161,30 @@ def train_network(
         },
         seed=seed,
         cost={"parameters": float(_learned(weights)), "bytes": float(weights.stat().st_size)},
-        calibration={
-            **({"before": measured(bare, group.labels), "temperature": temperature} if classes else {}),
-            **({} if sets is None else {"sets": sets.coverage_report(predictions, group.labels)}),
-            **({} if note_of is None else {"notes": [note_of]}),
-        },
+        calibration=_calibration(predictions, read_note(folder / RECORD), group.labels),
     )
+
+
+def _calibration(
+    predictions: Predictions,
+    record: Mapping[str, Any],
+    labels: Labels,
+) -> dict[str, Any]:
+    """Errors of the probabilities before they were calibrated, and how sets kept their coverage."""
+    calibration: dict[str, Any] = {}
+    if labels.target == "classes":
+        temperature = float(record.get("temperature", 1.0))
+        # what was written is calibrated: undo it to have what the network itself gave
+        plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
+        bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
+        calibration |= {"before": measured(bare, labels), "temperature": temperature}
+    if record.get("sets"):
+        sets = Conformal.fromdict(record["sets"])
+        calibration["sets"] = sets.coverage_report(predictions, labels)
+    if record.get("familiarity"):
+        note = Familiarity.fromdict(record["familiarity"]).note
+        calibration |= {} if note is None else {"notes": [note]}
+    return calibration
 
 
 def network_curve(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -32,7 +33,15 @@ from gzfeatures.files import hold
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gzfeatures.galaxies.groups import Grouping
+    from gzfeatures.galaxies.ids import Ids
+    from gzfeatures.galaxies.labels import Labels
+    from gzfeatures.galaxies.splits import Split
+    from gzfeatures.images.imageset import ImageSet
     from gzfeatures.images.reading import Reading
+    from gzfeatures.networks.finetune import Training
 
 
 def _checkpoint(given: Given) -> list[Path]:
@@ -95,27 +104,15 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Train a network end to end, or fine-tune one that has weights; its checkpoint is a backbone."""
-    import numpy as np
-
     from gzfeatures.config import with_settings
-    from gzfeatures.galaxies.groups import SAME_FILE, Grouping
-    from gzfeatures.galaxies.ids import among
     from gzfeatures.images.views import View
     from gzfeatures.networks.finetune import train
-    from gzfeatures.networks.start import seen_by
-    from gzfeatures.results.metrics import evaluate
+    from gzfeatures.networks.trainingoptions import TrainingOptions
 
+    reader = _LabelReading(missing_label, label_as_is, id_column)
     chosen = images_of(source, images, "skip", id_column, reading)
-    read = labels_from(labels, missing_label, label_as_is, id_column)
-    near = chosen.select(chosen.ids[among(chosen.ids, read[0].ids)])
-    seen = () if weights == "none" else [seen_by(network, near)]
-    grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
-    if near_duplicates:
-        from gzfeatures.features.trained_on import picture_groups
-        from gzfeatures.galaxies.groups import NEAR_DUPLICATES
-
-        grouping = grouping.joined(NEAR_DUPLICATES, picture_groups(near.ids, near.picture_hashes()))
-    galaxies = None if images is None else catalog_from(source, id_column)
+    read = reader.labels(labels)
+    grouping, seen = _known_of(chosen, read[0], network, weights, near_duplicates)
     known, split = labels_and_split(
         labels,
         read,
@@ -123,18 +120,18 @@ def finetune(
         chosen.ids,
         seen,
         grouping=grouping,
-        catalog=galaxies,
+        catalog=None if images is None else catalog_from(source, id_column),
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    second = None if also is None else labels_from(also, missing_label, label_as_is, id_column)[0]
-    if second is not None:
-        second = second.select(second.ids[np.isin(second.ids, chosen.ids)])
-    options = {
+    second = None if also is None else _among(reader.labels(also)[0], chosen)
+    fields: dict[str, Any] = {
         **{"epochs": epochs, "seed": seed, "resume": resume, "again": again, "recipe": recipe},
-        **{"target": target, "unfreeze": unfreeze},
-        **{"weights": weights, "precision": precision, "device": device, "dihedral": dihedral},
+        **{"target": target, "unfreeze": unfreeze, "weights": weights},
+        **{"precision": precision, "device": device, "dihedral": dihedral},
     }
+    fields = with_settings(fields, settings or ())
+    fields |= {"folder": output, "view": None if view is None else View.parse(view)}
     if "LOCAL_RANK" not in os.environ:  # else the process that holds the folder has started this one
         hold(output, say)
     training = train(
@@ -142,23 +139,69 @@ def finetune(
         known,
         split,
         network,
-        folder=output,
-        view=None if view is None else View.parse(view),
+        TrainingOptions.of(fields),
         counts=None if counts is None else catalog_from(counts, id_column).counts,
         also=second,
-        **with_settings(options, settings or ()),
     )
     if not training.first:
         raise typer.Exit
+    _show_training(training, known, split, as_json)
+
+
+@dataclasses.dataclass(frozen=True)
+class _LabelReading:
+    """How labels files are read: what words such as NA mean there, and which column has the ids."""
+
+    missing_label: list[str] | None
+    label_as_is: bool
+    id_column: str | None
+
+    def labels(self, path: Path) -> tuple[Labels, Split | None]:
+        """Labels of a file, and its split where it has one."""
+        return labels_from(path, self.missing_label, self.label_as_is, self.id_column)
+
+
+def _known_of(
+    images: ImageSet,
+    labels: Labels,
+    network: str,
+    weights: str | None,
+    near_duplicates: bool,
+) -> tuple[Grouping, Sequence[Ids]]:
+    """Labelled galaxies that are one file, and those that the network's weights were trained on."""
+    from gzfeatures.features.trained_on import picture_groups
+    from gzfeatures.galaxies.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
+    from gzfeatures.galaxies.ids import among
+    from gzfeatures.networks.start import seen_by
+
+    near = images.select(images.ids[among(images.ids, labels.ids)])
+    seen = () if weights == "none" else [seen_by(network, near)]
+    grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
+    if near_duplicates:
+        alike = picture_groups(near.ids, near.picture_hashes())
+        grouping = grouping.joined(NEAR_DUPLICATES, alike)
+    return grouping, seen
+
+
+def _among(labels: Labels, images: ImageSet) -> Labels:
+    """Labels of the galaxies that have an image."""
+    import numpy as np
+
+    return labels.select(labels.ids[np.isin(labels.ids, images.ids)])
+
+
+def _show_training(training: Training, labels: Labels, split: Split, as_json: bool) -> None:
+    """Score the network on the test galaxies, or on those of validation, and show what it gave."""
+    from gzfeatures.results.metrics import evaluate
+
     side, ids = ("test", split.test) if len(split.test) else ("validation", split.validation)
-    if side == "validation":
-        say(
-            f"no galaxy is on the test side: scores are those of {len(ids)} validation galaxies"
-            if len(ids)
-            else "no galaxy is on the test or validation side: the network is not scored"
-        )
-    scores = evaluate(training.predictions.select(ids), known) if len(ids) else None
-    say(f"checkpoint written to {training.checkpoint}; use it with extract --backbone {training.checkpoint}")
+    if not len(ids):
+        say("no galaxy is on the test or validation side: the network is not scored")
+    elif side == "validation":
+        say(f"no galaxy is on the test side: scores are those of {len(ids)} validation galaxies")
+    scores = evaluate(training.predictions.select(ids), labels) if len(ids) else None
+    place = training.checkpoint
+    say(f"checkpoint written to {place}; use it with extract --backbone {place}")
     result = {
         **({} if scores is None else scores.metrics),
         "scored_on": side if len(ids) else None,

@@ -6,40 +6,34 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed
 
-from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import Backbone
+from gzfeatures.galaxies.ids import Ids
 from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.splits import Split
 from gzfeatures.galaxies.votes import Counts
 from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks import hardware
-from gzfeatures.networks.augment import Augmentation
 from gzfeatures.networks.batches import Frames
-from gzfeatures.networks.blocks import blocks
 from gzfeatures.networks.checkpoint import STATE, EveryEpoch, Watch, write_state
-from gzfeatures.networks.ending import Ending, references, scoring_part
+from gzfeatures.networks.ending import Ending, references
 from gzfeatures.networks.fitting import LIGHTNING_PRECISION, fit
-from gzfeatures.networks.inference import Inference, Validation
 from gzfeatures.networks.learner import Diverged, Learner
-from gzfeatures.networks.lessons import Lessons
-from gzfeatures.networks.outlook import pixel_bytes, plan_text, require_room, seconds_a_step, size_text
-from gzfeatures.networks.pixelcache import PixelCache, drop
+from gzfeatures.networks.outlook import plan_text, seconds_a_step
+from gzfeatures.networks.pixelcache import drop
+from gzfeatures.networks.preparation import Galaxies, Model, Preparation
 from gzfeatures.networks.probe import Teaching, probe
 from gzfeatures.networks.recipe import Recipe
 from gzfeatures.networks.refusals import require_sense
-from gzfeatures.networks.resuming import SETTINGS_FORMAT, earlier
-from gzfeatures.networks.start import Start
+from gzfeatures.networks.resuming import Earlier, earlier
 from gzfeatures.networks.trainingbar import TrainingBar
+from gzfeatures.networks.trainingoptions import TrainingOptions
 from gzfeatures.results.predictions import Predictions
 
 
@@ -50,8 +44,8 @@ class Training:
     Parameters
     ----------
     predictions : Predictions
-        Of the validation and test galaxies, by the weights kept, in float32, calibrated; with sets of classes and
-        familiarity where they are promised.
+        Of the validation and test galaxies, by the weights kept, in float32, calibrated; with sets
+        of classes and familiarity where they are promised.
     checkpoint : Path
         Folder with `model.safetensors` and `backbone.json`: a backbone.
     seconds : float
@@ -90,36 +84,19 @@ def train(
     labels: Labels,
     split: Split,
     network: str | Path | Backbone = "resnet18",
+    options: TrainingOptions | None = None,
     *,
-    folder: str | Path,
-    recipe: str | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
-    resume: bool = False,
-    again: bool = False,
-    view: View | None = None,
-    weights: str | Path | None = None,
-    target: str | None = None,
     counts: Counts | None = None,
     also: Labels | None = None,
-    augmentation: Augmentation | Mapping[str, Any] | None = None,
-    dihedral: bool = False,
-    precision: str = "auto",
-    device: str = "auto",
-    devices: int = 1,
-    nodes: int = 1,
-    strategy: str = "auto",
-    compiled: bool = False,
-    cache: str | Path | None = None,
-    progress: bool = True,
     watch: Watch | None = None,
-    **numbers: Any,
+    **fields: Any,
 ) -> Training:
     """Train a network end to end, fine-tune one that has weights, or solve its output layer alone.
 
-    The weights kept are the averaged last ones; of a tuned network, or where a monitor is asked for, those of the best
-    epoch by a running mean, on half of the validation galaxies. The galaxies that chose nothing calibrate: a
-    temperature, and from a hundred on the sets of classes of `predict`.
+    The weights kept are the averaged last ones; of a tuned network, or where a monitor is asked
+    for, those of the best epoch by a running mean, on half of the validation galaxies. The galaxies
+    that chose nothing calibrate: a temperature, and from a hundred on the sets of classes of
+    `predict`.
 
     Parameters
     ----------
@@ -130,52 +107,20 @@ def train(
     split : Split
         Trains on train, watches and calibrates on validation, never looks at the labels of test.
     network : str, Path or Backbone
-        A network of `cnns.NETWORKS`, a classifier of torchvision, a name in `BACKBONES`, or a checkpoint folder.
-    folder : str or Path
-        Where the checkpoint goes, with the state to resume from, `history.json` and `curves.png`.
-    recipe : {"probe", "tune", "scratch"}, optional
-        See `recipe.RECIPES`; by default tune where there are weights to start from, else scratch.
-    epochs : int, optional
-        At most; by default as many as the number of galaxies asks (`Recipe.settled`).
-    seed : int
-        Decides weights, order, augmentation and dropout: on a CPU, the same seed gives the same weights.
-    resume : bool
-        Insist on going on from the last whole epoch in `folder`, if there is one: other settings are an error. An
-        unfinished training of the same settings goes on in any case; on a CPU the result is the same to the bit.
-    again : bool
-        Train anew, whatever the folder holds.
-    view : View, optional
-        Pixels the network sees; default the backbone's or network's own.
-    weights : str or Path, optional
-        File to start from, or "own" for the backbone's own; by default a checkpoint folder starts from its weights
-        and a name from a random start, which is said. The output layer starts anew, unless the weights are those of a
-        checkpoint with the same classes.
-    target : str, optional
-        Entry of `targets.TARGETS`; default the kind of the labels.
+        A network of `cnns.NETWORKS`, a classifier of torchvision, a name in `BACKBONES`, or a
+        checkpoint folder.
+    options : TrainingOptions, optional
+        How it is trained; by default those that `fields` make.
     counts : Counts, optional
         For the target `counts`: how many volunteers gave each of the 37 answers.
     also : Labels, optional
-        Second target, learned beside the first for the galaxies it knows (`Recipe.also_weight`), such as vote fractions
-        beside classes. Its galaxies on no side of the split train too; those of validation and test are not used.
-    augmentation : Augmentation or mapping, optional
-        What may happen to training galaxies, or its fields; default `Augmentation()`.
-    dihedral : bool
-        Average the returned predictions over the 8 symmetries of the square.
-    precision, device : str
-        As `hardware.choose`; weights are float32 in any case.
-    devices, nodes : int
-    strategy : str
-        Processes and machines, as Lightning names them ("ddp", "ddp_spawn", …).
-    compiled : bool
-        Compile the network (torch.compile): pays on CUDA in long trainings, not on CPUs.
-    cache : str or Path, optional
-        Folder of decoded pixels, to share among trainings; by default one in `folder`, removed at the end.
-    progress : bool
-        Say on stderr what will be done before the first step, and draw progress.
+        Second target, learned beside the first for the galaxies it knows (`Recipe.also_weight`),
+        such as vote fractions beside classes. Its galaxies on no side of the split train too; those
+        of validation and test are not used.
     watch : callable, optional
         Takes the history so far after every epoch, once its state is written.
-    **numbers
-        Fields of `Recipe`.
+    **fields
+        In place of `options`: `folder`, other fields of `TrainingOptions`, and fields of `Recipe`.
 
     Returns
     -------
@@ -184,134 +129,210 @@ def train(
     Raises
     ------
     InputError, UnknownNameError, MissingFileError, WeightsError, OutputError
-        An option, name, label, image or weights file is not right; the folder holds a finished training of other
-        settings; GPU memory or disk do not suffice; the loss became NaN (the best weights before are kept).
+        An option, name, label, image or weights file is not right; the folder holds a finished
+        training of other settings; GPU memory or disk do not suffice; the loss became NaN (the best
+        weights before are kept).
     LeakError
         The network was already trained on a test galaxy.
     """
     started = time.monotonic()
-    folder = Path(folder)
-    say = _speaker(progress)
-    start = Start.of(network, weights, len(labels.classes), view, split, images)
-    if start.hint:
-        say(start.hint)
-    name = recipe or ("scratch" if start.backbone is None else "tune")
-    plan = Recipe.of({**numbers, "epochs": epochs}, name)
-    if not isinstance(augmentation, Augmentation):
-        augmentation = Augmentation.of(augmentation or {})
-    lessons = Lessons.of(labels, split, plan, target=target, counts=counts, also=also)
-    machine = hardware.choose(device, precision, "torch")
-    margin = start.margin(augmentation.margin, min(shelf.reading.field for shelf in images.shelves))
-    augmentation = dataclasses.replace(augmentation, margin=margin)
-    scratch = Path(cache) if cache is not None else folder / "pixels"
-    frames, exact = _pixels(images, lessons, split, start, plan, margin, scratch, say=say, progress=progress)
-    scored = np.concatenate([split.validation, split.test])
+    options = options or TrainingOptions.of(fields)
+    say = _speaker(options.progress)
+    galaxies = Galaxies(images, labels, split, counts, also)
+    ready = Preparation.of(galaxies, network, options, say)
+    # the random numbers of the caller stay as they were; those of the training follow from its seed
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        outputs, aux = lessons.matrix.shape[1], plan.aux_weight > 0
-        module, backbone = start.network(labels.scheme, labels.classes, outputs, frames.bands, aux=aux)
-        plan = plan.settled(len(lessons.ids), len(blocks(module)))
-        settings = {
-            **{"format": SETTINGS_FORMAT, "recipe": dataclasses.asdict(plan)},
-            **{"augmentation": dataclasses.asdict(augmentation), "seed": seed},
-            **{"network": backbone.architecture, "weights": start.digest, "view": start.view.asdict()},
-            "images": fingerprint.of([frames.path.stem, exact.path.stem]),  # named by the images' bytes
-            **{"labels": labels.fingerprint, "split": split.fingerprint, "precision": machine.precision},
-            **{"target": target or labels.target, "also": None if also is None else also.fingerprint},
-        }
-        before = earlier(folder, settings, resume=resume, again=again, say=say)
-        inference = Inference(
-            exact, lessons.target, labels.classes, backbone.mean, backbone.std, precision=machine.precision
+        torch.manual_seed(options.seed)
+        model = Model.of(ready)
+        before = earlier(
+            options.folder,
+            model.settings,
+            resume=options.resume,
+            again=options.again,
+            say=say,
         )
-        watched = scoring_part(split, plan, seed)
-        score = Validation(inference, labels.select(watched)) if len(watched) else None
-        require_sense(plan, lessons, module, score, start)
-        history: list[dict[str, float]] = []
-        solved = 0
-        if before is not None and before.grows:
-            module.load_state_dict(before.state["best"])
-            history = before.state["history"]
-        elif before is None and plan.recipe != "scratch":
-            teaching = Teaching(
-                exact, lessons.ids, lessons.matrix, lessons.target, lessons.class_weights, plan.label_smoothing,
-                split.groups, backbone.mean, backbone.std, augmentation.dihedral, seed, machine.precision,
-            )  # fmt: skip
-            row = probe(module, teaching, machine.device)
-            solved = len(lessons.ids) * teaching.copies
-            history = [{"epoch": 0, **row, **({} if score is None else score(module)), "lr": 0.0}]
-            history[0]["seconds"] = time.monotonic() - started
-            say(
-                f"output layer solved on {teaching.copies} views of {len(lessons.ids)} galaxies: loss "
-                f"{row['held_out_loss']:.3f} on galaxies left out"
-            )
-            module.cpu().train()
-        learner = Learner(
-            module,
-            lessons.target,
-            plan,
-            augmentation,
-            Frames(frames, lessons.matrix, lessons.shares, plan.batch_size, seed),
-            score,
-            class_weights=lessons.class_weights,
-            mean=backbone.mean,
-            std=backbone.std,
-            size=start.view.size,
-            seed=seed,
-            before=history,
-        )
-        learner.images = solved if before is None else before.state["images"]
-        seen = start.seen(images.select(lessons.ids), images.select(scored))
-        met = split.validation[start.seen_before().among_images(images.select(split.validation))]
-        ending = Ending(
-            folder, module, backbone, labels, split, seen, settings, inference, dihedral, references(lessons.ids), met
-        )
-        state = None if before is None or not before.finished else before.state
-        if state is None and plan.recipe == "probe":
-            state = learner.state()
-            write_state(folder / STATE, {"gzfeatures": state, "settings": settings})
-        if state is None:
-            if progress:
-                step = seconds_a_step(learner, machine.device, machine.precision)
-                done = learner.before if before is None or before.grows else int(before.state["history"][-1]["epoch"])
-                say(plan_text(plan, backbone.architecture, learner, len(watched), step, done))
-            if compiled:
-                module.compile()
-            try:
-                state = fit(
-                    learner,
-                    folder / STATE,
-                    before,
-                    [*([TrainingBar()] if progress else []), EveryEpoch(folder / STATE, settings, watch)],
-                    devices=devices,
-                    nodes=nodes,
-                    accelerator=machine.device,
-                    precision=LIGHTNING_PRECISION[machine.precision],
-                    strategy=strategy,
-                )
-            except Diverged as error:
-                raise _diverged(error, ending, learner, scored, folder, say) from None
-            except (KeyboardInterrupt, SystemExit):
-                if learner.history and _first():
-                    ending.interrupted(learner.state())
-                    say(
-                        f"the weights of epoch {learner.history[learner.kept]['epoch']:g} are in {folder}: a checkpoint"
-                    )
-                raise
-    predictions = ending.finished(state, scored, machine.device, say=say)
-    # under strategies that run the caller's script in every process, all come here
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if together:
-        torch.distributed.barrier()
-    first = not together or torch.distributed.get_rank() == 0
+        require_sense(model.recipe, ready.lessons, model.module, model.score, ready.start)
+        history, copies = _begun(ready, model, before, started, say)
+        learner = _learner(ready, model, history)
+        learner.images = copies
+        ending = _ending(ready, model)
+        state = _trained(ready, model, learner, ending, before, watch, say)
+    predictions = ending.finished(state, galaxies.scored, ready.machine.device, say=say)
+    first = _first_of_all()
     if first:
         ending.write(state)
-        if cache is None:
-            drop(scratch)
+        if options.cache is None:
+            drop(options.scratch)
     history = state["history"]
     return Training(
-        predictions, folder, time.monotonic() - started, int(history[-1]["epoch"]), history,
-        int(history[state["kept"]]["epoch"]), first, plan, state["images"], ending.calibration.temperature,
-    )  # fmt: skip
+        predictions,
+        options.folder,
+        time.monotonic() - started,
+        int(history[-1]["epoch"]),
+        history,
+        int(history[state["kept"]]["epoch"]),
+        first,
+        model.recipe,
+        state["images"],
+        ending.calibration.temperature,
+    )
+
+
+def _begun(
+    ready: Preparation,
+    model: Model,
+    before: Earlier | None,
+    started: float,
+    say: Callable[[str], object],
+) -> tuple[list[dict[str, float]], int]:
+    """What comes before the first epoch: history, and number of copies that were learned from.
+
+    A training that goes on with more epochs starts from its weights; one that was interrupted gets
+    all of its state back later, by Lightning; a new one, unless from scratch, solves its output
+    layer first.
+    """
+    if before is not None:
+        if not before.grows:
+            return [], before.state["images"]
+        model.module.load_state_dict(before.state["best"])
+        return before.state["history"], before.state["images"]
+    if model.recipe.recipe == "scratch":
+        return [], 0
+    lessons = ready.lessons
+    teaching = Teaching(
+        ready.exact,
+        lessons.ids,
+        lessons.matrix,
+        lessons.target,
+        lessons.class_weights,
+        model.recipe.label_smoothing,
+        ready.split.groups,
+        model.backbone.mean,
+        model.backbone.std,
+        ready.augmentation.dihedral,
+        ready.options.seed,
+        ready.machine.precision,
+    )
+    row = probe(model.module, teaching, ready.machine.device)
+    first: dict[str, float] = {"epoch": 0, **row}
+    if model.score is not None:
+        first |= model.score(model.module)
+    first |= {"lr": 0.0, "seconds": time.monotonic() - started}
+    say(
+        f"output layer solved on {teaching.copies} views of {len(lessons.ids)} galaxies: loss "
+        f"{row['held_out_loss']:.3f} on galaxies left out"
+    )
+    model.module.cpu().train()  # where Lightning expects it
+    return [first], len(lessons.ids) * teaching.copies
+
+
+def _learner(ready: Preparation, model: Model, history: list[dict[str, float]]) -> Learner:
+    """The network as Lightning trains it."""
+    lessons, seed = ready.lessons, ready.options.seed
+    frames = Frames(ready.frames, lessons.matrix, lessons.shares, model.recipe.batch_size, seed)
+    return Learner(
+        model.module,
+        lessons.target,
+        model.recipe,
+        ready.augmentation,
+        frames,
+        model.score,
+        class_weights=lessons.class_weights,
+        mean=model.backbone.mean,
+        std=model.backbone.std,
+        size=ready.start.view.size,
+        seed=seed,
+        before=history,
+    )
+
+
+def _ending(ready: Preparation, model: Model) -> Ending:
+    """What is done with the trained network."""
+    galaxies, options, training = ready.galaxies, ready.options, ready.lessons.ids
+    validation = galaxies.images.select(ready.split.validation)
+    # those that the starting weights were trained on calibrate nothing
+    met = ready.split.validation[ready.start.seen_before().among_images(validation)]
+    return Ending(
+        options.folder,
+        model.module,
+        model.backbone,
+        galaxies.labels,
+        galaxies.split,
+        ready.start.seen(galaxies.images.select(training), galaxies.images.select(galaxies.scored)),
+        model.settings,
+        model.inference,
+        options.dihedral,
+        references(training),
+        met,
+    )
+
+
+def _trained(
+    ready: Preparation,
+    model: Model,
+    learner: Learner,
+    ending: Ending,
+    before: Earlier | None,
+    watch: Watch | None,
+    say: Callable[[str], object],
+) -> dict[str, Any]:
+    """Last state of the training: that of an earlier one, of the output layer, or of the epochs."""
+    options = ready.options
+    path = options.folder / STATE
+    if before is not None and before.finished:
+        return before.state
+    if model.recipe.recipe == "probe":
+        state = learner.state()
+        write_state(path, {"gzfeatures": state, "settings": model.settings})
+        return state
+    if options.progress:
+        say(_plan(ready, model, learner, before))
+    if options.compiled:
+        model.module.compile()
+    bar = [TrainingBar()] if options.progress else []
+    try:
+        return fit(
+            learner,
+            path,
+            before,
+            [*bar, EveryEpoch(path, model.settings, watch)],
+            devices=options.devices,
+            nodes=options.nodes,
+            accelerator=ready.machine.device,
+            precision=LIGHTNING_PRECISION[ready.machine.precision],
+            strategy=options.strategy,
+        )
+    except Diverged as error:
+        raise _diverged(error, ending, learner, ready.galaxies.scored, say) from None
+    except (KeyboardInterrupt, SystemExit):
+        # hours of training are not lost: the best weights so far become a checkpoint
+        if learner.history and _first():
+            ending.interrupted(learner.state())
+            epoch = learner.history[learner.kept]["epoch"]
+            say(f"the weights of epoch {epoch:g} are in {options.folder}: a checkpoint")
+        raise
+
+
+def _plan(ready: Preparation, model: Model, learner: Learner, before: Earlier | None) -> str:
+    """What the training will do, in one line; a step is timed for it."""
+    step = seconds_a_step(learner, ready.machine.device, ready.machine.precision)
+    done = learner.before
+    if before is not None and not before.grows:
+        done = int(before.state["history"][-1]["epoch"])
+    name, watched = model.backbone.architecture, len(model.watched)
+    return plan_text(model.recipe, name, learner, watched, step, done)
+
+
+def _first_of_all() -> bool:
+    """Whether this process is the first of those that trained together; waits for the others.
+
+    Under strategies that run the caller's script in every process, all come here.
+    """
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not together:
+        return True
+    torch.distributed.barrier()
+    return torch.distributed.get_rank() == 0
 
 
 def _first() -> bool:
@@ -326,37 +347,12 @@ def _speaker(progress: bool) -> Callable[[str], object]:
     return lambda text: None
 
 
-def _pixels(
-    images: ImageSet,
-    lessons: Lessons,
-    split: Split,
-    start: Start,
-    plan: Recipe,
-    margin: float,
-    scratch: Path,
-    *,
-    say: Callable[[str], object],
-    progress: bool,
-) -> tuple[PixelCache, PixelCache]:
-    """Frames that training copies are cut from, and the exact views of what is scored, or solved on."""
-    scored = np.concatenate([split.validation, split.test])
-    compared = references(lessons.ids) if plan.recipe == "scratch" else lessons.ids
-    exact = np.concatenate([compared, scored])
-    wide = lessons.ids if plan.recipe != "probe" else lessons.ids[:0]
-    bands = 1 if start.view.grey else len(start.view.bands or "rgb")
-    needed = pixel_bytes(len(exact), start.view, bands) + pixel_bytes(len(wide), start.frame(margin), bands)
-    require_room(scratch, needed)
-    say(f"pixels of {len(set(exact) | set(wide))} galaxies: {size_text(needed)} in {scratch}")
-    near = PixelCache.of(images.select(exact), start.view, scratch, progress=progress) if len(exact) else None
-    far = PixelCache.of(images.select(wide), start.frame(margin), scratch, progress=progress) if len(wide) else None
-    if far is None and near is None:
-        raise InputError("training galaxies", rule="be at least one", found=0)
-    first, second = far or near, near or far
-    return first, second  # type: ignore[return-value]  # one of them is there
-
-
 def _diverged(
-    error: Diverged, ending: Ending, learner: Learner, scored: Any, folder: Path, say: Callable[[str], object]
+    error: Diverged,
+    ending: Ending,
+    learner: Learner,
+    scored: Ids,
+    say: Callable[[str], object],
 ) -> InputError:
     """What is said of a training whose loss became NaN; the weights before are kept as a checkpoint."""
     kept = "nothing was kept, for no epoch was whole"
@@ -368,6 +364,6 @@ def _diverged(
     slower = learner.recipe.lr / 10
     return InputError(
         f"training diverged: {error}; {kept}",
-        where=folder,
+        where=ending.folder,
         remedy=f"lower the learning rate (--set lr={slower:g}), or limit the gradient (--set clip=1)",
     )
