@@ -31,24 +31,54 @@ if TYPE_CHECKING:
     from gzfeatures.heads.fit import Head
 
 
+@dataclasses.dataclass(frozen=True)
+class FitOptions:
+    """How heads are fitted and scored; which heads, and on what, is no part of it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `<head>.skops`, and of several seeds `<head>-seed<seed>.skops`, go.
+    seed : int
+        Of a fit for which no seeds are chosen.
+    columns : tuple of str
+        Catalog columns that heads read beside the vectors.
+    jobs : int
+        Candidates tried at once when tuning.
+    allow_seen : bool
+        Score also on test galaxies that a backbone was trained on; such pairings bear a dagger.
+    coverage : float
+        Share of galaxies, of each class, whose class set is to hold the true class.
+    sets_by : {"threshold", "raps"}
+        How class sets are formed (see `conformal.Conformal`).
+    road : {"frozen", "fine-tuned"}
+        Which road the tables are on.
+    title : str, optional
+        What tells the tables from others of the same backbone; default its name and the columns.
+    """
+
+    folder: Path
+    seed: int = 0
+    columns: tuple[str, ...] = ()
+    jobs: int = 1
+    allow_seen: bool = False
+    coverage: float = 0.9
+    sets_by: Method = "threshold"
+    road: Road = "frozen"
+    title: str | None = None
+
+
 def fit_heads(
     tables: Sequence[EmbeddingTable],
     labels: Labels,
     seen: Split,
     choices: Sequence[HeadChoice],
+    options: FitOptions | None = None,
     *,
-    seed: int,
-    folder: Path,
     split: Split | None = None,
-    road: Road = "frozen",
-    seconds: Mapping[str, float] | None = None,
     catalog: Catalog | None = None,
-    columns: Sequence[str] = (),
-    jobs: int = 1,
-    allow_seen: bool = False,
-    title: str | None = None,
-    coverage: float = 0.9,
-    sets_by: Method = "threshold",
+    seconds: Mapping[str, float] | None = None,
+    **fields: Any,
 ) -> list[tuple[Pairing, Path]]:
     """Fit heads on the training galaxies, save them, and score them on the test galaxies.
 
@@ -59,34 +89,21 @@ def fit_heads(
     labels : Labels
         Their labels.
     seen : Split
-        Heads see its training side only, promise sets of classes by its validation side, and are scored on its test
-        side.
+        Heads see its training side only, promise sets of classes by its validation side, and are
+        scored on its test side.
     choices : sequence of HeadChoice
         Names, parameters and seeds.
-    seed : int
-        Of a fit for which no seeds are chosen.
-    folder : Path
-        Where `<head>.skops`, and of several seeds `<head>-seed<seed>.skops`, go.
+    options : FitOptions, optional
+        How they are fitted; by default those that `fields` make.
     split : Split, optional
-        The whole split, where heads see only a part of its training side: what the comparison is on.
-    road : {"frozen", "fine-tuned"}
-        Which road the tables are on.
-    seconds : mapping of str to float, optional
-        What was spent before: `extract`, `train`.
+        The whole split, where heads see only a part of its training side: what the comparison is
+        on.
     catalog : Catalog, optional
         Holds `columns`; scores are given along its redshift, magnitude and size.
-    columns : sequence of str
-        Catalog columns that heads read beside the vectors.
-    jobs : int
-        Candidates tried at once when tuning.
-    allow_seen : bool
-        Score also on test galaxies that a backbone was trained on; such pairings bear a dagger.
-    coverage : float
-        Share of galaxies, of each class, whose class set is to hold the true class.
-    sets_by : {"threshold", "raps"}
-        How class sets are formed (see `conformal.Conformal`).
-    title : str, optional
-        What tells the tables from others of the same backbone; default its name and the columns.
+    seconds : mapping of str to float, optional
+        What was spent before: `extract`, `train`.
+    **fields
+        In place of `options`: fields of `FitOptions`.
 
     Returns
     -------
@@ -98,56 +115,133 @@ def fit_heads(
     LeakError
         A backbone was trained on a test galaxy, and that is not allowed.
     """
-    from gzfeatures.heads.fit import fit
-    from gzfeatures.heads.trials import draw_trials
-
+    options = options or FitOptions(**fields)
     split = split or seen
-    if not allow_seen:
+    if not options.allow_seen:
         _refuse_seen(tables, split)
-    source = catalog if columns else None
-    tests = [table.select(split.test) for table in tables]
     kept_out = [table.select(split.validation) for table in tables]
-    familiarity = familiarity_of(tables, kept_out, seen)
+    bench = _Bench(
+        tables,
+        [table.select(split.test) for table in tables],
+        kept_out,
+        labels,
+        seen,
+        split,
+        catalog,
+        familiarity_of(tables, kept_out, seen),
+        options,
+    )
     made = []
-    for choice, own in ((each, own) for each in choices for own in each.seeds or (seed,)):
+    for choice in choices:
+        for seed in choice.seeds or (options.seed,):
+            made.append(bench.candidate(choice, seed, seconds or {}))
+    return made
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Bench:
+    """What all heads of one call share: tables by side of the split, truth and options."""
+
+    tables: Sequence[EmbeddingTable]
+    tests: Sequence[EmbeddingTable]
+    kept_out: Sequence[EmbeddingTable]
+    labels: Labels
+    seen: Split
+    split: Split
+    catalog: Catalog | None
+    familiarity: Familiarity | None
+    options: FitOptions
+
+    @property
+    def source(self) -> Catalog | None:
+        """Catalog with the columns that heads read; None where they read none."""
+        return self.catalog if self.options.columns else None
+
+    def candidate(
+        self,
+        choice: HeadChoice,
+        seed: int,
+        seconds: Mapping[str, float],
+    ) -> tuple[Pairing, Path]:
+        """Fit one head, save it, and score it."""
+        import gzfeatures.heads.fit  # noqa: F401  # scikit-learn is loaded before the clock starts
+
         start = time.perf_counter()
-        head = fit(
-            tables, labels, choice.name, split=seen, seed=own, tune=choice.tune,
-            catalog=source, columns=columns, jobs=jobs, **choice.parameters,
-        )  # fmt: skip
+        head = dataclasses.replace(self._fit(choice, seed), familiarity=self.familiarity)
         fitted = time.perf_counter()
-        head = dataclasses.replace(head, familiarity=familiarity)
-        predictions = head.predict(tests, source)
+        predictions = head.predict(self.tests, self.source)
         predicted = time.perf_counter()
-        dagger = allow_seen and predictions.seen is not None and bool(predictions.seen.any())
+        # galaxies that the backbone was trained on are scored only where the options say so
+        met = predictions.seen is not None and bool(predictions.seen.any())
+        dagger = self.options.allow_seen and met
         predictions = predictions.unmarked() if dagger else predictions
-        mended = head.target == "classes" and head.parameters["calibration"] != "none"
-        bare = head.predict(tests, source, calibrated=False) if mended else None
-        checked = head.predict(kept_out, source)
-        sets = _sets(head, kept_out, checked, labels, coverage, sets_by)
-        head = dataclasses.replace(head, sets=sets, shares=_shares(checked))
-        name = f"{choice.name}-seed{own}" if choice.seeds else choice.name
-        path = head.write(folder / f"{name}.skops")
+        bare = self._uncalibrated(head)
+        head = self._with_sets(head)
+        path = self._write(head, choice, seed)
+        pairing = Pairing(
+            road=self.options.road,
+            backbone=self.options.title or name_of(self.tables, self.options.columns),
+            head=choice.name,
+            scheme=self.labels.scheme,
+            split=self.split.fingerprint,
+            predictions=predictions,
+            scores=evaluate(predictions, self.labels, catalog=self.catalog),
+            seconds={**seconds, "fit": fitted - start, "predict": predicted - fitted},
+            parameters=head.parameters,
+            seed=seed,
+            dagger=dagger,
+            cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
+            calibration=_calibration(head, predictions, bare, self.labels),
+        )
+        return pairing, path
+
+    def _fit(self, choice: HeadChoice, seed: int) -> Head:
+        """Fit a head on the training galaxies."""
+        from gzfeatures.heads.fit import fit
+
+        return fit(
+            self.tables,
+            self.labels,
+            choice.name,
+            split=self.seen,
+            seed=seed,
+            tune=choice.tune,
+            catalog=self.source,
+            columns=self.options.columns,
+            jobs=self.options.jobs,
+            **choice.parameters,
+        )
+
+    def _with_sets(self, head: Head) -> Head:
+        """Add what validation galaxies say of a head: its class sets, and its shares of classes."""
+        checked = head.predict(self.kept_out, self.source)
+        sets = _sets(
+            head,
+            self.kept_out,
+            checked,
+            self.labels,
+            self.options.coverage,
+            self.options.sets_by,
+        )
+        return dataclasses.replace(head, sets=sets, shares=_shares(checked))
+
+    def _write(self, head: Head, choice: HeadChoice, seed: int) -> Path:
+        """Write a head, and beside it a picture of what its tuning tried."""
+        from gzfeatures.heads.trials import draw_trials
+
+        name = f"{choice.name}-seed{seed}" if choice.seeds else choice.name
+        path = head.write(self.options.folder / f"{name}.skops")
+        # a picture of an earlier fit would be taken for one of this
         outputs.remove(_trials_beside(path))
         if head.trials:
             draw_trials(head.trials, _trials_beside(path))
-        pairing = Pairing(
-            road=road,
-            backbone=title or name_of(tables, columns),
-            head=choice.name,
-            scheme=labels.scheme,
-            split=split.fingerprint,
-            predictions=predictions,
-            scores=evaluate(predictions, labels, catalog=catalog),
-            seconds={**(seconds or {}), "fit": fitted - start, "predict": predicted - fitted},
-            parameters=head.parameters,
-            seed=own,
-            dagger=dagger,
-            cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
-            calibration=_calibration(head, predictions, bare, labels),
-        )
-        made.append((pairing, path))
-    return made
+        return path
+
+    def _uncalibrated(self, head: Head) -> Predictions | None:
+        """Predictions of the classifier by itself; None where it is not calibrated."""
+        if head.target != "classes" or head.parameters["calibration"] == "none":
+            return None
+        return head.predict(self.tests, self.source, calibrated=False)
 
 
 def familiarity_of(

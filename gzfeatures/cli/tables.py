@@ -34,11 +34,16 @@ from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from gzfeatures.features.extractor import Extractor
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.groups import Grouping
     from gzfeatures.galaxies.labels import Labels
+    from gzfeatures.galaxies.splits import Split
     from gzfeatures.heads.head import Head
     from gzfeatures.images.reading import Reading
     from gzfeatures.images.views import View
     from gzfeatures.results.conformal import Conformal
+    from gzfeatures.results.pairing import Pairing
     from gzfeatures.results.predictions import Predictions
     from gzfeatures.results.shift import TableSample
 
@@ -243,56 +248,80 @@ def fit(
     """Fit heads on the split's training galaxies, score them on its test galaxies, save them."""
     from gzfeatures.config import HeadChoice, with_settings
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.pairings import fit_heads
+    from gzfeatures.pairings import FitOptions, fit_heads
 
     read = labels_from(labels, missing_label, label_as_is, id_column)
+    paths = (table, *(others or ()))
     # a table may have many more galaxies than there are labels
-    tables = [EmbeddingTable.open(path).having(read[0].ids) for path in (table, *(others or ()))]
-    seen = () if allow_seen else [each.seen for each in tables]
-    grouping = tables[0].grouping
-    if near_duplicates:
-        from gzfeatures.features.trained_on import picture_groups
-        from gzfeatures.galaxies.groups import NEAR_DUPLICATES, merge
-        from gzfeatures.results.neighbours import twin_groups
-
-        pictures = tables[0].pictures
-        alike = {} if pictures is None else picture_groups(tables[0].ids, pictures)
-        grouping = grouping.joined(NEAR_DUPLICATES, merge(twin_groups(tables[0]), alike))
+    tables = [EmbeddingTable.open(path).having(read[0].ids) for path in paths]
     columns_of = None if catalog is None else catalog_from(catalog, id_column)
     known, split = labels_and_split(
         labels,
         read,
         seed,
         tables[0].ids,
-        seen,
-        grouping=grouping,
+        () if allow_seen else [each.seen for each in tables],
+        grouping=_grouping(tables[0], near_duplicates),
         catalog=columns_of,
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    telling = []
-    if columns_of is not None and columns:
-        from gzfeatures.heads.telling import telling_columns
-
-        telling = telling_columns(columns_of, columns, known, split.train, seed)
-        for line in telling:
-            say(f"warning: {line}; the scores say nothing about images")
+    telling = _telling(columns_of, columns, known, split, seed)
     parameters = with_settings({}, settings or ())
     fitted = fit_heads(
         tables,
         known,
         split,
         [HeadChoice(name=name, tune=tune, parameters=parameters) for name in head],
-        seed=seed,
-        folder=output,
+        FitOptions(
+            folder=output,
+            seed=seed,
+            columns=tuple(columns or ()),
+            jobs=jobs,
+            allow_seen=allow_seen,
+            coverage=0.9 if coverage is None else coverage,
+            sets_by=sets_by,
+        ),
         catalog=columns_of,
-        columns=columns or (),
-        jobs=jobs,
-        allow_seen=allow_seen,
-        coverage=0.9 if coverage is None else coverage,
-        sets_by=sets_by,
     )
-    for note in dict.fromkeys(note for pairing, _ in fitted for note in pairing.calibration.get("notes", ())):
+    _show_heads(fitted, telling, as_json)
+
+
+def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
+    """Galaxies of a table that a split holds together."""
+    if not near_duplicates:
+        return table.grouping
+    from gzfeatures.features.trained_on import picture_groups
+    from gzfeatures.galaxies.groups import NEAR_DUPLICATES, merge
+    from gzfeatures.results.neighbours import twin_groups
+
+    # by vectors, and by what the pictures look like where the table knows that
+    alike = {} if table.pictures is None else picture_groups(table.ids, table.pictures)
+    return table.grouping.joined(NEAR_DUPLICATES, merge(twin_groups(table), alike))
+
+
+def _telling(
+    catalog: Catalog | None,
+    columns: list[str] | None,
+    labels: Labels,
+    split: Split,
+    seed: int,
+) -> list[str]:
+    """Warn of catalog columns that name the class by themselves."""
+    if catalog is None or not columns:
+        return []
+    from gzfeatures.heads.telling import telling_columns
+
+    telling = telling_columns(catalog, columns, labels, split.train, seed)
+    for line in telling:
+        say(f"warning: {line}; the scores say nothing about images")
+    return telling
+
+
+def _show_heads(fitted: list[tuple[Pairing, Path]], warnings: list[str], as_json: bool) -> None:
+    """Show scores, costs and class sets of heads."""
+    notes = (note for pairing, _ in fitted for note in pairing.calibration.get("notes", ()))
+    for note in dict.fromkeys(notes):
         say(f"note: {note}")
     rows: list[dict[str, Any]] = [
         {
@@ -307,9 +336,10 @@ def fit(
         for pairing, path in fitted
     ]
     brief = [key for key in rows[0] if key != "sets"]
-    show({"heads": rows, "warnings": telling}, as_json, hide=("warnings",), columns=brief)
+    show({"heads": rows, "warnings": warnings}, as_json, hide=("warnings",), columns=brief)
     if not as_json:
-        show({"class_sets": [_coverage(row["head"], row["sets"]) for row in rows if row["sets"]]}, as_json)
+        sets = [_coverage(row["head"], row["sets"]) for row in rows if row["sets"]]
+        show({"class_sets": sets}, as_json)
 
 
 def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
