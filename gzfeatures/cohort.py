@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint
-from gzfeatures.config import ByDigest, Galaxies, Source
+from gzfeatures.config import ByDigest, Galaxies, SecondTarget, Source
 from gzfeatures.errors import InputError
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import read_note, write_note
@@ -109,64 +109,138 @@ def gather(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = 
     MissingFileError, InputError
         A file is missing or breaks a rule; an image is bad and `on_bad` is "raise".
     """
-    split = catalog = None
+    catalog, labels, column = _labelled(settings, seed)
+    found = _with_images(labels, settings, settings.on_bad, notes)
+    if catalog is not None:
+        found = dataclasses.replace(found, images=found.images.of_kind(catalog.kind))
+    grouping = _grouping(settings, catalog, found)
+    own, moved = _split(settings, found, grouping, column, seed, seen, notes)
+    split = own
+    for source in settings.training_only:
+        found, new = _with_training_only(found, settings, source, seed, notes)
+        split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
+    also = None
+    images = found.images
+    if settings.also is not None:
+        also, images = _second_target(settings, settings.also, found, split, seed, notes)
+    skipped = found.skipped
+    return Cohort(found.labels, split, own, images, catalog, skipped, also, grouping, moved)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Readable:
+    """Labelled galaxies whose image can be read, the others with the reason, and digests by id."""
+
+    labels: Labels
+    images: ImageSet
+    skipped: tuple[tuple[str, str], ...]
+    digests: dict[str, str]
+
+
+def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Split | None]:
+    """Read labels and their split from a file, or label a catalog by a scheme."""
     if settings.labels is not None:
         words = LabelWords(settings.missing_label, settings.label_as_is)
         labels, split = read_labels(settings.labels, words=words, id_column=settings.id_column)
-    else:
-        catalog = Catalog.read(settings.catalog, id_column=settings.id_column)
-        labels = scheme(settings.scheme).with_others(settings.others).label(catalog, seed, settings.choice)
-    labels, images, skipped, digests = _with_images(labels, settings, settings.on_bad, notes)
-    images = images if catalog is None else images.of_kind(catalog.kind)
-    grouping = Grouping().joined(SAME_FILE, key_groups(labels.ids, (digests[name] for name in labels.ids)))
+        return None, labels, split
+    catalog = Catalog.read(settings.catalog, id_column=settings.id_column)
+    chosen = scheme(settings.scheme).with_others(settings.others)
+    return catalog, chosen.label(catalog, seed, settings.choice), None
+
+
+def _grouping(settings: Galaxies, catalog: Catalog | None, found: _Readable) -> Grouping:
+    """Hold together galaxies that are one file, lie close, or share a group of the labels."""
+    ids = found.labels.ids
+    keys = key_groups(ids, (found.digests[name] for name in ids))
+    grouping = Grouping().joined(SAME_FILE, keys)
     if settings.labels is None:
-        grouping = grouping.near(catalog, labels.ids, settings.neighbours_arcsec)
-    else:
-        own_groups = splitfile.known_of(
-            settings.labels, labels.ids, settings.neighbours_arcsec, id_column=settings.id_column
-        )
-        grouping = grouping.united(own_groups)
-    rule = settings.split
-    moved: tuple[str, ...] = ()
-    if isinstance(rule, ByDigest) and split is None:
-        split = Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump())
-    else:
-        kept = None if settings.labels is None else splitfile.kept_beside(settings.labels)
-        drawn = splitfile.continued(
-            labels,
-            grouping,
-            sizes=splitfile.SHARES if isinstance(rule, ByDigest) else rule,
-            column=split,
-            beside=splitfile.read_split(kept) if kept is not None and kept.exists() else None,
-            only_train=labels.ids[_seen(seen, images, digests, notes)] if seen else None,
-            seed=seed,
-            where=kept or "catalog",
-        )
-        split, moved = drawn.split.among(labels.ids), drawn.moved
-    own = split
-    for source in settings.training_only:
-        beside = Catalog.read(source.catalog, id_column=source.id_column)
-        more = scheme(settings.scheme).with_others(settings.others).label(beside, seed, settings.choice)
-        more = more.select(_free(more.ids, labels.ids, rule))
-        more, more_images, bad, more_digests = _with_images(more, source, settings.on_bad, notes)
-        known = set(digests.values())
-        new = more.ids[[more_digests[name] not in known for name in more.ids]]
-        digests, skipped = digests | more_digests, skipped + bad
-        labels, images = labels.joined(more.select(new)), images.joined(more_images.select(new).of_kind(beside.kind))
-        split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
-    if settings.also is None:
-        return Cohort(labels, split, own, images, catalog, skipped, grouping=grouping, moved=moved)
-    second = Catalog.read(settings.also.catalog, id_column=settings.also.id_column)
-    also = scheme(settings.also.scheme).label(second, seed, settings.also.choice)
-    scored = {digests[name] for name in (*split.validation, *split.test)}
+        return grouping.near(catalog, ids, settings.neighbours_arcsec)
+    # labels have no positions of their own: the catalog they were made from may be noted with them
+    groups = splitfile.known_of(
+        settings.labels,
+        ids,
+        settings.neighbours_arcsec,
+        id_column=settings.id_column,
+    )
+    return grouping.united(groups)
+
+
+def _split(
+    settings: Galaxies,
+    found: _Readable,
+    grouping: Grouping,
+    column: Split | None,
+    seed: int,
+    seen: TrainedOn | None,
+    notes: Path,
+) -> tuple[Split, tuple[str, ...]]:
+    """Split the galaxies by digest, by what is kept with the labels, or anew; and who was moved."""
+    rule, labels = settings.split, found.labels
+    if isinstance(rule, ByDigest) and column is None:
+        return Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump()), ()
+    # who was set aside once stays so: the split kept beside the labels goes on
+    kept = None if settings.labels is None else splitfile.kept_beside(settings.labels)
+    only_train = None
+    if seen:
+        only_train = labels.ids[_seen(seen, found.images, found.digests, notes)]
+    drawn = splitfile.continued(
+        labels,
+        grouping,
+        sizes=splitfile.SHARES if isinstance(rule, ByDigest) else rule,
+        column=column,
+        beside=splitfile.read_split(kept) if kept is not None and kept.exists() else None,
+        only_train=only_train,
+        seed=seed,
+        where=kept or "catalog",
+    )
+    return drawn.split.among(labels.ids), drawn.moved
+
+
+def _with_training_only(
+    found: _Readable, settings: Galaxies, source: Source, seed: int, notes: Path
+) -> tuple[_Readable, Ids]:
+    """Add the galaxies of a source that only train; returns also their ids."""
+    catalog = Catalog.read(source.catalog, id_column=source.id_column)
+    chosen = scheme(settings.scheme).with_others(settings.others)
+    labels = chosen.label(catalog, seed, settings.choice)
+    labels = labels.select(_free(labels.ids, found.labels.ids, settings.split))
+    more = _with_images(labels, source, settings.on_bad, notes)
+    # the very image of a galaxy that may be tested on is not trained on under another id
+    known = set(found.digests.values())
+    new = more.labels.ids[[more.digests[name] not in known for name in more.labels.ids]]
+    images = more.images.select(new).of_kind(catalog.kind)
+    joined = _Readable(
+        found.labels.joined(more.labels.select(new)),
+        found.images.joined(images),
+        found.skipped + more.skipped,
+        found.digests | more.digests,
+    )
+    return joined, new
+
+
+def _second_target(
+    settings: Galaxies,
+    target: SecondTarget,
+    found: _Readable,
+    split: Split,
+    seed: int,
+    notes: Path,
+) -> tuple[Labels, ImageSet]:
+    """Labels of the second target, and the images with those of galaxies that it alone knows."""
+    catalog = Catalog.read(target.catalog, id_column=target.id_column)
+    labels = scheme(target.scheme).label(catalog, seed, target.choice)
+    images = found.images
+    scored = {found.digests[name] for name in (*split.validation, *split.test)}
     for source in (settings, *settings.training_only):
-        more = also.select(_free(also.ids, images.ids, rule))
+        more = labels.select(_free(labels.ids, images.ids, settings.split))
         if not len(more):
             break
-        more, more_images, _, more_digests = _with_images(more, source, "skip", notes)
-        images = images.joined(more_images.select(more.ids[[more_digests[name] not in scored for name in more.ids]]))
-    also = also.select(also.ids[among(also.ids, images.ids)])
-    return Cohort(labels, split, own, images, catalog, skipped, also, grouping, moved)
+        readable = _with_images(more, source, "skip", notes)
+        # the very image of a scored galaxy teaches nothing under another id either
+        ids = readable.labels.ids
+        new = ids[[readable.digests[name] not in scored for name in ids]]
+        images = images.joined(readable.images.select(new))
+    return labels.select(labels.ids[among(labels.ids, images.ids)]), images
 
 
 def _seen(galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path) -> npt.NDArray[np.bool_]:
@@ -192,10 +266,8 @@ def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
     return ids[free]
 
 
-def _with_images(
-    labels: Labels, source: Source, on_bad: str, notes: Path
-) -> tuple[Labels, ImageSet, tuple[tuple[str, str], ...], dict[str, str]]:
-    """Labels, images and digests of the galaxies whose image can be read, and the others with the reason."""
+def _with_images(labels: Labels, source: Source, on_bad: str, notes: Path) -> _Readable:
+    """Check images, or read what an earlier check noted, and leave out what cannot be read."""
     images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
     stamp = images.stamp()
     path = notes / f"images-{stamp[:16]}.json"
@@ -215,7 +287,7 @@ def _with_images(
             remedy='mend them, or set galaxies.on_bad = "skip"',
         )
     good = _without(labels.ids, bad)
-    return labels.select(good), images.select(good), bad, note["digests"]
+    return _Readable(labels.select(good), images.select(good), bad, note["digests"])
 
 
 def _without(ids: Ids, bad: Iterable[tuple[str, str]]) -> Ids:

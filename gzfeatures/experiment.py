@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from gzfeatures import cohort as cohorts
 from gzfeatures import config as configs
@@ -27,9 +27,10 @@ from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import written_whole
 from gzfeatures.galaxies.labelfile import write_labels
+from gzfeatures.galaxies.splits import Split
 from gzfeatures.illustrations import FILES as MAP_FILES
 from gzfeatures.illustrations import Classifier, draw_map, explain_pairing
-from gzfeatures.pairings import files_of, fit_heads, learning_curves
+from gzfeatures.pairings import FitOptions, files_of, fit_heads, learning_curves
 from gzfeatures.results.comparison import Comparison, compare
 from gzfeatures.results.figures import Curve
 from gzfeatures.results.metrics import jsonable
@@ -38,6 +39,7 @@ from gzfeatures.results.provenance import surroundings
 from gzfeatures.results.report import FILES as REPORT_FILES
 from gzfeatures.results.report import Report
 from gzfeatures.results.runfolder import LABELS, PAIRINGS, read_pairings, slug, write_pairings
+from gzfeatures.results.showcase import Showcase
 from gzfeatures.roads import network_curve, tabulate, train_network
 
 if TYPE_CHECKING:
@@ -161,86 +163,262 @@ def _settings_of(place: Path) -> Experiment | None:
 
 
 def _run(settings: Experiment, place: Path, store: Store | None, tracker: Tracker | None, again: bool) -> Run:
+    """Run the steps, from catalogs to a ranking; the files of each are taken up by the next run."""
     start = time.perf_counter()
     _require_weights(settings)
-    records = () if settings.allow_seen else (backbone(name).trained_on for name in _starts(settings))
+    group = _gathered(settings, place)
+    session = _Session(settings, group, place, store, tracker, again)
+    trained = [session.trained(training) for training in _trainings(settings)]
+    columns = [*_untrained(settings), *(outcome.column for outcome in trained if outcome.column)]
+    outcomes, tables = list(trained), []
+    for number, column in enumerate(columns):
+        # one table in memory at a time: those of a survey are large
+        table, vectors = session.table(number, column)
+        tables.append(table)
+        outcomes += session.with_heads(table, vectors)
+    outcomes += session.joined(tables)
+
+    report = session.report(outcomes)
+    ranked = _explainable(report, outcomes)
+    report = dataclasses.replace(report, curves=session.curves(trained, ranked))
+    write_pairings(place, report.pairings)
+    shown = session.explanations(ranked)
+    drawn, pictures = session.map(ranked)
+    report.write(place, images=group.images, showcases=[*pictures, *shown])
+    uri = session.record(report, outcomes)
+    seconds = time.perf_counter() - start
+    return Run(report, place, _best_table(ranked), drawn, uri, seconds)
+
+
+def _gathered(settings: Experiment, place: Path) -> Cohort:
+    """Gather the galaxies, and write their labels and sides of the split."""
+    # a split that is drawn has galaxies train that a backbone was trained on
+    records = []
+    if not settings.allow_seen:
+        records = [backbone(name).trained_on for name in _starts(settings)]
     group = cohorts.gather(settings.galaxies, settings.seed, place, TrainedOn.joined(records))
     write_labels(place / LABELS, group.labels, group.split)
+    return group
 
-    outcomes: list[_Outcome] = []
-    curves: dict[str, Curve] = {}
-    seen = group.split if settings.heads_on == "all" else group.own
-    columns = [
-        _Column(choice.name, choice, settings.heads, settings.seed, apart=apart)
-        for choice, apart in zip(settings.backbones, _told_apart(settings.backbones), strict=True)
-    ]
-    for name, network, seed, apart in _trainings(settings):
-        checkpoint = place / "networks" / name
-        with tracker.training(settings.name, network.name + apart) if tracker else nullcontext() as live:
-            pairing = train_network(network, group, checkpoint, settings, seed=seed, again=again, watch=live)
-        pairing = dataclasses.replace(pairing, backbone=pairing.backbone + apart)
-        if network.learning_curve and pairing.name not in curves:
-            curves[pairing.name] = network_curve(network, group, checkpoint, settings, seed=seed, whole=pairing)
-        files = [checkpoint / "curves.png", checkpoint / "history.json", checkpoint]
-        outcomes.append(_Outcome(pairing, files, Classifier(str(checkpoint)), live))
+
+@dataclasses.dataclass(frozen=True)
+class _Session:
+    """What the steps of one run share, and the steps."""
+
+    settings: Experiment
+    group: Cohort
+    place: Path
+    store: Store | None
+    tracker: Tracker | None
+    again: bool
+
+    @property
+    def seen(self) -> Split:
+        """Split whose training side heads are fitted on."""
+        return self.group.split if self.settings.heads_on == "all" else self.group.own
+
+    def trained(self, training: _Training) -> _Outcome:
+        """Train one network with one seed, recorded while it is on, and score it."""
+        settings, network, seed = self.settings, training.network, training.seed
+        checkpoint = self.place / "networks" / training.folder
+        named = network.name + training.apart
+        recorded = self.tracker.training(settings.name, named) if self.tracker else nullcontext()
+        with recorded as live:
+            pairing = train_network(
+                network,
+                self.group,
+                checkpoint,
+                settings,
+                seed=seed,
+                again=self.again,
+                watch=live,
+            )
+        pairing = dataclasses.replace(pairing, backbone=pairing.backbone + training.apart)
+        curve: Curve | None = None
+        if network.learning_curve and training.first:
+            curve = network_curve(
+                network,
+                self.group,
+                checkpoint,
+                settings,
+                seed=seed,
+                whole=pairing,
+            )
+        column = None
         if network.as_backbone:
-            column = _Column.of(network, checkpoint, settings.heads, seed, pairing.seconds["train"])
-            columns.append(dataclasses.replace(column, apart=apart))
-    common: dict[str, Any] = {
-        "labels": group.labels, "seen": seen, "split": group.split, "catalog": group.catalog,
-        "jobs": settings.jobs, "allow_seen": settings.allow_seen,
-    }  # fmt: skip
-    made: dict[tuple[str, str], tuple[Path, _Column, dict[str, float]]] = {}
-    for number, column in enumerate(columns):
-        path = place / "tables" / f"{number:02d}-{slug(Path(column.choice.name).name)}.parquet"
-        table, seconds = tabulate(column.choice, group, path, settings, store=store, again=again)
-        seconds |= column.spent
-        made.setdefault((column.road, column.name), (path, column, seconds))
-        fitted = fit_heads(
-            [table], choices=column.heads, seed=column.seed, folder=place / "heads" / path.stem,
-            road=column.road, seconds=seconds, title=table.extractor.backbone + column.apart, **common,
-        )  # fmt: skip
-        checkpoint_of = [Path(column.choice.name)] if column.road == "fine-tuned" else []
-        for pairing, head in fitted:
-            classifier = Classifier(column.choice.name, column.choice.weights, path, head)
-            outcomes.append(_Outcome(pairing, [*files_of(head), *checkpoint_of], classifier))
-    for number, joint in enumerate(settings.joined):
-        paths, parts, costs = zip(*(made[key] for key in joint.tables), strict=True)
-        fitted = fit_heads(
-            [EmbeddingTable.read(path) for path in paths], choices=settings.heads, seed=settings.seed,
-            folder=place / "heads" / f"joined-{number:02d}", columns=joint.columns,
-            road=max((part.road for part in parts), key=("frozen", "fine-tuned").index),
-            seconds={step: sum(cost.get(step, 0.0) for cost in costs) for cost in costs for step in cost}, **common,
-        )  # fmt: skip
-        outcomes += [_Outcome(pairing, files_of(head)) for pairing, head in fitted]
+            spent = pairing.seconds["train"]
+            column = _Column.of(network, checkpoint, settings.heads, seed, spent)
+            column = dataclasses.replace(column, apart=training.apart)
+        files = [checkpoint / "curves.png", checkpoint / "history.json", checkpoint]
+        return _Outcome(pairing, files, Classifier(str(checkpoint)), live, column, curve)
 
-    pairings = [outcome.pairing for outcome in outcomes]
-    comparison = compare(pairings, group.labels, seed=settings.seed)
-    provenance = _provenance(settings, group)
-    report = Report(settings.name, tuple(pairings), comparison, group.labels, group.split, provenance)
-    classifiers = {outcome.pairing: outcome.classifier for outcome in outcomes if outcome.classifier is not None}
-    ranked = [(pairing, classifiers[pairing]) for _, pairing in report.ranked if pairing in classifiers]
-    tables = [(pairing.road, classifier.table) for pairing, classifier in ranked if classifier.table is not None]
-    best = tables[0][1] if tables else None
-    for path in dict(reversed(tables)).values() if settings.learning_curve else ():  # the best of each road
-        curves |= learning_curves([EmbeddingTable.read(path)], group.labels, seen, settings)
-    report = dataclasses.replace(report, curves=curves)
-    write_pairings(place, pairings)
-    wanted = settings.explain if group.labels.target == "classes" else 0
-    firsts = {pairing.head is None: (pairing, classifier) for pairing, classifier in reversed(ranked) if wanted}
-    shown = [explain_pairing(*firsts[bare], group, wanted, seed=settings.seed) for bare in sorted(firsts)]
-    drawn = None
-    if best is not None and settings.map:
+    def table(self, number: int, column: _Column) -> tuple[_Table, EmbeddingTable]:
+        """Tabulate one backbone."""
+        name = f"{number:02d}-{slug(Path(column.choice.name).name)}.parquet"
+        path = self.place / "tables" / name
+        vectors, seconds = tabulate(
+            column.choice,
+            self.group,
+            path,
+            self.settings,
+            store=self.store,
+            again=self.again,
+        )
+        return _Table(path, column, {**seconds, **column.spent}), vectors
+
+    def with_heads(self, table: _Table, vectors: EmbeddingTable) -> list[_Outcome]:
+        """Fit heads on one table."""
+        column = table.column
+        fitted = self._fit(
+            [vectors],
+            column.heads,
+            FitOptions(
+                folder=self.place / "heads" / table.path.stem,
+                seed=column.seed,
+                road=column.road,
+                title=vectors.extractor.backbone + column.apart,
+            ),
+            table.seconds,
+        )
+        # a network that was trained here is kept with the heads on it
+        checkpoint = [Path(column.choice.name)] if column.road == "fine-tuned" else []
+        outcomes = []
+        for pairing, head in fitted:
+            classifier = Classifier(column.choice.name, column.choice.weights, table.path, head)
+            outcomes.append(_Outcome(pairing, [*files_of(head), *checkpoint], classifier))
+        return outcomes
+
+    def joined(self, tables: Sequence[_Table]) -> list[_Outcome]:
+        """Fit heads on tables side by side, and on catalog columns after them."""
+        made: dict[tuple[str, str], _Table] = {}
+        for table in tables:
+            # of several seeds the first
+            made.setdefault((table.column.road, table.column.name), table)
+        outcomes: list[_Outcome] = []
+        for number, joint in enumerate(self.settings.joined):
+            parts = [made[key] for key in joint.tables]
+            roads = [part.column.road for part in parts]
+            fitted = self._fit(
+                [EmbeddingTable.read(part.path) for part in parts],
+                self.settings.heads,
+                FitOptions(
+                    folder=self.place / "heads" / f"joined-{number:02d}",
+                    seed=self.settings.seed,
+                    columns=joint.columns,
+                    # one table of a tuned network makes the whole fine-tuned
+                    road="fine-tuned" if "fine-tuned" in roads else "frozen",
+                ),
+                _summed([part.seconds for part in parts]),
+            )
+            outcomes += [_Outcome(pairing, files_of(head)) for pairing, head in fitted]
+        return outcomes
+
+    def _fit(
+        self,
+        tables: Sequence[EmbeddingTable],
+        heads: Sequence[HeadChoice],
+        options: FitOptions,
+        seconds: Mapping[str, float],
+    ) -> list[tuple[Pairing, Path]]:
+        """Fit heads with what is the same for all of a run."""
+        settings = self.settings
+        return fit_heads(
+            tables,
+            self.group.labels,
+            self.seen,
+            heads,
+            dataclasses.replace(options, jobs=settings.jobs, allow_seen=settings.allow_seen),
+            split=self.group.split,
+            catalog=self.group.catalog,
+            seconds=seconds,
+        )
+
+    def report(self, outcomes: Sequence[_Outcome]) -> Report:
+        """Rank and test the pairings."""
+        group, settings = self.group, self.settings
+        pairings = tuple(outcome.pairing for outcome in outcomes)
+        comparison = compare(pairings, group.labels, seed=settings.seed)
+        provenance = _provenance(settings, group)
+        return Report(settings.name, pairings, comparison, group.labels, group.split, provenance)
+
+    def curves(self, trained: Sequence[_Outcome], ranked: _Ranked) -> dict[str, Curve]:
+        """How many labels networks need, and heads on the best table of each road."""
+        curves = {each.pairing.name: each.curve for each in trained if each.curve is not None}
+        # worst first, so that the best table of each road is the one that stays
+        best: dict[str, Path] = {}
+        for pairing, classifier in reversed(ranked):
+            if classifier.table is not None and self.settings.learning_curve:
+                best[pairing.road] = classifier.table
+        for path in best.values():
+            table = EmbeddingTable.read(path)
+            curves |= learning_curves([table], self.group.labels, self.seen, self.settings)
+        return curves
+
+    def explanations(self, ranked: _Ranked) -> list[Showcase]:
+        """Explain the best head and the best network."""
+        group, settings = self.group, self.settings
+        wanted = settings.explain if group.labels.target == "classes" else 0
+        if not wanted:
+            return []
+        firsts: dict[bool, tuple[Pairing, Classifier]] = {}
+        for pairing, classifier in ranked:
+            firsts.setdefault(pairing.head is None, (pairing, classifier))
+        # heads before networks
+        best = [firsts[bare] for bare in sorted(firsts)]
+        return [explain_pairing(*each, group, wanted, seed=settings.seed) for each in best]
+
+    def map(self, ranked: _Ranked) -> tuple[Path | None, list[Showcase]]:
+        """Draw the best table, coloured by what the best pairing of each road predicts."""
+        best = _best_table(ranked)
+        if best is None or not self.settings.map:
+            return None, []
+        # worst first, so that the best pairing of each road is the one that stays
         first_of = {pairing.road: pairing for pairing, _ in reversed(ranked)}
-        said = {f"{road}, {pairing.name}": pairing.predictions for road, pairing in first_of.items()}
-        drawn, pictures = draw_map(best, group, said, place)
-        shown.insert(0, pictures)
-    report.write(place, images=group.images, showcases=shown)
-    if tracker is not None:
+        predictions = {}
+        for road, pairing in first_of.items():
+            predictions[f"{road}, {pairing.name}"] = pairing.predictions
+        drawn, pictures = draw_map(best, self.group, predictions, self.place)
+        return drawn, [pictures]
+
+    def record(self, report: Report, outcomes: Sequence[_Outcome]) -> str | None:
+        """Record each pairing and the comparison; returns the address of the records."""
+        if self.tracker is None:
+            return None
         for outcome in outcomes:
-            tracker.pairing(settings.name, outcome.pairing, outcome.artifacts, outcome.live)
-        tracker.comparison(settings.name, report, place)
-    return Run(report, place, best, drawn, tracker.uri if tracker else None, time.perf_counter() - start)
+            self.tracker.pairing(
+                self.settings.name,
+                outcome.pairing,
+                outcome.artifacts,
+                outcome.live,
+            )
+        self.tracker.comparison(self.settings.name, report, self.place)
+        return self.tracker.uri
+
+
+_Ranked: TypeAlias = Sequence[tuple[Pairing, Classifier]]
+"""Pairings that can be explained, best first, each with what explains it."""
+
+
+def _explainable(report: Report, outcomes: Sequence[_Outcome]) -> _Ranked:
+    """Pairings on one table or by a network itself, best first; those on joined tables are not."""
+    classifiers = {}
+    for outcome in outcomes:
+        if outcome.classifier is not None:
+            classifiers[outcome.pairing] = outcome.classifier
+    ranked = (pairing for _, pairing in report.ranked if pairing in classifiers)
+    return [(pairing, classifiers[pairing]) for pairing in ranked]
+
+
+def _best_table(ranked: _Ranked) -> Path | None:
+    """Table of the best pairing that has one."""
+    tables = (classifier.table for _, classifier in ranked if classifier.table is not None)
+    return next(tables, None)
+
+
+def _summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Seconds of each step over several tables."""
+    steps = dict.fromkeys(step for cost in costs for step in cost)
+    return {step: sum(cost.get(step, 0.0) for cost in costs) for step in steps}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,22 +442,54 @@ class _Column:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Table:
+    """The embedding table of a backbone, and the seconds spent on it by step."""
+
+    path: Path
+    column: _Column
+    seconds: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
 class _Outcome:
-    """A pairing with the files to keep of it, what explains it (of one table), and the run of its training."""
+    """A pairing with the files to keep of it, what explains it (of one table), the run of its
+    training, and of a network what it is as a backbone and how many labels it needs."""
 
     pairing: Pairing
     artifacts: list[Path]
     classifier: Classifier | None = None
     live: Watch | None = None
+    column: _Column | None = None
+    curve: Curve | None = None
 
 
-def _trainings(settings: Experiment) -> Iterator[tuple[str, Network, int, str]]:
-    """Every network with every seed it is trained with, the name of its folder, and what tells it from others."""
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """One training: name of its folder, network, seed, what tells the network from others of its
+    name, and whether it is the first of the network's seeds."""
+
+    folder: str
+    network: Network
+    seed: int
+    apart: str
+    first: bool
+
+
+def _untrained(settings: Experiment) -> list[_Column]:
+    """Backbones that are used as they are."""
+    every = zip(settings.backbones, _told_apart(settings.backbones), strict=True)
+    heads, seed = settings.heads, settings.seed
+    return [_Column(choice.name, choice, heads, seed, apart=apart) for choice, apart in every]
+
+
+def _trainings(settings: Experiment) -> Iterator[_Training]:
+    """Every network with every seed it is trained with."""
     every = zip(settings.networks, _told_apart(settings.networks), strict=True)
     for number, (network, apart) in enumerate(every):
-        name = f"{number:02d}-{slug(network.name)}"
-        for seed in network.seeds or (settings.seed,):
-            yield f"{name}-seed{seed}" if network.seeds else name, network, seed, apart
+        folder = f"{number:02d}-{slug(network.name)}"
+        for place, seed in enumerate(network.seeds or (settings.seed,)):
+            own = f"{folder}-seed{seed}" if network.seeds else folder
+            yield _Training(own, network, seed, apart, place == 0)
 
 
 def _told_apart(listed: Sequence[FrozenBackbone | Network]) -> list[str]:
