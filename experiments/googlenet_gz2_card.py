@@ -236,7 +236,7 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
                 scheme("zhu-5class").label(gz.Catalog.read(data / "gz2" / "votes.csv")).ordered(group.labels.classes)
             )
             voted = predictions["svm"].select(group.own.test[among(group.own.test, known.ids)])
-            figures["agreement"] = gz.evaluate(voted, known).agreement
+            figures["agreement"] = [row.asdict() for row in gz.evaluate(voted, known).agreement]
             figures["turned"] = turned(group, heads, checkpoint, unbiased)
         figures["few_labels"][name] = few_labels(table, group)
         figures["votes"][name] = of_votes(table, votes, fair)

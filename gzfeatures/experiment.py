@@ -102,7 +102,7 @@ class Run:
         }
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in row.items() if not isinstance(value, (list, tuple, dict))}
     cleaned: dict[str, Any] = jsonable(flat)
     return cleaned

@@ -112,7 +112,8 @@ def compare(
     from gzfeatures.experiment import compare_runs
 
     comparison = compare_runs(runs, metric)
-    result = {"ranking": comparison.ranking, "tests": comparison.tests, "winner": comparison.winner}
+    fields = comparison.asdict()
+    result = {name: fields[name] for name in ("ranking", "tests", "winner")}
     show(result, as_json, hide=("tests",), columns=BRIEF)
 
 

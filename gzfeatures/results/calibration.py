@@ -11,10 +11,11 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.metrics import evaluate, scorable
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.proportions import Array, wilson
+from gzfeatures.results.rows import ReliabilityBin
 from gzfeatures.results.sums import bin_of
 
 
-def reliability(predictions: Predictions, labels: Labels) -> list[dict[str, Any]]:
+def reliability(predictions: Predictions, labels: Labels) -> list[ReliabilityBin]:
     """Reliability diagram of the most probable class, in the bins of the expected calibration error.
 
     Parameters
@@ -26,9 +27,8 @@ def reliability(predictions: Predictions, labels: Labels) -> list[dict[str, Any]
 
     Returns
     -------
-    list of dict
-        Filled bins in rising order: `stated` (mean probability), `reached` (share that is right) with its 90 %
-        `interval`, `n`. The ECE is Σ n |stated − reached| / Σ n.
+    list of ReliabilityBin
+        Filled bins in rising order. The ECE is Σ n |stated − reached| / Σ n.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def reliability(predictions: Predictions, labels: Labels) -> list[dict[str, Any]
     filled = np.flatnonzero(count)
     stated, reached = (np.bincount(bins, of)[filled] / count[filled] for of in (confidence, right))
     return [
-        {"stated": float(s), "reached": float(r), "interval": wilson(float(r), int(n)), "n": int(n)}
+        ReliabilityBin(float(s), float(r), wilson(float(r), int(n)), int(n))
         for s, r, n in zip(stated, reached, count[filled], strict=True)
     ]
 
@@ -49,7 +49,8 @@ def reliability(predictions: Predictions, labels: Labels) -> list[dict[str, Any]
 def measured(predictions: Predictions, labels: Labels) -> dict[str, Any]:
     """How far probabilities are from the truth: `ece`, `brier`, `log_loss`, and the `bins` of `reliability`."""
     metrics = evaluate(predictions, labels, intervals=0).metrics
-    return {name: metrics[name] for name in ("ece", "brier", "log_loss")} | {"bins": reliability(predictions, labels)}
+    bins = [each.asdict() for each in reliability(predictions, labels)]
+    return {name: metrics[name] for name in ("ece", "brier", "log_loss")} | {"bins": bins}
 
 
 def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -20,6 +20,7 @@ from gzfeatures.results.paired import mcnemar
 from gzfeatures.results.pairing import Pairing
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.proportions import Array
+from gzfeatures.results.rows import PairTest, RankedRow, SeedsRow, WinnerRow
 from gzfeatures.results.sums import metric_columns, metrics_of, shares_of
 from gzfeatures.results.winner import luck_of_the_best
 
@@ -32,39 +33,41 @@ class Comparison:
     ----------
     metric : str
         What the ranking is by.
-    ranking : list of dict
-        Best first: `rank, road, backbone, head, scheme, seed, dagger`, every metric, its `<metric>_interval`,
-        `behind` (difference of its method to the first) with `behind_interval`, `tied` (its method is not told apart
-        from the first, all pairs tested as one family), and the costs `extract_seconds, fit_seconds, predict_seconds,
-        train_seconds, end_to_end_seconds, parameters, bytes` (None where unknown). Of several seeds the mean counts,
-        and they stand together by seed: a lucky one wins nothing.
-    tests : list of dict
-        Each two methods, by the metric of the ranking, mean over seeds: `first, second`, `difference` with `interval`,
-        of one seed each `only_first, only_second` (galaxies that one alone has right), `p` (of the pair alone: exact
-        McNemar for accuracy, else the bootstrap), `p_family` (of the pair among all pairs, see `family.step_down`).
-    seeds : list of dict
-        Pairings run with several seeds: `road, backbone, head, seeds, mean, deviation, low, high`.
+    ranking : list of RankedRow
+        Best first, tied where not told apart from the first, all pairs tested as one family. Of
+        several seeds the mean counts, and they stand together by seed: a lucky one wins nothing.
+    tests : list of PairTest
+        Each two methods, by the metric of the ranking, mean over seeds; `p` is that of exact
+        McNemar for accuracy, else of the bootstrap, `p_family` see `family.step_down`.
+    seeds : list of SeedsRow
+        Pairings run with several seeds.
     split : str
         Fingerprint of the split they share.
     level : float
         Coverage of the intervals.
-    winner : dict
-        The first method, knowing that it was chosen: `value` (mean over seeds), `luck` (what it owes to the choice, see
-        `winner.luck_of_the_best`), `corrected` (the difference), its `interval` (None where there is none), `among`
-        (methods it was chosen from).
+    winner : WinnerRow, optional
+        The first method, knowing that it was chosen.
     """
 
     metric: str
-    ranking: list[dict[str, Any]]
-    tests: list[dict[str, Any]]
-    seeds: list[dict[str, Any]]
+    ranking: list[RankedRow]
+    tests: list[PairTest]
+    seeds: list[SeedsRow]
     split: str
     level: float
-    winner: dict[str, Any] = dataclasses.field(default_factory=dict)
+    winner: WinnerRow | None = None
 
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values."""
-        return dataclasses.asdict(self)
+        return {
+            "metric": self.metric,
+            "ranking": [row.asdict() for row in self.ranking],
+            "tests": [row.asdict() for row in self.tests],
+            "seeds": [row.asdict() for row in self.seeds],
+            "split": self.split,
+            "level": self.level,
+            "winner": {} if self.winner is None else self.winner.asdict(),
+        }
 
 
 def compare(
@@ -120,7 +123,7 @@ def compare(
     methods = _methods(pairings, values, sign)
     of_method = [np.array([values[i] for i in members]) for members in methods]
     shares = [np.stack([shares_of(columns[i], metric, kind, k) for i in members]) for members in methods]
-    tests: list[dict[str, Any]] = []
+    tests: list[PairTest] = []
     if len(methods) > 1:
         tests = _tests(pairings, ordered, truth, methods, of_method, shares, resamples, level, seed, metric)
 
@@ -131,19 +134,11 @@ def compare(
     if len(methods) > 1:
         parts = [[columns[i] for i in members] for members in methods]
         luck = luck_of_the_best(parts, measure, sign > 0, min(resamples, 1000), seed)
-    ranking: list[dict[str, Any]] = []
+    ranking: list[RankedRow] = []
     for place, members in enumerate(methods):
         test = tests[place - 1] if place else None  # the first method stands first in the first tests
         for i in members:
-            ranking.append(
-                {
-                    "rank": len(ranking) + 1,
-                    **_row(pairings[i]),
-                    "behind": -test["difference"] if test else 0.0,
-                    "behind_interval": [-test["interval"][1], -test["interval"][0]] if test else [0.0, 0.0],
-                    "tied": test["p_family"] >= 1 - level if test else True,
-                }
-            )
+            ranking.append(_row(len(ranking) + 1, pairings[i], test, level))
     winner = _winner([pairings[i] for i in methods[0]], metric, float(of_method[0].mean()), luck, len(methods))
     return Comparison(metric, ranking, tests, _seeds(pairings, values), first.split, level, winner)
 
@@ -158,7 +153,13 @@ def _methods(pairings: Sequence[Pairing], values: Sequence[float], sign: int) ->
     return [sorted(members[method], key=lambda i: pairings[i].seed) for method in order]
 
 
-def _winner(best: Sequence[Pairing], metric: str, value: float, luck: float, among: int) -> dict[str, Any]:
+def _winner(
+    best: Sequence[Pairing],
+    metric: str,
+    value: float,
+    luck: float,
+    among: int,
+) -> WinnerRow:
     """The first method's score and interval, moved by what it owes to having been chosen."""
     known = [p.scores.intervals[metric] for p in best if metric in p.scores.intervals]
     interval = None
@@ -168,7 +169,7 @@ def _winner(best: Sequence[Pairing], metric: str, value: float, luck: float, amo
         top = np.inf if metric in ("log_loss", "rmse") else 2.0 if metric == "brier" else 1.0
         least = -1.0 if metric == "mcc" else 0.0
         interval = [float(np.clip(end + shift, least, top)) for end in (low, high)]
-    return {"among": among, "value": value, "luck": luck, "corrected": value - luck, "interval": interval}
+    return WinnerRow(among, value, luck, value - luck, interval)
 
 
 def _comparable(pairings: Sequence[Pairing]) -> Pairing:
@@ -204,22 +205,33 @@ def _label(seeds: Sequence[Pairing]) -> str:
     return f"{one.name}, {one.road}, " + (f"seed {one.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds")
 
 
-def _row(pairing: Pairing) -> dict[str, Any]:
-    seconds = {step: pairing.seconds.get(step) for step in ("extract", "fit", "predict", "train")}
-    return {
-        "road": pairing.road,
-        "backbone": pairing.backbone,
-        "head": pairing.head,
-        "scheme": pairing.scheme,
-        "seed": pairing.seed,
-        "dagger": pairing.dagger,
-        **pairing.scores.metrics,
-        **{f"{name}_interval": list(bounds) for name, bounds in pairing.scores.intervals.items()},
-        **{f"{step}_seconds": value for step, value in seconds.items()},
-        "end_to_end_seconds": sum(pairing.seconds.values()),
-        "parameters": pairing.cost.get("parameters"),
-        "bytes": pairing.cost.get("bytes"),
-    }
+def _row(rank: int, pairing: Pairing, test: PairTest | None, level: float) -> RankedRow:
+    """Row of a pairing; `test` is that of the first method against its own, None for the first."""
+    costs: dict[str, float | None] = {}
+    for step in ("extract", "fit", "predict", "train"):
+        costs[f"{step}_seconds"] = pairing.seconds.get(step)
+    costs["end_to_end_seconds"] = sum(pairing.seconds.values())
+    costs |= {name: pairing.cost.get(name) for name in ("parameters", "bytes")}
+    behind, ends, tied = 0.0, [0.0, 0.0], True
+    if test is not None:
+        # a test has the first minus the second: seen from the second, signs and ends change
+        low, high = test.interval
+        behind, ends, tied = -test.difference, [-high, -low], test.p_family >= 1 - level
+    return RankedRow(
+        rank=rank,
+        road=pairing.road,
+        backbone=pairing.backbone,
+        head=pairing.head,
+        scheme=pairing.scheme,
+        seed=pairing.seed,
+        dagger=pairing.dagger,
+        metrics=pairing.scores.metrics,
+        intervals={name: list(ends) for name, ends in pairing.scores.intervals.items()},
+        costs=costs,
+        behind=behind,
+        behind_interval=ends,
+        tied=tied,
+    )
 
 
 def _tests(
@@ -233,31 +245,35 @@ def _tests(
     level: float,
     seed: int,
     metric: str,
-) -> list[dict[str, Any]]:
+) -> list[PairTest]:
     """Each two methods, in the order of the ranking: (first, second), (first, third), …"""
     family, single, _ = step_down(values, shares, resamples, seed)
     noise = seed_variance(values, shares)
     right = [_right(predictions, truth) for predictions in ordered]
-    tests: list[dict[str, Any]] = []
+    tests: list[PairTest] = []
     for number, (i, j) in enumerate(combinations(range(len(methods)), 2)):
         gap = shares[i].mean(0) - shares[j].mean(0)
-        test: dict[str, Any] = {
-            "first": _label([pairings[m] for m in methods[i]]),
-            "second": _label([pairings[m] for m in methods[j]]),
-            "difference": float(values[i].mean() - values[j].mean()),
-            "interval": _difference(gap, float(noise[i] + noise[j]), level, smoothed=metric == "accuracy"),
-        }
+        spread = float(noise[i] + noise[j])
+        only_first = only_second = None
         a, b = right[methods[i][0]], right[methods[j][0]]
         if a is not None and b is not None and len(methods[i]) == len(methods[j]) == 1:
-            test |= {"only_first": int((a & ~b).sum()), "only_second": int((b & ~a).sum())}
-        test["p"] = mcnemar(test["only_first"], test["only_second"]) if _exact(test, metric) else float(single[number])
-        test["p_family"] = float(family[number])
-        tests.append(test)
+            only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
+        p = float(single[number])
+        if metric == "accuracy" and only_first is not None and only_second is not None:
+            p = mcnemar(only_first, only_second)  # exact, where the bootstrap is not
+        tests.append(
+            PairTest(
+                first=_label([pairings[m] for m in methods[i]]),
+                second=_label([pairings[m] for m in methods[j]]),
+                difference=float(values[i].mean() - values[j].mean()),
+                interval=_difference(gap, spread, level, smoothed=metric == "accuracy"),
+                only_first=only_first,
+                only_second=only_second,
+                p=p,
+                p_family=float(family[number]),
+            )
+        )
     return tests
-
-
-def _exact(test: Mapping[str, Any], metric: str) -> bool:
-    return metric == "accuracy" and "only_first" in test
 
 
 def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> list[float]:
@@ -291,18 +307,18 @@ def _runs(pairings: Sequence[Pairing], values: Sequence[float]) -> dict[tuple[st
     return runs
 
 
-def _seeds(pairings: Sequence[Pairing], values: Sequence[float]) -> list[dict[str, Any]]:
+def _seeds(pairings: Sequence[Pairing], values: Sequence[float]) -> list[SeedsRow]:
     return [
-        {
-            "road": road,
-            "backbone": backbone,
-            "head": head,
-            "seeds": len(scores),
-            "mean": float(np.mean(scores)),
-            "deviation": float(np.std(scores, ddof=1)),
-            "low": min(scores),
-            "high": max(scores),
-        }
+        SeedsRow(
+            road,
+            backbone,
+            head,
+            seeds=len(scores),
+            mean=float(np.mean(scores)),
+            deviation=float(np.std(scores, ddof=1)),
+            low=min(scores),
+            high=max(scores),
+        )
         for (road, backbone, head), scores in _runs(pairings, values).items()
         if len(scores) > 1
     ]

@@ -16,6 +16,7 @@ from gzfeatures.images.imageset import ImageSet
 from gzfeatures.images.views import View
 from gzfeatures.results import calibration, drawing, figures, gallery
 from gzfeatures.results.figures import Point
+from gzfeatures.results.rows import AccuracyBin, RankedRow
 from gzfeatures.results.showcase import Showcase
 from gzfeatures.results.sprites import address
 
@@ -66,7 +67,13 @@ def draw(report: Report) -> dict[str, Figure]:
     """Figures of a report by file name without ending: `ranking`, `cost`, `learning`, `confusion-01`, …"""
     metric = report.comparison.metric
     points = [
-        Point(row["rank"], row["road"], row["end_to_end_seconds"], row[metric], *_interval(row, metric))
+        Point(
+            row.rank,
+            row.road,
+            row.costs["end_to_end_seconds"] or 0.0,
+            row.metrics[metric],
+            *_interval(row, metric),
+        )
         for row, _ in report.ranked
     ]
     title = report.metrics[metric]
@@ -79,14 +86,18 @@ def draw(report: Report) -> dict[str, Figure]:
     for row, pairing in report.ranked[:PANELS]:
         scores = pairing.scores
         if scores.confusion is not None:
-            drawn[f"confusion-{row['rank']:02d}"] = figures.confusion(scores.confusion, scores.classes)
+            drawn[f"confusion-{row.rank:02d}"] = figures.confusion(scores.confusion, scores.classes)
         if scores.per_class and "recall" in scores.per_class[0]:
             precision, recall = (np.array([c[key] for c in scores.per_class]) for key in ("precision", "recall"))
-            drawn[f"per-class-{row['rank']:02d}"] = figures.per_class(precision, recall, scores.classes)
+            drawn[f"per-class-{row.rank:02d}"] = figures.per_class(
+                precision,
+                recall,
+                scores.classes,
+            )
         if scores.kind == "classes":
             bins = calibration.reliability(pairing.predictions, report.labels)
             before = pairing.calibration.get("before", {}).get("bins", ())
-            drawn[f"reliability-{row['rank']:02d}"] = figures.reliability(bins, before)
+            drawn[f"reliability-{row.rank:02d}"] = figures.reliability(bins, before)
     if report.labels.target == "classes":
         best = _best(report).items()
         drawn["abstention"] = figures.abstention(
@@ -110,7 +121,7 @@ def render(
     svg = {name: Markup(drawing.svg(figure, name)) for name, figure in drawn.items()}
     galleries = list(_galleries(report)) if report.labels.target == "classes" else []
     ids = np.array([e.id for *_, shown in galleries for e in shown], dtype=object)
-    titles = [(row["rank"], report.title(pairing)) for row, pairing in report.ranked]
+    titles = [(row.rank, report.title(pairing)) for row, pairing in report.ranked]
     return template.render(
         report=report,
         script=Markup(SCRIPT),
@@ -145,38 +156,44 @@ def _rows(report: Report) -> list[dict[str, Any]]:
     def place(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)
 
-    spread = {(seeds["road"], seeds["backbone"], seeds["head"]): seeds for seeds in report.comparison.seeds}
+    spread = {seeds.method: seeds for seeds in report.comparison.seeds}
     rows = []
     for row, pairing in report.ranked:
         left, right = _interval(row, metric)
         rows.append(
             {
-                "rank": row["rank"],
+                "rank": row.rank,
                 "title": report.title(pairing),
-                "road": row["road"],
-                "dagger": row["dagger"],
-                "tied": row["tied"],
-                "behind": None if row["rank"] == 1 else (row["behind"], *row["behind_interval"]),
-                "spread": spread.get((row["road"], row["backbone"], row["head"])),
-                "values": [row[key] for key in report.metrics],
+                "road": row.road,
+                "dagger": row.dagger,
+                "tied": row.tied,
+                "behind": None if row.rank == 1 else (row.behind, *row.behind_interval),
+                "spread": spread.get(row.method),
+                "values": [row.metrics[key] for key in report.metrics],
                 "interval": None if np.isnan(left) else (left, right),
-                "place": (place(left), round(place(right) - place(left), 2), place(row[metric])),
-                "costs": [_amount(row[key]) for key in report.costs],
+                "place": (
+                    place(left),
+                    round(place(right) - place(left), 2),
+                    place(row.metrics[metric]),
+                ),
+                "costs": [_amount(row.costs[key]) for key in report.costs],
             }
         )
     return rows
 
 
-def _interval(row: Mapping[str, Any], metric: str) -> tuple[float, float]:
+def _interval(row: RankedRow, metric: str) -> tuple[float, float]:
     """Interval of a row of the ranking; NaN where a class has too few galaxies for one."""
-    low, high = row.get(f"{metric}_interval", (np.nan, np.nan))
+    low, high = row.interval(metric) or (np.nan, np.nan)
     return low, high
 
 
 def _axis(report: Report) -> tuple[float, float]:
     """Ends of the axis of the intervals, rounded outwards to whole hundredths."""
     metric = report.comparison.metric
-    bounds = np.array([end for row, _ in report.ranked for end in (row[metric], *_interval(row, metric))])
+    bounds = np.array(
+        [end for row, _ in report.ranked for end in (row.metrics[metric], *_interval(row, metric))],
+    )
     bounds = bounds[np.isfinite(bounds)]
     low, high = np.floor(bounds.min() * 100 - 0.5) / 100, np.ceil(bounds.max() * 100 + 0.5) / 100
     return float(max(low, 0.0)), float(high)
@@ -214,9 +231,9 @@ def _set_notes(report: Report) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def _slices(report: Report) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def _slices(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
     """Bins of accuracy by quantity and road, those of the best pairing of each road."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    found: dict[str, dict[str, list[AccuracyBin]]] = {}
     for road, pairing in _best(report).items():
         for name, rows in {"agreement": pairing.scores.agreement, **pairing.scores.slices}.items():
             if rows:
@@ -227,7 +244,9 @@ def _slices(report: Report) -> dict[str, dict[str, list[dict[str, Any]]]]:
 def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[gallery.Exhibit]]]:
     """Anchor, title, explanation and galaxies of each gallery."""
     (_, best), *_ = report.ranked
-    shown = [(row["rank"], report.title(p), p.predictions) for row, p in report.ranked if p in (best, _rival(report))]
+    rivals = (best, _rival(report))
+    ranked = [(row, pairing) for row, pairing in report.ranked if pairing in rivals]
+    shown = [(row.rank, report.title(pairing), pairing.predictions) for row, pairing in ranked]
     key = " ".join(f"{rank} is {name}." for rank, name, _ in shown)
 
     def hung(ids: Ids) -> list[gallery.Exhibit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from gzfeatures.results import slices
 from gzfeatures.results.intervals import FEWEST
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.proportions import Array
+from gzfeatures.results.rows import AccuracyBin, Ceiling
 from gzfeatures.results.scoreintervals import debiased_ece, score_intervals
 from gzfeatures.results.sums import metric_columns, metrics_of
 
@@ -69,12 +71,12 @@ class Scores:
         Shape (k, k); row: true class, column: predicted class.
     per_class : list of dict
         `class, support, precision, recall, f1` (fractions: `class, support, answer_rmse`) and `intervals`.
-    agreement : list of dict
+    agreement : list of AccuracyBin
         Accuracy by volunteer agreement (see `slices.by_agreement`); empty without vote fractions.
-    ceiling : dict, optional
+    ceiling : Ceiling, optional
         `reached` and `ceiling` against one volunteer drawn at random, `accuracy` and `repeatability` against the
         majority of a panel (see `slices.against_ceiling`).
-    slices : mapping of str to list of dict
+    slices : mapping of str to list of AccuracyBin
         Accuracy along redshift, magnitude and size (see `slices.along`), where a catalog was given.
     """
 
@@ -96,9 +98,9 @@ class Scores:
     too_few: tuple[str, ...] = ()
     confusion: npt.NDArray[np.int64] | None = None
     per_class: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    agreement: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    ceiling: dict[str, Any] | None = None
-    slices: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    agreement: list[AccuracyBin] = dataclasses.field(default_factory=list)
+    ceiling: Ceiling | None = None
+    slices: dict[str, list[AccuracyBin]] = dataclasses.field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -108,7 +110,7 @@ class Scores:
 
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values; what is undefined (recall of an absent class) is None."""
-        fields = dataclasses.asdict(self)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields["confusion"] = None if self.confusion is None else self.confusion.tolist()
         return {name: jsonable(value) for name, value in fields.items()}
 
@@ -221,7 +223,7 @@ def scorable(predictions: Predictions, labels: Labels) -> Labels:
 
 def jsonable(value: Any) -> Any:
     """The value with None in place of every number that is not finite, at any depth; tuples become lists."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [jsonable(item) for item in value]

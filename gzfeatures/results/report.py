@@ -24,6 +24,7 @@ from gzfeatures.results.figures import Curve
 from gzfeatures.results.gallery import THUMBNAIL
 from gzfeatures.results.metrics import jsonable
 from gzfeatures.results.pairing import Pairing
+from gzfeatures.results.rows import RankedRow
 from gzfeatures.results.showcase import Showcase
 
 FORMAT = 1
@@ -94,7 +95,7 @@ class Report:
             raise InputError("learning curve of no pairing", where=self.name, found=min(stray))
 
     @cached_property
-    def ranked(self) -> tuple[tuple[Mapping[str, Any], Pairing], ...]:
+    def ranked(self) -> tuple[tuple[RankedRow, Pairing], ...]:
         """Rows of the ranking with their pairings, best first."""
         pairing_of = {_key(vars(p)): p for p in self.pairings}
         return tuple((row, pairing_of[_key(row)]) for row in self.comparison.ranking)
@@ -103,7 +104,8 @@ class Report:
     def metrics(self) -> dict[str, str]:
         """Metrics of the ranking and their titles, the one it is ranked by first."""
         by = self.comparison.metric
-        shown = {key: title for key, title in COLUMNS.items() if key in self.comparison.ranking[0]}
+        known = self.comparison.ranking[0].metrics
+        shown = {key: title for key, title in COLUMNS.items() if key in known}
         return {by: shown.get(by, by.replace("_", " "))} | shown
 
     @property
@@ -114,34 +116,40 @@ class Report:
     @property
     def costs(self) -> tuple[str, ...]:
         """Costs that are known of any pairing."""
-        return tuple(key for key in COSTS if any(row[key] is not None for row in self.comparison.ranking))
+        costs = [row.costs for row in self.comparison.ranking]
+        return tuple(key for key in COSTS if any(each[key] is not None for each in costs))
 
     @property
     def headline(self) -> str:
         """Who comes first, in one sentence."""
         row, best = self.ranked[0]
         metric = self.comparison.metric
-        spread = next((s for s in self.comparison.seeds if _key(s) == _key(row)[:3]), None)
-        mean = f" (mean of {spread['seeds']} seeds {spread['mean']:.3f} ± {spread['deviation']:.3f})" if spread else ""
+        spread = next((s for s in self.comparison.seeds if s.method == row.method), None)
+        mean = ""
+        if spread is not None:
+            scatter = f"{spread.mean:.3f} ± {spread.deviation:.3f}"
+            mean = f" (mean of {spread.seeds} seeds {scatter})"
         name = self.title(best) + " †" * best.dagger
-        low, high = row.get(f"{metric}_interval", (None, None))
-        bounds = "" if low is None else f" ({low:.3f} to {high:.3f})"
-        return f"{name} comes first: {self.metrics[metric]} {row[metric]:.3f}{bounds}{mean}{self._chosen}"
+        ends = row.interval(metric)
+        bounds = "" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})"
+        value = f"{self.metrics[metric]} {row.metrics[metric]:.3f}"
+        return f"{name} comes first: {value}{bounds}{mean}{self._chosen}"
 
     @property
     def _chosen(self) -> str:
         """What the first is worth, knowing that it was chosen among several; nothing where there was no choice."""
         winner = self.comparison.winner
-        if winner.get("among", 1) < 2 or winner["interval"] is None:
+        if winner is None or winner.among < 2 or winner.interval is None:
             return ""
-        low, high = winner["interval"]
-        return f"; as the best of {winner['among']}, {winner['corrected']:.3f} ({low:.3f} to {high:.3f})"
+        low, high = winner.interval
+        bounds = f"({low:.3f} to {high:.3f})"
+        return f"; as the best of {winner.among}, {winner.corrected:.3f} {bounds}"
 
     @property
     def summary(self) -> str:
         """On what, by how much, and against which end-to-end network, in a few sentences."""
         first, best = self.ranked[0]
-        others = {_key(row)[:3] for row, _ in self.ranked if row["tied"]} - {_key(first)[:3]}
+        others = {row.method for row, _ in self.ranked if row.tied} - {first.method}
         said = (
             f"{len(best.predictions):,} test galaxies, {len(self.labels.classes)} classes of {best.scheme}, "
             f"{len(self.pairings)} pairings on one split."
@@ -151,11 +159,12 @@ class Report:
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"
                 f" (all pairs tested as one family, {self.comparison.level:.0%})."
             )
-        network = next((row for row, _ in self.ranked if row["road"] == "end-to-end"), None)
+        network = next((row for row, _ in self.ranked if row.road == "end-to-end"), None)
         if network is not None and network is not first:
-            low, high = network["behind_interval"]
+            low, high = network.behind_interval
             said += (
-                f" The best end-to-end network, {network['backbone']}, differs from it by {network['behind']:+.3f}"
+                f" The best end-to-end network, {network.backbone}, "
+                f"differs from it by {network.behind:+.3f}"
                 f" ({low:+.3f} to {high:+.3f})."
             )
         return said + (f" † {DAGGER}." if best.dagger else "")
@@ -193,11 +202,17 @@ class Report:
             f"|{'---|' * len(titles)}",
         ]
         for row, pairing in self.ranked:
-            cells = [str(row["rank"]), _escaped(self.title(pairing)) + " †" * pairing.dagger, pairing.road]
+            cells = [
+                str(row.rank),
+                _escaped(self.title(pairing)) + " †" * pairing.dagger,
+                pairing.road,
+            ]
             for metric in self.metrics:
-                low, high = row.get(f"{metric}_interval", (None, None))
-                cells.append(f"{row[metric]:.3f}" + (f" ({low:.3f}–{high:.3f})" if low is not None else ""))
-            cells += ["" if row[cost] is None else f"{row[cost]:.3g}" for cost in self.costs]
+                ends = row.interval(metric)
+                bounds = "" if ends is None else f" ({ends[0]:.3f}–{ends[1]:.3f})"
+                cells.append(f"{row.metrics[metric]:.3f}{bounds}")
+            costs = [row.costs[cost] for cost in self.costs]
+            cells += ["" if cost is None else f"{cost:.3g}" for cost in costs]
             lines.append(f"| {' | '.join(cells)} |")
         if any(p.dagger for p in self.pairings):
             lines += ["", f"† {DAGGER}"]

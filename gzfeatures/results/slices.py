@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.results.predictions import Predictions
 from gzfeatures.results.proportions import Array, wilson
 from gzfeatures.results.repeatability import ASSUMED_PANEL, of_majorities
+from gzfeatures.results.rows import AccuracyBin, Ceiling
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalog import Catalog
@@ -28,7 +29,7 @@ def by_agreement(
     bins: int = 5,
     level: float = 0.9,
     panels: npt.NDArray[np.int64] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[AccuracyBin]:
     """Accuracy in bins of how far the volunteers agreed, (k·max p − 1) / (k − 1), from even (0) to unanimous (1).
 
     Parameters
@@ -46,9 +47,9 @@ def by_agreement(
 
     Returns
     -------
-    list of dict
-        `low, high, n, accuracy, interval, ceiling` per filled bin; `ceiling` is how often the majorities of two panels
-        of the same galaxies agree (see `repeatability.of_majorities`). Empty without vote fractions.
+    list of AccuracyBin
+        Filled bins, each with its ceiling (see `repeatability.of_majorities`). Empty without vote
+        fractions.
     """
     if truth.soft is None:
         return []
@@ -66,15 +67,13 @@ def by_agreement(
         inside = voted & (which == b)
         if inside.any():
             ceiling = float(repeated[inside].mean())
-            rows.append(
-                {"low": b / bins, "high": (b + 1) / bins, **_accuracy(right[inside], level), "ceiling": ceiling}
-            )
+            rows.append(_bin(b / bins, (b + 1) / bins, right[inside], level, ceiling))
     return rows
 
 
 def against_ceiling(
     predictions: Predictions, truth: Labels, panels: npt.NDArray[np.int64] | None = None
-) -> dict[str, Any] | None:
+) -> Ceiling | None:
     """How far volunteers agree, with the prediction and with themselves: like is compared with like.
 
     The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the accuracy, which is
@@ -89,10 +88,8 @@ def against_ceiling(
 
     Returns
     -------
-    dict or None
-        `reached` (mean vote fraction of the predicted class), `ceiling` (mean of the largest vote fraction), `accuracy`
-        and `repeatability` (see `repeatability.of_majorities`), all of the n galaxies with votes; `panel` (mean
-        number of volunteers) and `assumed` (whether that was not known). None without vote fractions.
+    Ceiling or None
+        Of the galaxies with votes (see `repeatability.of_majorities`). None without vote fractions.
     """
     if truth.soft is None:
         return None
@@ -102,20 +99,20 @@ def against_ceiling(
     rows = np.arange(len(share))
     sizes = np.full(len(share), ASSUMED_PANEL) if panels is None else panels
     repeated = of_majorities(share[voted], sizes[voted])
-    return {
-        "reached": float(share[rows, predictions.codes][voted].mean()),
-        "ceiling": float(share[voted].max(1).mean()),
-        "accuracy": float((predictions.codes == truth.codes)[voted].mean()),
-        "repeatability": float(repeated.mean()),
-        "panel": float(sizes[voted].mean()),
-        "assumed": panels is None,
-        "n": int(voted.sum()),
-    }
+    return Ceiling(
+        reached=float(share[rows, predictions.codes][voted].mean()),
+        ceiling=float(share[voted].max(1).mean()),
+        accuracy=float((predictions.codes == truth.codes)[voted].mean()),
+        repeatability=float(repeated.mean()),
+        panel=float(sizes[voted].mean()),
+        assumed=panels is None,
+        n=int(voted.sum()),
+    )
 
 
 def along(
     predictions: Predictions, truth: Labels, values: Array, bins: int = 5, level: float = 0.9
-) -> list[dict[str, Any]]:
+) -> list[AccuracyBin]:
     """Accuracy in bins of a quantity, equally filled.
 
     Parameters
@@ -131,8 +128,8 @@ def along(
 
     Returns
     -------
-    list of dict
-        `low, high, n, accuracy, interval` per bin, rising.
+    list of AccuracyBin
+        Filled bins, rising.
     """
     known = present(values)
     if not known.any():
@@ -145,13 +142,13 @@ def along(
         inside = known & (which == b)
         if inside.any():
             low, high = float(edges[b]), float(edges[min(b + 1, len(edges) - 1)])
-            rows.append({"low": low, "high": high, **_accuracy(right[inside], level)})
+            rows.append(_bin(low, high, right[inside], level))
     return rows
 
 
 def by_catalog(
     predictions: Predictions, truth: Labels, catalog: Catalog, bins: int = 5, level: float = 0.9
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[AccuracyBin]]:
     """`along` redshift, magnitude and size, as far as the catalog has them (an id it lacks is an InputError)."""
     rows = positions(catalog.ids, predictions.ids, where=f"catalog {catalog.source}")
     return {
@@ -174,6 +171,13 @@ def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
     return np.nan_to_num(soft) / np.where(voted, total, 1)[:, None], voted
 
 
-def _accuracy(right: npt.NDArray[np.bool_], level: float) -> dict[str, Any]:
+def _bin(
+    low: float,
+    high: float,
+    right: npt.NDArray[np.bool_],
+    level: float,
+    ceiling: float | None = None,
+) -> AccuracyBin:
+    """Accuracy of the galaxies of one bin, by which of them are right."""
     n, p = len(right), float(right.mean())
-    return {"n": n, "accuracy": p, "interval": wilson(p, n, level)}
+    return AccuracyBin(low, high, n, p, wilson(p, n, level), ceiling)

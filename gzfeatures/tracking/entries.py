@@ -64,7 +64,8 @@ def metrics(pairing: Pairing) -> dict[str, float]:
             f"{name}/{own}": entry[name] for name in ("precision", "recall", "f1", "answer_rmse") if name in entry
         }
     for quantity, rows in {"agreement": scores.agreement, **scores.slices}.items():
-        found |= {f"slices/{quantity} {row['low']:.3g} to {row['high']:.3g}": row["accuracy"] for row in rows}
+        for row in rows:
+            found[f"slices/{quantity} {row.low:.3g} to {row.high:.3g}"] = row.accuracy
     found |= {
         f"volunteers/{name}": value for name, value in (scores.ceiling or {}).items() if name not in ("n", "assumed")
     }
