@@ -28,6 +28,14 @@ def _quoted(value: object, limit: int = 160) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+class NotFirstProcess(Exception):
+    """This process has helped another to train a network: it is to end, and the other goes on.
+
+    It is no error. Strategies of Lightning that run the caller's script in every process bring all
+    of them to the end of the training, and one alone may write what follows.
+    """
+
+
 class GzError(Exception):
     """Base of every error the package raises on purpose.
 

@@ -138,6 +138,8 @@ def run(
     ------
     OutputError
         A file of the folder is an input, or may not be replaced.
+    NotFirstProcess
+        Several processes trained a network together, and this is not the one to go on.
     GzError
         A step's own error; what was finished before it stays in the folder and is used by the next call.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +13,6 @@ from typing import Any
 from gzfeatures import outputs
 from gzfeatures.errors import GzError, InputError, MissingFileError, OutputError
 
-UMASK = os.umask(0)
-"""Of the process at import: reading it sets it for a moment, which is not safe among threads."""
-os.umask(UMASK)
 _HELD: dict[Path, Any] = {}
 """Locks of this process, by folder."""
 _UNFINISHED: set[Path] = set()
@@ -50,14 +47,11 @@ def written_whole(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part" + path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _new_beside(path)
         _UNFINISHED.add(temporary)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~UMASK)
         if (guard := outputs.current()) is not None:
             guard.replacing(path, temporary)
         temporary.replace(path)
@@ -71,6 +65,21 @@ def written_whole(path: Path) -> Iterator[Path]:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
             _UNFINISHED.discard(temporary)
+
+
+def _new_beside(path: Path) -> Path:
+    """Make an empty file beside `path` under a name that nobody else has.
+
+    The system itself applies the umask of the process, as to any file: the umask can only be read
+    by setting it, which would open the files of other threads meanwhile.
+    """
+    while True:
+        name = f".{path.name[:80]}.{secrets.token_hex(8)}.part{path.suffix}"
+        try:
+            os.close(os.open(path.with_name(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        return path.with_name(name)
 
 
 def hold(folder: Path, say: Callable[[str], object]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gzfeatures import fingerprint
 from gzfeatures.cohort import Cohort, require_unchanged
 from gzfeatures.config import Experiment, FrozenBackbone, Network
-from gzfeatures.errors import InputError
+from gzfeatures.errors import InputError, NotFirstProcess
 from gzfeatures.features.backbones import RECORD, TENSORS, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
@@ -62,6 +62,11 @@ def train_network(
         Train even if the folder holds the same training, finished.
     watch : callable, optional
         Takes the history so far after every epoch.
+
+    Raises
+    ------
+    NotFirstProcess
+        Several processes trained together, and this is not the one to go on.
     """
     key = _training_key(network, group, settings, seed)
     note = read_note(folder / "training.json")
@@ -122,7 +127,7 @@ def _train(
         watch=watch,
     )
     if not training.first:
-        raise SystemExit
+        raise NotFirstProcess
     training.predictions.write(folder / PREDICTIONS)
     # of a training that was resumed, this call has seen the last part only
     spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))

@@ -10,6 +10,7 @@ import typer
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import Json
 from gzfeatures.cli.writing import writes
+from gzfeatures.errors import NotFirstProcess
 from gzfeatures.files import hold
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ def _do(experiment: Experiment, folder: Path | None, uri: str | None, upgrade: b
     tracking.require(experiment.name)
     place = folder or Path("runs") / experiment.name
     hold(place, say)
-    finished = run_experiment(experiment, folder=place, tracker=tracking, again=again)
+    try:
+        finished = run_experiment(experiment, folder=place, tracker=tracking, again=again)
+    except NotFirstProcess:
+        raise typer.Exit from None
     say(str(finished.report.provenance["grouped"]))
     moved = finished.report.provenance.get("moved", [])
     if moved:

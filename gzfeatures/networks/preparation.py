@@ -152,8 +152,8 @@ def _pixels(
 ) -> tuple[PixelCache, PixelCache]:
     """Decode the frames of training copies, and the exact views of what is scored, or solved on."""
     scored, images, view = galaxies.scored, galaxies.images, start.view
-    # an output layer is solved on exact views of all training galaxies; from scratch none is solved,
-    # and those suffice that others are compared with
+    # an output layer is solved on exact views of all training galaxies; from scratch none is
+    # solved, and those suffice that others are compared with
     compared = references(lessons.ids) if recipe.recipe == "scratch" else lessons.ids
     exact = np.concatenate([compared, scored])
     wide = lessons.ids if recipe.recipe != "probe" else lessons.ids[:0]

@@ -37,3 +37,15 @@ def test_the_length_of_a_body_counts_comments_and_leaves_out_the_docstring() -> 
     (function,) = ast.parse(text).body
     assert isinstance(function, ast.FunctionDef)
     assert length(function) == 4
+
+
+def test_only_the_command_line_ends_the_process_or_touches_its_umask() -> None:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            raised = ast.unparse(node.exc) if isinstance(node, ast.Raise) and node.exc else ""
+            ends = raised.startswith("SystemExit")
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if ends or called in ("sys.exit", "os.umask"):
+                found.append(path.relative_to(PACKAGE))
+    assert {path.parts[0] for path in found} == {"cli"}
