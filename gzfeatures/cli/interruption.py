@@ -27,8 +27,12 @@ SAID = "interrupted; what was finished is kept, and the same command goes on fro
 
 _received: list[int] = []
 """Signals that interrupted this process, in their order."""
+_stopped: list[int] = []
+"""Signals by which the main thread was stopped."""
 _unsaid = threading.Lock()
 """Taken by whoever says that the process ends."""
+_held_back = threading.local()
+"""The signals that a thread kept out before it began to fork."""
 
 
 def exit_code() -> int | None:
@@ -50,7 +54,8 @@ def heed() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    os.register_at_fork(after_in_child=_forget)
+    # held back meanwhile: a child that is ended before it has forgotten the pipe would end its parent
+    os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_forget)
     threading.Thread(target=_watch, args=(reader,), name="interruption", daemon=True).start()
 
 
@@ -61,11 +66,17 @@ def _warned(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(EXIT_WARNED)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """Stop what the main thread does; blocks that are left on the way clear up behind themselves."""
-    _received.append(number)
-    _say()
-    raise KeyboardInterrupt
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Stop what the main thread does; blocks that are left on the way clear up behind themselves.
+
+    Only once: a second interruption, which would break off the clearing up, is the other thread's.
+    """
+    again = bool(_stopped)
+    _stopped.append(number)
+    if not again or os.name != "posix":
+        _received.append(number)
+        _say()
+        raise KeyboardInterrupt
 
 
 def _say() -> None:
@@ -75,11 +86,22 @@ def _say() -> None:
             os.write(2, SAID.encode())
 
 
+def _hold_back() -> None:
+    """Keep interruptions from this thread while it forks."""
+    _held_back.mask = signal.pthread_sigmask(signal.SIG_BLOCK, EXITS)
+
+
+def _let_through() -> None:
+    """Let interruptions come to this thread again as before."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held_back.mask)
+
+
 def _forget() -> None:
     """A forked process is ended as by default, and does not write into its parent's pipe."""
     signal.set_wakeup_fd(-1)
     for number in EXITS:
         signal.signal(number, signal.SIG_DFL)
+    _let_through()
 
 
 def _next(reader: int, seconds: float | None) -> int | None:
