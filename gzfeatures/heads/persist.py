@@ -8,6 +8,7 @@ from typing import Any
 
 from gzfeatures.errors import InputError, reading, require_format
 from gzfeatures.files import existing, written_whole
+from gzfeatures.heads._compat_sklearn import OPTIMIZERS
 
 FORMAT = 1
 """Raise when a reader of the old number would misread a new file; readers refuse a higher number."""
@@ -26,7 +27,7 @@ TRUSTED = (
     "gzfeatures.heads.transforms.Compress",
     "gzfeatures.heads.transforms.Fill",
     "gzfeatures.heads.transforms.Standardise",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    *OPTIMIZERS,
     "xgboost.core.Booster",
     "xgboost.sklearn.XGBClassifier",
     "xgboost.sklearn.XGBRegressor",

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.matrices import BLOCK, Matrix, take
+from gzfeatures.heads._compat_sklearn import without_optimizer
 from gzfeatures.heads.calibrated import Calibrated
 from gzfeatures.heads.folds import Groups, Rows, folds_of
 from gzfeatures.heads.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
@@ -190,6 +191,7 @@ class Network(MLPClassifier):  # type: ignore[misc]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             super().fit(X, y)
+        without_optimizer(self)
         return self
 
 

@@ -46,6 +46,9 @@ DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
 BITS, FORMAT = 258, 339
 """TIFF tags: bits of a sample, and whether it is unsigned (1), signed (2) or a float (3)."""
 
+PNG_DEPTH = 24
+"""Byte of a PNG that holds the bits of a sample: the header comes first (W3C PNG, section 11.2.1)."""
+
 PLAIN = Levels()
 
 
@@ -90,9 +93,10 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels:
                 rule=f"hold at most {max_pixels:,} pixels",
                 found=f"{image.width}×{image.height}",
             )
-        if any(tile[0] == "libtiff" for tile in image.tile or ()):  # it writes to stderr whatever it finds amiss
+        if image.format == "TIFF" and image.info.get("compression") != "raw":
+            # libtiff would decode it, which writes to stderr whatever it finds amiss
             raise InputError("TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF")
-        if levels.range and image.mode not in DEEP and ";16" in str(image.tile):
+        if levels.range and image.mode not in DEEP and _stored_bits(data, image) == 16:
             raise InputError(  # Pillow keeps the upper 8 bits of each colour
                 "colour picture of 16 bits",
                 where=where,
@@ -165,6 +169,13 @@ def _bits(image: Image.Image) -> tuple[str, int]:
         formats, depths = image.tag_v2.get(FORMAT, (1,)), image.tag_v2.get(BITS, (1,))
         return kinds.get(int(np.ravel(formats)[0]), "u"), int(np.ravel(depths)[0])
     return ("f", 32) if image.mode == "F" else ("u", 16) if image.mode in DEEP else ("u", 8)
+
+
+def _stored_bits(data: bytes, image: Image.Image) -> int:
+    """Bits of a sample in the file: Pillow keeps the upper 8 of 16 where there are colours, and does not tell."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return _bits(image)[1]
+    return data[PNG_DEPTH] if isinstance(image, PngImagePlugin.PngImageFile) else 8
 
 
 def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: object) -> Image.Image:

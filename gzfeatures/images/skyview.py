@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import threading
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from gzfeatures.errors import InputError, need
+from gzfeatures.images._compat_astroquery import refuse_redirects
 from gzfeatures.images.bandfiles import read_fits, stacked
 from gzfeatures.images.bands import Bands
 from gzfeatures.images.pictures import MAX_PIXELS
@@ -39,9 +39,7 @@ class SkyView:
         self._form = need("astroquery.skyview", extra="skyview").SkyViewClass()
         self._form.URL = url
         self._form.TIMEOUT = service.timeout
-        self._form._session.max_redirects = 0
-        # astroquery keeps answers as pickles in the user's cache folder unless each request says no
-        self._form._request = functools.partial(self._form._request, cache=False)
+        refuse_redirects(self._form)
         self._service, self._url, self._lock = service, url, threading.Lock()
         self._public = is_public(urlsplit(url).hostname)
 
@@ -79,11 +77,14 @@ class SkyView:
     def _link(self, ra: float, dec: float, scale: float, pixels: int, survey: str) -> str:
         from astropy import units
         from astropy.coordinates import SkyCoord
+        from astroquery import cache_conf
         from requests import ConnectionError, RequestException, Timeout
 
         place, side = SkyCoord(ra, dec, unit="deg"), scale * pixels * units.arcsec
         try:
-            with self._lock:  # one session, and one cached copy of the form
+            # one session, and one copy of the form; astroquery keeps answers as pickles in the user's cache folder
+            # unless its cache is off, and it has to be off for the form's own request as well
+            with self._lock, cache_conf.set_temp("cache_active", False):
                 links: list[Any] = self._form.get_image_list(
                     place, [survey], pixels=str(pixels), width=side, height=side, cache=False
                 )

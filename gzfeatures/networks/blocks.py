@@ -6,19 +6,20 @@ import dataclasses
 from collections.abc import Iterator
 
 from torch import nn
-from torchvision.models import densenet, maxvit, regnet, vision_transformer
+from torchvision.models import maxvit, regnet, vision_transformer
 
+from gzfeatures.networks._compat_torch import BATCH_NORMS, CONVOLUTIONS, is_dense_block
 from gzfeatures.networks.cnns import output_layer
 
 _HOLDERS = (
-    *(nn.Sequential, nn.ModuleList, nn.ModuleDict, regnet.AnyStage, densenet._DenseBlock),
+    *(nn.Sequential, nn.ModuleList, nn.ModuleDict, regnet.AnyStage),
     *(vision_transformer.Encoder, maxvit.MaxVitBlock),
 )
 """Types, compared exactly, that only hold blocks one after the other: a subclass of Sequential is mostly one block."""
 
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+_NORMS = (*BATCH_NORMS, nn.LayerNorm, nn.GroupNorm)
 _AUXILIARY = ("aux", "AuxLogits")
-_DECAYED = (nn.Linear, nn.modules.conv._ConvNd, nn.MultiheadAttention)
+_DECAYED = (nn.Linear, *CONVOLUTIONS, nn.MultiheadAttention)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,7 +117,7 @@ def _units(module: nn.Module, path: str, loose: list[str]) -> Iterator[_Unit]:
     loose += [prefix + name for name, _ in own]
     first = True
     for name, child in module.named_children():
-        if type(child) in _HOLDERS:
+        if type(child) in _HOLDERS or is_dense_block(child):
             yield from _units(child, prefix + name, loose)
             first = False
         else:

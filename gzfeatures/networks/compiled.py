@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from gzfeatures.networks._compat_torch import RETURNS_TO_PYTORCH, compile_library, require_symbols
 from gzfeatures.networks.passes import Pixels, Vectors
 
 Handle = ctypes.c_void_p
@@ -48,14 +49,13 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
     Raises
     ------
     RuntimeError
-        No C++ compiler, or the network cannot be compiled.
+        No C++ compiler, no way to compile in this PyTorch, or the network cannot be compiled.
     """
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of GPUs that are not there
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder, _compiler_in(workshop):
         program = torch.export.export(network, (example,))
-        options = {"freezing": True, "aot_inductor.output_path": folder}
-        library = Path(str(torch._inductor.aot_compile(program.module(), (example,), options=options))).read_bytes()
-    if b"aoti_torch_proxy_executor_call_function" in library:  # goes back to PyTorch, which is not reached from C
+        library = compile_library(program.module(), example, Path(folder))
+    if RETURNS_TO_PYTORCH in library:
         raise RuntimeError("the network has an operator that compiled code cannot call")
     return library
 
@@ -89,7 +89,7 @@ class Compiled:
     Raises
     ------
     RuntimeError
-        The library cannot be loaded.
+        The library cannot be loaded, or lacks a function.
     """
 
     def __init__(self, library: bytes, lanes: int, dim: int) -> None:
@@ -97,6 +97,7 @@ class Compiled:
             self._library = _loaded(library)
         except OSError as error:
             raise RuntimeError(f"compiled network cannot be loaded: {error}") from None
+        require_symbols(self._library)
         self._dim, self._container, count = dim, Handle(), ctypes.c_size_t(lanes)
         self._do("ModelContainerCreateWithDevice", ctypes.byref(self._container), count, b"cpu", None)
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import nn
 from torch.fx import symbolic_trace
-from torch.fx.experimental.optimization import fuse
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import OutputError
 from gzfeatures.features.extractor import Extractor
+from gzfeatures.networks._compat_torch import fold_batch_norms
 from gzfeatures.networks.codefolder import NAMED, CodeFolder
 from gzfeatures.networks.compiled import Compiled, compile_ahead
 from gzfeatures.networks.passes import Pixels, Vectors
@@ -153,7 +153,7 @@ class Body(nn.Module):
 
 def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = None) -> nn.Module:
     """`network` in eval mode behind its normalisation, batch norms folded, channels last; it is taken over."""
-    body = Body(fuse(network), extractor, dtype or getattr(torch, extractor.precision))
+    body = Body(fold_batch_norms(network), extractor, dtype or getattr(torch, extractor.precision))
     # traced, so that each has code of its own: torch.compile gives up on code shared by many networks
     return symbolic_trace(body).eval().to(memory_format=torch.channels_last)
 

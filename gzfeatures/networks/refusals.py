@@ -6,6 +6,7 @@ import numpy as np
 from torch import nn
 
 from gzfeatures.errors import InputError, unknown
+from gzfeatures.networks._compat_torch import BATCH_NORMS
 from gzfeatures.networks.inference import Validation
 from gzfeatures.networks.lessons import Lessons
 from gzfeatures.networks.recipe import Recipe
@@ -48,7 +49,7 @@ def _require_pairs(plan: Recipe, lessons: Lessons, network: nn.Module) -> None:
     if plan.recipe == "probe" or min(plan.batch_size, len(lessons.ids)) > 1:
         return
     learning = [module for block in plan.trained_blocks(network) for module in block.modules]
-    if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for module in learning for part in module.modules()):
+    if any(isinstance(part, BATCH_NORMS) for module in learning for part in module.modules()):
         raise InputError(
             "recipe batch_size" if len(lessons.ids) > 1 else "training galaxies",
             rule="be at least 2: this network normalises over the galaxies of a step",

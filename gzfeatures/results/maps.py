@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +30,13 @@ from gzfeatures.results.neighbours import EXACT_UP_TO, Nearest, nearest
 from gzfeatures.results.numbacache import require_numba_cache
 from gzfeatures.results.space import Space, directed
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 __all__ = ["Map", "MapOptions", "project"]
 
-FAR = 5.0
-"""How many times e weaker an edge between two classes becomes on a supervised map: umap's default weight of labels."""
+LABEL_WEIGHT = 0.5
+"""Of labels against vectors on a supervised map, umap's default: an edge between two classes is e⁵ times weaker."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,23 +258,54 @@ def _laid_out(
 
     from gzfeatures.results import layout
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
-        from umap.umap_ import discrete_metric_simplicial_set_intersection, find_ab_params, fuzzy_simplicial_set
     own = np.arange(len(vectors))[:, None]
     rows = np.hstack([own, near.rows])
     distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
-    a, b = find_ab_params(1.0, options.min_dist)
+    a, b = _curve(options.min_dist)
     epochs = options.epochs or (500 if len(vectors) <= 10_000 else 200)
     # numba leaves its number of threads to every library of the process: a training after a map would round otherwise
     with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
-        graph, _, _ = fuzzy_simplicial_set(
-            vectors, rows.shape[1], np.random.RandomState(seed), "euclidean", knn_indices=rows, knn_dists=distances
-        )
-        if codes is not None:
-            graph = discrete_metric_simplicial_set_intersection(graph, codes, far_dist=FAR)
+        graph = _graph(vectors, rows, distances, codes, seed)
         first = _start(vectors, options.dimensions, seed)
         return layout.laid_out(graph, first, a, b, epochs=epochs, seed=seed)
+
+
+def _graph(
+    vectors: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    distances: npt.NDArray[np.float32],
+    codes: npt.NDArray[np.int64] | None,
+    seed: int,
+) -> csr_matrix:
+    """Weighted edges between neighbours, shape (n, n), by umap's public estimator, which draws nothing here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        # it warns that further galaxies cannot be laid out by it, which is not asked of it
+        warnings.filterwarnings("ignore", "precomputed_knn.*not an NNDescent object")
+        from umap import UMAP
+
+        estimator = UMAP(
+            n_neighbors=rows.shape[1],
+            precomputed_knn=(rows, distances),
+            transform_mode="graph",  # the layout follows on all cores
+            target_weight=LABEL_WEIGHT,
+            random_state=seed,
+            n_jobs=1,
+        )
+        return estimator.fit(vectors, codes).graph_
+
+
+def _curve(min_dist: float) -> tuple[float, float]:
+    """a and b of 1 / (1 + a x^2b), the closeness on a map, fitted to exp(min_dist - x) beyond `min_dist`.
+
+    McInnes+2018, section 3.2, definition 11; the points are those of umap, hence its numbers.
+    """
+    from scipy.optimize import curve_fit
+
+    x = np.linspace(0, 3, 300)
+    wanted = np.where(x < min_dist, 1.0, np.exp(min_dist - x))
+    (a, b), _ = curve_fit(lambda x, a, b: 1 / (1 + a * x ** (2 * b)), x, wanted)
+    return float(a), float(b)
 
 
 def _start(vectors: npt.NDArray[np.float32], dimensions: int, seed: int) -> npt.NDArray[np.float32]:

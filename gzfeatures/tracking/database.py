@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
 from gzfeatures.errors import OutputError
 from gzfeatures.files import written_whole
+from gzfeatures.tracking._compat_mlflow import (
+    ARTIFACT_COLUMNS,
+    create_tables,
+    require_columns,
+    schemas,
+    upgrade_tables,
+)
 
 SQLITE = "sqlite:///"
 WAIT_SECONDS = 60
@@ -21,13 +28,6 @@ WAIT_SECONDS = 60
 ARTIFACTS = "artifacts"
 _OURS = re.compile(rf"(file://.*/{ARTIFACTS})/[0-9a-f]{{12}}")
 """Where the artifacts of an experiment that was made here lie; the group is the folder of all of them."""
-_PLACES = (
-    ("runs", "run_uuid", "artifact_uri"),
-    ("logged_models", "model_id", "artifact_location"),
-    ("model_versions", "rowid", "source"),
-    ("model_versions", "rowid", "storage_location"),
-)
-"""Tables, their keys, and columns in which MLflow keeps absolute addresses of artifacts."""
 
 
 def address_of(path: Path) -> str:
@@ -70,15 +70,8 @@ def make_database(path: Path) -> None:
     OutputError
         The folder cannot be written, or the disk is full.
     """
-    from mlflow.store.db.utils import _initialize_tables
-    from sqlalchemy import create_engine
-
     with written_whole(path) as temporary:
-        engine = create_engine(address_of(temporary))
-        try:
-            _initialize_tables(engine)
-        finally:
-            engine.dispose()
+        create_tables(address_of(temporary))
 
 
 def require_schema(path: Path, upgrade: bool) -> str | None:
@@ -104,16 +97,10 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
     found = _schema(path)
     if found is None:
         return None
-    from mlflow import __version__
-    from mlflow.store.db.utils import _get_alembic_config, _get_latest_schema_revision
-
-    newest = _get_latest_schema_revision()
+    newest, known = schemas()
     if found == newest:
         return None
-    from alembic.script import ScriptDirectory
-
-    rule = f"have schema {newest} of MLflow {__version__}"
-    known = {each.revision for each in ScriptDirectory.from_config(_get_alembic_config("")).walk_revisions()}
+    rule = f"have schema {newest} of MLflow {version('mlflow')}"
     if found not in known:
         remedy = "pip install --upgrade mlflow, or record elsewhere with --tracking-uri"
         raise OutputError("database is of a newer MLflow", where=path, rule=rule, found=found, remedy=remedy)
@@ -121,7 +108,7 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
         remedy = "say --upgrade to bring it up to date; a copy of it is kept beside it"
         raise OutputError("database is of an older MLflow", where=path, rule=rule, found=found, remedy=remedy)
     kept = _upgraded(path, found)
-    return f"{path} has the schema of MLflow {__version__} now; as it was it is kept in {kept}"
+    return f"{path} has the schema of MLflow {version('mlflow')} now; as it was it is kept in {kept}"
 
 
 def _schema(path: Path) -> str | None:
@@ -136,9 +123,6 @@ def _schema(path: Path) -> str | None:
 
 def _upgraded(path: Path, found: str) -> Path:
     """Replace a database by one of the newest schema; returns the copy that is kept."""
-    from mlflow.store.db.utils import _upgrade_db
-    from sqlalchemy import create_engine
-
     names = (path.with_name(f"{path.stem}-{found}{number}{path.suffix}") for number in ("", *range(2, 1000)))
     kept = next(name for name in names if not name.exists())
     with _opened(path) as database:
@@ -149,13 +133,7 @@ def _upgraded(path: Path, found: str) -> Path:
         fresh = Path(folder) / path.name
         with closing(sqlite3.connect(kept)) as database, closing(sqlite3.connect(fresh)) as copy:
             database.backup(copy)
-        engine = create_engine(address_of(fresh))
-        # MLflow would say "Updating database tables" before the first line of ours, which tells where and what was kept
-        logging.getLogger(_upgrade_db.__module__).setLevel(logging.WARNING)
-        try:
-            _upgrade_db(engine)
-        finally:
-            engine.dispose()
+        upgrade_tables(address_of(fresh))
         os.replace(fresh, path)  # noqa: PTH105
     return kept
 
@@ -184,6 +162,8 @@ def settle(path: Path) -> str | None:
         except sqlite3.DatabaseError:
             return None
         before = {found[1] for _, home in homes if (found := _OURS.fullmatch(home or "")) and found[1] != new.as_uri()}
+        if before:
+            require_columns(database, path)
         for old in sorted(before):
             there = Path(unquote(urlsplit(old).path))
             for number, home in homes:
@@ -196,7 +176,7 @@ def settle(path: Path) -> str | None:
                 database.execute(
                     "update experiments set artifact_location = ? where experiment_id = ?", (moved, number)
                 )
-            for table, key, column in _PLACES:
+            for table, key, column in ARTIFACT_COLUMNS:
                 rows = database.execute(
                     f"select {key}, {column} from {table} where substr({column}, 1, ?) = ?", (len(old) + 1, f"{old}/")
                 ).fetchall()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gzfeatures.results.document import flat
 from gzfeatures.results.drawing import short
 from gzfeatures.results.metrics import LOWER_IS_BETTER
+from gzfeatures.tracking._compat_mlflow import DATASET_CONTEXT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NOTE = "mlflow.note.content"
-"""Tag whose Markdown the UI shows as the description."""
-VIEW = "mlflow.sharedViewState.ranking"
-"""Tag of an experiment that offers a view of its runs in the UI."""
 PARAMETER_LIMIT = 6000
 """Characters of a parameter that MLflow keeps; the whole stands in `pairing.json` of the run."""
 METRICS_PER_BATCH, PARAMETERS_PER_BATCH = 1000, 100
@@ -97,7 +94,7 @@ def dataset(pairing: Pairing) -> DatasetInput:
     source = json.dumps({"tags": {"split": pairing.split}})
     profile = json.dumps({"galaxies": len(pairing.predictions), "classes": list(pairing.predictions.classes)})
     held = Dataset(f"{pairing.scheme} test", pairing.split[:12], "code", source, profile=profile)
-    return DatasetInput(held, [InputTag("mlflow.data.context", "test")])
+    return DatasetInput(held, [InputTag(DATASET_CONTEXT, "test")])
 
 
 def best(report: Report) -> dict[str, float]:

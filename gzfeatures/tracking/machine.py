@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
-from contextlib import suppress
-from typing import Any
 
 import psutil
+
+from gzfeatures.tracking._compat_mlflow import monitors
 
 SAME_SECONDS = 60.0
 """Processes of one number that began further apart are two: numbers are given again, and clocks are set."""
@@ -34,14 +34,7 @@ class Machine:
     """Processors, memory, and NVIDIA GPUs where `nvidia-ml-py` is installed."""
 
     def __init__(self) -> None:
-        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-
-        kinds: list[Any] = [CPUMonitor, GPUMonitor]
-        self._monitors: list[Any] = []
-        for kind in kinds:
-            with suppress(ImportError, RuntimeError):  # no GPU of that make, or nothing to ask it with
-                self._monitors.append(kind())
+        self._monitors = monitors()
         self.sample()
 
     def sample(self) -> dict[str, float]:

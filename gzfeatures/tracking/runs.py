@@ -23,6 +23,7 @@ from gzfeatures.errors import GzError, InputError, OutputError
 from gzfeatures.files import existing
 from gzfeatures.results import document, drawing, figures
 from gzfeatures.tracking import entries, models
+from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS, NOTE, VIEW, VIEW_QUERY
 from gzfeatures.tracking.database import (
     ARTIFACTS,
     WAIT_SECONDS,
@@ -53,7 +54,6 @@ DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 """Settings of MLflow that the user's own environment goes before."""
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",
@@ -156,7 +156,7 @@ class Tracking:
         record = {"tags": tags, "parameters": dict(pairing.parameters), "scores": pairing.scores.asdict()}
         with (
             self.writing() as client,
-            self._run(client, experiment, pairing.name, tags | {entries.NOTE: entries.note(pairing)}, opened) as run,
+            self._run(client, experiment, pairing.name, tags | {NOTE: entries.note(pairing)}, opened) as run,
             TemporaryDirectory() as folder,
         ):
             entries.log(client, run, entries.metrics(pairing), entries.parameters(pairing))
@@ -200,7 +200,7 @@ class Tracking:
             "experiment": experiment,
             "scheme": report.labels.scheme,
             "split": report.split.fingerprint,
-            entries.NOTE: ranking,
+            NOTE: ranking,
         }
         with self.writing() as client, self._run(client, experiment, "comparison", tags) as run:
             numbers = {"pairings": float(len(report.pairings))} | entries.best(report)
@@ -211,19 +211,18 @@ class Tracking:
             client.log_artifacts(run, str(folder / "figures"), "figures")
             described = self._experiment(client, experiment)
             _mark_latest(client, described, report, run)
-            client.set_experiment_tag(described, entries.NOTE, ranking)
-            client.set_experiment_tag(described, entries.VIEW, entries.view(report))
+            client.set_experiment_tag(described, NOTE, ranking)
+            client.set_experiment_tag(described, VIEW, entries.view(report))
         return run
 
     def pages(self, port: int) -> dict[str, str]:
         """Address of the ranked runs of each experiment that has a comparison, by name, in a UI on 127.0.0.1."""
         with self.writing() as client:
             found = client.search_experiments(max_results=100)
-        query = "workflowType=machine_learning&viewStateShareKey=ranking"
         return {
-            e.name: f"http://127.0.0.1:{port}/#/experiments/{e.experiment_id}/runs?{query}"
+            e.name: f"http://127.0.0.1:{port}/#/experiments/{e.experiment_id}/runs?{VIEW_QUERY}"
             for e in found
-            if entries.VIEW in e.tags
+            if VIEW in e.tags
         }
 
     def ui(self, port: int = 5000) -> NoReturn:

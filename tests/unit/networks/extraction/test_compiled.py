@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import torch
 from torch import library as operators
 from torch import nn
 
+from gzfeatures.networks import _compat_torch
 from gzfeatures.networks.compiled import Compiled, compile_ahead
 
 IMAGES, SIZE, DIM = 16, 64, 24
@@ -59,6 +61,22 @@ def pixels() -> torch.Tensor:
 def library(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     torch.manual_seed(0)
     return compile_ahead(Small().eval(), pixels(), tmp_path_factory.mktemp("workshop"))
+
+
+def test_canary_a_compiled_library_has_the_functions_that_are_called(library: bytes, tmp_path: Path) -> None:
+    (tmp_path / "library.so").write_bytes(library)
+    loaded, version = ctypes.CDLL(str(tmp_path / "library.so")), f"PyTorch {torch.__version__}"
+    names = [*(f"AOTInductor{name}" for name in _compat_torch.CONTAINER), *_compat_torch.TENSORS]
+    assert [name for name in names if not hasattr(loaded, name)] == [], version
+    assert _compat_torch.RETURNS_TO_PYTORCH not in library, version
+
+
+def test_a_library_without_a_function_is_refused_with_the_version(
+    library: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_compat_torch, "TENSORS", ("aoti_torch_of_another_version",))
+    with pytest.raises(_compat_torch.Missing, match=r"PyTorch [\w.+]+ has no aoti_torch_of_another_version"):
+        Compiled(library, 1, DIM)
 
 
 def test_vectors_are_those_of_the_network_in_every_lane(library: bytes) -> None:

@@ -1,0 +1,35 @@
+"""astroquery's part without a promise of stability: the session behind a query.
+
+Nothing else in the package names it; `test_compat_astroquery.py` warns where it is gone.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from gzfeatures.errors import InputError
+
+
+def refuse_redirects(query: Any) -> None:
+    """Make a query of astroquery fail where a server answers with another address, which may be a private one.
+
+    Parameters
+    ----------
+    query : astroquery.query.BaseQuery
+        Its session is changed.
+
+    Raises
+    ------
+    InputError
+        This astroquery has no such session: without it nothing public refuses a redirect.
+    """
+    session: Any = getattr(query, "_session", None)
+    if not hasattr(session, "max_redirects"):
+        raise InputError(
+            "SkyView cannot be asked safely",
+            where=f"astroquery {version('astroquery')}",
+            rule="have a session that can refuse redirects",
+            remedy="pip install 'astroquery==0.4.11', or take another survey",
+        )
+    session.max_redirects = 0

@@ -1,0 +1,162 @@
+"""PyTorch's parts without a promise of stability: the ahead-of-time compiler and the C symbols of what it compiles.
+
+Nothing else in the package names them. Where one is gone, `Missing` says which and of what version; the caller then
+runs the network eagerly, which is slower and gives the same vectors. `test_compat_torch.py` warns first.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.fx import GraphModule, Node, symbolic_trace
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torchvision.models import densenet
+
+RETURNS_TO_PYTORCH = b"aoti_torch_proxy_executor_call_function"
+"""Symbol in a compiled library that goes back to PyTorch for an operator; that is out of reach from C."""
+
+OPTIONS: dict[str, Any] = {"freezing": True}
+"""Of the compiler: weights are constants, packed for this CPU."""
+
+CONTAINER = ("ModelContainerCreateWithDevice", "ModelContainerDelete", "ModelContainerRun")
+"""Functions of `aoti_runtime/interface.h`, named without their prefix `AOTInductor`."""
+
+TENSORS = (
+    "aoti_torch_create_tensor_from_blob",
+    "aoti_torch_dtype_uint8",
+    "aoti_torch_device_type_cpu",
+    "aoti_torch_get_data_ptr",
+    "aoti_torch_delete_tensor_object",
+)
+"""Functions of `aoti_torch/c/shim.h`, which a compiled library exports with it."""
+
+NORMALISED = {
+    nn.Conv1d: nn.BatchNorm1d,
+    nn.Conv2d: nn.BatchNorm2d,
+    nn.Conv3d: nn.BatchNorm3d,
+    nn.Linear: nn.BatchNorm1d,
+}
+"""Layer → batch normalisation that can be folded into its weights."""
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+"""Layers that normalise over the galaxies of a step; their common base is private."""
+
+CONVOLUTIONS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
+"""Layers that convolve; their common base is private."""
+
+
+class Missing(RuntimeError):
+    """A part of PyTorch that this package calls is not in the installed version."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(f"PyTorch {torch.__version__} has no {part}")
+
+
+def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -> bytes:
+    """Compile an exported program for this CPU.
+
+    Parameters
+    ----------
+    program : GraphModule
+        `torch.export.export(…).module()`.
+    example : Tensor
+        Input whose shape and type are compiled in.
+    folder : Path
+        Where the compiler may write.
+
+    Returns
+    -------
+    bytes
+        The shared library.
+
+    Raises
+    ------
+    Missing
+        PyTorch has no such compiler, or none with these options.
+    RuntimeError
+        No C++ compiler, or the network cannot be compiled.
+    """
+    try:
+        from torch._inductor import aot_compile, config
+    except ImportError:
+        raise Missing("torch._inductor.aot_compile") from None
+    # without a folder of its own it would write into a cache that all processes share
+    options = OPTIONS | {"aot_inductor.output_path": str(folder)}
+    known = config.get_config_copy()
+    for name in options:
+        if name not in known:
+            raise Missing(f"option {name} of torch._inductor")
+    return Path(str(aot_compile(program, (example,), options=options))).read_bytes()
+
+
+def require_symbols(library: ctypes.CDLL) -> None:
+    """Refuse a compiled library that lacks a function which is called in it.
+
+    Raises
+    ------
+    Missing
+        It was compiled by a PyTorch with another C interface.
+    """
+    for name in (*(f"AOTInductor{name}" for name in CONTAINER), *TENSORS):
+        if not hasattr(library, name):
+            raise Missing(f"{name} in its compiled libraries")
+
+
+def fold_batch_norms(network: nn.Module) -> GraphModule:
+    """Fold each batch normalisation into the weights of the convolution or linear layer before it.
+
+    The same as `torch.fx.experimental.optimization.fuse`, to the bit, by PyTorch's documented functions alone.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In eval mode, traceable; it is not changed.
+
+    Returns
+    -------
+    GraphModule
+        Computes the same up to rounding, with fewer layers.
+    """
+    # tracing shares the layers with what is traced, and the caller casts the result to another precision
+    traced = symbolic_trace(copy.deepcopy(network))
+    modules: dict[str, nn.Module] = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        layer, norm = _layer_before(node, modules), modules.get(str(node.target))
+        if layer is None or norm is None:
+            continue
+        fold: Any = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
+        before = node.args[0]
+        folded = modules[before.target] = fold(layer, norm)
+        parent, _, name = before.target.rpartition(".")
+        setattr(traced.get_submodule(parent), name, folded)
+        node.replace_all_uses_with(before)
+        traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
+
+
+def _layer_before(node: Node, modules: dict[str, nn.Module]) -> nn.Module | None:
+    """Layer into which the batch normalisation of a node can be folded; None where there is none."""
+    before = node.args[0] if node.args else None
+    if node.op != "call_module" or not isinstance(before, Node) or before.op != "call_module":
+        return None
+    layer, norm = modules[str(before.target)], modules[str(node.target)]
+    # types are compared exactly: a subclass may compute something else
+    if NORMALISED.get(type(layer)) is not type(norm):
+        return None
+    # without running statistics it normalises over the batch; a second user needs the values before it
+    return layer if norm.track_running_stats and len(before.users) == 1 else None
+
+
+def is_dense_block(module: nn.Module) -> bool:
+    """Whether a module is a dense block of torchvision's DenseNet, whose class has no public name."""
+    return isinstance(module, nn.ModuleDict) and type(module).__module__ == densenet.__name__

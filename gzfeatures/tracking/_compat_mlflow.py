@@ -1,0 +1,244 @@
+"""MLflow's parts without a promise of stability: its schema, its monitors of the machine, and tags its UI reads.
+
+Nothing else in the package names them; `test_compat_mlflow.py` warns where one is gone. Then the public client
+and command line make the schema (slower, the same tables), psutil and NVIDIA's library are asked for the machine, and a
+tag that the UI no longer reads is a tag like any other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.errors import OutputError
+
+NOTE = "mlflow.note.content"
+"""Tag whose Markdown the UI shows as the description."""
+
+VIEW = "mlflow.sharedViewState.ranking"
+"""Tag of an experiment that offers a view of its runs in the UI."""
+
+VIEW_QUERY = "workflowType=machine_learning&viewStateShareKey=ranking"
+"""End of the address under which the UI shows that view."""
+
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Tags by which the UI shows training runs, not traces of language models."""
+
+DATASET_CONTEXT = "mlflow.data.context"
+"""Tag of a run's dataset that says what it was used for."""
+
+ARTIFACT_COLUMNS = (
+    ("runs", "run_uuid", "artifact_uri"),
+    ("logged_models", "model_id", "artifact_location"),
+    ("model_versions", "rowid", "source"),
+    ("model_versions", "rowid", "storage_location"),
+)
+"""Tables, their keys, and columns in which MLflow keeps absolute addresses of artifacts."""
+
+_STORE = "mlflow.store.db.utils"
+
+
+def create_tables(address: str) -> None:
+    """Give an empty database MLflow's schema.
+
+    Parameters
+    ----------
+    address : str
+        `sqlite:///…`
+
+    Raises
+    ------
+    OutputError
+        MLflow's command line fails, where that has to do it.
+    """
+    own = _function("_initialize_tables")
+    if own is None:
+        _command_line(["experiments", "search"], address)  # any command makes the tables that it needs
+        return
+    _with_engine(own, address)
+
+
+def upgrade_tables(address: str) -> None:
+    """Bring a database of an older MLflow to the schema of the one that is installed.
+
+    Raises
+    ------
+    OutputError
+        MLflow's command line fails, where that has to do it.
+    """
+    own = _function("_upgrade_db")
+    if own is None:
+        _command_line(["db", "upgrade", address], address)
+        return
+    # MLflow would say "Updating database tables" before our own first line, which tells where and what was kept
+    logging.getLogger(_STORE).setLevel(logging.WARNING)
+    _with_engine(own, address)
+
+
+def schemas() -> tuple[str, set[str]]:
+    """Newest revision of MLflow's schema, and all that the installed version can upgrade.
+
+    Raises
+    ------
+    OutputError
+        This MLflow keeps no scripts for its schema where they were.
+    """
+    from alembic.script import ScriptDirectory
+
+    own = _function("_get_alembic_config")
+    if own is not None:
+        scripts = ScriptDirectory.from_config(own(""))
+    else:
+        import mlflow
+
+        folder = Path(str(mlflow.__file__)).parent / "store" / "db_migrations"
+        if not folder.is_dir():
+            raise OutputError(
+                "schema of the database cannot be judged",
+                where=f"MLflow {version('mlflow')}",
+                rule="keep its migrations in store/db_migrations",
+                remedy="pip install 'mlflow<4'",
+            )
+        scripts = ScriptDirectory(str(folder))
+    known = {script.revision for script in scripts.walk_revisions()}
+    return str(scripts.get_current_head()), known
+
+
+def require_columns(database: sqlite3.Connection, path: Path) -> None:
+    """Refuse to move artifacts where MLflow keeps their addresses in other columns than it did.
+
+    Raises
+    ------
+    OutputError
+        A table or column is gone.
+    """
+    for table, key, column in ARTIFACT_COLUMNS:
+        columns = {row[1] for row in database.execute(f"pragma table_info({table})")}
+        if column not in columns or key not in columns | {"rowid"}:
+            raise OutputError(
+                "runs of a copied database cannot be led to its artifacts",
+                where=path,
+                rule=f"have the column {table}.{column}",
+                found=f"MLflow {version('mlflow')}",
+                remedy="work at the old place, or install the MLflow that wrote it",
+            )
+
+
+def monitors() -> list[Any]:
+    """MLflow's monitors of this machine, each with `clear_metrics`, `collect_metrics` and `aggregate_metrics`.
+
+    Processors and memory, and NVIDIA GPUs where there are any and `nvidia-ml-py` is installed.
+    """
+    package = "mlflow.system_metrics.metrics"
+    kinds: list[Callable[[], Any]] = []
+    for module, name, instead in (
+        ("cpu_monitor", "CPUMonitor", Processors),
+        ("gpu_monitor", "GPUMonitor", Gpus),
+    ):
+        try:
+            kinds.append(getattr(import_module(f"{package}.{module}"), name))
+        except (ImportError, AttributeError):
+            kinds.append(instead)
+    found = []
+    for kind in kinds:
+        with suppress(ImportError, RuntimeError):  # no GPU of that make, or nothing to ask it with
+            found.append(kind())
+    return found
+
+
+class Processors:
+    """What MLflow's monitor of processors and memory says, under its names, asked of psutil."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, float] = {}
+
+    def clear_metrics(self) -> None:
+        """Forget the last sample."""
+        self._numbers = {}
+
+    def collect_metrics(self) -> None:
+        """Take a sample."""
+        import psutil
+
+        memory = psutil.virtual_memory()
+        self._numbers["cpu_utilization_percentage"] = psutil.cpu_percent()
+        self._numbers["system_memory_usage_megabytes"] = memory.used / 1e6
+        self._numbers["system_memory_usage_percentage"] = memory.used / memory.total * 100
+
+    def aggregate_metrics(self) -> dict[str, float]:
+        """The last sample, rounded to a decimal as MLflow does."""
+        return {name: round(number, 1) for name, number in self._numbers.items()}
+
+
+class Gpus(Processors):
+    """What MLflow's monitor of NVIDIA GPUs says, under its names, asked of NVIDIA's own library.
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        The library is not installed; there is no GPU.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._library: Any = import_module("pynvml")
+        try:
+            self._library.nvmlInit()
+        except self._library.NVMLError as error:
+            raise RuntimeError(str(error)) from None
+        count = self._library.nvmlDeviceGetCount()
+        self._devices = [self._library.nvmlDeviceGetHandleByIndex(number) for number in range(count)]
+
+    def collect_metrics(self) -> None:
+        """Take a sample; what a GPU does not tell is left out."""
+        ask = self._library
+        for number, device in enumerate(self._devices):
+            with suppress(ask.NVMLError):
+                memory = ask.nvmlDeviceGetMemoryInfo(device)
+                self._numbers[f"gpu_{number}_memory_usage_percentage"] = memory.used / memory.total * 100
+                self._numbers[f"gpu_{number}_memory_usage_megabytes"] = memory.used / 1e6
+            with suppress(ask.NVMLError):
+                rates = ask.nvmlDeviceGetUtilizationRates(device)
+                self._numbers[f"gpu_{number}_utilization_percentage"] = rates.gpu
+            with suppress(ask.NVMLError):
+                watts = ask.nvmlDeviceGetPowerUsage(device) / 1000
+                most = ask.nvmlDeviceGetEnforcedPowerLimit(device) / 1000
+                self._numbers[f"gpu_{number}_power_usage_watts"] = watts
+                self._numbers[f"gpu_{number}_power_usage_percentage"] = watts / most * 100
+
+
+def _function(name: str) -> Callable[..., Any] | None:
+    """A private function of MLflow's database module; None where it is gone."""
+    try:
+        return getattr(import_module(_STORE), name, None)
+    except ImportError:
+        return None
+
+
+def _command_line(arguments: list[str], address: str) -> None:
+    """Run MLflow's command line on a database, in a process of its own."""
+    environment = os.environ | {"MLFLOW_TRACKING_URI": address}
+    command = [sys.executable, "-m", "mlflow", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if ended.returncode:
+        last = (ended.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        raise OutputError("database cannot be made", where=f"mlflow {arguments[0]}", found=last)
+
+
+def _with_engine(act: Callable[..., Any], address: str) -> None:
+    from sqlalchemy import create_engine
+
+    engine = create_engine(address)
+    try:
+        act(engine)
+    finally:
+        engine.dispose()
