@@ -6,8 +6,6 @@ import contextlib
 import importlib
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +14,7 @@ from unittest import mock
 
 from typer.testing import CliRunner
 
-from gzfeatures.cli import VERBS, main
+from gzfeatures.cli import VERBS, interruption, main
 from gzfeatures.cli.console import app
 
 for module in VERBS:  # each adds its verbs to the app
@@ -37,7 +35,6 @@ def called(*words: object, cwd: Path | None = None) -> subprocess.CompletedProce
     A process takes seconds to import what a verb needs; where it is not the promise, this one has it already.
     """
     command, told = ["gzfeatures", *map(str, words)], [io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2)]
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     code = 0
     try:
         with (
@@ -45,14 +42,11 @@ def called(*words: object, cwd: Path | None = None) -> subprocess.CompletedProce
             contextlib.redirect_stdout(told[0]),
             contextlib.redirect_stderr(told[1]),
             mock.patch.object(sys, "argv", command),
-            mock.patch.dict(os.environ),
+            mock.patch.object(interruption, "heed"),  # signals stay those of the tests
         ):
             main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
     texts = []
     for stream in told:
         stream.flush()
