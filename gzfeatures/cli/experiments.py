@@ -129,4 +129,4 @@ def ui(
     upgrade: Upgrade = False,
 ) -> None:
     """Show the recorded runs in the MLflow UI on 127.0.0.1."""
-    _tracking(tracking_uri, upgrade).ui(port)
+    _tracking(tracking_uri, upgrade).ui(port, say)

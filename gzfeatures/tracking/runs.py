@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -225,13 +225,15 @@ class Tracking:
             if VIEW in e.tags
         }
 
-    def ui(self, port: int = 5000) -> NoReturn:
+    def ui(self, port: int = 5000, say: Callable[[str], object] | None = None) -> NoReturn:
         """Become the MLflow UI on 127.0.0.1, until interrupted.
 
         Parameters
         ----------
         port : int
             Port to listen on.
+        say : callable, optional
+            Takes a line with the address of each experiment's page.
 
         Raises
         ------
@@ -247,8 +249,9 @@ class Tracking:
             "--port": str(port),
             "--workers": "1",
         }
-        for name, address in self.pages(port).items():
-            print(f"{name}: {address}", file=sys.stderr, flush=True)
+        if say is not None:
+            for name, address in self.pages(port).items():
+                say(f"{name}: {address}")
         command = [sys.executable, "-m", "mlflow", "ui", *(part for option in options.items() for part in option)]
         os.execve(sys.executable, command, os.environ | ENVIRONMENT)
 

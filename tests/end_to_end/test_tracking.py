@@ -223,6 +223,20 @@ def test_pages_lead_to_the_ranked_runs(recorded: tuple[Tracking, dict[str, str]]
     assert tracking.pages(5001)[EXPERIMENT] == address
 
 
+def test_the_ui_tells_its_pages_to_the_caller_and_prints_nothing(
+    recorded: tuple[Tracking, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    tracking, _ = recorded
+    started: list[tuple[object, ...]] = []
+    monkeypatch.setattr(os, "execve", lambda *words: started.append(words))
+    lines: list[str] = []
+    tracking.ui(5001, lines.append)
+    assert lines == [f"{name}: {page}" for name, page in tracking.pages(5001).items()] != []
+    assert len(started) == 1 and capfd.readouterr() == ("", "")
+
+
 def test_everything_lies_under_the_root(recorded: tuple[Tracking, dict[str, str]]) -> None:
     tracking, runs = recorded
     root = Path(tracking.uri.removeprefix("sqlite:///")).parent
