@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from half_precision import write_half
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
@@ -32,7 +33,6 @@ from gzfeatures.galaxies.labels import Labels
 from gzfeatures.galaxies.schemes import scheme
 from gzfeatures.galaxies.splits import Split, digest_remainders
 from gzfeatures.heads.learning import curve, learning_curve
-from gzfeatures.networks.checkpoint import write_half
 from gzfeatures.networks.inference import classify
 from gzfeatures.results.metrics import Scores
 from gzfeatures.results.predictions import Predictions

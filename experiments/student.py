@@ -34,6 +34,7 @@ import torch
 from common_pixels import CLASSES, FRAME, TENTH, Galaxies
 from galaxy_batches import FIVE, FRACTIONS, VIEW
 from galaxy_training import Settings, Training, answers, untrained
+from half_precision import write_half
 from resumable import STATE, resume, run
 from teacher import SPOKEN, add_settings, begun, settings_of
 from torch import nn
@@ -44,7 +45,7 @@ from gzfeatures.features.backbones import TENSORS, Backbone
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import existing
 from gzfeatures.images.views import View
-from gzfeatures.networks.checkpoint import read_state, write_folder, write_half
+from gzfeatures.networks.checkpoint import read_state, write_folder
 from gzfeatures.networks.cnns import embedding_node, output_layer, replace_output
 from gzfeatures.networks.targets import tree_fractions
 

@@ -219,10 +219,6 @@ class Conditional(_VoteTable):
         before = self.path(parent)
         return np.where(before == 0, 0.0, before * self.answer(parent))
 
-    def undefined(self) -> dict[str, int]:
-        """Question → number of galaxies for which it has no fractions."""
-        return {name: int(np.isnan(self.values[:, part]).any(1).sum()) for name, part in COLUMNS.items()}
-
     def cumulative(self) -> Cumulative:
         """Multiply every fraction by those of the path to its question.
 
@@ -281,19 +277,6 @@ def inconsistencies(votes: Conditional | Cumulative, tolerance: float = 1e-5) ->
         if len(rows):
             found[question] = rows
     return found
-
-
-def agreement(votes: Conditional, question: str) -> Matrix:
-    """How far volunteers agree on a question: 0 for an even spread over its k answers, 1 when unanimous.
-
-    (k·max p − 1) / (k − 1), with the fractions scaled to sum 1. Shape (n,); NaN where the question was not asked.
-    """
-    values = votes.question(question)
-    total = values.sum(axis=1)
-    share = np.divide(values.max(axis=1), total, out=np.full(len(values), np.nan), where=total > 0)
-    k = values.shape[1]
-    scaled: Matrix = (k * share - 1) / (k - 1)
-    return scaled
 
 
 def vote_ceiling(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import platform
@@ -21,10 +20,9 @@ from torch import nn
 from gzfeatures import fingerprint, outputs
 from gzfeatures.errors import reading
 from gzfeatures.features.backbones import CHECKPOINT_FORMAT, RECORD, TENSORS, Backbone
-from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.files import written_whole
 from gzfeatures.networks.learner import Learner
-from gzfeatures.networks.load import AUXILIARY, read_tensors
+from gzfeatures.networks.load import AUXILIARY
 
 STATE = "training.ckpt"
 FILES = (STATE, TENSORS, RECORD, "history.json", "curves.png")
@@ -130,27 +128,17 @@ def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: d
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
-    return _write(folder, backbone, tensors, record)
+    return write_tensors(folder, backbone, tensors, record)
 
 
-def write_half(checkpoint: Path, folder: Path, name: str) -> Path:
-    """Copy a checkpoint folder with its weights in float16, half the bytes, under another name; returns the copy.
+def write_tensors(folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> Path:
+    """Write tensors by name and their record as the folder of a backbone; returns the folder.
 
     Raises
     ------
-    MissingFileError, InputError, WeightsError
-        The checkpoint lacks a file, or one cannot be read.
     OutputError
         The folder cannot be written, or the disk is full.
     """
-    spec = dataclasses.replace(backbone_of(checkpoint), name=name, weights=None, sha256="")
-    note = json.loads((checkpoint / RECORD).read_text("utf-8"))
-    record = {key: value for key, value in note.items() if key not in ("format", "backbone", "weights_sha256")}
-    tensors = read_tensors(checkpoint / TENSORS)
-    return _write(folder, spec, {key: v.half() if v.is_floating_point() else v for key, v in tensors.items()}, record)
-
-
-def _write(folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> Path:
     # an old record must not vouch for new weights, if writing stops half way
     outputs.remove(folder / RECORD)
     with written_whole(folder / TENSORS) as temporary:
