@@ -33,13 +33,18 @@ from gzfeatures.cli.writing import Given, writes
 from gzfeatures.galaxies.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from gzfeatures.features.extractor import Extractor
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.galaxies.catalog import Catalog
     from gzfeatures.galaxies.groups import Grouping
+    from gzfeatures.galaxies.ids import Ids
     from gzfeatures.galaxies.labels import Labels
     from gzfeatures.galaxies.splits import Split
     from gzfeatures.heads.head import Head
+    from gzfeatures.images.imageset import ImageSet
     from gzfeatures.images.reading import Reading
     from gzfeatures.images.views import View
     from gzfeatures.results.conformal import Conformal
@@ -182,20 +187,36 @@ def extract(
     ]
     paths = [output] if len(extractions) == 1 else [output / _file_name(each.extractor) for each in extractions]
     outputs.allow(paths, output if len(paths) > 1 else None)
-    tables = write_all(extractions, images_of(source, images, on_bad, id_column, reading), paths)
+    chosen = images_of(source, images, on_bad, id_column, reading)
+    tables = write_all(extractions, chosen, paths)
+    nothing = _showing_nothing(chosen, *tables[0].hashes())
     results = [
         {
             "rows": len(table),
             "dim": table.extractor.dim,
             **dataclasses.asdict(table.made),
             "skipped": [{"id": name, "reason": reason} for name, reason in table.skipped],
+            "nothing_shown": nothing,
             "table": table.path,
             **({"extractor": table.extractor.asdict()} if as_json else {}),
         }
         for table in tables
     ]
     say(f"written to {output}")
-    show(results[0] if len(results) == 1 else {"tables": results}, as_json)
+    brief = [key for key in results[0] if key != "nothing_shown"]
+    show(results[0] if len(results) == 1 else {"tables": results}, as_json, hide=("nothing_shown",), columns=brief)
+
+
+def _showing_nothing(images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None) -> list[dict[str, str]]:
+    """Say which images show no galaxy and why; rows for JSON."""
+    from gzfeatures.images.emptiness import showing_nothing
+
+    found = showing_nothing(images, ids, hashes)
+    for name, reason in found[:10]:
+        say(f"warning: {name} shows no galaxy: {reason}")
+    if len(found) > 10:
+        say(f"warning: {len(found) - 10} more images show no galaxy (--json lists them)")
+    return [{"id": name, "reason": reason} for name, reason in found]
 
 
 def _file_name(extractor: Extractor) -> str:
@@ -410,7 +431,8 @@ def predict(
     from gzfeatures.results.predictions import Predictions
 
     fitted: Head | None = None
-    sample = sets = familiarity = None
+    sample = sets = familiarity = nothing = None
+    skipped: tuple[tuple[str, str], ...] = ()
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if scheme is not None and head.is_dir():
@@ -420,6 +442,7 @@ def predict(
         from gzfeatures.networks.outputcalibration import calibration_of
 
         chosen = images_of(table, None, "raise", reading=reading)
+        nothing = _showing_nothing(chosen, chosen.ids, chosen.picture_hashes())
         predictions = classify(chosen, head, unfamiliar=unfamiliar, coverage=coverage)
         calibration = calibration_of(head)
         sets = calibration.sets if coverage is None else calibration.promising(coverage).sets
@@ -430,7 +453,7 @@ def predict(
         sample = sample_for(fitted)
         sets, familiarity = fitted.sets, fitted.familiarity
         if table.suffix not in TABLES:
-            predictions = _of_images(fitted, table, view, on_bad, reading, unfamiliar, sample)
+            predictions, nothing, skipped = _of_images(fitted, table, view, on_bad, reading, unfamiliar, sample)
         elif others or catalog:
             tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
             columns = None if catalog is None else catalog_from(catalog, id_column)
@@ -443,12 +466,15 @@ def predict(
     corrected.write(output)
     say(f"predictions written to {output}")
     result = corrected.summary | told
+    if nothing is not None:
+        result["nothing_shown"] = nothing
+        result["skipped"] = [{"id": name, "reason": reason} for name, reason in skipped]
     if familiarity is not None and familiarity.note:
         say(f"note: {familiarity.note}")
     if labels is not None:
         known = labels_from(labels, missing_label, label_as_is, id_column)[0]
         result["sets"] = _held_elsewhere(predictions, known, labels, sets)
-    show(result, as_json, hide=("sets", "shift"))
+    show(result, as_json, hide=("sets", "shift", "nothing_shown", "skipped"))
     if labels is not None and not as_json:
         show({"class_sets": [_coverage(head.stem, result["sets"])]}, as_json)
 
@@ -461,8 +487,8 @@ def _of_images(
     reading: Reading,
     unfamiliar: float,
     sample: TableSample | None,
-) -> Predictions:
-    """Predictions of images, whose vectors are extracted as the head's own were."""
+) -> tuple[Predictions, list[dict[str, str]], tuple[tuple[str, str], ...]]:
+    """Predictions of images, whose vectors are extracted as the head's own were; images that show nothing; skipped."""
     from gzfeatures.images.views import View
     from gzfeatures.prediction import vectors_of
 
@@ -471,7 +497,9 @@ def _of_images(
     vectors = vectors_of(images, head, view=framing, on_bad=on_bad)
     for name, reason in vectors.skipped:
         say(f"left out: {name}: {reason}")
-    return head.predict(vectors, unfamiliar=unfamiliar, any_crop=framing is not None, sample=sample)
+    nothing = _showing_nothing(images, vectors.ids, vectors.pictures)
+    predictions = head.predict(vectors, unfamiliar=unfamiliar, any_crop=framing is not None, sample=sample)
+    return predictions, nothing, vectors.skipped
 
 
 def _held_elsewhere(predictions: Predictions, labels: Labels, where: Path, sets: Conformal | None) -> dict[str, Any]:

@@ -264,6 +264,16 @@ class TableFile:
             names, digests = names[kept], digests[kept]
         return self._table(names, digests, matrix, pictures)
 
+    def hashes(self) -> tuple[Ids, Pictures | None]:
+        """Ids, shape (n,), and picture hashes, shape (n, 64), without the vectors; None where none are kept."""
+        names = [COLUMNS[0], *([PICTURES] if self._described else [])]
+        parts = list(self._read(names))
+        ids = np.concatenate([np.empty(0, dtype=object), *(_texts(part[COLUMNS[0]]) for part in parts)])
+        if not self._described:
+            return as_ids(ids, where=self.path), None
+        kept = [_hashes(part[PICTURES]) for part in parts]
+        return as_ids(ids, where=self.path), np.concatenate([np.empty((0, 2 * BYTES), dtype=np.uint8), *kept])
+
     def _read(self, columns: Sequence[str], rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
         verified = {"memory_map": True, "page_checksum_verification": True}
         with reading(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:

@@ -100,7 +100,7 @@ class Contents:
             if PICTURE in parts:
                 shown = self._shown
                 if (shown == shown[0, 0]).all():
-                    lines.append(f"image is blank: every pixel is {shown[0, 0].tolist()}")
+                    lines.append(f"image is {_flat(shown[0, 0])}: every pixel is {shown[0, 0].tolist()}")
                 elif self.lossy and (count := number_of(shown)) < FEWEST:
                     lines.append(f"{shallow(count)}: its contrast is lost; give --range LOW HIGH")
             if set(parts) - {PICTURE}:
@@ -184,3 +184,10 @@ class Contents:
 def reason(error: GzError) -> str:
     """What an error says, without the place, for a list in which the place is the id."""
     return str(GzError(error.what, rule=error.rule, found=error.found))
+
+
+def _flat(pixel: npt.NDArray[np.uint8]) -> str:
+    """What a picture is whose pixels are all this one: blank, saturated, or of a single colour."""
+    if (pixel == np.iinfo(pixel.dtype).max).all():
+        return "saturated"
+    return "of a single colour" if np.ptp(pixel) else "blank"

@@ -61,6 +61,34 @@ def test_images_and_nothing_else_give_classes_and_nonsense_is_flagged(pictures: 
     strange = frame.loc[["black", "grey", "noise"]]
     assert (strange.familiarity_p < 0.01).all() and (strange.class_set == "").all()
     assert (strange.empty_because == "unfamiliar").all()
+    assert said["nothing_shown"] == [
+        {"id": "black", "reason": "image is blank: every pixel is [0, 0, 0]"},
+        {"id": "grey", "reason": "image is blank: every pixel is [128, 128, 128]"},
+    ]
+    assert said["skipped"] == []
+
+
+def test_images_that_show_nothing_are_named_by_extract_and_an_unreadable_one_by_predict(
+    pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "blob.png").write_bytes((pictures / "blob.png").read_bytes())
+    Image.new("RGB", (100, 100), (255, 255, 255)).save(folder / "white.png")
+    Image.new("RGB", (100, 100), (20, 80, 200)).save(folder / "blue.png")
+    said = verb("extract", folder, "-o", tmp_path / "t.parquet")
+    assert said["rows"] == 3
+    reasons = {row["id"]: row["reason"] for row in said["nothing_shown"]}
+    assert reasons == {
+        "blue": "image is of a single colour: every pixel is [20, 80, 200]",
+        "white": "image is saturated: every pixel is [255, 255, 255]",
+    }
+    assert verb("extract", folder, "-o", tmp_path / "t.parquet")["nothing_shown"] == said["nothing_shown"]  # stored
+    (folder / "broken.png").write_bytes(b"nothing")
+    out = tmp_path / "c.csv"
+    told = verb("predict", "googlenet-gz2", folder, "--on-bad", "skip", "-o", out)
+    assert [row["id"] for row in told["skipped"]] == ["broken"] and told["skipped"][0]["reason"]
+    assert {row["id"] for row in told["nothing_shown"]} == {"blue", "white"} and told["rows"] == 3
 
 
 def test_the_vote_fractions_have_a_head_too_and_another_framing_changes_the_crop_alone(

@@ -1,0 +1,31 @@
+"""Images that show no galaxy: blank, saturated, of a single colour, or bad in many pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.galaxies.ids import Ids
+from gzfeatures.images.imageset import ImageSet
+
+
+def showing_nothing(images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None = None) -> list[tuple[str, str]]:
+    """Images that show no galaxy, and why: id and reason.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Holds the galaxies.
+    ids : Ids
+        Galaxies that are asked about, shape (n,).
+    hashes : ndarray of uint8, optional
+        Their picture hashes, shape (n, 64). A flat picture has none, so that those without one alone are
+        decoded again: flat, small, or bands. All are where no hashes are given.
+
+    Examples
+    --------
+    >>> showing_nothing(images, table.ids, table.pictures)  # doctest: +SKIP
+    [('black', 'image is blank: every pixel is [0, 0, 0]')]
+    """
+    doubtful = ids if hashes is None else ids[~hashes.any(1)]
+    return list(images.select(doubtful).check().broken) if len(doubtful) else []
