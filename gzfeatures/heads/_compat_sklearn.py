@@ -1,10 +1,13 @@
-"""scikit-learn's part without a promise of stability: the optimiser that a fitted network keeps.
+"""scikit-learn's parts without a promise of stability: a fitted network's optimiser, what fitted neighbours keep.
 
 Predicting needs none, so heads are written without; the path of its class remains for heads of earlier versions.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 OPTIMIZERS = ("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",)
@@ -14,3 +17,8 @@ OPTIMIZERS = ("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",)
 def without_optimizer(network: MLPClassifier) -> None:
     """Forget the optimiser of a fitted network: its module is private, and a head file would name it."""
     vars(network).pop("_optimizer", None)
+
+
+def fitted_neighbours(machine: KNeighborsClassifier) -> tuple[Any, Any, Any]:
+    """Vectors (n, d), codes (n,) and algorithm that fitted neighbours keep: they have no public name."""
+    return machine._fit_X, machine._y, machine._fit_method

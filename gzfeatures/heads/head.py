@@ -16,7 +16,9 @@ from gzfeatures.features.table import Extractor
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels import Target
 from gzfeatures.heads import persist
+from gzfeatures.heads.checks import check_estimator
 from gzfeatures.heads.inputs import Inputs, Tables
+from gzfeatures.heads.trees import BoostedTrees
 from gzfeatures.results.conformal import Conformal
 from gzfeatures.results.familiarity import LEVEL, Familiarity
 from gzfeatures.results.predictions import Predictions
@@ -229,7 +231,7 @@ class Head:
         Raises
         ------
         MissingFileError, InputError
-            As `persist.read`; or its record is not that of a head.
+            As `persist.read`; or its record is not that of a head, or an array is not as the head says.
         """
         record, estimator = persist.read(path)
         with reading("record of the head cannot be read", path):
@@ -240,7 +242,15 @@ class Head:
             known = record.get("familiarity")
             record["familiarity"] = Familiarity.fromdict(known) if known else None
             record["shares"] = Shares.fromdict(record["shares"]) if record.get("shares") else None
-            return cls(estimator=estimator, **record)
+            head = cls(estimator=estimator, **record)
+        with reading("numbers of the head do not go together", path):
+            if type(head.dim) is not int or not 0 < head.dim < 2**24:
+                raise InputError("head is damaged: length of a row", where=path, found=head.dim)
+            try:
+                check_estimator(estimator, head.dim, head.target, len(head.classes))
+            except InputError as error:
+                raise InputError(f"head is damaged: {error}", where=path) from error
+        return head
 
 
 def _numbers(fitted: Any) -> int:
@@ -248,8 +258,8 @@ def _numbers(fitted: Any) -> int:
         return int(fitted.size)
     if isinstance(fitted, (list, tuple)):
         return sum(map(_numbers, fitted))
-    if hasattr(fitted, "get_booster") and fitted.__sklearn_is_fitted__():
-        return sum(tree.count("\n") for tree in fitted.get_booster().get_dump())
+    if isinstance(fitted, BoostedTrees):
+        return len(getattr(fitted, "value_", ()))
     return sum(map(_numbers, vars(fitted).values())) if isinstance(fitted, BaseEstimator) else 0
 
 

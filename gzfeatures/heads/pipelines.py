@@ -24,6 +24,7 @@ from gzfeatures.heads.calibrated import Calibrated
 from gzfeatures.heads.folds import Groups, Rows, folds_of
 from gzfeatures.heads.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
 from gzfeatures.heads.transforms import Compress, Fill, Standardise, threads_for
+from gzfeatures.heads.trees import BoostedTrees
 
 
 def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> BaseEstimator:
@@ -204,21 +205,9 @@ def _ensemble(parameters: Mapping[str, Any], seed: int) -> Ensemble:
     return Ensemble(built, parameters["combine"], seed)
 
 
-def _trees(kind: str) -> Callable[[Mapping[str, Any], int], Any]:
-    def machine(p: Mapping[str, Any], seed: int) -> Any:
-        import xgboost
-
-        trees = {
-            "n_estimators": p["rounds"],
-            "max_depth": p["depth"],
-            "learning_rate": p["rate"],
-            "colsample_bytree": p["columns"],
-            "max_bin": p["bins"],
-            "tree_method": "hist",
-        }
-        return getattr(xgboost, kind)(**trees, device=p["device"], random_state=seed)
-
-    return machine
+def _trees(kind: Literal["XGBClassifier", "XGBRegressor"]) -> Callable[[Mapping[str, Any], int], Any]:
+    names = ("rounds", "depth", "rate", "columns", "bins", "device")
+    return lambda p, seed: BoostedTrees(kind, **{name: p[name] for name in names}, seed=seed)
 
 
 _MACHINES: dict[str, Callable[[Mapping[str, Any], int], Any]] = {

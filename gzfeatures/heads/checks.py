@@ -1,0 +1,269 @@
+"""Checks of a head that was read: every array has the shape, kind and number of classes that the head says.
+
+Each part is judged by the part before it: a table's rows have `dim` numbers, a step hands on so many, and a machine
+answers for so many classes. What is not judged here meets two rows of zeros, whose answer is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline
+
+from gzfeatures.errors import InputError
+from gzfeatures.heads._compat_sklearn import fitted_neighbours
+from gzfeatures.heads.calibrated import Calibrated
+from gzfeatures.heads.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
+from gzfeatures.heads.pipelines import Answers, Ensemble, Flags, Neighbours, Network
+from gzfeatures.heads.transforms import Compress, Fill, Standardise
+from gzfeatures.heads.trees import BoostedTrees
+
+Shape = tuple[int | None, ...]
+"""Of an array; None where any number will do."""
+
+
+def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
+    """Refuse an estimator that is not one for rows of `dim` numbers and `k` classes.
+
+    Parameters
+    ----------
+    estimator : estimator
+        As it was read.
+    dim : int
+        Length of a row.
+    target : {"classes", "multi-label", "fractions"}
+        What the head predicts.
+    k : int
+        Number of classes.
+
+    Raises
+    ------
+    InputError
+        Something is of another type, shape or kind, out of range or not finite.
+    """
+    if target == "fractions":
+        _answers(_typed(estimator, Answers, "head on fractions"), dim, k)
+    elif target == "multi-label":
+        _flags(_typed(estimator, Flags, "head on flags"), dim, k)
+    else:
+        classes = _calibrated(_typed(estimator, Calibrated, "head on classes"), dim)
+        _codes(estimator.classes_, classes, k, "classes of the head")
+    zeros = np.zeros((2, dim), dtype=np.float32)
+    answer = np.asarray(estimator.predict(zeros) if target == "fractions" else estimator.predict_proba(zeros))
+    width = k if target != "classes" else len(estimator.classes_)
+    if answer.shape != (2, width) or answer.dtype.kind != "f" or not np.isfinite(answer).all():
+        raise InputError("head does not answer", rule=f"give {width} finite numbers for a row")
+
+
+def _answers(head: Answers, dim: int, k: int) -> None:
+    asked = [_array(part, "answers of a regressor", (None,), "iu") for part in head.answers_]
+    if sorted(np.concatenate(asked).tolist()) != list(range(k)) or len(asked) != len(head.estimators_):
+        raise InputError("answers of the head", rule=f"be each of {k} once")
+    if head.n_answers_ != k:
+        raise InputError("number of answers", rule=f"be {k}", found=head.n_answers_)
+    for part, steps in zip(asked, head.estimators_, strict=True):
+        _pipeline(steps, dim, len(part))
+
+
+def _flags(head: Flags, dim: int, k: int) -> None:
+    constant = _array(head.constant_, "constant flags", (k,), "f", finite=False)
+    if len(head.estimators_) != int(np.isnan(constant).sum()):
+        raise InputError("classifiers of flags", rule="be one for each flag that varies", found=len(head.estimators_))
+    for each in head.estimators_:
+        if _calibrated(_typed(each, Calibrated, "classifier of a flag"), dim) != 2:
+            raise InputError("classes of a flag", rule="be two")
+
+
+def _calibrated(head: Calibrated, dim: int) -> int:
+    """Judge a calibrated classifier; its number of classes."""
+    k = len(_array(head.classes_, "classes", (None,), "iu"))
+    known = _codes(head.known_, None, k, "classes that the classifier met")
+    _choice(head.output, "output of the classifier", ("decision_function", "predict_proba"))
+    _array(np.asarray(head.scale_), "scale of the calibration", (), "f")
+    _array(head.bias_, "offsets of the calibration", (k,), "f")
+    _array(head.weights_, "weights of the classes", (k,), "f")
+    _codes(head.unchecked_, None, k, "classes without calibration")
+    stepped = _codes(getattr(head, "stepped_", np.arange(k)), None, k, "classes with steps")
+    if head.steps_ and len(head.steps_) != len(stepped):
+        raise InputError("steps of the calibration", rule=f"be {len(stepped)}", found=len(head.steps_))
+    for step in head.steps_:
+        _array(step, "steps of the calibration", (2, None), "f")
+    inner = head.estimator_
+    if isinstance(inner, Ensemble):
+        _ensemble(inner, dim, len(known))
+    else:
+        _pipeline(inner, dim, len(known))
+    return k
+
+
+def _ensemble(head: Ensemble, dim: int, k: int) -> None:
+    _codes(head.classes_, k, k, "classes of the ensemble")
+    for member in head.members_:
+        if _calibrated(_typed(member, Calibrated, "member of the ensemble"), dim) != k:
+            raise InputError("classes of a member", rule=f"be {k}")
+    if head.judge_ is not None:
+        judge = _typed(head.judge_, LinearMachine, "judge of the ensemble")
+        met = _codes(judge.classes_, None, k, "classes of the ensemble's judge")
+        _linear(judge, len(head.members_) * k, len(met))
+
+
+def _pipeline(steps: Any, dim: int, outputs: int) -> None:
+    """Judge a pipeline for rows of `dim` numbers and so many classes or targets."""
+    for name, step in _typed(steps, Pipeline, "steps of the head").steps:
+        if name == "machine":
+            judge = _MACHINES.get(type(step))
+            if judge is None:
+                raise InputError("machine of the head is unknown", found=type(step).__name__)
+            judge(step, dim, outputs)
+        elif isinstance(step, Fill):
+            _array(step.medians_, "medians", (dim,), "f")
+        elif isinstance(step, Standardise):
+            _array(step.mean_, "means of the columns", (dim,), "f")
+            if not (_array(step.scale_, "scales of the columns", (dim,), "f") > 0).all():
+                raise InputError("scales of the columns", rule="be above 0")
+        elif isinstance(step, Compress):
+            dim = _pca(_typed(step.pca_, PCA, "components"), dim)
+        else:
+            raise InputError("step of the head is unknown", found=type(step).__name__)
+    if steps.steps[-1][0] != "machine":
+        raise InputError("steps of the head", rule="end with a machine")
+
+
+def _pca(pca: PCA, dim: int) -> int:
+    width = len(_array(pca.components_, "components", (None, dim), "f"))
+    _array(pca.mean_, "means of the components", (dim,), "f")
+    _array(pca.explained_variance_, "variances of the components", (width,), "f")
+    return width
+
+
+def _linear(machine: LinearMachine, dim: int, k: int) -> None:
+    _array(machine.coefficients_, "coefficients", (dim, k), "f")
+    _array(machine.intercept_, "intercepts", (k,), "f")
+    _codes(machine.classes_, k, None, "classes of the machine")
+
+
+def _kernel(machine: RbfMachine | RbfRegression, dim: int, k: int) -> None:
+    n = len(_array(machine.vectors_, "support vectors", (None, dim), "f"))
+    _array(machine.weights_, "weights of support vectors", (n, k), "f")
+    _array(machine.intercept_, "intercepts", (k,), "f")
+    _array(np.asarray(machine.gamma_), "gamma", (), "f")
+
+
+def _prototype(machine: Prototype, dim: int, k: int) -> None:
+    _array(machine.means_, "means of the classes", (k, dim), "f")
+    _codes(machine.classes_, k, None, "classes of the machine")
+
+
+def _neighbours(machine: Neighbours, dim: int, k: int) -> None:
+    # what scikit-learn's C code would be chosen by, and what it would take as places in memory
+    for name, only in (("algorithm", "brute"), ("metric", "cosine"), ("weights", "distance")):
+        _choice(getattr(machine, name), f"{name} of the neighbours", (only,))
+    vectors, codes, algorithm = fitted_neighbours(machine)
+    _choice(algorithm, "algorithm of the neighbours", ("brute",))
+    _choice(machine.effective_metric_, "metric of the neighbours", ("cosine",))
+    n = len(_array(vectors, "vectors of the neighbours", (None, dim), "f"))
+    _codes(machine.classes_, k, k, "classes of the machine")
+    if len(_array(codes, "classes of the neighbours", (n,), "iu")) and not (0 <= codes.min() and codes.max() < k):
+        raise InputError("classes of the neighbours", rule=f"be codes below {k}")
+    if type(machine.n_neighbors) is not int or not 0 < machine.n_neighbors <= n:
+        raise InputError("number of neighbours", rule=f"be from 1 to {n}", found=machine.n_neighbors)
+
+
+def _discriminant(machine: LinearDiscriminantAnalysis, dim: int, k: int) -> None:
+    scores = 1 if k == 2 else k  # of two classes one score, by its sign
+    _array(machine.coef_, "coefficients", (scores, dim), "f")
+    _array(machine.intercept_, "intercepts", (scores,), "f")
+    _codes(machine.classes_, k, k, "classes of the machine")
+
+
+def _network(machine: Network, dim: int, k: int) -> None:
+    if len(machine.coefs_) != 2 or len(machine.intercepts_) != 2:
+        raise InputError("layers of the network", rule="be two", found=len(machine.coefs_))
+    scores = 1 if k == 2 else k
+    hidden = _array(machine.coefs_[0], "weights of the hidden layer", (dim, None), "f").shape[1]
+    _array(machine.intercepts_[0], "intercepts of the hidden layer", (hidden,), "f")
+    _array(machine.coefs_[1], "weights of the output layer", (hidden, scores), "f")
+    _array(machine.intercepts_[1], "intercepts of the output layer", (scores,), "f")
+
+
+def _ridge(machine: Ridge, dim: int, k: int) -> None:
+    _array(np.atleast_2d(machine.coef_), "coefficients", (k, dim), "f")
+    _array(np.atleast_1d(machine.intercept_), "intercepts", (k,), "f")
+
+
+def _trees(machine: BoostedTrees, dim: int, k: int) -> None:
+    """Judge trees: every node but a root is the child of one node before it, so that no path comes round."""
+    nodes = len(_array(machine.left_, "left children", (None,), "i"))
+    right = _array(machine.right_, "right children", (nodes,), "i")
+    feature = _array(machine.feature_, "columns of the nodes", (nodes,), "i")
+    _array(machine.value_, "values of the nodes", (nodes,), "f")
+    _array(machine.missing_left_, "ways of missing values", (nodes,), "b")
+    trees = len(_array(machine.roots_, "roots of the trees", (None,), "i"))
+    outputs = _array(machine.outputs_, "classes of the trees", (trees,), "i")
+    classifies = _choice(machine.kind, "kind of the trees", ("XGBClassifier", "XGBRegressor")) == "XGBClassifier"
+    sums = 1 if classifies and k == 2 else k
+    _array(machine.base_, "base of the trees", (sums,), "f")
+    if classifies:
+        _codes(machine.classes_, k, k, "classes of the trees")
+    if nodes and (feature.min() < 0 or feature.max() >= dim):
+        raise InputError("columns of the nodes", rule=f"be from 0 to {dim - 1}")
+    if trees and (outputs.min() < 0 or outputs.max() >= sums):
+        raise InputError("classes of the trees", rule=f"be from 0 to {sums - 1}")
+    inner = np.flatnonzero((machine.left_ >= 0) | (right >= 0))
+    below = np.concatenate([machine.left_[inner], right[inner]])
+    if len(below) and (below.max() >= nodes or (below <= np.tile(inner, 2)).any()):
+        raise InputError("children of the nodes", rule=f"stand behind their node and before {nodes}")
+    if sorted([*below.tolist(), *machine.roots_.tolist()]) != list(range(nodes)):
+        raise InputError("nodes of the trees", rule="be a root or the child of one node each")
+
+
+_MACHINES: dict[type, Callable[[Any, int, int], None]] = {
+    LinearMachine: _linear,
+    RbfMachine: _kernel,
+    RbfRegression: _kernel,
+    Prototype: _prototype,
+    Neighbours: _neighbours,
+    LinearDiscriminantAnalysis: _discriminant,
+    Network: _network,
+    Ridge: _ridge,
+    BoostedTrees: _trees,
+}
+
+
+def _array(value: Any, what: str, shape: Shape, kinds: str, *, finite: bool = True) -> Any:
+    """The array, if it is one of such a shape and of one of the kinds of numbers (numpy's letters)."""
+    if not isinstance(value, np.ndarray):
+        raise InputError(what, rule="be an array", found=type(value).__name__)
+    wanted = len(shape) == value.ndim and all(n in (None, m) for n, m in zip(shape, value.shape, strict=True))
+    if not wanted or value.dtype.kind not in kinds:
+        size = " × ".join("any" if n is None else str(n) for n in shape) or "one number"
+        raise InputError(what, rule=f"have the shape {size}, kind {kinds}", found=f"{value.shape} of {value.dtype}")
+    if finite and value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise InputError(what, rule="be finite")
+    return value
+
+
+def _codes(value: Any, number: int | None, below: int | None, what: str) -> Any:
+    """Ascending codes of classes, so many, all below a number."""
+    codes = _array(value, what, (number,), "iu")
+    if len(codes) and ((np.diff(codes) <= 0).any() or codes[0] < 0 or (below is not None and codes[-1] >= below)):
+        rule = "be different codes in order" + ("" if below is None else f", all below {below}")
+        raise InputError(what, rule=rule, found=str(codes[:20].tolist()))
+    return codes
+
+
+def _typed(value: Any, kind: type, what: str) -> Any:
+    if type(value) is not kind:
+        raise InputError(what, rule=f"be {kind.__name__}", found=type(value).__name__)
+    return value
+
+
+def _choice(value: Any, what: str, legal: tuple[str, ...]) -> Any:
+    if not isinstance(value, str) or value not in legal:
+        raise InputError(what, rule=f"be {' or '.join(legal)}", found=value)
+    return value

@@ -1,0 +1,119 @@
+"""Members of a head's file, judged before anything is built of them: types from a list, arrays as long as they say."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import LabelBinarizer
+
+from gzfeatures.errors import InputError
+from gzfeatures.heads._compat_sklearn import OPTIMIZERS
+
+_OURS = {
+    "calibrated": ("Calibrated",),
+    "machines": ("LinearMachine", "Prototype", "RbfMachine", "RbfRegression"),
+    "pipelines": ("Answers", "Ensemble", "Flags", "Neighbours", "Network"),
+    "transforms": ("Compress", "Fill", "Standardise"),
+    "trees": ("BoostedTrees",),
+}
+TRUSTED = (
+    *(f"gzfeatures.heads.{module}.{name}" for module, names in _OURS.items() for name in names),
+    *OPTIMIZERS,
+)
+"""Types of a head that skops has to be told to build."""
+OBJECTS = (
+    *TRUSTED,
+    *(f"{kind.__module__}.{kind.__qualname__}" for kind in (PCA, LinearDiscriminantAnalysis, Ridge, Pipeline)),
+    f"{LabelBinarizer.__module__}.{LabelBinarizer.__qualname__}",
+)
+"""All objects a head may hold. Of scikit-learn those that predict in numpy: others hand what they hold to C."""
+LOADERS = {
+    "ObjectNode": OBJECTS,
+    "DictNode": ("builtins.dict",),
+    "ListNode": ("builtins.list",),
+    "TupleNode": ("builtins.tuple",),
+    "JsonNode": ("builtins.str",),
+    "TypeNode": ("builtins.str", "builtins.int", "builtins.float"),
+    "NdArrayNode": ("numpy.ndarray", "numpy.float32", "numpy.float64", "numpy.int64", "numpy.int32", "numpy.bool"),
+    "RandomStateNode": ("numpy.random.mtrand.RandomState",),
+}
+"""What builds a part of a head, and of which types."""
+SCHEMA, DEEPEST, MOST = "schema.json", 100, 2**26
+"""Member with the structure, levels of it, and its bytes at most."""
+
+
+def judge(path: Path) -> None:
+    """Refuse a file that holds what no head has, or arrays that are not as long as they say.
+
+    Raises
+    ------
+    InputError
+        Members are compressed (a head's never are, so none unpacks to more than it is); the structure is too large or
+        too deep; a part is of a type that no head has; an array has objects, or another size than it says.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
+                raise InputError("member of the head is compressed", where=path, found=member.filename)
+            if member.filename == SCHEMA and member.file_size > MOST:
+                raise InputError("structure of the head is too large", where=path, rule=f"have {MOST} bytes at most")
+        for node in _nodes(json.loads(archive.read(SCHEMA)), 0):
+            _judge_node(node, path)
+        for member in archive.infolist():
+            if member.filename.endswith(".npy"):
+                _judge_array(archive, member, path)
+
+
+def _nodes(value: Any, level: int) -> Iterator[Mapping[str, Any]]:
+    """Every part of the structure."""
+    if level > DEEPEST:
+        raise InputError("structure of the head is too deep", rule=f"have {DEEPEST} levels at most")
+    if isinstance(value, dict):
+        if "__loader__" in value or "__class__" in value:
+            yield value
+        for part in value.values():
+            yield from _nodes(part, level + 1)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _nodes(part, level + 1)
+
+
+def _judge_node(node: Mapping[str, Any], path: Path) -> None:
+    kind, loader = f"{node.get('__module__')}.{node.get('__class__')}", node.get("__loader__")
+    if not isinstance(loader, str) or kind not in LOADERS.get(loader, ()):
+        older = "xgboost." in kind
+        raise InputError(
+            "head holds trees of XGBoost itself, as earlier versions wrote them"
+            if older
+            else "file holds types that no head has",
+            where=path,
+            rule="be written by this package",
+            found=f"{kind} ({loader})",
+            remedy="fit it again" if older else "do not open it: it may be malicious",
+        )
+
+
+def _judge_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    """Refuse an array whose numbers do not fill its member."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        said, there = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+    if dtype.kind not in "biufU" or min(shape, default=0) < 0 or said != there:
+        raise InputError(
+            "array of the head is damaged",
+            where=path,
+            rule="hold numbers that fill its member",
+            found=f"{member.filename}: {dtype} {shape}, {there} bytes",
+        )

@@ -1,0 +1,173 @@
+"""Gradient-boosted trees: XGBoost grows them, plain arrays keep them, and numpy predicts from the arrays.
+
+XGBoost reads its own files without distrust: a damaged one can overwrite memory. So a head holds no object of that
+library, and its predictions come from arrays that `check` can judge.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.matrices import Matrix
+
+ROWS = 256
+"""Rows that go down all trees at once."""
+DEEPEST = 64
+"""Levels of the deepest tree that is read."""
+
+
+class BoostedTrees(BaseEstimator):  # type: ignore[misc]
+    """Trees of XGBoost (Chen & Guestrin 2016, doi:10.1145/2939672.2939785) on histograms.
+
+    Parameters
+    ----------
+    kind : {"XGBClassifier", "XGBRegressor"}
+        Probabilities of classes, or values of several targets.
+    rounds, depth, bins : int
+        Rounds of boosting, levels of a tree, bins of a column.
+    rate, columns : float
+        Learning rate, and share of the columns that each tree sees.
+    device : str
+        Where trees are grown: "cpu" or "cuda".
+    seed : int
+        Of the draws of columns.
+
+    Attributes
+    ----------
+    left_, right_ : ndarray of int32
+        Children of each node of all trees, shape (nodes,); −1 for a leaf.
+    feature_ : ndarray of int32
+        Column that a node asks, shape (nodes,).
+    value_ : ndarray of float32
+        Threshold of a node, below which a row goes left; of a leaf what it adds, shape (nodes,).
+    missing_left_ : ndarray of bool
+        Whether NaN goes left, shape (nodes,).
+    roots_, outputs_ : ndarray of int32
+        First node of each tree, and the class or target it adds to, shape (trees,).
+    base_ : ndarray of float32
+        Sum before the first tree, shape (outputs,); one for two classes.
+    n_features_in_ : int
+        Length of a row.
+    classes_ : ndarray of int
+        Codes 0…k−1 of a classifier.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["XGBClassifier", "XGBRegressor"] = "XGBClassifier",
+        rounds: int = 300,
+        depth: int = 3,
+        rate: float = 0.1,
+        columns: float = 1.0,
+        bins: int = 64,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.rounds = rounds
+        self.depth = depth
+        self.rate = rate
+        self.columns = columns
+        self.bins = bins
+        self.device = device
+        self.seed = seed
+
+    def fit(self, X: Matrix, y: npt.NDArray[Any]) -> Self:
+        """Fit on rows X (n, d) with codes y (n,) without gaps, or targets y (n,) or (n, m)."""
+        import xgboost
+
+        machine = getattr(xgboost, self.kind)(
+            n_estimators=self.rounds,
+            max_depth=self.depth,
+            learning_rate=self.rate,
+            colsample_bytree=self.columns,
+            max_bin=self.bins,
+            tree_method="hist",
+            device=self.device,
+            random_state=self.seed,
+        ).fit(X, y)
+        learner = json.loads(machine.get_booster().save_raw("json"))["learner"]
+        model = learner["gradient_booster"]["model"]
+        trees = model["trees"]
+        sizes = np.array([len(tree["left_children"]) for tree in trees], dtype=np.int64)
+        first = np.cumsum(sizes) - sizes
+
+        def joined(name: str, dtype: Any) -> npt.NDArray[Any]:
+            return np.concatenate([np.asarray(tree[name], dtype=dtype) for tree in trees])
+
+        def children(name: str) -> npt.NDArray[np.int32]:
+            local = joined(name, np.int64)
+            return np.where(local < 0, -1, local + np.repeat(first, sizes)).astype(np.int32)
+
+        self.left_, self.right_ = children("left_children"), children("right_children")
+        self.feature_ = joined("split_indices", np.int32)
+        self.value_, self.missing_left_ = joined("split_conditions", np.float32), joined("default_left", np.bool_)
+        self.roots_ = first.astype(np.int32)
+        self.outputs_ = np.asarray(model["tree_info"], dtype=np.int32)
+        base = np.asarray(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float64).ravel()
+        if self.kind == "XGBClassifier":
+            self.classes_ = np.arange(len(np.unique(y)))
+            if len(self.classes_) == 2:  # it is told as a probability, and added to a logit
+                base = np.log(base) - np.log1p(-base)
+        outputs = max(1, int(self.outputs_.max()) + 1)
+        self.base_ = np.asarray(np.broadcast_to(base, (outputs,)), dtype=np.float32).copy()
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict_proba(self, X: Matrix) -> Matrix:
+        """Probability of each class, float32, shape (n, k)."""
+        sums = self._sums(X)
+        if sums.shape[1] > 1:
+            return np.asarray(softmax(sums, axis=1), dtype=np.float32)
+        second = expit(sums[:, 0])
+        return np.stack([1 - second, second], axis=1)
+
+    def predict(self, X: Matrix) -> npt.NDArray[Any]:
+        """Targets, float32, shape (n, m); of a classifier the most probable class, shape (n,)."""
+        return self._sums(X) if self.kind == "XGBRegressor" else self.classes_[self.predict_proba(X).argmax(1)]
+
+    def _sums(self, X: Matrix) -> Matrix:
+        """Sum of what each tree adds to each output, shape (n, outputs)."""
+        X = np.asarray(X, dtype=np.float32)
+        adds = np.zeros((len(self.roots_), len(self.base_)), dtype=np.float32)
+        adds[np.arange(len(self.roots_)), self.outputs_] = 1
+        # a leaf leads to itself, so that all rows may go down as far as the deepest tree; both ways lie side by side
+        leaf, itself = self.left_ < 0, np.arange(len(self.left_))
+        below = np.stack([np.where(leaf, itself, self.right_), np.where(leaf, itself, self.left_)], axis=1).ravel()
+        depth, sums = self._depth(), np.empty((len(X), len(self.base_)), dtype=np.float32)
+        for start in range(0, len(X), ROWS):
+            rows = np.ascontiguousarray(X[start : start + ROWS])
+            gaps = bool(np.isnan(rows).any())
+            at = np.tile(self.roots_.astype(np.int64), (len(rows), 1))
+            begin = np.arange(len(rows))[:, None] * rows.shape[1]
+            for _ in range(depth):
+                values = rows.take(begin + self.feature_.take(at))
+                lower = values < self.value_.take(at)
+                if gaps:
+                    lower |= np.isnan(values) & self.missing_left_.take(at)
+                at = below.take(2 * at + lower)
+            sums[start : start + len(rows)] = self.value_.take(at) @ adds + self.base_
+        return sums
+
+    def _depth(self) -> int:
+        """Levels below the roots.
+
+        Raises
+        ------
+        InputError
+            A tree is deeper than any that is grown.
+        """
+        level = self.roots_[self.left_[self.roots_] >= 0]
+        for depth in range(DEEPEST + 1):
+            if not len(level):
+                return depth
+            below = np.concatenate([self.left_[level], self.right_[level]])
+            level = below[self.left_[below] >= 0]
+        raise InputError("trees are too deep", rule=f"have {DEEPEST} levels at most")
