@@ -127,6 +127,8 @@ def superposed(
     InputError
         All points of a set coincide.
     """
+    from scipy.linalg import orthogonal_procrustes
+
     centre, target = coordinates.mean(0), onto.mean(0)
     a, b = coordinates - centre, onto - target
     spread_a, spread_b = float((a**2).sum()), float((b**2).sum())
@@ -134,9 +136,10 @@ def superposed(
         raise InputError(
             "maps cannot be laid on each other", rule="have points that differ", remedy="share more galaxies"
         )
-    left, values, right = np.linalg.svd(a.T @ b)
-    disparity = float(np.clip(1 - values.sum() ** 2 / (spread_a * spread_b), 0, 1))
-    return left @ right, float(values.sum() / spread_a), centre, disparity, target
+    turn, overlap = orthogonal_procrustes(a, b)
+    # scipy.spatial.procrustes gives the same disparity, but neither the scale nor the shift to move others by
+    disparity = float(np.clip(1 - overlap**2 / (spread_a * spread_b), 0, 1))
+    return turn, float(overlap / spread_a), centre, disparity, target
 
 
 def stability(
