@@ -219,6 +219,29 @@ class Catalog:
         """How many volunteers gave each answer, weighted where only that is published; InputError without counts."""
         return cast(Counts, self.votes("count", ("count", "weight")))
 
+    def volunteers(self, ids: Ids) -> npt.NDArray[np.int64] | None:
+        """How many volunteers looked at each galaxy: those who answered the first question.
+
+        Parameters
+        ----------
+        ids : Ids
+            Shape (n,).
+
+        Returns
+        -------
+        ndarray of int64 or None
+            Shape (n,), 0 where it is not known; None where the catalog publishes no counts of them.
+        """
+        try:
+            counts = self.votes("count", ("count",)).question("smooth-or-features")
+        except InputError:  # no counts, or weighted ones only, which are no numbers of people
+            return None
+        asked = np.where(np.isnan(counts).all(1), np.nan, np.nansum(counts, axis=1))
+        if np.isnan(asked).all():
+            return None
+        rows = pd.Index(self.ids).get_indexer(pd.Index(ids))
+        return np.where(rows < 0, 0, np.rint(np.nan_to_num(asked))[rows]).astype(np.int64)
+
     def select(self, ids: Ids) -> Catalog:
         """These galaxies, in this order; InputError if one is not there."""
         rows = positions(self.ids, ids, where=f"catalog {self.source}")

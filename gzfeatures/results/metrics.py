@@ -138,9 +138,10 @@ def evaluate(
         Coverage of the intervals, in (0, 1).
     votes : ndarray of int, optional
         Number of volunteers of each galaxy of `labels`, shape (len(labels),), for the repeatability of their majority;
-        else 40 each.
+        else those of the catalog's counts, else 40 each.
     catalog : Catalog, optional
-        Its redshift, magnitude and size, as far as it has them, give the slices; one class per galaxy only.
+        Its vote counts, where it has them, are the volunteers' numbers. Its redshift, magnitude and size, as far as it
+        has them, give the slices; one class per galaxy only.
 
     Raises
     ------
@@ -173,6 +174,8 @@ def evaluate(
         np.add.at(confusion, (truth.codes, predictions.codes), 1)
         more["confusion"] = confusion
         panels = None if votes is None else votes[positions(labels.ids, predictions.ids, where="labels")]
+        if panels is None and catalog is not None and truth.soft is not None:
+            panels = catalog.volunteers(predictions.ids)
         more["agreement"] = slices.by_agreement(predictions, truth, level=level, panels=panels)
         more["ceiling"] = slices.against_ceiling(predictions, truth, panels)
         if catalog is not None:

@@ -60,7 +60,7 @@ def by_agreement(
     right = predictions.codes == truth.codes
     repeated = np.zeros(len(share))
     if voted.any():
-        sizes = np.full(len(share), ASSUMED_PANEL) if panels is None else panels
+        sizes = _panel_sizes(panels, len(share))
         repeated[voted] = of_majorities(share[voted], sizes[voted])
     rows = []
     for b in range(bins):
@@ -84,7 +84,7 @@ def against_ceiling(
     predictions, truth
         Of the same galaxies in the same order; `truth.soft` are the vote fractions.
     panels : ndarray of int, optional
-        Volunteers of each galaxy, shape (n,); else 40 each, the usual number of Galaxy Zoo 2.
+        Volunteers of each galaxy, shape (n,), below 1 where not known: 40 then, the usual number of Galaxy Zoo 2.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def against_ceiling(
     if not voted.any():
         return None
     rows = np.arange(len(share))
-    sizes = np.full(len(share), ASSUMED_PANEL) if panels is None else panels
+    sizes = _panel_sizes(panels, len(share))
     repeated = of_majorities(share[voted], sizes[voted])
     return Ceiling(
         reached=float(share[rows, predictions.codes][voted].mean()),
@@ -105,9 +105,15 @@ def against_ceiling(
         accuracy=float((predictions.codes == truth.codes)[voted].mean()),
         repeatability=float(repeated.mean()),
         panel=float(sizes[voted].mean()),
-        assumed=panels is None,
+        assumed=panels is None or bool((panels[voted] < 1).any()),
         n=int(voted.sum()),
     )
+
+
+def _panel_sizes(panels: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64]:
+    """Volunteers of each of n galaxies; the usual number where it is not known."""
+    known = np.zeros(n, dtype=np.int64) if panels is None else panels
+    return np.where(known < 1, ASSUMED_PANEL, known).astype(np.int64)
 
 
 def along(
