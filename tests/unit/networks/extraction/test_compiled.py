@@ -113,7 +113,7 @@ def test_other_threads_go_on_while_it_runs(library: bytes) -> None:
 
 
 def test_bytes_that_are_no_library_are_refused(library: bytes) -> None:
-    for damaged in (b"", b"text", library[:1000]):
+    for damaged in (b"", b"text", b"\0" + library[1:]):
         with pytest.raises(RuntimeError, match="compiled network cannot be loaded"):
             Compiled(damaged, 1, DIM)
 
