@@ -28,11 +28,11 @@ from PIL import Image
 import gzfeatures as gz
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.files import written_whole
-from gzfeatures.galaxies.ids import Ids, among, positions
-from gzfeatures.galaxies.schemes import scheme
-from gzfeatures.galaxies.splits import digest_remainders
-from gzfeatures.galaxies.votes import ANSWERS, COLUMNS, PARENTS, QUESTIONS
-from gzfeatures.networks.pixelcache import PixelCache
+from gzfeatures.galaxies.labels.schemes import scheme
+from gzfeatures.galaxies.splits.split import digest_remainders
+from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, PARENTS, QUESTIONS
+from gzfeatures.ids import Ids, among, positions
+from gzfeatures.networks.setup.pixel_cache import PixelCache
 
 FRAME, MIDDLE, SIDE = 424, 240, 128
 QUALITY = 88

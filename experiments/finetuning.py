@@ -30,20 +30,20 @@ from torch import nn
 from torch.nn import functional
 
 import gzfeatures as gz
+from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.files import write_note, written_whole
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks.blocks import blocks
-from gzfeatures.networks.cnns import output_layer, replace_output
-from gzfeatures.networks.finetune import train
-from gzfeatures.networks.load import load
-from gzfeatures.networks.pixelcache import PixelCache
-from gzfeatures.networks.temperature import temperature_of, tempered
-from gzfeatures.results.predictions import Predictions
+from gzfeatures.files import write_sidecar, written_whole
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.inference.temperature import temperature_of, tempered
+from gzfeatures.networks.models.architectures import output_layer, replace_output
+from gzfeatures.networks.models.blocks import blocks
+from gzfeatures.networks.models.load import load
+from gzfeatures.networks.setup.pixel_cache import PixelCache
+from gzfeatures.networks.training.train import train
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "gz2"
 FIELD = 240 / 424
@@ -153,7 +153,7 @@ class Bench:
         with written_whole(self.place / f"{cell.name}.npz") as path, path.open("wb") as file:
             np.savez_compressed(file, ids=said.ids.astype(str), probabilities=said.probabilities)
         note = {"seconds": time.perf_counter() - began, "train": len(split.train)}
-        write_note(self.place / f"{cell.name}.json", note)
+        write_sidecar(self.place / f"{cell.name}.json", note)
 
     def finetuned(self, cell: Cell, split: Split) -> Predictions:
         """The defaults."""

@@ -17,10 +17,10 @@ import torch
 from common_pixels import CLASSES, MIDDLE, SIDE, Galaxies
 from torch.nn import functional
 
-from gzfeatures.galaxies.votes import ANSWERS, COLUMNS
-from gzfeatures.networks.augment import DRAWS, Augmentation
-from gzfeatures.networks.batches import Frames
-from gzfeatures.networks.targets import tree_fractions
+from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS
+from gzfeatures.networks.setup.augment import DRAWS, Augmentation
+from gzfeatures.networks.setup.batches import TrainingPixels
+from gzfeatures.networks.setup.targets import tree_fractions
 
 VIEW = 170
 """Side in px, of 424, of what is looked at when nothing is drawn: the widest square that turns within 240 px."""
@@ -113,7 +113,7 @@ class Course:
         for question in without:
             votes[:, COLUMNS[question]] = np.nan
         self.votes = votes
-        self.frames = Frames(galaxies.cache, votes[self.rows], weights / weights.mean(), batch, seed)
+        self.frames = TrainingPixels(galaxies.cache, votes[self.rows], weights / weights.mean(), batch, seed)
         self.epoch, self.order = -1, self.rows
 
     def __len__(self) -> int:

@@ -19,9 +19,9 @@ from resumable import averaged, rate, uniforms
 from torch import nn
 
 from gzfeatures.features.backbones import BACKBONES, Backbone
-from gzfeatures.networks import cnns
-from gzfeatures.networks.inference import normalised
-from gzfeatures.networks.load import build
+from gzfeatures.networks.inference.probabilities import normalised
+from gzfeatures.networks.models import architectures
+from gzfeatures.networks.models.load import build
 
 CLIP = 5.0
 """Largest norm of a step's gradient."""
@@ -86,7 +86,7 @@ def untrained(architecture: str, seed: int) -> nn.Module:
     network = build(spec)  # knows where the strides are, but draws the same weights for all
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network.load_state_dict(cnns.build(spec.architecture, OUTPUTS).state_dict())
+        network.load_state_dict(architectures.build(spec.architecture, OUTPUTS).state_dict())
     return network.to(memory_format=torch.channels_last)
 
 

@@ -24,18 +24,18 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 import gzfeatures as gz
-from gzfeatures.cohort import Cohort, gather
-from gzfeatures.config import Galaxies, load
+from gzfeatures.evaluation.metrics import Scores
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.experiment.config import Galaxies, load
+from gzfeatures.experiment.sample import LabelledSample, load_sample
 from gzfeatures.features.backbones import RECORD, backbone, packaged
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.ids import Ids, among
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.schemes import scheme
-from gzfeatures.galaxies.splits import Split, digest_remainders
-from gzfeatures.heads.learning import curve, learning_curve
-from gzfeatures.networks.inference import classify
-from gzfeatures.results.metrics import Scores
-from gzfeatures.results.predictions import Predictions
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.schemes import scheme
+from gzfeatures.galaxies.splits.split import Split, digest_remainders
+from gzfeatures.heads.learning_curve import curve, learning_curve
+from gzfeatures.ids import Ids, among
+from gzfeatures.networks.inference.probabilities import classify
 
 HERE = Path(__file__).parent
 PUBLISHED = {
@@ -101,13 +101,15 @@ def of_classes(predictions: Predictions, labels: Labels, unbiased: Ids) -> dict[
     }
 
 
-def whole_tenth(settings: Galaxies, group: Cohort) -> tuple[gz.ImageSet, Labels]:
+def whole_tenth(settings: Galaxies, group: LabelledSample) -> tuple[gz.ImageSet, Labels]:
     """The test galaxies and, of the same tenth, those of smaller pictures that would only train."""
     (more,) = settings.training_only
     known = scheme("zhu-5class").label(gz.Catalog.read(more.catalog)).ordered(group.labels.classes)
     known = known.select(known.ids[digest_remainders(known.ids, 10) == 3])
-    images = group.images.select(group.own.test).joined(gz.ImageSet.of(more.images, ids=known.ids, field=more.field))
-    return images, group.labels.select(group.own.test).joined(known)
+    images = group.images.select(group.scored_split.test).joined(
+        gz.ImageSet.of(more.images, ids=known.ids, field=more.field)
+    )
+    return images, group.labels.select(group.scored_split.test).joined(known)
 
 
 def in_brief(predictions: Predictions, labels: Labels) -> dict[str, Any]:
@@ -117,14 +119,14 @@ def in_brief(predictions: Predictions, labels: Labels) -> dict[str, Any]:
     return {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "ece": scores.ece, **intervals}
 
 
-def fitted(table: gz.EmbeddingTable, group: Cohort) -> dict[str, gz.Head]:
+def fitted(table: gz.EmbeddingTable, group: LabelledSample) -> dict[str, gz.Head]:
     """Heads on a table, fitted on the catalog's training galaxies."""
-    return {name: gz.fit(table, group.labels, split=group.own, **how) for name, how in HEADS.items()}
+    return {name: gz.fit(table, group.labels, split=group.scored_split, **how) for name, how in HEADS.items()}
 
 
-def few_labels(table: gz.EmbeddingTable, group: Cohort) -> dict[str, Any]:
+def few_labels(table: gz.EmbeddingTable, group: LabelledSample) -> dict[str, Any]:
     """Accuracy of heads fitted on 250 galaxies: mean, lowest and highest of five draws."""
-    rows = learning_curve(table, group.labels, group.own, ("logistic", "svm"), (FEW,), range(5))
+    rows = learning_curve(table, group.labels, group.scored_split, ("logistic", "svm"), (FEW,), range(5))
     return {head: curve(rows, head)[0][1:] for head in ("logistic", "svm")}
 
 
@@ -139,9 +141,11 @@ def of_votes(table: gz.EmbeddingTable, votes: Labels, split: Split) -> dict[str,
     return {**rmse, "mean": float(np.sqrt(((truth - mean) ** 2).mean())), "galaxies": len(test)}
 
 
-def turned(group: Cohort, heads: dict[str, gz.Head], checkpoint: Path, unbiased: Ids) -> dict[str, dict[str, float]]:
+def turned(
+    group: LabelledSample, heads: dict[str, gz.Head], checkpoint: Path, unbiased: Ids
+) -> dict[str, dict[str, float]]:
     """How often one of the other 7 symmetries of the square changes the class that a head gives a test galaxy."""
-    images = group.images.select(group.own.test)
+    images = group.images.select(group.scored_split.test)
     codes: dict[str, list[Any]] = {name: [] for name in heads}
     with tempfile.TemporaryDirectory() as temporary:
         for number, (mirror, quarter) in enumerate((m, q) for m in (False, True) for q in range(4)):
@@ -188,7 +192,7 @@ def transfer(checkpoint: Path, data: Path, table: gz.EmbeddingTable) -> dict[str
 def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str, Any]:
     """All figures of the card."""
     settings = load(run)
-    group = gather(settings.galaxies, settings.seed, run)
+    group = load_sample(settings.galaxies, settings.seed, run)
     seen = TrainedOn.decode(backbone(checkpoint).trained_on or "")
     listed = pd.read_csv(data / "gz2" / "classes.csv", dtype={"GalaxyID": str})
     unbiased = listed.loc[listed["unbiased_sample"].astype(bool), "GalaxyID"].to_numpy(dtype=object)
@@ -201,12 +205,12 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
     votes = scheme("votes-37").label(gz.Catalog.read(data / "gz2" / "votes.csv"))
     tenth = digest_remainders(votes.ids, 10) == 3
     fair = Split(votes.ids[~tenth], votes.ids[:0], votes.ids[tenth & among(votes.ids, unbiased)])
-    own = Predictions.read(run / "networks" / "00-googlenet" / "predictions.parquet").select(group.own.test)
+    own = Predictions.read(run / "networks" / "00-googlenet" / "predictions.parquet").select(group.scored_split.test)
     record = json.loads((checkpoint / "backbone.json").read_text("utf-8"))
     wide, truth = whole_tenth(settings.galaxies, group)
     figures: dict[str, Any] = {
         "trained_on": {"ids": len(seen), "pictures": len(seen.pictures), "files": len(seen.files)},
-        "seen_test_galaxies": int(seen.contains(group.own.test).sum() + seen.contains(fair.test).sum()),
+        "seen_test_galaxies": int(seen.contains(group.scored_split.test).sum() + seen.contains(fair.test).sum()),
         "recipe": record["settings"],
         "training": json.loads((run / "networks" / "00-googlenet" / "training.json").read_text("utf-8")),
         "network": of_classes(own, group.labels, unbiased),
@@ -221,7 +225,7 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
         "votes": {},
     }
     for name, table in tables.items():
-        heads, test = fitted(table, group), table.select(group.own.test)
+        heads, test = fitted(table, group), table.select(group.scored_split.test)
         predictions = {head: each.predict(test) for head, each in heads.items()}
         figures["classes"][name] = {
             head: of_classes(each, group.labels, unbiased) for head, each in predictions.items()
@@ -235,7 +239,7 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
             known = (
                 scheme("zhu-5class").label(gz.Catalog.read(data / "gz2" / "votes.csv")).ordered(group.labels.classes)
             )
-            voted = predictions["svm"].select(group.own.test[among(group.own.test, known.ids)])
+            voted = predictions["svm"].select(group.scored_split.test[among(group.scored_split.test, known.ids)])
             figures["agreement"] = [row.asdict() for row in gz.evaluate(voted, known).agreement]
             figures["turned"] = turned(group, heads, checkpoint, unbiased)
         figures["few_labels"][name] = few_labels(table, group)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gzfeatures.features.backbones import RECORD, TENSORS
 from gzfeatures.features.backbones import backbone as backbone_of
-from gzfeatures.networks.checkpoint import write_tensors
-from gzfeatures.networks.load import read_tensors
+from gzfeatures.networks.models.load import read_tensors
+from gzfeatures.networks.training.checkpoint import write_tensors
 
 
 def write_half(checkpoint: Path, folder: Path, name: str) -> Path:

@@ -31,17 +31,17 @@ from sklearn.datasets import load_sample_image
 from sklearn.metrics import roc_auc_score
 
 import gzfeatures as gz
+from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.statistics.proportions import clopper_pearson
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split, digest_remainders
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split, digest_remainders
 from gzfeatures.heads.fit import fit
 from gzfeatures.heads.head import Head
-from gzfeatures.results.conformal import Conformal
-from gzfeatures.results.familiarity import LEVEL, Familiarity
-from gzfeatures.results.proportions import clopper_pearson
-from gzfeatures.results.shift import Shares
+from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
+from gzfeatures.unlabelled.shift import Shares
 
 NONE = "none-of-these"
 CLASSES = ("smooth-round", "smooth-inbetween", "smooth-cigar", "edge-on", "spiral", NONE)
@@ -177,7 +177,7 @@ def main() -> None:
     labels, votes, unbiased = labels_of(chosen.data, table.ids)
     met = TrainedOn.joined([backbone("googlenet-gz2").trained_on]).contains(table.ids)
     # one that only looks like a training galaxy (1 of 668) neither fits nor calibrates
-    alike = np.isin(table.ids, table.seen) & ~met
+    alike = np.isin(table.ids, table.seen_ids) & ~met
     tens, hundreds = digest_remainders(table.ids, 10), digest_remainders(table.ids, 100)
     tenth = table.ids[~met & ~alike & (tens == 3)]
     slice_ = table.ids[~met & ~alike & np.isin(hundreds, [9, 29, 59, 79])]

@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from gzfeatures.errors import InputError
-from gzfeatures.files import hold, written_whole
-from gzfeatures.networks.checkpoint import read_state
+from gzfeatures.files import lock_folder, written_whole
+from gzfeatures.networks.training.checkpoint import read_state
 
 STATE, LOG = "state.pt", "log.jsonl"
 
@@ -117,7 +117,7 @@ def run(task: Task, folder: Path, *, minutes: float = 10.0, stop: int | None = N
 
     SIGTERM and SIGINT end it after the step that is on, its state written. A second process on the same folder waits.
     """
-    hold(folder, print)
+    lock_folder(folder, print)
     ended: list[int] = []
     before = {
         name: signal.signal(name, lambda number, _: ended.append(number)) for name in (signal.SIGTERM, signal.SIGINT)

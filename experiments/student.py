@@ -43,11 +43,11 @@ from torch.nn import functional
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.features.backbones import TENSORS, Backbone
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.files import existing
-from gzfeatures.images.views import View
-from gzfeatures.networks.checkpoint import read_state, write_folder
-from gzfeatures.networks.cnns import embedding_node, output_layer, replace_output
-from gzfeatures.networks.targets import tree_fractions
+from gzfeatures.files import require_file
+from gzfeatures.images.view import View
+from gzfeatures.networks.models.architectures import embedding_node, output_layer, replace_output
+from gzfeatures.networks.setup.targets import tree_fractions
+from gzfeatures.networks.training.checkpoint import read_state, write_folder
 
 LARGEST = 15_000_000
 """Bytes that a packaged backbone may have."""
@@ -92,7 +92,7 @@ class Said:
         """
         parts: list[dict[str, torch.Tensor]] = []
         for folder in folders:
-            learned = read_state(existing(folder / STATE, "state of a teacher"))["settings"]
+            learned = read_state(require_file(folder / STATE, "state of a teacher"))["settings"]
             if known := sorted(set(without) - set(learned["without"])):
                 raise LeakError("teacher has learned a question kept from its student", where=folder, found=known[0])
             files = [np.load(path) for path in sorted((folder / SPOKEN).glob("*.npz"))]

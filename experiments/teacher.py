@@ -42,11 +42,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gzfeatures.errors import MissingFileError
-from gzfeatures.files import existing, written_whole
-from gzfeatures.networks.cnns import output_layer
-from gzfeatures.networks.load import read_tensors
-from gzfeatures.networks.sight import dihedral_views
-from gzfeatures.networks.targets import tree_fractions
+from gzfeatures.files import require_file, written_whole
+from gzfeatures.networks.extraction.preprocess import dihedral_views
+from gzfeatures.networks.models.architectures import output_layer
+from gzfeatures.networks.models.load import read_tensors
+from gzfeatures.networks.setup.targets import tree_fractions
 
 WEIGHTS, SPOKEN = "teacher.safetensors", "spoken"
 SCALES = (VIEW, 212)
@@ -94,7 +94,9 @@ def speak(galaxies: Galaxies, folder: Path, settings: Settings) -> None:
     A block that is there is kept. Fractions and classes are float32, vectors float16, shapes (n, 37), (n, 6), (n, d).
     """
     network = untrained(settings.architecture, settings.seed)
-    network.load_state_dict(load_file(existing(folder / WEIGHTS, "weights of a teacher that is trained to the end")))
+    network.load_state_dict(
+        load_file(require_file(folder / WEIGHTS, "weights of a teacher that is trained to the end"))
+    )
     met: list[torch.Tensor] = []
     network.get_submodule(output_layer(network)).register_forward_pre_hook(
         lambda _, given: met.append(given[0].float())

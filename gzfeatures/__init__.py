@@ -5,58 +5,61 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gzfeatures import _moved
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gzfeatures.errors import GzError as GzError
-    from gzfeatures.experiment import run as run
+    from gzfeatures.evaluation.metrics import evaluate as evaluate
+    from gzfeatures.evaluation.predictions import Predictions as Predictions
+    from gzfeatures.experiment.run import run as run
     from gzfeatures.features.backbones import BACKBONES as BACKBONES
     from gzfeatures.features.backbones import Backbone as Backbone
     from gzfeatures.features.store import Store as Store
     from gzfeatures.features.table import EmbeddingTable as EmbeddingTable
     from gzfeatures.features.table import Extractor as Extractor
-    from gzfeatures.galaxies.catalog import Catalog as Catalog
-    from gzfeatures.galaxies.labels import Labels as Labels
-    from gzfeatures.galaxies.labelscheme import LabelScheme as LabelScheme
-    from gzfeatures.galaxies.schemes import SCHEMES as SCHEMES
-    from gzfeatures.galaxies.splits import Split as Split
+    from gzfeatures.galaxies.catalogs.catalog import Catalog as Catalog
+    from gzfeatures.galaxies.labels.label_scheme import LabelScheme as LabelScheme
+    from gzfeatures.galaxies.labels.labels import Labels as Labels
+    from gzfeatures.galaxies.labels.schemes import SCHEMES as SCHEMES
+    from gzfeatures.galaxies.splits.split import Split as Split
+    from gzfeatures.heads.estimators.registry import HEADS as HEADS
     from gzfeatures.heads.fit import Head as Head
     from gzfeatures.heads.fit import fit as fit
-    from gzfeatures.heads.zoo import HEADS as HEADS
-    from gzfeatures.images.imageset import ImageSet as ImageSet
+    from gzfeatures.images.image_set import ImageSet as ImageSet
     from gzfeatures.images.reading import Reading as Reading
-    from gzfeatures.images.views import View as View
-    from gzfeatures.networks.extract import extract as extract
-    from gzfeatures.results.maps import project as project
-    from gzfeatures.results.metrics import evaluate as evaluate
-    from gzfeatures.results.predictions import Predictions as Predictions
+    from gzfeatures.images.view import View as View
+    from gzfeatures.maps.umap import project as project
+    from gzfeatures.networks.extraction.extract import extract as extract
 
 _HOME = {
     "BACKBONES": "features.backbones",
     "Backbone": "features.backbones",
-    "Catalog": "galaxies.catalog",
+    "Catalog": "galaxies.catalogs.catalog",
     "EmbeddingTable": "features.table",
     "Extractor": "features.table",
     "GzError": "errors",
-    "HEADS": "heads.zoo",
+    "HEADS": "heads.estimators.registry",
     "Head": "heads.fit",
-    "ImageSet": "images.imageset",
-    "LabelScheme": "galaxies.labelscheme",
-    "Labels": "galaxies.labels",
-    "Predictions": "results.predictions",
+    "ImageSet": "images.image_set",
+    "LabelScheme": "galaxies.labels.label_scheme",
+    "Labels": "galaxies.labels.labels",
+    "Predictions": "evaluation.predictions",
     "Reading": "images.reading",
-    "SCHEMES": "galaxies.schemes",
-    "Split": "galaxies.splits",
+    "SCHEMES": "galaxies.labels.schemes",
+    "Split": "galaxies.splits.split",
     "Store": "features.store",
-    "View": "images.views",
-    "evaluate": "results.metrics",
-    "extract": "networks.extract",
+    "View": "images.view",
+    "evaluate": "evaluation.metrics",
+    "extract": "networks.extraction.extract",
     "fit": "heads.fit",
-    "project": "results.maps",
-    "run": "experiment",
+    "project": "maps.umap",
+    "run": "experiment.run",
 }
 
 __all__ = sorted(_HOME)
+_moved.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -131,7 +131,7 @@ def lacks_memory(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def reading(what: str, where: object, *, rule: str | None = None, remedy: str | None = None) -> Iterator[None]:
+def parsing(what: str, where: object, *, rule: str | None = None, remedy: str | None = None) -> Iterator[None]:
     """Turn whatever another library's parser says of damaged or hostile bytes into one InputError.
 
     Such parsers fail in any way: with errors of any type, or with nothing but its name. Errors of ours, and a lack of

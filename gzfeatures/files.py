@@ -82,7 +82,7 @@ def _new_beside(path: Path) -> Path:
         return path.with_name(name)
 
 
-def hold(folder: Path, say: Callable[[str], object]) -> None:
+def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
     """Keep a folder for this process until it ends, however it ends; another that wants it waits for its turn.
 
     Parameters
@@ -117,7 +117,7 @@ def hold(folder: Path, say: Callable[[str], object]) -> None:
         ) from error
 
 
-def write_note(path: Path, note: Mapping[str, Any]) -> None:
+def write_sidecar(path: Path, note: Mapping[str, Any]) -> None:
     """Write a JSON object that a later call goes by.
 
     Raises
@@ -129,7 +129,7 @@ def write_note(path: Path, note: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(note), encoding="utf-8")
 
 
-def read_note(path: Path) -> dict[str, Any]:
+def read_sidecar(path: Path) -> dict[str, Any]:
     """What an earlier call noted; nothing where there is no note or it is damaged: the work is then done anew."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
@@ -138,7 +138,7 @@ def read_note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
-def existing(path: str | Path, what: str) -> Path:
+def require_file(path: str | Path, what: str) -> Path:
     """Return `path` as a Path, or say that it is not there.
 
     Parameters
@@ -159,7 +159,7 @@ def existing(path: str | Path, what: str) -> Path:
     return found
 
 
-def state(path: Path) -> list[int] | None:
+def file_state(path: Path) -> list[int] | None:
     """Size in bytes and time of change in ns of a file; None where it is gone."""
     try:
         status = path.stat()
@@ -168,7 +168,7 @@ def state(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def inside(root: Path, name: str) -> Path:
+def join_inside(root: Path, name: str) -> Path:
     """Resolve `name` under `root`, following links; refuse names that lead out of it.
 
     Raises

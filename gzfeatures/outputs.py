@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gzfeatures import fingerprint, userfolders
+from gzfeatures import fingerprint, user_folders
 from gzfeatures.errors import OutputError
-from gzfeatures.writtenfiles import SEAL, described, note, sealed_page, table_seal, written_by
+from gzfeatures.written_files import SEAL, described, record_write, sealed_page, table_seal, written_by
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -142,14 +142,14 @@ class Guard:
 
         It is noted before it appears: a call that is killed in between leaves a note too many, not a file without one.
         """
-        if _real(path).is_relative_to(_real(userfolders.cache())):
+        if _real(path).is_relative_to(_real(user_folders.cache())):
             return
         digest = fingerprint.of_file(fresh)
         if not (
             path.is_file() and self._input(path, _status(path), True) is None and fingerprint.of_file(path) == digest
         ):
             self.allow(path)
-        note(path, self._own, digest, self.verb)
+        record_write(path, self._own, digest, self.verb)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
         """The input that a path is, or lies in; what the verb itself wrote into an input folder is not of it."""

@@ -33,7 +33,7 @@ def write_kaggle(path: Path, rows: int) -> str:
     """A Parquet table of cumulative fractions that keep the sums of the tree."""
     import pandas as pd
 
-    from gzfeatures.galaxies.votes import COLUMNS, KAGGLE, Conditional
+    from gzfeatures.galaxies.votes.votes import COLUMNS, KAGGLE, Conditional
 
     random = np.random.default_rng(0)
     values = np.empty((rows, len(KAGGLE)))
@@ -50,8 +50,8 @@ def write_kaggle(path: Path, rows: int) -> str:
 
 def read_and_label(path: Path, schemes: tuple[str, ...]) -> str:
     """Read, check and label."""
-    from gzfeatures.galaxies.catalog import Catalog
-    from gzfeatures.galaxies.schemes import scheme
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+    from gzfeatures.galaxies.labels.schemes import scheme
 
     catalog = Catalog.read(path)
     return f"{len(catalog)} rows, " + ", ".join(f"{name} {len(scheme(name).label(catalog))}" for name in schemes)
@@ -59,9 +59,9 @@ def read_and_label(path: Path, schemes: tuple[str, ...]) -> str:
 
 def group_and_split(rows: int) -> str:
     """Neighbours within 60 arcsec over the whole sky, then a grouped split of 12 classes."""
-    from gzfeatures.galaxies.groups import sky_groups
-    from gzfeatures.galaxies.labels import Labels
-    from gzfeatures.galaxies.splits import Split
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.splits.groups import sky_groups
+    from gzfeatures.galaxies.splits.split import Split
 
     random = np.random.default_rng(0)
     ids = np.arange(rows).astype(str).astype(object)
@@ -121,7 +121,7 @@ def read_once(path: Path) -> None:
     from astropy.io import fits
     from astropy.table import Table
 
-    from gzfeatures.galaxies.tables import read_table
+    from gzfeatures.tablefiles.tables import read_table
 
     del pyarrow, fits, Table
     start, spent = time.perf_counter(), time.process_time()

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from gzfeatures.results.intervals import EXACT, Curves
-from gzfeatures.results.scoreintervals import Statistics
-from gzfeatures.results.sums import placements
+from gzfeatures.evaluation.statistics.intervals import EXACT, Curves
+from gzfeatures.evaluation.statistics.metric_sums import placements
+from gzfeatures.evaluation.statistics.score_intervals import Statistics
 
 RARE, COMMON = (0.5, 0.25, 0.15, 0.08, 0.02), (0.5, 0.3, 0.2)
 GRID: tuple[tuple[tuple[float, ...], float, float], ...] = (

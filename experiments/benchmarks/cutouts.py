@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.images.cutouts import download
+from gzfeatures.cutouts.cutouts import download
+from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 
 def picture(side: int) -> bytes:

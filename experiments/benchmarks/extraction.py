@@ -187,15 +187,15 @@ def openvino(folder: str, count: int, backbone: str) -> Run:
 
 def ours(folder: str, count: int, backbone: str, *, kept: Path, **options: str) -> Run:
     from gzfeatures.features.store import Store
-    from gzfeatures.images.imageset import ImageSet
-    from gzfeatures.networks.engine import CpuEngine
-    from gzfeatures.networks.extract import extract
-    from gzfeatures.networks.forward import TorchForward
-    from gzfeatures.networks.job import Job
+    from gzfeatures.images.image_set import ImageSet
+    from gzfeatures.networks.extraction.cpu import CpuEngine
+    from gzfeatures.networks.extraction.extract import extract
+    from gzfeatures.networks.extraction.forward import TorchForward
+    from gzfeatures.networks.extraction.job import Job
 
     images = ImageSet.of(folder)
     images = images.select(images.ids[:count])
-    watch, pool, judge = Watch(), CpuEngine.pool, Job.judge
+    watch, pool, judge = Watch(), CpuEngine.pool, Job.raise_bad
     ended: list[tuple[int, float, float]] = []
 
     def ready(engine: CpuEngine) -> ThreadPoolExecutor:
@@ -212,7 +212,7 @@ def ours(folder: str, count: int, backbone: str, *, kept: Path, **options: str) 
         with (
             mock.patch.object(CpuEngine, "pool", ready),
             mock.patch.object(Job, "judge", done),
-            mock.patch("gzfeatures.networks.engine.MEASURE_FROM", 0),  # as for many images
+            mock.patch("gzfeatures.networks.extraction.cpu.MEASURE_FROM", 0),  # as for many images
             mock.patch.object(TorchForward, "compile_from", 0.0),
         ):
             extract(images, backbone, weights="none", store=Store(kept), progress=False, **options)
@@ -299,8 +299,8 @@ def main() -> None:
         if given.only == "naive":
             naive(given.folder, given.count, backbone)()
         elif given.only:
-            from gzfeatures.images.imageset import ImageSet
-            from gzfeatures.networks.extract import extract
+            from gzfeatures.images.image_set import ImageSet
+            from gzfeatures.networks.extraction.extract import extract
 
             images = ImageSet.of(given.folder)
             extract(images.select(images.ids[: given.count]), backbone, weights="none", runtime=given.runtime)

@@ -45,7 +45,7 @@ def methods() -> dict[str, Callable[[], Any]]:
     from sklearn.svm import SVC
     from xgboost import XGBClassifier
 
-    from gzfeatures.heads.zoo import HEADS
+    from gzfeatures.heads.estimators.registry import HEADS
 
     return {
         "SVC": lambda: make_pipeline(StandardScaler(), SVC()),
@@ -101,12 +101,12 @@ def speed(rows: int, dim: int, rounds: int, baselines: set[str]) -> dict[str, fl
 
 def tuned(rows: int, dim: int, plain: float, jobs: int) -> None:
     """Print the seconds of the three heads, tuned and calibrated, beside one plain SVC fit."""
+    from gzfeatures.evaluation.metrics import evaluate
     from gzfeatures.features.table import EmbeddingTable, Extractor
-    from gzfeatures.galaxies.labels import Labels
-    from gzfeatures.galaxies.splits import Split
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.heads.fit import fit
-    from gzfeatures.images.views import View
-    from gzfeatures.results.metrics import evaluate
+    from gzfeatures.images.view import View
 
     X, y = synthetic(rows + 4000, dim)
     ids = np.array([f"g{i}" for i in range(len(X))], dtype=object)
@@ -127,7 +127,7 @@ def tuned(rows: int, dim: int, plain: float, jobs: int) -> None:
 
 def memory(name: str, rows: int, dim: int) -> None:
     """Print the peak memory of fitting one head, as a multiple of the table, beyond the bare interpreter's."""
-    from gzfeatures.heads.zoo import HEADS
+    from gzfeatures.heads.estimators.registry import HEADS
 
     small_X, small_y = synthetic(3000, 64)
     HEADS[name]().fit(small_X, small_y)  # libraries loaded, threads started

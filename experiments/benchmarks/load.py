@@ -24,7 +24,7 @@ from memory import draw
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.table import GROUP_ROWS, writer
-from gzfeatures.images.views import View
+from gzfeatures.images.view import View
 
 DIM, CLASSES = 512, 5
 VIEW = View(size=32)
@@ -48,12 +48,12 @@ def write_table(path: Path, rows: int) -> None:
 
 def write_network(folder: Path) -> None:
     """A checkpoint of a small network with random weights."""
-    from gzfeatures.networks import cnns
-    from gzfeatures.networks.checkpoint import write_folder
+    from gzfeatures.networks.models import architectures
+    from gzfeatures.networks.training.checkpoint import write_folder
 
-    network = cnns.build("engel", CLASSES, 3, size=VIEW.size)
-    layer = cnns.embedding_node(network)
-    dim = cnns.width_of(network, layer, 3, VIEW.size)
+    network = architectures.build("engel", CLASSES, 3, size=VIEW.size)
+    layer = architectures.embedding_node(network)
+    dim = architectures.width_of(network, layer, 3, VIEW.size)
     spec = Backbone("small", "engel", None, layer, dim, VIEW, classes=CLASSES)
     write_folder(folder, spec, network, {"classes": [str(code) for code in range(CLASSES)]})
 

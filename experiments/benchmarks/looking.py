@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gzfeatures.explore.label_errors import label_errors
+from gzfeatures.explore.neighbours import duplicates, similar
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.ids import positions
-from gzfeatures.galaxies.labelfile import read_labels
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.heads.outofsample import out_of_sample
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.networks.extract import extract
-from gzfeatures.results.doubt import doubt
-from gzfeatures.results.neighbours import duplicates, similar
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.heads.out_of_sample import out_of_sample
+from gzfeatures.ids import positions
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks.extraction.extract import extract
 
 
 def likeness(table: EmbeddingTable, labels: Labels, k: int) -> dict[str, float]:
@@ -43,7 +43,7 @@ def flipped(table: EmbeddingTable, labels: Labels, share: float, head: str, seed
     codes = labels.codes.copy()
     codes[rows] = (codes[rows] + rng.integers(1, len(labels.classes), len(rows))) % len(labels.classes)
     spoiled = dataclasses.replace(labels, values=codes, soft=None)
-    found = doubt(spoiled, out_of_sample(table, spoiled, head, seed=seed))
+    found = label_errors(spoiled, out_of_sample(table, spoiled, head, seed=seed))
     called, wrong = set(found["galaxy_id"][found["doubtful"]]), set(labels.ids[rows])
     return {
         "recall": len(called & wrong) / len(wrong),

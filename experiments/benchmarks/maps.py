@@ -18,9 +18,9 @@ from typing import TypeVar
 import numpy as np
 
 from gzfeatures.features.table import EmbeddingTable, Extractor
-from gzfeatures.images.views import View
-from gzfeatures.results.maps import project
-from gzfeatures.results.quality import neighbourhoods
+from gzfeatures.images.view import View
+from gzfeatures.maps.quality import neighbourhoods
+from gzfeatures.maps.umap import project
 
 T = TypeVar("T")
 

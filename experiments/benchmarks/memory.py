@@ -25,8 +25,8 @@ from PIL import Image
 EXTRACT = """
 import sys
 import gzfeatures as gz
-from gzfeatures.networks.extract import write_table
-from gzfeatures.networks.spec import Extraction
+from gzfeatures.networks.extraction.extract import write_table
+from gzfeatures.networks.extraction.spec import Extraction
 view = gz.View.parse(sys.argv[4])
 how = Extraction(sys.argv[3], "none", view=view, progress=False)
 made = write_table(gz.ImageSet.of(sys.argv[1]), how, sys.argv[2]).made

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.results.mapview import write_page
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.maps.interactive import write_page
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from browser import Browser
@@ -130,7 +130,7 @@ def main() -> None:
 def write_theirs(path: Path, script: Path, places: np.ndarray, labels: Labels) -> None:
     import base64
 
-    from gzfeatures.results.palette import CLASS_COLOURS
+    from gzfeatures.figures.palette import CLASS_COLOURS
 
     span = np.abs(places).max()
     rows = np.column_stack([places / span, labels.codes]).astype("<f4")

@@ -22,8 +22,8 @@ from PIL import Image
 import gzfeatures as gz
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.trained_on import DISTANCE, TrainedOn
-from gzfeatures.images.picturehash import picture_hash
-from gzfeatures.images.pictures import colours
+from gzfeatures.images.decoding.decode_rgb import decode_rgb
+from gzfeatures.images.picture_hash import picture_hash
 
 FIELD = 240 / 424
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "Lanczos": Image.Resampling.LANCZOS}
@@ -33,7 +33,7 @@ def jpeg(image: Image.Image, quality: int) -> npt.NDArray[np.uint8]:
     """Pixels after compression, decoded as an extraction decodes them."""
     data = io.BytesIO()
     image.save(data, "JPEG", quality=quality)
-    return colours(data.getvalue(), where="memory")
+    return decode_rgb(data.getvalue(), where="memory")
 
 
 def changed(path: Path) -> dict[str, npt.NDArray[np.uint8]]:

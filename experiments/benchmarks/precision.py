@@ -20,9 +20,9 @@ import numpy as np
 import gzfeatures as gz
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.store import Store
-from gzfeatures.galaxies.labelfile import read_labels
-from gzfeatures.networks.extract import compute_table
-from gzfeatures.networks.spec import Extraction
+from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.networks.extraction.extract import compute_table
+from gzfeatures.networks.extraction.spec import Extraction
 
 WAYS = (("float32", "torch"), ("bfloat16", "torch"), ("bfloat16", "openvino"), ("int8", "openvino"))
 

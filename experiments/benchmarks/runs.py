@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import Head, fit
-from gzfeatures.images.views import View
-from gzfeatures.results.metrics import evaluate
-from gzfeatures.results.pairing import Pairing
+from gzfeatures.images.view import View
 from gzfeatures.tracking import Tracking
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
@@ -36,7 +36,7 @@ from server import Server, free_port
 N, DIM = 300, 64
 
 
-def fitted() -> tuple[Head, Pairing]:
+def fitted() -> tuple[Head, Candidate]:
     """A head on drawn vectors, and its pairing."""
     random, ids = np.random.default_rng(0), np.arange(N).astype(str).astype(object)
     labels = Labels(ids, ("a", "b", "c"), np.arange(N) % 3, scheme="three")
@@ -48,7 +48,7 @@ def fitted() -> tuple[Head, Pairing]:
     predictions = head.predict(table.select(split.test))
     scores = evaluate(predictions, labels, intervals=100)
     spent = {"extract": 1.0, "fit": 0.1, "predict": 0.1}
-    return head, Pairing(
+    return head, Candidate(
         "frozen", "none", "logistic", "three", split.fingerprint, predictions, scores, spent, {}, seed=0
     )
 

@@ -1,4 +1,4 @@
-"""Training throughput: gzfeatures.networks.finetune.train against the plain PyTorch loop a user would write.
+"""Training throughput: gzfeatures.networks.training.train.train against the plain PyTorch loop a user would write.
 
 The plain loop: DataLoader with worker processes, PIL, torchvision transforms, float32, eager, the same network,
 optimizer and kinds of augmentation. Rounds are interleaved (each method once per round), so that a busy machine slows
@@ -23,12 +23,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import models, transforms
 
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.sky import draw_survey
-from gzfeatures.images.views import View
-from gzfeatures.networks.finetune import train
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.training.train import train
+from gzfeatures.synthetic.survey import draw_survey
 
 CLASSES = 5
 

@@ -11,7 +11,7 @@ from gzfeatures.cli.surroundings import prepare_streams, require_surroundings
 from gzfeatures.errors import GzError, lacks_memory
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
-VERBS = ("experiments", "catalogs", "tables", "training", "maps", "pictures")
+VERBS = ("experiments", "catalogs", "tables", "training", "maps", "explore")
 """Modules that add verbs, in the order in which the help lists them."""
 
 

@@ -30,7 +30,7 @@ from gzfeatures.cli.reading import reads_images, warned
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
-from gzfeatures.galaxies.separation import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from gzfeatures.images.reading import Reading
@@ -55,7 +55,7 @@ def check(
 
     Ends with 1 where label, sample or join would refuse the catalog.
     """
-    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
 
     words = label_words(missing_label, label_as_is)
     report = Catalog.examine(catalog, image_root=images, id_column=id_column, words=words)
@@ -70,11 +70,11 @@ def check(
             if output is not None:
                 say(f"{output} is not written: the problems below keep the table from being a catalog")
     if output is not None and understood is not None:
-        from gzfeatures.galaxies.tables import write_table
+        from gzfeatures.tablefiles.tables import write_table
 
         say(f"table written to {write_table(understood.frame, output)}")
     if images is not None:
-        from gzfeatures.images.imageset import ImageSet
+        from gzfeatures.images.image_set import ImageSet
 
         wanted = None if understood is None else understood.ids
         found = ImageSet.of(images, ids=wanted, on_missing="skip", reading=reading).check(progress=True)
@@ -110,14 +110,14 @@ def label(
 
     A galaxy is labelled by the campaign that asked it; a vote that is missing is unknown, never a "no".
     """
-    from gzfeatures.galaxies.labelfile import write_labels
-    from gzfeatures.galaxies.labelling import without_class
+    from gzfeatures.galaxies.labels.labelling import without_class
+    from gzfeatures.galaxies.splits.label_file import write_labels
 
     labels = labelled(catalog_from(catalog, id_column), scheme, seed, campaign, measure, min_votes, others)
     if output is not None:
         say(f"labels written to {write_labels(output, labels)}")
     if plot is not None:
-        from gzfeatures.galaxies.balance import balance_figure
+        from gzfeatures.figures.balance import balance_figure
 
         with written_whole(plot) as temporary:
             balance_figure(labels).savefig(temporary, dpi=150)
@@ -164,18 +164,18 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Draw a sample and its split: stratified, grouped, disjoint."""
-    from gzfeatures.galaxies import sampling
-    from gzfeatures.galaxies.completeness import completeness
-    from gzfeatures.galaxies.groups import SAME_FILE, Grouping
-    from gzfeatures.galaxies.labelfile import write_labels
-    from gzfeatures.galaxies.splits import PARTS, Split, shares
+    from gzfeatures.galaxies.splits import sampling
+    from gzfeatures.galaxies.splits.completeness import completeness
+    from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping
+    from gzfeatures.galaxies.splits.label_file import write_labels
+    from gzfeatures.galaxies.splits.split import PARTS, Split, shares
 
     galaxies = catalog_from(catalog, id_column)
     labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes, others)
     labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
     grouping = Grouping().near(galaxies, labels.ids, group_arcsec)
     if images is not None:
-        from gzfeatures.images.imageset import ImageSet
+        from gzfeatures.images.image_set import ImageSet
 
         shown = ImageSet.of(images, ids=labels.ids, on_missing="skip", reading=reading)
         grouping = grouping.joined(SAME_FILE, shown.duplicate_groups())
@@ -208,8 +208,8 @@ def join(
     as_json: Json = False,
 ) -> None:
     """Join two catalogs by a key: what matched, what did not, what doubled."""
-    from gzfeatures.galaxies.joining import Rows, shadows
-    from gzfeatures.galaxies.tables import write_table
+    from gzfeatures.galaxies.catalogs.catalog_join import Rows, shadows
+    from gzfeatures.tablefiles.tables import write_table
 
     left, _, right = on.partition("=")
     right = right or left
@@ -242,7 +242,7 @@ def cutouts(
     as_json: Json = False,
 ) -> None:
     """Download cutouts: resumable, polite, every file verified."""
-    from gzfeatures.images.cutouts import download
+    from gzfeatures.cutouts.cutouts import download
 
     report = download(
         catalog_from(catalog, id_column),

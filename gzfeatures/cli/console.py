@@ -23,7 +23,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 """Every verb, in the order of the job; the help is laid out so."""
 
 
-class Job(TyperGroup):
+class VerbsByChapter(TyperGroup):
     """The verbs, chapter by chapter."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -35,7 +35,7 @@ class Job(TyperGroup):
 
 app = typer.Typer(
     name="gzfeatures",
-    cls=Job,
+    cls=VerbsByChapter,
     epilog="Start with: gzfeatures demo. Errors end with exit code 1 and one line; --debug anywhere shows where.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -11,10 +11,10 @@ from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.inputs import Json
 from gzfeatures.cli.writing import writes
 from gzfeatures.errors import NotFirstProcess
-from gzfeatures.files import hold
+from gzfeatures.files import lock_folder
 
 if TYPE_CHECKING:
-    from gzfeatures.config import Experiment
+    from gzfeatures.experiment.config import Experiment
     from gzfeatures.tracking import Tracking
 
 Uri = Annotated[
@@ -44,13 +44,13 @@ def _tracking(uri: str | None, upgrade: bool) -> Tracking:
 
 
 def _do(experiment: Experiment, folder: Path | None, uri: str | None, upgrade: bool, again: bool) -> dict[str, Any]:
-    from gzfeatures.experiment import run as run_experiment
-    from gzfeatures.galaxies.splitfile import moved_text
+    from gzfeatures.experiment.run import run as run_experiment
+    from gzfeatures.galaxies.splits.split_file import moved_text
 
     tracking = _tracking(uri, upgrade)
     tracking.require(experiment.name)
     place = folder or Path("runs") / experiment.name
-    hold(place, say)
+    lock_folder(place, say)
     try:
         finished = run_experiment(experiment, folder=place, tracker=tracking, again=again)
     except NotFirstProcess:
@@ -75,7 +75,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Do the whole job on a synthetic survey, without a download: about a minute on 2 cores."""
-    from gzfeatures.demo import experiment
+    from gzfeatures.experiment.demo import experiment
 
     settings = experiment(output / "survey", galaxies)
     show(_do(settings, output, tracking_uri, upgrade, again), as_json, columns=BRIEF)
@@ -95,7 +95,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment: both roads, every pairing, one split."""
-    from gzfeatures.config import load
+    from gzfeatures.experiment.config import load
 
     folder = experiment if output is None and experiment.is_dir() else output
     show(_do(load(experiment, settings or ()), folder, tracking_uri, upgrade, again), as_json, columns=BRIEF)
@@ -113,7 +113,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Rank the pairings of finished runs, with intervals and paired tests; different splits are refused."""
-    from gzfeatures.experiment import compare_runs
+    from gzfeatures.experiment.run import compare_runs
 
     comparison = compare_runs(runs, metric)
     fields = comparison.asdict()

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gzfeatures.cli.console import say
-from gzfeatures.galaxies.separation import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
-    from gzfeatures.galaxies.catalog import Catalog
-    from gzfeatures.galaxies.groups import Grouping
-    from gzfeatures.galaxies.ids import Ids
-    from gzfeatures.galaxies.labels import Labels
-    from gzfeatures.galaxies.labelwords import LabelWords
-    from gzfeatures.galaxies.splits import Split
-    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+    from gzfeatures.galaxies.catalogs.label_words import LabelWords
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.galaxies.splits.split import Split
+    from gzfeatures.ids import Ids
+    from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
 
 LABELS = typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")
@@ -80,11 +80,11 @@ def labelled(
     from typing import cast
 
     from gzfeatures.errors import InputError
-    from gzfeatures.galaxies import schemes
-    from gzfeatures.galaxies.labelling import NONE_OF_THESE, without_class
-    from gzfeatures.galaxies.labels import FEW
-    from gzfeatures.galaxies.votecolumns import RAW, Choice
-    from gzfeatures.galaxies.votes import Measure
+    from gzfeatures.galaxies.labels import schemes
+    from gzfeatures.galaxies.labels.labelling import NONE_OF_THESE, without_class
+    from gzfeatures.galaxies.labels.labels import FEW
+    from gzfeatures.galaxies.votes.vote_columns import RAW, Choice
+    from gzfeatures.galaxies.votes.votes import Measure
 
     rule = schemes.scheme(scheme).with_others(others)
     labels = rule.label(catalog, seed, Choice(campaign, cast("Measure | None", measure), min_votes))
@@ -112,7 +112,7 @@ def labelled(
 
 def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str] = ()) -> Catalog:
     """A catalog, with what was changed or left out in reading said."""
-    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
 
     catalog = Catalog.read(path, id_column=id_column, keys=keys)
     for note in catalog.notes:
@@ -122,7 +122,7 @@ def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str
 
 def label_words(missing_label: Sequence[str] | None, label_as_is: bool) -> LabelWords:
     """What words of a label column mean, as the options say."""
-    from gzfeatures.galaxies.labelwords import LabelWords
+    from gzfeatures.galaxies.catalogs.label_words import LabelWords
 
     return LabelWords(tuple(missing_label or ()), label_as_is)
 
@@ -131,7 +131,7 @@ def labels_from(
     path: Path, missing_label: Sequence[str] | None, label_as_is: bool, id_column: str | None = None
 ) -> tuple[Labels, Split | None]:
     """Labels of a file, and their split where it has one."""
-    from gzfeatures.galaxies.labelfile import read_labels
+    from gzfeatures.galaxies.splits.label_file import read_labels
 
     return read_labels(path, words=label_words(missing_label, label_as_is), id_column=id_column)
 
@@ -144,7 +144,7 @@ def images_of(
     reading: Reading | None = None,
 ) -> ImageSet:
     """Images of a folder or archive, or of a catalog's galaxies."""
-    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.images.image_set import ImageSet
 
     if images is None:
         return ImageSet.of(source, reading=reading)
@@ -194,9 +194,9 @@ def labels_and_split(
     import numpy as np
 
     from gzfeatures.errors import OutputError
-    from gzfeatures.galaxies import splitfile
-    from gzfeatures.galaxies.groups import Grouping
-    from gzfeatures.galaxies.ids import among
+    from gzfeatures.galaxies.splits import split_file
+    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.ids import among
 
     labels, column = read
     here = among(labels.ids, ids)
@@ -204,12 +204,12 @@ def labels_and_split(
         say(f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out")
         labels = labels.select(labels.ids[here])
     found = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
-    found = found.united(splitfile.known_of(path, labels.ids, arcsec, id_column=id_column))
+    found = found.united(split_file.known_of(path, labels.ids, arcsec, id_column=id_column))
     say(str(found))
-    kept = splitfile.kept_beside(path)
-    beside = splitfile.read_split(kept) if kept.exists() else None
+    kept = split_file.kept_beside(path)
+    beside = split_file.read_split(kept) if kept.exists() else None
     met = np.concatenate([labels.ids[:0], *seen])
-    drawn = splitfile.continued(labels, found, column=column, beside=beside, only_train=met, seed=seed, where=kept)
+    drawn = split_file.continued(labels, found, column=column, beside=beside, only_train=met, seed=seed, where=kept)
     split = drawn.split.among(labels.ids)
     if column is None and beside is None:
         say(f"{path} has no split: a grouped, stratified 0.7/0.1/0.2 one was drawn with seed {seed}")
@@ -218,10 +218,10 @@ def labels_and_split(
     elif beside:
         say(f"the split is that of {kept}; remove the file to have another drawn")
     if drawn.moved:
-        say(splitfile.moved_text(drawn.moved))
+        say(split_file.moved_text(drawn.moved))
     if drawn.new or drawn.moved:
         try:
-            say(f"the split is kept in {splitfile.write_split(kept, drawn.split)}")
+            say(f"the split is kept in {split_file.write_split(kept, drawn.split)}")
         except OutputError as error:
             say(f"the split is not kept, and labels added later may move galaxies: {error}")
     train = split.train[among(split.train, met)]

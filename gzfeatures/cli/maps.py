@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.galaxies.catalog import Catalog
-    from gzfeatures.galaxies.ids import Ids
-    from gzfeatures.galaxies.labels import Labels
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.ids import Ids
     from gzfeatures.images.reading import Reading
-    from gzfeatures.results.maps import Map, MapOptions
+    from gzfeatures.maps.umap import Map, MapOptions
 
 
 def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
@@ -46,8 +46,8 @@ def _offered(catalog: Catalog | None, names: list[str] | None, mapped: Ids | Non
     """Columns to colour by; where galaxies were placed into a map, also which."""
     import pandas as pd
 
-    from gzfeatures.galaxies.ids import among
-    from gzfeatures.results.mapdata import offered
+    from gzfeatures.ids import among
+    from gzfeatures.maps.columns import offered
 
     columns = None if catalog is None else offered(catalog, names)
     if mapped is None:
@@ -63,7 +63,7 @@ def _mapped(
     further_seeds: int,
 ) -> Map:
     """A new map; further seeds show how stable it is."""
-    from gzfeatures.results.maps import project
+    from gzfeatures.maps.umap import project
 
     first = options.seed + 1
     seeds = range(first, first + further_seeds)
@@ -119,10 +119,10 @@ def map_(
     as_json: Json = False,
 ) -> None:
     """Draw the UMAP of a table, with thumbnails, in one offline HTML."""
+    from gzfeatures.evaluation.predictions import Predictions
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.results.mapfigures import write_figure
-    from gzfeatures.results.maps import Map, MapOptions
-    from gzfeatures.results.predictions import Predictions
+    from gzfeatures.maps.figures import write_figure
+    from gzfeatures.maps.umap import Map, MapOptions
 
     known = None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0]
     vectors = EmbeddingTable.read(table)
@@ -148,9 +148,9 @@ def map_(
     others = {}
     for name, path in _by_stem(beside).items():
         others[name] = _mapped(EmbeddingTable.read(path), known, options, 0)
-    roads = {name: Predictions.read(path) for name, path in _by_stem(predictions).items()}
+    approaches = {name: Predictions.read(path) for name, path in _by_stem(predictions).items()}
     shown_images = shown_from(images, reading)
-    page = chart.write_html(output, known, shown_images, predictions=roads, catalog=columns, others=others)
+    page = chart.write_html(output, known, shown_images, predictions=approaches, catalog=columns, others=others)
     say(f"map written to {page}")
     if figure is not None:
         laid = {name: other.aligned(chart) for name, other in others.items()}

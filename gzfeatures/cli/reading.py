@@ -14,8 +14,8 @@ import typer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gzfeatures.galaxies.ids import Ids
-    from gzfeatures.images.imageset import ImageCheck, ImageSet
+    from gzfeatures.ids import Ids
+    from gzfeatures.images.image_set import ImageCheck, ImageSet
     from gzfeatures.images.reading import Reading
 
 Verb = Callable[..., None]
@@ -103,7 +103,7 @@ def shown_from(images: Path | None, reading: Reading, ids: Ids | None = None) ->
     """Images that are looked at, of all galaxies or of these as far as they are there; None where none were named."""
     if images is None:
         return None
-    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.images.image_set import ImageSet
 
     return ImageSet.of(images, ids, on_missing="skip", reading=reading)
 
@@ -114,6 +114,6 @@ def warned(check: ImageCheck) -> str | None:
         return None
     name, levels = check.shallow[0]
     return (
-        f"warning: {len(check.shallow)} of {check.found} images have fewer than 32 grey levels, such as {name} with "
+        f"warning: {len(check.shallow)} of {check.readable} images have fewer than 32 grey levels, such as {name} with "
         f"{levels}; if their values are no grey levels, give --range LOW HIGH or --stretch NAME"
     )

@@ -30,27 +30,27 @@ from gzfeatures.cli.inputs import (
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import Given, writes
-from gzfeatures.galaxies.separation import NEAR_ARCSEC
+from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.evaluation.conformal import Conformal
+    from gzfeatures.evaluation.predictions import Predictions
     from gzfeatures.features.extractor import Extractor
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.galaxies.catalog import Catalog
-    from gzfeatures.galaxies.groups import Grouping
-    from gzfeatures.galaxies.ids import Ids
-    from gzfeatures.galaxies.labels import Labels
-    from gzfeatures.galaxies.splits import Split
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.heads.head import Head
-    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.ids import Ids
+    from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
-    from gzfeatures.images.views import View
-    from gzfeatures.results.conformal import Conformal
-    from gzfeatures.results.pairing import Pairing
-    from gzfeatures.results.predictions import Predictions
-    from gzfeatures.results.shift import TableSample
+    from gzfeatures.images.view import View
+    from gzfeatures.unlabelled.shift import TableSample
 
 Coverage = Annotated[
     float | None,
@@ -70,7 +70,7 @@ ColumnsOf = Annotated[Path | None, typer.Option("--catalog", help="Catalog with 
 def _view_of(backbone: str, text: str | None) -> View | None:
     """View of `--view`, on top of the backbone's own; None leaves the latter."""
     from gzfeatures.features.backbones import backbone as backbone_of
-    from gzfeatures.images.views import View
+    from gzfeatures.images.view import View
 
     return None if text is None else View.parse(text, backbone_of(backbone).view)
 
@@ -92,12 +92,12 @@ def list_(
         items = [{**entry.asdict(), "card": cards.get(entry.name)} for entry in BACKBONES.values()]
         brief = ("name", "architecture", "dim", "layer", "licence", "source")
     elif kind == "heads":
-        from gzfeatures.heads.zoo import HEADS
+        from gzfeatures.heads.estimators.registry import HEADS
 
         items = [entry.asdict() for entry in HEADS.values()]
         brief = ("name", "task", "about")
     elif kind == "schemes":
-        from gzfeatures.galaxies.schemes import SCHEMES
+        from gzfeatures.galaxies.labels.schemes import SCHEMES
 
         items = [
             {"name": name, "target": entry.target, "classes": list(entry.classes), "source": entry.source}
@@ -105,7 +105,7 @@ def list_(
         ]
         brief = ("name", "target", "classes")
     else:
-        from gzfeatures.networks.cnns import NETWORKS
+        from gzfeatures.networks.models.architectures import NETWORKS
 
         items = [{"name": name, **dataclasses.asdict(entry)} for name, entry in NETWORKS.items()]
         brief = ("name", "size", "bands", "source")
@@ -164,8 +164,8 @@ def extract(
     Several backbones, layers or views give a table for every combination; each image is still decoded once.
     """
     from gzfeatures.features.backbones import DEFAULT
-    from gzfeatures.networks.extract import write_all
-    from gzfeatures.networks.spec import Extraction
+    from gzfeatures.networks.extraction.extract import write_all
+    from gzfeatures.networks.extraction.spec import Extraction
 
     extractions = [
         Extraction(
@@ -228,8 +228,8 @@ def _file_name(extractor: Extractor) -> str:
 
 
 def _heads(given: Given) -> list[Path]:
-    from gzfeatures.config import HeadChoice
-    from gzfeatures.pairings import named
+    from gzfeatures.experiment.candidates import named
+    from gzfeatures.experiment.config import HeadChoice
 
     return named(given["output"], [HeadChoice(name=name) for name in dict.fromkeys(given["head"])])
 
@@ -267,9 +267,9 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit heads on the split's training galaxies, score them on its test galaxies, save them."""
-    from gzfeatures.config import HeadChoice, with_settings
+    from gzfeatures.experiment.candidates import FitOptions, fit_heads
+    from gzfeatures.experiment.config import HeadChoice, with_settings
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.pairings import FitOptions, fit_heads
 
     read = labels_from(labels, missing_label, label_as_is, id_column)
     paths = (table, *(others or ()))
@@ -281,7 +281,7 @@ def fit(
         read,
         seed,
         tables[0].ids,
-        () if allow_seen else [each.seen for each in tables],
+        () if allow_seen else [each.seen_ids for each in tables],
         grouping=_grouping(tables[0], near_duplicates),
         catalog=columns_of,
         arcsec=group_arcsec,
@@ -312,9 +312,9 @@ def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
     """Galaxies of a table that a split holds together."""
     if not near_duplicates:
         return table.grouping
+    from gzfeatures.explore.neighbours import twin_groups
     from gzfeatures.features.trained_on import picture_groups
-    from gzfeatures.galaxies.groups import NEAR_DUPLICATES, merge
-    from gzfeatures.results.neighbours import twin_groups
+    from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, merge
 
     # by vectors, and by what the pictures look like where the table knows that
     alike = {} if table.pictures is None else picture_groups(table.ids, table.pictures)
@@ -331,7 +331,7 @@ def _telling(
     """Warn of catalog columns that name the class by themselves."""
     if catalog is None or not columns:
         return []
-    from gzfeatures.heads.telling import telling_columns
+    from gzfeatures.heads.label_leaks import telling_columns
 
     telling = telling_columns(catalog, columns, labels, split.train, seed)
     for line in telling:
@@ -339,9 +339,9 @@ def _telling(
     return telling
 
 
-def _show_heads(fitted: list[tuple[Pairing, Path]], warnings: list[str], as_json: bool) -> None:
+def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
     """Show scores, costs and class sets of heads."""
-    notes = (note for pairing, _ in fitted for note in pairing.calibration.get("notes", ()))
+    notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in dict.fromkeys(notes):
         say(f"note: {note}")
     rows: list[dict[str, Any]] = [
@@ -349,7 +349,7 @@ def _show_heads(fitted: list[tuple[Pairing, Path]], warnings: list[str], as_json
             "head": pairing.head,
             **pairing.scores.metrics,
             **{f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()},
-            "dagger": pairing.dagger,
+            "dagger": pairing.contaminated,
             "params": pairing.parameters,
             "sets": pairing.calibration.get("sets"),
             "path": path,
@@ -380,6 +380,14 @@ def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
         "classes a set": f"{sets['size']:.2f}",
         "one class": f"{sets['single']:.0%}",
     }
+
+
+def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Path) -> None:
+    """Refuse options that would have no effect on what is predicted from."""
+    if view is not None and (head.is_dir() or table.suffix in TABLES):
+        raise typer.BadParameter("it goes with images and a head", param_hint="--view")
+    if scheme is not None and head.is_dir():
+        raise typer.BadParameter("it goes with a backbone's heads, not a checkpoint", param_hint="--scheme")
 
 
 @app.command(epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv")
@@ -425,21 +433,18 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of each class."""
-    from gzfeatures.cli.shifted import compared, sample_for
+    from gzfeatures.cli.shift_notes import compared, sample_for
+    from gzfeatures.evaluation.predictions import Predictions
+    from gzfeatures.experiment.prediction import find_head
     from gzfeatures.features.table import EmbeddingTable
-    from gzfeatures.prediction import find_head
-    from gzfeatures.results.predictions import Predictions
 
     fitted: Head | None = None
     sample = sets = familiarity = nothing = None
     skipped: tuple[tuple[str, str], ...] = ()
-    if view is not None and (head.is_dir() or table.suffix in TABLES):
-        raise typer.BadParameter("it goes with images and a head", param_hint="--view")
-    if scheme is not None and head.is_dir():
-        raise typer.BadParameter("it goes with a backbone's heads, not a checkpoint", param_hint="--scheme")
+    _require_use_of(view, scheme, head, table)
     if head.is_dir():
-        from gzfeatures.networks.inference import classify
-        from gzfeatures.networks.outputcalibration import calibration_of
+        from gzfeatures.networks.inference.output_calibration import calibration_of
+        from gzfeatures.networks.inference.probabilities import classify
 
         chosen = images_of(table, None, "raise", reading=reading)
         nothing = _showing_nothing(chosen, chosen.ids, chosen.picture_hashes())
@@ -469,8 +474,8 @@ def predict(
     if nothing is not None:
         result["nothing_shown"] = nothing
         result["skipped"] = [{"id": name, "reason": reason} for name, reason in skipped]
-    if familiarity is not None and familiarity.note:
-        say(f"note: {familiarity.note}")
+    if familiarity is not None and familiarity.why_none_flagged:
+        say(f"note: {familiarity.why_none_flagged}")
     if labels is not None:
         known = labels_from(labels, missing_label, label_as_is, id_column)[0]
         result["sets"] = _held_elsewhere(predictions, known, labels, sets)
@@ -489,8 +494,8 @@ def _of_images(
     sample: TableSample | None,
 ) -> tuple[Predictions, list[dict[str, str]], tuple[tuple[str, str], ...]]:
     """Predictions of images, whose vectors are extracted as the head's own were; images that show nothing; skipped."""
-    from gzfeatures.images.views import View
-    from gzfeatures.prediction import vectors_of
+    from gzfeatures.experiment.prediction import vectors_of
+    from gzfeatures.images.view import View
 
     images = images_of(source, None, on_bad, reading=reading)
     framing = None if view is None else View.parse(view, head.extractors[0].view)
@@ -505,7 +510,7 @@ def _of_images(
 def _held_elsewhere(predictions: Predictions, labels: Labels, where: Path, sets: Conformal | None) -> dict[str, Any]:
     """How class sets hold the labels of a file, of the galaxies that were not trained on."""
     from gzfeatures.errors import InputError
-    from gzfeatures.galaxies.ids import among
+    from gzfeatures.ids import among
 
     if sets is None:
         raise InputError("no class sets to measure", rule="be predictions of a head or network that gives class sets")
@@ -529,16 +534,16 @@ def store(
     as_json: Json = False,
 ) -> None:
     """Show what vectors are cached, free them, or bring those of another store: vectors only, never code."""
-    from gzfeatures import userfolders
+    from gzfeatures import user_folders
     from gzfeatures.features.store import Store
-    from gzfeatures.features.storeimport import import_vectors
-    from gzfeatures.networks import codefolder
+    from gzfeatures.features.store_import import import_vectors
+    from gzfeatures.networks.compilation import code_folder
 
     if (source is None) == (action == "import"):
         raise typer.BadParameter("it goes with import, which needs it", param_hint="SOURCE")
     if action != "prune" and (backbone, unused_days, max_gb) != (None, None, None):
         raise typer.BadParameter("it goes with prune", param_hint="--backbone, --unused-days or --max-gb")
-    cached, code = Store.default(), userfolders.compiled()
+    cached, code = Store.default(), user_folders.compiled()
     result: dict[str, Any] = {}
     if source is not None:
         imported = import_vectors(cached, source)
@@ -549,9 +554,9 @@ def store(
         size = None if max_gb is None else int(max_gb * 1e9)
         removed = cached.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
         result["removed"] = [dataclasses.asdict(entry) for entry in removed]
-        number, freed = codefolder.prune(code, [entry.fingerprint for entry in removed], unused_days)
+        number, freed = code_folder.prune(code, [entry.fingerprint for entry in removed], unused_days)
         result["removed_code"] = {"files": number, "bytes": freed}
     result["entries"] = [dataclasses.asdict(entry) for entry in cached.show()]
-    number, space = codefolder.space(code)
+    number, space = code_folder.disk_use(code)
     result["compiled"] = {"folder": code, "files": number, "bytes": space}
     show({"store": cached.root, **result}, as_json)

@@ -29,23 +29,23 @@ from gzfeatures.cli.inputs import (
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import Given, writes
-from gzfeatures.files import hold
-from gzfeatures.galaxies.separation import NEAR_ARCSEC
+from gzfeatures.files import lock_folder
+from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gzfeatures.galaxies.groups import Grouping
-    from gzfeatures.galaxies.ids import Ids
-    from gzfeatures.galaxies.labels import Labels
-    from gzfeatures.galaxies.splits import Split
-    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.splits.groups import Grouping
+    from gzfeatures.galaxies.splits.split import Split
+    from gzfeatures.ids import Ids
+    from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
-    from gzfeatures.networks.finetune import Training
+    from gzfeatures.networks.training.train import Training
 
 
 def _checkpoint(given: Given) -> list[Path]:
-    from gzfeatures.networks.checkpoint import FILES
+    from gzfeatures.networks.training.checkpoint import FILES
 
     return [given["output"] / name for name in FILES]
 
@@ -104,10 +104,10 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Train a network end to end, or fine-tune one that has weights; its checkpoint is a backbone."""
-    from gzfeatures.config import with_settings
-    from gzfeatures.images.views import View
-    from gzfeatures.networks.finetune import train
-    from gzfeatures.networks.trainingoptions import TrainingOptions
+    from gzfeatures.experiment.config import with_settings
+    from gzfeatures.images.view import View
+    from gzfeatures.networks.setup.options import TrainingOptions
+    from gzfeatures.networks.training.train import train
 
     reader = _LabelReading(missing_label, label_as_is, id_column)
     chosen = images_of(source, images, "skip", id_column, reading)
@@ -133,7 +133,7 @@ def finetune(
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
     if "LOCAL_RANK" not in os.environ:  # else the process that holds the folder has started this one
-        hold(output, say)
+        lock_folder(output, say)
     training = train(
         chosen,
         known,
@@ -170,9 +170,9 @@ def _known_of(
 ) -> tuple[Grouping, Sequence[Ids]]:
     """Labelled galaxies that are one file, and those that the network's weights were trained on."""
     from gzfeatures.features.trained_on import picture_groups
-    from gzfeatures.galaxies.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
-    from gzfeatures.galaxies.ids import among
-    from gzfeatures.networks.start import seen_by
+    from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
+    from gzfeatures.ids import among
+    from gzfeatures.networks.training.initialisation import seen_by
 
     near = images.select(images.ids[among(images.ids, labels.ids)])
     seen = () if weights == "none" else [seen_by(network, near)]
@@ -192,7 +192,7 @@ def _among(labels: Labels, images: ImageSet) -> Labels:
 
 def _show_training(training: Training, labels: Labels, split: Split, as_json: bool) -> None:
     """Score the network on the test galaxies, or on those of validation, and show what it gave."""
-    from gzfeatures.results.metrics import evaluate
+    from gzfeatures.evaluation.metrics import evaluate
 
     side, ids = ("test", split.test) if len(split.test) else ("validation", split.validation)
     if not len(ids):

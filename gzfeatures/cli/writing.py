@@ -29,7 +29,7 @@ def _another_backbone(text: str) -> bool:
 
 
 def _another_scheme(text: str) -> bool:
-    from gzfeatures.galaxies.schemes import SCHEMES
+    from gzfeatures.galaxies.labels.schemes import SCHEMES
 
     return text not in SCHEMES
 

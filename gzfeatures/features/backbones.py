@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError, reading, require_format, unknown
-from gzfeatures.files import existing
-from gzfeatures.images.views import View
+from gzfeatures.errors import InputError, parsing, require_format, unknown
+from gzfeatures.files import require_file
+from gzfeatures.images.view import View
 
 CHECKPOINT_FORMAT = 1
 """Raise when a reader of the old number would misread a new checkpoint folder; readers refuse a higher number."""
@@ -210,16 +210,16 @@ def classes_of(folder: str | Path) -> tuple[str, ...]:
     MissingFileError, InputError
         No checkpoint folder, or its record names no classes.
     """
-    record = existing(Path(folder) / RECORD, "checkpoint record")
-    with reading("checkpoint names no classes", record):
+    record = require_file(Path(folder) / RECORD, "checkpoint record")
+    with parsing("checkpoint names no classes", record):
         return tuple(str(name) for name in json.loads(record.read_text("utf-8"))["classes"])
 
 
 def _checkpoint(folder: Path) -> Backbone:
-    record = existing(folder / RECORD, "checkpoint record")
-    with reading("checkpoint record cannot be read", record, rule="hold format, backbone and weights_sha256"):
+    record = require_file(folder / RECORD, "checkpoint record")
+    with parsing("checkpoint record cannot be read", record, rule="hold format, backbone and weights_sha256"):
         note = json.loads(record.read_text("utf-8"))
         number, fields, digest = int(note["format"]), dict(note["backbone"]), str(note["weights_sha256"])
     require_format("checkpoint", number, CHECKPOINT_FORMAT, record)
-    place = existing(folder / TENSORS, "checkpoint weights").resolve()
+    place = require_file(folder / TENSORS, "checkpoint weights").resolve()
     return dataclasses.replace(Backbone.fromdict(fields), weights=f"file:{place}", url=None, sha256=digest)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
-from gzfeatures.images.views import View
+from gzfeatures.images.view import View
 
 FORMAT = 1
 """Raise when a reader of the old number would misread a new file; readers refuse a higher number."""

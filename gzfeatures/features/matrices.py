@@ -21,7 +21,7 @@ SHARE = 0.25
 """Part of the machine's memory that a matrix must not exceed to be held in it."""
 
 
-def room(rows: int, columns: int) -> Matrix:
+def allocate(rows: int, columns: int) -> Matrix:
     """Matrix to be filled, shape (rows, columns), in memory or, where it is large, in a nameless file.
 
     The file lies in the store's folder, is readable by nobody else, and is gone when the matrix or the process is.
@@ -49,9 +49,9 @@ def room(rows: int, columns: int) -> Matrix:
         ) from error
 
 
-def take(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
+def take_rows(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
     """Copy of some rows of a matrix, shape (len(rows), d); raises as `room` does."""
-    taken = room(len(rows), matrix.shape[1])
+    taken = allocate(len(rows), matrix.shape[1])
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
         taken[part] = matrix[rows[part]]

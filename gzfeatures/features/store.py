@@ -18,22 +18,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures import userfolders
+from gzfeatures import user_folders
 from gzfeatures.errors import InputError, OutputError
 from gzfeatures.features import shard
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.shard import Keys, Matrix
-from gzfeatures.files import read_note, write_note
+from gzfeatures.files import read_sidecar, write_sidecar
 
 SHARD_BYTES = 64 * 2**20
 """Size that compaction merges small shards up to."""
 MANY = 16
 """Number of small shards from which compaction is worth its writing."""
 STALE_SECONDS = 86_400.0
-RECORD = "extractor.json"
+EXTRACTOR_FILE = "extractor.json"
 
 
-class Shelf:
+class VectorCache:
     """Vectors of one extractor. Made by `Store.shelf`.
 
     Several processes may read, add and compact at once: files are only ever added whole or removed, and a row
@@ -156,8 +156,8 @@ class Shelf:
         if not len(digests):
             return
         with self._writing():
-            if not (self.folder / RECORD).exists():
-                write_note(self.folder / RECORD, self.extractor.asdict())
+            if not (self.folder / EXTRACTOR_FILE).exists():
+                write_sidecar(self.folder / EXTRACTOR_FILE, self.extractor.asdict())
             shard.write(self.folder, shard.as_keys(digests), matrix)
 
     def require_writable(self) -> None:
@@ -169,7 +169,7 @@ class Shelf:
             The store cannot be written.
         """
         with self._writing():
-            write_note(self.folder / RECORD, self.extractor.asdict())
+            write_sidecar(self.folder / EXTRACTOR_FILE, self.extractor.asdict())
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -223,7 +223,7 @@ class Shelf:
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class StoredVectors:
     """What the store holds of one extractor.
 
     Parameters
@@ -260,33 +260,33 @@ class Store:
     @classmethod
     def default(cls) -> Store:
         """The store at `$GZFEATURES_STORE`, or in the user's cache folder."""
-        return cls(userfolders.cache())
+        return cls(user_folders.cache())
 
-    def shelf(self, extractor: Extractor) -> Shelf:
+    def vectors_of(self, extractor: Extractor) -> VectorCache:
         """Vectors of one extractor."""
         folder = self.root / extractor.fingerprint
         with contextlib.suppress(OSError):
-            os.utime(folder / RECORD)
-            if not read_note(folder / RECORD):  # damaged
-                write_note(folder / RECORD, extractor.asdict())
-        return Shelf(folder, extractor)
+            os.utime(folder / EXTRACTOR_FILE)
+            if not read_sidecar(folder / EXTRACTOR_FILE):  # damaged
+                write_sidecar(folder / EXTRACTOR_FILE, extractor.asdict())
+        return VectorCache(folder, extractor)
 
-    def show(self) -> list[Entry]:
+    def show(self) -> list[StoredVectors]:
         """What is stored, most recently used first."""
         entries = []
-        for record in self.root.glob("*/" + RECORD):
-            if not (fields := read_note(record)):
+        for record in self.root.glob("*/" + EXTRACTOR_FILE):
+            if not (fields := read_sidecar(record)):
                 raise InputError(
                     "record of the store is damaged", where=record, remedy="extract again, or remove its folder"
                 )
-            shelf = Shelf(record.parent, Extractor.fromdict(fields))
+            cache = VectorCache(record.parent, Extractor.fromdict(fields))
             size = sum(p.stat().st_size for p in record.parent.iterdir())
-            entries.append(Entry(record.parent.name, shelf.extractor, len(shelf), size, record.stat().st_mtime))
+            entries.append(StoredVectors(record.parent.name, cache.extractor, len(cache), size, record.stat().st_mtime))
         return sorted(entries, key=lambda entry: -entry.last_used)
 
     def prune(
         self, *, backbone: str | None = None, unused_days: float | None = None, max_bytes: int | None = None
-    ) -> list[Entry]:
+    ) -> list[StoredVectors]:
         """Remove the entries that meet any condition given, and left-overs of killed processes.
 
         Parameters

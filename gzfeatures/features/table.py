@@ -14,15 +14,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gzfeatures.errors import InputError, reading, require_format
+from gzfeatures.errors import InputError, parsing, require_format
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
-from gzfeatures.features.matrices import Matrix, room, take
+from gzfeatures.features.matrices import Matrix, allocate, take_rows
 from gzfeatures.features.trained_on import Pictures, TrainedOn
-from gzfeatures.files import existing, written_whole
-from gzfeatures.galaxies.groups import SAME_FILE, Grouping, key_groups
-from gzfeatures.galaxies.ids import Ids, among, as_ids, positions, require_unique
-from gzfeatures.images.picturehash import BYTES
+from gzfeatures.files import require_file, written_whole
+from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping, key_groups
+from gzfeatures.ids import Ids, among, as_ids, positions, require_unique
+from gzfeatures.images.picture_hash import BYTES
 from gzfeatures.outputs import seal_parquet
 
 DAMAGED = "table is damaged"
@@ -110,7 +110,7 @@ class EmbeddingTable:
         return int(self.matrix.shape[1])
 
     @property
-    def seen(self) -> Ids:
+    def seen_ids(self) -> Ids:
         """Ids of its galaxies that the backbone was trained on: they may train heads, but are not scored."""
         return self.ids[self.among(TrainedOn.joined([self.extractor.trained_on]))]
 
@@ -134,7 +134,7 @@ class EmbeddingTable:
         rows = positions(self.ids, ids, where="embedding table")
         pictures = None if self.pictures is None else self.pictures[rows]
         return dataclasses.replace(
-            self, ids=ids, digests=self.digests[rows], matrix=take(self.matrix, rows), pictures=pictures
+            self, ids=ids, digests=self.digests[rows], matrix=take_rows(self.matrix, rows), pictures=pictures
         )
 
     def write(self, path: str | Path) -> Path:
@@ -185,8 +185,8 @@ class TableFile:
     """
 
     def __init__(self, path: str | Path, made: Made = Made()) -> None:
-        self.path, self.made = existing(path, "embedding table"), made
-        with reading("not a readable Parquet file", self.path), pq.ParquetFile(self.path) as file:
+        self.path, self.made = require_file(path, "embedding table"), made
+        with parsing("not a readable Parquet file", self.path), pq.ParquetFile(self.path) as file:
             schema, self._rows = file.schema_arrow, file.metadata.num_rows
             stored = {**(file.metadata.metadata or {}), **(schema.metadata or {})}.get(b"gzfeatures", b"null")
             note = json.loads(stored)
@@ -198,7 +198,7 @@ class TableFile:
                 found=", ".join(schema.names),
                 remedy="write it with 'gzfeatures extract'",
             )
-        with reading("record of the table cannot be read", self.path):
+        with parsing("record of the table cannot be read", self.path):
             require_format("table", note.get("format", 0), FORMAT, self.path)
             self.extractor = Extractor.fromdict(note.get("extractor", {}))
             self.skipped = tuple((str(name), str(reason)) for name, reason in note.get("skipped", []))
@@ -225,7 +225,7 @@ class TableFile:
             A page is damaged, ids repeat within a batch, or a value is not finite.
         """
         for part in self._read((*COLUMNS, *([PICTURES] if self._described else [])), rows):
-            with reading(DAMAGED, self.path):
+            with parsing(DAMAGED, self.path):
                 names, digests, matrix = _texts(part[COLUMNS[0]]), _texts(part[COLUMNS[1]]), self._vectors(part)
                 pictures = _hashes(part[PICTURES]) if self._described else None
             yield self._table(names, digests, matrix, pictures)
@@ -243,7 +243,7 @@ class TableFile:
         OutputError
             The disk has no room for that file.
         """
-        with reading(DAMAGED, self.path):
+        with parsing(DAMAGED, self.path):
             names, digests = (
                 np.concatenate([np.empty(0, dtype=object), *(_texts(part[name]) for part in self._read([name]))])
                 for name in COLUMNS[:2]
@@ -253,7 +253,7 @@ class TableFile:
             if self._described:
                 parts = [_hashes(part[PICTURES]) for part in self._read([PICTURES])]
                 pictures = np.concatenate([np.empty((0, 2 * BYTES), dtype=np.uint8), *parts])[kept]
-            matrix = room(int(kept.sum()), self.extractor.dim)
+            matrix = allocate(int(kept.sum()), self.extractor.dim)
             read = filled = 0
             for part in self._read(COLUMNS[2:]):
                 vectors = self._vectors(part)[kept[read : read + len(part)]]
@@ -276,7 +276,7 @@ class TableFile:
 
     def _read(self, columns: Sequence[str], rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
         verified = {"memory_map": True, "page_checksum_verification": True}
-        with reading(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
+        with parsing(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
             yield from file.iter_batches(rows, columns=list(columns))
 
     def _vectors(self, rows: pa.RecordBatch) -> Matrix:

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError, reading
+from gzfeatures.errors import InputError, parsing
 from gzfeatures.features.backbones import BACKBONES, packaged
-from gzfeatures.features.hashindex import WORDS, HashIndex
+from gzfeatures.features.hash_index import WORDS, HashIndex
 from gzfeatures.files import written_whole
-from gzfeatures.galaxies.groups import linked
-from gzfeatures.galaxies.ids import Ids
-from gzfeatures.images.imageset import ImageSet
+from gzfeatures.galaxies.splits.groups import linked
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 Pictures: TypeAlias = npt.NDArray[np.uint8]
@@ -250,7 +250,7 @@ class TrainedOn:
 
     @classmethod
     def _decode(cls, text: str) -> TrainedOn:
-        with reading("record of training ids cannot be read", None):
+        with parsing("record of training ids cannot be read", None):
             if text.startswith(PACKAGE):
                 return cls._unpacked(*text.removeprefix(PACKAGE).split(":"))
             if not text.startswith("{"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from gzfeatures import fingerprint
 from gzfeatures.errors import WeightsError
 from gzfeatures.features.backbones import TENSORS, Backbone, packaged
-from gzfeatures.files import existing
+from gzfeatures.files import require_file
 
 RANDOM = "random:0"
 """What stands for the digest of a network left at its seeded random start."""
@@ -56,7 +56,7 @@ def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path 
     if weights == "none":
         return None
     if weights is not None:
-        return existing(weights, "weights file")
+        return require_file(weights, "weights file")
     path = own_file(backbone)
     if path is None:
         raise WeightsError(
@@ -64,7 +64,7 @@ def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path 
             where=f"backbone {backbone.name} ({backbone.source})",
             remedy=REMEDY,
         )
-    return path if path == hub_file(backbone) else existing(path, "weights file")
+    return path if path == hub_file(backbone) else require_file(path, "weights file")
 
 
 def weights_digest(backbone: Backbone, path: Path | None) -> str:
@@ -79,7 +79,7 @@ def weights_digest(backbone: Backbone, path: Path | None) -> str:
     """
     if path is None:
         return RANDOM
-    digest = fingerprint.of_file(existing(path, "weights file"))
+    digest = fingerprint.of_file(require_file(path, "weights file"))
     if path == own_file(backbone) and not digest.startswith(backbone.sha256):
         raise WeightsError(
             "weights file is damaged or was exchanged",

@@ -16,11 +16,11 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
 from gzfeatures.errors import InputError
-from gzfeatures.heads._compat_sklearn import fitted_neighbours
-from gzfeatures.heads.calibrated import Calibrated
-from gzfeatures.heads.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
-from gzfeatures.heads.pipelines import Answers, Ensemble, Flags, Neighbours, Network
-from gzfeatures.heads.transforms import Compress, Fill, Standardise
+from gzfeatures.heads.estimators._compat_sklearn import fitted_neighbours
+from gzfeatures.heads.estimators.build import Answers, Ensemble, Flags, Neighbours, Perceptron
+from gzfeatures.heads.estimators.calibrated import Calibrated
+from gzfeatures.heads.estimators.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
+from gzfeatures.heads.estimators.transforms import Compress, Fill, Standardise
 from gzfeatures.heads.trees import BoostedTrees
 
 Shape = tuple[int | None, ...]
@@ -107,19 +107,19 @@ def _ensemble(head: Ensemble, dim: int, k: int) -> None:
         if _calibrated(_typed(member, Calibrated, "member of the ensemble"), dim) != k:
             raise InputError("classes of a member", rule=f"be {k}")
     if head.judge_ is not None:
-        judge = _typed(head.judge_, LinearMachine, "judge of the ensemble")
-        met = _codes(judge.classes_, None, k, "classes of the ensemble's judge")
-        _linear(judge, len(head.members_) * k, len(met))
+        model = _typed(head.judge_, LinearMachine, "judge of the ensemble")
+        met = _codes(model.classes_, None, k, "classes of the ensemble's judge")
+        _linear(model, len(head.members_) * k, len(met))
 
 
 def _pipeline(steps: Any, dim: int, outputs: int) -> None:
     """Judge a pipeline for rows of `dim` numbers and so many classes or targets."""
     for name, step in _typed(steps, Pipeline, "steps of the head").steps:
         if name == "machine":
-            judge = _MACHINES.get(type(step))
-            if judge is None:
+            model = _MACHINES.get(type(step))
+            if model is None:
                 raise InputError("machine of the head is unknown", found=type(step).__name__)
-            judge(step, dim, outputs)
+            model(step, dim, outputs)
         elif isinstance(step, Fill):
             _array(step.medians_, "medians", (dim,), "f")
         elif isinstance(step, Standardise):
@@ -181,7 +181,7 @@ def _discriminant(machine: LinearDiscriminantAnalysis, dim: int, k: int) -> None
     _codes(machine.classes_, k, k, "classes of the machine")
 
 
-def _network(machine: Network, dim: int, k: int) -> None:
+def _network(machine: Perceptron, dim: int, k: int) -> None:
     if len(machine.coefs_) != 2 or len(machine.intercepts_) != 2:
         raise InputError("layers of the network", rule="be two", found=len(machine.coefs_))
     scores = 1 if k == 2 else k
@@ -229,7 +229,7 @@ _MACHINES: dict[type, Callable[[Any, int, int], None]] = {
     Prototype: _prototype,
     Neighbours: _neighbours,
     LinearDiscriminantAnalysis: _discriminant,
-    Network: _network,
+    Perceptron: _network,
     Ridge: _ridge,
     BoostedTrees: _trees,
 }

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError, require_known
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.ids import Ids, among, positions
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.estimators.registry import HEADS, HeadKind, build_for, recipe
 from gzfeatures.heads.head import Head as Head
 from gzfeatures.heads.inputs import Inputs, Tables
-from gzfeatures.heads.zoo import HEADS, Recipe, build_for, recipe
+from gzfeatures.ids import Ids, among, positions
 
 if TYPE_CHECKING:
-    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 
 def fit(
@@ -106,7 +106,7 @@ def fit(
     )
 
 
-def _suited(chosen: Recipe, labels: Labels) -> Recipe:
+def _suited(chosen: HeadKind, labels: Labels) -> HeadKind:
     task = "fractions" if labels.target == "fractions" else "classes"
     if chosen.task != task:
         legal = ", ".join(name for name, entry in HEADS.items() if entry.task == task)

@@ -11,21 +11,21 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
-from gzfeatures.errors import InputError, reading
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.table import Extractor
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.labels import Target
+from gzfeatures.galaxies.labels.labels import Target
 from gzfeatures.heads import persist
 from gzfeatures.heads.checks import check_estimator
 from gzfeatures.heads.inputs import Inputs, Tables
 from gzfeatures.heads.trees import BoostedTrees
-from gzfeatures.results.conformal import Conformal
-from gzfeatures.results.familiarity import LEVEL, Familiarity
-from gzfeatures.results.predictions import Predictions
-from gzfeatures.results.shift import Shares, TableSample
+from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
+from gzfeatures.unlabelled.shift import Shares, TableSample
 
 if TYPE_CHECKING:
-    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -234,7 +234,7 @@ class Head:
             As `persist.read`; or its record is not that of a head, or an array is not as the head says.
         """
         record, estimator = persist.read(path)
-        with reading("record of the head cannot be read", path):
+        with parsing("record of the head cannot be read", path):
             record |= {name: tuple(record[name]) for name in ("classes", "columns", "trials")}
             record["extractors"] = tuple(Extractor.fromdict(fields) for fields in record["extractors"])
             record["trained_on"] = TrainedOn.decode(record["trained_on"])
@@ -243,7 +243,7 @@ class Head:
             record["familiarity"] = Familiarity.fromdict(known) if known else None
             record["shares"] = Shares.fromdict(record["shares"]) if record.get("shares") else None
             head = cls(estimator=estimator, **record)
-        with reading("numbers of the head do not go together", path):
+        with parsing("numbers of the head do not go together", path):
             if type(head.dim) is not int or not 0 < head.dim < 2**24:
                 raise InputError("head is damaged: length of a row", where=path, found=head.dim)
             try:

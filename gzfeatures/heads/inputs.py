@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
-from gzfeatures.features.matrices import BLOCK, room
+from gzfeatures.evaluation.accuracy_by import present
+from gzfeatures.features.matrices import BLOCK, allocate
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.ids import Ids, among, positions
-from gzfeatures.results.slices import present
+from gzfeatures.ids import Ids, among, positions
 
 if TYPE_CHECKING:
-    from gzfeatures.galaxies.catalog import Catalog
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 Tables: TypeAlias = EmbeddingTable | Sequence[EmbeddingTable]
 
@@ -82,7 +82,7 @@ class Inputs:
             values = np.column_stack([catalog.column(name) for name in columns])
             known = np.where(present(values), values, np.nan).astype(np.float32)
             sources.append((known, positions(catalog.ids, ids, where=f"catalog {catalog.source}")))
-        matrix = room(len(ids), sum(source.shape[1] for source, _ in sources))
+        matrix = allocate(len(ids), sum(source.shape[1] for source, _ in sources))
         for start in range(0, len(ids), BLOCK):
             part = slice(start, start + BLOCK)
             np.concatenate([source[rows[part]] for source, rows in sources], axis=1, out=matrix[part])

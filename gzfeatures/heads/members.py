@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import zipfile
@@ -17,15 +18,17 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer
 
 from gzfeatures.errors import InputError
-from gzfeatures.heads._compat_sklearn import OPTIMIZERS
+from gzfeatures.heads.estimators._compat_sklearn import OPTIMIZERS
 
 _OURS = {
-    "calibrated": ("Calibrated",),
-    "machines": ("LinearMachine", "Prototype", "RbfMachine", "RbfRegression"),
-    "pipelines": ("Answers", "Ensemble", "Flags", "Neighbours", "Network"),
-    "transforms": ("Compress", "Fill", "Standardise"),
+    "estimators.calibrated": ("Calibrated",),
+    "estimators.machines": ("LinearMachine", "Prototype", "RbfMachine", "RbfRegression"),
+    "estimators.build": ("Answers", "Ensemble", "Flags", "Neighbours", "Perceptron"),
+    "estimators.transforms": ("Compress", "Fill", "Standardise"),
     "trees": ("BoostedTrees",),
 }
+_MODULES = {"calibrated": "calibrated", "machines": "machines", "pipelines": "build", "transforms": "transforms"}
+_CLASSES = {"Network": "Perceptron"}
 TRUSTED = (
     *(f"gzfeatures.heads.{module}.{name}" for module, names in _OURS.items() for name in names),
     *OPTIMIZERS,
@@ -52,6 +55,40 @@ SCHEMA, DEEPEST, MOST = "schema.json", 100, 2**26
 """Member with the structure, levels of it, and its bytes at most."""
 
 
+def renewed(path: Path) -> bytes | None:
+    """Return a head of an earlier version with the modules and classes of this one; None where it has them already.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `judge` let pass.
+    """
+    changed = False
+    with zipfile.ZipFile(path) as archive:
+        structure = json.loads(archive.read(SCHEMA))
+        for node in _nodes(structure, 0):
+            module, name = _current(node)
+            if (module, name) != (node.get("__module__"), node.get("__class__")):
+                node.update({"__module__": module, "__class__": name})
+                changed = True
+        if not changed:
+            return None
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as copy:
+            for member in archive.namelist():
+                copy.writestr(member, json.dumps(structure) if member == SCHEMA else archive.read(member))
+    return data.getvalue()
+
+
+def _current(node: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Module and class of a part, by the names they have now."""
+    module, name = node.get("__module__"), node.get("__class__")
+    folder, _, old = str(module).rpartition(".")
+    if folder != "gzfeatures.heads" or old not in _MODULES:
+        return module, name
+    return f"gzfeatures.heads.estimators.{_MODULES[old]}", _CLASSES.get(str(name), name)
+
+
 def judge(path: Path) -> None:
     """Refuse a file that holds what no head has, or arrays that are not as long as they say.
 
@@ -74,7 +111,7 @@ def judge(path: Path) -> None:
                 _judge_array(archive, member, path)
 
 
-def _nodes(value: Any, level: int) -> Iterator[Mapping[str, Any]]:
+def _nodes(value: Any, level: int) -> Iterator[dict[str, Any]]:
     """Every part of the structure."""
     if level > DEEPEST:
         raise InputError("structure of the head is too deep", rule=f"have {DEEPEST} levels at most")
@@ -89,7 +126,8 @@ def _nodes(value: Any, level: int) -> Iterator[Mapping[str, Any]]:
 
 
 def _judge_node(node: Mapping[str, Any], path: Path) -> None:
-    kind, loader = f"{node.get('__module__')}.{node.get('__class__')}", node.get("__loader__")
+    module, name = _current(node)
+    kind, loader = f"{module}.{name}", node.get("__loader__")
     if not isinstance(loader, str) or kind not in LOADERS.get(loader, ()):
         older = "xgboost." in kind
         raise InputError(

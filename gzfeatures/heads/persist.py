@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gzfeatures.errors import InputError, reading, require_format
-from gzfeatures.files import existing, written_whole
-from gzfeatures.heads.members import TRUSTED, judge
+from gzfeatures.errors import InputError, parsing, require_format
+from gzfeatures.files import require_file, written_whole
+from gzfeatures.heads.members import TRUSTED, judge, renewed
 
 FORMAT = 1
 """Raise when a reader of the old number would misread a new file; readers refuse a higher number."""
@@ -39,10 +39,12 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
     """
     import skops.io
 
-    path = existing(path, "head")
-    with reading("not a readable head", path):
+    path = require_file(path, "head")
+    with parsing("not a readable head", path):
         judge(path)
-        content = skops.io.load(path, trusted=list(TRUSTED))
+        data = renewed(path)
+        trusted = list(TRUSTED)
+        content = skops.io.load(path, trusted=trusted) if data is None else skops.io.loads(data, trusted=trusted)
         if not isinstance(content, dict) or set(content) != {"format", "record", "estimator"}:
             raise InputError("not a head", where=path, rule="hold format, record and estimator")
         require_format("head", content["format"], FORMAT, path)

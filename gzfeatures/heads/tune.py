@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from gzfeatures.heads.estimators.registry import HeadKind, build_for, recipe
 from gzfeatures.heads.folds import Groups, Rows, folds_of
-from gzfeatures.heads.zoo import Recipe, build_for, recipe
 
 if TYPE_CHECKING:
-    from gzfeatures.galaxies.labels import Target
+    from gzfeatures.galaxies.labels.labels import Target
 
 FOLDS = 3
 RUNGS = (3000, 9000)
@@ -24,7 +24,7 @@ RUNGS = (3000, 9000)
 
 
 def search(
-    chosen: Recipe,
+    chosen: HeadKind,
     X: npt.NDArray[np.float32],
     targets: npt.NDArray[Any],
     groups: Groups | None,
@@ -43,7 +43,7 @@ def search(
 
     Parameters
     ----------
-    chosen : Recipe
+    chosen : HeadKind
         Head to tune.
     X : ndarray of float32
         Table, shape (N, d).

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gzfeatures.galaxies.ids import Ids
-from gzfeatures.images.imageset import ImageSet
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
 
 
 def showing_nothing(images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None = None) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 from gzfeatures.errors import InputError
-from gzfeatures.images.levels import Levels
+from gzfeatures.images.decoding.grey_levels import Levels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,17 +9,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gzfeatures.results.document import flat
-from gzfeatures.results.drawing import short
-from gzfeatures.results.metrics import LOWER_IS_BETTER
+from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
+from gzfeatures.figures.style import short
+from gzfeatures.report.html_page import flat
 from gzfeatures.tracking._compat_mlflow import DATASET_CONTEXT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Metric
 
-    from gzfeatures.results.pairing import Pairing
-    from gzfeatures.results.report import Report
+    from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.report.report import Report
 
 T = TypeVar("T")
 
@@ -34,24 +34,24 @@ def name_of(text: str) -> str:
     return re.sub(r"[^\w -]+", "-", text)[:200].strip(" -") or "unnamed"
 
 
-def tags(experiment: str, pairing: Pairing) -> dict[str, str]:
+def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
     """What a run is found by."""
     return {
         "kind": "pairing",
         "experiment": experiment,
-        "road": pairing.road,
-        "backbone": pairing.backbone,
-        "head": pairing.head or "none",
-        "scheme": pairing.scheme,
-        "split": pairing.split,
-        "seed": str(pairing.seed),
-        "fair": "no" if pairing.dagger else "yes",
+        "road": candidate.approach,
+        "backbone": candidate.backbone,
+        "head": candidate.head or "none",
+        "scheme": candidate.scheme,
+        "split": candidate.split,
+        "seed": str(candidate.seed),
+        "fair": "no" if candidate.contaminated else "yes",
     }
 
 
-def metrics(pairing: Pairing) -> dict[str, float]:
+def metrics(candidate: Candidate) -> dict[str, float]:
     """Numbers of a pairing under names that are alike on every road: `accuracy`, `accuracy_low`, `accuracy_high`, …"""
-    scores = pairing.scores
+    scores = candidate.scores
     found = dict(scores.metrics)
     for name, (low, high) in scores.intervals.items():
         found |= {f"{name}_low": low, f"{name}_high": high}
@@ -66,34 +66,39 @@ def metrics(pairing: Pairing) -> dict[str, float]:
     found |= {
         f"volunteers/{name}": value for name, value in (scores.ceiling or {}).items() if name not in ("n", "assumed")
     }
-    found |= {f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()}
-    found["end_to_end_seconds"] = sum(pairing.seconds.values())
-    found |= {f"cost/{name}": value for name, value in pairing.cost.items()}
+    found |= {f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()}
+    found["end_to_end_seconds"] = sum(candidate.seconds.values())
+    found |= {f"cost/{name}": value for name, value in candidate.cost.items()}
     return {name: float(value) for name, value in found.items() if math.isfinite(value)}
 
 
-def parameters(pairing: Pairing) -> dict[str, Any]:
+def parameters(candidate: Candidate) -> dict[str, Any]:
     """Settings of a pairing, with the names it is made of, for the UI's plots of parameters against metrics."""
-    named = {"road": pairing.road, "backbone": pairing.backbone, "head": pairing.head or "none", "seed": pairing.seed}
-    return dict(flat(pairing.parameters)) | named
+    named = {
+        "road": candidate.approach,
+        "backbone": candidate.backbone,
+        "head": candidate.head or "none",
+        "seed": candidate.seed,
+    }
+    return dict(flat(candidate.parameters)) | named
 
 
-def note(pairing: Pairing) -> str:
+def summary_line(candidate: Candidate) -> str:
     """What a run reached, in one line of Markdown."""
-    names = {name: f"{value:.3f}" for name, value in pairing.scores.metrics.items()}
-    for name, (low, high) in pairing.scores.intervals.items():
+    names = {name: f"{value:.3f}" for name, value in candidate.scores.metrics.items()}
+    for name, (low, high) in candidate.scores.intervals.items():
         names[name] += f" ({low:.3f}–{high:.3f})"
     shown = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in names.items())
-    return f"{shown}; {pairing.scores.n:,} test galaxies, {sum(pairing.seconds.values()):,.1f} s"
+    return f"{shown}; {candidate.scores.n:,} test galaxies, {sum(candidate.seconds.values()):,.1f} s"
 
 
-def dataset(pairing: Pairing) -> DatasetInput:
+def dataset(candidate: Candidate) -> DatasetInput:
     """The test galaxies as a dataset of the run: named by scheme, told apart by the split's fingerprint."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = json.dumps({"tags": {"split": pairing.split}})
-    profile = json.dumps({"galaxies": len(pairing.predictions), "classes": list(pairing.predictions.classes)})
-    held = Dataset(f"{pairing.scheme} test", pairing.split[:12], "code", source, profile=profile)
+    source = json.dumps({"tags": {"split": candidate.split}})
+    profile = json.dumps({"galaxies": len(candidate.predictions), "classes": list(candidate.predictions.classes)})
+    held = Dataset(f"{candidate.scheme} test", candidate.split[:12], "code", source, profile=profile)
     return DatasetInput(held, [InputTag(DATASET_CONTEXT, "test")])
 
 
@@ -101,7 +106,7 @@ def best(report: Report) -> dict[str, float]:
     """Numbers of the best run, for the comparison: sorted by the metric that ranks, the later of equals is on top."""
     by = report.comparison.metric
     choose = min if by in LOWER_IS_BETTER else max
-    numbers = metrics(choose(report.pairings, key=lambda pairing: pairing.scores.metrics[by]))
+    numbers = metrics(choose(report.candidates, key=lambda pairing: pairing.scores.metrics[by]))
     return {name: numbers[name] for name in _columns(report) if name in numbers}
 
 

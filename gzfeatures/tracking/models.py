@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec
 
+    from gzfeatures.evaluation.predictions import Predictions
     from gzfeatures.features.table import EmbeddingTable, Extractor
-    from gzfeatures.galaxies.ids import Ids
     from gzfeatures.heads.fit import Head
-    from gzfeatures.images.imageset import ImageSet
-    from gzfeatures.results.predictions import Predictions
+    from gzfeatures.ids import Ids
+    from gzfeatures.images.image_set import ImageSet
 
 FAMILIARITY = "familiarity_p"
 """Column of an answer beside the classes, as in files of predictions."""
@@ -121,7 +121,7 @@ def _signature_of_head(head: Head) -> ModelSignature:
 
 def _signature_of_network(checkpoint: Path) -> ModelSignature:
     from gzfeatures.features.backbones import classes_of
-    from gzfeatures.networks.outputcalibration import calibration_of
+    from gzfeatures.networks.inference.output_calibration import calibration_of
 
     known = calibration_of(checkpoint).familiarity is not None
     return _signature([], classes_of(checkpoint), familiarity=known)
@@ -163,7 +163,7 @@ class _Network:
         InputError
             There are no images, or one cannot be read.
         """
-        from gzfeatures.networks.inference import classify
+        from gzfeatures.networks.inference.probabilities import classify
 
         if "image" not in frame:
             raise InputError(
@@ -197,7 +197,7 @@ class _Model:
         import numpy as np
         import pandas as pd
 
-        from gzfeatures.galaxies.catalog import Catalog
+        from gzfeatures.galaxies.catalogs.catalog import Catalog
 
         names, ids = _columns(self._head), _ids(frame)
         if set(names) <= set(frame):
@@ -216,7 +216,7 @@ class _Model:
 
     def _extract(self, ids: Ids, images: Iterable[bytes], extractor: Extractor) -> EmbeddingTable:
         from gzfeatures.features.store import Store
-        from gzfeatures.networks.extract import extract
+        from gzfeatures.networks.extraction.extract import extract
 
         with _images(images) as chosen, TemporaryDirectory() as folder:
             table = extract(
@@ -234,7 +234,7 @@ class _Model:
 
 
 def _ids(frame: pd.DataFrame) -> Ids:
-    from gzfeatures.galaxies.ids import as_ids
+    from gzfeatures.ids import as_ids
 
     return as_ids(frame["galaxy_id"] if "galaxy_id" in frame else range(len(frame)))
 
@@ -253,7 +253,7 @@ def _images(files: Iterable[bytes]) -> Iterator[ImageSet]:
     """Bytes of image files as images named by their row."""
     import numpy as np
 
-    from gzfeatures.images.imageset import ImageSet
+    from gzfeatures.images.image_set import ImageSet
 
     with TemporaryDirectory() as folder:
         rows = []

@@ -18,13 +18,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
-from gzfeatures import fingerprint, userfolders
+from gzfeatures import fingerprint, user_folders
 from gzfeatures.errors import GzError, InputError, OutputError
-from gzfeatures.files import existing
-from gzfeatures.results import document, drawing, figures
+from gzfeatures.figures import style
+from gzfeatures.files import require_file
+from gzfeatures.report import figures, html_page
 from gzfeatures.tracking import entries, models
 from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS, NOTE, VIEW, VIEW_QUERY
-from gzfeatures.tracking.database import (
+from gzfeatures.tracking.client import (
     ARTIFACTS,
     WAIT_SECONDS,
     address_of,
@@ -34,15 +35,15 @@ from gzfeatures.tracking.database import (
     settle,
     without_strays,
 )
-from gzfeatures.tracking.live import Live
 from gzfeatures.tracking.machine import has_ended, this_process
+from gzfeatures.tracking.run import Live
 from gzfeatures.tracking.wheel import FOLDER, write_wheel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from gzfeatures.results.pairing import Pairing
-    from gzfeatures.results.report import Report
+    from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.report.report import Report
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics leave this process or those it starts
@@ -124,14 +125,16 @@ class Tracking:
         """The run of a training that is about to begin, to be filled while it is on."""
         return Live(self, experiment, name)
 
-    def pairing(self, experiment: str, pairing: Pairing, artifacts: Sequence[Path], live: Live | None = None) -> str:
+    def pairing(
+        self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Live | None = None
+    ) -> str:
         """Record one pairing as a run.
 
         Parameters
         ----------
         experiment : str
             Name of the experiment.
-        pairing : Pairing
+        pairing : Candidate
             What was fitted and scored.
         artifacts : sequence of Path
             Files and folders to keep with it. A head (`.skops`) becomes a registered model, and the folder of the
@@ -152,21 +155,23 @@ class Tracking:
         OutputError
             The run cannot be recorded. In either case what there is of it is marked as failed.
         """
-        tags, opened = entries.tags(experiment, pairing), live.run if live else None
-        record = {"tags": tags, "parameters": dict(pairing.parameters), "scores": pairing.scores.asdict()}
+        tags, opened = entries.tags(experiment, candidate), live.run if live else None
+        record = {"tags": tags, "parameters": dict(candidate.parameters), "scores": candidate.scores.asdict()}
         with (
             self.writing() as client,
-            self._run(client, experiment, pairing.name, tags | {NOTE: entries.note(pairing)}, opened) as run,
+            self._run(
+                client, experiment, candidate.name, tags | {NOTE: entries.summary_line(candidate)}, opened
+            ) as run,
             TemporaryDirectory() as folder,
         ):
-            entries.log(client, run, entries.metrics(pairing), entries.parameters(pairing))
-            client.log_inputs(run, [entries.dataset(pairing)])
+            entries.log(client, run, entries.metrics(candidate), entries.parameters(candidate))
+            client.log_inputs(run, [entries.dataset(candidate)])
             client.log_text(run, json.dumps(record, indent=1, default=str), "pairing.json")
-            if pairing.scores.confusion is not None:
-                drawn = figures.confusion(pairing.scores.confusion, pairing.scores.classes)
-                client.log_artifact(run, str(drawing.write_png(drawn, Path(folder) / "confusion.png")))
+            if candidate.scores.confusion is not None:
+                drawn = figures.confusion(candidate.scores.confusion, candidate.scores.classes)
+                client.log_artifact(run, str(style.write_png(drawn, Path(folder) / "confusion.png")))
             for path in artifacts:
-                self._keep(client, experiment, pairing, run, existing(path, "artifact"), artifacts)
+                self._keep(client, experiment, candidate, run, require_file(path, "artifact"), artifacts)
                 if path.name == "history.json":
                     logged = live.logged if live else 0
                     entries.log_history(client, run, json.loads(path.read_text("utf-8")), after=logged)
@@ -203,8 +208,8 @@ class Tracking:
             NOTE: ranking,
         }
         with self.writing() as client, self._run(client, experiment, "comparison", tags) as run:
-            numbers = {"pairings": float(len(report.pairings))} | entries.best(report)
-            entries.log(client, run, numbers, dict(document.flat(report.provenance)))
+            numbers = {"pairings": float(len(report.candidates))} | entries.best(report)
+            entries.log(client, run, numbers, dict(html_page.flat(report.provenance)))
             for name in ("report.html", "report.md", "report.json", "map.html", "map.json", "map.parquet"):
                 if (folder / name).exists():
                     client.log_artifact(run, str(folder / name))
@@ -306,21 +311,21 @@ class Tracking:
         return str(client.create_experiment(name, place, EXPERIMENT_TAGS))
 
     def _keep(
-        self, client: MlflowClient, experiment: str, pairing: Pairing, run: str, path: Path, others: Sequence[Path]
+        self, client: MlflowClient, experiment: str, candidate: Candidate, run: str, path: Path, others: Sequence[Path]
     ) -> None:
-        whose = [experiment, pairing.backbone, *([pairing.head] if pairing.head else []), pairing.road]
+        whose = [experiment, candidate.backbone, *([candidate.head] if candidate.head else []), candidate.approach]
         name, home = entries.name_of(" ".join(whose)), self._experiment(client, experiment)
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((other for other in others if other.is_dir()), None)
             models.register(client, home, run, name, head=path, backbone=checkpoint, wheel=self._wheel())
         elif path.is_file():
             client.log_artifact(run, str(path))
-        elif pairing.head is None:
+        elif candidate.head is None:
             models.register(client, home, run, name, backbone=path, wheel=self._wheel())
 
     def _wheel(self) -> Path:
         """This package, once per database; where a server keeps the artifacts, in the user's cache folder."""
-        return write_wheel((userfolders.cache() if self._served else self._artifacts) / FOLDER)
+        return write_wheel((user_folders.cache() if self._served else self._artifacts) / FOLDER)
 
     def opened(self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
         """A new run; runs of the experiment whose process was killed are marked so."""
@@ -349,7 +354,7 @@ class Tracking:
 
 def _mark_latest(client: MlflowClient, experiment_id: str, report: Report, comparison: str) -> None:
     """Tag the runs that a comparison is of with `latest: yes` and those of earlier ones with `latest: no`."""
-    wanted = {(p.road, p.backbone, p.head or "none", str(p.seed)) for p in report.pairings}
+    wanted = {(p.approach, p.backbone, p.head or "none", str(p.seed)) for p in report.candidates}
     for run in client.search_runs([experiment_id], max_results=MOST_RUNS, order_by=["attributes.start_time DESC"]):
         tags = run.data.tags
         key = tuple(tags.get(name, "") for name in ("road", "backbone", "head", "seed"))

@@ -14,7 +14,7 @@ from reports import labelled, pictures, report
 from server import Server, free_port
 
 from gzfeatures.errors import InputError
-from gzfeatures.results.report import Report
+from gzfeatures.report.report import Report
 from gzfeatures.tracking import Tracking
 
 RUN_NAMES = """const links = [...document.querySelectorAll('a[href*="/runs/"]')];
@@ -32,7 +32,7 @@ class Shown:
         self.report: Report = report(labels, name="zhu", provenance={"note": HOSTILE})
         self.report.write(folder / "report", pictures(folder / "images", labels))
         tracking = Tracking(root=folder)
-        self.runs = {pairing.name: tracking.pairing("zhu", pairing, []) for pairing in self.report.pairings}
+        self.runs = {pairing.name: tracking.pairing("zhu", pairing, []) for pairing in self.report.candidates}
         self.comparison = tracking.comparison("zhu", self.report, folder / "report")
         port = free_port()
         self.page = tracking.pages(port)["zhu"]
@@ -81,7 +81,7 @@ def test_three_runs_are_compared_side_by_side(shown: Shown) -> None:
     text = text_of(shown.browser, "accuracy_high")
     for name in names:
         assert name in text
-    for pairing in shown.report.pairings[:3]:
+    for pairing in shown.report.candidates[:3]:
         assert f"{pairing.scores.accuracy:.3f}"[:4] in text
 
 
@@ -114,7 +114,7 @@ def test_a_server_s_own_ui_is_pointed_at(monkeypatch: pytest.MonkeyPatch, shown:
 
 def test_runs_can_be_recorded_through_a_server(shown: Shown) -> None:
     tracking = Tracking(shown.base)
-    pairing = shown.report.pairings[0]
+    pairing = shown.report.candidates[0]
     run = tracking.pairing("through a server", pairing, [])
     shown.browser.open(f"{shown.base}/#/experiments/2/runs/{run}")
     assert f"accuracy {pairing.scores.accuracy:.3f}" in text_of(shown.browser, "test galaxies")

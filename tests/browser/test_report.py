@@ -18,17 +18,17 @@ from PIL import Image
 from reports import guessed, labelled, pairings, pictures, report
 
 from gzfeatures.errors import InputError, OutputError
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.results import document, gallery
-from gzfeatures.results.comparison import compare
-from gzfeatures.results.metrics import evaluate
-from gzfeatures.results.pairing import Pairing
-from gzfeatures.results.predictions import Predictions
-from gzfeatures.results.report import Report
-from gzfeatures.results.showcase import Showcase, Tile
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.comparison import compare
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.figures.gallery import Gallery, Picture
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.report import examples, html_page
+from gzfeatures.report.report import Report
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
 TWELVE = ("E0", "E3", "E7", "edge-on", "S0", "Sa", "Sb", "Sc", "SB0", "SBa", "SBb", "SBc")
@@ -65,7 +65,7 @@ def test_page_in_a_browser_runs_nothing_from_outside_and_asks_for_nothing(page: 
     assert page.complaints() == []
     assert page.run("return window.hit") is None
     assert page.run("return document.querySelectorAll('iframe, link, object, form').length") == 0
-    assert page.run("return [...document.scripts].map(s => s.textContent)") == [document.SCRIPT]
+    assert page.run("return [...document.scripts].map(s => s.textContent)") == [html_page.SCRIPT]
 
 
 def test_page_shows_hostile_text_as_text(page: Browser, written: tuple[Report, Path]) -> None:
@@ -263,7 +263,7 @@ def test_pairings_of_one_name_are_told_apart_by_road_and_seed() -> None:
     labels = labelled()
     split = Split.draw(labels)
     network, _, svm, tuned = pairings(labels, split)
-    frozen = dataclasses.replace(tuned, road="frozen")
+    frozen = dataclasses.replace(tuned, approach="frozen")
     again = dataclasses.replace(svm, seed=1)
     made = (network, svm, again, tuned, frozen)
     told = Report("gz2", made, compare(made, labels, resamples=50), labels, split)
@@ -315,8 +315,8 @@ def test_a_learning_curve_of_no_pairing_is_refused() -> None:
 
 def test_showcases_are_shown_as_pictures_and_text_and_written_beside_the_page(tmp_path: Path) -> None:
     picture = Image.new("RGB", (60, 20), (255, 0, 0))
-    tiles = [Tile("<b>one</b>", "said <i>", picture), Tile("two", "", None)]
-    shown = Showcase("Why <u>", "note", {"class </h3>": tiles})
+    tiles = [Picture("<b>one</b>", "said <i>", picture), Picture("two", "", None)]
+    shown = Gallery("Why <u>", "note", {"class </h3>": tiles})
     text = report().write(tmp_path, showcases=[shown]).read_text("utf-8")
     part = text[text.index('id="showcase-1"') : text.index('id="provenance"')]
     for escaped in ("Why &lt;u&gt;", "class &lt;/h3&gt;", "&lt;b&gt;one&lt;/b&gt;", "said &lt;i&gt;"):
@@ -347,7 +347,7 @@ def test_other_targets_have_a_report_too(target: str, tmp_path: Path) -> None:
         p = np.clip(truth * 0.8 + 0.1 + rng.normal(0, 0.1 + noise, truth.shape), 0, 1)
         predictions = Predictions(split.test, p, labels.classes, target)
         scores = evaluate(predictions, labels, intervals=50)
-        made.append(Pairing(road, "resnet18", head, "votes-37", split.fingerprint, predictions, scores, {"fit": 1.0}))
+        made.append(Candidate(road, "resnet18", head, "votes-37", split.fingerprint, predictions, scores, {"fit": 1.0}))
     done = Report("votes", tuple(made), compare(made, labels, resamples=50), labels, split)
     assert done.ranked[0][1] is made[0]
     html = done.write(tmp_path).read_text("utf-8")
@@ -367,7 +367,7 @@ def judged() -> tuple[Labels, Predictions, Predictions]:
 
 def test_mistakes_are_wrong_and_the_surest_come_first(judged: tuple[Labels, Predictions, Predictions]) -> None:
     labels, one, _ = judged
-    ids = gallery.mistakes(one, labels, 10)
+    ids = examples.mistakes(one, labels, 10)
     shown = one.select(ids)
     assert (shown.names != labels.select(ids).names).all()
     sure = shown.probabilities.max(1)
@@ -378,7 +378,7 @@ def test_mistakes_are_wrong_and_the_surest_come_first(judged: tuple[Labels, Pred
 
 def test_disagreements_are_in_different_classes(judged: tuple[Labels, Predictions, Predictions]) -> None:
     _, one, other = judged
-    ids = gallery.disagreements(one, other, 1000)
+    ids = examples.disagreements(one, other, 1000)
     apart = one.codes != other.select(one.ids).codes
     assert set(ids) == set(one.ids[apart])
     sure = np.minimum(one.select(ids).probabilities.max(1), other.select(ids).probabilities.max(1))
@@ -387,7 +387,7 @@ def test_disagreements_are_in_different_classes(judged: tuple[Labels, Prediction
 
 def test_successes_are_right_and_of_every_class(judged: tuple[Labels, Predictions, Predictions]) -> None:
     labels, one, _ = judged
-    ids = gallery.successes(one, labels, 2)
+    ids = examples.successes(one, labels, 2)
     names = labels.select(ids).names
     assert (one.select(ids).names == names).all()
     assert names.tolist() == [name for name in labels.classes for _ in range(2)]
@@ -396,20 +396,20 @@ def test_successes_are_right_and_of_every_class(judged: tuple[Labels, Prediction
 def test_exhibits_hold_votes_and_opinions(judged: tuple[Labels, Predictions, Predictions]) -> None:
     labels, one, other = judged
     ids = one.ids[:3]
-    shown = gallery.exhibits(ids, labels, [(1, "first", one), (4, "second", other)])
+    shown = examples.examples(ids, labels, [(1, "first", one), (4, "second", other)])
     for exhibit, row in zip(shown, range(3), strict=True):
         chosen = labels.select(ids)
         assert exhibit.actual == chosen.names[row]
         assert exhibit.votes == chosen.soft[row, chosen.codes[row]]
-        assert [said.rank for said in exhibit.opinions] == [1, 4]
-        assert exhibit.opinions[1].predicted == other.select(ids).names[row]
-        assert exhibit.opinions[0].right == (one.names[row] == exhibit.actual)
+        assert [said.rank for said in exhibit.guesses] == [1, 4]
+        assert exhibit.guesses[1].predicted == other.select(ids).names[row]
+        assert exhibit.guesses[0].right == (one.names[row] == exhibit.actual)
 
 
 def test_thumbnails_are_small_and_a_broken_image_has_none(tmp_path: Path) -> None:
     Image.new("RGB", (424, 424), "red").save(tmp_path / "1.jpg")
     (tmp_path / "2.jpg").write_bytes(b"no image")
-    found = gallery.thumbnails(ImageSet.of(tmp_path), np.array(["1", "2", "3"], dtype=object))
+    found = examples.thumbnails(ImageSet.of(tmp_path), np.array(["1", "2", "3"], dtype=object))
     assert list(found) == ["1"]
     kind, data = found["1"].split(",")
     assert kind == "data:image/jpeg;base64"

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gzfeatures.cohort import gather
-from gzfeatures.config import Galaxies
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.galaxies import votecolumns
-from gzfeatures.galaxies.campaigns import MARKED, campaigns, foreign
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.schemes import SCHEMES
-from gzfeatures.galaxies.votecolumns import Choice
+from gzfeatures.experiment.config import Galaxies
+from gzfeatures.experiment.sample import load_sample
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.schemes import SCHEMES
+from gzfeatures.galaxies.votes import vote_columns
+from gzfeatures.galaxies.votes.campaigns import MARKED, campaigns, foreign
+from gzfeatures.galaxies.votes.vote_columns import Choice
 
 
 def columns_of(mark: str, suffix: str = "") -> list[str]:
@@ -82,7 +82,7 @@ def test_a_galaxy_of_two_campaigns_is_left_out_until_one_is_named() -> None:
 
 def test_kaggle_s_and_hart_s_fractions_are_not_one_measure_of_one_campaign() -> None:
     stems = [f"t01_smooth_or_features_{a}" for a in ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact")]
-    from gzfeatures.galaxies.votes import KAGGLE
+    from gzfeatures.galaxies.votes.votes import KAGGLE
 
     frame = pd.DataFrame(0.0, index=[0], columns=list(KAGGLE.values())).assign(GalaxyID=["1"])
     frame[["Class1.1", "Class1.2", "Class1.3"]] = [[0.9, 0.1, 0.0]]
@@ -193,7 +193,7 @@ def test_galaxies_of_a_campaign_with_other_questions_are_left_out_by_its_name() 
 def test_one_measure_is_read_of_all_campaigns_where_all_have_it() -> None:
     count = {column: 1 for mark in ("dr5", "dr8") for column in columns_of(mark)}
     fraction = dict.fromkeys(columns_of("dr5", "_fraction"), 0.5)
-    read = votecolumns.chosen([*count, *fraction], "cumulative", votecolumns.RAW, ["smooth"], votecolumns.ANY)
+    read = vote_columns.chosen([*count, *fraction], "cumulative", vote_columns.RAW, ["smooth"], vote_columns.ANY)
     assert {source.campaign: source.measure for source in read} == {"dr5": "count", "dr8": "count"}
 
 
@@ -215,6 +215,6 @@ def test_an_experiment_says_which_votes_it_reads(tmp_path: Path) -> None:
     settings = Galaxies(
         catalog=tmp_path / "votes.csv", images=images, scheme="q1-3class", id_column="thing", campaign="dr5"
     )
-    cohort = gather(settings.model_copy(update={"split": (1.0, 0.0, 0.0)}), 0, tmp_path)
+    cohort = load_sample(settings.model_copy(update={"split": (1.0, 0.0, 0.0)}), 0, tmp_path)
     assert cohort.labels.names.tolist() == ["smooth", "smooth", "features-or-disk"]
     assert Galaxies(catalog="c", images="i", measure="count", min_votes=5).choice == Choice(None, "count", 5)

@@ -17,9 +17,10 @@ from astropy.table import QTable, Table
 from verbs import called as gz
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies import quantities, sampling, sexagesimal
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labels import Labels
+from gzfeatures.galaxies.catalogs import quantities, sexagesimal
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits import sampling
 
 
 def catalog(**columns: object) -> Catalog:

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from astropy.table import MaskedColumn, Table
 
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.sampling import sample
-from gzfeatures.galaxies.tables import read_table, write_table
-from gzfeatures.results.mapdata import columns, offered
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.sampling import sample
+from gzfeatures.maps.columns import columns, offered
+from gzfeatures.tablefiles.tables import read_table, write_table
 
 N = 30
 GAPS = np.arange(N) % 5 == 0

@@ -14,8 +14,8 @@ import pytest
 from doors.writers import FORMATS, KINDS, ROWS, WRITERS, CannotWrite, Column
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.tables import read_table
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.tablefiles.tables import read_table
 
 README = Path(__file__).with_name("README.md")
 EXACT, REFUSED, CANNOT = "exact", "refused", "–"

@@ -11,8 +11,8 @@ import pytest
 from verbs import called as gz
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.joining import Rows
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.catalog_join import Rows
 
 BIG = 1237678598634734000
 

@@ -13,8 +13,8 @@ from typer.main import get_command
 from gzfeatures.cli import VERBS
 from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.labelfile import read_labels, write_labels
-from gzfeatures.galaxies.labelwords import AS_IS, LabelWords
+from gzfeatures.galaxies.catalogs.label_words import AS_IS, LabelWords
+from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
 
 WORDS = ["NA", "nan", "None", "N/A", "none", "NaN", "null", "--", "<NA>"]
 LETTERS = "abcdef"

@@ -15,12 +15,12 @@ from astropy.wcs import WCS
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
-from gzfeatures.images.bandfiles import read_fits
-from gzfeatures.images.bands import Bands
-from gzfeatures.images.filters import alike, canonical, split, wavelength
-from gzfeatures.images.imageset import ImageSet
+from gzfeatures.images.decoding.band_files import read_fits
+from gzfeatures.images.decoding.bands import Bands
+from gzfeatures.images.decoding.filters import alike, canonical, split, wavelength
+from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.reading import Reading
-from gzfeatures.images.views import View
+from gzfeatures.images.view import View
 
 SIDE = 64
 VIEW = View(size=SIDE)
@@ -339,7 +339,7 @@ def test_bands_on_one_grid_are_left_as_they_lie_to_the_bit(tmp_path: Path) -> No
 def test_a_shift_leaves_what_was_not_observed_bad(tmp_path: Path) -> None:
     write_bands(tmp_path, g=(9, 0, {}), r=(0, 0, {}), i=(0.5, 0, {}))
     parts = [read((tmp_path / f"a_{band}.fits").read_bytes()) for band in "gri"]
-    from gzfeatures.images.bandfiles import stacked
+    from gzfeatures.images.decoding.band_files import stacked
 
     bands = stacked(parts, where="a")
     assert bands.bad.sum(axis=(1, 2)).tolist() == [9 * SIDE, 0, SIDE]
@@ -455,14 +455,14 @@ def test_what_an_extension_says_of_its_sky_counts_before_the_first_header() -> N
 def test_only_files_whose_pixels_changed_have_a_new_key(tmp_path: Path) -> None:
     import gzip
 
-    from gzfeatures.images.parcels import npy, packed
-    from gzfeatures.images.readers import SKY, VALUES, version
+    from gzfeatures.images.decoding.bundle import bundle, npy
+    from gzfeatures.images.reader_version import SKY, VALUES, version
 
     whole, grey = sky(), place(FILTER="r")
     counts = (whole + 30).astype(np.int16)
     old = [
         plane(whole, FILTER="r"), extensions(("SCI", whole), ("WHT", abs(whole)), first=fits.Header({"FILTER": "r"})),
-        file_of(fits.PrimaryHDU(), fits.CompImageHDU(whole, grey)), npy(counts), packed({"images.npy": npy(counts)}),
+        file_of(fits.PrimaryHDU(), fits.CompImageHDU(whole, grey)), npy(counts), bundle({"images.npy": npy(counts)}),
         file_of(fits.PrimaryHDU(whole, grey), fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])])),
     ]  # fmt: skip
     new = [
@@ -474,7 +474,7 @@ def test_only_files_whose_pixels_changed_have_a_new_key(tmp_path: Path) -> None:
             assert version(data, max_pixels=10**6) == number
             if data.startswith(b"SIMPLE"):
                 assert version(gzip.compress(data), max_pixels=10**6) == number
-                assert version(packed({"g": old[0], "r": data}), max_pixels=10**6) == number
+                assert version(bundle({"g": old[0], "r": data}), max_pixels=10**6) == number
     for damaged in (b"SIMPLE", b"\x1f\x8b\0", b"PK\x03\x04", gzip.compress(old[0])[:900]):
         assert version(damaged, max_pixels=10**6) == VALUES, "what is damaged is told when it is read"
     for path, data in ((tmp_path / "a.fits", old[0]), (tmp_path / "b.fits", new[0])):

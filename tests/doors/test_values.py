@@ -15,11 +15,11 @@ from verbs import called as gz
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.levels import Levels, number_of
+from gzfeatures.images.decoding.grey_levels import Levels, number_of
+from gzfeatures.images.decoding.stretches import STRETCHES
+from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.reading import Reading
-from gzfeatures.images.stretches import STRETCHES
-from gzfeatures.images.views import View
+from gzfeatures.images.view import View
 
 SIDE = 40
 VIEW = View(size=SIDE)
@@ -243,7 +243,7 @@ def test_check_warns_of_few_levels(tmp_path: Path) -> None:
 
 
 def test_an_experiment_says_how_its_images_are_read(tmp_path: Path) -> None:
-    from gzfeatures.config import load
+    from gzfeatures.experiment.config import load
 
     head = f'name = "x"\n[galaxies]\ncatalog = "{tmp_path}/c.csv"\nimages = "{tmp_path}"\nfield = 0.5\n'
     tail = '[[networks]]\nname = "resnet18"\n'

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from verbs import called as gz
 
-from gzfeatures.images.sky import Survey, draw_survey
+from gzfeatures.synthetic.survey import MockSurvey, draw_survey
 
 
 def process(*words: object) -> subprocess.CompletedProcess[str]:
@@ -26,11 +26,11 @@ def process(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+def survey(tmp_path_factory: pytest.TempPathFactory) -> MockSurvey:
     return draw_survey(tmp_path_factory.mktemp("survey"), n=60, seed=3, progress=False)
 
 
-def test_json_is_one_object_and_nothing_else(survey: Survey) -> None:
+def test_json_is_one_object_and_nothing_else(survey: MockSurvey) -> None:
     result = process("check", survey.catalog, "--images", survey.images, "--json")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
@@ -51,7 +51,7 @@ def test_debug_shows_where(tmp_path: Path) -> None:
     assert "Traceback" in result.stderr
 
 
-def test_wrong_usage_is_exit_code_two(survey: Survey) -> None:
+def test_wrong_usage_is_exit_code_two(survey: MockSurvey) -> None:
     for words in (
         ["label", survey.catalog],
         ["nothing"],
@@ -66,7 +66,7 @@ def test_version_is_said() -> None:
     assert process("--version").stdout.startswith("gzfeatures 0.")
 
 
-def test_unknown_names_list_the_legal_ones(survey: Survey) -> None:
+def test_unknown_names_list_the_legal_ones(survey: MockSurvey) -> None:
     result = gz("label", survey.catalog, "--scheme", "zhu-5clas")
     assert result.returncode == 1
     assert "tuning-fork" in result.stderr and "did you mean 'zhu-5class'?" in result.stderr
@@ -78,7 +78,7 @@ def test_list_gives_names_and_sources(kind: str) -> None:
     assert len(items) >= 5 and all(item["name"] and item["source"] for item in items)
 
 
-def test_sample_writes_labels_with_a_split(survey: Survey, tmp_path: Path) -> None:
+def test_sample_writes_labels_with_a_split(survey: MockSurvey, tmp_path: Path) -> None:
     output = tmp_path / "sample.csv"
     result = gz(
         "sample",
@@ -103,7 +103,7 @@ def test_sample_writes_labels_with_a_split(survey: Survey, tmp_path: Path) -> No
     assert set(pd.read_csv(output).columns) >= {"galaxy_id", "label", "split"}
 
 
-def test_an_output_that_cannot_be_written_is_said(survey: Survey, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_said(survey: MockSurvey, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     result = gz("label", survey.catalog, "--scheme", "zhu-5class", "-o", blocked / "labels.csv")
@@ -118,7 +118,7 @@ def test_a_reader_that_never_returns_does_not_outlive_an_interruption(number: in
     code = """if True:
         import sys, time
         from gzfeatures import cli
-        from gzfeatures.images.contents import Contents
+        from gzfeatures.images.decode import Contents
         def endless(*_):
             print("reading", file=sys.stderr, flush=True)
             while True:
@@ -146,7 +146,7 @@ def test_a_reader_that_never_returns_does_not_outlive_an_interruption(number: in
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interruption_is_128_and_the_signal(survey: Survey, tmp_path: Path, number: signal.Signals) -> None:
+def test_interruption_is_128_and_the_signal(survey: MockSurvey, tmp_path: Path, number: signal.Signals) -> None:
     words = [
         "-m",
         "gzfeatures",
@@ -169,7 +169,7 @@ def test_interruption_is_128_and_the_signal(survey: Survey, tmp_path: Path, numb
     assert "interrupted; what was finished is kept" in stderr and "Traceback" not in stderr
 
 
-def test_join_puts_columns_side_by_side(survey: Survey, tmp_path: Path) -> None:
+def test_join_puts_columns_side_by_side(survey: MockSurvey, tmp_path: Path) -> None:
     output = tmp_path / "joined.parquet"
     result = gz("join", survey.catalog, survey.hart, "--on", "GalaxyID=asset_id", "-o", output, "--json")
     assert result.returncode == 0, result.stderr
@@ -177,7 +177,7 @@ def test_join_puts_columns_side_by_side(survey: Survey, tmp_path: Path) -> None:
     assert {"Class1.1", "gz2_class", "PETROR90_R"} <= set(pd.read_parquet(output).columns)
 
 
-def test_a_table_is_fitted_mapped_and_searched(survey: Survey, tmp_path: Path) -> None:
+def test_a_table_is_fitted_mapped_and_searched(survey: MockSurvey, tmp_path: Path) -> None:
     labels, table = tmp_path / "labels.csv", tmp_path / "table.parquet"
     assert gz("label", survey.catalog, "--scheme", "smooth-featured", "-o", labels).returncode == 0
     words = ["extract", survey.images, "--backbone", "resnet18", "--weights", "none", "--view", "size=32", "-o", table]
@@ -206,7 +206,7 @@ def test_a_table_is_fitted_mapped_and_searched(survey: Survey, tmp_path: Path) -
         assert "rows" in json.loads(result.stdout) and (tmp_path / f"{verb[0]}.csv").exists()
 
 
-def test_heads_read_tables_and_columns_side_by_side(survey: Survey, tmp_path: Path) -> None:
+def test_heads_read_tables_and_columns_side_by_side(survey: MockSurvey, tmp_path: Path) -> None:
     labels, tables = tmp_path / "labels.csv", [tmp_path / "one.parquet", tmp_path / "two.parquet"]
     assert (
         gz("sample", survey.catalog, "--scheme", "smooth-featured", "--strategy", "random", "-o", labels).returncode
@@ -229,7 +229,7 @@ def test_heads_read_tables_and_columns_side_by_side(survey: Survey, tmp_path: Pa
     assert alone.returncode == 1 and "catalog columns without a catalog" in alone.stderr
 
 
-def test_a_head_refuses_the_table_of_another_extractor(survey: Survey, tmp_path: Path) -> None:
+def test_a_head_refuses_the_table_of_another_extractor(survey: MockSurvey, tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
     gz("label", survey.catalog, "--scheme", "smooth-featured", "-o", labels)
     for size in (32, 40):

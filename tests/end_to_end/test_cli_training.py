@@ -12,30 +12,30 @@ import torch
 from verbs import gz
 
 from gzfeatures.errors import InputError, LeakError
-from gzfeatures.galaxies.labelfile import read_labels, write_labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.sky import Survey, draw_survey
-from gzfeatures.networks import cnns
-from gzfeatures.networks.augment import Augmentation
-from gzfeatures.networks.recipe import Recipe
+from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.networks.models import architectures
+from gzfeatures.networks.setup.augment import Augmentation
+from gzfeatures.networks.setup.recipe import TrainingRecipe
+from gzfeatures.synthetic.survey import MockSurvey, draw_survey
 
 VIEW = "size=32,crop=0.5"
 
 
 @pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+def survey(tmp_path_factory: pytest.TempPathFactory) -> MockSurvey:
     return draw_survey(tmp_path_factory.mktemp("survey"), n=60, seed=3, size=64, progress=False)
 
 
 @pytest.fixture(scope="module")
-def labels(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labels(survey: MockSurvey, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("labels") / "labels.csv"
     gz("sample", survey.catalog, "--scheme", "smooth-featured", "--split", "3/1/1", "-o", path)
     return path
 
 
 @pytest.fixture(scope="module")
-def checkpoint(survey: Survey, labels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(survey: MockSurvey, labels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network trained with every option at a value that is not its default."""
     folder = tmp_path_factory.mktemp("trained") / "checkpoint"
     given = {
@@ -46,7 +46,7 @@ def checkpoint(survey: Survey, labels: Path, tmp_path_factory: pytest.TempPathFa
         **{f"augmentation.{name}": value for name, value in _AUGMENTATION.items()},
     }
     settings = [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
-    torch.save(cnns.build("resnet18", 7).state_dict(), folder.parent / "start.pth")
+    torch.save(architectures.build("resnet18", 7).state_dict(), folder.parent / "start.pth")
     words = ["finetune", survey.images, "--labels", labels, "--network", "resnet18", "--view", VIEW, "--epochs", 2]
     words += ["--weights", folder.parent / "start.pth", "--recipe", "tune"]
     options = ["--unfreeze", 9, "--target", "classes", "--precision", "float32", "--device", "cpu", "--seed", 4]
@@ -63,7 +63,7 @@ _AUGMENTATION = {
 
 def test_every_option_reaches_the_training(checkpoint: Path) -> None:
     settings = json.loads((checkpoint / "backbone.json").read_text())["settings"]
-    for kind, found in ((Recipe, settings["recipe"]), (Augmentation, settings["augmentation"])):
+    for kind, found in ((TrainingRecipe, settings["recipe"]), (Augmentation, settings["augmentation"])):
         for field in dataclasses.fields(kind):
             assert found[field.name] != field.default, field.name
     assert settings["seed"] == 4 and settings["precision"] == "float32"
@@ -71,7 +71,7 @@ def test_every_option_reaches_the_training(checkpoint: Path) -> None:
 
 
 def test_scores_on_galaxies_of_the_training_need_a_flag(
-    survey: Survey, labels: Path, checkpoint: Path, tmp_path: Path
+    survey: MockSurvey, labels: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     gz("extract", survey.images, "--backbone", checkpoint, "-o", tmp_path / "t.parquet")
     known, split = read_labels(labels)
@@ -85,7 +85,7 @@ def test_scores_on_galaxies_of_the_training_need_a_flag(
     assert not fair["dagger"] and unfair["dagger"] and 0 <= unfair["accuracy"] <= 1
 
 
-def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: Survey, tmp_path: Path) -> None:
+def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: MockSurvey, tmp_path: Path) -> None:
     labels, table = tmp_path / "votes.csv", tmp_path / "table.parquet"
     gz("label", survey.catalog, "--scheme", "votes-37", "-o", labels)
     words = ["--labels", labels, "--network", "galaxyid", "--view", "size=32,grey=true", "--epochs", 1]
@@ -99,7 +99,7 @@ def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: Survey, 
     assert len(pd.read_csv(tmp_path / "p.csv").columns) >= 38
 
 
-def test_counts_of_votes_and_a_second_target_come_from_files(survey: Survey, labels: Path, tmp_path: Path) -> None:
+def test_counts_of_votes_and_a_second_target_come_from_files(survey: MockSurvey, labels: Path, tmp_path: Path) -> None:
     votes, counts = tmp_path / "votes.csv", tmp_path / "counts.parquet"
     gz("label", survey.catalog, "--scheme", "votes-37", "-o", votes)
     frame = pd.read_csv(survey.hart).rename(columns={"asset_id": "galaxy_id"})
@@ -115,7 +115,7 @@ def test_counts_of_votes_and_a_second_target_come_from_files(survey: Survey, lab
         gz(*train, "--labels", votes, "--target", "counts", "--counts", survey.catalog, "-o", tmp_path / "none")
 
 
-def test_an_unknown_option_of_the_training_is_said(survey: Survey, labels: Path, tmp_path: Path) -> None:
+def test_an_unknown_option_of_the_training_is_said(survey: MockSurvey, labels: Path, tmp_path: Path) -> None:
     words = ["finetune", survey.images, "--labels", labels, "--network", "resnet18", "-o", tmp_path / "net"]
     with pytest.raises(InputError, match="setting cannot be read; must be key=value"):
         gz(*words, "--set", "ema")

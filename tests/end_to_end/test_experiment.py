@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gzfeatures.cohort import gather
-from gzfeatures.config import Experiment, Network, load
 from gzfeatures.errors import InputError, LeakError, MissingFileError
-from gzfeatures.experiment import Run, _told_apart, compare_runs, run
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.experiment.config import Experiment, NetworkChoice, load
+from gzfeatures.experiment.folder import read_pairings
+from gzfeatures.experiment.run import Run, _told_apart, compare_runs, run
+from gzfeatures.experiment.sample import load_sample
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.labelfile import read_labels, write_labels
-from gzfeatures.galaxies.splits import Split, digest_remainders
+from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
+from gzfeatures.galaxies.splits.split import Split, digest_remainders
 from gzfeatures.heads.head import Head
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.sky import Survey, draw_survey
-from gzfeatures.networks.inference import classify
-from gzfeatures.results.mapfile import Map
-from gzfeatures.results.predictions import Predictions
-from gzfeatures.results.runfolder import read_pairings
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.maps.map import Map
+from gzfeatures.networks.inference.probabilities import classify
+from gzfeatures.synthetic.survey import MockSurvey, draw_survey
 from gzfeatures.tracking import Tracking
 
 TOML = """
@@ -53,12 +53,12 @@ name = "prototype"
 
 
 @pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+def survey(tmp_path_factory: pytest.TempPathFactory) -> MockSurvey:
     return draw_survey(tmp_path_factory.mktemp("survey"), n=150, seed=5, size=64, progress=False)
 
 
 @pytest.fixture(scope="module")
-def toml(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toml(survey: MockSurvey, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("config") / "small.toml"
     path.write_text(TOML.format(survey=survey))
     return path
@@ -73,8 +73,8 @@ def finished(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_every_pairing_is_scored_on_the_same_test_galaxies(finished: Run) -> None:
     report = finished.report
     expected = {(road, head) for road in ("fine-tuned", "frozen") for head in ("logistic", "prototype")}
-    assert {(p.road, p.head) for p in report.pairings} == expected | {("end-to-end", None)}
-    for pairing in report.pairings:
+    assert {(p.approach, p.head) for p in report.candidates} == expected | {("end-to-end", None)}
+    for pairing in report.candidates:
         assert sorted(pairing.predictions.ids) == sorted(report.split.test)
 
 
@@ -98,7 +98,7 @@ def test_the_run_folder_is_self_contained(finished: Run) -> None:
 def test_the_report_shows_the_map_and_explains_the_best_head_and_network(finished: Run) -> None:
     text = (finished.folder / "report.html").read_text(encoding="utf-8")
     best = next(p for _, p in finished.report.ranked if p.head)
-    network = Path(best.backbone if best.road == "frozen" else "00-resnet18").name
+    network = Path(best.backbone if best.approach == "frozen" else "00-resnet18").name
     for title in ("Map of the galaxies", f"Why {best.head} on {network} says so", "Why 00-resnet18 says so"):
         assert f">{title}</h2>" in text
     assert "nearest to the middle" in text and ": grad-cam, integrated-gradients</h3>" in text
@@ -141,7 +141,7 @@ def test_the_same_numbers_everywhere(finished: Run) -> None:
 def test_predictions_read_again_give_the_same_comparison(finished: Run) -> None:
     pairings, _, _ = read_pairings(finished.folder)
     assert {p.name: p.scores.accuracy for p in pairings} == {
-        p.name: p.scores.accuracy for p in finished.report.pairings
+        p.name: p.scores.accuracy for p in finished.report.candidates
     }
     compared = compare_runs([finished.folder])
     assert [r["accuracy"] for r in compared.ranking] == [r["accuracy"] for r in finished.report.comparison.ranking]
@@ -185,7 +185,7 @@ def test_tables_side_by_side_and_heads_of_several_seeds(finished: Run, toml: Pat
         "map=false",
     ]
     done = run(load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
-    made = {(p.road, p.name, p.seed) for p in done.report.pairings}
+    made = {(p.approach, p.name, p.seed) for p in done.report.candidates}
     tuned = "resnet18-q1-3class"
     read_by_heads = {
         "resnet18": "frozen", tuned: "fine-tuned", f"resnet18 & {tuned}": "fine-tuned", "resnet18 & Class9.1": "frozen",
@@ -199,19 +199,19 @@ def test_tables_side_by_side_and_heads_of_several_seeds(finished: Run, toml: Pat
     assert curves == {"resnet18": [30, whole], "resnet18 + logistic": [20, whole], f"{tuned} + logistic": [20, whole]}
     head = Head.read(tmp_path / "run" / "heads" / "joined-01" / "logistic-seed2.skops")
     assert head.columns == ("Class9.1",) and head.seed == 2 and head.sets is not None
-    for pairing in done.report.pairings:
+    for pairing in done.report.candidates:
         if pairing.head is None:  # 31 validation galaxies are too few for sets of a network
             assert "sets" not in pairing.calibration and pairing.calibration["temperature"] > 0
             continue
         sets = pairing.calibration["sets"]
         assert sets["n"] == len(pairing.predictions) and 0 <= sets["reached"] <= 1
         assert ("before" in pairing.calibration) == (pairing.head is not None)
-    network = next(p for p in done.report.pairings if p.head is None)
+    network = next(p for p in done.report.candidates if p.head is None)
     assert network.cost["parameters"] == pytest.approx(11_178_051, rel=0.001)
     read, labels, _ = read_pairings(tmp_path / "run")
-    known = {(p.road, p.name, p.seed): p.calibration for p in done.report.pairings}
-    assert {(p.road, p.name, p.seed): p.calibration for p in read} == known
-    assert labels.soft is not None and read[0].scores.ceiling == pytest.approx(done.report.pairings[0].scores.ceiling)
+    known = {(p.approach, p.name, p.seed): p.calibration for p in done.report.candidates}
+    assert {(p.approach, p.name, p.seed): p.calibration for p in read} == known
+    assert labels.soft is not None and read[0].scores.ceiling == pytest.approx(done.report.candidates[0].scores.ceiling)
 
 
 def test_what_tuning_tried_is_kept_with_its_run(finished: Run, toml: Path, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_what_tuning_tried_is_kept_with_its_run(finished: Run, toml: Path, tmp_p
     assert not list((tmp_path / "run").rglob("*-trials.png"))
 
 
-def test_a_checkpoint_predicts_as_its_training_did(finished: Run, survey: Survey) -> None:
+def test_a_checkpoint_predicts_as_its_training_did(finished: Run, survey: MockSurvey) -> None:
     folder = finished.folder / "networks" / "00-resnet18"
     kept = Predictions.read(folder / "predictions.parquet").select(finished.report.split.test)
     said = classify(ImageSet.of(survey.images, kept.ids), folder, progress=False)
@@ -241,7 +241,7 @@ def test_a_checkpoint_predicts_as_its_training_did(finished: Run, survey: Survey
 def test_changing_only_heads_loads_no_network_and_reads_no_image(
     finished: Run, toml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gzfeatures.networks import load as loading
+    from gzfeatures.networks.models import load as loading
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("touched")
@@ -250,13 +250,13 @@ def test_changing_only_heads_loads_no_network_and_reads_no_image(
     monkeypatch.setattr(loading, "load", refuse)
     monkeypatch.setattr(loading, "read_tensors", refuse)
     changed: Experiment = load(toml, ['heads=[{name="knn"}]', "map=false"])
-    monkeypatch.setattr("gzfeatures.results.report.Report.write", lambda self, folder, **_: folder)
+    monkeypatch.setattr("gzfeatures.report.report.Report.write", lambda self, folder, **_: folder)
     again = run(changed, folder=finished.folder)
-    assert {p.head for p in again.report.pairings} == {"knn", None}
+    assert {p.head for p in again.report.candidates} == {"knn", None}
     assert again.report.split.fingerprint == finished.report.split.fingerprint
 
 
-def test_galaxies_that_only_train_stay_out_of_the_test_side(survey: Survey, toml: Path, tmp_path: Path) -> None:
+def test_galaxies_that_only_train_stay_out_of_the_test_side(survey: MockSurvey, toml: Path, tmp_path: Path) -> None:
     more = draw_survey(tmp_path / "more", n=30, seed=6, size=64, progress=False)
     for path in more.images.iterdir():
         path.rename(path.with_name(f"9{path.name}"))
@@ -274,16 +274,16 @@ def test_galaxies_that_only_train_stay_out_of_the_test_side(survey: Survey, toml
 
 
 def test_a_second_target_brings_galaxies_that_a_split_by_digest_leaves_free(
-    survey: Survey, toml: Path, tmp_path: Path
+    survey: MockSurvey, toml: Path, tmp_path: Path
 ) -> None:
     lines = survey.catalog.read_text().splitlines()
     (tmp_path / "first.csv").write_text("\n".join(lines[:60]))
     catalog, votes = tmp_path / "first.csv", survey.catalog
     rule = "galaxies.split={of=10, test=[3, 4, 5], validation=[7]}"
     settings = load(toml, [rule, f"galaxies.catalog={catalog}", f"galaxies.also.catalog={votes}"])
-    group = gather(settings.galaxies, 0, tmp_path)
-    assert group.also is not None and group.also.scheme == "votes-37"
-    more = set(group.also.ids) - set(group.labels.ids)
+    group = load_sample(settings.galaxies, 0, tmp_path)
+    assert group.auxiliary_labels is not None and group.auxiliary_labels.scheme == "votes-37"
+    more = set(group.auxiliary_labels.ids) - set(group.labels.ids)
     assert more and set(group.images.ids) == more | set(group.labels.ids)
     assert not set(digest_remainders(np.array(sorted(more)), 10)) & {3, 4, 5, 7}
     assert set(digest_remainders(group.split.test, 10)) == {3, 4, 5}
@@ -293,10 +293,10 @@ def test_a_second_target_brings_galaxies_that_a_split_by_digest_leaves_free(
 
 
 @pytest.mark.parametrize(
-    "moment", ["gzfeatures.images.imageset.ImageSet.digests", "gzfeatures.networks.extract.write_table"]
+    "moment", ["gzfeatures.images.image_set.ImageSet.digests", "gzfeatures.networks.extraction.extract.write_table"]
 )
 def test_an_image_that_changes_during_a_run_ends_it_and_leaves_no_table(
-    survey: Survey, toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    survey: MockSurvey, toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     images = Path(shutil.copytree(survey.images, tmp_path / "images"))
     first, second, *_ = sorted(images.iterdir())
@@ -318,7 +318,7 @@ def test_an_image_that_changes_during_a_run_ends_it_and_leaves_no_table(
     assert done.table is not None and ImageSet.of(first).digest(0) in EmbeddingTable.read(done.table).digests
 
 
-def test_missing_images_stop_the_run_or_are_listed(survey: Survey, toml: Path, tmp_path: Path) -> None:
+def test_missing_images_stop_the_run_or_are_listed(survey: MockSurvey, toml: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     paths = sorted(survey.images.iterdir())
@@ -339,7 +339,7 @@ def test_two_tables_of_one_backbone_are_told_apart_and_both_are_kept(toml: Path,
     changes = [f"backbones=[{', '.join(views)}]", 'heads=[{name="prototype"}]', "networks=[]", "map=false", "explain=0"]
     done = run(load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
     names = {"resnet18 size=32 + prototype", "resnet18 size=40 + prototype"}
-    assert {pairing.name for pairing in done.report.pairings} == names
+    assert {pairing.name for pairing in done.report.candidates} == names
     client = MlflowClient(done.tracking_uri, done.tracking_uri)
     runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], "tags.latest = 'yes'")
     assert {each.info.run_name for each in runs} == {*names, "comparison"}
@@ -347,8 +347,12 @@ def test_two_tables_of_one_backbone_are_told_apart_and_both_are_kept(toml: Path,
 
 
 def test_what_is_listed_twice_gets_a_number_where_nothing_tells_it_apart() -> None:
-    listed = [Network(name="engel"), Network(name="engel", epochs=3), Network(name="engel", view="size=40")]
-    assert _told_apart([*listed, Network(name="resnet18")]) == ["", " 2", " size=40", ""]
+    listed = [
+        NetworkChoice(name="engel"),
+        NetworkChoice(name="engel", epochs=3),
+        NetworkChoice(name="engel", view="size=40"),
+    ]
+    assert _told_apart([*listed, NetworkChoice(name="resnet18")]) == ["", " 2", " size=40", ""]
 
 
 def test_a_head_that_is_listed_twice_is_refused(toml: Path) -> None:
@@ -380,13 +384,13 @@ def test_seen_galaxies_are_scored_on_demand_with_a_dagger_everywhere(finished: R
     changed = [backbones, "networks=[]", "seed=1", "map=false", "allow_seen=true", "learning_curve=[20]"]
     changed.append('heads=[{name="prototype"}]')
     allowed = run(load(toml, changed), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
-    marked = {p.backbone: p.dagger for p in allowed.report.pairings}
+    marked = {p.backbone: p.contaminated for p in allowed.report.candidates}
     assert marked == {"resnet18-q1-3class": True, "resnet18": False}
     assert {row["backbone"]: row["dagger"] for row in allowed.asdict()["pairings"]} == marked
     assert all("†" in line for line in allowed.report.markdown().splitlines() if "resnet18-q1-3class" in line)
     assert "not a fair hold-out" in (tmp_path / "run" / "report.html").read_text()
     again, _, _ = read_pairings(tmp_path / "run")
-    assert {p.backbone: p.dagger for p in again} == marked
+    assert {p.backbone: p.contaminated for p in again} == marked
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -396,7 +400,7 @@ def test_a_network_of_several_seeds_is_one_pairing_each_with_its_curves(toml: Pa
     changed = ["backbones=[]", "networks.0.seeds=[3, 4]", "networks.0.epochs=2", 'heads=[{name="prototype"}]']
     settings = load(toml, [*changed, "map=false"])
     finished = run(settings, folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
-    assert sorted((p.road, p.seed) for p in finished.report.pairings) == [
+    assert sorted((p.approach, p.seed) for p in finished.report.candidates) == [
         ("end-to-end", 3), ("end-to-end", 4), ("fine-tuned", 3), ("fine-tuned", 4)
     ]  # fmt: skip
     assert [row["seeds"] for row in finished.report.comparison.seeds] == [2, 2]
@@ -421,5 +425,5 @@ def test_runs_on_different_splits_are_refused(finished: Run, toml: Path, tmp_pat
 def test_same_settings_same_report(toml: Path, tmp_path: Path) -> None:
     settings = load(toml, ["networks=[]", "map=false"])
     reports = [run(settings, folder=tmp_path / name).report for name in "ab"]
-    for one, other in zip(reports[0].pairings, reports[1].pairings, strict=True):
+    for one, other in zip(reports[0].candidates, reports[1].candidates, strict=True):
         assert np.array_equal(one.predictions.probabilities, other.predictions.probabilities)

@@ -26,16 +26,16 @@ from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import BACKBONES
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import Head, fit
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks.extract import extract
-from gzfeatures.networks.inference import classify
-from gzfeatures.networks.outputcalibration import OutputCalibration
-from gzfeatures.results.familiarity import Familiarity
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction.extract import extract
+from gzfeatures.networks.inference.output_calibration import OutputCalibration
+from gzfeatures.networks.inference.probabilities import classify
 from gzfeatures.tracking import Tracking
 from gzfeatures.tracking.wheel import write_wheel
+from gzfeatures.unlabelled.familiarity import Familiarity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     from mlflow import MlflowClient
     from torchvision.models import mobilenet_v2
 
-    from gzfeatures.networks.checkpoint import write_folder
+    from gzfeatures.networks.training.checkpoint import write_folder
 
     root = tmp_path_factory.mktemp("models")
     labels = labelled(60)

@@ -19,14 +19,14 @@ from faults.steps import lay
 from typer.testing import CliRunner
 from verbs import app, gz
 
-from gzfeatures import outputs, writtenfiles
+from gzfeatures import outputs, written_files
 from gzfeatures.cli.writing import NAMED, PLAIN
 from gzfeatures.errors import OutputError
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import written_whole
-from gzfeatures.images.folders import BANDS, PICTURES
+from gzfeatures.images.sources.folder import BANDS, PICTURES
 from gzfeatures.outputs import guarded, sealed
-from gzfeatures.writtenfiles import written_by
+from gzfeatures.written_files import written_by
 
 NETWORK = "--backbone resnet18 --weights none --view size=32"
 CASES = {
@@ -295,7 +295,7 @@ def test_a_table_that_was_edited_is_not_known_by_its_seal(desk: Path) -> None:
     gz(*CASES["extract"].split())
     table = pq.read_table("out.parquet")
     pq.write_table(table.slice(0, 10), "out.parquet")
-    assert pq.read_metadata("out.parquet").metadata.get(writtenfiles.SEAL.encode()) or True
+    assert pq.read_metadata("out.parquet").metadata.get(written_files.SEAL.encode()) or True
     refused(call(*CASES["extract"].split()), "--overwrite")
     assert len(EmbeddingTable.read("out.parquet")) == 10
 
@@ -305,12 +305,12 @@ def test_a_seal_with_other_columns_does_not_count(tmp_path: Path) -> None:
     with guarded("odd"), written_whole(path) as fresh, pq.ParquetWriter(fresh, pq_table(3).schema) as writer:
         writer.write_table(pq_table(3))
         outputs.seal_parquet(writer, fresh)
-    note = pq.read_metadata(path).metadata[writtenfiles.SEAL.encode()]
+    note = pq.read_metadata(path).metadata[written_files.SEAL.encode()]
     with guarded("map"):
         assert written_by(path) == "odd"
     with pq.ParquetWriter(path, pq_table(4).schema) as writer:
         writer.write_table(pq_table(4))
-        writer.add_key_value_metadata({writtenfiles.SEAL: note})
+        writer.add_key_value_metadata({written_files.SEAL: note})
     assert written_by(path) is None
 
 
@@ -365,7 +365,7 @@ def test_without_a_place_for_the_record_work_goes_on_and_says_so(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(writtenfiles, "_complained", [])
+    monkeypatch.setattr(written_files, "_complained", [])
     path = tmp_path / "out.csv"
     for text in ("a", "b"):
         with guarded("label", files=[path] if text == "a" else []), written_whole(path) as fresh:
@@ -383,7 +383,7 @@ def test_a_full_disk_stops_before_a_file_without_a_note_appears(
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    monkeypatch.setattr(writtenfiles, "_record", full)
+    monkeypatch.setattr(written_files, "_record", full)
     with guarded("label"), pytest.raises(OutputError, match="disk is full"), written_whole(tmp_path / "x") as fresh:
         fresh.write_text("a")
     assert not (tmp_path / "x").exists()

@@ -15,10 +15,10 @@ from verbs import gz as verb
 import gzfeatures as gz
 from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.galaxies.splits import digest_remainders
+from gzfeatures.experiment.prediction import find_head, packaged_heads, require_framing, vectors_of
+from gzfeatures.galaxies.splits.split import digest_remainders
 from gzfeatures.heads.head import Head
-from gzfeatures.images.views import View
-from gzfeatures.prediction import find_head, packaged_heads, require_framing, vectors_of
+from gzfeatures.images.view import View
 
 FIVE = ("smooth-round", "smooth-inbetween", "smooth-cigar", "edge-on", "spiral")
 
@@ -48,7 +48,7 @@ def test_heads_that_come_with_the_package_are_small_and_promise_by_galaxies_noth
     assert classes.classes == (*FIVE, "none-of-these") and len(votes.classes) == 37
     for head in (classes, votes):
         assert head.extractors[0].backbone == "googlenet-gz2" and head.familiarity is not None
-        assert len(head.familiarity.distances) > 900 and head.familiarity.note is None
+        assert len(head.familiarity.distances) > 900 and head.familiarity.why_none_flagged is None
     assert classes.sets is not None and classes.sets.per_class and not classes.sets.notes
 
 

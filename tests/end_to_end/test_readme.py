@@ -15,7 +15,7 @@ import pytest
 from places import ROOT, TESTS
 from verbs import called
 
-from gzfeatures.images.sky import draw_survey
+from gzfeatures.synthetic.survey import draw_survey
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(<!-- \w+ command -->\n)?```(bash|python|toml)\n(.*?)```", README, flags=re.DOTALL)

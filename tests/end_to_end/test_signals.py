@@ -50,19 +50,22 @@ CHILD = f"""if True:
 """
 """Beginning of a child that gets stuck at a place of its choice; `cli.main()` runs the verb."""
 PLACES = {
-    "a catalog, in the main thread": ("check", "import gzfeatures.galaxies.catalog as m; m.Catalog.examine = compiled"),
+    "a catalog, in the main thread": (
+        "check",
+        "import gzfeatures.galaxies.catalogs.catalog as m; m.Catalog.examine = compiled",
+    ),
     "Python code that catches everything": (
         "check",
-        "import gzfeatures.galaxies.catalog as m; m.Catalog.examine = stubborn",
+        "import gzfeatures.galaxies.catalogs.catalog as m; m.Catalog.examine = stubborn",
     ),
     "decoding": (
         "extract",
-        "from gzfeatures.images.contents import Contents as C; C.see = compiled; C.picture = property(compiled)",
+        "from gzfeatures.images.decode import Decoder as C; C.see = compiled; C.picture = property(compiled)",
     ),
     "FITS": ("extract fits", "import astropy.io.fits as m; m.open = compiled"),
     "a compiled network": (
         "extract",
-        "from gzfeatures.networks.engine import CpuEngine; CpuEngine.vectors = compiled",
+        "from gzfeatures.networks.extraction.cpu import CpuEngine; CpuEngine.vectors = compiled",
     ),
 }
 

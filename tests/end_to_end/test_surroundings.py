@@ -15,7 +15,7 @@ from PIL import Image
 
 from gzfeatures.cli import _described
 from gzfeatures.errors import MissingExtraError, lacks_memory, need
-from gzfeatures.results import numbacache
+from gzfeatures.maps import numba_cache
 
 RANDOM = ("--backbone", "resnet18", "--weights", "none", "--view", "size=32")
 
@@ -181,9 +181,9 @@ def test_numba_has_a_private_folder_where_it_may_write_nowhere(
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.delitem(sys.modules, "numba", raising=False)
     said: Callable[[object], bool] = lambda _: beside  # noqa: E731
-    monkeypatch.setattr(numbacache, "_beside", said)
-    monkeypatch.setattr(numbacache, "_usable", lambda _: usable)
-    numbacache.require_numba_cache()
+    monkeypatch.setattr(numba_cache, "_beside", said)
+    monkeypatch.setattr(numba_cache, "_usable", lambda _: usable)
+    numba_cache.require_numba_cache()
     place = os.environ.get("NUMBA_CACHE_DIR")
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     assert (place is not None) == own
@@ -193,4 +193,4 @@ def test_numba_has_a_private_folder_where_it_may_write_nowhere(
 
 def test_a_folder_is_usable_where_a_file_can_be_made_in_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert numbacache._usable(tmp_path / "new" / "cache") and not numbacache._usable(tmp_path / "file" / "cache")
+    assert numba_cache._usable(tmp_path / "new" / "cache") and not numba_cache._usable(tmp_path / "file" / "cache")

@@ -22,10 +22,10 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, LeakError, MissingFileError
 from gzfeatures.features.backbones import backbone
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.schemes import scheme
-from gzfeatures.galaxies.splits import digest_remainders
-from gzfeatures.galaxies.votes import ANSWERS, COLUMNS, PARENTS, QUESTIONS
-from gzfeatures.networks.load import load
+from gzfeatures.galaxies.labels.schemes import scheme
+from gzfeatures.galaxies.splits.split import digest_remainders
+from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, PARENTS, QUESTIONS
+from gzfeatures.networks.models.load import load
 
 sys.path.insert(0, str(EXPERIMENTS))
 import common_pixels

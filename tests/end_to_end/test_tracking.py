@@ -19,8 +19,8 @@ from reports import labelled, pairings, report
 from sqlalchemy import Engine, text
 
 from gzfeatures.errors import MissingFileError, OutputError
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.results.report import Report
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.report.report import Report
 from gzfeatures.tracking import Tracking
 from gzfeatures.tracking.runs import PROCESS
 
@@ -42,7 +42,7 @@ def recorded(made: Report, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tr
         {"epoch": e, "train_loss": 1 / (e + 1), "val_accuracy": float("nan") if e == 1 else 0.5} for e in range(4)
     ]
     history.write_text(json.dumps(epochs))
-    runs = {p.name: tracking.pairing(EXPERIMENT, p, [history] if p.head is None else []) for p in made.pairings}
+    runs = {p.name: tracking.pairing(EXPERIMENT, p, [history] if p.head is None else []) for p in made.candidates}
     made.write(root / "report")
     runs["comparison"] = tracking.comparison(EXPERIMENT, made, root / "report")
     return tracking, runs
@@ -82,7 +82,7 @@ def test_metrics_are_the_scores_with_intervals_and_seconds(
 ) -> None:
     tracking, runs = recorded
     client = client_of(tracking)
-    for pairing in made.pairings:
+    for pairing in made.candidates:
         logged = client.get_run(runs[pairing.name]).data.metrics
         scores = pairing.scores
         for name, value in scores.metrics.items():
@@ -113,7 +113,7 @@ def test_curves_of_a_training_grow_while_it_is_on(made: Report, tmp_path: Path) 
     assert steps(torn.run) == [1, 2] and client.get_run(torn.run).info.status == "FAILED"
     with tracking.training(EXPERIMENT, "resnet18") as live:
         live(history[:3])  # resumed: the run is new, its curves are whole
-    network = next(p for p in made.pairings if p.head is None)
+    network = next(p for p in made.candidates if p.head is None)
     run = tracking.pairing(EXPERIMENT, network, [tmp_path / "history.json"], live)
     assert run == live.run and steps(run) == [1, 2, 3, 4]
     (memory,) = client.get_metric_history(run, "system/system_memory_usage_megabytes")
@@ -136,10 +136,10 @@ def test_a_run_whose_process_was_killed_is_marked_by_the_next(made: Report, tmp_
             live([])
             client.set_tag(live.run, PROCESS, process)
             runs.append(live.run)
-        tracking.pairing(EXPERIMENT, made.pairings[0], [])
+        tracking.pairing(EXPERIMENT, made.candidates[0], [])
         assert [client.get_run(run).info.status for run in runs] == ["RUNNING", "RUNNING", "KILLED"]
         child.kill()
-    tracking.pairing(EXPERIMENT, made.pairings[0], [])
+    tracking.pairing(EXPERIMENT, made.candidates[0], [])
     assert [client.get_run(run).info.status for run in runs] == ["KILLED", "RUNNING", "KILLED"]
 
 
@@ -148,7 +148,7 @@ def test_scores_are_named_alike_on_every_road(recorded: tuple[Tracking, dict[str
     client = client_of(tracking)
     names = [
         {n for n in client.get_run(runs[p.name]).data.metrics if not n.endswith("_seconds") and "epochs/" not in n}
-        for p in made.pairings
+        for p in made.candidates
     ]
     assert names[0] == names[1] == names[2] == names[3]
 
@@ -171,7 +171,7 @@ def test_a_run_keeps_parameters_picture_record_and_dataset(
     assert entry.dataset.name == "zhu-5class test"
     assert made.split.fingerprint.startswith(entry.dataset.digest)
     assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", "test")]
-    assert f"accuracy {made.pairings[2].scores.accuracy:.3f}" in run.data.tags["mlflow.note.content"]
+    assert f"accuracy {made.candidates[2].scores.accuracy:.3f}" in run.data.tags["mlflow.note.content"]
 
 
 def test_epochs_become_curves_and_what_is_no_number_is_left_out(recorded: tuple[Tracking, dict[str, str]]) -> None:
@@ -205,9 +205,9 @@ def test_only_the_runs_of_the_last_comparison_are_its_latest(
     tracking, runs = recorded
     folder = Path(tracking.uri.removeprefix("sqlite:///")).parent / "report"
     client = client_of(tracking)
-    old = tracking.pairing("again", made.pairings[0], [])
+    old = tracking.pairing("again", made.candidates[0], [])
     tracking.comparison("again", made, folder)
-    new = [tracking.pairing("again", pairing, []) for pairing in made.pairings]
+    new = [tracking.pairing("again", pairing, []) for pairing in made.candidates]
     new.append(tracking.comparison("again", made, folder))
     assert {client.get_run(run).data.tags["latest"] for run in new} == {"yes"}
     assert client.get_run(old).data.tags["latest"] == "no"
@@ -247,7 +247,7 @@ def test_everything_lies_under_the_root(recorded: tuple[Tracking, dict[str, str]
 def test_more_than_one_batch_and_long_values_are_kept(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
     tracking, _ = recorded
     given = {f"p{i}": i for i in range(230)} | {"long": "x" * 9000, "bad: é/°\n": 1}
-    run = tracking.pairing("many", dataclasses.replace(made.pairings[1], parameters=given), [])
+    run = tracking.pairing("many", dataclasses.replace(made.candidates[1], parameters=given), [])
     logged = client_of(tracking).get_run(run).data.params
     assert {name: logged[name] for name in given if name.startswith("p")} == {f"p{i}": str(i) for i in range(230)}
     assert logged["long"] == "x" * 5999 + "…"
@@ -271,7 +271,7 @@ def test_a_run_that_cannot_be_finished_is_marked_as_failed(
 ) -> None:
     tracking, _ = recorded
     with pytest.raises(MissingFileError, match="artifact not found"):
-        tracking.pairing("failing", made.pairings[0], [Path("nothing.png")])
+        tracking.pairing("failing", made.candidates[0], [Path("nothing.png")])
     client = client_of(tracking)
     (run,) = client.search_runs([client.get_experiment_by_name("failing").experiment_id])
     assert run.info.status == "FAILED"
@@ -313,7 +313,7 @@ def test_a_database_without_its_driver_says_what_to_install(monkeypatch: pytest.
 
 def test_an_empty_experiment_name_is_refused(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
     with pytest.raises(OutputError, match="Invalid experiment name"):
-        recorded[0].pairing("", made.pairings[0], [])
+        recorded[0].pairing("", made.candidates[0], [])
 
 
 def place_of(tracking: Tracking, run: str) -> Path:
@@ -410,7 +410,7 @@ def test_a_deleted_experiment_of_the_same_name_is_said_before_any_work(made: Rep
 @pytest.mark.parametrize("name", ["what?", "100%20", "50%", "a b#c", "größer"])
 def test_a_folder_of_any_name_holds_its_own_database(name: str, made: Report, tmp_path: Path) -> None:
     tracking = Tracking(root=tmp_path / name)
-    run = tracking.pairing(EXPERIMENT, made.pairings[0], [])
+    run = tracking.pairing(EXPERIMENT, made.candidates[0], [])
     assert [each.name for each in tmp_path.iterdir()] == [name]
     assert list((tmp_path / name / "artifacts").rglob(f"{run}/artifacts/pairing.json"))
     assert client_of(Tracking(root=tmp_path / name)).get_run(run).info.status == "FINISHED"
@@ -421,12 +421,12 @@ def test_a_project_that_is_copied_works_in_the_copy_and_touches_nothing_of_the_o
     made: Report, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two%20"
-    run = Tracking(root=one / "mlruns").pairing(EXPERIMENT, made.pairings[0], [])
+    run = Tracking(root=one / "mlruns").pairing(EXPERIMENT, made.candidates[0], [])
     shutil.copytree(one, two)
     before = {path: path.stat().st_mtime_ns for path in one.rglob("*")}
     tracking = Tracking(root=two / "mlruns")
     assert "was copied or moved from" in tracking.notes[0] and str(one / "mlruns") in tracking.notes[0]
-    new = tracking.pairing(EXPERIMENT, made.pairings[1], [])
+    new = tracking.pairing(EXPERIMENT, made.candidates[1], [])
     for each in (run, new):
         place = place_of(tracking, each)
         assert place.is_relative_to(two) and json.loads((place / "pairing.json").read_text("utf-8"))
@@ -438,12 +438,12 @@ def test_a_project_that_is_copied_works_in_the_copy_and_touches_nothing_of_the_o
 
 def test_a_run_whose_files_did_not_come_along_is_still_found(made: Report, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    run = Tracking(root=one).pairing(EXPERIMENT, made.pairings[0], [])
+    run = Tracking(root=one).pairing(EXPERIMENT, made.candidates[0], [])
     two.mkdir()
     shutil.copy(one / "mlflow.db", two)
     tracking = Tracking(root=two)
     assert (place_of(tracking, run) / "pairing.json").exists() and place_of(tracking, run).is_relative_to(one)
-    new = tracking.pairing(EXPERIMENT, made.pairings[0], [])
+    new = tracking.pairing(EXPERIMENT, made.candidates[0], [])
     assert (place_of(tracking, new) / "pairing.json").exists() and place_of(tracking, new).is_relative_to(two)
 
 

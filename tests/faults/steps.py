@@ -20,15 +20,15 @@ from PIL import Image
 from gzfeatures.errors import InputError
 from gzfeatures.features import shard
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labelfile import write_labels
-from gzfeatures.galaxies.schemes import SCHEMES
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.schemes import SCHEMES
+from gzfeatures.galaxies.splits.label_file import write_labels
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.head import Head
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.sky import draw_survey
-from gzfeatures.images.views import View
-from gzfeatures.networks.extract import extract
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction.extract import extract
+from gzfeatures.synthetic.survey import draw_survey
 
 MOMENTARY = re.compile(
     r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/|bytes"

@@ -17,17 +17,22 @@ from gzfeatures.cli import VERBS
 from gzfeatures.features import store
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import fit
-from gzfeatures.images.views import View
-from gzfeatures.networks import job
-from gzfeatures.results.maps import project
+from gzfeatures.images.view import View
+from gzfeatures.maps.umap import project
+from gzfeatures.networks.extraction import job
 
 for module in (
     *(f"gzfeatures.cli.{verbs}" for verbs in VERBS),
-    *("gzfeatures.experiment", "gzfeatures.tracking", "gzfeatures.networks.finetune", "gzfeatures.networks.engine"),
-    *("gzfeatures.results.figures", "gzfeatures.tracking.models", "gzfeatures.images.cutouts", "mlflow.pyfunc"),
+    *(
+        "gzfeatures.experiment.run",
+        "gzfeatures.tracking",
+        "gzfeatures.networks.training.train",
+        "gzfeatures.networks.extraction.cpu",
+    ),
+    *("gzfeatures.report.figures", "gzfeatures.tracking.models", "gzfeatures.cutouts.cutouts", "mlflow.pyfunc"),
     *("mlflow.store.tracking.sqlalchemy_store", "alembic.command", "sklearn.neighbors"),
 ):
     importlib.import_module(module)

@@ -13,16 +13,16 @@ import pytest
 import torch
 from places import EXPERIMENTS
 
-from gzfeatures.config import load as load_experiment
 from gzfeatures.errors import InputError
-from gzfeatures.experiment import run as run_experiment
+from gzfeatures.experiment.config import load as load_experiment
+from gzfeatures.experiment.run import run as run_experiment
 from gzfeatures.features.backbones import backbone
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.sky import draw_survey
-from gzfeatures.images.views import View
-from gzfeatures.networks.finetune import Training, train
-from gzfeatures.networks.load import load
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.models.load import load
+from gzfeatures.networks.training.train import Training, train
+from gzfeatures.synthetic.survey import draw_survey
 
 DEVICE = os.environ.get("GZFEATURES_TEST_DEVICE", "cuda")
 CUDA = DEVICE == "cuda"
@@ -139,5 +139,5 @@ def test_the_experiments_run(path: Path, tmp_path: Path) -> None:
     if experiment.galaxies.also is not None:
         settings.append(f"galaxies.also.catalog={survey.catalog}")
     report = run_experiment(load_experiment(path, settings), folder=tmp_path / "run").report
-    assert {pairing.road for pairing in report.pairings} == {"end-to-end", "fine-tuned"}
-    assert len(report.pairings) == sum(len(n.seeds) or 1 for n in experiment.networks) * (1 + len(experiment.heads))
+    assert {pairing.approach for pairing in report.candidates} == {"end-to-end", "fine-tuned"}
+    assert len(report.candidates) == sum(len(n.seeds) or 1 for n in experiment.networks) * (1 + len(experiment.heads))

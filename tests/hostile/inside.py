@@ -26,8 +26,8 @@ from hostile.readers import IDS, LABELS, TABLE, N
 from hostile.test_readers import TOKENS, changed
 
 from gzfeatures.errors import GzError
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import fit
 from gzfeatures.heads.head import Head
 

@@ -21,24 +21,24 @@ from PIL import Image
 from places import EXPERIMENTS
 from safetensors.torch import save
 
-from gzfeatures import config
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.experiment import config
 from gzfeatures.features.backbones import BACKBONES, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.fingerprint import of_bytes
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labelfile import read_labels
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.schemes import scheme
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.schemes import scheme
+from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import Head, fit
-from gzfeatures.images.contents import Contents
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks.checkpoint import read_state
-from gzfeatures.networks.load import read_tensors
-from gzfeatures.results.maps import Map, project
-from gzfeatures.results.predictions import Predictions
+from gzfeatures.images.decode import Decoder
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.maps.umap import Map, project
+from gzfeatures.networks.models.load import read_tensors
+from gzfeatures.networks.training.checkpoint import read_state
 
 N = 24
 IDS = np.array([f"g{k}" for k in range(N)], dtype=object)
@@ -98,7 +98,7 @@ def _catalog(path: Path) -> None:
 
 
 def _image(path: Path) -> None:
-    contents = Contents(path.read_bytes(), path, LARGEST)
+    contents = Decoder(path.read_bytes(), path, LARGEST)
     contents.faults()
     assert contents.picture is None or contents.picture.ndim == 3
     contents.see(VIEW)
@@ -213,10 +213,10 @@ def _record() -> list[bytes]:
 
 
 def _shard(path: Path) -> None:
-    shelf = Store(path.parent).shelf(EXTRACTOR)
+    shelf = Store(path.parent).vectors_of(EXTRACTOR)
     shelf.folder.mkdir(exist_ok=True)
     path.replace(shelf.folder / f"{of_bytes(path.read_bytes())}.arrow")
-    again = Store(path.parent).shelf(EXTRACTOR)
+    again = Store(path.parent).vectors_of(EXTRACTOR)
     again.has(["0" * 64])
     for shard in shelf.folder.iterdir():
         shard.unlink()
@@ -226,7 +226,7 @@ def _shards() -> list[bytes]:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        shelf = Store(Path(folder)).shelf(EXTRACTOR)
+        shelf = Store(Path(folder)).vectors_of(EXTRACTOR)
         shelf.add([of_bytes(b"1"), of_bytes(b"2")], VECTORS[:2])
         return [path.read_bytes() for path in shelf.folder.glob("*.arrow")]
 

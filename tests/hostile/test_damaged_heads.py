@@ -18,7 +18,7 @@ from hostile.readers import LABELS, TABLE
 from rows import put_row
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import fit
 from gzfeatures.heads.head import Head
 from gzfeatures.heads.trees import BoostedTrees

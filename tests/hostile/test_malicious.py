@@ -26,24 +26,25 @@ import pytest
 import skops.io
 import torch
 
-from gzfeatures import config, files
+from gzfeatures import files
 from gzfeatures.errors import GzError, InputError, require_known
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.experiment import config
+from gzfeatures.experiment.folder import read_pairings
 from gzfeatures.features import shard
 from gzfeatures.features.backbones import BACKBONES, backbone
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labelfile import read_labels, write_labels
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.schemes import scheme
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.schemes import scheme
+from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
+from gzfeatures.heads.estimators.registry import HEADS
 from gzfeatures.heads.fit import Head
-from gzfeatures.heads.zoo import HEADS
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks.checkpoint import read_state
-from gzfeatures.networks.load import load, read_tensors
-from gzfeatures.results.maps import Map
-from gzfeatures.results.predictions import Predictions
-from gzfeatures.results.runfolder import read_pairings
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.maps.umap import Map
+from gzfeatures.networks.models.load import load, read_tensors
+from gzfeatures.networks.training.checkpoint import read_state
 
 
 class Trap:
@@ -188,13 +189,13 @@ def _whole(path: Path) -> None:
 
 def _experiment(path: Path) -> None:
     """Read an experiment and resolve the names in it."""
-    from gzfeatures.networks import cnns
+    from gzfeatures.networks.models import architectures
 
     settings = config.load(path)
     for choice in settings.backbones:
         backbone(choice.name)
     for network in settings.networks:
-        cnns.build(network.name, 2, 3)
+        architectures.build(network.name, 2, 3)
     require_known("head", (choice.name for choice in settings.heads), HEADS)
 
 

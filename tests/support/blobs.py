@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
 
 SHARES = (0.6, 0.1, 0.3)
 
@@ -54,7 +54,7 @@ def finished(process: subprocess.Popen[str]) -> None:
 
 def trained(pictures: Path, checkpoint: Path, **options: Any) -> None:
     """The same training in this process."""
-    from gzfeatures.networks.finetune import train
+    from gzfeatures.networks.training.train import train
 
     images = ImageSet.of(pictures)
     labels = labels_of(images)

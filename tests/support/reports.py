@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.results.comparison import compare
-from gzfeatures.results.metrics import evaluate
-from gzfeatures.results.pairing import Pairing
-from gzfeatures.results.predictions import Predictions
-from gzfeatures.results.report import Report
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.comparison import compare
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.report.report import Report
 
 SHAPES = ("round", "in-between", "cigar", "edge-on", "spiral")
 ROADS = (
@@ -46,14 +46,14 @@ def guessed(labels: Labels, split: Split, quality: float, seed: int) -> Predicti
     return Predictions(split.test, p / p.sum(1, keepdims=True), labels.classes)
 
 
-def pairings(labels: Labels, split: Split, **fields: Any) -> tuple[Pairing, ...]:
+def pairings(labels: Labels, split: Split, **fields: Any) -> tuple[Candidate, ...]:
     made = []
     for seed, (road, backbone, head, quality, seconds) in enumerate(ROADS):
         predictions = guessed(labels, split, quality, seed)
         scores = evaluate(predictions, labels, intervals=100)
         settings = {"C": 1.0, "kernel": {"name": "rbf", "gamma": None}}
         guess = (labels.scheme, split.fingerprint, predictions, scores, seconds, settings)
-        made.append(Pairing(road, backbone, head, *guess, **fields))
+        made.append(Candidate(road, backbone, head, *guess, **fields))
     return tuple(made)
 
 
@@ -64,7 +64,7 @@ def report(labels: Labels | None = None, **fields: Any) -> Report:
     made = pairings(labels, split)
     settings = {"name": "gz2", "provenance": {"seed": 0, "git": {"commit": "abc"}}} | fields
     return Report(
-        pairings=made, comparison=compare(made, labels, resamples=200), labels=labels, split=split, **settings
+        candidates=made, comparison=compare(made, labels, resamples=200), labels=labels, split=split, **settings
     )
 
 

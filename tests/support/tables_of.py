@@ -8,8 +8,8 @@ import numpy as np
 
 from gzfeatures.features.extractor import Extractor
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.ids import as_ids
-from gzfeatures.images.views import View
+from gzfeatures.ids import as_ids
+from gzfeatures.images.view import View
 
 
 def table_of(

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from gzfeatures.features.backbones import backbone
-from gzfeatures.images.views import View
-from gzfeatures.networks.finetune import Training
-from gzfeatures.networks.learner import Learner
-from gzfeatures.networks.load import load
-from gzfeatures.networks.smallcnn import Network
+from gzfeatures.images.view import View
+from gzfeatures.networks.models.load import load
+from gzfeatures.networks.models.small_cnn import SmallNetwork
+from gzfeatures.networks.training.learner import Learner
+from gzfeatures.networks.training.train import Training
 
 SIZE = 16
 VIEW = View(size=SIZE, crop=0.75)
 NETWORK = "tiny"
-TINY = Network(
+TINY = SmallNetwork(
     source="a network with everything that keeps state: weights, running averages, dropout",
     layers=(
         *(("conv-same", 8, 3), ("norm",), ("pool",), ("conv-same", 16, 3), ("norm",), ("pool",), ("flatten",)),

@@ -9,7 +9,7 @@ from gzfeatures.errors import (
     MissingExtraError,
     MissingFileError,
     need,
-    reading,
+    parsing,
     require_format,
     unknown,
 )
@@ -46,14 +46,14 @@ def test_missing_extra_names_the_install_line() -> None:
 def test_whatever_a_parser_raises_is_one_line_of_ours() -> None:
     for error in (KeyError("name"), RecursionError(), ValueError("first line\nsecond line"), OSError(22, "Invalid")):
         message = rf"c\.fits: table is damaged, found {type(error).__name__}"
-        with pytest.raises(InputError, match=message) as caught, reading("table is damaged", "c.fits", remedy="fetch"):
+        with pytest.raises(InputError, match=message) as caught, parsing("table is damaged", "c.fits", remedy="fetch"):
             raise error
         assert str(caught.value).endswith("; fetch") and "second" not in str(caught.value)
 
 
 @pytest.mark.parametrize("error", [MissingFileError("gone"), MemoryError(), KeyboardInterrupt()])
 def test_errors_of_ours_lack_of_memory_and_interruptions_pass_a_reader(error: BaseException) -> None:
-    with pytest.raises(type(error)), reading("table is damaged", "c.fits"):
+    with pytest.raises(type(error)), parsing("table is damaged", "c.fits"):
         raise error
 
 

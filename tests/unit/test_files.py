@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gzfeatures.errors import OutputError
-from gzfeatures.files import hold, read_note, write_note, written_whole
+from gzfeatures.files import lock_folder, read_sidecar, write_sidecar, written_whole
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -26,18 +26,18 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["", "{", "[1]", "\0", "[" * 100_000])
 def test_a_damaged_note_says_nothing(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "note.json"
-    assert read_note(path) == {}
-    write_note(path, {"key": "value"})
-    assert read_note(path) == {"key": "value"}
+    assert read_sidecar(path) == {}
+    write_sidecar(path, {"key": "value"})
+    assert read_sidecar(path) == {"key": "value"}
     path.write_text(damage)
-    assert read_note(path) == {}
+    assert read_sidecar(path) == {}
 
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from gzfeatures.files import hold
-hold(Path(sys.argv[1]), print)
+from gzfeatures.files import lock_folder
+lock_folder(Path(sys.argv[1]), print)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -56,12 +56,12 @@ def test_a_held_folder_is_waited_for_until_its_holder_ends_however_it_ends(kille
             holder.kill() if killed else holder.stdin.close()
 
         said: list[str] = []
-        hold(tmp_path / "run", let_go)
-        hold(tmp_path / "run", let_go)
+        lock_folder(tmp_path / "run", let_go)
+        lock_folder(tmp_path / "run", let_go)
     assert len(said) == 1
 
 
 def test_a_folder_that_cannot_be_made_cannot_be_held(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"run: cannot be written: .*; choose another place"):
-        hold(tmp_path / "file" / "run", print)
+        lock_folder(tmp_path / "file" / "run", print)

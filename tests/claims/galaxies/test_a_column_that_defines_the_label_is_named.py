@@ -11,9 +11,9 @@ from tables_of import table_of
 from typer.testing import CliRunner
 from verbs import app
 
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.heads.telling import telling_columns
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.heads.label_leaks import telling_columns
 
 N = 300
 

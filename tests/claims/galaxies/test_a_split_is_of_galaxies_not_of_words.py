@@ -13,10 +13,10 @@ from verbs import gz
 
 import gzfeatures as gz_python
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.labelfile import read_labels, write_labels
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splitfile import read_split
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.galaxies.splits.split_file import read_split
 
 IDS = np.array([f"g{row:03}" for row in range(90)], dtype=object)
 

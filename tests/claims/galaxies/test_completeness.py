@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from astropy.cosmology import FlatLambdaCDM
 
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.completeness import completeness
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.splits.completeness import completeness
 
 
 def universe(limit: float, n: int = 60_000) -> tuple[Catalog, np.ndarray, np.ndarray, np.ndarray]:

@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 from verbs import app
 
 from gzfeatures import fingerprint
-from gzfeatures.config import load
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labelling import NO_RULE, NO_VOTES, NONE_OF_THESE, without_class
-from gzfeatures.galaxies.labelscheme import LabelScheme
-from gzfeatures.galaxies.schemes import SCHEMES, scheme
-from gzfeatures.galaxies.votecolumns import Choice
-from gzfeatures.galaxies.votes import KAGGLE
+from gzfeatures.experiment.config import load
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.label_scheme import LabelScheme
+from gzfeatures.galaxies.labels.labelling import NO_RULE, NO_VOTES, NONE_OF_THESE, without_class
+from gzfeatures.galaxies.labels.schemes import SCHEMES, scheme
+from gzfeatures.galaxies.votes.vote_columns import Choice
+from gzfeatures.galaxies.votes.votes import KAGGLE
 
 QUESTION = "t01_smooth_or_features_a0"
 STEMS = (f"{QUESTION}1_smooth", f"{QUESTION}2_features_or_disk", f"{QUESTION}3_star_or_artifact")

@@ -13,10 +13,10 @@ from verbs import gz
 
 from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.groups import Grouping
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splitfile import continued, read_split
-from gzfeatures.galaxies.splits import PARTS, Split
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.groups import Grouping
+from gzfeatures.galaxies.splits.split import PARTS, Split
+from gzfeatures.galaxies.splits.split_file import continued, read_split
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.metrics import evaluate
-from gzfeatures.results.predictions import Predictions
-from gzfeatures.results.repeatability import dirichlet_prior, of_majorities
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.repeatability import dirichlet_prior, of_majorities
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
 
 COUNTS = tuple(
     f"t01_smooth_or_features_a0{number}_{answer}_count"

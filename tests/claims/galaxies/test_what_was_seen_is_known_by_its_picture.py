@@ -12,17 +12,17 @@ from PIL import Image, ImageFilter
 from tables_of import table_of
 
 import gzfeatures as gz
-from gzfeatures.config import HeadChoice
 from gzfeatures.errors import InputError, LeakError
+from gzfeatures.experiment.candidates import fit_heads
+from gzfeatures.experiment.config import HeadChoice
 from gzfeatures.features.backbones import backbone
-from gzfeatures.features.hashindex import HashIndex
+from gzfeatures.features.hash_index import HashIndex
 from gzfeatures.features.table import PICTURES, EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn, picture_groups
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.picturehash import picture_hash
-from gzfeatures.pairings import fit_heads
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.picture_hash import picture_hash
 
 N = 60
 
@@ -113,7 +113,7 @@ def test_sets_of_several_kinds_are_united(record: TrainedOn) -> None:
 
 def test_hashes_travel_with_the_table_and_are_made_of_a_store_that_lacks_them(pictures: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from gzfeatures.networks.fill import PICTURE_HASH
+    from gzfeatures.networks.extraction.fill import PICTURE_HASH
 
     store, images = gz.Store(tmp_path / "store"), ImageSet.of(pictures / "again").of_kind("kaggle")
     how = {"weights": "none", "view": gz.View(size=32), "store": store, "progress": False}
@@ -158,8 +158,8 @@ def vectors(pictures: Path, record: TrainedOn) -> tuple[EmbeddingTable, Labels]:
 
 def test_what_a_backbone_saw_under_another_id_only_trains(pictures: Path, record: TrainedOn, tmp_path: Path) -> None:
     table, labels = vectors(pictures, record)
-    assert set(table.seen) == {name for name in table.ids if name.startswith("a")}
-    split = Split.draw(labels, only_train=table.seen)
+    assert set(table.seen_ids) == {name for name in table.ids if name.startswith("a")}
+    split = Split.draw(labels, only_train=table.seen_ids)
     assert not {name for name in split.test if name.startswith("a")}
     predicted = gz.fit(table, labels, "prototype", split=split).predict(table)
     assert predicted.seen is not None and predicted.seen[[name.startswith("a") for name in table.ids]].all()
@@ -271,8 +271,8 @@ def test_look_alikes_on_two_sides_of_a_split_are_known_by_file_alone(pictures: P
 
 
 def test_a_network_of_ones_own_records_pictures(pictures: Path, tmp_path: Path) -> None:
-    from gzfeatures.networks.finetune import train
-    from gzfeatures.networks.inference import classify
+    from gzfeatures.networks.inference.probabilities import classify
+    from gzfeatures.networks.training.train import train
 
     images = ImageSet.of(pictures / "trained").of_kind("kaggle")
     labels = Labels(images.ids, ("smooth", "disk"), np.arange(N) % 2)

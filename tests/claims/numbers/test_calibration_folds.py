@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from gzfeatures.features.table import EmbeddingTable, Extractor
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.heads.calibrated import Calibrated
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.estimators.build import Ensemble
+from gzfeatures.heads.estimators.calibrated import Calibrated
+from gzfeatures.heads.estimators.machines import LinearMachine
 from gzfeatures.heads.fit import fit
-from gzfeatures.heads.machines import LinearMachine
-from gzfeatures.heads.pipelines import Ensemble
-from gzfeatures.images.views import View
+from gzfeatures.images.view import View
 
 
 def clusters(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

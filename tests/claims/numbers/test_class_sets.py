@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.conformal import Conformal
-from gzfeatures.results.predictions import Predictions
+from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.galaxies.labels.labels import Labels
 
 CLASSES = ("round", "disk", "cigar")
 

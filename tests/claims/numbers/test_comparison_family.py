@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gzfeatures.results.family import step_down
+from gzfeatures.evaluation.family import step_down
 
 
 def answers(

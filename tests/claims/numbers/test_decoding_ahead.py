@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks import extract, fill, job
-from gzfeatures.networks.job import Job
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction import extract, fill, job
+from gzfeatures.networks.extraction.job import Job
 
 BATCH, LANES, WORKERS = 8, 2, 2
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.results.conformal import Conformal
-from gzfeatures.results.familiarity import LEVEL, Familiarity
-from gzfeatures.results.predictions import Predictions
+from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
 
 
 def galaxies(n: int, seed: int, dim: int = 24) -> np.ndarray:
@@ -54,9 +54,9 @@ def test_the_contrast_sharpens_the_distance_and_leaves_the_promise_as_it_is() ->
 def test_fewer_than_100_calibration_galaxies_can_flag_none_and_say_so() -> None:
     few, enough = (Familiarity.of(galaxies(300, 0), galaxies(m, 1)) for m in (99, 100))
     far = strangers(20)
-    assert few.note is not None and "99 calibration galaxies" in few.note
+    assert few.why_none_flagged is not None and "99 calibration galaxies" in few.why_none_flagged
     assert few.p_values(far).min() == pytest.approx(0.01) and not (few.p_values(far) < LEVEL).any()
-    assert enough.note is None and enough.p_values(far).min() < LEVEL
+    assert enough.why_none_flagged is None and enough.p_values(far).min() < LEVEL
 
 
 def test_a_calibration_galaxy_is_compared_with_the_others_only() -> None:

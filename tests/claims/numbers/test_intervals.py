@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from places import EXPERIMENTS
 
-from gzfeatures.results import calibration_error
+from gzfeatures.evaluation.statistics import calibration_error
 
 BENCHMARK = EXPERIMENTS / "benchmarks" / "coverage.py"
 # under a name of its own: numba looks for the package "coverage" and would find the benchmark

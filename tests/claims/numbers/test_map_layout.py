@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from gzfeatures.results import layout
+from gzfeatures.maps import layout
 
 N = 500
 

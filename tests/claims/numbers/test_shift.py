@@ -13,18 +13,18 @@ from tables_of import table_of
 from typer.testing import CliRunner
 from verbs import app
 
-from gzfeatures.config import HeadChoice
 from gzfeatures.errors import InputError
+from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.experiment.candidates import fit_heads
+from gzfeatures.experiment.config import HeadChoice
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.head import Head
-from gzfeatures.pairings import fit_heads
-from gzfeatures.results.conformal import Conformal
-from gzfeatures.results.familiarity import Familiarity
-from gzfeatures.results.predictions import Predictions
-from gzfeatures.results.priors import Priors
-from gzfeatures.results.shift import MOST, Shares, Shift, TableSample
+from gzfeatures.unlabelled.familiarity import Familiarity
+from gzfeatures.unlabelled.priors import Priors
+from gzfeatures.unlabelled.shift import MOST, Shares, Shift, TableSample
 
 OLD, NEW = np.array([0.3, 0.3, 0.05, 0.1, 0.25]), np.array([0.15, 0.3, 0.05, 0.1, 0.4])
 CLASSES = ("a", "b", "c", "d", "e")
@@ -98,7 +98,7 @@ def test_the_interval_of_the_variation_holds_it() -> None:
 
 
 def shift_of_shares(m: int, n: int, seed: int) -> tuple[float, float]:
-    from gzfeatures.results.shift import _variation
+    from gzfeatures.unlabelled.shift import _variation
 
     draw = np.random.default_rng(seed)
     old, new = np.eye(5)[draw.choice(5, m, p=OLD)], np.eye(5)[draw.choice(5, n, p=[0.155, 0.3, 0.05, 0.1, 0.395])]

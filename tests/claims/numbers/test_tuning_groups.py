@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gzfeatures.heads.estimators.registry import recipe
 from gzfeatures.heads.tune import search
-from gzfeatures.heads.zoo import recipe
 
 
 def test_twins_with_random_labels_cannot_be_guessed_by_any_candidate() -> None:

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.networks.outputcalibration import OutputCalibration
-from gzfeatures.results.predictions import Predictions
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.networks.inference.output_calibration import OutputCalibration
 
 CLASSES = ("round", "disk", "cigar")
 CENTRES = np.random.default_rng(99).normal(size=(3, 16)) * 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gzfeatures.results.proportions import clopper_pearson
-from gzfeatures.results.winner import luck_of_the_best
+from gzfeatures.evaluation.statistics.proportions import clopper_pearson
+from gzfeatures.evaluation.winner import luck_of_the_best
 
 
 def accuracy(sums: np.ndarray, n: np.ndarray) -> np.ndarray:

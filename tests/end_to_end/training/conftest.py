@@ -10,17 +10,17 @@ import blobs
 import pytest
 from trainings import NETWORK, TINY, VIEW
 
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.networks import cnns
-from gzfeatures.networks.finetune import Training, train
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks.models import architectures
+from gzfeatures.networks.training.train import Training, train
 
 
 @pytest.fixture(scope="package", autouse=True)
 def _tiny() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(cnns.NETWORKS, NETWORK, TINY)
+        patch.setitem(architectures.NETWORKS, NETWORK, TINY)
         yield
 
 

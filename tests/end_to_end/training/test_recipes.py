@@ -23,22 +23,23 @@ from torchvision.ops import StochasticDepth
 from trainings import NETWORK, VIEW, killed_after, same, tensors
 
 from gzfeatures.errors import InputError, OutputError, UnknownNameError
+from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.backbones import backbone
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks import cnns, outlook
-from gzfeatures.networks.augment import draws, mixed
-from gzfeatures.networks.checkpoint import STATE, read_state, write_state
-from gzfeatures.networks.finetune import Training, train
-from gzfeatures.networks.inference import classify
-from gzfeatures.networks.learner import Learner
-from gzfeatures.networks.recipe import RECIPES, Recipe
-from gzfeatures.networks.start import Start
-from gzfeatures.networks.targets import TARGETS, joint
-from gzfeatures.networks.temperature import temperature_of, tempered
-from gzfeatures.results.predictions import Predictions
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.inference.probabilities import classify
+from gzfeatures.networks.inference.temperature import temperature_of, tempered
+from gzfeatures.networks.models import architectures
+from gzfeatures.networks.setup.augment import draws, mixed
+from gzfeatures.networks.setup.recipe import RECIPES, TrainingRecipe
+from gzfeatures.networks.setup.targets import TARGETS, joint
+from gzfeatures.networks.training import forecast
+from gzfeatures.networks.training.checkpoint import STATE, read_state, write_state
+from gzfeatures.networks.training.initialisation import Initialisation
+from gzfeatures.networks.training.learner import Learner
+from gzfeatures.networks.training.train import Training, train
 
 
 def renamed(labels: Labels) -> Labels:
@@ -73,7 +74,9 @@ def test_a_probe_moves_the_output_layer_alone_and_finds_the_least_loss(
 def test_an_output_layer_that_knows_the_classes_is_kept_whatever_their_order(
     trained: Training, images: ImageSet, split: Split
 ) -> None:
-    start = Start.of(trained.checkpoint, None, 2, VIEW, Split(split.train, split.validation, split.test[:0]), images)
+    start = Initialisation.of(
+        trained.checkpoint, None, 2, VIEW, Split(split.train, split.validation, split.test[:0]), images
+    )
     assert start.keeps(("long", "round")) and not start.keeps(("disc", "bar"))
     old = tensors(trained)
     module, _ = start.network("toy", ("long", "round"), 2, 3, aux=False)
@@ -83,9 +86,9 @@ def test_an_output_layer_that_knows_the_classes_is_kept_whatever_their_order(
 
 
 def test_a_name_whose_weights_are_not_used_says_so(images: ImageSet, split: Split) -> None:
-    assert "resnet18 starts at random" in Start.of("resnet18", None, 2, VIEW, split, images).hint
-    assert "--weights own" in Start.of("resnet18", None, 2, VIEW, split, images).hint
-    assert Start.of("resnet18", "none", 2, VIEW, split, images).hint == ""
+    assert "resnet18 starts at random" in Initialisation.of("resnet18", None, 2, VIEW, split, images).hint
+    assert "--weights own" in Initialisation.of("resnet18", None, 2, VIEW, split, images).hint
+    assert Initialisation.of("resnet18", "none", 2, VIEW, split, images).hint == ""
 
 
 def test_recipes_that_need_weights_say_so(run: Callable[..., Training]) -> None:
@@ -94,11 +97,11 @@ def test_recipes_that_need_weights_say_so(run: Callable[..., Training]) -> None:
 
 
 def test_steps_follow_from_the_number_of_galaxies() -> None:
-    few, many = (Recipe.of({}, "tune").settled(n, 10) for n in (100, 10_000))
+    few, many = (TrainingRecipe.of({}, "tune").settled(n, 10) for n in (100, 10_000))
     steps = [plan.epochs * plan.passes * (n // 32) for plan, n in ((few, 100), (many, 10_000))]  # type: ignore[operator]
     assert 180 <= steps[0] <= 220 and 1850 <= steps[1] <= 2100
     assert few.passes and few.passes > 1 and many.passes == 1
-    assert Recipe.of({"epochs": 7}, "tune").settled(100, 10).passes == 1
+    assert TrainingRecipe.of({"epochs": 7}, "tune").settled(100, 10).passes == 1
     assert few.lr_decay == pytest.approx(0.05 ** (1 / 9))
     assert RECIPES["scratch"].get("lr_decay", 1.0) == 1.0
 
@@ -120,7 +123,7 @@ def test_frozen_blocks_draw_no_dropout(run: Callable[..., Training], monkeypatch
 
     monkeypatch.setattr(Learner, "on_train_epoch_start", looked)
     run(network="efficientnet-b0", view=View(size=32), epochs=1, unfreeze=2, batch_size=72)
-    parts = cnns.build("efficientnet-b0", 2).named_modules()
+    parts = architectures.build("efficientnet-b0", 2).named_modules()
     drop = {name for name, part in parts if isinstance(part, (nn.Dropout, StochasticDepth))}
     assert {name for name in drop if modes[name]} == {"features.7.0.stochastic_depth", "classifier.0"}
     assert len(drop) == 17
@@ -217,16 +220,16 @@ def test_galaxies_that_the_starting_weights_were_trained_on_calibrate_nothing(
 
 
 def test_galaxies_that_choose_an_epoch_do_not_calibrate(labels: Labels) -> None:
-    from gzfeatures.networks.ending import Ending, scoring_part
+    from gzfeatures.networks.training.finish import Finish, scoring_part
 
     split = Split(labels.ids[:20], labels.ids[20:], labels.ids[:0])
-    plan = Recipe(monitor="log_loss").settled(20, 3)
+    plan = TrainingRecipe(monitor="log_loss").settled(20, 3)
     watched = scoring_part(split, plan, 0)
-    ending = Ending(Path(), nn.Identity(), None, labels, split, None,  # type: ignore[arg-type]
+    ending = Finish(Path(), nn.Identity(), None, labels, split, None,  # type: ignore[arg-type]
                     {"recipe": {"keep": "best"}, "seed": 0}, None, False)  # type: ignore[arg-type]  # fmt: skip
     fresh = ending._fresh()
     assert not set(watched) & set(fresh) and len(watched) + len(fresh) == 100 and len(fresh) > 30
-    assert len(scoring_part(split, Recipe().settled(20, 3), 0)) == 100
+    assert len(scoring_part(split, TrainingRecipe().settled(20, 3), 0)) == 100
 
 
 def test_the_best_epoch_is_chosen_by_a_running_mean(run: Callable[..., Training]) -> None:
@@ -243,7 +246,7 @@ def test_a_diverging_training_stops_and_keeps_what_was_good(run: Callable[..., T
 
 
 def tensors_in(folder: Path) -> dict[str, torch.Tensor]:
-    from gzfeatures.networks.load import load
+    from gzfeatures.networks.models.load import load
 
     return load(backbone(folder)).state_dict()
 
@@ -350,7 +353,7 @@ def test_pixels_that_do_not_fit_the_disk_are_refused_before_they_are_written(
     run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     usage = type("Usage", (), {"free": 50_000_100})
-    monkeypatch.setattr(outlook.shutil, "disk_usage", lambda place: usage)
+    monkeypatch.setattr(forecast.shutil, "disk_usage", lambda place: usage)
     with pytest.raises(OutputError, match=r"pixels of the training need .* must fit the disk, found 50 MB free"):
         run()
     assert not (tmp_path / "out" / "pixels").exists()
@@ -366,7 +369,7 @@ def test_what_makes_no_sense_is_refused_before_the_first_step(
         run(batch_size=1)
     with pytest.raises(InputError, match="monitor or patience; must have validation galaxies"):
         run(patience=3, split=Split(split.train, split.train[:0], split.test))
-    from gzfeatures.galaxies import votes
+    from gzfeatures.galaxies.votes import votes
 
     flat = np.zeros((len(images), 37))
     fractions = Labels(images.ids, votes.ANSWERS, flat, "fractions", scheme="votes-37")
@@ -407,7 +410,7 @@ def warned(command: list[str], state: Path, environment: dict[str, str]) -> tupl
 
 
 def test_a_batch_systems_warning_writes_a_checkpoint_and_exits_with_75(tmp_path: Path) -> None:
-    from gzfeatures.galaxies.labelfile import write_labels
+    from gzfeatures.galaxies.splits.label_file import write_labels
 
     (tmp_path / "im").mkdir()
     images = ImageSet.of(blobs.draw(tmp_path / "im"))

@@ -12,13 +12,13 @@ import pytest
 
 from gzfeatures.errors import OutputError
 from gzfeatures.features import matrices
-from gzfeatures.features.matrices import room, take
+from gzfeatures.features.matrices import allocate, take_rows
 from gzfeatures.features.table import EmbeddingTable, Extractor
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.estimators.registry import HEADS
 from gzfeatures.heads.fit import fit
-from gzfeatures.heads.zoo import HEADS
-from gzfeatures.images.views import View
+from gzfeatures.images.view import View
 
 QUICK = {"xgboost": {"rounds": 20}, "xgboost-regression": {"rounds": 20}, "ensemble": {"members": ("logistic", "lda")}}
 IN_BLOCKS = ("logistic", "linear-svm", "xgboost", "lda", "prototype", "ridge")
@@ -47,11 +47,11 @@ def survey(n: int, d: int, head: str, seed: int = 0) -> tuple[EmbeddingTable, La
 
 
 def test_a_large_matrix_lies_in_a_file_without_a_name(small_memory: Path) -> None:
-    matrix = room(300, 7)
+    matrix = allocate(300, 7)
     assert (matrix.shape, matrix.dtype, list(small_memory.iterdir())) == ((300, 7), np.float32, [])
     matrix[:] = np.arange(2100).reshape(300, 7)
     rows = np.array([299, 0, 0, 17])
-    assert np.array_equal(take(matrix, rows), np.arange(2100).reshape(300, 7)[rows])
+    assert np.array_equal(take_rows(matrix, rows), np.arange(2100).reshape(300, 7)[rows])
 
 
 @pytest.mark.parametrize("grows", [True, False])
@@ -61,10 +61,10 @@ def test_without_room_on_the_disk_it_is_said(small_memory: Path, monkeypatch: py
 
     if not grows:  # where the system cannot reserve, zeros are written
         monkeypatch.delattr(os, "posix_fallocate")
-        assert room(1000, 300).sum() == 0
+        assert allocate(1000, 300).sum() == 0
     monkeypatch.setattr(matrices, "_reserve", full)
     with pytest.raises(OutputError, match=r"store: no room for 1,000 vectors of 300 numbers.*must have 0.0 GB free"):
-        room(1000, 300)
+        allocate(1000, 300)
 
 
 @pytest.mark.parametrize("head", HEADS)

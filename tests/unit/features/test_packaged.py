@@ -16,7 +16,7 @@ from gzfeatures.errors import LeakError, WeightsError
 from gzfeatures.features import backbones
 from gzfeatures.features.backbones import BACKBONES, RECORD, TENSORS, backbone, model_card, packaged
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.images.sky import draw_survey
+from gzfeatures.synthetic.survey import draw_survey
 
 NAME = "googlenet-gz2"
 FOLDER = packaged(NAME)
@@ -59,7 +59,7 @@ def test_a_galaxy_it_was_trained_on_is_not_scored(tmp_path: Path, monkeypatch: p
     labels = labels.select(labels.ids[labels.codes < 2])
     split = gz.Split.draw(labels)
     seen = dataclasses.replace(backbone(NAME), trained_on=TrainedOn.of(split.test[:1]).encode())
-    monkeypatch.setattr("gzfeatures.networks.spec.backbone_of", lambda _: seen)
+    monkeypatch.setattr("gzfeatures.networks.extraction.spec.backbone_of", lambda _: seen)
     images = gz.ImageSet.of(survey.images, ids=labels.ids)
     table = gz.extract(images, NAME, store=gz.Store(tmp_path / "store"), progress=False)
     head = gz.fit(table, labels, "prototype", split=split)

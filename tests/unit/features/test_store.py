@@ -20,10 +20,10 @@ from gzfeatures.cli.console import app
 from gzfeatures.errors import InputError, MissingFileError, OutputError
 from gzfeatures.features import shard
 from gzfeatures.features import store as store_module
-from gzfeatures.features.store import Shelf, Store
-from gzfeatures.features.storeimport import import_vectors
+from gzfeatures.features.store import Store, VectorCache
+from gzfeatures.features.store_import import import_vectors
 from gzfeatures.features.table import Extractor
-from gzfeatures.images.views import View
+from gzfeatures.images.view import View
 
 EXTRACTOR = Extractor("resnet18", "resnet18", "random:0", "avgpool", 4, View(size=64))
 
@@ -36,24 +36,24 @@ def rows(*numbers: int) -> npt.NDArray[np.float32]:
     return np.asarray([[number + 0.25 * k for k in range(4)] for number in numbers], dtype=np.float32)
 
 
-def shards(shelf: Shelf) -> list[Path]:
+def shards(shelf: VectorCache) -> list[Path]:
     return sorted(shelf.folder.glob("*.arrow"))
 
 
 def test_rows_come_back_by_digest_in_any_order(tmp_path: Path) -> None:
-    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf = Store(tmp_path).vectors_of(EXTRACTOR)
     assert not shelf.has(digests(1, 2)).any()
     shelf.add(digests(1, 2, 3), rows(1, 2, 3))
     shelf.add(digests(4), rows(4))
     assert shelf.has(digests(4, 9, 1)).tolist() == [True, False, True]
     np.testing.assert_array_equal(shelf.vectors(digests(4, 1, 4, 2)), rows(4, 1, 4, 2))
-    again = Store(tmp_path).shelf(EXTRACTOR)
+    again = Store(tmp_path).vectors_of(EXTRACTOR)
     np.testing.assert_array_equal(again.vectors(digests(3)), rows(3))
     assert len(again) == 4 and again.has([]).shape == (0,)
 
 
 def test_absent_vector_is_an_error(tmp_path: Path) -> None:
-    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf = Store(tmp_path).vectors_of(EXTRACTOR)
     shelf.add(digests(1), rows(1))
     with pytest.raises(InputError, match=r"1 of 2 vectors are not in the store.*extract again"):
         shelf.vectors(digests(1, 2))
@@ -76,9 +76,9 @@ def test_absent_vector_is_an_error(tmp_path: Path) -> None:
     ids=str,
 )
 def test_whatever_changes_a_vector_is_in_the_key(tmp_path: Path, change: dict[str, object]) -> None:
-    Store(tmp_path).shelf(EXTRACTOR).add(digests(1), rows(1))
+    Store(tmp_path).vectors_of(EXTRACTOR).add(digests(1), rows(1))
     other = dataclasses.replace(EXTRACTOR, **change)
-    assert not Store(tmp_path).shelf(other).has(digests(1)).any()
+    assert not Store(tmp_path).vectors_of(other).has(digests(1)).any()
 
 
 def test_the_name_and_the_training_ids_are_not_in_the_key() -> None:
@@ -87,7 +87,7 @@ def test_the_name_and_the_training_ids_are_not_in_the_key() -> None:
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "text"])
 def test_damaged_shard_is_set_aside_and_the_rest_serves(tmp_path: Path, damage: str) -> None:
-    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf = Store(tmp_path).vectors_of(EXTRACTOR)
     shelf.add(digests(1), rows(1))
     first = shards(shelf)[0]
     shelf.add(digests(2), rows(2))
@@ -96,7 +96,7 @@ def test_damaged_shard_is_set_aside_and_the_rest_serves(tmp_path: Path, damage: 
     broken = {"flipped": bytes(data), "truncated": bytes(data[:-100]), "empty": b"", "text": b"hello"}[damage]
     first.unlink()
     first.write_bytes(broken)
-    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf = Store(tmp_path).vectors_of(EXTRACTOR)
     assert shelf.has(digests(1, 2)).tolist() == [False, True]
     assert shelf.damaged == [first] and first.with_suffix(".damaged").exists()
     shelf.add(digests(1), rows(1))
@@ -105,7 +105,7 @@ def test_damaged_shard_is_set_aside_and_the_rest_serves(tmp_path: Path, damage: 
 
 
 def test_two_writers_share_a_shelf(tmp_path: Path) -> None:
-    one, two = Store(tmp_path).shelf(EXTRACTOR), Store(tmp_path).shelf(EXTRACTOR)
+    one, two = Store(tmp_path).vectors_of(EXTRACTOR), Store(tmp_path).vectors_of(EXTRACTOR)
     one.add(digests(1, 2), rows(1, 2))
     two.add(digests(2, 3), rows(2, 3))
     two.add(digests(1, 2), rows(1, 2))
@@ -115,21 +115,21 @@ def test_two_writers_share_a_shelf(tmp_path: Path) -> None:
 
 
 def test_compaction_keeps_every_row_once_while_others_read(tmp_path: Path) -> None:
-    shelf, reader = Store(tmp_path).shelf(EXTRACTOR), Store(tmp_path).shelf(EXTRACTOR)
+    shelf, reader = Store(tmp_path).vectors_of(EXTRACTOR), Store(tmp_path).vectors_of(EXTRACTOR)
     for number in range(store_module.MANY):
         shelf.add(digests(number, number + 1), rows(number, number + 1))
     every = list(range(store_module.MANY + 1))
     assert reader.has(digests(*every)).all()
     shelf.compact()
     assert len(shards(shelf)) == 1
-    for user in (shelf, reader, Store(tmp_path).shelf(EXTRACTOR)):
+    for user in (shelf, reader, Store(tmp_path).vectors_of(EXTRACTOR)):
         np.testing.assert_array_equal(user.vectors(digests(*every)), rows(*every))
         assert user.has(digests(*every)).all()
     assert len(shelf) == len(every)
 
 
 def test_few_shards_are_left_as_they_are(tmp_path: Path) -> None:
-    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf = Store(tmp_path).vectors_of(EXTRACTOR)
     for number in range(store_module.MANY - 1):
         shelf.add(digests(number), rows(number))
     shelf.compact()
@@ -137,19 +137,19 @@ def test_few_shards_are_left_as_they_are(tmp_path: Path) -> None:
 
 
 def test_compaction_leaves_damaged_shards_out(tmp_path: Path) -> None:
-    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf = Store(tmp_path).vectors_of(EXTRACTOR)
     for number in range(store_module.MANY + 1):
         shelf.add(digests(number), rows(number))
     data = shards(shelf)[0].read_bytes()
     shards(shelf)[0].write_bytes(data[:-8] + b"00000000")
-    other = Store(tmp_path).shelf(EXTRACTOR)
+    other = Store(tmp_path).vectors_of(EXTRACTOR)
     other.compact()
     assert len(other.damaged) == 1
     assert other.has(digests(*range(store_module.MANY + 1))).sum() == store_module.MANY
 
 
 def test_full_disk_leaves_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf = Store(tmp_path).vectors_of(EXTRACTOR)
     shelf.add(digests(1), rows(1))
 
     def full(descriptor: int) -> None:
@@ -165,7 +165,7 @@ def test_full_disk_leaves_what_was_finished(tmp_path: Path, monkeypatch: pytest.
 def test_unwritable_store_names_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="set GZFEATURES_STORE to another folder"):
-        Store(tmp_path / "file").shelf(EXTRACTOR).add(digests(1), rows(1))
+        Store(tmp_path / "file").vectors_of(EXTRACTOR).add(digests(1), rows(1))
 
 
 def test_default_store_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,8 +179,8 @@ def test_default_store_is_where_the_user_says(tmp_path: Path, monkeypatch: pytes
 def test_show_counts_and_prune_frees(tmp_path: Path) -> None:
     store, other = Store(tmp_path), dataclasses.replace(EXTRACTOR, backbone="resnet34", architecture="resnet34")
     assert store.show() == [] and store.prune(unused_days=0) == []
-    store.shelf(EXTRACTOR).add(digests(1, 2), rows(1, 2))
-    store.shelf(other).add(digests(1), rows(1))
+    store.vectors_of(EXTRACTOR).add(digests(1, 2), rows(1, 2))
+    store.vectors_of(other).add(digests(1), rows(1))
     old = time.time() - 10 * 86_400
     os.utime(tmp_path / EXTRACTOR.fingerprint / "extractor.json", (old, old))
     newest, oldest = store.show()
@@ -194,26 +194,26 @@ def test_show_counts_and_prune_frees(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_named_and_made_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.shelf(EXTRACTOR).add(digests(1), rows(1))
+    store.vectors_of(EXTRACTOR).add(digests(1), rows(1))
     record = tmp_path / EXTRACTOR.fingerprint / "extractor.json"
     record.write_text("{")
     with pytest.raises(InputError, match="record of the store is damaged; extract again, or remove its folder"):
         store.show()
-    assert store.shelf(EXTRACTOR).has(digests(1)).all()
+    assert store.vectors_of(EXTRACTOR).has(digests(1)).all()
     assert [entry.extractor for entry in store.show()] == [EXTRACTOR]
 
 
 def test_using_a_shelf_keeps_it_from_being_pruned(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.shelf(EXTRACTOR).add(digests(1), rows(1))
+    store.vectors_of(EXTRACTOR).add(digests(1), rows(1))
     os.utime(tmp_path / EXTRACTOR.fingerprint / "extractor.json", (0, 0))
-    store.shelf(EXTRACTOR)
+    store.vectors_of(EXTRACTOR)
     assert store.prune(unused_days=1) == []
 
 
 def test_prune_removes_what_killed_writers_and_damage_left(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    shelf = store.shelf(EXTRACTOR)
+    shelf = store.vectors_of(EXTRACTOR)
     shelf.add(digests(1), rows(1))
     stale, fresh, damaged = (shelf.folder / name for name in (".a.part.arrow", ".b.part.arrow", "c.damaged"))
     for path in (stale, fresh, damaged):
@@ -226,17 +226,17 @@ def test_prune_removes_what_killed_writers_and_damage_left(tmp_path: Path) -> No
 
 def test_import_brings_the_vectors_that_are_lacking_and_nothing_else(tmp_path: Path) -> None:
     own, other = Store(tmp_path / "own"), Store(tmp_path / "other")
-    own.shelf(EXTRACTOR).add(digests(1, 2), rows(1, 2))
+    own.vectors_of(EXTRACTOR).add(digests(1, 2), rows(1, 2))
     theirs = dataclasses.replace(EXTRACTOR, trained_on="AAAAAAAAAAA=")
-    other.shelf(theirs).add(digests(2, 3), rows(2, 3))
-    other.shelf(theirs).add(digests(4), rows(4))
-    folder = other.shelf(theirs).folder
+    other.vectors_of(theirs).add(digests(2, 3), rows(2, 3))
+    other.vectors_of(theirs).add(digests(4), rows(4))
+    folder = other.vectors_of(theirs).folder
     for name in ("compiled-0123-1-1-8.so", "model.blob", "notes.txt", ".hidden"):
         (folder / name).write_bytes(b"harmless stand-in")
     (imported,) = import_vectors(own, other.root)
     assert (imported.fingerprint, imported.rows, imported.present) == (EXTRACTOR.fingerprint, 2, 1)
-    np.testing.assert_array_equal(own.shelf(EXTRACTOR).vectors(digests(1, 2, 3, 4)), rows(1, 2, 3, 4))
-    assert {path.suffix for path in own.shelf(EXTRACTOR).folder.iterdir()} == {".arrow", ".json"}
+    np.testing.assert_array_equal(own.vectors_of(EXTRACTOR).vectors(digests(1, 2, 3, 4)), rows(1, 2, 3, 4))
+    assert {path.suffix for path in own.vectors_of(EXTRACTOR).folder.iterdir()} == {".arrow", ".json"}
     assert own.show()[0].extractor == EXTRACTOR, "a stranger's list of training galaxies is not taken"
     assert [each.rows for each in import_vectors(own, other.root)] == [0]
 
@@ -246,7 +246,7 @@ def test_import_leaves_out_what_is_damaged_not_finite_or_a_link_and_names_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # short names, for lines that are cut
     own, other = Store(Path("own")), Store(Path("other"))
-    shelf = other.shelf(EXTRACTOR)
+    shelf = other.vectors_of(EXTRACTOR)
     for number in range(4):
         shelf.add(digests(number), rows(number) * (np.nan if number == 1 else 1))
     nan = next(path for path in shards(shelf) if not np.isfinite(shard.read(path, 4)[1]).all())
@@ -257,7 +257,7 @@ def test_import_leaves_out_what_is_damaged_not_finite_or_a_link_and_names_it(
     linked.rename(tmp_path / "elsewhere")
     linked.symlink_to(tmp_path / "elsewhere")
     (imported,) = import_vectors(own, other.root)
-    assert imported.rows == len(shard.read(whole, 4)[0]) == 1 and len(own.shelf(EXTRACTOR)) == 1
+    assert imported.rows == len(shard.read(whole, 4)[0]) == 1 and len(own.vectors_of(EXTRACTOR)) == 1
     assert len(imported.refused) == 3 and all(len(line.splitlines()) == 1 for line in imported.refused)
     reasons = dict(line.split(": ", 1) for line in imported.refused)
     assert reasons[str(flipped)].startswith("shard is damaged")
@@ -272,7 +272,7 @@ def test_import_refuses_what_is_no_store_or_says_another_extractor_than_its_name
     other.root.mkdir()
     with pytest.raises(InputError, match=r"no store; must hold a folder with extractor\.json"):
         import_vectors(own, other.root)
-    shelf = other.shelf(EXTRACTOR)
+    shelf = other.vectors_of(EXTRACTOR)
     shelf.add(digests(1), rows(1))
     with pytest.raises(InputError, match="store to import from; must be another than your own"):
         import_vectors(other, other.root)
@@ -292,7 +292,7 @@ def test_import_on_the_command_line(tmp_path: Path) -> None:
     from verbs import gz  # late: the writers below import this file where there are no verbs
 
     other = Store(tmp_path / "other")
-    other.shelf(EXTRACTOR).add(digests(1), rows(1))
+    other.vectors_of(EXTRACTOR).add(digests(1), rows(1))
     result = gz("store", "import", other.root)
     assert [each["rows"] for each in result["imported"]] == [1] and [each["rows"] for each in result["entries"]] == [1]
     assert result["compiled"] == {"folder": os.environ["GZFEATURES_COMPILED"], "files": 0, "bytes": 0}
@@ -305,7 +305,7 @@ import sys
 from pathlib import Path
 from test_store import EXTRACTOR, digests, rows
 from gzfeatures.features.store import Store
-shelf = Store(Path(sys.argv[1])).shelf(EXTRACTOR)
+shelf = Store(Path(sys.argv[1])).vectors_of(EXTRACTOR)
 for number in range(100_000):
     shelf.add(digests(number), rows(number))
     print(number, flush=True)
@@ -326,7 +326,7 @@ def test_kill_9_loses_at_most_the_open_shard(tmp_path: Path, after: int) -> None
         while last < after:
             last = int(writer.stdout.readline())
         writer.kill()
-    shelf = Store(tmp_path).shelf(EXTRACTOR)
+    shelf = Store(tmp_path).vectors_of(EXTRACTOR)
     done = list(range(last + 1))
     assert shelf.has(digests(*done)).all()
     np.testing.assert_array_equal(shelf.vectors(digests(*done)), rows(*done))

@@ -15,7 +15,7 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, MissingFileError, OutputError
 from gzfeatures.features import table as table_module
 from gzfeatures.features.table import EmbeddingTable, Extractor, writer
-from gzfeatures.images.views import View
+from gzfeatures.images.view import View
 
 EXTRACTOR = Extractor("resnet18", "resnet18", "random:0", "avgpool", 3, View(size=64))
 

@@ -11,20 +11,20 @@ import pandas as pd
 import pytest
 
 from gzfeatures.errors import InputError, LeakError, UnknownNameError
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.reliability import measured
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.catalog import Catalog
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.figures.tuning import draw_trials
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.estimators.registry import HEADS
 from gzfeatures.heads.fit import fit
 from gzfeatures.heads.inputs import Inputs
-from gzfeatures.heads.learning import curve, learning_curve
-from gzfeatures.heads.trials import draw_trials
+from gzfeatures.heads.learning_curve import curve, learning_curve
 from gzfeatures.heads.tune import search
-from gzfeatures.heads.zoo import HEADS
-from gzfeatures.images.views import View
-from gzfeatures.results.calibration import measured
-from gzfeatures.results.metrics import evaluate
+from gzfeatures.images.view import View
 
 CLASSES = ("round", "spiral", "merger")
 QUICK = {"xgboost": {"rounds": 30}, "ensemble": {"members": ("logistic", "lda")}}

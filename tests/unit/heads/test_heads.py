@@ -13,11 +13,11 @@ from sklearn.metrics import f1_score
 from sklearn.svm import SVC
 
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.heads.calibrated import Calibrated, weights_for_macro_f1
+from gzfeatures.heads.estimators.calibrated import Calibrated, weights_for_macro_f1
+from gzfeatures.heads.estimators.machines import LinearMachine, RbfMachine, RbfRegression
+from gzfeatures.heads.estimators.registry import HEADS, recipe
+from gzfeatures.heads.estimators.transforms import Compress, Standardise
 from gzfeatures.heads.folds import folds_of
-from gzfeatures.heads.machines import LinearMachine, RbfMachine, RbfRegression
-from gzfeatures.heads.transforms import Compress, Standardise
-from gzfeatures.heads.zoo import HEADS, recipe
 
 CLASSIFIERS = [name for name, entry in HEADS.items() if entry.task == "classes"]
 REGRESSORS = [name for name, entry in HEADS.items() if entry.task == "fractions"]
@@ -41,7 +41,8 @@ def calibration_error(p: np.ndarray, codes: np.ndarray) -> float:
 
 def test_the_zoo_is_read_without_scikit_learn() -> None:
     words = (
-        "import sys, gzfeatures.heads.zoo; print(sorted({'sklearn', 'xgboost', 'scipy', 'torch'} & set(sys.modules)))"
+        "import sys, gzfeatures.heads.estimators.registry; "
+        "print(sorted({'sklearn', 'xgboost', 'scipy', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", words], capture_output=True, text=True).stdout.strip() == "[]"
 

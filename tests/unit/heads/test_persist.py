@@ -15,14 +15,14 @@ import pytest
 import skops.io
 
 from gzfeatures.errors import InputError, MissingFileError, OutputError
+from gzfeatures.evaluation.conformal import Conformal
 from gzfeatures.features.table import EmbeddingTable, Extractor
-from gzfeatures.galaxies.labels import Labels
-from gzfeatures.galaxies.splits import Split
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads import persist
+from gzfeatures.heads.estimators.registry import HEADS
 from gzfeatures.heads.fit import Head, fit
-from gzfeatures.heads.zoo import HEADS
-from gzfeatures.images.views import View
-from gzfeatures.results.conformal import Conformal
+from gzfeatures.images.view import View
 
 N = 120
 IDS = np.array([f"galaxy {i}" for i in range(N)], dtype=object)

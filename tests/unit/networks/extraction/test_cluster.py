@@ -14,11 +14,11 @@ from PIL import Image
 from gzfeatures.errors import InputError, MissingExtraError, UnknownNameError
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks import cluster
-from gzfeatures.networks.extract import compute_table
-from gzfeatures.networks.spec import Extraction
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction import cluster
+from gzfeatures.networks.extraction.extract import compute_table
+from gzfeatures.networks.extraction.spec import Extraction
 
 TWO_NODES = """
 import sys, threading, time
@@ -26,11 +26,11 @@ from pathlib import Path
 import numpy as np
 from ray.cluster_utils import Cluster
 from gzfeatures.features.store import Store
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks import cluster
-from gzfeatures.networks.extract import compute_table
-from gzfeatures.networks.spec import Extraction
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction import cluster
+from gzfeatures.networks.extraction.extract import compute_table
+from gzfeatures.networks.extraction.spec import Extraction
 
 root = Path(sys.argv[1])
 cluster.PART_ROWS = 10

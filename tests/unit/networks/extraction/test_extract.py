@@ -29,21 +29,22 @@ from gzfeatures.features.backbones import BACKBONES, Backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks import cnns, hardware
-from gzfeatures.networks import engine as engine_module
-from gzfeatures.networks import job as job_module
-from gzfeatures.networks.checkpoint import write_folder
-from gzfeatures.networks.codefolder import SEAL_BYTES, CodeFolder
-from gzfeatures.networks.engine import CpuEngine
-from gzfeatures.networks.extract import compute_table, extract, write_table
-from gzfeatures.networks.forward import TorchForward, ready
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks import hardware
+from gzfeatures.networks.compilation.code_folder import SEAL_BYTES, CodeFolder
+from gzfeatures.networks.extraction import cpu as engine_module
+from gzfeatures.networks.extraction import job as job_module
+from gzfeatures.networks.extraction.cpu import CpuEngine
+from gzfeatures.networks.extraction.extract import compute_table, extract, write_table
+from gzfeatures.networks.extraction.forward import TorchForward, ready
+from gzfeatures.networks.extraction.plan import plan_forwards
+from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.networks.extraction.spec import Extraction, extractor_of
 from gzfeatures.networks.hardware import cpu_flags
-from gzfeatures.networks.load import load
-from gzfeatures.networks.passes import passes
-from gzfeatures.networks.sight import look
-from gzfeatures.networks.spec import Extraction, extractor_of
+from gzfeatures.networks.models import architectures
+from gzfeatures.networks.models.load import load
+from gzfeatures.networks.training.checkpoint import write_folder
 
 SMALL = View(size=64)
 QUICK = Extraction("resnet18", "none", view=SMALL, precision="float32", progress=False)
@@ -65,7 +66,7 @@ def plain(images: ImageSet, backbone: str = "resnet18") -> npt.NDArray[np.float3
     mean, std = (torch.tensor(value).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
     with torch.inference_mode():
         for row in range(len(images)):
-            pixels = torch.from_numpy(look(images, row, (SMALL,))[0].copy()).permute(2, 0, 1) / 255
+            pixels = torch.from_numpy(to_views(images, row, (SMALL,))[0].copy()).permute(2, 0, 1) / 255
             rows.append(network(((pixels - mean) / std)[None])[0].numpy())
     return np.stack(rows)
 
@@ -108,7 +109,7 @@ def test_second_run_loads_no_weights_and_decodes_no_image(tmp_path: Path, monkey
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("gzfeatures.networks.load.load", refuse)
+    monkeypatch.setattr("gzfeatures.networks.models.load.load", refuse)
     monkeypatch.setattr(ImageSet, "pixels", refuse)
     second = compute_table(images, QUICK)
     assert second.made is not None and (second.made.computed, second.made.reused) == (0, 6)
@@ -118,9 +119,9 @@ def test_second_run_loads_no_weights_and_decodes_no_image(tmp_path: Path, monkey
 WARM = """
 import sys
 from pathlib import Path
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks.extract import extract
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction.extract import extract
 table = extract(ImageSet.of(Path(sys.argv[1])), "resnet18", weights="none", view=View(size=64), precision=sys.argv[2])
 print(table.made.computed, "torch" in sys.modules)
 """
@@ -171,17 +172,17 @@ def test_weights_of_the_same_file_with_other_strides_are_another_extractor(tmp_p
 @pytest.mark.parametrize("architecture", ["resnet18", "tomi"])
 def test_a_fine_tuned_checkpoint_is_one_more_backbone(tmp_path: Path, architecture: str) -> None:
     torch.manual_seed(4)
-    network = cnns.build(architecture, 3, 3, size=64).eval()
-    layer = cnns.embedding_node(network)
+    network = architectures.build(architecture, 3, 3, size=64).eval()
+    layer = architectures.embedding_node(network)
     seen = TrainedOn.of(["5", "6"]).encode()
     spec = Backbone("mine", architecture, None, layer, 512, SMALL, classes=3, trained_on=seen)
     folder = write_folder(tmp_path / "c", spec, network, {"classes": ["a", "b", "c"]})
     images = ImageSet.of(draw(tmp_path / "i", 1, 2, 3))
     table = extract(images, folder, precision="float32", progress=False)
     assert table.matrix.shape == (3, 512) and table.extractor.trained_on == seen
-    pixels = np.stack([look(images, row, (SMALL,))[0] for row in range(3)])
+    pixels = np.stack([to_views(images, row, (SMALL,))[0] for row in range(3)])
     mean, std = (torch.tensor(value).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
-    head = network.get_submodule(cnns.output_layer(network))
+    head = network.get_submodule(architectures.output_layer(network))
     with torch.inference_mode():
         logits = network((torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std)
         np.testing.assert_allclose(head(torch.from_numpy(table.matrix)), logits, rtol=1e-3, atol=1e-4)
@@ -237,7 +238,7 @@ def test_image_that_vanishes_meanwhile_is_skipped_or_an_error(tmp_path: Path) ->
 def test_nothing_but_bad_images_gives_an_empty_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = draw(tmp_path / "i", 1)
     (folder / "1.jpg").write_bytes(b"no image")
-    monkeypatch.setattr("gzfeatures.networks.load.load", None)
+    monkeypatch.setattr("gzfeatures.networks.models.load.load", None)
     table = compute_table(ImageSet.of(folder), dataclasses.replace(QUICK, on_bad="skip"))
     assert len(table) == 0 and table.dim == 512 and len(table.skipped) == 1
 
@@ -300,10 +301,10 @@ KILLED = """
 import sys
 from pathlib import Path
 from gzfeatures.features.store import Store
-from gzfeatures.images.imageset import ImageSet
-from gzfeatures.images.views import View
-from gzfeatures.networks import job
-from gzfeatures.networks.extract import extract
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction import job
+from gzfeatures.networks.extraction.extract import extract
 job.SHARD_ROWS = 8
 images = ImageSet.of(Path(sys.argv[1]))
 extract(images, "resnet18", weights="none", view=View(size=64), precision="float32", batch_size=8, progress=False)
@@ -327,14 +328,14 @@ def test_killed_half_way_loses_at_most_one_shard(tmp_path: Path, monkeypatch: py
 
 def test_changed_image_is_not_stored_under_its_old_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = draw(tmp_path / "i", 1, 2)
-    look = job_module.Job.look
+    look = job_module.Job.hash_images
 
     def then_change(job: job_module.Job) -> None:
         look(job)
         draw(folder / "new", 7)
         (folder / "new" / "7.jpg").replace(folder / "2.jpg")
 
-    monkeypatch.setattr(job_module.Job, "look", then_change)
+    monkeypatch.setattr(job_module.Job, "hash_images", then_change)
     table = compute_table(ImageSet.of(folder), dataclasses.replace(QUICK, on_bad="skip"))
     assert table.ids.tolist() == ["1"] and "image has changed" in dict(table.skipped)["2"]
 
@@ -400,7 +401,7 @@ def made_engine(lines: list[str], folder: Path, images: int = 100, **options: An
     """Engine for the first layers of a network, which compile quickly."""
     spec = BACKBONES["resnet18"]
     extractor = extractor_of(spec, weights="none", layer="layer1", view=SMALL, **options)
-    (task,) = passes([extractor])
+    (task,) = plan_forwards([extractor])
     forward = TorchForward(lambda: load(spec, "none", "layer1"), extractor, CodeFolder(folder), lines.append)
     return CpuEngine([(task, forward)], images, say=lines.append)
 
@@ -473,7 +474,9 @@ def test_code_that_this_user_did_not_compile_is_compiled_again_and_never_loaded(
     lines: list[str] = []
     (file,) = kept.glob("*/*.so")
     code = file.read_bytes()[SEAL_BYTES:]
-    monkeypatch.setattr("gzfeatures.networks.forward.compile_ahead", lambda *_: code)  # what it made the first time
+    monkeypatch.setattr(
+        "gzfeatures.networks.extraction.forward.compile_ahead", lambda *_: code
+    )  # what it made the first time
     stranger, mark = trap(tmp_path)
     for planted in (stranger, file.read_bytes()[:32] + stranger, stranger + hashlib.sha256(stranger).digest()):
         file.write_bytes(planted)
@@ -489,7 +492,7 @@ def test_code_that_lies_in_a_store_is_not_loaded_by_any_extraction(eager_to_comp
     images = ImageSet.of(draw(tmp_path / "i", *range(5)))
     store = Store(tmp_path / "copied")
     extraction = Extraction("resnet18", "none", "layer1", SMALL, "float32", store=store, progress=False)
-    shelf = store.shelf(extraction.extractor)
+    shelf = store.vectors_of(extraction.extractor)
     shelf.folder.mkdir(parents=True)
     for lanes, threads in itertools.product((1, 2), repeat=2):
         key = fingerprint.of([extraction.extractor.fingerprint, f"torch {torch.__version__}", cpu_flags()])[:16]
@@ -506,7 +509,7 @@ def test_without_a_private_place_for_code_it_runs_eagerly_and_that_is_said_first
     eager_to_compile: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("gzfeatures.networks.forward.compile_ahead", None)
+    monkeypatch.setattr("gzfeatures.networks.extraction.forward.compile_ahead", None)
     lines: list[str] = []
     engine = made_engine(lines, tmp_path / "file")
     assert lines[-1].startswith("not compiled, slower but as right: ")
@@ -520,7 +523,7 @@ def test_a_network_compiled_on_another_cpu_is_not_loaded(
     eager_to_compile: None, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
-    monkeypatch.setattr("gzfeatures.networks.codefolder.cpu_flags", lambda: ["another"])
+    monkeypatch.setattr("gzfeatures.networks.compilation.code_folder.cpu_flags", lambda: ["another"])
     monkeypatch.setattr(TorchForward, "compile_from", math.inf)
     made_engine(lines, kept)
     (line,) = lines
@@ -533,9 +536,10 @@ def test_without_a_compiler_it_is_slower_and_as_right(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
     lines: list[str] = []
-    vectors = in_a_lane(made_engine(lines, tmp_path), noise(3))
+    # PyTorch's own patch: taken back by monkeypatch, which sees a class here, the setting would be gone for later tests
+    with torch._inductor.config.patch({"cpp.cxx": (None, "no-such-compiler")}):
+        vectors = in_a_lane(made_engine(lines, tmp_path), noise(3))
     assert lines[-1].startswith("not compiled, slower but as right: ") and not list(tmp_path.glob("*/*.so"))
     monkeypatch.setattr(engine_module, "MEASURE_FROM", 10**9)
     np.testing.assert_array_equal(vectors, in_a_lane(made_engine(lines, tmp_path), noise(3)))
@@ -570,14 +574,14 @@ def test_dihedral_mean_is_the_mean_over_the_symmetries_and_knows_no_up(tmp_path:
 def test_gpu_gives_the_vectors_of_the_cpu_and_survives_small_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gzfeatures.networks.gpu import GpuEngine
+    from gzfeatures.networks.extraction.gpu import GpuEngine
 
     images = ImageSet.of(draw(tmp_path / "i", *range(20)))
     cpu = compute_table(images, dataclasses.replace(QUICK, device="cpu", store=Store(tmp_path / "c")))
     gpu = compute_table(images, dataclasses.replace(QUICK, device="cuda", store=Store(tmp_path / "g"), batch_size=16))
     np.testing.assert_allclose(cpu.matrix, gpu.matrix, rtol=1e-2, atol=1e-2)
     network = ready(load(BACKBONES["resnet18"], "none", "avgpool"), cpu.extractor)
-    (task,) = passes([cpu.extractor])
+    (task,) = plan_forwards([cpu.extractor])
     engine = GpuEngine([(task, network)], 20, batch_size=16, say=print)
     (run,) = engine._networks[0]
 

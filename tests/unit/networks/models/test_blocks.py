@@ -11,9 +11,9 @@ from torch import nn
 from torchvision import models
 from torchvision.models import regnet
 
-from gzfeatures.networks import cnns
-from gzfeatures.networks.blocks import blocks, decayed
-from gzfeatures.networks.recipe import Recipe
+from gzfeatures.networks.models import architectures
+from gzfeatures.networks.models.blocks import blocks, decayed
+from gzfeatures.networks.setup.recipe import TrainingRecipe
 
 BLOCKS = {
     **{"alexnet": 8, "convnext_base": 41, "convnext_large": 41, "convnext_small": 41, "convnext_tiny": 23},
@@ -74,7 +74,7 @@ def test_blocks_of_every_classifier_come_in_the_order_of_computation(name: str) 
     names = [each for block in found for each in block.names]
     assert sorted(names) == sorted(network.state_dict())
     last = {each.rpartition(".")[0] for each in found[-1].names if not each.lower().startswith("aux")}
-    assert last == {cnns.output_layer(network)}
+    assert last == {architectures.output_layer(network)}
     met: list[int] = []
     for number, block in enumerate(found):
         for module in block.modules:
@@ -97,10 +97,10 @@ def test_blocks_of_every_classifier_come_in_the_order_of_computation(name: str) 
 )  # fmt: skip
 def test_one_block_is_the_last_that_computes(name: str, moving: tuple[str, ...], still: tuple[str, ...]) -> None:
     network = built(name)
-    Recipe(unfreeze=1, optimizer="rmsprop").optimizer_of(network)
+    TrainingRecipe(unfreeze=1, optimizer="rmsprop").optimizer_of(network)
     learning = {each for each, parameter in network.named_parameters() if parameter.requires_grad}
     assert learning >= set(moving) and not learning & set(still)
-    assert f"{cnns.output_layer(network)}.weight" in learning
+    assert f"{architectures.output_layer(network)}.weight" in learning
 
 
 def test_weights_that_multiply_shrink_and_nothing_else() -> None:
@@ -118,10 +118,10 @@ def test_weights_that_multiply_shrink_and_nothing_else() -> None:
         assert "features.1.0.layer_scale" in spared or name != "convnext_tiny"
 
 
-@pytest.mark.parametrize("name", cnns.NETWORKS)
+@pytest.mark.parametrize("name", architectures.NETWORKS)
 def test_small_networks_have_a_block_for_each_layer_that_learns(name: str) -> None:
-    network = cnns.build(name, 2)
+    network = architectures.build(name, 2)
     found = blocks(network)
-    layers = [layer for layer in cnns.NETWORKS[name].layers if layer[0] in ("conv", "conv-same", "dense")]
+    layers = [layer for layer in architectures.NETWORKS[name].layers if layer[0] in ("conv", "conv-same", "dense")]
     assert len(found) == len(layers) + 1
     assert sorted(each for block in found for each in block.names) == sorted(network.state_dict())

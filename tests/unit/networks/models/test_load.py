@@ -19,7 +19,7 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import MissingFileError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import BACKBONES
 from gzfeatures.features.weights import hub_file
-from gzfeatures.networks.load import build, fetch, layer_dim, load
+from gzfeatures.networks.models.load import build, fetch, layer_dim, load
 
 SMALL = BACKBONES["resnet18"]
 

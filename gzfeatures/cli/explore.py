@@ -1,0 +1,215 @@
+"""Verbs for looking at galaxies: similar, odd, duplicates, doubt, explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.inputs import (
+    IdColumn,
+    Images,
+    Json,
+    LabelAsIs,
+    LabelsFile,
+    MaybeImages,
+    MaybeLabels,
+    MissingLabel,
+    Seed,
+    TableFile,
+    labels_from,
+)
+from gzfeatures.cli.reading import reads_images, shown_from
+from gzfeatures.cli.writing import writes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gzfeatures.images.image_set import ImageSet
+    from gzfeatures.images.reading import Reading
+
+Csv = Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; a catalog can be joined with it.")]
+Gallery = Annotated[Path | None, typer.Option("--gallery", help="Pictures as .html or .png; needs --images.")]
+
+
+def _give(
+    frame: pd.DataFrame,
+    captions: list[str],
+    output: Path | None,
+    gallery: Path | None,
+    images: ImageSet | None,
+    as_json: bool,
+) -> None:
+    """Write the CSV and the gallery of a verb, print its first rows."""
+    from gzfeatures.figures.gallery import Gallery, tiles
+    from gzfeatures.tablefiles.tables import write_csv
+
+    if output is not None:
+        say(f"{len(frame)} rows written to {write_csv(frame, output)}")
+    if gallery is not None:
+        if images is None:
+            raise typer.BadParameter("a gallery needs --images")
+        shown = tiles(images, zip(frame["galaxy_id"].head(100), captions, strict=False))
+        say(f"gallery drawn in {Gallery('Galaxies', '', {gallery.stem: shown}).write(gallery)}")
+    show({"rows": frame.to_dict("records")}, as_json)
+
+
+@app.command(
+    epilog="Example: gzfeatures similar table.parquet 100053 --images images/ --gallery similar.png",
+)
+@writes("output", "gallery")
+@reads_images
+def similar(
+    reading: Reading,
+    table: TableFile,
+    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Galaxies asked about.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="Neighbours of each.")] = 10,
+    output: Csv = None,
+    images: MaybeImages = None,
+    gallery: Gallery = None,
+    as_json: Json = False,
+) -> None:
+    """Find the galaxies that look most like these."""
+    from gzfeatures.explore.neighbours import similar as similar_galaxies
+    from gzfeatures.features.table import EmbeddingTable
+
+    frame = similar_galaxies(EmbeddingTable.read(table), ids, k)
+    captions = [f"{rank} from {query}" for rank, query in zip(frame["rank"], frame["query"], strict=True)]
+    _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
+
+
+@app.command(epilog="Example: gzfeatures odd table.parquet -o odd.csv --images images/ --gallery odd.html")
+@writes("output", "gallery")
+@reads_images
+def odd(
+    reading: Reading,
+    table: TableFile,
+    output: Csv = None,
+    images: MaybeImages = None,
+    gallery: Gallery = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Rank galaxies from the oddest to the most ordinary."""
+    from gzfeatures.explore.anomalies import anomalies as odd_galaxies
+    from gzfeatures.features.table import EmbeddingTable
+
+    frame = odd_galaxies(EmbeddingTable.read(table), seed=seed)
+    captions = [f"score {score:.3f}" for score in frame["score"]]
+    _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
+
+
+@app.command(epilog="Example: gzfeatures duplicates table.parquet -o duplicates.csv")
+@writes("output", "gallery")
+@reads_images
+def duplicates(
+    reading: Reading,
+    table: TableFile,
+    output: Csv = None,
+    images: MaybeImages = None,
+    gallery: Gallery = None,
+    as_json: Json = False,
+) -> None:
+    """Find galaxies that stand in the table twice."""
+    from gzfeatures.explore.neighbours import duplicates as duplicate_galaxies
+    from gzfeatures.features.table import EmbeddingTable
+
+    frame = duplicate_galaxies(EmbeddingTable.read(table))
+    _give(frame, [f"twin of {twin}" for twin in frame["twin"]], output, gallery, shown_from(images, reading), as_json)
+
+
+@app.command(
+    epilog="Example: gzfeatures doubt table.parquet --labels labels.csv -o doubt.csv --next next.csv",
+)
+@writes("output", "gallery", "next_")
+@reads_images
+def doubt(
+    reading: Reading,
+    table: TableFile,
+    labels: LabelsFile,
+    head: Annotated[str, typer.Option("--head", "-H", help="Head that judges what it was not fitted on.")] = "svm",
+    next_: Annotated[Path | None, typer.Option("--next", help="CSV of unlabelled galaxies worth a look next.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many of those.")] = 50,
+    output: Csv = None,
+    images: MaybeImages = None,
+    gallery: Gallery = None,
+    seed: Seed = 0,
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
+    as_json: Json = False,
+) -> None:
+    """Find labels that are probably wrong, and the galaxies most worth a human look."""
+    from gzfeatures.explore.label_errors import label_errors as doubtful
+    from gzfeatures.explore.label_errors import query_next
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.galaxies.splits.split import Split
+    from gzfeatures.heads.fit import fit
+    from gzfeatures.heads.out_of_sample import out_of_sample
+    from gzfeatures.ids import among
+    from gzfeatures.tablefiles.tables import write_csv
+
+    vectors, (known, _) = EmbeddingTable.read(table), labels_from(labels, missing_label, label_as_is, id_column)
+    say(str(vectors.grouping))
+    frame = doubtful(known, out_of_sample(vectors, known, head, groups=vectors.groups, seed=seed))
+    frame = frame[frame["doubtful"]]
+    if next_ is not None:
+        both = among(vectors.ids, known.ids)
+        fitted = fit(vectors, known, head, split=Split(vectors.ids[both], none := known.ids[:0], none), seed=seed)
+        open_ = vectors.select(vectors.ids[~both])
+        looks = query_next(fitted.predict(open_), open_, count)
+        say(f"unlabelled galaxies to look at written to {write_csv(looks, next_)}")
+    captions = [f"{said}, looks {seen}" for said, seen in zip(frame["label"], frame["suggested"], strict=True)]
+    _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
+
+
+@app.command(
+    epilog="Example: gzfeatures explain checkpoint/ 100053 --images images/ --head heads/svm.skops -o why.html",
+)
+@writes("output")
+@reads_images
+def explain(
+    reading: Reading,
+    network: Annotated[str, typer.Argument(metavar="NETWORK", help="Checkpoint folder; with --head, any backbone.")],
+    images: Images,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Gallery to write: .html or .png.")],
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Galaxies; default the prototypes.")] = None,
+    head: Annotated[Path | None, typer.Option("--head", "-H", help="Head saved by 'fit', to look through.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Weights file of a backbone that has none of its own.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Table whose prototypes of each class are shown.")] = None,
+    labels: MaybeLabels = None,
+    per_class: Annotated[int, typer.Option(min=1, help="Prototypes of each class.")] = 3,
+    method: Annotated[
+        list[str] | None, typer.Option(help="grad-cam, integrated-gradients or occlusion; again for more. Default all.")
+    ] = None,
+    class_: Annotated[str | None, typer.Option("--class", help="Class to explain; default the likeliest.")] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Also what each layer shows of the first galaxy.")] = False,
+    dreams: Annotated[bool, typer.Option("--dreams", help="Also the image each class would like best.")] = False,
+    seed: Seed = 0,
+    id_column: IdColumn = None,
+    missing_label: MissingLabel = None,
+    label_as_is: LabelAsIs = False,
+    as_json: Json = False,
+) -> None:
+    """Show which pixels a network, or a head on its vectors, rests a class on."""
+    from gzfeatures.experiment.figures import Classifier
+    from gzfeatures.experiment.figures import explain as explained
+    from gzfeatures.ids import as_ids
+    from gzfeatures.images.image_set import ImageSet
+
+    gallery = explained(
+        Classifier(network, weights, table, head),
+        ImageSet.of(images, reading=reading),
+        as_ids(ids) if ids else None,
+        labels=None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0],
+        per_class=per_class,
+        target=class_,
+        methods=tuple(method or ()),
+        layers=layers,
+        dreams=dreams,
+        seed=seed,
+    )
+    say(f"gallery drawn in {gallery.write(output)}")
+    show({"sections": {key: [t.name for t in found] for key, found in gallery.sections.items()}}, as_json)

@@ -1,0 +1,91 @@
+"""What `predict` says of a table whose galaxies are not drawn like those its head was fitted on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gzfeatures.cli.console import say
+
+if TYPE_CHECKING:
+    from gzfeatures.evaluation.predictions import Predictions
+    from gzfeatures.heads.head import Head
+    from gzfeatures.unlabelled.shift import Shift, TableSample
+
+
+def sample_for(head: Head) -> TableSample | None:
+    """What is to meet the table's galaxies; None where the head knows none to compare them with."""
+    from gzfeatures.unlabelled.shift import TableSample
+
+    return None if head.familiarity is None else TableSample(head.familiarity)
+
+
+def compared(
+    head: Head | None, predictions: Predictions, sample: TableSample | None, correct: bool
+) -> tuple[Predictions, dict[str, Any]]:
+    """Say how a table differs from the head's kept-out galaxies, and correct class shares on request.
+
+    Parameters
+    ----------
+    head : Head, optional
+        None of a network without a head, which keeps nothing to compare with.
+    predictions : Predictions
+        Of the whole table.
+    sample : TableSample, optional
+        Galaxies of the table that were met.
+    correct : bool
+        Correct the probabilities to the class shares of this table.
+
+    Returns
+    -------
+    Predictions
+        Corrected where that was asked for.
+    dict
+        `shift` (see `Shift.asdict`; None where it is not known), and `class_shares` where they were corrected.
+
+    Raises
+    ------
+    InputError
+        Class shares cannot be corrected: the head keeps none, or galaxies are too few.
+    """
+    from gzfeatures.errors import InputError
+    from gzfeatures.unlabelled.priors import Priors
+
+    found = None if head is None else _shift(head, predictions, sample)
+    told: dict[str, Any] = {"shift": None if found is None else found.asdict()}
+    warning = None if found is None else found.warning(corrected=correct)
+    if warning:
+        say(f"warning: {warning}")
+    if not correct:
+        return predictions, told
+    if head is None or head.shares is None:
+        raise InputError(
+            "class shares cannot be corrected",
+            rule="be those of a head on classes, fitted with galaxies kept out of training",
+            remedy="fit the head again on a split that has a validation part",
+        )
+    priors = Priors.of(predictions, head.shares.mean)
+    told["class_shares"] = priors.rows()
+    return priors.corrected(predictions), told
+
+
+def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> Shift | None:
+    """The comparison; None, with the reason said, where there is too little to compare."""
+    from gzfeatures.unlabelled.shift import FEWEST, Shares, Shift
+
+    if sample is None:
+        say("note: whether this table's galaxies are drawn like those of the head is not known: it keeps none of them")
+        return None
+    kept_out, met = sample.known.reference, sample.coordinates
+    if min(len(kept_out), len(met)) < FEWEST:
+        say(
+            f"note: whether this table's galaxies are drawn like those of the head is not known: {len(met)} that were "
+            f"not trained on and {len(kept_out)} kept out of training are too few to compare ({FEWEST} or more each)"
+        )
+        return None
+    of_table = None
+    if head.shares is None and head.target == "classes":
+        say("note: the head keeps no class shares of galaxies kept out of training, so that they cannot be compared")
+    if head.shares is not None:
+        p, seen = predictions.probabilities, predictions.seen
+        of_table = Shares.of(p if seen is None else p[~seen])
+    return Shift.between(kept_out, met, head.shares, of_table)

@@ -1,0 +1,1 @@
+"""Cutouts of galaxies from survey services: asked politely, verified, resumed."""

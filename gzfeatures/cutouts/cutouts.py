@@ -1,0 +1,207 @@
+"""Cut-outs: download images of a catalog's galaxies – resumable, polite, every file whole and verified."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from gzfeatures.cutouts.client import Service
+from gzfeatures.cutouts.downloads import DONE, KEPT, Download
+from gzfeatures.cutouts.surveys import SURVEYS, CutoutService, Scale
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.files import read_sidecar, write_sidecar
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+
+NOTE = "cutouts.json"
+"""File in the folder that says how its cut-outs were made, so that two kinds are never mixed."""
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class CutoutReport:
+    """What a download did.
+
+    Parameters
+    ----------
+    downloaded : int
+        New files.
+    already_there : int
+        Files of an earlier call, verified again.
+    failed : tuple of (str, str)
+        Id and reason of each galaxy without a file, in the catalog's order; the next call tries them again.
+    scale : str
+        The scale that was used.
+    """
+
+    downloaded: int
+    already_there: int
+    failed: tuple[tuple[str, str], ...]
+    scale: str
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        failed = [{"id": name, "reason": reason} for name, reason in self.failed]
+        return {**dataclasses.asdict(self), "failed": failed}
+
+
+def download(
+    catalog: Catalog,
+    folder: str | Path,
+    survey: str = "sdss",
+    base_url: str | None = None,
+    workers: int = 8,
+    *,
+    scale: Scale | float | None = None,
+    pixels: int | None = None,
+    rate: float | None = None,
+    retries: int = 4,
+    backoff: float = 0.5,
+    timeout: float = 30.0,
+    progress: bool = False,
+    overwrite: bool = False,
+) -> CutoutReport:
+    """Download one cut-out per galaxy as `<galaxy_id>.jpg` or `.fits`; what is there and whole is kept.
+
+    A file that is there and is no such cut-out is fetched again where a download wrote it, or where it does not decode
+    in a folder of cut-outs only; any other is left alone and listed as failed.
+
+    A file appears only when it decodes, has the size asked for, is not blank, and is not byte for byte the answer for
+    another position. Servers that answer 429, 5xx or not at all are asked again, later and later, and as late as
+    their Retry-After says. Redirects from a public address to a private one are refused.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Needs ra and dec.
+    folder : str or Path
+        Where the files go.
+    survey : str
+        Entry of `surveys.SURVEYS`.
+    base_url : str, optional
+        Another address of the same service.
+    workers : int
+        Downloads at a time.
+    scale : Scale or float, optional
+        Arcsec per pixel. By default the survey's own rule: for SDSS 0.02 × petro_r90, at least 0.1 (Willett et al.
+        2013), and 0.396 for a catalog without that column.
+    pixels : int, optional
+        Side of a cut-out; by default the survey's.
+    rate : float, optional
+        Questions per second. By default the survey's polite rate, and no limit at another `base_url`.
+    retries : int
+        Further tries after a failed one.
+    backoff : float
+        Seconds before the second try, doubled for each further one.
+    timeout : float
+        Seconds without a byte after which a try fails.
+    progress : bool
+        Draw a progress bar on stderr.
+    overwrite : bool
+        Replace files that bear the name of a cut-out and are none.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such survey.
+    InputError
+        The catalog has no positions, an argument breaks its rule, or the folder holds cut-outs of another kind.
+    MissingExtraError
+        SkyView is asked for and astroquery is not installed.
+    OutputError
+        The folder cannot be written, or the disk is full; what was downloaded is kept.
+    """
+    if survey not in SURVEYS:
+        raise unknown("survey", survey, SURVEYS)
+    source = SURVEYS[survey]
+    if pixels is None:
+        pixels = source.pixels
+    if not 8 <= pixels <= source.largest:
+        raise InputError("pixels of a cut-out", rule=f"lie in 8…{source.largest} for {survey}", found=pixels)
+    if base_url is not None and (urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname):
+        raise InputError("base URL", rule="be an http or https address", found=base_url)
+    rule = _rule(scale, source, catalog)
+    service = Service(
+        workers=workers,
+        rate=source.rate if rate is None and base_url is None else rate,
+        retries=retries,
+        backoff=backoff,
+        timeout=timeout,
+    )
+    work = Download(
+        ids=[str(name) for name in catalog.ids],
+        places=np.stack([catalog.column("ra"), catalog.column("dec"), rule.of(catalog)], axis=1),
+        folder=Path(folder),
+        own=_prepared(Path(folder), {"survey": survey, "scale": str(rule), "pixels": pixels}),
+        survey=source,
+        pixels=pixels,
+        service=service,
+        fetch=_fetch(source, base_url or source.url, service, pixels),
+        overwrite=overwrite,
+    )
+    results = work.run(workers, progress)
+    failed = tuple((name, why) for name, why in zip(work.ids, results, strict=True) if why not in (DONE, KEPT))
+    return CutoutReport(results.count(DONE), results.count(KEPT), failed, str(rule))
+
+
+def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) -> Scale:
+    if isinstance(scale, Scale):
+        return scale
+    if scale is not None:
+        return Scale(scale)
+    fits = survey.scale.column is None or catalog.has_column(survey.scale.column)
+    return survey.scale if fits else survey.without_size
+
+
+def _fetch(survey: CutoutService, url: str, service: Service, pixels: int) -> Callable[[float, float, float], bytes]:
+    """How one cut-out is asked for: (ra, dec, scale) → bytes."""
+    if survey.through == "astroquery":
+        from gzfeatures.cutouts.skyview import SkyView
+
+        form = SkyView(url, service)
+        return lambda ra, dec, scale: form.get(ra, dec, scale, pixels, survey.bands)
+    mark = "&" if urlsplit(url).query else "?"
+    return lambda ra, dec, scale: service.get(
+        url + mark + survey.query.format(ra=ra, dec=dec, scale=scale, pixels=pixels)
+    )
+
+
+def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
+    """Note in the folder what it holds; what a killed call left half written an hour ago or more is swept away.
+
+    Returns
+    -------
+    bool
+        Whether the folder is one of cut-outs only: nothing lay in it when it got its note.
+    """
+    note = folder / NOTE
+    wanted = {"format": FORMAT, **settings}
+    found = read_sidecar(note) if note.exists() else dict(wanted)
+    if not found:
+        raise InputError(
+            "note on the cut-outs is damaged", where=note, remedy="remove it if the settings are those of the folder"
+        )
+    if not note.exists():
+        shared = folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
+        write_sidecar(note, wanted | ({"shared": True} if shared else {}))
+    else:
+        shared = bool(found.pop("shared", False))
+    if found != wanted:
+        raise InputError(
+            "folder holds cut-outs of another kind",
+            where=note,
+            rule=f"be of {json.dumps(wanted)}",
+            found=json.dumps(found),
+            remedy="choose another folder",
+        )
+    for part in folder.glob(".*.part*"):
+        if time.time() - part.lstat().st_mtime > 3600:
+            part.unlink(missing_ok=True)
+    return not shared

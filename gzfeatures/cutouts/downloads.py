@@ -1,0 +1,213 @@
+"""Downloads: each answer verified before it becomes a file, many at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures import fingerprint, outputs
+from gzfeatures.cutouts.client import BadAnswer, NoAnswer, Service
+from gzfeatures.cutouts.surveys import CutoutService
+from gzfeatures.errors import InputError
+from gzfeatures.files import written_whole
+from gzfeatures.images.decoding.band_files import read_fits
+from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS, picture
+
+DONE, KEPT = "", "kept"
+"""Results of a galaxy that has its file: now, or from an earlier call."""
+
+
+class _SameAnswer(BadAnswer):
+    """The answer is byte for byte that for another position."""
+
+    def __init__(self, other: int, name: str) -> None:
+        super().__init__(f"answer is byte for byte the cut-out of {name}, another position")
+        self.other = other
+
+
+class _OtherPicture(BadAnswer):
+    """It decodes, and is not what was asked for."""
+
+
+@dataclasses.dataclass(eq=False)
+class Download:
+    """One download, and the state its threads share.
+
+    Parameters
+    ----------
+    ids : list of str
+        Galaxies.
+    places : ndarray of float64
+        Shape (n, 3): ra and dec (degrees) and scale (arcsec per pixel) of each; NaN where they are missing.
+    folder : Path
+        Where the files go.
+    own : bool
+        Whether it is a folder of cut-outs, in which a broken file is a cut-out that was damaged.
+    survey : CutoutService
+        Suffix and bands of the files.
+    pixels : int
+        Side of a cut-out.
+    service : Service
+        Limits and retries.
+    fetch : callable
+        (ra, dec, scale) → bytes of the answer.
+    overwrite : bool
+        Replace files that are no such cut-out.
+    """
+
+    ids: list[str]
+    places: npt.NDArray[np.float64]
+    folder: Path
+    own: bool
+    survey: CutoutService
+    pixels: int
+    service: Service
+    fetch: Callable[[float, float, float], bytes]
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[str, int] = {}
+        self._doubted: dict[int, str] = {}
+        self._made: set[int] = set()
+
+    def run(self, workers: int, progress: bool) -> list[str]:
+        """Fetch every cut-out: DONE, KEPT, or the reason why there is no file, for each galaxy.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written, or the disk is full.
+        """
+        pool = ThreadPoolExecutor(workers)
+        try:
+            results = list(_tracked(pool.map(self._one, range(len(self.ids))), len(self.ids), progress))
+        finally:
+            self.service.stop()
+            pool.shutdown(cancel_futures=True)
+        for row, reason in self._doubted.items():
+            if row in self._made or self._ours(self._path(row)):
+                self._path(row).unlink(missing_ok=True)
+                results[row] = reason
+        return results
+
+    def _path(self, row: int) -> Path:
+        return self.folder / (self.ids[row] + self.survey.suffix)
+
+    def _one(self, row: int) -> str:
+        """DONE, KEPT, or the reason why there is no file."""
+        reason = _unsafe(self.ids[row]) or _nowhere(*self.places[row])
+        if reason is not None:
+            return reason
+        path = self._path(row)
+        try:
+            if path.exists():
+                self._claim(row, self._verified(path.read_bytes()))
+                return KEPT
+        except BadAnswer as error:
+            damaged = self.own and not isinstance(error, _OtherPicture)
+            if not (damaged or self._ours(path)):
+                return f"a file that is there is no such cut-out ({error}); move it away, or say --overwrite"
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            return f"file that is there cannot be read: {error.strerror}"
+        try:
+            data = self.service.ask(lambda: self._answer(row))
+        except NoAnswer as error:
+            if isinstance(error.__cause__, _SameAnswer):
+                self._doubted[error.__cause__.other] = f"cut-out is byte for byte that of {self.ids[row]}, removed"
+            return str(error)
+        with written_whole(path) as temporary:
+            temporary.write_bytes(data)
+        self._made.add(row)
+        return DONE
+
+    def _ours(self, path: Path) -> bool:
+        """Whether a file may be replaced: a download wrote these bytes there, or it was said."""
+        guard = outputs.current()
+        if guard is None:
+            return self.overwrite
+        return self.overwrite or guard.overwrite or guard.wrote(path)
+
+    def _answer(self, row: int) -> bytes:
+        data = self._verified(self.fetch(*self.places[row]))
+        self._claim(row, data)
+        return data
+
+    def _verified(self, data: bytes) -> bytes:
+        """The data, when it is the image that was asked for.
+
+        Raises
+        ------
+        BadAnswer
+            It does not decode, has another size or other bands, or is blank.
+        """
+        try:
+            if self.survey.bands:
+                bands = read_fits(data, where="answer", max_pixels=MAX_PIXELS)
+                height, width = bands.flux.shape[1:]
+                blank = [line for line in bands.faults() if line.endswith("blank")]
+                if bands.names != self.survey.bands:
+                    raise _OtherPicture(f"answer has bands {'+'.join(bands.names)}, not {'+'.join(self.survey.bands)}")
+            else:
+                image = np.asarray(picture(data, where="answer", max_pixels=MAX_PIXELS))
+                height, width = image.shape[:2]
+                blank = ["image is blank"] if (image == image[0, 0]).all() else []
+        except InputError as error:
+            raise BadAnswer(str(error)) from error
+        if (height, width) != (self.pixels, self.pixels):
+            raise _OtherPicture(f"answer is {width}×{height}, not {self.pixels}×{self.pixels}")
+        if blank:
+            raise _OtherPicture(blank[0])
+        return data
+
+    def _claim(self, row: int, data: bytes) -> None:
+        """Note whose answer these bytes are; two galaxies may share them only where they share the position."""
+        digest = fingerprint.of_bytes(data)
+        with self._lock:
+            other = self._seen.setdefault(digest, row)
+        if _apart(self.places[row], self.places[other]):
+            raise _SameAnswer(other, self.ids[other])
+
+
+def _unsafe(name: str) -> str | None:
+    """Why an id cannot be a file name, or None. It is never changed: a file's stem has to be the id."""
+    plain = name.isprintable() and not set(name) & set('/\\:*?"<>|') and not name.startswith((".", "~", "-"))
+    if plain and name == name.strip() and not name.endswith(".") and len(name.encode()) <= 200:
+        return None
+    return "id is not a safe file name; rename the galaxy"
+
+
+def _nowhere(ra: float, dec: float, scale: float) -> str | None:
+    if not (np.isfinite(ra) and np.isfinite(dec)):
+        return "position is missing"
+    return None if np.isfinite(scale) else "size that sets the scale is missing or not positive"
+
+
+def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
+    """Whether two cut-outs differ by more than an arcsecond in position, or in scale."""
+    ra = (a[0] - b[0] + 180) % 360 - 180
+    return bool(np.hypot(ra * np.cos(np.radians(a[1])), a[1] - b[1]) * 3600 > 1 or a[2] != b[2])
+
+
+def _tracked(items: Iterable[str], total: int, progress: bool) -> Iterable[str]:
+    """The results as they come, with a bar on stderr that counts failures."""
+    if not progress:
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("cut-outs"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task, failed = bar.add_task("", total=total), 0
+        for item in items:
+            failed += item not in (DONE, KEPT)
+            bar.update(task, advance=1, description=f"{failed} failed" if failed else "")
+            yield item

@@ -1,0 +1,114 @@
+"""SkyView: FITS images of the SDSS bands through astroquery, one band at a time, as one cube with named planes."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from gzfeatures.cutouts._compat_astroquery import refuse_redirects
+from gzfeatures.cutouts.client import BadAnswer, NoAnswer, Service, Unanswered, followed, is_public
+from gzfeatures.errors import InputError, need
+from gzfeatures.images.decoding.band_files import read_fits, stacked
+from gzfeatures.images.decoding.bands import Bands
+from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
+from gzfeatures.images.decoding.warning_filter import without_warnings
+
+
+class SkyView:
+    """NASA's SkyView, asked through astroquery; each image itself is fetched by `Service`.
+
+    Parameters
+    ----------
+    url : str
+        Address of its form.
+    service : Service
+        Limits and retries.
+
+    Raises
+    ------
+    MissingExtraError
+        astroquery is not installed.
+    """
+
+    def __init__(self, url: str, service: Service) -> None:
+        self._form = need("astroquery.skyview", extra="skyview").SkyViewClass()
+        self._form.URL = url
+        self._form.TIMEOUT = service.timeout
+        refuse_redirects(self._form)
+        self._service, self._url, self._lock = service, url, threading.Lock()
+        self._public = is_public(urlsplit(url).hostname)
+
+    def get(self, ra: float, dec: float, scale: float, pixels: int, bands: Sequence[str]) -> bytes:
+        """A FITS cube (bands, pixels, pixels) with BAND0…, BANDS and celestial coordinates.
+
+        Parameters
+        ----------
+        ra, dec : float
+            Centre in degrees.
+        scale : float
+            Arcsec per pixel.
+        pixels : int
+            Side.
+        bands : sequence of str
+            SDSS bands.
+
+        Raises
+        ------
+        BadAnswer
+            Another try may help.
+        NoAnswer
+            There is no image of a band here, or a link leads to a private address.
+        """
+        parts = [self._band(ra, dec, scale, pixels, band) for band in bands]
+        return _cube(stacked(parts, where="SkyView"))
+
+    def _band(self, ra: float, dec: float, scale: float, pixels: int, band: str) -> Bands:
+        link = followed(self._url, self._link(ra, dec, scale, pixels, f"SDSS{band}"), self._public)
+        try:
+            return read_fits(self._service.get(link), where=f"band {band}", max_pixels=MAX_PIXELS, names=(band,))
+        except InputError as error:
+            raise BadAnswer(str(error)) from error
+
+    def _link(self, ra: float, dec: float, scale: float, pixels: int, survey: str) -> str:
+        from astropy import units
+        from astropy.coordinates import SkyCoord
+        from astroquery import cache_conf
+        from requests import ConnectionError, RequestException, Timeout
+
+        place, side = SkyCoord(ra, dec, unit="deg"), scale * pixels * units.arcsec
+        try:
+            # one session, and one copy of the form; astroquery keeps answers as pickles in the user's cache folder
+            # unless its cache is off, and it has to be off for the form's own request as well
+            with self._lock, cache_conf.set_temp("cache_active", False):
+                links: list[Any] = self._form.get_image_list(
+                    place, [survey], pixels=str(pixels), width=side, height=side, cache=False
+                )
+        except (ConnectionError, Timeout) as error:
+            raise Unanswered(f"connection failed: {type(error).__name__}") from error
+        except RequestException as error:
+            status = getattr(error.response, "status_code", None)
+            raise BadAnswer(f"HTTP {status}" if status else f"SkyView: {type(error).__name__}") from error
+        except (ValueError, AttributeError, TypeError) as error:
+            raise BadAnswer(f"SkyView's page cannot be read: {error}") from error
+        if len(links) != 1:
+            raise NoAnswer(f"SkyView has no image of {survey} here")
+        return str(links[0])
+
+
+def _cube(bands: Bands) -> bytes:
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    with without_warnings():
+        header = WCS(bands.header, naxis=2).to_header()
+        header["BANDS"] = "".join(bands.names)
+        for k, name in enumerate(bands.names):
+            header[f"BAND{k}"] = name
+        file = io.BytesIO()
+        fits.PrimaryHDU(bands.flux.astype(np.float32), header).writeto(file)
+    return file.getvalue()

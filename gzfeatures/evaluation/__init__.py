@@ -1,0 +1,1 @@
+"""Predictions and their scores: metrics, intervals, class sets, comparisons."""

@@ -1,0 +1,86 @@
+"""Pairing: one way from images to classes, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.metrics import Scores
+from gzfeatures.evaluation.predictions import Predictions
+
+Approach: TypeAlias = Literal["frozen", "fine-tuned", "end-to-end"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Candidate:
+    """One way from images to classes, scored on the test galaxies of one split.
+
+    Parameters
+    ----------
+    road : {"frozen", "fine-tuned", "end-to-end"}
+        Head on an untouched backbone, head on a backbone trained on galaxies, or the network by itself.
+    backbone : str
+        Backbone, or network of the end-to-end road.
+    head : str, optional
+        Head; None on the end-to-end road.
+    scheme : str
+        Label scheme.
+    split : str
+        Fingerprint of the split.
+    predictions : Predictions
+        Of the test ids.
+    scores : Scores
+        Of those predictions.
+    seconds : mapping of str to float
+        Wall clock by step: `extract`, `fit`, `predict`, `train`.
+    parameters : mapping
+        Hyper-parameters.
+    seed : int
+        Seed of the fit or the training.
+    dagger : bool
+        The number is not a fair hold-out (a backbone that may have met test galaxies); marked † in the ranking.
+    cost : mapping of str to float
+        What it takes beside seconds: `parameters` (numbers learned), `bytes` (size on disk).
+    calibration : mapping
+        What is known of its probabilities beside the scores: `before` calibration (see `calibration.measured`), and
+        conformal `sets`, and `notes` on what could not be calibrated (see `conformal.Conformal.coverage_report`).
+
+    Raises
+    ------
+    InputError
+        An end-to-end road names a head, another road names none, or the scores are of other predictions.
+    """
+
+    approach: Approach
+    backbone: str
+    head: str | None
+    scheme: str
+    split: str
+    predictions: Predictions
+    scores: Scores
+    seconds: Mapping[str, float]
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    contaminated: bool = False
+    cost: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.head is None) != (self.approach == "end-to-end"):
+            raise InputError("pairing", where=self.name, rule="name a head unless it is end-to-end", found=self.head)
+        if self.scores.n != len(self.predictions) or self.scores.classes != self.predictions.classes:
+            raise InputError(
+                "scores are of other predictions", where=self.name, rule="be of the same galaxies and classes"
+            )
+
+    @property
+    def name(self) -> str:
+        """`backbone + head`, or the network's name; what sets two seeds of one pairing apart is the seed."""
+        return self.backbone if self.head is None else f"{self.backbone} + {self.head}"
+
+    @property
+    def method(self) -> tuple[Approach, str, str | None]:
+        """Road, backbone and head: what pairings of several seeds have in common."""
+        return self.approach, self.backbone, self.head

@@ -1,0 +1,324 @@
+"""Comparison of pairings on one split: ranking, all pairs tested as one family, seeds, the luck of the first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.family import seed_variance, step_down
+from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, headline, scorable
+from gzfeatures.evaluation.paired_tests import mcnemar
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.rows import PairTest, RankedRow, SeedsRow, WinnerRow
+from gzfeatures.evaluation.statistics.metric_sums import metrics_of, shares_of, sufficient_statistics
+from gzfeatures.evaluation.statistics.proportions import Array
+from gzfeatures.evaluation.winner import luck_of_the_best
+from gzfeatures.galaxies.labels.labels import Labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Pairings ranked, and each two of them tested.
+
+    Parameters
+    ----------
+    metric : str
+        What the ranking is by.
+    ranking : list of RankedRow
+        Best first, tied where not told apart from the first, all pairs tested as one family. Of
+        several seeds the mean counts, and they stand together by seed: a lucky one wins nothing.
+    tests : list of PairTest
+        Each two methods, by the metric of the ranking, mean over seeds; `p` is that of exact
+        McNemar for accuracy, else of the bootstrap, `p_family` see `family.step_down`.
+    seeds : list of SeedsRow
+        Pairings run with several seeds.
+    split : str
+        Fingerprint of the split they share.
+    level : float
+        Coverage of the intervals.
+    winner : WinnerRow, optional
+        The first method, knowing that it was chosen.
+    """
+
+    metric: str
+    ranking: list[RankedRow]
+    tests: list[PairTest]
+    seeds: list[SeedsRow]
+    split: str
+    level: float
+    winner: WinnerRow | None = None
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        return {
+            "metric": self.metric,
+            "ranking": [row.asdict() for row in self.ranking],
+            "tests": [row.asdict() for row in self.tests],
+            "seeds": [row.asdict() for row in self.seeds],
+            "split": self.split,
+            "level": self.level,
+            "winner": {} if self.winner is None else self.winner.asdict(),
+        }
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    labels: Labels,
+    *,
+    metric: str | None = None,
+    resamples: int = 2000,
+    level: float = 0.9,
+    seed: int = 0,
+) -> Comparison:
+    """Rank pairings and test every two methods on the galaxies they share, by the metric they are ranked by.
+
+    Parameters
+    ----------
+    pairings : sequence of Candidate
+        At least one; all on the same split, scheme and test ids. Those that differ in their seed alone are one method.
+    labels : Labels
+        Truth.
+    metric : str, optional
+        What to rank by and to test; default `accuracy`, or `rmse` for vote fractions.
+    resamples : int
+        Bootstrap resamples; every method meets the same ones.
+    level : float
+        Coverage of the intervals; 1 − level is the chance of one false difference among all pairs.
+    seed : int
+        Seed of the resampling.
+
+    Raises
+    ------
+    InputError
+        Nothing to compare, an unknown metric, or splits, schemes or test ids differ (says which and why it matters).
+
+    References
+    ----------
+    Romano & Wolf 2005, doi:10.1198/016214504000000539 (see `family.step_down`); Tsamardinos+2018,
+    doi:10.1007/s10994-018-5714-4 (see `winner.luck_of_the_best`); Bonett & Price 2012, doi:10.3102/1076998611411915
+    (interval of a difference of shares).
+    """
+    first = _comparable(candidates)
+    ids = np.sort(first.predictions.ids)
+    ordered = [candidate.predictions.select(ids) for candidate in candidates]
+    truth = scorable(ordered[0], labels)
+    kind, k, n = first.predictions.kind, len(first.predictions.classes), len(ids)
+    metric = metric or headline(kind)
+    columns = [sufficient_statistics(predictions, scorable(predictions, labels)) for predictions in ordered]
+    points = [metrics_of(each.sum(0), n, kind, k) for each in columns]
+    if metric not in points[0] or points[0][metric].ndim:
+        legal = ", ".join(name for name, value in points[0].items() if not value.ndim)
+        raise InputError("metric", rule=f"be one of {legal}", found=metric)
+    values = [float(point[metric]) for point in points]
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    methods = _methods(candidates, values, sign)
+    of_method = [np.array([values[i] for i in members]) for members in methods]
+    shares = [np.stack([shares_of(columns[i], metric, kind, k) for i in members]) for members in methods]
+    tests: list[PairTest] = []
+    if len(methods) > 1:
+        tests = _tests(candidates, ordered, truth, methods, of_method, shares, resamples, level, seed, metric)
+
+    def measure(sums: Array, size: Array | float) -> Array:
+        return metrics_of(sums, size, kind, k)[metric]
+
+    luck = 0.0
+    if len(methods) > 1:
+        parts = [[columns[i] for i in members] for members in methods]
+        luck = luck_of_the_best(parts, measure, sign > 0, min(resamples, 1000), seed)
+    ranking: list[RankedRow] = []
+    for place, members in enumerate(methods):
+        test = tests[place - 1] if place else None  # the first method stands first in the first tests
+        for i in members:
+            ranking.append(_row(len(ranking) + 1, candidates[i], test, level))
+    winner = _winner([candidates[i] for i in methods[0]], metric, float(of_method[0].mean()), luck, len(methods))
+    return Comparison(metric, ranking, tests, _seeds(candidates, values), first.split, level, winner)
+
+
+def _methods(candidates: Sequence[Candidate], values: Sequence[float], sign: int) -> list[list[int]]:
+    """Places of the pairings of each method by seed, the method of the best mean first."""
+    members: dict[tuple[str, str, str | None], list[int]] = {}
+    for i, candidate in enumerate(candidates):
+        members.setdefault(candidate.method, []).append(i)
+    mean = {method: float(np.mean([values[i] for i in places])) for method, places in members.items()}
+    order = sorted(members, key=lambda m: (-sign * mean[m], candidates[members[m][0]].name, m[0]))
+    return [sorted(members[method], key=lambda i: candidates[i].seed) for method in order]
+
+
+def _winner(
+    best: Sequence[Candidate],
+    metric: str,
+    value: float,
+    luck: float,
+    among: int,
+) -> WinnerRow:
+    """The first method's score and interval, moved by what it owes to having been chosen."""
+    known = [p.scores.intervals[metric] for p in best if metric in p.scores.intervals]
+    interval = None
+    if len(known) == len(best):
+        low, high = np.mean(known, axis=0)
+        shift = value - float(np.mean([p.scores.metrics[metric] for p in best])) - luck
+        top = np.inf if metric in ("log_loss", "rmse") else 2.0 if metric == "brier" else 1.0
+        least = -1.0 if metric == "mcc" else 0.0
+        interval = [float(np.clip(end + shift, least, top)) for end in (low, high)]
+    return WinnerRow(among, value, luck, value - luck, interval)
+
+
+def _comparable(candidates: Sequence[Candidate]) -> Candidate:
+    if not candidates:
+        raise InputError("nothing to compare", rule="have at least one pairing")
+    first, *rest = candidates
+    test = fingerprint.of_ids(first.predictions.ids)
+    for other in rest:
+        for what, here, there in (
+            ("split", first.split, other.split),
+            ("scheme", first.scheme, other.scheme),
+            ("classes", first.predictions.classes, other.predictions.classes),
+            ("test galaxies", test, fingerprint.of_ids(other.predictions.ids)),
+        ):
+            if here != there:
+                raise InputError(
+                    f"pairings differ in their {what}",
+                    where=f"{first.name} and {other.name}",
+                    rule="agree in it: a difference in score would be one of galaxies, not of methods",
+                    found=f"{here!s:.60} and {there!s:.60}",
+                    remedy="run both on one split",
+                )
+    names = [_label([candidate]) for candidate in candidates]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError("pairing stands twice", where=name, rule="be compared once", remedy="drop one of the two")
+    return first
+
+
+def _label(seeds: Sequence[Candidate]) -> str:
+    """Name of a method by the pairings of its seeds."""
+    one = seeds[0]
+    return f"{one.name}, {one.approach}, " + (f"seed {one.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds")
+
+
+def _row(rank: int, candidate: Candidate, test: PairTest | None, level: float) -> RankedRow:
+    """Row of a pairing; `test` is that of the first method against its own, None for the first."""
+    costs: dict[str, float | None] = {}
+    for step in ("extract", "fit", "predict", "train"):
+        costs[f"{step}_seconds"] = candidate.seconds.get(step)
+    costs["end_to_end_seconds"] = sum(candidate.seconds.values())
+    costs |= {name: candidate.cost.get(name) for name in ("parameters", "bytes")}
+    behind, ends, tied = 0.0, [0.0, 0.0], True
+    if test is not None:
+        # a test has the first minus the second: seen from the second, signs and ends change
+        low, high = test.interval
+        behind, ends, tied = -test.difference, [-high, -low], test.p_family >= 1 - level
+    return RankedRow(
+        rank=rank,
+        approach=candidate.approach,
+        backbone=candidate.backbone,
+        head=candidate.head,
+        scheme=candidate.scheme,
+        seed=candidate.seed,
+        contaminated=candidate.contaminated,
+        metrics=candidate.scores.metrics,
+        intervals={name: list(ends) for name, ends in candidate.scores.intervals.items()},
+        costs=costs,
+        behind=behind,
+        behind_interval=ends,
+        tied=tied,
+    )
+
+
+def _tests(
+    candidates: Sequence[Candidate],
+    ordered: Sequence[Predictions],
+    truth: Labels,
+    methods: Sequence[Sequence[int]],
+    values: Sequence[Array],
+    shares: Sequence[Array],
+    resamples: int,
+    level: float,
+    seed: int,
+    metric: str,
+) -> list[PairTest]:
+    """Each two methods, in the order of the ranking: (first, second), (first, third), …"""
+    family, single, _ = step_down(values, shares, resamples, seed)
+    noise = seed_variance(values, shares)
+    right = [_right(predictions, truth) for predictions in ordered]
+    tests: list[PairTest] = []
+    for number, (i, j) in enumerate(combinations(range(len(methods)), 2)):
+        gap = shares[i].mean(0) - shares[j].mean(0)
+        spread = float(noise[i] + noise[j])
+        only_first = only_second = None
+        a, b = right[methods[i][0]], right[methods[j][0]]
+        if a is not None and b is not None and len(methods[i]) == len(methods[j]) == 1:
+            only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
+        p = float(single[number])
+        if metric == "accuracy" and only_first is not None and only_second is not None:
+            p = mcnemar(only_first, only_second)  # exact, where the bootstrap is not
+        tests.append(
+            PairTest(
+                first=_label([candidates[m] for m in methods[i]]),
+                second=_label([candidates[m] for m in methods[j]]),
+                difference=float(values[i].mean() - values[j].mean()),
+                interval=_difference(gap, spread, level, smoothed=metric == "accuracy"),
+                only_first=only_first,
+                only_second=only_second,
+                p=p,
+                p_family=float(family[number]),
+            )
+        )
+    return tests
+
+
+def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> list[float]:
+    """Interval of the mean of the galaxies' differences (n,); a difference of shares as if two more galaxies differed.
+
+    The two, one each way, keep methods that never differ from being certain to be equal (Bonett & Price 2012).
+    """
+    n, total, square = len(gap), float(gap.sum()), float((gap**2).sum())
+    if smoothed:
+        n, square = n + 2, square + 2
+    middle = total / n
+    reach = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.sqrt(max(square / n - middle**2, 0) / n + noise))
+    return [middle - reach, middle + reach]
+
+
+def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | None:
+    if predictions.kind == "classes":
+        same: npt.NDArray[np.bool_] = predictions.codes == truth.codes
+        return same
+    if predictions.kind == "multi-label":
+        right: npt.NDArray[np.bool_] = ((predictions.probabilities >= 0.5) == truth.values).all(1)
+        return right
+    return None
+
+
+def _runs(candidates: Sequence[Candidate], values: Sequence[float]) -> dict[tuple[str, str, str | None], list[float]]:
+    """Values of each pairing's seeds."""
+    runs: dict[tuple[str, str, str | None], list[float]] = {}
+    for candidate, value in zip(candidates, values, strict=True):
+        runs.setdefault(candidate.method, []).append(value)
+    return runs
+
+
+def _seeds(candidates: Sequence[Candidate], values: Sequence[float]) -> list[SeedsRow]:
+    return [
+        SeedsRow(
+            approach,
+            backbone,
+            head,
+            seeds=len(scores),
+            mean=float(np.mean(scores)),
+            deviation=float(np.std(scores, ddof=1)),
+            low=min(scores),
+            high=max(scores),
+        )
+        for (approach, backbone, head), scores in _runs(candidates, values).items()
+        if len(scores) > 1
+    ]

@@ -1,0 +1,301 @@
+"""Class sets that hold the true class as often as promised, in every class: conformal prediction."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.metrics import scorable
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson
+from gzfeatures.galaxies.labels.labels import Labels
+
+Method = Literal["threshold", "raps"]
+METHODS: tuple[Method, ...] = ("threshold", "raps")
+SHARED_BELOW = 20
+"""Calibration galaxies under which a class shares its threshold with the next smallest class."""
+PENALTY, UNPENALISED = 0.1, 2
+"""RAPS: what each further class costs, and how many classes are free of it."""
+REPORT_LEVEL = 0.95
+"""Level of the exact intervals around the measured coverage."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Conformal:
+    """Sets of classes that hold the true one with a stated probability (split conformal prediction).
+
+    A class is in a galaxy's set when its conformity reaches the threshold of the class; the most probable class is
+    always in it, so no set is empty unless the galaxy is unlike the training galaxies (`Predictions.unfamiliar`).
+    Galaxies must be exchangeable with those the thresholds come from: a random draw of the same catalog, neither
+    trained on nor scored, such as the validation part.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        k names.
+    thresholds : ndarray of float64
+        Least conformity of a class that is in the set, shape (k,), in [0, 1]; 0: in every set.
+    coverage : float
+        Promised probability that a set holds the true class, in (0, 1).
+    method : {"threshold", "raps"}
+        Conformity of a class: its probability (Sadinle+2019); or 1 − the summed probability of the classes ahead of
+        it − a penalty for late ranks (RAPS, Angelopoulos+2021, without randomisation).
+    per_class : bool
+        The promise holds within each class (Mondrian), not only over all galaxies.
+    scores : tuple of ndarray of float64
+        Rising conformities of the true class of the calibration galaxies: one array per class, or one for all
+        together; empty where a head of an earlier version kept none.
+
+    References
+    ----------
+    Vovk+2005, Algorithmic Learning in a Random World, section 4.5 (Mondrian); Sadinle+2019,
+    doi:10.1080/01621459.2017.1395341, section 3; Angelopoulos+2021, arXiv:2009.14193, equation 4 with u = 0.
+
+    Examples
+    --------
+    >>> sets = Conformal.of(validation, labels, coverage=0.95)  # doctest: +SKIP
+    >>> sets.sets(predictions).sum(1)  # classes in each set  # doctest: +SKIP
+    """
+
+    classes: tuple[str, ...]
+    thresholds: Array
+    coverage: float
+    method: Method = "threshold"
+    per_class: bool = False
+    scores: tuple[Array, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        predictions: Predictions,
+        labels: Labels,
+        coverage: float = 0.9,
+        *,
+        per_class: bool = True,
+        method: Method = "threshold",
+    ) -> Conformal:
+        """Thresholds from galaxies kept out of training.
+
+        Parameters
+        ----------
+        predictions : Predictions
+            Of those galaxies.
+        labels : Labels
+            Their classes.
+        coverage : float
+            Promise, in (0, 1).
+        per_class : bool
+            Keep the promise within each class, rare ones too. A class with too few galaxies for the promise (9 at
+            90 %) is in every set; one with fewer than 20 and the next smallest class share the lower of their two
+            thresholds, so that neither pays for the other. `notes` says which.
+        method : {"threshold", "raps"}
+            See the class.
+
+        Raises
+        ------
+        LeakError, InputError
+            As `evaluate`; the labels are not one class per galaxy; an unknown method; or coverage is outside (0, 1).
+        """
+        if method not in METHODS:
+            raise InputError("method of class sets", rule=f"be one of {', '.join(METHODS)}", found=method)
+        codes = scorable(predictions, labels).codes
+        true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
+        if predictions.unfamiliar is not None:
+            # their sets will be empty, which is a miss: the other galaxies' sets have to make up for it
+            true = np.where(predictions.unfamiliar, 0.0, true)
+        k = len(predictions.classes)
+        parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
+        thresholds = _thresholds(parts, k, _share(coverage))
+        return cls(predictions.classes, thresholds, coverage, method, per_class, tuple(parts))
+
+    def at(self, coverage: float) -> Conformal:
+        """The same galaxies' sets for another promise.
+
+        Raises
+        ------
+        InputError
+            Coverage is outside (0, 1); or no scores were kept.
+        """
+        if not self.scores:
+            raise InputError(
+                "class sets have one coverage only",
+                rule="keep the scores of their calibration galaxies",
+                found=f"{self.coverage:g}, asked for {coverage:g}",
+                remedy="fit the head again: this one is of an earlier version",
+            )
+        thresholds = _thresholds(self.scores, len(self.classes), _share(coverage))
+        return dataclasses.replace(self, thresholds=thresholds, coverage=coverage)
+
+    def sets(self, predictions: Predictions) -> npt.NDArray[np.bool_]:
+        """Which classes are in each galaxy's set, shape (n, k).
+
+        The most probable class always is, unless `predictions.unfamiliar` marks the galaxy: its set is empty.
+
+        Raises
+        ------
+        InputError
+            The predictions are of other classes.
+        """
+        if predictions.classes != self.classes:
+            raise InputError("predictions are of other classes", rule=f"be of {', '.join(self.classes)}")
+        inside = _conformity(predictions.probabilities, self.method) >= self.thresholds
+        inside[np.arange(len(predictions)), predictions.codes] = True
+        if predictions.unfamiliar is not None:
+            inside[predictions.unfamiliar] = False
+        return np.asarray(inside)
+
+    @property
+    def notes(self) -> list[str]:
+        """What holds for classes that were too small for a threshold of their own, one sentence each."""
+        if not self.per_class or not self.scores:
+            return []
+        sizes = [len(part) for part in self.scores]
+        said = [
+            f"{self.classes[c]} is in every class set: {sizes[c]} calibration galaxies are too few for"
+            f" {self.coverage:.0%} (at least {_least(self.coverage)})"
+            for c in range(len(sizes))
+            if sizes[c] < _least(self.coverage)
+        ]
+        for members in _sharing(sizes, self.coverage):
+            if len(members) > 1:
+                names = ", ".join(f"{self.classes[c]} ({sizes[c]})" for c in members)
+                said.append(f"{names} share a threshold: below {SHARED_BELOW} calibration galaxies one is uncertain")
+        return said
+
+    def coverage_report(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
+        """How the promise was kept on other galaxies, such as a test part or another catalog.
+
+        Returns
+        -------
+        dict
+            `promised`; `reached` (share of galaxies whose set holds the true class) with its exact `interval` of
+            Clopper & Pearson at `level`, and the same within each class (`per_class`: `class, n, reached, interval`;
+            None for an absent class; `reached_per_class`: the shares alone); `size` (mean number of classes in a
+            set); `single` and `empty` (shares of sets with one class and with none), `unfamiliar` (share whose set
+            is empty because the galaxy is unlike the training galaxies); `n`; `method`; `notes`.
+
+        Raises
+        ------
+        LeakError, InputError
+            As `evaluate`; or the predictions are of other classes.
+        """
+        codes = scorable(predictions, labels).codes
+        sets = self.sets(predictions)
+        held = sets[np.arange(len(codes)), codes]
+        size = sets.sum(1)
+        rows = [{"class": name, **_counted(held[codes == code])} for code, name in enumerate(self.classes)]
+        unfamiliar = predictions.unfamiliar
+        return {
+            "promised": self.coverage,
+            "level": REPORT_LEVEL,
+            **_counted(held),
+            "per_class": rows,
+            "reached_per_class": {row["class"]: row["reached"] for row in rows},
+            "size": float(size.mean()),
+            "single": float((size == 1).mean()),
+            "empty": float((size == 0).mean()),
+            "unfamiliar": 0.0 if unfamiliar is None else float(unfamiliar.mean()),
+            "method": self.method,
+            "notes": self.notes,
+        }
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        return {
+            "classes": list(self.classes),
+            "thresholds": self.thresholds.tolist(),
+            "coverage": self.coverage,
+            "method": self.method,
+            "per_class": self.per_class,
+            "scores": [part.tolist() for part in self.scores],
+        }
+
+    @classmethod
+    def fromdict(cls, fields: Mapping[str, Any]) -> Conformal:
+        """What `asdict` gave, also that of earlier versions."""
+        return cls(
+            tuple(fields["classes"]),
+            np.asarray(fields["thresholds"], dtype=np.float64),
+            fields["coverage"],
+            fields.get("method", "threshold"),
+            fields.get("per_class", False),
+            tuple(np.asarray(part, dtype=np.float64) for part in fields.get("scores", ())),
+        )
+
+
+def calibrate_sets(
+    kept_out: Predictions, labels: Labels, coverage: float = 0.9, method: Method = "threshold"
+) -> Conformal | None:
+    """Sets by galaxies kept out of training; None where no such galaxy is, or labels are not one class per galaxy."""
+    fresh = kept_out.ids if kept_out.seen is None else kept_out.ids[~kept_out.seen]
+    if labels.target != "classes" or not len(fresh):
+        return None
+    return Conformal.of(kept_out.select(fresh), labels, coverage, method=method)
+
+
+def _share(coverage: float) -> float:
+    if not 0 < coverage < 1:
+        raise InputError("coverage", rule="lie between 0 and 1", found=coverage)
+    return coverage
+
+
+def _conformity(p: Array, method: Method) -> Array:
+    """How well each class fits a galaxy, in [0, 1], shape (n, k)."""
+    if method == "threshold":
+        return p
+    order = np.argsort(-p, axis=1, kind="stable")
+    ranked = np.take_along_axis(p, order, 1)
+    late = np.maximum(np.arange(1, p.shape[1] + 1) - UNPENALISED, 0)
+    score = np.empty_like(p)
+    np.put_along_axis(score, order, np.cumsum(ranked, 1) - ranked + PENALTY * late, 1)
+    return np.asarray(1 - np.clip(score, 0, 1))
+
+
+def _least(coverage: float) -> int:
+    """Fewest calibration galaxies with which a promise can be kept: 9 at 90 %, 19 at 95 %."""
+    return int(np.ceil(coverage / (1 - coverage) - 1e-9))
+
+
+def _thresholds(parts: Sequence[Array], k: int, coverage: float) -> Array:
+    lowest = np.array([_lowest(part, coverage) for part in parts])
+    if len(parts) == 1:
+        return np.repeat(lowest, k)
+    for members in _sharing([len(part) for part in parts], coverage):
+        lowest[members] = lowest[members].min()  # the lower keeps the promise of both, whichever is the harder class
+    return lowest
+
+
+def _sharing(sizes: Sequence[int], coverage: float) -> list[list[int]]:
+    """Groups of classes with one threshold each: merged from the smallest on until 20 galaxies are together."""
+    groups: list[list[int]] = []
+    open_ = False
+    for c in sorted(range(len(sizes)), key=lambda c: (sizes[c], c)):
+        if sizes[c] < _least(coverage):
+            continue
+        if open_:
+            groups[-1].append(c)
+        else:
+            groups.append([c])
+        open_ = sum(sizes[member] for member in groups[-1]) < SHARED_BELOW
+    if open_ and len(groups) > 1:
+        groups[-2:] = [groups[-2] + groups[-1]]
+    return groups
+
+
+def _lowest(true: Array, coverage: float) -> float:
+    """Highest threshold that keeps the promise: the ⌊(n + 1)(1 − coverage)⌋-th smallest; 0 where n is too small."""
+    allowed = int(np.floor((len(true) + 1) * (1 - coverage) + 1e-9))
+    return float(true[allowed - 1]) if allowed else 0.0
+
+
+def _counted(held: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    n, hits = len(held), int(held.sum())
+    if not n:
+        return {"n": 0, "reached": None, "interval": None}
+    low, high = clopper_pearson(np.float64(hits), np.float64(n), REPORT_LEVEL)
+    return {"n": n, "reached": hits / n, "interval": [float(low), float(high)]}

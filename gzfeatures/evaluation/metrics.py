@@ -1,0 +1,235 @@
+"""The only module that scores: predictions against labels, each number with its interval over galaxies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, LeakError
+from gzfeatures.evaluation import accuracy_by
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.rows import AccuracyBin, Ceiling
+from gzfeatures.evaluation.statistics.intervals import FEWEST
+from gzfeatures.evaluation.statistics.metric_sums import metrics_of, sufficient_statistics
+from gzfeatures.evaluation.statistics.proportions import Array
+from gzfeatures.evaluation.statistics.score_intervals import debiased_ece, score_intervals
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import positions
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+
+HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mcc")
+LOWER_IS_BETTER = ("log_loss", "brier", "ece", "ece_debiased", "rmse")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """What predictions are worth. A metric that has no meaning for the target is None.
+
+    Parameters
+    ----------
+    kind : {"classes", "multi-label", "fractions"}
+        What was predicted.
+    n : int
+        Galaxies scored.
+    classes : tuple of str
+        k names.
+    accuracy : float, optional
+        Share of galaxies whose most probable class is right; multi-label: all k right at threshold 0.5.
+    balanced_accuracy : float, optional
+        Mean recall of the classes present.
+    macro_f1 : float, optional
+        Mean F1 of the classes that occur in truth or prediction.
+    log_loss : float, optional
+        Mean of −ln p(true class), p clipped at 1e-7; multi-label: mean over labels.
+    brier : float, optional
+        Mean of Σ (p − y)² over classes, in [0, 2]; multi-label: mean over labels of (p − y)².
+    auc : float, optional
+        One-vs-rest area under the ROC curve, mean of the classes that have members and non-members.
+    mcc : float, optional
+        Matthews correlation for k classes (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006, eq. 8).
+    ece : float, optional
+        Expected calibration error of the most probable class (multi-label: of every label), 15 bins; noise alone
+        makes it positive, the more the fewer galaxies there are.
+    ece_debiased : float, optional
+        The same without what noise alone would give (see `calibration_error.debiased`).
+    rmse : float, optional
+        Root mean square over all galaxies and answers (the Kaggle measure); NaN votes are left out.
+    intervals : mapping of str to (low, high)
+        Interval of each metric at `level`, by the method that holds it (see `intervals`); that of `ece` is of the true
+        error, as that of `ece_debiased`. A figure over classes has none where a class is in `too_few`.
+    level : float
+        Coverage of the intervals.
+    too_few : tuple of str
+        Classes with fewer than ten galaxies: they have no interval.
+    confusion : ndarray of int64, optional
+        Shape (k, k); row: true class, column: predicted class.
+    per_class : list of dict
+        `class, support, precision, recall, f1` (fractions: `class, support, answer_rmse`) and `intervals`.
+    agreement : list of AccuracyBin
+        Accuracy by volunteer agreement (see `slices.by_agreement`); empty without vote fractions.
+    ceiling : Ceiling, optional
+        `reached` and `ceiling` against one volunteer drawn at random, `accuracy` and `repeatability` against the
+        majority of a panel (see `slices.against_ceiling`).
+    slices : mapping of str to list of AccuracyBin
+        Accuracy along redshift, magnitude and size (see `slices.along`), where a catalog was given.
+    """
+
+    kind: str
+    n: int
+    classes: tuple[str, ...]
+    level: float
+    accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+    log_loss: float | None = None
+    brier: float | None = None
+    auc: float | None = None
+    mcc: float | None = None
+    ece: float | None = None
+    ece_debiased: float | None = None
+    rmse: float | None = None
+    intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    too_few: tuple[str, ...] = ()
+    confusion: npt.NDArray[np.int64] | None = None
+    per_class: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    agreement: list[AccuracyBin] = dataclasses.field(default_factory=list)
+    ceiling: Ceiling | None = None
+    slices: dict[str, list[AccuracyBin]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics that have a meaning here, by name."""
+        values = {name: getattr(self, name) for name in HIGHER_IS_BETTER + LOWER_IS_BETTER}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values; what is undefined (recall of an absent class) is None."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["confusion"] = None if self.confusion is None else self.confusion.tolist()
+        return {name: jsonable(value) for name, value in fields.items()}
+
+
+def evaluate(
+    predictions: Predictions,
+    labels: Labels,
+    *,
+    intervals: bool | int = True,
+    level: float = 0.9,
+    votes: npt.NDArray[np.int64] | None = None,
+    catalog: Catalog | None = None,
+) -> Scores:
+    """Score predictions against labels.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Every id must have a label; ids that were trained on are refused.
+    labels : Labels
+        Truth, with the same classes in the same order; its vote fractions, if any, give agreement and ceiling.
+    intervals : bool
+        Whether to give intervals; 0 and other numbers as False and True.
+    level : float
+        Coverage of the intervals, in (0, 1).
+    votes : ndarray of int, optional
+        Number of volunteers of each galaxy of `labels`, shape (len(labels),), for the repeatability of their majority;
+        else those of the catalog's counts, else 40 each.
+    catalog : Catalog, optional
+        Its vote counts, where it has them, are the volunteers' numbers. Its redshift, magnitude and size, as far as it
+        has them, give the slices; one class per galaxy only.
+
+    Raises
+    ------
+    LeakError
+        A galaxy was trained on, or shares its group with one that was.
+    InputError
+        There is nothing to score, an id has no label, or the classes differ.
+    """
+    truth = scorable(predictions, labels)
+    columns = sufficient_statistics(predictions, truth)
+    k = len(predictions.classes)
+    point = metrics_of(columns.sum(0), len(truth), predictions.kind, k)
+    spread: dict[str, tuple[Array, Array]] = {}
+    if predictions.kind != "fractions":
+        point["ece_debiased"] = np.float64(debiased_ece(predictions, truth)) * np.ones(())
+    if intervals:
+        spread = score_intervals(predictions, truth, level)
+        if "ece" in spread:
+            spread["ece_debiased"] = spread["ece"]
+    support = truth.counts
+    per_class = [
+        {"class": name, "support": support[name]}
+        | {metric: float(values[c]) for metric, values in point.items() if values.ndim}
+        | {"intervals": {m: (float(low[c]), float(high[c])) for m, (low, high) in spread.items() if _known(low, c)}}
+        for c, name in enumerate(predictions.classes)
+    ]
+    more: dict[str, Any] = {m: float(values) for m, values in point.items() if not values.ndim and np.isfinite(values)}
+    if predictions.kind == "classes":
+        confusion = np.zeros((k, k), dtype=np.int64)
+        np.add.at(confusion, (truth.codes, predictions.codes), 1)
+        more["confusion"] = confusion
+        panels = None if votes is None else votes[positions(labels.ids, predictions.ids, where="labels")]
+        if panels is None and catalog is not None and truth.soft is not None:
+            panels = catalog.volunteers(predictions.ids)
+        more["agreement"] = accuracy_by.by_agreement(predictions, truth, level=level, panels=panels)
+        more["ceiling"] = accuracy_by.against_ceiling(predictions, truth, panels)
+        if catalog is not None:
+            more["slices"] = accuracy_by.by_catalog(predictions, truth, catalog, level=level)
+    return Scores(
+        kind=predictions.kind,
+        n=len(predictions),
+        classes=predictions.classes,
+        level=level,
+        intervals={m: (float(low), float(high)) for m, (low, high) in spread.items() if m in more and _known(low)},
+        too_few=tuple(name for name, number in support.items() if number < FEWEST),
+        per_class=per_class,
+        **more,
+    )
+
+
+def _known(limits: Array, place: int | None = None) -> bool:
+    """Whether there is an interval: of a figure over all, or of the class at a place."""
+    if place is None:
+        return limits.ndim == 0 and bool(np.isfinite(limits))
+    return limits.ndim == 1 and bool(np.isfinite(limits[place]))
+
+
+def headline(target: str) -> str:
+    """The metric that pairings are ranked by where none is named: RMSE of vote fractions, else accuracy."""
+    return "rmse" if target == "fractions" else "accuracy"
+
+
+def scorable(predictions: Predictions, labels: Labels) -> Labels:
+    """Labels of the predicted galaxies in their order, after every check a score needs (raises as `evaluate`)."""
+    if not len(predictions):
+        raise InputError("no galaxy to score", rule="have at least one prediction")
+    if predictions.seen is not None and predictions.seen.any():
+        raise LeakError(
+            f"{predictions.seen.sum()} of {len(predictions)} galaxies were trained on, or one of their group was",
+            rule="be scored on galaxies kept out of training",
+            found=str(predictions.ids[np.argmax(predictions.seen)]),
+            remedy="select the test ids of the split before scoring",
+        )
+    if predictions.classes != labels.classes or predictions.kind != labels.target:
+        raise InputError(
+            "predictions and labels are of different schemes",
+            rule=f"predict {labels.target} {', '.join(labels.classes)}",
+            found=f"{predictions.kind} {', '.join(predictions.classes)}",
+        )
+    return labels.select(predictions.ids)
+
+
+def jsonable(value: Any) -> Any:
+    """The value with None in place of every number that is not finite, at any depth; tuples become lists."""
+    if isinstance(value, Mapping):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

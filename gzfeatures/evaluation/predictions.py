@@ -1,0 +1,309 @@
+"""Predictions: class probabilities per galaxy id, the noun in which all roads meet."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.files import require_file, written_whole
+from gzfeatures.ids import Ids, as_ids, positions, require_unique
+from gzfeatures.outputs import seal_parquet
+from gzfeatures.tablefiles.tables import fits_units, unguarded, write_csv
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictions:
+    """Class probabilities per galaxy.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,), unique.
+    probabilities : ndarray
+        Float, shape (n, k). Rows sum to 1 for `kind="classes"`; each entry lies in [0, 1].
+    classes : tuple of str
+        k names.
+    kind : {"classes", "multi-label", "fractions"}
+        What a row means.
+    seen : ndarray of bool, optional
+        Shape (n,): the galaxy, or one of its group, was trained on; such predictions are not scored.
+    sets : ndarray of bool, optional
+        Shape (n, k): classes that hold the true one with a promised probability (see `conformal.Conformal`).
+    unfamiliar : ndarray of bool, optional
+        Shape (n,): the galaxy is unlike those trained on; its set is empty for that reason.
+    familiarity : ndarray of float64, optional
+        Shape (n,), in (0, 1]: conformal p value of being like those trained on (see
+        `familiarity.Familiarity`).
+
+    Raises
+    ------
+    InputError
+        Ids repeat, shapes disagree, an entry is NaN or outside [0, 1], or a row does not sum to 1.
+    """
+
+    ids: Ids
+    probabilities: npt.NDArray[np.float64]
+    classes: tuple[str, ...]
+    kind: str = "classes"
+    seen: npt.NDArray[np.bool_] | None = None
+    sets: npt.NDArray[np.bool_] | None = None
+    unfamiliar: npt.NDArray[np.bool_] | None = None
+    familiarity: npt.NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        require_unique(self.ids, where="predictions")
+        p = self.probabilities
+        if p.shape != (len(self.ids), len(self.classes)):
+            raise InputError(
+                "predictions do not fit their ids",
+                rule=f"have shape {(len(self.ids), len(self.classes))}",
+                found=p.shape,
+            )
+        for what, values in (
+            ("mask of seen galaxies", self.seen),
+            ("mask of unfamiliar galaxies", self.unfamiliar),
+            ("familiarity of galaxies", self.familiarity),
+        ):
+            if values is not None and values.shape != (len(self.ids),):
+                raise InputError(what, rule=f"have shape {(len(self.ids),)}", found=values.shape)
+        if self.familiarity is not None and not ((self.familiarity > 0) & (self.familiarity <= 1)).all():
+            raise InputError("familiarity_p", rule="lie in (0, 1]")
+        if self.sets is not None and self.sets.shape != p.shape:
+            raise InputError("sets of classes", rule=f"have shape {p.shape}", found=self.sets.shape)
+        if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
+            raise InputError("probability is NaN or outside its range", rule="lie in [0, 1]")
+        if self.kind == "classes" and len(p) and np.abs(p.sum(1) - 1).max() > 1e-4:
+            worst = int(np.abs(p.sum(1) - 1).argmax())
+            raise InputError(
+                "probabilities of a galaxy", where=self.ids[worst], rule="sum to 1", found=float(p[worst].sum())
+            )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Predictions]) -> Predictions:
+        """What one head says of the parts of a table, one after the other; at least one."""
+        columns: dict[str, Any] = {}
+        for name in ("ids", "probabilities", *_PER_GALAXY):
+            values = [getattr(part, name) for part in parts]
+            columns[name] = None if values[0] is None else np.concatenate(values)
+        return dataclasses.replace(parts[0], **columns)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def codes(self) -> npt.NDArray[np.int64]:
+        """Most probable class of each galaxy, shape (n,); the first wins a tie."""
+        codes: npt.NDArray[np.int64] = self.probabilities.argmax(1)
+        return codes
+
+    @property
+    def names(self) -> npt.NDArray[np.object_]:
+        """Name of the most probable class, shape (n,)."""
+        return np.asarray(self.classes, dtype=object)[self.codes]
+
+    def select(self, ids: Ids) -> Predictions:
+        """Predictions of these ids, in this order; an unknown id is an InputError."""
+        rows = positions(self.ids, ids, where="predictions")
+        known = {name: values[rows] for name in _PER_GALAXY if (values := getattr(self, name)) is not None}
+        return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows], **known)
+
+    @property
+    def empty_because(self) -> npt.NDArray[np.object_] | None:
+        """Why a galaxy's set is empty, shape (n,): `unfamiliar`, `no class fits`, or "" where it is not.
+
+        None without sets. Heads of today give no set for which no class fits: the most probable class is in all.
+        """
+        if self.sets is None:
+            return None
+        strange = np.zeros(len(self), dtype=bool) if self.unfamiliar is None else self.unfamiliar
+        return np.where(self.sets.any(1), "", np.where(strange, UNFAMILIAR, "no class fits")).astype(object)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a person asks first: `rows`; `classes` (class → galaxies of which it is the most probable); `unsure`
+        (galaxies whose set holds several classes, or without sets whose most probable class is below 0.5);
+        `unfamiliar` (galaxies unlike those trained on). The last is None where nothing is known of it."""
+        several = self.sets.sum(1) > 1 if self.sets is not None else self.probabilities.max(1, initial=0) < 0.5
+        counts = np.bincount(self.codes, minlength=len(self.classes)).tolist() if self.kind == "classes" else []
+        return {
+            "rows": len(self),
+            "classes": dict(zip(self.classes, counts, strict=False)),
+            "unsure": int(several.sum()) if self.kind == "classes" else None,
+            "unfamiliar": None if self.unfamiliar is None else int(self.unfamiliar.sum()),
+        }
+
+    def without_seen(self) -> Predictions:
+        """The same without the mark of galaxies that were trained on; what is scored on them is no fair hold-out."""
+        return dataclasses.replace(self, seen=None)
+
+    def write(self, path: str | Path) -> Path:
+        """Write one row per galaxy; the ending chooses CSV, Parquet or FITS (`.csv`, `.csv.gz`, `.parquet`, `.fits`).
+
+        Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64 column per class,
+        under its name; `class_set` (joined by `|`) and `trained_on` where `sets` and `seen` are known, and where a set
+        is empty `empty_because` (see the property); `familiarity_p` where it is known. In CSV a text that a
+        spreadsheet would take for a formula gets a leading apostrophe, which `read` takes off again.
+
+        Raises
+        ------
+        InputError
+            The ending is none of these, a class bears the name of another column, or FITS cannot hold an id or name.
+        OutputError
+            The place cannot be written.
+        """
+        path = Path(path)
+        kind = _kind(path)
+        columns: dict[str, npt.NDArray[Any]] = {"galaxy_id": self.ids}
+        if self.kind == "classes":
+            columns["predicted_class"] = self.names
+        elif self.kind == "multi-label":
+            columns["predicted_labels"] = self._named(self.probabilities >= 0.5)
+        if self.sets is not None:
+            columns["class_set"] = self._named(self.sets)
+        reasons = self.empty_because
+        if reasons is not None and (reasons != "").any():
+            columns["empty_because"] = reasons
+        if self.familiarity is not None:
+            columns["familiarity_p"] = self.familiarity
+        if self.seen is not None:
+            columns["trained_on"] = self.seen
+        taken = set(self.classes) & {*columns, *_OWN}
+        if taken:
+            raise InputError("class bears the name of a column", where=path, rule="differ from it", found=min(taken))
+        columns |= dict(zip(self.classes, np.asarray(self.probabilities, dtype=np.float64).T, strict=True))
+        _WRITERS[kind](columns, path)
+        return path
+
+    def _named(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
+        """Names of the classes that are true in each row, joined by `|`."""
+        names = np.asarray(self.classes, dtype=object)
+        return np.array(["|".join(names[row]) for row in flags], dtype=object)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Predictions:
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        MissingFileError, InputError
+            No such file; not readable; no `galaxy_id` column; probabilities break their rule.
+        """
+        path = require_file(path, "predictions")
+        kind = _kind(path)
+        with parsing(f"not readable as {kind}", path):
+            frame = _READERS[kind](path)
+        if "galaxy_id" not in frame:
+            raise InputError(
+                "not a file of predictions", where=path, rule="have a column galaxy_id", found=", ".join(frame.columns)
+            )
+        classes = tuple(str(name) for name in frame.columns if name not in _OWN)
+        target = next((_OWN[name] for name in frame.columns if _OWN.get(name)), "fractions")
+        try:
+            probabilities = frame[list(classes)].to_numpy(np.float64)
+        except ValueError as error:
+            raise InputError("probability is not a number", where=path, found=str(error)) from None
+        seen = frame["trained_on"].to_numpy(bool) if "trained_on" in frame else None
+        sets = None
+        if "class_set" in frame:
+            held = [set(text.split("|")) for text in frame["class_set"]]
+            sets = np.array([[name in one for name in classes] for one in held]).reshape(probabilities.shape)
+        strange = (frame["empty_because"] == UNFAMILIAR).to_numpy(bool) if "empty_because" in frame else None
+        familiarity = frame["familiarity_p"].to_numpy(np.float64) if "familiarity_p" in frame else None
+        ids = as_ids(frame["galaxy_id"], where=path)
+        return cls(ids, probabilities, classes, target, seen, sets, strange, familiarity)
+
+
+UNFAMILIAR = "unfamiliar"
+"""Reason of an empty set: the galaxy is unlike those trained on."""
+_PER_GALAXY = ("seen", "sets", "unfamiliar", "familiarity")
+"""Fields beside the probabilities that have a row for each galaxy, where they are known."""
+_OWN: dict[str, str] = {
+    "galaxy_id": "",
+    "predicted_class": "classes",
+    "predicted_labels": "multi-label",
+    "class_set": "",
+    "empty_because": "",
+    "familiarity_p": "",
+    "trained_on": "",
+}
+"""Columns that are not classes, and the kind of prediction each one stands for."""
+
+
+def _kind(path: Path) -> str:
+    for ending, kind in {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".fits": "FITS"}.items():
+        if path.name.lower().endswith(ending):
+            return kind
+    raise InputError("unknown kind of file", where=path, rule="end in .csv, .csv.gz, .parquet or .fits")
+
+
+def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    write_csv(pd.DataFrame(dict(columns)), path)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    texts = dict.fromkeys(name for name in _OWN if name not in ("trained_on", "familiarity_p"))
+    frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
+    frame = frame.rename(columns=lambda name: unguarded(str(name)))
+    return frame.assign(**{name: frame[name].map(unguarded) for name in texts if name in frame})
+
+
+def _write_parquet(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(dict(columns))
+    with (
+        written_whole(path) as temporary,
+        pq.ParquetWriter(temporary, table.schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        writer.write_table(table)
+        seal_parquet(writer, temporary)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path, page_checksum_verification=True)
+
+
+def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    held: dict[str, npt.NDArray[Any]] = {}
+    for name, values in columns.items():
+        encoded = np.char.encode(values.astype(str), "utf-8") if values.dtype == object else values
+        lost = values.dtype == object and (np.char.decode(encoded, "utf-8") != np.char.rstrip(values.astype(str)))
+        if not name.isascii() or np.any(lost):
+            raise InputError("FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead")
+        held[name] = encoded
+    with _fits_tables() as table, written_whole(path) as temporary:
+        table(held).write(temporary, format="fits", overwrite=True)
+
+
+def _read_fits(path: Path) -> pd.DataFrame:
+    with _fits_tables() as table, fits_units(path, "predictions file") as units:
+        read = table.read(units, format="fits")
+    read.convert_bytestring_to_unicode()
+    return pd.DataFrame(
+        {name: np.asarray(read[name]).astype(read[name].dtype.newbyteorder("=")) for name in read.colnames}
+    )
+
+
+@contextmanager
+def _fits_tables() -> Iterator[Any]:
+    """astropy's table type; hyphens in column names are legal FITS, and our classes have them."""
+    from astropy.table import Table
+    from astropy.utils.exceptions import AstropyWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        yield Table
+
+
+_WRITERS = {"CSV": _write_csv, "Parquet": _write_parquet, "FITS": _write_fits}
+_READERS = {"CSV": _read_csv, "Parquet": _read_parquet, "FITS": _read_fits}

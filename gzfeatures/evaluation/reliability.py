@@ -1,0 +1,82 @@
+"""Are the probabilities right: reliability, and accuracy of what is kept when the uncertain are left to people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.evaluation.metrics import evaluate, scorable
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.rows import ReliabilityBin
+from gzfeatures.evaluation.statistics.metric_sums import bin_of
+from gzfeatures.evaluation.statistics.proportions import Array, wilson
+from gzfeatures.galaxies.labels.labels import Labels
+
+
+def reliability(predictions: Predictions, labels: Labels) -> list[ReliabilityBin]:
+    """Reliability diagram of the most probable class, in the bins of the expected calibration error.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Class probabilities.
+    labels : Labels
+        Truth.
+
+    Returns
+    -------
+    list of ReliabilityBin
+        Filled bins in rising order. The ECE is Σ n |stated − reached| / Σ n.
+
+    Raises
+    ------
+    LeakError, InputError
+        As `evaluate`; or the labels are not one class per galaxy.
+    """
+    confidence, right = _confidence(predictions, labels)
+    bins = bin_of(confidence)
+    count = np.bincount(bins)
+    filled = np.flatnonzero(count)
+    stated, reached = (np.bincount(bins, of)[filled] / count[filled] for of in (confidence, right))
+    return [
+        ReliabilityBin(float(s), float(r), wilson(float(r), int(n)), int(n))
+        for s, r, n in zip(stated, reached, count[filled], strict=True)
+    ]
+
+
+def measured(predictions: Predictions, labels: Labels) -> dict[str, Any]:
+    """How far probabilities are from the truth: `ece`, `brier`, `log_loss`, and the `bins` of `reliability`."""
+    metrics = evaluate(predictions, labels, intervals=0).metrics
+    bins = [each.asdict() for each in reliability(predictions, labels)]
+    return {name: metrics[name] for name in ("ece", "brier", "log_loss")} | {"bins": bins}
+
+
+def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Array]:
+    """Accuracy on the galaxies that are kept when the least certain ones are left to people.
+
+    Galaxies of equal confidence are kept or left together.
+
+    Returns
+    -------
+    dict of ndarray
+        `threshold` (falling), `coverage` (share with at least that confidence, rising to 1) and `accuracy` on them,
+        each of shape (number of distinct confidences,).
+
+    Raises
+    ------
+    LeakError, InputError
+        As `reliability`.
+    """
+    confidence, right = _confidence(predictions, labels)
+    order = np.argsort(-confidence, kind="stable")
+    falling = confidence[order]
+    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+    kept = last + 1.0
+    return {"threshold": falling[last], "coverage": kept / len(order), "accuracy": np.cumsum(right[order])[last] / kept}
+
+
+def _confidence(predictions: Predictions, labels: Labels) -> tuple[Array, npt.NDArray[np.bool_]]:
+    right = scorable(predictions, labels).codes == predictions.codes
+    return predictions.probabilities.max(1), right

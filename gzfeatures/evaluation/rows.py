@@ -1,0 +1,267 @@
+"""Rows of the tables of a report: of a ranking, of tests, of calibration, of accuracy by quantity.
+
+Each row is a frozen dataclass. It is a mapping too, with the keys and the order that the row has in
+JSON files and under `--json`: a field that is None because it does not apply has no key there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+JSON_KEYS = {"approach": "road", "contaminated": "dagger"}
+"""Keys of fields that have another name in JSON files and under `--json`, where others rely on them."""
+
+
+class Row(Mapping[str, Any]):
+    """A row whose fields can be read by key as well, as JSON has them."""
+
+    absent_if_none: ClassVar[frozenset[str]] = frozenset()
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields by their key in JSON, those that do not apply left out."""
+        fields: dict[str, Any] = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # each row is a dataclass
+            value = getattr(self, field.name)
+            if value is not None or field.name not in self.absent_if_none:
+                fields[JSON_KEYS.get(field.name, field.name)] = value
+        return fields
+
+    def __getitem__(self, key: str) -> Any:
+        return self.asdict()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.asdict())
+
+    def __len__(self) -> int:
+        return len(self.asdict())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RankedRow(Row):
+    """One pairing in a ranking.
+
+    Parameters
+    ----------
+    rank : int
+        From 1.
+    approach, backbone, head, scheme, seed, contaminated
+        Of the pairing.
+    metrics : mapping of str to float
+        By name; in JSON each is a key of its own.
+    intervals : mapping of str to [low, high]
+        Of each metric; in JSON `<metric>_interval`.
+    costs : mapping of str to float or None
+        Seconds by step (`extract_seconds`, …), `parameters` and `bytes`, None where unknown; in
+        JSON each is a key of its own.
+    behind : float
+        Difference of its method to the first.
+    behind_interval : list of float
+        Low and high end of that.
+    tied : bool
+        Whether its method is not told apart from the first.
+    """
+
+    rank: int
+    approach: str
+    backbone: str
+    head: str | None
+    scheme: str
+    seed: int
+    contaminated: bool
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, list[float]]
+    costs: Mapping[str, float | None]
+    behind: float
+    behind_interval: list[float]
+    tied: bool
+
+    @property
+    def method(self) -> tuple[str, str, str | None]:
+        """What it is but for its seed."""
+        return self.approach, self.backbone, self.head
+
+    def interval(self, metric: str) -> list[float] | None:
+        """Interval of a metric; None where a class has too few galaxies for one."""
+        return self.intervals.get(metric)
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields by name, with metrics, intervals and costs as keys of their own."""
+        fields = super().asdict()
+        for name in ("metrics", "intervals", "costs"):
+            del fields[name]
+        # the keys of one pairing stand in this order in every file of an earlier version too
+        last = {name: fields.pop(name) for name in ("behind", "behind_interval", "tied")}
+        named = {f"{name}_interval": ends for name, ends in self.intervals.items()}
+        return {**fields, **self.metrics, **named, **self.costs, **last}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PairTest(Row):
+    """Two methods of a ranking, tested on the galaxies they share.
+
+    Parameters
+    ----------
+    first, second : str
+        The methods.
+    difference : float
+        First minus second, mean over seeds.
+    interval : list of float
+        Low and high end of that.
+    only_first, only_second : int, optional
+        Galaxies that one alone has right; of methods of one seed each, where an answer is right or
+        wrong.
+    p : float
+        Of the pair alone.
+    p_family : float
+        Of the pair among all pairs.
+    """
+
+    absent_if_none = frozenset({"only_first", "only_second"})
+
+    first: str
+    second: str
+    difference: float
+    interval: list[float]
+    only_first: int | None
+    only_second: int | None
+    p: float
+    p_family: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeedsRow(Row):
+    """A pairing run with several seeds: how its score spreads over them.
+
+    Parameters
+    ----------
+    approach, backbone, head
+        The pairing.
+    seeds : int
+        How many.
+    mean, deviation : float
+        Of the scores; the deviation is that of a sample.
+    low, high : float
+        Least and largest score.
+    """
+
+    approach: str
+    backbone: str
+    head: str | None
+    seeds: int
+    mean: float
+    deviation: float
+    low: float
+    high: float
+
+    @property
+    def method(self) -> tuple[str, str, str | None]:
+        """What it is but for its seed."""
+        return self.approach, self.backbone, self.head
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WinnerRow(Row):
+    """The first method of a ranking, knowing that it was chosen.
+
+    Parameters
+    ----------
+    among : int
+        Methods it was chosen from.
+    value : float
+        Its score, mean over seeds.
+    luck : float
+        What it owes to the choice (see `winner.luck_of_the_best`).
+    corrected : float
+        Value minus luck.
+    interval : list of float, optional
+        Of that; None where there is none.
+    """
+
+    among: int
+    value: float
+    luck: float
+    corrected: float
+    interval: list[float] | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReliabilityBin(Row):
+    """Galaxies of like confidence.
+
+    Parameters
+    ----------
+    stated : float
+        Mean probability of their most probable class.
+    reached : float
+        Share of them that is right.
+    interval : list of float
+        Of that share, 90 %.
+    n : int
+        How many they are.
+    """
+
+    stated: float
+    reached: float
+    interval: list[float]
+    n: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AccuracyBin(Row):
+    """Galaxies that lie in one bin of a quantity.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the bin.
+    n : int
+        Galaxies in it.
+    accuracy : float
+        Share that is right.
+    interval : list of float
+        Of that share.
+    ceiling : float, optional
+        How often the majorities of two panels of volunteers agree on them.
+    """
+
+    absent_if_none = frozenset({"ceiling"})
+
+    low: float
+    high: float
+    n: int
+    accuracy: float
+    interval: list[float]
+    ceiling: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ceiling(Row):
+    """How far volunteers agree, with a prediction and with themselves.
+
+    Parameters
+    ----------
+    reached : float
+        Mean vote fraction of the predicted class.
+    ceiling : float
+        Mean of the largest vote fraction: what the best possible guess would reach.
+    accuracy : float
+        Share of galaxies whose class the majority of volunteers names too.
+    repeatability : float
+        How often the majorities of two panels of the same galaxies agree.
+    panel : float
+        Mean number of volunteers.
+    assumed : bool
+        Whether that is not known.
+    n : int
+        Galaxies with votes.
+    """
+
+    reached: float
+    ceiling: float
+    accuracy: float
+    repeatability: float
+    panel: float
+    assumed: bool
+    n: int

@@ -1,0 +1,106 @@
+"""Expected calibration error without what noise adds to it, and an interval that holds for right probabilities too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import gammainc, ndtr
+
+from gzfeatures.evaluation.statistics.intervals import Interval, Mask
+from gzfeatures.evaluation.statistics.proportions import Array
+
+
+def interval(bins: Array, n: Any, level: float) -> Interval:
+    """Interval of the expected calibration error: the errors that would give the measured one, by inverting its test.
+
+    The measured error is a sum of absolute values, so that noise alone gives a positive one. Its distribution for a
+    true error ε, spread over the bins as the measured one after subtracting noise, is that of a sum of folded normal
+    numbers (a gamma distribution of the same mean and variance). The interval holds every ε for which the measured
+    value is none of the most extreme 1 − level: at ε = 0 only too large a value is extreme, for large ε either side,
+    and between them the tails change over smoothly: the level holds on the boundary too (after Feldman & Cousins).
+
+    Parameters
+    ----------
+    bins : ndarray of float64
+        Shape (…, 3, b), in each bin: sum of (confidence − correct), sum of its squares, and sum of confidence × (1 −
+        confidence), which is the sum of squares if confidences are right, and which a bin without a single error
+        cannot show.
+    n : int or array
+        Galaxies.
+    level : float
+        Coverage.
+
+    References
+    ----------
+    Kumar+2019, arXiv:1909.10155 (bias of the plug-in error); Feldman & Cousins 1998, doi:10.1103/PhysRevD.57.3873;
+    Carpenter 1999, doi:10.1111/1467-9868.00169 (test inversion).
+    """
+    measured, noise, shape = _parts(bins, n)
+    still = _folded(np.zeros_like(noise), noise)
+
+    def position(true: Array) -> tuple[Array, Array]:
+        """Quantile of the measured error for a true one, and the probability of the lower tail that counts there."""
+        mean, variance = _folded(true[..., None] * shape, noise)
+        variance = np.maximum(variance, 1e-300)
+        place = gammainc(np.maximum(mean**2 / variance, 1e-9), measured * mean / variance)
+        apart = np.clip(2 * ndtr((mean - still[0]) / np.sqrt(np.maximum(still[1], 1e-300))) - 1, 0, 1)
+        return place, (1 - level) / 2 * apart
+
+    none = np.zeros_like(measured)
+    far = measured + 5 * noise.sum(-1) + 1e-12
+    place, tail = position(none)
+    low = np.where(place > level + tail, _edge(none, far, lambda e: _above(position(e), level)), 0)
+    high = _edge(none, far, lambda e: _not_below(position(e)))
+    return low, np.minimum(high, 1)
+
+
+def debiased(bins: Array, n: Any) -> Array:
+    """Calibration error without the part that noise alone would give, shape (…,): never below 0.
+
+    The error ε ≥ 0 of `interval` whose mean measured value is the measured one.
+    """
+    measured, noise, shape = _parts(bins, n)
+
+    def larger(true: Array) -> Mask:
+        return np.asarray(_folded(true[..., None] * shape, noise)[0] < measured)
+
+    none = np.zeros_like(measured)
+    return np.where(larger(none), _edge(none, measured + 1e-12, larger), 0.0)
+
+
+def _parts(bins: Array, n: Any) -> tuple[Array, Array, Array]:
+    """Measured error, noise of each bin, and how a true error is thought to be spread over the bins (sum 1)."""
+    sums, squares, expected = np.moveaxis(bins, -2, 0)
+    n = np.asarray(n, dtype=np.float64)[..., None]
+    error = sums / n
+    seen = np.maximum(squares / n - error**2, 0) / n
+    # a bin in which one error is expected, and none is seen, shows no spread: there at least that of right confidences
+    known = expected / (expected + 1)
+    noise = np.sqrt(known * seen + (1 - known) * np.maximum(seen, expected / n**2))
+    shape = np.sqrt(np.maximum(error**2 - noise**2, 0)) + noise
+    return np.abs(error).sum(-1), noise, shape / np.maximum(shape.sum(-1, keepdims=True), 1e-300)
+
+
+def _above(found: tuple[Array, Array], level: float) -> Mask:
+    return np.asarray(found[0] > level + found[1])
+
+
+def _not_below(found: tuple[Array, Array]) -> Mask:
+    return np.asarray(found[0] >= found[1])
+
+
+def _edge(low: Array, high: Array, holds: Any) -> Array:
+    """Where a condition that holds at the low end ceases to hold, by bisection."""
+    for _ in range(40):
+        middle = (low + high) / 2
+        yes = holds(middle)
+        low, high = np.where(yes, middle, low), np.where(yes, high, middle)
+    return np.asarray((low + high) / 2)
+
+
+def _folded(mean: Array, deviation: Array) -> tuple[Array, Array]:
+    """Mean and variance of Σ |N(mean, deviation²)| over the last axis."""
+    ratio = mean / np.maximum(deviation, 1e-300)
+    centre = deviation * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + mean * (1 - 2 * ndtr(-ratio))
+    return centre.sum(-1), np.maximum(mean**2 + deviation**2 - centre**2, 0).sum(-1)

@@ -1,0 +1,289 @@
+"""Confidence intervals of every metric, chosen so that a 90 % interval holds the truth in 90 % of surveys.
+
+No resampling: each follows from sums over galaxies, by the method that a simulation found to hold its level down to ten
+galaxies of a class (`experiments/benchmarks/coverage.py` prints the table). All functions take leading axes: many
+simulated surveys at once, or none.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri, stdtrit
+
+from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson, score_interval
+
+Interval: TypeAlias = tuple[Array, Array]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+FEWEST = 10
+"""Galaxies of a class below which it has no interval, and figures over all classes have none."""
+ENOUGH_DISORDER = 8
+"""Members of a class outranked by a non-member with which half of what is known of the ROC curve is seen."""
+EXACT = ("accuracy", "precision", "recall", "f1")
+"""Metrics whose interval is exact: it covers at least its level at any number of galaxies, often a little more."""
+
+
+class Curves(NamedTuple):
+    """What the interval of the mean area under the classes' ROC curves needs; k classes, with or without leading axes.
+
+    `areas` (…, k) and their `correlation` (…, k, k); `variance` and `skewness` (…,) of what their mean lacks to 1, and
+    of the galaxies' shares in it; `disordered` (…,): members of a class that a non-member outranks, over all classes.
+    """
+
+    areas: Array
+    correlation: Array
+    variance: Array
+    skewness: Array
+    disordered: Array
+
+
+def mover(values: Array, low: Array, high: Array, correlation: Array | None = None) -> Interval:
+    """Interval of a mean of k estimates from their own intervals: the method of variance estimates recovery.
+
+    Parameters
+    ----------
+    values, low, high : ndarray of float64
+        Estimates and their limits, shape (…, k).
+    correlation : ndarray of float64, optional
+        Of the estimates, shape (…, k, k); default independent.
+
+    Returns
+    -------
+    low, high : ndarray of float64
+        Shape (…,).
+
+    References
+    ----------
+    Zou & Donner 2008, doi:10.1002/sim.3095, equation 2, for k estimates and with correlations.
+    """
+    k = values.shape[-1]
+    centre = values.mean(-1)
+    ends = []
+    for sign, reach in ((-1, values - low), (1, high - values)):
+        if correlation is None:
+            square = (reach**2).sum(-1)
+        else:
+            square = np.einsum("...i,...ij,...j->...", reach, correlation, reach)
+        ends.append(centre + sign * np.sqrt(np.maximum(square, 0)) / k)
+    return ends[0], ends[1]
+
+
+def correlation_of(covariance: Array) -> Array:
+    """Correlations of estimates, shape (…, k, k); 0 with an estimate that shows no spread."""
+    spread = np.sqrt(np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), 0))
+    scale = spread[..., :, None] * spread[..., None, :]
+    found: Array = np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0)
+    diagonal = np.arange(covariance.shape[-1])
+    found[..., diagonal, diagonal] = 1
+    return found
+
+
+def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
+    """Intervals of all that a confusion matrix gives.
+
+    Accuracy, precision and recall are shares of a number of galaxies: Clopper & Pearson. So is F1 = 2J / (1 + J): J is
+    the share of hits among the galaxies that are of the class or called so. Means over classes are put together from
+    Wilson's intervals of the classes by `mover`, F1 with its correlations (delta method). Matthews' correlation has
+    Fisher's z with the delta method's variance; without any error, the limit of the accuracy scaled to it.
+
+    Parameters
+    ----------
+    confusion : ndarray of float64
+        Counts, true class × predicted class, shape (…, k, k).
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    dict
+        `accuracy, balanced_accuracy, macro_f1, mcc` of shape (…,) and `precision, recall, f1` of shape (…, k); NaN
+        where a class has fewer than ten galaxies.
+
+    References
+    ----------
+    Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404; Wilson 1927, doi:10.1080/01621459.1927.10502953; Zou & Donner
+    2008, doi:10.1002/sim.3095; Takahashi+2022, doi:10.1007/s10489-021-02635-5 (delta method of F1); Gorodkin 2004,
+    doi:10.1016/j.compbiolchem.2004.09.006 (Matthews' correlation of k classes).
+    """
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
+    true, chosen = confusion.sum(-1), confusion.sum(-2)
+    n, hits = true.sum(-1), hit.sum(-1)
+    few = true < FEWEST
+    either = true + chosen - hit
+    rates = {"recall": (hit, true), "precision": (hit, chosen), "f1": (hit, either)}
+    exact = {name: clopper_pearson(part, whole, level) for name, (part, whole) in rates.items()}
+    exact["f1"] = f1_of(exact["f1"])
+    found = {name: unless(few, bounds) for name, bounds in exact.items()}
+    found["accuracy"] = clopper_pearson(hits, n, level)
+    safe, wide = np.maximum(true, 1), np.maximum(either, 1)
+    recall = hit / safe
+    found["balanced_accuracy"] = mover(recall, *score_interval(recall, safe, level))
+    f1 = 2 * hit / np.maximum(true + chosen, 1)
+    limits = f1_of(score_interval(hit / wide, wide, level))
+    found["macro_f1"] = mover(f1, *limits, correlation_of(_f1_covariance(confusion, f1)))
+    for name in ("balanced_accuracy", "macro_f1"):
+        found[name] = unless(few.any(-1), found[name])
+    found["mcc"] = _matthews(confusion, found["accuracy"][0], level)
+    return found
+
+
+def f1_of(jaccard: Interval) -> Interval:
+    """Limits of F1 from those of the share J of hits among what is of a class or called so: 2J / (1 + J)."""
+    return 2 * jaccard[0] / (1 + jaccard[0]), 2 * jaccard[1] / (1 + jaccard[1])
+
+
+def unless(few: Mask, bounds: Interval) -> Interval:
+    """The limits, NaN where galaxies are too few."""
+    return np.where(few, np.nan, bounds[0]), np.where(few, np.nan, bounds[1])
+
+
+def _f1_covariance(confusion: Array, f1: Array) -> Array:
+    """Covariance of the classes' F1 under multinomial counts (delta method), shape (…, k, k).
+
+    The gradient of F1_c by cell (i, j) is (2[i = j = c] − F1_c([i = c] + [j = c])) / (true_c + chosen_c): only row and
+    column c count, so that the sums below need no array of k⁴ numbers.
+    """
+    k = confusion.shape[-1]
+    size = np.maximum(confusion.sum(-1) + confusion.sum(-2), 1)
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
+    weight = f1 / size
+    # two classes c ≠ d share the cells (c, d) and (d, c), and the diagonal cells of neither
+    found: Array = (confusion + np.swapaxes(confusion, -1, -2)) * weight[..., :, None] * weight[..., None, :]
+    own = hit * ((2 - 2 * f1) / size) ** 2 + (size - 2 * hit) * weight**2
+    diagonal = np.arange(k)
+    found[..., diagonal, diagonal] = own
+    return found
+
+
+def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1)
+    true, chosen = confusion.sum(-1), confusion.sum(-2)
+    n = true.sum(-1)
+    a, b = n**2 - (chosen**2).sum(-1), n**2 - (true**2).sum(-1)
+    known = (a > 0) & (b > 0)
+    root = np.sqrt(np.where(known, a * b, 1))
+    value = (n * hit - (true * chosen).sum(-1)) / root
+    same = np.eye(confusion.shape[-1])
+    slope = hit[..., None, None] + n[..., None, None] * same - chosen[..., :, None] - true[..., None, :]
+    slope = slope / root[..., None, None]
+    of_a = ((n[..., None] - chosen) / np.where(known, a, 1)[..., None])[..., None, :]
+    of_b = ((n[..., None] - true) / np.where(known, b, 1)[..., None])[..., :, None]
+    slope = slope - value[..., None, None] * (of_a + of_b)
+    deviation = np.sqrt((confusion * slope**2).sum((-1, -2)))
+    inside = np.clip(value, -1 + 1e-12, 1 - 1e-12)
+    z, reach = np.arctanh(inside), ndtri((1 + level) / 2) * deviation / (1 - inside**2)
+    # without an error the variance is 0: what the accuracy can be, on the scale of chance-corrected agreement
+    chance = (true * chosen).sum(-1) / np.maximum(n, 1) ** 2
+    least = (accuracy_low - chance) / np.where(chance < 1, 1 - chance, 1)
+    perfect = hit == n
+    low = np.where(perfect, least, np.tanh(z - reach))
+    high = np.where(perfect, 1.0, np.tanh(z + reach))
+    return unless(~known, (low, high))
+
+
+def of_mean(mean: Array, variance: Array, skewness: Array, n: Array | int, level: float) -> Interval:
+    """Interval of the mean of skewed numbers that are not negative, such as losses: Hall's transformation of t.
+
+    Parameters
+    ----------
+    mean, variance, skewness : ndarray of float64
+        Of the n numbers, shape (…,); the variance with n − 1.
+    n : int or array
+        How many.
+    level : float
+        Coverage.
+
+    References
+    ----------
+    Hall 1992, doi:10.1111/j.2517-6161.1992.tb01881.x, equation for the monotone cubic transformation g₂.
+    """
+    n = np.asarray(n, dtype=np.float64)
+    error = np.sqrt(variance / n)
+    slant = np.asarray(skewness / np.sqrt(n))
+    slant = np.where(np.abs(slant) < 1e-6, 1e-6, slant)
+    quantile = stdtrit(np.maximum(n - 1, 1), (1 + level) / 2)
+
+    def undone(q: Array) -> Array:
+        return np.asarray(3 / slant * (np.cbrt(1 + slant * (q - slant / 6)) - 1))
+
+    return np.maximum(mean - undone(quantile) * error, 0), mean - undone(-quantile) * error
+
+
+def moments(values: Array) -> tuple[Array, Array, Array]:
+    """Mean, variance (n − 1) and skewness of each column of values (n, …) for `of_mean`."""
+    n = len(values)
+    mean = values.mean(0)
+    centred = values - mean
+    square = (centred**2).mean(0)
+    cube = (centred**3).mean(0)
+    skewness: Array = np.divide(cube, square**1.5, out=np.zeros_like(np.asarray(cube)), where=square > 0)
+    return mean, square * n / max(n - 1, 1), skewness
+
+
+def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
+    """Interval of the mean of the classes' one-vs-rest areas under the ROC curve.
+
+    What is missing to 1 is a mean of skewed numbers, the galaxies' placements: DeLong's variance with Hall's
+    transformation of t. Where next to no galaxy is out of order, these say nothing of how it could be, and Newcombe's
+    score interval with the variance of Hanley & McNeil takes over, the mean of the classes by `mover`: with J members
+    out of order, the reach is the geometric mean of the two with weights J : 8. Both stay in [0, 1].
+
+    Parameters
+    ----------
+    curves : Curves
+        Of the classes.
+    members : ndarray of float64
+        Galaxies of each class, shape (…, k).
+    n : ndarray of float64
+        Galaxies, shape (…,).
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    low, high : ndarray of float64
+        Shape (…,); NaN where a class has fewer than ten galaxies, or all but ten.
+
+    References
+    ----------
+    DeLong+1988, doi:10.2307/2531595; Hall 1992, doi:10.1111/j.2517-6161.1992.tb01881.x; Newcombe 2006,
+    doi:10.1002/sim.2324, method 5; Zou & Donner 2008, doi:10.1002/sim.3095.
+    """
+    others = n[..., None] - members
+    few = np.asarray(((members < FEWEST) | (others < FEWEST)).any(-1))
+    members, others = np.maximum(members, 1), np.maximum(others, 1)
+    area = curves.areas.mean(-1)
+    least, most = of_mean(1 - area, curves.variance * n, curves.skewness, n, level)
+    limits = _newcombe(curves.areas, members, others, float(ndtri((1 + level) / 2)))
+    low, high = mover(curves.areas, *limits, curves.correlation)
+    share = curves.disordered / (curves.disordered + ENOUGH_DISORDER)
+    low = area - _between(area - (1 - np.minimum(most, 1)), area - low, share)
+    high = area + _between(1 - least - area, np.minimum(high, 1) - area, share)
+    return unless(few, (np.maximum(low, 0), np.minimum(high, 1)))
+
+
+def _between(first: Array, second: Array, share: Array) -> Array:
+    """Geometric mean of two distances, the first with weight `share`."""
+    return np.asarray(np.maximum(first, 0) ** share * np.maximum(second, 0) ** (1 - share))
+
+
+def _newcombe(area: Array, members: Array, others: Array, z: float) -> Interval:
+    """Both areas θ with |area − θ| = z √V(θ), by bisection."""
+    half = (members + others) / 2 - 1
+
+    def differs(theta: Array) -> Mask:
+        shape = 1 + half * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        variance = theta * (1 - theta) * shape / (members * others)
+        return np.asarray(np.abs(area - theta) > z * np.sqrt(variance))
+
+    ends = []
+    for far in (np.zeros_like(area), np.ones_like(area)):
+        near = area.copy()
+        for _ in range(40):
+            middle = (near + far) / 2
+            out = differs(middle)
+            far, near = np.where(out, middle, far), np.where(out, near, middle)
+        ends.append((near + far) / 2)
+    return ends[0], ends[1]

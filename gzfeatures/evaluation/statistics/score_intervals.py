@@ -1,0 +1,215 @@
+"""Intervals of the scores of predictions: each metric by the method that holds its level (see `intervals`)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.statistics import calibration_error, intervals
+from gzfeatures.evaluation.statistics.intervals import (
+    FEWEST,
+    Curves,
+    Interval,
+    correlation_of,
+    moments,
+    mover,
+    of_auc,
+    of_confusion,
+    of_mean,
+)
+from gzfeatures.evaluation.statistics.metric_sums import BINS, bin_of, placements
+from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson, score_interval
+from gzfeatures.galaxies.labels.labels import Labels
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Statistics:
+    """What the intervals of class predictions need of a survey; with leading axes, of many surveys.
+
+    Parameters
+    ----------
+    n : ndarray of float64
+        Galaxies, shape (…,).
+    confusion : ndarray of float64
+        True class × predicted class, shape (…, k, k).
+    losses : ndarray of float64
+        Mean, variance and skewness of log loss and Brier score, shape (…, 2, 3).
+    curves : Curves
+        Of the classes' one-vs-rest ROC curves.
+    bins : ndarray of float64
+        Sum and sum of squares of confidence − correct, and sum of confidence × (1 − confidence), in each confidence
+        bin: shape (…, 3, 15).
+    """
+
+    n: Array
+    confusion: Array
+    losses: Array
+    curves: Curves
+    bins: Array
+
+    @classmethod
+    def of(cls, p: Array, codes: npt.NDArray[np.int64]) -> Statistics:
+        """Of probabilities (n, k) and true codes (n,)."""
+        n, k = p.shape
+        rows, chosen = np.arange(n), p.argmax(1)
+        truth = np.eye(k)[codes]
+        confusion = np.bincount(codes * k + chosen, minlength=k * k).reshape(k, k).astype(np.float64)
+        each = np.stack([-np.log(np.maximum(p, 1e-7)), (p**2).sum(1, keepdims=True) - 2 * p + 1])  # (2, n, k)
+        confidence = p[rows, chosen]
+        return cls(
+            np.asarray(float(n)),
+            confusion,
+            _losses(each, p, codes),
+            _curves(p, truth),
+            _bins(confidence, confidence - (chosen == codes), confidence * (1 - confidence)),
+        )
+
+    def intervals(self, level: float) -> dict[str, Interval]:
+        """Of every metric, shapes (…,) and, per class, (…, k); NaN where galaxies are too few."""
+        found = of_confusion(self.confusion, level)
+        for row, name in enumerate(("log_loss", "brier")):
+            mean, variance, skewness = np.moveaxis(self.losses[..., row, :], -1, 0)
+            found[name] = of_mean(mean, variance, skewness, self.n, level)
+        members = self.confusion.sum(-1)
+        found["auc"] = of_auc(self.curves, members, self.n, level)
+        found["ece"] = calibration_error.interval(self.bins, self.n, level)
+        return found
+
+
+def score_intervals(predictions: Predictions, truth: Labels, level: float) -> dict[str, Interval]:
+    """Interval of every metric at `level`: scalars and, per class, shape (k,); NaN where galaxies are too few.
+
+    Parameters
+    ----------
+    predictions, truth
+        Of the same galaxies in the same order.
+    level : float
+        Coverage, in (0, 1).
+    """
+    if predictions.kind == "classes":
+        return Statistics.of(predictions.probabilities, truth.codes).intervals(level)
+    if predictions.kind == "multi-label":
+        return _of_labels(predictions.probabilities, truth.values.astype(bool), level)
+    return _of_fractions(predictions.probabilities, truth.values, level)
+
+
+def debiased_ece(predictions: Predictions, truth: Labels) -> float:
+    """Calibration error without the part that noise alone would give (see `calibration_error.debiased`)."""
+    p, k = predictions.probabilities, predictions.probabilities.shape[1]
+    if predictions.kind == "classes":
+        bins = Statistics.of(p, truth.codes).bins
+    else:
+        bins = _label_bins(p, truth.values.astype(bool), k)
+    return float(calibration_error.debiased(bins, float(len(p))))
+
+
+def _curves(p: Array, truth: Array) -> Curves:
+    n, k = p.shape
+    areas, placed = placements(p, truth)
+    placed = np.nan_to_num(placed)
+    deviations, disordered = np.zeros(k), 0
+    for c in range(k):
+        sides = (truth[:, c] > 0, truth[:, c] == 0)
+        for side in sides:
+            count = int(side.sum())
+            if count > 1:  # variance of the mean of one side's placements
+                deviations[c] += float((placed[side, c] * count / n).var(ddof=1)) / count
+        disordered += int((p[sides[0], c] < p[sides[1], c].max(initial=0)).sum())
+    deviations = np.sqrt(deviations)
+    correlation = correlation_of(placed.T @ placed)
+    variance = deviations @ correlation @ deviations / k**2
+    return Curves(areas, correlation, np.asarray(variance), -moments(placed.mean(1))[2], np.asarray(float(disordered)))
+
+
+def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
+    """Mean, variance and skewness of each loss, shape (m, 3), from its value for every class (m, n, k).
+
+    A loss that one galaxy in hundreds makes large shows no spread where no such galaxy was met. Where hardly an error
+    is expected, its variance and third moment are at least those that the probabilities themselves state.
+    """
+    n = len(p)
+    rows = []
+    errors = float((1 - p.max(1)).sum())
+    known = errors**2 / (errors**2 + 1)
+    for values in each:
+        mean, variance, skewness = (float(x) for x in moments(values[np.arange(n), codes]))
+        centred = values - (p * values).sum() / n
+        stated = [float((p * centred**power).sum()) / n for power in (2, 3)]
+        third = skewness * variance**1.5
+        variance = known * variance + (1 - known) * max(variance, stated[0])
+        third = known * third + (1 - known) * max(third, stated[1])
+        rows.append([mean, variance, third / variance**1.5 if variance > 0 else 0.0])
+    return np.array(rows)
+
+
+def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
+    which = bin_of(confidence)
+    return np.stack([np.bincount(which, weights, BINS) for weights in (excess, excess**2, expected)])
+
+
+def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
+    """As `_bins`, over all labels: one galaxy's labels are in several bins, each with weight 1 / k."""
+    columns = np.zeros((len(p), BINS))
+    expected = np.zeros(BINS)
+    rows = np.arange(len(p))
+    for c in range(k):
+        which = bin_of(p[:, c])
+        columns[rows, which] += (p[:, c] - truth[:, c]) / k
+        expected += np.bincount(which, p[:, c] * (1 - p[:, c]) / k**2, BINS)
+    return np.stack([columns.sum(0), (columns**2).sum(0), expected])
+
+
+def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str, Interval]:
+    n, k = p.shape
+    chosen = p >= 0.5
+    hit, true, said = (np.asarray(x.sum(0), dtype=np.float64) for x in (chosen & truth, truth, chosen))
+    either, miss = true + said - hit, n - true
+    few = true < FEWEST
+    found: dict[str, Interval] = {
+        name: intervals.unless(few, bounds)
+        for name, bounds in {
+            "recall": clopper_pearson(hit, true, level),
+            "precision": clopper_pearson(hit, said, level),
+            "f1": intervals.f1_of(clopper_pearson(hit, either, level)),
+        }.items()
+    }
+    found["accuracy"] = clopper_pearson(np.float64((chosen == truth).all(1).sum()), np.float64(n), level)
+    safe, wide = np.maximum(true, 1), np.maximum(either, 1)
+    f1 = 2 * hit / np.maximum(true + said, 1)
+    slope = (2 * (chosen & truth) - f1 * (chosen.astype(float) + truth)) / np.maximum(true + said, 1)
+    found["macro_f1"] = mover(
+        f1, *intervals.f1_of(score_interval(hit / wide, wide, level)), correlation_of(slope.T @ slope)
+    )
+    # balanced accuracy: the mean of k recalls and k specificities, which share galaxies
+    off = np.maximum(miss, 1)
+    rates = np.concatenate([hit / safe, (miss - (said - hit)) / off])
+    adds = np.hstack([truth * (chosen - rates[:k]) / safe, ~truth * (~chosen - rates[k:]) / off])
+    limits = score_interval(rates, np.concatenate([safe, off]), level)
+    found["balanced_accuracy"] = mover(rates, *limits, correlation_of(adds.T @ adds))
+    rare = few.any() | (miss < FEWEST).any()
+    for name in ("macro_f1", "balanced_accuracy"):
+        found[name] = intervals.unless(np.asarray(few.any() if name == "macro_f1" else rare), found[name])
+    clipped = np.clip(p, 1e-7, 1 - 1e-7)
+    losses = {"log_loss": -np.log(np.where(truth, clipped, 1 - clipped)), "brier": (p - truth) ** 2}
+    found |= {name: of_mean(*moments(values.mean(1)), n, level) for name, values in losses.items()}
+    found["auc"] = of_auc(_curves(p, truth.astype(np.float64)), true, np.asarray(float(n)), level)
+    found["ece"] = calibration_error.interval(_label_bins(p, truth, k), float(n), level)
+    return found
+
+
+def _of_fractions(p: Array, truth: Array, level: float) -> dict[str, Interval]:
+    """Root mean square errors: the interval of the mean square, a ratio of sums over galaxies, and its root."""
+    known = np.isfinite(truth)
+    square = np.where(known, p - np.where(known, truth, 0), 0) ** 2
+
+    def root(error: Array, count: Array) -> Interval:
+        share = np.maximum(count.mean(0), 1e-300)
+        ratio = error.mean(0) / share
+        _, variance, skewness = moments((error - ratio * count) / share)
+        low, high = of_mean(ratio, variance, skewness, len(error), level)
+        return intervals.unless(count.sum(0) < FEWEST, (np.sqrt(low), np.sqrt(high)))
+
+    return {"rmse": root(square.sum(1), known.sum(1).astype(float)), "answer_rmse": root(square, known.astype(float))}

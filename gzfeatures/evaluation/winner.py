@@ -1,0 +1,65 @@
+"""Winner: how good the best of several methods is, knowing that it was chosen for looking best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.evaluation.statistics.proportions import Array
+
+
+def luck_of_the_best(
+    columns: Sequence[Sequence[Array]],
+    metric: Callable[[Array, Array], Array],
+    higher_is_better: bool,
+    resamples: int,
+    seed: int,
+) -> float:
+    """How much the best of K methods owes to having been chosen on the galaxies it is scored on.
+
+    Methods are ranked on galaxies drawn with replacement, and the first is scored on those not drawn; the mean of its
+    scores there is what the choice is worth. Its distance from the best score on all galaxies is the luck.
+
+    Parameters
+    ----------
+    columns : sequence of sequences of ndarray
+        Of each method, of each of its seeds: columns (n, m) whose sums give the metric.
+    metric : callable
+        (Sums of shape (B, m), numbers of galaxies (B,)) → metric, shape (B,).
+    higher_is_better : bool
+        Which end of the metric is best.
+    resamples : int
+        B.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    float
+        To be subtracted from the best method's value; at least 0 where more is better, at most 0 where less is.
+
+    References
+    ----------
+    Tsamardinos+2018, doi:10.1007/s10994-018-5714-4, algorithm 5 (bootstrap bias corrected cross-validation).
+    """
+    n = len(columns[0][0])
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(resamples)]).astype(np.float32)
+    left = (drawn == 0).astype(np.float32)
+
+    def means(weights: npt.NDArray[np.float32], number: Array) -> Array:
+        """Value of each method, mean over its seeds, shape (B, K)."""
+        found = []
+        for seeds in columns:
+            sums = ((weights @ each.astype(np.float32)).astype(np.float64) for each in seeds)
+            found.append(np.mean([metric(each, number) for each in sums], axis=0))
+        return np.stack(found, axis=1)
+
+    sign = 1.0 if higher_is_better else -1.0
+    inside = sign * np.nan_to_num(means(drawn, np.full(resamples, float(n))), nan=-np.inf * sign)
+    outside = sign * means(left, left.sum(1))
+    all_of_it = sign * means(np.ones((1, n), dtype=np.float32), np.full(1, float(n)))[0]
+    chosen = outside[np.arange(resamples), inside.argmax(1)]
+    return float(sign * max(np.nanmax(all_of_it) - float(np.nanmean(chosen)), 0.0))

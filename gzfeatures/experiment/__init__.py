@@ -1,0 +1,5 @@
+"""The whole experiment: from a configuration to a ranking of candidates, with figures and provenance."""
+
+from gzfeatures._moved import names_of
+
+__getattr__ = names_of("experiment")

@@ -1,0 +1,291 @@
+"""The steps of an experiment to its tables: train a network, tabulate a backbone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError, NotFirstProcess
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.metrics import evaluate, headline
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.reliability import measured
+from gzfeatures.experiment.config import Experiment, FrozenBackbone, NetworkChoice
+from gzfeatures.experiment.sample import LabelledSample, require_unchanged
+from gzfeatures.features.backbones import RECORD, TENSORS, backbone
+from gzfeatures.features.store import Store
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.files import read_sidecar, write_sidecar
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.images.view import View
+from gzfeatures.networks.inference.temperature import tempered
+from gzfeatures.unlabelled.familiarity import Familiarity
+
+if TYPE_CHECKING:
+    from gzfeatures.networks.training.checkpoint import Watch
+
+PREDICTIONS = "predictions.parquet"
+FINISHED = (TENSORS, RECORD, PREDICTIONS, "history.json", "curves.png")
+"""What a finished training leaves; where one of them is missing or damaged, it is made again from the last state."""
+
+
+def train_network(
+    network: NetworkChoice,
+    group: LabelledSample,
+    folder: Path,
+    settings: Experiment,
+    *,
+    seed: int,
+    again: bool = False,
+    watch: Watch | None = None,
+) -> Candidate:
+    """Train a network end to end and score it on the test galaxies; a finished training of the same inputs is read.
+
+    Parameters
+    ----------
+    network : NetworkChoice
+        What to train.
+    group : LabelledSample
+        On what.
+    folder : Path
+        Checkpoint folder.
+    settings : Experiment
+        Precision and device.
+    seed : int
+        Of the training.
+    again : bool
+        Train even if the folder holds the same training, finished.
+    watch : callable, optional
+        Takes the history so far after every epoch.
+
+    Raises
+    ------
+    NotFirstProcess
+        Several processes trained together, and this is not the one to go on.
+    """
+    key = _training_key(network, group, settings, seed)
+    note = read_sidecar(folder / "training.json")
+    known = note.get("key") == key and not again
+    if not (known and _noted(folder, note)):
+        note = _train(
+            network,
+            group,
+            folder,
+            settings,
+            key,
+            again=not known,
+            seed=seed,
+            watch=watch,
+        )
+    return _scored(network, group, folder, note, seed)
+
+
+def _training_key(network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int) -> str:
+    """Sha256 of all that the weights depend on: the seed, not which others are asked for."""
+    chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
+    return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
+
+
+def _train(
+    network: NetworkChoice,
+    group: LabelledSample,
+    folder: Path,
+    settings: Experiment,
+    key: str,
+    *,
+    again: bool,
+    seed: int,
+    watch: Watch | None,
+) -> dict[str, Any]:
+    """Train, write predictions, and note what was spent and which files are left."""
+    from gzfeatures.networks.setup.options import TrainingOptions
+    from gzfeatures.networks.training.train import train
+
+    path = folder / "training.json"
+    # until the training is over no file is vouched for
+    write_sidecar(path, {"key": key})
+    fields = {
+        **{"folder": folder, "recipe": network.recipe, "epochs": network.epochs, "seed": seed},
+        **{"again": again, "weights": network.weights},
+        **{"view": View.parse(network.view) if network.view else None},
+        **{"precision": settings.precision, "device": settings.device},
+    }
+    counted = network.options.get("target") == "counts"
+    training = train(
+        group.images,
+        group.labels,
+        group.split,
+        network.name,
+        TrainingOptions.of(fields | network.options),
+        counts=group.catalog.counts if group.catalog and counted else None,
+        also=group.auxiliary_labels,
+        watch=watch,
+    )
+    if not training.first:
+        raise NotFirstProcess
+    training.predictions.write(folder / PREDICTIONS)
+    # of a training that was resumed, this call has seen the last part only
+    spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
+    note = {
+        **{"key": key, "seconds": spent, "epochs": training.epochs},
+        **{"best_epoch": training.best_epoch, "images_seen": training.images_seen},
+        "recipe": training.recipe.recipe if training.recipe else None,
+    }
+    digests = {name: fingerprint.of_file(folder / name) for name in FINISHED}
+    write_sidecar(path, note | {"files": digests})
+    return note
+
+
+def _scored(
+    network: NetworkChoice,
+    group: LabelledSample,
+    folder: Path,
+    note: Mapping[str, Any],
+    seed: int,
+) -> Candidate:
+    """Score a finished training on the test galaxies, by the predictions it left."""
+    predictions = Predictions.read(folder / PREDICTIONS).select(group.split.test)
+    weights = folder / TENSORS
+    return Candidate(
+        approach="end-to-end",
+        backbone=network.name,
+        head=None,
+        scheme=group.labels.scheme,
+        split=group.split.fingerprint,
+        predictions=predictions,
+        scores=evaluate(predictions, group.labels, catalog=group.catalog),
+        seconds={"train": note["seconds"]},
+        parameters={
+            **{name: note[name] for name in ("recipe", "epochs", "best_epoch", "images_seen")},
+            **network.options,
+        },
+        seed=seed,
+        cost={"parameters": float(_learned(weights)), "bytes": float(weights.stat().st_size)},
+        calibration=_calibration(predictions, read_sidecar(folder / RECORD), group.labels),
+    )
+
+
+def _calibration(
+    predictions: Predictions,
+    record: Mapping[str, Any],
+    labels: Labels,
+) -> dict[str, Any]:
+    """Errors of the probabilities before they were calibrated, and how sets kept their coverage."""
+    calibration: dict[str, Any] = {}
+    if labels.target == "classes":
+        temperature = float(record.get("temperature", 1.0))
+        # what was written is calibrated: undo it to have what the network itself gave
+        plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
+        bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
+        calibration |= {"before": measured(bare, labels), "temperature": temperature}
+    if record.get("sets"):
+        sets = Conformal.fromdict(record["sets"])
+        calibration["sets"] = sets.coverage_report(predictions, labels)
+    if record.get("familiarity"):
+        note = Familiarity.fromdict(record["familiarity"]).why_none_flagged
+        calibration |= {} if note is None else {"notes": [note]}
+    return calibration
+
+
+def network_curve(
+    network: NetworkChoice, group: LabelledSample, folder: Path, settings: Experiment, *, seed: int, whole: Candidate
+) -> list[tuple[int, float, float, float]]:
+    """How many labels a network needs: it is trained on growing parts of the training galaxies, the last being `whole`.
+
+    Returns
+    -------
+    list of (galaxies, accuracy, low, high)
+        With the interval over test galaxies; RMSE for vote fractions.
+    """
+    from gzfeatures.heads.learning_curve import nested
+
+    train = nested(group.split.train, group.labels, seed)
+    plain = network.model_copy(update={"learning_curve": ()})
+    made = {len(train): whole}
+    for size in sorted(size for size in network.learning_curve if size < len(train)):
+        part = dataclasses.replace(group, split=dataclasses.replace(group.split, train=train[:size]))
+        made[size] = train_network(plain, part, folder / f"labels-{size}", settings, seed=seed)
+    metric = headline(group.labels.target)
+    return [
+        (size, candidate.scores.metrics[metric], *candidate.scores.intervals.get(metric, (float("nan"), float("nan"))))
+        for size, candidate in sorted(made.items())
+    ]
+
+
+def _learned(path: Path) -> int:
+    """How many numbers a network has learned, by the header of its file."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        names = [name for name in file.keys() if "running_" not in name]  # noqa: SIM118
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+
+
+def extract_table(
+    choice: FrozenBackbone,
+    group: LabelledSample,
+    path: Path,
+    settings: Experiment,
+    *,
+    store: Store | None = None,
+    again: bool = False,
+) -> tuple[EmbeddingTable, dict[str, float]]:
+    """Embedding table of every galaxy of the cohort, and the seconds it took when it was made.
+
+    A table at `path` that the same extractor made of the same images is read; neither network nor image is touched.
+
+    Parameters
+    ----------
+    choice : FrozenBackbone
+        Backbone, and what to override.
+    group : LabelledSample
+        Galaxies.
+    path : Path
+        Parquet file to read or write; what it depends on is noted beside it.
+    settings : Experiment
+        Precision and device.
+    store : Store, optional
+        Where vectors are kept; default the user's own.
+    again : bool
+        Ask the extractor even if the file is there.
+    """
+    from gzfeatures.networks.extraction.extract import write_table
+    from gzfeatures.networks.extraction.spec import Extraction
+
+    extraction = Extraction(
+        choice.name,
+        weights=choice.weights,
+        layer=choice.layer,
+        view=View.parse(choice.view, backbone(choice.name).view) if choice.view else None,
+        dihedral=choice.dihedral,
+        precision=settings.precision,
+        device=settings.device,
+        store=store,
+    )
+    key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])
+    beside = path.with_suffix(".json")
+    note = read_sidecar(beside)
+    if again or note.get("key") != key or not _noted(path.parent, note):
+        made = write_table(group.images, extraction, path).made
+        try:
+            require_unchanged(group.images, group.stamp)  # a network may have been trained on the images as they were
+        except InputError:
+            path.unlink()
+            raise
+        note = {"key": key, "files": {path.name: fingerprint.of_file(path)}, **dataclasses.asdict(made)}
+        write_sidecar(beside, note)
+    table = EmbeddingTable.read(path)
+    return table, {"extract": note["seconds"]}
+
+
+def _noted(folder: Path, note: Mapping[str, Any]) -> bool:
+    """Whether files were noted, and each is still the very same."""
+    files = note.get("files", {})
+    return bool(files) and all(
+        (folder / name).exists() and fingerprint.of_file(folder / name) == digest for name, digest in files.items()
+    )

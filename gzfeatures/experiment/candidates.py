@@ -1,0 +1,367 @@
+"""Pairings of tables and heads: heads fitted on one table or several side by side, saved, and scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gzfeatures import outputs
+from gzfeatures.errors import LeakError
+from gzfeatures.evaluation.candidate import Approach, Candidate
+from gzfeatures.evaluation.conformal import Conformal, Method, calibrate_sets
+from gzfeatures.evaluation.metrics import evaluate, headline
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.reliability import measured
+from gzfeatures.experiment.config import Experiment, HeadChoice
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.ids import among
+from gzfeatures.unlabelled.familiarity import LEVEL, ROWS, Familiarity
+from gzfeatures.unlabelled.shift import Shares
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+    from gzfeatures.heads.fit import Head
+
+
+@dataclasses.dataclass(frozen=True)
+class FitOptions:
+    """How heads are fitted and scored; which heads, and on what, is no part of it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `<head>.skops`, and of several seeds `<head>-seed<seed>.skops`, go.
+    seed : int
+        Of a fit for which no seeds are chosen.
+    columns : tuple of str
+        Catalog columns that heads read beside the vectors.
+    jobs : int
+        Candidates tried at once when tuning.
+    allow_seen : bool
+        Score also on test galaxies that a backbone was trained on; such pairings bear a dagger.
+    coverage : float
+        Share of galaxies, of each class, whose class set is to hold the true class.
+    sets_by : {"threshold", "raps"}
+        How class sets are formed (see `conformal.Conformal`).
+    road : {"frozen", "fine-tuned"}
+        Which road the tables are on.
+    title : str, optional
+        What tells the tables from others of the same backbone; default its name and the columns.
+    """
+
+    folder: Path
+    seed: int = 0
+    columns: tuple[str, ...] = ()
+    jobs: int = 1
+    allow_seen: bool = False
+    coverage: float = 0.9
+    sets_by: Method = "threshold"
+    approach: Approach = "frozen"
+    title: str | None = None
+
+
+def fit_heads(
+    tables: Sequence[EmbeddingTable],
+    labels: Labels,
+    seen: Split,
+    choices: Sequence[HeadChoice],
+    options: FitOptions | None = None,
+    *,
+    split: Split | None = None,
+    catalog: Catalog | None = None,
+    seconds: Mapping[str, float] | None = None,
+    **fields: Any,
+) -> list[tuple[Candidate, Path]]:
+    """Fit heads on the training galaxies, save them, and score them on the test galaxies.
+
+    Parameters
+    ----------
+    tables : sequence of EmbeddingTable
+        Each holds every galaxy of the split; several are joined by id.
+    labels : Labels
+        Their labels.
+    seen : Split
+        Heads see its training side only, promise sets of classes by its validation side, and are
+        scored on its test side.
+    choices : sequence of HeadChoice
+        Names, parameters and seeds.
+    options : FitOptions, optional
+        How they are fitted; by default those that `fields` make.
+    split : Split, optional
+        The whole split, where heads see only a part of its training side: what the comparison is
+        on.
+    catalog : Catalog, optional
+        Holds `columns`; scores are given along its redshift, magnitude and size.
+    seconds : mapping of str to float, optional
+        What was spent before: `extract`, `train`.
+    **fields
+        In place of `options`: fields of `FitOptions`.
+
+    Returns
+    -------
+    list of (Pairing, Path)
+        Each head's pairing and file.
+
+    Raises
+    ------
+    LeakError
+        A backbone was trained on a test galaxy, and that is not allowed.
+    """
+    options = options or FitOptions(**fields)
+    split = split or seen
+    if not options.allow_seen:
+        _refuse_seen(tables, split)
+    kept_out = [table.select(split.validation) for table in tables]
+    bench = _Bench(
+        tables,
+        [table.select(split.test) for table in tables],
+        kept_out,
+        labels,
+        seen,
+        split,
+        catalog,
+        familiarity_of(tables, kept_out, seen),
+        options,
+    )
+    made = []
+    for choice in choices:
+        for seed in choice.seeds or (options.seed,):
+            made.append(bench.candidate(choice, seed, seconds or {}))
+    return made
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Bench:
+    """What all heads of one call share: tables by side of the split, truth and options."""
+
+    tables: Sequence[EmbeddingTable]
+    tests: Sequence[EmbeddingTable]
+    kept_out: Sequence[EmbeddingTable]
+    labels: Labels
+    seen: Split
+    split: Split
+    catalog: Catalog | None
+    familiarity: Familiarity | None
+    options: FitOptions
+
+    @property
+    def source(self) -> Catalog | None:
+        """Catalog with the columns that heads read; None where they read none."""
+        return self.catalog if self.options.columns else None
+
+    def candidate(
+        self,
+        choice: HeadChoice,
+        seed: int,
+        seconds: Mapping[str, float],
+    ) -> tuple[Candidate, Path]:
+        """Fit one head, save it, and score it."""
+        import gzfeatures.heads.fit  # noqa: F401  # scikit-learn is loaded before the clock starts
+
+        start = time.perf_counter()
+        head = dataclasses.replace(self._fit(choice, seed), familiarity=self.familiarity)
+        fitted = time.perf_counter()
+        predictions = head.predict(self.tests, self.source)
+        predicted = time.perf_counter()
+        # galaxies that the backbone was trained on are scored only where the options say so
+        met = predictions.seen is not None and bool(predictions.seen.any())
+        dagger = self.options.allow_seen and met
+        predictions = predictions.without_seen() if dagger else predictions
+        bare = self._uncalibrated(head)
+        head = self._with_sets(head)
+        path = self._write(head, choice, seed)
+        candidate = Candidate(
+            approach=self.options.approach,
+            backbone=self.options.title or name_of(self.tables, self.options.columns),
+            head=choice.name,
+            scheme=self.labels.scheme,
+            split=self.split.fingerprint,
+            predictions=predictions,
+            scores=evaluate(predictions, self.labels, catalog=self.catalog),
+            seconds={**seconds, "fit": fitted - start, "predict": predicted - fitted},
+            parameters=head.parameters,
+            seed=seed,
+            contaminated=dagger,
+            cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
+            calibration=_calibration(head, predictions, bare, self.labels),
+        )
+        return candidate, path
+
+    def _fit(self, choice: HeadChoice, seed: int) -> Head:
+        """Fit a head on the training galaxies."""
+        from gzfeatures.heads.fit import fit
+
+        return fit(
+            self.tables,
+            self.labels,
+            choice.name,
+            split=self.seen,
+            seed=seed,
+            tune=choice.tune,
+            catalog=self.source,
+            columns=self.options.columns,
+            jobs=self.options.jobs,
+            **choice.parameters,
+        )
+
+    def _with_sets(self, head: Head) -> Head:
+        """Add what validation galaxies say of a head: its class sets, and its shares of classes."""
+        checked = head.predict(self.kept_out, self.source)
+        sets = _sets(
+            head,
+            self.kept_out,
+            checked,
+            self.labels,
+            self.options.coverage,
+            self.options.sets_by,
+        )
+        return dataclasses.replace(head, sets=sets, shares=_shares(checked))
+
+    def _write(self, head: Head, choice: HeadChoice, seed: int) -> Path:
+        """Write a head, and beside it a picture of what its tuning tried."""
+        from gzfeatures.figures.tuning import draw_trials
+
+        name = f"{choice.name}-seed{seed}" if choice.seeds else choice.name
+        path = head.write(self.options.folder / f"{name}.skops")
+        # a picture of an earlier fit would be taken for one of this
+        outputs.remove(_trials_beside(path))
+        if head.trials:
+            draw_trials(head.trials, _trials_beside(path))
+        return path
+
+    def _uncalibrated(self, head: Head) -> Predictions | None:
+        """Predictions of the classifier by itself; None where it is not calibrated."""
+        if head.target != "classes" or head.parameters["calibration"] == "none":
+            return None
+        return head.predict(self.tests, self.source, calibrated=False)
+
+
+def familiarity_of(
+    tables: Sequence[EmbeddingTable], kept_out: Sequence[EmbeddingTable], split: Split
+) -> Familiarity | None:
+    """Learn how far galaxies lie from the training galaxies of a split.
+
+    Parameters
+    ----------
+    tables : sequence of EmbeddingTable
+        What heads read, joined by id.
+    kept_out : sequence of EmbeddingTable
+        The same tables of galaxies that no head is trained on; those that a backbone was trained on
+        are left out, since a network places the galaxies it was trained on otherwise than new ones.
+    split : Split
+        Its training side is what galaxies are compared with.
+
+    Returns
+    -------
+    Familiarity or None
+        None where no galaxy was kept out, or there are too few to learn from.
+    """
+    from gzfeatures.heads.inputs import Inputs
+
+    skipped = {name for table in tables for name, _ in table.skipped}
+    train = np.sort(split.train)
+    train = train[~among(train, skipped)] if skipped else train
+    train = train[:: max(1, len(train) // ROWS)]  # evenly spaced: no large table is copied
+    met = np.concatenate([table.seen_ids for table in kept_out])  # known by file, picture or id
+    fresh = kept_out[0].ids[~among(kept_out[0].ids, met)]
+    if len(train) < 2 or not len(fresh):
+        return None
+    training = Inputs.of([table.select(train) for table in tables]).matrix
+    return Familiarity.of(training, Inputs.of([table.select(fresh) for table in kept_out]).matrix)
+
+
+def _sets(
+    head: Head,
+    kept_out: Sequence[EmbeddingTable],
+    predictions: Predictions,
+    labels: Labels,
+    coverage: float,
+    method: Method,
+) -> Conformal | None:
+    """Class sets by galaxies kept out of training, of which those unlike the others count as missed."""
+    from gzfeatures.heads.inputs import Inputs
+
+    if head.familiarity is not None:
+        # a calibration galaxy is compared with the others, or it would make itself look familiar
+        p = head.familiarity.p_values_of_calibration(Inputs.of(kept_out).matrix)
+        predictions = dataclasses.replace(predictions, unfamiliar=p < LEVEL)
+    return calibrate_sets(predictions, labels, coverage, method)
+
+
+def _shares(kept_out: Predictions) -> Shares | None:
+    """What a head says of the classes' shares among galaxies that nothing was trained on."""
+    fresh = kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
+    return Shares.of(fresh) if kept_out.kind == "classes" and len(fresh) else None
+
+
+def files_of(head: Path) -> list[Path]:
+    """The file of a head, and the picture of what its tuning tried, where it was tuned."""
+    return [path for path in (head, _trials_beside(head)) if path.exists()]
+
+
+def named(folder: Path, choices: Sequence[HeadChoice]) -> list[Path]:
+    """Every file that `fit_heads` may write into a folder."""
+    names = [name for choice in choices for name in _names(choice)]
+    return [path for name in names for path in (folder / f"{name}.skops", _trials_beside(folder / f"{name}.skops"))]
+
+
+def _names(choice: HeadChoice) -> list[str]:
+    return [f"{choice.name}-seed{seed}" for seed in choice.seeds] or [choice.name]
+
+
+def _trials_beside(head: Path) -> Path:
+    return head.with_name(f"{head.stem}-trials.png")
+
+
+def name_of(tables: Sequence[EmbeddingTable], columns: Sequence[str] = ()) -> str:
+    """What a head reads, as the backbone of a pairing: `resnet50 & redshift`."""
+    return " & ".join([*(table.extractor.backbone for table in tables), *columns])
+
+
+def learning_curves(
+    tables: Sequence[EmbeddingTable], labels: Labels, seen: Split, settings: Experiment
+) -> dict[str, list[tuple[int, float, float, float]]]:
+    """How many labels each head needs on the tables: pairing → (galaxies, accuracy or RMSE, lowest, highest)."""
+    from gzfeatures.heads.learning_curve import curve, learning_curve
+
+    heads = [choice.name for choice in settings.heads]
+    rows = learning_curve(tables, labels, seen, heads, settings.learning_curve, allow_seen=settings.allow_seen)
+    return {f"{name_of(tables)} + {head}": curve(rows, head, headline(labels.target)) for head in heads}
+
+
+def _calibration(head: Head, predictions: Predictions, bare: Predictions | None, labels: Labels) -> dict[str, Any]:
+    """What is known of probabilities beside the scores: before calibration, and how sets kept their promise."""
+    known: dict[str, Any] = {} if bare is None else {"before": measured(bare.without_seen(), labels)}
+    notes = [
+        f"{name} cannot be calibrated: all its training galaxies share one group, so that none was held back in a fold;"
+        " its probabilities are the classifier's own"
+        for name in head.uncalibrated_classes
+    ]
+    if head.familiarity is not None and head.familiarity.why_none_flagged:
+        notes.append(head.familiarity.why_none_flagged)
+    if head.sets is not None:
+        known["sets"] = head.sets.coverage_report(predictions, labels)
+        notes += known["sets"]["notes"]
+    return known | ({"notes": notes} if notes else {})
+
+
+def _refuse_seen(tables: Sequence[EmbeddingTable], split: Split) -> None:
+    for table in tables:
+        extractor, tested = table.extractor, table.select(split.test)
+        seen = tested.among(TrainedOn.joined([extractor.trained_on]))
+        if seen.any():
+            raise LeakError(
+                f"backbone was trained on {int(seen.sum())} of {len(split.test)} test galaxies",
+                where=extractor.backbone,
+                found=str(split.test[seen.argmax()]),
+                remedy="score it on galaxies it has not seen, or with allow_seen (--allow-seen) and a dagger in the "
+                "report",
+            )

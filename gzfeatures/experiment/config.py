@@ -1,0 +1,363 @@
+"""The schema of experiment files (TOML): read, override, resolve. A config stops at this door."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.files import require_file
+from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.images.reading import Reading
+
+SETTINGS = "experiment.json"
+"""File in a run folder with the settings of the run."""
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.votes.vote_columns import Choice
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HowRead(_Section):
+    """How images are read, where their files do not say: see `gzfeatures.images.reading.Reading`."""
+
+    range: tuple[float, float] | None = None
+    stretch: str | None = None
+    bands: tuple[str, ...] | None = None
+    science: str | None = None
+    prefer: Literal["picture", "bands"] | None = None
+    ids_from: str | None = None
+
+    @model_validator(mode="after")
+    def _as_one_value(self) -> HowRead:
+        Reading(**dict(self))
+        return self
+
+
+class _Votes(_Section):
+    """Which votes of a catalog are read, where it leaves a choice: `label --campaign`, `--measure`, `--min-votes`."""
+
+    campaign: str | None = None
+    measure: Literal["weighted", "fraction", "count", "weight", "debiased"] | None = None
+    min_votes: int = Field(0, ge=0)
+
+    @property
+    def choice(self) -> Choice:
+        """The three as one."""
+        from gzfeatures.galaxies.votes.vote_columns import Choice
+
+        return Choice(self.campaign, self.measure, self.min_votes)
+
+
+class ImagedCatalog(_Section):
+    """A catalog and its images; `id_column` names the galaxies where their column is not told by its name.
+
+    `field` is the share of the survey frame that the image files hold: 1 for full frames, less for files that were
+    cropped before; a view's crop is a share of the full frame, so that both show a galaxy at one scale.
+    """
+
+    catalog: Path
+    images: Path
+    field: float = Field(1.0, gt=0, le=1)
+    id_column: str | None = None
+    reading: HowRead = HowRead()
+
+    @property
+    def how(self) -> Reading:
+        """How its images are read, as one value."""
+        return Reading(**dict(self.reading), field=self.field)
+
+
+class ByDigest(_Section):
+    """A split by the ids' own digests (`Split.by_digest`): remainders that are tested or chosen on, and the divisor."""
+
+    test: tuple[int, ...]
+    validation: tuple[int, ...] = ()
+    of: int = Field(10, ge=2)
+
+
+class SecondTarget(_Votes):
+    """A catalog under another scheme, which networks learn beside the first where it knows a training galaxy."""
+
+    catalog: Path
+    scheme: str = "votes-37"
+    id_column: str | None = None
+
+
+class Galaxies(ImagedCatalog, _Votes):
+    """The galaxies that are split and scored, and those that only train.
+
+    `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept. `split` is shares of
+    train, validation and test, or a rule on the ids' digests, which then also keeps out galaxies that only train.
+    `others` overrides what the scheme does with galaxies that no rule claims: the class `none-of-these`, or left out.
+    `missing_label` and `label_as_is` say what words such as NA mean there, as the options of `fit` do.
+    Galaxies within `neighbours_arcsec` of one another are kept on one side, where positions are known; 0 parts them.
+    """
+
+    scheme: str = "zhu-5class"
+    others: Literal["class", "left-out"] | None = None
+    labels: Path | None = None
+    missing_label: tuple[str, ...] = ()
+    label_as_is: bool = False
+    split: tuple[float, float, float] | ByDigest = (0.7, 0.1, 0.2)
+    neighbours_arcsec: float = Field(NEAR_ARCSEC, ge=0)
+    on_bad: Literal["raise", "skip"] = "raise"
+    training_only: tuple[ImagedCatalog, ...] = ()
+    also: SecondTarget | None = None
+
+    @model_validator(mode="after")
+    def _others_of_a_scheme(self) -> Galaxies:
+        if self.others is not None and self.labels is not None:
+            raise ValueError("others: belongs to a scheme, and labels take the scheme's place; leave one of them out")
+        return self
+
+
+class FrozenBackbone(_Section):
+    """A backbone used as it is: its name or checkpoint folder, and what to override.
+
+    With `dihedral` its vectors are means over the 8 symmetries of the square.
+    """
+
+    name: str
+    weights: str | None = None
+    layer: str | None = None
+    view: str | None = None
+    dihedral: bool = False
+
+
+class NetworkChoice(_Section):
+    """A network trained end to end; with `as_backbone`, its checkpoint feeds the heads too.
+
+    `recipe` is probe, tune or scratch; by default tune where there are weights to start from. `epochs` follow from the
+    number of galaxies where they are not given. `options` are keyword arguments of
+    `gzfeatures.networks.training.train.train`. With `seeds` it is trained once for each (the split stays that of the
+    experiment's seed), and the report says how far they spread. `learning_curve` lists numbers
+    of labels on which it is trained from its start too.
+    """
+
+    name: str
+    weights: str | None = None
+    view: str = ""
+    recipe: Literal["probe", "tune", "scratch"] | None = None
+    epochs: int | None = Field(None, ge=1)
+    as_backbone: bool = True
+    seeds: tuple[int, ...] = ()
+    learning_curve: tuple[int, ...] = ()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> NetworkChoice:
+        keys = {*type(self).model_fields, "device", "precision", "seed", "folder", "resume", "again"}
+        twice = sorted(keys & set(self.options))
+        if twice:
+            raise ValueError(f"options: {twice[0]} has a key of its own")
+        return self
+
+
+class HeadChoice(_Section):
+    """A head and its parameters.
+
+    With `seeds` it is fitted once for each (the split stays that of the experiment's seed), and the report says how far
+    they spread; on a network trained with several seeds, heads have the network's.
+    """
+
+    name: str
+    tune: bool = False
+    seeds: tuple[int, ...] = ()
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Joined(_Section):
+    """Tables side by side, and catalog columns after them, as one more input of every head.
+
+    `backbones` and `networks` (that are backbones too; of several seeds the first) are listed by the names they have
+    in the experiment; `columns` are those that `Catalog.column` knows, such as redshift.
+    """
+
+    backbones: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> tuple[tuple[str, str], ...]:
+        """Road and name of each table, in order."""
+        return (*(("frozen", name) for name in self.backbones), *(("fine-tuned", name) for name in self.networks))
+
+
+class Experiment(_Section):
+    """Everything one run needs; nothing in it changes while it runs.
+
+    `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog that is split, for
+    galaxies that only train may have other shares of classes than the galaxies that are scored. `learning_curve` lists
+    numbers of labels at which the heads of each road's best table are fitted too, for three seeds each. `jobs` is how
+    many candidates are tried at once when heads are tuned. `explain` says how many
+    galaxies of each class the report explains, of the best head and the best network; with 0, a run in which only heads
+    changed loads no network. `allow_seen` scores heads also on test galaxies that their backbone was trained on, with a
+    dagger in the report.
+    """
+
+    name: Name
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    galaxies: Galaxies
+    backbones: tuple[FrozenBackbone, ...] = ()
+    networks: tuple[NetworkChoice, ...] = ()
+    heads: tuple[HeadChoice, ...] = ()
+    joined: tuple[Joined, ...] = ()
+    jobs: int = Field(1, ge=-1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    heads_on: Literal["all", "catalog"] = "all"
+    learning_curve: tuple[int, ...] = ()
+    map: bool = True
+    explain: int = Field(0, ge=0)
+    allow_seen: bool = False
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Experiment:
+        if not self.networks and not (self.backbones and self.heads):
+            raise ValueError("name at least one network, or a backbone and a head")
+        return self
+
+    @model_validator(mode="after")
+    def _heads_once(self) -> Experiment:
+        names = [choice.name for choice in self.heads]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"heads: {twice} is listed twice; give it seeds, or its other parameters a run")
+        return self
+
+    @model_validator(mode="after")
+    def _known_tables(self) -> Experiment:
+        known = {("frozen", choice.name) for choice in self.backbones}
+        known |= {("fine-tuned", network.name) for network in self.networks if network.as_backbone}
+        for joint in self.joined:
+            if not joint.tables or len(joint.tables) + len(joint.columns) < 2:
+                raise ValueError("joined: name two tables, or a table and a column")
+            for approach, name in joint.tables:
+                if (approach, name) not in known:
+                    raise ValueError(f"joined: {name} is none of the experiment's {approach} tables")
+        return self
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files and folders that a run reads: catalogs, images, labels, and what is named by an absolute path."""
+        return tuple(_paths(self.model_dump()))
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 of all settings but the description."""
+        settings = self.model_dump(mode="json", exclude={"description"})
+        for source in (settings["galaxies"], *settings["galaxies"]["training_only"]):
+            if not any(source["reading"].values()):  # younger than the first runs, which go on
+                del source["reading"]
+        if settings["galaxies"]["others"] is None:  # likewise
+            del settings["galaxies"]["others"]
+        return fingerprint.of(settings)
+
+
+def _paths(fields: Any) -> Iterator[Path]:
+    if isinstance(fields, (dict, list, tuple)):
+        for each in fields.values() if isinstance(fields, dict) else fields:
+            yield from _paths(each)
+    elif isinstance(fields, Path) or (isinstance(fields, str) and Path(fields).is_absolute()):
+        yield Path(fields)
+
+
+def _value(text: str) -> Any:
+    """Read one value as TOML reads it; what is not TOML is text."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
+    key: Any = keys[0]
+    try:
+        if isinstance(fields, list):
+            key = int(key)
+        if len(keys) == 1:
+            fields[key] = value
+        else:
+            _put(fields.setdefault(key, {}) if isinstance(fields, dict) else fields[key], keys[1:], value, item)
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise InputError(
+            "setting cannot be placed",
+            where=f"--set {item}",
+            rule="name a key such as galaxies.images or backbones.0.weights",
+        ) from None
+
+
+def _absolute(fields: Any, base: Path, key: str = "") -> Any:
+    """Make paths absolute; names, weights and schemes are paths where they begin with `./`, `../`, `/` or `~`."""
+    if isinstance(fields, list):
+        return [_absolute(item, base, key) for item in fields]
+    if isinstance(fields, dict):
+        return {name: _absolute(value, base, name) for name, value in fields.items()}
+    if not isinstance(fields, str):
+        return fields
+    path_like = fields.startswith(("./", "../", "/", "~"))
+    if key in ("catalog", "images", "labels") or (
+        key in ("weights", "scheme", "name", "backbones", "networks") and path_like
+    ):
+        return str((base / Path(fields).expanduser()).resolve())
+    return fields
+
+
+def with_settings(fields: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Put `key=value` settings with dotted keys into `fields`; relative paths are taken from the working folder.
+
+    Raises
+    ------
+    InputError
+        A setting is not `key=value`, or its key leads nowhere.
+    """
+    for item in settings:
+        key, equals, text = item.partition("=")
+        if not equals or not key:
+            raise InputError("setting cannot be read", where=f"--set {item}", rule="be key=value")
+        last = key.split(".")[-1]
+        _put(fields, key.split("."), _absolute({last: _value(text)}, Path.cwd())[last], item)
+    return fields
+
+
+def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file, or the folder of an earlier run.
+
+    Parameters
+    ----------
+    path : str or Path
+        TOML file; or a run folder, whose `experiment.toml` or `experiment.json` is read.
+    settings : sequence of str
+        `key=value` with dotted keys (`galaxies.images=…`, `backbones.0.weights=…`), applied on top; relative paths
+        in them are taken from the working folder.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        No such file; not TOML; a key is unknown; a value breaks its rule (all problems are named).
+    """
+    path = require_file(path, "experiment")
+    if path.is_dir():
+        path = require_file(path / SETTINGS, "settings of the earlier run")
+    with parsing("experiment cannot be read", path, rule="be TOML"):
+        text = path.read_text(encoding="utf-8")
+        fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    fields = with_settings(_absolute(fields, path.parent), settings)
+    try:
+        return Experiment.model_validate(fields)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {e['msg']}" for e in error.errors()]
+        raise InputError("; ".join(problems), where=path, remedy="see experiments/README.md") from None

@@ -1,0 +1,42 @@
+"""The demo: the whole main job on a synthetic survey, without a download."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from gzfeatures import __version__, outputs
+from gzfeatures.experiment.config import Experiment, load
+from gzfeatures.figures.contact_sheet import contact_sheet
+from gzfeatures.files import read_sidecar, write_sidecar, written_whole
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.synthetic.survey import draw_survey
+
+
+def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
+    """Draw the survey into `folder`, unless it is there, and give the experiment to run on it (`demo.toml`).
+
+    Parameters
+    ----------
+    folder : Path
+        Where the survey's images and catalogs go, and `contact.jpg`, a look at the first sixty.
+    galaxies : int
+        How many to draw.
+    seed : int
+        Of the drawing.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    note, drawn = folder / "survey.json", {"galaxies": galaxies, "seed": seed, "version": __version__}
+    if read_sidecar(note) != drawn:
+        outputs.allow(folder / name for name in ("catalog.csv", "hart.csv", "truth.csv", "contact.jpg", note.name))
+        survey = draw_survey(folder, n=galaxies, seed=seed)
+        images = ImageSet.of(survey.images)
+        with written_whole(folder / "contact.jpg") as temporary:
+            contact_sheet(images.select(images.ids[:60])).save(temporary, "JPEG")
+        write_sidecar(note, drawn)
+    with as_file(files("gzfeatures.experiment") / "demo.toml") as path:
+        return load(path, [f"galaxies.catalog={folder / 'catalog.csv'}", f"galaxies.images={folder / 'images'}"])

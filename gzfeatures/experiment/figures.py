@@ -1,0 +1,206 @@
+"""Illustrations: the map of an experiment's best table, and why networks and heads say what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.experiment.sample import LabelledSample
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.figures.gallery import Gallery, Picture, tiles
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.report import examples
+
+FILES = ("map.html", "map.parquet", "map.json")
+"""What `draw_map` writes, beside pictures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """What names the class of a galaxy, and where it lies: a network by itself, or a head on its vectors.
+
+    Parameters
+    ----------
+    network : str
+        Checkpoint folder; under a head, any backbone.
+    weights : str, optional
+        File that replaces the backbone's own weights.
+    table, head : Path, optional
+        Embedding table, which has the prototypes, and head on it; without a head the network names the class.
+    """
+
+    network: str
+    weights: str | None = None
+    table: Path | None = None
+    head: Path | None = None
+
+
+def draw_map(
+    table: Path, group: LabelledSample, predictions: Mapping[str, Predictions], folder: Path
+) -> tuple[Path, Gallery]:
+    """Map of the catalog's galaxies in a table: interactive, as pictures, as coordinates, and its quality.
+
+    Parameters
+    ----------
+    table : Path
+        Embedding table.
+    group : LabelledSample
+        Its galaxies; those that only train are left out.
+    predictions : mapping of str to Predictions
+        What the map can be coloured by beside classes and the catalog's columns.
+    folder : Path
+        Where `map.html`, `map.parquet`, `map.json` (settings and quality) and two pictures in `figures/` go.
+
+    Returns
+    -------
+    path, Showcase
+        Of `map.html`; the pictures for a report.
+    """
+    from gzfeatures.maps.columns import offered
+    from gzfeatures.maps.figures import write_figure
+    from gzfeatures.maps.umap import project
+
+    drawn = project(EmbeddingTable.read(table).select(group.scored_split.ids), group.labels)
+    drawn.write(folder / "map.parquet")
+    with written_whole(folder / "map.json") as temporary:
+        record = {"galaxies": len(drawn), "quality": drawn.quality, "settings": drawn.settings}
+        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    columns = None if group.catalog is None else offered(group.catalog)
+    page = drawn.write_html(
+        folder / "map.html", labels=group.labels, images=group.images, predictions=predictions, catalog=columns
+    )
+    shown = []
+    classes = group.labels if group.labels.target == "classes" else None
+    for kind in ("points", "images"):
+        path = folder / "figures" / f"map-{kind}.png"
+        with Image.open(write_figure(path, drawn, kind, labels=classes, images=group.images)) as picture:
+            shown.append(Picture(f"Map as {kind}", "", picture.convert("RGB")))
+    quality = f"trustworthiness {drawn.quality['trustworthiness']:.3f}, {drawn.quality['knn_preservation']:.0%}"
+    note = f"UMAP of the best table: {quality} of the nearest neighbours kept. The interactive map is map.html."
+    return page, Gallery("Map of the galaxies", note, {drawn.settings["backbone"]: shown}, side=460)
+
+
+def explain(
+    classifier: Classifier,
+    images: ImageSet,
+    ids: Ids | None = None,
+    *,
+    labels: Labels | None = None,
+    per_class: int = 3,
+    target: str | None = None,
+    methods: Sequence[str] = (),
+    layers: bool = False,
+    dreams: bool = False,
+    seed: int = 0,
+) -> Gallery:
+    """Why a network, or a head on its vectors, says what it says.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Who says so.
+    images : ImageSet
+        Of the galaxies.
+    ids : Ids, optional
+        Galaxies to explain; default the prototypes.
+    labels : Labels, optional
+        With a table, the prototypes of each class are shown: the galaxies nearest to its middle.
+    per_class : int
+        Prototypes of each class.
+    target : str, optional
+        Class to explain; default each galaxy's most likely one.
+    methods : sequence of str
+        Of `networks.explain.METHODS`; default all.
+    layers, dreams : bool
+        Show also what each layer makes of the first galaxy, and the image that each class would like best.
+    seed : int
+        Of directions in which a head's slope is measured, and of dreams.
+
+    Raises
+    ------
+    InputError
+        No galaxy is named, and there is no table with labels to take prototypes from; a galaxy has no image.
+    UnknownNameError
+        No such method.
+    """
+    from gzfeatures.explore.prototypes import prototypes
+    from gzfeatures.networks.saliency import galleries
+    from gzfeatures.networks.saliency.attribution import METHODS
+
+    sections: dict[str, Sequence[Picture]] = {}
+    if classifier.table is not None and labels is not None:
+        central = prototypes(EmbeddingTable.read(classifier.table), labels, per_class)
+        shown = zip(central["galaxy_id"], central["class"], strict=True)
+        sections["Prototypes, nearest to the middle of their class"] = tiles(images, shown)
+        ids = np.asarray(central["galaxy_id"], dtype=object) if ids is None else ids
+    if ids is None or not len(ids):
+        raise InputError("an explanation", rule="have galaxies", remedy="name some, or give a table and labels")
+    if classifier.head is None:
+        model = galleries.ExplainedModel.of_network(classifier.network)
+    else:
+        from gzfeatures.heads.head import Head
+
+        head = Head.read(classifier.head)
+        model = galleries.ExplainedModel.of_head(
+            classifier.network,
+            head.probabilities,
+            head.classes,
+            head.extractors[0],
+            weights=classifier.weights,
+            seed=seed,
+        )
+    methods = methods or METHODS
+    why = galleries.attributions(model, images, ids, target=target, methods=methods)
+    sections |= {f"{name}: {', '.join(methods)}": found for name, found in why.items()}
+    if layers:
+        sections |= galleries.layers(model, images, ids[0])
+    if dreams:
+        sections |= galleries.maximal_images(model, seed=seed)
+    name = " on ".join([*([classifier.head.stem] if classifier.head else []), Path(classifier.network).name])
+    note = "Galaxies as the network sees them; warm pixels speak for the class, cold ones against it."
+    return Gallery(f"Why {name} says so", note, sections)
+
+
+def explain_pairing(
+    candidate: Candidate, classifier: Classifier, group: LabelledSample, per_class: int, *, seed: int = 0
+) -> Gallery:
+    """Why a pairing is right: its surest right answers of each class, and prototypes of a head or layers of a network.
+
+    Of a head Grad-CAM alone is shown, for a gallery of a report has to be cheap.
+
+    Parameters
+    ----------
+    pairing : Candidate
+        Of classes.
+    classifier : Classifier
+        Its network, table and head.
+    group : LabelledSample
+        Its galaxies.
+    per_class : int
+        Galaxies explained for each class.
+    seed : int
+        Of the directions in which a head's slope is measured.
+    """
+    ids = examples.successes(candidate.predictions, group.labels, per_class)
+    test = group.labels.select(group.split.test)
+    methods = ("grad-cam",) if classifier.head else ("grad-cam", "integrated-gradients")
+    return explain(
+        classifier,
+        group.images,
+        ids if len(ids) else candidate.predictions.ids[:per_class],
+        labels=test,
+        methods=methods,
+        layers=classifier.head is None,
+        seed=seed,
+    )

@@ -1,0 +1,89 @@
+"""RunFolder: where a run's pairings lie, and how to read them again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.files import join_inside, require_file, written_whole
+from gzfeatures.galaxies.catalogs.label_words import AS_IS
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.galaxies.splits.split import Split
+
+PAIRINGS, LABELS = "pairings.json", "labels.csv"
+FIELDS = {
+    "road": "approach",
+    "backbone": "backbone",
+    "head": "head",
+    "scheme": "scheme",
+    "split": "split",
+    "seconds": "seconds",
+    "parameters": "parameters",
+    "seed": "seed",
+    "dagger": "contaminated",
+    "cost": "cost",
+    "calibration": "calibration",
+}
+"""Keys of the file, and the fields of a Candidate that they hold."""
+
+
+def slug(text: str) -> str:
+    """File name for a pairing or backbone: letters, digits, dots and hyphens."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "unnamed"
+
+
+def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
+    """Write each pairing's test predictions (Parquet) and `pairings.json`.
+
+    Returns
+    -------
+    list of Path
+        The predictions' files, in order.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    notes, paths = [], []
+    for number, candidate in enumerate(candidates):
+        name = f"predictions/{number:02d}-{slug(f'{candidate.approach} {candidate.name}')}.parquet"
+        paths.append(candidate.predictions.write(folder / name))
+        notes.append({key: getattr(candidate, field) for key, field in FIELDS.items()} | {"predictions": name})
+    with written_whole(folder / PAIRINGS) as temporary:
+        temporary.write_text(json.dumps(notes, indent=1, default=dict), encoding="utf-8")
+    return paths
+
+
+def read_pairings(folder: Path) -> tuple[list[Candidate], Labels, Split]:
+    """Pairings of a finished run, scored anew, with its labels and split.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        The folder holds no finished run, or its files cannot be read.
+    """
+    labels, split = read_labels(require_file(folder / LABELS, "labels of a run"), words=AS_IS)
+    if split is None:
+        raise InputError("labels of a run have no split", where=folder / LABELS, rule="have a split column")
+    path = require_file(folder / PAIRINGS, "pairings of a finished run")
+    candidates = []
+    with parsing("pairings of a run cannot be read", path):
+        for note in json.loads(path.read_text(encoding="utf-8")):
+            predictions = Predictions.read(join_inside(folder, note.pop("predictions")))
+            labels = labels.ordered(predictions.classes)
+            candidates.append(
+                Candidate(
+                    **{FIELDS[key]: value for key, value in note.items()},
+                    predictions=predictions,
+                    scores=evaluate(predictions, labels),
+                )
+            )
+    return candidates, labels, split

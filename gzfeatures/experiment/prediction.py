@@ -1,0 +1,123 @@
+"""Heads found by name or file, and the vectors of images that a head reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.features.backbones import BACKBONES, packaged
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.heads.head import Head
+
+if TYPE_CHECKING:
+    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.images.image_set import ImageSet
+    from gzfeatures.images.view import View
+
+FOLDER = "heads"
+"""Folder beside the weights of a packaged backbone that holds its heads, named by their scheme."""
+
+
+def packaged_heads(backbone: str) -> dict[str, Path]:
+    """Heads that come with a packaged backbone: scheme → file, the default first; none for others.
+
+    Examples
+    --------
+    >>> list(packaged_heads("googlenet-gz2"))
+    ['zhu-5class', 'votes-37']
+    """
+    files = sorted((packaged(backbone) / FOLDER).glob("*.skops"), reverse=True)
+    return {file.stem: file for file in files}
+
+
+def find_head(name: str | Path, scheme: str | None = None) -> Head:
+    """Read a head from its file, or one that comes with a packaged backbone.
+
+    Parameters
+    ----------
+    name : str or Path
+        File written by `fit`, or the name of a backbone that has heads, such as googlenet-gz2.
+    scheme : str, optional
+        Which of the backbone's heads; default its first, which predicts classes.
+
+    Raises
+    ------
+    UnknownNameError
+        Neither a file nor a backbone with heads; or the backbone has no head of that scheme.
+    InputError
+        A scheme was asked of a file.
+    """
+    if Path(name).exists():
+        if scheme is not None:
+            raise InputError("scheme", rule="be left out: the file is one head", found=scheme)
+        return Head.read(name)
+    heads = packaged_heads(str(name)) if str(name) in BACKBONES else {}
+    if not heads:
+        named = [each for each in BACKBONES if packaged_heads(each)]
+        raise unknown("head", str(name), [*named, "a file written by 'gzfeatures fit'"])
+    if scheme is not None and scheme not in heads:
+        raise unknown(f"scheme of {name}", scheme, list(heads))
+    return Head.read(heads[scheme or next(iter(heads))])
+
+
+def vectors_of(images: ImageSet, head: Head, *, view: View | None = None, on_bad: str = "raise") -> EmbeddingTable:
+    """Extract the vectors that a head reads, by the backbone it was fitted on.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Galaxies.
+    head : Head
+        Fitted on one table of a backbone that is known by name.
+    view : View, optional
+        Other framing of the galaxies: it may differ from the head's in the crop alone.
+    on_bad : {"raise", "skip"}
+        What becomes of an image that cannot be read.
+
+    Raises
+    ------
+    InputError
+        The head reads several tables or catalog columns, its backbone has other weights by now, or
+        the view differs in more than the crop.
+    """
+    from gzfeatures.networks.extraction.extract import compute_table
+    from gzfeatures.networks.extraction.spec import Extraction
+
+    if len(head.extractors) != 1 or head.columns:
+        raise InputError(
+            "head reads more than the vectors of one backbone",
+            where=f"head {head.name}",
+            remedy="extract the tables and give them in place of images",
+        )
+    made = head.extractors[0]
+    require_framing(made, view)
+    extraction = Extraction(
+        made.backbone,
+        layer=made.layer,
+        view=view or made.view,
+        precision=made.precision,
+        runtime=made.engine,
+        dihedral=made.dihedral,
+        on_bad=on_bad,
+    )
+    if extraction.extractor.weights != made.weights:
+        raise InputError(
+            "backbone has other weights than the head was fitted on",
+            where=f"{made.backbone}, head {head.name}",
+            remedy="extract with those weights and give the table in place of images",
+        )
+    return compute_table(images, extraction)
+
+
+def require_framing(made: Extractor, view: View | None) -> None:
+    """Raise InputError for a view that differs from an extractor's in more than its crop."""
+    if view is not None and dataclasses.replace(view, crop=made.view.crop) != made.view:
+        raise InputError(
+            "view",
+            where=f"head on {made.backbone}",
+            rule=f"differ in crop alone from {made.view}",
+            found=str(view),
+            remedy="fit a head on vectors of that view",
+        )

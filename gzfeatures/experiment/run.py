@@ -1,0 +1,562 @@
+"""run(config): the recipe from catalogs to a ranking, top to bottom, both roads.
+
+A run folder holds everything a run made: `experiment.json` (settings), `labels.csv` (labels and split), `networks/`
+(checkpoints), `tables/`, `heads/`, `predictions/`, `report.html`, `map.html`. Running again goes on from what is there:
+a network or table is taken as it is when nothing it depends on has changed; heads are fitted anew, they take seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from gzfeatures import outputs
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.candidate import Approach, Candidate
+from gzfeatures.evaluation.comparison import Comparison, compare
+from gzfeatures.evaluation.metrics import jsonable
+from gzfeatures.experiment import config as configs
+from gzfeatures.experiment import sample as cohorts
+from gzfeatures.experiment.approaches import extract_table, network_curve, train_network
+from gzfeatures.experiment.candidates import FitOptions, files_of, fit_heads, learning_curves
+from gzfeatures.experiment.config import SETTINGS, Experiment, FrozenBackbone, HeadChoice, NetworkChoice
+from gzfeatures.experiment.figures import FILES as MAP_FILES
+from gzfeatures.experiment.figures import Classifier, draw_map, explain_pairing
+from gzfeatures.experiment.folder import LABELS, PAIRINGS, read_pairings, slug, write_pairings
+from gzfeatures.experiment.provenance import surroundings
+from gzfeatures.experiment.sample import LabelledSample
+from gzfeatures.features.backbones import BACKBONES, backbone
+from gzfeatures.features.store import Store
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.figures.gallery import Gallery
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.splits.label_file import write_labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.report.figures import Curve
+from gzfeatures.report.report import FILES as REPORT_FILES
+from gzfeatures.report.report import Report
+
+if TYPE_CHECKING:
+    from gzfeatures.networks.training.checkpoint import Watch
+
+
+class Tracker(Protocol):
+    """Where runs are recorded; `gzfeatures.tracking.Tracking` is one."""
+
+    uri: str
+
+    def training(self, experiment: str, name: str) -> AbstractContextManager[Watch]:
+        """The run of a training, filled while it is on: called with the history so far after every epoch."""
+        ...
+
+    def pairing(self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None) -> str:
+        """Record one pairing, as a new run or in that of its training; return the run id."""
+        ...
+
+    def comparison(self, experiment: str, report: Report, folder: Path) -> str:
+        """Record the comparison of all pairings; return its run id."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run.
+
+    Parameters
+    ----------
+    report : Report
+        Ranking, tests, and everything behind them.
+    folder : Path
+        Where everything lies.
+    table, map : Path or None
+        Embedding table of the best pairing on a table, and the map of it.
+    tracking_uri : str or None
+        Where the runs are recorded.
+    seconds : float
+        Wall clock of the whole run.
+    """
+
+    report: Report
+    folder: Path
+    table: Path | None
+    map: Path | None
+    tracking_uri: str | None
+    seconds: float
+
+    def asdict(self) -> dict[str, Any]:
+        """Outcome as JSON values, ranked pairings first."""
+        return {
+            "pairings": [_flat(row) for row in self.report.comparison.ranking],
+            "table": self.table,
+            "map": self.map,
+            "report": self.folder / "report.html",
+            "folder": self.folder,
+            "tracking_uri": self.tracking_uri,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {key: value for key, value in row.items() if not isinstance(value, (list, tuple, dict))}
+    cleaned: dict[str, Any] = jsonable(flat)
+    return cleaned
+
+
+def run(
+    experiment: Experiment | str | Path,
+    *,
+    folder: str | Path | None = None,
+    store: Store | None = None,
+    tracker: Tracker | None = None,
+    again: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Run an experiment: train, extract, fit, score, compare, draw, record.
+
+    Parameters
+    ----------
+    experiment : Experiment, str or Path
+        Settings; or the file, or the folder of an earlier run, to read them from.
+    folder : str or Path, optional
+        Run folder; default `runs/<name>`.
+    store : Store, optional
+        Where vectors are kept; default the user's own.
+    tracker : Tracker, optional
+        Where runs are recorded; None records nothing.
+    again : bool
+        Train and tabulate anew, whatever the folder holds.
+    overwrite : bool
+        Replace files in the folder that no run wrote there, or that were changed since; an input never.
+
+    Raises
+    ------
+    OutputError
+        A file of the folder is an input, or may not be replaced.
+    NotFirstProcess
+        Several processes trained a network together, and this is not the one to go on.
+    GzError
+        A step's own error; what was finished before it stays in the folder and is used by the next call.
+    """
+    settings = experiment if isinstance(experiment, Experiment) else configs.load(experiment)
+    place = Path(folder) if folder is not None else Path("runs") / settings.name
+    read = [Path(experiment)] if isinstance(experiment, (str, Path)) and Path(experiment).is_file() else []
+    written = [place / name for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS)]
+    if _settings_of(place) == settings:
+        written.remove(place / SETTINGS)  # it stays as it is, whoever wrote it
+    with outputs.guarded("run", inputs=[*read, *settings.inputs], files=written, folders=[place], overwrite=overwrite):
+        if place / SETTINGS in written:
+            with written_whole(place / SETTINGS) as temporary:
+                temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
+        return _run(settings, place, store, tracker, again)
+
+
+def _settings_of(place: Path) -> Experiment | None:
+    """Settings of the last run in a folder; None where it had none, or they cannot be read."""
+    try:
+        return configs.load(place) if (place / SETTINGS).exists() else None
+    except InputError:
+        return None
+
+
+def _run(settings: Experiment, place: Path, store: Store | None, tracker: Tracker | None, again: bool) -> Run:
+    """Run the steps, from catalogs to a ranking; the files of each are taken up by the next run."""
+    start = time.perf_counter()
+    _require_weights(settings)
+    group = _gathered(settings, place)
+    session = _Session(settings, group, place, store, tracker, again)
+    trained = [session.trained(training) for training in _trainings(settings)]
+    columns = [*_untrained(settings), *(outcome.column for outcome in trained if outcome.column)]
+    outcomes, tables = list(trained), []
+    for number, column in enumerate(columns):
+        # one table in memory at a time: those of a survey are large
+        table, vectors = session.table(number, column)
+        tables.append(table)
+        outcomes += session.with_heads(table, vectors)
+    outcomes += session.joined(tables)
+
+    report = session.report(outcomes)
+    ranked = _explainable(report, outcomes)
+    report = dataclasses.replace(report, curves=session.curves(trained, ranked))
+    write_pairings(place, report.candidates)
+    shown = session.explanations(ranked)
+    drawn, pictures = session.map(ranked)
+    report.write(place, images=group.images, showcases=[*pictures, *shown])
+    uri = session.record(report, outcomes)
+    seconds = time.perf_counter() - start
+    return Run(report, place, _best_table(ranked), drawn, uri, seconds)
+
+
+def _gathered(settings: Experiment, place: Path) -> LabelledSample:
+    """Gather the galaxies, and write their labels and sides of the split."""
+    # a split that is drawn has galaxies train that a backbone was trained on
+    records = []
+    if not settings.allow_seen:
+        records = [backbone(name).trained_on for name in _starts(settings)]
+    group = cohorts.load_sample(settings.galaxies, settings.seed, place, TrainedOn.joined(records))
+    write_labels(place / LABELS, group.labels, group.split)
+    return group
+
+
+@dataclasses.dataclass(frozen=True)
+class _Session:
+    """What the steps of one run share, and the steps."""
+
+    settings: Experiment
+    group: LabelledSample
+    place: Path
+    store: Store | None
+    tracker: Tracker | None
+    again: bool
+
+    @property
+    def seen(self) -> Split:
+        """Split whose training side heads are fitted on."""
+        return self.group.split if self.settings.heads_on == "all" else self.group.scored_split
+
+    def trained(self, training: _Training) -> _Outcome:
+        """Train one network with one seed, recorded while it is on, and score it."""
+        settings, network, seed = self.settings, training.network, training.seed
+        checkpoint = self.place / "networks" / training.folder
+        named = network.name + training.apart
+        recorded = self.tracker.training(settings.name, named) if self.tracker else nullcontext()
+        with recorded as live:
+            candidate = train_network(
+                network,
+                self.group,
+                checkpoint,
+                settings,
+                seed=seed,
+                again=self.again,
+                watch=live,
+            )
+        candidate = dataclasses.replace(candidate, backbone=candidate.backbone + training.apart)
+        curve: Curve | None = None
+        if network.learning_curve and training.first:
+            curve = network_curve(
+                network,
+                self.group,
+                checkpoint,
+                settings,
+                seed=seed,
+                whole=candidate,
+            )
+        column = None
+        if network.as_backbone:
+            spent = candidate.seconds["train"]
+            column = _Column.of(network, checkpoint, settings.heads, seed, spent)
+            column = dataclasses.replace(column, apart=training.apart)
+        files = [checkpoint / "curves.png", checkpoint / "history.json", checkpoint]
+        return _Outcome(candidate, files, Classifier(str(checkpoint)), live, column, curve)
+
+    def table(self, number: int, column: _Column) -> tuple[_Table, EmbeddingTable]:
+        """Tabulate one backbone."""
+        name = f"{number:02d}-{slug(Path(column.choice.name).name)}.parquet"
+        path = self.place / "tables" / name
+        vectors, seconds = extract_table(
+            column.choice,
+            self.group,
+            path,
+            self.settings,
+            store=self.store,
+            again=self.again,
+        )
+        return _Table(path, column, {**seconds, **column.spent}), vectors
+
+    def with_heads(self, table: _Table, vectors: EmbeddingTable) -> list[_Outcome]:
+        """Fit heads on one table."""
+        column = table.column
+        fitted = self._fit(
+            [vectors],
+            column.heads,
+            FitOptions(
+                folder=self.place / "heads" / table.path.stem,
+                seed=column.seed,
+                approach=column.approach,
+                title=vectors.extractor.backbone + column.apart,
+            ),
+            table.seconds,
+        )
+        # a network that was trained here is kept with the heads on it
+        checkpoint = [Path(column.choice.name)] if column.approach == "fine-tuned" else []
+        outcomes = []
+        for candidate, head in fitted:
+            classifier = Classifier(column.choice.name, column.choice.weights, table.path, head)
+            outcomes.append(_Outcome(candidate, [*files_of(head), *checkpoint], classifier))
+        return outcomes
+
+    def joined(self, tables: Sequence[_Table]) -> list[_Outcome]:
+        """Fit heads on tables side by side, and on catalog columns after them."""
+        made: dict[tuple[str, str], _Table] = {}
+        for table in tables:
+            # of several seeds the first
+            made.setdefault((table.column.approach, table.column.name), table)
+        outcomes: list[_Outcome] = []
+        for number, joint in enumerate(self.settings.joined):
+            parts = [made[key] for key in joint.tables]
+            approaches = [part.column.approach for part in parts]
+            fitted = self._fit(
+                [EmbeddingTable.read(part.path) for part in parts],
+                self.settings.heads,
+                FitOptions(
+                    folder=self.place / "heads" / f"joined-{number:02d}",
+                    seed=self.settings.seed,
+                    columns=joint.columns,
+                    # one table of a tuned network makes the whole fine-tuned
+                    approach="fine-tuned" if "fine-tuned" in approaches else "frozen",
+                ),
+                _summed([part.seconds for part in parts]),
+            )
+            outcomes += [_Outcome(candidate, files_of(head)) for candidate, head in fitted]
+        return outcomes
+
+    def _fit(
+        self,
+        tables: Sequence[EmbeddingTable],
+        heads: Sequence[HeadChoice],
+        options: FitOptions,
+        seconds: Mapping[str, float],
+    ) -> list[tuple[Candidate, Path]]:
+        """Fit heads with what is the same for all of a run."""
+        settings = self.settings
+        return fit_heads(
+            tables,
+            self.group.labels,
+            self.seen,
+            heads,
+            dataclasses.replace(options, jobs=settings.jobs, allow_seen=settings.allow_seen),
+            split=self.group.split,
+            catalog=self.group.catalog,
+            seconds=seconds,
+        )
+
+    def report(self, outcomes: Sequence[_Outcome]) -> Report:
+        """Rank and test the pairings."""
+        group, settings = self.group, self.settings
+        candidates = tuple(outcome.candidate for outcome in outcomes)
+        comparison = compare(candidates, group.labels, seed=settings.seed)
+        provenance = _provenance(settings, group)
+        return Report(settings.name, candidates, comparison, group.labels, group.split, provenance)
+
+    def curves(self, trained: Sequence[_Outcome], ranked: _Ranked) -> dict[str, Curve]:
+        """How many labels networks need, and heads on the best table of each road."""
+        curves = {each.candidate.name: each.curve for each in trained if each.curve is not None}
+        # worst first, so that the best table of each road is the one that stays
+        best: dict[str, Path] = {}
+        for candidate, classifier in reversed(ranked):
+            if classifier.table is not None and self.settings.learning_curve:
+                best[candidate.approach] = classifier.table
+        for path in best.values():
+            table = EmbeddingTable.read(path)
+            curves |= learning_curves([table], self.group.labels, self.seen, self.settings)
+        return curves
+
+    def explanations(self, ranked: _Ranked) -> list[Gallery]:
+        """Explain the best head and the best network."""
+        group, settings = self.group, self.settings
+        wanted = settings.explain if group.labels.target == "classes" else 0
+        if not wanted:
+            return []
+        firsts: dict[bool, tuple[Candidate, Classifier]] = {}
+        for candidate, classifier in ranked:
+            firsts.setdefault(candidate.head is None, (candidate, classifier))
+        # heads before networks
+        best = [firsts[bare] for bare in sorted(firsts)]
+        return [explain_pairing(*each, group, wanted, seed=settings.seed) for each in best]
+
+    def map(self, ranked: _Ranked) -> tuple[Path | None, list[Gallery]]:
+        """Draw the best table, coloured by what the best pairing of each road predicts."""
+        best = _best_table(ranked)
+        if best is None or not self.settings.map:
+            return None, []
+        # worst first, so that the best pairing of each road is the one that stays
+        first_of = {pairing.approach: pairing for pairing, _ in reversed(ranked)}
+        predictions = {}
+        for approach, candidate in first_of.items():
+            predictions[f"{approach}, {candidate.name}"] = candidate.predictions
+        drawn, pictures = draw_map(best, self.group, predictions, self.place)
+        return drawn, [pictures]
+
+    def record(self, report: Report, outcomes: Sequence[_Outcome]) -> str | None:
+        """Record each pairing and the comparison; returns the address of the records."""
+        if self.tracker is None:
+            return None
+        for outcome in outcomes:
+            self.tracker.pairing(
+                self.settings.name,
+                outcome.candidate,
+                outcome.artifacts,
+                outcome.live,
+            )
+        self.tracker.comparison(self.settings.name, report, self.place)
+        return self.tracker.uri
+
+
+_Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
+"""Pairings that can be explained, best first, each with what explains it."""
+
+
+def _explainable(report: Report, outcomes: Sequence[_Outcome]) -> _Ranked:
+    """Pairings on one table or by a network itself, best first; those on joined tables are not."""
+    classifiers = {}
+    for outcome in outcomes:
+        if outcome.classifier is not None:
+            classifiers[outcome.candidate] = outcome.classifier
+    ranked = (pairing for _, pairing in report.ranked if pairing in classifiers)
+    return [(candidate, classifiers[candidate]) for candidate in ranked]
+
+
+def _best_table(ranked: _Ranked) -> Path | None:
+    """Table of the best pairing that has one."""
+    tables = (classifier.table for _, classifier in ranked if classifier.table is not None)
+    return next(tables, None)
+
+
+def _summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Seconds of each step over several tables."""
+    steps = dict.fromkeys(step for cost in costs for step in cost)
+    return {step: sum(cost.get(step, 0.0) for cost in costs) for step in steps}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """A backbone on its way to a table: as it is listed, whose heads follow, what was spent on it before, and what
+    tells it from another of its name."""
+
+    name: str
+    choice: FrozenBackbone
+    heads: tuple[HeadChoice, ...]
+    seed: int
+    approach: Approach = "frozen"
+    spent: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    apart: str = ""
+
+    @classmethod
+    def of(
+        cls, network: NetworkChoice, checkpoint: Path, heads: tuple[HeadChoice, ...], seed: int, spent: float
+    ) -> _Column:
+        """A network that was trained; of several, heads have the network's seed."""
+        own = tuple(head.model_copy(update={"seeds": ()}) for head in heads) if network.seeds else heads
+        return cls(network.name, FrozenBackbone(name=str(checkpoint)), own, seed, "fine-tuned", {"train": spent})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Table:
+    """The embedding table of a backbone, and the seconds spent on it by step."""
+
+    path: Path
+    column: _Column
+    seconds: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """A pairing with the files to keep of it, what explains it (of one table), the run of its
+    training, and of a network what it is as a backbone and how many labels it needs."""
+
+    candidate: Candidate
+    artifacts: list[Path]
+    classifier: Classifier | None = None
+    live: Watch | None = None
+    column: _Column | None = None
+    curve: Curve | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """One training: name of its folder, network, seed, what tells the network from others of its
+    name, and whether it is the first of the network's seeds."""
+
+    folder: str
+    network: NetworkChoice
+    seed: int
+    apart: str
+    first: bool
+
+
+def _untrained(settings: Experiment) -> list[_Column]:
+    """Backbones that are used as they are."""
+    every = zip(settings.backbones, _told_apart(settings.backbones), strict=True)
+    heads, seed = settings.heads, settings.seed
+    return [_Column(choice.name, choice, heads, seed, apart=apart) for choice, apart in every]
+
+
+def _trainings(settings: Experiment) -> Iterator[_Training]:
+    """Every network with every seed it is trained with."""
+    every = zip(settings.networks, _told_apart(settings.networks), strict=True)
+    for number, (network, apart) in enumerate(every):
+        folder = f"{number:02d}-{slug(network.name)}"
+        for place, seed in enumerate(network.seeds or (settings.seed,)):
+            own = f"{folder}-seed{seed}" if network.seeds else folder
+            yield _Training(own, network, seed, apart, place == 0)
+
+
+def _told_apart(listed: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
+    """What follows the name of each so that no two are one: nothing, or what was chosen of it, or a number."""
+    names = [each.name for each in listed]
+    met: Counter[str] = Counter()
+    found = []
+    for each in listed:
+        chosen = [each.view, getattr(each, "layer", None), "dihedral" if getattr(each, "dihedral", False) else None]
+        apart = "".join(f" {text}" for text in chosen if text) if names.count(each.name) > 1 else ""
+        met[each.name + apart] += 1
+        number = met[each.name + apart]
+        found.append(f"{apart} {number}" if number > 1 else apart)
+    return found
+
+
+def _starts(settings: Experiment) -> list[str]:
+    """Names of the backbones, and of those whose weights a network starts from."""
+    known = [each.name for each in settings.networks if each.weights != "none"]
+    known = [name for name in known if name in BACKBONES or Path(name).is_dir()]
+    return [*(choice.name for choice in settings.backbones), *known]
+
+
+def _require_weights(settings: Experiment) -> None:
+    """Say that weights are missing before anything is trained; hashes files, loads no network."""
+    from gzfeatures.networks.extraction.spec import extractor_of
+
+    for choice in settings.backbones:
+        extractor_of(choice.name, weights=choice.weights, layer=choice.layer)
+
+
+def compare_runs(places: Sequence[Path], metric: str | None = None) -> Comparison:
+    """Compare the pairings of finished runs.
+
+    Parameters
+    ----------
+    places : sequence of Path
+        Run folders, or experiment files whose default run folder `runs/<name>` is taken.
+    metric : str, optional
+        What to rank by and to test; default accuracy, or RMSE of vote fractions.
+
+    Raises
+    ------
+    MissingFileError
+        A run is not finished.
+    InputError
+        The runs do not share one split.
+    """
+    candidates: list[Candidate] = []
+    for place in places:
+        folder = Path("runs") / configs.load(place).name if place.is_file() else place
+        more, labels, _ = read_pairings(folder)
+        candidates += more
+    return compare(candidates, labels, metric=metric)
+
+
+def _provenance(settings: Experiment, group: LabelledSample) -> dict[str, Any]:
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "labels": group.labels.fingerprint,
+        "split": group.split.fingerprint,
+        "skipped": [list(item) for item in group.skipped],
+        "grouped": str(group.grouping),
+        "moved": list(group.moved),
+        **surroundings(),
+    }

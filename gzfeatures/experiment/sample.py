@@ -1,0 +1,295 @@
+"""Cohort: the galaxies of an experiment, labelled, split and with readable images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.experiment.config import ByDigest, Galaxies, ImagedCatalog, SecondTarget
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.files import read_sidecar, write_sidecar
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.label_words import LabelWords
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.schemes import scheme
+from gzfeatures.galaxies.splits import split_file
+from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping, key_groups
+from gzfeatures.galaxies.splits.label_file import read_labels
+from gzfeatures.galaxies.splits.split import Split, digest_remainders
+from gzfeatures.ids import Ids, among
+from gzfeatures.images.image_set import ImageSet
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledSample:
+    """The galaxies of an experiment: one label, one image and one side of the split each.
+
+    Parameters
+    ----------
+    labels : Labels
+        Of all galaxies, those that only train included.
+    split : Split
+        Training, validation and test galaxies.
+    own : Split
+        The same without the galaxies that only train.
+    images : ImageSet
+        One readable image per label, of either target.
+    catalog : Catalog, optional
+        The catalog that was split; None where labels were given.
+    skipped : tuple of (str, str)
+        Id and reason of labelled galaxies left out for their image.
+    also : Labels, optional
+        Second target of the networks: of galaxies above, and of others with an image that train for it alone.
+    grouping : Grouping
+        Galaxies that the split holds together, and why.
+    moved : tuple of str
+        Galaxies that an earlier split had elsewhere, and that are tested on for the company they keep.
+
+    Attributes
+    ----------
+    stamp : str
+        Of the images (their files' names, sizes and times) when the galaxies were gathered.
+    """
+
+    labels: Labels
+    split: Split
+    scored_split: Split
+    images: ImageSet
+    catalog: Catalog | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
+    auxiliary_labels: Labels | None = None
+    grouping: Grouping = dataclasses.field(default_factory=Grouping)
+    moved: tuple[str, ...] = ()
+    stamp: str = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamp", self.images.stamp())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 of labels, split and images (by their stamp)."""
+        also = None if self.auxiliary_labels is None else self.auxiliary_labels.fingerprint
+        return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.stamp, also])
+
+
+def require_unchanged(images: ImageSet, stamp: str) -> None:
+    """An InputError if a file of the images is not the one it was when they had this stamp."""
+    if images.stamp() != stamp:
+        raise InputError(
+            "an image was changed or removed while it was in use", rule="stay as it is", remedy="call the same again"
+        )
+
+
+def load_sample(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = None) -> LabelledSample:
+    """Read catalogs, label, check images, group, and split.
+
+    Galaxies that only train join the training side; one that shares its id or its very image with a galaxy of the
+    main catalog is left out of them, and so is one that a split by digest keeps for validation or test.
+
+    Parameters
+    ----------
+    settings : Galaxies
+        Catalogs, images, scheme and shares.
+    seed : int
+        Of the labels and the split.
+    notes : Path
+        Folder that remembers what the check of the images found, so that unchanged images are not read again.
+    seen : TrainedOn, optional
+        Galaxies that backbones to come were trained on: a split that is drawn has them train.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        A file is missing or breaks a rule; an image is bad and `on_bad` is "raise".
+    """
+    catalog, labels, column = _labelled(settings, seed)
+    found = _with_images(labels, settings, settings.on_bad, notes)
+    if catalog is not None:
+        found = dataclasses.replace(found, images=found.images.of_kind(catalog.kind))
+    grouping = _grouping(settings, catalog, found)
+    own, moved = _split(settings, found, grouping, column, seed, seen, notes)
+    split = own
+    for source in settings.training_only:
+        found, new = _with_training_only(found, settings, source, seed, notes)
+        split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
+    also = None
+    images = found.images
+    if settings.also is not None:
+        also, images = _second_target(settings, settings.also, found, split, seed, notes)
+    skipped = found.skipped
+    return LabelledSample(found.labels, split, own, images, catalog, skipped, also, grouping, moved)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Readable:
+    """Labelled galaxies whose image can be read, the others with the reason, and digests by id."""
+
+    labels: Labels
+    images: ImageSet
+    skipped: tuple[tuple[str, str], ...]
+    digests: dict[str, str]
+
+
+def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Split | None]:
+    """Read labels and their split from a file, or label a catalog by a scheme."""
+    if settings.labels is not None:
+        words = LabelWords(settings.missing_label, settings.label_as_is)
+        labels, split = read_labels(settings.labels, words=words, id_column=settings.id_column)
+        return None, labels, split
+    catalog = Catalog.read(settings.catalog, id_column=settings.id_column)
+    chosen = scheme(settings.scheme).with_others(settings.others)
+    return catalog, chosen.label(catalog, seed, settings.choice), None
+
+
+def _grouping(settings: Galaxies, catalog: Catalog | None, found: _Readable) -> Grouping:
+    """Hold together galaxies that are one file, lie close, or share a group of the labels."""
+    ids = found.labels.ids
+    keys = key_groups(ids, (found.digests[name] for name in ids))
+    grouping = Grouping().joined(SAME_FILE, keys)
+    if settings.labels is None:
+        return grouping.near(catalog, ids, settings.neighbours_arcsec)
+    # labels have no positions of their own: the catalog they were made from may be noted with them
+    groups = split_file.known_of(
+        settings.labels,
+        ids,
+        settings.neighbours_arcsec,
+        id_column=settings.id_column,
+    )
+    return grouping.united(groups)
+
+
+def _split(
+    settings: Galaxies,
+    found: _Readable,
+    grouping: Grouping,
+    column: Split | None,
+    seed: int,
+    seen: TrainedOn | None,
+    notes: Path,
+) -> tuple[Split, tuple[str, ...]]:
+    """Split the galaxies by digest, by what is kept with the labels, or anew; and who was moved."""
+    rule, labels = settings.split, found.labels
+    if isinstance(rule, ByDigest) and column is None:
+        return Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump()), ()
+    # who was set aside once stays so: the split kept beside the labels goes on
+    kept = None if settings.labels is None else split_file.kept_beside(settings.labels)
+    only_train = None
+    if seen:
+        only_train = labels.ids[_seen(seen, found.images, found.digests, notes)]
+    drawn = split_file.continued(
+        labels,
+        grouping,
+        sizes=split_file.SHARES if isinstance(rule, ByDigest) else rule,
+        column=column,
+        beside=split_file.read_split(kept) if kept is not None and kept.exists() else None,
+        only_train=only_train,
+        seed=seed,
+        where=kept or "catalog",
+    )
+    return drawn.split.among(labels.ids), drawn.moved
+
+
+def _with_training_only(
+    found: _Readable, settings: Galaxies, source: ImagedCatalog, seed: int, notes: Path
+) -> tuple[_Readable, Ids]:
+    """Add the galaxies of a source that only train; returns also their ids."""
+    catalog = Catalog.read(source.catalog, id_column=source.id_column)
+    chosen = scheme(settings.scheme).with_others(settings.others)
+    labels = chosen.label(catalog, seed, settings.choice)
+    labels = labels.select(_free(labels.ids, found.labels.ids, settings.split))
+    more = _with_images(labels, source, settings.on_bad, notes)
+    # the very image of a galaxy that may be tested on is not trained on under another id
+    known = set(found.digests.values())
+    new = more.labels.ids[[more.digests[name] not in known for name in more.labels.ids]]
+    images = more.images.select(new).of_kind(catalog.kind)
+    joined = _Readable(
+        found.labels.joined(more.labels.select(new)),
+        found.images.joined(images),
+        found.skipped + more.skipped,
+        found.digests | more.digests,
+    )
+    return joined, new
+
+
+def _second_target(
+    settings: Galaxies,
+    target: SecondTarget,
+    found: _Readable,
+    split: Split,
+    seed: int,
+    notes: Path,
+) -> tuple[Labels, ImageSet]:
+    """Labels of the second target, and the images with those of galaxies that it alone knows."""
+    catalog = Catalog.read(target.catalog, id_column=target.id_column)
+    labels = scheme(target.scheme).label(catalog, seed, target.choice)
+    images = found.images
+    scored = {found.digests[name] for name in (*split.validation, *split.test)}
+    for source in (settings, *settings.training_only):
+        more = labels.select(_free(labels.ids, images.ids, settings.split))
+        if not len(more):
+            break
+        readable = _with_images(more, source, "skip", notes)
+        # the very image of a scored galaxy teaches nothing under another id either
+        ids = readable.labels.ids
+        new = ids[[readable.digests[name] not in scored for name in ids]]
+        images = images.joined(readable.images.select(new))
+    return labels.select(labels.ids[among(labels.ids, images.ids)]), images
+
+
+def _seen(galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path) -> npt.NDArray[np.bool_]:
+    """Which images show one of some galaxies; what pictures look like is noted, so that they are decoded once."""
+    files = [digests[name] for name in images.ids]
+    if not len(galaxies.pictures):
+        return galaxies.contains(images.ids, files=files, kind=images.kind)
+    stamp = images.stamp()
+    path = notes / f"pictures-{stamp[:16]}.json"
+    note = read_sidecar(path)
+    if note.get("stamp") != stamp:
+        note = {"stamp": stamp, "hashes": images.picture_hashes().tobytes().hex()}
+        write_sidecar(path, note)
+    pictures = np.frombuffer(bytes.fromhex(note["hashes"]), dtype=np.uint8).reshape(len(images), -1)
+    return galaxies.contains(images.ids, files=files, pictures=pictures, kind=images.kind)
+
+
+def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
+    """Ids that are not known yet and that the rule of the split does not keep for validation or test."""
+    free = ~among(ids, known)
+    if isinstance(rule, ByDigest):
+        free &= ~np.isin(digest_remainders(ids, rule.of), (*rule.test, *rule.validation))
+    return ids[free]
+
+
+def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path) -> _Readable:
+    """Check images, or read what an earlier check noted, and leave out what cannot be read."""
+    images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
+    stamp = images.stamp()
+    path = notes / f"images-{stamp[:16]}.json"
+    note = read_sidecar(path)
+    if note.get("stamp") != stamp:
+        broken = images.check(progress=True).broken
+        readable = images.select(_without(images.ids, broken))
+        note = {"stamp": stamp, "broken": broken, "digests": dict(zip(readable.ids, readable.digests(), strict=True))}
+        require_unchanged(images, stamp)
+        write_sidecar(path, note)
+    bad = (*((name, "image is missing") for name in images.missing), *((n, r) for n, r in note["broken"]))
+    if bad and on_bad == "raise":
+        raise InputError(
+            f"{len(bad)} of {len(labels)} images are missing or broken",
+            where=source.images,
+            found=f"{bad[0][0]}: {bad[0][1]}",
+            remedy='mend them, or set galaxies.on_bad = "skip"',
+        )
+    good = _without(labels.ids, bad)
+    return _Readable(labels.select(good), images.select(good), bad, note["digests"])
+
+
+def _without(ids: Ids, bad: Iterable[tuple[str, str]]) -> Ids:
+    gone = {name for name, _ in bad}
+    return ids[[name not in gone for name in ids]]

@@ -1,0 +1,78 @@
+"""Oddity: galaxies unlike the others of a table, by three measures that need no labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.explore.feature_space import FeatureSpace
+from gzfeatures.explore.neighbours import EXACT_UP_TO, Nearest, nearest
+from gzfeatures.features.table import EmbeddingTable
+
+MEASURES = ("distance", "outlier_factor", "isolation")
+
+
+def anomalies(
+    table: EmbeddingTable,
+    *,
+    k: int = 15,
+    metric: str = "euclidean",
+    components: int | None = 50,
+    exact_up_to: int = EXACT_UP_TO,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Rank galaxies from the oddest to the most ordinary.
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        Galaxies, more than `k`.
+    k : int
+        Neighbours each is compared with.
+    metric : {"euclidean", "cosine"}
+        How embeddings are compared.
+    components : int, optional
+        Principal components in which distances are taken; None takes the whole embedding.
+    exact_up_to : int
+        As in `neighbours.nearest`.
+    seed : int
+        Of the isolation forest.
+
+    Returns
+    -------
+    DataFrame
+        A row per galaxy, oddest first: `galaxy_id`; `rank` from 1; `score` in (0, 1], the mean of the three measures'
+        ranks; and the measures, larger is odder: `distance`, the mean distance to the k nearest; `outlier_factor`
+        (Breunig+2000, doi:10.1145/335191.335388, def. 7), how much sparser it lies than its neighbours; `isolation` in
+        [0, 1], how few random cuts part it from the rest (Liu+2008, doi:10.1109/ICDM.2008.17, eq. 2).
+
+    Raises
+    ------
+    InputError
+        There are no more galaxies than neighbours, or all embeddings are equal.
+    """
+    from sklearn.ensemble import IsolationForest
+
+    vectors = FeatureSpace.fit(table.matrix, metric=metric, components=components).vectors(table.matrix)
+    near = nearest(vectors, None, k, exact_up_to=exact_up_to, seed=seed)
+    forest = IsolationForest(n_estimators=200, random_state=seed, n_jobs=-1).fit(vectors)
+    frame = pd.DataFrame(
+        {
+            "galaxy_id": table.ids,
+            "distance": near.distances.mean(1),
+            "outlier_factor": _outlier_factor(near),
+            "isolation": -forest.score_samples(vectors),
+        }
+    )
+    frame.insert(1, "score", frame[list(MEASURES)].rank(pct=True).mean(axis=1))
+    frame = frame.sort_values(["score", "galaxy_id"], ascending=[False, True], ignore_index=True)
+    frame.insert(1, "rank", np.arange(1, len(frame) + 1))
+    return frame
+
+
+def _outlier_factor(near: Nearest) -> npt.NDArray[np.float64]:
+    """Mean local density of the neighbours over one's own; copies, infinitely dense, are held just short of it."""
+    reach = np.maximum(near.distances[near.rows, -1], near.distances).mean(1, dtype=np.float64)
+    density = 1 / np.maximum(reach, 1e-10)
+    return np.asarray(density[near.rows].mean(1) / density)

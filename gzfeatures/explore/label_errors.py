@@ -1,0 +1,176 @@
+"""Doubt: labels that are likely wrong, and the galaxies most worth a human look."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError, LeakError
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.explore.feature_space import FeatureSpace
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import among, positions
+
+
+def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
+    """Labels that out-of-sample probabilities contradict.
+
+    Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125, section 3.1): a class's threshold is the mean
+    probability that galaxies so labelled get for it, and a galaxy counts for the class with the largest of the
+    probabilities that pass the threshold of their class. The shares that count for another class say how many labels of
+    each class are wrong; these are the ones with the lowest probability of their label ("prune by class", section 3.2).
+    So a class that is hard as a whole gets the lower bar it needs.
+
+    Parameters
+    ----------
+    labels : Labels
+        One class per galaxy.
+    predictions : Predictions
+        Of galaxies that were not trained on, over the same classes; galaxies without a label are left aside.
+
+    Returns
+    -------
+    DataFrame
+        A row per galaxy with both, most doubtful first: `galaxy_id`, `label`, `suggested` (of a doubtful label the most
+        probable other class, else the label itself), `doubtful`, `p_label`, `p_suggested`, `margin` = p_label − largest
+        other probability, in [−1, 1]; doubtful rows come first, each part by rising margin.
+
+    Raises
+    ------
+    LeakError
+        A prediction is of a galaxy that was trained on.
+    InputError
+        The classes differ, the predictions are not of classes, or no galaxy has both.
+    """
+    if predictions.kind != "classes" or predictions.classes != labels.classes:
+        raise InputError(
+            "predictions do not fit the labels",
+            rule=f"be of the classes {', '.join(labels.classes)}",
+            found=", ".join(predictions.classes),
+        )
+    if predictions.seen is not None and predictions.seen.any():
+        raise LeakError(
+            f"{int(predictions.seen.sum())} of {len(predictions)} galaxies were trained on",
+            rule="be judged by a head that did not see them",
+            found=str(predictions.ids[np.argmax(predictions.seen)]),
+            remedy="predict out of sample",
+        )
+    predictions = predictions.select(predictions.ids[among(predictions.ids, labels.ids)])
+    if not len(predictions):
+        raise InputError("no galaxy has a label and a prediction", rule="share ids")
+    codes, p = labels.select(predictions.ids).codes, predictions.probabilities
+    rows = np.arange(len(p))
+    own = p[rows, codes]
+    others = p.copy()
+    others[rows, codes] = -np.inf
+    doubtful = _doubtful(p, codes)
+    members = np.bincount(codes, minlength=p.shape[1])
+    suggested = np.where(doubtful, np.where(members > 0, others, -np.inf).argmax(1), codes)
+    margin = own - (others.max(1) if p.shape[1] > 1 else 0.0)
+    classes = np.asarray(labels.classes, dtype=object)
+    frame = pd.DataFrame(
+        {
+            "galaxy_id": predictions.ids,
+            "label": classes[codes],
+            "suggested": classes[suggested],
+            "doubtful": doubtful,
+            "p_label": own,
+            "p_suggested": p[rows, suggested],
+            "margin": margin,
+        }
+    )
+    return frame.sort_values(["doubtful", "margin", "galaxy_id"], ascending=[False, True, True], ignore_index=True)
+
+
+def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Of each class as many labels as the confident joint says, those with the lowest probability."""
+    k = p.shape[1]
+    own, members = p[np.arange(len(p)), codes], np.bincount(codes, minlength=k)
+    thresholds = np.bincount(codes, weights=own, minlength=k) / np.maximum(members, 1)
+    thresholds[members == 0] = np.inf  # nobody bears this label: no bar is known
+    passing = np.where(p >= thresholds, p, -np.inf)
+    sure = np.isfinite(passing.max(1))
+    joint = np.zeros((k, k))
+    np.add.at(joint, (codes[sure], passing[sure].argmax(1)), 1)
+    found = np.zeros(len(p), dtype=bool)
+    for code in np.flatnonzero(joint.sum(1)):
+        wrong = round(members[code] * (1 - joint[code, code] / joint[code].sum()))
+        of_it = np.flatnonzero(codes == code)
+        found[of_it[np.argsort(own[of_it], kind="stable")[:wrong]]] = True
+    return found
+
+
+def query_next(
+    predictions: Predictions,
+    table: EmbeddingTable,
+    count: int = 50,
+    *,
+    labels: Labels | None = None,
+    pool: int = 10,
+    metric: str = "euclidean",
+) -> pd.DataFrame:
+    """Galaxies whose label would teach most: uncertain, and unlike each other.
+
+    Among the `pool` × `count` galaxies with the smallest margin between their two most probable classes (Scheffer+2001,
+    doi:10.1007/3-540-44816-0_31), the most uncertain is taken first, then always the one farthest from all taken
+    (Sener & Savarese 2018, arXiv:1708.00489, algorithm 1), so that near-copies do not crowd the list.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Class probabilities.
+    table : EmbeddingTable
+        Vectors of these galaxies.
+    count : int
+        Galaxies wanted; fewer are returned when fewer are open.
+    labels : Labels, optional
+        Galaxies that have a label already; they are not proposed.
+    pool : int
+        How many times `count` are considered for variety; 1 takes the most uncertain as they are.
+    metric : {"euclidean", "cosine"}
+        How embeddings are compared.
+
+    Returns
+    -------
+    DataFrame
+        `galaxy_id`, `rank` from 1, `predicted`, `probability`, `margin` in [0, 1].
+
+    Raises
+    ------
+    InputError
+        Nothing is asked for, a prediction has no vector, there is one class only, or every galaxy has a label.
+    """
+    if count < 1 or pool < 1:
+        raise InputError("galaxies to look at", rule="be at least 1, from a pool of at least 1", found=(count, pool))
+    if len(predictions.classes) < 2:
+        raise InputError("galaxies to look at", rule="have two classes to waver between", found=predictions.classes)
+    vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[positions(table.ids, predictions.ids)]
+    ordered = np.sort(predictions.probabilities, axis=1)
+    margin = ordered[:, -1] - ordered[:, -2]
+    open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
+    if not len(open_rows):
+        raise InputError("galaxies to look at", rule="include one without a label")
+    considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]
+    taken = considered[_spread(vectors[considered], min(count, len(considered)))] if pool > 1 else considered
+    return pd.DataFrame(
+        {
+            "galaxy_id": predictions.ids[taken],
+            "rank": np.arange(1, len(taken) + 1),
+            "predicted": predictions.names[taken],
+            "probability": predictions.probabilities[taken].max(1),
+            "margin": margin[taken],
+        }
+    )
+
+
+def _spread(vectors: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+    """The first row, then always the row farthest from all taken."""
+    taken = np.zeros(count, dtype=np.int64)
+    apart = np.full(len(vectors), np.inf)
+    for i in range(1, count):
+        apart = np.minimum(apart, np.linalg.norm(vectors - vectors[taken[i - 1]], axis=1))
+        apart[taken[i - 1]] = -1
+        taken[i] = int(apart.argmax())
+    return taken

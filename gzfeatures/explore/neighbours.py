@@ -1,0 +1,298 @@
+"""Neighbours of galaxies in a table: nearest, similar, the same twice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.explore.feature_space import FeatureSpace
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.splits.groups import key_groups
+from gzfeatures.ids import as_ids, positions
+
+EXACT_UP_TO = 50_000
+"""Rows up to which every distance is computed; beyond, an index answers with a measured recall."""
+
+AMONG = 10
+"""Neighbour whose distance says how far chance puts galaxies, where twins are looked for."""
+RECALL_SAMPLE = 500
+PROBES = 24
+"""Cells of the index that are searched for each query."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Nearest:
+    """The k nearest rows of each query.
+
+    Parameters
+    ----------
+    rows : ndarray of int64
+        Shape (m, k), nearest first.
+    distances : ndarray of float32
+        Shape (m, k), euclidean, ascending.
+    recall : float
+        Share of the true k nearest that were found: 1 where every distance was computed, else measured on a sample.
+    """
+
+    rows: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float32]
+    recall: float = 1.0
+
+
+def nearest(
+    reference: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.float32] | None,
+    k: int,
+    *,
+    own: npt.NDArray[np.intp] | None = None,
+    exact_up_to: int = EXACT_UP_TO,
+    seed: int = 0,
+) -> Nearest:
+    """Find the k nearest reference rows of each query, on all cores.
+
+    Parameters
+    ----------
+    reference : ndarray of float32
+        Shape (n, d), finite.
+    queries : ndarray of float32, optional
+        Shape (m, d). None asks for the neighbours of all reference rows.
+    k : int
+        Neighbours per query.
+    own : ndarray of int, optional
+        Reference row of each query, shape (m,): nobody is their own neighbour, whatever copies they have.
+    exact_up_to : int
+        Reference rows up to which all distances are computed (blocked brute force); beyond, only those within the
+        nearest cells of a k-means partition (inverted file of FAISS, Jegou+2011, doi:10.1109/TPAMI.2010.57, section
+        IV), and the recall is measured on 500 queries.
+    seed : int
+        Of the partition and of the measured sample.
+
+    Raises
+    ------
+    InputError
+        There are fewer rows than neighbours.
+    """
+    if queries is None:
+        queries, own = reference, np.arange(len(reference))
+    most = len(reference) - (own is not None)
+    if not 1 <= k <= most:
+        raise InputError(
+            "number of neighbours",
+            rule=f"lie in 1…{most} for {len(reference)} galaxies",
+            found=k,
+            remedy="ask for fewer",
+        )
+    if len(reference) <= exact_up_to:
+        return _exact(reference, queries, k, own)
+    found = _by_cells(reference, queries, k, own, seed)
+    sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
+    truth = _exact(reference, queries[sample], k, None if own is None else own[sample])
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(found.rows[sample], truth.rows, strict=True)]
+    return dataclasses.replace(found, recall=float(np.mean(hits) / k))
+
+
+def _exact(
+    reference: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.float32],
+    k: int,
+    own: npt.NDArray[np.intp] | None,
+) -> Nearest:
+    from sklearn.neighbors import NearestNeighbors
+
+    index = NearestNeighbors(algorithm="brute", n_jobs=-1).fit(reference)
+    distances, rows = index.kneighbors(queries, n_neighbors=k + (own is not None))
+    return _without_own(rows, distances, own)
+
+
+def _by_cells(
+    reference: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.float32],
+    k: int,
+    own: npt.NDArray[np.intp] | None,
+    seed: int,
+) -> Nearest:
+    import faiss
+
+    dim, cells = reference.shape[1], max(2, int(np.sqrt(len(reference))))
+    centres = faiss.IndexFlatL2(dim)
+    index = faiss.IndexIVFFlat(centres, dim, cells)
+    index.cp.seed, index.cp.min_points_per_centroid, index.nprobe = seed, 1, PROBES
+    reference = np.ascontiguousarray(reference)
+    index.train(reference)
+    index.add(reference)
+    while True:
+        squares, rows = index.search(np.ascontiguousarray(queries), k + (own is not None))
+        if rows.min() >= 0:
+            return _without_own(rows, np.sqrt(squares), own)
+        index.nprobe *= 2  # some cells are too small
+
+
+def _without_own(
+    rows: npt.NDArray[np.int64], distances: npt.NDArray[np.floating], own: npt.NDArray[np.intp] | None
+) -> Nearest:
+    """The neighbours found, without the galaxy itself."""
+    if own is not None:
+        keep = rows != own[:, None]
+        keep[keep.all(1), -1] = False  # copies pushed the query itself out: the farthest goes instead
+        rows, distances = (found[keep].reshape(len(rows), -1) for found in (rows, distances))
+    return Nearest(rows.astype(np.int64), distances.astype(np.float32))
+
+
+def similar(
+    table: EmbeddingTable,
+    ids: Sequence[str],
+    k: int = 10,
+    *,
+    metric: str = "euclidean",
+    exact_up_to: int = EXACT_UP_TO,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Nearest galaxies of each id, compared in every dimension of the table.
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        Galaxies to search.
+    ids : sequence of str
+        Galaxies asked about; they are in the table.
+    k : int
+        Neighbours of each.
+    metric : {"euclidean", "cosine"}
+        How embeddings are compared.
+    exact_up_to, seed
+        As in `nearest`.
+
+    Returns
+    -------
+    DataFrame
+        Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`; attribute `recall`.
+
+    Raises
+    ------
+    InputError
+        An id is not in the table, or there are fewer galaxies than neighbours.
+    """
+    asked = as_ids(list(ids))
+    rows = positions(table.ids, asked, where="embedding table")
+    vectors = FeatureSpace.fit(table.matrix, metric=metric, components=None).vectors(table.matrix)
+    found = nearest(vectors, vectors[rows], k, own=rows, exact_up_to=exact_up_to, seed=seed)
+    frame = pd.DataFrame(
+        {
+            "galaxy_id": table.ids[found.rows.ravel()],
+            "query": np.repeat(asked, k),
+            "rank": np.tile(np.arange(1, k + 1), len(asked)),
+            "distance": found.distances.ravel(),
+        }
+    )
+    frame.attrs["recall"] = found.recall
+    return frame
+
+
+def duplicates(
+    table: EmbeddingTable,
+    *,
+    chance: float = 1.0,
+    among: int = AMONG,
+    metric: str = "euclidean",
+    components: int | None = None,
+    exact_up_to: int = EXACT_UP_TO,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Pairs that are likely the same galaxy twice.
+
+    Two rows are twins when their images have the same bytes, or when they lie closer to each other than chance puts
+    neighbours: of galaxies strewn evenly in D dimensions, the nearest lies within a share r of the distance to
+    neighbour number k with probability 1 − (1 − r^D)^(k−1), so that (k − 1) r^D n pairs of n galaxies do. D is that of
+    the table itself (after Levina & Bickel 2004, eq. 8, without the nearest neighbour, which may be a twin). The scale
+    is each galaxy's own, so crowded and empty parts of the table are judged alike.
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        Galaxies, more than `among`.
+    chance : float
+        Pairs of the whole table that may pass by chance, > 0.
+    among : int
+        Neighbour whose distance is the scale, at least 3; more copies than this of one galaxy hide each other.
+    metric : {"euclidean", "cosine"}
+        How embeddings are compared.
+    components : int, optional
+        Principal components in which distances are taken; None takes the whole embedding.
+    exact_up_to, seed
+        As in `nearest`.
+
+    Returns
+    -------
+    DataFrame
+        A row per pair, closest first: `galaxy_id`, `twin`, `distance`, `ratio` (of the distance to the scale),
+        `same_image` (equal bytes), `group` (a number per set of connected twins, from 0). Attributes: `dimension`, D,
+        and `ratio`, the largest of twins.
+
+    Raises
+    ------
+    InputError
+        `chance` or `among` is outside its range, or there are no more galaxies than neighbours.
+    """
+    if chance <= 0 or among < 3:
+        raise InputError("chance and scale of twins", rule="be > 0 and at least 3", found=(chance, among))
+    vectors = FeatureSpace.fit(table.matrix, metric=metric, components=components).vectors(table.matrix)
+    near = nearest(vectors, None, among, exact_up_to=exact_up_to, seed=seed)
+    scale = np.maximum(near.distances[:, -1], np.finfo(np.float32).tiny)
+    dimension = _dimension(near.distances)
+    ratio = min(0.9, (chance / (len(table) * (among - 1))) ** (1 / dimension))
+    one = np.repeat(np.arange(len(table)), among)
+    other = near.rows.ravel()
+    close = near.distances.ravel() <= ratio * np.minimum(scale[one], scale[other])
+    pairs = {(int(min(pair)), int(max(pair))) for pair in zip(one[close], other[close], strict=True)}
+    same = pd.Series(np.arange(len(table))).groupby(table.digests)
+    copies = {(int(a), int(b)) for rows in same.indices.values() for a, b in pairwise(rows)}
+    both = np.asarray(sorted(pairs | copies), dtype=np.int64).reshape(-1, 2)
+    distance = np.linalg.norm(vectors[both[:, 0]] - vectors[both[:, 1]], axis=1)
+    frame = pd.DataFrame(
+        {
+            "galaxy_id": table.ids[both[:, 0]],
+            "twin": table.ids[both[:, 1]],
+            "distance": distance,
+            "ratio": distance / np.minimum(scale[both[:, 0]], scale[both[:, 1]]),
+            "same_image": table.digests[both[:, 0]] == table.digests[both[:, 1]],
+            "group": _connected(both, len(table)),
+        }
+    )
+    frame = frame.sort_values(["ratio", "galaxy_id"], ignore_index=True)
+    frame.attrs.update(dimension=dimension, ratio=ratio)
+    return frame
+
+
+def twin_groups(table: EmbeddingTable) -> dict[str, str]:
+    """Id → smallest id of its group, of galaxies that `duplicates` takes for the same; none in a table too small."""
+    if len(table) <= AMONG:
+        return {}
+    frame = duplicates(table)
+    names = np.concatenate([frame["galaxy_id"], frame["twin"]]).astype(object)
+    rows = pd.DataFrame({"id": names, "group": np.tile(frame["group"], 2)}).drop_duplicates("id")
+    return key_groups(rows["id"].to_numpy(object), rows["group"])
+
+
+def _dimension(distances: npt.NDArray[np.float32]) -> float:
+    """Intrinsic dimension by the distances to the 1…k nearest: log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average."""
+    k = distances.shape[1]
+    expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # over j = k−1 … 2
+    floor = np.finfo(np.float32).tiny
+    logs = np.log(np.maximum(distances[:, -1:], floor) / np.maximum(distances[:, 1:-1], floor)).mean(1)
+    return float(expected / max(np.median(logs), 1e-3))
+
+
+def _connected(pairs: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+    """Number of the connected set of each pair, by first appearance."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    _, component = connected_components(graph, directed=False)
+    return np.asarray(pd.factorize(component[pairs[:, 0]])[0], dtype=np.int64)

@@ -1,0 +1,177 @@
+"""Vectors of another store, brought into the user's own: rows are read and written anew, and nothing else is taken."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.features import shard
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.features.store import EXTRACTOR_FILE, SHARD_BYTES, Store, VectorCache
+from gzfeatures.files import read_sidecar, require_file
+
+RECORD_BYTES, LARGEST_SHARD = 2**26, 2**30
+"""Sizes of the largest record and the largest shard that are read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """What came of one extractor's vectors.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Of the extractor.
+    backbone : str
+        Its name.
+    rows : int
+        Vectors that are new here.
+    present : int
+        Vectors that were here before; they stay as they are.
+    refused : tuple of str
+        Shards that were left out, each with the reason.
+    """
+
+    fingerprint: str
+    backbone: str
+    rows: int
+    present: int
+    refused: tuple[str, ...]
+
+
+def import_vectors(store: Store, source: str | Path) -> list[Imported]:
+    """Copy the vectors that another store has and this one lacks.
+
+    Nothing of the other store is run, and no link in it is followed. Whether its vectors are those of the network that
+    it names cannot be told from them: import what you would believe as a table.
+
+    Parameters
+    ----------
+    store : Store
+        Where they go.
+    source : str or Path
+        Folder of the other store.
+
+    Returns
+    -------
+    list of Imported
+        One for each extractor, by fingerprint. Damaged shards, and those with a vector that is not finite, are left
+        out and named.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        No such folder; it is this very store; it holds no extractor's vectors, or a record that is none.
+    OutputError
+        This store cannot be written; what was imported before stays.
+
+    Examples
+    --------
+    >>> import_vectors(Store.default(), "/scratch/shared/gzfeatures")  # doctest: +SKIP
+    """
+    root = require_file(source, "store")
+    if root.resolve() == store.root.resolve():
+        raise InputError("store to import from", where=root, rule="be another than your own")
+    folders = sorted(path.parent for path in root.glob("*/" + EXTRACTOR_FILE) if not _linked(path.parent, path))
+    if not folders:
+        raise InputError("no store", where=root, rule=f"hold a folder with {EXTRACTOR_FILE} for each extractor")
+    return [_imported(store, folder) for folder in folders]
+
+
+def _imported(store: Store, folder: Path) -> Imported:
+    extractor = _extractor(folder)
+    target = store.vectors_of(extractor)
+    rows, present, refused = 0, 0, list[str]()
+    for path in sorted(folder.glob("[0-9a-f]*" + shard.SUFFIX)):
+        try:
+            new, old = _rows(path, extractor, target)
+        except InputError as error:
+            refused.append(str(error))
+            continue
+        rows, present = rows + new, present + old
+    target.compact()
+    return Imported(extractor.fingerprint, extractor.backbone, rows, present, tuple(refused))
+
+
+def _extractor(folder: Path) -> Extractor:
+    """What made the vectors of a folder, whose name has to be its fingerprint.
+
+    Raises
+    ------
+    InputError
+        The record is damaged, or another's.
+    """
+    record = folder / EXTRACTOR_FILE
+    if record.stat().st_size > RECORD_BYTES:
+        raise InputError("record of the store is too large", where=record, rule=f"have {RECORD_BYTES} bytes at most")
+    with parsing("record of the store is damaged", record):
+        # a list of training galaxies is no matter of a vector, and comes with the weights alone
+        extractor = dataclasses.replace(Extractor.fromdict(read_sidecar(record)), trained_on=None)
+        plain = isinstance(extractor.dim, int) and not isinstance(extractor.dim, bool) and extractor.dim > 0
+        plain = plain and isinstance(extractor.backbone, str)
+        if not plain or extractor.fingerprint != folder.name:
+            raise InputError(
+                "record of the store is another's",
+                where=record,
+                rule="have the fingerprint that its folder is named by",
+            )
+        return extractor
+
+
+def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, int]:
+    """Bring the rows of one shard; how many were new, and how many were there.
+
+    Raises
+    ------
+    InputError
+        A link, damaged, or no vectors of this extractor.
+    """
+    with tempfile.TemporaryDirectory() as folder, parsing("store shard cannot be read", path):
+        copy = Path(folder) / path.name  # what was judged is what is taken, whoever writes in the other store meanwhile
+        _copy(path, copy)
+        if not shard.intact(copy):
+            raise InputError("shard is damaged", where=path, rule="hash to its name")
+        keys, matrix = shard.read(copy, extractor.dim)
+        digests = [key.tobytes().hex() for key in keys]
+        step = max(1, SHARD_BYTES // (4 * extractor.dim))
+        for start in range(0, len(matrix), step):
+            if not np.isfinite(matrix[start : start + step]).all():
+                raise InputError("shard has vectors that are not finite", where=path)
+        lacking = np.flatnonzero(~target.has(digests)) if digests else np.empty(0, dtype=np.int64)
+        for start in range(0, len(lacking), step):
+            rows = lacking[start : start + step]
+            target.add([digests[row] for row in rows], np.asarray(matrix[rows], dtype=np.float32))
+        return len(lacking), len(keys) - len(lacking)
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """Copy a plain file that is no link.
+
+    Raises
+    ------
+    InputError
+        It is something else, or larger than a shard can be.
+    """
+    try:  # without waiting: a pipe would
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise InputError(
+            "shard cannot be opened", where=path, rule="be a file, no link", found=error.strerror
+        ) from None
+    with os.fdopen(descriptor, "rb") as file, copy.open("wb") as target:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_SHARD:
+            raise InputError("no shard", where=path, rule=f"be a plain file of at most {LARGEST_SHARD} bytes")
+        shutil.copyfileobj(file, target, 2**20)
+
+
+def _linked(*paths: Path) -> bool:
+    """Whether any is a link, or no plain file or folder."""
+    return any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in paths)

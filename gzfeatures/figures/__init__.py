@@ -1,0 +1,1 @@
+"""Pictures of galaxies and plots, all in one style."""

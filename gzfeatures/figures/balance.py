@@ -1,0 +1,54 @@
+"""The balance of classes as a small plot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import PARTS, Split
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SHADES = {"train": "#31688e", "validation": "#6cb8a8", "test": "#c2cf66", "": "#31688e"}
+
+
+def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
+    """Draw how many galaxies each class has, with those that got no label below.
+
+    Parameters
+    ----------
+    labels : Labels
+        Any target; for fractions a class counts the galaxies whose fraction is known.
+    split : Split, optional
+        Bars are stacked by its parts.
+
+    Returns
+    -------
+    Figure
+        Its height grows with the number of classes; save it with `savefig`.
+    """
+    from matplotlib.figure import Figure
+
+    parts = {"": labels} if split is None else {name: labels.select(getattr(split, name)) for name in PARTS}
+    figure = Figure(figsize=(6, 1.2 + 0.28 * len(labels.classes)), layout="constrained")
+    axes = figure.subplots()
+    left = np.zeros(len(labels.classes))
+    for name, part in parts.items():
+        counts = np.asarray(list(part.counts.values()))
+        axes.barh(labels.classes, counts, left=left, color=_SHADES[name], label=name or None)
+        left += counts
+    for place, number in enumerate(left):
+        axes.annotate(f"{int(number):,}", (number, place), xytext=(3, 0), textcoords="offset points", va="center")
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlabel("galaxies")
+    axes.set_title(labels.scheme, loc="left")
+    if split is not None:
+        figure.legend(loc="outside upper right", ncols=len(PARTS), frameon=False)
+    left_out = [f"{reason}: {len(ids):,}" for reason, ids in labels.left_out.items()]
+    if left_out:
+        figure.supxlabel("no label — " + "; ".join(left_out), fontsize="x-small", x=0.01, ha="left")
+    return figure

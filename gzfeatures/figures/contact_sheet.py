@@ -1,0 +1,56 @@
+"""Contact sheets: many images at one glance, for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from PIL import Image
+
+from gzfeatures.errors import InputError
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+
+
+def contact_sheet(
+    images: ImageSet, *, captions: Sequence[str] | None = None, columns: int = 10, view: View | None = None
+) -> Image.Image:
+    """Lay images out on one sheet, row by row.
+
+    Parameters
+    ----------
+    images : ImageSet
+        In the order they shall stand.
+    captions : sequence of str, optional
+        One line under each image.
+    columns : int
+        Images per row.
+    view : View, optional
+        What is shown of each; its size is that of a tile. Default: all of it at 96 pixels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB, as wide as `columns` tiles.
+
+    Raises
+    ------
+    InputError
+        There are no images, the captions do not fit them, or an image is broken.
+    """
+    if not len(images) or columns < 1:
+        raise InputError("contact sheet", rule="have an image and a column", found=(len(images), columns))
+    if captions is not None and len(captions) != len(images):
+        raise InputError("contact sheet: captions", rule=f"be {len(images)}", found=len(captions))
+    from PIL import ImageDraw
+
+    view = view or View(size=96)
+    line = 14 if captions is not None else 0
+    sheet = Image.new("RGB", (columns * view.size, math.ceil(len(images) / columns) * (view.size + line)))
+    pen = ImageDraw.Draw(sheet)
+    for row in range(len(images)):
+        left, top = row % columns * view.size, row // columns * (view.size + line)
+        sheet.paste(Image.fromarray(images.pixels(row, view)), (left, top))
+        if captions is not None:
+            pen.text((left + 2, top + view.size), captions[row][: view.size // 6], fill=(200, 200, 200))
+    return sheet

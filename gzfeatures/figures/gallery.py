@@ -1,0 +1,206 @@
+"""Showcase: pictures side by side under headings, as one PNG, one HTML file that needs no network, or in a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from gzfeatures.errors import GzError, InputError
+from gzfeatures.figures.sprites import address, thumbnail
+from gzfeatures.figures.style import short
+from gzfeatures.files import written_whole
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.outputs import sealed
+
+VIEW = View(size=128, crop=0.6)
+BACK, INK, SOFT = "#0a0d14", "#e8edf6", "#9aa7bd"
+HEADING, LINE, GAP = 30, 15, 6
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>{title}</title><style>
+body {{ margin: 24px; background: #0a0d14; color: #e8edf6; font: 14px/1.4 system-ui, sans-serif; }}
+h1 {{ font-size: 18px; }} h2 {{ font-size: 15px; margin: 26px 0 8px; overflow-wrap: anywhere; }}
+body > p {{ color: #9aa7bd; max-width: 60em; }}
+div {{ display: flex; flex-wrap: wrap; gap: 10px; }}
+figure {{ margin: 0; max-width: 100%; }}
+figcaption {{ font-size: 12px; color: #9aa7bd; overflow-wrap: anywhere; white-space: pre-line; }}
+figcaption b {{ color: #e8edf6; font-weight: 600; }}
+img, figure p {{ width: 100%; border-radius: 6px; display: block; background: #000; margin: 0; }}
+figure p {{ aspect-ratio: 1; display: grid; place-items: center; color: #9aa7bd; font-size: 12px; }}
+</style></head><body><h1>{title}</h1>
+{note}{sections}
+</body></html>
+"""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture with its words.
+
+    Parameters
+    ----------
+    name : str
+        Galaxy id, class or whatever is shown; untrusted text.
+    caption : str
+        Untrusted text.
+    picture : PIL.Image.Image, optional
+        RGB, of any width; None leaves a blank.
+    """
+
+    name: str
+    caption: str
+    picture: Image.Image | None
+
+    def width(self, side: int) -> int:
+        """Width in pixels at a height of `side`."""
+        return side if self.picture is None else round(side * self.picture.width / self.picture.height)
+
+
+def tiles(images: ImageSet | str | Path, shown: Iterable[tuple[str, str]], view: View = VIEW) -> list[Picture]:
+    """Tiles of galaxies; one without a readable image is blank.
+
+    Parameters
+    ----------
+    images : ImageSet, str or Path
+        Where the images are.
+    shown : iterable of (id, caption)
+        Galaxies, in order.
+    view : View
+        Crop and side of a picture.
+    """
+    images = images if isinstance(images, ImageSet) else ImageSet.of(images)
+    row_of = {name: row for row, name in enumerate(images.ids)}
+    pictures: dict[str, Image.Image | None] = {}
+    found = []
+    for name, caption in shown:
+        if name not in pictures:
+            try:
+                pictures[name] = thumbnail(images, row_of[name], view) if name in row_of else None
+            except GzError:  # one broken picture must not cost the others
+                pictures[name] = None
+        found.append(Picture(name, caption, pictures[name]))
+    return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gallery:
+    """Pictures under headings.
+
+    Parameters
+    ----------
+    title, note : str
+        What is shown, and how to read it.
+    sections : mapping of str to sequence of Picture
+        Heading → tiles under it.
+    side : int
+        Height of a tile in pixels.
+
+    Raises
+    ------
+    InputError
+        There is nothing to show.
+    """
+
+    title: str
+    note: str
+    sections: Mapping[str, Sequence[Picture]]
+    side: int = VIEW.size
+
+    def __post_init__(self) -> None:
+        if not any(self.sections.values()):
+            raise InputError("showcase", where=self.title, rule="have a picture to show")
+
+    def write(self, path: str | Path, *, columns: int = 10) -> Path:
+        """Write `.html` or `.png`.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write.
+        columns : int
+            Square tiles per row of a PNG.
+
+        Raises
+        ------
+        InputError
+            Another ending.
+        OutputError
+            The place cannot be written.
+        """
+        path = Path(path)
+        if path.suffix not in (".html", ".png"):
+            raise InputError("showcase", where=path, rule="end in .html or .png", found=path.suffix or "no ending")
+        with written_whole(path) as temporary:
+            if path.suffix == ".png":
+                self._sheet(columns).save(temporary, "PNG")
+            else:
+                temporary.write_text(sealed(self._page()), encoding="utf-8")
+        return path
+
+    def _page(self) -> str:
+        parts = []
+        for heading, shown in self.sections.items():
+            figures = "".join(_figure(picture, self.side) for picture in shown)
+            parts.append(f"<h2>{html.escape(heading)}</h2>\n<div>{figures}</div>")
+        note = f"<p>{html.escape(self.note)}</p>\n" if self.note else ""
+        return PAGE.format(title=html.escape(self.title), note=note, sections="\n".join(parts))
+
+    def _sheet(self, columns: int) -> Image.Image:
+        import matplotlib  # brings a font that knows most letters and signs
+
+        side = self.side
+        widest = max(tile.width(side) for shown in self.sections.values() for tile in shown)
+        width = max(columns * (side + GAP), widest + GAP)
+        placed, top = [], 0
+        for heading, shown in self.sections.items():
+            rows = list(_rows(shown, width, side))
+            placed.append((top, heading, rows))
+            top += HEADING + len(rows) * (side + 2 * LINE)
+        sheet = Image.new("RGB", (width + GAP, top + GAP), BACK)
+        pen = ImageDraw.Draw(sheet)
+        pen.font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
+        for top, heading, rows in placed:
+            pen.text((GAP, top + 8), _one_line(heading, width // 7), fill=INK)
+            for number, row in enumerate(rows):
+                down = top + HEADING + number * (side + 2 * LINE)
+                left = GAP
+                for tile in row:
+                    wide = tile.width(side)
+                    picture = Image.new("RGB", (wide, side)) if tile.picture is None else tile.picture
+                    sheet.paste(picture.resize((wide, side)), (left, down))
+                    pen.text((left, down + side), _one_line(tile.name, wide // 7), fill=INK)
+                    pen.text((left, down + side + LINE - 2), _one_line(tile.caption, wide // 7), fill=SOFT)
+                    left += wide + GAP
+        return sheet
+
+
+def _rows(shown: Sequence[Picture], width: int, side: int) -> Iterator[list[Picture]]:
+    """Tiles broken into rows no wider than `width` pixels."""
+    row: list[Picture] = []
+    filled = 0
+    for picture in shown:
+        filled += picture.width(side) + GAP
+        if row and filled > width:
+            yield row
+            row, filled = [], picture.width(side) + GAP
+        row.append(picture)
+    if row:
+        yield row
+
+
+def _one_line(text: str, limit: int) -> str:
+    """The text without line breaks and control signs, cut to `limit` signs."""
+    return short("".join(sign if sign.isprintable() else "�" for sign in text), limit)
+
+
+def _figure(tile: Picture, side: int) -> str:
+    picture = "<p>no image</p>" if tile.picture is None else f'<img alt="" src="{address(tile.picture)}">'
+    text = f"<b>{html.escape(tile.name)}</b>\n{html.escape(tile.caption)}"
+    return f'<figure style="width:{tile.width(side)}px">{picture}<figcaption>{text}</figcaption></figure>'

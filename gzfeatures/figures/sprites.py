@@ -1,0 +1,145 @@
+"""Sprites: thumbnails of galaxies packed in square JPEG sheets."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from gzfeatures.errors import GzError
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+
+ACROSS = 12
+QUALITY = 82
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sprites:
+    """Thumbnails in sheets of `ACROSS`² tiles.
+
+    Parameters
+    ----------
+    size : int
+        Side of a tile in pixels.
+    tiles : ndarray of int32
+        Tile of each galaxy, shape (n,); −1 without an image. Tile t is number t mod 144 of sheet t // 144, row by row.
+    sheets : tuple of bytes
+        JPEG files.
+    missing : tuple of (id, reason)
+        Galaxies without a thumbnail.
+    """
+
+    size: int
+    pictures: npt.NDArray[np.int32]
+    sheets: tuple[bytes, ...]
+    missing: tuple[tuple[str, str], ...]
+
+
+def pack(ids: Ids, coordinates: npt.NDArray[np.float32], images: ImageSet | str | Path, view: View) -> Sprites:
+    """Pack the thumbnails of galaxies, neighbours on the map on the same sheet.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,).
+    coordinates : ndarray of float32
+        Their places, shape (n, 2 or 3).
+    images : ImageSet, str or Path
+        Where the images are. Galaxies without one, or with a broken one, are listed in `missing`.
+    view : View
+        Crop and side of a thumbnail.
+
+    Raises
+    ------
+    MissingFileError
+        The image folder does not exist.
+    """
+    images = images if isinstance(images, ImageSet) else ImageSet.of(images)
+    rows = pd.Index(images.ids).get_indexer(pd.Index(ids))
+    missing = [(str(name), "no image") for name in ids[rows < 0]]
+    queue = np.flatnonzero(rows >= 0)
+    queue = queue[np.argsort(_along_curve(coordinates[queue]), kind="stable")]
+    pictures = np.full(len(ids), -1, dtype=np.int32)
+    sheets: list[bytes] = []
+    sheet, filled = Image.new("RGB", (ACROSS * view.size, ACROSS * view.size)), 0
+    for galaxy, thumbnail in _thumbnails(images, queue, rows, view):
+        if isinstance(thumbnail, GzError):
+            missing.append((str(ids[galaxy]), str(thumbnail)))
+            continue
+        pictures[galaxy] = filled
+        place = filled % ACROSS**2
+        sheet.paste(thumbnail, (place % ACROSS * view.size, place // ACROSS * view.size))
+        filled += 1
+        if place == ACROSS**2 - 1:
+            sheets.append(_jpeg(sheet))
+    if filled % ACROSS**2:
+        sheets.append(_jpeg(sheet))
+    return Sprites(view.size, pictures, tuple(sheets), tuple(missing))
+
+
+def _thumbnails(
+    images: ImageSet, queue: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], view: View
+) -> Iterator[tuple[int, Image.Image | GzError]]:
+    """Galaxy row and its thumbnail, or why it has none, in the order of the queue."""
+    from rich.console import Console
+    from rich.progress import track
+
+    def one(galaxy: int) -> Image.Image | GzError:
+        try:
+            return thumbnail(images, int(rows[galaxy]), view)
+        except GzError as error:
+            return error
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        console = Console(stderr=True)
+        done: Iterable[tuple[int, Image.Image | GzError]] = zip(
+            queue.tolist(), pool.map(one, queue.tolist()), strict=True
+        )
+        yield from track(done, "thumbnails", len(queue), console=console, transient=True, disable=len(queue) < 500)
+
+
+def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
+    """RGB thumbnail of an image: the first three channels, or one repeated; a broken image is an InputError."""
+    return picture_of(images.pixels(row, view))
+
+
+def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    """RGB picture of pixels, shape (height, width, channels): the first three channels, or one repeated."""
+    return Image.fromarray(
+        np.repeat(pixels, 3, axis=2) if pixels.shape[2] < 3 else np.ascontiguousarray(pixels[:, :, :3])
+    )
+
+
+def address(picture: Image.Image) -> str:
+    """A picture as a `data:` address that a page can hold."""
+    return "data:image/jpeg;base64," + base64.b64encode(_jpeg(picture)).decode("ascii")
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def _along_curve(coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Place of each point along Morton's curve through the first two coordinates."""
+    if not len(coordinates):
+        return np.empty(0, dtype=np.int64)
+    low = coordinates[:, :2].min(0)
+    reach = np.ptp(coordinates[:, :2], axis=0)
+    cells = ((coordinates[:, :2] - low) / np.where(reach > 0, reach, 1) * 1023).astype(np.int64)
+    code = np.zeros(len(cells), dtype=np.int64)
+    for bit in range(10):
+        code |= (cells[:, 0] >> bit & 1) << (2 * bit) | (cells[:, 1] >> bit & 1) << (2 * bit + 1)
+    return code

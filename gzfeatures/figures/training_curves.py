@@ -1,0 +1,48 @@
+"""Curves of a training: JSON for programs, PNG for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
+from gzfeatures.files import written_whole
+
+KEPT = ("epoch", "lr", "seconds")
+
+
+def write_curves(folder: Path, history: list[dict[str, float]]) -> Path:
+    """Write `history.json` and `curves.png`; returns the picture's path.
+
+    Parameters
+    ----------
+    folder : Path
+    history : list of dict
+        One row per epoch; every key but `epoch`, `lr` and `seconds` is drawn, losses and errors apart from scores.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with written_whole(folder / "history.json") as temporary:
+        temporary.write_text(json.dumps(history, indent=1), "utf-8")
+    names = [name for name in history[-1] if name not in KEPT]
+    lower = [name for name in names if name in ("training_loss", *LOWER_IS_BETTER)]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, chosen in zip(figure.subplots(1, 2), (lower, [n for n in names if n not in lower]), strict=True):
+        for name in chosen:
+            axes.plot(
+                [r["epoch"] for r in history], [r[name] for r in history], label=name.replace("_", " "), marker="."
+            )
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if chosen:
+            axes.legend()
+    with written_whole(folder / "curves.png") as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    return folder / "curves.png"

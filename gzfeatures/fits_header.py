@@ -1,0 +1,232 @@
+"""FITS headers: every number that says how much a file holds, judged by the file's length before a parser believes it.
+
+A parser that believes a header allocates what it asks for, or seeks where it points: with a negative size it reads
+the same unit again, for ever. So headers are read here first, card by card, from plain and gzipped files alike; what
+has been judged is handed on, and nothing behind it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.fits_numbers import Unit, damaged, data_size, judge_table
+
+BLOCK, CARD = 2880, 80
+
+MAX_CARDS, MAX_UNITS = 200_000, 10_000
+"""Most cards of one header, and most units of one file, that are read: parsers take a millisecond for each unit."""
+
+DEFLATE = 1032
+"""Most bytes that one byte of a gzip file can unpack to (zlib's own figure)."""
+
+GZIP = b"\x1f\x8b"
+
+_SIZE = re.compile(
+    r"(Z?BITPIX|Z?NAXIS\d{0,3}|Z?PCOUNT|Z?GCOUNT|ZTILE\d{1,3}|TFIELDS|THEAP|TBCOL\d{1,3}|TFORM\d{1,3}|TDIM\d{1,3}|"
+    r"GROUPS|ZIMAGE|XTENSION|SIMPLE)"
+)
+_CARD = re.compile(r"(?:HIERARCH +)?([A-Z0-9_-]{1,8}) *=(.*)", re.IGNORECASE)
+_VALUE = re.compile(r" *(?:'((?:[^']|'')*)'|([^/ ]*)) *(?:/.*)?")
+
+
+@contextmanager
+def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
+    """Open a FITS file, plain or gzipped, whose headers ask for no more than it holds.
+
+    Parameters
+    ----------
+    path : Path
+        The content tells whether it is gzipped, not the name.
+    what : str
+        What the file is, for the message.
+
+    Yields
+    ------
+    binary file
+        The plain FITS bytes, from the start to the end of the last unit that was judged. A gzipped file is unpacked
+        once, to a nameless file on disk.
+
+    Raises
+    ------
+    InputError
+        A header asks for more than the file holds, or holds a number that cannot be.
+
+    Examples
+    --------
+    >>> with judged(Path("catalog.fits.gz")) as file, fits.open(file, memmap=False) as units:  # doctest: +SKIP
+    ...     units.info()
+    """
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        packed = file.read(2) == GZIP
+        file.seek(0)
+        if not packed:
+            end = require_sizes(file, size, where=path, what=what)
+            file.seek(0)
+            if end == size:
+                yield file
+                return
+        with tempfile.TemporaryFile() as plain:
+            if packed:
+                with parsing(f"{what} cannot be read", path, remedy="fetch it again"):
+                    require_sizes(gzip.GzipFile(fileobj=file), DEFLATE * size, where=path, what=what, copy=plain)
+            else:
+                _copy(file, plain, end)  # what lies behind the last unit was not judged
+            plain.flush()
+            with os.fdopen(os.dup(plain.fileno()), "rb") as shown:  # astropy refuses a file that can be written
+                shown.seek(0)
+                yield shown
+
+
+def judged_bytes(data: bytes, *, where: object, max_pixels: int, what: str = "image") -> bytes:
+    """The part of a FITS file's bytes, plain, whose headers were judged; otherwise as `judged`.
+
+    Parameters
+    ----------
+    data : bytes
+        The unpacked file.
+    where : object
+        Named in errors.
+    max_pixels : int
+        Most pixels of one image, which is judged before its length.
+    what : str
+        What the file is, for the message.
+    """
+    end = require_sizes(io.BytesIO(data), len(data), where=where, what=what, max_pixels=max_pixels)
+    return data if end == len(data) else data[:end]
+
+
+def require_sizes(
+    file: IO[bytes] | gzip.GzipFile,
+    size: int,
+    *,
+    where: object,
+    what: str = "FITS file",
+    max_pixels: int | None = None,
+    copy: IO[bytes] | None = None,
+) -> int:
+    """Read the headers of a FITS file one after the other and judge their numbers.
+
+    Parameters
+    ----------
+    file : binary file
+        Plain FITS bytes, at their start.
+    size : int
+        How many there are; of a packed file, how many there can be at most.
+    where : object
+        Named in errors.
+    what : str
+        What the file is, for the message.
+    max_pixels : int, optional
+        Most pixels of one image.
+    copy : binary file, optional
+        Where what is read is written; then the data are read too, block by block, and not skipped.
+
+    Returns
+    -------
+    int
+        Bytes from the start to the end of the last unit, its padding included as far as it is there.
+
+    Raises
+    ------
+    InputError
+        See `judged`.
+    """
+    place = 0
+    for unit in range(MAX_UNITS + 1):
+        name = Unit(where, unit)
+        cards, length = _header(file, name, what, copy)
+        if cards is None:
+            return place
+        if unit == MAX_UNITS:
+            break
+        place += length
+        needed = data_size(cards, name, max_pixels)
+        if place + needed > size:
+            raise _truncated(what, where, place + needed, size)
+        judge_table(cards, name)
+        padded = -(-needed // BLOCK) * BLOCK
+        passed = _pass(file, padded, size - place, copy)
+        if passed < needed:
+            raise _truncated(what, where, place + needed, place + passed)
+        place += passed
+    raise InputError(f"{what} has too many units", where=where, rule=f"have at most {MAX_UNITS}")
+
+
+def _truncated(what: str, where: object, needed: int, found: int) -> InputError:
+    return InputError(
+        f"{what} is truncated",
+        where=where,
+        rule=f"hold {needed} bytes",
+        found=found,
+        remedy="its header asks for them; fetch it again",
+    )
+
+
+def _header(
+    file: IO[bytes] | gzip.GzipFile, where: Unit, what: str, copy: IO[bytes] | None
+) -> tuple[dict[str, str] | None, int]:
+    """Cards about sizes, and the header's length; None where no further unit begins.
+
+    Readers differ in which of two cards of one keyword they take, so two that disagree are refused.
+    """
+    cards: dict[str, str] = {}
+    start, length = b"SIMPLE  " if where.number == 0 else b"XTENSION", 0
+    while True:
+        block = file.read(BLOCK)
+        if length == 0 and not block.startswith(start):
+            if where.number == 0:
+                raise InputError(
+                    f"{what} cannot be read", where=where.source, rule="begin as FITS does", found=block[:12]
+                )
+            return None, 0
+        if len(block) < BLOCK:
+            raise damaged(where, "end its header with END", f"{length + len(block)} bytes without")
+        length += BLOCK
+        if copy is not None:
+            copy.write(block)
+        for place in range(0, BLOCK, CARD):
+            card = block[place : place + CARD].decode("ascii", "replace")
+            if re.match(r"END(?![A-Z0-9_-])", card):
+                if card.strip() != "END":
+                    raise damaged(where, "have a blank END card", card.strip())
+                return cards, length
+            match = _CARD.match(card)
+            if match is None or not _SIZE.fullmatch(key := match[1].upper()):
+                continue
+            value = _VALUE.fullmatch(match[2].rstrip())
+            text = "" if value is None else (value[1] if value[1] is not None else value[2])
+            if cards.setdefault(key, text.rstrip()) != text.rstrip():
+                raise damaged(where, f"state {key} once", f"{cards[key]} and {text.rstrip()}")
+        if length > MAX_CARDS * CARD:
+            raise damaged(where, f"have at most {MAX_CARDS} cards in a header", length // CARD)
+
+
+def _pass(file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None) -> int:
+    """Go over so many bytes, or what is left; how many were passed. Packed ones are read, and kept in `copy`."""
+    if copy is None:
+        length = min(length, left)
+        file.seek(length, io.SEEK_CUR)
+        return length
+    return _copy(file, copy, length)
+
+
+def _copy(source: IO[bytes] | gzip.GzipFile, target: IO[bytes], length: int) -> int:
+    """Write so many bytes of a file, or as many as there are, into another, in blocks; how many they were."""
+    done = 0
+    while done < length:
+        block = source.read(min(2**20, length - done))
+        if not block:
+            break
+        target.write(block)
+        done += len(block)
+    return done

@@ -1,0 +1,339 @@
+"""Catalog: a table of galaxies with unique ids, read from any of the published forms."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs import catalog_join, checks, column_report, quantities
+from gzfeatures.galaxies.catalogs.catalog_join import JoinReport, Rows
+from gzfeatures.galaxies.catalogs.kinds import READY_CLASSES, recognise
+from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
+from gzfeatures.galaxies.votes import vote_columns
+from gzfeatures.galaxies.votes.campaigns import foreign
+from gzfeatures.galaxies.votes.vote_columns import ANY, RAW, Ballots, Choice, Form
+from gzfeatures.galaxies.votes.votes import ANSWERS, Conditional, Counts, Cumulative, Measure
+from gzfeatures.ids import Ids, as_ids, positions
+from gzfeatures.tablefiles.tables import ID_COLUMNS, plain, read_table
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Catalog:
+    """A table of galaxies.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Has `galaxy_id` (text); other columns are text, int64, float64 or bool, with NaN for missing values.
+    kind : str
+        A name of `kinds.KINDS`.
+    source : str
+        Where it was read from.
+
+    Raises
+    ------
+    InputError
+        An id is missing or repeats, a position is off the sky, or a vote fraction is outside [0, 1].
+    """
+
+    frame: pd.DataFrame
+    kind: str = "table"
+    source: str = "memory"
+
+    def __post_init__(self) -> None:
+        if "galaxy_id" not in self.frame:
+            raise InputError("catalog has no ids", where=self.source, rule="have a column galaxy_id")
+        checks.require(checks.find(self.frame, self.kind), self.frame["galaxy_id"].to_numpy(object), self.source)
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        kind: str | None = None,
+        *,
+        id_column: str | None = None,
+        keys: Sequence[str] = (),
+    ) -> Catalog:
+        """Read a catalog of any format of `tables.read_table`; its kind is told by its columns.
+
+        Parameters
+        ----------
+        path : str or Path
+            File.
+        kind : str, optional
+            The kind it has to be.
+        id_column : str, optional
+            Column that names the galaxies, default that of the kind (see `kinds.KINDS`).
+        keys : sequence of str
+            Further columns that hold ids, by which it will be joined.
+
+        Raises
+        ------
+        MissingFileError
+            It is not there.
+        InputError
+            It cannot be read, lacks columns, or breaks a rule of Catalog.
+        """
+        frame, kind, _ = _identified(path, kind, id_column, keys)
+        return cls(frame, kind, str(path))
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, kind: str | None = None, *, id_column: str | None = None) -> Catalog:
+        """Make a Catalog of a table in memory, under the same rules as `read`."""
+        frame, kind, _ = _with_ids(quantities.understood(plain(frame)), "memory", kind, id_column)
+        return cls(frame, kind)
+
+    @staticmethod
+    def examine(
+        path: str | Path,
+        image_root: str | Path | None = None,
+        *,
+        id_column: str | None = None,
+        words: LabelWords = ASK,
+    ) -> checks.Examination:
+        """Go through a whole catalog and list everything that breaks a rule, in place of raising at the first.
+
+        Parameters
+        ----------
+        path : str or Path
+            File.
+        image_root : str or Path, optional
+            Folder that the paths in the catalog must stay in.
+        id_column : str, optional
+            Column that names the galaxies.
+        words : LabelWords
+            What words of a column `label` mean.
+
+        Raises
+        ------
+        MissingFileError, InputError
+            There is no table to go through: the file is absent, unreadable, or has no id column.
+        """
+        frame, kind, columns = _identified(path, None, id_column)
+        root = None if image_root is None else Path(image_root)
+        ids = frame["galaxy_id"].to_numpy(object)
+        names = np.where(pd.isna(ids), np.array([f"row {row}" for row in range(len(ids))], dtype=object), ids)
+        findings = [*checks.find(frame, kind, root, words, named=id_column is not None), *_unknown_classes(frame)]
+        found = [problem for finding in findings for problem in finding.problems(names)]
+        refused = any(finding.fatal or finding.refused for finding in findings)
+        used = column_report.used(frame, frame.attrs["id_column"])
+        named_by = frame.attrs["id_column"]
+        others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
+        others = [name for name in others if frame[name].dtype.kind != "f"]  # which would have lost digits
+        could = [f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"]
+        notes = (*(could if others else ()), *_notes(frame))
+        return checks.Examination(len(frame), columns, kind, tuple(found), tuple(used), notes, refused)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @cached_property
+    def ids(self) -> Ids:
+        """Galaxy ids, shape (n,)."""
+        return as_ids(self.frame["galaxy_id"])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 over ids and all columns; neither the order of rows nor that of columns matters."""
+        order = np.argsort(self.ids)
+        columns = {}
+        for name in sorted(self.frame.columns):
+            values = self.frame[name]
+            columns[name] = fingerprint.of_array(_bits(values)[order])
+        return fingerprint.of(columns)
+
+    def column(self, name: str) -> npt.NDArray[np.float64]:
+        """A numeric column by our name or the catalog's, shape (n,), NaN = missing.
+
+        Our names: redshift, petro_mag_r_abs, petro_r90 and petro_r50 (arcsec), ra and dec (degrees),
+        classifications, redshift_bin, magnitude_bin. Sentinels such as −9999 are returned as they stand.
+
+        Raises
+        ------
+        InputError
+            There is no such column, or it holds text.
+        """
+        return quantities.required(self.frame, name, f"{self.kind} catalog {self.source}")
+
+    def has_column(self, name: str) -> bool:
+        """Whether `column(name)` has an answer."""
+        return quantities.column_of(self.frame, name).column is not None
+
+    @property
+    def notes(self) -> list[str]:
+        """What reading the catalog changed or left out, and which of two columns for one purpose is read."""
+        return _notes(self.frame)
+
+    def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
+        """Whether some measure of these has all these answers, in some campaign."""
+        return bool(vote_columns.chosen(self.frame.columns, "cumulative", measures, answers, ANY))
+
+    def votes(
+        self,
+        form: Form = "cumulative",
+        measures: Sequence[Measure] = RAW,
+        answers: Collection[str] = (),
+        choice: Choice = ANY,
+    ) -> Counts | Conditional | Cumulative:
+        """Votes of the catalog, converted to the form asked for: `ballots` without their origin.
+
+        Parameters
+        ----------
+        form : {"cumulative", "conditional", "count"}
+            See `votes.Cumulative`, `votes.Conditional` and `votes.Counts`.
+        measures : sequence of str
+            The first that the catalog has is taken. Kaggle fractions count as weighted.
+        answers : collection of str
+            Answers that must be there; others that are not are NaN.
+        choice : Choice
+            Of a campaign, or of a measure in place of `measures`.
+
+        Raises
+        ------
+        InputError
+            The catalog has no such votes.
+        """
+        return self.ballots(form, measures, answers, choice).votes
+
+    def ballots(
+        self,
+        form: Form = "cumulative",
+        measures: Sequence[Measure] = RAW,
+        answers: Collection[str] = (),
+        choice: Choice = ANY,
+    ) -> Ballots:
+        """Votes with the campaign and measure they were read from; parameters and errors of `votes`."""
+        where = f"{self.kind} catalog {self.source}"
+        return vote_columns.ballots(self.frame, form, measures, answers, choice, where=where)
+
+    @property
+    def counts(self) -> Counts:
+        """How many volunteers gave each answer, weighted where only that is published; InputError without counts."""
+        return cast(Counts, self.votes("count", ("count", "weight")))
+
+    def volunteers(self, ids: Ids) -> npt.NDArray[np.int64] | None:
+        """How many volunteers looked at each galaxy: those who answered the first question.
+
+        Parameters
+        ----------
+        ids : Ids
+            Shape (n,).
+
+        Returns
+        -------
+        ndarray of int64 or None
+            Shape (n,), 0 where it is not known; None where the catalog publishes no counts of them.
+        """
+        try:
+            counts = self.votes("count", ("count",)).question("smooth-or-features")
+        except InputError:  # no counts, or weighted ones only, which are no numbers of people
+            return None
+        asked = np.where(np.isnan(counts).all(1), np.nan, np.nansum(counts, axis=1))
+        if np.isnan(asked).all():
+            return None
+        rows = pd.Index(self.ids).get_indexer(pd.Index(ids))
+        return np.where(rows < 0, 0, np.rint(np.nan_to_num(asked))[rows]).astype(np.int64)
+
+    def select(self, ids: Ids) -> Catalog:
+        """These galaxies, in this order; InputError if one is not there."""
+        rows = positions(self.ids, ids, where=f"catalog {self.source}")
+        return dataclasses.replace(self, frame=self.frame.iloc[rows].reset_index(drop=True))
+
+    def with_ids(self, column: str) -> Catalog:
+        """The same galaxies named by another column, such as asset_id; InputError if it repeats or has gaps."""
+        frame, _, _ = _with_ids(self.frame, self.source, self.kind, column)
+        return dataclasses.replace(self, frame=frame)
+
+    def join(
+        self, other: Catalog | Rows, left_on: str | Sequence[str], right_on: str | Sequence[str]
+    ) -> tuple[Catalog, JoinReport]:
+        """Put the columns of another catalog beside these, by key; only galaxies that match are kept.
+
+        Parameters
+        ----------
+        other : Catalog or Rows
+            For example `gz2sample` (dr7objid = OBJID) or `gz2_filename_mapping` (dr7objid = objid).
+        left_on, right_on : str or sequence of str
+            Key columns here and there, compared as exact ids (see `ids.as_keys`). A column that stands in both is
+            taken from here.
+
+        Returns
+        -------
+        joined : Catalog
+            Same kind and ids as this one.
+        report : JoinReport
+            What matched, what did not, what doubled. A key that stands twice in `other` is ambiguous: its galaxies
+            are left out. A galaxy without a key matches nothing.
+
+        Raises
+        ------
+        InputError
+            A key column is absent or has lost its digits, or nothing matches.
+        """
+        frame, report = catalog_join.joined(self, other, left_on, right_on)
+        return Catalog(frame, self.kind, f"{self.source} with {other.source}"), report
+
+
+def _bits(values: pd.Series) -> npt.NDArray[Any]:
+    """Numbers of a column as they are, those with gaps as doubles (see `tables`); texts by their hashes."""
+    if values.dtype.kind not in "iufb":
+        return pd.util.hash_array(values.to_numpy(object))
+    return (
+        values.to_numpy(np.float64) if isinstance(values.dtype, pd.api.extensions.ExtensionDtype) else values.to_numpy()
+    )
+
+
+def _notes(frame: pd.DataFrame) -> list[str]:
+    strangers = foreign(frame.columns).items()
+    unread = [f"votes of Galaxy Zoo '{name}' are not read: {why}" for name, why in strangers]
+    return [*frame.attrs.get("notes", []), *quantities.notes(frame), *unread]
+
+
+def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
+    """Names in a column of ready classes that its scheme would refuse."""
+    for column, ready in READY_CLASSES.items():
+        if column in frame:
+            names = frame[column].astype("str").fillna("")
+            strange = np.flatnonzero(~names.isin(["", *ready.classes]))
+            if len(strange):
+                rule = f"{column} must be a class of {ready.scheme} or empty"
+                yield checks.Finding(rule, strange, names.iloc[strange].tolist(), fatal=False, refused=True)
+
+
+def _identified(
+    path: str | Path, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
+) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    frame = read_table(path, id_column=id_column, keys=keys, texts=("label",))
+    return _with_ids(quantities.understood(frame), path, kind, id_column, keys)
+
+
+def _with_ids(
+    frame: pd.DataFrame, where: object, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
+) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    """The table with `galaxy_id` first, its kind, and the columns it came with; missing ids stay missing.
+
+    Where no id column is known or asked for, the first of the keys is one.
+    """
+    columns = tuple(frame.columns)
+    if id_column is not None and id_column not in frame:
+        raise InputError("id column is missing", where=where, rule=f"have {id_column}", found=", ".join(columns[:12]))
+    if id_column is None and frame.columns.isin(keys).any() and not frame.columns.isin(ID_COLUMNS).any():
+        id_column = next(key for key in keys if key in frame)
+    kind, column = recognise(columns, kind, where=where, id_column=id_column)
+    values = frame[column].to_numpy()
+    missing = frame[column].isna().to_numpy()
+    ids = np.full(len(frame), np.nan, dtype=object)
+    ids[~missing] = as_ids(values[~missing], where=f"{where}, column {column}", rows=np.flatnonzero(~missing))
+    rest = frame.drop(columns="galaxy_id", errors="ignore")
+    named = pd.concat([pd.Series(ids, index=frame.index, dtype="str", name="galaxy_id"), rest], axis=1)
+    named.attrs = {**frame.attrs, "id_column": column}
+    return named, kind, columns

@@ -1,0 +1,153 @@
+"""Two catalogs beside each other, galaxy by galaxy, by a key that both have."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.quantities import understood
+from gzfeatures.ids import as_keys
+from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinReport:
+    """What a join did.
+
+    Parameters
+    ----------
+    matched : int
+        Galaxies that found their row.
+    unmatched : tuple of str
+        Ids of galaxies that found none.
+    unused : int
+        Rows of the other table that no galaxy asked for.
+    doubled : tuple of str
+        Ids of galaxies left out because the other table has their key more than once.
+    keyless : int
+        Galaxies of `unmatched` that have no key: missing equals nothing.
+    shadowed : tuple of str
+        Columns of the other table, but for the keys, that are left out because this one has a column of their name.
+    forgone : dict of str to int
+        Column of `shadowed` → matched galaxies for which ours is empty and the other's is not.
+    """
+
+    matched: int
+    unmatched: tuple[str, ...]
+    unused: int
+    doubled: tuple[str, ...]
+    keyless: int = 0
+    shadowed: tuple[str, ...] = ()
+    forgone: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def shadows(report: JoinReport) -> str:
+    """Sentence on the columns that two tables share: whose values stay, and for how many galaxies that loses some."""
+    listed = ", ".join(
+        f"{name} (empty here and known there for {report.forgone[name]} galaxies)" if name in report.forgone else name
+        for name in report.shadowed
+    )
+    return f"columns that stand in both tables stay those of the first: {listed}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """A table whose rows need no ids of their own: they are asked for by a key, which may be missing or repeat.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Plain columns (see `tables`), in our units.
+    source : str
+        Where it was read from.
+    """
+
+    frame: pd.DataFrame
+    source: str = "memory"
+
+    @classmethod
+    def read(cls, path: str | Path, keys: Sequence[str]) -> Rows:
+        """Read a table with its key columns as ids; errors of `read_table`."""
+        frame = read_table(path, keys=keys)
+        if "galaxy_id" in keys and "galaxy_id" not in frame:
+            column = next((name for name in ID_COLUMNS if name in frame), None)
+            frame = frame if column is None else frame.assign(galaxy_id=frame[column])
+        return cls(understood(frame), str(path))
+
+
+def joined(
+    catalog: Catalog, other: Catalog | Rows, left_on: str | Sequence[str], right_on: str | Sequence[str]
+) -> tuple[pd.DataFrame, JoinReport]:
+    """The galaxies of a catalog that have a row in the other, with its columns beside theirs; see `Catalog.join`."""
+    left, right = _keys(catalog, left_on), _keys(other, right_on)
+    asked = pd.Index(left)
+    keyed = ~pd.isna(left)
+    index = pd.Index(right[~pd.isna(right)])
+    places = np.flatnonzero(~pd.isna(right))
+    twice = index.duplicated(keep=False)
+    single = np.flatnonzero(~twice)
+    rows = np.full(len(left), -1, dtype=np.intp)
+    rows[keyed] = index[single].get_indexer(asked[keyed])
+    doubled = keyed & asked.isin(index[twice])
+    matched = rows >= 0
+    report = JoinReport(
+        matched=int(matched.sum()),
+        unmatched=tuple(catalog.ids[~matched & ~doubled]),
+        unused=len(right) - int(index.isin(asked[keyed]).sum()),
+        doubled=tuple(catalog.ids[doubled]),
+        keyless=int((~keyed).sum()),
+    )
+    if not report.matched:
+        left, right = left[keyed], right[~pd.isna(right)]
+        raise InputError(
+            "nothing matches",
+            where=f"join of {catalog.source} and {other.source} on {left_on} = {right_on}",
+            found=f"{left[0]} here, {right[0]} there" if len(left) and len(right) else None,
+            remedy="name the columns that hold the same ids",
+        )
+    there = other.frame.iloc[places[single[rows[matched]]]].reset_index(drop=True)
+    here = catalog.frame[matched].reset_index(drop=True)
+    keys = {one for one, two in zip(_names(left_on), _names(right_on), strict=False) if one == two}
+    if not isinstance(other, Rows):
+        keys.add("galaxy_id")  # which every catalog has, made of another column or not
+    shadowed = tuple(str(name) for name in there if name in here and name not in keys)
+    lost = {name: int((here[name].isna() & there[name].notna()).sum()) for name in shadowed}
+    report = dataclasses.replace(
+        report, shadowed=shadowed, forgone={name: count for name, count in lost.items() if count}
+    )
+    taken = there.drop(columns=[name for name in there if name in here])
+    return pd.concat([here, taken], axis=1), report
+
+
+def _names(columns: str | Sequence[str]) -> list[str]:
+    return [columns] if isinstance(columns, str) else list(columns)
+
+
+def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
+    """Key of each galaxy, shape (n,), NaN where a part of it is missing."""
+    names = _names(columns)
+    for name in names:
+        if name not in catalog.frame:
+            raise InputError(
+                "key column is missing",
+                where=catalog.source,
+                rule=f"have {name}",
+                found=", ".join(catalog.frame.columns[:12]),
+            )
+    parts = [as_keys(catalog.frame[name], where=f"{catalog.source}, column {name}") for name in names]
+    keys = parts[0].copy()
+    for part in parts[1:]:
+        whole = ~pd.isna(keys) & ~pd.isna(part)
+        keys[whole] = keys[whole] + "\0" + part[whole]
+        keys[~whole] = np.nan
+    return keys

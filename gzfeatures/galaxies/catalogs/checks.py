@@ -1,0 +1,246 @@
+"""What is wrong in a catalog: every rule, over every galaxy, all of it at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import join_inside
+from gzfeatures.galaxies.catalogs.column_report import Used
+from gzfeatures.galaxies.catalogs.kinds import CLASS_STRINGS
+from gzfeatures.galaxies.catalogs.label_words import AS_IS, LabelWords
+from gzfeatures.galaxies.catalogs.quantities import HIGHEST, QUANTITIES, column_of
+from gzfeatures.galaxies.votes import gz2_class
+from gzfeatures.galaxies.votes.campaigns import foreign
+from gzfeatures.galaxies.votes.vote_columns import VoteColumns, sources, table
+from gzfeatures.galaxies.votes.votes import COLUMNS, Counts, inconsistencies
+from gzfeatures.ids import Ids
+from gzfeatures.tablefiles.tables import ID_COLUMNS
+
+PATH_COLUMNS = ("file", "file_loc", "filename", "path", "image")
+"""Columns that hold paths of images, relative to the image folder."""
+
+SUM_TOLERANCE = {"cumulative": 1e-5, "conditional": 5e-3}
+"""Form → slack of the tree's sums: Kaggle keeps them to 2e-6, the GZ2 tables round fractions to three decimals."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One rule that one galaxy breaks.
+
+    Parameters
+    ----------
+    id : str
+        The galaxy, or `row N` where it has no id.
+    rule : str
+        What must hold.
+    value : str
+        What was found.
+    """
+
+    id: str
+    rule: str
+    value: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Examination:
+    """A table, what of it will be used, and all that is wrong with it.
+
+    Parameters
+    ----------
+    rows : int
+        Galaxies.
+    columns : tuple of str
+        As the file calls them.
+    kind : str
+        A name of `kinds.KINDS`.
+    problems : tuple of Problem
+        Rules that galaxies break.
+    used : tuple of Used
+        Columns that verbs can use, and what stands in them.
+    notes : tuple of str
+        What was changed or left out in reading.
+    refused : bool
+        Whether some verb would refuse the catalog for one of its problems.
+    """
+
+    rows: int
+    columns: tuple[str, ...]
+    kind: str
+    problems: tuple[Problem, ...]
+    used: tuple[Used, ...] = ()
+    notes: tuple[str, ...] = ()
+    refused: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Finding:
+    """One rule and the rows that break it.
+
+    A fatal one keeps the table from being a Catalog; a refused one keeps verbs from using the column.
+    """
+
+    rule: str
+    rows: npt.NDArray[np.intp]
+    values: Sequence[Any]
+    fatal: bool
+    refused: bool = False
+
+    def problems(self, ids: Ids) -> list[Problem]:
+        """One Problem per row."""
+        return [Problem(ids[row], self.rule, str(value)) for row, value in zip(self.rows, self.values, strict=True)]
+
+
+def _finding(
+    rule: str, bad: npt.NDArray[np.bool_], values: Any, *, fatal: bool, refused: bool = False
+) -> Iterator[Finding]:
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        yield Finding(rule, rows, np.asarray(values)[rows].tolist(), fatal, refused)
+
+
+def find(
+    frame: pd.DataFrame,
+    kind: str,
+    image_root: Path | None = None,
+    words: LabelWords = AS_IS,
+    *,
+    named: bool = False,
+) -> Iterator[Finding]:
+    """Rules broken in a table with a `galaxy_id` column.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Plain columns (see `tables`).
+    kind : str
+        Its kind.
+    image_root : Path, optional
+        Folder that the paths in it must stay in.
+    words : LabelWords
+        What words of a column `label` mean; default they are not judged.
+    named : bool
+        Whether its user named the id column: what other id columns have lost is known then.
+    """
+    ids = frame["galaxy_id"]
+    yield from _finding("id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True)
+    yield from _finding("id must stand once", (ids.duplicated() & ids.notna()).to_numpy(), ids, fatal=True)
+    for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
+        column = column_of(frame, name).column
+        if column is not None:
+            values = frame[column].to_numpy(dtype=float, na_value=np.nan)
+            bad = (values < low) | ((values >= high) if name == "ra" else (values > high))
+            bracket = ")" if name == "ra" else "]"
+            yield from _finding(f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True)
+    yield from _quantities(frame)
+    yield from _foreign(frame)
+    yield from _keys(frame, refused=not named)
+    if "label" in frame:
+        rule = "label must be a class or nobody's answer (--missing-label, --label-as-is)"
+        yield from _finding(rule, words.doubtful(frame["label"]), frame["label"], fatal=False, refused=True)
+    for source in sources(frame.columns):
+        yield from _votes(frame, source, kind)
+    for column in CLASS_STRINGS:
+        if column in frame:
+            unreadable = ~gz2_class.readable(frame[column])
+            yield from _finding(f"{column} must follow the GZ2 grammar", unreadable, frame[column], fatal=False)
+    if image_root is not None:
+        for column in PATH_COLUMNS:
+            if column in frame:
+                leaves = np.array([_leaves(image_root, str(name)) for name in frame[column]], dtype=bool)
+                yield from _finding(f"{column} must stay under the image folder", leaves, frame[column], fatal=True)
+
+
+def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
+    """Columns that are called as a quantity and that no verb can read as one."""
+    for name in QUANTITIES:
+        lookup = column_of(frame, name)
+        for column in lookup.refused if lookup.column is None else ():
+            if frame[column].dtype.kind in "iufb":
+                if name != "redshift":  # a magnitude called z is no fault of the catalog
+                    rule = f"{column} must be in {QUANTITIES[name].unit}"
+                    unit = frame.attrs["units"][column]
+                    yield Finding(rule, np.arange(min(len(frame), 1)), [unit][: len(frame)], False, refused=True)
+                continue
+            texts = frame[column].astype("str").fillna("")
+            strange = pd.to_numeric(texts, errors="coerce").isna().to_numpy() & (texts != "").to_numpy()
+            rule = f"{column} must hold numbers" + (" or one sexagesimal form" if name in ("ra", "dec") else "")
+            yield from _finding(rule, strange, texts, fatal=False, refused=True)
+    redshift = column_of(frame, "redshift").column
+    if redshift is not None:
+        values = frame[redshift].to_numpy(dtype=float, na_value=np.nan)
+        rule = f"{redshift} must be a redshift of at most {HIGHEST:g}"
+        yield from _finding(rule, values > HIGHEST, values, fatal=False)
+
+
+def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
+    """Columns of ids, of another kind than the catalog's own, whose digits the file has lost."""
+    for column in ID_COLUMNS:
+        if column in frame and frame[column].dtype.kind == "f":
+            values = frame[column].to_numpy(dtype=float, na_value=np.nan)
+            rule = f"{column} must keep every digit of its ids: it is no key of a join"
+            yield from _finding(rule, ~np.isnan(values), values, fatal=False, refused=refused)
+
+
+def _foreign(frame: pd.DataFrame) -> Iterator[Finding]:
+    """Votes of a Galaxy Zoo whose questions are not known, where no others are there."""
+    if not any(sources(frame.columns)):
+        for name, why in foreign(frame.columns).items():
+            rule = f"votes must be of a campaign that is known ({name}: {why})"
+            yield Finding(rule, np.arange(min(len(frame), 1)), [name][: len(frame)], fatal=False, refused=True)
+
+
+def _leaves(root: Path, name: str) -> bool:
+    try:
+        join_inside(root, name)
+    except InputError:
+        return True
+    return False
+
+
+def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Finding]:
+    high = np.finfo(np.float64).max if source.form == "count" else 1.0
+    rule = "must be a number of votes, 0 or more" if source.form == "count" else "must be a vote fraction in [0, 1]"
+    usable = True
+    for column in (name for columns in source.columns.values() for name in columns):
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        missing = frame[column].isna().to_numpy()
+        bad = (values < 0) | (values > high) | (np.isnan(values) & ~missing)
+        usable &= not bad.any()
+        # the Kaggle table has no gaps; debiasing left some in the others, whose galaxies get no label
+        yield from _finding(f"{column} must not be missing", missing, values, fatal=kind == "kaggle")
+        yield from _finding(f"{column} {rule}", bad, frame[column], fatal=True)
+    if usable and source.form != "count" and source.measure != "debiased":
+        votes = table(frame, source)
+        if not isinstance(votes, Counts):
+            for question, rows in inconsistencies(votes, SUM_TOLERANCE[source.form]).items():
+                total = votes.values[rows, COLUMNS[question]].sum(axis=1)
+                expected = "the fraction of their parent answer" if source.form == "cumulative" else "1"
+                yield Finding(f"answers of '{question}' must sum to {expected}", rows, total.tolist(), False)
+
+
+def require(findings: Iterator[Finding], ids: Ids, where: object) -> None:
+    """Raise for the first fatal finding, naming its first galaxy and how many there are.
+
+    Raises
+    ------
+    InputError
+        A fatal rule is broken.
+    """
+    for finding in findings:
+        if finding.fatal:
+            raise InputError(
+                f"{len(finding.rows)} of {len(ids)} galaxies break a rule",
+                where=f"{where}, galaxy {ids[finding.rows[0]]} (row {int(finding.rows[0])})",
+                rule=finding.rule.partition("must ")[2] + f" ({finding.rule.partition(' must')[0]})",
+                found=finding.values[0],
+                remedy="correct or drop them; `gzfeatures check` lists them all",
+            )

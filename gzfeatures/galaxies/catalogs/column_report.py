@@ -1,0 +1,119 @@
+"""What of a catalog will be used, column by column: its name in the file, ours, and what stands in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gzfeatures.galaxies.catalogs.kinds import CLASS_STRINGS, READY_CLASSES
+from gzfeatures.galaxies.catalogs.quantities import QUANTITIES, column_of
+from gzfeatures.galaxies.votes.vote_columns import RAW, sources
+
+_TYPES = {"i": "integer", "u": "integer", "f": "number", "b": "flag"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Used:
+    """One column that will be used.
+
+    Parameters
+    ----------
+    column : str
+        Its name in the file.
+    name : str
+        Ours.
+    type : str
+        integer, number, flag or text.
+    unit : str
+        Of its numbers, "" for none.
+    missing : int
+        Galaxies without a value.
+    least, largest : int, float, str or None
+        Of the values that are there.
+    values : tuple
+        The first three of them.
+    """
+
+    column: str
+    name: str
+    type: str
+    unit: str
+    missing: int
+    least: Any
+    largest: Any
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        """One line: name in the file → ours, type, unit, missing, least and largest, three values."""
+        kind = f"{self.type} in {self.unit}" if self.unit else self.type
+        span = "" if self.least is None else f", {_short(self.least)} to {_short(self.largest)}"
+        values = ", ".join(map(_short, self.values)) or "no value"
+        return f"{self.column} → {self.name}: {kind}, {self.missing} missing{span}; {values}"
+
+
+def used(frame: pd.DataFrame, id_column: str) -> list[Used]:
+    """The columns of a table that a verb can use, ids first, votes last.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of a Catalog.
+    id_column : str
+        What the file calls the ids.
+    """
+    units = frame.attrs.get("units", {})
+    rows = [_row(frame["galaxy_id"], id_column, "galaxy_id", "")]
+    for name, quantity in QUANTITIES.items():
+        column = column_of(frame, name).column
+        if column is not None:
+            rows.append(_row(frame[column], column, name, units.get(column) or quantity.unit))
+    for column, name in _others(frame):
+        rows.append(_row(frame[column], column, name, units.get(column, "")))
+    return rows
+
+
+def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    string = next((column for column in CLASS_STRINGS if column in frame), None)
+    if string is not None:
+        yield string, "gz2_class"
+    for column in (*READY_CLASSES, "label", "split", "group"):
+        if column in frame:
+            yield column, column
+    every = list(sources(frame.columns))
+    order = [*RAW, "weight"]
+    for source in sorted(every, key=lambda one: order.index(one.measure)):
+        for answer, columns in source.columns.items():
+            for column in columns:
+                yield column, f"{answer} ({source} of {source.campaign})"
+
+
+def _row(values: pd.Series, column: str, name: str, unit: str) -> Used:
+    kind = _TYPES.get(values.dtype.kind, "text")
+    filled = values.notna().to_numpy(bool)
+    present = values[filled & (values != "").to_numpy(bool) if kind == "text" else filled]
+    ends: tuple[Any, Any] = (None, None)
+    if len(present):
+        ends = (_plain(present.min()), _plain(present.max()))
+    first = tuple(_plain(value) for value in present.iloc[:3])
+    return Used(column, name, kind, unit, len(values) - len(present), *ends, first)
+
+
+def _short(value: Any) -> str:
+    """A value in a line: cells are untrusted text, so that what is not printed is written out."""
+    if isinstance(value, float):
+        return f"{value:.7g}"
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value))
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; what is not finite as text."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool | int) or (isinstance(value, float) and np.isfinite(value)):
+        return value
+    return str(value)

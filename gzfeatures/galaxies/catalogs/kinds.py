@@ -1,0 +1,156 @@
+"""Kinds of catalog, recognised by their columns: data only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.votes.campaigns import without_mark
+from gzfeatures.galaxies.votes.votes import GZ2, KAGGLE
+from gzfeatures.tablefiles.tables import ID_COLUMNS
+
+_SMOOTH = GZ2["smooth"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A published table: what marks it, what it must have, and which column names its galaxies.
+
+    Parameters
+    ----------
+    marks : tuple of str
+        Columns whose presence tells the kind.
+    ids : tuple of str
+        Id columns; the first that is there names the galaxies.
+    needs : tuple of str
+        Columns that must be there once the kind is told.
+    source : str
+        Paper or place.
+    """
+
+    marks: tuple[str, ...]
+    ids: tuple[str, ...]
+    source: str
+    needs: tuple[str, ...] = ()
+
+
+KINDS: dict[str, Kind] = {
+    "kaggle": Kind(
+        marks=("GalaxyID", "Class1.1"),
+        ids=("GalaxyID",),
+        needs=tuple(KAGGLE.values()),
+        source="Kaggle Galaxy Zoo challenge (2014), training_solutions_rev1.csv: cumulative vote fractions",
+    ),
+    "hart16": Kind(
+        marks=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
+        ids=("asset_id", "dr7objid"),  # asset_id, the name of the image, is there once the file names are joined
+        source="Hart+2016, doi:10.1093/mnras/stw1588, gz2_hart16: conditional vote fractions",
+    ),
+    "hubble": Kind(
+        marks=(f"{_SMOOTH}_fraction", "t12_clumpy_a01_yes_fraction"),
+        ids=("zooniverse_id", "survey_id", *ID_COLUMNS),
+        source="Galaxy Zoo: Hubble, Willett+2017, doi:10.1093/mnras/stw2568: conditional vote fractions",
+    ),
+    "candels": Kind(
+        marks=("t00_smooth_or_featured_a0_smooth_frac",),
+        ids=("ID", *ID_COLUMNS),
+        source="Galaxy Zoo: CANDELS, Simmons+2017, doi:10.1093/mnras/stw2587: conditional vote fractions",
+    ),
+    "willett13": Kind(
+        marks=(f"{_SMOOTH}_fraction",),
+        ids=("asset_id", "dr7objid", "objid", "specobjid"),
+        source="Willett+2013, doi:10.1093/mnras/stt1458, tables 5 to 9: conditional vote fractions",
+    ),
+    "gz2sample": Kind(
+        marks=("OBJID", "REDSHIFT", "PETROMAG_MR"),
+        ids=("OBJID",),
+        source="Galaxy Zoo 2 metadata, gz2sample: positions, sizes, magnitudes, redshifts",
+    ),
+    "filename-mapping": Kind(
+        marks=("objid", "sample", "asset_id"),
+        ids=("asset_id",),
+        source="gz2_filename_mapping: SDSS objid to image name",
+    ),
+    "vote-counts": Kind(
+        marks=("smooth-or-featured_smooth",),
+        ids=ID_COLUMNS,
+        source="Galaxy Zoo DECaLS and DESI, doi:10.1093/mnras/stab2093: vote counts per answer",
+    ),
+    "labels": Kind(marks=("galaxy_id", "label"), ids=("galaxy_id",), source="labels written by gzfeatures"),
+    "table": Kind(marks=(), ids=ID_COLUMNS, source="a table with an id"),
+}
+"""Name → kind, the more particular first."""
+
+
+def recognise(
+    columns: Collection[str], kind: str | None = None, *, where: object = "catalog", id_column: str | None = None
+) -> tuple[str, str]:
+    """Kind of a table and its id column.
+
+    Parameters
+    ----------
+    columns : collection of str
+        Column names found.
+    kind : str, optional
+        The kind it is asked to be.
+    where : object
+        Named in the error.
+    id_column : str, optional
+        The id column asked for, in place of the kind's own.
+
+    Returns
+    -------
+    kind, id_column : str
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind.
+    InputError
+        A needed column, or every id column, is absent; the message has those found and those needed.
+    """
+    if kind is not None and kind not in KINDS:
+        raise unknown("kind of catalog", kind, KINDS)
+    known = {*columns, *map(without_mark, columns)}
+    name = kind or next(name for name, entry in KINDS.items() if set(entry.marks) <= known)
+    entry = KINDS[name]
+    absent = [column for column in (*entry.marks, *entry.needs) if column not in known]
+    id_column = id_column or next((column for column in entry.ids if column in columns), None)
+    if absent or id_column is None:
+        listed = ", ".join(list(columns)[:12]) + (", …" if len(columns) > 12 else "")
+        needed = ", ".join(absent[:12]) + (", …" if len(absent) > 12 else "") if absent else " or ".join(entry.ids)
+        raise InputError(
+            f"columns of a {name} catalog are missing",
+            where=where,
+            rule=f"have {needed}",
+            found=listed,
+            remedy=None if absent else "name the column of the ids with --id COLUMN",
+        )
+    return name, id_column
+
+
+CLASS_STRINGS = ("gz2_class", "gz2class")
+"""Columns of Galaxy Zoo 2 class strings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadyClasses:
+    """Names of classes that a catalog's own column may hold.
+
+    Parameters
+    ----------
+    scheme : str
+        Class scheme that reads them.
+    classes : tuple of str
+        Names of its classes.
+    """
+
+    scheme: str
+    classes: tuple[str, ...]
+
+
+READY_CLASSES = {
+    "class5": ReadyClasses("zhu-5class", ("smooth-round", "smooth-inbetween", "smooth-cigar", "edge-on", "spiral"))
+}
+"""Columns of ready classes; schemes, which label catalogs, stand above catalogs and so are not asked."""

@@ -1,0 +1,103 @@
+"""Cells of a label column that may be a class or nobody's answer: decided by their author, never guessed."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.ids import Ids
+
+DOUBTFUL = frozenset(
+    ("na", "n/a", "#n/a", "#na", "<na>", "nan", "none", "null", "nil", "nat", "masked", "-", "--", "---", "\\n")
+)
+"""Words, in lower case, that some programs write for a missing value and some people for a class."""
+_WHOLE = re.compile(r"-?[0-9]+(\.0)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelWords:
+    """What words of a label column mean.
+
+    Parameters
+    ----------
+    missing : tuple of str
+        Words that say a galaxy is unlabelled, as they stand in the file.
+    as_is : bool
+        Whether every other word is a class, `None` and `NA` too.
+    """
+
+    missing: tuple[str, ...] = ()
+    as_is: bool = False
+
+    def read(self, column: pd.Series, ids: Ids, where: object) -> npt.NDArray[np.object_]:
+        """Labels as text, shape (n,), "" = unlabelled.
+
+        Whole numbers are 0, 1, 2 whether or not one is missing.
+
+        Parameters
+        ----------
+        column : Series
+            Of the labels file.
+        ids : Ids
+            Its galaxies, shape (n,).
+        where : object
+            Named in the error.
+
+        Raises
+        ------
+        InputError
+            A word may be a class or nobody's answer, and nothing was said of it.
+        """
+        texts = self._texts(column)
+        doubtful = self._doubtful(texts)
+        if not doubtful.any():
+            return texts
+        words = sorted({str(text) for text in texts[doubtful]})
+        raise InputError(
+            "a label may be a class or nobody's answer",
+            where=f"{where}, galaxy {ids[np.argmax(doubtful)]} (row {int(np.argmax(doubtful))})",
+            found=f"{', '.join(words)} in {int(doubtful.sum())} of {len(texts)} rows",
+            remedy=f"say --missing-label {words[0]} where it means unlabelled, --label-as-is where it is a class",
+        )
+
+    def doubtful(self, column: pd.Series) -> npt.NDArray[np.bool_]:
+        """Cells that `read` would refuse, shape (n,)."""
+        return self._doubtful(self._texts(column))
+
+    def _texts(self, column: pd.Series) -> npt.NDArray[np.object_]:
+        texts = _texts(column)
+        texts[np.isin(texts.astype(str), self.missing)] = ""
+        return _whole(texts)
+
+    def _doubtful(self, texts: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+        return np.asarray([not self.as_is and _doubtful(text) for text in texts], dtype=bool)
+
+
+ASK = LabelWords()
+"""Doubtful words are refused."""
+
+AS_IS = LabelWords(as_is=True)
+"""Every word is a class: of files that were written from labels."""
+
+
+def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
+    missing = column.isna().to_numpy(bool)
+    texts = column.astype("str").to_numpy(object, copy=True)
+    texts[missing] = ""
+    return np.asarray(texts, dtype=object)
+
+
+def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """The texts; where all of them are whole numbers, those that a gap made a float are integers again."""
+    if any(text.endswith(".0") for text in texts) and all(_WHOLE.fullmatch(text) for text in texts if text):
+        return np.asarray([text.removesuffix(".0") for text in texts], dtype=object)
+    return texts
+
+
+def _doubtful(text: str) -> bool:
+    return any(part.strip().lower() in DOUBTFUL for part in text.split("|"))

@@ -1,0 +1,231 @@
+"""What a column measures: our names for quantities, the names that catalogs give them, and which column is meant.
+
+Refused rather than guessed: a `z` that is a magnitude is no redshift, a position in a form nobody can tell is no
+position, and a unit that is not the quantity's is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs import sexagesimal
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """A quantity under our name.
+
+    Parameters
+    ----------
+    names : tuple of str
+        What catalogs call it, the first that is there is read.
+    unit : str
+        Its unit as astropy writes it; "" for none.
+    """
+
+    names: tuple[str, ...]
+    unit: str = ""
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "redshift": Quantity(("redshift", "REDSHIFT", "Redshift", "z", "Z")),
+    "petro_mag_r_abs": Quantity(("petro_mag_r_abs", "PETROMAG_MR", "petromag_mr", "mag_abs_r"), "mag"),
+    "petro_r90": Quantity(("petro_r90", "PETROR90_R", "petroR90_r", "petroR90", "petro_th90"), "arcsec"),
+    "petro_r50": Quantity(("petro_r50", "PETROR50_R", "petroR50_r", "petroR50", "petro_th50"), "arcsec"),
+    "ra": Quantity(("ra", "RA", "Ra", "RAJ2000", "_RAJ2000", "ra_deg", "RA_deg", "right_ascension"), "deg"),
+    "dec": Quantity(
+        ("dec", "DEC", "Dec", "DEJ2000", "DECJ2000", "_DEJ2000", "dec_deg", "DEC_deg", "declination"), "deg"
+    ),
+    "classifications": Quantity(("classifications", "total_classifications", "smooth-or-featured_total-votes")),
+    "redshift_bin": Quantity(("redshift_bin", "REDSHIFT_SIMPLE_BIN")),
+    "magnitude_bin": Quantity(("magnitude_bin", "PETROMAG_MR_SIMPLE_BIN")),
+}
+"""Our name → quantity."""
+
+ANGLES = ("deg", "arcsec")
+"""Units of ours that a file's are converted to."""
+
+PAIRS = ("radec", "ra_dec", "RADEC", "coord", "coords", "coordinates", "position", "pos")
+"""Columns that may hold right ascension and declination in one cell."""
+
+HIGHEST = 20.0
+"""Largest redshift that is taken for one."""
+
+MEDIAN_OF_MAGNITUDES = 7.0
+"""A catalog whose middle `z` is larger holds magnitudes: no survey's middle galaxy is that far."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lookup:
+    """Where a quantity stands in a table.
+
+    Parameters
+    ----------
+    column : str, optional
+        The column that is read; None where there is none.
+    others : tuple of str
+        Columns that serve the same purpose and are not read.
+    refused : dict of str to str
+        Columns of that name that are not read → why.
+    """
+
+    column: str | None
+    others: tuple[str, ...]
+    refused: dict[str, str]
+
+
+def column_of(frame: pd.DataFrame, name: str) -> Lookup:
+    """Which column of a table holds a quantity, by our name or as the catalog calls it."""
+    names = dict.fromkeys((name, *(QUANTITIES[name].names if name in QUANTITIES else ())))
+    columns = [column for column in names if column in frame]
+    refused = {column: why for column in columns if (why := _unfit(frame, name, column))}
+    fit = [column for column in columns if column not in refused]
+    return Lookup(fit[0] if fit else None, tuple(fit[1:]), refused)
+
+
+def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
+    """Why a column of a fitting name is not the quantity."""
+    values = frame[column]
+    if values.dtype.kind not in "iufb":
+        return f"is text: {strange_cells(values)}"
+    unit = frame.attrs.get("units", {}).get(column, "")
+    if name in QUANTITIES and _factor(unit, QUANTITIES[name].unit) is None:
+        return f"is in {unit}, which is no {QUANTITIES[name].unit}"
+    if name != "redshift" or column not in ("z", "Z"):
+        return None
+    lower = {str(other).lower() for other in frame.columns}
+    if {"g", "r"} <= lower:
+        return "stands beside g and r: a magnitude"
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    finite = numbers[np.isfinite(numbers) & (numbers > -90)]
+    if finite.size and np.median(finite) > MEDIAN_OF_MAGNITUDES:
+        return f"has a median of {np.median(finite):.3g}: magnitudes"
+    return None
+
+
+def strange_cells(texts: pd.Series) -> str:
+    """What the cells of a text column hold: how many are no number, and the first of those."""
+    present = texts[texts.notna() & (texts.astype("str") != "")].astype("str")
+    strange = present[pd.to_numeric(present, errors="coerce").isna()]
+    if strange.empty:
+        return "no cell holds a number"
+    return (
+        f"{len(strange)} of {len(texts)} cells are no number, the first in row {strange.index[0]}: {strange.iloc[0]!r}"
+    )
+
+
+def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.float64]:
+    """The numbers of a quantity or column, shape (n,), NaN = missing.
+
+    Raises
+    ------
+    InputError
+        No column holds it; the message says what the columns of that name hold.
+    """
+    lookup = column_of(frame, name)
+    if lookup.column is not None:
+        return frame[lookup.column].to_numpy(dtype=np.float64, na_value=np.nan)
+    if lookup.refused:
+        column, why = next(iter(lookup.refused.items()))
+        raise InputError(
+            f"column {column} {why}",
+            where=where,
+            rule=f"be numbers for {name}",
+            remedy="correct these cells, or name the right column " + name
+            if "text" in why
+            else f"name the column {name} where it is one",
+        )
+    names = (name, *(other for other in QUANTITIES[name].names if other != name)) if name in QUANTITIES else (name,)
+    raise InputError(
+        f"no numeric column for {name}",
+        where=where,
+        rule=f"have one of {', '.join(names)}",
+        remedy="join the table that has it",
+    )
+
+
+def understood(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table with its positions in degrees and its quantities in our units; what was changed stands in its notes.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As `tables.read_table` gives it; `attrs["units"]` may name units.
+    """
+    frame = _split_pairs(frame.copy(deep=False))
+    changes = list(frame.attrs.get("notes", []))
+    for name, hours in (("ra", True), ("dec", False)):
+        for column in QUANTITIES[name].names:
+            if column in frame and frame[column].dtype.kind not in "iufb":
+                values = sexagesimal.degrees(frame[column].astype("str"), hours=hours)
+                if values is not None:
+                    frame[column] = values
+                    first = "hours" if hours else "degrees"
+                    changes.append(f"{column} is read as {first}, minutes and seconds, and held in degrees")
+                    frame.attrs["units"] = {**frame.attrs.get("units", {}), column: "deg"}
+    units = dict(frame.attrs.get("units", {}))
+    for name, quantity in QUANTITIES.items():
+        read = column_of(frame, name).column
+        factor = _factor(units.get(read or "", ""), quantity.unit) or 1.0
+        if read is not None and factor != 1:
+            changes.append(f"{read} is given in {units[read]} and held in {quantity.unit}")
+            frame[read] = frame[read].to_numpy(dtype=np.float64, na_value=np.nan) * factor
+            units[read] = quantity.unit
+    frame.attrs = {**frame.attrs, "notes": changes, "units": units}
+    return frame
+
+
+def notes(frame: pd.DataFrame) -> list[str]:
+    """A sentence for each quantity that two columns serve, and for each column of numbers that is none in spite of its
+    name."""
+    sentences = []
+    for name in QUANTITIES:
+        lookup = column_of(frame, name)
+        if lookup.others:
+            verb = "is" if len(lookup.others) == 1 else "are"
+            sentences.append(
+                f"{name} is read from {lookup.column}; {', '.join(lookup.others)} {verb} there too and not read"
+            )
+        numbers = {one: why for one, why in lookup.refused.items() if frame[one].dtype.kind in "iufb"}
+        sentences += [f"{one} is not read as {name}: it {why}" for one, why in numbers.items()]
+    return sentences
+
+
+def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
+    if any(column in frame and frame[column].notna().any() for column in QUANTITIES["dec"].names):
+        return frame
+    for column in (*PAIRS, *QUANTITIES["ra"].names):
+        if column in frame and frame[column].dtype.kind not in "iufb":
+            both = sexagesimal.pair(frame[column].astype("str"))
+            if both is not None:
+                rest = frame.drop(columns=column)
+                notes = [*frame.attrs.get("notes", []), f"{column} is read as right ascension and declination"]
+                split = rest.assign(ra=both[0], dec=both[1])
+                split.attrs = {**frame.attrs, "notes": notes}
+                return split
+    return frame
+
+
+def _factor(given: str, ours: str) -> float | None:
+    """What an angle in one unit is multiplied with to be in another; None where the unit is of no angle.
+
+    1 where either is not told, or astropy does not know it. Magnitudes are left as they are: their zero points are no
+    matter of a factor.
+    """
+    if not given or given == ours or ours not in ANGLES:
+        return 1.0
+    if given.lower() in ("h", "hr", "hour", "hours", "hourangle"):
+        return 15.0 if ours == "deg" else None
+    from astropy import units
+
+    try:
+        return float(units.Unit(given).to(units.Unit(ours)))
+    except units.UnitConversionError:
+        return None
+    except ValueError:
+        return 1.0

@@ -1,0 +1,211 @@
+"""Conditions of class schemes, written as text, and what they say of each galaxy.
+
+======================= ===============================================================================
+`smooth >= 0.469`       a cut on an answer's fraction, or on a numeric column of the catalog
+`bar-yes > bar-no`      one answer against another
+`wins completely-round` the answer has the largest fraction of its question, alone
+`winding in tm`         a letter of the gz2_class string, read in its place; `-` is no letter
+`votes < 20 if known`    a cut on a column that a catalog may lack: there it holds for nobody, and is reported
+======================= ===============================================================================
+
+Answers are named as in `votes.ANSWERS`, by their Kaggle column (Class1.1) or by their GZ2 stem.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.votes.gz2_class import Parts
+from gzfeatures.galaxies.votes.votes import ANSWERS, GZ2, KAGGLE, QUESTIONS
+
+Mask = npt.NDArray[np.bool_]
+
+_OPERATORS: dict[str, Callable[[npt.NDArray[np.float64], float | npt.NDArray[np.float64]], Mask]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_FORM = re.compile(
+    r"""\s*(?: wins\s+(?P<winner>\S+)
+      | (?P<part>[a-z]+)\s+in\s+(?P<letters>[A-Za-z0-9+?-]+)
+      | (?P<left>[A-Za-z][^\s<>=]*)\s*(?P<op>>=|<=|>|<)\s*(?P<right>[^\s<>=]+)(?P<known>\s+if\s+known)? )\s*""",
+    re.VERBOSE,
+)
+_ANSWER = {
+    **{answer: answer for answer in ANSWERS},
+    **{v: k for k, v in KAGGLE.items()},
+    **{v: k for k, v in GZ2.items()},
+}
+
+
+_FLAG = "_flag"
+
+
+class Cut(NamedTuple):
+    """A fraction or column against a number or an answer; an optional one may look at a column that is not there."""
+
+    left: str
+    op: str
+    right: float | str
+    optional: bool = False
+
+
+class Wins(NamedTuple):
+    """An answer with the largest fraction of its question, alone."""
+
+    answer: str
+
+
+class Letter(NamedTuple):
+    """A letter of the class string among some; "-" stands for none."""
+
+    part: str
+    letters: str
+
+
+Condition = Cut | Wins | Letter
+
+
+def answer_name(text: str) -> str:
+    """The answer that a canonical, Kaggle or GZ2 name means; UnknownNameError for another name."""
+    if text not in _ANSWER:
+        raise unknown("answer", text, ANSWERS)
+    return _ANSWER[text]
+
+
+def parse(text: str, *, where: object = "scheme") -> Condition:
+    """Read one condition.
+
+    Raises
+    ------
+    InputError
+        It has none of the forms above, or its threshold is not finite.
+    UnknownNameError
+        It names an answer or a part of the class string that does not exist.
+    """
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise InputError(
+            "condition cannot be read",
+            where=where,
+            rule="look like 'smooth >= 0.5', 'bar-yes > bar-no', 'wins smooth' or 'winding in tm'",
+            found=text,
+        )
+    if match["winner"]:
+        return Wins(answer_name(match["winner"]))
+    if match["part"]:
+        if match["part"] not in Parts._fields:
+            raise unknown("part of gz2_class", match["part"], Parts._fields)
+        return Letter(match["part"], match["letters"])
+    left = _ANSWER.get(match["left"], match["left"])
+    try:
+        right: float | str = float(match["right"])
+    except ValueError:
+        return Cut(left, match["op"], answer_name(match["right"]), bool(match["known"]))
+    if not np.isfinite(right):
+        raise InputError("threshold", where=where, rule="be a finite number", found=text)
+    return Cut(left, match["op"], right, bool(match["known"]))
+
+
+def flags_of(condition: Condition) -> tuple[str, ...]:
+    """Flags of the question whose flag a condition cuts on, by their columns in the Galaxy Zoo 2 tables."""
+    if not isinstance(condition, Cut) or not condition.left.endswith(_FLAG):
+        return ()
+    answer = _ANSWER.get(condition.left.removesuffix(_FLAG))
+    if answer is None:
+        return ()
+    return tuple(GZ2[beside] + _FLAG for beside in next(group for group in QUESTIONS.values() if answer in group))
+
+
+def answers_of(condition: Condition) -> tuple[str, ...]:
+    """Answers whose fractions a condition needs."""
+    if isinstance(condition, Wins):
+        return next(answers for answers in QUESTIONS.values() if condition.answer in answers)
+    if isinstance(condition, Letter):
+        return ()
+    return tuple(name for name in (condition.left, condition.right) if isinstance(name, str) and name in GZ2)
+
+
+class Facts(NamedTuple):
+    """What conditions look at, for n galaxies.
+
+    Parameters
+    ----------
+    fraction : callable
+        Answer → its fractions, shape (n,), NaN = not asked or unknown.
+    column : callable
+        Name → a numeric column of the catalog, shape (n,).
+    letter : callable
+        Part → letters of the class string, shape (n,), str.
+    has_column : callable
+        Name → whether the catalog has that column.
+    unasked : callable
+        Answer → galaxies known to have been asked nothing about it, shape (n,), bool.
+    most : callable
+        Answer → the most its fraction can be, shape (n,): itself where it is known, else what its path leaves.
+    """
+
+    fraction: Callable[[str], npt.NDArray[np.float64]]
+    column: Callable[[str], npt.NDArray[np.float64]]
+    letter: Callable[[str], npt.NDArray[np.str_]]
+    has_column: Callable[[str], bool]
+    unasked: Callable[[str], Mask]
+    most: Callable[[str], npt.NDArray[np.float64]]
+
+
+def unknowable(condition: Condition, facts: Facts) -> bool:
+    """Whether it is an optional cut on a column that the catalog does not have."""
+    return isinstance(condition, Cut) and condition.optional and not facts.has_column(condition.left)
+
+
+def holds(condition: Condition, facts: Facts) -> Mask:
+    """Whether a condition holds, shape (n,); False where a number it needs is NaN."""
+    if isinstance(condition, Letter):
+        wanted = ["" if letter == "-" else letter for letter in condition.letters]
+        return np.isin(facts.letter(condition.part), wanted)
+    if isinstance(condition, Wins):
+        own = facts.fraction(condition.answer)
+        rivals = [facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer]
+        return np.asarray(own > np.max(rivals, axis=0))
+    left = facts.fraction(condition.left) if condition.left in GZ2 else facts.column(condition.left)
+    right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
+    return _OPERATORS[condition.op](left, right)
+
+
+def decided(condition: Condition, facts: Facts) -> Mask:
+    """Whether the catalog says if a condition holds, shape (n,): a vote that is missing says neither yes nor no.
+
+    Where nobody was asked for an answer it is known to have no votes, and no fraction is larger than
+    its path lets it be: four in a hundred who saw features cannot become half who saw an edge.
+    """
+    if isinstance(condition, Letter):
+        return np.ones(len(facts.letter(condition.part)), dtype=bool)
+    parts = [~np.isnan(facts.fraction(answer)) | facts.unasked(answer) for answer in answers_of(condition)]
+    if isinstance(condition, Cut) and condition.left not in GZ2:
+        parts.append(~np.isnan(facts.column(condition.left)))
+    sure = np.asarray(np.logical_and.reduce(parts))
+    if isinstance(condition, Cut) and condition.left in GZ2 and condition.op in (">", ">="):
+        right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
+        below = ~_OPERATORS[condition.op](facts.most(condition.left), right) & ~np.isnan(right)
+        sure |= np.asarray(below)
+    return sure
+
+
+def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
+    """Whether all of some conditions hold, shape (n,)."""
+    return np.asarray(np.logical_and.reduce([holds(condition, facts) for condition in conditions]))
+
+
+def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
+    """Whether nobody can tell if all of some conditions hold, shape (n,): none fails, and one is not decided."""
+    true = np.stack([holds(condition, facts) for condition in conditions])
+    sure = np.stack([decided(condition, facts) for condition in conditions])
+    return np.asarray((true | ~sure).all(axis=0) & ~sure.all(axis=0))

@@ -1,0 +1,191 @@
+"""LabelScheme: a rule from votes or class strings to classes, as data (`labelling` applies it)."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Literal, cast
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.labels.conditions import Condition, Letter, answer_name, answers_of, parse
+from gzfeatures.galaxies.labels.labelling import NONE_OF_THESE, Labelling
+from gzfeatures.galaxies.labels.labels import Labels, Target
+from gzfeatures.galaxies.votes import gz2_class
+from gzfeatures.galaxies.votes.vote_columns import ANY, RAW, Choice, Form
+from gzfeatures.galaxies.votes.votes import GZ2_SUFFIXES, Measure
+
+Others = Literal["class", "left out"]
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelScheme:
+    """Classes, and what makes a galaxy belong to them.
+
+    Parameters
+    ----------
+    name : str
+        Lower case with hyphens.
+    classes : mapping of str to conditions
+        Class → conditions that must all hold, as text (see `conditions`). For `fractions`, class → (answer,); for a
+        drawn class or one that is only read from `column`, no condition.
+    source : str
+        Paper, repository or person the rule comes from.
+    target : {"classes", "multi-label", "fractions"}
+        One class per galaxy; several booleans; or the vote fractions themselves.
+    form : {"cumulative", "conditional"}
+        Which fractions the conditions mean (see `votes`).
+    measures : tuple of str
+        Measures in order of preference; the first the catalog has is used.
+    leave_out : mapping of str to conditions
+        Reason → conditions; a galaxy for which all hold gets no label. Where the catalog lacks the column of a
+        condition that ends in "if known", the reason is reported as not known, with no galaxies.
+    on_conflict : {"leave-out", "first"}
+        What becomes of a galaxy that two classes claim. Either way it is listed in `Labels.conflicts`.
+    reading : {"place", "anywhere"}
+        How gz2_class strings are read (see `gz2class.parse`).
+    soft : mapping of str to str
+        Class → the answer whose fraction is its soft label; empty = none are given.
+    draw : bool
+        The class is drawn with the probabilities of `soft`, in place of conditions.
+    column : str, optional
+        Column of ready class names, used where the catalog has no votes.
+    others : {"left out", "class"}
+        What becomes of a galaxy whose votes are known and that no rule claims: no label, or the class
+        `none-of-these`, which then stands last and has no soft label (the labels have none at all).
+        Galaxies left out for another reason stay left out. Of a scheme with one class per galaxy.
+
+    Raises
+    ------
+    InputError
+        A name, condition or combination of fields is not legal.
+    UnknownNameError
+        An answer or a part of the class string does not exist.
+    """
+
+    name: str
+    classes: Mapping[str, tuple[str, ...]]
+    source: str = ""
+    target: Target = "classes"
+    form: Form = "cumulative"
+    measures: tuple[Measure, ...] = RAW
+    leave_out: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    on_conflict: str = "leave-out"
+    reading: gz2_class.Reading = "place"
+    soft: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    draw: bool = False
+    column: str | None = None
+    others: Others = "left out"
+
+    def __post_init__(self) -> None:
+        where = f"scheme {self.name}"
+        for name in (self.name, *self.classes):
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise InputError("name", where=where, rule="be lower case letters and digits with hyphens", found=name)
+        if len(self.classes) < 2:
+            raise InputError(
+                "scheme has too few classes", where=where, rule="have two or more", found=list(self.classes)
+            )
+        legal: tuple[tuple[str, object, tuple[str, ...]], ...] = (
+            ("target", self.target, ("classes", "multi-label", "fractions")),
+            ("form", self.form, ("cumulative", "conditional")),
+            ("on_conflict", self.on_conflict, ("leave-out", "first")),
+            ("reading", self.reading, ("place", "anywhere")),
+            ("others", self.others, ("class", "left out")),
+            *(("measures", measure, tuple(GZ2_SUFFIXES)) for measure in self.measures),
+        )
+        for field, value, allowed in legal:
+            if value not in allowed:
+                raise InputError(field, where=where, rule=f"be one of {', '.join(allowed)}", found=value)
+        if self.others == "class" and (self.target != "classes" or self.draw):
+            raise InputError("others", where=where, rule="be left out of a scheme without one ruled class per galaxy")
+        if self.others == "class" and NONE_OF_THESE in self.classes:
+            raise InputError("others", where=where, rule=f"be left out where {NONE_OF_THESE} has rules of its own")
+        for conditions in (*self.classes.values(), *self.leave_out.values()):
+            for text in conditions if self.target != "fractions" else ():
+                parse(text, where=where)
+        if (self.soft or self.draw) and set(self.soft) != set(self.classes):
+            raise InputError("soft labels", where=where, rule="name an answer for each class", found=dict(self.soft))
+        self.answer_of_class()
+        if self.target == "classes" and not self.draw and self.column is None and not all(self.classes.values()):
+            raise InputError(
+                "class without conditions", where=where, rule="have at least one", found=dict(self.classes)
+            )
+
+    def answer_of_class(self) -> dict[str, str]:
+        """Class → the answer whose fraction is its soft label, or its value."""
+        texts = {k: "".join(v) for k, v in self.classes.items()} if self.target == "fractions" else self.soft
+        return {name: answer_name(text) for name, text in texts.items()}
+
+    def with_others(self, others: str | None) -> LabelScheme:
+        """The same scheme with another fate of galaxies that no rule claims; None changes nothing.
+
+        Parameters
+        ----------
+        others : str, optional
+            `class`, or `left out` (on a command line `left-out`).
+
+        Raises
+        ------
+        InputError
+            It is another word, or the scheme cannot have such a class.
+        """
+        if others is None:
+            return self
+        return dataclasses.replace(self, others=cast("Others", others.replace("-", " ")))
+
+    def label(self, catalog: Catalog, seed: int = 0, choice: Choice = ANY) -> Labels:
+        """Label the galaxies of a catalog.
+
+        Parameters
+        ----------
+        catalog : Catalog
+            Has the votes, class strings or columns that the scheme looks at.
+        seed : int
+            For drawn classes; a galaxy's draw depends on its id and the seed alone.
+        choice : Choice
+            Which campaign's votes are read, by which measure, and how many volunteers a class takes.
+
+        Returns
+        -------
+        Labels
+            With soft vote fractions where the scheme defines them (0 for an answer that nobody was asked about, NaN
+            for a vote that is missing), the left-outs by reason, the conflicts, and the votes they come from.
+
+        Raises
+        ------
+        InputError
+            The catalog lacks something the scheme needs.
+        """
+        return Labelling(self, catalog, seed, choice).labels()
+
+    def conditions(self, name: str) -> tuple[Condition, ...]:
+        """Conditions of a class; none for fractions, whose texts are answers."""
+        return () if self.target == "fractions" else parsed(self.classes[name])
+
+    @property
+    def every_condition(self) -> list[Condition]:
+        """Conditions of all classes and left-outs."""
+        if self.target == "fractions":
+            return []
+        return [c for texts in (*self.classes.values(), *self.leave_out.values()) for c in parsed(texts)]
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Answers whose fractions the rule needs."""
+        needed = [answer for condition in self.every_condition for answer in answers_of(condition)]
+        return tuple(dict.fromkeys([*needed, *self.answer_of_class().values()]))
+
+    @property
+    def needs_string(self) -> bool:
+        """Whether it looks at the class string."""
+        return any(isinstance(condition, Letter) for condition in self.every_condition)
+
+
+@cache
+def parsed(texts: tuple[str, ...]) -> tuple[Condition, ...]:
+    """Conditions, read from their texts."""
+    return tuple(parse(text) for text in texts)

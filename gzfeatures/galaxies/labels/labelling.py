@@ -1,0 +1,334 @@
+"""Labelling: one scheme applied to one catalog, with what keeps galaxies from a label and what the labels rest on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.kinds import CLASS_STRINGS
+from gzfeatures.galaxies.labels.conditions import (
+    Cut,
+    Facts,
+    Mask,
+    all_hold,
+    answers_of,
+    flags_of,
+    parse,
+    undecided,
+    unknowable,
+)
+from gzfeatures.galaxies.labels.labels import FEW, Labels, Origin
+from gzfeatures.galaxies.votes import gz2_class
+from gzfeatures.galaxies.votes.vote_columns import SEVERAL, Ballots, Choice
+from gzfeatures.galaxies.votes.votes import QUESTIONS
+from gzfeatures.ids import uniform
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.labels.label_scheme import LabelScheme
+
+Numbers = npt.NDArray[np.float64]
+
+NONE_OF_THESE = "none-of-these"
+"""Class of galaxies that no rule claims, where a scheme gives them one."""
+NO_RULE = "no rule claims it"
+TWO_RULES = "two rules claim it"
+NO_VOTES = "votes are missing"
+TWO_CAMPAIGNS = "two campaigns asked it (--campaign names one)"
+TWO_FLAGS = "two answers of one question are flagged"
+NO_STRING = "gz2_class is missing or cannot be read"
+NO_CLASS = "class column is empty"
+UNKNOWABLE = ": not known in this catalog"
+UNSURE = ": not known of this galaxy"
+_UNREAD = "?"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Labelling:
+    """A scheme at work on a catalog; `LabelScheme.label` says what comes of it.
+
+    Parameters
+    ----------
+    scheme : LabelScheme
+        The rule.
+    catalog : Catalog
+        n galaxies.
+    seed : int
+        Of drawn classes.
+    choice : Choice
+        Which votes are read.
+    """
+
+    scheme: LabelScheme
+    catalog: Catalog
+    seed: int
+    choice: Choice
+
+    def labels(self) -> Labels:
+        """The labels; see `LabelScheme.label`."""
+        ready = self._ready()
+        if ready is not None:
+            return ready
+        if self.scheme.target == "fractions":
+            fractions, fewest = self.soft, self.choice.min_votes
+            if fewest:  # a fraction of too few volunteers is unknown; the galaxy keeps the others
+                fractions = np.where(self.voters >= fewest, fractions, np.nan)
+            return self._kept(fractions, self._reasons(), with_soft=False)
+        if self.scheme.draw:
+            values = self._drawn()
+            return self._kept(values, self._reasons(), np.eye(len(self.scheme.classes), dtype=bool)[values])
+        conditions = [self.scheme.conditions(name) for name in self.scheme.classes]
+        claims = np.stack([all_hold(texts, self.facts) for texts in conditions], axis=1)
+        unsure = np.stack([undecided(texts, self.facts) for texts in conditions], axis=1)
+        reasons = self._reasons()
+        if self.scheme.target == "multi-label":
+            reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
+            return self._kept(claims, reasons, claims)
+        claimants = np.asarray(claims.sum(axis=1))
+        if self.scheme.on_conflict == "first":  # a class behind the first that is true takes nothing from it
+            first = np.where(claimants > 0, claims.argmax(axis=1), len(conditions))
+            unsure &= np.arange(len(conditions)) < first[:, None]
+        conflict = claimants > 1
+        reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | (unsure.any(axis=1) & ~conflict)
+        if self.own_class:
+            claims = np.column_stack([claims, claimants == 0])
+        else:
+            reasons[NO_RULE] = claimants == 0
+        if self.scheme.on_conflict == "leave-out":
+            reasons[TWO_RULES] = conflict
+        values = claims.argmax(axis=1)
+        chosen = np.eye(claims.shape[1], dtype=bool)[values]
+        # no answer's fraction says how much a galaxy belongs to no class: no soft label is made up
+        return self._kept(values, reasons, chosen, conflict, with_soft=not self.own_class)
+
+    @property
+    def own_class(self) -> bool:
+        """Whether galaxies that no rule claims are a class of their own."""
+        return self.scheme.others == "class"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that labels can have."""
+        return (*self.scheme.classes, *((NONE_OF_THESE,) if self.own_class else ()))
+
+    # what it looks at
+
+    @cached_property
+    def ballots(self) -> Ballots | None:
+        """The votes the scheme reads; None where it reads none."""
+        if not self.scheme.answers:
+            return None
+        return self.catalog.ballots(self.scheme.form, self.scheme.measures, self.scheme.answers, self.choice)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the conditions look at; letters are read when the first condition asks for them."""
+        ballots = self.ballots
+        none = np.zeros(len(self.catalog))
+        return Facts(
+            fraction=lambda answer: none if ballots is None else ballots.votes.answer(answer),
+            column=self.catalog.column,
+            letter=lambda part: self._letters[part],
+            has_column=self.catalog.has_column,
+            unasked=lambda answer: self._nobody if ballots is None else ballots.unasked(answer),
+            most=lambda answer: none if ballots is None else ballots.most(answer),
+        )
+
+    @cached_property
+    def soft(self) -> Numbers:
+        """Fraction of each class, shape (n, k); (n, 0) where the scheme gives none."""
+        answers = self.scheme.answer_of_class()
+        if not answers:
+            return np.empty((len(self.catalog), 0))
+        read = [answers[name] for name in self.scheme.classes]
+        soft = np.stack([self.facts.fraction(answer) for answer in read], axis=1)
+        if self.scheme.target != "fractions":
+            soft[np.stack([self.facts.unasked(answer) for answer in read], axis=1) & np.isnan(soft)] = 0.0
+        return soft
+
+    @cached_property
+    def voters(self) -> Numbers:
+        """Volunteers that each class rests on, shape (n, k): the fewest of its questions; NaN where it is not known."""
+        voters = np.full((len(self.catalog), len(self.scheme.classes)), np.nan)
+        answer_of = self.scheme.answer_of_class()
+        for place, name in enumerate(self.scheme.classes):
+            answers = {answer for condition in self.scheme.conditions(name) for answer in answers_of(condition)}
+            answers = answers or ({answer_of[name]} if name in answer_of else set())
+            rows = [row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)]
+            if rows and self.ballots is not None:
+                voters[:, place] = self.ballots.asked[:, rows].min(axis=1)
+        if self.own_class:  # a galaxy belongs to none by the questions that most volunteers were asked
+            most = np.where(np.isnan(voters), -np.inf, voters).max(axis=1)
+            voters = np.column_stack([voters, np.where(np.isinf(most), np.nan, most)])
+        if self.choice.min_votes and np.isnan(voters).all():
+            raise InputError(
+                "how many volunteers were asked is not known",
+                where=f"{self.catalog.kind} catalog {self.catalog.source}",
+                rule="have columns of vote counts for --min-votes",
+            )
+        return voters
+
+    @cached_property
+    def _nobody(self) -> Mask:
+        return np.zeros(len(self.catalog), dtype=bool)
+
+    @cached_property
+    def _letters(self) -> dict[str, npt.NDArray[np.str_]]:
+        name = next((column for column in CLASS_STRINGS if column in self.catalog.frame), None)
+        if name is None:
+            raise InputError(
+                "no class strings",
+                where=f"{self.catalog.kind} catalog {self.catalog.source}",
+                rule=f"have a column {' or '.join(CLASS_STRINGS)}",
+                remedy=f"scheme {self.scheme.name} works on Hart+2016 and Willett+2013 tables",
+            )
+        distinct, codes = gz2_class.parse_column(self.catalog.frame[name], self.scheme.reading)
+        return {part: np.append(distinct[part].to_numpy(dtype="U1"), _UNREAD)[codes] for part in distinct.columns}
+
+    def _unknown(self, answers: Collection[str]) -> Mask:
+        """Galaxies for which one of these fractions is NaN, shape (n,)."""
+        return np.asarray(np.isnan([np.zeros(len(self.catalog)), *map(self.facts.fraction, answers)]).any(axis=0))
+
+    def _drawn(self) -> npt.NDArray[np.int64]:
+        cumulated = np.cumsum(self.soft, axis=1)
+        drawn = uniform(self.catalog.ids, self.seed)[:, None] * cumulated[:, -1:]
+        return np.asarray(np.minimum((cumulated <= drawn).sum(axis=1), len(self.scheme.classes) - 1))
+
+    # why a galaxy gets no label
+
+    def _reasons(self) -> dict[str, Mask]:
+        """Reason → the galaxies it keeps from a label, before the classes are asked."""
+        reasons: dict[str, Mask] = {}
+        if self.scheme.needs_string:
+            reasons[NO_STRING] = np.asarray(self.facts.letter("form") == _UNREAD)
+        if self.ballots is not None:
+            reasons |= self._without_votes(self.ballots)
+        for reason, texts in self.scheme.leave_out.items():
+            conditions = tuple(map(parse, texts))
+            if any(unknowable(condition, self.facts) for condition in conditions):
+                reasons[reason + UNKNOWABLE] = self._nobody
+                continue
+            reasons[reason] = all_hold(conditions, self.facts)
+            if not any(isinstance(condition, Cut) and condition.optional for condition in conditions):
+                reasons[reason + UNSURE] = undecided(conditions, self.facts)
+        for flags in dict.fromkeys(flags_of(condition) for condition in self.scheme.every_condition):
+            values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
+            if values:
+                twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
+                reasons[TWO_FLAGS] = reasons.get(TWO_FLAGS, self._nobody) | twice
+        return reasons
+
+    def _without_votes(self, ballots: Ballots) -> dict[str, Mask]:
+        """Galaxies that no campaign, or more than one, or one with other questions, was asked about."""
+        reasons = {TWO_CAMPAIGNS: np.asarray(ballots.campaign == SEVERAL)}
+        read = {source.campaign for source in ballots.sources}
+        for name in sorted({*ballots.campaign} - read - {"", SEVERAL}):
+            reasons[f"campaign {name} did not ask what the scheme needs"] = np.asarray(ballots.campaign == name)
+        asked_of_all = [answer for answer in self.scheme.answers if answer in QUESTIONS["smooth-or-features"]]
+        reasons[NO_VOTES] = self._unknown(asked_of_all) | np.asarray(ballots.campaign == "")
+        return reasons
+
+    def _ready(self) -> Labels | None:
+        """Labels from a column of ready class names, where the catalog has one and no votes."""
+        column, catalog, classes = self.scheme.column, self.catalog, self.classes
+        if column is None or column not in catalog.frame:
+            return None
+        if catalog.has_votes(self.scheme.measures, self.scheme.answers):
+            return None
+        names = catalog.frame[column]
+        codes = names.map({name: code for code, name in enumerate(classes)}).to_numpy(dtype=float, na_value=np.nan)
+        strange = np.isnan(codes) & names.notna().to_numpy() & (names != "").to_numpy()
+        if strange.any():
+            raise InputError(
+                "unknown class name",
+                where=f"catalog {catalog.source}, galaxy {catalog.ids[np.argmax(strange)]}",
+                rule=f"be one of {', '.join(classes)} or empty",
+                found=str(names.iloc[int(np.argmax(strange))]),
+            )
+        empty = np.isnan(codes)
+        values = np.where(empty, 0, codes).astype(np.int64)
+        return self._made(values, {NO_CLASS: empty}, None, None, None)
+
+    # the labels
+
+    def _kept(
+        self,
+        values: npt.NDArray[Any],
+        reasons: dict[str, Mask],
+        claims: Mask | None = None,
+        conflict: Mask | None = None,
+        *,
+        with_soft: bool = True,
+    ) -> Labels:
+        """The labels, without those that rest on too few volunteers, and the origin of their votes."""
+        fewest, origin = self.choice.min_votes, None
+        if fewest and claims is not None and self.ballots is not None:
+            too_few = (claims & ~(self.voters >= fewest)).any(axis=1)
+            reasons[f"asked of fewer than {fewest} volunteers"] = np.asarray(too_few)
+        kept = ~np.logical_or.reduce([self._nobody, *reasons.values()])
+        if self.ballots is not None:
+            origin = self._origin(self.ballots, np.asarray(kept), claims)
+        return self._made(values, reasons, self.soft if with_soft else None, conflict, origin)
+
+    def _origin(self, ballots: Ballots, kept: Mask, claims: Mask | None) -> Origin:
+        few = None
+        if claims is not None and not np.isnan(self.voters).all():
+            small = claims & kept[:, None] & (self.voters < FEW)
+            few = dict(zip(self.classes, small.sum(axis=0).tolist(), strict=True))
+        names, numbers = np.unique(ballots.campaign[kept].astype(str), return_counts=True)
+        read = {source.campaign: str(source) for source in ballots.sources}
+        return Origin(read, dict(zip(names.tolist(), numbers.tolist(), strict=True)), few)
+
+    def _made(
+        self,
+        values: npt.NDArray[Any],
+        reasons: Mapping[str, Mask],
+        soft: Numbers | None,
+        conflict: Mask | None,
+        origin: Origin | None,
+    ) -> Labels:
+        """Labels of the galaxies that no reason leaves out; a galaxy is listed under its first reason."""
+        out = np.zeros(len(self.catalog), dtype=bool)
+        left_out = {}
+        for reason, rows in reasons.items():
+            if (rows & ~out).any() or reason.endswith(UNKNOWABLE):
+                left_out[reason] = self.catalog.ids[rows & ~out]
+            out |= rows
+        keep = ~out
+        return Labels(
+            ids=self.catalog.ids[keep],
+            classes=self.classes,
+            values=values[keep],
+            target=self.scheme.target,
+            scheme=self.scheme.name,
+            left_out=left_out,
+            conflicts=self.catalog.ids[:0] if conflict is None else self.catalog.ids[conflict],
+            soft=soft[keep] if soft is not None and soft.size else None,
+            origin=origin,
+        )
+
+
+def without_class(labels: Labels) -> float | None:
+    """Share of galaxies that no rule of the scheme claims, of those whose votes the rules could judge.
+
+    Parameters
+    ----------
+    labels : Labels
+        As `LabelScheme.label` gives them; galaxies left out for another reason than the rules are not counted.
+
+    Returns
+    -------
+    float or None
+        In [0, 1]; None of a scheme in which a galaxy may have no class or several, and where none was judged.
+    """
+    if labels.target != "classes":
+        return None
+    none, two = (len(labels.left_out.get(reason, ())) for reason in (NO_RULE, TWO_RULES))
+    judged = len(labels) + none + two
+    return (none + labels.counts.get(NONE_OF_THESE, 0)) / judged if judged else None

@@ -1,0 +1,208 @@
+"""Labels: what volunteers said of each galaxy, as codes, several booleans, or vote fractions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.ids import Ids, positions, require_unique
+
+Target: TypeAlias = Literal["classes", "multi-label", "fractions"]
+
+
+FEW = 5
+"""An answer that fewer volunteers were asked for says little: labels that rest on such are counted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """The votes that labels were made from.
+
+    Parameters
+    ----------
+    measures : mapping of str to str
+        Campaign → what was read of it, such as "debiased fractions".
+    galaxies : mapping of str to int
+        Campaign → its labelled galaxies.
+    few : mapping of str to int, optional
+        Class → its galaxies that fewer than `FEW` volunteers were asked about; None where the catalog does not tell.
+    """
+
+    measures: Mapping[str, str]
+    galaxies: Mapping[str, int]
+    few: Mapping[str, int] | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Labels:
+    """Targets of galaxies under one scheme.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,), unique.
+    classes : tuple of str
+        k class names; for `fractions`, the k answers.
+    values : ndarray
+        `classes`: int64 codes in 0…k−1, shape (n,). `multi-label`: bool, shape (n, k).
+        `fractions`: float64, shape (n, k), NaN where the volunteers were not asked.
+    target : {"classes", "multi-label", "fractions"}
+        Which of the three `values` is.
+    scheme : str
+        Name of the scheme the labels come from.
+    left_out : mapping of str to Ids
+        Reason → ids that got no label for it.
+    conflicts : Ids
+        Ids that two rules claim (the scheme's own order decided, or they were left out).
+    soft : ndarray, optional
+        Vote fraction of each class, float64, shape (n, k), in [0, 1]; NaN where unknown.
+    origin : Origin, optional
+        The votes they were made from, as a scheme says it.
+
+    Raises
+    ------
+    InputError
+        Ids repeat, shapes disagree, or a code has no class.
+    """
+
+    ids: Ids
+    classes: tuple[str, ...]
+    values: npt.NDArray[Any]
+    target: Target = "classes"
+    scheme: str = "custom"
+    left_out: Mapping[str, Ids] = dataclasses.field(default_factory=dict)
+    conflicts: Ids = dataclasses.field(default_factory=lambda: np.empty(0, dtype=object))
+    soft: npt.NDArray[np.float64] | None = None
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        require_unique(self.ids, where="labels")
+        n, k = len(self.ids), len(self.classes)
+        shape = (n,) if self.target == "classes" else (n, k)
+        if self.values.shape != shape:
+            raise InputError("labels do not fit their ids", rule=f"have shape {shape}", found=self.values.shape)
+        if self.target == "classes" and n and not (0 <= self.values.min() and self.values.max() < k):
+            raise InputError("label code has no class", rule=f"lie in 0…{k - 1}", found=int(self.values.max()))
+        if self.soft is not None and self.soft.shape != (n, k):
+            raise InputError("vote fractions do not fit their ids", rule=f"have shape {(n, k)}", found=self.soft.shape)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def codes(self) -> npt.NDArray[np.int64]:
+        """Class codes, shape (n,).
+
+        Raises
+        ------
+        InputError
+            The labels are not one class per galaxy.
+        """
+        if self.target != "classes":
+            raise InputError(
+                "one class per galaxy is needed",
+                where=f"scheme {self.scheme}",
+                rule="be a class scheme",
+                found=self.target,
+            )
+        return self.values
+
+    @property
+    def names(self) -> npt.NDArray[np.object_]:
+        """Class name of each galaxy, shape (n,)."""
+        return np.asarray(self.classes, dtype=object)[self.codes]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Galaxies per class (for fractions: galaxies with a known value)."""
+        if self.target == "classes":
+            numbers = np.bincount(self.codes, minlength=len(self.classes))
+        elif self.target == "multi-label":
+            numbers = self.values.sum(0)
+        else:
+            numbers = np.isfinite(self.values).sum(0)
+        return dict(zip(self.classes, numbers.tolist(), strict=True))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 over ids and what is said of each; order of galaxies or classes and empty classes do not matter."""
+        order = np.argsort(self.ids)
+        if self.target == "classes":
+            used, values = np.unique(self.names[order].astype(str), return_inverse=True)
+            classes = used.tolist()
+        else:
+            columns = np.argsort(self.classes)
+            classes, values = sorted(self.classes), self.values[order][:, columns]
+        return fingerprint.of([self.target, classes, fingerprint.of_ids(self.ids), fingerprint.of_array(values)])
+
+    def select(self, ids: Ids) -> Labels:
+        """Labels of these ids, in this order.
+
+        Raises
+        ------
+        InputError
+            An id has no label.
+        """
+        rows = positions(self.ids, ids, where="labels")
+        soft = None if self.soft is None else self.soft[rows]
+        return dataclasses.replace(self, ids=ids, values=self.values[rows], soft=soft, left_out={}, conflicts=ids[:0])
+
+    def ordered(self, classes: tuple[str, ...]) -> Labels:
+        """The same labels under `classes` in that order, as a label file does not keep it.
+
+        Raises
+        ------
+        InputError
+            A class of these labels is not among them.
+        """
+        absent = sorted(set(self.classes) - set(classes))
+        if absent:
+            raise InputError("class is not known", rule=f"be one of {', '.join(classes)}", found=absent[0])
+        place = np.asarray([classes.index(name) for name in self.classes])
+        if self.target == "classes":
+            values = place[self.codes]
+        else:
+            values = np.zeros((len(self), len(classes)), dtype=self.values.dtype)
+            values[:, place] = self.values
+        soft = None
+        if self.soft is not None:
+            soft = np.zeros((len(self), len(classes)))
+            soft[:, place] = self.soft
+        return dataclasses.replace(self, classes=classes, values=values, soft=soft)
+
+    def joined(self, other: Labels) -> Labels:
+        """These labels and those of other galaxies under the same classes; who has no vote fractions gets NaN.
+
+        Raises
+        ------
+        InputError
+            Target or classes differ, or a galaxy stands in both.
+        """
+        if (self.target, self.classes) != (other.target, other.classes):
+            raise InputError(
+                "labels of different schemes cannot be joined",
+                where=f"{self.scheme} and {other.scheme}",
+                rule=f"be {self.target} {', '.join(self.classes)}",
+                found=f"{other.target} {', '.join(other.classes)}",
+            )
+        reasons = {**self.left_out, **other.left_out}
+        none = self.ids[:0]
+        votes = [
+            np.full((len(one), len(one.classes)), np.nan) if one.soft is None else one.soft for one in (self, other)
+        ]
+        soft = None if self.soft is None and other.soft is None else np.concatenate(votes)
+        return dataclasses.replace(
+            self,
+            ids=np.concatenate([self.ids, other.ids]),
+            values=np.concatenate([self.values, other.values]),
+            left_out={r: np.concatenate([self.left_out.get(r, none), other.left_out.get(r, none)]) for r in reasons},
+            conflicts=np.concatenate([self.conflicts, other.conflicts]),
+            soft=soft,
+        )

@@ -1,0 +1,176 @@
+"""Galaxies that belong together, so that a split keeps them on one side: id → group, for groups of two or more."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
+from gzfeatures.ids import Ids, among
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+
+SAME_FILE = "share their image, byte for byte"
+NEAR_DUPLICATES = "are near duplicates"
+GIVEN = "share a group of the labels"
+_ARCSEC_IN_RADIAN = 3600 * 180 / np.pi
+
+
+@dataclasses.dataclass(frozen=True)
+class Grouping:
+    """Galaxies that a split must not part, and why.
+
+    Parameters
+    ----------
+    groups : mapping of str to str
+        Id → smallest id of its group, of all reasons together.
+    counts : mapping of str to (int, int)
+        Reason → how many galaxies it holds together, and in how many groups; (0, 0) where it was looked for in vain.
+
+    Examples
+    --------
+    >>> ids = np.array(["a", "b", "c"], dtype=object)
+    >>> str(Grouping().joined(SAME_FILE, key_groups(ids, ["x", "y", "x"])))
+    'grouped: 2 galaxies in 1 groups share their image, byte for byte'
+    """
+
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    counts: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+
+    def joined(self, reason: str, groups: Mapping[str, str]) -> Grouping:
+        """With groups for one more reason; groups that share a galaxy become one."""
+        return Grouping(merge(self.groups, groups), {**self.counts, reason: (len(groups), len(set(groups.values())))})
+
+    def united(self, other: Grouping) -> Grouping:
+        """With all that another holds together."""
+        return Grouping(merge(self.groups, other.groups), {**self.counts, **other.counts})
+
+    def near(self, catalog: Catalog | None, ids: Ids, arcsec: float = NEAR_ARCSEC) -> Grouping:
+        """With chains of neighbours on the sky, where a catalog knows positions (see `sky_groups`); 0 looks for none.
+
+        Parameters
+        ----------
+        catalog : Catalog, optional
+            Its columns ra and dec, in degrees, are read.
+        ids : Ids
+            Galaxies that matter; others of the catalog are not looked at.
+        arcsec : float
+            Largest separation of neighbours.
+        """
+        if catalog is None or not arcsec or not (catalog.has_column("ra") and catalog.has_column("dec")):
+            return self
+        here = among(catalog.ids, ids)
+        found = sky_groups(catalog.column("ra")[here], catalog.column("dec")[here], catalog.ids[here], arcsec)
+        return self.joined(f"lie within {arcsec:g} arcsec of one another", found)
+
+    def __str__(self) -> str:
+        """One line for the user: what was grouped, and how many."""
+        if not self.counts:
+            return "grouped: nothing, for neither images nor positions are known"
+        parts = [
+            f"{galaxies} galaxies in {groups} groups {reason}" for reason, (galaxies, groups) in self.counts.items()
+        ]
+        return f"grouped: {'; '.join(parts)}"
+
+
+def sky_groups(
+    ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], ids: Ids, radius_arcsec: float
+) -> dict[str, str]:
+    """Groups of galaxies that a chain of neighbours within a radius holds together.
+
+    Parameters
+    ----------
+    ra, dec : ndarray
+        Degrees, shape (n,). A galaxy without position (NaN) is alone.
+    ids : Ids
+        Shape (n,).
+    radius_arcsec : float
+        Largest separation of two neighbours, along the great circle.
+
+    Returns
+    -------
+    dict of str to str
+        Id → smallest id of its group.
+
+    Raises
+    ------
+    InputError
+        The radius is not a positive number below 180 degrees, or the shapes disagree.
+    """
+    from scipy.spatial import cKDTree
+
+    if not 0 < radius_arcsec < 180 * 3600:
+        raise InputError("radius of sky groups", rule="lie between 0 and 180 degrees in arcsec", found=radius_arcsec)
+    if not len(ra) == len(dec) == len(ids):
+        raise InputError("positions do not fit their ids", rule=f"have shape {(len(ids),)}", found=(len(ra), len(dec)))
+    placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    lon, lat = np.radians(ra[placed]), np.radians(dec[placed])
+    points = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    chord = 2 * np.sin(radius_arcsec / _ARCSEC_IN_RADIAN / 2)
+    pairs = cKDTree(points).query_pairs(chord, output_type="ndarray")
+    return linked(ids, placed[pairs[:, 0]], placed[pairs[:, 1]])
+
+
+def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
+    """Groups of ids with the same key: a digest of the image's bytes, the dr7objid of the galaxy, a parent's id.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,).
+    keys : iterable
+        One per id; a missing or empty key belongs to nobody.
+
+    Returns
+    -------
+    dict of str to str
+        Id → smallest id of its group.
+    """
+    codes, _ = pd.factorize(pd.Series(list(keys), dtype=object).replace("", None))
+    rows = np.flatnonzero(codes >= 0)
+    rows = rows[np.argsort(codes[rows], kind="stable")]
+    same = codes[rows[1:]] == codes[rows[:-1]]
+    return linked(ids, rows[:-1][same], rows[1:][same])
+
+
+def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
+    """Groups of several mappings as one: groups that share an id become one.
+
+    Returns
+    -------
+    dict of str to str
+        Id → smallest id of its group.
+    """
+    ids = np.asarray(sorted({name for mapping in mappings for name in mapping}), dtype=object)
+    index = pd.Index(ids)
+    left: list[npt.NDArray[np.intp]] = [np.empty(0, dtype=np.intp)]
+    right: list[npt.NDArray[np.intp]] = [np.empty(0, dtype=np.intp)]
+    for mapping in mappings:
+        rows = index.get_indexer(pd.Index(list(mapping), dtype=object))
+        codes, distinct = pd.factorize(pd.Series(list(mapping.values()), dtype=object))
+        first = np.zeros(len(distinct), dtype=np.intp)
+        first[codes[::-1]] = rows[::-1]
+        left.append(rows)
+        right.append(first[codes])
+    return linked(ids, np.concatenate(left), np.concatenate(right))
+
+
+def linked(ids: Ids, left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> dict[str, str]:
+    """Groups of two or more ids that a chain of pairs of rows holds together: id → smallest id of its group."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(ids)
+    links = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(n, n))
+    _, component = connected_components(links, directed=False)
+    frame = pd.DataFrame({"id": ids, "component": component})
+    members = frame.groupby("component")["id"]
+    together = members.transform("size") > 1
+    return dict(zip(frame["id"][together], members.transform("min")[together], strict=True))

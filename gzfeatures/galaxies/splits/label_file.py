@@ -1,0 +1,202 @@
+"""Labels on disk: one CSV with a galaxy per line, its label, vote fractions, and its place in the split."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import PARTS, Split
+from gzfeatures.ids import Ids, among, as_ids
+from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table, write_csv
+
+SEPARATOR = "|"
+VOTES = "votes "
+"""Begins the column of a class's vote fraction, beside the column `label`."""
+EMPTY = "label is empty"
+
+
+def write_labels(
+    path: str | Path, labels: Labels, split: Split | None = None, groups: Mapping[str, str] | None = None
+) -> Path:
+    """Write `galaxy_id,label[,split][,group][,votes <class>…]`.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV file to appear.
+    labels : Labels
+        Multi-label: names joined by "|". Fractions: one column per answer in place of `label`. Vote fractions beside
+        classes get a column `votes <class>` each.
+    split : Split, optional
+        Its part is written per galaxy; galaxies outside the split get none.
+    groups : mapping of str to str, optional
+        Id → group, default those of the split.
+
+    Raises
+    ------
+    InputError
+        A class name holds the separator.
+    OutputError
+        The file cannot be written.
+    """
+    columns: dict[str, Any] = {"galaxy_id": labels.ids}
+    if labels.target == "classes":
+        columns["label"] = labels.names
+    elif labels.target == "multi-label":
+        if any(SEPARATOR in name for name in labels.classes):
+            raise InputError("class name", where=path, rule=f"not hold '{SEPARATOR}'", found=list(labels.classes))
+        names = np.asarray(labels.classes, dtype=object)
+        columns["label"] = [SEPARATOR.join(names[row]) for row in labels.values]
+    else:
+        columns |= {name: labels.values[:, column] for column, name in enumerate(labels.classes)}
+    if split is not None:
+        part_of = {name: part for part in PARTS for name in getattr(split, part)}
+        columns["split"] = [part_of.get(name, "") for name in labels.ids]
+    groups = split.groups if groups is None and split is not None else groups
+    if groups:
+        columns["group"] = [groups.get(name, "") for name in labels.ids]
+    if labels.soft is not None:
+        columns |= {f"{VOTES}{name}": labels.soft[:, column] for column, name in enumerate(labels.classes)}
+    return write_csv(pd.DataFrame(columns), path)
+
+
+def read_labels(
+    path: str | Path, *, words: LabelWords = ASK, id_column: str | None = None
+) -> tuple[Labels, Split | None]:
+    """Read a labels file, ours or any table with an id and a `label` (or fraction) column.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV, Parquet or FITS; see `write_labels`. Where a label holds "|" the labels are multi-label, and an empty
+        one means that none is true; else a galaxy with an empty label is left out. Columns `votes <class>`, one for
+        every class, are their vote fractions.
+    words : LabelWords
+        What `NA`, `None` and their like mean in the column `label`.
+    id_column : str, optional
+        Column of the ids, where none of those known is there.
+
+    Returns
+    -------
+    labels : Labels
+        Classes in alphabetical order.
+    split : Split or None
+        None where there is no column `split`.
+
+    Raises
+    ------
+    MissingFileError
+        It is not there.
+    InputError
+        It has no id or label column, a label may be a class or nobody's answer, an id repeats, class names differ by
+        case only, a fraction is outside [0, 1], or a part is not one of train, validation, test.
+    """
+    frame = read_table(path, id_column=id_column, texts=("label",))
+    id_column = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
+    if id_column is None:
+        raise InputError(
+            "labels have no id",
+            where=path,
+            rule="have a column galaxy_id",
+            found=", ".join(frame.columns[:12]),
+            remedy="name the column of the ids with --id COLUMN",
+        )
+    ids = as_ids(frame[id_column], where=path)
+    if "label" in frame:
+        frame["label"] = pd.Series(words.read(frame["label"], ids, path), index=frame.index, dtype="str")
+        labels = _with_votes(_named(frame["label"], ids, path), frame.set_axis(ids), path)
+    else:
+        labels = _fractions(frame.drop(columns=id_column), ids, path)
+    if "split" not in frame:
+        return labels, None
+    part = frame["split"].astype("str").fillna("")  # an empty column is read as numbers
+    strange = ~part.isin(("", *PARTS)).to_numpy()
+    if strange.any():
+        raise InputError(
+            "unknown part of the split",
+            where=f"{path}, galaxy {ids[np.argmax(strange)]}",
+            rule=f"be one of {', '.join(PARTS)}",
+            found=str(part[strange].iloc[0]),
+        )
+    labelled = among(ids, labels.ids)
+    sides = [ids[labelled & (part == name).to_numpy()] for name in PARTS]
+    groups: dict[str, str] = {}
+    if "group" in frame:
+        grouped = frame["group"].notna().to_numpy() & labelled
+        groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
+    return labels, Split(sides[0], sides[1], sides[2], groups)
+
+
+def _named(column: pd.Series, ids: Any, path: object) -> Labels:
+    # a blank behind a name is a slip of the hand, not another class
+    text = column.astype("str").fillna("").str.strip().to_numpy(object)
+    if any(SEPARATOR in label for label in text):
+        sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
+        classes = tuple(sorted(set().union(*sets)))
+        _require_distinct([name for held in sets for name in held], path)
+        return Labels(ids, classes, np.array([[name in held for name in classes] for held in sets]), "multi-label")
+    known = text != ""
+    _require_distinct(text[known], path)
+    names, codes = np.unique(text[known], return_inverse=True)
+    left_out = {EMPTY: ids[~known]} if not known.all() else {}
+    return Labels(ids[known], tuple(names.tolist()), codes.astype(np.int64), left_out=left_out)
+
+
+def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: object) -> None:
+    """Refuse class names that differ by case or by blanks inside only: one class or two, only their author knows."""
+    numbers = pd.Series(names, dtype=object).value_counts()
+    alike: dict[str, list[str]] = {}
+    for name in sorted(numbers.index):
+        alike.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    for spellings in alike.values():
+        if len(spellings) > 1:
+            raise InputError(
+                "classes differ by case or blanks only",
+                where=path,
+                rule="be spelled one way each",
+                found=", ".join(f"'{name}' of {numbers[name]} galaxies" for name in spellings),
+                remedy="write one class one way, or give two classes names that differ by more",
+            )
+
+
+def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:
+    answers = [str(name) for name in frame.columns if name not in ("split", "group") and frame[name].dtype.kind in "if"]
+    if not answers:
+        raise InputError(
+            "labels are missing", where=path, rule="have a column label", found=", ".join(frame.columns[:12])
+        )
+    return Labels(ids, tuple(answers), _shares(frame[answers], ids, path), "fractions")
+
+
+def _with_votes(labels: Labels, frame: pd.DataFrame, path: object) -> Labels:
+    """The labels with the vote fractions of the columns `votes <class>`, where every class has one."""
+    classes = tuple(sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES)))
+    if not set(labels.classes) <= set(classes):
+        return labels
+    votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(labels.ids)]
+    return dataclasses.replace(labels.ordered(classes), soft=_shares(votes, labels.ids, path))
+
+
+def _shares(frame: pd.DataFrame, ids: Ids, path: object) -> npt.NDArray[np.float64]:
+    """Vote fractions of galaxies (n,) as an array; one outside [0, 1] is refused."""
+    values = frame.to_numpy(dtype=np.float64)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise InputError(
+            "vote fraction out of range",
+            where=f"{path}, galaxy {ids[row]}, column {frame.columns[column]}",
+            rule="lie in [0, 1]",
+            found=float(values[row, column]),
+        )
+    return values

@@ -1,0 +1,187 @@
+"""Samples of labelled galaxies: random, lowest redshift first, limited in volume; so many per class.
+
+The rules are those of SatoshiTomi/galaxy-morphology (2018), on the bins of Hart+2016 (doi:10.1093/mnras/stw1588). That
+system cut on bin numbers, and let the sentinels of unknown or out-of-range values (−999, −9999) through its `<=`; the
+`-faithful` strategies do so too, the others ask for a known value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.quantities import HIGHEST
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import positions, uniform
+
+Numbers = npt.NDArray[np.float64]
+
+REDSHIFTS = (0.03, 0.09)
+"""Volume-limited: lowest redshift, and the first that is too high."""
+MAGNITUDES = (-24.0, -20.95)
+"""Volume-limited: brightest absolute r magnitude of the bins, and the first that is too faint."""
+BELOW, ABOVE, NO_REDSHIFT = -999, 999, -9999
+"""Bin numbers of values below the bins, above them, and of galaxies without redshift."""
+
+
+def redshift_bin(redshift: Numbers) -> Numbers:
+    """floor((z − 0.01) / 0.01) for 0.01 ≤ z < 0.15: 0…13; else −999, 999, and −9999 for NaN. Shape (n,)."""
+    return _binned(redshift, 0.01, 0.15, 0.01)
+
+
+def magnitude_bin(magnitude: Numbers) -> Numbers:
+    """floor((Mr + 24) / 0.05) for −24 ≤ Mr < −15: 0…179; else −999, 999, and −9999 for NaN. Shape (n,)."""
+    return _binned(magnitude, -24.0, -15.0, 0.05)
+
+
+def _binned(values: Numbers, low: float, high: float, width: float) -> Numbers:
+    bins = np.floor((values - low) / width + 1e-9)  # a value on an edge belongs to the bin it opens
+    bins = np.where(values < low, BELOW, np.where(values >= high, ABOVE, bins))
+    return np.where(np.isnan(values) | (values <= NO_REDSHIFT), NO_REDSHIFT, bins)
+
+
+def _known(catalog: Catalog, name: str, legal: tuple[float, float]) -> Numbers:
+    """A physical column with its sentinels as NaN."""
+    values = catalog.column(name)
+    return np.where((values >= legal[0]) & (values < legal[1]), values, np.nan)
+
+
+def _bins(catalog: Catalog, name: str, column: str, binned: Callable[[Numbers], Numbers]) -> Numbers:
+    return catalog.column(name) if catalog.has_column(name) else binned(catalog.column(column))
+
+
+def _everything(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    return np.zeros(len(catalog)), np.zeros(len(catalog))
+
+
+def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    if catalog.has_column("redshift"):
+        redshift = _known(catalog, "redshift", (0.0, np.nextafter(HIGHEST, np.inf)))
+    else:
+        redshift = _known(catalog, "redshift_bin", (0, ABOVE))
+    return np.where(np.isnan(redshift), np.nan, 0.0), redshift
+
+
+def _nearest_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    return np.zeros(len(catalog)), _bins(catalog, "redshift_bin", "redshift", redshift_bin)
+
+
+def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    if catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs"):
+        inside = (_known(catalog, "redshift", REDSHIFTS), _known(catalog, "petro_mag_r_abs", MAGNITUDES))
+        kept = ~np.isnan(inside[0]) & ~np.isnan(inside[1])
+    else:
+        redshift, magnitude = catalog.column("redshift_bin"), catalog.column("magnitude_bin")
+        kept = (redshift >= 2) & (redshift <= 7) & (magnitude >= 0) & (magnitude <= 60)
+    return np.where(kept, 0.0, np.nan), np.zeros(len(catalog))
+
+
+def _volume_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    redshift = _bins(catalog, "redshift_bin", "redshift", redshift_bin)
+    magnitude = _bins(catalog, "magnitude_bin", "petro_mag_r_abs", magnitude_bin)
+    kept = (redshift >= 2) & (redshift <= 7) & (magnitude <= 60)
+    return np.where(kept, 0.0, np.nan), np.zeros(len(catalog))
+
+
+@dataclasses.dataclass(frozen=True)
+class Strategy:
+    """Who may be drawn, and who comes first.
+
+    Parameters
+    ----------
+    rank : callable
+        Catalog → (admitted, order), two arrays of shape (n,): NaN in the first keeps a galaxy out; the smallest of
+        the second come first, and equal ones in random order.
+    reason : str
+        Why a galaxy is kept out.
+    """
+
+    rank: Callable[[Catalog], tuple[Numbers, Numbers]]
+    reason: str
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "random": Strategy(_everything, ""),
+    "low-redshift": Strategy(_nearest, "redshift is unknown"),
+    "low-redshift-faithful": Strategy(_nearest_faithful, ""),
+    "volume-limited": Strategy(_volume, "outside the volume, or redshift or magnitude unknown"),
+    "volume-limited-faithful": Strategy(_volume_faithful, "outside the bins of the volume"),
+}
+"""Name → strategy."""
+
+NOT_DRAWN = "not drawn"
+
+
+def sample(catalog: Catalog, labels: Labels, strategy: str, per_class: int | None = None, seed: int = 0) -> Labels:
+    """Draw labelled galaxies.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Has every labelled galaxy; `low-redshift` needs redshift or its bin, `volume-limited` also absolute r
+        magnitude or its bin.
+    labels : Labels
+        One class per galaxy, when a quota is asked for.
+    strategy : str
+        A name of STRATEGIES.
+    per_class : int, optional
+        Galaxies per class; None takes all that the strategy admits.
+    seed : int
+        A galaxy's place in the draw depends on its id and the seed alone.
+
+    Returns
+    -------
+    Labels
+        The drawn ones, in the order of `labels`; the others are under `left_out`.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such strategy.
+    InputError
+        A class has fewer galaxies than its quota, nothing is left, or the catalog lacks a galaxy or column.
+    """
+    if strategy not in STRATEGIES:
+        raise unknown("sampling strategy", strategy, STRATEGIES)
+    rows = positions(catalog.ids, labels.ids, where=f"catalog {catalog.source}")
+    admitted, order = (values[rows] for values in STRATEGIES[strategy].rank(catalog))
+    drawn = ~np.isnan(admitted)
+    left_out = {STRATEGIES[strategy].reason: labels.ids[~drawn]} if not drawn.all() else {}
+    if per_class is not None:
+        chosen = _quota(labels, drawn, order, per_class, seed)
+        if (drawn & ~chosen).any():
+            left_out[NOT_DRAWN] = labels.ids[drawn & ~chosen]
+        drawn = chosen
+    if not drawn.any():
+        raise InputError("no galaxy is left in the sample", where=f"{strategy} of {catalog.source}", found=len(labels))
+    sampled = labels.select(labels.ids[drawn])
+    return dataclasses.replace(sampled, left_out={**labels.left_out, **left_out})
+
+
+def _quota(
+    labels: Labels, admitted: npt.NDArray[np.bool_], order: Numbers, per_class: int, seed: int
+) -> npt.NDArray[np.bool_]:
+    if per_class < 1:
+        raise InputError("quota per class", rule="be 1 or more", found=per_class)
+    codes = labels.codes
+    have = np.bincount(codes[admitted], minlength=len(labels.classes))
+    short = [f"{name} has {number}" for name, number in zip(labels.classes, have, strict=True) if number < per_class]
+    if short:
+        raise InputError(
+            "classes are short of galaxies",
+            where=f"scheme {labels.scheme}",
+            rule=f"have {per_class} each",
+            found=", ".join(short),
+            remedy=f"ask for {have.min()} per class or fewer, or use another strategy or scheme",
+        )
+    ranking = np.lexsort((uniform(labels.ids, seed), order, codes, ~admitted))[: int(admitted.sum())]
+    start = np.concatenate([[0], np.cumsum(have)[:-1]])
+    place = np.arange(len(ranking)) - start[codes[ranking]]
+    chosen = np.zeros(len(codes), dtype=bool)
+    chosen[ranking[place < per_class]] = True
+    return chosen

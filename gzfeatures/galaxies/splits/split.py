@@ -1,0 +1,254 @@
+"""Split: train, validation and test, disjoint by construction; a group never stands on two sides."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError, LeakError
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.groups import merge
+from gzfeatures.ids import Ids, among, require_unique
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Which galaxies are trained on, chosen on, and scored on.
+
+    Parameters
+    ----------
+    train, validation, test : Ids
+        Pairwise disjoint; any may be empty but train.
+    groups : mapping of str to str
+        Id → group, for galaxies that belong together (same galaxy twice, copies, neighbours on the sky).
+        An id that is absent is a group of its own.
+
+    Raises
+    ------
+    LeakError
+        An id or a group stands in two parts.
+    InputError
+        An id repeats within a part, or train is empty.
+    """
+
+    train: Ids
+    validation: Ids
+    test: Ids
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not len(self.train):
+            raise InputError("split has no training galaxies", rule="have at least one")
+        names, parts = [], []
+        for code, part in enumerate(PARTS):
+            ids: Ids = getattr(self, part)
+            require_unique(ids, where=f"split {part}")
+            names.append(ids)
+            parts.append(np.full(len(ids), code))
+        ids, part_of = np.concatenate(names), np.concatenate(parts)
+        group = group_codes(ids, self.groups)
+        first = np.full(len(ids), len(PARTS))
+        np.minimum.at(first, group, part_of)
+        leaks = first[group] != part_of
+        if leaks.any():
+            row = int(np.argmax(leaks))
+            raise LeakError(
+                "galaxy or its group stands on two sides of the split",
+                where=f"{PARTS[first[group[row]]]} and {PARTS[part_of[row]]}",
+                found=str(ids[row]),
+                remedy="draw the split by group",
+            )
+
+    @classmethod
+    def draw(
+        cls,
+        labels: Labels,
+        sizes: Sequence[float] = (0.7, 0.1, 0.2),
+        *,
+        groups: Mapping[str, str] | None = None,
+        only_train: Ids | None = None,
+        kept: Split | None = None,
+        seed: int = 0,
+    ) -> Split:
+        """Draw a stratified, grouped split, or go on with one that was drawn before.
+
+        Parameters
+        ----------
+        labels : Labels
+            Galaxies to split; class schemes are stratified by class.
+        sizes : three floats
+            Shares of train, validation and test; they sum to 1.
+        groups : mapping of str to str, optional
+            Id → group; a group is kept together.
+        only_train : Ids, optional
+            Galaxies that must not be scored, such as those a backbone was trained on; they and their groups train.
+            The shares are met as nearly as the others allow.
+        kept : Split, optional
+            Drawn before, perhaps of fewer galaxies: who stands in it stays, and so do its groups. Groups that are new
+            are drawn among themselves; a group that joins two of its sides is tested on.
+        seed : int
+            Same labels, groups and seed give the same split, whatever the order of rows or of classes.
+
+        Returns
+        -------
+        Split
+            Of the labelled galaxies and of those of `kept`.
+        """
+        shares = np.asarray(sizes, dtype=float)
+        if shares.shape != (3,) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-9:
+            raise InputError("split sizes", rule="be three shares that sum to 1", found=list(sizes))
+        groups = groups or {} if kept is None else merge(groups or {}, kept.groups)
+        labelled = labels.ids
+        ids = np.sort(labelled if kept is None else np.union1d(labelled, kept.ids))
+        here = among(ids, labelled)
+        codes = np.zeros(len(ids), dtype=np.int64)
+        if labels.target == "classes":  # by name: the order in which a scheme lists its classes is no part of a draw
+            codes[here] = np.argsort(np.argsort(np.asarray(labels.classes)))[labels.select(ids[here]).codes]
+        group = group_codes(ids, groups)
+        part = np.full(len(ids), -1) if kept is None else kept.sides(ids, group)
+        free = part < 0
+        tied = among(ids, () if only_train is None else only_train)
+        part[np.isin(group, group[tied]) & free] = 0
+        random = np.random.default_rng(seed)
+        # galaxies that stand already say nothing about how the new ones are shared out
+        have = np.zeros((max(1, len(labels.classes)), 3), dtype=np.int64)
+        np.add.at(have[:, 0], codes[free & (part == 0)], 1)
+        sizes_of_group = np.bincount(group[part < 0], minlength=len(ids))
+        shared = np.flatnonzero((sizes_of_group[group] > 1) & (part < 0))
+        blocks = np.split(
+            shared[np.argsort(group[shared], kind="stable")], np.cumsum(sizes_of_group[sizes_of_group > 1])[:-1]
+        )
+        random.shuffle(blocks)
+        for block in sorted(blocks, key=len, reverse=True) if len(shared) else []:
+            code = int(np.bincount(codes[block]).argmax())
+            lacking = shares * (have[code].sum() + len(block)) - have[code]
+            part[block] = np.where(shares > 0, lacking, -np.inf).argmax()
+            np.add.at(have, (codes[block], part[block]), 1)
+        for code in np.unique(codes):  # single galaxies even out the shares of their class
+            rows = random.permutation(np.flatnonzero((codes == code) & (part < 0)))
+            numbers = _apportion(shares, have[code], len(rows))
+            part[rows] = np.repeat(np.arange(3), numbers)
+        return cls._of_parts(ids, part, groups)
+
+    @classmethod
+    def by_digest(
+        cls,
+        ids: Ids,
+        *,
+        test: Sequence[int],
+        validation: Sequence[int] = (),
+        of: int = 10,
+        groups: Mapping[str, str] | None = None,
+    ) -> Split:
+        """Split by the ids themselves, so that a galaxy has the same side in every catalog that holds it.
+
+        Parameters
+        ----------
+        ids : Ids
+            Galaxies to split.
+        test, validation : sequence of int
+            Remainders of `digest_remainders` that are tested, or chosen, on; the others are trained on.
+        of : int
+            Divisor.
+        groups : mapping of str to str, optional
+            Id → group. A group goes where a member must not be trained on: to test before validation before train.
+        """
+        groups = groups or {}
+        remainders = digest_remainders(ids, of)
+        part = np.where(np.isin(remainders, test), 2, np.where(np.isin(remainders, validation), 1, 0))
+        group = group_codes(ids, groups)
+        last = np.zeros(len(ids), dtype=part.dtype)
+        np.maximum.at(last, group, part)
+        return cls._of_parts(ids, last[group], groups)
+
+    @classmethod
+    def _of_parts(cls, ids: Ids, part: npt.NDArray[np.int64], groups: Mapping[str, str]) -> Split:
+        """Split of ids by the number of their part in `PARTS`, with those groups that are theirs."""
+        train, validation, test = (ids[part == number] for number in range(3))
+        return cls(train, validation, test, {name: groups[name] for name in ids if name in groups})
+
+    def sides(self, ids: Ids, group: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.int64]:
+        """Number in `PARTS` of the side each galaxy stands on, −1 for none; shape (n,).
+
+        Parameters
+        ----------
+        ids : Ids
+            Shape (n,).
+        group : ndarray of int, optional
+            Number of each galaxy's group, below n: a galaxy that stands nowhere goes where its group stands, and a
+            group that stands on two sides to the test side, whole.
+        """
+        index = pd.Index(self.ids, dtype=object).get_indexer(pd.Index(ids, dtype=object))
+        codes = np.repeat(np.arange(3), [len(self.train), len(self.validation), len(self.test)])
+        side = np.where(index >= 0, codes[index], -1)
+        if group is None:
+            return side
+        placed = side >= 0
+        first, last = np.full(len(ids), len(PARTS)), np.full(len(ids), -1)
+        np.minimum.at(first, group[placed], side[placed])
+        np.maximum.at(last, group[placed], side[placed])
+        return np.where(last > first, 2, last)[group]
+
+    def among(self, ids: Ids) -> Split:
+        """The split of those of its galaxies that are among `ids`; the order is kept."""
+        here = [part[among(part, ids)] for part in (self.train, self.validation, self.test)]
+        return Split(here[0], here[1], here[2], self.groups)
+
+    @property
+    def ids(self) -> Ids:
+        """All ids: train, then validation, then test."""
+        return np.concatenate([self.train, self.validation, self.test])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 over the three sets of ids; reports with equal fingerprints may be compared."""
+        return fingerprint.of([fingerprint.of_ids(getattr(self, part)) for part in PARTS])
+
+
+def digest_remainders(ids: Ids, of: int) -> npt.NDArray[np.int64]:
+    """Sha256 of each id (UTF-8), read as one whole number, modulo `of`; shape (n,)."""
+    return np.asarray([int(hashlib.sha256(name.encode()).hexdigest(), 16) % of for name in ids], dtype=np.int64)
+
+
+def shares(text: str) -> tuple[float, float, float]:
+    """Shares of train, validation and test from text such as "70/10/20", "0.7/0.1/0.2" or "2000/1000/1000".
+
+    Raises
+    ------
+    InputError
+        It is not three numbers of 0 or more, the first above 0.
+    """
+    try:
+        train, validation, test = (float(number) for number in text.split("/"))
+    except ValueError:
+        train = validation = test = np.nan
+    total = train + validation + test
+    if not (train > 0 and validation >= 0 and test >= 0 and np.isfinite(total)):
+        raise InputError("split sizes", rule="look like 70/10/20 (train/validation/test)", found=text)
+    return train / total, validation / total, test / total
+
+
+def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
+    """Number of the group of each id, shape (n,), below n; an id that is in no group has one of its own."""
+    # an id and a group of the same spelling are different things
+    keys = [("group", groups[name]) if name in groups else ("id", name) for name in ids] if groups else ids
+    return np.asarray(pd.factorize(pd.Series(keys, dtype=object))[0])
+
+
+def _apportion(shares: npt.NDArray[np.float64], have: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+    """How many of n more galaxies each part gets, so that with those it has the shares are met as nearly as can be."""
+    wanted = np.maximum(shares * (have.sum() + n) - have, 0.0)
+    wanted *= n / max(wanted.sum(), 1e-300)
+    numbers: npt.NDArray[np.int64] = np.floor(wanted + 1e-9).astype(np.int64)
+    remainder = np.where(shares > 0, wanted - numbers, -np.inf)
+    numbers[np.argsort(-remainder, kind="stable")[: n - numbers.sum()]] += 1
+    return numbers

@@ -1,0 +1,221 @@
+"""The split kept beside a labels file: who was set aside once stays so when labels are added."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gzfeatures import outputs
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.quantities import column_of, understood
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.groups import GIVEN, Grouping, key_groups, merge
+from gzfeatures.galaxies.splits.split import PARTS, Split
+from gzfeatures.ids import Ids, among, as_ids
+from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table, write_csv
+
+COLUMNS = ("galaxy_id", "split", "group")
+SHARES = (0.7, 0.1, 0.2)
+"""Of train, validation and test, where nobody says otherwise."""
+
+
+def kept_beside(labels: str | Path) -> Path:
+    """Where the split of a labels file is kept: `labels.split.csv` beside `labels.csv`."""
+    path = Path(labels)
+    stem = path.name.removesuffix(".gz")
+    return path.with_name(f"{stem.rpartition('.')[0] or stem}.split.csv")
+
+
+def read_split(path: str | Path) -> Split:
+    """Read a split that `write_split` wrote.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        It is not there; it lacks a column, a part is unknown, or an id or a group stands on two sides.
+    """
+    frame = read_table(path)
+    if not set(COLUMNS[:2]) <= set(frame) <= set(COLUMNS):
+        raise InputError(
+            "not a split that is kept beside labels",
+            where=path,
+            rule="have columns galaxy_id, split, group and no others",
+            found=", ".join(frame.columns[:12]),
+            remedy="rename the file: its name is that of the split",
+        )
+    ids = as_ids(frame["galaxy_id"], where=path)
+    part = frame["split"].astype("str").fillna("").to_numpy(object)
+    strange = ~np.isin(part.astype(str), PARTS)
+    if strange.any():
+        raise InputError(
+            "unknown part of the split",
+            where=f"{path}, galaxy {ids[np.argmax(strange)]}",
+            rule=f"be one of {', '.join(PARTS)}",
+            found=str(part[np.argmax(strange)]),
+        )
+    groups: dict[str, str] = {}
+    if "group" in frame:
+        told = frame["group"].notna().to_numpy()
+        groups = dict(zip(ids[told], frame["group"][told].astype("str"), strict=True))
+    train, validation, test = (ids[part == name] for name in PARTS)
+    return Split(train, validation, test, groups)
+
+
+def write_split(path: str | Path, split: Split) -> Path:
+    """Write `galaxy_id,split,group`, sorted by id.
+
+    Whichever verb goes on with a split replaces the file: all that it held was read, and is in the new one.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written, or is an input.
+    """
+    ids = np.sort(split.ids)
+    columns = {
+        "galaxy_id": ids,
+        "split": np.asarray(PARTS, dtype=object)[split.sides(ids)],
+        "group": [split.groups.get(name, "") for name in ids],
+    }
+    with outputs.guarded("split", overwrite=True):
+        return write_csv(pd.DataFrame(columns), path)
+
+
+def known_of(labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | None = None) -> Grouping:
+    """What a labels file itself says of galaxies that belong together: its column `group`, its columns ra and dec.
+
+    Parameters
+    ----------
+    labels : str or Path
+        The file, with whatever columns it has.
+    ids : Ids
+        Galaxies that matter.
+    arcsec : float
+        As in `Grouping.near`.
+    id_column : str, optional
+        Column of the ids, where none of those known is there.
+
+    Raises
+    ------
+    InputError
+        A declination lies beyond a pole.
+    """
+    frame = read_table(labels, id_column=id_column)
+    named_by = next(name for name in (*ID_COLUMNS, id_column) if name in frame)
+    names = as_ids(frame[named_by], where=labels)
+    found = Grouping()
+    if "group" in frame:
+        here = among(names, ids) & frame["group"].notna().to_numpy()
+        found = found.joined(GIVEN, key_groups(names[here], frame["group"][here].astype("str")))
+    # no other column is looked at: a labels file may hold whatever its author likes
+    frame = understood(frame)
+    held = [column for place in ("ra", "dec") if (column := column_of(frame, place).column) is not None]
+    if len(held) < 2:
+        return found
+    ra, dec = (frame[name].to_numpy(np.float64, na_value=np.nan) for name in held)
+    return found.near(Catalog(pd.DataFrame({"galaxy_id": names, "ra": ra % 360, "dec": dec})), ids, arcsec)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Continued:
+    """A split that was drawn, or gone on with, and what became of the galaxies.
+
+    Parameters
+    ----------
+    split : Split
+        Of every galaxy that has a label now or had one before.
+    stayed : int
+        Labelled galaxies that stand where they stood.
+    new : int
+        Labelled galaxies that stood nowhere.
+    moved : tuple of str
+        Galaxies that went to the test side because they belong together with one of another side.
+    """
+
+    split: Split
+    stayed: int
+    new: int
+    moved: tuple[str, ...]
+
+
+def continued(
+    labels: Labels,
+    grouping: Grouping,
+    *,
+    sizes: Sequence[float] = SHARES,
+    column: Split | None = None,
+    beside: Split | None = None,
+    only_train: Ids | None = None,
+    seed: int = 0,
+    where: object = "labels",
+) -> Continued:
+    """Draw a split, or go on with an earlier one.
+
+    Who stands in the earlier one stays there. Groups that are new are drawn, stratified, among themselves; a group that
+    joins two sides is tested on.
+
+    Parameters
+    ----------
+    labels : Labels
+        Galaxies to split.
+    grouping : Grouping
+        Galaxies that belong together.
+    sizes : three floats
+        Shares of train, validation and test among the galaxies that are drawn.
+    column : Split, optional
+        By the labels' own column.
+    beside : Split, optional
+        What was kept beside the labels.
+    only_train, seed
+        As in `Split.draw`.
+    where : object
+        Named in errors.
+
+    Raises
+    ------
+    InputError
+        The column and the kept split put a galaxy on two sides.
+    """
+    earlier = [split for split in (column, beside) if split is not None]
+    before = _united(earlier, where)
+    groups = merge(grouping.groups, *(split.groups for split in earlier))
+    split = Split.draw(labels, sizes, groups=groups, only_train=only_train, kept=before, seed=seed)
+    if before is None:
+        return Continued(split, 0, len(labels), ())
+    stood, stands = before.sides(before.ids), split.sides(before.ids)
+    known = among(labels.ids, before.ids)
+    return Continued(split, int(known.sum()), int((~known).sum()), tuple(before.ids[stood != stands]))
+
+
+def moved_text(moved: Sequence[str]) -> str:
+    """One line for the person: how many galaxies a group took to the test side."""
+    return (
+        f"{len(moved)} galaxies went from train or validation to test: they belong together with galaxies of "
+        f"another side ({', '.join(moved[:3])}{', …' if len(moved) > 3 else ''})"
+    )
+
+
+def _united(splits: Sequence[Split], where: object) -> Split | None:
+    """The galaxies of all, without their groups; an InputError if one stands on two sides."""
+    if not splits:
+        return None
+    first = splits[0]
+    for other in splits[1:]:
+        both = first.ids[among(first.ids, other.ids)]
+        differ = first.sides(both) != other.sides(both)
+        if differ.any():
+            raise InputError(
+                f"{int(differ.sum())} galaxies stand elsewhere in the column split of the labels",
+                where=where,
+                rule="leave a galaxy on the side it once stood on",
+                found=str(both[differ][0]),
+                remedy="correct the column, or remove the kept file to go by the column alone",
+            )
+    ids = pd.unique(np.concatenate([split.ids for split in splits]))
+    side = np.max([split.sides(ids) for split in splits], axis=0)
+    return Split(ids[side == 0], ids[side == 1], ids[side == 2])

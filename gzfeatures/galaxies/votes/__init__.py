@@ -1,0 +1,5 @@
+"""Volunteers' votes: the decision tree, vote columns of each campaign, class strings."""
+
+from gzfeatures._moved import names_of
+
+__getattr__ = names_of("galaxies.votes")

@@ -1,0 +1,302 @@
+"""Which columns of a catalog hold votes, whose they are, and the vote table they make.
+
+One table can hold several measures (counts, fractions, debiased fractions) of several campaigns.
+Each galaxy is read from the campaign that asked it; one that two campaigns asked is unknown until
+one of them is named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.votes.campaigns import Columns, campaigns, foreign
+from gzfeatures.galaxies.votes.votes import (
+    ANSWERS,
+    COLUMNS,
+    GZ2_SUFFIXES,
+    PARENTS,
+    QUESTIONS,
+    Conditional,
+    Counts,
+    Cumulative,
+    Measure,
+)
+from gzfeatures.ids import as_ids
+
+Form: TypeAlias = Literal["count", "conditional", "cumulative"]
+Numbers: TypeAlias = npt.NDArray[np.float64]
+
+RAW: tuple[Measure, ...] = ("weighted", "fraction", "count", "debiased")
+"""Measures in the order they are preferred: the Kaggle fractions, which most cuts were made for, are weighted ones."""
+
+SEVERAL = "several"
+"""In place of a campaign's name where more than one asked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VoteColumns:
+    """Votes of one campaign, form and measure in a catalog: answer → the columns that add up to it."""
+
+    form: Form
+    measure: Measure
+    columns: Columns
+    campaign: str
+
+    def __str__(self) -> str:
+        kind = {"count": "counts", "weight": "weighted counts"}.get(self.measure, f"{self.measure} fractions")
+        return kind.replace("fraction fractions", "fractions")
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which votes are read, where a catalog leaves a choice.
+
+    Parameters
+    ----------
+    campaign : str, optional
+        The campaign; default each galaxy's own.
+    measure : str, optional
+        A name of `votes.GZ2_SUFFIXES`; default the first of the scheme's that is there.
+    min_votes : int
+        Fewest volunteers who were asked what a class rests on.
+    """
+
+    campaign: str | None = None
+    measure: Measure | None = None
+    min_votes: int = 0
+
+    def __post_init__(self) -> None:
+        if str(self.measure) == "flag":
+            raise InputError(
+                "a flag is no measure of votes",
+                rule=f"be one of {', '.join(GZ2_SUFFIXES)}",
+                found="flag",
+                remedy="flags say 1 or 0 beyond a threshold; cut on their columns in a scheme of your own",
+            )
+        if self.measure is not None and self.measure not in GZ2_SUFFIXES:
+            raise unknown("measure", self.measure, GZ2_SUFFIXES)
+
+
+ANY = Choice()
+"""Each galaxy's own campaign, the scheme's measure, however few the volunteers."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ballots:
+    """The votes that are read of each galaxy.
+
+    Parameters
+    ----------
+    votes : Conditional, Cumulative or Counts
+        NaN where a vote is missing, where nobody was asked, and for galaxies of several campaigns.
+    sources : tuple of VoteColumns
+        What was read, one per campaign.
+    campaign : ndarray of str
+        Campaign of each galaxy, shape (n,); "" where none asked, `SEVERAL` where more than one did.
+    asked : ndarray
+        Volunteers who answered each question, shape (n, 11), NaN = not known.
+    """
+
+    votes: Counts | Conditional | Cumulative
+    sources: tuple[VoteColumns, ...]
+    campaign: npt.NDArray[np.object_]
+    asked: Numbers
+
+    def unasked(self, answer: str) -> npt.NDArray[np.bool_]:
+        """Galaxies whose volunteers are known not to have been asked for an answer: its fraction is no vote that is
+        missing. Shape (n,)."""
+        if not isinstance(self.votes, Conditional):
+            return np.zeros(len(self.votes), dtype=bool)
+        question = next(place for place, answers in enumerate(QUESTIONS.values()) if answer in answers)
+        nobody = (self.asked[:, question] == 0) & (self.asked[:, 0] > 0)
+        path = self.votes.path(answer)
+        return np.asarray(nobody | (path == 0))
+
+    def most(self, answer: str) -> Numbers:
+        """The most an answer's fraction can be, shape (n,): itself where it is known, else the fraction of its path (1
+        in the conditional form). Of counts there is no such limit."""
+        fraction = self.votes.answer(answer)
+        if isinstance(self.votes, Counts):
+            return np.where(np.isnan(fraction), np.inf, fraction)
+        question = next(name for name, answers in QUESTIONS.items() if answer in answers)
+        parent = PARENTS[question] if isinstance(self.votes, Cumulative) else None
+        return np.where(np.isnan(fraction), 1.0 if parent is None else self.most(parent), fraction)
+
+
+def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
+    """Votes a table holds, one Source per campaign, form and measure."""
+    for campaign, measure, parts in campaigns(columns):
+        form: Form = "conditional"
+        if measure in ("count", "weight"):
+            form = "count"
+        elif campaign == "kaggle":
+            form = "cumulative"
+        yield VoteColumns(form, measure, parts, campaign)
+
+
+def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cumulative:
+    """The vote table of one source; NaN for answers the catalog does not have.
+
+    Published conditional fractions are all zero where nobody was asked, and where every voter's weight is zero: those
+    become NaN.
+    """
+    values = np.full((len(frame), len(ANSWERS)), np.nan)
+    for column, answer in enumerate(ANSWERS):
+        if answer in source.columns:
+            parts = [frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in source.columns[answer]]
+            values[:, column] = np.sum(parts, axis=0) if parts else 0.0
+    ids = as_ids(frame["galaxy_id"])
+    if source.form == "count":
+        return Counts(ids, values, source.measure)
+    if source.form == "cumulative":
+        return Cumulative(ids, values, source.measure)
+    for question in COLUMNS.values():
+        values[(values[:, question] == 0).all(axis=1), question] = np.nan
+    return Conditional(ids, np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values), source.measure)
+
+
+_ROUNDING = 1e-5
+"""Slack of parts that are summed to one answer's fraction."""
+
+
+def converted(votes: Counts | Conditional | Cumulative, form: Form) -> Counts | Conditional | Cumulative:
+    """The same votes in another form (fractions cannot be made counts again)."""
+    if isinstance(votes, Counts) and form != "count":
+        votes = votes.conditional()
+    if isinstance(votes, Conditional) and form == "cumulative":
+        return votes.cumulative()
+    if isinstance(votes, Cumulative) and form == "conditional":
+        return votes.conditional()
+    return votes
+
+
+def chosen(
+    columns: Collection[str], form: Form, measures: Sequence[Measure], answers: Collection[str], choice: Choice
+) -> tuple[VoteColumns, ...]:
+    """The source of each campaign that has these answers in this form; none where no campaign has.
+
+    One measure is read of all campaigns where one is there for all of them, else the first of each.
+    """
+    usable = [
+        source
+        for source in sources(columns)
+        if set(answers) <= source.columns.keys()
+        and (form != "count" or source.form == "count")
+        and source.measure in measures
+        and choice.campaign in (None, source.campaign)
+    ]
+    names = dict.fromkeys(source.campaign for source in usable)
+    of = {name: {source.measure: source for source in reversed(usable) if source.campaign == name} for name in names}
+    for measure in measures:
+        if of and all(measure in one for one in of.values()):
+            return tuple(one[measure] for one in of.values())
+    return tuple(next(one[measure] for measure in measures if measure in one) for one in of.values())
+
+
+def ballots(
+    frame: pd.DataFrame,
+    form: Form,
+    measures: Sequence[Measure],
+    answers: Collection[str] = (),
+    choice: Choice = ANY,
+    *,
+    where: object = "catalog",
+) -> Ballots:
+    """The votes of each galaxy, from the campaign that asked it.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Has `galaxy_id`.
+    form : {"count", "conditional", "cumulative"}
+        See `votes`.
+    measures : sequence of str
+        In order of preference; the choice's stands in for them.
+    answers : collection of str
+        Answers that must be there; others that are not are NaN.
+    choice : Choice
+        Of campaign and measure.
+    where : object
+        Named in the error.
+
+    Raises
+    ------
+    InputError
+        There are no such votes, or no such campaign.
+    """
+    measures = measures if choice.measure is None else (choice.measure,)
+    every = tuple(sources(frame.columns))
+    names = list(dict.fromkeys(source.campaign for source in every))
+    if choice.campaign is not None and choice.campaign not in names:
+        raise unknown("campaign", choice.campaign, names) if names else _absent(every, form, measures, answers, where)
+    read = chosen(frame.columns, form, measures, answers, choice)
+    if not read:
+        others = foreign(frame.columns)
+        if others and not every:
+            name, why = next(iter(others.items()))
+            raise InputError(f"votes of Galaxy Zoo '{name}' are not read: {why}", where=where)
+        raise _absent(every, form, measures, answers, where)
+    campaign = _campaigns(frame, every, read if choice.campaign else every)
+    votes = {source.campaign: converted(table(frame, source), form) for source in read}
+    first = votes[read[0].campaign]
+    values = np.full_like(first.values, np.nan)
+    for name, one in votes.items():
+        rows = campaign == name
+        values[rows] = one.values[rows]
+    return Ballots(dataclasses.replace(first, values=values), read, campaign, _asked(frame, every, campaign))
+
+
+def _absent(
+    every: Sequence[VoteColumns], form: Form, measures: Sequence[Measure], answers: Collection[str], where: object
+) -> InputError:
+    others = dict.fromkeys(f"{source} of {source.campaign}" for source in every)
+    missing = [
+        f"{source.campaign} has none on {', '.join(a for a in answers if a not in source.columns)}"
+        for source in every
+        if source.measure in measures and not set(answers) <= source.columns.keys()
+    ]
+    return InputError(
+        f"no {form} votes",
+        where=where,
+        rule=f"have columns of {' or '.join(measures)} votes" + (f" on {', '.join(answers)}" if answers else ""),
+        found=("; ".join(dict.fromkeys(missing)) or ", ".join(others)) or None,
+        remedy="use a catalog with votes, or another scheme",
+    )
+
+
+def _campaigns(
+    frame: pd.DataFrame, every: Sequence[VoteColumns], among: Sequence[VoteColumns]
+) -> npt.NDArray[np.object_]:
+    """Campaign that asked each galaxy: where there is but one, it is that of all."""
+    names = list(dict.fromkeys(source.campaign for source in among))
+    if len(names) == 1:
+        return np.full(len(frame), names[0], dtype=object)
+    campaign = np.full(len(frame), "", dtype=object)
+    for name in names:
+        asked = np.zeros(len(frame), dtype=bool)
+        for column in {c for s in every if s.campaign == name for parts in s.columns.values() for c in parts}:
+            asked |= frame[column].to_numpy(dtype=np.float64, na_value=np.nan) > 0
+        campaign[asked] = np.where(campaign[asked] == "", name, SEVERAL)
+    return campaign
+
+
+def _asked(frame: pd.DataFrame, every: Sequence[VoteColumns], campaign: npt.NDArray[np.object_]) -> Numbers:
+    """Volunteers who answered each question, shape (n, 11): the counts of each galaxy's campaign, NaN without."""
+    asked = np.full((len(frame), len(QUESTIONS)), np.nan)
+    for source in every:
+        rows = campaign == source.campaign
+        if source.measure != "count" or not rows.any():
+            continue
+        counts = table(frame, source).values[rows]
+        for place, part in enumerate(COLUMNS.values()):
+            counted = ~np.isnan(counts[:, part]).all(axis=1)
+            total = np.where(counted, np.nansum(counts[:, part], axis=1), np.nan)
+            asked[rows, place] = np.where(counted, total, asked[rows, place])
+    return asked

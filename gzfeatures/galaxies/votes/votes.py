@@ -1,0 +1,322 @@
+"""The Galaxy Zoo 2 decision tree as data, and vote tables whose type says what their numbers mean.
+
+The tree is that of Willett+2013 (doi:10.1093/mnras/stt1458, table 2): 11 questions, 37 answers. A volunteer starts at
+`smooth-or-features` and follows `NEXT` from answer to question until it says None. `PARENTS` is the answer that must
+have been given for a question to be asked; `odd` is reached on every path, so it has none, and its fractions are of all
+volunteers.
+
+Three kinds of vote table are kept apart by type: `Counts` (votes), `Conditional` (fraction of those who were asked the
+question: Hart+2016 and Willett+2013 columns) and `Cumulative` (fraction of all volunteers: the Kaggle columns).
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.ids import Ids
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+Measure: TypeAlias = Literal["count", "weight", "fraction", "weighted", "debiased"]
+
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "smooth-or-features": ("smooth", "features-or-disk", "star-or-artifact"),
+    "edge-on": ("edge-on-yes", "edge-on-no"),
+    "bar": ("bar-yes", "bar-no"),
+    "spiral": ("spiral-yes", "spiral-no"),
+    "bulge-prominence": ("bulge-none", "bulge-just-noticeable", "bulge-obvious", "bulge-dominant"),
+    "odd": ("odd-yes", "odd-no"),
+    "rounded": ("completely-round", "in-between", "cigar-shaped"),
+    "odd-feature": ("ring", "lens-or-arc", "disturbed", "irregular", "other", "merger", "dust-lane"),
+    "bulge-shape": ("bulge-shape-rounded", "bulge-shape-boxy", "bulge-shape-none"),
+    "arms-winding": ("winding-tight", "winding-medium", "winding-loose"),
+    "arms-number": ("arms-1", "arms-2", "arms-3", "arms-4", "arms-more-than-4", "arms-cant-tell"),
+}
+"""Question → its answers, in the order of the catalogs (Kaggle's Class1 … Class11, GZ2's t01 … t11)."""
+
+ANSWERS: tuple[str, ...] = tuple(answer for answers in QUESTIONS.values() for answer in answers)
+"""The 37 answers, column by column."""
+
+PARENTS: dict[str, str | None] = {
+    "smooth-or-features": None,
+    "edge-on": "features-or-disk",
+    "bar": "edge-on-no",
+    "spiral": "edge-on-no",
+    "bulge-prominence": "edge-on-no",
+    "odd": None,
+    "rounded": "smooth",
+    "odd-feature": "odd-yes",
+    "bulge-shape": "edge-on-yes",
+    "arms-winding": "spiral-yes",
+    "arms-number": "spiral-yes",
+}
+"""Question → the answer it follows from; None where all volunteers count."""
+
+_AFTER_ALL_ANSWERS: dict[str, str | None] = {
+    "bar": "spiral",
+    "bulge-prominence": "odd",
+    "rounded": "odd",
+    "odd-feature": None,
+    "bulge-shape": "odd",
+    "arms-winding": "arms-number",
+    "arms-number": "bulge-prominence",
+}
+
+NEXT: dict[str, str | None] = {
+    **{answer: after for question, after in _AFTER_ALL_ANSWERS.items() for answer in QUESTIONS[question]},
+    "smooth": "rounded",
+    "features-or-disk": "edge-on",
+    "star-or-artifact": None,
+    "edge-on-yes": "bulge-shape",
+    "edge-on-no": "bar",
+    "spiral-yes": "arms-winding",
+    "spiral-no": "bulge-prominence",
+    "odd-yes": "odd-feature",
+    "odd-no": None,
+}
+"""Answer → the question a volunteer sees next; None ends the classification."""
+
+COLUMNS: dict[str, slice] = {}
+"""Question → its columns among the 37."""
+for _question, _answers in QUESTIONS.items():
+    _first = ANSWERS.index(_answers[0])
+    COLUMNS[_question] = slice(_first, _first + len(_answers))
+
+KAGGLE: dict[str, str] = {
+    answer: f"Class{q}.{a}"
+    for q, answers in enumerate(QUESTIONS.values(), start=1)
+    for a, answer in enumerate(answers, start=1)
+}
+"""Answer → column of the Kaggle solutions table."""
+
+_GZ2_STEMS = {
+    "t01_smooth_or_features": "a01_smooth a02_features_or_disk a03_star_or_artifact",
+    "t02_edgeon": "a04_yes a05_no",
+    "t03_bar": "a06_bar a07_no_bar",
+    "t04_spiral": "a08_spiral a09_no_spiral",
+    "t05_bulge_prominence": "a10_no_bulge a11_just_noticeable a12_obvious a13_dominant",
+    "t06_odd": "a14_yes a15_no",
+    "t07_rounded": "a16_completely_round a17_in_between a18_cigar_shaped",
+    "t08_odd_feature": "a19_ring a20_lens_or_arc a21_disturbed a22_irregular a23_other a24_merger a38_dust_lane",
+    "t09_bulge_shape": "a25_rounded a26_boxy a27_no_bulge",
+    "t10_arms_winding": "a28_tight a29_medium a30_loose",
+    "t11_arms_number": "a31_1 a32_2 a33_3 a34_4 a36_more_than_4 a37_cant_tell",
+}
+
+GZ2: dict[str, str] = dict(
+    zip(
+        ANSWERS, (f"{task}_{answer}" for task, answers in _GZ2_STEMS.items() for answer in answers.split()), strict=True
+    )
+)
+"""Answer → stem of its columns in the Willett+2013 and Hart+2016 tables (a38 stands before a25; there is no a35)."""
+
+GZ2_SUFFIXES: dict[Measure, str] = {
+    "count": "_count",
+    "weight": "_weight",
+    "fraction": "_fraction",
+    "weighted": "_weighted_fraction",
+    "debiased": "_debiased",
+}
+"""Measure → suffix of the GZ2 columns that hold it."""
+
+
+def columns(question: str) -> slice:
+    """Columns of a question among the 37.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such question.
+    """
+    if question not in COLUMNS:
+        raise unknown("question", question, QUESTIONS)
+    return COLUMNS[question]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _VoteTable(abc.ABC):
+    """Ids, a matrix of 37 columns in the order of `ANSWERS`, and the measure it was made from."""
+
+    ids: Ids
+    values: Matrix
+    measure: Measure
+
+    _lowest = 0.0
+    _highest = 1.0
+
+    def __post_init__(self) -> None:
+        shape = (len(self.ids), len(ANSWERS))
+        if self.values.shape != shape:
+            raise InputError("votes do not fit their ids", rule=f"have shape {shape}", found=self.values.shape)
+        bad = (self.values < self._lowest) | (self.values > self._highest)
+        if bad.any():
+            row, column = np.argwhere(bad)[0].tolist()
+            raise InputError(
+                f"{self.measure} of '{ANSWERS[column]}' out of range",
+                where=f"galaxy {self.ids[row]}",
+                rule=f"lie in [{self._lowest:g}, {self._highest:g}]",
+                found=float(self.values[row, column]),
+                remedy=f"correct or drop these {int(bad.any(1).sum())} galaxies",
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def question(self, question: str) -> Matrix:
+        """Columns of one question, shape (n, number of its answers)."""
+        return self.values[:, columns(question)]
+
+    def answer(self, answer: str) -> Matrix:
+        """One column, shape (n,).
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such answer.
+        """
+        if answer not in GZ2:
+            raise unknown("answer", answer, ANSWERS)
+        return self.values[:, ANSWERS.index(answer)]
+
+
+class Counts(_VoteTable):
+    """Votes per answer, `measure` count or weight; float64 ≥ 0, shape (n, 37), NaN = the survey did not ask."""
+
+    _highest = float("inf")
+
+    def conditional(self) -> Conditional:
+        """Fractions of those who were asked; NaN where nobody was."""
+        values = np.full_like(self.values, np.nan)
+        for part in COLUMNS.values():
+            asked = self.values[:, part].sum(axis=1, keepdims=True)
+            np.divide(self.values[:, part], asked, out=values[:, part], where=asked > 0)
+        return Conditional(self.ids, values, "fraction" if self.measure == "count" else "weighted")
+
+
+class Conditional(_VoteTable):
+    """Fraction of those who were asked the question; float64 in [0, 1], shape (n, 37), NaN where nobody was asked.
+
+    `measure` is fraction, weighted or debiased; debiased answers need not sum to 1.
+    """
+
+    def path(self, answer: str) -> Matrix:
+        """Fraction of all volunteers who walked to an answer's question, shape (n,); NaN where it is not known.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such answer.
+        """
+        own = self.answer(answer)
+        parent = PARENTS[next(name for name, answers in QUESTIONS.items() if answer in answers)]
+        if parent is None:
+            return np.ones_like(own)
+        before = self.path(parent)
+        return np.where(before == 0, 0.0, before * self.answer(parent))
+
+    def cumulative(self) -> Cumulative:
+        """Multiply every fraction by those of the path to its question.
+
+        Where the path has fraction zero the product is zero, asked or not; a missing fraction below a path that was
+        walked stays NaN.
+        """
+        values = np.empty_like(self.values)
+        for question, part in COLUMNS.items():
+            parent = PARENTS[question]
+            if parent is None:
+                values[:, part] = self.values[:, part]
+            else:
+                path = values[:, ANSWERS.index(parent), None]
+                values[:, part] = np.where(path == 0, 0.0, path * self.values[:, part])
+        return Cumulative(self.ids, values, self.measure)
+
+
+class Cumulative(_VoteTable):
+    """Fraction of all volunteers who walked to this answer; float64 in [0, 1], shape (n, 37), NaN = unknown."""
+
+    def conditional(self) -> Conditional:
+        """Divide by the fraction of the path to the question; NaN where that is zero (see `Conditional.undefined`).
+
+        Rounding in published tables can lift a fraction over its path's by some parts in a million: it counts as equal.
+        """
+        values = np.full_like(self.values, np.nan)
+        for question, part in COLUMNS.items():
+            parent = PARENTS[question]
+            path = np.ones((len(self), 1)) if parent is None else self.answer(parent)[:, None]
+            own = self.values[:, part]
+            own = np.where((own > path) & (own <= path + _ROUNDING), path, own)
+            np.divide(own, path, out=values[:, part], where=path > 0)
+        return Conditional(self.ids, values, self.measure)
+
+
+_ROUNDING = 1e-5
+
+
+def inconsistencies(votes: Conditional | Cumulative, tolerance: float = 1e-5) -> dict[str, npt.NDArray[Any]]:
+    """Question → rows whose answers do not sum to what the tree says, for the questions that have such rows.
+
+    Cumulative answers sum to the parent's fraction (1 for the questions without parent); conditional ones to 1.
+
+    Parameters
+    ----------
+    votes : Conditional or Cumulative
+        Rows where the question has NaN are not judged. Debiased conditional answers have no sum rule.
+    tolerance : float
+        Largest allowed absolute difference. The Kaggle table keeps the rules to 2e-6.
+    """
+    found: dict[str, npt.NDArray[Any]] = {}
+    for question in QUESTIONS:
+        parent = PARENTS[question]
+        expected = votes.answer(parent) if isinstance(votes, Cumulative) and parent is not None else 1.0
+        rows = np.flatnonzero(np.abs(votes.question(question).sum(axis=1) - expected) > tolerance)
+        if len(rows):
+            found[question] = rows
+    return found
+
+
+def vote_ceiling(
+    votes: Conditional, question: str, panel: int | npt.NDArray[np.integer[Any]] = 1, *, draws: int = 200, seed: int = 0
+) -> float:
+    """Best accuracy anyone can reach against labels that a panel of volunteers gives by majority.
+
+    The best guess is each galaxy's most voted answer; panels are drawn with the galaxy's fractions, ties at random.
+    With one volunteer it is the mean of the largest fraction; it grows towards 1 with the panel.
+
+    Parameters
+    ----------
+    votes : Conditional
+        Galaxies that were not asked the question are left out.
+    question : str
+        A name of QUESTIONS.
+    panel : int or ndarray
+        Volunteers per galaxy, or their number for each, shape (n,): `Counts.question(question).sum(axis=1)`.
+    draws : int
+        Panels drawn per galaxy; one volunteer needs none.
+    seed : int
+        Of the drawn panels.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN where nobody was asked.
+    """
+    values = votes.question(question)
+    total = values.sum(axis=1)
+    asked = (total > 0) & (np.asarray(panel) > 0)
+    if not asked.any():
+        return float("nan")
+    shares = values[asked] / total[asked, None]
+    sizes = np.broadcast_to(panel, len(values))[asked].astype(np.int64)
+    if (sizes == 1).all():
+        return float(shares.max(axis=1).mean())
+    random = np.random.default_rng(seed)
+    best, right = shares.argmax(axis=1), 0.0
+    for _ in range(draws):
+        drawn = random.multinomial(sizes, shares) + random.random(shares.shape)  # the fraction settles ties
+        right += float((drawn.argmax(axis=1) == best).mean())
+    return right / draws

@@ -1,0 +1,1 @@
+"""Estimators behind the names of heads: machines, calibration, transforms."""

@@ -1,0 +1,226 @@
+"""From a name and its parameters to an unfitted scikit-learn estimator."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.matrices import BLOCK, Matrix, take_rows
+from gzfeatures.heads.estimators._compat_sklearn import without_optimizer
+from gzfeatures.heads.estimators.calibrated import Calibrated
+from gzfeatures.heads.estimators.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
+from gzfeatures.heads.estimators.transforms import Compress, Fill, Standardise, threads_for
+from gzfeatures.heads.folds import Groups, Rows, folds_of
+from gzfeatures.heads.trees import BoostedTrees
+
+
+def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> BaseEstimator:
+    """Unfitted estimator of the head `name` with all its parameters given (see `HEADS`)."""
+    machine = _MACHINES[name](parameters, seed)
+    if name == "ensemble":
+        steps: Any = machine
+    else:
+        fill = [("fill", Fill())] if parameters["impute"] else []
+        compress = [("compress", Compress(parameters["pca"], parameters["whiten"]))] if parameters["pca"] else []
+        steps = Pipeline([*fill, ("standardise", Standardise()), *compress, ("machine", machine)])
+    if task == "fractions":
+        return Answers(steps)
+    return Calibrated(
+        steps,
+        "decision_function" if isinstance(machine, (RbfMachine, LinearMachine, Prototype)) else "predict_proba",
+        parameters["calibration"],
+        class_weight=parameters["class_weight"],
+        seed=seed,
+    )
+
+
+class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Vote fractions of several answers; an answer learns only from the galaxies on which it is known.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Regressor of several targets; may change its rows in place.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def fit(self, X: Any, y: Any, groups: Any = None, rows: Rows | None = None) -> Self:
+        """Fit on X (n, d), or its `rows` (n,), with fractions y (n, m), NaN where unknown; groups are not needed.
+
+        Raises
+        ------
+        InputError
+            An answer is known on fewer than two galaxies.
+        """
+        X, y = np.asarray(X, dtype=np.float32), np.asarray(y, dtype=np.float64)
+        known = np.isfinite(y)
+        if (known.sum(0) < 2).any():
+            raise InputError(
+                "answer is known on too few galaxies",
+                where=f"answer {int(known.sum(0).argmin())}",
+                rule="be known on two",
+            )
+        rows = np.arange(len(y)) if rows is None else rows
+        patterns, owner = np.unique(known, axis=1, return_inverse=True)
+        self.n_features_in_, self.n_answers_ = X.shape[1], y.shape[1]
+        self.answers_ = [np.flatnonzero(owner == p) for p in range(patterns.shape[1])]
+        with threads_for(len(y) * X.shape[1]):
+            self.estimators_ = [
+                clone(self.estimator).fit(take_rows(X, rows[asked]), y[np.ix_(asked, answers)].astype(np.float32))
+                for asked, answers in zip(map(np.flatnonzero, patterns.T), self.answers_, strict=True)
+            ]
+        return self
+
+    def predict(self, X: Any) -> npt.NDArray[np.float64]:
+        """Vote fractions clipped to [0, 1], float64, shape (n, m)."""
+        X = np.asarray(X)
+        fractions = np.empty((len(X), self.n_answers_))
+        for start in range(0, len(X), BLOCK):
+            for answers, estimator in zip(self.answers_, self.estimators_, strict=True):
+                rows = np.array(X[start : start + BLOCK], dtype=np.float32, order="C")
+                said = np.asarray(estimator.predict(rows)).reshape(len(rows), len(answers))
+                fractions[start : start + BLOCK, answers] = said
+        return np.clip(fractions, 0, 1)
+
+
+class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Several classes that can hold at once: one calibrated classifier per class, yes against no.
+
+    Parameters
+    ----------
+    estimator : Calibrated
+        Unfitted classifier of one class.
+    """
+
+    def __init__(self, estimator: Calibrated) -> None:
+        self.estimator = estimator
+
+    def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
+        """Fit on X (n, d), or its `rows` (n,), with flags y (n, k); a flag with one value keeps that value."""
+        y = np.asarray(y, dtype=np.int64)
+        self.n_features_in_ = X.shape[1]
+        self.constant_ = np.where(y.min(0) == y.max(0), y[0].astype(float), np.nan)
+        self.estimators_ = [
+            clone(self.estimator).fit(X, y[:, c], groups, rows) for c in np.flatnonzero(np.isnan(self.constant_))
+        ]
+        return self
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Probability of each flag, float64, shape (n, k)."""
+        p = np.tile(self.constant_, (len(X), 1))
+        for c, estimator in zip(np.flatnonzero(np.isnan(self.constant_)), self.estimators_, strict=True):
+            p[:, c] = estimator.predict_proba(X)[:, 1]
+        return p
+
+
+class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Several calibrated heads together.
+
+    Parameters
+    ----------
+    members : sequence of (name, estimator)
+        Unfitted classifiers.
+    combine : {"soft", "stack"}
+        Mean of their probabilities; or a logistic regression on their logarithms, learned on rows held back from them.
+    seed : int
+        Seed of the held-back rows.
+    """
+
+    def __init__(
+        self, members: Sequence[tuple[str, Any]], combine: Literal["soft", "stack"] = "soft", seed: int = 0
+    ) -> None:
+        self.members = members
+        self.combine = combine
+        self.seed = seed
+
+    def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
+        """Fit every member on rows X (n, d) with codes y (n,)."""
+        self.classes_ = np.unique(y)
+        everything = np.arange(len(y))
+        folds = folds_of(y, None, 5, self.seed) if self.combine == "stack" else [(everything, everything[:0])]
+        rest, part = max(folds, key=lambda fold: len(np.unique(y[fold[1]])))
+        self.members_ = [clone(member).fit(X[rest], y[rest]) for _, member in self.members]
+        self.judge_ = LinearMachine(C=1.0).fit(self._said(X[part]), y[part]) if len(part) else None
+        return self
+
+    def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
+        """Probability of each class, shape (n, k)."""
+        said = self._said(X)
+        p = np.exp(said).reshape(len(X), len(self.members_), len(self.classes_)).mean(1)
+        if self.judge_ is not None:
+            # a class that the held-back rows lack keeps the members' mean: its absence there is no verdict
+            met = np.searchsorted(self.classes_, self.judge_.classes_)
+            whole = p[:, met].sum(1, keepdims=True)
+            p[:, met] = softmax(self.judge_.decision_function(said).astype(np.float64), axis=1) * whole
+        return np.asarray(p / p.sum(1, keepdims=True), dtype=np.float64)
+
+    def _said(self, X: Matrix) -> Matrix:
+        return np.hstack([np.log(np.maximum(member.predict_proba(X), 1e-7)) for member in self.members_]).astype(
+            np.float32
+        )
+
+
+class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
+    """scikit-learn's nearest neighbours, with one vote more that is spread evenly: no class is impossible."""
+
+    def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
+        """Share of the votes of each class, shape (n, k)."""
+        share = super().predict_proba(X)
+        return np.asarray((share * self.n_neighbors + 1 / share.shape[1]) / (self.n_neighbors + 1), dtype=np.float64)
+
+
+class Perceptron(MLPClassifier):  # type: ignore[misc]
+    """scikit-learn's network, trained for a fixed number of epochs: reaching that number is no failure."""
+
+    def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
+        """Fit on rows X (n, d) with codes y (n,)."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            super().fit(X, y)
+        without_optimizer(self)
+        return self
+
+
+def _ensemble(parameters: Mapping[str, Any], seed: int) -> Ensemble:
+    # a held-back share calibrates each member even on a small table: crossing inside crossing would be 30 fits
+    built = [
+        (name, build(name, task, seed, complete).set_params(crossed_below=0))
+        for name, task, complete in parameters["members"]
+    ]
+    return Ensemble(built, parameters["combine"], seed)
+
+
+def _trees(kind: Literal["XGBClassifier", "XGBRegressor"]) -> Callable[[Mapping[str, Any], int], Any]:
+    names = ("rounds", "depth", "rate", "columns", "bins", "device")
+    return lambda p, seed: BoostedTrees(kind, **{name: p[name] for name in names}, seed=seed)
+
+
+_MACHINES: dict[str, Callable[[Mapping[str, Any], int], Any]] = {
+    "logistic": lambda p, seed: LinearMachine("softmax", p["C"], p["tolerance"], p["iterations"]),
+    "svm": lambda p, seed: RbfMachine(p["C"], p["gamma"], p["accelerated"]),
+    "linear-svm": lambda p, seed: LinearMachine("squared-hinge", p["C"], p["tolerance"], p["iterations"]),
+    "xgboost": _trees("XGBClassifier"),
+    "knn": lambda p, seed: Neighbours(p["neighbours"], weights="distance", metric="cosine", algorithm="brute"),
+    "lda": lambda p, seed: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=p["shrinkage"]),
+    "mlp": lambda p, seed: Perceptron((p["hidden"],), alpha=p["alpha"], max_iter=p["epochs"], random_state=seed),
+    "prototype": lambda p, seed: Prototype(),
+    "ensemble": _ensemble,
+    "ridge": lambda p, seed: Ridge(p["alpha"], copy_X=False),
+    "svr": lambda p, seed: RbfRegression(p["C"], p["gamma"], p["epsilon"], p["accelerated"]),
+    "xgboost-regression": _trees("XGBRegressor"),
+}

@@ -1,0 +1,287 @@
+"""Calibrated: a classifier whose probabilities are right, learned on training rows held back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.isotonic import IsotonicRegression
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.matrices import BLOCK, Matrix, take_rows
+from gzfeatures.heads.estimators.transforms import threads_for
+from gzfeatures.heads.folds import Groups, Rows, folds_of
+
+Method = Literal["platt", "isotonic", "temperature", "none"]
+Weighting = Literal["balanced", "macro-f1"] | Mapping[int, float] | None
+Scores = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
+_TINY = 1e-7
+_FACTORS = tuple(sorted((2 ** (step / 4) for step in range(-16, 17)), key=lambda factor: abs(np.log2(factor))))
+"""Weights that `weights_for_macro_f1` tries, those that change least first."""
+
+
+class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Classifier with calibrated probabilities; it takes its rows as they are and never changes them.
+
+    A large table is fitted once, on all rows but a held-back share, which teaches the calibration. A small one
+    (`crossed_below`) is too precious for that: its rows are scored out of fold, and the classifier kept saw all.
+    Both ways rows of one group stay together and classes keep their shares.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted; may change its rows in place.
+    output : {"decision_function", "predict_proba"}
+        What it says of a row: a score per class, or probabilities (their logarithms are calibrated).
+    method : {"platt", "isotonic", "temperature", "none"}
+        softmax(a·score + b_class), the sigmoid of Platt (1999) for k classes; that followed by a monotone fit per class
+        (Zadrozny & Elkan 2002, doi:10.1145/775047.775151); softmax(score / T) (Guo+2017, arXiv:1706.04599); nothing.
+    share : float
+        Share of rows held back, in (0, 0.5].
+    crossed_below : int
+        Tables with fewer rows are calibrated out of fold.
+    class_weight : None, "balanced", "macro-f1" or mapping of code to weight
+        Weight of each class in the probabilities, by Bayes' rule (Saerens+2002, doi:10.1162/089976602753284446, eq. 4):
+        they become those of a sample in which the class is so much more common. "macro-f1" learns the weights from the
+        rows that teach the calibration (see `weights_for_macro_f1`).
+    seed : int
+        Seed of the held-back share.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        output: Literal["decision_function", "predict_proba"] = "decision_function",
+        method: Method = "platt",
+        share: float = 0.15,
+        crossed_below: int = 2000,
+        class_weight: Weighting = None,
+        seed: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.output = output
+        self.method = method
+        self.share = share
+        self.crossed_below = crossed_below
+        self.class_weight = class_weight
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
+        """Fit on X with codes y (n,); rows of one group (n,) are never parted.
+
+        X has shape (n, d), or more rows of which `rows` (n,) are the ones meant: a large table is not copied first.
+
+        Raises
+        ------
+        InputError
+            There is one class only; an unknown method; or weights to be learned without a calibration.
+        """
+        with threads_for(len(y) * np.shape(X)[1]):
+            return self._fit(np.asarray(X, dtype=np.float32), np.asarray(y), groups, rows)
+
+    def _fit(self, X: Matrix, y: npt.NDArray[Any], groups: Groups | None, rows: Rows | None) -> Self:
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError("labels have one class", rule="have at least two", found=str(self.classes_[0]))
+        if self.method not in ("platt", "isotonic", "temperature", "none"):
+            raise InputError("calibration", rule="be one of platt, isotonic, temperature, none", found=self.method)
+        if self.method == "none" and self.class_weight == "macro-f1":
+            raise InputError("class weights for macro F1", rule="go with a calibration: both need rows held back")
+        self.n_features_in_ = X.shape[1]
+        n, k = len(codes), len(self.classes_)
+        rows = np.arange(n) if rows is None else rows
+        self.scale_, self.bias_ = 1.0, np.zeros(k)
+        self.steps_: list[Scores] = []
+        if self.method == "none":
+            self._learn(take_rows(X, rows), codes)
+            scores, truth = np.empty((0, k)), codes[:0]
+        elif n >= self.crossed_below and (held := self._held_back(codes, groups)) is not None:
+            rest, part = held
+            self._learn(take_rows(X, rows[rest]), codes[rest])
+            scores, truth = self._scores_of(X, rows[part]), codes[part]
+        else:
+            order, parts = [], []
+            for rest, part in folds_of(codes, groups, 5, self.seed):
+                self._learn(X[rows[rest]], codes[rest])
+                met = part[np.isin(codes[part], self.known_)]  # a class it has not met tells nothing about its scores
+                parts.append(self._scores(X[rows[met]], k) if len(met) else np.empty((0, k)))
+                order.append(codes[met])
+            self._learn(X[rows], codes)
+            scores, truth = np.concatenate(parts), np.concatenate(order)
+        self.unchecked_ = np.setdiff1d(np.arange(k), truth) if self.method != "none" else np.arange(0)
+        if len(truth):
+            self._calibrate(scores, truth)
+        if self.class_weight == "macro-f1":
+            self.weights_ = weights_for_macro_f1(self._probabilities(scores), truth)
+        else:
+            self.weights_ = self._class_weights(np.bincount(codes, minlength=k))
+        return self
+
+    def _held_back(self, codes: Codes, groups: Groups | None) -> tuple[Rows, Rows] | None:
+        """The fold whose part has most classes, of those whose rest has all; None where there is none such."""
+        k = len(self.classes_)
+        folds = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)
+        whole = [fold for fold in folds if len(np.unique(codes[fold[0]])) == k and len(fold[1])]
+        return max(whole, key=lambda fold: len(np.unique(codes[fold[1]]))) if whole else None
+
+    def recalibrate(self, X: Any, y: Any) -> Self:
+        """Learn the calibration anew from rows that neither the estimator nor its vectors were trained on.
+
+        A backbone places the galaxies it was trained on more surely than others, and a calibration learned on those
+        promises too much. `method` stays as it is; weights stay too.
+
+        Parameters
+        ----------
+        X : ndarray of float32
+            Rows, shape (n, d).
+        y : ndarray of int
+            Their codes, each one of `classes_`, shape (n,).
+        """
+        rows = np.asarray(X, dtype=np.float32)
+        self.scale_, self.bias_, self.steps_ = 1.0, np.zeros(len(self.classes_)), []
+        self._calibrate(self._scores_of(rows), np.searchsorted(self.classes_, y))
+        return self
+
+    def _learn(self, X: Matrix, codes: Codes) -> None:
+        """Fit the estimator on codes without gaps: a fold may lack a class, and XGBoost refuses gaps."""
+        self.known_, compact = np.unique(codes, return_inverse=True)
+        self.estimator_ = clone(self.estimator).fit(X, compact)
+
+    def predict_proba(self, X: Any) -> Scores:
+        """Probability of each class, float64, shape (n, k); X is left as it is."""
+        p = self._probabilities(self._scores_of(X)) * self.weights_
+        p /= p.sum(1, keepdims=True)
+        return p
+
+    def uncalibrated(self, X: Any) -> Scores:
+        """What the estimator alone says, as probabilities (softmax of its scores), without weights; shape (n, k)."""
+        return np.asarray(softmax(self._scores_of(X), axis=1), dtype=np.float64)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Most probable class of each row, shape (n,)."""
+        winners: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
+        return winners
+
+    def _scores_of(self, X: Any, rows: Rows | None = None) -> Scores:
+        """Scores of X, or some of its rows, which are left as they are, by blocks, shape (n, k)."""
+        X, k = np.asarray(X), len(self.classes_)
+        rows = np.arange(len(X)) if rows is None else rows
+        if not len(rows):
+            return np.empty((0, k))
+        blocks = (X[rows[start : start + BLOCK]] for start in range(0, len(rows), BLOCK))
+        with threads_for(len(rows) * X.shape[1]):
+            return np.concatenate([self._scores(np.asarray(b, dtype=np.float32, order="C"), k) for b in blocks])
+
+    def _scores(self, X: Matrix, k: int) -> Scores:
+        """Scores of all k classes; −inf, probability 0, for a class the estimator never met."""
+        said = np.asarray(getattr(self.estimator_, self.output)(X), dtype=np.float64)
+        if self.output == "predict_proba":
+            said = np.log(np.maximum(said, _TINY))
+        if len(self.known_) == k:
+            return said
+        scores = np.full((len(said), k), -np.inf)
+        scores[:, self.known_] = said
+        return scores
+
+    def _calibrate(self, scores: Scores, codes: Codes) -> None:
+        """Learn scale, offsets and steps from the classes that the held-back rows have.
+
+        A class that none of them has (all its galaxies lie in one group, say) is left out of the softmax here, for its
+        absence from these rows says nothing of its frequency; it gets the mean offset of the others and no steps.
+        """
+        met = np.unique(codes)
+        scores, codes = scores[:, met], np.searchsorted(met, codes)
+        n, k = scores.shape
+        truth = np.eye(k)[codes]
+        finite = np.where(np.isfinite(scores), scores, 0.0)
+        spread = max(float(scores[np.isfinite(scores)].std()), _TINY)
+        biased = self.method != "temperature"
+
+        def loss(free: Scores) -> tuple[float, Scores]:
+            a, b = np.exp(free[0]) / spread, free[1:] if biased else np.zeros(k)
+            logits = a * scores + b
+            p = softmax(logits, axis=1)
+            slope = (p - truth) / n
+            value = -float(np.log(np.maximum((p * truth).sum(1), 1e-30)).mean()) + 0.5 * float(b @ b) / n
+            gradient = [np.sum(slope * finite) * a, *((slope.sum(0) + b / n) if biased else ())]
+            return value, np.asarray(gradient)
+
+        found = minimize(
+            loss, np.zeros(1 + k * biased), jac=True, method="L-BFGS-B", bounds=[(-6, 6)] + [(-20, 20)] * (k * biased)
+        )
+        self.scale_ = float(np.exp(found.x[0]) / spread)
+        if biased:
+            self.bias_ = np.full(len(self.classes_), found.x[1:].mean())
+            self.bias_[met] = found.x[1:]
+        if self.method == "isotonic":
+            p = softmax(self.scale_ * scores + self.bias_[met], axis=1)
+            self.stepped_ = met
+            for c in range(k):
+                known = np.isfinite(scores[:, c])
+                step = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(p[known, c], truth[known, c])
+                self.steps_.append(np.stack([step.X_thresholds_, step.y_thresholds_]))
+
+    def _probabilities(self, scores: Scores) -> Scores:
+        p = softmax(self.scale_ * scores + self.bias_, axis=1)
+        if self.steps_:
+            # heads of earlier versions have steps for every class, and do not say for which
+            met = getattr(self, "stepped_", np.arange(p.shape[1]))
+            whole = p[:, met].sum(1, keepdims=True)
+            part = p[:, met] / np.maximum(whole, _TINY)
+            part = np.column_stack([np.interp(part[:, c], *step) for c, step in enumerate(self.steps_)])
+            part = np.maximum(part, _TINY)
+            p[:, met] = part / part.sum(1, keepdims=True) * np.maximum(whole, _TINY)
+            p /= p.sum(1, keepdims=True)
+        return np.asarray(p, dtype=np.float64)
+
+    def _class_weights(self, counts: Codes) -> Scores:
+        if self.class_weight is None:
+            return np.ones(len(counts))
+        if isinstance(self.class_weight, str):
+            balanced: Scores = counts.sum() / (len(counts) * np.maximum(counts, 1.0))
+            return balanced
+        return np.array([self.class_weight.get(int(code), 1.0) for code in self.classes_])
+
+
+def weights_for_macro_f1(probabilities: Scores, codes: Codes) -> Scores:
+    """Weight of each class with which the most probable class has the highest macro F1.
+
+    As thresholds of F1 lie below those of accuracy where a class is rare (Lipton+2014,
+    doi:10.1007/978-3-662-44851-9_15), rare classes are mostly weighted up. Each class in turn, the rarest first, takes
+    the best of 33 factors from 1/16 to 16; three rounds.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float64
+        Shape (n, k), of rows the classifier has not learned from.
+    codes : ndarray of int
+        Their classes, shape (n,).
+
+    Returns
+    -------
+    ndarray of float64
+        Shape (k,); 1 for a class whose weight changes nothing.
+    """
+    k = probabilities.shape[1]
+    counts = np.bincount(codes, minlength=k)
+
+    def macro_f1(weights: Scores) -> float:
+        said = (probabilities * weights).argmax(1)
+        hits = np.bincount(codes[said == codes], minlength=k)
+        return float((2 * hits / np.maximum(counts + np.bincount(said, minlength=k), 1)).mean())
+
+    weights = np.ones(k)
+    best = macro_f1(weights)
+    for c in [*np.argsort(counts, kind="stable")] * 3:
+        for factor in _FACTORS:
+            tried = weights.copy()
+            tried[c] = factor
+            if (value := macro_f1(tried)) > best + 1e-12:
+                best, weights = value, tried
+    return weights

@@ -1,0 +1,219 @@
+"""HEADS: what each name stands for. Data only: scikit-learn and XGBoost are imported when one is built."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from gzfeatures.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from gzfeatures.galaxies.labels.labels import Target
+
+_CLASSES: dict[str, Any] = {"pca": None, "whiten": False, "impute": False, "calibration": "platt", "class_weight": None}
+_FRACTIONS: dict[str, Any] = {"pca": None, "whiten": False, "impute": False}
+_TREES: dict[str, Any] = {"rounds": 250, "depth": 3, "rate": 0.2, "columns": 0.25, "bins": 64, "device": "cpu"}
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadKind:
+    """A classifier or regressor on vectors; calling it builds an unfitted scikit-learn estimator.
+
+    Parameters
+    ----------
+    name : str
+        Name in `HEADS`.
+    task : {"classes", "fractions"}
+        Predicts one of k classes, or a vote fraction per answer.
+    about : str
+        What it does, in one line.
+    source : str
+        Where the method comes from.
+    defaults : mapping
+        Its parameters and their default values: the machine's own, and those every head of its task has:
+        `pca` (components kept; None for none), `whiten` (components scaled to unit variance), `impute` (columns may be
+        NaN: filled with the training median), and for classes `calibration` (platt, isotonic, temperature, none) and
+        `class_weight` (None, "balanced", "macro-f1" for weights that are best for it, or code → weight; probabilities
+        are then those of a sample so weighted).
+    space : mapping of str to tuple
+        Values `tune` tries, best guess first.
+    """
+
+    name: str
+    task: Literal["classes", "fractions"]
+    about: str
+    source: str
+    defaults: Mapping[str, Any]
+    space: Mapping[str, tuple[Any, ...]]
+
+    def __call__(self, seed: int = 0, **parameters: Any) -> BaseEstimator:
+        """Build the unfitted estimator: scaler inside, calibrated, codes 0…k−1 in.
+
+        Raises
+        ------
+        InputError
+            A parameter is not one of this head's.
+        """
+        from gzfeatures.heads.estimators.build import build  # imports scikit-learn
+
+        complete = self.complete(parameters)
+        if "members" in complete:
+            complete["members"] = [_member(recipe(name), complete["impute"]) for name in complete["members"]]
+        return build(self.name, self.task, seed, complete)
+
+    def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters: the defaults, overridden by `parameters` (an unknown one is an InputError)."""
+        strange = [name for name in parameters if name not in self.defaults]
+        if strange:
+            raise InputError(
+                "unknown parameter",
+                where=f"head {self.name}",
+                rule=f"be one of {', '.join(self.defaults)}",
+                found=strange[0],
+            )
+        return {**self.defaults, **parameters}
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "about": self.about,
+            "source": self.source,
+            "licence": "Apache-2.0" if "xgboost" in self.name else "BSD-3-Clause",
+            "defaults": dict(self.defaults),
+            "space": {name: list(values) for name, values in self.space.items()},
+        }
+
+
+HEADS: dict[str, HeadKind] = {
+    "logistic": HeadKind(
+        "logistic",
+        "classes",
+        "multinomial logistic regression, L2, L-BFGS in single precision",
+        "Bishop 2006, Pattern Recognition and Machine Learning, section 4.3.4",
+        {"C": 0.003, "tolerance": 1e-4, "iterations": 300, **_CLASSES, "calibration": "temperature"},
+        {"C": (0.003, 0.03, 0.001, 0.0003)},
+    ),
+    "svm": HeadKind(
+        "svm",
+        "classes",
+        "support vector machine with a Gaussian kernel; gamma in units of 1 / (length of vector × variance)",
+        "Cortes & Vapnik 1995, doi:10.1007/BF00994018",
+        {"C": 3.0, "gamma": 1.0, "accelerated": True, **_CLASSES},
+        {"C": (3.0, 10.0, 1.0), "gamma": (1.0, 0.3)},
+    ),
+    "linear-svm": HeadKind(
+        "linear-svm",
+        "classes",
+        "linear support vector machine, squared hinge, one against the rest",
+        "Fan+2008, LIBLINEAR, JMLR 9, 1871",
+        {"C": 0.0003, "tolerance": 1e-4, "iterations": 300, **_CLASSES},
+        {"C": (0.0003, 0.003, 0.0001)},
+    ),
+    "xgboost": HeadKind(
+        "xgboost",
+        "classes",
+        "gradient-boosted trees on histograms of the 128 leading components",
+        "Chen & Guestrin 2016, doi:10.1145/2939672.2939785",
+        {**_TREES, **_CLASSES, "pca": 128, "calibration": "temperature"},
+        {"depth": (3, 2), "pca": (128, 64)},
+    ),
+    "knn": HeadKind(
+        "knn",
+        "classes",
+        "nearest neighbours by cosine distance in the 128 leading components",
+        "Cover & Hart 1967, doi:10.1109/TIT.1967.1053964",
+        {"neighbours": 15, **_CLASSES, "pca": 128, "calibration": "temperature"},
+        {"neighbours": (15, 30, 7), "pca": (128, 64), "whiten": (False, True)},
+    ),
+    "lda": HeadKind(
+        "lda",
+        "classes",
+        "linear discriminant with Ledoit-Wolf shrinkage in the 256 leading components",
+        "Ledoit & Wolf 2004, doi:10.1016/S0047-259X(03)00096-4",
+        {"shrinkage": "auto", **_CLASSES, "pca": 256, "calibration": "temperature"},
+        {"pca": (256, 128, 512), "shrinkage": ("auto", 0.1)},
+    ),
+    "mlp": HeadKind(
+        "mlp",
+        "classes",
+        "one hidden layer on the 256 leading components, Adam for a fixed number of epochs",
+        "Kingma & Ba 2015, arXiv:1412.6980",
+        {"hidden": 128, "alpha": 1.0, "epochs": 30, **_CLASSES, "pca": 256, "calibration": "temperature"},
+        {"alpha": (1.0, 10.0, 0.1), "hidden": (128, 256)},
+    ),
+    "prototype": HeadKind(
+        "prototype",
+        "classes",
+        "nearest class mean in the whitened 128 leading components",
+        "Snell+2017, arXiv:1703.05175",
+        {**_CLASSES, "pca": 128, "whiten": True},
+        {"pca": (128, 64, 256)},
+    ),
+    "ensemble": HeadKind(
+        "ensemble",
+        "classes",
+        "named heads together: mean of their probabilities (soft), or a logistic regression on them (stack)",
+        "Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1",
+        {
+            "members": ("svm", "logistic", "xgboost"),
+            "combine": "soft",
+            "impute": False,
+            "calibration": "temperature",
+            "class_weight": None,
+        },
+        {"combine": ("soft", "stack")},
+    ),
+    "ridge": HeadKind(
+        "ridge",
+        "fractions",
+        "linear regression, L2; vote fractions clipped to [0, 1]",
+        "Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634",
+        {"alpha": 100.0, **_FRACTIONS},
+        {"alpha": (100.0, 1000.0, 10.0)},
+    ),
+    "svr": HeadKind(
+        "svr",
+        "fractions",
+        "support vector regression with a Gaussian kernel, one machine per answer; fractions clipped to [0, 1]",
+        "Smola & Schölkopf 2004, doi:10.1023/B:STCO.0000035301.49549.88",
+        {"C": 0.3, "gamma": 1.0, "epsilon": 0.05, "accelerated": True, **_FRACTIONS},
+        {"C": (0.3, 1.0, 0.1), "gamma": (1.0, 0.3)},
+    ),
+    "xgboost-regression": HeadKind(
+        "xgboost-regression",
+        "fractions",
+        "gradient-boosted trees on the 128 leading components; vote fractions clipped to [0, 1]",
+        "Chen & Guestrin 2016, doi:10.1145/2939672.2939785",
+        {**_TREES, **_FRACTIONS, "pca": 128},
+        {"depth": (3, 2), "pca": (128, 64)},
+    ),
+}
+
+
+def _member(member: HeadKind, impute: bool) -> tuple[str, str, dict[str, Any]]:
+    """Return name, task and all parameters of one head of an ensemble."""
+    if member.task != "classes" or member.name == "ensemble":
+        raise InputError("ensemble member", rule="be a head that predicts classes", found=member.name)
+    return member.name, member.task, member.complete({"impute": impute})
+
+
+def build_for(chosen: HeadKind, target: Target, seed: int, parameters: Mapping[str, Any]) -> Any:
+    """Build the unfitted estimator of a recipe for a kind of labels."""
+    estimator = chosen(seed, **parameters)
+    if target != "multi-label":
+        return estimator
+    from gzfeatures.heads.estimators.build import Flags  # imports scikit-learn
+
+    return Flags(estimator)
+
+
+def recipe(name: str) -> HeadKind:
+    """Entry of `HEADS`; an unknown name lists the legal ones."""
+    if name not in HEADS:
+        raise unknown("head", name, HEADS)
+    return HEADS[name]

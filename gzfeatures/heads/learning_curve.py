@@ -1,0 +1,104 @@
+"""Learning curves: how many labels does a head need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.fit import fit
+from gzfeatures.heads.inputs import Tables
+from gzfeatures.ids import Ids
+
+SIZES = (50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000)
+
+
+def learning_curve(
+    table: Tables,
+    labels: Labels,
+    split: Split,
+    heads: Sequence[str] = ("svm",),
+    sizes: Sequence[int] = SIZES,
+    seeds: Sequence[int] = (0, 1, 2),
+    allow_seen: bool = False,
+) -> list[dict[str, Any]]:
+    """Fit heads on growing parts of the training galaxies and score each on the same test galaxies.
+
+    Parameters
+    ----------
+    table : EmbeddingTable or sequence of EmbeddingTable
+        Vectors of the split's galaxies.
+    labels : Labels
+        Targets.
+    split : Split
+        Parts are drawn from `train`, scores are of `test`.
+    heads : sequence of str
+        Names in `HEADS`.
+    sizes : sequence of int
+        Numbers of training galaxies; those above the whole part are left out, the whole part is always the last.
+    seeds : sequence of int
+        Each draws its own nested parts (stratified, two galaxies at least of every class that has them).
+    allow_seen : bool
+        Score also on test galaxies that a backbone was trained on: no fair hold-out.
+
+    Returns
+    -------
+    list of dict
+        `head, galaxies, seed, fit_seconds` and every metric of the test galaxies.
+
+    Raises
+    ------
+    GzError
+        As `fit` and `evaluate`.
+    """
+    whole = len(split.train)
+    steps = [*sorted({size for size in sizes if size < whole}), whole]
+    tests = _tests(table, split.test)
+    rows = []
+    for seed in seeds:
+        train = nested(split.train, labels, seed)
+        for size in steps:
+            part = Split(train[:size], split.validation, split.test, split.groups)
+            for head in heads:
+                start = time.perf_counter()
+                fitted = fit(table, labels, head, split=part, seed=seed)
+                seconds = time.perf_counter() - start
+                predictions = fitted.predict(tests)
+                scores = evaluate(predictions.without_seen() if allow_seen else predictions, labels, intervals=0)
+                rows.append({"head": head, "galaxies": size, "seed": seed, "fit_seconds": seconds, **scores.metrics})
+    return rows
+
+
+def curve(rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy") -> list[tuple[int, float, float, float]]:
+    """One head's curve: (galaxies, mean, lowest, highest over seeds), rising in galaxies."""
+    values: dict[int, list[float]] = {}
+    for row in rows:
+        if row["head"] == head:
+            values.setdefault(row["galaxies"], []).append(row[metric])
+    return [(size, float(np.mean(v)), min(v), max(v)) for size, v in sorted(values.items())]
+
+
+def _tests(table: Tables, ids: Ids) -> Tables:
+    return table.select(ids) if isinstance(table, EmbeddingTable) else [one.select(ids) for one in table]
+
+
+def nested(train: Ids, labels: Labels, seed: int) -> Ids:
+    """Training ids in an order whose every beginning is stratified, the first two of each class in front."""
+    train = np.sort(train)
+    rng = np.random.default_rng(seed)
+    chosen = labels.select(train)
+    codes = chosen.codes if labels.target == "classes" else np.zeros(len(train), dtype=np.int64)
+    place: npt.NDArray[np.float64] = np.empty(len(train))
+    for code in np.unique(codes):
+        mine = rng.permutation(np.flatnonzero(codes == code))
+        place[mine] = (np.arange(len(mine)) + rng.random()) / len(mine)
+        place[mine[:2]] = -1
+    ordered: Ids = train[np.argsort(place, kind="stable")]
+    return ordered

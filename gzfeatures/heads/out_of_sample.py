@@ -1,0 +1,77 @@
+"""Out-of-sample predictions: every labelled galaxy judged by a head that was fitted without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.heads.fit import fit
+from gzfeatures.heads.folds import folds_of
+from gzfeatures.ids import among
+
+
+def out_of_sample(
+    table: EmbeddingTable,
+    labels: Labels,
+    head: str = "logistic",
+    *,
+    folds: int = 5,
+    groups: Mapping[str, str] | None = None,
+    seed: int = 0,
+    **parameters: Any,
+) -> Predictions:
+    """Fit a head on all folds but one, predict that one, in turn.
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        Vectors.
+    labels : Labels
+        One class per galaxy; only galaxies with a label and a vector count.
+    head : str
+        Name in `HEADS`.
+    folds : int
+        Parts, stratified by class; at least 2.
+    groups : mapping of str to str, optional
+        Id → group; a group is never parted, so that a twin does not judge its twin.
+    seed : int
+        Of folds and heads.
+    **parameters
+        Of the head.
+
+    Returns
+    -------
+    Predictions
+        Of the labelled galaxies in the order of the table; a class that lies in a single group has none, for nothing
+        would be left to learn it from.
+
+    Raises
+    ------
+    InputError
+        No galaxy has both, fewer than two folds, or what `fit` refuses.
+    """
+    if folds < 2:
+        raise InputError("folds", rule="be at least 2", found=folds)
+    known = among(table.ids, labels.ids)
+    if not known.any():
+        raise InputError("no galaxy has a label and a vector", rule="share ids", remedy="check the id columns")
+    ids = table.ids[known]
+    group_of = {name: name for name in ids} | {name: f"group {group}" for name, group in (groups or {}).items()}
+    members = np.asarray([group_of[name] for name in ids], dtype=object)
+    parts = []
+    for rest, part in folds_of(labels.select(ids).codes, members, folds, seed):
+        if not len(part):
+            continue
+        split = Split(ids[rest], ids[:0], ids[part])
+        fitted = fit(table, labels, head, split=split, seed=seed, **parameters)
+        parts.append(fitted.predict(table.select(ids[part])))
+    judged = np.concatenate([part.ids for part in parts])
+    chances = np.concatenate([part.probabilities for part in parts])
+    return Predictions(judged, chances, labels.classes).select(ids[among(ids, judged)])

@@ -1,0 +1,191 @@
+"""Galaxy ids: strings, unique, joined by value and never by position."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures import id_text
+from gzfeatures.errors import InputError
+from gzfeatures.id_text import LOST
+
+Ids: TypeAlias = npt.NDArray[np.object_]
+"""One-dimensional object array of `str`."""
+REMEDY = "name another id column with --id OTHER, match on the sky, or fetch the ids as text or 64-bit integers"
+"""What can be done where a file itself lost the digits of its ids."""
+_EXACT = {2: 2.0**11, 4: 2.0**24, 8: 2.0**53, 16: 2.0**53}
+"""Bytes of a float → from here on it stands for several integers."""
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def as_ids(
+    values: Iterable[Any] | pd.Series,
+    *,
+    where: object = "ids",
+    rows: npt.NDArray[np.intp] | None = None,
+    remedy: str = REMEDY,
+) -> Ids:
+    """Turn ids of any kind into strings; 64-bit integers keep every digit.
+
+    Parameters
+    ----------
+    values : iterable
+        Strings, integers, fixed-width byte strings (right padding is dropped), or whole floats below 2**53 (2**24
+        of four bytes, 2**11 of two).
+    where : object
+        Named in the error.
+    rows : array of int, optional
+        Row of each id in its file, shape (n,), for the error; default its place.
+    remedy : str
+        What the error of lost digits advises: how other ids of that kind of file are chosen.
+
+    Returns
+    -------
+    Ids
+        Shape (n,), in the given order.
+
+    Raises
+    ------
+    InputError
+        An id is missing (NaN, None, empty), is not UTF-8, or is a float that may have lost digits.
+    """
+    array = values.to_numpy() if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
+    if array.ndim == 0:
+        array = np.asarray(list(values), dtype=object)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "surrogateescape")
+    if array.dtype.kind == "f":
+        bad = ~np.isfinite(array) | (array != np.trunc(array)) | (np.abs(array) >= _EXACT[array.dtype.itemsize])
+        if bad.any():
+            raise InputError(
+                "id is not a whole number or is too large for a float",
+                where=f"{where}, row {_row(bad, rows)}",
+                rule="be text or an integer",
+                found=float(array[np.argmax(bad)]),
+                remedy=remedy,
+            )
+        array = array.astype(np.int64)
+    missing = pd.isna(array) if array.dtype == object else np.zeros(len(array), dtype=bool)
+    ids = array.astype(str).astype(object)
+    missing |= ids == ""
+    if missing.any():
+        raise InputError("id is missing", where=f"{where}, row {_row(missing, rows)}", rule="not be empty")
+    require_text(ids, where=where)
+    _require_digits(ids, where, rows, remedy)
+    return ids
+
+
+def _row(bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp] | None) -> int:
+    """Row of the first bad id in its file."""
+    return int(np.argmax(bad) if rows is None else rows[np.argmax(bad)])
+
+
+def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
+    """Cells of a column by which rows of two tables are matched, as text; shape (n,), NaN where a cell is missing.
+
+    Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Blanks around a key and the quotes of a
+    spreadsheet are no part of it; `NA` and its like are missing. Two missing keys are not equal: whoever matches leaves
+    them out.
+
+    Parameters
+    ----------
+    values : Series
+        A column as `tables.read_table` gives it.
+    where : object
+        Named in the error.
+
+    Raises
+    ------
+    InputError
+        A key is a float that may have lost digits, or is not a whole number, or is not UTF-8.
+    """
+    if values.dtype.kind not in "iufb":  # a column that was not read as ids may hold what is no part of one
+        import pyarrow as pa
+
+        texts = id_text.exact(id_text.cleaned(pa.array(values.astype(object), pa.large_string(), from_pandas=True)))
+        values = pd.Series(texts if isinstance(texts, np.ndarray) else texts.to_pandas().astype(object))
+    keys = np.full(len(values), np.nan, dtype=object)
+    present = values.notna().to_numpy() & (values != "").fillna(False).to_numpy(bool)
+    keys[present] = as_ids(values[present], where=where, rows=np.flatnonzero(present))
+    return keys
+
+
+def _require_digits(ids: Ids, where: object, rows: npt.NDArray[np.intp] | None, remedy: str) -> None:
+    """Refuse `1.237678598634734e+18` among names: it stands for 256 neighbouring ids."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lost = pc.index(pc.match_substring_regex(pa.array(ids, pa.large_string()), LOST), True).as_py()
+    if lost >= 0:
+        raise InputError(
+            "id has lost its last digits",
+            where=f"{where}, row {lost if rows is None else int(rows[lost])}",
+            rule="be text or an integer",
+            found=ids[lost],
+            remedy=remedy,
+        )
+
+
+def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
+    """Raise InputError naming the first id (or other entry) that is no text, or that no file could hold.
+
+    The latter come from names of files in another encoding than UTF-8: Python keeps their bytes as lone surrogates.
+    """
+    try:
+        "".join(ids).encode()
+    except (TypeError, UnicodeEncodeError):
+        found = next(name for name in ids if not isinstance(name, str) or SURROGATE.search(name))
+        raise InputError("not a text in UTF-8", where=where, found=found, remedy="rename it") from None
+
+
+def require_unique(ids: Ids, *, where: object = "ids") -> None:
+    """Raise InputError naming the first id that is repeated, with how many there are, or that is no text."""
+    require_text(ids, where=where)
+    repeated = pd.Index(ids).duplicated()
+    if repeated.any():
+        raise InputError(
+            f"{int(repeated.sum())} duplicate ids",
+            where=where,
+            rule="name each galaxy once",
+            found=str(ids[np.argmax(repeated)]),
+            remedy="drop the repeated rows",
+        )
+
+
+def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np.intp]:
+    """Row of each wanted id in `ids` (unique).
+
+    Raises
+    ------
+    InputError
+        A wanted id is not there, or is no text.
+    """
+    require_text(wanted, where=where)
+    rows = pd.Index(ids).get_indexer(pd.Index(wanted))
+    if (rows < 0).any():
+        raise InputError(
+            f"{int((rows < 0).sum())} of {len(wanted)} ids are not there",
+            where=where,
+            found=str(wanted[np.argmax(rows < 0)]),
+        )
+    return rows
+
+
+def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
+    """Which ids are also in `others`, shape (n,), by hash: `numpy.isin` compares every text with every other."""
+    found: npt.NDArray[np.bool_] = pd.Index(ids, dtype=object).isin(list(others))
+    return found
+
+
+def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
+    """One random number in [0, 1) per id, shape (n,).
+
+    It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies are there.
+    """
+    bits = pd.util.hash_array(np.asarray([f"{seed}:{name}" for name in ids], dtype=object), categorize=False)
+    return np.asarray((bits >> np.uint64(11)) / 2.0**53)

@@ -1,0 +1,184 @@
+"""Alignment: bands of one galaxy laid on one grid by their celestial coordinates, or refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.images.decoding.filters import wavelength
+from gzfeatures.images.decoding.warning_filter import without_warnings
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+    from astropy.wcs import WCS
+
+    from gzfeatures.images.decoding.bands import Bands
+
+WHOLE = 0.1
+"""Pixels by which a shift may differ from whole ones and still be made without interpolation."""
+
+BENT = 0.5
+"""Most pixels by which the corners of two bands may part after the shift: above, their scale or angle differ."""
+
+_CARDS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CTYPE1", "CTYPE2", "CDELT1", "CDELT2", "CD1_1", "CD1_2", "CD2_1",
+          "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CROTA2", "LONPOLE", "LATPOLE")  # fmt: skip
+
+Corners = npt.NDArray[np.float64]
+
+
+def celestial(header: Header | None) -> WCS | None:
+    """Celestial coordinates of an image's two axes; None where it has none."""
+    if header is None or "CTYPE1" not in header:
+        return None
+    from astropy.wcs import WCS
+
+    with without_warnings():
+        try:
+            world = WCS(header, naxis=2)
+            return world if world.has_celestial else None
+        except Exception:  # damaged coordinates fail in many ways, and an image without them can be seen too
+            return None
+
+
+def mirrored(header: Header | None) -> bool:
+    """Whether the image shows the sky from behind: east to the right of north (determinant of CD above 0)."""
+    world = celestial(header)
+    return world is not None and _hand(world) > 0
+
+
+def _hand(world: WCS) -> float:
+    """Determinant of the change of longitude and latitude along the pixel axes."""
+    sign = -1 if world.wcs.lng > world.wcs.lat else 1
+    return sign * float(np.linalg.det(world.pixel_scale_matrix))
+
+
+def aligned(parts: Sequence[Bands], *, where: object) -> list[Bands]:
+    """The same bands on the grid of one of them, by their celestial coordinates.
+
+    The grid is that of the band in the middle of the wavelengths. Others are shifted by whole pixels where that is
+    right to a tenth of one, else interpolated linearly; pixels that nothing was observed for are bad.
+
+    Parameters
+    ----------
+    parts : sequence of Bands
+        Of one shape. Where none has coordinates they are left as they lie.
+    where : object
+        Named in errors.
+
+    Raises
+    ------
+    InputError
+        Only some have coordinates; or their scale, angle, handedness or field of sky differ.
+    """
+    if len({_cards(part.header) for part in parts}) == 1:
+        return list(parts)
+    worlds = [celestial(part.header) for part in parts]
+    if all(world is None for world in worlds):
+        return list(parts)
+    if None in worlds:
+        lost = "+".join(parts[worlds.index(None)].names)
+        raise InputError(
+            "bands cannot be aligned",
+            where=where,
+            rule="all have celestial coordinates, or none",
+            found=f"none in {lost}",
+            remedy="put them on one grid, as one file",
+        )
+    return _onto(list(parts), [world for world in worlds if world is not None], _middle(parts), where)
+
+
+def _cards(header: Header | None) -> tuple[object, ...] | None:
+    if header is None or "CTYPE1" not in header:
+        return None
+    return tuple(header.get(card) for card in _CARDS)
+
+
+def _middle(parts: Sequence[Bands]) -> int:
+    order = sorted(range(len(parts)), key=lambda row: (wavelength(parts[row].names[0]) or 0.0, row))
+    return order[len(order) // 2]
+
+
+def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> list[Bands]:
+    height, width = parts[middle].flux.shape[1:]
+    corners = np.array([(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], dtype=np.float64)
+    result = []
+    for part, world in zip(parts, worlds, strict=True):
+        pair = f"{'+'.join(part.names)} and {'+'.join(parts[middle].names)}"
+        if part is parts[middle]:
+            result.append(part)
+            continue
+        with without_warnings():
+            there = _mapped(worlds[middle], world, corners)
+        _require_alike(there - corners, corners, pair, worlds[middle], world, where)
+        result.append(_moved(part, (there - corners).mean(axis=0), parts[middle].header))
+    return result
+
+
+def _mapped(one: WCS, other: WCS, corners: Corners) -> Corners:
+    """Pixels (x, y) of one image in the pixels of another; NaN on the far side of the sky."""
+    from astropy.coordinates import SkyCoord
+    from astropy.wcs.utils import wcs_to_celestial_frame
+
+    try:
+        sky = np.asarray(one.all_pix2world(corners, 0))[:, [one.wcs.lng, one.wcs.lat]]
+        frames = [wcs_to_celestial_frame(world) for world in (one, other)]
+        if not frames[0].is_equivalent_frame(frames[1]):
+            moved = SkyCoord(*sky.T, unit="deg", frame=frames[0]).transform_to(frames[1]).spherical
+            sky = np.column_stack([moved.lon.deg, moved.lat.deg])
+        return np.asarray(other.all_world2pix(sky if other.wcs.lng < other.wcs.lat else sky[:, ::-1], 0))
+    except Exception:  # a point that the projection cannot hold, or distortions that do not converge
+        return np.full_like(corners, np.nan)
+
+
+def _require_alike(shift: Corners, corners: Corners, pair: str, one: WCS, other: WCS, where: object) -> None:
+    """Raise InputError unless two images differ by a shift alone, and by less than half of the image."""
+    from astropy.wcs.utils import proj_plane_pixel_scales
+
+    scales = [float(proj_plane_pixel_scales(world).mean()) * 3600 for world in (other, one)]
+    remedy = "put them on one grid first, or leave one of them out"
+    what = "bands of one galaxy cannot be aligned"
+    size = corners.max(axis=0) + 1
+    if not abs(scales[0] / scales[1] - 1) <= BENT / size.max():
+        found = f'{scales[0]:.4g}" and {scales[1]:.4g}" a pixel in {pair}'
+        raise InputError(what, where=where, rule="have one pixel scale", found=found, remedy=remedy)
+    if (_hand(one) > 0) != (_hand(other) > 0):
+        raise InputError(what, where=where, rule="have east on one side", found=pair, remedy=remedy)
+    middle = shift.mean(axis=0)
+    if not (np.abs(middle) < size / 2).all():  # not-a-number too
+        raise InputError(what, where=where, rule="show one field of the sky", found=pair, remedy=remedy)
+    if not np.abs(shift - middle).max() <= BENT:
+        raise InputError(what, where=where, rule="have one orientation", found=pair, remedy=remedy)
+
+
+def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -> Bands:
+    """A band whose pixel (x, y) is what it had at (x, y) + shift; NaN and bad where that lies off it."""
+    flux = np.full_like(part.flux, np.nan)
+    bad = np.ones_like(part.bad)
+    whole = np.rint(shift).astype(int)
+    shift = np.where(np.abs(shift - whole) <= WHOLE, whole, shift)
+    if (shift == whole).all():
+        height, width = flux.shape[1:]
+        (x, y), (here_x, there_x), (here_y, there_y) = whole, _span(whole[0], width), _span(whole[1], height)
+        flux[:, here_y, here_x] = part.flux[:, there_y, there_x]
+        bad[:, here_y, here_x] = part.bad[:, there_y, there_x]
+        return dataclasses.replace(part, flux=flux, bad=bad, header=header) if x or y else part
+    from scipy import ndimage
+
+    for plane, (values, holes) in enumerate(zip(part.flux, part.bad, strict=True)):
+        back = (shift[1], shift[0])
+        filled = np.where(holes, 0, np.nan_to_num(values))
+        moved = ndimage.affine_transform(filled, np.ones(2), back, order=1, mode="constant", cval=np.nan)
+        touched = ndimage.affine_transform(holes.astype(np.float32), np.ones(2), back, order=1, cval=1.0)
+        bad[plane] = np.isnan(moved) | (touched > 1e-3)
+        flux[plane] = moved
+    return dataclasses.replace(part, flux=flux, bad=bad, header=header)
+
+
+def _span(shift: int, length: int) -> tuple[slice, slice]:
+    """Where pixels come to lie, and where they come from, along one axis."""
+    return slice(max(0, -shift), min(length, length - shift)), slice(max(0, shift), min(length, length + shift))

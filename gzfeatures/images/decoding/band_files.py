@@ -1,0 +1,185 @@
+"""Files of bands: FITS planes, cubes and extensions, .npy and .npz → Bands. A band is known by name, never by place."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.images.decoding.alignment import aligned
+from gzfeatures.images.decoding.bad_pixels import unobserved
+from gzfeatures.images.decoding.bands import Bands
+from gzfeatures.images.decoding.bundle import array
+from gzfeatures.images.decoding.filters import alike, canonical
+from gzfeatures.images.decoding.fits_planes import planes
+
+UNNAMED = "unnamed"
+"""Name of the only band of an image that says nowhere which it is."""
+
+
+def read_fits(
+    data: bytes,
+    *,
+    where: object,
+    max_pixels: int,
+    names: tuple[str, ...] | None = None,
+    science: str | None = None,
+) -> Bands:
+    """Bands of a FITS file: a plane, a cube, or an image extension for each band.
+
+    Names come from the header (BANDS or BAND0…, BAND, FILTER, or EXTNAME where it is a band's), else from `names`.
+    Weights, errors and masks are never taken for the image; weights and masks mark its bad pixels (see `badpixels`).
+
+    Parameters
+    ----------
+    data : bytes
+        The file, plain or gzipped; its images may be compressed (.fz).
+    where : object
+        Named in errors.
+    max_pixels : int
+        Largest image that is decoded, all bands together.
+    names : tuple of str, optional
+        Names of the bands, where the file has none.
+    science : str, optional
+        Name or number of the unit that is the image.
+
+    Raises
+    ------
+    InputError
+        The file is truncated, damaged, or too large; no plane, or more than one, can be the image; the planes of a
+        cube have no names; header and `names` differ; or bands cannot be aligned.
+    """
+    if data[:2] == b"\x1f\x8b":
+        data = _gunzipped(data, where=where, max_bytes=16 * max_pixels)
+    chosen = planes(data, where=where, max_pixels=max_pixels, science=science)
+    found = [name for plane in chosen for name in plane.names or ()]
+    cubes = [plane.values.reshape((-1, *plane.values.shape[-2:])) for plane in chosen]
+    if len({cube.shape[1:] for cube in cubes}) > 1:
+        raise InputError("bands differ in shape", where=where, found=", ".join(str(cube.shape) for cube in cubes))
+    total = sum(map(len, cubes))
+    if total * cubes[0].shape[1] * cubes[0].shape[2] > max_pixels:
+        raise InputError("image is too large to decode", where=where, rule=f"hold at most {max_pixels:,} pixels")
+    named = iter(_agreed(tuple(found), names, total, where=where))
+    bands = [
+        Bands(tuple(itertools.islice(named, len(cube))), _native(cube), plane.bad.reshape(cube.shape), plane.header)
+        for plane, cube in zip(chosen, cubes, strict=True)
+    ]
+    twice = [name for part in bands for name in part.names if sum(name in other.names for other in bands) > 1]
+    if twice:
+        raise InputError(
+            "planes are of one band",
+            where=where,
+            rule="be one for each band",
+            found=", ".join(twice),
+            remedy="name the plane that is the image with --science NAME,VERSION or a number",
+        )
+    return stacked(bands, where=where)
+
+
+def read_npy(data: bytes, *, where: object, max_pixels: int, names: tuple[str, ...] | None = None) -> Bands:
+    """Bands of a .npy file of shape (bands, height, width) or (height, width), which holds no names.
+
+    Raises
+    ------
+    InputError
+        The file is damaged or too large, or its bands are not named.
+    """
+    return _of_array(array(data, where=where, max_bytes=16 * max_pixels), names, where=where)
+
+
+def read_npz(parts: dict[str, bytes], *, where: object, max_pixels: int, names: tuple[str, ...] | None = None) -> Bands:
+    """Bands of a .npz file: `images` of shape (bands, height, width) and their names `filters` (or `image`, `bands`).
+
+    Raises
+    ------
+    InputError
+        An array is missing, damaged or too large, or the names do not fit.
+    """
+    stored = next((parts[key] for key in ("images.npy", "image.npy") if key in parts), None)
+    if stored is None:
+        raise InputError("npz file holds no image", where=where, rule="have an array 'images'", found=", ".join(parts))
+    own = next((parts[key] for key in ("filters.npy", "bands.npy") if key in parts), None)
+    if own is not None:
+        listed = tuple(str(name) for name in array(own, where=where, max_bytes=2**16).ravel())
+        names = _agreed(listed, names, len(listed), where=where)
+    return _of_array(array(stored, where=where, max_bytes=16 * max_pixels), names, where=where)
+
+
+def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
+    """Bands of one galaxy from several files or planes, aligned by their coordinates (see `alignment`).
+
+    Raises
+    ------
+    InputError
+        They differ in shape, name a band twice, or cannot be aligned.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.flux.shape[1:] for part in parts}) > 1:
+        shapes = ", ".join(f"{'+'.join(part.names)} {part.flux.shape[1:]}" for part in parts)
+        raise InputError("bands differ in shape", where=where, found=shapes)
+    parts = aligned(parts, where=where)
+    names = tuple(name for part in parts for name in part.names)
+    flux, bad = np.concatenate([part.flux for part in parts]), np.concatenate([part.bad for part in parts])
+    return Bands(names, flux, bad, parts[0].header)
+
+
+def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: object) -> Bands:
+    cube = cube[None] if cube.ndim == 2 else cube
+    if cube.ndim != 3 or cube.dtype.kind not in "uif":
+        raise InputError(
+            "array is no image",
+            where=where,
+            rule="be numbers (bands, height, width)",
+            found=(cube.shape, cube.dtype),
+        )
+    return Bands(_agreed((), names, len(cube), where=where), _native(cube), _bad(cube))
+
+
+def _compatible(found: str, given: str) -> bool:
+    """Whether a file's own word for a band may mean the given one, which may be a name of the caller's making."""
+    return canonical(given) is None or alike(found, given)
+
+
+def _agreed(found: tuple[str, ...], given: tuple[str, ...] | None, n: int, *, where: object) -> tuple[str, ...]:
+    """Names of the bands, where the file's own and those given may not contradict each other."""
+    if found and given and not (len(found) == len(given) and all(map(_compatible, found, given))):
+        raise InputError("bands of the file are not those named", where=where, rule=f"be {given}", found=found)
+    names = given or found or ((UNNAMED,) if n == 1 else ())
+    if len(names) != n:
+        raise InputError(
+            "bands are not named",
+            where=where,
+            rule=f"have a name for each of {n} planes (FITS: BANDS or BAND0…; npz: filters)",
+            found=names,
+            remedy="name them in the file's order with --bands, or the one plane that is the image with --science",
+        )
+    return names
+
+
+def _gunzipped(data: bytes, *, where: object, max_bytes: int) -> bytes:
+    with parsing("image is truncated or damaged", where), gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        plain = file.read(max_bytes + 1)
+    if len(plain) > max_bytes:
+        raise InputError("image is too large to unpack", where=where, rule=f"hold at most {max_bytes:,} bytes")
+    return plain
+
+
+def _native(planes: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        flux = planes.astype(np.float32)
+    flux[~np.isfinite(flux)] = np.nan
+    return flux
+
+
+def _bad(planes: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Pixels of shape (bands, height, width) without a measurement, as far as the values say."""
+    if planes.dtype.kind != "f":
+        return np.zeros(planes.shape, dtype=bool)
+    return np.stack([~np.isfinite(plane) | unobserved(plane) for plane in planes])

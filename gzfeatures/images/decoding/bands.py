@@ -1,0 +1,170 @@
+"""Bands: an image in several filters, its bands known by name, cut by position, judged and drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.images.decoding.alignment import mirrored
+from gzfeatures.images.decoding.filters import alike, wavelength
+from gzfeatures.images.decoding.grey_levels import Levels
+from gzfeatures.images.decoding.stretches import STRETCHES
+from gzfeatures.images.decoding.warning_filter import without_warnings
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+MAX_BAD = 0.1
+"""Largest share of bad pixels in a band that `faults` passes over."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bands:
+    """One galaxy in several filters.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Name of each band, unique.
+    flux : ndarray of float32
+        Shape (bands, height, width), in the file's unit and row order.
+    bad : ndarray of bool
+        Same shape: pixels without a measurement: not finite, without weight, marked by a mask, or in an area that a
+        survey filled with zeros (see `badpixels`). Their flux is NaN where it was not finite and kept otherwise.
+    header : astropy.io.fits.Header, optional
+        Header with the celestial coordinates; None where the source has none.
+    """
+
+    names: tuple[str, ...]
+    flux: npt.NDArray[np.float32]
+    bad: npt.NDArray[np.bool_]
+    header: Header | None = None
+
+    def __post_init__(self) -> None:
+        if self.flux.ndim != 3 or self.flux.shape[0] != len(self.names) or self.bad.shape != self.flux.shape:
+            raise InputError("bands", rule="have shape (bands, height, width)", found=(self.names, self.flux.shape))
+        if len(set(self.names)) != len(self.names):
+            raise InputError("bands", rule="be named once each", found=", ".join(self.names))
+
+    def select(self, names: Sequence[str]) -> Bands:
+        """These bands, in this order; `r` is also `HSC-R` where no other band is an r, and `f115w` is `F115W`.
+
+        Raises
+        ------
+        InputError
+            One of them is not there.
+        """
+        rows = [self._row(name) for name in names]
+        return dataclasses.replace(self, names=tuple(names), flux=self.flux[rows], bad=self.bad[rows])
+
+    def _row(self, name: str) -> int:
+        if name in self.names:
+            return self.names.index(name)
+        able = [row for row, own in enumerate(self.names) if alike(own, name)]
+        if len(able) != 1:
+            raise InputError(f"no band {name}", rule=f"be one of {', '.join(self.names)}", found=name)
+        return able[0]
+
+    def cut(self, ra: float, dec: float, arcsec: float) -> Bands:
+        """A square around a position, cut by the image's celestial coordinates.
+
+        Parameters
+        ----------
+        ra, dec : float
+            Centre in degrees (ICRS).
+        arcsec : float
+            Side in arcseconds. Where the square leaves the image, flux is NaN and bad is True.
+
+        Raises
+        ------
+        InputError
+            The image has no celestial coordinates, or the square lies off it.
+        """
+        from astropy import units
+        from astropy.coordinates import SkyCoord
+        from astropy.nddata import Cutout2D
+        from astropy.wcs import WCS
+
+        if self.header is None:
+            raise InputError("image has no celestial coordinates", rule="be FITS with a WCS to be cut by position")
+        with without_warnings():
+            world = WCS(self.header, naxis=2)
+            if not world.has_celestial:
+                raise InputError("image has no celestial coordinates", rule="have a WCS to be cut by position")
+            place = SkyCoord(ra, dec, unit="deg")
+            try:
+                cuts = [
+                    Cutout2D(plane, place, arcsec * units.arcsec, wcs=world, mode="partial", fill_value=fill, copy=True)
+                    for planes, fill in ((self.flux, np.nan), (self.bad, True))
+                    for plane in planes
+                ]
+            except ValueError:  # no overlap, or a position on the far side of the sky
+                raise InputError("cut lies off the image", found=f"ra {ra}, dec {dec}, {arcsec} arcsec") from None
+        planes = [cut.data for cut in cuts]
+        n = len(self.names)
+        return Bands(self.names, np.stack(planes[:n]), np.stack(planes[n:]), cuts[0].wcs.to_header())
+
+    def faults(self) -> list[str]:
+        """What is wrong with the pixels, one line each: blank bands, and bands with many bad pixels."""
+        lines = []
+        for name, flux, bad in zip(self.names, self.flux, self.bad, strict=True):
+            good = flux[~bad]
+            if len(good) == 0 or good.min() == good.max():
+                lines.append(f"band {name} is blank")
+            elif bad.mean() > MAX_BAD:
+                lines.append(f"band {name} has {bad.mean():.1%} bad pixels")
+        return lines
+
+    def render(
+        self, names: Sequence[str] | None = None, stretch: str = "lupton", range: tuple[float, float] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """The image in 8 bits, as it lies on the sky.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Bands that become the channels. By default one band is repeated three times, and three stand from the
+            longest wavelength to the shortest.
+        stretch : str
+            Entry of `stretches.STRETCHES`. Bad pixels are left out of its statistics and drawn black.
+        range : two floats, optional
+            Flux that becomes black and white, instead of the stretch.
+
+        Returns
+        -------
+        ndarray of uint8
+            Shape (height, width, channels), the first row on top: FITS counts rows from below and is turned over. By
+            its coordinates an image that shows the sky from behind (east to the right) is mirrored.
+
+        Raises
+        ------
+        InputError
+            A band is blank or not there, or the default order is not defined.
+        """
+        chosen = self.select(self._order() if names is None else names)
+        blank = [line for line in chosen.faults() if line.endswith("blank")]
+        if blank:
+            raise InputError(blank[0], rule="hold more than one value")
+        flux = np.where(chosen.bad, np.nan, chosen.flux.astype(np.float64))
+        planes = STRETCHES[stretch](flux) if range is None else Levels(range).of(flux, where=None)
+        planes = planes.repeat(3, axis=0) if names is None and len(planes) == 1 else planes
+        planes = planes[:, ::-1] if self.header is not None else planes
+        planes = planes[:, :, ::-1] if mirrored(self.header) else planes
+        return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
+
+    def _order(self) -> tuple[str, ...]:
+        if len(self.names) == 1:
+            return self.names
+        lengths = {name: wavelength(name) for name in self.names}
+        if len(self.names) == 3 and None not in lengths.values() and len(set(lengths.values())) == 3:
+            return tuple(sorted(self.names, key=lambda name: lengths[name] or 0.0, reverse=True))
+        raise InputError(
+            "bands of the view are not chosen",
+            rule=f"be some of {', '.join(self.names)}",
+            remedy="name them in the view, as bands=" + "+".join(self.names[2::-1]),
+        )

@@ -1,0 +1,198 @@
+"""Pictures: JPEG, PNG, GIF, WebP and plain TIFF bytes → a decoded image, its size judged before a pixel is decoded."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import (
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from gzfeatures.errors import InputError
+from gzfeatures.images.decoding.grey_levels import Levels
+from gzfeatures.images.decoding.warning_filter import without_warnings
+
+MAX_PIXELS = 64_000_000
+"""Largest picture that is decoded, in pixels, unless a caller says otherwise."""
+
+MAGIC: tuple[tuple[bytes, Callable[..., ImageFile.ImageFile]], ...] = (
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"GIF8", GifImagePlugin.GifImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"II*\0", TiffImagePlugin.TiffImageFile),
+    (b"MM\0*", TiffImagePlugin.TiffImageFile),
+)
+"""First bytes of each format and its reader. The content decides, never the file's suffix."""
+
+HEAD = 2**16
+"""Bytes at the start of a file among which EXIF and animation are announced."""
+
+DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
+"""Pillow's modes whose values are no grey levels yet."""
+
+BITS, FORMAT = 258, 339
+"""TIFF tags: bits of a sample, and whether it is unsigned (1), signed (2) or a float (3)."""
+
+PNG_DEPTH = 24
+"""Byte of a PNG that holds the bits of a sample: the header comes first (W3C PNG, section 11.2.1)."""
+
+PLAIN = Levels()
+
+
+def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN) -> Image.Image:
+    """Decode one picture, upright, as 8-bit grey or RGB.
+
+    Parameters
+    ----------
+    data : bytes
+        A JPEG, PNG, GIF, WebP or uncompressed TIFF file; of an animation the first frame.
+    where : object
+        Named in the error.
+    max_pixels : int
+        Largest width × height that is decoded; judged from the header.
+    levels : Levels
+        How values that are not 8-bit become grey levels; with a range also those that are.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode L (grey; 16 bits are divided by 257, other integers by their range) or RGB (colour; palettes are looked up,
+        CMYK is converted without a profile, alpha is dropped). Turned as EXIF asks.
+
+    Raises
+    ------
+    InputError
+        Zero bytes, not an image, too large, truncated or damaged; or floats without a range or stretch.
+    """
+    if not data:
+        raise InputError("image has zero bytes", where=where, remedy="download it again")
+    reader = next((reader for magic, reader in MAGIC if data.startswith(magic)), None)
+    if reader is None:
+        raise InputError("not an image", where=where, rule="be a JPEG, PNG, GIF, TIFF or WebP file", found=data[:12])
+    try:
+        # `Image.open` would judge the size by a limit and by warnings that are the whole process's
+        with without_warnings(Image.DecompressionBombWarning) if _may_warn(data) else nullcontext():
+            image = reader(io.BytesIO(data), "")
+        if image.width * image.height > max_pixels:
+            raise InputError(
+                "image is too large to decode",
+                where=where,
+                rule=f"hold at most {max_pixels:,} pixels",
+                found=f"{image.width}×{image.height}",
+            )
+        if image.format == "TIFF" and image.info.get("compression") != "raw":
+            # libtiff would decode it, which writes to stderr whatever it finds amiss
+            raise InputError("TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF")
+        if levels.range and image.mode not in DEEP and _stored_bits(data, image) == 16:
+            raise InputError(  # Pillow keeps the upper 8 bits of each colour
+                "colour picture of 16 bits",
+                where=where,
+                rule="be read over its whole range",
+                remedy="leave range and stretch out, or give it as FITS or an array",
+            )
+        image.load()
+        turned = _upright(image)
+        return _plain(turned, image, levels, where)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes make decoders fail in any way
+        truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
+        what = "image is truncated" if truncated else "image cannot be decoded"
+        raise InputError(what, where=where, found=f"{error or type(error).__name__}") from error
+
+
+def decode_rgb(
+    data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN
+) -> npt.NDArray[np.uint8]:
+    """Decode one picture as `picture` does, in colour, shape (height, width, 3).
+
+    An undamaged JPEG comes straight from libjpeg-turbo, the same pixels in a third of the time.
+    """
+    if (
+        levels == PLAIN and data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]
+    ):  # that might say it lies on its side
+        with suppress(ValueError):
+            height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+            if space in ("YCbCr", "RGB") and height * width <= max_pixels:
+                return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
+    return np.array(picture(data, where=where, max_pixels=max_pixels, levels=levels).convert("RGB"))
+
+
+def no_bands(where: object) -> InputError:
+    """The error of bands, or a stretch of flux, asked of a picture that holds grey levels."""
+    return InputError(
+        "view asks for bands of a picture",
+        where=where,
+        remedy="leave bands and stretch out of the view, or give FITS or arrays",
+    )
+
+
+def _may_warn(data: bytes) -> bool:
+    """Whether a reader could warn of damage in the header; of plain JPEG and PNG it never does."""
+    head = data[:HEAD]
+    return head.startswith((b"GIF8", b"II*\0", b"MM\0*")) or b"Exif" in head or b"acTL" in head
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if "exif" not in image.info and image.format != "TIFF":
+        return image
+    with without_warnings():
+        return ImageOps.exif_transpose(image)
+
+
+def bits(data: bytes) -> tuple[str, int] | None:
+    """Kind (u, i or f) and bits of a TIFF's values, by its header alone; None for other files and damaged ones."""
+    if not data.startswith((b"II*\0", b"MM\0*")):
+        return None
+    with suppress(Exception), without_warnings():  # what is damaged is told when it is decoded
+        return _bits(TiffImagePlugin.TiffImageFile(io.BytesIO(data), ""))
+    return None
+
+
+def _bits(image: Image.Image) -> tuple[str, int]:
+    """Kind and bits of the values in the file, which Pillow's mode does not tell."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        kinds = {1: "u", 2: "i", 3: "f"}
+        formats, depths = image.tag_v2.get(FORMAT, (1,)), image.tag_v2.get(BITS, (1,))
+        return kinds.get(int(np.ravel(formats)[0]), "u"), int(np.ravel(depths)[0])
+    return ("f", 32) if image.mode == "F" else ("u", 16) if image.mode in DEEP else ("u", 8)
+
+
+def _stored_bits(data: bytes, image: Image.Image) -> int:
+    """Bits of a sample in the file: Pillow keeps the upper 8 of 16 where there are colours, and does not tell."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return _bits(image)[1]
+    return data[PNG_DEPTH] if isinstance(image, PngImagePlugin.PngImageFile) else 8
+
+
+def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: object) -> Image.Image:
+    """The image as 8-bit L or RGB; values of more bits become levels as `levels` says."""
+    image.info.pop("transparency", None)  # Pillow would warn that it is lost
+    if image.mode in DEEP:
+        kind, depth = _bits(stored)
+        values = np.asarray(image)
+        if kind == "u" and values.dtype == np.int32:
+            values = values.view(np.uint32) if depth == 32 else values.astype(np.uint16)
+        elif kind == "i" and depth == 16:
+            values = values.astype(np.int16)
+        return Image.fromarray(levels.of(values[None], where=where)[0])
+    if levels.stretch is not None:
+        raise no_bands(where)
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+    if levels.range is None:
+        return image
+    return Image.fromarray(levels.of(np.asarray(image), where=where))

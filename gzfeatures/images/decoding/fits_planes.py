@@ -1,0 +1,227 @@
+"""FITS planes: which units of a file are the image, which are its weights, errors and masks, and its bad pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.fits_header import judged_bytes
+from gzfeatures.images.decoding.bad_pixels import masked, unobserved
+from gzfeatures.images.decoding.filters import canonical, is_weight
+from gzfeatures.images.decoding.fits_inheritance import with_sky
+from gzfeatures.images.decoding.warning_filter import without_warnings
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+SCIENCE = frozenset({"sci", "science", "image", "data", "flux", "signal"})
+"""What surveys call the plane that is the image (JWST and HST: SCI; HSC and LSST: IMAGE)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plane:
+    """A plane or cube of a FITS file that is the image, or part of it.
+
+    Parameters
+    ----------
+    names : tuple of str, optional
+        Names of its bands by the header.
+    values : ndarray
+        Shape (…, height, width).
+    bad : ndarray of bool
+        Same shape: pixels without a measurement.
+    header : astropy.io.fits.Header
+        Of its unit, with the celestial coordinates of the first header where it has none (see `inheritance`).
+    """
+
+    names: tuple[str, ...] | None
+    values: npt.NDArray[Any]
+    bad: npt.NDArray[np.bool_]
+    header: Header
+
+
+def planes(data: bytes, *, where: object, max_pixels: int, science: str | None = None) -> list[Plane]:
+    """Planes of the image in a FITS file, in the file's order.
+
+    Parameters
+    ----------
+    data : bytes
+        The unpacked file; its headers are judged before it is parsed.
+    where : object
+        Named in errors.
+    max_pixels : int
+        Most pixels of one unit.
+    science : str, optional
+        The unit that is the image: its EXTNAME, `EXTNAME,EXTVER`, or its number. By default the planes that call
+        themselves science (`SCI`, `IMAGE` …) where there are some; else all that are no weights, errors or masks.
+
+    Raises
+    ------
+    InputError
+        The file is damaged or too large, or no unit is the image.
+    """
+    from astropy.io import fits
+
+    data = judged_bytes(data, where=where, max_pixels=max_pixels)
+    with (
+        parsing("FITS file is damaged", where),
+        without_warnings(),
+        fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as units,
+    ):
+        images = [
+            (number, unit) for number, unit in enumerate(units) if unit.is_image and unit.header.get("NAXIS", 0) >= 2
+        ]
+        if not images:
+            raise InputError("FITS file holds no image", where=where, rule="have a plane or cube of pixels")
+        chosen = _chosen(images, science, where)
+        for _, unit in chosen:
+            if math.prod(unit.shape) == 0:
+                raise InputError("FITS file holds an image without pixels", where=where, found=unit.shape)
+        steps = _steps(data) if any(type(unit).__name__ == "CompImageHDU" for _, unit in chosen) else {}
+        first = units[0].header
+        result = []
+        for number, unit in chosen:
+            values = np.asarray(unit.data)
+            bad = _bad(values, steps.get(number))
+            result.append(Plane(_names(unit.header, first), values, bad, with_sky(unit.header, first)))
+        _mark(images, [number for number, _ in chosen], result)
+    return result
+
+
+def _label(unit: Any) -> str:
+    kind = str(unit.header.get("IMAGETYP", "")).strip()
+    name = str(unit.name).strip()
+    return kind if is_weight(kind) and kind else ("" if name == "PRIMARY" else name)
+
+
+def _words(name: str, keep: bool = False) -> list[str]:
+    """Words of a name; with `keep` also what stands between them."""
+    return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
+
+
+def _chosen(images: Sequence[tuple[int, Any]], science: str | None, where: object) -> list[tuple[int, Any]]:
+    """The units that are the image."""
+    known = ", ".join(f"{number} ({_label(unit) or 'unnamed'})" for number, unit in images)
+    if science is not None:
+        name, _, version = science.partition(",")
+        found = [
+            (number, unit)
+            for number, unit in images
+            if (str(unit.name).lower() == name.strip().lower() and version.strip() in ("", str(unit.ver)))
+            or science == str(number)
+        ]
+        if not found:
+            raise InputError(
+                f"no plane {science}",
+                where=where,
+                rule=f"be one of {known}",
+                found=science,
+                remedy="name another with --science",
+            )
+        return found
+    able = [(number, unit) for number, unit in images if not is_weight(_label(unit))]
+    if not able:
+        raise InputError(
+            "FITS file holds no image but weights, errors or masks",
+            where=where,
+            found=known,
+            remedy="name the plane with --science if one is the image",
+        )
+    called = [(number, unit) for number, unit in able if SCIENCE.intersection(_words(_label(unit).lower()))]
+    others = [(number, unit) for number, unit in able if (number, unit) not in called]
+    if called and others:
+        raise InputError(
+            "several planes may be the image",
+            where=where,
+            rule="have one, or planes of one kind",
+            found=known,
+            remedy="name it with --science",
+        )
+    return able
+
+
+def _mark(images: Sequence[tuple[int, Any]], chosen: Sequence[int], found: Sequence[Plane]) -> None:
+    """Mark pixels as bad that weights and masks call so, in the plane of their version or else the one before them."""
+    versions = {unit.ver for number, unit in images if number in chosen}
+    for number, unit in images:
+        label = _label(unit)
+        if number in chosen or not is_weight(label):
+            continue
+        rows = [row for row, science in enumerate(chosen) if science < number][-1:] or [0]
+        if len(versions) == len(chosen) > 1 and unit.ver in versions:
+            rows = [row for row, plane in enumerate(found) if plane.header.get("EXTVER", 1) == unit.ver] or rows
+        for row in rows:
+            shape = found[row].bad.shape
+            if unit.shape == shape or unit.shape == shape[-2:]:
+                mask = masked(label, np.asarray(unit.data), unit.header)
+                if mask is not None:
+                    np.logical_or(found[row].bad, mask, out=found[row].bad)
+
+
+def _names(header: Header, first: Header) -> tuple[str, ...] | None:
+    """Names of a unit's bands by its own header, or of its only band by the file's first header."""
+    n = int(header.get("NAXIS3", 1)) if header.get("NAXIS", 0) > 2 else 1
+    numbered = tuple(str(header.get(f"BAND{k}", "")).strip() for k in range(n))
+    if all(numbered):
+        return numbered
+    together = str(header.get("BANDS", "")).strip()
+    if together:
+        return tuple(re.split(r"[,+\s]+", together)) if re.search(r"[,+\s]", together) else tuple(together)
+    own = (word for word in _words(str(header.get("EXTNAME", "")), keep=True) if word.lower() not in SCIENCE)
+    extension = canonical("".join(own).strip("-_. "))
+    single = _filter(header) or extension or (_filter(first) if first is not header else "")
+    return (single,) if single else None
+
+
+def _filter(header: Header) -> str:
+    """The filter an image was taken through, by its own word for it; of a wheel of filters the one that is no hole."""
+    for key in ("BAND", "FILTER"):
+        text = str(header.get(key, "")).strip()
+        if text and not text.upper().startswith("CLEAR"):
+            return canonical(text) or text
+    wheels = (canonical(str(header.get(key, ""))) for key in ("PUPIL", "FILTER1", "FILTER2", "FILTER01", "FILTNAM1"))
+    return next((name for name in wheels if name), "")
+
+
+def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
+    """Pixels without a measurement as far as the values say: not finite (BLANK, ZBLANK), or areas filled with zeros.
+
+    The same values in integers and in floats have the same bad pixels.
+    A step of quantisation may have moved a zero by half of it, or have made one of sky.
+    """
+    flat = values.reshape((-1, *values.shape[-2:]))
+    tolerance = np.zeros(flat.shape) if steps is None else steps.reshape(flat.shape)
+    pairs = zip(flat, tolerance, strict=True)
+    return np.stack([~np.isfinite(plane) | unobserved(plane, step) for plane, step in pairs]).reshape(values.shape)
+
+
+def _steps(data: bytes) -> dict[int, npt.NDArray[np.float64]]:
+    """Half a step of quantisation at each pixel of the compressed images that have one, by number of the unit."""
+    from astropy.io import fits
+
+    result = {}
+    with fits.open(io.BytesIO(data), memmap=False, disable_image_compression=True) as units:
+        for number, unit in enumerate(units):
+            header = unit.header
+            if not header.get("ZIMAGE") or int(header["ZBITPIX"]) > 0:
+                continue
+            shape = [int(header[f"ZNAXIS{axis}"]) for axis in range(1, int(header["ZNAXIS"]) + 1)]
+            pictures = [
+                int(header.get(f"ZTILE{axis + 1}", length if axis == 0 else 1)) for axis, length in enumerate(shape)
+            ]
+            columns = unit.columns.names
+            scale = unit.data["ZSCALE"] if "ZSCALE" in columns else np.full(len(unit.data), header.get("ZSCALE", 0.0))
+            grid = [-(-length // tile) for length, tile in zip(shape, pictures, strict=True)]
+            steps = np.nan_to_num(np.asarray(scale, dtype=np.float64)).reshape(grid[::-1])
+            for axis, (length, picture) in enumerate(zip(shape[::-1], pictures[::-1], strict=True)):
+                steps = np.repeat(steps, picture, axis=axis).take(range(length), axis=axis)
+            result[number] = np.abs(steps) / 2 * (1 + 1e-6)
+    return result

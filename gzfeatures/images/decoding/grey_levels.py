@@ -1,0 +1,128 @@
+"""Levels: values of any type → 256 grey levels, by the type's range, by two values that are given, or by a stretch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.images.decoding.stretches import STRETCHES
+
+FEWEST = 32
+"""Grey levels below which an image has probably lost its contrast on the way."""
+
+FLAGS = "--stretch NAME or --range LOW HIGH"
+
+
+@dataclasses.dataclass(frozen=True)
+class Levels:
+    """How values become grey levels where they are not levels already.
+
+    Parameters
+    ----------
+    range : two floats, optional
+        Values that become black and white, for all images alike.
+    stretch : str, optional
+        Entry of `stretches.STRETCHES`, whose statistics are each image's own.
+
+    Raises
+    ------
+    InputError
+        Both are given, or the range is empty or not finite.
+    """
+
+    range: tuple[float, float] | None = None
+    stretch: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.range is not None:
+            object.__setattr__(self, "range", tuple(map(float, self.range)))
+            if len(self.range) != 2 or not all(map(math.isfinite, self.range)) or not self.range[0] < self.range[1]:
+                raise InputError("range of values", rule="be two numbers, LOW below HIGH", found=self.range)
+        if self.stretch is not None and self.stretch not in STRETCHES:
+            raise unknown("stretch", self.stretch, STRETCHES)
+        if self.range is not None and self.stretch is not None:
+            raise InputError("range and stretch", rule="be one or the other", found=f"{self.range} and {self.stretch}")
+
+    def of(self, values: npt.NDArray[Any], *, where: object) -> npt.NDArray[np.uint8]:
+        """Grey levels of an image, of the same shape.
+
+        Parameters
+        ----------
+        values : ndarray of integers or floats
+            Shape (channels, height, width). Not-a-number is drawn black.
+        where : object
+            Named in errors.
+
+        Returns
+        -------
+        ndarray of uint8
+            8 bits stay as they are and other integers take their type's range (0 … its largest value), unless a range
+            or a stretch is given. No image is scaled by its own maximum unless the stretch does so.
+
+        Raises
+        ------
+        InputError
+            Floats come without a range or a stretch, or signed integers below 0 without a range.
+        """
+        if self.range is not None:
+            low, high = self.range
+            scaled = (np.nan_to_num(values.astype(np.float64), nan=low) - low) / (high - low)
+            return np.asarray(np.rint(np.clip(scaled, 0, 1) * 255), dtype=np.uint8)
+        if self.stretch is not None and values.dtype != np.uint8:
+            flux = values.astype(np.float64)
+            flux[~np.isfinite(flux)] = np.nan
+            if not np.isfinite(flux).any():
+                raise InputError("image is blank", where=where, rule="hold a number")
+            return STRETCHES[self.stretch](flux)
+        if values.dtype == np.uint8:
+            return values
+        if values.dtype.kind not in "iu":
+            raise InputError(
+                f"picture of {8 * values.dtype.itemsize}-bit floats",
+                where=where,
+                rule="say which values are black and white",
+                found=_span(values),
+                remedy=f"give {FLAGS}",
+            )
+        if values.dtype.kind == "i" and values.min(initial=0) < 0:
+            raise InputError(
+                "picture of integers below 0",
+                where=where,
+                rule="say which values are black and white",
+                found=_span(values),
+                remedy=f"give {FLAGS}",
+            )
+        most = int(np.iinfo(values.dtype).max)
+        if most % 255 == 0:  # exactly, so that 16 bits are what they have always been
+            whole = most // 255
+            half = values.dtype.type(whole // 2)
+            return np.asarray(np.minimum(values // whole + (values % whole > half), 255), dtype=np.uint8)
+        return np.asarray(np.rint(values / (most / 255)), dtype=np.uint8)
+
+
+def _span(values: npt.NDArray[Any]) -> str:
+    finite = values[np.isfinite(values)]
+    return f"{finite.min():.6g} … {finite.max():.6g}" if finite.size else "no number"
+
+
+def number_of(pixels: npt.NDArray[np.uint8]) -> int:
+    """How many grey levels an image uses, 1 … 256, in all its channels together.
+
+    A sixteenth of the pixels is looked at first: most images show all they need there.
+    """
+    some = pixels[::4, ::4]
+    used = np.zeros(256, dtype=bool)
+    used[some.ravel()] = True
+    if used.sum() < FEWEST:
+        used[pixels.ravel()] = True
+    return int(used.sum())
+
+
+def shallow(levels: int) -> str:
+    """The line about an image that uses so few levels."""
+    return f"image has {levels} grey levels of 256, fewer than {FEWEST}"

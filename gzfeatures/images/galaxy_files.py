@@ -1,0 +1,261 @@
+"""Shelf: an archive seen galaxy by galaxy – which files show which one, and how they are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import GzError, InputError
+from gzfeatures.images.decode import BANDS, PICTURE, Decoder
+from gzfeatures.images.decoding.bundle import bundle
+from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
+from gzfeatures.images.decoding.filters import images_among, split
+from gzfeatures.images.decoding.fits_planes import planes
+from gzfeatures.images.reader_version import version
+from gzfeatures.images.reading import READING, Reading
+from gzfeatures.images.sources.archive import Archive
+from gzfeatures.images.sources.arrays import ArrayFile
+from gzfeatures.images.sources.folder import PICTURES
+from gzfeatures.images.view import View
+
+Files: TypeAlias = tuple[str, ...]
+"""Names, in an archive, of the files of one galaxy."""
+
+FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.fz", ".fit.fz")
+MOST_BANDS = 12
+"""Most files that are asked by their headers whether they are bands of one galaxy."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WholePicture:
+    """A decoded picture that no view was applied to, for views that are made elsewhere.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8
+        Shape (height, width, 3).
+    crops : tuple of float
+        For each view the central share of the picture's shorter side that it keeps.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    crops: tuple[float, ...]
+
+
+NetworkInput: TypeAlias = WholePicture | tuple[npt.NDArray[np.uint8], ...]
+"""What a network may be given of an image: the whole picture, or its pixels under each view."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GalaxyFiles:
+    """An archive and what its images have in common.
+
+    Parameters
+    ----------
+    archive : Archive
+        Where the images lie.
+    reading : Reading
+        What has to be said about its files.
+    max_pixels : int
+        Largest image that is decoded, all bands together.
+    """
+
+    archive: Archive
+    reading: Reading = READING
+    max_pixels: int = MAX_PIXELS
+
+    def galaxies(self) -> dict[str, Files]:
+        """Files of each galaxy by id, sorted (rows of an array: in their order).
+
+        Raises
+        ------
+        InputError
+            Two files claim to be the same image of one galaxy, or a picture and bands do and none is preferred.
+        """
+        if isinstance(self.archive, ArrayFile):
+            return {name: (name,) for name in self.archive.names()}
+        files: dict[str, dict[str, str]] = {}
+        found = galaxies_and_parts(self.archive.names(), self.reading.bands or ())
+        self._require_no_bands([name for name, (_, part) in found.items() if part == BANDS])
+        for name, (galaxy, part) in found.items():
+            others = files.setdefault(galaxy, {})
+            if part in others:
+                raise InputError(
+                    "two files are images of one galaxy",
+                    where=self.archive.path,
+                    rule="have one image per id",
+                    found=f"{others[part]} and {name}",
+                    remedy="rename or remove one of them",
+                )
+            others[part] = name
+        return {galaxy: self._preferred(files[galaxy]) for galaxy in sorted(files)}
+
+    def _require_no_bands(self, names: Sequence[str]) -> None:
+        """Raise InputError where files that would each be a galaxy are one galaxy's bands by their own headers.
+
+        Asked are the files of the first stem that others share up to a last word, which is no number: they are bands
+        where their headers name as many filters as there are files, and one place on the sky.
+        """
+        alike: dict[str, list[str]] = {}
+        for name in names:
+            stem, _, word = _stem(name).replace("-", "_").replace(".", "_").rpartition("_")
+            if stem and not word.isdigit() and name.lower().endswith(FITS_ENDINGS):
+                alike.setdefault(stem, []).append(name)
+        first = next((sorted(each) for each in alike.values() if 1 < len(each) <= MOST_BANDS), [])
+        told = [self._told(name) for name in first]
+        filters = [each[0] for each in told if each is not None]
+        places = {each[1] for each in told if each is not None}
+        if first and len(set(filters)) == len(first) and len(places) == 1:
+            words = [_stem(name).replace("-", "_").replace(".", "_").rpartition("_")[2] for name in first]
+            raise InputError(
+                "files look like bands of one galaxy",
+                where=self.archive.path,
+                rule="be named by known filters, or have their bands named",
+                found=", ".join(f"{name} ({band})" for name, band in zip(first, filters, strict=True)),
+                remedy=f"give --bands {','.join(words)}",
+            )
+
+    def _told(self, name: str) -> tuple[str, tuple[float, float]] | None:
+        """The filter and the place on the sky, to a thousandth of a degree, that a file's header tells of its image."""
+        try:
+            own = planes(self.archive.read(name), where=name, max_pixels=self.max_pixels, science=self.reading.science)
+            band, header = own[0].names, own[0].header
+            if len(own) == 1 and band is not None and len(band) == 1 and "CRVAL1" in header:
+                return band[0], (round(float(header["CRVAL1"]), 3), round(float(header["CRVAL2"]), 3))
+        except (GzError, KeyError, TypeError, ValueError):
+            pass  # what is damaged is told when it is read
+        return None
+
+    def _preferred(self, parts: dict[str, str]) -> Files:
+        """Files of one galaxy by part, those that are preferred where it has a picture and bands."""
+        shown = parts
+        if PICTURE in parts and len(parts) > 1:
+            rest = {part: name for part, name in parts.items() if part != PICTURE}
+            if self.reading.prefer is None:
+                raise InputError(
+                    "a picture and bands are images of one galaxy",
+                    where=self.archive.path,
+                    rule="have one image per id",
+                    found=f"{parts[PICTURE]} and {', '.join(rest[part] for part in sorted(rest))}",
+                    remedy="choose with --prefer picture or --prefer bands",
+                )
+            shown = {PICTURE: parts[PICTURE]} if self.reading.prefer == "picture" else rest
+        return tuple(shown[part] for part in sorted(shown))
+
+    def read(self, files: Files) -> bytes:
+        """Bytes of a galaxy's only file, or an uncompressed zip of its several files."""
+        if len(files) == 1:
+            return self.archive.read(files[0])
+        named = self.reading.bands or ()
+        return bundle({part_of(name, named, alone=False): self.archive.read(name) for name in files})
+
+    def digest(self, data: bytes) -> str:
+        """Sha256 of a galaxy's bytes, and of what else their pixels depend on where it is not as for plain pictures."""
+        digest, key = fingerprint.of_bytes(data), self.reading.key
+        reader = version(data, max_pixels=self.max_pixels)
+        if reader is not None:
+            key["reader"] = reader
+        if key == {"field": 1, "bands": None}:
+            return digest
+        return fingerprint.of({"image": digest, **key})
+
+    def decoder(self, files: Files, data: bytes) -> Decoder:
+        """What a galaxy's bytes hold."""
+        part = BANDS if isinstance(self.archive, ArrayFile) else part_of(files[0], self.reading.bands or ())
+        if len(files) > 1 or part in (PICTURE, BANDS):
+            return Decoder(data, self.where(files), self.max_pixels, self.reading)
+        own = dataclasses.replace(self.reading, bands=(part,))
+        return Decoder(data, self.where(files), self.max_pixels, own)
+
+    def see(self, files: Files, data: bytes, view: View) -> npt.NDArray[np.uint8]:
+        """Pixels of a galaxy under a view of the whole survey frame.
+
+        Raises
+        ------
+        InputError
+            A view wants more sky than the images hold, or the image is broken.
+        """
+        return self.decoder(files, data).see(self._within(files, [view])[0])
+
+    def network_input(self, files: Files, data: bytes, views: Sequence[View]) -> NetworkInput:
+        """Picture of a galaxy, for views of the survey frame, or bands under them; decoded once, raises as `see`."""
+        contents, within = self.decoder(files, data), self._within(files, views)
+        pixels = None if any(view.bands or view.stretch for view in views) else contents.picture
+        if pixels is None:
+            return tuple(contents.see(view) for view in within)
+        return WholePicture(pixels, tuple(view.crop for view in within))
+
+    def _within(self, files: Files, views: Sequence[View]) -> list[View]:
+        """Views of the survey frame as views of what the images hold of it."""
+        for view in views:
+            if view.crop > self.reading.field:
+                raise InputError(
+                    "view is wider than the images",
+                    where=self.where(files),
+                    rule=f"crop at most {self.reading.field} of the frame's side",
+                    found=view.crop,
+                )
+        return [dataclasses.replace(view, crop=view.crop / self.reading.field) for view in views]
+
+    def states(self, files: Files) -> list[Sequence[int | None] | None]:
+        """Size and time of change of each file; None for one that is gone."""
+        return [self.archive.state(name) for name in files]
+
+    def where(self, files: Files) -> str:
+        """Archive and name of a galaxy's first file, for errors."""
+        return f"{self.archive.path}/{files[0]}"
+
+
+def galaxies_and_parts(names: Iterable[str], named: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+    """Galaxy and part of it that each file shows, by the files' names; weights beside an image are left out.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Files with pictures and bands.
+    named : collection of str
+        Names of bands besides those of known filters.
+
+    Returns
+    -------
+    dict of str to (str, str)
+        File → id, and `PICTURE`, `BANDS` (all of them), or the name of one band. A band that does not stand at the end
+        of a name, or is a capital letter, counts where the same galaxy has another.
+    """
+    result: dict[str, tuple[str, str]] = {}
+    bands: dict[str, set[str]] = {}
+    doubtful = []
+    for name in images_among(names):
+        stem, part = _stem(name), part_of(name, named)
+        found = None if part == PICTURE else split(stem, named)
+        if found is None:
+            result[name] = stem, part
+            continue
+        bands.setdefault(found[0], set()).add(found[1])
+        result[name] = found[:2]
+        if not found[2]:
+            doubtful.append(name)
+    for name in doubtful:
+        if len(bands[result[name][0]]) < 2:
+            result[name] = _stem(name), BANDS
+    return result
+
+
+def part_of(name: str, named: Collection[str] = (), *, alone: bool = True) -> str:
+    """The part of its galaxy that a file shows by its own name; of one that lies `alone`, only what is certain."""
+    if posixpath.splitext(name)[1].lower() in PICTURES:
+        return PICTURE
+    found = split(_stem(name), named)
+    return BANDS if found is None or (alone and not found[2]) else found[1]
+
+
+def _stem(name: str) -> str:
+    """A file's name without its ending, nor that of what it is packed with."""
+    stem, suffix = posixpath.splitext(posixpath.basename(name))
+    return posixpath.splitext(stem)[0] if suffix.lower() in (".gz", ".fz") else stem

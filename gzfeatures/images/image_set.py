@@ -1,0 +1,315 @@
+"""ImageSet: ids → files → digests → pixels; what is broken, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError, MissingFileError
+from gzfeatures.ids import Ids, positions, require_unique
+from gzfeatures.images.decode import reason
+from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
+from gzfeatures.images.decoding.grey_levels import FEWEST
+from gzfeatures.images.galaxy_files import Files, GalaxyFiles, NetworkInput, WholePicture
+from gzfeatures.images.picture_hash import NOTHING, picture_hash
+from gzfeatures.images.reading import Reading
+from gzfeatures.images.sources.archive import archive
+from gzfeatures.images.view import View
+
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageCheck:
+    """What `ImageSet.check` found.
+
+    Parameters
+    ----------
+    found : int
+        Galaxies that have an image, whole or broken.
+    missing : tuple of str
+        Ids asked for that have none.
+    broken : tuple of (str, str)
+        Id and reason of each image that cannot be used, in the order of the set.
+    shallow : tuple of (str, int)
+        Id and number of grey levels of each other picture that has fewer than 32.
+    """
+
+    readable: int
+    missing: tuple[str, ...]
+    broken: tuple[tuple[str, str], ...]
+    shallow: tuple[tuple[str, int], ...] = ()
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values; `shallow` where there are some."""
+        broken = [{"id": name, "reason": why} for name, why in self.broken]
+        shallow = [{"id": name, "levels": levels} for name, levels in self.shallow]
+        result: dict[str, Any] = {"found": self.readable, "missing": list(self.missing), "broken": broken}
+        return {**result, "shallow": shallow} if shallow else result
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of galaxies by id. Picklable, and safe to use from threads, forks and spawned workers.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,), unique.
+    shelves : tuple of GalaxyFiles
+        Archives the images lie in.
+    places : tuple of (int, Files)
+        For each id its shelf and its files there.
+    missing : tuple of str
+        Ids that were asked for and have no image.
+    kind : str
+        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known of it.
+    """
+
+    ids: Ids
+    galaxy_files: tuple[GalaxyFiles, ...]
+    places: tuple[tuple[int, Files], ...]
+    missing: tuple[str, ...] = ()
+    kind: str = ""
+
+    def __post_init__(self) -> None:
+        require_unique(self.ids, where="images")
+        if len(self.ids) != len(self.places):
+            raise InputError("images", rule="have one place per id", found=f"{len(self.places)} for {len(self)} ids")
+
+    @classmethod
+    def of(
+        cls,
+        source: str | Path,
+        ids: Ids | None = None,
+        on_missing: Literal["raise", "skip"] = "raise",
+        *,
+        field: float | None = None,
+        bands: tuple[str, ...] | None = None,
+        max_pixels: int = MAX_PIXELS,
+        reading: Reading | None = None,
+    ) -> ImageSet:
+        """Images of a folder or archive, read in place.
+
+        An id is a file's stem, at any depth. `PGC0000212_g.fits`, `…_r.fits` (FITS or .npy; after _, - or .) are
+        bands of one galaxy, and so are files named by any filter that `filters` knows (`_HSC-G`, `_F115W`, `_NIR_Y`).
+        In an HDF5 file or .npy stack an id is the row, or stands in an array `galaxy_id`, `object_id` and the like.
+
+        Parameters
+        ----------
+        source : str or Path
+            Folder, .zip, .tar, .tar.gz, .h5, .npy stack, or one image file; or the address of a folder or zip that
+            fsspec reads (`https://…`, `s3://…`).
+        ids : Ids, optional
+            Galaxies wanted, in this order; by default all, sorted (rows of an array: in their order).
+        on_missing : {"raise", "skip"}
+            Whether a wanted galaxy without an image is an error, or is left out and listed in `missing`.
+        field, bands : optional
+            In place of those of `reading`.
+        max_pixels : int
+            Largest image that is decoded, all bands together.
+        reading : Reading, optional
+            What the files do not say themselves: range or stretch of their values, names of bands, the plane that is
+            the image, which of a picture and bands is meant, where ids stand, what share of a frame they hold.
+
+        Raises
+        ------
+        MissingFileError
+            The source is not there, or images are missing and `on_missing` is "raise".
+        InputError
+            There is no image at all, two files claim the same galaxy, or the archive is damaged.
+        """
+        how = reading or Reading()
+        how = how if field is None else dataclasses.replace(how, field=field)
+        how = how if bands is None else dataclasses.replace(how, bands=bands)
+        shelf = GalaxyFiles(archive(source, how), how, max_pixels)
+        files = shelf.galaxies()
+        if not files:
+            raise InputError("no image found", where=source, rule="hold JPEG, PNG, FITS or array files")
+        wanted = np.asarray(list(files), dtype=object) if ids is None else ids
+        missing = tuple(str(name) for name in wanted if name not in files)
+        if missing and on_missing == "raise":
+            raise MissingFileError(
+                f"{len(missing)} of {len(wanted)} images are missing",
+                where=source,
+                found=missing[0],
+                remedy="leave these galaxies out, or ask to skip them",
+            )
+        here = np.asarray([name for name in wanted if name in files], dtype=object)
+        return cls(here, (shelf,), tuple((0, files[name]) for name in here), missing)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, row: int) -> bytes:
+        """Bytes of the image as stored; of several files, an uncompressed zip of them.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read, or its archive is damaged.
+        MissingFileError
+            It has vanished.
+        """
+        source, files = self._place(row)
+        return source.read(files)
+
+    def digest(self, row: int) -> str:
+        """Sha256 (64 hex digits) of the image's bytes, and of field and band names where they were given.
+
+        Two images with one digest give the same pixels under every view.
+        """
+        source, files = self._place(row)
+        return source.digest(source.read(files))
+
+    def digests(self) -> list[str]:
+        """Digest of each image, in order."""
+        return self._each(self.digest)
+
+    def stamp(self) -> str:
+        """Sha256 of ids, and of names, sizes and times of change of their files: quick to compute, new after a change.
+
+        An archive counts as one file. A file that has vanished counts as such.
+        """
+        sources = [[source.reading.asdict(), source.max_pixels] for source in self.galaxy_files]
+        places = [[n, files, self.galaxy_files[n].states(files)] for n, files in self.places]
+        return fingerprint.of([sources, self.ids.tolist(), places])
+
+    def pixels(self, row: int, view: View, *, digest: str | None = None) -> npt.NDArray[np.uint8]:
+        """Pixels of one image under a view, shape (size, size, channels): 3, or as many as the view names bands.
+
+        Parameters
+        ----------
+        row : int
+            Row of the image.
+        view : View
+            Crop, size, colour, bands.
+        digest : str, optional
+            The digest that was read before; an image that is no longer the same is refused.
+
+        Raises
+        ------
+        InputError
+            The file is broken, has zero bytes, is not an image, or is absurdly large; a band is blank or not there;
+            the view wants more sky than the image holds; or the image has changed.
+        MissingFileError
+            It has vanished.
+        """
+        source, files = self._place(row)
+        return source.see(files, self._unchanged(row, digest), view)
+
+    def network_input(self, row: int, views: Sequence[View], *, digest: str | None = None) -> NetworkInput:
+        """The decoded picture, for views that are made elsewhere, or bands under each view; otherwise as `pixels`."""
+        source, files = self._place(row)
+        return source.network_input(files, self._unchanged(row, digest), views)
+
+    def picture_hash(self, row: int) -> bytes:
+        """Hash of one picture (see `picturehash.picture_hash`), 64 bytes; all zero for bands, or a broken image."""
+        view = View(size=8, crop=1e-3)  # any that every image can serve: its picture alone is of use here
+        try:
+            return hash_of(self.network_input(row, (view,)), (view,))
+        except (InputError, MissingFileError):
+            return NOTHING + NOTHING
+
+    def picture_hashes(self) -> npt.NDArray[np.uint8]:
+        """Hash of each picture, in order, shape (n, 64); every image is decoded."""
+        return np.frombuffer(b"".join(self._each(self.picture_hash)), dtype=np.uint8).reshape(len(self), -1)
+
+    def of_kind(self, kind: str) -> ImageSet:
+        """The same images, with the kind of the catalog that their ids come from."""
+        return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
+
+    def _unchanged(self, row: int, digest: str | None) -> bytes:
+        source, files = self._place(row)
+        data = source.read(files)
+        if digest is not None and source.digest(data) != digest:
+            raise InputError("image has changed", where=source.where(files), remedy="leave it alone and run again")
+        return data
+
+    def select(self, ids: Ids) -> ImageSet:
+        """Images of these ids, in this order; an unknown id is an InputError."""
+        rows = positions(self.ids, ids, where="images")
+        return dataclasses.replace(self, ids=ids, places=tuple(self.places[r] for r in rows), missing=())
+
+    def joined(self, other: ImageSet) -> ImageSet:
+        """These images, then the other's; an id on both sides is an InputError."""
+        moved = tuple((source + len(self.galaxy_files), files) for source, files in other.places)
+        ids = np.concatenate([self.ids, other.ids])
+        kind = self.kind if self.kind == other.kind else ""
+        return ImageSet(
+            ids, self.galaxy_files + other.galaxy_files, self.places + moved, self.missing + other.missing, kind
+        )
+
+    def check(self, *, progress: bool = False) -> ImageCheck:
+        """Decode every image and list what is broken, with the reason; raises for none of them.
+
+        A picture whose pixels all have one value is listed too, although `pixels` would serve it, and so are bands
+        with more than a tenth of bad pixels, and values of more than 8 bits that become fewer than 32 grey levels.
+
+        Parameters
+        ----------
+        progress : bool
+            Draw a progress bar on stderr.
+        """
+        found = self._each(self._fault, progress="checking images" if progress else None)
+        names = list(map(str, self.ids))
+        broken = tuple((name, why) for name, (why, _) in zip(names, found, strict=True) if why)
+        few = ((name, levels) for name, (why, levels) in zip(names, found, strict=True) if not why and levels)
+        return ImageCheck(len(self), self.missing, broken, tuple((name, n) for name, n in few if n < FEWEST))
+
+    def duplicate_groups(self) -> dict[str, str]:
+        """Group of each galaxy whose image is byte for byte another's: id → the first id that shows it.
+
+        Images that cannot be read belong to no group.
+        """
+        same: dict[str, list[str]] = {}
+        for name, digest in zip(self.ids, self._each(self._digest_if_readable), strict=True):
+            if digest is not None:
+                same.setdefault(digest, []).append(str(name))
+        return {name: names[0] for names in same.values() if len(names) > 1 for name in names}
+
+    def _place(self, row: int) -> tuple[GalaxyFiles, Files]:
+        source, files = self.places[row]
+        return self.galaxy_files[source], files
+
+    def _fault(self, row: int) -> tuple[str | None, int | None]:
+        """Why the image cannot be used, or None; and how many grey levels a picture has."""
+        source, files = self._place(row)
+        try:
+            contents = source.decoder(files, source.read(files))
+            why = "; ".join(contents.faults())
+            return (why, None) if why else (None, contents.levels())
+        except (InputError, MissingFileError) as error:
+            return reason(error), None
+
+    def _digest_if_readable(self, row: int) -> str | None:
+        try:
+            return self.digest(row)
+        except (InputError, MissingFileError):
+            return None
+
+    def _each(self, work: Callable[[int], Result], progress: str | None = None) -> list[Result]:
+        """Results of `work` for every row, in order; with a bar on stderr where its title is given."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = pool.map(work, range(len(self)))
+            if progress is None:
+                return list(results)
+            from rich.console import Console
+            from rich.progress import track
+
+            return list(track(results, progress, total=len(self), console=Console(stderr=True)))
+
+
+def hash_of(sight: NetworkInput, views: Sequence[View]) -> bytes:
+    """Hash of the picture that was decoded for some views, 64 bytes; all zero where there are only bands."""
+    if not isinstance(sight, WholePicture):
+        return NOTHING + NOTHING
+    return picture_hash(sight.pixels, views[0].crop / sight.crops[0])

@@ -1,0 +1,1 @@
+"""Where image files lie: folders, archives, arrays, addresses."""

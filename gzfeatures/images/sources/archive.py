@@ -1,0 +1,236 @@
+"""Archives: images read in place, by name, from a folder, zip, tar, HDF5 file, stack of arrays, or an address.
+
+Nothing is unpacked and no name from inside an archive ever becomes a path on disk. An archive is a small picklable
+value; what it needs to read is opened at each read, so threads, forks and spawned workers need no care.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.files import file_state, require_file
+from gzfeatures.images.reading import READING, Reading
+from gzfeatures.images.sources.arrays import MAX_BYTES, ArrayFile
+from gzfeatures.images.sources.folder import BANDS, PICTURES, Folder, Single, is_image, opened
+from gzfeatures.images.sources.remote import Remote, address
+from gzfeatures.images.sources.seekable_gzip import GzipReader
+
+
+class Archive(Protocol):
+    """A place that holds images by name."""
+
+    @property
+    def path(self) -> Path | str:
+        """File, folder or address of the archive."""
+        ...
+
+    def names(self) -> list[str]:
+        """Names of its images, sorted."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one image."""
+        ...
+
+    def state(self, name: str) -> Sequence[int | None] | None:
+        """Size and time of change of the file that holds the image, as far as known; None where it is gone."""
+        ...
+
+
+def archive(source: str | Path, how: Reading = READING) -> Archive:
+    """Open a folder, .zip, .tar, .tar.gz, .tgz, .h5, .hdf5, or .npy stack; any other file stands for itself.
+
+    Parameters
+    ----------
+    source : str or Path
+        Folder or file; or the address of a folder or zip, see `remote.Remote`.
+    how : Reading
+        What an HDF5 file or .npy stack does not say: names of its bands, the array of its ids.
+
+    Raises
+    ------
+    MissingFileError
+        It is not there.
+    InputError
+        It is damaged, or of a kind that cannot be read in place.
+    """
+    there = address(source)
+    if there is not None:
+        return Remote.of(there, is_image)
+    path = require_file(source, "image source")
+    name = path.name.lower()
+    if path.is_dir():
+        return Folder(path)
+    if name.endswith(".zip"):
+        return Zip.of(path)
+    if name.endswith((".tar", ".tar.gz", ".tgz")):
+        return Tar.of(path)
+    if name.endswith((".h5", ".hdf5", ".hdf")) or (name.endswith(".npy") and ArrayFile.is_stack(path)):
+        return ArrayFile.of(path, how)
+    if name.endswith(PICTURES + BANDS):
+        return Single(path)
+    raise InputError(
+        "not a source of images",
+        where=path,
+        rule="be a folder, .zip, .tar, .tar.gz, .h5, .npy or an image",
+        remedy="pack it again as .zip",
+    )
+
+
+Place: TypeAlias = tuple[int, int, int]
+"""Offset of the stored bytes (or of the zip member's header), their number, and how many they are unpacked."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Zip:
+    """Images in a zip file. The members' places are listed once; a read needs no directory."""
+
+    path: Path
+    rows: dict[str, int]
+    places: npt.NDArray[np.int64]
+    refused: dict[str, str]
+
+    @classmethod
+    def of(cls, path: Path) -> Zip:
+        """List the members; those that cannot be read safely are kept with the reason."""
+        rows: dict[str, int] = {}
+        refused: dict[str, str] = {}
+        with parsing("zip file is damaged", path, remedy="fetch it again"), zipfile.ZipFile(path) as file:
+            members = [m for m in file.infolist() if not m.is_dir() and is_image(m.filename)]
+            for row, member in enumerate(members):
+                rows[member.filename] = row
+                reason = _zip_fault(member)
+                if reason is not None:
+                    refused[member.filename] = reason
+            places = np.array([(m.header_offset, m.compress_size, m.file_size) for m in members], dtype=np.int64)
+        # new texts, side by side: among the directory's objects they would keep all of that memory
+        return cls(path, {name.encode().decode(): row for name, row in rows.items()}, places, refused)
+
+    def names(self) -> list[str]:
+        """Names of the images, sorted."""
+        return sorted(self.rows)
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one member, unpacked.
+
+        Raises
+        ------
+        InputError
+            The member was refused, or is damaged.
+        """
+        _allow(self.path, name, self.refused)
+        offset, packed, size = map(int, self.places[self.rows[name]])
+        with opened(self.path) as file:
+            file.seek(offset)
+            header = file.read(30)
+            if len(header) < 30 or header[:4] != b"PK\x03\x04":
+                raise InputError("zip member is damaged", where=f"{self.path}: {name}", rule="have a local header")
+            method, names, extra = struct.unpack("<8xH16xHH", header)
+            file.seek(names + extra, os.SEEK_CUR)
+            data = file.read(packed)
+        if method == zipfile.ZIP_STORED:
+            return data
+        with parsing("zip member is damaged", f"{self.path}: {name}"):
+            return zlib.decompressobj(-15).decompress(data, size + 1)
+
+    def state(self, name: str) -> list[int] | None:
+        """Size and time of change of the file that holds the image; None where it is gone."""
+        return file_state(self.path)
+
+
+def _zip_fault(member: zipfile.ZipInfo) -> str | None:
+    if member.flag_bits & 1:
+        return "zip member is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "zip member is packed with another method than deflate"
+    if (member.external_attr >> 16) & 0o170000 == 0o120000:
+        return "archive member is a link"
+    if member.header_offset < 0:
+        return "zip member lies outside the file"
+    return _name_fault(member.filename, member.file_size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tar:
+    """Images in a .tar or .tar.gz file. A gzipped one is searched from the nearest of the marks set when listing it."""
+
+    path: Path
+    places: dict[str, Place]
+    refused: dict[str, str]
+    gzipped: bool
+
+    @classmethod
+    def of(cls, path: Path) -> Tar:
+        """List the members; those that cannot be read safely are kept with the reason."""
+        places: dict[str, Place] = {}
+        refused: dict[str, str] = {}
+        with path.open("rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"
+        with (
+            parsing("tar file is damaged", path, remedy="fetch it again"),
+            _tar_bytes(path, gzipped) as raw,
+            tarfile.open(fileobj=raw, mode="r:") as tar,
+        ):
+            for member in tar:
+                if member.isdir() or not is_image(member.name):
+                    continue
+                places[member.name] = (member.offset_data, member.size, member.size)
+                reason = None if member.isreg() else "archive member is a link or a device"
+                reason = reason or _name_fault(member.name, member.size)
+                if reason is not None:
+                    refused[member.name] = reason
+            raw.seek(tar.offset)
+            if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("no closing block, so it is cut off or damaged")  # tarfile just stops
+        return cls(path, places, refused, gzipped)
+
+    def names(self) -> list[str]:
+        """Names of the images, sorted."""
+        return sorted(self.places)
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one member.
+
+        Raises
+        ------
+        InputError
+            The member was refused, or the file is damaged.
+        """
+        _allow(self.path, name, self.refused)
+        offset, size, _ = self.places[name]
+        with parsing("tar file is damaged", f"{self.path}: {name}"), _tar_bytes(self.path, self.gzipped) as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def state(self, name: str) -> list[int] | None:
+        """Size and time of change of the file that holds the image; None where it is gone."""
+        return file_state(self.path)
+
+
+def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:
+    return GzipReader(path) if gzipped else opened(path)
+
+
+def _name_fault(name: str, size: int) -> str | None:
+    """Why a member of an archive is not read, or None."""
+    parts = name.replace("\\", "/").split("/")
+    if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0] or "\0" in name:
+        return "name leaves the archive"
+    return f"image is larger than {MAX_BYTES} bytes" if size > MAX_BYTES else None
+
+
+def _allow(path: Path, name: str, refused: dict[str, str]) -> None:
+    if name in refused:
+        raise InputError(refused[name], where=f"{path}: {name}", remedy="pack the archive again without it")

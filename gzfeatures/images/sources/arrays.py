@@ -1,0 +1,234 @@
+"""Array files: HDF5 (Galaxy10, GalaxyMNIST) and .npy stacks, one galaxy per row of the first axis."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.errors import parsing as reading_bytes
+from gzfeatures.files import file_state
+from gzfeatures.ids import as_ids
+from gzfeatures.images.decoding.bundle import bundle, npy
+from gzfeatures.images.decoding.grey_levels import FLAGS
+from gzfeatures.images.reading import READING, Reading
+
+IMAGES = ("images", "image", "data")
+"""Names under which an HDF5 file may keep its images."""
+
+MAX_BYTES = 2**30
+"""Largest single image, in bytes."""
+
+MAX_ROWS = 50_000_000
+"""Most images in one file: a damaged header claims any number."""
+
+IDS = (
+    "galaxyid", "galaxyids", "id", "ids", "idstr", "objid", "objids", "objectid", "objectids", "sourceid", "sourceids",
+    "specobjid", "dr7objid", "dr8objid", "dr8id", "targetid", "assetid", "iauname", "pgc",
+)  # fmt: skip
+"""Names, without _ and in lower case, under which it may keep their ids; without them a galaxy's id is its row."""
+
+REMEDY = "name another array of ids with --ids-from OTHER, or store the ids as text or 64-bit integers"
+"""What can be done where the ids of an HDF5 file lost their digits."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArrayFile:
+    """Images along the first axis of one array.
+
+    Parameters
+    ----------
+    path : Path
+        HDF5 or .npy file.
+    dataset : str
+        Name of the array in the HDF5 file; empty for .npy.
+    rows : dict of str to int
+        Row of each galaxy.
+    bands : tuple of str, optional
+        Names along the channel axis; None for grey or RGB.
+    """
+
+    path: Path
+    dataset: str
+    rows: dict[str, int]
+    bands: tuple[str, ...] | None = None
+
+    @staticmethod
+    def is_stack(path: Path) -> bool:
+        """Whether a .npy file holds several images rather than one."""
+        return _mapped(path).ndim == 4
+
+    @classmethod
+    def of(cls, path: Path, reading: Reading = READING) -> ArrayFile:
+        """Find the images and their ids.
+
+        Parameters
+        ----------
+        path : Path
+            HDF5 file or .npy stack.
+        reading : Reading
+            Names of its bands, the arrays of images and of ids, and what values that are not 8-bit mean.
+
+        Raises
+        ------
+        InputError
+            No array of images is there, it points into another file, its channels are neither grey, RGB nor as many
+            as the bands named, its values have no grey levels, its ids are not unique, or several arrays may hold its
+            images or its ids.
+        """
+        bands, grey = reading.bands, reading.range is not None or reading.stretch is not None
+        npy_file = path.suffix.lower() == ".npy"
+        dataset, shape, kind, ids = _npy_contents(path) if npy_file else _hdf5_contents(path, reading)
+        if kind.kind not in "uif" or (kind != np.uint8 and bands is None and not grey):
+            raise InputError(
+                "images are not 8-bit",
+                where=path,
+                rule="be uint8, or have their bands named",
+                found=str(kind),
+                remedy=f"give --bands g,r,z, or {FLAGS}",
+            )
+        channel_axis(shape[1:], bands, where=path)
+        if int(np.prod(shape[1:], dtype=object)) * kind.itemsize > MAX_BYTES:
+            raise InputError(
+                "images are too large", where=path, rule=f"take at most {MAX_BYTES} B each", found=shape[1:]
+            )
+        if not 0 < shape[0] <= MAX_ROWS:
+            raise InputError("number of images", where=path, rule=f"lie in 1…{MAX_ROWS}", found=shape[0])
+        rows = {name: row for row, name in enumerate(map(str, range(shape[0])) if ids is None else ids)}
+        if len(rows) != shape[0]:
+            raise InputError("ids of the images", where=path, rule=f"be {shape[0]}, each once", found=len(rows))
+        return cls(path, dataset, rows, bands)
+
+    def names(self) -> list[str]:
+        """Id of each row, in the file's order."""
+        return list(self.rows)
+
+    def read(self, name: str) -> bytes:
+        """One image as the bytes of a .npy file, or of a .npz with `images` and `filters` when the bands are named."""
+        if self.dataset:
+            import h5py
+
+            with reading_bytes("image cannot be read", f"{self.path}: {name}"), h5py.File(self.path, "r") as file:
+                image = np.asarray(file[self.dataset][self.rows[name]])
+        else:
+            image = np.array(_mapped(self.path)[self.rows[name]])
+        if self.bands is None:
+            return npy(image)
+        image = np.moveaxis(image, channel_axis(image.shape, self.bands, where=self.path), 0)
+        return bundle({"images.npy": npy(image), "filters.npy": npy(np.asarray(self.bands))})
+
+    def state(self, name: str) -> list[int] | None:
+        """Size and time of change of the file that holds the image; None where it is gone."""
+        return file_state(self.path)
+
+
+def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object) -> int:
+    """Axis of the channels in an image's shape; never guessed where two could be meant.
+
+    Raises
+    ------
+    InputError
+        The shape is neither (height, width), (height, width, channels) nor (channels, height, width).
+    """
+    counts = {1, 3} if bands is None else {len(bands)}
+    axes = [axis for axis in (0, 2) if len(shape) == 3 and shape[axis] in counts]
+    if len(shape) == 2 and 1 in counts:
+        return -1
+    if len(axes) != 1:
+        raise InputError(
+            "channels of the images cannot be told",
+            where=where,
+            rule="be grey or RGB" if bands is None else f"be {len(bands)}, one for each band named",
+            found=shape,
+            remedy="name the bands" if bands is None else "name as many bands as there are channels",
+        )
+    return axes[0]
+
+
+def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None]:
+    array = _mapped(path)
+    return "", array.shape, array.dtype, None
+
+
+def _hdf5_contents(path: Path, reading: Reading) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
+    import h5py
+
+    with reading_bytes("HDF5 file is damaged", path, remedy="fetch it again"), h5py.File(path, "r") as file:
+        own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+        arrays = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
+        able = [name for name, array in arrays.items() if array.ndim in (3, 4)]
+        name = _images_key(able, reading.science, path, ", ".join(file) or "nothing")
+        key = _ids_key([other for other in arrays if other != name], reading.ids_from, path)
+        ids = None if key is None else arrays[key]
+        for array in (arrays[name], ids):
+            if array is not None and (array.external or array.is_virtual):
+                raise InputError("array points into another file", where=path, found=array.name)
+        shape = arrays[name].shape
+        if ids is not None and ids.shape != shape[:1]:  # before any is read: a damaged file may claim 10^18 of them
+            raise InputError("ids of the images", where=path, rule=f"be {shape[0]}, each once", found=ids.shape)
+        if ids is None:
+            return name, shape, arrays[name].dtype, None
+        read = ids[:MAX_ROWS]
+        if read.dtype.kind not in "iuf":  # floats keep their width, which says how many digits they hold
+            texts = [value.decode("utf-8") if isinstance(value, bytes) else value for value in read.tolist()]
+            read = [text.strip() if isinstance(text, str) else text for text in texts]
+        keys = as_ids(read, where=f"{path}: {key}", remedy=REMEDY)
+        return name, shape, arrays[name].dtype, keys.tolist()
+
+
+def _images_key(able: Sequence[str], science: str | None, path: Path, found: str) -> str:
+    """The array that holds the images, of those that have their shape: the named one, or the only one called so."""
+    if science is not None:
+        if science not in able:
+            rule = f"be one of {', '.join(able)}" if able else "have shape (n, height, width[, channels])"
+            raise InputError(f"no array {science} of images", where=path, rule=rule, found=science)
+        return science
+    called = [name for name in IMAGES if name in able]
+    if len(called) > 1:
+        raise InputError(
+            "several arrays may hold the images",
+            where=path,
+            rule="be told which",
+            found=", ".join(called),
+            remedy=f"choose it with --science {called[0]}",
+        )
+    if not called:
+        raise InputError(
+            "no images in the HDF5 file",
+            where=path,
+            rule=f"have an array {' or '.join(IMAGES)} of shape (n, height, width[, channels])",
+            found=found,
+            remedy=f"name the array that holds them, as --science {able[0]}" if able else None,
+        )
+    return called[0]
+
+
+def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | None:
+    """The array that holds the ids: the one that is named, or the only one that is called so; None for none."""
+    if ids_from is not None:
+        if ids_from not in names:
+            raise InputError(
+                f"no array {ids_from} for the ids", where=path, rule=f"be one of {', '.join(names)}", found=ids_from
+            )
+        return ids_from
+    able = [name for name in names if name.replace("_", "").lower() in IDS]
+    if len(able) > 1:
+        raise InputError(
+            "several arrays may hold the ids",
+            where=path,
+            rule="be told which",
+            found=", ".join(able),
+            remedy=f"choose it with --ids-from {able[0]}",
+        )
+    return able[0] if able else None
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    with reading_bytes("array file cannot be read", path):
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array

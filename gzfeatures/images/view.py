@@ -1,0 +1,142 @@
+"""View: the deterministic road from an image to the pixels a network sees. No field is a probability."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.images.decoding.stretches import STRETCHES
+
+Box: TypeAlias = tuple[float, float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """Central crop, size, colour and bands of the pixels a network sees.
+
+    Parameters
+    ----------
+    size : int
+        Side of the result in pixels.
+    crop : float
+        Central share of the shorter side that is kept, in (0, 1].
+    grey : bool
+        Luminance copied into three channels.
+    bands : tuple of str, optional
+        Multi-band sources only: the bands that become the channels, by name and in this order (for three: red,
+        green, blue). By default one band is repeated and three stand from the longest wavelength to the shortest;
+        any other number has to be chosen.
+    stretch : str, optional
+        Multi-band sources only: the entry of `stretches.STRETCHES` that turns flux into 0…255; "lupton" by default.
+    """
+
+    size: int = 224
+    crop: float = 1.0
+    grey: bool = False
+    bands: tuple[str, ...] | None = None
+    stretch: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.size <= 4096:
+            raise InputError("view size", rule="lie in 8…4096 px", found=self.size)
+        if not 0 < self.crop <= 1:
+            raise InputError("view crop", rule="lie in (0, 1]", found=self.crop)
+        if self.stretch is not None and self.stretch not in STRETCHES:
+            raise unknown("stretch", self.stretch, STRETCHES)
+        if self.bands is not None:
+            object.__setattr__(self, "bands", tuple(self.bands))
+            if not all(self.bands) or not 0 < len(set(self.bands)) == len(self.bands):
+                raise InputError("view bands", rule="name each band once", found=self.bands)
+
+    @classmethod
+    def parse(cls, text: str, base: View | None = None) -> View:
+        """Read `size=128,crop=0.566,grey=true,bands=i+r+g,stretch=lupton`, on top of `base`.
+
+        Raises
+        ------
+        InputError
+            A field is unknown or its value cannot be read.
+        """
+        fields: dict[str, Any] = {}
+        kinds: dict[str, Callable[[str], Any]] = {
+            "size": int,
+            "crop": float,
+            "grey": lambda v: {"true": True, "false": False}[v.lower()],
+            "bands": lambda v: tuple(v.split("+")),
+            "stretch": str,
+        }
+        for item in filter(None, text.split(",")):
+            name, _, value = item.strip().partition("=")
+            if name not in kinds:
+                raise InputError(
+                    "unknown field of a view", where=text, rule=f"be one of {', '.join(kinds)}", found=name
+                )
+            try:
+                fields[name] = kinds[name](value)
+            except (ValueError, KeyError):
+                raise InputError("view field cannot be read", where=text, found=item) from None
+        return dataclasses.replace(base or cls(), **fields)
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values, for fingerprints and files; `View(**fields)` reads them back."""
+        return {**dataclasses.asdict(self), "bands": None if self.bands is None else list(self.bands)}
+
+    def apply(self, image: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Pixels of `image` under this view.
+
+        Parameters
+        ----------
+        image : PIL.Image.Image or ndarray of uint8
+            A picture of any 8-bit mode (alpha is dropped, grey is repeated), or an array (height, width, channels).
+
+        Returns
+        -------
+        ndarray of uint8
+            Shape (size, size, 3), or (size, size, channels) of an array with another number of channels.
+
+        Raises
+        ------
+        InputError
+            Grey is asked of an array without three channels.
+        """
+        if isinstance(image, np.ndarray):
+            if image.shape[2] != 3:
+                return self._channels(image)
+            image, box = self._window(image)
+        else:
+            box = self._box(image.width, image.height)
+        if self.grey:
+            image = image.convert("L")
+        return self._resized(image if image.mode == "RGB" else image.convert("RGB"), box)
+
+    def _channels(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        if self.grey:
+            raise InputError("grey view", rule="see three bands", found=image.shape[2], remedy="name three bands")
+        return np.stack([self._resized(*self._window(channel)) for channel in np.moveaxis(image, 2, 0)], 2)
+
+    def _box(self, width: int, height: int) -> Box:
+        """Left, upper, right and lower edge of what the view keeps of a picture, in pixels."""
+        side = self.crop * min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
+
+    def _window(self, pixels: npt.NDArray[np.uint8]) -> tuple[Image.Image, Box]:
+        """Part of an array, shape (height, width[, 3]), that resampling looks at, and what the view keeps of it."""
+        height, width = pixels.shape[:2]
+        left, top, right, bottom = self._box(width, height)
+        reach = math.ceil(max(1.0, (right - left) / self.size)) + 1
+        x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
+        part = pixels[y : math.ceil(bottom) + reach, x : math.ceil(right) + reach]
+        return Image.fromarray(np.ascontiguousarray(part)), (left - x, top - y, right - x, bottom - y)
+
+    def _resized(self, image: Image.Image, box: Box) -> npt.NDArray[np.uint8]:
+        if self.crop == 1 and image.width == image.height == self.size:
+            return np.asarray(image)
+        return np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box))

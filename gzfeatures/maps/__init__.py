@@ -1,0 +1,1 @@
+"""Maps of morphology space: UMAP of an embedding table, its quality, its page and its figures."""

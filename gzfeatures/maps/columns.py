@@ -1,0 +1,204 @@
+"""Columns: what a map can be coloured by. Classes or numbers, joined by id, missing where unknown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.quantities import QUANTITIES
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import Ids, as_ids, require_unique
+
+NONE = 65535
+MOST_COLUMNS = 60
+MOST_CLASSES = 72
+"""Classes that colour and shape tell apart (`palette.class_mark`)."""
+
+USUAL = ("redshift", "petro_mag_r_abs", "petro_r90", "ra", "dec")
+"""Columns of a catalog that are offered under our names, whatever the catalog calls them."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapColumn:
+    """One property of n galaxies.
+
+    Parameters
+    ----------
+    name : str
+        Shown to the reader.
+    values : ndarray
+        With classes: uint16 codes, `NONE` where unknown. Without: float32, NaN where unknown. Shape (n,).
+    classes : tuple of str, optional
+        Names of the codes.
+    """
+
+    name: str
+    values: npt.NDArray[np.uint16] | npt.NDArray[np.float32]
+    classes: tuple[str, ...] | None = None
+
+    @property
+    def kind(self) -> str:
+        """`class` or `number`."""
+        return "number" if self.classes is None else "class"
+
+
+def columns(
+    ids: Ids,
+    labels: Labels | None = None,
+    predictions: Mapping[str, Predictions] | None = None,
+    catalog: pd.DataFrame | None = None,
+) -> list[MapColumn]:
+    """Columns of galaxies, in the order in which they are offered.
+
+    Parameters
+    ----------
+    ids : Ids
+        Galaxies, shape (n,).
+    labels : Labels, optional
+        One class column; a multi-label scheme gives one yes/no column per class, vote fractions one number per answer.
+    predictions : mapping of str to Predictions, optional
+        Name → predictions: predicted class, confidence (largest probability) and, with labels of the same classes,
+        right or wrong; and familiarity_p where it is known. Two or more give `disagreement`, the mean total variation
+        distance between them, in [0, 1].
+    catalog : DataFrame, optional
+        Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values count as missing), truth values
+        as no and yes, text as classes if it has at most 72 of them. Other columns are passed over.
+
+    Raises
+    ------
+    InputError
+        The catalog has no `galaxy_id`, names a galaxy twice, or has too many columns.
+    """
+    found: list[MapColumn] = []
+    if labels is not None and labels.target == "classes":  # a class has one code, and so one colour, in all columns
+        orders = [one.classes for one in (predictions or {}).values() if set(one.classes) == set(labels.classes)]
+        labels = labels.ordered(orders[0]) if orders else labels
+    if labels is not None:
+        found += _of_labels(ids, labels)
+    for name, one in (predictions or {}).items():
+        rows = pd.Index(one.ids).get_indexer(pd.Index(ids))
+        if one.kind == "classes":
+            predicted = _codes(one.codes, rows)
+            found.append(MapColumn(f"predicted, {name}", predicted, one.classes))
+            if labels is not None and labels.target == "classes" and labels.classes == one.classes:
+                truth = found[0].values
+                known = (truth != NONE) & (predicted != NONE)
+                verdict = np.where(known, truth != predicted, NONE).astype(np.uint16)
+                found.append(MapColumn(f"right or wrong, {name}", verdict, ("right", "wrong")))
+        found.append(MapColumn(f"confidence, {name}", _numbers(one.probabilities.max(1), rows)))
+        if one.familiarity is not None:
+            found.append(MapColumn(f"familiarity_p, {name}", _numbers(one.familiarity, rows)))
+    found += _disagreement(ids, predictions or {})
+    if catalog is not None:
+        found += _of_catalog(ids, catalog)
+    return found
+
+
+def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Columns of a catalog to colour a map by, with `galaxy_id`.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Any.
+    names : sequence of str, optional
+        Columns by our name or the catalog's; default the usual ones and, where that makes at most 60, all of its own
+        but for text and whole numbers that never repeat, which are names of galaxies.
+
+    Raises
+    ------
+    InputError
+        The catalog has no column of such a name.
+    """
+    frame = catalog.frame
+    if names is None:
+        usual = [name for name in USUAL if catalog.has_column(name)]
+        taken = {"galaxy_id", *usual, *(alias for name in usual for alias in QUANTITIES[name].names)}
+        own = [str(name) for name in frame if name not in taken and not _is_name(frame[name])]
+        names = usual + (own if len(usual) + len(own) <= MOST_COLUMNS else [])
+    # whole numbers and flags with gaps stay what they are; as objects they would be taken for names
+    chosen = {name: frame[name].array if name in frame else catalog.column(name) for name in names}
+    return pd.DataFrame({"galaxy_id": catalog.ids, **chosen})
+
+
+def _is_name(values: pd.Series) -> bool:
+    return bool(values.is_unique and len(values) > 20 and not pd.api.types.is_float_dtype(values))
+
+
+def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
+    return (
+        np.where(rows < 0, NONE, codes[rows]).astype(np.uint16) if len(codes) else np.full(len(rows), NONE, np.uint16)
+    )
+
+
+def _numbers(values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+    if not len(values):
+        return np.full(len(rows), np.nan, dtype=np.float32)
+    chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)
+    return np.where(np.isfinite(chosen), chosen, np.float32(np.nan))
+
+
+def _of_labels(ids: Ids, labels: Labels) -> list[MapColumn]:
+    rows = pd.Index(labels.ids).get_indexer(pd.Index(ids))
+    if labels.target == "classes":
+        name = "label" if labels.scheme == Labels.scheme else f"label, {labels.scheme}"
+        return [MapColumn(name, _codes(labels.codes, rows), labels.classes)]
+    named = zip(labels.classes, labels.values.T, strict=True)
+    if labels.target == "multi-label":
+        return [MapColumn(name, _codes(values.astype(np.int64), rows), ("no", "yes")) for name, values in named]
+    return [MapColumn(name, _numbers(values, rows)) for name, values in named]
+
+
+def _disagreement(ids: Ids, predictions: Mapping[str, Predictions]) -> list[MapColumn]:
+    approaches = list(predictions.values())
+    if len(approaches) < 2 or any(one.classes != approaches[0].classes or one.kind != "classes" for one in approaches):
+        return []
+    aligned = []
+    for one in approaches:
+        rows = pd.Index(one.ids).get_indexer(pd.Index(ids))
+        aligned.append(np.where(rows[:, None] < 0, np.nan, one.probabilities[rows]))
+    apart = [np.abs(a - b).sum(1) / 2 for a, b in combinations(aligned, 2)]
+    return [MapColumn("disagreement", np.mean(apart, axis=0).astype(np.float32))]
+
+
+def _of_catalog(ids: Ids, catalog: pd.DataFrame) -> list[MapColumn]:
+    if "galaxy_id" not in catalog.columns:
+        raise InputError(
+            "catalog of a map", rule="have a column galaxy_id", found=", ".join(map(str, catalog.columns[:20]))
+        )
+    own = as_ids(catalog["galaxy_id"], where="catalog")
+    require_unique(own, where="catalog")
+    rows = pd.Index(own).get_indexer(pd.Index(ids))
+    offered = catalog.drop(columns="galaxy_id")
+    found = [column for name in offered if (column := _of_series(str(name), offered[name], rows)) is not None]
+    if len(found) > MOST_COLUMNS:
+        raise InputError(
+            "columns of a map's catalog",
+            rule=f"be at most {MOST_COLUMNS}",
+            found=len(found),
+            remedy="choose the columns to colour by",
+        )
+    return found
+
+
+def _of_series(name: str, values: pd.Series, rows: npt.NDArray[np.intp]) -> MapColumn | None:
+    if pd.api.types.is_bool_dtype(values):
+        flags = np.where(values.isna(), NONE, values.fillna(False).to_numpy(dtype=np.int64))
+        return MapColumn(name, _codes(flags, rows), ("no", "yes"))
+    if pd.api.types.is_numeric_dtype(values):
+        return MapColumn(name, _numbers(values.to_numpy(dtype=np.float64, na_value=np.nan), rows))
+    text = values.astype("string")
+    text = text.mask(text == "")
+    classes = tuple(sorted(text.dropna().unique()))
+    if not 1 <= len(classes) <= MOST_CLASSES:
+        return None
+    codes = pd.Index(classes).get_indexer(pd.Index(text))
+    return MapColumn(name, _codes(np.where(codes < 0, NONE, codes), rows), classes)

@@ -1,0 +1,292 @@
+"""Map: galaxies laid out on a plane or in a cube, with all that is needed to place more; Parquet in and out."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gzfeatures.errors import InputError, parsing, require_format
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.explore.feature_space import FeatureSpace
+from gzfeatures.explore.neighbours import nearest
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.files import require_file, written_whole
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import Ids, among, as_ids, positions, require_unique
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.maps import interactive, quality
+from gzfeatures.outputs import seal_parquet
+
+FORMAT = 1
+"""Raise when a reader of the old number would misread a new file; readers refuse a higher number."""
+
+AXES = ("x", "y", "z")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Map:
+    """Galaxies on a plane (or in a cube).
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,), unique.
+    coordinates : ndarray of float32
+        Shape (n, 2) or (n, 3), finite; units are arbitrary.
+    settings : dict
+        How the map was made, as JSON values.
+    quality : dict
+        Numbers about the map: `trustworthiness`, `knn_preservation`, … (see `project`).
+    space : FeatureSpace
+        Where distances were taken.
+    vectors : ndarray of float32
+        The galaxies in that space, shape (n, components): what new galaxies are placed by.
+
+    Raises
+    ------
+    InputError
+        Ids repeat, shapes disagree, or a coordinate is not finite.
+    """
+
+    ids: Ids
+    coordinates: npt.NDArray[np.float32]
+    settings: Mapping[str, Any]
+    quality: Mapping[str, Any]
+    space: FeatureSpace
+    vectors: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        require_unique(self.ids, where="map")
+        n = len(self.ids)
+        if self.coordinates.shape not in ((n, 2), (n, 3)) or len(self.vectors) != n:
+            raise InputError("map", rule=f"have {n} rows of two or three coordinates", found=self.coordinates.shape)
+        if not np.isfinite(self.coordinates).all():
+            raise InputError("coordinate of a map", rule="be finite")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, ids: Ids) -> Map:
+        """Rows of these ids, in this order; an unknown id is an InputError."""
+        rows = positions(self.ids, ids, where="map")
+        return dataclasses.replace(self, ids=ids, coordinates=self.coordinates[rows], vectors=self.vectors[rows])
+
+    def place(self, table: EmbeddingTable) -> Map:
+        """Place new galaxies into this map, which stays as it is.
+
+        A galaxy lands on the mean of its nearest mapped galaxies, weighted by exp(−(d − d₁) / (d̄ − d₁)) with d₁ their
+        smallest and d̄ their mean distance: UMAP's own first guess for new points, with its membership weights made
+        scale-free. One that was mapped lands where it is. Nothing is random, and no umap version is needed.
+
+        Parameters
+        ----------
+        table : EmbeddingTable
+            From the same extractor.
+
+        Returns
+        -------
+        Map
+            Of the new galaxies. Its quality holds `far`: the share whose nearest mapped galaxy is farther away than the
+            nearest of 99 % of the mapped ones is from them; such places mean little.
+
+        Raises
+        ------
+        InputError
+            The table comes from another extractor.
+        """
+        if table.extractor.fingerprint != self.settings["extractor"]:
+            raise InputError(
+                "table and map come from different extractors",
+                rule=f"be extractor {self.settings['extractor'][:12]}",
+                found=table.extractor.fingerprint[:12],
+                remedy="extract the new galaxies as the mapped ones were",
+            )
+        vectors = self.space.vectors(table.matrix)
+        found = nearest(self.vectors, vectors, min(self.settings["n_neighbors"], len(self)))
+        beyond = found.distances - found.distances[:, :1]
+        width = np.maximum(beyond.mean(1, keepdims=True), np.finfo(np.float32).tiny)
+        weights = np.exp(-beyond / width)
+        scale = np.linalg.norm(self.vectors.std(0))
+        weights = np.where(found.distances[:, :1] <= 1e-5 * scale, found.distances <= 1e-5 * scale, weights)
+        weights /= weights.sum(1, keepdims=True)
+        coordinates = np.einsum("ij,ijk->ik", weights, self.coordinates[found.rows]).astype(np.float32)
+        far = float((found.distances[:, 0] > self.settings["reach"]).mean()) if len(table) else 0.0
+        return dataclasses.replace(self, ids=table.ids, coordinates=coordinates, vectors=vectors, quality={"far": far})
+
+    def joined(self, placed: Map) -> Map:
+        """This map with galaxies that were placed into it; one that was mapped before keeps its place.
+
+        Raises
+        ------
+        InputError
+            The others have another number of dimensions.
+        """
+        new = ~among(placed.ids, self.ids)
+        if self.coordinates.shape[1] != placed.coordinates.shape[1]:
+            raise InputError(
+                "maps cannot be joined", rule="have the same dimensions", found=placed.coordinates.shape[1]
+            )
+        return dataclasses.replace(
+            self,
+            ids=np.concatenate([self.ids, placed.ids[new]]),
+            coordinates=np.concatenate([self.coordinates, placed.coordinates[new]]),
+            vectors=np.concatenate([self.vectors, placed.vectors[new]]),
+            quality={**self.quality, **placed.quality},
+        )
+
+    def aligned(self, onto: Map) -> Map:
+        """This map turned, mirrored, scaled and shifted onto another by the galaxies both hold (Procrustes).
+
+        Returns
+        -------
+        Map
+            Same galaxies. Its quality gains `disparity` in [0, 1] (0: same shape) and `shared`, the galaxies compared.
+
+        Raises
+        ------
+        InputError
+            Fewer than three galaxies are shared, or the numbers of dimensions differ.
+        """
+        shared = np.asarray([name for name in self.ids if name in set(onto.ids)], dtype=object)
+        if len(shared) < 3 or self.coordinates.shape[1] != onto.coordinates.shape[1]:
+            raise InputError(
+                "maps cannot be laid on each other",
+                rule="share three galaxies and their number of dimensions",
+                found=f"{len(shared)} shared, {self.coordinates.shape[1]} and {onto.coordinates.shape[1]} dimensions",
+            )
+        here = self.coordinates[positions(self.ids, shared)].astype(np.float64)
+        there = onto.coordinates[positions(onto.ids, shared)].astype(np.float64)
+        turn, scale, centre, disparity, target = quality.superposed(here, there)
+        coordinates = ((self.coordinates - centre) @ turn * scale + target).astype(np.float32)
+        gained = {**self.quality, "disparity": disparity, "shared": len(shared)}
+        return dataclasses.replace(self, coordinates=coordinates, quality=gained)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Columns `galaxy_id`, `x`, `y` (and `z`): a catalog can be joined with it."""
+        columns = {name: self.coordinates[:, i] for i, name in enumerate(AXES[: self.coordinates.shape[1]])}
+        return pd.DataFrame({"galaxy_id": self.ids, **columns})
+
+    def write_html(
+        self,
+        path: str | Path,
+        labels: Labels | None = None,
+        images: ImageSet | str | Path | None = None,
+        *,
+        predictions: Mapping[str, Predictions] | None = None,
+        catalog: pd.DataFrame | None = None,
+        others: Mapping[str, Map] | None = None,
+        title: str = "Map of galaxies",
+        view: View = interactive.THUMBNAIL,
+        most: int = interactive.POINTS,
+    ) -> Path:
+        """Write the map as one interactive HTML file that needs no network, see `mapview.MapPage`.
+
+        `others`, by name, are maps of the same galaxies from other tables or settings: each is aligned with this one
+        (Procrustes), and the page glides between them; galaxies it lacks are hidden meanwhile.
+
+        Raises
+        ------
+        InputError
+            Another map shares fewer than three galaxies with this one.
+        OutputError
+            The place cannot be written.
+        """
+        layouts = {}
+        for name, other in (others or {}).items():
+            laid = other.aligned(self)
+            rows = pd.Index(other.ids).get_indexer(pd.Index(self.ids))
+            places = np.where(rows[:, None] < 0, np.float32(np.nan), laid.coordinates[rows])
+            layouts[f"{name} (disparity {laid.quality['disparity']:.2f})"] = places
+        page = interactive.MapPage(
+            self.ids,
+            self.coordinates,
+            self.vectors,
+            self.settings,
+            self.quality,
+            labels=labels,
+            images=images,
+            predictions=predictions,
+            catalog=catalog,
+            layouts=layouts,
+            title=title,
+            view=view,
+            most=most,
+        )
+        return page.write(path)
+
+    def write(self, path: str | Path) -> Path:
+        """Write Parquet: `galaxy_id`, `x`, `y` (`z`), `vector`; metadata key `gzfeatures` holds settings and quality as
+        JSON, `gzfeatures_space` the mean and axes as base64 of little-endian float32.
+
+        Raises
+        ------
+        OutputError
+            The place cannot be written; an existing file is left as it was.
+        """
+        path = Path(path)
+        width = self.vectors.shape[1]
+        note = {"format": FORMAT, "settings": self.settings, "quality": self.quality, "space": self.space.asdict()}
+        axes = None if self.space.axes is None else _encoded(self.space.axes)
+        arrays = {"mean": _encoded(self.space.mean), "axes": axes}
+        flat = pa.array(np.ascontiguousarray(self.vectors).reshape(-1))
+        table = pa.Table.from_pandas(self.frame, preserve_index=False).append_column(
+            "vector", pa.FixedSizeListArray.from_arrays(flat, width)
+        )
+        table = table.replace_schema_metadata({"gzfeatures": json.dumps(note), "gzfeatures_space": json.dumps(arrays)})
+        with (
+            written_whole(path) as temporary,
+            pq.ParquetWriter(
+                temporary, table.schema, use_dictionary=False, compression="zstd", write_page_checksum=True
+            ) as writer,
+        ):
+            writer.write_table(table)
+            seal_parquet(writer, temporary)
+        return path
+
+    @classmethod
+    def read(cls, path: str | Path) -> Map:
+        """Read a map written by `write`.
+
+        Raises
+        ------
+        MissingFileError, InputError
+            No such file; not a map; a newer format.
+        """
+        path = require_file(path, "map")
+        with parsing("not a map", path, rule="be a Parquet file written by 'gzfeatures map'"):
+            table = pq.read_table(path, page_checksum_verification=True)
+            metadata = table.schema.metadata or {}
+            note, arrays = (json.loads(metadata[key]) for key in (b"gzfeatures", b"gzfeatures_space"))
+            require_format("map", note["format"], FORMAT, path)
+            mean = _decoded(arrays["mean"])
+            axes = None if arrays["axes"] is None else _decoded(arrays["axes"]).reshape(-1, len(mean))
+            column = table["vector"].combine_chunks()
+            names = [name for name in AXES if name in table.column_names]
+            return cls(
+                as_ids(table["galaxy_id"].to_numpy(), where=path),
+                np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float32),
+                note["settings"],
+                note["quality"],
+                FeatureSpace(note["space"]["metric"], mean, axes, note["space"]["kept"]),
+                column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size),
+            )
+
+
+def _encoded(array: npt.NDArray[np.float32]) -> str:
+    return base64.b64encode(array.astype("<f4").tobytes()).decode()
+
+
+def _decoded(text: str) -> npt.NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)

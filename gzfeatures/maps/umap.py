@@ -1,0 +1,317 @@
+"""UMAP of an embedding table. The only importer of umap.
+
+A seeded `umap.UMAP` runs on one core and finds its neighbours approximately. Here principal components and every
+distance come first, on all cores; the graph of neighbours is umap's own; and the layout that follows its forces
+(`results.layout`) is seeded and on all cores as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.explore.feature_space import FeatureSpace, unit_rows
+from gzfeatures.explore.neighbours import EXACT_UP_TO, Nearest, nearest
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import Ids
+from gzfeatures.maps import quality
+from gzfeatures.maps.map import Map
+from gzfeatures.maps.numba_cache import require_numba_cache
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["Map", "MapOptions", "project"]
+
+LABEL_WEIGHT = 0.5
+"""Of labels against vectors on a supervised map, umap's default: an edge between two classes is e⁵ times weaker."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MapOptions:
+    """Options of a map; each has the default of umap where umap has it.
+
+    Parameters
+    ----------
+    seed : int
+        Same table, options and library versions: same map, to the bit, on the same machine.
+    n_neighbors : int
+        Neighbours of each galaxy, itself included: larger shows more of the whole, smaller more of
+        the detail.
+    min_dist : float
+        How close galaxies may lie, in [0, 1].
+    dimensions : {2, 3}
+        Of the map.
+    components : int, optional
+        Principal components in which distances are taken; None takes them in the whole embedding.
+    metric : {"euclidean", "cosine"}
+        How embeddings are compared.
+    supervised : bool
+        Use the labels; galaxies without one are unlabelled (semi-supervised). Such a map shows the
+        labels, and its clumps are no evidence that the embedding separates them.
+    epochs : int, optional
+        Steps of the layout; None leaves 500 up to 10,000 galaxies and 200 beyond.
+    exact_up_to : int
+        Galaxies up to which neighbours are exact; beyond, `settings["recall"]` of the map gives the
+        share of them that is found.
+    stability_seeds : sequence of int
+        Further seeds to lay out, for the stability of the map.
+    """
+
+    seed: int = 0
+    n_neighbors: int = 15
+    min_dist: float = 0.1
+    dimensions: int = 2
+    components: int | None = 50
+    metric: str = "euclidean"
+    supervised: bool = False
+    epochs: int | None = None
+    exact_up_to: int = EXACT_UP_TO
+    stability_seeds: Sequence[int] = ()
+
+    def require_legal(self, galaxies: int) -> None:
+        """Refuse options outside their range for this number of galaxies with an InputError."""
+        if self.dimensions not in (2, 3):
+            raise InputError("dimensions of a map", rule="be 2 or 3", found=self.dimensions)
+        if not 0 <= self.min_dist <= 1:
+            raise InputError("min_dist", rule="lie in [0, 1]", found=self.min_dist)
+        if not 2 <= self.n_neighbors <= galaxies - 1:
+            raise InputError(
+                "n_neighbors",
+                rule=f"lie in 2…{galaxies - 1} for {galaxies} galaxies",
+                found=self.n_neighbors,
+                remedy="set it lower or map more galaxies",
+            )
+        if self.epochs is not None and self.epochs < 1:
+            raise InputError("epochs of a map", rule="be at least 1", found=self.epochs)
+
+
+def project(
+    table: EmbeddingTable,
+    labels: Labels | None = None,
+    options: MapOptions | None = None,
+    **changes: Any,
+) -> Map:
+    """Lay a table out by UMAP (McInnes+2018, arXiv:1802.03426).
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        n galaxies, more than `n_neighbors`.
+    labels : Labels, optional
+        Classes of some of them: scored by silhouette and, with `supervised`, pulled together.
+        Labels of galaxies that are not in the table are left aside.
+    options : MapOptions, optional
+        How to lay it out.
+    **changes
+        Fields of `MapOptions` that replace those of `options`.
+
+    Returns
+    -------
+    Map
+        With quality `trustworthiness`, `knn_preservation` (against the whole embedding, not its
+        components), `silhouette` (class → mean, with labels), `stability` (with seeds: mean
+        Procrustes disparity and share of kept map neighbours), `seconds`.
+
+    Raises
+    ------
+    InputError
+        Too few galaxies, all equal, an option outside its range, or labels that fit no galaxy of
+        the table.
+    UnknownNameError
+        The metric does not exist.
+    """
+    options = dataclasses.replace(options or MapOptions(), **changes)
+    options.require_legal(len(table))
+    codes = _codes(table.ids, labels)
+    if options.supervised and codes is None:
+        raise InputError("a supervised map", rule="have labels", remedy="give labels")
+
+    seconds: dict[str, float] = {}
+    with _step("neighbours", len(table), seconds):
+        space = FeatureSpace.fit(table.matrix, metric=options.metric, components=options.components)
+        vectors = space.vectors(table.matrix)
+        near = nearest(
+            vectors,
+            None,
+            options.n_neighbors - 1,  # umap counts the galaxy itself
+            exact_up_to=options.exact_up_to,
+            seed=options.seed,
+        )
+    lay_out = partial(_laid_out, vectors, near, options, codes if options.supervised else None)
+    with _step("layout", len(table), seconds):
+        coordinates = lay_out(options.seed)
+    with _step("quality", len(table), seconds):
+        scores = _quality(table, labels, codes, coordinates, options)
+        if options.stability_seeds:
+            others = [lay_out(seed) for seed in options.stability_seeds]
+            scores["stability"] = quality.stability(coordinates, others, seed=options.seed)
+    scores["seconds"] = seconds
+    return Map(
+        table.ids,
+        coordinates,
+        _settings(table, labels, options, near),
+        scores,
+        space,
+        vectors,
+    )
+
+
+@contextlib.contextmanager
+def _step(name: str, galaxies: int, seconds: dict[str, float]) -> Iterator[None]:
+    """Show one step of a map while it lasts, and note how long it took."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"map of {galaxies:,} galaxies: {name}"):
+        started = time.perf_counter()
+        yield
+        seconds[name] = time.perf_counter() - started
+
+
+def _quality(
+    table: EmbeddingTable,
+    labels: Labels | None,
+    codes: npt.NDArray[np.int64] | None,
+    coordinates: npt.NDArray[np.float32],
+    options: MapOptions,
+) -> dict[str, Any]:
+    """Score how well the map keeps neighbours and, with labels, how well it parts classes."""
+    # against the whole embedding: its principal components would hide what they leave out
+    embedding = unit_rows(table.matrix, options.metric)
+    scores: dict[str, Any] = quality.neighbourhoods(embedding, coordinates, seed=options.seed)
+    if labels is not None and codes is not None:
+        known = codes >= 0
+        scores["silhouette"] = quality.silhouettes(
+            coordinates[known],
+            codes[known],
+            labels.classes,
+            seed=options.seed,
+        )
+    return scores
+
+
+def _settings(
+    table: EmbeddingTable,
+    labels: Labels | None,
+    options: MapOptions,
+    near: Nearest,
+) -> dict[str, Any]:
+    """Record how the map was made, as JSON values that are kept with it."""
+    return {
+        "seed": options.seed,
+        "n_neighbors": options.n_neighbors,
+        "min_dist": options.min_dist,
+        "dimensions": options.dimensions,
+        "metric": options.metric,
+        "supervised": options.supervised,
+        "scheme": None if labels is None else labels.scheme,
+        "epochs": options.epochs,
+        "recall": near.recall,
+        # a galaxy placed later that lies farther off than this from all mapped ones means little
+        "reach": float(np.quantile(near.distances[:, 0], 0.99)),
+        "extractor": table.extractor.fingerprint,
+        "backbone": table.extractor.backbone,
+        "layer": table.extractor.layer,
+        "versions": {name: version(name) for name in ("umap-learn", "numba", "numpy")},
+    }
+
+
+def _codes(ids: Ids, labels: Labels | None) -> npt.NDArray[np.int64] | None:
+    """Class code of each id, −1 without a label; None without classes."""
+    if labels is None or labels.target != "classes":
+        return None
+    rows = pd.Index(labels.ids).get_indexer(pd.Index(ids))
+    if (rows < 0).all():
+        raise InputError(
+            "no galaxy of the table has a label",
+            where=f"scheme {labels.scheme}",
+            rule="share ids with the table",
+            found=f"labels of {labels.ids[0] if len(labels) else 'nothing'}, table of {ids[0]}",
+            remedy="check the id column of the labels",
+        )
+    return np.where(rows < 0, -1, labels.codes[rows])
+
+
+def _laid_out(
+    vectors: npt.NDArray[np.float32],
+    near: Nearest,
+    options: MapOptions,
+    codes: npt.NDArray[np.int64] | None,
+    seed: int,
+) -> npt.NDArray[np.float32]:
+    """UMAP of known neighbours, begun from the first principal components: shape (n, dimensions)."""
+    require_numba_cache()
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    from gzfeatures.maps import layout
+
+    own = np.arange(len(vectors))[:, None]
+    rows = np.hstack([own, near.rows])
+    distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
+    a, b = _curve(options.min_dist)
+    epochs = options.epochs or (500 if len(vectors) <= 10_000 else 200)
+    # numba leaves its number of threads to every library of the process: a training after a map would round otherwise
+    with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
+        graph = _graph(vectors, rows, distances, codes, seed)
+        first = _start(vectors, options.dimensions, seed)
+        return layout.laid_out(graph, first, a, b, epochs=epochs, seed=seed)
+
+
+def _graph(
+    vectors: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    distances: npt.NDArray[np.float32],
+    codes: npt.NDArray[np.int64] | None,
+    seed: int,
+) -> csr_matrix:
+    """Weighted edges between neighbours, shape (n, n), by umap's public estimator, which draws nothing here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        # it warns that further galaxies cannot be laid out by it, which is not asked of it
+        warnings.filterwarnings("ignore", "precomputed_knn.*not an NNDescent object")
+        from umap import UMAP
+
+        estimator = UMAP(
+            n_neighbors=rows.shape[1],
+            precomputed_knn=(rows, distances),
+            transform_mode="graph",  # the layout follows on all cores
+            target_weight=LABEL_WEIGHT,
+            random_state=seed,
+            n_jobs=1,
+        )
+        return estimator.fit(vectors, codes).graph_
+
+
+def _curve(min_dist: float) -> tuple[float, float]:
+    """a and b of 1 / (1 + a x^2b), the closeness on a map, fitted to exp(min_dist - x) beyond `min_dist`.
+
+    McInnes+2018, section 3.2, definition 11; the points are those of umap, hence its numbers.
+    """
+    from scipy.optimize import curve_fit
+
+    x = np.linspace(0, 3, 300)
+    wanted = np.where(x < min_dist, 1.0, np.exp(min_dist - x))
+    (a, b), _ = curve_fit(lambda x, a, b: 1 / (1 + a * x ** (2 * b)), x, wanted)
+    return float(a), float(b)
+
+
+def _start(vectors: npt.NDArray[np.float32], dimensions: int, seed: int) -> npt.NDArray[np.float32]:
+    """First principal components scaled to ±10, with UMAP's own touch of noise (1e-4) that parts equal galaxies."""
+    axes = FeatureSpace.fit(vectors, components=dimensions)
+    first = axes.vectors(vectors)[:, :dimensions]
+    start = np.zeros((len(vectors), dimensions), dtype=np.float32)
+    start[:, : first.shape[1]] = 10 * first / np.abs(first).max()
+    return start + np.random.default_rng(seed).normal(scale=1e-4, size=start.shape).astype(np.float32)

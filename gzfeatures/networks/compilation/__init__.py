@@ -1,0 +1,1 @@
+"""Networks compiled for this machine, and the private folder that keeps their code."""

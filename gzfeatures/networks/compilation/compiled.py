@@ -1,0 +1,165 @@
+"""Compiled: a network that PyTorch compiled ahead of time for this CPU, which lanes run side by side.
+
+PyTorch's own way to call it holds the interpreter's lock during the whole forward pass: lanes wait for each other, and
+decoders for them. Here it is called through the C interface that AOTInductor keeps stable (`aoti_runtime/interface.h`
+and `aoti_torch/c/shim.h` of PyTorch's headers), without the lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from gzfeatures.networks._compat_torch import RETURNS_TO_PYTORCH, compile_library, require_symbols
+
+Handle = ctypes.c_void_p
+COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""Variable that names the folder of what PyTorch's compiler reuses, programs among it. Its own choice is a folder under
+/tmp with a name that anybody can guess and make first."""
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Vectors: TypeAlias = npt.NDArray[np.float32]
+
+
+def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> bytes:
+    """Compile the library that computes `network` for inputs like `example`; the thread count is compiled in.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives float32 vectors, shape (n, dim), contiguous.
+    example : Tensor
+        uint8 pixels, shape (n, size, size, bands).
+    workshop : Path
+        Private folder for what the compiler reuses; `$TORCHINDUCTOR_CACHE_DIR` replaces it.
+
+    Returns
+    -------
+    bytes
+        A shared library.
+
+    Raises
+    ------
+    RuntimeError
+        No C++ compiler, no way to compile in this PyTorch, or the network cannot be compiled.
+    """
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of GPUs that are not there
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder, _compiler_in(workshop):
+        program = torch.export.export(network, (example,))
+        library = compile_library(program.module(), example, Path(folder))
+    if RETURNS_TO_PYTORCH in library:
+        raise RuntimeError("the network has an operator that compiled code cannot call")
+    return library
+
+
+@contextmanager
+def _compiler_in(workshop: Path) -> Iterator[None]:
+    """Have PyTorch's compiler work in a folder, unless the user named another."""
+    named = os.environ.get(COMPILER_CACHE)
+    os.environ[COMPILER_CACHE] = named or str(workshop)
+    try:
+        yield
+    finally:
+        if named is None:
+            os.environ.pop(COMPILER_CACHE, None)
+        else:
+            os.environ[COMPILER_CACHE] = named
+
+
+class Compiled:
+    """A library of `compile_ahead`, loaded.
+
+    Parameters
+    ----------
+    library : bytes
+        Machine code, to be trusted like a program: see `codefolder`.
+    lanes : int
+        Threads that may call it at once.
+    dim : int
+        Length of a vector.
+
+    Raises
+    ------
+    RuntimeError
+        The library cannot be loaded, or lacks a function.
+    """
+
+    def __init__(self, library: bytes, workers: int, dim: int) -> None:
+        try:
+            self._library = _loaded(library)
+        except OSError as error:
+            raise RuntimeError(f"compiled network cannot be loaded: {error}") from None
+        require_symbols(self._library)
+        self._dim, self._container, count = dim, Handle(), ctypes.c_size_t(workers)
+        self._do("ModelContainerCreateWithDevice", ctypes.byref(self._container), count, b"cpu", None)
+        weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
+
+    def __call__(self, pixels: Pixels) -> Vectors:
+        """Vectors (n, dim) of pixels of the shape it was compiled for.
+
+        Raises
+        ------
+        RuntimeError
+            The network fails.
+        """
+        pixels, (given, result, data) = np.ascontiguousarray(pixels), (Handle(), Handle(), Handle())
+        shape = (ctypes.c_int64 * pixels.ndim)(*pixels.shape)
+        strides = (ctypes.c_int64 * pixels.ndim)(*pixels.strides)
+        lib, one = self._library, ctypes.c_size_t(1)
+        lib.aoti_torch_create_tensor_from_blob(
+            Handle(pixels.ctypes.data), ctypes.c_int64(pixels.ndim), shape, strides, ctypes.c_int64(0),
+            lib.aoti_torch_dtype_uint8(), lib.aoti_torch_device_type_cpu(), 0, ctypes.byref(given),
+        )  # fmt: skip
+        # the pixels are handed over, the vectors handed back
+        self._do("ModelContainerRun", self._container, ctypes.byref(given), one, ctypes.byref(result), one, None, None)
+        lib.aoti_torch_get_data_ptr(result, ctypes.byref(data))
+        view = ctypes.cast(data, ctypes.POINTER(ctypes.c_float))
+        vectors = np.ctypeslib.as_array(view, (len(pixels), self._dim)).copy()
+        lib.aoti_torch_delete_tensor_object(result)
+        return vectors
+
+    def _do(self, name: str, *arguments: object) -> None:
+        if getattr(self._library, f"AOTInductor{name}")(*arguments):
+            raise RuntimeError("compiled network fails; its own message stands above")
+
+
+def _loaded(library: bytes) -> ctypes.CDLL:
+    """The library, loaded from these very bytes: nobody can change or cut them while they are mapped.
+
+    Raises
+    ------
+    OSError
+        It is no library for this machine, or there is no memory for it.
+    """
+    if not hasattr(os, "memfd_create"):  # not Linux: a copy that only this process knows, mapped and then without name
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            copy = Path(folder) / "library.so"
+            copy.write_bytes(library)
+            return ctypes.CDLL(str(copy))
+    import fcntl  # of Linux
+
+    # a nameless file in memory, sealed; its descriptor stays open, as the library does until the process ends: the
+    # loader knows libraries by their path, and would take another one's under a number used again for this one
+    descriptor = os.memfd_create("gzfeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        rest = memoryview(library)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        return ctypes.CDLL(f"/proc/self/fd/{descriptor}")
+    except BaseException:
+        os.close(descriptor)
+        raise

@@ -1,0 +1,1 @@
+"""Images to vectors: the forward pass on CPU, GPU or a cluster."""

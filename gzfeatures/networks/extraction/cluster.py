@@ -1,0 +1,199 @@
+"""The same extraction on Ray: workers on any node fill one store, from which the table is gathered as ever.
+
+The store has to lie where every node sees it under the same path, and so do images and weights files. A part that is
+lost with its node is computed again by another; whatever was stored stays, so a broken run resumes like a local one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import GzError, InputError, OutputError, need
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.features.store import Store
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks.extraction.cpu import Engine
+from gzfeatures.networks.extraction.fill import engine_of, filled
+from gzfeatures.networks.extraction.job import Job
+from gzfeatures.networks.extraction.spec import Extraction
+
+PART_ROWS = 512
+"""Images handed to a worker at a time: what is computed again when its node is lost."""
+
+
+SOCKET_BYTES = 103
+"""Longest path of a socket, in bytes, on every system."""
+LONGEST_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
+"""What Ray adds to its folder for the longest of its sockets: date, time, process."""
+
+
+@contextmanager
+def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
+    """Where a cluster that is started here keeps its sockets; None leaves the choice to Ray.
+
+    Batch systems set `$TMPDIR` to long paths, under which no socket can be made: then it is a folder in /tmp, which is
+    removed afterwards.
+
+    Raises
+    ------
+    OutputError
+        `$TMPDIR` is too long, and there is no place in /tmp.
+    """
+    wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # in Ray's own order
+    if len(os.fsencode(f"{wanted}/ray{LONGEST_SOCKET}")) <= SOCKET_BYTES or os.name != "posix":
+        yield None
+        return
+    try:
+        short = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"Ray cannot make its sockets: the path is too long, and /tmp cannot be written ({error.strerror})",
+            where=f"TMPDIR={wanted}",
+            rule=f"have at most {SOCKET_BYTES - len(LONGEST_SOCKET) - len('/ray')} bytes",
+            remedy="set RAY_TMPDIR to a short path, or leave --engine ray out",
+        ) from None
+    with short as place:
+        say(f"Ray keeps its sockets in {place}: $TMPDIR is too long a path for them")
+        yield place
+
+
+@contextmanager
+def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -> Iterator[Any]:
+    """Ray connected to the cluster at `address`, or to one started here; what was started is stopped.
+
+    Parameters
+    ----------
+    address : str, optional
+    say : callable
+        Takes lines for the person.
+
+    Raises
+    ------
+    MissingExtraError
+        Ray is not installed.
+    InputError
+        No cluster answers at the address.
+    OutputError
+        Ray has no place for what it keeps.
+    """
+    ray = need("ray", extra="cluster")
+    need("ray.data", extra="cluster").DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if ray.is_initialized():
+        yield ray
+        return
+    with nullcontext() if address else _folder(say) as place:
+        handler = signal.getsignal(signal.SIGTERM)
+        options = {"address": address} if address else {"address": "local", "_temp_dir": place}
+        try:
+            ray.init(log_to_driver=False, include_dashboard=None, logging_level="ERROR", **options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(
+                "no Ray cluster answers", where="--address", found=f"{address}: {str(error).splitlines()[0]}",
+                remedy="start one with 'ray start --head', or leave the address out",
+            ) from None  # fmt: skip
+        finally:  # Ray takes the signal for itself, and would end with its number as exit code
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extraction]) -> None:
+    """Fill the store with the vectors of `todo`, on the cluster at the extractions' address or a local one.
+
+    Parameters
+    ----------
+    job : Job
+        Whose images and shelf; told what was computed and what could not be decoded.
+    todo : ndarray of int
+        Rows of the job's images.
+    extractions : sequence of Extraction
+        How; device, precision and library are chosen here, once for all nodes.
+
+    Raises
+    ------
+    InputError
+        A node hashes the weights to something else; an image is bad and `on_bad="raise"`.
+    """
+    store, device = Store(job.caches[0].folder.parent.resolve()), extractions[0].hardware.device
+    own = [
+        dataclasses.replace(
+            each, engine="local", address=None, on_bad="skip", progress=False, store=store,
+            workers=None if device == "cuda" else 1,
+            device=device, precision=each.hardware.precision, runtime=each.hardware.runtime,
+        )
+        for each in extractions
+    ]  # fmt: skip
+    with joined(extractions[0].address, job.say) as ray:
+        slots = int(ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 1))
+        parts = [{"rows": todo[start : start + PART_ROWS]} for start in range(0, len(todo), PART_ROWS)]
+        job.say(f"{len(parts)} parts of {PART_ROWS} images for up to {slots} workers on {len(ray.nodes())} Ray nodes")
+        done = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
+            _Worker,
+            fn_constructor_args=(job.images, own, job.extractors, len(todo) // slots),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(slots, len(parts))),
+            num_gpus=1 if device == "cuda" else None,
+            num_cpus=None if device == "cuda" else 1,
+        )
+        start = time.perf_counter()
+        with job.counted(len(todo), "images on the cluster") as advance:
+            try:
+                for result in done.iter_rows():
+                    for rows, stored in zip(job.pending, result["computed"], strict=True):
+                        rows.stored += int(stored)
+                    job.undecoded |= {key: InputError(why) for key, why in json.loads(result["bad"]).items()}
+                    advance(int(result["rows"]))
+            except ray.exceptions.RayTaskError as error:
+                cause = error.cause
+                while cause is not None and not isinstance(cause, GzError):
+                    cause = cause.__cause__
+                raise cause or error from None
+        job.seconds += time.perf_counter() - start
+    job.raise_bad()
+
+
+class _Worker:
+    """Extracts parts on one node; the network is made once."""
+
+    def __init__(
+        self, images: ImageSet, extractions: Sequence[Extraction], extractors: Sequence[Extractor], share: int
+    ) -> None:
+        self.images, self.extractions, self.extractors, self.share = images, extractions, extractors, share
+        self.engine: Engine | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        rows = np.asarray(batch["rows"][0], dtype=np.int64)
+        job = filled(self.extractions, self.images.select(self.images.ids[rows]), self._engine)
+        for here, there in zip(job.extractors, self.extractors, strict=True):
+            if here.fingerprint != there.fingerprint:
+                raise InputError(
+                    "a node would compute other vectors",
+                    rule="see the same weights and run the same version of gzfeatures",
+                    found=f"extractor {here.fingerprint[:12]}, not {there.fingerprint[:12]}",
+                )
+        bad = {key: error.message for key, error in job.undecoded.items()}
+        computed = [pending.stored for pending in job.pending]
+        return {"computed": [computed], "rows": [len(rows)], "bad": [json.dumps(bad)]}
+
+    def _engine(self, extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
+        """The networks, made for the first part and kept; each worker has its share of all images to do."""
+        if self.engine is None:
+            self.engine = engine_of(extractions, job, max(images, self.share))
+        return self.engine

@@ -1,0 +1,132 @@
+"""Engine: networks made ready for one CPU; pixels under each view in, vectors of each table out.
+
+Several lanes (threads) run the networks side by side, each on a share of the cores: no core waits for another at every
+layer, and a lane that is slowed by a decoder holds up no other.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from gzfeatures.images.galaxy_files import NetworkInput
+from gzfeatures.networks.extraction.forward import Forward, Threading
+from gzfeatures.networks.extraction.plan import ForwardPlan, Vectors, tables_of, views_of
+from gzfeatures.networks.extraction.preprocess import batch_views
+
+PER_THREAD = 8
+"""Images of one forward pass for each thread of a lane."""
+MEASURE_FROM = 512
+"""Number of images from which measuring the machine (about two seconds) is repaid."""
+
+
+class Engine(Protocol):
+    """What a job needs to turn pixels into vectors."""
+
+    batch: int
+    """Images that `vectors` takes at most."""
+    workers: int
+    """Threads that may call `vectors` at once."""
+
+    def pool(self) -> ThreadPoolExecutor:
+        """Lanes to run `vectors` in."""
+
+    def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
+        """Vectors (n, dim) of each table, from n images."""
+
+
+class CpuEngine:
+    """Networks on the cores of this machine.
+
+    Parameters
+    ----------
+    work : sequence of (ForwardPlan, Forward)
+        What to compute, and the network that does.
+    images : int
+        How many are to come: decides whether measuring and compiling are repaid.
+    batch_size : int, optional
+        Images per forward pass; default 8 for each thread.
+    say : callable
+        Takes one line about each choice made.
+    """
+
+    def __init__(
+        self,
+        work: Sequence[tuple[ForwardPlan, Forward]],
+        images: int,
+        *,
+        batch_size: int | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        self._work, self._views = work, views_of(task.extractor for task, _ in work)
+        cores = torch.get_num_threads()
+        threadings = [
+            Threading(cores // threads, threads, batch_size or PER_THREAD * threads)
+            for threads in range(1, cores + 1)
+            if cores % threads == 0
+        ]
+        self._set(threadings[0])
+        kept = set(threadings).intersection(*(forward.compiled_for() for _, forward in work))
+        if kept:
+            self._set(max(kept))
+            self._each("compile")
+            return
+        seconds = images / self._fastest(threadings, say) if images >= MEASURE_FROM else 0.0
+        self._each("prepare")
+        self._each("compile", seconds)
+
+    def pool(self) -> ThreadPoolExecutor:
+        """Lanes to run `vectors` in."""
+        return ThreadPoolExecutor(self.workers, "lane", torch.set_num_threads, (self.way.threads,))
+
+    def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
+        """Vectors (n, dim) of each table, from n images."""
+        views = batch_views(images, self._views, torch.device("cpu"))
+        return tables_of((task, forward.run(views[task.view].numpy())) for task, forward in self._work)
+
+    def _set(self, threading: Threading) -> None:
+        self.way, self.workers, self.batch = threading, threading.workers, threading.batch
+
+    def _each(self, step: Literal["prepare", "compile"], seconds: float = math.inf) -> None:
+        """Make every network ready in a lane, since the thread count is compiled in; `seconds` of work are to come."""
+        with self.pool() as pool:
+            for _, forward in self._work:
+                if step == "prepare" or seconds >= forward.compile_from:
+                    pool.submit(getattr(forward, step), self.way).result()
+
+    def _fastest(self, threadings: Sequence[Threading], say: Callable[[str], None]) -> float:
+        """Try each way, set the best, and return its images per second."""
+        best, chosen = 0.0, threadings[0]
+        for threading in threadings:
+            self._set(threading)
+            self._each("prepare")
+            rate = self._rate()
+            if rate > 1.1 * best:  # many lanes suffer least from other programs, so fewer must be clearly faster
+                best, chosen = rate, threading
+        self._set(chosen)
+        say(
+            f"{chosen.workers} lanes of {chosen.threads} threads, {chosen.batch} images a pass: "
+            f"best of {len(threadings)} ways measured, {best:.0f} images/s before compiling"
+        )
+        return best
+
+    def _rate(self) -> float:
+        """Images per second of two passes in every lane at once."""
+        images = blank([task for task, _ in self._work], self.batch)
+        with self.pool() as pool:
+            list(pool.map(self.vectors, [images] * self.workers))
+            start = time.perf_counter()
+            list(pool.map(self.vectors, [images] * self.workers * 2))
+            return 2 * self.workers * self.batch / (time.perf_counter() - start)
+
+
+def blank(tasks: Sequence[ForwardPlan], images: int) -> list[NetworkInput]:
+    """Black images under each view of the passes, for measuring."""
+    bands = {task.extractor.view: len(task.extractor.mean) for task in tasks}
+    return [tuple(np.zeros((view.size, view.size, n), dtype=np.uint8) for view, n in bands.items())] * images

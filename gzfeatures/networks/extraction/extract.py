@@ -1,0 +1,126 @@
+"""Tables of vectors from images, computed here or on a Ray cluster. What is stored is not computed again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gzfeatures.features.backbones import DEFAULT, Backbone
+from gzfeatures.features.store import Store
+from gzfeatures.features.table import EmbeddingTable, TableFile
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction.fill import filled
+from gzfeatures.networks.extraction.job import Job
+from gzfeatures.networks.extraction.spec import Extraction
+
+
+def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
+    """Compute the table of an extraction in memory.
+
+    Parameters
+    ----------
+    images : ImageSet
+    extraction : Extraction
+
+    Returns
+    -------
+    EmbeddingTable
+        One row per image that could be read, in the order of `images`; `made` says what was computed.
+
+    Raises
+    ------
+    InputError
+        An image is bad and `on_bad="raise"`; what was computed before stays in the store.
+    UnknownNameError, MissingFileError, WeightsError, OutputError
+        Unknown name; weights that cannot be had; a place that cannot be written.
+    """
+    start = time.perf_counter()
+    return _filled([extraction], images).table(0, start)
+
+
+def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> TableFile:
+    """Write the table of an extraction to Parquet, row group by row group.
+
+    Memory does not grow with the number of images.
+
+    Parameters
+    ----------
+    images : ImageSet
+    extraction : Extraction
+    path : str or Path
+
+    Raises
+    ------
+    InputError, UnknownNameError, MissingFileError, WeightsError, OutputError
+        As `compute_table`.
+    """
+    return write_all([extraction], images, [path])[0]
+
+
+def write_all(extractions: Sequence[Extraction], images: ImageSet, paths: Sequence[str | Path]) -> list[TableFile]:
+    """Several tables from one pass over the images: each is decoded once, and each network run once per view.
+
+    Parameters
+    ----------
+    extractions : sequence of Extraction
+        They may differ in backbone, weights, layer, view, precision, runtime and symmetries.
+    images : ImageSet
+    paths : sequence of str or Path
+        Where each table is written.
+
+    Raises
+    ------
+    InputError
+        They differ in something else; otherwise as `compute_table`.
+    """
+    start = time.perf_counter()
+    job = _filled(extractions, images)
+    return [job.write(number, Path(path), start) for number, path in enumerate(paths)]
+
+
+def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
+    if extractions[0].engine == "local":
+        return filled(extractions, images)
+    from gzfeatures.networks.extraction.cluster import compute  # imports Ray
+
+    return filled(extractions, images, elsewhere=compute)
+
+
+def extract(
+    images: ImageSet,
+    backbone: str | Path | Backbone = DEFAULT,
+    *,
+    weights: str | Path | None = None,
+    layer: str | None = None,
+    view: View | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    on_bad: str = "raise",
+    store: Store | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    runtime: str = "auto",
+    dihedral: bool = False,
+) -> EmbeddingTable:
+    """Vectors of images, computed where the store does not have them.
+
+    Parameters
+    ----------
+    images : ImageSet
+        What to look at.
+    backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress, runtime, dihedral
+        See `Extraction`; what is raised, `compute_table`.
+
+    Returns
+    -------
+    EmbeddingTable
+        One row per image that could be read, in the order of `images`; `made` says what was computed.
+    """
+    how = Extraction(
+        backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress,
+        runtime=runtime, dihedral=dihedral,
+    )  # fmt: skip
+    return compute_table(images, how)

@@ -1,0 +1,125 @@
+"""Fill: vectors that the store does not have, computed; the job that comes back gathers the tables."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.features.backbones import backbone as backbone_of
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.features.store import Store
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.picture_hash import BYTES, MIDDLE
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction.job import Job
+from gzfeatures.networks.extraction.plan import plan_forwards
+from gzfeatures.networks.extraction.spec import Extraction
+
+if TYPE_CHECKING:
+    from gzfeatures.networks.extraction.cpu import Engine
+
+SHARED = ("device", "on_bad", "store", "batch_size", "workers", "progress", "engine", "address")
+"""What extractions that share one pass over the images have in common."""
+PICTURE_HASH = Extractor(
+    "picture-hash", "cosine signs", "1", "64 px", 2 * BYTES, View(size=64, crop=MIDDLE), (0.0,) * 3, (1.0,) * 3
+)
+"""Where hashes of pictures are kept in the store, one whole number below 256 for each byte."""
+ROUNDS = 3
+"""How often rows that vanish from the store while a table is made (pruned by another process) are computed again."""
+
+Compute = Callable[[Job, npt.NDArray[np.int64], Sequence[Extraction]], None]
+"""Fills the store with the vectors of rows of a job's images."""
+Make = Callable[[Sequence[Extraction], Job, int], "Engine"]
+"""Gives the networks of the extractions, ready for so many images."""
+
+
+def filled(
+    extractions: Sequence[Extraction],
+    images: ImageSet,
+    make: Make | None = None,
+    elsewhere: Compute | None = None,
+) -> Job:
+    """Compute what the store does not have; the job that is handed back gathers the tables.
+
+    Parameters
+    ----------
+    extractions : sequence of Extraction
+    images : ImageSet
+    make : callable, optional
+        Gives the engine, where one may be at hand already; default `engine_of`.
+    elsewhere : callable, optional
+        Computes the rows on other machines; default: they are computed here.
+
+    Raises
+    ------
+    InputError
+        The extractions differ in what a pass has only one of.
+    """
+    how = extractions[0]
+    for name in SHARED:
+        if any(getattr(other, name) != getattr(how, name) for other in extractions):
+            raise InputError("extractions in one pass", rule=f"have one {name.replace('_', ' ')}")
+    store = how.store or Store.default()
+    caches = [store.vectors_of(extraction.extractor) for extraction in extractions]
+    whole = how.hardware.device == "cuda"
+    workers, hashes = how.workers or os.cpu_count() or 1, store.vectors_of(PICTURE_HASH)
+    job = Job(images, caches, how.on_bad == "raise", workers, how.progress, whole, hashes)
+    job.hash_images()
+    for _ in range(ROUNDS):
+        todo = job.absent()
+        if not len(todo):
+            break
+        for cache in caches:
+            cache.require_writable()
+        if elsewhere is not None:
+            elsewhere(job, todo, extractions)
+        else:
+            job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
+            if make is None:
+                gc.collect()  # the networks, whose graphs point at each other: shards and tables take their place
+    job.describe()
+    for cache in (*caches, hashes):
+        cache.compact()
+    return job
+
+
+def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
+    """Networks of the extractions, ready for so many images on this machine.
+
+    Parameters
+    ----------
+    extractions : sequence of Extraction
+    job : Job
+        Theirs: it speaks to the user.
+    images : int
+    """
+    from gzfeatures.networks.compilation.code_folder import CodeFolder
+    from gzfeatures.networks.extraction.cpu import CpuEngine
+    from gzfeatures.networks.extraction.forward import TorchForward, ready
+    from gzfeatures.networks.extraction.gpu import GpuEngine
+    from gzfeatures.networks.extraction.openvino import OpenVinoForward
+    from gzfeatures.networks.models.load import load
+
+    for line in dict.fromkeys(extraction.hardware.why for extraction in extractions):
+        job.say(line)
+    how, on_cpu, on_gpu = extractions[0], [], []
+    for task in plan_forwards(job.extractors):
+        own = extractions[task.first]
+        make = partial(load, backbone_of(own.backbone), own.weights, task.extractor.layer, task.extractor.view.size)
+        if own.hardware.device == "cuda":
+            on_gpu.append((task, ready(make(), task.extractor)))
+        else:
+            kind = OpenVinoForward if task.extractor.engine == "openvino" else TorchForward
+            on_cpu.append((task, kind(make, task.extractor, CodeFolder.default(), job.say)))
+    if on_gpu and on_cpu:
+        raise InputError("extractions in one pass", rule="run on one device", remedy="name it: --device cpu")
+    if on_gpu:
+        return GpuEngine(on_gpu, images, batch_size=how.batch_size, say=job.say)
+    return CpuEngine(on_cpu, images, batch_size=how.batch_size, say=job.say)

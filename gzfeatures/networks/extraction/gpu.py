@@ -1,0 +1,119 @@
+"""GpuEngine: the networks of an engine on the CUDA devices of this machine.
+
+Decoded pictures travel as they are (uint8, from pinned memory) and are cropped, resized and normalised there. Two lanes
+for each device, each with a stream of its own, let the copy of one batch overlap the arithmetic of the other. The batch
+is as large as pays; where memory runs out later it is halved.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import nn
+
+from gzfeatures.images.galaxy_files import NetworkInput
+from gzfeatures.networks.extraction.cpu import blank
+from gzfeatures.networks.extraction.plan import ForwardPlan, Vectors, tables_of, views_of
+from gzfeatures.networks.extraction.preprocess import batch_views
+
+SMALLEST, LARGEST = 64, 2048
+"""Images of the first and of the largest batch that is tried."""
+COMPILE_FROM_SECONDS = 120.0
+"""Seconds of eager work from which compiling is repaid."""
+
+
+class GpuEngine:
+    """Networks on every CUDA device.
+
+    Parameters
+    ----------
+    work : sequence of (ForwardPlan, nn.Module)
+        What to compute, and the network that does, from `forward.ready`.
+    images : int
+        How many are to come: decides whether compiling is repaid.
+    batch_size : int, optional
+        Images per forward pass; default the fastest of the powers of two that fit.
+    say : callable
+        Takes one line about each choice made.
+    """
+
+    def __init__(
+        self,
+        work: Sequence[tuple[ForwardPlan, nn.Module]],
+        images: int,
+        *,
+        batch_size: int | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        self._tasks = [task for task, _ in work]
+        self._views = views_of(task.extractor for task in self._tasks)
+        self._devices = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+        self._networks: list[list[Callable[[torch.Tensor], torch.Tensor]]] = [
+            [copy.deepcopy(network).to(device) for _, network in work] for device in self._devices
+        ]
+        self.workers, self._lane, self._local = 2 * len(self._devices), iter(range(10**9)), threading.local()
+        self.batch, rate = (batch_size, self._rate(batch_size)) if batch_size else self._fastest()
+        say(f"{len(self._devices)} GPUs, {self.batch} images a pass, {rate:.0f} images/s on each before compiling")
+        if images / rate / len(self._devices) > COMPILE_FROM_SECONDS:
+            self._networks = [[torch.compile(each, dynamic=False) for each in mine] for mine in self._networks]
+
+    def pool(self) -> ThreadPoolExecutor:
+        """Lanes to run `vectors` in."""
+        return ThreadPoolExecutor(self.workers, "lane")
+
+    def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
+        """Vectors (n, dim) of each table, from n images; a short batch is filled up, so that its shape is known."""
+        if not hasattr(self._local, "number"):
+            self._local.number = next(self._lane) % len(self._devices)
+            self._local.stream = torch.cuda.Stream(self._devices[self._local.number])  # type: ignore[no-untyped-call]
+        full = [*images, *[images[-1]] * (self.batch - len(images))]
+        joined = zip(self._tasks, self._joined(full), strict=True)
+        return tables_of((task, vectors[: len(images)]) for task, vectors in joined)
+
+    def _joined(self, images: Sequence[NetworkInput]) -> list[Vectors]:
+        """Vectors of each pass, computed on this lane's stream; in halves where memory runs out."""
+        networks = zip(self._tasks, self._networks[self._local.number], strict=True)
+        try:
+            with torch.inference_mode(), torch.cuda.stream(self._local.stream):
+                views = batch_views(images, self._views, self._devices[self._local.number])
+                return [network(views[task.view]).cpu().numpy() for task, network in networks]
+        except torch.cuda.OutOfMemoryError:
+            if len(images) == 1:
+                raise
+            torch.cuda.empty_cache()
+        half = len(images) // 2
+        parts = [self._joined(images[:half]), self._joined(images[half:])]
+        return [np.concatenate(both) for both in zip(*parts, strict=True)]
+
+    def _fastest(self) -> tuple[int, float]:
+        """Batch that is clearly faster than its half, and its images per second."""
+        batch, rate = SMALLEST, self._rate(SMALLEST)
+        while batch < LARGEST:
+            try:
+                next_rate = self._rate(2 * batch)
+            except torch.cuda.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                break
+            if next_rate < 1.03 * rate:
+                break
+            batch, rate = 2 * batch, next_rate
+        return batch, rate
+
+    def _rate(self, batch: int) -> float:
+        """Images per second of the first device, arithmetic alone."""
+        views = batch_views(blank(self._tasks, batch), self._views, self._devices[0])
+        with torch.inference_mode():
+            for timed in (False, True):
+                torch.cuda.synchronize(self._devices[0])
+                start = time.perf_counter()
+                for _ in range(3 if timed else 1):
+                    for task, network in zip(self._tasks, self._networks[0], strict=True):
+                        network(views[task.view])
+                torch.cuda.synchronize(self._devices[0])
+        return 3 * batch / (time.perf_counter() - start)

@@ -1,0 +1,342 @@
+"""Job: the steps of one extraction: look at the images, compute what is not stored, gather the tables."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gzfeatures.errors import GzError
+from gzfeatures.features.shard import as_keys
+from gzfeatures.features.store import VectorCache
+from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Made, TableFile, writer
+from gzfeatures.images.decoding.grey_levels import FEWEST, FLAGS, number_of
+from gzfeatures.images.galaxy_files import NetworkInput, WholePicture
+from gzfeatures.images.image_set import ImageSet, hash_of
+from gzfeatures.networks.extraction.plan import Vectors, views_of
+
+if TYPE_CHECKING:
+    from gzfeatures.networks.extraction.cpu import Engine
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LOOK_ROWS = 128
+"""Images that a thread reads for their digests at a time."""
+SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
+"""A shard is written after so many rows or so many seconds: what a killed run can lose."""
+HASHES = 2**16
+"""Hashes of pictures that are held until a shard of them is written: 10 MB."""
+
+
+class Pending:
+    """Rows of one shelf that are not yet stored."""
+
+    def __init__(self, cache: VectorCache) -> None:
+        self.cache, self.stored = cache, 0
+        self._keys: list[str] = []
+        self._parts: list[Vectors] = []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, keys: list[str], vectors: Vectors) -> None:
+        """Take rows."""
+        self._keys += keys
+        self._parts.append(vectors)
+
+    def flush(self) -> None:
+        """Store a shard. The lists are emptied first, so that rows a full disk refused are not offered again."""
+        keys, parts, self._keys, self._parts = self._keys, self._parts, [], []
+        if keys:
+            self.cache.add(keys, np.concatenate(parts))
+            self.stored += len(keys)
+
+
+class Job:
+    """One extraction: which rows are good, which are stored, and computing the rest.
+
+    Parameters
+    ----------
+    images : ImageSet
+    shelves : sequence of VectorCache
+        One for each table: what is wanted, and where its vectors are kept.
+    strict : bool
+        The first bad image is an error.
+    workers : int
+        Reading and decoding threads.
+    progress : bool
+        Show progress on stderr.
+    whole : bool
+        Pictures go to the engine as they are; it makes the views itself.
+    hashes : VectorCache, optional
+        Where hashes of the pictures are kept; without it none are made.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        caches: Sequence[VectorCache],
+        strict: bool,
+        workers: int,
+        progress: bool,
+        whole: bool = False,
+        hashes: VectorCache | None = None,
+    ) -> None:
+        self.images, self.caches, self.strict, self.workers, self.whole = images, caches, strict, workers, whole
+        self.extractors = [cache.extractor for cache in caches]
+        self.views = views_of(self.extractors)
+        self.console = Console(stderr=True, quiet=not progress)
+        self.digests = np.empty(len(images), dtype=object)
+        self.unread: dict[int, GzError] = {}
+        self.undecoded: dict[str, GzError] = {}
+        self.shallow: list[int] = []
+        self.pending, self.seconds = [Pending(shelf) for shelf in caches], 0.0
+        self.hashes, self._fresh, self._described = hashes, dict[str, bytes](), set[str]()
+
+    def say(self, line: str) -> None:
+        """One line to the user, on stderr."""
+        self.console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+    def hash_images(self) -> None:
+        """Read every image once for its digest."""
+        total = len(self.images)
+        blocks = [range(start, min(start + LOOK_ROWS, total)) for start in range(0, total, LOOK_ROWS)]
+        with ThreadPoolExecutor(self.workers) as pool, self.counted(total, "images looked at") as advance:
+            for rows, found in zip(blocks, _ahead(pool, self._digests, blocks, 4 * self.workers), strict=True):
+                for row, digest in zip(rows, found, strict=True):
+                    if not isinstance(digest, GzError):
+                        self.digests[row] = digest
+                    elif self.strict:
+                        raise digest
+                    else:
+                        self.unread[row] = digest
+                advance(len(rows))
+
+    def good(self) -> npt.NDArray[np.int64]:
+        """Rows that could be read and, as far as known, decoded."""
+        rows = (row for row, key in enumerate(self.digests) if key is not None and key not in self.undecoded)
+        return np.fromiter(rows, dtype=np.int64)
+
+    def absent(self) -> npt.NDArray[np.int64]:
+        """Good rows that lack a stored vector of any table, one for each different image."""
+        good = self.good()
+        rows = good[self.lacking(good).any(0)]
+        for cache in self.caches:
+            self._say_damaged(cache)
+        _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
+        return np.asarray(rows[np.sort(first)], dtype=np.int64)
+
+    def _say_damaged(self, cache: VectorCache) -> None:
+        while cache.damaged:
+            self.say(f"store: damaged shard set aside, its rows are computed again: {cache.damaged.pop()}")
+
+    def lacking(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which rows have no stored vector, shape (tables, rows)."""
+        return np.stack([~cache.has(self.digests[rows]) for cache in self.caches])
+
+    def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
+        """Decode, run the networks and store, shard by shard; they are made once an image was decoded."""
+        names = ", ".join(dict.fromkeys(extractor.backbone for extractor in self.extractors))
+        lacking = self.lacking(todo)
+        if self.hashes is not None:
+            self._described = set(self.digests[todo][self.hashes.has(self.digests[todo])])
+        with (
+            ThreadPoolExecutor(self.workers, "decode") as decoders,
+            self.counted(len(todo), names) as advance,
+        ):
+            decoded = self._decodable(todo, decoders, advance)
+            first = next(decoded, None)
+            if first is not None:
+                engine = make()
+                start = flushed = time.perf_counter()
+                batches = _batches(chain([first], decoded), engine.batch)
+                with engine.pool() as workers:
+                    try:
+                        for places, tables in _ahead(workers, partial(_vectors, engine), batches, engine.workers + 1):
+                            for rows, wanted, vectors in zip(self.pending, lacking[:, places], tables, strict=True):
+                                rows.add(self.digests[todo[places[wanted]]].tolist(), vectors[wanted])
+                            advance(len(places))
+                            if (
+                                max(map(len, self.pending)) >= SHARD_ROWS
+                                or time.perf_counter() - flushed > SHARD_SECONDS
+                            ):
+                                self._flush()
+                                flushed = time.perf_counter()
+                    finally:
+                        self._flush()
+                        self.seconds += time.perf_counter() - start
+        self.raise_bad()
+
+    def raise_bad(self) -> None:
+        """Warn of images with few grey levels; raise for the first that could not be decoded, if the job is strict."""
+        if self.shallow:
+            self.say(
+                f"warning: {len(self.shallow)} images have fewer than {FEWEST} grey levels, such as "
+                f"{self.images.ids[min(self.shallow)]}; if their values are no grey levels, give {FLAGS}"
+            )
+            self.shallow.clear()
+        if self.strict and self.undecoded:
+            raise next(iter(self.undecoded.values()))
+
+    @contextmanager
+    def counted(self, total: int, name: str) -> Iterator[Callable[[int], None]]:
+        """Progress over `total` images with rate and remaining time; yields what to call with a number done."""
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        with Progress(TextColumn(name, markup=False), *columns, console=self.console) as bar:
+            task = bar.add_task("", total=total, rate="")
+
+            def advance(number: int) -> None:
+                bar.advance(task, number)
+                bar.update(task, rate=f"{bar.tasks[task].speed or 0:.0f} images/s")
+
+            yield advance
+
+    def _flush(self) -> None:
+        for rows in self.pending:
+            rows.flush()
+        if len(self._fresh) >= HASHES:
+            self._keep_hashes()
+
+    def _keep_hashes(self) -> None:
+        """Store the hashes of pictures that were decoded since the last time."""
+        keys = list(self._fresh)
+        if self.hashes is not None and keys:
+            made = np.frombuffer(b"".join(self._fresh.pop(key) for key in keys), dtype=np.uint8)
+            self.hashes.add(keys, made.reshape(len(keys), -1).astype(np.float32))
+
+    def describe(self) -> None:
+        """Store the hashes of pictures, and decode those that have vectors from before, and no hash.
+
+        A run that is killed before loses no more than a second decoding.
+        """
+        if self.hashes is None:
+            return
+        self._keep_hashes()
+        rows = self.good()
+        rows = rows[~self.hashes.has(self.digests[rows])]
+        self._say_damaged(self.hashes)
+        _, first = np.unique(as_keys(self.digests[rows]), return_index=True)
+        todo = rows[np.sort(first)].tolist()
+        if not todo:
+            return
+        with ThreadPoolExecutor(self.workers) as pool, self.counted(len(todo), "pictures described") as advance:
+            made = _ahead(pool, self.images.picture_hash, todo, 4 * self.workers)
+            for number, (row, hash_) in enumerate(zip(todo, made, strict=True), start=1):
+                self._fresh[self.digests[row]] = hash_
+                advance(1)
+                if number % SHARD_ROWS == 0:
+                    self._keep_hashes()
+        self._keep_hashes()
+
+    def _hashes_of(self, digests: npt.NDArray[np.object_]) -> npt.NDArray[np.uint8] | None:
+        """Hashes of pictures, shape (n, 64)."""
+        return None if self.hashes is None else self.hashes.vectors(digests).astype(np.uint8)
+
+    def table(self, number: int, start: float) -> EmbeddingTable:
+        """All rows of a table in memory; `start` is when the extraction began (`time.perf_counter`)."""
+        kept, digests = self._kept()
+        vectors = self.caches[number].vectors(digests)
+        return EmbeddingTable(
+            self.images.ids[kept], digests, vectors, self.extractors[number], self._skipped(),
+            self._made(number, len(kept), start), self._hashes_of(digests), self.images.kind,
+        )  # fmt: skip
+
+    def write(self, number: int, path: Path, start: float) -> TableFile:
+        """All rows of a table to a file, a row group at a time."""
+        kept, digests = self._kept()
+        described, kind = self.hashes is not None, self.images.kind
+        with writer(path, self.extractors[number], self._skipped(), pictures=described, kind=kind) as append:
+            for first in range(0, len(kept), GROUP_ROWS):
+                part = slice(first, first + GROUP_ROWS)
+                vectors = self.caches[number].vectors(digests[part])
+                append(self.images.ids[kept[part]], digests[part], vectors, self._hashes_of(digests[part]))
+        return TableFile(path, self._made(number, len(kept), start))
+
+    def _kept(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
+        good = self.good()
+        return good, self.digests[good]
+
+    def _skipped(self) -> tuple[tuple[str, str], ...]:
+        reasons = {row: error.message for row, error in self.unread.items()}
+        for row, key in enumerate(self.digests):
+            if key in self.undecoded:
+                reasons[row] = self.undecoded[key].message
+        return tuple((str(self.images.ids[row]), reasons[row]) for row in sorted(reasons))
+
+    def _made(self, number: int, rows: int, start: float) -> Made:
+        computed = self.pending[number].stored
+        rate = computed / self.seconds if computed else 0.0
+        return Made(computed, rows - min(computed, rows), time.perf_counter() - start, rate)
+
+    def _digests(self, rows: range) -> list[str | GzError]:
+        return [self._digest(row) for row in rows]
+
+    def _digest(self, row: int) -> str | GzError:
+        try:
+            return self.images.digest(row)
+        except GzError as error:
+            return error
+
+    def _sight(self, row: int) -> NetworkInput | GzError:
+        from gzfeatures.networks.extraction.preprocess import (
+            views_of_input,  # with torch, which a warm store never needs
+        )
+
+        try:
+            image = self.images.network_input(row, self.views, digest=self.digests[row])
+            if self.hashes is not None and self.digests[row] not in self._described:  # it is decoded anyway
+                self._fresh[self.digests[row]] = hash_of(image, self.views)
+            sight = image if self.whole else views_of_input(image, self.views)
+        except GzError as error:
+            return error
+        if number_of(sight.pixels if isinstance(sight, WholePicture) else sight[0]) < FEWEST:
+            self.shallow.append(row)
+        return sight
+
+    def _decodable(
+        self, todo: npt.NDArray[np.int64], decoders: ThreadPoolExecutor, advance: Callable[[int], None]
+    ) -> Iterator[tuple[int, NetworkInput]]:
+        """Place in `todo` and sight of images that could be decoded; the first that could not ends a strict job."""
+        for place, sight in enumerate(_ahead(decoders, self._sight, todo.tolist(), 64 + 4 * self.workers)):
+            if not isinstance(sight, GzError):
+                yield place, sight
+                continue
+            self.undecoded[self.digests[todo[place]]] = sight
+            advance(1)
+            if self.strict:
+                return
+
+
+def _vectors(engine: Engine, batch: list[tuple[int, NetworkInput]]) -> tuple[npt.NDArray[np.int64], list[Vectors]]:
+    """Places of a batch in the list of rows to do, and their vectors of each table."""
+    return np.array([place for place, _ in batch]), engine.vectors([sight for _, sight in batch])
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
+) -> Iterator[Result]:
+    """Results in order, of at most `limit` calls begun at any time."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= limit:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    while batch := list(islice(items, size)):
+        yield batch

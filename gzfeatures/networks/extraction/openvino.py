@@ -1,0 +1,150 @@
+"""The same network in OpenVINO, and in its 8-bit integers.
+
+For int8 each layer's range is measured on galaxies of the synthetic survey, which every machine draws alike: so the
+precision's name says all about the vectors, and no user's images change another's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+import threading
+import time
+import warnings
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gzfeatures.errors import InputError, need
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction.forward import Forward, Threading, ready
+from gzfeatures.networks.extraction.plan import Pixels, Vectors
+from gzfeatures.networks.extraction.preprocess import to_views
+from gzfeatures.synthetic.survey import draw_survey
+
+EXTRA = "openvino"
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
+"""Arithmetic of what is not quantised, by precision."""
+CALIBRATION, SIDE = 300, 424
+"""Synthetic galaxies that int8 is calibrated on, and their side in px, as Galaxy Zoo's own."""
+
+
+def _load_newest_tbb() -> None:
+    """Load the TBB library that scikit-learn-intelex brings before OpenVINO loads an older one of its own.
+
+    A process holds one library of a name: after OpenVINO's, scikit-learn-intelex cannot be imported, and support vector
+    machines would be several times slower. OpenVINO runs on the newer one as well.
+    """
+    try:
+        found = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
+    except PackageNotFoundError:  # scikit-learn-intelex is not installed: nothing to keep apart
+        return
+    if found:
+        ctypes.CDLL(str(found[0].locate()))
+
+
+class OpenVinoForward(Forward):
+    """Network in OpenVINO: converted in a second or two, and kept for the next run.
+
+    Raises
+    ------
+    MissingExtraError
+        OpenVINO is not installed.
+    """
+
+    compile_from, suffix = 0.0, ".blob"
+    _model: Any = None
+    _compiled: Any
+    _requests: threading.local
+
+    @cached_property
+    def _vino(self) -> Any:
+        _load_newest_tbb()
+        return need("openvino", extra=EXTRA)
+
+    @cached_property
+    def _core(self) -> Any:
+        return self._vino.Core()
+
+    def prepare(self, way: Threading) -> None:
+        """Convert the network, once, and make it ready for a way."""
+        self._size = self._images(way)
+        if self._model is None:
+            self._model = self._converted()
+        self._model.reshape([self._size, *self._shape])
+        self._use(self._core.compile_model(self._model, "CPU", self._settings(way)))
+
+    def compile(self, way: Threading) -> None:
+        """Take what an earlier run stored, or store what was started."""
+        self._size = self._images(way)
+        if self._imported(way):
+            return
+        if self._model is None:
+            self.prepare(way)
+        if (obstacle := self._code.obstacle()) is not None:
+            self._say(f"the converted network is not kept: {obstacle}")
+        elif not (result := self._store(way, self._compiled.export_model().getvalue())).startswith("kept"):
+            self._say(f"the converted network is {result}")
+
+    def _imported(self, way: Threading) -> bool:
+        """Whether an earlier run of this user stored the network, and it could be taken."""
+        blob = self._stored(way)
+        if blob is None:
+            return False
+        try:
+            self._use(self._core.import_model(blob, "CPU", self._settings(way)))
+        except RuntimeError:  # of another OpenVINO build
+            return False
+        return True
+
+    def _library(self) -> str:
+        return f"openvino {self._vino.__version__}"
+
+    def _use(self, compiled: Any) -> None:
+        """Run this from now on; each lane asks it in a request of its own."""
+        self._compiled, self._requests = compiled, threading.local()
+
+    def _pass(self, pixels: Pixels) -> Vectors:
+        if not hasattr(self._requests, "own"):
+            self._requests.own = self._compiled.create_infer_request()
+        self._requests.own.infer([pixels])
+        return np.array(self._requests.own.get_output_tensor().data, dtype=np.float32)
+
+    def _settings(self, way: Threading) -> dict[str, Any]:
+        """A stream for each lane."""
+        return {
+            "INFERENCE_PRECISION_HINT": HINTS[self._extractor.precision],
+            "NUM_STREAMS": way.workers,
+            "INFERENCE_NUM_THREADS": way.workers * way.threads,
+        }
+
+    def _converted(self) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch, of the tracing that OpenVINO does
+            warnings.simplefilter("ignore", DeprecationWarning)
+            model = self._vino.convert_model(
+                ready(self._make(), self._extractor, torch.float32),
+                example_input=torch.zeros((1, *self._shape), dtype=torch.uint8),
+                input=[-1, *self._shape],
+            )
+        if self._extractor.precision != "int8":
+            return model
+        nncf = need("nncf", extra=EXTRA)
+        start = time.perf_counter()
+        quantised = nncf.quantize(model, nncf.Dataset(_galaxies(self._extractor.view)), subset_size=CALIBRATION)
+        self._say(f"calibrated int8 on {CALIBRATION} synthetic galaxies in {time.perf_counter() - start:.0f} s, kept")
+        return quantised
+
+
+def _galaxies(view: View) -> list[npt.NDArray[np.uint8]]:
+    """The synthetic galaxies under a view, shape (1, size, size, 3) each."""
+    if view.bands is not None:
+        raise InputError("int8 is calibrated on pictures", rule="see no bands", found=view.bands)
+    with tempfile.TemporaryDirectory() as folder:
+        images = ImageSet.of(draw_survey(folder, CALIBRATION, size=SIDE, progress=False).images)
+        return [to_views(images, row, (view,))[0][None] for row in range(len(images))]

@@ -1,0 +1,157 @@
+"""Extraction: how images become vectors, as one value, and the extractor that it stands for. No network is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.features.backbones import DEFAULT, Backbone
+from gzfeatures.features.backbones import backbone as backbone_of
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.features.store import Store
+from gzfeatures.features.weights import weights_digest, weights_file
+from gzfeatures.images.view import View
+from gzfeatures.networks import hardware
+
+ENGINES = ("local", "ray")
+
+
+def extractor_of(
+    backbone: str | Path | Backbone,
+    *,
+    weights: str | Path | None = None,
+    layer: str | None = None,
+    view: View | None = None,
+    precision: str = "float32",
+    runtime: str = "torch",
+    dihedral: bool = False,
+) -> Extractor:
+    """Everything that decides the vectors; no network is loaded, the weights file is only hashed.
+
+    Parameters
+    ----------
+    backbone, weights, layer, view, dihedral
+        As for `Extraction`.
+    precision : {"float32", "bfloat16", "float16", "int8"}
+        Arithmetic of the forward pass.
+    runtime : {"torch", "openvino"}
+        Library that runs it.
+
+    Raises
+    ------
+    UnknownNameError, MissingFileError, WeightsError
+        Unknown backbone or layer; weights that cannot be had.
+    InputError
+        The view has another number of bands than the network.
+    """
+    spec = backbone_of(backbone)
+    view, layer = view or spec.view, layer or spec.layer
+    bands = len(view.bands or "rgb")
+    if bands != spec.bands:
+        raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
+    path, dim = weights_file(spec, weights), spec.dim
+    if path is not None and not path.exists():
+        from gzfeatures.networks.models.load import fetch
+
+        fetch(spec, path)
+    if layer != spec.layer:
+        from gzfeatures.networks.models.load import layer_dim
+
+        dim = layer_dim(spec, layer, view.size)
+    return Extractor(
+        backbone=spec.name,
+        architecture=spec.architecture,
+        weights=weights_digest(spec, path),
+        layer=layer,
+        dim=dim,
+        view=view,
+        mean=spec.mean,
+        std=spec.std,
+        precision=precision,
+        engine=runtime,
+        stride_on=spec.stride_on,
+        trained_on=spec.trained_on if weights is None else None,
+        dihedral=dihedral,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """How images become vectors: a network, its layer and view, and how this machine computes it.
+
+    Parameters
+    ----------
+    backbone : str, Path or Backbone
+        Name in `BACKBONES`, a fine-tuned checkpoint folder, or a Backbone.
+    weights : str or Path, optional
+        A file that replaces the backbone's own weights; "none" for a seeded random start.
+    layer : str, optional
+        Node whose flattened output is the vector; default the backbone's pooled layer. Several joined by + give their
+        outputs one after the other.
+    view : View, optional
+        Pixels the network sees; default the backbone's.
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}
+        Arithmetic; part of the store's key. auto follows the hardware, see `hardware.choose`.
+    device : {"auto", "cpu", "cuda"}
+    on_bad : {"raise", "skip"}
+        An image that cannot be read is an error, or left out and listed in `skipped`.
+    store : Store, optional
+        Default `Store.default()`.
+    batch_size, workers : int, optional
+        Images per forward pass and decoding threads; chosen for the machine by default.
+    progress : bool
+        Show progress, rate and remaining time on stderr.
+    engine : {"local", "ray"}
+        Compute here, or on a Ray cluster (see `cluster`).
+    address : str, optional
+        Ray cluster to join; without it one is started here.
+    runtime : {"auto", "torch", "openvino"}
+        Library that runs the network on a CPU; part of the store's key. auto is torch, but openvino for int8.
+    dihedral : bool
+        Mean vector over the 8 symmetries of the square: the galaxy has no up or left. Eight times the work.
+
+    Raises
+    ------
+    InputError
+        A choice is not one of those, or a number is not positive.
+    """
+
+    backbone: str | Path | Backbone = DEFAULT
+    weights: str | Path | None = None
+    layer: str | None = None
+    view: View | None = None
+    precision: str = "auto"
+    device: str = "auto"
+    on_bad: str = "raise"
+    store: Store | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    progress: bool = True
+    engine: str = "local"
+    address: str | None = None
+    runtime: str = "auto"
+    dihedral: bool = False
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise unknown("engine", self.engine, ENGINES)
+        if self.on_bad not in ("raise", "skip"):
+            raise InputError("on_bad", rule="be raise or skip", found=self.on_bad)
+        for name, number in (("batch size", self.batch_size), ("workers", self.workers)):
+            if number is not None and number < 1:
+                raise InputError(name, rule="be at least 1", found=number)
+
+    @property
+    def hardware(self) -> hardware.Hardware:
+        """Device, precision and library, chosen for this machine."""
+        return hardware.choose(self.device, self.precision, self.runtime)
+
+    @property
+    def extractor(self) -> Extractor:
+        """Everything that decides the vectors; no network is loaded."""
+        machine = self.hardware
+        return extractor_of(
+            self.backbone, weights=self.weights, layer=self.layer, view=self.view, precision=machine.precision,
+            runtime=machine.runtime, dihedral=self.dihedral,
+        )  # fmt: skip

@@ -1,0 +1,185 @@
+"""OutputCalibration: what galaxies kept out of training say about the outputs of a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.features.backbones import RECORD
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.networks.inference.temperature import temperature_of, tempered
+from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
+
+Matrix: TypeAlias = npt.NDArray[np.float32]
+
+LEAST_FOR_SETS = 100
+"""Galaxies under which no sets are promised: a class of a handful would decide them."""
+FOLDS = 5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OutputCalibration:
+    """Temperature, class sets and familiarity of a network, by galaxies that neither chose nor trained it.
+
+    Parameters
+    ----------
+    temperature : float
+        What logits are divided by (see `temperature.tempered`).
+    calibrated_on : int
+        Galaxies that probabilities were calibrated on; 0 where there were none, and for fractions.
+    sets : Conformal, optional
+        Class sets, from a hundred galaxies on.
+    familiarity : Familiarity, optional
+        Distance to the training galaxies in the features that enter the output layer.
+    notes : tuple of str
+        What could not be calibrated, and why.
+    """
+
+    temperature: float = 1.0
+    calibrated_on: int = 0
+    sets: Conformal | None = None
+    familiarity: Familiarity | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, kept_out: Predictions, labels: Labels, features: Matrix | None, training: Matrix) -> OutputCalibration:
+        """Calibrate by galaxies kept out of training.
+
+        Parameters
+        ----------
+        kept_out : Predictions
+            Of n galaxies that the network was not trained on, at temperature 1.
+        labels : Labels
+            Truth of all of them.
+        features : ndarray of float32, optional
+            Their penultimate features, shape (n, dim); finite. None where they chose the epoch: its
+            features suit them, so that they cannot stand for new galaxies.
+        training : ndarray of float32
+            The same of training galaxies, shape (m, dim).
+
+        Examples
+        --------
+        >>> calibration = OutputCalibration.of(validation, labels, features, training)  # doctest: +SKIP
+        >>> calibration.applied(predictions, their_features)  # doctest: +SKIP
+        """
+        familiarity, notes = _familiarity(training, features)
+        if kept_out.kind == "fractions" or not len(kept_out):
+            return cls(familiarity=familiarity, notes=notes)
+        sets = None
+        if kept_out.kind == "classes" and len(kept_out) >= LEAST_FOR_SETS:
+            judged = _tempered_by_others(kept_out, labels)
+            if familiarity is not None and features is not None:
+                # each is compared with the others, or it would make itself look familiar; an unfamiliar
+                # galaxy will have an empty set, which is a miss that the thresholds have to allow for
+                p = familiarity.p_values_of_calibration(features)
+                judged = dataclasses.replace(judged, unfamiliar=p < LEVEL)
+            sets = Conformal.of(judged, labels)
+            notes = (*sets.notes, *notes)
+        elif kept_out.kind == "classes":
+            notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
+        return cls(temperature_of(kept_out, labels), len(kept_out), sets, familiarity, notes)
+
+    def promising(self, coverage: float) -> OutputCalibration:
+        """The same with class sets of another coverage.
+
+        Raises
+        ------
+        InputError
+            There are no sets, or coverage is outside (0, 1).
+        """
+        if self.sets is None:
+            raise InputError(
+                "network gives no class sets",
+                rule=f"have been calibrated on {LEAST_FOR_SETS} validation galaxies of one class each",
+                found=self.calibrated_on,
+                remedy="train it on a split with a larger validation part",
+            )
+        return dataclasses.replace(self, sets=self.sets.at(coverage))
+
+    def applied(self, bare: Predictions, features: Matrix, *, unfamiliar: float = LEVEL) -> Predictions:
+        """Calibrated predictions, with class sets and `familiarity` where the network promises any.
+
+        Parameters
+        ----------
+        bare : Predictions
+            Of n galaxies, at temperature 1.
+        features : ndarray of float32
+            Their penultimate features, shape (n, dim).
+        unfamiliar : float
+            Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
+
+        Raises
+        ------
+        InputError
+            Features of another length than those of the training galaxies.
+        """
+        predictions = dataclasses.replace(bare, probabilities=tempered(bare.probabilities, self.temperature, bare.kind))
+        if self.familiarity is not None:
+            p = self.familiarity.p_values(features)
+            predictions = dataclasses.replace(predictions, familiarity=p, unfamiliar=p < unfamiliar)
+        if self.sets is not None:
+            predictions = dataclasses.replace(predictions, sets=self.sets.sets(predictions))
+        return predictions
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields of a checkpoint's record."""
+        return {
+            "temperature": self.temperature,
+            "calibrated_on": self.calibrated_on,
+            "sets": None if self.sets is None else self.sets.asdict(),
+            "familiarity": None if self.familiarity is None else self.familiarity.asdict(),
+        }
+
+    @classmethod
+    def fromdict(cls, record: Mapping[str, Any]) -> OutputCalibration:
+        """What `asdict` gave, from a checkpoint's record; checkpoints of earlier versions lack some of it."""
+        sets, familiarity = record.get("sets"), record.get("familiarity")
+        return cls(
+            float(record.get("temperature") or 1.0),
+            int(record.get("calibrated_on") or 0),
+            Conformal.fromdict(sets) if sets else None,
+            Familiarity.fromdict(familiarity) if familiarity else None,
+        )
+
+
+def calibration_of(checkpoint: str | Path) -> OutputCalibration:
+    """What a checkpoint's record keeps; nothing of a checkpoint that was never calibrated.
+
+    Raises
+    ------
+    InputError
+        The record is damaged.
+    """
+    record = Path(checkpoint) / RECORD
+    with parsing("what calibrates the network cannot be read", record):
+        return OutputCalibration.fromdict(json.loads(record.read_text("utf-8")))
+
+
+def _familiarity(training: Matrix, kept_out: Matrix | None) -> tuple[Familiarity | None, tuple[str, ...]]:
+    """Familiarity, or None where it cannot be learned; and what is to be said of it."""
+    if kept_out is None:
+        return None, ("no familiarity_p: all validation galaxies chose the epoch",)
+    try:
+        familiarity = Familiarity.of(training, kept_out)
+    except InputError as error:  # a training of hours is not lost for it
+        return None, (f"no familiarity_p: {error}",)
+    return familiarity, () if familiarity.why_none_flagged is None else (familiarity.why_none_flagged,)
+
+
+def _tempered_by_others(kept_out: Predictions, labels: Labels) -> Predictions:
+    """Each galaxy at the temperature that the others ask for: what sets are promised by has not tuned itself."""
+    fold = np.arange(len(kept_out)) % FOLDS
+    probabilities = kept_out.probabilities.copy()
+    for number in range(FOLDS):
+        rest, here = kept_out.select(kept_out.ids[fold != number]), fold == number
+        probabilities[here] = tempered(probabilities[here], temperature_of(rest, labels), kept_out.kind)
+    return dataclasses.replace(kept_out, probabilities=probabilities)

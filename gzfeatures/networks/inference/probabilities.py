@@ -1,0 +1,232 @@
+"""Probabilities of galaxies from a trained network, and its validation metrics; one road for both."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed
+from torch import nn
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.features.backbones import RECORD, backbone, classes_of
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks.extraction.preprocess import dihedral_views
+from gzfeatures.networks.hardware import choose
+from gzfeatures.networks.inference.output_calibration import Matrix, calibration_of
+from gzfeatures.networks.models.architectures import output_layer
+from gzfeatures.networks.models.load import load
+from gzfeatures.networks.setup.pixel_cache import PixelCache
+from gzfeatures.networks.setup.targets import TARGETS, Target
+from gzfeatures.unlabelled.familiarity import LEVEL
+
+SYMMETRIES = 8
+HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Pixels in [0, 1] → network input, band by band, channels last in memory."""
+    shape = (1, -1, 1, 1)
+    images = (pixels - pixels.new_tensor(mean).view(shape)) / pixels.new_tensor(std).view(shape)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inference:
+    """How logits of unaugmented galaxies are computed.
+
+    Parameters
+    ----------
+    cache : PixelCache
+        Pixels under the network's own view.
+    target : Target
+        Turns logits into probabilities.
+    classes : tuple of str
+        Their names.
+    mean, std : tuple of float
+        Normalisation of each band.
+    batch_size : int
+        Galaxies at a time.
+    precision : {"float32", "bfloat16", "float16"}
+        Arithmetic of the network.
+    dihedral : bool
+        Average probabilities over the 8 symmetries of the square.
+    """
+
+    cache: PixelCache
+    target: Target
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    batch_size: int = 256
+    precision: str = "float32"
+    dihedral: bool = False
+
+    def probabilities(self, network: nn.Module, ids: Ids) -> npt.NDArray[np.float64]:
+        """Shape (n, k), in the order of `ids`; the network is put in eval mode and left in it."""
+        network.eval()
+        device = next(network.parameters()).device
+        rows = self.cache.rows(ids)
+        parts: list[torch.Tensor] = []
+        with torch.inference_mode():
+            for start in range(0, len(rows), self.batch_size):
+                pixels = self.cache.batch(rows[start : start + self.batch_size]).to(device).float().div_(255)
+                views = dihedral_views(pixels) if self.dihedral else [pixels]
+                parts.append(torch.stack([self._of(network, view) for view in views]).mean(0).cpu())
+        return torch.cat(parts).numpy() if parts else np.empty((0, len(self.classes)))
+
+    def _of(self, network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+        images = normalised(pixels, self.mean, self.std)
+        half = HALF.get(self.precision)
+        with torch.autocast(images.device.type, half or torch.bfloat16, enabled=half is not None):
+            logits = network(images)
+        return self.target.probabilities(logits.double())
+
+    def outputs(self, network: nn.Module, ids: Ids) -> tuple[Predictions, Matrix]:
+        """Predictions of some galaxies, and the features that enter the output layer, from one pass.
+
+        Returns
+        -------
+        Predictions
+            As `probabilities` gives them.
+        ndarray of float32
+            Shape (n, dim), averaged over the symmetries with `dihedral`, and over the pixels of a map
+            where the output layer is a convolution.
+        """
+        features = _Features(SYMMETRIES if self.dihedral else 1)
+        hook = network.get_submodule(output_layer(network)).register_forward_pre_hook(features)
+        try:
+            # a compiled network does not ask hooks that were added later
+            with torch.compiler.set_stance("force_eager"):
+                probabilities = self.probabilities(network, ids)
+        finally:
+            hook.remove()
+        return Predictions(ids, probabilities, self.classes, self.target.kind), features.matrix
+
+
+class _Features:
+    """Hook of an output layer that keeps what enters it, averaged over the views of each batch."""
+
+    def __init__(self, views: int) -> None:
+        self._views, self._calls = views, 0
+        self._parts: list[torch.Tensor] = []
+
+    def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        entering = inputs[0].float()
+        part = (entering.mean((2, 3)) if entering.ndim == 4 else entering).cpu() / self._views
+        if self._calls % self._views:
+            self._parts[-1] += part
+        else:
+            self._parts.append(part)
+        self._calls += 1
+
+    @property
+    def matrix(self) -> Matrix:
+        """Shape (n, dim)."""
+        return torch.cat(self._parts).numpy() if self._parts else np.empty((0, 0), dtype=np.float32)
+
+
+def classify(
+    images: ImageSet,
+    checkpoint: str | Path,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    unfamiliar: float = LEVEL,
+    coverage: float | None = None,
+) -> Predictions:
+    """Predict galaxies by a network that was trained end to end, as its training predicted the test galaxies.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Galaxies; a bad image is an error.
+    checkpoint : str or Path
+        Folder written by `finetune.train`.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute.
+    progress : bool
+        Show a bar.
+    unfamiliar : float
+        Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
+    coverage : float, optional
+        Of the class sets, in (0, 1); default what they were promised with.
+
+    Returns
+    -------
+    Predictions
+        In the order of the images; `seen` marks the galaxies that the network was trained on; `sets` and
+        `familiarity` are there where the checkpoint promises any.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        The folder is no checkpoint, or lacks what was predicted or promised; an image is bad.
+    """
+    spec, classes = backbone(str(checkpoint)), classes_of(checkpoint)
+    record = Path(checkpoint) / RECORD
+    note = json.loads(record.read_text("utf-8"))
+    target = TARGETS.get(note.get("settings", {}).get("target"))
+    if target is None:
+        raise InputError("checkpoint does not say what its outputs mean", where=record, rule="name a target")
+    calibration = calibration_of(checkpoint)
+    if coverage is not None:
+        calibration = calibration.promising(coverage)
+    network = load(spec).to(choose(device, "float32").device)
+    with TemporaryDirectory() as scratch:
+        cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress)
+        inference = Inference(cache, target, classes, spec.mean, spec.std, dihedral=note.get("dihedral", False))
+        bare, features = inference.outputs(network, images.ids)
+    predictions = calibration.applied(bare, features, unfamiliar=unfamiliar)
+    seen = None if spec.trained_on is None else TrainedOn.decode(spec.trained_on).among_images(images)
+    return dataclasses.replace(predictions, seen=seen)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Validation:
+    """Metrics on the validation galaxies; processes of one training share the work and know all of the result.
+
+    Parameters
+    ----------
+    inference : Inference
+    labels : Labels
+        Truth of the validation galaxies.
+    """
+
+    inference: Inference
+    labels: Labels
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        """The metrics of `results.metrics.evaluate` that have a meaning for the target.
+
+        Raises
+        ------
+        FloatingPointError
+            The network says NaN.
+        """
+        ids = self.labels.ids
+        together = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else (0, 1)
+        mine = self.inference.probabilities(network, ids[rank::world])
+        found = np.empty((len(ids), len(self.labels.classes)))
+        found[rank::world] = mine
+        if together:
+            shared: list[npt.NDArray[np.float64]] = [mine] * world
+            torch.distributed.all_gather_object(shared, mine)
+            for other, part in enumerate(shared):
+                found[other::world] = part
+        if not np.isfinite(found).all():
+            raise FloatingPointError("probabilities are NaN")
+        predictions = Predictions(ids, found, self.labels.classes, self.inference.target.kind)
+        return evaluate(predictions, self.labels, intervals=0).metrics

@@ -1,0 +1,72 @@
+"""Temperature: one number that makes a network's probabilities as sure as they should be."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit, softmax
+
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.galaxies.labels.labels import Labels
+
+Array = npt.NDArray[np.float64]
+
+_TINY = 1e-12
+_SPREAD = 1.0
+"""Standard deviation of log T that is expected beforehand: a handful of galaxies, all right, moves T little."""
+
+
+def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
+    """Probabilities at another temperature: softmax or sigmoid of the logits divided by T (Guo+2017, arXiv:1706.04599).
+
+    Parameters
+    ----------
+    probabilities : ndarray of float64
+        Shape (n, k), in [0, 1].
+    temperature : float
+        > 0; above 1 they become less sure.
+    kind : {"classes", "multi-label", "fractions"}
+        Fractions are handed back as they are: they are no probabilities.
+
+    Examples
+    --------
+    >>> tempered(np.array([[0.9, 0.1]]), 2.0, "classes").round(2).tolist()
+    [[0.75, 0.25]]
+    """
+    if kind == "fractions" or temperature == 1:
+        return probabilities
+    if kind == "classes":
+        return np.asarray(softmax(np.log(np.maximum(probabilities, _TINY)) / temperature, axis=1), dtype=np.float64)
+    return np.asarray(expit(logit(np.clip(probabilities, _TINY, 1 - _TINY)) / temperature), dtype=np.float64)
+
+
+def temperature_of(predictions: Predictions, labels: Labels) -> float:
+    """Temperature of least log loss on galaxies kept out of training, 1 where there are none or for fractions.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        At temperature 1.
+    labels : Labels
+        Truth of all of them.
+
+    Returns
+    -------
+    float
+        In (0.05, 20).
+    """
+    if predictions.kind == "fractions" or not len(predictions):
+        return 1.0
+    known = labels.select(predictions.ids)
+    p = predictions.probabilities
+
+    def loss(log_t: float) -> float:
+        q = tempered(p, float(np.exp(log_t)), predictions.kind)
+        if predictions.kind == "classes":
+            chances = q[np.arange(len(q)), known.codes]
+        else:
+            chances = np.where(np.asarray(known.values, dtype=bool), q, 1 - q)
+        return float(-np.log(np.maximum(chances, _TINY)).sum() + (log_t / _SPREAD) ** 2 / 2)
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))

@@ -1,0 +1,236 @@
+"""Networks by name: the small CNNs of earlier Galaxy Zoo projects, and every classifier of torchvision.
+
+`NETWORKS` describes the small ones layer by layer, as data; `build` turns a description or a torchvision name into a
+module whose output is one logit per class. Every network keeps its last layer apart, so that the layer before it can
+serve as an embedding.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from gzfeatures.errors import InputError, UnknownNameError, unknown
+from gzfeatures.networks.models.small_cnn import SmallCNN, SmallNetwork
+
+NETWORKS: dict[str, SmallNetwork] = {
+    "tomi": SmallNetwork(
+        source="SatoshiTomi/galaxy-morphology (2018), galaxy_cnn_2class and version_2/03_cnn",
+        layers=(
+            *(("conv", 32, 3), ("pool",), ("conv", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv", 128, 3)),
+            *(("pool",), ("flatten",), ("drop", 0.5), ("dense", 512)),
+        ),
+        size=150,
+        two_class_size=128,
+        single_output=True,
+    ),
+    "hazra-1": SmallNetwork(
+        source="sayan0506/Galaxy-Classification-using-CNN (2020), model 1",
+        layers=(
+            *(("conv", 32, 3), ("pool",), ("conv", 32, 3), ("pool",), ("conv", 64, 3), ("pool",), ("conv", 64, 3)),
+            *(("norm",), ("pool",), ("conv", 128, 3), ("pool",), ("flatten",), ("dense", 512), ("dense", 128)),
+        ),
+        size=150,
+    ),
+    "hazra-2": SmallNetwork(
+        source="sayan0506/Galaxy-Classification-using-CNN (2020), model 2",
+        layers=(
+            *(("conv", 64, 3), ("pool",), ("conv", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv", 128, 3)),
+            *(("pool",), ("conv", 128, 3), ("pool",), ("flatten",), ("drop", 0.5), ("dense", 512)),
+        ),
+        size=150,
+    ),
+    "galaxyid": SmallNetwork(
+        source="timchilders/galaxyzoo2 (2023), src/model.py",
+        layers=(
+            *(("conv-same", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv-same", 256, 3)),
+            *(("conv-same", 256, 3), ("pool",), ("flatten",), ("drop", 0.5), ("dense", 2048), ("drop", 0.5)),
+            *(("dense", 2048), ("drop", 0.25)),
+        ),
+        size=64,
+        bands=1,
+    ),
+    "engel": SmallNetwork(
+        source="awe2/GZ2_project (2019), after Domínguez Sánchez+2018, doi:10.1093/mnras/sty338",
+        layers=(
+            *(("conv-same", 32, 6), ("drop", 0.5), ("conv-same", 64, 5), ("pool",), ("drop", 0.25)),
+            *(("conv-same", 128, 2), ("pool",), ("drop", 0.25), ("conv-same", 128, 3), ("drop", 0.25)),
+            *(("flatten",), ("dense", 64), ("drop", 0.5)),
+        ),
+        size=64,
+        bands=5,
+        single_output=True,
+    ),
+}
+
+
+def torchvision_name(architecture: str) -> str | None:
+    """Constructor in torchvision.models of a name with hyphens or underscores; None where there is none."""
+    name = architecture.lower().replace("-", "_")
+    return name if name in models.list_models(module=models) else None
+
+
+def legal_networks() -> tuple[str, ...]:
+    """Every name `build` knows: the small CNNs, then torchvision's classifiers."""
+    return (*NETWORKS, *(name.replace("_", "-") for name in models.list_models(module=models)))
+
+
+def unknown_network(name: str) -> UnknownNameError:
+    """Error for a name that is no network, listing the legal ones."""
+    return unknown("network", name, legal_networks())
+
+
+def is_grey(architecture: str) -> bool:
+    """Whether a network was made for grey images."""
+    return architecture in NETWORKS and NETWORKS[architecture].bands == 1
+
+
+def size_of(architecture: str, classes: int) -> int:
+    """Side in px of the images a network was made for; 224 for torchvision's."""
+    network = NETWORKS.get(architecture)
+    if network is None:
+        return 224
+    return network.two_class_size if classes == 2 and network.two_class_size else network.size
+
+
+def build(
+    architecture: str, classes: int, bands: int | None = None, aux: bool = False, size: int | None = None
+) -> nn.Module:
+    """Build an untrained network; weights are drawn from torch's global generator.
+
+    Parameters
+    ----------
+    architecture : str
+        Name in `NETWORKS`, or any classifier of torchvision.models (`resnet18`, `mobilenet-v2`, …).
+    classes : int
+        Outputs: one logit per class or answer.
+    bands : int, optional
+        Channels of the image; default the network's own (3 for torchvision's).
+    aux : bool
+        Keep the auxiliary classifiers of GoogLeNet or Inception, for training.
+    size : int, optional
+        Side of the images in px; default the network's own. Only the small CNNs depend on it.
+
+    Returns
+    -------
+    nn.Module
+        In training mode. Takes float images of shape (n, bands, size, size), returns logits of shape (n, classes)
+        (with `aux`, torchvision's named tuple of logits while training).
+
+    Raises
+    ------
+    UnknownNameError
+        No network has that name.
+    InputError
+        `classes` or `bands` is not positive, or `aux` is asked of a network without auxiliary classifiers.
+    """
+    if classes < 1 or (bands is not None and bands < 1):
+        raise InputError("network shape", rule="have at least one class and one band", found=(classes, bands))
+    name = torchvision_name(architecture)
+    if architecture not in NETWORKS and name is None:
+        raise unknown_network(architecture)
+    has_aux = name in ("googlenet", "inception_v3")
+    if aux and not has_aux:
+        raise InputError("network has no auxiliary classifiers", where=architecture, remedy="leave aux off")
+    if name is None:
+        network = NETWORKS[architecture]
+        return SmallCNN(network, classes, bands or network.bands, size or size_of(architecture, classes))
+    options = {"aux_logits": aux, "init_weights": True} if has_aux else {}
+    module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
+    if bands not in (None, 3):
+        _take_bands(module, int(bands or 3))
+    return module
+
+
+def _take_bands(module: nn.Module, bands: int) -> None:
+    """Replace the first convolution by one of another number of channels, drawn as torch draws it."""
+    path, first = next((p, m) for p, m in module.named_modules() if isinstance(m, nn.Conv2d))
+    parent, _, leaf = path.rpartition(".")
+    setattr(module.get_submodule(parent), leaf, _convolution(first, bands=bands, channels=None))
+
+
+def _convolution(like: nn.Module, *, bands: int | None, channels: int | None) -> nn.Conv2d:
+    """Untrained convolution with another number of input or output channels."""
+    if not isinstance(like, nn.Conv2d):
+        raise InputError("layer to replace", rule="be linear or a convolution", found=type(like).__name__)
+    return nn.Conv2d(
+        bands or like.in_channels,
+        channels or like.out_channels,
+        (like.kernel_size[0], like.kernel_size[1]),
+        (like.stride[0], like.stride[1]),
+        like.padding if isinstance(like.padding, str) else (like.padding[0], like.padding[1]),
+        bias=like.bias is not None,
+    )
+
+
+def output_layer(module: nn.Module) -> str:
+    """Path of a classifier's last linear (or 1×1 convolution) layer, the one that knows the classes.
+
+    Auxiliary classifiers are passed over: the main output stands last.
+    """
+    paths: list[str] = [path for path, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
+    return [path for path in paths if "aux" not in path.lower()][-1]
+
+
+def embedding_node(module: nn.Module) -> str:
+    """Node that enters the output layer: the default layer of a network's embedding. Leaves the module's mode alone."""
+    nodes = get_graph_node_names(module, suppress_diff_warning=True)[1]
+    return str(nodes[nodes.index(output_layer(module)) - 1])
+
+
+def replace_output(module: nn.Module, classes: int) -> None:
+    """Put a new output layer of `classes` logits in place of the old one."""
+    path = output_layer(module)
+    old = module.get_submodule(path)
+    parent, _, leaf = path.rpartition(".")
+    if isinstance(module, SmallCNN):
+        module.set_output(module.output.in_features, classes)
+    elif isinstance(old, nn.Linear):
+        setattr(module.get_submodule(parent), leaf, nn.Linear(old.in_features, classes))
+    else:
+        setattr(module.get_submodule(parent), leaf, _convolution(old, bands=None, channels=classes))
+
+
+def keep_outputs(module: nn.Module, outputs: int) -> None:
+    """Cut the output layer down to its first `outputs` logits, which stay what they were."""
+    old = module.get_submodule(output_layer(module))
+    replace_output(module, outputs)
+    new = module.get_submodule(output_layer(module))
+    new.load_state_dict({name: value[:outputs] for name, value in old.state_dict().items()})
+
+
+def order_outputs(module: nn.Module, order: list[int]) -> None:
+    """Put the logits in another order, in place; a single sigmoid of two classes changes its sign."""
+    layer: Any = module.get_submodule(output_layer(module))
+    with torch.no_grad():
+        if isinstance(module, SmallCNN) and module.single:
+            if order != [0, 1]:
+                layer.weight.neg_()
+                layer.bias.neg_()
+            return
+        for part in (layer.weight, layer.bias):
+            part.copy_(part[order].clone())
+
+
+def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
+    """Length of the flattened output of a node, for images of `size` px; computed on shapes alone.
+
+    The module is left in eval mode.
+    """
+    body = create_feature_extractor(
+        copy.deepcopy(module).to("meta").eval(), {layer: "vector"}, suppress_diff_warning=True
+    )
+    with torch.inference_mode():
+        return int(body(torch.empty(1, bands, size, size, device="meta"))["vector"][0].numel())
+
+
+def from_output_layer(module: nn.Module, raw: torch.Tensor) -> torch.Tensor:
+    """Logits, shape (n, classes), of what the output layer gives: a map where it is a convolution (SqueezeNet)."""
+    if isinstance(module, SmallCNN) and module.single:
+        return torch.cat([torch.zeros_like(raw), raw], dim=1)
+    return raw.relu().mean((2, 3)) if raw.ndim == 4 else raw

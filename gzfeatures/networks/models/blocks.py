@@ -1,0 +1,134 @@
+"""Blocks: a network taken apart in the order in which it computes, so that "depth" means the same for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from torch import nn
+from torchvision.models import maxvit, regnet, vision_transformer
+
+from gzfeatures.networks._compat_torch import BATCH_NORMS, CONVOLUTIONS, is_dense_block
+from gzfeatures.networks.models.architectures import output_layer
+
+_HOLDERS = (
+    *(nn.Sequential, nn.ModuleList, nn.ModuleDict, regnet.AnyStage),
+    *(vision_transformer.Encoder, maxvit.MaxVitBlock),
+)
+"""Types, compared exactly, that only hold blocks one after the other: a subclass of Sequential is mostly one block."""
+
+_NORMS = (*BATCH_NORMS, nn.LayerNorm, nn.GroupNorm)
+_AUXILIARY = ("aux", "AuxLogits")
+_DECAYED = (nn.Linear, *CONVOLUTIONS, nn.MultiheadAttention)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Block:
+    """A part of a network that is trained, or frozen, as one.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of its parameters and buffers, as in the network's state.
+    modules : tuple of nn.Module
+        What computes it, and what changes its input at random (dropout before it).
+    """
+
+    names: tuple[str, ...]
+    modules: tuple[nn.Module, ...]
+
+
+@dataclasses.dataclass(eq=False)
+class _Unit:
+    path: str
+    module: nn.Module
+    opens: bool  # first with parameters in what holds it
+
+    @property
+    def empty(self) -> bool:
+        return next(self.module.parameters(), None) is None and next(self.module.buffers(), None) is None
+
+
+def blocks(network: nn.Module) -> list[Block]:
+    """Blocks in the order of computation; the last is the output layer alone.
+
+    A block is a residual, dense, inception or transformer block, or a convolution or linear layer between them. A
+    normalisation belongs to the layer it follows, or to the layer it prepares where it stands first. Class tokens and
+    position embeddings belong to the first block, for they enter there; auxiliary classifiers to the last one.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Of `cnns.build`.
+
+    Examples
+    --------
+    >>> from gzfeatures.networks.models.architectures import build
+    >>> [block.names[0] for block in blocks(build("resnet18", 3))][:3]
+    ['conv1.weight', 'layer1.0.conv1.weight', 'layer1.1.conv1.weight']
+    """
+    head = output_layer(network)
+    loose: list[str] = []  # parameters that a holder has itself
+    units = list(_units(network, "", loose))
+    groups: list[list[_Unit]] = []
+    waiting: list[_Unit] = []  # for the next block
+    auxiliary: list[_Unit] = []
+    for place, unit in enumerate(units):
+        if unit.path.startswith(_AUXILIARY):
+            auxiliary.append(unit)
+        elif unit.empty:
+            waiting.append(unit)
+        elif isinstance(unit.module, _NORMS):
+            following = next((later for later in units[place + 1 :] if not later.empty), None)
+            prepares = unit.opens and following is not None and following.path != head
+            if not groups or (prepares and following is not None and _holder(following) == _holder(unit)):
+                waiting.append(unit)
+            else:
+                groups[-1] += [*waiting, unit]
+                waiting = []
+        else:
+            groups.append([*waiting, unit])
+            waiting = []
+    groups[-1] += [*waiting, *auxiliary]
+    held = [[name for unit in group for name in _state(unit)] for group in groups]
+    held[0] = [*loose, *held[0]]
+    return [
+        Block(tuple(names), tuple(unit.module for unit in group)) for names, group in zip(held, groups, strict=True)
+    ]
+
+
+def decayed(network: nn.Module) -> set[str]:
+    """Names of the parameters that weight decay is meant for: weights of layers that multiply.
+
+    Biases, normalisation, layer scale, position embeddings and tables, and class tokens are not among them.
+    """
+    return {
+        f"{path}.{name}" if path else name
+        for path, module in network.named_modules()
+        if isinstance(module, _DECAYED)
+        for name, _ in module.named_parameters(recurse=False)
+        if name.endswith("weight")
+    }
+
+
+def _units(module: nn.Module, path: str, loose: list[str]) -> Iterator[_Unit]:
+    prefix = f"{path}." if path else ""
+    own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    loose += [prefix + name for name, _ in own]
+    first = True
+    for name, child in module.named_children():
+        if type(child) in _HOLDERS or is_dense_block(child):
+            yield from _units(child, prefix + name, loose)
+            first = False
+        else:
+            unit = _Unit(prefix + name, child, first)
+            first = first and unit.empty
+            yield unit
+
+
+def _holder(unit: _Unit) -> str:
+    return unit.path.rpartition(".")[0]
+
+
+def _state(unit: _Unit) -> list[str]:
+    return [f"{unit.path}.{name}" for name in unit.module.state_dict()]

@@ -1,0 +1,196 @@
+"""From a backbone's entry to a network in eval mode: the only place that loads weights."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pickle
+import sys
+import warnings
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import nn
+from torch.fx import symbolic_trace
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from gzfeatures.errors import InputError, UnknownNameError, WeightsError
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.features.weights import REMEDY, hub_file, weights_digest, weights_file
+from gzfeatures.networks.models import architectures
+
+AUXILIARY = ("aux", "AuxLogits")
+"""Beginnings of the names of auxiliary classifiers, which serve training only."""
+
+
+def fetch(backbone: Backbone, path: Path | None) -> None:
+    """Download the weights of `backbone` to `path` with torchvision's own loader and hash check, if they are not there.
+
+    Raises
+    ------
+    WeightsError
+        They cannot be downloaded; the message says what was tried and how else to supply them.
+    """
+    if path is None or path.exists() or path != hub_file(backbone):
+        return
+    enum = torchvision.models.get_model_weights(backbone.architecture)[str(backbone.weights).partition(":")[2]]
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # torch.hub prints what it downloads on stdout
+            enum.get_state_dict(model_dir=str(path.parent), progress=True, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"weights cannot be downloaded: tried {enum.url} ({getattr(error, 'reason', error)})",
+            where=f"backbone {backbone.name}",
+            remedy=f"put the file at {path} (folder set by $TORCH_HOME), or {REMEDY}",
+        ) from None
+
+
+def build(backbone: Backbone) -> nn.Module:
+    """Network of a backbone with the weights it starts from, in eval mode: random, the same on every call.
+
+    Raises
+    ------
+    UnknownNameError
+        Neither torchvision nor this package has the architecture.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = architectures.build(backbone.architecture, backbone.classes, backbone.bands, size=backbone.view.size)
+    if backbone.stride_on == "conv1":
+        for stage in (2, 3, 4):
+            for conv, stride in (("conv1", (2, 2)), ("conv2", (1, 1))):
+                network.get_submodule(f"layer{stage}.0.{conv}").stride = stride  # type: ignore[assignment]
+    return network.eval()
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Parameters by name, from safetensors or a torch file read without running code from it.
+
+    Raises
+    ------
+    WeightsError
+        The file is neither, is damaged, or holds anything but tensors by name.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's remarks on odd pickles come before its refusal
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise WeightsError(
+            "weights file is refused: it is no torch file, or holds more than tensors and could run code",
+            where=path,
+            rule="be a state dict saved by torch.save, or safetensors",
+        ) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes make the parsers fail in any way
+        found = str(error).partition("\n")[0] or type(error).__name__
+        raise WeightsError("weights file cannot be read", where=path, found=found) from None
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError("weights file", where=path, rule="hold tensors by name", found=type(state).__name__)
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def load(
+    backbone: Backbone, weights: str | Path | None = None, layer: str | None = None, size: int | None = None
+) -> nn.Module:
+    """Network with its weights, in eval mode.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    weights : str or Path, optional
+        A file that replaces the backbone's own weights; "none" for a seeded random start.
+    layer : str, optional
+        Node whose flattened output is wanted, several joined by +; None for the whole network, ending in its classes.
+    size : int, optional
+        Side in px of the images to come, if not the backbone's own; whether the network takes them is tried.
+
+    Returns
+    -------
+    nn.Module
+        Takes normalised float32 images (n, bands, size, size); returns float32 (n, dim), or (n, classes).
+
+    Raises
+    ------
+    MissingFileError, WeightsError
+        The weights cannot be had, are damaged, or do not fit.
+    UnknownNameError
+        Unknown architecture or layer.
+    InputError
+        The network does not take images of that size.
+    """
+    path = weights_file(backbone, weights)
+    fetch(backbone, path)
+    weights_digest(backbone, path)
+    if path is None:
+        network = build(backbone)
+    else:
+        state = {name: value for name, value in read_tensors(path).items() if not name.startswith(AUXILIARY)}
+        network = build(backbone)
+        head = architectures.output_layer(network) + ".weight"
+        if head in state and len(state[head]) != len(network.get_parameter(head)):
+            network = build(dataclasses.replace(backbone, classes=len(state[head])))
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"weights do not fit {backbone.architecture}", where=path, found=" ".join(str(error).split()[:40])
+            ) from None
+    if layer is None:
+        return network
+    if size not in (None, backbone.view.size):
+        layer_dim(backbone, layer, int(size or 0))
+    return symbolic_trace(Features(network, layer)).eval()
+
+
+class Features(nn.Module):
+    """Flattened output of one node of a network, or of several joined by + one after the other."""
+
+    def __init__(self, network: nn.Module, layer: str) -> None:
+        super().__init__()
+        nodes = get_graph_node_names(network)[1][1:]
+        names = {".".join(parts[:n]) for parts in (node.split(".") for node in nodes) for n in range(1, len(parts) + 1)}
+        self.layers = layer.split("+")
+        for name in self.layers:
+            if name not in names:
+                close = get_close_matches(name, sorted(names, key=len), n=8, cutoff=0.4) or nodes[-8:]
+                raise UnknownNameError(
+                    "unknown layer", rule="be a node of the network", found=name,
+                    remedy=f"nearest are {', '.join(close)}",
+                )  # fmt: skip
+        self.body = create_feature_extractor(network, {name: name for name in self.layers}).eval()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Vectors, shape (n, dim)."""
+        outputs = self.body(images)
+        return torch.cat([torch.flatten(outputs[name], 1) for name in self.layers], 1)
+
+
+def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
+    """Length of a layer's flattened output for images of `size` px; computed on shapes alone.
+
+    Raises
+    ------
+    UnknownNameError
+        The network has no such layer.
+    InputError
+        The network does not take images of that size.
+    """
+    with torch.inference_mode():
+        network = Features(build(backbone), layer).to("meta")  # RegNets cannot be built there
+        try:
+            return int(network(torch.empty(1, backbone.bands, size, size, device="meta")).shape[1])
+        except RuntimeError:
+            raise InputError(
+                f"{backbone.architecture} does not take images of this size", found=f"{size} px",
+                remedy=f"its own view has {backbone.view.size} px",
+            ) from None  # fmt: skip

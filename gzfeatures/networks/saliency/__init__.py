@@ -1,0 +1,1 @@
+"""Which pixels a class rests on, and galleries of them."""

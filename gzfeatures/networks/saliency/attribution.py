@@ -1,0 +1,265 @@
+"""Explain: which pixels a class rests on, what a layer shows, and what a class would like best.
+
+Saliency is captum's. A head (a support vector machine, boosted trees, …) has no gradient that torch could follow: it
+stands behind the network as a function whose slope is measured by small steps, so that every method reaches through it
+to the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.networks.models.load import Features
+
+METHODS = ("grad-cam", "integrated-gradients", "occlusion")
+Probabilities: TypeAlias = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
+"""Vectors, shape (n, dim), → probabilities, shape (n, k)."""
+
+COARSEST = 6
+"""Pixels a side that maps need to tell where in the image something is."""
+
+STEP = 0.1
+"""Of the slope of a head, in units of a vector's mean absolute entry."""
+
+
+class Headed(nn.Module):
+    """A network that gives vectors, and a head's probabilities of them; gradients pass through both.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives vectors, shape (n, dim).
+    head : callable
+        Probabilities of vectors. Its slope is the mean of paired steps along dim random directions at right angles:
+        exact where the head is smooth, and an average over the neighbourhood where it is made of steps, as trees are.
+    seed : int
+        Of the directions.
+    """
+
+    def __init__(self, network: nn.Module, head: Probabilities, *, seed: int = 0) -> None:
+        super().__init__()
+        self.network, self.head, self.seed = network, head, seed
+        self._ways: npt.NDArray[np.float32] | None = None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Probabilities, shape (n, k)."""
+        probabilities: torch.Tensor = _Asked.apply(self.network(images), self)
+        return probabilities
+
+    def slope(self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """Slope at a vector of the weighted sum of probabilities, shape (dim,)."""
+        dim = len(vector)
+        if self._ways is None or len(self._ways) != dim:
+            square = np.random.default_rng(self.seed).standard_normal((dim, dim)).astype(np.float32)
+            self._ways = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))
+        step = STEP * float(np.abs(vector).mean() or 1.0)
+        rise = (self.head(vector + step * self._ways) - self.head(vector - step * self._ways)) @ weight
+        return np.asarray(rise @ self._ways / (2 * step * dim), dtype=np.float32)
+
+
+class _Asked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: torch.Tensor, headed: Headed) -> torch.Tensor:
+        ctx.headed = headed
+        ctx.save_for_backward(vectors)
+        return torch.as_tensor(np.asarray(headed.head(vectors.detach().float().cpu().numpy())), device=vectors.device)
+
+    @staticmethod
+    def backward(ctx: Any, *weights: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (vectors,) = ctx.saved_tensors
+        pairs = zip(vectors.float().cpu().numpy(), weights[0].double().cpu().numpy(), strict=True)
+        return torch.as_tensor(np.stack([ctx.headed.slope(*pair) for pair in pairs])).to(vectors), None
+
+
+def saliency(
+    network: nn.Module,
+    images: torch.Tensor,
+    target: int | Sequence[int],
+    *,
+    method: str = "grad-cam",
+    steps: int = 32,
+    patch: int = 16,
+    batch_size: int = 64,
+) -> npt.NDArray[np.float32]:
+    """How much each pixel speaks for a class.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Ends in classes, or a `Headed` one.
+    images : Tensor
+        Normalised float32, shape (n, bands, height, width).
+    target : int or sequence of int
+        Class code, of all or of each image.
+    method : {"grad-cam", "integrated-gradients", "occlusion"}
+        Grad-CAM on the last maps of the network (Selvaraju+2017, doi:10.1109/ICCV.2017.74, eq. 1 and 2), ≥ 0; maps
+        coarser than 6 pixels a side say little of where, and are passed over if there are finer ones;
+        integrated gradients from empty sky, summed over bands (Sundararajan+2017, arXiv:1703.01365, eq. 3); occlusion,
+        what the output loses when a square around the pixel is covered by sky (Zeiler & Fergus 2014,
+        doi:10.1007/978-3-319-10590-1_53, section 4.2), the mean of all squares that cover it. The sky of an image is
+        the median of its outermost pixels in each band.
+    steps : int
+        Of the integral.
+    patch : int
+        Side of a covered square in pixels; squares lie half a side apart.
+    batch_size : int
+        Images pushed through the network at a time.
+
+    Returns
+    -------
+    ndarray of float32
+        Shape (n, height, width); positive speaks for the class.
+
+    Raises
+    ------
+    UnknownNameError
+        No such method.
+    InputError
+        The network has no maps (Grad-CAM), or the square does not fit the image (occlusion).
+    """
+    if method not in METHODS:
+        raise unknown("method of explanation", method, METHODS)
+    side = min(images.shape[2:])
+    if method == "occlusion" and not 1 <= patch <= side:
+        raise InputError("covered square", rule=f"have a side in 1…{side} px", found=patch)
+    network.eval()
+    layer = _telling(_maps(network, images[:1])) if method == "grad-cam" else None
+    codes = np.broadcast_to(np.asarray(target), len(images))
+    found = np.empty((len(images), *images.shape[2:]), dtype=np.float32)
+    for row, code in enumerate(codes.tolist()):
+        image = images[row : row + 1].clone().requires_grad_()
+        sky = _sky(images[row : row + 1])
+        if layer is not None:
+            cam = LayerGradCam(network, layer).attribute(image, code, relu_attributions=True)
+            speaks = LayerAttribution.interpolate(cam, tuple(images.shape[2:]), "bilinear")
+        elif method == "occlusion":
+            bands, jump = images.shape[1], max(1, patch // 2)
+            square, steps_apart = (bands, patch, patch), (bands, jump, jump)
+            covered = Occlusion(network).attribute(
+                image, square, steps_apart, sky, code, perturbations_per_eval=batch_size
+            )
+            speaks = covered[:, :1]  # all bands are covered together
+        else:
+            speaks = IntegratedGradients(network).attribute(
+                image, sky, code, n_steps=steps, internal_batch_size=batch_size
+            )
+        found[row] = speaks.detach().sum(1)[0].float().cpu().numpy()
+    return found
+
+
+def _sky(images: torch.Tensor) -> torch.Tensor:
+    """Empty images at the median of the outermost pixels, of the shape of `images`."""
+    rim = torch.cat([images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)], dim=2)
+    return rim.median(2).values[:, :, None, None].expand_as(images)
+
+
+def _maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module, int]]:
+    """Name, module and side of all maps, (n, channels, height, width) with more than one pixel a side, as they come."""
+    seen: list[tuple[str, nn.Module, int]] = []
+
+    def watched(name: str, module: nn.Module) -> RemovableHandle:
+        def keep(_module: nn.Module, _given: object, out: object) -> None:
+            if isinstance(out, torch.Tensor) and out.ndim == 4 and min(out.shape[2:]) > 1:
+                seen.append((name, module, out.shape[2]))
+
+        return module.register_forward_hook(keep)
+
+    hooks = [watched(name, module) for name, module in network.named_modules() if name]
+    try:
+        with torch.inference_mode():
+            network.eval()(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        raise InputError(
+            "network without maps", rule="have convolutions", remedy="use integrated-gradients or occlusion"
+        )
+    return seen
+
+
+def _telling(maps: list[tuple[str, nn.Module, int]]) -> nn.Module:
+    """The last module whose maps are `COARSEST` pixels a side, or else as fine as any."""
+    bar = min(COARSEST, max(side for *_, side in maps))
+    return [module for _, module, side in maps if side >= bar][-1]
+
+
+def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
+    """Names of the last layer at each size of a network's maps, from the pixels on.
+
+    Raises
+    ------
+    InputError
+        The network has no maps.
+    """
+    last = {side: name for name, _, side in _maps(network, image)}
+    return [last[side] for side in sorted(last, reverse=True)]
+
+
+def activations(network: nn.Module, images: torch.Tensor, layer: str) -> npt.NDArray[np.float32]:
+    """Maps of a layer, shape (n, channels, height, width); an unknown layer lists the nearest names.
+
+    Raises
+    ------
+    UnknownNameError
+        The network has no such node.
+    InputError
+        The node gives no maps.
+    """
+    with torch.inference_mode():
+        (out,) = Features(network.eval(), layer).body(images).values()
+    if out.ndim != 4:
+        raise InputError(
+            "activations", where=layer, rule="be maps (n, channels, height, width)", found=tuple(out.shape)
+        )
+    return np.asarray(out.float().cpu().numpy())
+
+
+def dream(
+    network: nn.Module, target: int, shape: tuple[int, int, int], *, steps: int = 200, rate: float = 0.05, seed: int = 0
+) -> npt.NDArray[np.float32]:
+    """The image a class likes best: gradient ascent on its logit (Simonyan+2014, arXiv:1312.6034, eq. 1).
+
+    The image is shifted by a few pixels at every step and kept smooth, without which the ascent ends in noise.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Ends in classes.
+    target : int
+        Class code.
+    shape : (bands, height, width)
+        Of the image.
+    steps, rate : int, float
+        Of Adam.
+    seed : int
+        Of the start and the shifts.
+
+    Returns
+    -------
+    ndarray of float32
+        Normalised image, of `shape`, each value in [−2.5, 2.5].
+    """
+    network.eval()
+    random = torch.Generator().manual_seed(seed)
+    image = (0.1 * torch.randn(1, *shape, generator=random)).requires_grad_()
+    adam = torch.optim.Adam([image], lr=rate)
+    for _ in range(steps):
+        across, down = (int(n) for n in torch.randint(-4, 5, (2,), generator=random))
+        logit = network(torch.roll(image, (down, across), (2, 3)))[0, target]
+        rough = image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()
+        adam.zero_grad()
+        (rough + 0.01 * image.square().mean() - logit).backward()
+        adam.step()
+        with torch.no_grad():
+            image.clamp_(-2.5, 2.5)
+    return np.asarray(image.detach()[0].numpy())

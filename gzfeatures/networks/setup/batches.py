@@ -1,0 +1,107 @@
+"""Batches: which galaxies a training step sees, and with which random numbers, as a function of seed and epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gzfeatures.networks.setup.augment import draws
+from gzfeatures.networks.setup.pixel_cache import PixelCache
+
+Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingPixels:
+    """Training galaxies: pixels and targets, row by row.
+
+    Parameters
+    ----------
+    cache : PixelCache
+        Frames, n of them.
+    targets : ndarray of float32
+        Shape (n, k).
+    shares : ndarray of float, optional
+        Expected copies of each galaxy in an epoch, shape (n,), mean 1; None for one each.
+    batch_size : int
+    seed : int
+    """
+
+    cache: PixelCache
+    targets: npt.NDArray[np.float32]
+    shares: npt.NDArray[np.float64] | None
+    batch_size: int
+    seed: int
+
+    def order(self, epoch: int) -> npt.NDArray[np.intp]:
+        """Rows of one epoch in order, shape (n,); with shares, drawn by systematic sampling."""
+        generator = np.random.default_rng([self.seed, epoch])
+        shuffled = generator.permutation(len(self.targets))
+        if self.shares is None:
+            return shuffled
+        edges = np.cumsum(self.shares[shuffled])
+        points = (np.arange(len(shuffled)) + generator.random()) * (edges[-1] / len(shuffled))
+        chosen = shuffled[np.minimum(np.searchsorted(edges, points), len(shuffled) - 1)]
+        return generator.permutation(chosen)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batches:
+    """Batches of the epoch that is on, read one ahead of the network.
+
+    Processes of one training take turns in the epoch's order: their number changes neither a galaxy's copy nor,
+    together, the galaxies of a step.
+
+    Parameters
+    ----------
+    frames : TrainingPixels
+    epoch : callable
+        Gives the epoch that is on.
+    rank, world : int
+        This process among all.
+    passes : int
+        Over the training galaxies in one epoch.
+    """
+
+    frames: TrainingPixels
+    epoch: Callable[[], int]
+    rank: int = 0
+    world: int = 1
+    passes: int = 1
+
+    def __len__(self) -> int:
+        return self.passes * self._steps_of_a_pass()
+
+    def _steps_of_a_pass(self) -> int:
+        # a last batch that is not full is left out: it would weigh its galaxies more, and one alone has no variance
+        return max(1, len(self.frames.targets) // self.world // self.frames.batch_size)
+
+    def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:
+        """Rows of each step, and the random numbers of their copies."""
+        frames = self.frames
+        for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
+            order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)
+            places = np.arange(self.rank, len(order), self.world)
+            for number in range(self._steps_of_a_pass()):
+                step = places[number * frames.batch_size : (number + 1) * frames.batch_size]
+                yield order[step], uniforms[torch.from_numpy(step)]
+
+    def __iter__(self) -> Iterator[Batch]:
+        frames = self.frames
+
+        def read(rows: npt.NDArray[np.intp], uniforms: torch.Tensor) -> Batch:
+            return frames.cache.batch(rows), torch.from_numpy(frames.targets[rows]), uniforms
+
+        steps = self._steps()
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(read, *next(steps))
+            for step in steps:
+                batch, ahead = ahead.result(), reader.submit(read, *step)
+                yield batch
+            yield ahead.result()

@@ -1,0 +1,118 @@
+"""TrainingOptions: how a network is trained, as one value from the command line and TOML down."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.images.view import View
+from gzfeatures.networks.setup.augment import Augmentation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingOptions:
+    """How a network is trained; what it is trained on is no part of it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the checkpoint goes, with the state to resume from, `history.json` and `curves.png`.
+    recipe : {"probe", "tune", "scratch"}, optional
+        See `recipe.RECIPES`; by default tune where there are weights to start from, else scratch.
+    epochs : int, optional
+        At most; by default as many as the number of galaxies asks (`Recipe.settled`).
+    seed : int
+        Decides weights, order, augmentation and dropout: on a CPU, the same seed gives the same
+        weights.
+    resume : bool
+        Insist on going on from the last whole epoch in `folder`, if there is one: other settings
+        are an error. An unfinished training of the same settings goes on in any case; on a CPU the
+        result is the same to the bit.
+    again : bool
+        Train anew, whatever the folder holds.
+    view : View, optional
+        Pixels the network sees; default the backbone's or network's own.
+    weights : str or Path, optional
+        File to start from, or "own" for the backbone's own; by default a checkpoint folder starts
+        from its weights and a name from a random start, which is said. The output layer starts
+        anew, unless the weights are those of a checkpoint with the same classes.
+    target : str, optional
+        Entry of `targets.TARGETS`; default the kind of the labels.
+    augmentation : Augmentation
+        What may happen to training galaxies.
+    dihedral : bool
+        Average the returned predictions over the 8 symmetries of the square.
+    precision, device : str
+        As `hardware.choose`; weights are float32 in any case.
+    devices, nodes : int
+    strategy : str
+        Processes and machines, as Lightning names them ("ddp", "ddp_spawn", …).
+    compiled : bool
+        Compile the network (torch.compile): pays on CUDA in long trainings, not on CPUs.
+    cache : str or Path, optional
+        Folder of decoded pixels, to share among trainings; by default one in `folder`, removed at
+        the end.
+    progress : bool
+        Say on stderr what will be done before the first step, and draw progress.
+    numbers : mapping
+        Fields of `Recipe` that replace those of the recipe's name.
+    """
+
+    folder: Path
+    recipe: str | None = None
+    epochs: int | None = None
+    seed: int = 0
+    resume: bool = False
+    again: bool = False
+    view: View | None = None
+    weights: str | Path | None = None
+    target: str | None = None
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    dihedral: bool = False
+    precision: str = "auto"
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    compiled: bool = False
+    cache: str | Path | None = None
+    progress: bool = True
+    numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> TrainingOptions:
+        """Options from names and values, such as those of `--set` or of an experiment file.
+
+        Parameters
+        ----------
+        fields : mapping
+            `folder`, any field of this class, and any field of `Recipe`; `augmentation` may be a
+            mapping of its fields.
+
+        Raises
+        ------
+        UnknownNameError
+            The augmentation has no such field. Names that are no field of this class are taken for
+            numbers of the recipe, which refuses those that it does not know.
+
+        Examples
+        --------
+        >>> options = TrainingOptions.of({"folder": "tuned", "epochs": 3, "batch_size": 16})
+        >>> options.epochs, options.numbers
+        (3, {'batch_size': 16})
+        """
+        names = {field.name for field in dataclasses.fields(cls)} - {"numbers"}
+        own = {name: value for name, value in fields.items() if name in names}
+        numbers = {name: value for name, value in fields.items() if name not in names}
+        own["folder"] = Path(own["folder"])
+        augmentation = own.get("augmentation")
+        if not isinstance(augmentation, Augmentation):
+            own["augmentation"] = Augmentation.of(augmentation or {})
+        return cls(**own, numbers=numbers)
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of decoded pixels while the training lasts."""
+        return Path(self.cache) if self.cache is not None else self.folder / "pixels"

@@ -1,0 +1,112 @@
+"""PixelCache: galaxies decoded once, kept as bytes in one memory-mapped file, so that no epoch waits for JPEG."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from gzfeatures import fingerprint
+from gzfeatures.files import written_whole
+from gzfeatures.ids import Ids, positions
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.extraction.preprocess import to_views
+
+BLOCK = 256
+_OWN = re.compile(r"\.?[0-9a-f]{32}\.npy(\..*)?")
+FORMAT = 2
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PixelCache:
+    """Pixels of galaxies under one view; picklable, opened at each read.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,), unique.
+    path : Path
+        A .npy file of uint8, shape (n, size, size, bands).
+    """
+
+    ids: Ids
+    path: Path
+
+    @classmethod
+    def of(cls, images: ImageSet, view: View, folder: Path, *, progress: bool = True) -> PixelCache:
+        """Open the cache of these images, or decode them into it.
+
+        The file is named by all that its content depends on: the images' bytes, in order, and the view. It appears
+        whole or not at all.
+
+        Parameters
+        ----------
+        images : ImageSet
+            At least one.
+        view : View
+            Crop, size and colour.
+        folder : Path
+            Where the file lies; made if missing.
+        progress : bool
+            Draw a progress bar on stderr.
+
+        Raises
+        ------
+        InputError
+            An image cannot be decoded.
+        OutputError
+            The folder cannot be written, or the disk is full.
+        """
+        rows = range(len(images))
+        blocks = [rows[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            digests = list(pool.map(images.digest, rows))
+            path = folder / f"{fingerprint.of([FORMAT, view.asdict(), digests])[:32]}.npy"
+            if not path.exists():
+                shape = (len(images), *to_views(images, 0, (view,))[0].shape)
+                bar = track(blocks, "decoding", console=Console(stderr=True), disable=not progress, transient=True)
+                # written block by block: on a full disk a memory map would end the process
+                with written_whole(path) as temporary, temporary.open("wb") as file:
+                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_2_0(file, header)
+                    for block in bar:
+                        for row in pool.map(lambda row: to_views(images, row, (view,), digest=digests[row])[0], block):
+                            file.write(row.tobytes())
+        return cls(images.ids, path)
+
+    @property
+    def bands(self) -> int:
+        """Channels of the pixels."""
+        return int(self._open().shape[-1])
+
+    def rows(self, ids: Ids) -> npt.NDArray[np.intp]:
+        """Row of each id; an unknown id is an InputError."""
+        return positions(self.ids, ids, where="pixel cache")
+
+    def batch(self, rows: npt.NDArray[Any]) -> torch.Tensor:
+        """Pixels of some rows: uint8, shape (n, bands, size, size), channels last in memory."""
+        return torch.from_numpy(self._open()[rows]).permute(0, 3, 1, 2)
+
+    def _open(self) -> npt.NDArray[np.uint8]:
+        pixels: npt.NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return pixels
+
+
+def drop(folder: Path) -> None:
+    """Remove the caches in a folder, and the folder where nothing else lies in it."""
+    for path in folder.iterdir():
+        if _OWN.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,284 @@
+"""Recipe: every number a training depends on, checked once; optimizer and schedule made from it.
+
+`RECIPES` lists what goes by a name: `probe`, `tune` and `scratch`. What is not given follows from the start (weights or
+none) and from the number of galaxies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from gzfeatures.errors import InputError, require_known, unknown
+from gzfeatures.evaluation.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.networks.models.blocks import Block, blocks, decayed
+
+WARM_UP = 0.3
+
+
+def _one_cycle(t: float) -> float:
+    """Up from 1/25 to 1 in the first three tenths, down to 1e-4, along cosines (Smith & Topin, arXiv:1708.07120)."""
+    if t < WARM_UP:
+        return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * t / WARM_UP)) / 2
+    return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (t - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def _warm_cosine(t: float) -> float:
+    """Up along a line in the first tenth, then down to 0 along a cosine (Loshchilov & Hutter, arXiv:1608.03983)."""
+    return (t + 0.005) / 0.105 if t < 0.1 else (1 + math.cos(math.pi * (t - 0.1) / 0.9)) / 2
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "one-cycle": _one_cycle,
+    "warm-cosine": _warm_cosine,
+    "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
+    "polynomial": lambda t: math.sqrt(max(0.0, 1 - t)),
+    "constant": lambda t: 1.0,
+}
+"""Share of training done (0…1) → factor of the learning rate. `polynomial`: √(1 − t), as Caffe's GoogLeNet."""
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "adam": partial(torch.optim.Adam, fused=True),
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
+    "rmsprop": torch.optim.RMSprop,
+}
+"""Fused steps: one pass over all weights, a tenth of the time of an epoch of GoogLeNet on a CPU."""
+
+MONITORS: dict[str, bool] = {**dict.fromkeys(HIGHER_IS_BETTER, True), **dict.fromkeys(LOWER_IS_BETTER, False)}
+"""Validation metric → whether larger is better."""
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "probe": {"ema": 0.0},
+    "tune": {
+        **{"batch_size": 32, "schedule": "warm-cosine", "lr": 2e-4, "lr_decay": None, "ema": 0.99, "clip": 1.0},
+        "keep": "best",
+    },
+    "scratch": {"ema": 0.99},
+}
+"""Numbers of each recipe that are not those of `TrainingRecipe`.
+
+`probe`: the output layer alone, solved to convergence on the vectors of the frozen network. `tune`: that first, then
+every block with a rate that falls with depth (Howard & Ruder 2018, doi:10.18653/v1/P18-1031; the order of both:
+Kumar+2022, arXiv:2202.10054), warm-up, cosine to zero, running average. `scratch`: every block at one rate,
+one cycle."""
+
+FIRST_RATE = 0.05
+"""Rate of the first block over that of the output layer where `lr_decay` is not given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRecipe:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    recipe : {"probe", "tune", "scratch"}
+        What is trained, and how it begins (see `RECIPES`).
+    epochs : int, optional
+        Rounds of training, each scored and its state written, at most; default as many as the number of galaxies asks.
+    passes : int, optional
+        Passes over the training galaxies in one epoch; default 1, and more of few galaxies where `epochs` is open.
+    batch_size : int
+        Galaxies per step and device.
+    accumulate : int
+        Steps whose gradients are added up before the weights change.
+    optimizer : {"adamw", "adam", "sgd", "rmsprop"}
+        `sgd` has Nesterov momentum 0.9.
+    schedule : {"one-cycle", "warm-cosine", "cosine", "polynomial", "constant"}
+        Course of the learning rate.
+    lr : float
+        Largest learning rate.
+    weight_decay : float
+        Applied to the weights of layers that multiply, not to biases, normalisation, layer scale, position
+        embeddings and class tokens.
+    lr_decay : float, optional
+        Factor of the learning rate from each block (`blocks.blocks`) to the one before it, in (0, 1]; the output layer
+        has `lr`. None lets it fall to a twentieth at the first block, however many there are.
+    unfreeze : int, optional
+        Blocks trained beside the output layer, last first; 0 trains the output layer only, None everything.
+    label_smoothing : float
+        Share of a target spread over all classes, in [0, 1).
+    balance : {"none", "weights", "sampling"}
+        Rare classes weigh more in the loss, or are drawn more often.
+    balance_power : float
+        Weight of a class ∝ count^(−power): 1 makes all classes equal, 0 changes nothing.
+    mixup, cutmix : float
+        α of their Beta distributions; 0 is off.
+    ema : float
+        Decay per step of the running average of the weights, which is what is scored and kept; 0 is off.
+    clip : float
+        Largest norm of the gradient; 0 is off.
+    aux_weight : float
+        Weight of the auxiliary losses of GoogLeNet from a random start; 0 trains without those classifiers.
+    also_weight : float
+        Weight of the second target's loss, where there is one.
+    patience : int, optional
+        Epochs without a better validation metric after which training stops; None never stops early.
+    monitor : str, optional
+        Validation metric of `patience` and of `keep` = "best"; default `log_loss`, for fractions `rmse`.
+    keep : {"last", "best"}, optional
+        Weights kept: the (averaged) last ones, or those of the epoch whose monitor, as a mean of three epochs, is best,
+        on a half of the validation galaxies that then calibrates nothing. Default "best" where `monitor` or `patience`
+        is given, and in `tune`, where the solved output layer (epoch 0) is among the choices; else "last".
+
+    Raises
+    ------
+    InputError, UnknownNameError
+        A value is outside its range; a name is not in its table.
+    """
+
+    recipe: str = "scratch"
+    epochs: int | None = None
+    passes: int | None = None
+    batch_size: int = 64
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    schedule: str = "one-cycle"
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    lr_decay: float | None = 1.0
+    unfreeze: int | None = None
+    label_smoothing: float = 0.0
+    balance: str = "none"
+    balance_power: float = 0.5
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ema: float = 0.0
+    clip: float = 0.0
+    aux_weight: float = 0.3
+    also_weight: float = 20.0
+    patience: int | None = None
+    monitor: str | None = None
+    keep: str | None = None
+
+    def __post_init__(self) -> None:
+        least_of = {"epochs": 1, "passes": 1, "batch_size": 1, "accumulate": 1, "unfreeze": 0, "patience": 1}
+        for name, least in least_of.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise InputError(f"recipe {name}", rule=f"be a whole number of at least {least}", found=value)
+        ranges = {
+            "lr": (1e-12, 100.0),
+            "weight_decay": (0.0, 100.0),
+            "lr_decay": (1e-3, 1.0),
+            "label_smoothing": (0.0, 0.99),
+            "balance_power": (0.0, 2.0),
+            "mixup": (0.0, 100.0),
+            "cutmix": (0.0, 100.0),
+            "ema": (0.0, 0.999999),
+            "clip": (0.0, math.inf),
+            "aux_weight": (0.0, 10.0),
+            "also_weight": (0.0, 10_000.0),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if name == "lr_decay" and value is None:
+                continue
+            if not isinstance(value, (int, float)) or not low <= value <= high:
+                raise InputError(f"recipe {name}", rule=f"be a number in {low:g}…{high:g}", found=value)
+        tables: dict[str, Any] = {
+            "recipe": RECIPES,
+            "optimizer": OPTIMIZERS,
+            "schedule": SCHEDULES,
+            "balance": ("none", "weights", "sampling"),
+            "monitor": MONITORS,
+            "keep": ("last", "best"),
+        }
+        for name, table in tables.items():
+            value = getattr(self, name)
+            if value is not None and value not in table:
+                raise unknown(name, value, table)
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], recipe: str = "scratch") -> TrainingRecipe:
+        """Recipe from names and values on top of a named one; an unknown name lists the legal ones."""
+        require_known("training option", fields, [field.name for field in dataclasses.fields(cls)])
+        require_known("recipe", [recipe], RECIPES)
+        return cls(**{"recipe": recipe, **RECIPES[recipe], **fields})
+
+    def settled(self, galaxies: int, depth: int) -> TrainingRecipe:
+        """The same with every open number filled in.
+
+        Steps follow from the number of galaxies: `tune` takes 20·√n of them, but at least 4 passes; `scratch` 20
+        passes, but at least 400 steps. The epochs of few galaxies are several passes long, so that scoring and writing
+        them does not cost more than training.
+
+        Parameters
+        ----------
+        galaxies : int
+            That are trained on.
+        depth : int
+            Blocks of the network, the output layer included.
+        """
+        per_pass = max(1, galaxies // self.batch_size)
+        if self.recipe == "probe":
+            rounds, passes = 1, 1
+        elif self.epochs is not None:
+            rounds, passes = self.epochs, self.passes or 1
+        else:
+            tuned = max(20 * math.sqrt(galaxies), 4 * per_pass)
+            steps = tuned if self.recipe == "tune" else max(400, 20 * per_pass)
+            passes = self.passes or max(1, round(20 / per_pass))
+            rounds = max(1, round(steps / (per_pass * passes)))
+        decay = FIRST_RATE ** (1 / max(1, depth - 1)) if self.lr_decay is None else self.lr_decay
+        keep = self.keep or ("last" if self.monitor is None and self.patience is None else "best")
+        return dataclasses.replace(self, epochs=rounds, passes=passes, lr_decay=decay, keep=keep)
+
+    def trained_blocks(self, network: nn.Module) -> list[Block]:
+        """Blocks that learn, input first."""
+        order = blocks(network)
+        if self.recipe == "probe":
+            return order[-1:]
+        return order if self.unfreeze is None else order[max(0, len(order) - 1 - self.unfreeze) :]
+
+    def optimizer_of(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Optimizer of the blocks that learn; those before them are frozen."""
+        parameters = dict(network.named_parameters())
+        trained = self.trained_blocks(network)
+        learning = {name for block in trained for name in block.names}
+        shrunk = decayed(network)
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(name in learning)
+        groups = []
+        for depth, block in enumerate(reversed(trained)):
+            lr = self.lr * (1.0 if self.lr_decay is None else self.lr_decay) ** depth
+            members = [name for name in block.names if name in parameters]
+            for shrinking in (True, False):
+                chosen = [parameters[name] for name in members if (name in shrunk) == shrinking]
+                if chosen:
+                    groups.append({"params": chosen, "lr": lr, "weight_decay": self.weight_decay * shrinking})
+        return OPTIMIZERS[self.optimizer](groups, lr=self.lr)
+
+    def scheduler_of(self, optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+        """Schedule over `steps` steps of the optimizer."""
+        course = SCHEDULES[self.schedule]
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(min(1.0, step / max(1, steps))))
+
+    def _class_factors(self, labels: Labels) -> npt.NDArray[np.float64]:
+        """count^(−power) of each class, 0 for a class without galaxies, shape (k,)."""
+        counts = np.bincount(labels.codes, minlength=len(labels.classes)).astype(np.float64)
+        return np.where(counts > 0, np.maximum(counts, 1) ** -self.balance_power, 0.0)
+
+    def class_weights(self, labels: Labels) -> torch.Tensor | None:
+        """Weight of each class in the loss, shape (k,), mean 1 over galaxies; None where classes are not weighted."""
+        if self.balance != "weights":
+            return None
+        factors = self._class_factors(labels)
+        return torch.from_numpy(factors / factors[labels.codes].mean()).float()
+
+    def shares(self, labels: Labels) -> npt.NDArray[np.float64] | None:
+        """Expected copies of each galaxy in an epoch, shape (n,), mean 1; None for one each."""
+        if self.balance != "sampling":
+            return None
+        shares = self._class_factors(labels)[labels.codes]
+        return np.asarray(shares / shares.mean())

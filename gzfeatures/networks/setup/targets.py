@@ -1,0 +1,240 @@
+"""Target: what a network is asked to say of a galaxy, its loss, and how its logits become probabilities.
+
+`TARGETS` lists them by name. Each is a pair of functions over tensors; the target matrix is prepared once, as float
+with one column per class or answer, NaN where nothing is known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.votes import votes
+from gzfeatures.ids import positions
+
+Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, float], torch.Tensor]
+
+MAX_CONCENTRATION = 100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One kind of target.
+
+    Parameters
+    ----------
+    kind : {"classes", "multi-label", "fractions"}
+        What its predictions are.
+    loss : callable
+        (logits (n, k), targets (n, k), weights (k,) or None, smoothing) → mean loss.
+    probabilities : callable
+        Logits (n, k) → probabilities (n, k).
+    needs : {"classes", "multi-label", "fractions"}
+        Labels it is made from.
+    tree : bool
+        The k outputs are the 37 answers of the decision tree.
+    smooths : bool
+        Its loss knows what smoothing labels means.
+    """
+
+    kind: str
+    loss: Loss
+    probabilities: Callable[[torch.Tensor], torch.Tensor]
+    needs: str
+    tree: bool = False
+    smooths: bool = True
+
+
+def _cross_entropy(
+    logits: torch.Tensor, shares: torch.Tensor, weights: torch.Tensor | None, smoothing: float
+) -> torch.Tensor:
+    return functional.cross_entropy(logits, shares, weight=weights, label_smoothing=smoothing)
+
+
+def _binary(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, smoothing: float
+) -> torch.Tensor:
+    known = ~torch.isnan(targets)
+    smooth = torch.where(known, targets, 0.0) * (1 - smoothing) + smoothing / 2
+    losses = functional.binary_cross_entropy_with_logits(logits, smooth, weight=weights, reduction="none")
+    return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
+    """Logarithm of the 37 cumulative fractions, shape (n, 37).
+
+    Softmax per question times the fraction of the answer it follows from, so that the answers of a question sum to
+    its parent's fraction by construction (the constraints of the Kaggle table; Willett+2013, table 2).
+    """
+    logs: dict[str, torch.Tensor] = {}
+    for question, answers in votes.QUESTIONS.items():
+        here = functional.log_softmax(logits[:, votes.COLUMNS[question]], dim=1)
+        parent = votes.PARENTS[question]
+        if parent is not None:
+            here = here + logs[parent].unsqueeze(1)
+        logs |= dict(zip(answers, here.unbind(1), strict=True))
+    return torch.stack([logs[answer] for answer in votes.ANSWERS], dim=1)
+
+
+def tree_fractions(logits: torch.Tensor) -> torch.Tensor:
+    """The 37 cumulative fractions, shape (n, 37), in [0, 1]."""
+    return tree_log_fractions(logits).exp()
+
+
+def _squared(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, smoothing: float
+) -> torch.Tensor:
+    known = ~torch.isnan(targets)
+    errors = torch.where(known, tree_fractions(logits) - torch.where(known, targets, 0.0), 0.0) ** 2
+    return errors.sum() / known.sum().clamp(min=1)
+
+
+def concentrations(logits: torch.Tensor) -> torch.Tensor:
+    """Dirichlet concentrations in (1, 101), one per answer (Walmsley+2022, doi:10.1093/mnras/stab2093, sect. 4.2)."""
+    return 1 + MAX_CONCENTRATION * torch.sigmoid(logits)
+
+
+def _dirichlet_multinomial(
+    logits: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor | None, smoothing: float
+) -> torch.Tensor:
+    """Minus the log likelihood of vote counts, summed over questions; an unknown count counts as no vote."""
+    counts = torch.nan_to_num(counts, nan=0.0)
+    alphas = concentrations(logits)
+    total = logits.new_zeros(len(logits))
+    for columns in votes.COLUMNS.values():
+        n, a = counts[:, columns], alphas[:, columns]
+        asked, strength = n.sum(1), a.sum(1)
+        total = total + torch.lgamma(strength) - torch.lgamma(strength + asked) + torch.lgamma(asked + 1)
+        total = total + (torch.lgamma(n + a) - torch.lgamma(a) - torch.lgamma(n + 1)).sum(1)
+    return -total.mean()
+
+
+def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
+    """Cumulative fractions expected from the concentrations."""
+    return tree_fractions(torch.log(concentrations(logits)))
+
+
+def _softmax(logits: torch.Tensor) -> torch.Tensor:
+    return logits.softmax(1)
+
+
+TARGETS: dict[str, Target] = {
+    "classes": Target("classes", _cross_entropy, _softmax, "classes"),
+    "soft-classes": Target("classes", _cross_entropy, _softmax, "classes"),
+    "multi-label": Target("multi-label", _binary, torch.sigmoid, "multi-label"),
+    "fractions": Target("fractions", _squared, tree_fractions, "fractions", tree=True, smooths=False),
+    "sigmoid-fractions": Target("fractions", _binary, torch.sigmoid, "fractions"),
+    "counts": Target("fractions", _dirichlet_multinomial, _expected_fractions, "fractions", tree=True, smooths=False),
+}
+"""`soft-classes`: vote fractions of the classes instead of one class. `fractions`: the tree, squared error.
+`sigmoid-fractions`: 37 separate sigmoids and cross-entropy (as GalaxyID). `counts`: Dirichlet-multinomial."""
+
+
+def target_of(labels: Labels, name: str | None = None) -> Target:
+    """Entry of `TARGETS` by name, default the one of the labels; checks that the labels can serve it.
+
+    Raises
+    ------
+    UnknownNameError
+        No target has that name.
+    InputError
+        The labels are of another kind, or the tree's targets are asked of other than the 37 answers.
+    """
+    name = name or labels.target
+    if name not in TARGETS:
+        raise unknown("target", name, TARGETS)
+    target = TARGETS[name]
+    if labels.target != target.needs:
+        raise InputError(
+            f"target {name}", where=f"scheme {labels.scheme}", rule=f"have {target.needs}", found=labels.target
+        )
+    if target.tree and labels.classes != votes.ANSWERS:
+        raise InputError(
+            f"target {name} follows the decision tree",
+            where=f"scheme {labels.scheme}",
+            rule="have the 37 answers in order",
+            found=", ".join(labels.classes[:3]),
+            remedy="use the target sigmoid-fractions",
+        )
+    if name == "soft-classes" and labels.soft is None:
+        raise InputError("target soft-classes", where=f"scheme {labels.scheme}", rule="have vote fractions per class")
+    return target
+
+
+def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
+    """Two targets learned side by side by one network; what it predicts is the first.
+
+    The first `outputs` logits are the first target's, the others the second's; the loss is the sum of both, the
+    second's times `weight`. A galaxy whose columns of one target are all NaN teaches the other only.
+    """
+
+    def loss(
+        logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, smoothing: float
+    ) -> torch.Tensor:
+        known, more = (~torch.isnan(part).all(1) for part in (targets[:, :outputs], targets[:, outputs:]))
+        total = logits.sum() * 0.0
+        if more.any():
+            total = total + weight * second.loss(logits[more, outputs:], targets[more, outputs:], None, 0.0)
+        if known.any():
+            total = total + first.loss(logits[known, :outputs], targets[known, :outputs], weights, smoothing)
+        return total
+
+    def probabilities(logits: torch.Tensor) -> torch.Tensor:
+        return first.probabilities(logits[:, :outputs])
+
+    return dataclasses.replace(first, loss=loss, probabilities=probabilities)
+
+
+def target_matrix(
+    labels: Labels, name: str | None = None, counts: votes.Counts | None = None
+) -> npt.NDArray[np.float32]:
+    """Targets of each galaxy, shape (n, k).
+
+    Classes become shares (one-hot, or vote fractions scaled to sum 1; a galaxy whose fractions are all zero or unknown
+    keeps its class); booleans 0 and 1; fractions stay, NaN where unknown. For `counts`, the votes of each galaxy.
+
+    Raises
+    ------
+    InputError
+        `counts` is missing, or lacks a galaxy; the tree is asked of fractions that are not cumulative.
+    """
+    name = name or labels.target
+    if name == "counts":
+        if counts is None:
+            raise InputError("vote counts are missing", where=f"target {name}", remedy="give a catalog of counts")
+        return counts.values[positions(counts.ids, labels.ids, where="vote counts")].astype(np.float32)
+    if labels.target != "classes":
+        if TARGETS[name].tree:
+            _require_cumulative(labels)
+        return np.asarray(labels.values, dtype=np.float32)
+    hard = np.eye(len(labels.classes), dtype=np.float32)[labels.codes]
+    if name != "soft-classes" or labels.soft is None:
+        return hard
+    sums = np.nansum(labels.soft, axis=1, keepdims=True)
+    shares = np.nan_to_num(labels.soft) / np.where(sums > 0, sums, 1)
+    return np.where(sums > 0, shares, hard).astype(np.float32)
+
+
+def _require_cumulative(labels: Labels) -> None:
+    """Refuse fractions of those who were asked: there a question's answers sum to 1, not to their parent's fraction."""
+    for question, columns in votes.COLUMNS.items():
+        parent = votes.PARENTS[question]
+        sums = labels.values[:, columns].sum(1)
+        excess = sums - (1.0 if parent is None else labels.values[:, votes.ANSWERS.index(parent)])
+        known = np.isfinite(excess)
+        if known.any() and excess[known].mean() > 0.1:
+            raise InputError(
+                f"fractions of question {question} exceed their parent's",
+                where=f"scheme {labels.scheme}",
+                rule="be cumulative, of all volunteers",
+                found=f"{excess[known].mean():.2f} too much on average",
+                remedy="use a scheme of cumulative fractions such as votes-37, or the target sigmoid-fractions",
+            )

@@ -1,0 +1,90 @@
+"""Lessons: which galaxies a network is trained on, and what is known of each, of one target or of two."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.galaxies.votes.votes import Counts
+from gzfeatures.ids import Ids, among, positions
+from gzfeatures.networks.setup.recipe import TrainingRecipe
+from gzfeatures.networks.setup.targets import Target, joint, target_matrix, target_of
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingTargets:
+    """The training galaxies and what each teaches.
+
+    Parameters
+    ----------
+    ids : Ids
+        Shape (n,), unique.
+    matrix : ndarray of float32
+        Shape (n, k): one column per output of the network, NaN where nothing is known.
+    target : Target
+        Loss over all k outputs; probabilities of the first target.
+    shares : ndarray of float, optional
+        Expected copies of each galaxy in an epoch, shape (n,), mean 1; None for one each.
+    class_weights : Tensor, optional
+        Weight of each class of the first target in its loss.
+    """
+
+    ids: Ids
+    matrix: npt.NDArray[np.float32]
+    target: Target
+    shares: npt.NDArray[np.float64] | None
+    class_weights: torch.Tensor | None
+
+    @classmethod
+    def of(
+        cls,
+        labels: Labels,
+        split: Split,
+        recipe: TrainingRecipe,
+        *,
+        target: str | None = None,
+        counts: Counts | None = None,
+        also: Labels | None = None,
+    ) -> TrainingTargets:
+        """Collect them.
+
+        Parameters
+        ----------
+        labels : Labels
+            Hold every galaxy of the split's training side.
+        split : Split
+            Its training side is trained on.
+        recipe : TrainingRecipe
+            How classes are balanced, and how much the second target weighs.
+        target, counts
+            As for `finetune.train`.
+        also : Labels, optional
+            Second target. Its galaxies that are on no side of the split are trained on too; what it says of the
+            validation and test galaxies is not used.
+
+        Raises
+        ------
+        UnknownNameError, InputError
+            A target cannot be served by its labels, or there are no training galaxies.
+        """
+        taught = labels.select(split.train)
+        goal, matrix = target_of(labels, target), target_matrix(taught, target, counts)
+        shares, weights = recipe.shares(taught), recipe.class_weights(taught)
+        if also is None:
+            return cls(split.train, matrix, goal, shares, weights)
+        also = also.select(also.ids[~among(also.ids, np.concatenate([split.validation, split.test]))])
+        if not len(also):
+            raise InputError("second target", where=f"scheme {also.scheme}", rule="know at least one training galaxy")
+        ids = np.concatenate([split.train, also.ids[~among(also.ids, split.train)]])
+        joined = np.full((len(ids), matrix.shape[1] + len(also.classes)), np.nan, dtype=np.float32)
+        joined[: len(matrix), : matrix.shape[1]] = matrix
+        joined[positions(ids, also.ids, where="training galaxies"), matrix.shape[1] :] = target_matrix(also)
+        if shares is not None:
+            shares = np.concatenate([shares, np.ones(len(ids) - len(shares))])
+        return cls(ids, joined, joint(goal, matrix.shape[1], target_of(also), recipe.also_weight), shares, weights)

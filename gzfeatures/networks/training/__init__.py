@@ -1,0 +1,1 @@
+"""Training of networks: recipe, steps, state on disk, and the checkpoint at the end."""

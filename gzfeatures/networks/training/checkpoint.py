@@ -1,0 +1,150 @@
+"""Checkpoints: the state a training resumes from, and the folder a trained network becomes a backbone by."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+from safetensors.torch import save
+from torch import nn
+
+from gzfeatures import fingerprint, outputs
+from gzfeatures.errors import parsing
+from gzfeatures.features.backbones import CHECKPOINT_FORMAT, RECORD, TENSORS, Backbone
+from gzfeatures.files import written_whole
+from gzfeatures.networks.models.load import AUXILIARY
+from gzfeatures.networks.training.learner import Learner
+
+STATE = "training.ckpt"
+FILES = (STATE, TENSORS, RECORD, "history.json", "curves.png")
+"""What a training leaves in its folder."""
+Watch: TypeAlias = Callable[[Sequence[Mapping[str, float]]], None]
+"""Takes the metrics of all epochs so far, one mapping each."""
+
+
+class WholeFiles(CheckpointIO):
+    """Lightning's checkpoint files: whole or not at all, and read without running code from them."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write; an OutputError on a full disk leaves the file that was there."""
+        write_state(Path(path), checkpoint)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read tensors and plain values only."""
+        return read_state(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a file that is no longer wanted."""
+        outputs.remove(Path(path))
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write the state of a training, whole or not at all."""
+    with written_whole(path) as temporary:
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # torch's own writer reports a full disk so
+            raise OSError("not all of the file could be written") from error
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """State of a training, on the CPU.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or holds more than tensors and plain values.
+    """
+    with parsing("state of the training cannot be read", path, remedy="train anew, without resuming"):
+        with zipfile.ZipFile(path) as file:  # torch itself does not look at the checksums
+            if damaged := file.testzip():
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def machine_now() -> dict[str, Any]:
+    """What the last digits of a training depend on beside its settings."""
+    kind = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
+    return {"threads": torch.get_num_threads(), "kind": kind, "torch": str(torch.__version__)}
+
+
+class EveryEpoch(Checkpoint):
+    """Write the state of the training at the end of every epoch.
+
+    Parameters
+    ----------
+    path : Path
+        File to replace.
+    settings : dict
+        What the training depends on; kept beside the state, so that another training does not resume from it.
+    watch : callable, optional
+        Takes the metrics of all epochs so far, in the first process, once the state is written.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], watch: Watch | None = None) -> None:
+        self.path, self.settings, self.watch = path, settings, watch
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the settings."""
+        checkpoint["settings"], checkpoint["machine"] = self.settings, machine_now()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write; processes of one training call this together."""
+        trainer.save_checkpoint(self.path, weights_only=False)
+        if self.watch is not None and trainer.is_global_zero and isinstance(pl_module, Learner):
+            self.watch(pl_module.history)
+
+
+def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: dict[str, Any]) -> Path:
+    """Write `model.safetensors` and `backbone.json`; returns the folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing; an older checkpoint in it is replaced.
+    backbone : Backbone
+        The network as a backbone; weights and digest are filled in by whoever reads the folder.
+    network : nn.Module
+        With its weights; auxiliary classifiers are left out.
+    record : dict
+        More JSON fields: classes, scheme, metrics, …
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or the disk is full.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
+    return write_tensors(folder, backbone, tensors, record)
+
+
+def write_tensors(folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> Path:
+    """Write tensors by name and their record as the folder of a backbone; returns the folder.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or the disk is full.
+    """
+    # an old record must not vouch for new weights, if writing stops half way
+    outputs.remove(folder / RECORD)
+    with written_whole(folder / TENSORS) as temporary:
+        temporary.write_bytes(save(tensors))
+    digest = fingerprint.of_file(folder / TENSORS)
+    note = {"format": CHECKPOINT_FORMAT, "backbone": backbone.asdict(), "weights_sha256": digest, **record}
+    with written_whole(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(note, indent=1), "utf-8")
+    return folder

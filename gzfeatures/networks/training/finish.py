@@ -1,0 +1,163 @@
+"""Ending: from the weights kept to a checkpoint: predictions, temperature, sets of classes, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.figures.training_curves import write_curves
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.ids import Ids, among, positions
+from gzfeatures.networks.inference.output_calibration import OutputCalibration
+from gzfeatures.networks.inference.probabilities import Inference
+from gzfeatures.networks.models import architectures
+from gzfeatures.networks.setup.recipe import TrainingRecipe
+from gzfeatures.networks.training.checkpoint import write_folder
+from gzfeatures.unlabelled.familiarity import ROWS
+
+LEAST_TO_HALVE = 40
+
+
+def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A fair half of galaxies, by the digest of seed and group: galaxies of one group stay together."""
+    keys = (f"{seed} group {split.groups[i]}" if i in split.groups else f"{seed} id {i}" for i in ids)
+    return np.array([hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[0] % 2 == 0 for key in keys], bool)
+
+
+def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
+    """Validation galaxies that are watched: all, or the half that chooses where an epoch is to be chosen."""
+    ids = split.validation
+    if plan.keep != "best" or len(ids) < LEAST_TO_HALVE:
+        return ids
+    chosen: Ids = ids[_half(split, ids, seed)]
+    return chosen
+
+
+def references(training: Ids) -> Ids:
+    """Training galaxies that others are compared with: all, or some thousands, evenly spaced by id."""
+    chosen: Ids = np.sort(training)[:: max(1, len(training) // ROWS)]
+    return chosen
+
+
+@dataclasses.dataclass(eq=False)
+class Finish:
+    """What is left to do once a network is trained.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the checkpoint.
+    network : nn.Module
+        Takes the weights that are kept.
+    backbone : Backbone
+        What it is.
+    labels : Labels
+    split : Split
+    seen : TrainedOn
+        Galaxies it was trained on.
+    settings : dict
+        What the training depended on.
+    inference : Inference
+        How probabilities are computed.
+    dihedral : bool
+        Average predictions over the 8 symmetries of the square.
+    references : Ids
+        Training galaxies that others are compared with.
+    met : Ids
+        Validation galaxies that the starting weights were trained on: they calibrate nothing.
+    calibration : OutputCalibration
+        Found by `finished`.
+    """
+
+    folder: Path
+    network: nn.Module
+    backbone: Backbone
+    labels: Labels
+    split: Split
+    trained_on: TrainedOn
+    settings: dict[str, Any]
+    inference: Inference
+    dihedral: bool
+    references: Ids = dataclasses.field(default_factory=lambda: np.empty(0, dtype=object))
+    met: Ids = dataclasses.field(default_factory=lambda: np.empty(0, dtype=object))
+    calibration: OutputCalibration = dataclasses.field(default_factory=OutputCalibration)
+
+    def finished(self, state: dict[str, Any], scored: Ids, device: str, *, say: Callable[[str], object]) -> Predictions:
+        """Predictions of the scored galaxies by the weights kept, calibrated by validation galaxies that chose nothing.
+
+        Parameters
+        ----------
+        state : dict
+            Of the learner.
+        scored : Ids
+            Validation and test galaxies.
+        device : str
+        say : callable
+            Takes lines for the person.
+        """
+        self.network.load_state_dict(state["best"])
+        final = dataclasses.replace(self.inference, precision="float32", dihedral=self.dihedral)
+        network = self.network.to(device)
+        bare, features = final.outputs(network, scored)
+        fresh = self._fresh()
+        training = final.outputs(network, self.references)[1]
+        rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
+        kept_out = None if rows is None else features[rows]
+        self.calibration = OutputCalibration.of(bare.select(fresh), self.labels, kept_out, training)
+        lines = list(self.calibration.notes)
+        if bare.kind != "fractions" and len(fresh):
+            found = f"calibrated on {len(fresh)} validation galaxies: temperature {self.calibration.temperature:.3g}"
+            lines = [found, *lines]
+        elif bare.kind != "fractions" and len(scored):
+            lines = ["no validation galaxies are left to calibrate on: probabilities are the network's own", *lines]
+        if lines and len(scored):
+            say("; ".join(lines))
+        return self.calibration.applied(bare, features)
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Write checkpoint and curves."""
+        self._write(state, {"images_seen": state["images"]})
+        write_curves(self.folder, state["history"])
+
+    def interrupted(self, state: dict[str, Any]) -> None:
+        """Write the weights that were kept so far as a checkpoint; nothing is calibrated."""
+        self.network.load_state_dict(state["best"])
+        self._write(state, {"images_seen": state["images"], "interrupted": True})
+
+    def _write(self, state: dict[str, Any], more: dict[str, Any]) -> None:
+        network, classes = self.network, self.labels.classes
+        if self.settings["also"] is not None:
+            architectures.keep_outputs(network, len(classes))
+        backbone = dataclasses.replace(self.backbone, classes=len(classes), trained_on=self.trained_on.encode())
+        record = {
+            **{"classes": list(classes), "scheme": self.labels.scheme},
+            **{"metrics": state["history"][state["kept"]], "settings": self.settings, "dihedral": self.dihedral},
+            **self.calibration.asdict(),
+        }
+        write_folder(self.folder, backbone, network, record | more)
+
+    def _fresh(self) -> Ids:
+        """Validation galaxies that neither chose nor trained; too few to halve, all: a temperature is no promise."""
+        ids = self.split.validation
+        if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:
+            ids = ids[~_half(self.split, ids, self.settings["seed"])]
+        fresh: Ids = ids[~among(ids, self.met)]
+        return fresh
+
+    def _chose(self, fresh: Ids) -> bool:
+        """Whether the galaxies to calibrate on chose the epoch too."""
+        return (
+            len(fresh) > 0
+            and self.settings["recipe"]["keep"] == "best"
+            and (len(self.split.validation) < LEAST_TO_HALVE)
+        )

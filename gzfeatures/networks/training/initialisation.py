@@ -1,0 +1,229 @@
+"""Start: what a training begins with: architecture, weights, view, and the galaxies those weights have seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gzfeatures.errors import InputError, LeakError
+from gzfeatures.features.backbones import BACKBONES, Backbone, classes_of, packaged
+from gzfeatures.features.backbones import backbone as backbone_of
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.features.weights import weights_digest, weights_file
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.networks.models import architectures
+from gzfeatures.networks.models.load import load
+from gzfeatures.networks.training.probe import clear_output
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Initialisation:
+    """Where a training begins.
+
+    Parameters
+    ----------
+    architecture : str
+        Name for `cnns.build`.
+    view : View
+        Pixels the network will see.
+    backbone : Backbone, optional
+        Whose weights it starts from; None for a random start.
+    weights : Path, optional
+        Their file.
+    digest : str
+        Sha256 of that file, or "random".
+    classes : tuple of str, optional
+        What the output layer of those weights knows, where that is recorded.
+    hint : str
+        What to say where weights exist and are not used; else empty.
+    """
+
+    architecture: str
+    view: View
+    backbone: Backbone | None = None
+    weights: Path | None = None
+    digest: str = "random"
+    classes: tuple[str, ...] | None = None
+    hint: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        network: str | Path | Backbone,
+        weights: str | Path | None,
+        classes: int,
+        view: View | None,
+        split: Split,
+        images: ImageSet,
+    ) -> Initialisation:
+        """Find the network and its weights.
+
+        Parameters
+        ----------
+        network, weights, view
+            As for `finetune.train`.
+        classes : int
+            Outputs.
+        split : Split
+            Galaxies it will be tested on.
+        images : ImageSet
+            Theirs, among others.
+
+        Raises
+        ------
+        UnknownNameError, MissingFileError, WeightsError
+            No such network; its weights cannot be had, or do not fit.
+        LeakError
+            The weights were trained on a test galaxy.
+        """
+        if isinstance(network, str) and (network in BACKBONES or not Path(network).is_dir()):
+            architecture = network if network in architectures.NETWORKS else architectures.torchvision_name(network)
+            own = View(size=architectures.size_of(network, classes), grey=architectures.is_grey(network))
+            if architecture is None and network not in BACKBONES:
+                raise architectures.unknown_network(network)
+            if architecture is not None and weights in (None, "none"):
+                return cls(architecture, view or own, hint=_hint(network, weights))
+            if architecture is not None and network not in BACKBONES:
+                layer = architectures.embedding_node(architectures.build(architecture, classes))
+                network = Backbone(network, architecture, None, layer, 1, own)
+        spec = backbone_of(network)
+        path = weights_file(spec, None if weights == "own" else weights)
+        if weights == "none":
+            return cls(spec.architecture, view or spec.view, hint=_hint(spec.name, weights))
+        known = _classes(network, spec) if weights in (None, "own") else None
+        start = cls(spec.architecture, view or spec.view, spec, path, weights_digest(spec, path), known)
+        test = split.test[start.seen_before().among_images(images.select(split.test))]
+        if len(test):
+            raise LeakError(
+                f"{len(test)} test galaxies were trained on by the weights to start from",
+                where=spec.name,
+                found=test[0],
+                remedy="test on others, or start from other weights",
+            )
+        return start
+
+    def seen_before(self) -> TrainedOn:
+        """Galaxies the starting weights were trained on."""
+        return TrainedOn.joined([self.backbone.trained_on if self.backbone else None])
+
+    def trained_on(self, images: ImageSet, others: ImageSet | None = None) -> TrainedOn:
+        """Galaxies the network will have been trained on, those of the images among them.
+
+        Parameters
+        ----------
+        images : ImageSet
+            Of the training galaxies.
+        others : ImageSet, optional
+            Of galaxies on the other sides of the split (see `TrainedOn.without_pictures_like`).
+        """
+        return self.seen_before() | TrainedOn.of_images(images, others=others)
+
+    def margin(self, wanted: float | None, field: float) -> float:
+        """Side of the frames over the side of the view: as wanted, or what the images leave, at most √2.
+
+        Parameters
+        ----------
+        wanted : float, optional
+            As in `Augmentation`.
+        field : float
+            Share of the survey frame that the images hold.
+
+        Raises
+        ------
+        InputError
+            The frames would be wider than the images.
+        """
+        room = field / self.view.crop
+        if wanted is not None and wanted > room + 1e-9:
+            raise InputError(
+                "augmentation margin", rule=f"leave the frame inside the image, at most {room:.4g}",
+                found=wanted, remedy="lower it, or the view's crop",
+            )  # fmt: skip
+        return max(1.0, min(math.sqrt(2), room)) if wanted is None else wanted
+
+    def frame(self, margin: float) -> View:
+        """View of the frames that copies are cut from, `margin` times wider."""
+        crop = min(1.0, self.view.crop * margin)
+        return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=crop)
+
+    def keeps(self, classes: tuple[str, ...]) -> bool:
+        """Whether the output layer knows these classes already, in any order, and is kept."""
+        return self.classes is not None and sorted(self.classes) == sorted(classes)
+
+    def network(
+        self, scheme: str, classes: tuple[str, ...], outputs: int, bands: int, *, aux: bool
+    ) -> tuple[nn.Module, Backbone]:
+        """Network with its starting weights, and what it is as a backbone.
+
+        Parameters
+        ----------
+        scheme : str
+            What it will be trained on, for its name.
+        classes : tuple of str
+            Of the labels: an output layer that knows them is kept, any other is made anew.
+        outputs : int
+            Logits of the output layer; more than classes where there is a second target.
+        bands : int
+            Channels of the pixels.
+        aux : bool
+            Give GoogLeNet its auxiliary classifiers, when it starts at random.
+        """
+        if self.backbone is None:
+            aux = aux and self.architecture == "googlenet"
+            module = architectures.build(self.architecture, outputs, bands, aux, self.view.size)
+            mean, std = (IMAGENET_MEAN, IMAGENET_STD) if bands == 3 else ((0.5,) * bands, (0.25,) * bands)
+            layer = architectures.embedding_node(module)
+            spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, outputs)
+        else:
+            module = load(self.backbone, self.weights)
+            if self.classes is not None and self.keeps(classes) and outputs == len(classes):
+                architectures.order_outputs(module, [self.classes.index(name) for name in classes])
+            else:
+                architectures.replace_output(module, outputs)
+                clear_output(module)
+            spec = dataclasses.replace(
+                self.backbone, view=self.view, classes=outputs, weights=None, url=None, sha256=""
+            )
+        spec = dataclasses.replace(
+            spec,
+            name=f"{self.architecture}-{scheme}",
+            licence="that of the training images and votes",
+            source=f"trained by gzfeatures on {scheme}",
+        )
+        dim = architectures.width_of(module, spec.layer, spec.bands, self.view.size)
+        return module.to(memory_format=torch.channels_last).train(), dataclasses.replace(spec, dim=dim)
+
+
+def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
+    """Ids of the images that the weights a training would start from were trained on, shape (m,)."""
+    if isinstance(network, str) and network not in BACKBONES and not Path(network).is_dir():
+        return images.ids[:0]
+    record = backbone_of(network).trained_on
+    known: Ids = images.ids[TrainedOn.joined([record]).among_images(images)]
+    return known
+
+
+def _hint(name: str, weights: str | Path | None) -> str:
+    """What to say of weights that a name has and that are not asked for."""
+    entry = BACKBONES.get(name)
+    if entry is None or weights == "none":
+        return ""
+    own = "--weights own starts from those it is known with" if entry.weights else "--weights FILE starts from weights"
+    return f"{name} starts at random, with no weights at all; {own}"
+
+
+def _classes(network: str | Path | Backbone, spec: Backbone) -> tuple[str, ...] | None:
+    """Classes that a checkpoint, or a backbone of this package, was trained on."""
+    kind, _, place = (spec.weights or "").partition(":")
+    if kind == "package":
+        return classes_of(packaged(place))
+    return classes_of(network) if not isinstance(network, Backbone) and Path(network).is_dir() else None

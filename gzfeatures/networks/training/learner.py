@@ -1,0 +1,250 @@
+"""Learner: a network in training, as Lightning sees it: its loss, its running average, the weights to keep."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import nn
+
+from gzfeatures.networks.inference.probabilities import normalised
+from gzfeatures.networks.models.blocks import blocks
+from gzfeatures.networks.setup.augment import Augmentation, mixed
+from gzfeatures.networks.setup.batches import Batches, TrainingPixels
+from gzfeatures.networks.setup.recipe import MONITORS, TrainingRecipe
+from gzfeatures.networks.setup.targets import Target
+
+DEFAULT_MONITOR = {"classes": "log_loss", "multi-label": "log_loss", "fractions": "rmse"}
+SMOOTHED = 3
+"""Epochs over which the monitor is averaged."""
+
+
+class Diverged(Exception):
+    """The loss is no number any more.
+
+    Parameters
+    ----------
+    epoch, step : int
+        When, from 1.
+    lr : float
+        Largest learning rate of the step.
+    """
+
+    def __init__(self, epoch: int, step: int, lr: float) -> None:
+        super().__init__(f"the loss is NaN or infinite at step {step} of epoch {epoch}, learning rate {lr:.3g}")
+        self.epoch, self.step, self.lr = epoch, step, lr
+
+
+class Learner(pl.LightningModule):
+    """A network in training.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives logits; while training perhaps also auxiliary ones.
+    target : Target
+        Loss and probabilities.
+    recipe : TrainingRecipe
+    augmentation : Augmentation
+    frames : TrainingPixels
+        Training galaxies.
+    score : callable, optional
+        Network → validation metrics; None where there is no validation galaxy.
+    class_weights : Tensor, optional
+        Weight of each class in the loss, shape (k,).
+    mean, std : sequence of float
+        Normalisation of each band.
+    size : int
+        Side of a copy in px.
+    seed : int
+    before : sequence of dict
+        Metrics of what came before the first epoch: of the solved output layer, or of a training that goes on with
+        more epochs. Its last row is that of the weights now in `network`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        target: Target,
+        recipe: TrainingRecipe,
+        augmentation: Augmentation,
+        frames: TrainingPixels,
+        score: Callable[[nn.Module], dict[str, float]] | None,
+        *,
+        class_weights: torch.Tensor | None,
+        mean: Sequence[float],
+        std: Sequence[float],
+        size: int,
+        seed: int,
+        before: Sequence[dict[str, float]] = (),
+    ) -> None:
+        super().__init__()
+        self.network, self.target, self.recipe, self.augmentation = network, target, recipe, augmentation
+        self.frames, self.score, self.mean, self.std, self.size, self.seed = frames, score, mean, std, size, seed
+        self.class_weights = class_weights
+        self.average = copy.deepcopy(network).eval().requires_grad_(False) if recipe.ema else None
+        self.images = 0
+        self.best: dict[str, torch.Tensor] = {}
+        self.history: list[dict[str, float]] = [dict(row) for row in before]
+        self.before = int(self.history[-1]["epoch"]) if self.history else 0
+        if self.history:
+            self._keep(network)
+        self._losses: list[torch.Tensor] = []
+        self._steps, self._started = 0, 0.0
+        self._own = {name for name, _ in network.named_parameters()}
+
+    @property
+    def monitor(self) -> str:
+        """Name of the metric that decides when to stop, and which epoch is best."""
+        return "training_loss" if self.score is None else self.recipe.monitor or DEFAULT_MONITOR[self.target.kind]
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done before the one that is on, those of an earlier training included."""
+        return self.before + int(self.current_epoch)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the best epoch lies `patience` epochs back."""
+        patience = self.recipe.patience
+        if patience is None or not self.history or self.score is None:
+            return False
+        return len(self.history) - 1 - self._best_row() >= patience
+
+    @property
+    def kept_row(self) -> int:
+        """Row of the history whose weights are kept."""
+        if self.recipe.keep != "best" or self.score is None:
+            return len(self.history) - 1
+        return self._best_row()
+
+    def _best_row(self) -> int:
+        """Row of the best monitor, each taken as the mean with its neighbours before: one lucky epoch is not chosen."""
+        sign = 1 if MONITORS[self.monitor] else -1
+        values = [sign * row[self.monitor] for row in self.history]
+        values = [value if math.isfinite(value) else -1e30 for value in values]
+        smooth = [np.mean(values[max(0, row - SMOOTHED + 1) : row + 1]) for row in range(len(values))]
+        return int(np.argmax(smooth))
+
+    def _keep(self, network: nn.Module) -> None:
+        self.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+    def train_dataloader(self) -> Batches:
+        """Batches of this process."""
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        return Batches(self.frames, lambda: self.epoch, rank, world, self.recipe.passes or 1)
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer and schedule of the recipe, stepped with every change of the weights."""
+        optimizer = self.recipe.optimizer_of(self.network)
+        scheduler = self.recipe.scheduler_of(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Give dropout numbers that depend on seed and epoch alone; keep frozen normalisation as it is."""
+        torch.manual_seed(int(np.random.default_rng([self.seed, self.epoch, self.global_rank]).integers(2**62)))
+        self.network.train()
+        for block in blocks(self.network):
+            if not any(self.network.get_parameter(name).requires_grad for name in block.names if name in self._own):
+                for module in block.modules:  # neither running averages nor dropout move in a block that is frozen
+                    module.eval()
+        self._losses.clear()
+        self._started = time.monotonic()
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Turn frames into random copies, on the device."""
+        pixels, targets, uniforms = batch
+        copies = self.augmentation.apply(pixels.float().div_(255), uniforms, self.size)
+        copies, targets = mixed(copies, targets, uniforms, mixup=self.recipe.mixup, cutmix=self.recipe.cutmix)
+        return normalised(copies, self.mean, self.std), targets
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Loss of one batch, with the auxiliary losses where the network has them."""
+        images, targets = batch
+        loss = self.loss_of(self.network(images), targets)
+        # a GPU would have to be waited for: there only now and then
+        if (images.device.type == "cpu" or batch_idx % 20 == 0) and not torch.isfinite(loss):
+            raise Diverged(self.epoch + 1, batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"])
+        return loss
+
+    def loss_of(self, outputs: Any, targets: torch.Tensor) -> torch.Tensor:
+        """Loss of what the network says while training; the main output's is noted."""
+        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+        with torch.autocast(logits.device.type, enabled=False):
+            main, *others = (
+                self.target.loss(each.float(), targets, weights, self.recipe.label_smoothing)
+                for each in (logits, *(a for a in auxiliary if a is not None))
+            )
+            loss: torch.Tensor = main + self.recipe.aux_weight * sum(others)
+        self._losses.append(main.detach())
+        return loss
+
+    def configure_gradient_clipping(self, optimizer: Any, *arguments: Any, **options: Any) -> None:
+        """Limit the norm of the gradient: Lightning's own way refuses fused optimizers in mixed precision."""
+        if not self.recipe.clip:
+            return
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # of float16: gradients are still scaled
+        scale = 1.0 if scaler is None else scaler.get_scale()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip * scale)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Move the running average after each change of the weights (Polyak & Juditsky 1992, with a warm-up)."""
+        if self.average is None or self.trainer.global_step == self._steps:
+            return
+        self._steps = self.trainer.global_step
+        weight = 1 - min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
+        with torch.no_grad():
+            for kept, new in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+                if kept.is_floating_point():
+                    kept.lerp_(new, weight)
+                else:
+                    kept.copy_(new)
+
+    def on_train_epoch_end(self) -> None:
+        """Score on the validation galaxies; keep the weights of the best epoch; stop when nothing improves."""
+        loss = float(torch.stack(self._losses).mean())
+        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+        if not math.isfinite(loss):
+            raise Diverged(self.epoch + 1, len(self._losses), rate)
+        row: dict[str, float] = {"epoch": self.epoch + 1, "training_loss": loss, "lr": rate}
+        scored = self.network if self.average is None else self.average
+        if self.score is not None:
+            try:
+                row |= self.score(scored)
+            except FloatingPointError:
+                raise Diverged(self.epoch + 1, len(self._losses), rate) from None
+        self.images += len(self._losses) * self.frames.batch_size * self.trainer.world_size
+        self.history.append(row | {"seconds": time.monotonic() - self._started})
+        if self.kept_row == len(self.history) - 1:
+            self._keep(scored)
+        self.trainer.should_stop = self.stopped
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what resuming needs beside weights and optimizer."""
+        checkpoint["gzfeatures"] = self.resumable()
+
+    def resumable(self) -> dict[str, Any]:
+        """The weights kept so far, and how it came to them."""
+        done = self.history[-1]["epoch"] if self.history else 0
+        return {
+            "best": self.best,
+            "kept": self.kept_row,
+            "before": self.before,
+            "history": self.history,
+            "steps": self._steps,
+            "images": self.images,
+            "finished": self.recipe.recipe == "probe" or self.stopped or done >= (self.recipe.epochs or 0),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Inverse of `on_save_checkpoint`."""
+        kept = checkpoint["gzfeatures"]
+        self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
+        self.before, self.images = kept["before"], kept["images"]

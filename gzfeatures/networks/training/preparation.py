@@ -1,0 +1,251 @@
+"""Preparation: everything a training needs before its first step, checked and on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.galaxies.votes.votes import Counts
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks import hardware
+from gzfeatures.networks.inference.probabilities import Inference, Validation
+from gzfeatures.networks.models.blocks import blocks
+from gzfeatures.networks.setup.augment import Augmentation
+from gzfeatures.networks.setup.options import TrainingOptions
+from gzfeatures.networks.setup.pixel_cache import PixelCache
+from gzfeatures.networks.setup.recipe import TrainingRecipe
+from gzfeatures.networks.setup.training_targets import TrainingTargets
+from gzfeatures.networks.training.finish import references, scoring_part
+from gzfeatures.networks.training.forecast import pixel_bytes, require_room, size_text
+from gzfeatures.networks.training.initialisation import Initialisation
+from gzfeatures.networks.training.resuming import SETTINGS_FORMAT
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Galaxies:
+    """What a network is trained and scored on.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Holds every galaxy of the split, and of `also`.
+    labels : Labels
+        Holds every galaxy of the split's training and validation sides.
+    split : Split
+        Trains on train, watches and calibrates on validation, never looks at the labels of test.
+    counts : Counts, optional
+        For the target `counts`: how many volunteers gave each of the 37 answers.
+    also : Labels, optional
+        Second target, learned beside the first.
+    """
+
+    images: ImageSet
+    labels: Labels
+    split: Split
+    counts: Counts | None = None
+    also: Labels | None = None
+
+    @property
+    def scored(self) -> Ids:
+        """Validation and test galaxies."""
+        ids: Ids = np.concatenate([self.split.validation, self.split.test])
+        return ids
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Preparation:
+    """What is settled before a network is built.
+
+    Parameters
+    ----------
+    galaxies : Galaxies
+    options : TrainingOptions
+    start : Initialisation
+        Architecture, weights and view.
+    recipe : TrainingRecipe
+        As chosen; what follows from the network's depth is still open.
+    lessons : TrainingTargets
+        Training galaxies and what each teaches.
+    machine : Hardware
+        Device and precision.
+    augmentation : Augmentation
+        With the margin that the images leave.
+    frames, exact : PixelCache
+        Frames that training copies are cut from, and the exact views of what is scored, or solved
+        on.
+    """
+
+    galaxies: Galaxies
+    options: TrainingOptions
+    start: Initialisation
+    recipe: TrainingRecipe
+    training_targets: TrainingTargets
+    machine: hardware.Hardware
+    augmentation: Augmentation
+    frames: PixelCache
+    exact: PixelCache
+
+    @classmethod
+    def of(
+        cls,
+        galaxies: Galaxies,
+        network: str | Path | Backbone,
+        options: TrainingOptions,
+        say: Callable[[str], object],
+    ) -> Preparation:
+        """Find weights, choose recipe and hardware, and decode the pixels; errors as `train`."""
+        # weights first: where a test galaxy was trained on, nothing else matters
+        start = Initialisation.of(
+            network,
+            options.weights,
+            len(galaxies.labels.classes),
+            options.view,
+            galaxies.split,
+            galaxies.images,
+        )
+        if start.hint:
+            say(start.hint)
+        # a random start has no features that could be tuned
+        name = options.recipe or ("scratch" if start.backbone is None else "tune")
+        recipe = TrainingRecipe.of({**options.numbers, "epochs": options.epochs}, name)
+        training_targets = TrainingTargets.of(
+            galaxies.labels,
+            galaxies.split,
+            recipe,
+            target=options.target,
+            counts=galaxies.counts,
+            also=galaxies.also,
+        )
+        machine = hardware.choose(options.device, options.precision, "torch")
+        # frames may be no wider than the narrowest of the files
+        field = min(shelf.reading.field for shelf in galaxies.images.galaxy_files)
+        margin = start.margin(options.augmentation.margin, field)
+        augmentation = dataclasses.replace(options.augmentation, margin=margin)
+        frames, exact = _pixels(galaxies, training_targets, start, recipe, margin, options, say)
+        return cls(galaxies, options, start, recipe, training_targets, machine, augmentation, frames, exact)
+
+    @property
+    def split(self) -> Split:
+        """Sides of the galaxies."""
+        return self.galaxies.split
+
+
+def _pixels(
+    galaxies: Galaxies,
+    training_targets: TrainingTargets,
+    start: Initialisation,
+    recipe: TrainingRecipe,
+    margin: float,
+    options: TrainingOptions,
+    say: Callable[[str], object],
+) -> tuple[PixelCache, PixelCache]:
+    """Decode the frames of training copies, and the exact views of what is scored, or solved on."""
+    scored, images, view = galaxies.scored, galaxies.images, start.view
+    # an output layer is solved on exact views of all training galaxies; from scratch none is
+    # solved, and those suffice that others are compared with
+    compared = references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
+    exact = np.concatenate([compared, scored])
+    wide = training_targets.ids if recipe.recipe != "probe" else training_targets.ids[:0]
+    frame = start.frame(margin)
+    bands = 1 if view.grey else len(view.bands or "rgb")
+    needed = pixel_bytes(len(exact), view, bands) + pixel_bytes(len(wide), frame, bands)
+    # refuse before an hour of decoding ends on a full disk
+    require_room(options.scratch, needed)
+    count = len(set(exact) | set(wide))
+    say(f"pixels of {count} galaxies: {size_text(needed)} in {options.scratch}")
+    near = far = None
+    if len(exact):
+        near = PixelCache.of(images.select(exact), view, options.scratch, progress=options.progress)
+    if len(wide):
+        far = PixelCache.of(images.select(wide), frame, options.scratch, progress=options.progress)
+    if far is None and near is None:
+        raise InputError("training galaxies", rule="be at least one", found=0)
+    first, second = far or near, near or far
+    return first, second  # type: ignore[return-value]  # one of them is there
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A network with its starting weights, and how it is scored.
+
+    Parameters
+    ----------
+    module : nn.Module
+    backbone : Backbone
+        What it is as a backbone.
+    recipe : TrainingRecipe
+        With every number filled in.
+    settings : dict
+        What the training depends on, as JSON values.
+    inference : Inference
+        How probabilities are computed.
+    watched : Ids
+        Validation galaxies that are scored after every epoch.
+    score : Validation, optional
+        Network → metrics of those; None where there are none.
+    """
+
+    module: nn.Module
+    backbone: Backbone
+    recipe: TrainingRecipe
+    settings: dict[str, Any]
+    inference: Inference
+    watched: Ids
+    score: Validation | None
+
+    @classmethod
+    def of(cls, ready: Preparation) -> Model:
+        """Build the network; its random weights follow from torch's present seed."""
+        labels, training_targets, recipe = ready.galaxies.labels, ready.training_targets, ready.recipe
+        module, backbone = ready.start.network(
+            labels.scheme,
+            labels.classes,
+            training_targets.matrix.shape[1],  # more outputs than classes where there is a second target
+            ready.frames.bands,
+            aux=recipe.aux_weight > 0,
+        )
+        recipe = recipe.settled(len(training_targets.ids), len(blocks(module)))
+        inference = Inference(
+            ready.exact,
+            training_targets.target,
+            labels.classes,
+            backbone.mean,
+            backbone.std,
+            precision=ready.machine.precision,
+        )
+        watched = scoring_part(ready.split, recipe, ready.options.seed)
+        score = Validation(inference, labels.select(watched)) if len(watched) else None
+        settings = _settings(ready, recipe, backbone)
+        return cls(module, backbone, recipe, settings, inference, watched, score)
+
+
+def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
+    """Record all that the weights depend on: a training goes on only where none of it changed."""
+    galaxies, options, start = ready.galaxies, ready.options, ready.start
+    return {
+        "format": SETTINGS_FORMAT,
+        "recipe": dataclasses.asdict(recipe),
+        "augmentation": dataclasses.asdict(ready.augmentation),
+        "seed": options.seed,
+        "network": backbone.architecture,
+        "weights": start.digest,
+        "view": start.view.asdict(),
+        # caches are named by the bytes of the images
+        "images": fingerprint.of([ready.frames.path.stem, ready.exact.path.stem]),
+        "labels": galaxies.labels.fingerprint,
+        "split": galaxies.split.fingerprint,
+        "precision": ready.machine.precision,
+        "target": options.target or galaxies.labels.target,
+        "also": None if galaxies.also is None else galaxies.also.fingerprint,
+    }

@@ -1,0 +1,234 @@
+"""Probe: the output layer alone, solved to convergence on the vectors that the frozen network gives."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from gzfeatures.ids import Ids
+from gzfeatures.networks.extraction.preprocess import dihedral_views
+from gzfeatures.networks.inference.probabilities import HALF, normalised
+from gzfeatures.networks.models import architectures
+from gzfeatures.networks.setup.pixel_cache import PixelCache
+from gzfeatures.networks.setup.targets import Target
+
+STRENGTHS = tuple(10 ** (-4 + step / 2) for step in range(9))
+"""C of the penalty |W − W₀|² / (2 C n) that are tried, 1e-4 to 1, the strongest first; W is of standardised entries."""
+
+FOLDS = 5
+MOST_ROWS = 8000
+"""Vectors beyond which mirror images and turns are left out: they are a substitute for galaxies."""
+MOST_NUMBERS = 30_000_000
+"""Numbers of all vectors, in either precision; a fold less is looked at where more are needed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Teaching:
+    """What a probe learns from.
+
+    Parameters
+    ----------
+    cache : PixelCache
+        Training galaxies under the network's own view.
+    ids : Ids
+        Shape (n,).
+    targets : ndarray of float32
+        Shape (n, k).
+    target : Target
+    class_weights : Tensor, optional
+    smoothing : float
+        Of the labels.
+    groups : mapping of str to str
+        Id → group; a group is never parted when the penalty is chosen.
+    mean, std : tuple of float
+        Normalisation of each band.
+    turns : bool
+        Look at mirror images and quarter turns too, where galaxies are few.
+    seed : int
+        Of the folds.
+    precision : str
+        Arithmetic of the network.
+    """
+
+    cache: PixelCache
+    ids: Ids
+    targets: npt.NDArray[np.float32]
+    target: Target
+    class_weights: torch.Tensor | None
+    smoothing: float
+    groups: Mapping[str, str]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    turns: bool
+    seed: int
+    precision: str
+
+    @property
+    def copies(self) -> int:
+        """Mirror images and turns of each galaxy, 1 to 8."""
+        return max(1, min(8, MOST_ROWS // len(self.ids))) if self.turns else 1
+
+    def folds(self) -> npt.NDArray[np.intp]:
+        """Fold of each galaxy, shape (n,): groups together, classes (the largest target) spread evenly."""
+        order = np.random.default_rng([self.seed, 77]).permutation(len(self.ids))
+        code = np.nan_to_num(self.targets, nan=-1.0).argmax(1)
+        fold_of: dict[str, int] = {}
+        found = np.zeros(len(self.ids), dtype=np.intp)
+        for row in order[np.argsort(code[order], kind="stable")]:
+            name = str(self.ids[row])
+            key = f"group {self.groups[name]}" if name in self.groups else f"id {name}"
+            found[row] = fold_of.setdefault(key, len(fold_of) % FOLDS)
+        return found
+
+
+def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, float]:
+    """Put the best output layer on a frozen network, in place.
+
+    The loss of the training is minimised (L-BFGS) with a penalty on the distance from the present output layer where
+    the classes are those it was trained on, and from zero otherwise; the penalty's strength is the one with the least
+    loss on galaxies left out, by cross-validation within the training galaxies.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Its output layer is where the search begins; left in eval mode.
+    teaching : Teaching
+    device : {"cpu", "cuda"}
+        Where the vectors are computed.
+
+    Returns
+    -------
+    dict
+        `strength` (C), `held_out_loss` (of galaxies left out) and `training_loss`.
+    """
+    layer: Any = network.get_submodule(architectures.output_layer(network))
+    vectors = _vectors(network.to(device), layer, teaching)  # (n, copies, d, …)
+    n = len(vectors)
+    single = vectors.double() if vectors.numel() <= MOST_NUMBERS else vectors
+    across = tuple(axis for axis in range(single.ndim) if axis != 2)
+    mean, std = single.mean(across), single.std(across).clamp(min=1e-6)
+    shape = (-1, *(1,) * (single.ndim - 3))
+    single = (single - mean.view(shape)) / std.view(shape)
+    first = layer.weight.detach().cpu().to(single.dtype).flatten(1)
+    anchor, bias = first * std, layer.bias.detach().cpu().to(single.dtype) + first @ mean
+    problem = _Problem(network, teaching, anchor, bias)
+    fold = torch.from_numpy(teaching.folds())
+    truth = torch.from_numpy(teaching.targets).to(single.dtype)
+    sums = np.zeros(len(STRENGTHS))
+    wide = single.numel() > MOST_NUMBERS
+    for left_out in range(min(2 if wide else FOLDS, int(fold.max()) + 1)):
+        rest, part = fold != left_out, fold == left_out
+        if not rest.any() or not part.any():
+            continue
+        solution, worse = (anchor, bias), 0
+        values = np.full(len(STRENGTHS), np.inf)
+        for place, strength in enumerate(STRENGTHS):
+            # half the views and a looser end will do to choose by
+            solution = problem.solve(single[rest][:, ::2], truth[rest], strength, solution, 40, 1e-4)
+            values[place] = float(problem.loss(single[part][:, :1], truth[part], solution))
+            worse = worse + 1 if place and values[place] > values[:place].min() else 0
+            if worse == 3:  # the losses along the path fall, then rise
+                break
+        sums += np.where(np.isfinite(values), values, values[np.isfinite(values)].max() * 2) * int(part.sum())
+    place = int(sums.argmin())
+    weight, bias = problem.solve(single, truth, STRENGTHS[place], (anchor, bias))
+    trained = float(problem.loss(single[:, :1], truth, (weight, bias)))
+    with torch.no_grad():
+        raw = weight / std
+        layer.weight.copy_(raw.view_as(layer.weight))
+        layer.bias.copy_(bias - raw @ mean)
+    return {"strength": STRENGTHS[place], "held_out_loss": float(sums[place] / n), "training_loss": trained}
+
+
+_Solution = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Problem:
+    network: nn.Module
+    teaching: Teaching
+    anchor: torch.Tensor
+    bias: torch.Tensor
+
+    def loss(self, vectors: torch.Tensor, truth: torch.Tensor, solution: _Solution) -> torch.Tensor:
+        """Mean loss of vectors (n, copies, d, …) with targets (n, k)."""
+        weight, bias = solution
+        flat = vectors.flatten(0, 1)
+        raw = torch.einsum("nd...,kd->nk...", flat, weight) + bias.view(-1, *(1,) * (flat.ndim - 2))
+        logits = architectures.from_output_layer(self.network, raw)
+        weights = self.teaching.class_weights
+        given = None if weights is None else weights.to(logits.dtype)
+        known = truth.repeat_interleave(vectors.shape[1], 0)
+        return self.teaching.target.loss(logits, known, given, self.teaching.smoothing)
+
+    def solve(
+        self,
+        vectors: torch.Tensor,
+        truth: torch.Tensor,
+        strength: float,
+        begin: _Solution,
+        iterations: int = 200,
+        tolerance: float = 1e-6,
+    ) -> _Solution:
+        """Weight (k, d) and bias (k,) of least penalised loss."""
+        weight, bias = (part.clone().requires_grad_() for part in begin)
+        optimizer = torch.optim.LBFGS(
+            [weight, bias],
+            max_iter=iterations,
+            tolerance_grad=tolerance,
+            tolerance_change=tolerance / 1000,
+            line_search_fn="strong_wolfe",
+        )
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            penalty = ((weight - self.anchor) ** 2).sum() / (2 * strength * len(vectors))
+            # the bias is not penalised, but for what keeps it finite where a class has no galaxy
+            total = self.loss(vectors, truth, (weight, bias)) + penalty + 1e-4 * ((bias - self.bias) ** 2).sum()
+            total.backward()  # type: ignore[no-untyped-call]
+            return total
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        return weight.detach(), bias.detach()
+
+
+def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.Tensor:
+    """What enters the output layer for each galaxy and copy: float32, shape (n, copies, d, …)."""
+    caught: list[torch.Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
+    device = next(network.parameters()).device
+    half = HALF.get(teaching.precision)
+    rows = teaching.cache.rows(teaching.ids)
+    parts = []
+    network.eval()
+    try:
+        # no_grad, not inference mode: what is solved from these takes gradients
+        with torch.no_grad(), torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
+            for start in range(0, len(rows), 256):
+                pixels = teaching.cache.batch(rows[start : start + 256]).to(device).float().div_(255)
+                for view in dihedral_views(pixels)[: teaching.copies]:
+                    network(normalised(view, teaching.mean, teaching.std))
+                parts.append(torch.stack(caught, 1))
+                caught.clear()
+    finally:
+        hook.remove()
+    return torch.cat(parts)
+
+
+def clear_output(network: nn.Module) -> None:
+    """Set the output layer to zero: every class is as likely, and a penalty on the distance from it shrinks.
+
+    A convolution is left as it was drawn: behind it stands a ReLU, which has no slope at zero.
+    """
+    layer: Any = network.get_submodule(architectures.output_layer(network))
+    if not isinstance(layer, nn.Linear):
+        return
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.zero_()

@@ -1,0 +1,83 @@
+"""Refusals: what makes no sense of a training, said before its first step."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from gzfeatures.errors import InputError, unknown
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.networks._compat_torch import BATCH_NORMS
+from gzfeatures.networks.inference.probabilities import Validation
+from gzfeatures.networks.setup.recipe import TrainingRecipe
+from gzfeatures.networks.setup.training_targets import TrainingTargets
+from gzfeatures.networks.training.initialisation import Initialisation
+
+
+def require_sense(
+    plan: TrainingRecipe,
+    training_targets: TrainingTargets,
+    network: nn.Module,
+    score: Validation | None,
+    start: Initialisation,
+) -> None:
+    """Refuse a training that could not end well.
+
+    Raises
+    ------
+    InputError, UnknownNameError
+        A recipe that needs weights has none; a step of one galaxy meets a normalisation over the step; labels of
+        fractions are to be smoothed; the monitor is no metric of the labels, or there is nothing to watch.
+    """
+    if plan.recipe != "scratch" and start.backbone is None:
+        raise InputError(
+            f"recipe {plan.recipe}",
+            where=start.architecture,
+            rule="have weights to start from",
+            found="a random start",
+            remedy="name them with --weights (own or a file), or choose --recipe scratch",
+        )
+    _require_pairs(plan, training_targets, network)
+    if plan.label_smoothing and not training_targets.target.smooths:
+        raise InputError(
+            "recipe label_smoothing",
+            where="target of vote fractions or counts",
+            rule="be 0: they are shares of volunteers already",
+            found=plan.label_smoothing,
+        )
+    if plan.keep == "best" or plan.patience is not None or plan.monitor is not None:
+        _require_monitor(plan, score)
+
+
+def _require_pairs(plan: TrainingRecipe, training_targets: TrainingTargets, network: nn.Module) -> None:
+    """A normalisation over the galaxies of a step needs two of them."""
+    if plan.recipe == "probe" or min(plan.batch_size, len(training_targets.ids)) > 1:
+        return
+    learning = [module for block in plan.trained_blocks(network) for module in block.modules]
+    if any(isinstance(part, BATCH_NORMS) for module in learning for part in module.modules()):
+        raise InputError(
+            "recipe batch_size" if len(training_targets.ids) > 1 else "training galaxies",
+            rule="be at least 2: this network normalises over the galaxies of a step",
+            found=min(plan.batch_size, len(training_targets.ids)),
+            remedy="set batch_size=2 with accumulate, or freeze its blocks with unfreeze=0"
+            if len(training_targets.ids) > 1
+            else "label more galaxies",
+        )
+
+
+def _require_monitor(plan: TrainingRecipe, score: Validation | None) -> None:
+    if score is None:
+        if plan.monitor is not None or plan.patience is not None:
+            raise InputError(
+                "monitor or patience", rule="have validation galaxies to watch", found="none", remedy="leave them out"
+            )
+        return
+    if plan.monitor is None:
+        return
+    labels = score.labels
+    flat = np.full((len(labels), len(labels.classes)), 1 / len(labels.classes))
+    kind = score.inference.target.kind
+    known = evaluate(Predictions(labels.ids, flat, labels.classes, kind), labels, intervals=0).metrics
+    if plan.monitor not in known:
+        raise unknown(f"monitor of {kind}", plan.monitor, tuple(known))

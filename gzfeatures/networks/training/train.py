@@ -1,0 +1,371 @@
+"""train(...): a network trained on galaxies, end to end or its output layer alone; its checkpoint is a backbone."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.features.backbones import Backbone
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.galaxies.votes.votes import Counts
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.networks.setup.batches import TrainingPixels
+from gzfeatures.networks.setup.options import TrainingOptions
+from gzfeatures.networks.setup.pixel_cache import drop
+from gzfeatures.networks.setup.recipe import TrainingRecipe
+from gzfeatures.networks.training.checkpoint import STATE, EveryEpoch, Watch, write_state
+from gzfeatures.networks.training.finish import Finish, references
+from gzfeatures.networks.training.fitting import LIGHTNING_PRECISION, fit
+from gzfeatures.networks.training.forecast import plan_text, seconds_a_step
+from gzfeatures.networks.training.learner import Diverged, Learner
+from gzfeatures.networks.training.preparation import Galaxies, Model, Preparation
+from gzfeatures.networks.training.probe import Teaching, probe
+from gzfeatures.networks.training.progress_bar import TrainingBar
+from gzfeatures.networks.training.refusals import require_sense
+from gzfeatures.networks.training.resuming import EarlierTraining, earlier
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Training:
+    """What a training gave.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of the validation and test galaxies, by the weights kept, in float32, calibrated; with sets
+        of classes and familiarity where they are promised.
+    checkpoint : Path
+        Folder with `model.safetensors` and `backbone.json`: a backbone.
+    seconds : float
+        Wall time of this call; where it resumed, of what was left.
+    epochs : int
+        Epochs trained, those before resuming included; 0 where the output layer alone was solved.
+    history : list of dict
+        Per epoch: `epoch`, `training_loss`, `lr`, `seconds` and the validation metrics; epoch 0 is the solved output
+        layer.
+    best_epoch : int
+        Epoch whose weights were kept, from 1; 0 for the solved output layer.
+    first : bool
+        Whether this process is the first of those that trained together: the one to go on, while the others leave.
+    recipe : TrainingRecipe, optional
+        With every number filled in.
+    images_seen : int
+        Augmented copies, and vectors of the solved output layer, that were learned from.
+    temperature : float
+        That calibrates the probabilities; 1 where there was nothing to calibrate on.
+    """
+
+    predictions: Predictions
+    checkpoint: Path
+    seconds: float
+    epochs: int
+    history: list[dict[str, float]]
+    best_epoch: int
+    first: bool = True
+    recipe: TrainingRecipe | None = None
+    images_seen: int = 0
+    temperature: float = 1.0
+
+
+def train(
+    images: ImageSet,
+    labels: Labels,
+    split: Split,
+    network: str | Path | Backbone = "resnet18",
+    options: TrainingOptions | None = None,
+    *,
+    counts: Counts | None = None,
+    also: Labels | None = None,
+    watch: Watch | None = None,
+    **fields: Any,
+) -> Training:
+    """Train a network end to end, fine-tune one that has weights, or solve its output layer alone.
+
+    The weights kept are the averaged last ones; of a tuned network, or where a monitor is asked
+    for, those of the best epoch by a running mean, on half of the validation galaxies. The galaxies
+    that chose nothing calibrate: a temperature, and from a hundred on the sets of classes of
+    `predict`.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Holds every galaxy of the split, and of `also`.
+    labels : Labels
+        Holds every galaxy of the split's training and validation sides.
+    split : Split
+        Trains on train, watches and calibrates on validation, never looks at the labels of test.
+    network : str, Path or Backbone
+        A network of `cnns.NETWORKS`, a classifier of torchvision, a name in `BACKBONES`, or a
+        checkpoint folder.
+    options : TrainingOptions, optional
+        How it is trained; by default those that `fields` make.
+    counts : Counts, optional
+        For the target `counts`: how many volunteers gave each of the 37 answers.
+    also : Labels, optional
+        Second target, learned beside the first for the galaxies it knows (`TrainingRecipe.also_weight`),
+        such as vote fractions beside classes. Its galaxies on no side of the split train too; those
+        of validation and test are not used.
+    watch : callable, optional
+        Takes the history so far after every epoch, once its state is written.
+    **fields
+        In place of `options`: `folder`, other fields of `TrainingOptions`, and fields of `TrainingRecipe`.
+
+    Returns
+    -------
+    Training
+
+    Raises
+    ------
+    InputError, UnknownNameError, MissingFileError, WeightsError, OutputError
+        An option, name, label, image or weights file is not right; the folder holds a finished
+        training of other settings; GPU memory or disk do not suffice; the loss became NaN (the best
+        weights before are kept).
+    LeakError
+        The network was already trained on a test galaxy.
+    """
+    started = time.monotonic()
+    options = options or TrainingOptions.of(fields)
+    say = _speaker(options.progress)
+    galaxies = Galaxies(images, labels, split, counts, also)
+    ready = Preparation.of(galaxies, network, options, say)
+    # the random numbers of the caller stay as they were; those of the training follow from its seed
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        model = Model.of(ready)
+        before = earlier(
+            options.folder,
+            model.settings,
+            resume=options.resume,
+            again=options.again,
+            say=say,
+        )
+        require_sense(model.recipe, ready.training_targets, model.module, model.score, ready.start)
+        history, copies = _begun(ready, model, before, started, say)
+        learner = _learner(ready, model, history)
+        learner.images = copies
+        ending = _ending(ready, model)
+        state = _trained(ready, model, learner, ending, before, watch, say)
+    predictions = ending.finished(state, galaxies.scored, ready.machine.device, say=say)
+    first = _first_of_all()
+    if first:
+        ending.write(state)
+        if options.cache is None:
+            drop(options.scratch)
+    history = state["history"]
+    return Training(
+        predictions,
+        options.folder,
+        time.monotonic() - started,
+        int(history[-1]["epoch"]),
+        history,
+        int(history[state["kept"]]["epoch"]),
+        first,
+        model.recipe,
+        state["images"],
+        ending.calibration.temperature,
+    )
+
+
+def _begun(
+    ready: Preparation,
+    model: Model,
+    before: EarlierTraining | None,
+    started: float,
+    say: Callable[[str], object],
+) -> tuple[list[dict[str, float]], int]:
+    """What comes before the first epoch: history, and number of copies that were learned from.
+
+    A training that goes on with more epochs starts from its weights; one that was interrupted gets
+    all of its state back later, by Lightning; a new one, unless from scratch, solves its output
+    layer first.
+    """
+    if before is not None:
+        if not before.grows:
+            return [], before.state["images"]
+        model.module.load_state_dict(before.state["best"])
+        return before.state["history"], before.state["images"]
+    if model.recipe.recipe == "scratch":
+        return [], 0
+    training_targets = ready.training_targets
+    teaching = Teaching(
+        ready.exact,
+        training_targets.ids,
+        training_targets.matrix,
+        training_targets.target,
+        training_targets.class_weights,
+        model.recipe.label_smoothing,
+        ready.split.groups,
+        model.backbone.mean,
+        model.backbone.std,
+        ready.augmentation.dihedral,
+        ready.options.seed,
+        ready.machine.precision,
+    )
+    row = probe(model.module, teaching, ready.machine.device)
+    first: dict[str, float] = {"epoch": 0, **row}
+    if model.score is not None:
+        first |= model.score(model.module)
+    first |= {"lr": 0.0, "seconds": time.monotonic() - started}
+    say(
+        f"output layer solved on {teaching.copies} views of {len(training_targets.ids)} galaxies: loss "
+        f"{row['held_out_loss']:.3f} on galaxies left out"
+    )
+    model.module.cpu().train()  # where Lightning expects it
+    return [first], len(training_targets.ids) * teaching.copies
+
+
+def _learner(ready: Preparation, model: Model, history: list[dict[str, float]]) -> Learner:
+    """The network as Lightning trains it."""
+    training_targets, seed = ready.training_targets, ready.options.seed
+    frames = TrainingPixels(
+        ready.frames, training_targets.matrix, training_targets.shares, model.recipe.batch_size, seed
+    )
+    return Learner(
+        model.module,
+        training_targets.target,
+        model.recipe,
+        ready.augmentation,
+        frames,
+        model.score,
+        class_weights=training_targets.class_weights,
+        mean=model.backbone.mean,
+        std=model.backbone.std,
+        size=ready.start.view.size,
+        seed=seed,
+        before=history,
+    )
+
+
+def _ending(ready: Preparation, model: Model) -> Finish:
+    """What is done with the trained network."""
+    galaxies, options, training = ready.galaxies, ready.options, ready.training_targets.ids
+    validation = galaxies.images.select(ready.split.validation)
+    # those that the starting weights were trained on calibrate nothing
+    met = ready.split.validation[ready.start.seen_before().among_images(validation)]
+    return Finish(
+        options.folder,
+        model.module,
+        model.backbone,
+        galaxies.labels,
+        galaxies.split,
+        ready.start.trained_on(galaxies.images.select(training), galaxies.images.select(galaxies.scored)),
+        model.settings,
+        model.inference,
+        options.dihedral,
+        references(training),
+        met,
+    )
+
+
+def _trained(
+    ready: Preparation,
+    model: Model,
+    learner: Learner,
+    ending: Finish,
+    before: EarlierTraining | None,
+    watch: Watch | None,
+    say: Callable[[str], object],
+) -> dict[str, Any]:
+    """Last state of the training: that of an earlier one, of the output layer, or of the epochs."""
+    options = ready.options
+    path = options.folder / STATE
+    if before is not None and before.finished:
+        return before.state
+    if model.recipe.recipe == "probe":
+        state = learner.resumable()
+        write_state(path, {"gzfeatures": state, "settings": model.settings})
+        return state
+    if options.progress:
+        say(_plan(ready, model, learner, before))
+    if options.compiled:
+        model.module.compile()
+    bar = [TrainingBar()] if options.progress else []
+    try:
+        return fit(
+            learner,
+            path,
+            before,
+            [*bar, EveryEpoch(path, model.settings, watch)],
+            devices=options.devices,
+            nodes=options.nodes,
+            accelerator=ready.machine.device,
+            precision=LIGHTNING_PRECISION[ready.machine.precision],
+            strategy=options.strategy,
+        )
+    except Diverged as error:
+        raise _diverged(error, ending, learner, ready.galaxies.scored, say) from None
+    except (KeyboardInterrupt, SystemExit):
+        # hours of training are not lost: the best weights so far become a checkpoint
+        if learner.history and _first():
+            ending.interrupted(learner.resumable())
+            epoch = learner.history[learner.kept_row]["epoch"]
+            say(f"the weights of epoch {epoch:g} are in {options.folder}: a checkpoint")
+        raise
+
+
+def _plan(ready: Preparation, model: Model, learner: Learner, before: EarlierTraining | None) -> str:
+    """What the training will do, in one line; a step is timed for it."""
+    step = seconds_a_step(learner, ready.machine.device, ready.machine.precision)
+    done = learner.before
+    if before is not None and not before.grows:
+        done = int(before.state["history"][-1]["epoch"])
+    name, watched = model.backbone.architecture, len(model.watched)
+    return plan_text(model.recipe, name, learner, watched, step, done)
+
+
+def _first_of_all() -> bool:
+    """Whether this process is the first of those that trained together; waits for the others.
+
+    Under strategies that run the caller's script in every process, all come here.
+    """
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not together:
+        return True
+    torch.distributed.barrier()
+    return torch.distributed.get_rank() == 0
+
+
+def _first() -> bool:
+    """Whether this process is the first, or the only one, of a training."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
+def _speaker(progress: bool) -> Callable[[str], object]:
+    """Takes lines for the person; silent without progress, and in all processes but the first."""
+    if progress and _first():
+        return lambda text: print(text, file=sys.stderr, flush=True)
+    return lambda text: None
+
+
+def _diverged(
+    error: Diverged,
+    ending: Finish,
+    learner: Learner,
+    scored: Ids,
+    say: Callable[[str], object],
+) -> InputError:
+    """What is said of a training whose loss became NaN; the weights before are kept as a checkpoint."""
+    kept = "nothing was kept, for no epoch was whole"
+    if learner.history and _first():
+        state = learner.resumable()
+        ending.finished(state, scored, "cpu", say=say)
+        ending.write(state)
+        kept = f"the weights of epoch {learner.history[state['kept']]['epoch']:g} are kept as a checkpoint"
+    slower = learner.recipe.lr / 10
+    return InputError(
+        f"training diverged: {error}; {kept}",
+        where=ending.folder,
+        remedy=f"lower the learning rate (--set lr={slower:g}), or limit the gradient (--set clip=1)",
+    )

@@ -1,0 +1,137 @@
+"""Galleries of a report: galaxies worth looking at, with what each road says of them, as small pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.figures.gallery import tiles
+from gzfeatures.figures.sprites import address
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+
+THUMBNAIL = View(size=96, crop=0.6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """What one pairing says of a galaxy.
+
+    Parameters
+    ----------
+    rank : int
+        Rank of the pairing.
+    pairing : str
+        Its name.
+    predicted : str
+        Most probable class.
+    probability : float
+        Probability of that class.
+    right : bool
+        It is the volunteers' class.
+    """
+
+    rank: int
+    candidate: str
+    predicted: str
+    probability: float
+    right: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One galaxy of a gallery.
+
+    Parameters
+    ----------
+    id : str
+        Galaxy id, untrusted text.
+    actual : str
+        The volunteers' class.
+    votes : float or None
+        Their vote fraction for it, where known.
+    opinions : tuple of Guess
+        One per pairing shown.
+    """
+
+    id: str
+    actual: str
+    votes: float | None
+    guesses: tuple[Guess, ...]
+
+
+def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
+    """Ids that are wrong, the most confident first, shape (≤ count,)."""
+    wrong = predictions.codes != labels.select(predictions.ids).codes
+    return _most(predictions.ids, np.where(wrong, predictions.probabilities.max(1), -np.inf), count)
+
+
+def disagreements(one: Predictions, other: Predictions, count: int = 24) -> Ids:
+    """Ids that two pairings put in different classes, those both are surest of first, shape (≤ count,)."""
+    other = other.select(one.ids)
+    sure = np.minimum(one.probabilities.max(1), other.probabilities.max(1))
+    return _most(one.ids, np.where(one.codes != other.codes, sure, -np.inf), count)
+
+
+def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> Ids:
+    """Ids that are right, the most confident of each class, in the order of classes, shape (≤ k · per_class,)."""
+    actual = labels.select(predictions.ids).codes
+    right = predictions.codes == actual
+    best = [
+        _most(predictions.ids, np.where(right & (actual == code), predictions.probabilities.max(1), -np.inf), per_class)
+        for code in range(len(predictions.classes))
+    ]
+    return np.concatenate(best)
+
+
+def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
+    order = np.lexsort((ids.astype(str), -weight))[:count]
+    return ids[order[np.isfinite(weight[order])]]
+
+
+def examples(ids: Ids, labels: Labels, guesses: Sequence[tuple[int, str, Predictions]]) -> list[Example]:
+    """Galaxies with the volunteers' class and each pairing's opinion, in the order of `ids`."""
+    chosen = labels.select(ids)
+    actual, rows = chosen.names, np.arange(len(ids))
+    votes = np.full(len(ids), np.nan) if chosen.soft is None else chosen.soft[rows, chosen.codes]
+    said = [(rank, name, predictions.select(ids)) for rank, name, predictions in guesses]
+    return [
+        Example(
+            id=str(ids[row]),
+            actual=str(actual[row]),
+            votes=None if np.isnan(votes[row]) else float(votes[row]),
+            guesses=tuple(
+                Guess(
+                    rank=rank,
+                    candidate=name,
+                    predicted=str(predictions.names[row]),
+                    probability=float(predictions.probabilities[row].max()),
+                    right=bool(predictions.names[row] == actual[row]),
+                )
+                for rank, name, predictions in said
+            ),
+        )
+        for row in range(len(ids))
+    ]
+
+
+def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, str]:
+    """JPEG pictures as `data:` addresses by id; a galaxy without a readable image has none.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Where the pictures come from.
+    ids : Ids
+        Galaxies wanted.
+    view : View
+        Size and crop of the pictures.
+    """
+    shown = tiles(images, ((name, "") for name in dict.fromkeys(ids)), view)
+    return {picture.name: address(picture.picture) for picture in shown if picture.picture is not None}

@@ -1,0 +1,280 @@
+"""Figures of a report, drawn once for its page and as files.
+
+They stay legible in grey and to colour-blind readers: roads differ by marker as well as by colour (Okabe & Ito 2008),
+shades are of one hue, precision and recall differ by hatching, and values are written beside the marks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.figures.style import INK, LINE, MARKS, axes_of, short, styled, write_beside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Curve: TypeAlias = Sequence[tuple[int, float, float, float]]
+
+SECONDS = {
+    0.1: "0.1 s", 0.3: "0.3 s", 1: "1 s", 3: "3 s", 10: "10 s", 30: "30 s", 60: "1 min", 120: "2 min", 300: "5 min",
+    600: "10 min", 1200: "20 min", 1800: "30 min", 3600: "1 h", 7200: "2 h", 18000: "5 h", 36000: "10 h", 86400: "1 d",
+    172800: "2 d", 432000: "5 d",
+}  # fmt: skip
+"""Ticks of an axis of time."""
+WHITE_FROM = 0.85
+"""Shade of a cell from which white is easier to read on it than ink, and both have a contrast of 4 at least."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One pairing in a plot: its rank and road, what it cost, what it reached and the interval of that."""
+
+    rank: int
+    approach: str
+    seconds: float
+    value: float
+    low: float
+    high: float
+
+
+@styled
+def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
+    """Confusion matrix: shade and number are the share of the actual class, in percent.
+
+    Parameters
+    ----------
+    matrix : ndarray of int64
+        Shape (k, k), galaxies; rows are the volunteers' class, columns the predicted one.
+    classes : sequence of str
+        k names.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    k = len(classes)
+    side = 1.6 + 0.34 * max(k, 4)
+    figure, axes = axes_of(side + 0.3, side)
+    total = matrix.sum(1, keepdims=True)
+    share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
+    shades = LinearSegmentedColormap.from_list("shades", ["#0072b200", "#0072b2"])  # clear: fits light and dark pages
+    axes.pcolormesh(share, cmap=shades, vmin=0, vmax=1, edgecolors=LINE, linewidth=0.4)
+    for row, column in zip(*np.nonzero(matrix), strict=True):
+        percent = 100 * share[row, column]
+        axes.text(
+            column + 0.5,
+            row + 0.5,
+            f"{percent:.0f}" if percent >= 0.5 else "·",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color="#ffffff" if share[row, column] > WHITE_FROM else INK,
+        )
+    centres = np.arange(k) + 0.5
+    axes.set_xticks(centres, [short(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(centres, [f"{short(name)} ({n})" for name, n in zip(classes, total[:, 0], strict=True)])
+    axes.tick_params(length=0)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    axes.set(xlabel="predicted", ylabel="volunteers (galaxies)")
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figure:
+    """Bars of precision (plain) and recall (hatched) of each class; a class never predicted has no precision (NaN).
+
+    Parameters
+    ----------
+    precision, recall : ndarray
+        Shape (k,), in [0, 1] or NaN.
+    classes : sequence of str
+        k names.
+    """
+    figure, axes = axes_of(4.2, 0.9 + 0.36 * len(classes))
+    rows = np.arange(len(classes))
+    for values, offset, colour, hatch, name in (
+        (precision, -0.2, "#56b4e9", None, "precision"),
+        (recall, 0.2, "#e69f00", "////", "recall"),
+    ):
+        axes.barh(
+            rows + offset, np.nan_to_num(values), 0.38, color=colour, hatch=hatch, edgecolor=INK, lw=0.5, label=name
+        )
+        for row, value in zip(rows, values, strict=True):
+            text = "–" if np.isnan(value) else f"{value:.2f}"
+            axes.text(np.nan_to_num(value) + 0.015, row + offset, text, va="center", fontsize=6.5)
+    axes.set_yticks(rows, [short(name) for name in classes])
+    axes.set(xlim=(0, 1.12), ylim=(-0.6, len(classes) - 0.4))
+    axes.set_xticks(np.linspace(0, 1, 6))
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    return figure
+
+
+@styled
+def reliability(rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()) -> Figure:
+    """Reliability diagram: share that is right against stated confidence; the diagonal is perfect calibration.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Bins as `calibration.reliability` gives them: `stated`, `reached`, `interval`, `n`. A dot's area grows with n.
+    before : sequence of mapping
+        The same before calibration, drawn as crosses.
+    """
+    stated, reached, count = (np.array([row[key] for row in rows]) for key in ("stated", "reached", "n"))
+    reach = np.abs([np.subtract(row["interval"], row["reached"]) for row in rows]).T
+    figure, axes = axes_of(2.9, 3.1)
+    axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
+    axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
+    area = 12 + 130 * count / count.max()
+    axes.scatter(
+        stated, reached, area, "#0072b2", edgecolor="white", lw=0.6, zorder=3, clip_on=False, label="calibrated"
+    )
+    if before:
+        points = [[row[key] for row in before] for key in ("stated", "reached")]
+        axes.plot(*points, ls="", marker="x", ms=5, mew=1.2, color="#d55e00", zorder=4, clip_on=False, label="before")
+        figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=7)
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="stated confidence", ylabel="share that is right")
+    axes.set_aspect("equal")
+    axes.grid()
+    return figure
+
+
+@styled
+def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
+    """Accuracy on the galaxies that are kept when the least certain ones are left to people, a line per road.
+
+    Parameters
+    ----------
+    curve_of : mapping of str to mapping
+        Road → `coverage` and `accuracy` as `calibration.coverage_accuracy` gives them.
+    """
+    figure, axes = axes_of(6.4, 3.4)
+    for approach, curve in curve_of.items():
+        marker, colour, line = MARKS[approach]
+        shown = curve["coverage"] >= 0.02  # accuracy of a handful of galaxies says nothing
+        coverage, accuracy = curve["coverage"][shown], curve["accuracy"][shown]
+        marks = np.searchsorted(coverage, np.linspace(0.1, 1, 10)).clip(max=len(coverage) - 1)
+        axes.plot(
+            coverage, accuracy, color=colour, ls=line, marker=marker, markevery=np.unique(marks), ms=5, label=approach
+        )
+    axes.grid()
+    axes.set(
+        xlim=(0, 1.02), xlabel="share of galaxies that are kept, the most certain first", ylabel="accuracy on them"
+    )
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+@styled
+def ranking(points: Sequence[Point], metric: str) -> Figure:
+    """A metric with its interval, one row per rank; marker and colour tell the road."""
+    figure, axes = axes_of(6.4, 0.8 + 0.24 * len(points))
+    _intervals(axes, points, [float(p.rank) for p in points], along="x")
+    axes.set_yticks([p.rank for p in points])
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.set(xlabel=f"{metric} on the test galaxies", ylabel="rank")
+    _legend(figure, points)
+    return figure
+
+
+@styled
+def cost(points: Sequence[Point], metric: str) -> Figure:
+    """A metric against seconds of computing, on a logarithmic axis; the number is the rank."""
+    figure, axes = axes_of(6.4, 3.8)
+    shown = [p for p in points if p.seconds > 0]
+    _intervals(axes, shown, [p.seconds for p in shown], along="y")
+    axes.set_xscale("log")
+    write_beside(axes, {(p.seconds, p.value): str(p.rank) for p in shown})
+    low, high = axes.get_xlim()
+    axes.set_xticks([s for s in SECONDS if low <= s <= high], [t for s, t in SECONDS.items() if low <= s <= high])
+    axes.set_xticks([], minor=True)
+    axes.grid()
+    axes.set(xlabel="time from pixels to predictions", ylabel=metric)
+    _legend(figure, shown)
+    return figure
+
+
+@styled
+def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric: str) -> Figure:
+    """A metric against the number of labelled training galaxies.
+
+    Parameters
+    ----------
+    curves : mapping of str to sequence of (galaxies, value, low, high)
+        One curve per pairing.
+    roads : mapping of str to str
+        Road of each pairing.
+    """
+    figure, axes = axes_of(6.4, 3.8)
+    ends: dict[tuple[float, float], str] = {}
+    for name, curve in curves.items():
+        marker, colour, line = MARKS[approaches[name]]
+        galaxies, value, low, high = np.asarray(curve, dtype=float).T
+        axes.plot(galaxies, value, marker=marker, color=colour, ls=line, ms=5)
+        axes.fill_between(galaxies, low, high, color=colour, alpha=0.12, lw=0)
+        ends[galaxies[-1], value[-1]] = short(name, 40)
+    axes.set_xscale("log")
+    write_beside(axes, ends)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_minor_formatter("")
+    axes.grid()
+    axes.set(xlabel="labelled training galaxies", ylabel=metric)
+    return figure
+
+
+@styled
+def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
+    """Accuracy in bins of a quantity, of the best pairing of each road; dashes are the volunteers' own repeatability.
+
+    Parameters
+    ----------
+    rows_of : mapping of str to sequence of mapping
+        Road → bins as the functions of `slices` give them: `low, high, accuracy, interval` and perhaps `ceiling`.
+    title : str
+        The quantity.
+    """
+    figure, axes = axes_of(3.6, 2.9)
+    for shift, (approach, rows) in enumerate(rows_of.items()):
+        marker, colour, line = MARKS[approach]
+        middle = [(row["low"] + row["high"]) / 2 + 0.03 * shift * (row["high"] - row["low"]) for row in rows]
+        value = [row["accuracy"] for row in rows]
+        reach = np.abs([np.subtract(row["interval"], row["accuracy"]) for row in rows]).T
+        axes.errorbar(
+            middle, value, reach, marker=marker, color=colour, ls=line, ms=5, lw=1.1, capsize=2, label=approach
+        )
+    for row in next(iter(rows_of.values())):
+        if "ceiling" in row:
+            axes.plot([row["low"], row["high"]], [row["ceiling"]] * 2, color=INK, lw=1.0, ls=(0, (4, 2)))
+    axes.grid()
+    axes.set(xlabel=title, ylabel="accuracy")
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=7)
+    return figure
+
+
+def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], along: str) -> None:
+    for point, at in zip(points, positions, strict=True):
+        marker, colour, _ = MARKS[point.approach]
+        x, y = (point.value, at) if along == "x" else (at, point.value)
+        # the calibration error's interval is of the true one, which noise lifts: it may lie below the measured value
+        reach = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
+        xerr, yerr = (reach, None) if along == "x" else (None, reach)
+        axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)
+
+
+def _legend(figure: Figure, points: Sequence[Point]) -> None:
+    from matplotlib.lines import Line2D
+
+    approaches = [approach for approach in MARKS if any(p.approach == approach for p in points)]
+    handles = [Line2D([], [], marker=MARKS[r][0], color=MARKS[r][1], ls="", label=r) for r in approaches]
+    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8)

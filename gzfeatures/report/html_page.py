@@ -1,0 +1,323 @@
+"""The HTML page of a report: its figures, galleries and tables, every text from outside escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gzfeatures.evaluation import reliability
+from gzfeatures.evaluation.rows import AccuracyBin, RankedRow
+from gzfeatures.figures import style
+from gzfeatures.figures.gallery import Gallery
+from gzfeatures.figures.sprites import address
+from gzfeatures.galaxies.splits.split import PARTS
+from gzfeatures.ids import Ids
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.report import examples, figures
+from gzfeatures.report.figures import Point
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gzfeatures.evaluation.candidate import Candidate
+    from gzfeatures.report.report import Report
+
+PANELS = 12
+"""Pairings, from the first rank on, that get a confusion matrix, bars and a reliability diagram."""
+COLUMNS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+    "ece": "calibration error",
+    "rmse": "RMSE",
+}
+"""Metrics of the ranking table, and their titles."""
+COSTS = {
+    "extract_seconds": "extract (s)",
+    "train_seconds": "train (s)",
+    "fit_seconds": "fit (s)",
+    "predict_seconds": "predict (s)",
+    "end_to_end_seconds": "all (s)",
+    "parameters": "numbers learned",
+    "bytes": "bytes on disk",
+}
+"""Costs of the ranking, and their titles."""
+DAGGER = "not a fair hold-out: this backbone may have met some of the test galaxies in its training"
+SCRIPT = """addEventListener("click", event => {
+  const link = event.target.closest("nav a");
+  if (link) { event.preventDefault(); document.querySelector(link.hash).scrollIntoView(); }
+});"""
+"""The page's only script, let through by its digest: links within a page are dead in the frame of MLflow's UI."""
+SLICES = {
+    "agreement": "volunteers' agreement (0 even, 1 unanimous)",
+    "redshift": "redshift",
+    "magnitude": "absolute r magnitude",
+    "size": "Petrosian radius (arcsec)",
+}
+"""Quantities that accuracy is shown along, and their titles."""
+KINDS = ("confusion", "per-class", "reliability")
+
+
+def draw(report: Report) -> dict[str, Figure]:
+    """Figures of a report by file name without ending: `ranking`, `cost`, `learning`, `confusion-01`, …"""
+    metric = report.comparison.metric
+    points = [
+        Point(
+            row.rank,
+            row.approach,
+            row.costs["end_to_end_seconds"] or 0.0,
+            row.metrics[metric],
+            *_interval(row, metric),
+        )
+        for row, _ in report.ranked
+    ]
+    title = report.metrics[metric]
+    drawn = {"ranking": figures.ranking(points, title)}
+    if any(p.seconds > 0 for p in points):
+        drawn["cost"] = figures.cost(points, title)
+    if report.curves:
+        approaches = {p.name: p.approach for p in report.candidates}
+        drawn["learning"] = figures.learning(report.curves, approaches, title)
+    for row, candidate in report.ranked[:PANELS]:
+        scores = candidate.scores
+        if scores.confusion is not None:
+            drawn[f"confusion-{row.rank:02d}"] = figures.confusion(scores.confusion, scores.classes)
+        if scores.per_class and "recall" in scores.per_class[0]:
+            precision, recall = (np.array([c[key] for c in scores.per_class]) for key in ("precision", "recall"))
+            drawn[f"per-class-{row.rank:02d}"] = figures.per_class(
+                precision,
+                recall,
+                scores.classes,
+            )
+        if scores.kind == "classes":
+            bins = reliability.reliability(candidate.predictions, report.labels)
+            before = candidate.calibration.get("before", {}).get("bins", ())
+            drawn[f"reliability-{row.rank:02d}"] = figures.reliability(bins, before)
+    if report.labels.target == "classes":
+        best = _best(report).items()
+        drawn["abstention"] = figures.abstention(
+            {approach: reliability.coverage_accuracy(pairing.predictions, report.labels) for approach, pairing in best}
+        )
+    for name, rows_of in _slices(report).items():
+        drawn[f"slice-{name}"] = figures.accuracy_by_panels(rows_of, SLICES[name])
+    return drawn
+
+
+def render(
+    report: Report, drawn: Mapping[str, Figure], images: ImageSet | None, view: View, showcases: Sequence[Gallery]
+) -> str:
+    """The whole page: nothing fetched, no script but `SCRIPT`, readable from disk and inside another page's frame."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "signed": _signed, "share": _share, "plain": _plain, "address": address}
+    template = environment.from_string(
+        resources.files("gzfeatures.report").joinpath("templates", "report.html").read_text("utf-8")
+    )
+    svg = {name: Markup(style.svg(figure, name)) for name, figure in drawn.items()}
+    galleries = list(_galleries(report)) if report.labels.target == "classes" else []
+    ids = np.array([e.id for *_, shown in galleries for e in shown], dtype=object)
+    titles = [(row.rank, report.title(candidate)) for row, candidate in report.ranked]
+    return template.render(
+        report=report,
+        script=Markup(SCRIPT),
+        script_digest="sha256-" + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+        rows=_rows(report),
+        axis=_axis(report),
+        costs=[COSTS[key] for key in report.costs],
+        dagger=DAGGER if any(p.contaminated for p in report.candidates) else None,
+        svg=svg,
+        panels={
+            kind: [(rank, title, svg[f"{kind}-{rank:02d}"]) for rank, title in titles if f"{kind}-{rank:02d}" in svg]
+            for kind in KINDS
+        },
+        limit=PANELS,
+        trust=[_trust(report, pairing) for _, pairing in report.ranked if pairing.scores.kind == "classes"],
+        set_notes=_set_notes(report),
+        panel_width={"confusion": 13 + 0.9 * len(report.labels.classes), "per-class": 19, "reliability": 14},
+        slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
+        ceiling=report.ranked[0][1].scores.ceiling,
+        galleries=galleries,
+        showcases=showcases,
+        thumbnails={} if images is None else examples.thumbnails(images, ids, view),
+        provenance=_provenance(report),
+    )
+
+
+def _rows(report: Report) -> list[dict[str, Any]]:
+    """Rows of the ranking table; places on the interval's axis are in percent of its width."""
+    metric = report.comparison.metric
+    low, high = _axis(report)
+
+    def place(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    spread = {seeds.method: seeds for seeds in report.comparison.seeds}
+    rows = []
+    for row, candidate in report.ranked:
+        left, right = _interval(row, metric)
+        rows.append(
+            {
+                "rank": row.rank,
+                "title": report.title(candidate),
+                "road": row.approach,
+                "dagger": row.contaminated,
+                "tied": row.tied,
+                "behind": None if row.rank == 1 else (row.behind, *row.behind_interval),
+                "spread": spread.get(row.method),
+                "values": [row.metrics[key] for key in report.metrics],
+                "interval": None if np.isnan(left) else (left, right),
+                "place": (
+                    place(left),
+                    round(place(right) - place(left), 2),
+                    place(row.metrics[metric]),
+                ),
+                "costs": [_amount(row.costs[key]) for key in report.costs],
+            }
+        )
+    return rows
+
+
+def _interval(row: RankedRow, metric: str) -> tuple[float, float]:
+    """Interval of a row of the ranking; NaN where a class has too few galaxies for one."""
+    low, high = row.interval(metric) or (np.nan, np.nan)
+    return low, high
+
+
+def _axis(report: Report) -> tuple[float, float]:
+    """Ends of the axis of the intervals, rounded outwards to whole hundredths."""
+    metric = report.comparison.metric
+    bounds = np.array(
+        [end for row, _ in report.ranked for end in (row.metrics[metric], *_interval(row, metric))],
+    )
+    bounds = bounds[np.isfinite(bounds)]
+    low, high = np.floor(bounds.min() * 100 - 0.5) / 100, np.ceil(bounds.max() * 100 + 0.5) / 100
+    return float(max(low, 0.0)), float(high)
+
+
+def _best(report: Report) -> dict[str, Candidate]:
+    """The best pairing of each road."""
+    best: dict[str, Candidate] = {}
+    for _, candidate in report.ranked:
+        best.setdefault(candidate.approach, candidate)
+    return best
+
+
+def _trust(report: Report, candidate: Candidate) -> dict[str, Any]:
+    """Row of the table of calibration: each error before and after it, and how sets of classes kept their promise."""
+    before = candidate.calibration.get("before", {})
+    errors = [(before.get(name), candidate.scores.metrics[name]) for name in ("ece", "brier", "log_loss")]
+    row: dict[str, Any] = {
+        "title": report.title(candidate),
+        "errors": errors,
+        "sets": candidate.calibration.get("sets"),
+    }
+    if row["sets"]:
+        classes = [found for found in row["sets"]["per_class"] if found["n"]]
+        worst = min(classes, key=lambda found: found["reached"])
+        row |= {"held": _held(row["sets"]), "worst": f"{worst['class']} {_held(worst)}"}
+    return row
+
+
+def _held(found: Mapping[str, Any]) -> str:
+    """Measured coverage with its interval, in percent."""
+    low, high = found["interval"]
+    return f"{found['reached']:.1%} ({low:.0%}–{high:.0%})"
+
+
+def _set_notes(report: Report) -> list[str]:
+    """What is said of classes with few calibration galaxies, each sentence once."""
+    said = (note for p in report.candidates for note in p.calibration.get("notes", ()))
+    return list(dict.fromkeys(said))
+
+
+def _slices(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
+    """Bins of accuracy by quantity and road, those of the best pairing of each road."""
+    found: dict[str, dict[str, list[AccuracyBin]]] = {}
+    for approach, candidate in _best(report).items():
+        for name, rows in {"agreement": candidate.scores.agreement, **candidate.scores.slices}.items():
+            if rows:
+                found.setdefault(name, {})[approach] = rows
+    return found
+
+
+def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[examples.Example]]]:
+    """Anchor, title, explanation and galaxies of each gallery."""
+    (_, best), *_ = report.ranked
+    rivals = (best, _rival(report))
+    ranked = [(row, candidate) for row, candidate in report.ranked if candidate in rivals]
+    shown = [(row.rank, report.title(pairing), pairing.predictions) for row, pairing in ranked]
+    key = " ".join(f"{rank} is {name}." for rank, name, _ in shown)
+
+    def hung(ids: Ids) -> list[examples.Example]:
+        return examples.examples(ids, report.labels, shown)
+
+    if len(shown) == 2:
+        ids = examples.disagreements(shown[0][2], shown[1][2])
+        note = f"Galaxies that the two put in different classes, the surest first. {key}"
+        yield "disagreements", "Where they disagree", note, hung(ids)
+    note = f"Galaxies that {shown[0][1]} has wrong, the most confident first. {key}"
+    yield "mistakes", "Most confident mistakes", note, hung(examples.mistakes(best.predictions, report.labels))
+    note = f"Galaxies that {shown[0][1]} has right, the most confident of each class. {key}"
+    yield "examples", "What each class looks like", note, hung(examples.successes(best.predictions, report.labels))
+
+
+def _rival(report: Report) -> Candidate | None:
+    """The best pairing on the other side of the end-to-end divide from the first; failing that, the second."""
+    (_, best), *others = report.ranked
+    across = [p for _, p in others if (p.approach == "end-to-end") != (best.approach == "end-to-end")]
+    return next(iter(across), others[0][1] if others else None)
+
+
+def _provenance(report: Report) -> list[tuple[str, str]]:
+    sizes = ", ".join(f"{len(getattr(report.split, part)):,} {part}" for part in PARTS)
+    counts = report.labels.select(report.split.test).counts
+    return [
+        ("scheme", report.labels.scheme),
+        ("galaxies", sizes),
+        ("test galaxies of each class", ", ".join(f"{name} {count:,}" for name, count in counts.items())),
+        ("split", report.split.fingerprint),
+        ("labels", report.labels.fingerprint),
+        *((key, _plain(value)) for key, value in flat(report.provenance)),
+    ]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Entries of nested mappings under dotted names."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _amount(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _share(value: float) -> str:
+    return ">99%" if 0.995 <= value < 1 else f"{value:.0%}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(item) for item in value)
+    return str(value)

@@ -1,0 +1,286 @@
+"""Report: the ranking of all pairings with its evidence, as one HTML file, Markdown, JSON and figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.comparison import Comparison
+from gzfeatures.evaluation.metrics import jsonable
+from gzfeatures.evaluation.rows import RankedRow
+from gzfeatures.figures.gallery import Gallery
+from gzfeatures.figures.style import write_png
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import PARTS, Split
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.view import View
+from gzfeatures.outputs import sealed
+from gzfeatures.report import html_page
+from gzfeatures.report.examples import THUMBNAIL
+from gzfeatures.report.figures import Curve
+from gzfeatures.report.html_page import COLUMNS, COSTS, DAGGER
+
+FORMAT = 1
+"""Of `report.json`. Raise when a reader of the old number would misread a new file."""
+FILES = ("report.html", "report.md", "report.json")
+"""What `Report.write` writes, beside figures."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """All pairings of one experiment on one split, ranked.
+
+    Parameters
+    ----------
+    name : str
+        Name of the experiment.
+    pairings : tuple of Candidate
+        What was compared.
+    comparison : Comparison
+        Their ranking and paired tests.
+    labels : Labels
+        Truth of the galaxies of the split.
+    split : Split
+        Train, validation and test galaxies.
+    provenance : mapping of str to JSON value
+        Versions, hardware, git state, seeds, fingerprints.
+    curves : mapping of str to sequence of (galaxies, value, low, high)
+        Learning curve of a pairing, by the pairing's name: the ranking's metric and its interval for each number of
+        labelled training galaxies.
+
+    Raises
+    ------
+    InputError
+        The comparison is of other pairings or another split, no score has an interval, or a curve belongs to no
+        pairing.
+    """
+
+    name: str
+    candidates: tuple[Candidate, ...]
+    comparison: Comparison
+    labels: Labels
+    split: Split
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.comparison.split != self.split.fingerprint:
+            raise InputError(
+                "report of another split",
+                where=self.name,
+                rule=f"compare pairings of split {self.split.fingerprint[:12]}",
+                found=self.comparison.split[:12],
+            )
+        ranked = {_key(row) for row in self.comparison.ranking}
+        if len(self.candidates) != len(ranked) or {_key(vars(p)) for p in self.candidates} != ranked:
+            raise InputError(
+                "report and comparison differ in their pairings", where=self.name, rule="hold the same pairings"
+            )
+        if not any(candidate.scores.intervals for candidate in self.candidates):
+            raise InputError(
+                "report of scores without intervals",
+                where=self.name,
+                rule="have intervals",
+                remedy="evaluate with intervals",
+            )
+        stray = set(self.curves) - {p.name for p in self.candidates}
+        if stray:
+            raise InputError("learning curve of no pairing", where=self.name, found=min(stray))
+
+    @cached_property
+    def ranked(self) -> tuple[tuple[RankedRow, Candidate], ...]:
+        """Rows of the ranking with their pairings, best first."""
+        pairing_of = {_key(vars(p)): p for p in self.candidates}
+        return tuple((row, pairing_of[_key(row)]) for row in self.comparison.ranking)
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Metrics of the ranking and their titles, the one it is ranked by first."""
+        by = self.comparison.metric
+        known = self.comparison.ranking[0].metrics
+        shown = {key: title for key, title in COLUMNS.items() if key in known}
+        return {by: shown.get(by, by.replace("_", " "))} | shown
+
+    @property
+    def approaches(self) -> frozenset[str]:
+        """Roads on which a pairing lies."""
+        return frozenset(candidate.approach for candidate in self.candidates)
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """Costs that are known of any pairing."""
+        costs = [row.costs for row in self.comparison.ranking]
+        return tuple(key for key in COSTS if any(each[key] is not None for each in costs))
+
+    @property
+    def headline(self) -> str:
+        """Who comes first, in one sentence."""
+        row, best = self.ranked[0]
+        metric = self.comparison.metric
+        spread = next((s for s in self.comparison.seeds if s.method == row.method), None)
+        mean = ""
+        if spread is not None:
+            scatter = f"{spread.mean:.3f} ± {spread.deviation:.3f}"
+            mean = f" (mean of {spread.seeds} seeds {scatter})"
+        name = self.title(best) + " †" * best.contaminated
+        ends = row.interval(metric)
+        bounds = "" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})"
+        value = f"{self.metrics[metric]} {row.metrics[metric]:.3f}"
+        return f"{name} comes first: {value}{bounds}{mean}{self._chosen}"
+
+    @property
+    def _chosen(self) -> str:
+        """What the first is worth, knowing that it was chosen among several; nothing where there was no choice."""
+        winner = self.comparison.winner
+        if winner is None or winner.among < 2 or winner.interval is None:
+            return ""
+        low, high = winner.interval
+        bounds = f"({low:.3f} to {high:.3f})"
+        return f"; as the best of {winner.among}, {winner.corrected:.3f} {bounds}"
+
+    @property
+    def summary(self) -> str:
+        """On what, by how much, and against which end-to-end network, in a few sentences."""
+        first, best = self.ranked[0]
+        others = {row.method for row, _ in self.ranked if row.tied} - {first.method}
+        said = (
+            f"{len(best.predictions):,} test galaxies, {len(self.labels.classes)} classes of {best.scheme}, "
+            f"{len(self.candidates)} pairings on one split."
+        )
+        if len(self.candidates) > 1:
+            said += (
+                f" {_counted(len(others), 'other')} cannot be told apart from the first"
+                f" (all pairs tested as one family, {self.comparison.level:.0%})."
+            )
+        network = next((row for row, _ in self.ranked if row.approach == "end-to-end"), None)
+        if network is not None and network is not first:
+            low, high = network.behind_interval
+            said += (
+                f" The best end-to-end network, {network.backbone}, "
+                f"differs from it by {network.behind:+.3f}"
+                f" ({low:+.3f} to {high:+.3f})."
+            )
+        return said + (f" † {DAGGER}." if best.contaminated else "")
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values: everything but the single predictions; what is not finite is None."""
+        record = {
+            "format": FORMAT,
+            "name": self.name,
+            "scheme": self.labels.scheme,
+            "classes": list(self.labels.classes),
+            "galaxies": {part: len(getattr(self.split, part)) for part in PARTS},
+            "headline": self.headline,
+            "summary": self.summary,
+            **self.comparison.asdict(),
+            "pairings": [
+                {**row, "hyperparameters": dict(candidate.parameters), "scores": candidate.scores.asdict()}
+                for row, candidate in self.ranked
+            ],
+            "curves": {name: [list(point) for point in curve] for name, curve in self.curves.items()},
+            "provenance": dict(self.provenance),
+        }
+        cleaned: dict[str, Any] = jsonable(record)
+        return cleaned
+
+    def markdown(self) -> str:
+        """Headline, summary and the ranking as a Markdown table; every text from outside is escaped."""
+        titles = ["#", "pairing", "road", *self.metrics.values(), *(COSTS[cost] for cost in self.costs)]
+        lines = [
+            f"# {_escaped(self.headline)}",
+            "",
+            f"{_escaped(self.name)}: {_escaped(self.summary)}",
+            "",
+            f"| {' | '.join(titles)} |",
+            f"|{'---|' * len(titles)}",
+        ]
+        for row, candidate in self.ranked:
+            cells = [
+                str(row.rank),
+                _escaped(self.title(candidate)) + " †" * candidate.contaminated,
+                candidate.approach,
+            ]
+            for metric in self.metrics:
+                ends = row.interval(metric)
+                bounds = "" if ends is None else f" ({ends[0]:.3f}–{ends[1]:.3f})"
+                cells.append(f"{row.metrics[metric]:.3f}{bounds}")
+            costs = [row.costs[cost] for cost in self.costs]
+            cells += ["" if cost is None else f"{cost:.3g}" for cost in costs]
+            lines.append(f"| {' | '.join(cells)} |")
+        if any(p.contaminated for p in self.candidates):
+            lines += ["", f"† {DAGGER}"]
+        lines += ["", f"Split `{self.split.fingerprint[:12]}`; intervals hold {self.comparison.level:.0%}.", ""]
+        return "\n".join(lines)
+
+    def title(self, candidate: Candidate) -> str:
+        """Name of a pairing, with its road and seed where another pairing bears the same name."""
+        same = [p for p in self.candidates if p.name == candidate.name]
+        approach = f" ({candidate.approach})" if len({p.approach for p in same}) > 1 else ""
+        seed = f", seed {candidate.seed}" if len({p.seed for p in same}) > 1 else ""
+        return candidate.name + approach + seed
+
+    def write(
+        self,
+        folder: Path,
+        images: ImageSet | None = None,
+        view: View = THUMBNAIL,
+        showcases: Sequence[Gallery] = (),
+    ) -> Path:
+        """Write `report.html` (one self-contained file), `report.md`, `report.json` and `figures/*.png`.
+
+        Parameters
+        ----------
+        folder : Path
+            Where to write; made if missing.
+        images : ImageSet, optional
+            Pictures for the galleries; without them galaxies are shown by id alone.
+        view : View
+            Crop and size of the pictures.
+        showcases : sequence of Gallery
+            More pictures to show after the galleries, such as explanations; also written to `figures/`.
+
+        Returns
+        -------
+        Path
+            Of `report.html`.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
+        """
+        drawn = html_page.draw(self)
+        for name, figure in drawn.items():
+            write_png(figure, folder / "figures" / f"{name}.png")
+        for number, gallery in enumerate(showcases, 1):
+            gallery.write(folder / "figures" / f"showcase-{number:02d}.png")
+        for name, text in (
+            ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
+            ("report.md", self.markdown()),
+            ("report.html", sealed(html_page.render(self, drawn, images, view, showcases))),
+        ):
+            with written_whole(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        return folder / "report.html"
+
+
+def _key(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Road, backbone, head and, of what has one, seed."""
+    return tuple(fields[name] for name in ("road", "backbone", "head", "seed") if name in fields)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}".capitalize()
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no HTML, no new table cell."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in text)

@@ -1,1 +1,0 @@
-"""What came out: predictions, scores, comparisons, maps and reports."""

@@ -1,0 +1,219 @@
+"""Surface brightness of galaxies of known shape, in three bands, before seeing and noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from gzfeatures.synthetic.galaxy import Galaxy, Kind
+from gzfeatures.synthetic.profiles import (
+    PIXEL,
+    Plane,
+    bands,
+    clumps,
+    elliptical_radius,
+    on_pixels,
+    scattered,
+    sersic,
+    summed,
+    turned,
+)
+
+DUST = np.array([1.35, 1.0, 0.75])
+"""Optical depth of dust in g, r, i, relative to r."""
+
+
+def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> Plane:
+    """Light of a galaxy on camera pixels, without seeing or noise.
+
+    Parameters
+    ----------
+    galaxy : Galaxy
+        Its shape; the source is centred on the image.
+    side : int
+        Pixels per side.
+    rng : numpy.random.Generator
+        Places the clumps, knots and debris.
+
+    Returns
+    -------
+    ndarray of float64
+        Shape (3, side, side): g, r, i in nanomaggies per pixel.
+    """
+    offset = (np.arange(side) - (side - 1) / 2) * PIXEL
+    x, y = np.meshgrid(offset, offset)
+    return _MODELS[galaxy.kind](galaxy, x, y, rng) * galaxy.flux
+
+
+def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
+    x, y = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
+    light = on_pixels(lambda u, v: sersic(elliptical_radius(u, v, galaxy.axis_ratio), galaxy.r50, galaxy.sersic), x, y)
+    blueing = 1 - 0.1 * np.log10(np.clip(elliptical_radius(x, y, galaxy.axis_ratio) / galaxy.r50, 0.2, 4))
+    return light * np.stack([blueing**-1.0, np.ones_like(blueing), blueing**0.5]) * bands(galaxy.colour)[:, None, None]
+
+
+def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane]:
+    """Coordinates bent by a long wave, so that isophotes lose their symmetry."""
+    if not galaxy.disturbance:
+        return x, y
+    angle, phase = rng.uniform(0, 2 * math.pi, 2)
+    wave = galaxy.disturbance * galaxy.r50
+    along = (math.cos(angle) * x + math.sin(angle) * y) / (2.2 * galaxy.r50)
+    return x + wave * np.sin(along + phase) * math.sin(angle), y - wave * np.sin(along + phase) * math.cos(angle)
+
+
+def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
+    """Exponential disk with bulge, bar, ring, and logarithmic arms of young stars, dust and knots."""
+    sky, (x, y) = (x, y), turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
+    h, q = galaxy.r50 / 1.678, galaxy.axis_ratio
+    radius, angle = np.hypot(x, y / q), np.arctan2(y / q, x)
+    bar_angle, start = rng.uniform(0, math.pi), max(galaxy.bar, 0.35) * h
+    old = np.exp(-radius / h) * clumps(x.shape, 0.1 * h, 0.04, rng)
+    young, opacity = np.zeros_like(x), np.zeros_like(x)
+    layers = []
+    if galaxy.arms:
+        wind = galaxy.handedness / math.tan(math.radians(galaxy.pitch))
+        wobble = 0.25 * np.sin(rng.uniform(1.5, 3) * np.log1p(radius / h) + rng.uniform(0, 6))
+        phase = galaxy.arms * (angle - bar_angle - wind * np.log(np.maximum(radius, 0.3 * h) / start) + wobble)
+        lopsided = 1 + 0.25 * np.cos(angle - rng.uniform(0, 6))
+        begun = 1 / (1 + np.exp(-(radius - 0.9 * start) / (0.15 * h)))
+        narrow = 3.0 if galaxy.arms < 3 else 2.2
+        crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
+        young = np.exp(-radius / (1.35 * h)) * crest * clumps(x.shape, 0.12 * h, 0.45 * galaxy.strength, rng)
+        opacity = 0.7 * galaxy.strength * begun * np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
+        old = old * (1 + 0.9 * galaxy.strength * (crest - 0.3))
+        count = rng.poisson(14 * galaxy.strength * galaxy.arms)
+        r = rng.gamma(2.6, 0.75 * h, count) + start
+        turn = bar_angle + wind * np.log(r / start) + 2 * math.pi * rng.integers(galaxy.arms, size=count) / galaxy.arms
+        turn += rng.normal(0, 0.13, count)
+        places = turned(r * np.cos(turn), r * np.sin(turn) * q, galaxy.position_angle)
+        knots = scattered(*sky, *places, rng.exponential(1, count) * np.exp(-r / (2 * h)))
+        layers.append((knots / max(knots.sum(), 1e-12), 0.035 * galaxy.strength, 0.12))
+    if galaxy.ring:
+        band = np.exp(-0.5 * ((radius - 1.9 * h) / (0.28 * h)) ** 2) * clumps(x.shape, 0.12 * h, 0.25, rng)
+        layers.append((band / band.sum(), galaxy.ring, galaxy.colour - 0.3))
+    if galaxy.bar:
+        cross = np.cos(angle - bar_angle) * radius, np.sin(angle - bar_angle) * radius
+        bar = np.exp(-((elliptical_radius(*cross, 0.26, boxiness=2.6) / (galaxy.bar * h)) ** 2.2))
+        layers.append((bar / bar.sum(), 0.1 + 0.1 * galaxy.bar, galaxy.colour + 0.1))
+    if galaxy.bulge:
+        q_bulge = 1 - 0.5 * (1 - q)
+        bulge = on_pixels(lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2), x, y)
+        layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
+    layers.append((young / max(young.sum(), 1e-12), 0.45 * galaxy.strength, galaxy.colour - 0.4))
+    layers.append((old / old.sum(), max(1 - sum(share for _, share, _ in layers), 0.1), galaxy.colour))
+    light = summed(layers)
+    return light * np.exp(-DUST[:, None, None] * opacity) if galaxy.arms else light
+
+
+def _bulge_size(galaxy: Galaxy) -> float:
+    """Effective radius of the bulge, arcsec: heavier bulges are larger."""
+    return galaxy.r50 * (0.12 + 0.45 * galaxy.bulge)
+
+
+def _edge_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
+    """Exponential disk seen from its side (van der Kruit & Searle 1981, A&A 95, 105), with bulge and dust lane."""
+    from scipy.special import k1
+
+    x, y = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
+    h = galaxy.r50 / 1.6
+    z0 = galaxy.axis_ratio * h
+    along = np.maximum(np.abs(x), 0.02 * h) / h
+    disk = along * k1(along) / np.cosh(np.clip(y / z0, -30, 30)) ** 2 * clumps(x.shape, 0.08 * h, 0.12, rng)
+    layers = [(disk / disk.sum(), 1 - galaxy.bulge, galaxy.colour)]
+    if galaxy.bulge:
+        boxy = galaxy.bulge_shape == "boxy"
+        q, n, box = (0.6, 1.0, 4.5) if boxy else (0.75, 2.0, 2.0)
+        size = _bulge_size(galaxy) * (1.3 if boxy else 1.0)
+        bulge = on_pixels(lambda u, v: sersic(elliptical_radius(u, v, q, box), size, n), x, y)
+        layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
+    lane = galaxy.dust * np.exp(-0.5 * ((y - 0.15 * z0) / (0.35 * z0)) ** 2 - (along / 2.2) ** 2)
+    return summed(layers) * np.exp(-DUST[:, None, None] * lane)
+
+
+def _irregular(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
+    """A lopsided blue disk broken into clumps."""
+    u, v = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
+    h = galaxy.r50 / 1.678
+    smooth = np.exp(-elliptical_radius(u, v, galaxy.axis_ratio) / h)
+    clumped = smooth * clumps(x.shape, 0.35 * h, 0.8, rng)
+    count = 6 + rng.poisson(8)
+    knots = scattered(x, y, rng.normal(0, 0.9 * h, count), rng.normal(0, 0.9 * h, count), rng.exponential(1, count))
+    return summed(
+        [
+            (smooth / smooth.sum(), 0.25, galaxy.colour + 0.15),
+            (clumped / clumped.sum(), 0.65, galaxy.colour),
+            (knots / max(knots.sum(), 1e-12), 0.1, galaxy.colour - 0.3),
+        ]
+    )
+
+
+def _merger(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
+    """Two galaxies in contact, each bent, joined and trailed by tidal debris."""
+    ratio, direction = rng.uniform(0.35, 1.0), rng.uniform(0, 2 * math.pi)
+    gap = rng.uniform(1.3, 3.0) * galaxy.r50
+    other = dataclasses.replace(
+        galaxy,
+        r50=galaxy.r50 * rng.uniform(0.6, 0.9),
+        position_angle=rng.uniform(0, math.pi),
+        axis_ratio=rng.uniform(0.45, 0.95),
+        colour=galaxy.colour + rng.normal(0, 0.1),
+        arms=0,
+    )
+    dx, dy = gap * math.cos(direction), gap * math.sin(direction)
+    first = (_disk if galaxy.arms else _elliptical)(galaxy, x + 0.3 * dx, y + 0.3 * dy, rng)
+    second = _elliptical(other, x - 0.7 * dx, y - 0.7 * dy, rng)
+    debris = np.zeros_like(x)
+    for base, sense in ((-0.3, 1), (0.7, 1)) if rng.random() < 0.5 else ((-0.3, -1), (0.7, 1)):
+        t = rng.beta(1.2, 1.8, 4000)
+        bend = direction + (math.pi if base < 0 else 0) + sense * (0.5 + 2.0 * t)
+        reach = galaxy.r50 * (0.6 + rng.uniform(2.4, 4.5) * t)
+        spread = galaxy.r50 * (0.15 + 0.35 * t)
+        u = base * dx + reach * np.cos(bend) + rng.normal(0, 1, t.size) * spread
+        v = base * dy + reach * np.sin(bend) + rng.normal(0, 1, t.size) * spread
+        debris += scattered(x, y, u, v, 1 - 0.6 * t)
+    tails = (debris / max(debris.sum(), 1e-12)) * bands(galaxy.colour - 0.25)[:, None, None]
+    light: Plane = (first + ratio * second) * (0.88 / (1 + ratio)) + 0.12 * tails
+    return light
+
+
+def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
+    """A bright star: point, scattered halo, and four diffraction spikes of the secondary's vanes."""
+    u, v = turned(x, y, galaxy.position_angle)
+    radius = np.hypot(u, v) + 0.5 * PIXEL
+    halo = (1 + (radius / 2.0) ** 2) ** -1.5
+    width = 0.8 * PIXEL
+    spikes = (np.exp(-0.5 * (u / width) ** 2) + np.exp(-0.5 * (v / width) ** 2)) * (1 + radius / 3) ** -1.6
+    core = scattered(x, y, np.zeros(1), np.zeros(1), np.ones(1))
+    return summed(
+        [
+            (core, 0.955, galaxy.colour),
+            (halo / halo.sum(), 0.037, galaxy.colour + 0.15),
+            (spikes / spikes.sum(), 0.008, galaxy.colour + 0.05),
+        ]
+    )
+
+
+def _trail(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
+    """A satellite's trail across the frame: seen in one band only, as the bands are exposed minutes apart."""
+    _, v = turned(x, y, galaxy.position_angle)
+    line = np.exp(-0.5 * (v / (0.9 * PIXEL)) ** 2)
+    ghost = np.exp(-0.5 * ((v - 5) / (2.5 * PIXEL)) ** 2)
+    colour = np.zeros(3)
+    colour[rng.integers(3)] = 1.0
+    light: Plane = line / line.sum() + 0.1 * ghost / max(ghost.sum(), 1e-12)
+    return light * colour[:, None, None]
+
+
+_MODELS: dict[Kind, Callable[[Galaxy, Plane, Plane, np.random.Generator], Plane]] = {
+    "elliptical": _elliptical,
+    "disk": _disk,
+    "edge-on": _edge_on,
+    "irregular": _irregular,
+    "merger": _merger,
+    "star": _star,
+    "trail": _trail,
+}

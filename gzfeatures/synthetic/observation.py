@@ -1,0 +1,142 @@
+"""A camera on the synthetic sky: seeing, neighbours, noise, and the colour JPEG that volunteers saw."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gzfeatures.synthetic.brightness import surface_brightness
+from gzfeatures.synthetic.galaxy import Galaxy
+from gzfeatures.synthetic.profiles import PIXEL, Plane, bands, nanomaggies
+
+SEEING = 1.3
+"""Full width at half maximum of a star, arcsec."""
+SKY_NOISE = np.array([0.009, 0.014, 0.0185])
+"""Standard deviation of the sky in g, r, i, nanomaggies per pixel."""
+GAIN = 500.0
+"""Photo-electrons per nanomaggy."""
+WINGS = 0.06
+"""Share of the light in the wide Gaussian of the seeing."""
+STRETCH = np.array([1.95, 2.3, 3.6])
+"""Brightness of one nanomaggy per pixel in i, r, g before the asinh: what makes a galaxy of solar colour white."""
+SOFTENING = 7.0
+"""How soon the asinh bends: fluxes under 1/7 of the stretched unit stay linear."""
+PEDESTAL = 0.008
+"""Brightness of empty sky, of 1."""
+
+
+def observed(flux: Plane) -> Plane:
+    """Blur by the seeing: a core and 3 times wider wings, whose sum has the width `SEEING`.
+
+    Parameters
+    ----------
+    flux : ndarray of float64
+        Shape (3, side, side), any unit per pixel.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    sigma = 0.985 * SEEING / PIXEL / math.sqrt(8 * math.log(2))
+    core = gaussian_filter(flux, (0, sigma, sigma), mode="constant", truncate=4.0)
+    wings = gaussian_filter(core, (0, 2.8 * sigma, 2.8 * sigma), mode="constant", truncate=4.0)
+    blurred: Plane = (1 - WINGS) * core + WINGS * wings
+    return blurred
+
+
+def neighbours(side: int, rng: np.random.Generator) -> Plane:
+    """Field stars and small far galaxies, shape (3, side, side), nanomaggies per pixel, before seeing."""
+    field = np.zeros((3, side, side))
+    area = (side * PIXEL / 60) ** 2
+    keep_clear = 0.09 * side
+    for place, magnitude, far in zip(*_field_catalog(side, area, rng), strict=True):
+        if np.hypot(*(place - side / 2)) < keep_clear:
+            continue
+        if far and magnitude > 17:
+            source = Galaxy(
+                "elliptical",
+                magnitude,
+                r50=float(0.5 + 0.1 * (22 - magnitude) * rng.uniform(0.7, 1.6)),
+                axis_ratio=float(rng.uniform(0.35, 1)),
+                position_angle=float(rng.uniform(0, math.pi)),
+                colour=float(rng.normal(0.95, 0.3)),
+            )
+            _stamp(field, surface_brightness(source, 2 * int(5 * source.r50 / PIXEL) + 9, rng), place)
+        else:
+            colour = float(
+                np.clip(rng.choice([rng.normal(0.3, 0.2), rng.normal(0.7, 0.2), rng.normal(1.4, 0.12)]), 0.0, 1.6)
+            )
+            if magnitude < 13.5:
+                source = Galaxy("star", magnitude, r50=1.0, position_angle=math.pi / 5, colour=colour)
+                _stamp(field, surface_brightness(source, 2 * (side // 4) + 41, rng), place)
+            else:
+                _stamp(field, (nanomaggies(magnitude) * bands(colour))[:, None, None], place)
+    return field
+
+
+def _field_catalog(side: int, area: float, rng: np.random.Generator) -> tuple[Plane, Plane, npt.NDArray[np.bool_]]:
+    """Places (n, 2) in pixels, r magnitudes (n,) and "is a galaxy" (n,) of a Poisson field of `area` square arcmin."""
+    count = rng.poisson(8 * area)
+    magnitudes = 22.0 - rng.exponential(1.5, count)
+    return rng.uniform(0, side, (count, 2)), np.maximum(magnitudes, 12.0), rng.random(count) < 0.5
+
+
+def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
+    """Add a small image to `field` with its centre on the pixel at `place`, cut at the border."""
+    side, width = field.shape[-1], stamp.shape[-1]
+    row, column = (int(p) - width // 2 for p in place)
+    top, left, bottom, right = max(row, 0), max(column, 0), min(row + width, side), min(column + width, side)
+    if top < bottom and left < right:
+        field[:, top:bottom, left:right] += stamp[:, top - row : bottom - row, left - column : right - column]
+
+
+def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
+    """Add sky that was not quite subtracted, its noise, and that of the source's own photons to a blurred image."""
+    variance = SKY_NOISE[:, None, None] ** 2 + np.maximum(flux, 0) / GAIN
+    left_over = SKY_NOISE * rng.normal(0, 0.15, 3)
+    return flux + left_over[:, None, None] + rng.standard_normal(flux.shape) * np.sqrt(variance)
+
+
+def coloured(flux: Plane, size: int) -> Image.Image:
+    """Colour image of g, r, i, with i as red, r as green, g as blue.
+
+    The asinh stretch of Lupton et al. 2004 (doi:10.1086/382245): all bands are scaled by one function of their mean, so
+    that colours survive, and a pixel too bright for the screen keeps its hue.
+
+    Parameters
+    ----------
+    flux : ndarray of float64
+        Shape (3, side, side), nanomaggies per pixel.
+    size : int
+        Side of the image in pixels.
+    """
+    red_green_blue = flux[::-1] * STRETCH[:, None, None]
+    mean = red_green_blue.mean(0)
+    safe = np.where(np.abs(mean) < 1e-6, 1e-6, mean)
+    rgb = red_green_blue * (np.arcsinh(SOFTENING * safe) / (SOFTENING * safe)) + PEDESTAL
+    rgb = np.clip(rgb / np.maximum(rgb.max(0), 1), 0, 1)
+    image = Image.fromarray((rgb.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8))
+    return image.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def photograph(galaxy: Galaxy, size: int, sky: np.random.Generator, night: np.random.Generator) -> bytes:
+    """JPEG of a galaxy and its field, as wide as Galaxy Zoo's cut-outs: 8.48 Petrosian 90 % radii.
+
+    Parameters
+    ----------
+    galaxy : Galaxy
+        In the centre.
+    size : int
+        Side of the image in pixels; 424 in Galaxy Zoo.
+    sky : numpy.random.Generator
+        Places what is really there: clumps, knots, neighbours.
+    night : numpy.random.Generator
+        Draws the noise of this exposure.
+    """
+    side = round(8.48 * galaxy.r90 / PIXEL)
+    flux = observed(surface_brightness(galaxy, side, sky) + neighbours(side, sky))
+    file = io.BytesIO()
+    coloured(exposed(flux, night), size).save(file, "JPEG", quality=88)
+    return file.getvalue()

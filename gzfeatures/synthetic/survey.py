@@ -1,0 +1,224 @@
+"""A synthetic survey of galaxies of known shape: images, volunteers' votes, and the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import written_whole
+from gzfeatures.galaxies.votes.votes import Counts
+from gzfeatures.ids import Ids, as_ids
+from gzfeatures.synthetic.observation import photograph
+from gzfeatures.synthetic.population import Member, member, nearby
+from gzfeatures.synthetic.vote_probabilities import chances, visibility
+from gzfeatures.synthetic.votes import Panel, hart_table, kaggle_table
+
+FIRST_ID = 10_000_001
+"""GalaxyID of the first entry. Kaggle's have six digits: no drawn galaxy is taken for one that a backbone has seen."""
+FIRST_OBJID = 587722952230174721
+"""An 18-digit DR7 identifier: it does not survive a float."""
+REFERENCE_REDSHIFT = 0.03
+"""Where debiased votes imagine every galaxy to be."""
+REPEAT_EVERY = 40
+"""One galaxy in so many is another entry of the one before it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MockSurvey:
+    """Where a survey lies.
+
+    Parameters
+    ----------
+    images : Path
+        Folder of `<GalaxyID>.jpg`.
+    catalog : Path
+        CSV like the Kaggle solutions: `GalaxyID` and 37 cumulative vote fractions.
+    hart : Path
+        CSV like Hart+2016 (`asset_id` is the GalaxyID): class string, counts, fractions, debiased fractions, position,
+        REDSHIFT (empty without a spectrum), PETROMAG_MR (absolute r magnitude), PETROR50_R, PETROR90_R (arcsec).
+    truth : Path
+        CSV of what was drawn: type, shape, and which entries are the same galaxy.
+    """
+
+    images: Path
+    catalog: Path
+    hart: Path
+    truth: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class SurveyRow:
+    """One row of the survey.
+
+    Parameters
+    ----------
+    index : int
+        Its place.
+    source : int
+        Place of the galaxy it shows; differs from `index` for a repeated entry.
+    exposure : int
+        Place of the exposure it shows; differs from `index` for a copied image.
+    """
+
+    index: int
+    source: int
+    observation: int
+
+    @classmethod
+    def at(cls, index: int) -> SurveyRow:
+        """The entry at a place: a galaxy of its own, or by turns the one before on another night, or its very file."""
+        repeat, turn = index % REPEAT_EVERY == REPEAT_EVERY - 1, index // REPEAT_EVERY % 2
+        return cls(index, index - repeat, index - (repeat and turn))
+
+    @property
+    def repeats(self) -> str:
+        """How it repeats the entry before: "" (not at all), "seen-again" or "same-file"."""
+        return "same-file" if self.observation != self.index else "seen-again" if self.source != self.index else ""
+
+
+def draw_survey(folder: str | Path, n: int = 1000, seed: int = 0, size: int = 212, progress: bool = True) -> MockSurvey:
+    """Draw a survey of galaxies of known shape that looks like SDSS, and have volunteers classify it.
+
+    Everything about entry i follows from (`seed`, i): the first k of a larger survey are the same, byte for byte.
+    The light is modelled on 0.396 arcsec pixels with 1.3 arcsec seeing, sky and photon noise; the cut-out is 8.48
+    Petrosian 90 % radii wide, as in Galaxy Zoo 2 (Willett+2013, doi:10.1093/mnras/stt1458). About 40 volunteers per
+    galaxy walk the decision tree and err the more, the smaller and fainter a galaxy is. "Debiased" votes are those of
+    the same volunteers with the galaxy brought to redshift 0.03.
+
+    One entry in 40 shows the galaxy before it once more, on another night or as a copy of the same file; truth.csv
+    says so.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Gets images/, catalog.csv, hart.csv and truth.csv; made if missing.
+    n : int
+        Number of galaxies.
+    seed : int
+        Not negative.
+    size : int
+        Pixels per side, 16 to 2048; Galaxy Zoo's own images have 424.
+    progress : bool
+        Show a bar on stderr.
+
+    Raises
+    ------
+    InputError
+        A number is out of range, or images/ holds files of another survey.
+    OutputError
+        The folder cannot be written.
+    """
+    for name, value, low, high in (("n", n, 1, 10**6), ("seed", seed, 0, 2**63), ("size", size, 16, 2048)):
+        if not low <= value <= high:
+            raise InputError(f"synthetic survey: {name}", rule=f"lie in {low}…{high}", found=value)
+    root = Path(folder)
+    survey = MockSurvey(root / "images", root / "catalog.csv", root / "hart.csv", root / "truth.csv")
+    entries = [SurveyRow.at(index) for index in range(n)]
+    ids = as_ids(np.arange(n) + FIRST_ID)
+    _refuse_others(survey.images, ids)
+    members, votes = [], []
+    for entry in _tracked(entries, progress):
+        galaxy = member(entry.source, seed, _stream(seed, entry.source, "shape"))
+        image = photograph(
+            galaxy.shape, size, _stream(seed, entry.source, "sky"), _stream(seed, entry.observation, "night")
+        )
+        with written_whole(survey.images / f"{ids[entry.index]}.jpg") as path:
+            path.write_bytes(image)
+        members.append(galaxy)
+        votes.append(_votes(galaxy, _stream(seed, entry.index, "votes")))
+    counts, weights, debiased = (Counts(ids, table, m) for table, m in zip(np.stack(votes, 1), _MEASURES, strict=True))
+    _write(survey.catalog, kaggle_table(weights))
+    _write(survey.hart, pd.concat([hart_table(counts, weights, debiased), _metadata(entries, members)], axis=1))
+    _write(survey.truth, _truth(ids, entries, members))
+    return survey
+
+
+_MEASURES: tuple[Literal["count", "weight"], ...] = ("count", "weight", "weight")
+_STREAMS = ("shape", "sky", "night", "votes")
+
+
+def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
+    """Random numbers for one purpose of one entry."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, _STREAMS.index(purpose))))
+
+
+def _tracked(entries: Sequence[SurveyRow], progress: bool) -> Iterable[SurveyRow]:
+    """The entries, with a progress bar on stderr while they are gone through."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(entries, "drawing galaxies", console=Console(stderr=True), disable=not progress)
+
+
+def _refuse_others(images: Path, ids: Ids) -> None:
+    """Raise InputError where the image folder holds files that this survey will not write."""
+    others = sorted({p.name for p in images.glob("*")} - {f"{name}.jpg" for name in ids}) if images.is_dir() else []
+    if others:
+        raise InputError(
+            f"{len(others)} files of another survey",
+            where=images,
+            found=others[0],
+            remedy="choose an empty folder or delete them",
+        )
+
+
+def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Counts, weights, and weights with the galaxy brought near, shape (3, 37)."""
+    panel = Panel.draw(rng)
+    mood = rng.normal(0, 0.08)
+    near = nearby(galaxy, REFERENCE_REDSHIFT)
+    here, there = (
+        panel.votes(chances(shape, float(np.clip(visibility(shape) + mood, 0.02, 0.98))))
+        for shape in (galaxy.shape, near)
+    )
+    return np.stack([here.sum(0), panel.weights @ here, panel.weights @ there])
+
+
+def _metadata(entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
+    """Columns that the GZ2 metadata add to the votes: identifiers, position, redshift, magnitude, size."""
+    return pd.DataFrame(
+        [
+            {
+                "dr7objid": FIRST_OBJID + entry.index,
+                "ra": galaxy.ra + 0.4 / 3600 * (entry.observation != entry.source),
+                "dec": galaxy.dec,
+                "REDSHIFT": galaxy.redshift if galaxy.spectrum else np.nan,
+                "PETROMAG_R": galaxy.shape.magnitude,
+                "PETROMAG_MR": galaxy.absolute_magnitude,
+                "PETROR50_R": galaxy.shape.r50,
+                "PETROR90_R": galaxy.shape.r90,
+            }
+            for entry, galaxy in zip(entries, members, strict=True)
+        ]
+    )
+
+
+def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
+    """What was drawn, one row per entry."""
+    return pd.DataFrame(
+        [
+            {
+                "GalaxyID": ids[entry.index],
+                "type": galaxy.type,
+                "same_as": ids[entry.source] if entry.repeats else "",
+                "repeats": entry.repeats,
+                "visibility": visibility(galaxy.shape),
+                "redshift": galaxy.redshift,
+                **dataclasses.asdict(galaxy.shape),
+            }
+            for entry, galaxy in zip(entries, members, strict=True)
+        ]
+    )
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV whole; nine digits, enough for 0.1 arcsec on the sky and for sums of fractions to 1e-8."""
+    with written_whole(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")

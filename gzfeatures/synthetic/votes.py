@@ -1,0 +1,208 @@
+"""Volunteers of the synthetic survey: each walks the decision tree; their votes make the catalogs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, GZ2, GZ2_SUFFIXES, KAGGLE, NEXT, QUESTIONS, Counts
+from gzfeatures.synthetic.vote_probabilities import Chances
+
+WALK: tuple[str, ...] = tuple(
+    TopologicalSorter(
+        {
+            question: {q for q, answers in QUESTIONS.items() for a in answers if NEXT[a] == question}
+            for question in QUESTIONS
+        }
+    ).static_order()
+)
+"""Questions in an order in which every one comes after those that lead to it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """The volunteers who look at one galaxy, with their luck drawn in advance.
+
+    The same panel can be shown the galaxy twice, at two distances, which is what debiasing estimates.
+
+    Parameters
+    ----------
+    luck : ndarray of float64
+        Uniform deviates, shape (volunteers, 11): one per question.
+    care : ndarray of float64
+        Probability of an earnest answer, shape (volunteers,); otherwise the answer is a guess.
+    """
+
+    luck: Chances
+    care: Chances
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, mean: float = 40.0) -> Panel:
+        """About `mean` volunteers (at least 20), most of them careful."""
+        number = max(int(rng.normal(mean, 5)), 20)
+        return cls(
+            rng.random((number, len(QUESTIONS))), np.where(rng.random(number) < 0.06, 0.4, rng.beta(30, 1, number))
+        )
+
+    @property
+    def weights(self) -> Chances:
+        """Weight of each volunteer by consistency, shape (volunteers,): Willett+2013, section 3."""
+        return np.minimum(1.0, (self.care / 0.6) ** 8.5)
+
+    def votes(self, chances: Chances) -> npt.NDArray[np.bool_]:
+        """Answers each volunteer gives.
+
+        Parameters
+        ----------
+        chances : ndarray of float64
+            Shape (37,): probability of each answer of an earnest volunteer who is asked its question.
+
+        Returns
+        -------
+        ndarray of bool
+            Shape (volunteers, 37); False under questions a volunteer did not reach.
+        """
+        given = np.zeros((len(self.luck), len(ANSWERS)), dtype=bool)
+        for column, part in enumerate(COLUMNS.values()):
+            options = part.stop - part.start
+            earnest = self.care[:, None] * chances[part] + (1 - self.care[:, None]) / options
+            chosen = (self.luck[:, column, None] >= earnest.cumsum(1)[:, :-1]).sum(1)
+            given[np.arange(len(given)), part.start + chosen] = True
+        return given & self._asked(given)
+
+    def _asked(self, given: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which answers lie on each volunteer's way through the tree, shape (volunteers, 37)."""
+        asked = {question: np.full(len(given), question == WALK[0]) for question in WALK}
+        for question in WALK:
+            for answer, said in zip(QUESTIONS[question], given[:, COLUMNS[question]].T, strict=True):
+                after = NEXT[answer]
+                if after is not None:
+                    asked[after] |= asked[question] & said
+        return np.column_stack([asked[question] for question, answers in QUESTIONS.items() for _ in answers])
+
+
+LETTERS: dict[str, str] = {
+    "smooth": "E",
+    "features-or-disk": "S",
+    "star-or-artifact": "A",
+    "completely-round": "r",
+    "in-between": "i",
+    "cigar-shaped": "c",
+    "bulge-shape-rounded": "er",
+    "bulge-shape-boxy": "eb",
+    "bulge-shape-none": "en",
+    "bar-yes": "B",
+    "bar-no": "",
+    "bulge-dominant": "a",
+    "bulge-obvious": "b",
+    "bulge-just-noticeable": "c",
+    "bulge-none": "d",
+    "arms-1": "1",
+    "arms-2": "2",
+    "arms-3": "3",
+    "arms-4": "4",
+    "arms-more-than-4": "+",
+    "arms-cant-tell": "?",
+    "winding-tight": "t",
+    "winding-medium": "m",
+    "winding-loose": "l",
+    "ring": "(r)",
+    "lens-or-arc": "(l)",
+    "disturbed": "(d)",
+    "irregular": "(i)",
+    "other": "(o)",
+    "merger": "(m)",
+    "dust-lane": "(u)",
+}
+"""Answer → its letters in a gz2_class string."""
+
+
+def gz2_class(debiased: Mapping[str, Chances]) -> str:
+    """Name a galaxy the way the GZ2 catalog does.
+
+    The largest debiased answer of the first question, then the most common answer of each question that follows
+    (Willett+2013, doi:10.1093/mnras/stt1458).
+
+    Parameters
+    ----------
+    debiased : mapping of str to ndarray
+        Question → debiased fraction of its answers.
+    """
+
+    def most(question: str) -> str:
+        return QUESTIONS[question][int(np.argmax(debiased[question]))]
+
+    def letters(*questions: str) -> str:
+        return "".join(LETTERS[most(question)] for question in questions)
+
+    name = letters("smooth-or-features")
+    if name == "A":
+        return name
+    if name == "E":
+        name += letters("rounded")
+    elif most("edge-on") == "edge-on-yes":
+        name += letters("bulge-shape")
+    else:
+        name += letters("bar", "bulge-prominence")
+        if most("spiral") == "spiral-yes":
+            name += letters("arms-number", "arms-winding")
+    return name + (letters("odd-feature") if most("odd") == "odd-yes" else "")
+
+
+def kaggle_table(weights: Counts) -> pd.DataFrame:
+    """Votes as in the Kaggle solutions: `GalaxyID` and 37 cumulative fractions.
+
+    Where no volunteer was asked whether anything is odd (all of them saw an artifact), the answer is "no".
+    """
+    fractions = weights.conditional()
+    values = fractions.values.copy()
+    odd = COLUMNS["odd"]
+    values[np.isnan(values[:, odd]).all(1), odd] = 0.0, 1.0
+    values = dataclasses.replace(fractions, values=values).cumulative().values
+    return pd.DataFrame({"GalaxyID": weights.ids, **dict(zip(KAGGLE.values(), values.T, strict=True))})
+
+
+def hart_table(counts: Counts, weights: Counts, debiased: Counts) -> pd.DataFrame:
+    """Votes as in Hart+2016: class string, totals, and counts, weights and conditional fractions of the 37 answers.
+
+    Parameters
+    ----------
+    counts, weights : Counts
+        Votes, plain and weighted by consistency.
+    debiased : Counts
+        Weighted votes of the same volunteers for the same galaxies brought nearer.
+
+    Returns
+    -------
+    DataFrame
+        `asset_id`, `gz2_class`, `total_classifications`, `total_votes`, and five columns per answer. As in the
+        published table, the fraction of a question that nobody was asked is 0.
+    """
+    measures = {
+        "count": counts.values.astype(np.int64),
+        "weight": weights.values,
+        "fraction": np.nan_to_num(counts.conditional().values),
+        "weighted": np.nan_to_num(weights.conditional().values),
+        "debiased": np.nan_to_num(debiased.conditional().values),
+    }
+    first = COLUMNS["smooth-or-features"]
+    return pd.DataFrame(
+        {
+            "asset_id": counts.ids,
+            "gz2_class": [
+                gz2_class({name: row[part] for name, part in COLUMNS.items()}) for row in measures["debiased"]
+            ],
+            "total_classifications": measures["count"][:, first].sum(1),
+            "total_votes": measures["count"].sum(1),
+            **{
+                stem + GZ2_SUFFIXES[measure]: measures[measure][:, column]
+                for column, stem in enumerate(GZ2.values())
+                for measure in GZ2_SUFFIXES
+            },
+        }
+    )

@@ -1,0 +1,1 @@
+"""Tables on disk, whatever their format, as plain columns."""

@@ -1,0 +1,192 @@
+"""Parquet, Feather and Arrow files, and folders of Parquet: partitioned tables and HATS catalogs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import join_inside
+from gzfeatures.tablefiles import cells, stored_units
+from gzfeatures.tablefiles.raw_table import RawTable, storage
+
+_INDEX = re.compile(r"__index_level_\d+__")
+_HATS = ("collection.properties", "hats.properties", "properties")
+_PRIMARY = "hats_primary_table_url"
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_VERSIONED = {"_delta_log": "Delta Lake", "metadata": "Iceberg", ".hoodie": "Hudi"}
+"""Folders that say which of the Parquet files beside them still count."""
+
+
+def read_parquet(path: Path) -> RawTable:
+    """Read one Parquet file, or a folder of them (see `read_folder`); pandas' own notes in it decide no type."""
+    return read_folder(path) if path.is_dir() else _without_index(pq.ParquetFile(path).read())
+
+
+def read_feather(path: Path) -> RawTable:
+    """Read a Feather file of version 1 or 2, or an Arrow file or stream."""
+    from pyarrow import feather
+
+    with path.open("rb") as file:
+        magic = file.read(6)
+    if magic == b"ARROW1" or magic.startswith(b"FEA1"):
+        return _without_index(feather.read_table(path, memory_map=False))
+    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
+        return _without_index(stream.read_all())
+
+
+def read_folder(path: Path) -> RawTable:
+    """Read a folder of Parquet files as one table, in the order of their names.
+
+    `key=value` in the name of a folder is a column, as Hive, Spark, DuckDB and polars write it. A HATS catalog
+    (International Virtual Observatory Alliance, HATS 1.0), or the primary catalog of a HATS collection, is read
+    without its thumbnail and margins; where on the sky a file lies is no column of it.
+
+    Parameters
+    ----------
+    path : Path
+        Folder.
+
+    Raises
+    ------
+    InputError
+        It holds no Parquet, is a table of another kind, or a column has two types.
+    """
+    root, hats = _catalog_root(path)
+    for name, kind in _VERSIONED.items():
+        if (root / name).is_dir() and (name != "metadata" or any((root / name).glob("*.metadata.json"))):
+            raise InputError(
+                f"folder is a table of {kind}, whose files do not all count",
+                where=path,
+                remedy="export it as one Parquet file",
+            )
+    files = sorted(_parquet_files(root, hats))
+    if not files:
+        raise InputError("folder holds no Parquet files", where=path, remedy="name a file")
+    units: dict[str, str] = {}
+    said: list[str] = []
+    parts = [_part(root, file, hats, units, said) for file in files]
+    columns: dict[str, list[Any]] = {name: [] for part in parts for name in part}
+    notes = [f"{len(files)} Parquet files are read as one table"] if len(files) > 1 else []
+    for name, chunks in columns.items():
+        lacking = [file for file, part in zip(files, parts, strict=True) if name not in part]
+        if lacking:
+            notes.append(f"column {name} is missing in {len(lacking)} of {len(files)} files")
+        kind = _common_type(name, [(part[name], file) for part, file in zip(parts, files, strict=True) if name in part])
+        for part in parts:
+            length = len(next(iter(part.values()))) if part else 0
+            chunks.append(part[name].cast(kind) if name in part else pa.chunked_array([pa.nulls(length, kind)]))
+    table = pa.table({name: pa.chunked_array(_chunks(parts), parts[0].type) for name, parts in columns.items()})
+    raw = _without_index(table)
+    if not hats:
+        keys = {name for file in files for name in _keys(root, file)}
+        raw.columns = [
+            cells.typed(column) if name in keys else column for name, column in zip(raw.names, raw.columns, strict=True)
+        ]
+    raw.notes, raw.units = [*notes, *dict.fromkeys(said)], {name: unit for name, unit in units.items() if unit}
+    return raw
+
+
+def _chunks(parts: list[Any]) -> list[Any]:
+    return [chunk for part in parts for chunk in part.chunks]
+
+
+def _catalog_root(path: Path) -> tuple[Path, bool]:
+    """Folder that holds the data files, and whether it is that of a HATS catalog."""
+    for name in _HATS:
+        if (path / name).is_file():
+            text = (path / name).read_text(encoding="utf-8")
+            entries = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+            primary = next((value.strip() for key, value in entries.items() if key.strip() == _PRIMARY), None)
+            if primary is not None:
+                return _catalog_root(join_inside(path, primary))
+            return (path / "dataset" if (path / "dataset").is_dir() else path), True
+    return path, False
+
+
+def _parquet_files(root: Path, hats: bool) -> Iterator[Path]:
+    for file in root.rglob("*"):
+        parts = file.relative_to(root).parts
+        if file.suffix.lower() not in (".parquet", ".pq", ".parq") or not file.is_file():
+            continue
+        if any(part.startswith(("_", ".")) for part in parts):
+            continue
+        if hats and not parts[0].startswith("Norder="):
+            continue
+        yield join_inside(root, str(file.relative_to(root)))
+
+
+def _keys(root: Path, file: Path) -> dict[str, str]:
+    """Columns that the folders above a file tell: `survey=sdss` is sdss in column survey."""
+    folders = file.relative_to(root).parts[:-1]
+    return {unquote(key): unquote(value) for key, sign, value in (part.partition("=") for part in folders) if sign}
+
+
+def _part(root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]) -> dict[str, pa.ChunkedArray]:
+    """Columns of one file; the units of the files before are compared with its own, and added to."""
+    table = pq.ParquetFile(file).read()
+    own, said = stored_units.of_arrow(table.schema.metadata)
+    notes += said
+    for name in table.column_names:
+        unit = own.get(name, "")
+        if units.setdefault(name, unit) != unit:
+            raise InputError(
+                "column has two units",
+                where=f"{file}, column {name}",
+                rule=f"be in {units[name] or 'no unit'}, as in the files before",
+                found=unit or "no unit",
+                remedy="write the files with one unit",
+            )
+    if len(set(table.column_names)) < len(table.column_names):
+        raise InputError("two columns have one name", where=file, remedy="rename one of them")
+    part = {name: storage(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    for name, column in part.items():
+        if pa.types.is_string(column.type) or pa.types.is_string_view(column.type):
+            part[name] = column.cast(pa.large_string())
+    if not hats:
+        for key, value in _keys(root, file).items():
+            text = None if value in ("", _NO_VALUE) else value
+            part.setdefault(key, pa.chunked_array([pa.array([text] * len(table), pa.large_string())]))
+    return part
+
+
+def _common_type(name: str, columns: list[tuple[pa.ChunkedArray, Path]]) -> pa.DataType:
+    """The type that a column has in every file: a column of nothing takes that of the others, integers the widest.
+
+    Raises
+    ------
+    InputError
+        Integers here and floats there: one of the two would change.
+    """
+    first: tuple[pa.DataType, Path] | None = None
+    for column, file in columns:
+        kind = column.type
+        if pa.types.is_null(kind):
+            continue
+        if first is None or kind == first[0]:
+            first = first or (kind, file)
+        elif pa.types.is_signed_integer(kind) and pa.types.is_signed_integer(first[0]):
+            first = (pa.int64(), first[1])
+        else:
+            raise InputError(
+                "column has two types",
+                where=f"{file}, column {name}",
+                rule=f"be {first[0]}, as in {first[1].name}",
+                found=str(kind),
+                remedy="write the files with one type",
+            )
+    return pa.null() if first is None else first[0]
+
+
+def _without_index(table: pa.Table) -> RawTable:
+    """The table without the nameless index that pandas writes as a column."""
+    kept = [place for place, name in enumerate(table.column_names) if not _INDEX.fullmatch(name)]
+    units, notes = stored_units.of_arrow(table.schema.metadata)
+    names = [table.column_names[place] for place in kept]
+    return RawTable(names, [table.column(place) for place in kept], notes, units)

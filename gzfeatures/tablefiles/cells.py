@@ -1,0 +1,117 @@
+"""Cells of a text table as the values they are: whole numbers, numbers, flags, or text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gzfeatures.id_text import MISSING_WORDS, trimmed
+
+_WHOLE = r"^[+-]?(0|[1-9][0-9]*)$"
+_DIGITS = r"^[+-]?[0-9]+$"
+_FLAGS = ("True", "TRUE", "true", "False", "FALSE", "false")
+_EXACT = 2.0**53
+
+
+def typed(cells: pa.ChunkedArray, bare: Callable[[Any], Any] = lambda texts: texts) -> pa.ChunkedArray:
+    """A column of text cells in the narrowest type that holds all of it exactly.
+
+    Parameters
+    ----------
+    cells : ChunkedArray of strings
+        As written; an empty cell is null.
+    bare : callable
+        Takes off what was put before a text to guard it; not called for plain numbers.
+
+    Returns
+    -------
+    ChunkedArray
+        int64, uint64, double, bool or string; null where all cells are empty. Where all other cells are numbers or
+        flags, a word of MISSING_WORDS is null; in text it is a text. Digits with a leading zero are a code, and whole
+        numbers beyond 2^53 beside decimals are names: both stay text, without the blanks around them.
+    """
+    if cells.null_count == len(cells):
+        return pa.chunked_array([pa.nulls(len(cells))])
+    first = next(chunk for chunk in cells.chunks if chunk.null_count < len(chunk)).drop_null()[0].as_py()
+    # the first cell tells what to try; a column of plain numbers takes one pass
+    if first[:1].isdigit() or first[:1] in "-.":
+        quick = _quick_whole(cells) if first.lstrip("-").isdecimal() else _quick_floats(cells)
+        if quick is not None:
+            return quick
+    return _with_words(bare(cells))
+
+
+def _quick_whole(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    try:
+        numbers = cells.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return _quick_floats(cells)
+    # Arrow reads 0x1F and 007 as numbers; what is not written back as it stood was something else
+    return numbers if pc.all(pc.equal(numbers.cast(cells.type), cells)).as_py() else None
+
+
+def _quick_floats(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    try:
+        numbers = cells.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    ends = pc.min_max(numbers)
+    if max(abs(ends["min"].as_py() or 0), abs(ends["max"].as_py() or 0)) >= _EXACT:
+        return None  # digits may stand here that a double does not hold
+    return None if _are_whole(cells) else numbers
+
+
+def _are_whole(cells: pa.ChunkedArray) -> bool:
+    sample = cells.slice(0, 64)
+    return bool(pc.all(pc.match_substring_regex(sample, _DIGITS)).as_py()) and bool(
+        pc.all(pc.match_substring_regex(cells, _DIGITS)).as_py()
+    )
+
+
+def _with_words(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    texts = trimmed(cells)
+    words = pc.is_in(texts, value_set=pa.array(MISSING_WORDS, texts.type))
+    values = pc.if_else(words, pa.scalar(None, texts.type), texts)
+    texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
+    if values.null_count == len(values):
+        if pc.all(pc.equal(pc.utf8_lower(texts), "nan")).as_py():
+            return pa.chunked_array([pa.nulls(len(texts), pa.float64())])
+        return texts  # nothing but words: nobody's numbers
+    if pc.all(pc.match_substring_regex(values, _DIGITS)).as_py():
+        if not pc.all(pc.match_substring_regex(values, _WHOLE)).as_py():
+            return texts
+        return _integers(pc.replace_substring_regex(values, r"^\+", ""))
+    numbers = _floats(values)
+    if numbers is not None:
+        return numbers
+    flags = _flags(values)
+    return texts if flags is None else flags
+
+
+def _integers(values: Any) -> pa.ChunkedArray:
+    for kind in (pa.int64(), pa.uint64()):
+        try:
+            return values.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return values
+
+
+def _floats(values: Any) -> pa.ChunkedArray | None:
+    try:
+        numbers = values.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    large = pc.greater_equal(pc.abs(numbers), _EXACT)
+    if pc.any(large).as_py() and pc.any(pc.match_substring_regex(values.filter(large), _DIGITS)).as_py():
+        return values
+    return numbers
+
+
+def _flags(values: Any) -> pa.ChunkedArray | None:
+    if not pc.all(pc.is_in(values.drop_null(), value_set=pa.array(_FLAGS, values.type))).as_py():
+        return None
+    return pc.equal(pc.utf8_lower(values), "true")

@@ -1,0 +1,1 @@
+"""CSV tables: their header, records and rows."""

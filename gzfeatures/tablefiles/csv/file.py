@@ -1,0 +1,171 @@
+"""CSV tables: where the header stands, that every row is as long as it, and that every row is a galaxy.
+
+The file is split into cells by Arrow. What Arrow does not take – a row of another length, a blank between comma and
+quote – is gone through again line by line, to be understood or to be named by its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as pacsv
+
+from gzfeatures.errors import InputError
+from gzfeatures.tablefiles.cells import typed
+from gzfeatures.tablefiles.csv import stray_rows
+from gzfeatures.tablefiles.csv.header import Header, header_of, opened
+from gzfeatures.tablefiles.csv.records import read_lines
+from gzfeatures.tablefiles.raw_table import RawTable
+
+_QUOTE_AFTER_BLANK = r'^[ \t]*"'
+
+
+def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
+    """Read a CSV file, plain or compressed by gzip; a header without commas may have tabs, semicolons or bars.
+
+    Lines before the header that begin with `#`, such as SkyServer's `#Table1`, are left out; where the last of them is
+    the header, it is. One comma more at the end of every row is no column. A row of types or of units below the
+    header, a line such as `(40 rows affected)` at the end, and every line below the header that begins with `#`, are
+    left out, with a note.
+
+    Parameters
+    ----------
+    path : Path
+        Text in UTF-8.
+    id_columns : collection of str
+        Columns whose cells stay text.
+    unguard : callable
+        Text of a cell or name → the text before it was guarded against being run as a formula.
+
+    Raises
+    ------
+    InputError
+        A row has another length than the header, is no galaxy, or the header stands twice.
+    """
+    header = header_of(path)
+    try:
+        return _table(path, header, id_columns, unguard, by_line=False)
+    except _NotPlain:
+        return _table(path, header, id_columns, unguard, by_line=True)
+
+
+class _NotPlain(Exception):
+    """Arrow does not split the rows of this file as they are meant."""
+
+
+def _table(path: Path, header: Header, id_columns: Collection[str], unguard: Any, *, by_line: bool) -> RawTable:
+    names = [*header.names, *([""] if header.spare else [])]
+    ends: list[str] = []
+    line_of: Callable[[int], int] = lambda row: header.line + row + 1  # noqa: E731
+    if by_line:
+        columns, lines, ends = read_lines(path, header, len(names))
+        line_of = lines.__getitem__
+    else:
+        columns = _cells(path, header, names)
+        if _any(columns[0], "^ *#"):
+            raise _NotPlain  # a comment, unless quotes are around it, which only the lines tell
+    if not by_line and any("\n" in (column[-1].as_py() or "") for column in columns if len(column)):
+        raise _NotPlain  # a quote that nobody closes makes one cell of the rest of the file
+    if header.spare:
+        _require_empty(columns.pop(), path, header, line_of)
+        names.pop()
+    names, columns = _without_nameless([unguard(name) for name in names], columns)
+    rows, words = stray_rows.galaxies(names, columns, path, line_of)
+    if rows is not None:
+        columns = [column.slice(rows.start, rows.stop - rows.start) for column in columns]
+
+    def values(place: int) -> Any:
+        column, columns[place] = columns[place], None  # the cells are given up once they are values
+        bare = partial(_unguarded, unguard=unguard)
+        result = bare(column) if names[place] in id_columns else typed(column, bare)
+        if _is_text(result):
+            if not by_line and _any(result, _QUOTE_AFTER_BLANK):
+                raise _NotPlain
+            _require_own_rows(result, names, place, path, header)
+        return result
+
+    with ThreadPoolExecutor(2) as pool:
+        raw = list(pool.map(values, range(len(names))))
+    return RawTable(names, raw, [*header.notes, *ends, *words])
+
+
+def _require_own_rows(column: Any, names: Sequence[str], place: int, path: Path, header: Header) -> None:
+    """Refuse a quoted cell that holds a whole row: two stray quotes make one cell of the rows between them."""
+    if not pc.any(pc.match_substring(column, "\n")).as_py():
+        return
+    for row, cell in enumerate(column.to_pylist()):
+        for line in (cell or "").splitlines()[1:]:
+            first, *rest = line.split(header.separator)
+            if len(rest) == len(names) - 1 and rest and first.strip() and " " not in first.strip():
+                raise InputError(
+                    "quoted cell holds a row of the table",
+                    where=f"{path}, row {row}, column {names[place]}",
+                    found=cell,
+                    remedy="close the quote where the cell ends",
+                )
+
+
+def _is_text(column: Any) -> bool:
+    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+
+
+def _any(column: Any, pattern: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(column, pattern)).as_py())
+
+
+def _cells(path: Path, header: Header, names: list[str]) -> list[Any]:
+    """Every cell as text; an empty one is null."""
+    columns = [str(number) for number in range(len(names))]
+    with opened(path) as stream:
+        stream.read(header.offset)
+        try:
+            table = pacsv.read_csv(
+                stream,
+                read_options=pacsv.ReadOptions(column_names=columns, block_size=2**22),
+                parse_options=pacsv.ParseOptions(delimiter=header.separator, newlines_in_values=True),
+                convert_options=pacsv.ConvertOptions(
+                    column_types=dict.fromkeys(columns, pa.string()),
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=True,
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            if "CSV parse error" in str(error):
+                raise _NotPlain from None
+            if "Empty CSV file" not in str(error):
+                raise
+            return [pa.chunked_array([pa.array([], pa.string())]) for _ in columns]
+    return list(table.columns)
+
+
+def _require_empty(column: Any, path: Path, header: Header, line_of: Callable[[int], int]) -> None:
+    if column.null_count == len(column):
+        return
+    row = pc.index(pc.is_valid(column), True).as_py()
+    raise InputError(
+        "cell beyond the last column",
+        where=f"{path}, line {line_of(row)}",
+        rule=f"have {len(header.names)} cells, one for each column of the header",
+        found=column[row].as_py(),
+        remedy="name the column, or delete the cell",
+    )
+
+
+def _without_nameless(names: list[str], columns: list[Any]) -> tuple[list[str], list[Any]]:
+    """Without empty columns that have no name; one that holds something is called as pandas calls it."""
+    kept = [i for i, name in enumerate(names) if name or columns[i].null_count < len(columns[i])]
+    return [names[i] or f"Unnamed: {i}" for i in kept], [columns[i] for i in kept]
+
+
+def _unguarded(column: Any, unguard: Any) -> Any:
+    if not pc.any(pc.starts_with(column, "'")).as_py():
+        return column
+    texts = [None if cell is None else unguard(cell) for cell in column.to_pylist()]
+    return pa.chunked_array([pa.array(texts, column.type)])

@@ -1,0 +1,218 @@
+"""FITS tables, column by column as the file stores them: what is unknown is judged before a value is scaled."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gzfeatures.errors import InputError
+from gzfeatures.fits_header import judged
+from gzfeatures.tablefiles import cells
+from gzfeatures.tablefiles.raw_table import RawTable
+
+
+@contextmanager
+def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
+    """Header and data units of a FITS file, in memory, after its headers were judged; it is closed in any case.
+
+    What astropy opens itself it leaves open where a header is not what it expects.
+    """
+    from astropy.io import fits
+
+    with judged(path, what=what) as file, fits.open(file, memmap=False) as units:
+        yield units
+
+
+def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
+    """Read the table of a FITS file that has an id column; the first of them where several have one.
+
+    Integers are compared with TNULL before TSCAL and TZERO are applied (FITS standard 4.0, section 7.3.2): a scaled
+    value is never equal to it. A vector column `v` becomes v_0, v_1, …; arrays of variable length and complex numbers
+    are left out, with a note.
+
+    Parameters
+    ----------
+    path : Path
+        FITS, plain or compressed by gzip.
+    id_columns : sequence of str
+        Names of id columns.
+
+    Raises
+    ------
+    InputError
+        None of several tables has an id column.
+    """
+    from astropy.io import fits
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="astropy")  # odd units and headers do not touch the numbers
+        with fits_units(path) as units:
+            tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
+            if not tables:
+                raise ValueError("it holds no table")
+            titles = [f"{unit.name or 'table'} ({', '.join(unit.columns.names[:4])}, …)" for unit in tables]
+            place, notes = chosen([unit.columns.names for unit in tables], titles, id_columns, path)
+            return _columns(tables[place], notes)
+
+
+def chosen(
+    names: Sequence[Sequence[str]], titles: Sequence[str], id_columns: Collection[str], path: Path
+) -> tuple[int, list[str]]:
+    """Which of a file's tables is the catalog: the first that has an id column; and what to say of the others.
+
+    Parameters
+    ----------
+    names : sequence of sequences of str
+        Column names of each table.
+    titles : sequence of str
+        What each is called, for the reader.
+    id_columns : collection of str
+        Names of id columns.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        There are several tables, and none has an id column.
+    """
+    with_ids = [place for place, columns in enumerate(names) if set(columns) & set(id_columns)]
+    if len(names) == 1:
+        return 0, []
+    if not with_ids:
+        raise InputError(
+            "no table of the file has an id column",
+            where=path,
+            rule=f"have {' or '.join(list(id_columns)[:12])}",
+            found="; ".join(titles[:8]),
+            remedy="name the id column",
+        )
+    note = f"the file holds {len(names)} tables: {titles[with_ids[0]]} is read"
+    if len(with_ids) > 1:
+        note += f", which is the first of {len(with_ids)} with an id column"
+    return with_ids[0], [note]
+
+
+def _columns(unit: Any, notes: list[str]) -> RawTable:
+    from astropy.io import fits
+
+    if unit.header.get("ZTABLE"):
+        raise ValueError("its table is compressed; unpack it with funpack")
+    data = unit.data
+    raw = None if data is None else data.view(np.ndarray)
+    table = RawTable([], [], notes)
+    left_out = []
+    for place, column in enumerate(unit.columns):
+        name, code = str(column.name), _code(column, isinstance(unit, fits.TableHDU))
+        if code in "PQCM":
+            left_out.append(name)
+            continue
+        if raw is None:
+            parts = {name: pa.nulls(0)}
+        elif isinstance(unit, fits.TableHDU):
+            parts = {name: _printed(_strings(raw[raw.dtype.names[place]]), column, code)}
+        elif code == "X":
+            parts = _parts(name, np.asarray(data.field(place)), _plain_array)
+        else:
+            stored = raw[raw.dtype.names[place]]
+            parts = _parts(name, stored, lambda part, column=column, code=code: _binary(part, column, code))
+        for part, values in parts.items():
+            table.names.append(part)
+            table.columns.append(values)
+            if column.unit:
+                table.units[part] = str(column.unit)
+    if left_out:
+        notes.append(f"columns of variable length or complex numbers are left out: {', '.join(left_out)}")
+    return table
+
+
+def _code(column: Any, printed: bool) -> str:
+    """Letter of a column's format: of `20A`, `PJ(12)`, `I6`, `F8.3`."""
+    text = str(column.format).strip().upper()
+    return text[0] if printed else next((letter for letter in text if letter.isalpha()), "A")
+
+
+def _parts(name: str, values: npt.NDArray[Any], make: Any) -> dict[str, Any]:
+    """A column, or the columns of a vector column, which astropy may give any number of axes."""
+    if values.ndim == 1:
+        return {name: make(values)}
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
+    return {f"{name}_{part}": make(flat[:, part]) for part in range(flat.shape[1])}
+
+
+def _plain_array(values: npt.NDArray[Any]) -> Any:
+    return pa.array(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="))))
+
+
+def _binary(stored: npt.NDArray[Any], column: Any, code: str) -> Any:
+    """A column of a binary table."""
+    if code == "A":
+        return _strings(stored)
+    values = np.ascontiguousarray(stored.astype(stored.dtype.newbyteorder("=")))
+    if code == "L":  # T, F, or a zero byte for unknown
+        letters = values.view(np.uint8)
+        return pa.array(letters == ord("T"), mask=(letters != ord("T")) & (letters != ord("F")))
+    mask = None
+    if code in "BIJK" and column.null not in (None, ""):
+        mask = values == np.int64(int(column.null))
+    scale = 1 if column.bscale in (None, "") else column.bscale
+    zero = 0 if column.bzero in (None, "") else column.bzero
+    return pa.array(_scaled(values, scale, zero), mask=mask)
+
+
+def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[Any]:
+    """TZERO + TSCAL × values; integers that are only moved stay integers, as FITS keeps unsigned ones."""
+    if scale == 1 and zero == 0:
+        return values
+    if values.dtype.kind in "iu" and scale == 1 and float(zero).is_integer():
+        moved = int(zero)
+        if moved == 2**63 and values.dtype == np.int64:
+            return values.view(np.uint64) ^ np.uint64(2**63)
+        low, high = (int(end) + moved for end in (values.min(initial=0), values.max(initial=0)))
+        if -(2**63) <= low and high < 2**63 and abs(moved) < 2**63:
+            return values.astype(np.int64) + np.int64(moved)
+    return values.astype(np.float64) * float(scale) + float(zero)
+
+
+def _strings(stored: npt.NDArray[Any]) -> Any:
+    """Text in UTF-8 without its padding; FITS has no other word for a missing text than an empty one."""
+    padded = np.ascontiguousarray(np.char.encode(stored, "utf-8") if stored.dtype.kind == "U" else stored)
+    width = padded.dtype.itemsize
+    if width == 0 or len(padded) == 0:
+        return pa.nulls(len(padded), pa.large_string())
+    fixed = pa.Array.from_buffers(pa.binary(width), len(padded), [None, pa.py_buffer(padded)])
+    try:
+        trimmed = pc.utf8_rtrim(fixed.cast(pa.large_binary()).cast(pa.large_string()), " \0")
+    except pa.ArrowInvalid:  # not UTF-8: an id is then refused, another text keeps what can be read
+        trimmed = pa.array([text.rstrip(b" \0") for text in padded.tolist()], pa.large_binary())
+    empty = pc.equal(pc.binary_length(trimmed), 0)
+    return pc.if_else(empty, pa.scalar(None, trimmed.type), trimmed)
+
+
+def _printed(raw: Any, column: Any, code: str) -> Any:
+    """A column of an ASCII table, read from its characters: an I20 keeps every digit."""
+    if code == "A":
+        return raw
+    texts = pc.utf8_trim_whitespace(raw.cast(pa.large_string()))
+    hidden = pc.equal(texts, "")
+    if column.null not in (None, ""):
+        hidden = pc.or_kleene(hidden, pc.equal(texts, str(column.null).strip()))
+    texts = pc.if_else(pc.fill_null(hidden, True), pa.scalar(None, texts.type), texts)
+    texts = pc.replace_substring_regex(texts, "[Dd]", "E")
+    values = cells.typed(pa.chunked_array([texts]))
+    scale = 1 if column.bscale in (None, "") else column.bscale
+    zero = 0 if column.bzero in (None, "") else column.bzero
+    if (scale, zero) == (1, 0):
+        return values
+    mask = values.is_null().to_numpy()
+    numbers = pc.fill_null(values, 0).to_numpy()
+    return pa.array(_scaled(numbers, scale, zero), mask=mask)

@@ -1,0 +1,168 @@
+"""Tables in HDF5: one-dimensional datasets of equal length, or a dataset of records."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gzfeatures.errors import InputError
+from gzfeatures.tablefiles import stored_units
+from gzfeatures.tablefiles.fits_file import chosen
+from gzfeatures.tablefiles.raw_table import RawTable
+
+_DEEPEST, _MOST = 4, 10_000
+"""Groups within groups, and entries of one file, that are gone through."""
+_RATIO = 1032
+"""Most bytes that one stored byte can unpack to (zlib's own figure): a damaged header claims any length."""
+_ASTROPY = ".__table_column_meta__"
+_FILL = "_FillValue"
+
+
+@dataclasses.dataclass
+class _Table:
+    """Columns of one length in a group, or the fields of one dataset of records."""
+
+    title: str
+    columns: dict[str, Any]
+    rows: int
+    notes: list[str]
+    units: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
+    """Read the table of an HDF5 file that has an id column.
+
+    A group with one-dimensional datasets of equal length is a table, as is a dataset of records (h5py, astropy,
+    PyTables). Datasets with more axes, such as images, and links into other files are left out.
+
+    Parameters
+    ----------
+    path : Path
+        HDF5 file.
+    id_columns : sequence of str
+        Names of id columns.
+
+    Raises
+    ------
+    InputError
+        It holds no table, none of several has an id column, or pandas' HDFStore wrote it.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        tables = list(_tables(file, path, id_columns, 0))
+        if not tables:
+            raise InputError(
+                "no table in the HDF5 file",
+                where=path,
+                rule="have one-dimensional datasets of equal length, or a dataset of records",
+                found=", ".join(list(file)[:12]) or "nothing",
+            )
+        titles = [f"{table.title} ({', '.join(list(table.columns)[:4])}, …)" for table in tables]
+        place, notes = chosen([list(table.columns) for table in tables], titles, id_columns, path)
+        table = tables[place]
+        raw = RawTable([], [], notes + table.notes, table.units)
+        for name, dataset in table.columns.items():
+            array = _array(dataset, path)
+            if array is None:
+                raw.notes.append(f"nested columns are left out: {name}")
+                continue
+            raw.names.append(name)
+            raw.columns.append(array)
+        return raw
+
+
+def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> Iterator[_Table]:
+    import h5py
+
+    if "pandas_type" in group.attrs:
+        raise InputError(
+            "table of pandas' HDFStore, which keeps its columns as pickles",
+            where=f"{path}, {group.name}",
+            remedy="write it with DataFrame.to_parquet",
+        )
+    if len(group) > _MOST:
+        raise InputError("HDF5 group is too large", where=path, rule=f"have {_MOST} entries", found=len(group))
+    own = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
+    entries = {name: group[name] for name in own}
+    for name, entry in entries.items():
+        if isinstance(entry, h5py.Dataset) and entry.dtype.names and entry.ndim == 1:
+            _require_here(entry, path)
+            units, notes = _units(entries.get(name + _ASTROPY), path)
+            yield _Table(name, {str(field): (entry, field) for field in entry.dtype.names}, len(entry), notes, units)
+        elif isinstance(entry, h5py.Group) and depth < _DEEPEST:
+            yield from _tables(entry, path, id_columns, depth + 1)
+    flat = {
+        name: entry
+        for name, entry in entries.items()
+        if isinstance(entry, h5py.Dataset) and not name.endswith(_ASTROPY) and not entry.dtype.names and entry.shape
+    }
+    columns = {name: entry for name, entry in flat.items() if entry.ndim == 1}
+    if not columns:
+        return
+    leading = next((name for name in id_columns if name in columns), None)
+    lengths = {len(entry) for entry in columns.values()}
+    notes = []
+    others = [name for name in flat if name not in columns]
+    if leading is None and len(lengths) > 1:
+        listed = ", ".join(f"{name} has {len(entry)}" for name, entry in list(columns.items())[:8])
+        raise InputError(
+            "datasets differ in length", where=f"{path}, {group.name}", found=listed, remedy="name the id column"
+        )
+    rows = len(columns[leading]) if leading is not None else lengths.pop()
+    others += [name for name, entry in columns.items() if len(entry) != rows]
+    if others:
+        notes.append(f"datasets that are no columns of {rows} rows are left out: {', '.join(others)}")
+    kept = {name: (entry, None) for name, entry in columns.items() if len(entry) == rows}
+    for entry, _ in kept.values():
+        _require_here(entry, path)
+    yield _Table(group.name, kept, rows, notes)
+
+
+def _units(header: Any, path: Path) -> tuple[dict[str, str], list[str]]:
+    """Units of the YAML that astropy writes line by line into a dataset beside its table."""
+    if header is None or getattr(header, "ndim", 0) != 1:
+        return {}, []
+    _require_here(header, path)
+    lines = [line.encode() if isinstance(line, str) else line for line in header[()].tolist()]
+    return stored_units.of_yaml(b"\n".join(line for line in lines if isinstance(line, bytes)))
+
+
+def _require_here(dataset: Any, path: Path) -> None:
+    """Refuse a dataset that lies in another file, or is longer than what is stored of it could be."""
+    if dataset.external or dataset.is_virtual:
+        raise InputError("column points into another file", where=path, found=dataset.name)
+    stored = dataset.id.get_storage_size()
+    if dataset.size * dataset.dtype.itemsize > _RATIO * (stored + 4096):
+        raise InputError(
+            "dataset is longer than what the file holds", where=f"{path}, {dataset.name}", found=dataset.shape
+        )
+
+
+def _array(source: tuple[Any, str | None], path: Path) -> Any:
+    """Arrow array of one column; None where its cells are no numbers and no text."""
+    import h5py
+
+    dataset, field = source
+    kind = dataset.dtype if field is None else dataset.dtype[field]
+    text = h5py.check_string_dtype(kind)
+    if kind.subdtype is not None or (kind.kind not in "biufS" and text is None):
+        return None
+    values: npt.NDArray[Any] = np.asarray(dataset[()] if field is None else dataset[field])
+    if text is not None:
+        cells = [cell.encode() if isinstance(cell, str) else cell for cell in values.tolist()]
+        array = pa.array([cell.rstrip(b" \0") or None for cell in cells], pa.large_binary())
+        try:  # HDF5 has no other word for a missing text than an empty one
+            return array.cast(pa.large_string())
+        except pa.ArrowInvalid:
+            return array
+    native = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))
+    fill = dataset.attrs.get(_FILL) if field is None else None
+    mask = None if fill is None else native == np.asarray(fill, dtype=native.dtype).reshape(-1)[0]
+    return pa.array(native, mask=mask)

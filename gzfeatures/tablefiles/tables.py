@@ -1,0 +1,274 @@
+"""Tables on disk, whatever their format, as plain pandas columns: the one place that reads them.
+
+The contract. `read_table` and `plain` give a DataFrame whose columns have one of these dtypes, and no other:
+
+========= ==================================================================================================
+`str`     text, and every id; a missing value is NaN
+`int64`   whole numbers without a gap; `uint64` where one is 2^63 or more
+`Int64`   whole numbers with gaps, all of them up to 2^53, so that `to_numpy(float)` is exact, NaN = missing
+`float64` numbers, NaN = missing; also a column in which nothing stands
+`bool`    flags; `boolean` where some are missing
+========= ==================================================================================================
+
+- **Integers never pass through a float.** Whole numbers beyond 2^53 that have gaps are names: they are
+  exact decimal text. A DECIMAL without decimals is an integer, one with decimals the nearest double.
+- **Ids are text.** The columns of `ID_COLUMNS`, and the one asked for, hold decimal text with every digit,
+  without the blanks and the quotes of a spreadsheet; `100521.0` is `100521`. An id column whose digits the
+  file lost (floats of 2^53 or more, a spreadsheet's zeros after the 15th digit) stays `float64`: `as_ids`
+  refuses it, the other columns are usable. Any other column that serves as a key goes through
+  `ids.as_keys`, which refuses it for the same reason.
+- **Masked stays missing.** TNULL is compared before TSCAL; `name.mask` of astropy's Parquet is applied and
+  left out.
+- **Words.** In text a word such as `None` or `NA` stays as it is (only an empty cell of a CSV or FITS file
+  is missing); among numbers and among ids the words of `MISSING_WORDS` are missing.
+- **A row is a galaxy, a cell belongs to its column.** A row of another length than the header is refused by
+  its line.
+- A single-precision number becomes the short decimal it was written from, so that a cut at 0.469 means the
+  same in every format; byte order is the machine's; text of fixed width loses its padding; dates are
+  ISO 8601 text.
+- What was left out or renamed (nested columns, a row of units, one name for two columns) stands in
+  `frame.attrs["notes"]`, a list of sentences; `frame.attrs["units"]` has the units that the file gives.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gzfeatures.errors import InputError, parsing
+from gzfeatures.files import require_file, written_whole
+from gzfeatures.id_text import MISSING_WORDS
+from gzfeatures.ids import require_text
+from gzfeatures.outputs import seal_parquet
+from gzfeatures.tablefiles.arrow_file import read_feather, read_parquet
+from gzfeatures.tablefiles.astropy_file import read_ecsv, read_votable
+from gzfeatures.tablefiles.csv.file import read_csv
+from gzfeatures.tablefiles.fits_file import fits_units, read_fits
+from gzfeatures.tablefiles.hdf5_file import read_hdf5
+from gzfeatures.tablefiles.raw_table import RawTable
+
+__all__ = [
+    "ID_COLUMNS",
+    "MISSING_WORDS",
+    "fits_units",
+    "guarded",
+    "plain",
+    "read_table",
+    "unguarded",
+    "write_csv",
+    "write_table",
+]
+
+ID_COLUMNS = (
+    "galaxy_id",
+    "GalaxyID",
+    "asset_id",
+    "dr7objid",
+    "dr8objid",
+    "objid",
+    "OBJID",
+    "objID",
+    "iauname",
+    "id_str",
+    "dr8_id",
+    "object_id",
+    "OBJECT_ID",
+    "source_id",
+    "SOURCE_ID",
+    "specobjid",
+    "specObjID",
+    "SPECOBJID",
+    "id",
+)
+"""Columns that hold ids, read as text; the first that a table has names its galaxies."""
+
+
+def read_table(
+    path: str | Path, *, id_column: str | None = None, keys: Collection[str] = (), texts: Collection[str] = ()
+) -> pd.DataFrame:
+    """Read a table of any format that astronomers exchange.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ending tells the format: .fits, .fit, .csv, .tsv, .ecsv, .vot, .votable, .xml, each also with .gz;
+        .parquet, .pq; .feather, .arrow; .h5, .hdf5. A folder holds Parquet files, partitioned or not, or is
+        a HATS catalog.
+    id_column : str, optional
+        A column that holds ids, beside those of `ID_COLUMNS`.
+    keys : collection of str
+        Further such columns.
+    texts : collection of str
+        Columns of a text file whose cells stay as they are written, words such as NA too.
+
+    Returns
+    -------
+    DataFrame
+        See the module. A FITS vector column `v` becomes v_0, v_1, …
+
+    Raises
+    ------
+    MissingFileError
+        It is not there.
+    InputError
+        The ending is unknown, the file cannot be read, a row is not as long as the header or is no galaxy, or two id
+        columns of one name differ.
+
+    Examples
+    --------
+    >>> read_table("gz2_hart16.csv.gz")["dr7objid"][0]  # doctest: +SKIP
+    '587732591714893851'
+    """
+    file = require_file(path, "catalog")
+    ending = "".join(file.name.lower().removesuffix(".gz").rpartition(".")[1:])
+    if file.is_dir():
+        ending = ".parquet"
+    if ending not in _READERS:
+        raise InputError(
+            "unknown kind of table", where=file, rule=f"end in {', '.join(_READERS)} (or .gz)", found=ending
+        )
+    id_columns = (*(() if id_column is None else (id_column,)), *ID_COLUMNS, *keys)
+    with parsing("catalog cannot be read", file, remedy="fetch it again; it may be cut short or another format"):
+        try:
+            return _READERS[ending](file, id_columns, texts).frame(id_columns, file)
+        except pa.ArrowNotImplementedError as error:  # the file is whole: Arrow has no such type, as polars' Int128
+            raise InputError(
+                "table holds a type that cannot be read",
+                where=file,
+                found=str(error),
+                remedy="cast its columns to Int64, Float64 or String and write it again",
+            ) from error
+        except pa.ArrowMemoryError as error:  # a damaged length asks for any number of bytes
+            raise ValueError(f"it asks for more memory than there is: {error}") from error
+
+
+def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
+    """The same table in plain columns (see the module), for tables in memory."""
+    names = [str(name) for name in frame.columns]
+    raw = RawTable(names, [_arrow(frame.iloc[:, place], name) for place, name in enumerate(names)])
+    id_columns = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
+    return raw.frame(id_columns, "memory").set_axis(frame.index, axis=0)
+
+
+def _arrow(column: pd.Series, name: str) -> Any:
+    """A pandas column as Arrow has it; objects of several kinds become text."""
+    if isinstance(column.dtype, np.dtype) and not column.dtype.isnative:
+        column = column.astype(column.dtype.newbyteorder("="))
+    try:
+        return pa.array(column, from_pandas=True)
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError, ValueError):
+        values = [
+            value.decode("utf-8", "replace").rstrip(" \0") if isinstance(value, bytes) else value for value in column
+        ]
+        require_text([value for value in values if isinstance(value, str)], where=f"column {name}")
+        missing = column.isna().to_numpy()
+        return pa.array([None if gone else str(value) for value, gone in zip(values, missing, strict=True)])
+
+
+def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -> RawTable:
+    with _opened(path) as file:
+        is_ecsv = file.read(7) == b"# %ECSV"
+    return read_ecsv(path, id_columns) if is_ecsv else read_csv(path, (*id_columns, *texts), unguarded)
+
+
+def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
+    """The reader of a format that knows the type of its columns: no cell of it is a word that could be a number."""
+    return lambda path, id_columns, _: read(path, id_columns)
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+_READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]] = {
+    ".fits": _typed(read_fits),
+    ".fit": _typed(read_fits),
+    ".csv": _read_csv,
+    ".parquet": lambda path, *_: read_parquet(path),
+    ".pq": lambda path, *_: read_parquet(path),
+    ".feather": lambda path, *_: read_feather(path),
+    ".arrow": lambda path, *_: read_feather(path),
+    ".ecsv": _typed(read_ecsv),
+    ".vot": _typed(read_votable),
+    ".votable": _typed(read_votable),
+    ".xml": _typed(read_votable),
+    ".h5": _typed(read_hdf5),
+    ".hdf5": _typed(read_hdf5),
+    ".tsv": _read_csv,
+}
+"""Ending → reader. A folder is read as Parquet, whatever its name."""
+
+
+_RUN = ("=", "+", "-", "@", "\t", "\r", "'", "#")  # a line that begins with the last is a comment
+
+
+def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table as .parquet, .csv or .csv.gz (see `write_csv`).
+
+    Raises
+    ------
+    InputError
+        Another ending.
+    OutputError
+        The place cannot be written.
+    """
+    path = Path(path)
+    if path.name.endswith((".csv", ".csv.gz")):
+        return write_csv(frame, path)
+    if path.suffix != ".parquet":
+        raise InputError("unknown kind of file", where=path, rule="end in .parquet, .csv or .csv.gz")
+    with written_whole(path) as temporary:
+        bare = frame.copy(deep=False)
+        bare.attrs = {}  # what was said of the input is not part of the table
+        table = pa.Table.from_pandas(bare, preserve_index=False)
+        with pq.ParquetWriter(temporary, table.schema) as writer:
+            writer.write_table(table)
+            seal_parquet(writer, temporary)
+    return path
+
+
+_NEGATIVE = re.compile("-[0-9]+")
+
+
+def guarded(text: str) -> str:
+    """Text that nobody runs or skips: what begins like a formula, a comment or a guarded text gets an apostrophe.
+
+    A negative whole number is no formula: ids such as -842 stay as they are.
+    """
+    return "'" + text if text.startswith(_RUN) and not _NEGATIVE.fullmatch(text) else text
+
+
+def unguarded(text: str) -> str:
+    """Inverse of `guarded`; an apostrophe before anything else is part of the text."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_RUN) else text
+
+
+def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table as CSV(.gz), texts and column names guarded against being run as formulas.
+
+    A missing value is an empty cell.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written.
+    """
+    texts = [name for name in frame if frame[name].dtype.kind not in "biuf"]
+    safe = frame.assign(**{str(name): _guarded_column(frame[name]) for name in texts})
+    with written_whole(Path(path)) as temporary:
+        safe.rename(columns=guarded).to_csv(temporary, index=False, lineterminator="\n")
+    return Path(path)
+
+
+def _guarded_column(column: pd.Series) -> pd.Series:
+    missing = column.isna().to_numpy()
+    texts = [None if gone else guarded(str(value)) for value, gone in zip(column, missing, strict=True)]
+    return pd.Series(texts, index=column.index, dtype=object)

@@ -1,0 +1,138 @@
+"""Class shares of galaxies without labels, and probabilities corrected to them: prior shift."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.statistics.proportions import Array
+from gzfeatures.ids import uniform
+
+FEWEST, MOST = 30, 50_000
+"""Galaxies from which shares are estimated: at least, and at most (chosen by their ids; a share is known to .002)."""
+ROUNDS, STEP = 5000, 1e-7
+"""Rounds of the estimation, at most; change of a share below which it ends."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Priors:
+    """Shares of the classes among galaxies without labels, estimated from what a calibrated head says of them.
+
+    A head's probabilities hold where classes have the shares they had among its own galaxies. Where only the shares
+    differ, and galaxies of each class look as before, expectation maximisation finds the new shares, and Bayes' rule
+    the probabilities that belong to them. It cannot mend galaxies that look otherwise (see `shift.Shift`).
+
+    Parameters
+    ----------
+    classes : tuple of str
+        k names.
+    training : ndarray of float64
+        Shares that the head's probabilities are made for, shape (k,), sum 1.
+    before : ndarray of float64
+        Mean probabilities before the correction, shape (k,), sum 1.
+    after : ndarray of float64
+        Estimated shares, shape (k,), sum 1.
+    galaxies : int
+        Galaxies they were estimated from.
+
+    References
+    ----------
+    Saerens, Latinne & Decaestecker 2002, doi:10.1162/089976602753284446, equations 2.4 and 2.9 to 2.12.
+
+    Examples
+    --------
+    >>> priors = Priors.of(predictions, head.shares.mean)  # doctest: +SKIP
+    >>> priors.corrected(predictions).probabilities  # doctest: +SKIP
+    """
+
+    classes: tuple[str, ...]
+    training: Array
+    before: Array
+    after: Array
+    galaxies: int
+
+    @classmethod
+    def of(cls, predictions: Predictions, training: Array) -> Priors:
+        """Estimate shares from predictions.
+
+        Parameters
+        ----------
+        predictions : Predictions
+            One class per galaxy. Those that were trained on and those unlike the training galaxies are not estimated
+            from: what a head says of them is not calibrated.
+        training : ndarray of float64
+            Mean probabilities of galaxies kept out of training, shape (k,), sum 1.
+
+        Raises
+        ------
+        InputError
+            Predictions are not of one class per galaxy, or of other classes; fewer than 30 galaxies are left.
+        """
+        if predictions.kind != "classes" or len(predictions.classes) != len(training):
+            raise InputError("class shares", rule="be estimated from predictions of one class per galaxy, of a head")
+        kept = np.ones(len(predictions), dtype=bool)
+        for mask in (predictions.seen, predictions.unfamiliar):
+            kept &= True if mask is None else ~mask
+        if kept.sum() < FEWEST:
+            raise InputError(
+                "galaxies to estimate class shares from",
+                rule=f"be {FEWEST} or more that were not trained on and are like the training galaxies",
+                found=int(kept.sum()),
+                remedy="predict a larger table, or leave out --priors",
+            )
+        rows = np.flatnonzero(kept)
+        if len(rows) > MOST:
+            rows = rows[np.argsort(uniform(predictions.ids[rows], 0), kind="stable")[:MOST]]
+        p = predictions.probabilities[rows]
+        after = _estimated(p, training)
+        return cls(predictions.classes, training, p.mean(0), after, len(rows))
+
+    def corrected(self, predictions: Predictions) -> Predictions:
+        """The same predictions with probabilities that belong to the estimated shares.
+
+        Class sets stay those of the uncorrected probabilities, with the most probable class added where the correction
+        made it another one: thresholds within each class ask nothing of the classes' shares, so the promise within
+        each class holds as before, and no set becomes smaller.
+        """
+        weights = _weights(self.after, self.training)
+        p = _normalised(predictions.probabilities * weights)
+        moved = dataclasses.replace(predictions, probabilities=p)
+        if predictions.sets is None:
+            return moved
+        sets = predictions.sets.copy()
+        told = sets.any(1)  # an unfamiliar galaxy keeps its empty set
+        sets[np.flatnonzero(told), moved.codes[told]] = True
+        return dataclasses.replace(moved, sets=sets)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Shares of each class: `class`, `training`, `before`, `after`."""
+        columns = zip(self.classes, self.training, self.before, self.after, strict=True)
+        return [
+            {"class": name, "training": float(t), "before": float(b), "after": float(a)} for name, t, b, a in columns
+        ]
+
+
+def _estimated(p: Array, training: Array) -> Array:
+    """Shares of maximum likelihood, from the training shares on: every round's mean is the next round's guess."""
+    shares = training / training.sum()
+    for _ in range(ROUNDS):
+        found = _normalised(p * _weights(shares, training)).mean(0)
+        if np.abs(found - shares).max() < STEP:
+            return np.asarray(found)
+        shares = found
+    return np.asarray(shares)
+
+
+def _weights(shares: Array, training: Array) -> Array:
+    """New over old shares; a class that the head never gives has no weight to find."""
+    return np.where(training > 0, shares / np.where(training > 0, training, 1), 0.0)
+
+
+def _normalised(p: Array) -> Array:
+    total = p.sum(1, keepdims=True)
+    # a galaxy whose every class lost all weight says nothing: it keeps equal shares, as does no real one
+    return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])

@@ -1,0 +1,283 @@
+"""Whether a table's galaxies are drawn like those a head was fitted on: class shares, and a classifier between both."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.statistics.intervals import of_auc
+from gzfeatures.evaluation.statistics.score_intervals import Statistics
+from gzfeatures.ids import Ids, uniform
+from gzfeatures.unlabelled.familiarity import Array, Familiarity, Matrix
+
+VARIATION, AUC = 0.05, 0.6
+"""Total variation of class shares, and AUC of a classifier between the tables, up to which nothing is said."""
+LEVEL = 0.9
+"""Coverage of the intervals that have to lie above those bounds."""
+FEWEST = 50
+"""Galaxies on each side below which nothing can be told of a shift."""
+MOST = 2000
+"""Galaxies on each side that the classifier learns from: enough to know its AUC to .01, whatever the table's size."""
+DRAWS, LENGTHS, FOLDS, STRENGTH, FAR = 2000, 81, 5, 0.01, 4.0
+"""Bootstrap draws; lengths tried; the classifier's folds, inverse penalty, and spreads at which coordinates are cut."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shares:
+    """Mean predicted probability of each class over some galaxies, and how it scatters.
+
+    Parameters
+    ----------
+    mean : ndarray of float64
+        Shape (k,), in [0, 1], sum 1.
+    covariance : ndarray of float64
+        Of one galaxy's probabilities, shape (k, k).
+    n : int
+        Galaxies.
+
+    Raises
+    ------
+    InputError
+        Shapes disagree, or a number is not finite.
+    """
+
+    mean: Array
+    covariance: Array
+    n: int
+
+    def __post_init__(self) -> None:
+        k = len(self.mean)
+        if self.mean.shape != (k,) or self.covariance.shape != (k, k) or self.n < 1:
+            raise InputError("record of class shares", rule="hold arrays of shapes that agree")
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
+            raise InputError("record of class shares", rule="hold finite numbers")
+
+    @classmethod
+    def of(cls, probabilities: Array) -> Shares:
+        """Of class probabilities of n ≥ 1 galaxies, shape (n, k)."""
+        mean = probabilities.mean(0)
+        return cls(mean, np.atleast_2d(np.cov(probabilities.T, bias=True)), len(probabilities))
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        return {"mean": self.mean.tolist(), "covariance": self.covariance.tolist(), "n": self.n}
+
+    @classmethod
+    def fromdict(cls, fields: Mapping[str, Any]) -> Shares:
+        """What `asdict` gave."""
+        mean, covariance = (np.asarray(fields[name], dtype=np.float64) for name in ("mean", "covariance"))
+        return cls(mean, covariance, int(fields["n"]))
+
+
+class TableSample:
+    """At most `MOST` galaxies of a table that is met part by part, chosen by their ids alone.
+
+    Parameters
+    ----------
+    known : Familiarity
+        In whose coordinates galaxies are kept.
+    """
+
+    def __init__(self, known: Familiarity) -> None:
+        self.known = known
+        self._order = np.empty(0)
+        self.coordinates: Array = np.empty((0, known.reference.shape[1]))
+        """Shape (up to 2,000, up to 32)."""
+
+    def add(self, ids: Ids, vectors: Matrix, seen: npt.NDArray[np.bool_] | None) -> None:
+        """Meet some galaxies; those that were trained on are left out, since a network places them otherwise.
+
+        Parameters
+        ----------
+        ids : Ids
+            Shape (n,).
+        vectors : ndarray of float32
+            Shape (n, dim).
+        seen : ndarray of bool, optional
+            Shape (n,): trained on.
+        """
+        rows = np.arange(len(ids)) if seen is None else np.flatnonzero(~seen)
+        order = uniform(ids[rows], 0)  # the same galaxies are chosen however a table is cut into parts
+        if len(self._order) == MOST:
+            rows, order = rows[order < self._order.max()], order[order < self._order.max()]
+        best = np.argsort(order, kind="stable")[:MOST]
+        found = self.known.coordinates(vectors[rows[best]])
+        order, found = np.concatenate([self._order, order[best]]), np.concatenate([self.coordinates, found])
+        kept = np.argsort(order, kind="stable")[:MOST]
+        self._order, self.coordinates = order[kept], found[kept]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shift:
+    """How far a table's galaxies are from those a head was fitted on, by size and never by p alone.
+
+    With 10⁶ galaxies every test rejects; what matters is how large a difference is. Two are measured: half the summed
+    difference of the mean class probabilities (total variation, 0 = same shares), and how well a classifier on vectors
+    tells the table's galaxies from the head's kept-out ones (AUC, ½ = not at all).
+
+    Parameters
+    ----------
+    variation : float, optional
+        Total variation of the class shares, freed of what noise adds, in [0, 1]; None unless a head predicts one class.
+    variation_interval : (float, float), optional
+        Its 90 % interval.
+    auc : float
+        Area under the ROC curve of a cross-validated logistic regression, in [0, 1].
+    auc_interval : (float, float)
+        Its 90 % interval.
+    galaxies, kept_out : int
+        Compared on each side.
+
+    References
+    ----------
+    Lipton+2018, arXiv:1802.03916, section 4 (shares of predictions tell a shift of classes); Lopez-Paz & Oquab 2017,
+    arXiv:1610.06545, and Rabanser+2019, arXiv:1810.11953 (a classifier as two-sample test); Efron & Tibshirani 1993,
+    chapter 12.3 (an interval of all values that the draws do not contradict); DeLong+1988, doi:10.2307/2531595 (AUC).
+
+    Examples
+    --------
+    >>> draw = np.random.default_rng(0).normal(size=(900, 4))
+    >>> same, moved = (Shift.between(draw[:300], draw[300:] + by) for by in (0, 1))
+    >>> same.shifted, moved.shifted
+    (False, True)
+    """
+
+    variation: float | None
+    variation_interval: tuple[float, float] | None
+    auc: float
+    auc_interval: tuple[float, float]
+    galaxies: int
+    kept_out: int
+
+    @classmethod
+    def between(
+        cls, reference: Array | Matrix, table: Array, shares: Shares | None = None, of_table: Shares | None = None
+    ) -> Shift:
+        """Compare a table's galaxies with kept-out ones.
+
+        Parameters
+        ----------
+        reference : ndarray
+            Coordinates of kept-out galaxies, shape (m, c), m ≥ 50 (see `Familiarity.reference`).
+        table : ndarray of float64
+            Coordinates of the table's galaxies, shape (n, c), n ≥ 50.
+        shares, of_table : Shares, optional
+            Of kept-out galaxies and of the table's.
+
+        Raises
+        ------
+        InputError
+            There are fewer than 50 galaxies on a side.
+        """
+        if min(len(reference), len(table)) < FEWEST:
+            raise InputError(
+                "galaxies to compare", rule=f"be {FEWEST} or more a side", found=(len(reference), len(table))
+            )
+        auc, auc_interval = _told_apart(_thinned(reference), _thinned(table))
+        variation = interval = None
+        if shares is not None and of_table is not None:
+            variation, interval = _variation(shares, of_table)
+        return cls(variation, interval, auc, auc_interval, len(table), len(reference))
+
+    @property
+    def shares_shifted(self) -> bool:
+        """Whether class shares differ by more than .05, with the whole interval."""
+        return self.variation_interval is not None and self.variation_interval[0] > VARIATION
+
+    @property
+    def looks_shifted(self) -> bool:
+        """Whether a classifier tells the tables apart with an AUC above .6, with the whole interval."""
+        return self.auc_interval[0] > AUC
+
+    @property
+    def shifted(self) -> bool:
+        """Whether either is."""
+        return self.shares_shifted or self.looks_shifted
+
+    def warning(self, *, corrected: bool = False) -> str | None:
+        """One line with the sizes, their intervals and the remedy; None where nothing need be said.
+
+        Parameters
+        ----------
+        corrected : bool
+            The class shares are corrected already (`--priors unlabelled`).
+        """
+        parts = []
+        if self.shares_shifted and not corrected:
+            parts.append(
+                f"class shares differ by {_sized(self.variation, self.variation_interval)}, above {VARIATION:g}"
+            )
+        if self.looks_shifted:
+            parts.append(
+                f"a classifier tells them from it with an AUC of {_sized(self.auc, self.auc_interval)}, above {AUC:g}"
+            )
+        if not parts:
+            return None
+        shares = "" if corrected or not self.shares_shifted else "; for shares alone, --priors unlabelled corrects them"
+        return (
+            f"galaxies of this table are not drawn like those the head was fitted on: {', and '.join(parts)}; "
+            f"fit on some labelled galaxies of this table{shares}"
+        )
+
+    def asdict(self) -> dict[str, Any]:
+        """Fields as JSON values, and `level`, `shifted`."""
+        return {**dataclasses.asdict(self), "level": LEVEL, "shifted": self.shifted}
+
+
+def _sized(value: float | None, interval: tuple[float, float] | None) -> str:
+    low, high = interval or (np.nan, np.nan)
+    return f"{value:.2f} ({LEVEL:.0%} interval {low:.2f} to {high:.2f})"
+
+
+def _thinned(rows: Array | Matrix) -> Array:
+    """At most `MOST` evenly spaced rows."""
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), MOST)).round().astype(np.intp)
+    return np.asarray(rows[chosen], dtype=np.float64)
+
+
+def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float]]:
+    """Total variation without what noise adds, and its interval, by a bootstrap of both sides' means.
+
+    Noise can only add to a sum of absolute differences, the more the smaller the true ones are, so that a percentile
+    interval would lie too high. Instead the true difference is taken to lie along the found one, a times as long, and
+    the interval holds every a under which the found sum is none of the least or greatest draws (test inversion); the
+    estimate is the a under which it is their median.
+    """
+    difference = table.mean - shares.mean
+    scatter = shares.covariance / shares.n + table.covariance / table.n  # of the two means, which are all but normal
+    noise = np.random.default_rng(0).multivariate_normal(np.zeros(len(difference)), scatter, DRAWS, method="eigh")
+    found = np.abs(difference).sum() / 2
+    widest = float(np.quantile(np.abs(noise).sum(1) / 2, (1 + LEVEL) / 2))
+    if found < 1e-9 * max(widest, 1e-9):  # the same galaxies twice
+        return 0.0, (0.0, widest)
+    lengths = np.linspace(0, 1 + 2 * widest / found, LENGTHS)
+    drawn = np.stack([np.abs(a * difference + noise).sum(1) / 2 for a in lengths])
+    tails = ((1 + LEVEL) / 2, 0.5, (1 - LEVEL) / 2)
+    # sums of absolute values grow with a; what the draws' own noise turns back is straightened
+    rising = np.maximum.accumulate(np.quantile(drawn, tails, axis=1), axis=1)
+    low, middle, high = (float(np.clip(found * np.interp(found, row, lengths), 0, 1)) for row in rising)
+    return middle, (low, high)
+
+
+def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, float]]:
+    """AUC of a classifier between both on galaxies it did not learn from, and its interval by DeLong."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows = np.clip(np.concatenate([reference, table]), -FAR, FAR)
+    # squares show another spread, which a plane through the coordinates cannot see
+    rows = np.concatenate([rows, rows**2], axis=1)
+    of = np.repeat([0, 1], [len(reference), len(table)])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    p = cross_val_predict(model, rows, of, cv=folds, method="predict_proba")
+    known = Statistics.of(p, of)
+    low, high = of_auc(known.curves, known.confusion.sum(-1), known.n, LEVEL)
+    return float(known.curves.areas.mean()), (float(low), float(high))

@@ -1,0 +1,162 @@
+"""Written files: which verb wrote the very bytes of a file, by a record of paths and sha256, or by its own seal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from gzfeatures import fingerprint, user_folders
+from gzfeatures.errors import OutputError
+
+RECORD = "outputs.db"
+WAIT_SECONDS = 60
+SEAL = "gzfeatures_seal"
+"""Key of a Parquet file's metadata, with the verb and the digest of all bytes before the metadata as JSON."""
+_MARK = re.compile(rb'<meta name="generator" content="gzfeatures ([a-z]+) ([0-9a-f]{64})">')
+_HEAD = '<meta charset="utf-8">'
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def written_by(path: Path, folders: Iterable[Path] = (), verb: str | None = None) -> str | None:
+    """The verb that wrote the very bytes of a file to its place: by the record, or by the file's own seal.
+
+    In one of `folders` its place is its name there, since a folder of results may be copied. Where several did, it is
+    the one asked for.
+    """
+    try:
+        digest = _digest(path)
+        noted = _noted(_keys(path, folders), digest)
+        found = verb if verb in noted else min(noted, default=None)
+        return found or _SEALS.get(path.suffix.lower(), lambda _: None)(path)
+    except OSError:
+        return None
+
+
+def described(path: Path) -> str:
+    """What an existing file is, in a word."""
+    verb = written_by(path)
+    size = path.stat().st_size
+    return f"a file of '{verb}'" if verb else f"a file of {size:,} bytes"
+
+
+def table_seal(path: Path, verb: str) -> str:
+    """Text for the metadata of a Parquet file whose columns are all written, by which the verb is known."""
+    return json.dumps({"verb": verb, "sha256": _digest(path)})
+
+
+def sealed_page(page: str, verb: str) -> str:
+    """An HTML page that says which verb wrote it."""
+    digest = fingerprint.of_bytes(page.encode())
+    return page.replace(_HEAD, f'{_HEAD}<meta name="generator" content="gzfeatures {verb} {digest}">', 1)
+
+
+def _parquet_seal(path: Path) -> str | None:
+    """Verb of a Parquet file whose columns are as that verb wrote them."""
+    import pyarrow.parquet as pq
+
+    try:
+        note = json.loads((pq.read_metadata(path).metadata or {})[SEAL.encode()])
+        with path.open("rb") as file:
+            file.seek(-8, os.SEEK_END)
+            rest = path.stat().st_size - 8 - int.from_bytes(file.read(4), "little")
+            return str(note["verb"]) if _digest(path, rest) == note["sha256"] else None
+    except Exception:  # whatever is the matter with it: it says nothing
+        return None
+
+
+def _page_seal(path: Path) -> str | None:
+    """Verb of a page that is as that verb wrote it."""
+    page = path.read_bytes()
+    found = _MARK.search(page, 0, 4096)
+    if found is None or fingerprint.of_bytes(_MARK.sub(b"", page, 1)) != found[2].decode():
+        return None
+    return found[1].decode()
+
+
+_SEALS = {".parquet": _parquet_seal, ".html": _page_seal}
+
+
+def _digest(path: Path, size: int | None = None) -> str:
+    """Sha256 of a file, or of so many bytes from its start."""
+    if size is None:
+        return fingerprint.of_file(path)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, 2**20))):
+            digest.update(block)
+            size -= len(block)
+    return digest.hexdigest()
+
+
+def _keys(path: Path, folders: Iterable[Path]) -> list[bytes]:
+    """A file's own place: the folder without links, and the name; and its name in each folder that holds it."""
+    place = Path(os.path.realpath(path.parent)) / path.name
+    inside = [os.fsencode(place.relative_to(each)) for each in folders if place.is_relative_to(each)]
+    return [os.fsencode(place), *inside]
+
+
+@contextmanager
+def _record() -> Iterator[sqlite3.Connection]:
+    place = user_folders.state_folder()
+    place.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(place / RECORD, timeout=WAIT_SECONDS)) as connection, connection:
+        connection.execute("pragma synchronous = off")  # a killed process loses nothing by it
+        connection.execute(
+            "create table if not exists outputs "
+            "(path blob, sha256 text, verb text, primary key (path, sha256, verb)) without rowid"
+        )
+        yield connection
+
+
+def record_write(path: Path, folders: Iterable[Path], digest: str, verb: str) -> None:
+    """Note what a verb is about to write to a file, by its place and by its name in each of the folders.
+
+    Raises
+    ------
+    OutputError
+        The disk is full. Where there is no place for a record at all, a line says so and the work goes on.
+    """
+    try:
+        with _record() as connection:
+            rows = [(key, digest, verb) for key in _keys(path, folders)]
+            connection.executemany("insert or ignore into outputs values (?, ?, ?)", rows)
+    except (OSError, RuntimeError, sqlite3.Error) as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _FULL:
+            raise OutputError(
+                f"cannot be noted as written: {error}", where=path, remedy="free space or choose another place"
+            ) from error
+        _complain(str(error))
+
+
+def _noted(keys: list[bytes], digest: str) -> set[str]:
+    try:
+        with _record() as connection:
+            query = f"select verb from outputs where path in ({','.join('?' * len(keys))}) and sha256 = ?"
+            verbs: list[Any] = connection.execute(query, (*keys, digest)).fetchall()
+    except (OSError, RuntimeError, sqlite3.Error) as error:
+        _complain(str(error))
+        return set()
+    return {str(verb) for (verb,) in verbs}
+
+
+_complained: list[str] = []
+
+
+def _complain(why: str) -> None:
+    """Say once that what is written cannot be noted."""
+    if not _complained:
+        _complained.append(why)
+        print(
+            f"the record of written files in $XDG_STATE_HOME/gzfeatures (~/.local/state) cannot be used ({why}): "
+            "the same command again will ask for --overwrite",
+            file=sys.stderr,
+        )

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gzfeatures.errors import InputError, OutputError
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.ids import as_ids
+
+steady = settings(derandomize=True, deadline=None, max_examples=30)
+BIG = 588017605758025732
+
+
+def test_classes_split_and_groups_come_back(tmp_path: Path) -> None:
+    labels = Labels(as_ids([BIG + row for row in range(20)]), ("spiral", "edge-on", "unused"), np.arange(20) % 2)
+    groups = dict.fromkeys(labels.ids[:2], "pair")
+    split = Split.draw(labels, (0.5, 0.25, 0.25), groups=groups, seed=1)
+    path = write_labels(tmp_path / "deep" / "labels.csv", labels, split)
+    assert path.read_text().splitlines()[0] == "galaxy_id,label,split,group"
+    read, read_split = read_labels(path)
+    assert read.fingerprint == labels.fingerprint and read.ids.tolist() == labels.ids.tolist()
+    assert read_split is not None and read_split.fingerprint == split.fingerprint and read_split.groups == groups
+
+
+def test_without_split_the_columns_are_two(tmp_path: Path) -> None:
+    labels = Labels(as_ids("ab"), ("x", "y"), np.array([0, 1]))
+    path = write_labels(tmp_path / "labels.csv", labels)
+    assert path.read_text() == "galaxy_id,label\na,x\nb,y\n"
+    assert read_labels(path)[1] is None
+    assert write_labels(path, labels, groups={"a": "g"}).read_text() == "galaxy_id,label,group\na,x,g\nb,y,\n"
+
+
+def test_ids_that_a_spreadsheet_would_run_are_guarded_and_come_back(tmp_path: Path) -> None:
+    names = ["=1+1", "-7", "+x", "@sum", "'quoted", "''twice", "plain", "'=1"]
+    labels = Labels(as_ids(names), ("a", "b"), np.arange(8) % 2)
+    path = write_labels(tmp_path / "labels.csv", labels, groups={"=1+1": "-group", "-7": "-group"})
+    assert not any(line.startswith(("=", "+", "-g", "@")) for line in path.read_text().splitlines())
+    assert "\n-7," in path.read_text()  # a number is no formula
+    assert read_labels(path)[0].ids.tolist() == names
+    (tmp_path / "own.csv").write_text("galaxy_id,label\n'tis,a\nb,b\n")
+    assert read_labels(tmp_path / "own.csv")[0].ids.tolist() == ["'tis", "b"]
+
+
+@steady
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=2, max_size=10))
+def test_several_labels_come_back(
+    tmp_path_factory: pytest.TempPathFactory, flags: list[tuple[bool, bool, bool]]
+) -> None:
+    flags = [(True, True, True), *flags]  # without one "|" a file cannot tell several labels from one
+    labels = Labels(as_ids([f"g{row}" for row in range(len(flags))]), ("a", "b", "c"), np.array(flags), "multi-label")
+    path = write_labels(tmp_path_factory.mktemp("labels") / "labels.csv", labels)
+    read, _ = read_labels(path)
+    assert read.target == "multi-label" and read.fingerprint == labels.fingerprint
+
+
+def test_fractions_come_back_to_the_last_digit(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((5, 3))
+    values[2, 1] = np.nan
+    labels = Labels(as_ids("abcde"), ("smooth", "disk", "star"), values, "fractions")
+    split = Split(labels.ids[:3], labels.ids[3:4], labels.ids[4:])
+    read, read_split = read_labels(write_labels(tmp_path / "labels.csv", labels, split))
+    assert read.target == "fractions" and read.classes == labels.classes
+    np.testing.assert_array_equal(read.values, values)
+    assert read_split is not None and read_split.fingerprint == split.fingerprint
+
+
+def test_vote_fractions_travel_with_the_classes(tmp_path: Path) -> None:
+    votes = np.random.default_rng(0).dirichlet(np.ones(3), 6)
+    labels = Labels(as_ids("abcdef"), ("spiral", "edge-on", "unused"), np.arange(6) % 2, soft=votes)
+    path = write_labels(tmp_path / "labels.csv", labels, groups={"a": "g"})
+    read, _ = read_labels(path)
+    assert read.classes == ("edge-on", "spiral", "unused") and read.fingerprint == labels.fingerprint
+    again = read.ordered(labels.classes)
+    np.testing.assert_array_equal(again.soft, votes)
+    np.testing.assert_array_equal(again.codes, labels.codes)
+    path.write_text("galaxy_id,label,votes x\na,x,0.5\nb,y,0.5\n")
+    assert read_labels(path)[0].soft is None  # a class has no votes: these columns are not ours
+    path.write_text("galaxy_id,label,votes x,votes y\na,x,0.5,0.5\nb,y,1.5,0\n")
+    with pytest.raises(InputError, match=r"galaxy b, column votes x: vote fraction out of range.*found 1.5"):
+        read_labels(path)
+
+
+def test_a_file_of_ones_own_with_gaps(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("GalaxyID,label,split\n1,spiral,train\n2,,train\n3,round,test\n4,round,\n")
+    labels, split = read_labels(tmp_path / "own.csv")
+    assert labels.ids.tolist() == ["1", "3", "4"] and labels.left_out["label is empty"].tolist() == ["2"]
+    assert split is not None and split.train.tolist() == ["1"] and split.test.tolist() == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x,label\n1,a\n", "labels have no id; must have a column galaxy_id, found x, label"),
+        ("galaxy_id,kind\n1,a\n", "labels are missing; must have a column label, found kind"),
+        ("galaxy_id,label\n1,a\n1,b\n", "labels: 1 duplicate ids"),
+        (
+            "galaxy_id,label,split\n1,a,train\n2,a,val\n",
+            "galaxy 2: unknown part of the split; must be one of train, validation, test, found val",
+        ),
+        (
+            "galaxy_id,smooth\n1,1.5\n",
+            r"galaxy 1, column smooth: vote fraction out of range; must lie in \[0, 1\], found 1.5",
+        ),
+        ("galaxy_id,label\n,a\n", "id is missing"),
+        ("galaxy_id,label,split\n1,a,\n2,b,\n", "split has no training galaxies"),
+    ],
+)
+def test_a_broken_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "bad.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_labels(tmp_path / "bad.csv")
+
+
+def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
+    several = Labels(as_ids("ab"), ("x|y", "z"), np.ones((2, 2), dtype=bool), "multi-label")
+    with pytest.raises(InputError, match=r"class name; must not hold '\|'"):
+        write_labels(tmp_path / "labels.csv", several)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_labels(tmp_path / "file" / "labels.csv", Labels(as_ids("ab"), ("x",), np.array([0, 0])))

@@ -1,0 +1,130 @@
+"""Images at an address give what the same images give on disk."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gzfeatures.errors import InputError, MissingExtraError
+from gzfeatures.images.image_set import ImageSet
+from gzfeatures.images.sources import remote
+from gzfeatures.images.view import View
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "images"
+    (root / "more").mkdir(parents=True)
+    for number, place in enumerate([root, root, root / "more"]):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{number}.jpg")
+    (root / "readme.txt").write_text("no image")
+    return root
+
+
+@pytest.fixture
+def web(folder: Path) -> Iterator[str]:
+    """Address of the folder on a server of this machine."""
+    pytest.importorskip("aiohttp")
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def same(there: ImageSet, here: ImageSet) -> bool:
+    pixels = [
+        np.array_equal(there.pixels(row, View(size=16)), here.pixels(row, View(size=16))) for row in range(len(here))
+    ]
+    return there.ids.tolist() == here.ids.tolist() and there.digests() == here.digests() and all(pixels)
+
+
+def test_web_folder_is_read_like_a_folder(web: str, folder: Path) -> None:
+    there, here = ImageSet.of(web), ImageSet.of(folder)
+    assert same(there, here) and same(pickle.loads(pickle.dumps(there)), here)
+    assert same(ImageSet.of(Path(web)), here), "a Path has lost one of the slashes"
+
+
+def test_image_that_vanishes_from_the_web_is_one_line(web: str, folder: Path) -> None:
+    there = ImageSet.of(web)
+    (folder / "1.jpg").unlink()
+    with pytest.raises(InputError, match=r"1\.jpg: image cannot be read.*404|1\.jpg: image cannot be read.*NotFound"):
+        there.read(1)
+
+
+def test_zip_at_an_address_is_read_in_place(folder: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for each in sorted(folder.rglob("*.*")):
+            file.write(each, each.relative_to(folder))
+    fsspec.filesystem("memory").pipe("/images.zip", buffer.getvalue())
+    assert same(ImageSet.of("memory://images.zip"), ImageSet.of(folder))
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.h5", "a.npy"])
+def test_archives_that_threads_cannot_share_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"not read at an address; must be a folder or a \.zip"):
+        ImageSet.of(f"memory://{name}")
+
+
+def test_stamp_is_that_of_the_listing(web: str, folder: Path) -> None:
+    before = ImageSet.of(web).stamp()
+    (folder / "9.jpg").write_bytes((folder / "1.jpg").read_bytes())
+    fsspec.filesystem("http").invalidate_cache()
+    assert ImageSet.of(web).stamp() != before
+
+
+def test_links_that_lead_away_are_not_followed() -> None:
+    assert not any(map(remote._below, ["", "../a.jpg", "a/../../b.jpg", "http://elsewhere/a.jpg"]))
+    assert remote._below("a..b/c.jpg")
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("images", None),
+        ("C:\\images", None),
+        ("a:b", None),
+        ("s3://bucket/a", "s3://bucket/a"),
+        (Path("zip::https://host/a.zip"), "zip::https://host/a.zip"),
+    ],
+)
+def test_addresses_and_paths_are_told_apart(source: str | Path, found: str | None) -> None:
+    assert remote.address(source) == found
+
+
+def test_too_large_an_image_is_refused_before_it_travels() -> None:
+    far = remote.Remote("s3://bucket", "bucket", {"a.jpg": 2**40})
+    with pytest.raises(InputError, match=r"a\.jpg: image file is too large; must hold at most"):
+        far.read("a.jpg")
+
+
+def test_address_where_nothing_answers_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"images cannot be listed.*check the address"):
+        ImageSet.of("http://127.0.0.1:9/images/")
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MissingExtraError, match="address needs a further package"):
+        ImageSet.of("gs://bucket/images")
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'gzfeatures\[remote\]'"):
+        ImageSet.of("s3://bucket/images")

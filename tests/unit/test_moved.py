@@ -1,0 +1,43 @@
+"""Modules are found by the names they had in version 0.1, with a warning."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from gzfeatures import _moved
+
+
+def test_every_old_name_leads_somewhere() -> None:
+    table = _moved._table()
+    for old, new in table["modules"].items():
+        module = importlib.import_module(f"gzfeatures.{new}")
+        for name in table["names"].get(old, {}).values():
+            assert hasattr(module, name), (old, name)
+    assert table["names"].keys() <= table["modules"].keys()
+
+
+def test_an_old_module_is_imported_with_a_warning_that_says_where_it_is_now() -> None:
+    with pytest.warns(DeprecationWarning, match=r"results\.metrics\.evaluate is gzfeatures\.evaluation\.metrics\.ev"):
+        from gzfeatures.results.metrics import evaluate  # type: ignore[import-not-found]
+    assert evaluate is importlib.import_module("gzfeatures.evaluation.metrics").evaluate
+
+
+def test_an_old_module_whose_place_a_folder_took_is_imported_too() -> None:
+    with pytest.warns(DeprecationWarning):
+        from gzfeatures.galaxies.labels import Labels  # type: ignore[attr-defined]
+    assert Labels is importlib.import_module("gzfeatures.galaxies.labels.labels").Labels
+
+
+def test_a_renamed_class_is_found_by_its_old_name() -> None:
+    with pytest.warns(DeprecationWarning, match="LabelledSample"):
+        from gzfeatures.cohort import Cohort  # type: ignore[import-not-found]
+    assert Cohort.__name__ == "LabelledSample"
+
+
+def test_what_never_was_is_not_found() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("gzfeatures.results.nothing")
+    with pytest.raises(ImportError):
+        exec("from gzfeatures.galaxies.labels import nothing")  # noqa: S102
