@@ -2,14 +2,16 @@
 
     python experiments/common_pixels.py --data ../shared/data --out DIR
 
-Of the galaxies of ../shared/data, 5,913 are pictures of 424 px and 21,717 are the middle 240 of 424 px at 128 px; all
-cigars are among the first. A network that can tell the two kinds of file apart has thus a clue that the sky does not
-give. So the large ones go the way the small ones came, to the byte of a JPEG: the middle 240 px, Lanczos to 128 px,
-JPEG of quality 88 without chroma subsampling. (Of Pillow's five kernels this one leaves the spectra of the two kinds
-closest: `resolution_probe.py --kernels`.)
+Of the galaxies of ../shared/data, 5,913 are pictures of 424 px and 21,717 are the middle 240 of 424
+px at 128 px; all cigars are among the first. A network that can tell the two kinds of file apart
+has thus a clue that the sky does not give. So the large ones go the way the small ones came, to the
+byte of a JPEG: the middle 240 px, Lanczos to 128 px, JPEG of quality 88 without chroma subsampling.
+(Of Pillow's five kernels this one leaves the spectra of the two kinds closest: `resolution_probe.py
+--kernels`.)
 
-Writes `pixels.npy`, uint8, shape (n, 128, 128, 3), to be memory-mapped, and `labels.npz`, in the same order. Galaxies
-of the own tenth, `int(sha256(GalaxyID), 16) % 10 == 3`, are left out before any file of theirs is opened.
+Writes `pixels.npy`, uint8, shape (n, 128, 128, 3), to be memory-mapped, and `labels.npz`, in the
+same order. Galaxies of the own tenth, `int(sha256(GalaxyID), 16) % 10 == 3`, are left out before
+any file of theirs is opened.
 """
 
 from __future__ import annotations
@@ -45,13 +47,16 @@ VOTERS, PANELS = 40, 64
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-def frame(data: bytes, kernel: Image.Resampling = Image.Resampling.LANCZOS) -> npt.NDArray[np.uint8]:
+def frame(
+    data: bytes, kernel: Image.Resampling = Image.Resampling.LANCZOS
+) -> npt.NDArray[np.uint8]:
     """Middle 240 of 424 px of a galaxy at 128 px, from a picture of either size; shape (128, 128, 3).
 
     Raises
     ------
     InputError
-        The picture is neither 424 px nor 128 px wide and high: what it shows of the sky is not known.
+        The picture is neither 424 px nor 128 px wide and high: what it shows of the sky is not
+        known.
     """
     image = Image.open(io.BytesIO(data)).convert("RGB")
     if image.size == (FRAME, FRAME):
@@ -84,8 +89,8 @@ def redrawn(fractions: Floats, panels: int, voters: int, seed: int) -> Floats:
     Returns
     -------
     ndarray
-        Shape (n · panels, 37), the panels of a galaxy one after the other. `odd-feature` stays what it was: there a
-        volunteer may give no answer, and no class asks for it.
+        Shape (n · panels, 37), the panels of a galaxy one after the other. `odd-feature` stays what
+        it was: there a volunteer may give no answer, and no class asks for it.
     """
     generator = np.random.default_rng(seed)
     given = np.repeat(fractions, panels, axis=0)
@@ -94,7 +99,11 @@ def redrawn(fractions: Floats, panels: int, voters: int, seed: int) -> Floats:
         if question == "odd-feature":
             continue
         parent, columns = PARENTS[question], COLUMNS[question]
-        asked = np.full(len(given), voters) if parent is None else counts[:, ANSWERS.index(parent)].astype(np.int64)
+        asked = (
+            np.full(len(given), voters)
+            if parent is None
+            else counts[:, ANSWERS.index(parent)].astype(np.int64)
+        )
         chances = np.clip(given[:, columns], 0, None)
         total = chances.sum(1, keepdims=True)
         chances = np.where(total > 0, chances / np.where(total > 0, total, 1), 1 / len(answers))
@@ -109,7 +118,9 @@ def class_shares(table: pd.DataFrame, *, seed: int = 0) -> Floats:
     """
     names = [name for name in table.columns if name.startswith("Class")]
     drawn = pd.DataFrame(redrawn(table[names].to_numpy(float), PANELS, VOTERS, seed), columns=names)
-    drawn.insert(0, "GalaxyID", [f"{row}-{panel}" for row in range(len(table)) for panel in range(PANELS)])
+    drawn.insert(
+        0, "GalaxyID", [f"{row}-{panel}" for row in range(len(table)) for panel in range(PANELS)]
+    )
     labels = scheme("zhu-5class").label(gz.Catalog.of(drawn)).ordered(CLASSES[:-1])
     codes = np.full(len(drawn), len(CLASSES) - 1)
     codes[positions(drawn["GalaxyID"].to_numpy(object), labels.ids, where="panels")] = labels.codes
@@ -130,9 +141,11 @@ class Galaxies:
     codes : ndarray of int64
         Shape (n,): place in `CLASSES`.
     shares : ndarray of float32
-        Shape (n, 6): soft classes. Without votes, the mean of the galaxies of that class that have them.
+        Shape (n, 6): soft classes. Without votes, the mean of the galaxies of that class that have
+        them.
     full_size, unbiased, validation : ndarray of bool
-        Shape (n,): came as 424 px; of the unbiased random draw; choices are made on it and it never trains.
+        Shape (n,): came as 424 px; of the unbiased random draw; choices are made on it and it never
+        trains.
     """
 
     cache: PixelCache
@@ -156,7 +169,9 @@ class Galaxies:
             arrays = {name: file[name] for name in file.files}
         ids: Ids = arrays.pop("ids").astype(object)
         if (leaks := in_tenth(ids)).any():
-            raise LeakError("galaxy of the own tenth among those that train", where=folder, found=ids[leaks][0])
+            raise LeakError(
+                "galaxy of the own tenth among those that train", where=folder, found=ids[leaks][0]
+            )
         return cls(PixelCache(ids, folder / "pixels.npy"), **arrays)
 
 
@@ -170,8 +185,14 @@ def known(data: Path) -> pd.DataFrame:
     """
     full = pd.read_csv(data / "gz2" / "classes.csv", dtype={"GalaxyID": str})
     bulk = pd.read_csv(data / "gz2" / "bulk.csv", dtype={"GalaxyID": str})
-    full["file"], full["full_size"] = [str(data / "gz2" / "images" / f"{name}.jpg") for name in full["GalaxyID"]], True
-    bulk["file"], bulk["full_size"] = [str(data / "gz2" / "bulk" / f"{name}.jpg") for name in bulk["GalaxyID"]], False
+    full["file"], full["full_size"] = (
+        [str(data / "gz2" / "images" / f"{name}.jpg") for name in full["GalaxyID"]],
+        True,
+    )
+    bulk["file"], bulk["full_size"] = (
+        [str(data / "gz2" / "bulk" / f"{name}.jpg") for name in bulk["GalaxyID"]],
+        False,
+    )
     table = pd.concat([full, bulk.assign(unbiased_sample=False)], ignore_index=True)
     table = table[~in_tenth(table["GalaxyID"].to_numpy(object))].reset_index(drop=True)
     place = {name: code for code, name in enumerate(CLASSES)}
@@ -211,7 +232,9 @@ def write(data: Path, out: Path) -> Galaxies:
     """Decode all pictures and read all labels into `out`; what is there already is kept."""
     if not (out / "labels.npz").exists():
         table = known(data)
-        votes = pd.read_csv(data / "catalogs" / "kaggle_training_solutions_part.csv", dtype={"GalaxyID": str})
+        votes = pd.read_csv(
+            data / "catalogs" / "kaggle_training_solutions_part.csv", dtype={"GalaxyID": str}
+        )
         arrays = labelled(table, votes)
         with written_whole(out / "pixels.npy") as temporary, temporary.open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(table), SIDE, SIDE, 3)}
@@ -226,17 +249,23 @@ def write(data: Path, out: Path) -> Galaxies:
 
 def main() -> None:
     """Write, and say what is there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with gz2 and catalogs")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     given = parser.parse_args()
     galaxies = write(given.data, given.out)
     voted = ~np.isnan(galaxies.votes[:, 0])
-    print(f"{len(voted)} galaxies, {voted.sum()} with votes, {galaxies.validation.sum()} for choices")
+    print(
+        f"{len(voted)} galaxies, {voted.sum()} with votes, {galaxies.validation.sum()} for choices"
+    )
     for code, name in enumerate(CLASSES):
         here = galaxies.codes == code
         share = galaxies.shares[here & voted][:, code].mean()
-        print(f"{name:18} {here.sum():6} ({(here & galaxies.full_size).sum()} full-size), soft share {share:.3f}")
+        print(
+            f"{name:18} {here.sum():6} ({(here & galaxies.full_size).sum()} full-size), soft share {share:.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -5,14 +5,15 @@
     python experiments/finetuning.py CELLS --only finetune --list
     python experiments/finetuning.py CELLS --table             # of what is there
 
-A cell is one start, one number of labels, one seed and one recipe, `googlenet-gz2-300-seed1-finetune`; it is one file
-in the folder CELLS, is done once, and takes up an unfinished `finetune` where it was stopped. Recipes that freeze the
-network, or all of it but its last block, run on what the frozen part gave once, kept in the same folder.
+A cell is one start, one number of labels, one seed and one recipe,
+`googlenet-gz2-300-seed1-finetune`; it is one file in the folder CELLS, is done once, and takes up
+an unfinished `finetune` where it was stopped. Recipes that freeze the network, or all of it but its
+last block, run on what the frozen part gave once, kept in the same folder.
 
-Labels and scored galaxies are those that `googlenet-gz2` has never seen: of 2,887, 1,500 are scored, always the same;
-the labels, four fifths of them to train on and one fifth for validation, are drawn from the others by the seed, with
-the shares of the classes. For `resnet50-v1` the whole training set may be drawn from (up to 2,900 labels), and the same
-1,500 are scored.
+Labels and scored galaxies are those that `googlenet-gz2` has never seen: of 2,887, 1,500 are
+scored, always the same; the labels, four fifths of them to train on and one fifth for validation,
+are drawn from the others by the seed, with the shares of the classes. For `resnet50-v1` the whole
+training set may be drawn from (up to 2,900 labels), and the same 1,500 are scored.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ FIELD = 240 / 424
 SCORED, SEEDS = 1500, (0, 1, 2)
 STARTS = {
     "googlenet-gz2": {"labels": (100, 300, 1000), "view": None, "weights": "own"},
-    "resnet50-v1": {"labels": (100, 300, 1000, 2900), "view": View(size=96, crop=0.4), "weights": None},
+    "resnet50-v1": {
+        "labels": (100, 300, 1000, 2900),
+        "view": View(size=96, crop=0.4),
+        "weights": None,
+    },
 }
 HEADS = ("svm", "logistic")
 BY_HAND = ("hand-probe", "hand-last-block", "hand-all", "hand-decay")
@@ -119,7 +124,9 @@ def drawn(labels: Labels, number: int, seed: int, least: int = 3) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(labels))
     codes = labels.codes[order]
     there = np.bincount(codes, minlength=len(labels.classes))
-    counts = np.maximum(np.round(there * number / len(labels)).astype(int), np.minimum(there, least))
+    counts = np.maximum(
+        np.round(there * number / len(labels)).astype(int), np.minimum(there, least)
+    )
     while counts.sum() != number:
         counts[counts.argmax()] += np.sign(number - counts.sum())
     rows = np.concatenate([order[codes == c][:count] for c, count in enumerate(counts)])
@@ -175,7 +182,9 @@ class Bench:
         )
         if not path.exists():
             options = {"weights": self.weights(cell.start)} if cell.start != "googlenet-gz2" else {}
-            table = gz.extract(self.sample.images.select(wanted), cell.start, view=self.view(cell.start), **options)
+            table = gz.extract(
+                self.sample.images.select(wanted), cell.start, view=self.view(cell.start), **options
+            )
             table.write(path)
         table = gz.EmbeddingTable.read(path)
         fitted = gz.fit(table, self.sample.labels, cell.recipe, split=split, seed=cell.seed)
@@ -190,25 +199,41 @@ class Bench:
         replace_output(network, len(self.sample.labels.classes))
         pixels = {
             side: self.pixels(cell.start, ids)
-            for side, ids in (("train", split.train), ("rest", np.concatenate([split.validation, split.test])))
+            for side, ids in (
+                ("train", split.train),
+                ("rest", np.concatenate([split.validation, split.test])),
+            )
         }
         codes = torch.from_numpy(self.sample.labels.select(split.train).codes)
         mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
         steps = round(20 * np.sqrt(len(codes)))
-        recipe = {"hand-probe": frozen, "hand-last-block": frozen, "hand-all": whole, "hand-decay": whole}[cell.recipe]
+        recipe = {
+            "hand-probe": frozen,
+            "hand-last-block": frozen,
+            "hand-all": whole,
+            "hand-decay": whole,
+        }[cell.recipe]
         network = recipe(network, (pixels["train"], codes), (mean, std), steps, cell)
         network.eval()
         with torch.no_grad():
-            parts = [network((part.float() / 255 - mean) / std) for part in pixels["rest"].split(256)]
+            parts = [
+                network((part.float() / 255 - mean) / std) for part in pixels["rest"].split(256)
+            ]
         ids = np.concatenate([split.validation, split.test])
-        bare = Predictions(ids, torch.cat(parts).double().softmax(1).numpy(), self.sample.labels.classes)
+        bare = Predictions(
+            ids, torch.cat(parts).double().softmax(1).numpy(), self.sample.labels.classes
+        )
         warm = temperature_of(bare.select(split.validation), self.sample.labels)
         said = bare.select(split.test)
-        return dataclasses.replace(said, probabilities=tempered(said.probabilities, warm, "classes"))
+        return dataclasses.replace(
+            said, probabilities=tempered(said.probabilities, warm, "classes")
+        )
 
     def pixels(self, start: str, ids: np.ndarray) -> torch.Tensor:
         """Decoded once, uint8, shape (n, 3, size, size)."""
-        cache = PixelCache.of(self.sample.images.select(ids), self.view(start), self.place / "pixels" / start)
+        cache = PixelCache.of(
+            self.sample.images.select(ids), self.view(start), self.place / "pixels" / start
+        )
         return cache.batch(np.arange(len(ids)))
 
 
@@ -236,18 +261,27 @@ def frozen(network: nn.Module, data: Any, norm: Any, steps: int, cell: Cell) -> 
     for parameter in tail.parameters():
         parameter.requires_grad_(True)
     if not block:  # to convergence
-        optimizer = torch.optim.LBFGS(head.parameters(), max_iter=300, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS(
+            head.parameters(), max_iter=300, line_search_fn="strong_wolfe"
+        )
 
         def closure() -> torch.Tensor:
             optimizer.zero_grad()
-            loss = functional.cross_entropy(head(inputs.float()), labels) + 1e-3 * (head.weight**2).sum()
+            loss = (
+                functional.cross_entropy(head(inputs.float()), labels)
+                + 1e-3 * (head.weight**2).sum()
+            )
             loss.backward()
             return loss
 
         optimizer.step(closure)
         return network
     fit_plainly(
-        tail, lambda rows: inputs[rows].float(), labels, [{"params": list(tail.parameters()), "lr": 1e-3}], steps
+        tail,
+        lambda rows: inputs[rows].float(),
+        labels,
+        [{"params": list(tail.parameters()), "lr": 1e-3}],
+        steps,
     )
     return network
 
@@ -260,16 +294,24 @@ def whole(network: nn.Module, data: Any, norm: Any, steps: int, cell: Cell) -> n
     if cell.recipe == "hand-all":
         groups = [{"params": [p for stage in stages for p in stage], "lr": 1e-4}]
     else:
-        groups = [{"params": stage, "lr": 1e-3 * 0.4**depth} for depth, stage in enumerate(reversed(stages))]
+        groups = [
+            {"params": stage, "lr": 1e-3 * 0.4**depth}
+            for depth, stage in enumerate(reversed(stages))
+        ]
 
     def copies(rows: torch.Tensor) -> torch.Tensor:
         some = pixels[rows].float() / 255
         angle = torch.rand(len(rows)) * 2 * torch.pi
         flip = torch.where(torch.rand(len(rows)) < 0.5, -1.0, 1.0)
         zero = torch.zeros(len(rows))
-        turn = torch.stack([angle.cos() * flip, -angle.sin(), zero, angle.sin() * flip, angle.cos(), zero], 1)
+        turn = torch.stack(
+            [angle.cos() * flip, -angle.sin(), zero, angle.sin() * flip, angle.cos(), zero], 1
+        )
         grid = functional.affine_grid(turn.view(-1, 2, 3), list(some.shape), align_corners=False)
-        return (functional.grid_sample(some, grid, padding_mode="reflection", align_corners=False) - mean) / std
+        return (
+            functional.grid_sample(some, grid, padding_mode="reflection", align_corners=False)
+            - mean
+        ) / std
 
     fit_plainly(network, copies, codes, groups, steps)
     return network
@@ -279,13 +321,21 @@ def stages_of(network: nn.Module) -> list[list[nn.Parameter]]:
     """Children of the network that have parameters, GoogLeNet's inception modules by their number."""
     found: dict[str, list[nn.Parameter]] = {}
     for name, child in network.named_children():
-        key = name[:10] if name.startswith("inception") else "stem" if name in ("conv1", "bn1") else name
+        key = (
+            name[:10]
+            if name.startswith("inception")
+            else "stem"
+            if name in ("conv1", "bn1")
+            else name
+        )
         if mine := list(child.parameters()):
             found.setdefault(key, []).extend(mine)
     return list(found.values())
 
 
-def fit_plainly(network: nn.Module, batch: Any, codes: torch.Tensor, groups: Any, steps: int) -> None:
+def fit_plainly(
+    network: nn.Module, batch: Any, codes: torch.Tensor, groups: Any, steps: int
+) -> None:
     """AdamW, a cosine to zero, 32 galaxies a step, bfloat16 where the machine has it."""
     optimizer = torch.optim.AdamW(groups, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -330,7 +380,9 @@ def table(place: Path, sample: Sample) -> str:
                 both = sorted(set(ours) & set(found))
                 cells += ["", "", ""]
                 if recipe != "finetune" and both:
-                    cells[-3:] = compared([ours[s][0] for s in both], [found[s][0] for s in both], truth.codes)
+                    cells[-3:] = compared(
+                        [ours[s][0] for s in both], [found[s][0] for s in both], truth.codes
+                    )
                 lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -341,7 +393,10 @@ def read(place: Path, start: str, number: int, recipe: str) -> dict[int, tuple[n
     for seed in SEEDS:
         path = place / f"{Cell(start, number, seed, recipe).name}.npz"
         if path.exists() and path.with_suffix(".json").exists():
-            found[seed] = (np.load(path)["probabilities"], json.loads(path.with_suffix(".json").read_text())["seconds"])
+            found[seed] = (
+                np.load(path)["probabilities"],
+                json.loads(path.with_suffix(".json").read_text())["seconds"],
+            )
     return found
 
 
@@ -366,7 +421,9 @@ def compared(ours: list[np.ndarray], theirs: list[np.ndarray], codes: np.ndarray
     for _ in range(1000):
         rows = generator.integers(0, len(codes), len(codes))
         seeds = generator.integers(0, len(ours), len(ours))
-        a, b = (np.mean([scores(p[s][rows], codes[rows]) for s in seeds], 0) for p in (ours, theirs))
+        a, b = (
+            np.mean([scores(p[s][rows], codes[rows]) for s in seeds], 0) for p in (ours, theirs)
+        )
         found.append((a[0] - b[0], a[1] - b[1], a[2] / b[2]))
     middle = np.median(found, 0)
     low, high = np.quantile(found, [0.05, 0.95], axis=0)
@@ -375,11 +432,20 @@ def compared(ours: list[np.ndarray], theirs: list[np.ndarray], codes: np.ndarray
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     words.add_argument("cells", type=Path, help="folder of the cells, outside the repository")
-    words.add_argument("--only", action="append", default=[], help="cells whose name has all of these; again for more")
+    words.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        help="cells whose name has all of these; again for more",
+    )
     words.add_argument("--resnet50", type=Path, help="weights of resnet50-v1")
-    words.add_argument("--list", action="store_true", help="say which cells are done and which are missing")
+    words.add_argument(
+        "--list", action="store_true", help="say which cells are done and which are missing"
+    )
     words.add_argument("--table", action="store_true", help="print the table of what is there")
     chosen = words.parse_args()
     cells = [cell for cell in CELLS if all(word in cell.name for word in chosen.only)]

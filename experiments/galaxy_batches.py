@@ -1,9 +1,10 @@
 """Batches of training galaxies: which, how they are copied, what is known of them, and how answers are scored.
 
-Every network here answers with 43 logits: 37 for the vote fractions, by the decision tree, and 6 for the classes, five
-and none of these. Copies are made of the stored 128 px (`common_pixels.py`), so that a galaxy's kind of file decides
-nothing: turned by any angle, mirrored, and cropped to between 128 and 240 of the frame's 424 px; three in ten are
-encoded as JPEG anew, three in ten lose resolution.
+Every network here answers with 43 logits: 37 for the vote fractions, by the decision tree, and 6
+for the classes, five and none of these. Copies are made of the stored 128 px (`common_pixels.py`),
+so that a galaxy's kind of file decides nothing: turned by any angle, mirrored, and cropped to
+between 128 and 240 of the frame's 424 px; three in ten are encoded as JPEG anew, three in ten lose
+resolution.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from gzfeatures.networks.setup.batches import TrainingPixels
 from gzfeatures.networks.setup.targets import tree_fractions
 
 VIEW = 170
-"""Side in px, of 424, of what is looked at when nothing is drawn: the widest square that turns within 240 px."""
+"""Side in px, of 424, of what is looked at when nothing is drawn: the widest square that turns
+within 240 px."""
 CROPS = (128, 240)
 COPIES = Augmentation(zoom=(VIEW / CROPS[1], VIEW / CROPS[0]), margin=MIDDLE / VIEW)
 SPOILT, QUALITIES, SIDES = 0.3, (50, 95), (56, 112)
@@ -51,8 +53,13 @@ def spoilt(frames: torch.Tensor, chance: torch.Tensor) -> torch.Tensor:
     low, high = QUALITIES
     whole = frames.permute(0, 2, 3, 1).contiguous().numpy()
     for row in torch.nonzero(chance[:, 0] < SPOILT).flatten().tolist():
-        quality, chroma = int(low + (high + 1 - low) * chance[row, 1]), "420" if chance[row, 2] < 0.5 else "444"
-        whole[row] = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(whole[row], quality, colorsubsampling=chroma))
+        quality, chroma = (
+            int(low + (high + 1 - low) * chance[row, 1]),
+            "420" if chance[row, 2] < 0.5 else "444",
+        )
+        whole[row] = simplejpeg.decode_jpeg(
+            simplejpeg.encode_jpeg(whole[row], quality, colorsubsampling=chroma)
+        )
     made = torch.from_numpy(whole).permute(0, 3, 1, 2).float().div_(255)
     if len(rows := torch.nonzero(chance[:, 3] < SPOILT).flatten()):
         small, large = SIDES
@@ -82,7 +89,9 @@ class Targets:
         asked, classed = logits[:, FRACTIONS:], self.codes < FIVE
         hard = logits.new_zeros(())
         if classed.any():
-            hard = functional.cross_entropy(asked[classed, :FIVE], self.codes[classed], label_smoothing=smoothing)
+            hard = functional.cross_entropy(
+                asked[classed, :FIVE], self.codes[classed], label_smoothing=smoothing
+            )
         return {
             "votes": fractions_error(logits[:, :FRACTIONS], self.votes),
             "soft": functional.cross_entropy(asked, self.shares),
@@ -104,7 +113,9 @@ class Course:
         Questions whose fractions are hidden.
     """
 
-    def __init__(self, galaxies: Galaxies, seed: int, batch: int, power: float, without: tuple[str, ...]) -> None:
+    def __init__(
+        self, galaxies: Galaxies, seed: int, batch: int, power: float, without: tuple[str, ...]
+    ) -> None:
         self.galaxies, self.seed, self.batch = galaxies, seed, batch
         self.rows = np.flatnonzero(~galaxies.validation)
         counts = np.bincount(galaxies.codes[self.rows], minlength=len(CLASSES))
@@ -113,7 +124,9 @@ class Course:
         for question in without:
             votes[:, COLUMNS[question]] = np.nan
         self.votes = votes
-        self.frames = TrainingPixels(galaxies.cache, votes[self.rows], weights / weights.mean(), batch, seed)
+        self.frames = TrainingPixels(
+            galaxies.cache, votes[self.rows], weights / weights.mean(), batch, seed
+        )
         self.epoch, self.order = -1, self.rows
 
     def __len__(self) -> int:
@@ -143,14 +156,22 @@ def centred(frames: torch.Tensor, size: int, crop: int = VIEW) -> torch.Tensor:
     return plain.apply(frames.float().div_(255), torch.zeros(len(frames), DRAWS), size)
 
 
-def scores(logits: torch.Tensor, galaxies: Galaxies, rows: npt.NDArray[np.intp]) -> dict[str, float]:
+def scores(
+    logits: torch.Tensor, galaxies: Galaxies, rows: npt.NDArray[np.intp]
+) -> dict[str, float]:
     """Accuracy on five classes (all, full-size, small), cigars found, log loss of the six, RMSE of the fractions."""
     truth, votes = torch.from_numpy(galaxies.codes[rows]), torch.from_numpy(galaxies.votes[rows])
     classed, right = truth < FIVE, logits[:, FRACTIONS : FRACTIONS + FIVE].argmax(1) == truth
-    full, unbiased = (torch.from_numpy(each[rows]) for each in (galaxies.full_size, galaxies.unbiased))
+    full, unbiased = (
+        torch.from_numpy(each[rows]) for each in (galaxies.full_size, galaxies.unbiased)
+    )
     errors = (tree_fractions(logits[:, :FRACTIONS]) - votes) ** 2
     shares = torch.from_numpy(galaxies.shares[rows])
-    parts = {"accuracy": classed, "accuracy_full": classed & full, "accuracy_small": classed & ~full}
+    parts = {
+        "accuracy": classed,
+        "accuracy_full": classed & full,
+        "accuracy_small": classed & ~full,
+    }
     parts |= {"cigars": truth == CLASSES.index("smooth-cigar")}
     return {
         **{name: float(right[part].float().mean()) for name, part in parts.items() if part.any()},

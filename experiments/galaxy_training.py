@@ -103,8 +103,13 @@ class Training:
 
     def __init__(self, galaxies: Galaxies, settings: Settings, network: nn.Module) -> None:
         self.plan, self.galaxies, self.total = settings, galaxies, settings.steps
-        self.settings: dict[str, Any] = {**dataclasses.asdict(settings), "galaxies": len(galaxies.codes)}
-        self.course = Course(galaxies, settings.seed, settings.batch, settings.power, settings.without)
+        self.settings: dict[str, Any] = {
+            **dataclasses.asdict(settings),
+            "galaxies": len(galaxies.codes),
+        }
+        self.course = Course(
+            galaxies, settings.seed, settings.batch, settings.power, settings.without
+        )
         self.every = len(self.course)
         self.network = network.train()
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
@@ -115,7 +120,9 @@ class Training:
         ]
         self.optimizer = torch.optim.AdamW(groups, settings.peak, fused=True)
 
-    def losses(self, number: int, rows: npt.NDArray[np.intp], copies: torch.Tensor) -> dict[str, torch.Tensor]:
+    def losses(
+        self, number: int, rows: npt.NDArray[np.intp], copies: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         """Losses of a step by name; their sum is what is made small."""
         raise NotImplementedError
 

@@ -3,9 +3,10 @@
     gzfeatures run experiments/pretrain_googlenet_gz2.toml --set backbones.0.weights=resnet50v1.pth
     python experiments/googlenet_gz2_card.py runs/googlenet-gz2 --weights resnet50v1.pth
 
-Writes `model.safetensors` (float16), `backbone.json`, `trained_on.npz`, `curves.png`, `figures.json` and `card.md`.
-With `--keep` the weights that are there are measured again; with `--record` only the record of the galaxies they were
-trained on is made anew, and the card written again with the figures that are there.
+Writes `model.safetensors` (float16), `backbone.json`, `trained_on.npz`, `curves.png`,
+`figures.json` and `card.md`. With `--keep` the weights that are there are measured again; with
+`--record` only the record of the galaxies they were trained on is made anew, and the card written
+again with the figures that are there.
 """
 
 from __future__ import annotations
@@ -60,14 +61,16 @@ FEW = 250
 def pack_record(folder: Path, data: Path) -> TrainedOn:
     """Write what is known of the training galaxies beside the weights: ids, pictures, and files where they are at hand.
 
-    The pictures of the galaxies that only trained are middles of frames, not the files they were cut out of: those
-    galaxies are known by picture and id alone.
+    The pictures of the galaxies that only trained are middles of frames, not the files they were
+    cut out of: those galaxies are known by picture and id alone.
     """
     record = json.loads((folder / RECORD).read_text("utf-8"))
     trained = TrainedOn.decode(record["backbone"]["trained_on"])
     whole = gz.ImageSet.of(data / "gz2" / "images")
     middles = gz.ImageSet.of(data / "gz2" / "bulk", field=240 / 424)
-    whole, middles = (images.select(images.ids[trained.contains(images.ids)]) for images in (whole, middles))
+    whole, middles = (
+        images.select(images.ids[trained.contains(images.ids)]) for images in (whole, middles)
+    )
     if len(whole) + len(middles) != len(trained):
         raise SystemExit(
             f"{len(trained)} galaxies were trained on, and pictures of {len(whole) + len(middles)} are here"
@@ -83,13 +86,17 @@ def pack_record(folder: Path, data: Path) -> TrainedOn:
 def in_published_shares(scores: Scores) -> float:
     """Accuracy with the class shares of the published sample, from the recall of each class."""
     recall = {row["class"]: row["recall"] for row in scores.per_class}
-    return float(sum(PUBLISHED[name] * recall[name] for name in PUBLISHED) / sum(PUBLISHED.values()))
+    return float(
+        sum(PUBLISHED[name] * recall[name] for name in PUBLISHED) / sum(PUBLISHED.values())
+    )
 
 
 def of_classes(predictions: Predictions, labels: Labels, unbiased: Ids) -> dict[str, Any]:
     """Scores of five-class predictions of the test galaxies."""
     scores = gz.evaluate(predictions, labels)
-    fair = gz.evaluate(predictions.select(predictions.ids[among(predictions.ids, unbiased)]), labels)
+    fair = gz.evaluate(
+        predictions.select(predictions.ids[among(predictions.ids, unbiased)]), labels
+    )
     return {
         **scores.metrics,
         "galaxies": scores.n,
@@ -97,7 +104,11 @@ def of_classes(predictions: Predictions, labels: Labels, unbiased: Ids) -> dict[
         "macro_f1_interval": scores.intervals["macro_f1"],
         "per_class": scores.per_class,
         "published_shares": in_published_shares(scores),
-        "unbiased": {"galaxies": fair.n, "accuracy": fair.accuracy, "interval": fair.intervals["accuracy"]},
+        "unbiased": {
+            "galaxies": fair.n,
+            "accuracy": fair.accuracy,
+            "interval": fair.intervals["accuracy"],
+        },
     }
 
 
@@ -116,17 +127,27 @@ def in_brief(predictions: Predictions, labels: Labels) -> dict[str, Any]:
     """Accuracy, macro F1, their intervals, and calibration."""
     scores = gz.evaluate(predictions, labels)
     intervals = {f"{name}_interval": scores.intervals[name] for name in ("accuracy", "macro_f1")}
-    return {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "ece": scores.ece, **intervals}
+    return {
+        "accuracy": scores.accuracy,
+        "macro_f1": scores.macro_f1,
+        "ece": scores.ece,
+        **intervals,
+    }
 
 
 def fitted(table: gz.EmbeddingTable, group: LabelledSample) -> dict[str, gz.Head]:
     """Heads on a table, fitted on the catalog's training galaxies."""
-    return {name: gz.fit(table, group.labels, split=group.scored_split, **how) for name, how in HEADS.items()}
+    return {
+        name: gz.fit(table, group.labels, split=group.scored_split, **how)
+        for name, how in HEADS.items()
+    }
 
 
 def few_labels(table: gz.EmbeddingTable, group: LabelledSample) -> dict[str, Any]:
     """Accuracy of heads fitted on 250 galaxies: mean, lowest and highest of five draws."""
-    rows = learning_curve(table, group.labels, group.scored_split, ("logistic", "svm"), (FEW,), range(5))
+    rows = learning_curve(
+        table, group.labels, group.scored_split, ("logistic", "svm"), (FEW,), range(5)
+    )
     return {head: curve(rows, head)[0][1:] for head in ("logistic", "svm")}
 
 
@@ -134,7 +155,12 @@ def of_votes(table: gz.EmbeddingTable, votes: Labels, split: Split) -> dict[str,
     """RMSE of the 37 vote fractions by regression heads, and of the mean of the training galaxies."""
     test, truth = table.select(split.test), votes.select(split.test).values
     rmse = {
-        name: float(gz.evaluate(gz.fit(table, votes, name, split=split).predict(test), votes, intervals=0).rmse or 0)
+        name: float(
+            gz.evaluate(
+                gz.fit(table, votes, name, split=split).predict(test), votes, intervals=0
+            ).rmse
+            or 0
+        )
         for name in ("ridge", "svr")
     }
     mean = votes.select(split.train).values.mean(0)
@@ -153,14 +179,20 @@ def turned(
             folder.mkdir()
             for row, name in enumerate(images.ids):
                 pixels = np.rot90(images.pixels(row, gz.View(size=424)), quarter)
-                Image.fromarray(pixels[:, ::-1] if mirror else pixels).save(folder / f"{name}.png", compress_level=1)
+                Image.fromarray(pixels[:, ::-1] if mirror else pixels).save(
+                    folder / f"{name}.png", compress_level=1
+                )
             table = gz.extract(gz.ImageSet.of(folder, ids=images.ids), checkpoint, progress=False)
             for name, head in heads.items():
                 codes[name].append(head.predict(table).codes)
     fair = among(images.ids, unbiased)
     changed = {name: np.stack(found[1:]) != found[0] for name, found in codes.items()}
     return {
-        name: {"cases": float(c.mean()), "galaxies": float(c.any(0).mean()), "unbiased": float(c[:, fair].mean())}
+        name: {
+            "cases": float(c.mean()),
+            "galaxies": float(c.any(0).mean()),
+            "unbiased": float(c[:, fair].mean()),
+        }
         for name, c in changed.items()
     }
 
@@ -172,18 +204,32 @@ def transfer(checkpoint: Path, data: Path, table: gz.EmbeddingTable) -> dict[str
     lone = frame.loc[frame["kaggle_GalaxyID_same_file"].isna(), "asset_id"].to_numpy(dtype=object)
     catalog = gz.Catalog.read(hart / "hart16_1000.csv", id_column="asset_id")
     truth, taught = (
-        scheme("smooth-featured").label(each) for each in (catalog, gz.Catalog.read(data / "gz2" / "votes.csv"))
+        scheme("smooth-featured").label(each)
+        for each in (catalog, gz.Catalog.read(data / "gz2" / "votes.csv"))
     )
     fresh = truth.ids[among(truth.ids, lone)]
-    head = gz.fit(table, taught, "logistic", split=Split(taught.ids, taught.ids[:0], taught.ids[:0]))
+    head = gz.fit(
+        table, taught, "logistic", split=Split(taught.ids, taught.ids[:0], taught.ids[:0])
+    )
     images = gz.ImageSet.of(hart / "images", ids=fresh)
     scores = gz.evaluate(head.predict(gz.extract(images, checkpoint, progress=False)), truth)
     share = truth.select(fresh).codes.mean()
     return {
-        "hart16": {"galaxies": scores.n, "accuracy": scores.accuracy, "interval": scores.intervals["accuracy"]}
+        "hart16": {
+            "galaxies": scores.n,
+            "accuracy": scores.accuracy,
+            "interval": scores.intervals["accuracy"],
+        }
         | {"auc": scores.auc, "majority": float(max(share, 1 - share))},
         "others": {
-            name: len(gz.extract(gz.ImageSet.of(data / "multiband" / name), checkpoint, on_bad="skip", progress=False))
+            name: len(
+                gz.extract(
+                    gz.ImageSet.of(data / "multiband" / name),
+                    checkpoint,
+                    on_bad="skip",
+                    progress=False,
+                )
+            )
             for name in ("efigi_gri", "decals_grz", "decals_grz_pysersic")
         },
     }
@@ -205,14 +251,20 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
     votes = scheme("votes-37").label(gz.Catalog.read(data / "gz2" / "votes.csv"))
     tenth = digest_remainders(votes.ids, 10) == 3
     fair = Split(votes.ids[~tenth], votes.ids[:0], votes.ids[tenth & among(votes.ids, unbiased)])
-    own = Predictions.read(run / "networks" / "00-googlenet" / "predictions.parquet").select(group.scored_split.test)
+    own = Predictions.read(run / "networks" / "00-googlenet" / "predictions.parquet").select(
+        group.scored_split.test
+    )
     record = json.loads((checkpoint / "backbone.json").read_text("utf-8"))
     wide, truth = whole_tenth(settings.galaxies, group)
     figures: dict[str, Any] = {
         "trained_on": {"ids": len(seen), "pictures": len(seen.pictures), "files": len(seen.files)},
-        "seen_test_galaxies": int(seen.contains(group.scored_split.test).sum() + seen.contains(fair.test).sum()),
+        "seen_test_galaxies": int(
+            seen.contains(group.scored_split.test).sum() + seen.contains(fair.test).sum()
+        ),
         "recipe": record["settings"],
-        "training": json.loads((run / "networks" / "00-googlenet" / "training.json").read_text("utf-8")),
+        "training": json.loads(
+            (run / "networks" / "00-googlenet" / "training.json").read_text("utf-8")
+        ),
         "network": of_classes(own, group.labels, unbiased),
         "classes": {},
         "whole_tenth": {
@@ -231,15 +283,21 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
             head: of_classes(each, group.labels, unbiased) for head, each in predictions.items()
         }
         if name.startswith("googlenet-gz2"):
-            vectors = gz.extract(wide, checkpoint, dihedral=table.extractor.dihedral, progress=False)
+            vectors = gz.extract(
+                wide, checkpoint, dihedral=table.extractor.dihedral, progress=False
+            )
             figures["whole_tenth"]["heads"][name] = {
                 head: in_brief(each.predict(vectors), truth) for head, each in heads.items()
             }
         if name == "googlenet-gz2":
             known = (
-                scheme("zhu-5class").label(gz.Catalog.read(data / "gz2" / "votes.csv")).ordered(group.labels.classes)
+                scheme("zhu-5class")
+                .label(gz.Catalog.read(data / "gz2" / "votes.csv"))
+                .ordered(group.labels.classes)
             )
-            voted = predictions["svm"].select(group.scored_split.test[among(group.scored_split.test, known.ids)])
+            voted = predictions["svm"].select(
+                group.scored_split.test[among(group.scored_split.test, known.ids)]
+            )
             figures["agreement"] = [row.asdict() for row in gz.evaluate(voted, known).agreement]
             figures["turned"] = turned(group, heads, checkpoint, unbiased)
         figures["few_labels"][name] = few_labels(table, group)
@@ -251,31 +309,50 @@ def measure(run: Path, checkpoint: Path, data: Path, weights: Path) -> dict[str,
 def write_card(folder: Path, figures: dict[str, Any]) -> None:
     """Write the figures, and the card that tells them."""
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    template = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True).from_string(
-        (HERE / "googlenet_gz2_card.md.jinja").read_text("utf-8")
-    )
+    template = Environment(
+        undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    ).from_string((HERE / "googlenet_gz2_card.md.jinja").read_text("utf-8"))
     (folder / "card.md").write_text(template.render(figures), "utf-8")
     print(folder / "card.md")
 
 
 def main() -> None:
     """Pack, measure, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="run folder of experiments/pretrain_googlenet_gz2.toml")
-    parser.add_argument(
-        "--data", type=Path, default=HERE / "../../shared/data", help="folder with gz2, hart16, multiband"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--weights", type=Path, help="ImageNet weights of resnet50-v1, to compare with")
-    parser.add_argument("--out", type=Path, default=packaged("googlenet-gz2"), help="checkpoint folder to write")
-    parser.add_argument("--record", action="store_true", help="only make the record of training galaxies anew")
+    parser.add_argument(
+        "run", type=Path, help="run folder of experiments/pretrain_googlenet_gz2.toml"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=HERE / "../../shared/data",
+        help="folder with gz2, hart16, multiband",
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="ImageNet weights of resnet50-v1, to compare with"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=packaged("googlenet-gz2"), help="checkpoint folder to write"
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="only make the record of training galaxies anew"
+    )
     parser.add_argument("--keep", action="store_true", help="measure the weights that are there")
     given = parser.parse_args()
     trained = given.run / "networks" / "00-googlenet"
     if given.record:
         known = pack_record(given.out, given.data)
-        print(f"{len(known)} galaxies by id, {len(known.pictures)} pictures, {len(known.files)} files")
+        print(
+            f"{len(known)} galaxies by id, {len(known.pictures)} pictures, {len(known.files)} files"
+        )
         figures = json.loads((given.out / "figures.json").read_text("utf-8"))
-        figures["trained_on"] = {"ids": len(known), "pictures": len(known.pictures), "files": len(known.files)}
+        figures["trained_on"] = {
+            "ids": len(known),
+            "pictures": len(known.pictures),
+            "files": len(known.files),
+        }
         write_card(given.out, figures)
         return
     if not given.keep:

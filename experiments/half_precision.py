@@ -24,8 +24,15 @@ def write_half(checkpoint: Path, folder: Path, name: str) -> Path:
     """
     spec = dataclasses.replace(backbone_of(checkpoint), name=name, weights=None, sha256="")
     note = json.loads((checkpoint / RECORD).read_text("utf-8"))
-    record = {key: value for key, value in note.items() if key not in ("format", "backbone", "weights_sha256")}
+    record = {
+        key: value
+        for key, value in note.items()
+        if key not in ("format", "backbone", "weights_sha256")
+    }
     tensors = read_tensors(checkpoint / TENSORS)
     return write_tensors(
-        folder, spec, {key: v.half() if v.is_floating_point() else v for key, v in tensors.items()}, record
+        folder,
+        spec,
+        {key: v.half() if v.is_floating_point() else v for key, v in tensors.items()},
+        record,
     )

@@ -78,7 +78,9 @@ def strangers(folder: Path, count: int, seed: int) -> None:
                 turns = np.sort(draw.uniform(0, 2 * np.pi, int(draw.integers(3, 7))))
                 pen.polygon([(x + r * np.cos(t), y + r * np.sin(t)) for t in turns], fill=colour)
         soft = np.asarray(image.filter(ImageFilter.GaussianBlur(draw.uniform(0, 4))), dtype=float)
-        return soft * (1 + 0.3 * noise(1.2)[..., :1]) + draw.normal(0, draw.uniform(0, 6), soft.shape)
+        return soft * (1 + 0.3 * noise(1.2)[..., :1]) + draw.normal(
+            0, draw.uniform(0, 6), soft.shape
+        )
 
     def gradient() -> np.ndarray:
         y, x = np.mgrid[:size, :size] / size
@@ -116,7 +118,9 @@ def nonsense(folder: Path, count: int, seed: int) -> None:
     for number in range(count):
         blank = np.broadcast_to(draw.integers(0, 256, 3), (size, size, 3)).astype(np.uint8)
         Image.fromarray(blank).save(folder / f"blank{number:04}.png")
-        noise = np.clip(draw.normal(draw.uniform(20, 200), draw.uniform(10, 80), (size, size, 3)), 0, 255)
+        noise = np.clip(
+            draw.normal(draw.uniform(20, 200), draw.uniform(10, 80), (size, size, 3)), 0, 255
+        )
         Image.fromarray(noise.astype(np.uint8)).save(folder / f"noise{number:04}.png")
         photograph, side = photographs[number % 2], int(draw.integers(150, 425))
         y, x = (int(draw.integers(0, length - side + 1)) for length in photograph.shape[:2])
@@ -151,7 +155,9 @@ def labels_of(data: Path, ids: np.ndarray) -> tuple[Labels, Labels, np.ndarray]:
     return Labels(ids[kept], CLASSES, codes), gz.SCHEMES["votes-37"].label(catalog), unbiased
 
 
-def familiarity(training: EmbeddingTable, kept_out: np.ndarray, others: EmbeddingTable) -> Familiarity:
+def familiarity(
+    training: EmbeddingTable, kept_out: np.ndarray, others: EmbeddingTable
+) -> Familiarity:
     return Familiarity.of(training.matrix, kept_out, others.matrix)
 
 
@@ -242,11 +248,17 @@ def measured(
         held += np.bincount(truth, inside, 6)
         total += np.bincount(truth, minlength=6)
         size = said.sets.sum(1)
-        rows.append([size.mean(), (size == 1).mean(), size[truth < 5].mean(), (size[truth < 5] == 1).mean()])
-    # a galaxy is counted in about half of the rounds: the interval is that of the galaxies, not of the counts
+        rows.append(
+            [size.mean(), (size == 1).mean(), size[truth < 5].mean(), (size[truth < 5] == 1).mean()]
+        )
+    # a galaxy is counted in about half of the rounds: the interval is that of the galaxies, not of
+    # the counts
     n = np.bincount(labels.select(np.intersect1d(own.ids, labels.ids)).codes, minlength=6)
     share = held / total
-    intervals = [clopper_pearson(np.float64(round(s * m)), np.float64(m), 0.95) for s, m in zip(share, n, strict=True)]
+    intervals = [
+        clopper_pearson(np.float64(round(s * m)), np.float64(m), 0.95)
+        for s, m in zip(share, n, strict=True)
+    ]
     every = np.intersect1d(own.ids, labels.ids)
     p, truth = head.predict(own.select(every)).probabilities, labels.select(every).codes
     five = p[:, :5] / p[:, :5].sum(1, keepdims=True)

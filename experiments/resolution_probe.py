@@ -3,13 +3,14 @@
     python experiments/resolution_probe.py --data ../shared/data --out DIR [--count 200]
     python experiments/resolution_probe.py --data ../shared/data --out DIR --kernels
 
-Full-size galaxies of the unbiased draw and as many small ones of the same class, none of them of the own tenth. A
-logistic regression (5 folds, standardised) on the vectors of googlenet-gz2, and one on the radial power spectrum and
-the roughness of the colours: AUROC .5 says that they cannot be told apart. "before" is what a view sees of each file,
-"after" is `common_pixels.frame`. A third probe tells halves of the full-size ones apart: what chance gives.
+Full-size galaxies of the unbiased draw and as many small ones of the same class, none of them of
+the own tenth. A logistic regression (5 folds, standardised) on the vectors of googlenet-gz2, and
+one on the radial power spectrum and the roughness of the colours: AUROC .5 says that they cannot be
+told apart. "before" is what a view sees of each file, "after" is `common_pixels.frame`. A third
+probe tells halves of the full-size ones apart: what chance gives.
 
-`--kernels` prints how far the mean log spectrum of full-size galaxies lies from that of small ones, for Pillow's
-kernels: what the small ones were made with.
+`--kernels` prints how far the mean log spectrum of full-size galaxies lies from that of small ones,
+for Pillow's kernels: what the small ones were made with.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def texture(pixels: Pixels) -> Floats:
     grey = pixels.astype(float).mean(2)
     side = len(grey)
     window = np.hanning(side)
-    power = np.abs(np.fft.fftshift(np.fft.fft2((grey - grey.mean()) * window[:, None] * window))) ** 2
+    power = (
+        np.abs(np.fft.fftshift(np.fft.fft2((grey - grey.mean()) * window[:, None] * window))) ** 2
+    )
     down, across = np.indices(power.shape) - side // 2
     ring = np.hypot(down, across).astype(int)
     radial = np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
@@ -56,7 +59,11 @@ def auroc(rows: Floats, truth: npt.NDArray[np.bool_]) -> float:
     """Area under the curve of out-of-fold scores."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    return float(roc_auc_score(truth, cross_val_predict(model, rows, truth, cv=folds, method="decision_function")))
+    return float(
+        roc_auc_score(
+            truth, cross_val_predict(model, rows, truth, cv=folds, method="decision_function")
+        )
+    )
 
 
 def vectors(images: gz.ImageSet) -> Floats:
@@ -84,7 +91,9 @@ def probe(data: Path, out: Path, count: int) -> dict[str, Any]:
     found: dict[str, Any] = {"view": network.asdict(), "count": count}
     for name in ("smooth-round", "smooth-inbetween", "edge-on", "spiral"):
         here = table[table["codes"] == CLASSES.index(name)]
-        full = here[here["full_size"] & here["unbiased_sample"]].sample(frac=1, random_state=0)[:count]
+        full = here[here["full_size"] & here["unbiased_sample"]].sample(frac=1, random_state=0)[
+            :count
+        ]
         small = here[~here["full_size"]].sample(frac=1, random_state=0)[: len(full)]
         files = [*full["file"], *small["file"]]
         truth = np.arange(len(files)) < len(full)
@@ -108,7 +117,9 @@ def probe(data: Path, out: Path, count: int) -> dict[str, Any]:
         print(name, json.dumps(found[name]), flush=True)
     for state in ("before", "after"):
         for kind in ("googlenet-gz2", "texture"):
-            found[f"mean {state} {kind}"] = float(np.mean([found[c][state][kind] for c in CLASSES if c in found]))
+            found[f"mean {state} {kind}"] = float(
+                np.mean([found[c][state][kind] for c in CLASSES if c in found])
+            )
     return found
 
 
@@ -128,15 +139,23 @@ def kernels(data: Path, count: int) -> dict[str, float]:
 
 def main() -> None:
     """Print, and write `probe.json`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=200, help="full-size galaxies of each class")
     parser.add_argument("--kernels", action="store_true")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    found = kernels(given.data, given.count) if given.kernels else probe(given.data, given.out, given.count)
-    (given.out / ("kernels.json" if given.kernels else "probe.json")).write_text(json.dumps(found, indent=1) + "\n")
+    found = (
+        kernels(given.data, given.count)
+        if given.kernels
+        else probe(given.data, given.out, given.count)
+    )
+    (given.out / ("kernels.json" if given.kernels else "probe.json")).write_text(
+        json.dumps(found, indent=1) + "\n"
+    )
     print(json.dumps(found, indent=1))
 
 

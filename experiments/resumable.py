@@ -1,10 +1,10 @@
 """Run a training step by step so that it may be killed at any moment and goes on where it was.
 
-All chance of a step is a function of the seed and of the step's number (`uniforms`), so that no state of a generator
-has to be kept: a training that was interrupted ends in the same bytes as one that was not, on the same machine with
-the same number of threads. `state.pt` (weights, their average, optimizer, step) is replaced whole about every ten
-minutes; `log.jsonl` gets a line for every hundred steps and for every validation, and loses the lines after the step it
-goes on from.
+All chance of a step is a function of the seed and of the step's number (`uniforms`), so that no
+state of a generator has to be kept: a training that was interrupted ends in the same bytes as one
+that was not, on the same machine with the same number of threads. `state.pt` (weights, their
+average, optimizer, step) is replaced whole about every ten minutes; `log.jsonl` gets a line for
+every hundred steps and for every validation, and loses the lines after the step it goes on from.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def averaged(average: nn.Module, network: nn.Module, step: int, decay: float) ->
     """Move the running average of all weights and statistics; it follows faster in the first steps."""
     weight = 1 - min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
-        for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        for kept, new in zip(
+            average.state_dict().values(), network.state_dict().values(), strict=True
+        ):
             if kept.is_floating_point():
                 kept.lerp_(new, weight)
             else:
@@ -95,12 +97,19 @@ def resume(task: Task, folder: Path) -> int:
     state = read_state(folder / STATE)
     if state["settings"] != task.settings:
         changed = sorted(k for k in task.settings if state["settings"].get(k) != task.settings[k])
-        raise InputError("settings", where=folder, rule="be those the training began with", found=", ".join(changed))
+        raise InputError(
+            "settings",
+            where=folder,
+            rule="be those the training began with",
+            found=", ".join(changed),
+        )
     task.restore(state["task"])
     step = int(state["step"])
     log = folder / LOG
     if log.exists():
-        lines = [line for line in log.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
+        lines = [
+            line for line in log.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step
+        ]
         with written_whole(log) as temporary:
             temporary.write_text("".join(line + "\n" for line in lines), "utf-8")
     return step
@@ -115,12 +124,14 @@ def note(folder: Path, step: int, **fields: float) -> None:
 def run(task: Task, folder: Path, *, minutes: float = 10.0, stop: int | None = None) -> int:
     """Train to the end, or to step `stop`; returns the step that was reached.
 
-    SIGTERM and SIGINT end it after the step that is on, its state written. A second process on the same folder waits.
+    SIGTERM and SIGINT end it after the step that is on, its state written. A second process on the
+    same folder waits.
     """
     lock_folder(folder, print)
     ended: list[int] = []
     before = {
-        name: signal.signal(name, lambda number, _: ended.append(number)) for name in (signal.SIGTERM, signal.SIGINT)
+        name: signal.signal(name, lambda number, _: ended.append(number))
+        for name in (signal.SIGTERM, signal.SIGINT)
     }
     step = start = resume(task, folder)
     last = min(task.total, task.total if stop is None else stop)
@@ -133,8 +144,13 @@ def run(task: Task, folder: Path, *, minutes: float = 10.0, stop: int | None = N
             losses.append(task.step(step))
             step += 1
             if step % 100 == 0:
-                means = {name: sum(each[name] for each in losses) / len(losses) for name in losses[0]}
-                spent = {"seconds": time.monotonic() - began, "processor": time.process_time() - worked}
+                means = {
+                    name: sum(each[name] for each in losses) / len(losses) for name in losses[0]
+                }
+                spent = {
+                    "seconds": time.monotonic() - began,
+                    "processor": time.process_time() - worked,
+                }
                 note(folder, step, **means, steps=len(losses), **spent)
                 began, worked, losses = time.monotonic(), time.process_time(), []
             if step % task.every == 0 or step == task.total:

@@ -4,20 +4,23 @@
     python experiments/student.py train --pixels DIR/pixels --teachers DIR/teacher-0 --out DIR/student-0 --seed 0
     python experiments/student.py pack --pixels DIR/pixels --teachers DIR/teacher-0 --out DIR/student-0 --seed 0
 
-The first two go on where they were, whenever they are given again; set the environment as `teacher.py` says. The third
-writes DIR/student-0/backbone, float16: `gzfeatures extract IMAGES --backbone DIR/student-0/backbone`.
+The first two go on where they were, whenever they are given again; set the environment as
+`teacher.py` says. The third writes DIR/student-0/backbone, float16: `gzfeatures extract IMAGES
+--backbone DIR/student-0/backbone`.
 
-A GoogLeNet of 96 px costs what `googlenet-gz2` costs; ResNet-18 would be 22 MB in half precision and is refused by
-`pack`. Its losses, each of them times a weight that may be 0:
+A GoogLeNet of 96 px costs what `googlenet-gz2` costs; ResNet-18 would be 22 MB in half precision
+and is refused by `pack`. Its losses, each of them times a weight that may be 0:
 
 - `labels`: what volunteers said, as the teachers learned it (`galaxy_batches.Targets`);
 - `said`: the teachers' mean fractions (squared error) and classes (cross-entropy), of every galaxy that trains;
 - `vectors`: 1 - cosine between the student's vector, by a linear layer, and the teachers', less their mean;
 - `neighbours`: galaxies of a batch that teachers give like fractions lie close: Kullback-Leibler divergence of the
-  soft neighbours by vectors (cosine / `heat`) from those by fractions (squared distance / `heat_said`). With
-  one-hot fractions it is the supervised contrastive loss of Khosla+2020 (arXiv:2004.11362, eq. 2).
+  soft neighbours by vectors (cosine / `heat`) from those by fractions (squared distance /
+  `heat_said`). With one-hot fractions it is the supervised contrastive loss of Khosla+2020
+  (arXiv:2004.11362, eq. 2).
 
-A student `--without odd odd-feature` wants teachers that were trained `--without` them too, or none.
+A student `--without odd odd-feature` wants teachers that were trained `--without` them too, or
+none.
 """
 
 from __future__ import annotations
@@ -94,18 +97,29 @@ class Said:
         for folder in folders:
             learned = read_state(require_file(folder / STATE, "state of a teacher"))["settings"]
             if known := sorted(set(without) - set(learned["without"])):
-                raise LeakError("teacher has learned a question kept from its student", where=folder, found=known[0])
+                raise LeakError(
+                    "teacher has learned a question kept from its student",
+                    where=folder,
+                    found=known[0],
+                )
             files = [np.load(path) for path in sorted((folder / SPOKEN).glob("*.npz"))]
             if sum(len(file["fractions"]) for file in files) != galaxies:
                 raise MissingFileError(
-                    "teacher has not spoken of every galaxy", where=folder, remedy="give teacher.py speak again"
+                    "teacher has not spoken of every galaxy",
+                    where=folder,
+                    remedy="give teacher.py speak again",
                 )
             said = {name: np.concatenate([file[name] for file in files]) for name in files[0].files}
             vectors = torch.from_numpy(said["vectors"]).float()
             parts.append({name: torch.from_numpy(said[name]) for name in ("fractions", "classes")})
             parts[-1]["vectors"] = (vectors - vectors.mean(0)).half()
-        mean = {name: torch.stack([part[name] for part in parts]).mean(0) for name in ("fractions", "classes")}
-        return cls(mean["fractions"], mean["classes"], torch.cat([part["vectors"] for part in parts], 1))
+        mean = {
+            name: torch.stack([part[name] for part in parts]).mean(0)
+            for name in ("fractions", "classes")
+        }
+        return cls(
+            mean["fractions"], mean["classes"], torch.cat([part["vectors"] for part in parts], 1)
+        )
 
 
 def width_of(body: nn.Module) -> int:
@@ -140,7 +154,9 @@ class Pupil(nn.Module):
         return logits, met[0].float()
 
 
-def neighbours(vectors: torch.Tensor, said: torch.Tensor, heat: float, heat_said: float) -> torch.Tensor:
+def neighbours(
+    vectors: torch.Tensor, said: torch.Tensor, heat: float, heat_said: float
+) -> torch.Tensor:
     """Kullback-Leibler divergence of soft neighbours by vectors, shape (n, d), from those by fractions, (n, 37)."""
     unit = functional.normalize(vectors)
     self_ = torch.eye(len(unit), dtype=torch.bool)
@@ -152,12 +168,16 @@ def neighbours(vectors: torch.Tensor, said: torch.Tensor, heat: float, heat_said
 class Student(Training):
     """A network that learns from teachers and from what volunteers said."""
 
-    def __init__(self, galaxies: Galaxies, settings: StudentSettings, network: Pupil, said: Said | None) -> None:
+    def __init__(
+        self, galaxies: Galaxies, settings: StudentSettings, network: Pupil, said: Said | None
+    ) -> None:
         super().__init__(galaxies, settings, network)
         self.pupil, self.weights, self.said = network, settings, said
         self.settings |= {"teachers": 0 if said is None else said.vectors.shape[1]}
 
-    def losses(self, number: int, rows: npt.NDArray[np.intp], copies: torch.Tensor) -> dict[str, torch.Tensor]:
+    def losses(
+        self, number: int, rows: npt.NDArray[np.intp], copies: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         """Of labels, of what teachers say, of their vectors and of neighbours, each times its weight."""
         plan = self.weights
         logits, vectors = self.pupil.both(copies)
@@ -167,12 +187,16 @@ class Student(Training):
             return losses
         fractions, classes = self.said.fractions[rows], self.said.classes[rows]
         error = ((tree_fractions(logits[:, :FRACTIONS]) - fractions) ** 2).sum(1).mean()
-        losses["said"] = plan.said * (error + functional.cross_entropy(logits[:, FRACTIONS:], classes))
+        losses["said"] = plan.said * (
+            error + functional.cross_entropy(logits[:, FRACTIONS:], classes)
+        )
         theirs = self.said.vectors[rows].float()
         cosine = functional.cosine_similarity(self.pupil.towards(vectors), theirs)
         losses["vectors"] = plan.vectors * (1 - cosine).mean()
         if plan.neighbours:
-            losses["neighbours"] = plan.neighbours * neighbours(vectors, fractions, plan.heat, plan.heat_said)
+            losses["neighbours"] = plan.neighbours * neighbours(
+                vectors, fractions, plan.heat, plan.heat_said
+            )
         return losses
 
 
@@ -189,7 +213,9 @@ def pack(student: Student, folder: Path) -> Path:
     learned = body.get_submodule(output_layer(body)).state_dict()
     replace_output(body, FIVE)
     last = body.get_submodule(output_layer(body))
-    last.load_state_dict({name: rows[FRACTIONS : FRACTIONS + FIVE] for name, rows in learned.items()})
+    last.load_state_dict(
+        {name: rows[FRACTIONS : FRACTIONS + FIVE] for name, rows in learned.items()}
+    )
     ids = student.galaxies.cache.ids[~student.galaxies.validation]
     spec = Backbone(
         name="student",
@@ -204,35 +230,56 @@ def pack(student: Student, folder: Path) -> Path:
         trained_on=TrainedOn.of(ids).encode(),
     )
     settings = {**student.settings, "own tenth": f"sha256 % 10 == {TENTH}"}
-    record: dict[str, Any] = {"classes": list(CLASSES[:FIVE]), "scheme": "zhu-5class", "settings": settings}
+    record: dict[str, Any] = {
+        "classes": list(CLASSES[:FIVE]),
+        "scheme": "zhu-5class",
+        "settings": settings,
+    }
     record |= {"metrics": metrics, "dihedral": False}
     whole = write_folder(folder / "float32", spec, body, record)
     made = write_half(whole, folder / "backbone", folder.name)
     if (size := (made / TENSORS).stat().st_size) > LARGEST:
-        raise InputError("packed backbone", where=made, rule=f"have at most {LARGEST} bytes", found=size)
+        raise InputError(
+            "packed backbone", where=made, rule=f"have at most {LARGEST} bytes", found=size
+        )
     return made
 
 
 def main() -> None:
     """Train or pack."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("train", "pack"))
-    parser.add_argument("--pixels", type=Path, required=True, help="folder that common_pixels.py wrote")
+    parser.add_argument(
+        "--pixels", type=Path, required=True, help="folder that common_pixels.py wrote"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of this student")
-    parser.add_argument("--teachers", type=Path, nargs="*", default=[], help="folders of teachers that have spoken")
-    parser.add_argument("--weights", type=Path, help="weights to begin with; random ones by default")
+    parser.add_argument(
+        "--teachers", type=Path, nargs="*", default=[], help="folders of teachers that have spoken"
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="weights to begin with; random ones by default"
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="between two states on disk")
     parser.add_argument("--stop", type=int, help="step to stop at for now")
     add_settings(parser, StudentSettings())
     given = vars(parser.parse_args())
     settings = settings_of(given, StudentSettings())
     galaxies = Galaxies.read(given["pixels"])
-    said = Said.read(given["teachers"], len(galaxies.codes), settings.without) if given["teachers"] else None
+    said = (
+        Said.read(given["teachers"], len(galaxies.codes), settings.without)
+        if given["teachers"]
+        else None
+    )
     body = untrained(settings.architecture, settings.seed)
     if given["weights"] is not None:
         body = begun(body, given["weights"])
     student = Student(
-        galaxies, settings, Pupil(body, 0 if said is None else said.vectors.shape[1], settings.seed), said
+        galaxies,
+        settings,
+        Pupil(body, 0 if said is None else said.vectors.shape[1], settings.seed),
+        said,
     )
     if given["what"] == "train":
         run(student, given["out"], minutes=given["minutes"], stop=given["stop"])

@@ -5,11 +5,13 @@
     python experiments/teacher.py train --pixels DIR/pixels --weights DIR/resnet50v1.pth --out DIR/teacher-0 --seed 0
     python experiments/teacher.py speak --pixels DIR/pixels --out DIR/teacher-0
 
-The last two go on where they were, whenever they are given again (`resumable.py`). For a long training, so that freed
-memory is kept in large pages (a fifth faster) and idle threads leave the processor to others:
+The last two go on where they were, whenever they are given again (`resumable.py`). For a long
+training, so that freed memory is kept in large pages (a fifth faster) and idle threads leave the
+processor to others:
 
     BIG=17179869184
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=$BIG:glibc.malloc.trim_threshold=$BIG \
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=$BIG:glibc.malloc.trim_threshold=$BIG
+    \
         OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE nice -n 19 python experiments/teacher.py train ...
 
 What it is asked, at once, all of it from 43 logits:
@@ -19,9 +21,10 @@ What it is asked, at once, all of it from 43 logits:
 - six soft classes, five and none of these: how often other panels of 40 volunteers would give them;
 - the five classes as they are, among themselves.
 
-Crops of 128 to 240 of 424 px are the range that reached .0739 on votes-37 in print, as far as the small pictures go
-(theirs end at 240). Classes are drawn with the root of their frequency, so that cigars, 2 %, come four times as often.
-The first half of the steps is at 96 px, the second at 128 px. Mixup blends pairs until a fifth of the steps is left.
+Crops of 128 to 240 of 424 px are the range that reached .0739 on votes-37 in print, as far as the
+small pictures go (theirs end at 240). Classes are drawn with the root of their frequency, so that
+cigars, 2 %, come four times as often. The first half of the steps is at 96 px, the second at 128
+px. Mixup blends pairs until a fifth of the steps is left.
 """
 
 from __future__ import annotations
@@ -64,7 +67,11 @@ def begun(network: nn.Module, weights: Path) -> nn.Module:
         The file lacks a layer.
     """
     last = output_layer(network)
-    known = {name: value for name, value in read_tensors(weights).items() if not name.startswith(f"{last}.")}
+    known = {
+        name: value
+        for name, value in read_tensors(weights).items()
+        if not name.startswith(f"{last}.")
+    }
     missing = network.load_state_dict(known, strict=False).missing_keys
     if lost := [name for name in missing if not name.startswith(f"{last}.")]:
         raise MissingFileError("weights lack a layer", where=weights, found=lost[0])
@@ -74,11 +81,15 @@ def begun(network: nn.Module, weights: Path) -> nn.Module:
 class Teacher(Training):
     """A network that learns from what volunteers said."""
 
-    def losses(self, number: int, rows: npt.NDArray[np.intp], copies: torch.Tensor) -> dict[str, torch.Tensor]:
+    def losses(
+        self, number: int, rows: npt.NDArray[np.intp], copies: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         """Of the fractions, the soft classes and the classes; of both galaxies of a pair, by their shares in it."""
         plan, share = self.plan, 1.0
         if plan.mixup and number < 0.8 * self.total:
-            share = float(np.random.default_rng([plan.seed, number, 1]).beta(plan.mixup, plan.mixup))
+            share = float(
+                np.random.default_rng([plan.seed, number, 1]).beta(plan.mixup, plan.mixup)
+            )
             copies = share * copies + (1 - share) * copies.roll(1, 0)
         logits = answers(self.network, copies)
         losses = self.course.targets(rows).losses(logits, plan.smoothing)
@@ -91,7 +102,8 @@ class Teacher(Training):
 def speak(galaxies: Galaxies, folder: Path, settings: Settings) -> None:
     """Write fractions, classes and vectors of every galaxy, each the mean of 16 views, block by block.
 
-    A block that is there is kept. Fractions and classes are float32, vectors float16, shapes (n, 37), (n, 6), (n, d).
+    A block that is there is kept. Fractions and classes are float32, vectors float16, shapes (n,
+    37), (n, 6), (n, d).
     """
     network = untrained(settings.architecture, settings.seed)
     network.load_state_dict(
@@ -114,12 +126,16 @@ def speak(galaxies: Galaxies, folder: Path, settings: Settings) -> None:
                 for view in dihedral_views(centred(frames, settings.sizes[1], crop)):
                     logits.append(answers(network, view))
         said = {
-            "fractions": torch.stack([tree_fractions(each[:, :FRACTIONS]) for each in logits]).mean(0),
+            "fractions": torch.stack([tree_fractions(each[:, :FRACTIONS]) for each in logits]).mean(
+                0
+            ),
             "classes": torch.stack([each[:, FRACTIONS:].softmax(1) for each in logits]).mean(0),
             "vectors": torch.stack(met).mean(0).half(),
         }
         with written_whole(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, fractions=said["fractions"], classes=said["classes"], vectors=said["vectors"])
+            np.savez(
+                file, fractions=said["fractions"], classes=said["classes"], vectors=said["vectors"]
+            )
 
 
 def add_settings(parser: argparse.ArgumentParser, defaults: Settings) -> None:
@@ -127,14 +143,21 @@ def add_settings(parser: argparse.ArgumentParser, defaults: Settings) -> None:
     for field in dataclasses.fields(defaults):
         value = getattr(defaults, field.name)
         if isinstance(value, tuple):
-            parser.add_argument(f"--{field.name}", type=int if field.name == "sizes" else str, default=value, nargs="*")
+            parser.add_argument(
+                f"--{field.name}",
+                type=int if field.name == "sizes" else str,
+                default=value,
+                nargs="*",
+            )
         else:
             parser.add_argument(f"--{field.name}", type=type(value), default=value)
 
 
 def settings_of(given: dict[str, Any], defaults: AnySettings) -> AnySettings:
     """Settings of the options that were given."""
-    chosen: dict[str, Any] = {field.name: given[field.name] for field in dataclasses.fields(defaults)}
+    chosen: dict[str, Any] = {
+        field.name: given[field.name] for field in dataclasses.fields(defaults)
+    }
     for name in ("sizes", "without"):
         chosen[name] = tuple(chosen[name])
     return dataclasses.replace(defaults, **chosen)
@@ -142,24 +165,40 @@ def settings_of(given: dict[str, Any], defaults: AnySettings) -> AnySettings:
 
 def main() -> None:
     """Train or speak."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("train", "speak"))
-    parser.add_argument("--pixels", type=Path, required=True, help="folder that common_pixels.py wrote")
+    parser.add_argument(
+        "--pixels", type=Path, required=True, help="folder that common_pixels.py wrote"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of this teacher")
-    parser.add_argument("--weights", type=Path, help="ImageNet weights to begin with; random ones by default")
+    parser.add_argument(
+        "--weights", type=Path, help="ImageNet weights to begin with; random ones by default"
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="between two states on disk")
     parser.add_argument("--stop", type=int, help="step to stop at for now")
     add_settings(parser, Settings())
     given = vars(parser.parse_args())
-    settings, galaxies, out = settings_of(given, Settings()), Galaxies.read(given["pixels"]), given["out"]
+    settings, galaxies, out = (
+        settings_of(given, Settings()),
+        Galaxies.read(given["pixels"]),
+        given["out"],
+    )
     if given["what"] == "speak":
         speak(galaxies, out, settings)
         return
     network = untrained(settings.architecture, settings.seed)
-    teacher = Teacher(galaxies, settings, network if given["weights"] is None else begun(network, given["weights"]))
+    teacher = Teacher(
+        galaxies,
+        settings,
+        network if given["weights"] is None else begun(network, given["weights"]),
+    )
     if run(teacher, out, minutes=given["minutes"], stop=given["stop"]) == teacher.total:
         with written_whole(out / WEIGHTS) as temporary:
-            save_file({k: v.contiguous() for k, v in teacher.average.state_dict().items()}, temporary)
+            save_file(
+                {k: v.contiguous() for k, v in teacher.average.state_dict().items()}, temporary
+            )
 
 
 if __name__ == "__main__":

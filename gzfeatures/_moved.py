@@ -42,7 +42,9 @@ def names_of(old: str) -> Callable[[str], Any]:
         current = _table()["names"].get(old, {}).get(name, name)
         if name.startswith("__") or not hasattr(module := importlib.import_module(new), current):
             raise AttributeError(f"module {PACKAGE + old!r} has no attribute {name!r}")
-        warnings.warn(f"{PACKAGE}{old}.{name} is {new}.{current} now", DeprecationWarning, stacklevel=2)
+        warnings.warn(
+            f"{PACKAGE}{old}.{name} is {new}.{current} now", DeprecationWarning, stacklevel=2
+        )
         return getattr(module, current)
 
     return lookup
@@ -57,7 +59,9 @@ class _Moved(MetaPathFinder, Loader):
         old = fullname.removeprefix(PACKAGE)
         if not fullname.startswith(PACKAGE) or old not in _table()["modules"]:
             # a folder that is gone, such as gzfeatures.results, is a package of old names
-            gone = fullname.startswith(PACKAGE) and any(name.startswith(old + ".") for name in _table()["modules"])
+            gone = fullname.startswith(PACKAGE) and any(
+                name.startswith(old + ".") for name in _table()["modules"]
+            )
             return ModuleSpec(fullname, self, is_package=True) if gone else None
         return ModuleSpec(fullname, self)
 

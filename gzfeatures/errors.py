@@ -24,7 +24,9 @@ from types import ModuleType
 def _quoted(value: object, limit: int = 160) -> str:
     """One line of `value`, control characters escaped: ids and file names are untrusted text."""
     text = value if isinstance(value, str) else repr(value)
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    text = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -120,8 +122,8 @@ NO_MEMORY = (
 def lacks_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that memory does not suffice.
 
-    A library that the system could not map for want of address space is an ImportError, often wrapped in another, which
-    looks like a package that is not installed.
+    A library that the system could not map for want of address space is an ImportError, often
+    wrapped in another, which looks like a package that is not installed.
     """
     while error is not None:
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
@@ -131,11 +133,13 @@ def lacks_memory(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def parsing(what: str, where: object, *, rule: str | None = None, remedy: str | None = None) -> Iterator[None]:
+def parsing(
+    what: str, where: object, *, rule: str | None = None, remedy: str | None = None
+) -> Iterator[None]:
     """Turn whatever another library's parser says of damaged or hostile bytes into one InputError.
 
-    Such parsers fail in any way: with errors of any type, or with nothing but its name. Errors of ours, and a lack of
-    memory, pass as they are.
+    Such parsers fail in any way: with errors of any type, or with nothing but its name. Errors of
+    ours, and a lack of memory, pass as they are.
 
     Parameters
     ----------
@@ -172,7 +176,9 @@ def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:
     """
     close = get_close_matches(name, legal, n=1)
     remedy = f"did you mean '{close[0]}'?" if close else None
-    return UnknownNameError(f"unknown {kind}", rule=f"be one of {', '.join(legal)}", found=name, remedy=remedy)
+    return UnknownNameError(
+        f"unknown {kind}", rule=f"be one of {', '.join(legal)}", found=name, remedy=remedy
+    )
 
 
 def require_known(kind: str, names: Iterable[str], legal: Collection[str]) -> None:
@@ -186,7 +192,11 @@ def require_format(what: str, found: int, newest: int, where: object) -> None:
     """Raise InputError for a file in a format that is newer than the newest this version reads."""
     if found > newest:
         raise InputError(
-            f"{what} format is newer", where=where, rule=f"be at most {newest}", found=found, remedy="update gzfeatures"
+            f"{what} format is newer",
+            where=where,
+            rule=f"be at most {newest}",
+            found=found,
+            remedy="update gzfeatures",
         )
 
 
@@ -211,5 +221,6 @@ def need(module: str, extra: str) -> ModuleType:
         if lacks_memory(error):
             raise
         raise MissingExtraError(
-            f"the optional package '{module}' is not installed", remedy=f"pip install 'gzfeatures[{extra}]'"
+            f"the optional package '{module}' is not installed",
+            remedy=f"pip install 'gzfeatures[{extra}]'",
         ) from error

@@ -42,7 +42,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        The folder cannot be written, or the disk is full; or the verb at work may not write this file.
+        The folder cannot be written, or the disk is full; or the verb at work may not write this
+        file.
     """
     temporary: Path | None = None
     try:
@@ -59,7 +60,9 @@ def written_whole(path: Path) -> Iterator[Path]:
         if isinstance(error, GzError):
             raise
         raise OutputError(
-            f"cannot be written: {error.strerror or error}", where=path, remedy="free space or choose another place"
+            f"cannot be written: {error.strerror or error}",
+            where=path,
+            remedy="free space or choose another place",
         ) from error
     finally:
         if temporary is not None:
@@ -113,7 +116,9 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
         _HELD[place] = lock
     except OSError as error:
         raise OutputError(
-            f"cannot be written: {error.strerror or error}", where=folder, remedy="choose another place"
+            f"cannot be written: {error.strerror or error}",
+            where=folder,
+            remedy="choose another place",
         ) from error
 
 

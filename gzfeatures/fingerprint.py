@@ -22,7 +22,9 @@ def canonical_json(value: Any) -> str:
     TypeError
         `value` holds something JSON has no word for.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def of(value: Any) -> str:

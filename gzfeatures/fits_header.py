@@ -1,8 +1,8 @@
 """FITS headers: every number that says how much a file holds, judged by the file's length before a parser believes it.
 
-A parser that believes a header allocates what it asks for, or seeks where it points: with a negative size it reads
-the same unit again, for ever. So headers are read here first, card by card, from plain and gzipped files alike; what
-has been judged is handed on, and nothing behind it.
+A parser that believes a header allocates what it asks for, or seeks where it points: with a
+negative size it reads the same unit again, for ever. So headers are read here first, card by card,
+from plain and gzipped files alike; what has been judged is handed on, and nothing behind it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from gzfeatures.fits_numbers import Unit, damaged, data_size, judge_table
 BLOCK, CARD = 2880, 80
 
 MAX_CARDS, MAX_UNITS = 200_000, 10_000
-"""Most cards of one header, and most units of one file, that are read: parsers take a millisecond for each unit."""
+"""Most cards of one header, and most units of one file, that are read: parsers take a millisecond
+for each unit."""
 
 DEFLATE = 1032
 """Most bytes that one byte of a gzip file can unpack to (zlib's own figure)."""
@@ -52,8 +53,8 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
     Yields
     ------
     binary file
-        The plain FITS bytes, from the start to the end of the last unit that was judged. A gzipped file is unpacked
-        once, to a nameless file on disk.
+        The plain FITS bytes, from the start to the end of the last unit that was judged. A gzipped
+        file is unpacked once, to a nameless file on disk.
 
     Raises
     ------
@@ -78,11 +79,19 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
         with tempfile.TemporaryFile() as plain:
             if packed:
                 with parsing(f"{what} cannot be read", path, remedy="fetch it again"):
-                    require_sizes(gzip.GzipFile(fileobj=file), DEFLATE * size, where=path, what=what, copy=plain)
+                    require_sizes(
+                        gzip.GzipFile(fileobj=file),
+                        DEFLATE * size,
+                        where=path,
+                        what=what,
+                        copy=plain,
+                    )
             else:
                 _copy(file, plain, end)  # what lies behind the last unit was not judged
             plain.flush()
-            with os.fdopen(os.dup(plain.fileno()), "rb") as shown:  # astropy refuses a file that can be written
+            with os.fdopen(
+                os.dup(plain.fileno()), "rb"
+            ) as shown:  # astropy refuses a file that can be written
                 shown.seek(0)
                 yield shown
 
@@ -134,7 +143,8 @@ def require_sizes(
     Returns
     -------
     int
-        Bytes from the start to the end of the last unit, its padding included as far as it is there.
+        Bytes from the start to the end of the last unit, its padding included as far as it is
+        there.
 
     Raises
     ------
@@ -186,7 +196,10 @@ def _header(
         if length == 0 and not block.startswith(start):
             if where.number == 0:
                 raise InputError(
-                    f"{what} cannot be read", where=where.source, rule="begin as FITS does", found=block[:12]
+                    f"{what} cannot be read",
+                    where=where.source,
+                    rule="begin as FITS does",
+                    found=block[:12],
                 )
             return None, 0
         if len(block) < BLOCK:

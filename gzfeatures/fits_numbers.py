@@ -1,6 +1,7 @@
 """FITS numbers: what the cards of one header say of sizes, judged against each other and against what may be decoded.
 
-FITS standard 4.0 (doi:10.1051/0004-6361/201015362), sections 4.4 (units), 7.2 and 7.3 (tables), 10.1 (tiled images).
+FITS standard 4.0 (doi:10.1051/0004-6361/201015362), sections 4.4 (units), 7.2 and 7.3 (tables),
+10.1 (tiled images).
 """
 
 from __future__ import annotations
@@ -15,7 +16,20 @@ from gzfeatures.errors import InputError
 _BINARY = re.compile(r" *(\d*)([LXBIJKAEDCMPQ])(.*)")
 _ASCII = re.compile(r" *[AIFED](\d+)(?:\.\d+)? *")
 _ARRAY = re.compile(r"([LXBIJKAEDCM])(?:\((\d+)\))?.*")
-_BYTES = {"L": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16, "P": 8, "Q": 16}
+_BYTES = {
+    "L": 1,
+    "B": 1,
+    "I": 2,
+    "J": 4,
+    "K": 8,
+    "A": 1,
+    "E": 4,
+    "D": 8,
+    "C": 8,
+    "M": 16,
+    "P": 8,
+    "Q": 16,
+}
 
 
 class Unit(NamedTuple):
@@ -31,7 +45,9 @@ def damaged(where: Unit, rule: str, found: object) -> InputError:
     return InputError(what, where=where.source, rule=rule, found=found, remedy="fetch it again")
 
 
-def _number(cards: Mapping[str, str], key: str, where: Unit, least: int = 0, default: int | None = None) -> int:
+def _number(
+    cards: Mapping[str, str], key: str, where: Unit, least: int = 0, default: int | None = None
+) -> int:
     """A whole number of a header, at least `least`; without a default it must be there."""
     text = cards.get(key)
     if text is None and default is not None:
@@ -104,7 +120,9 @@ def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) 
         for axis, length in enumerate(shape)
     ]
     _require_small(pictures, where, max_pixels)
-    count = math.prod(-(-length // picture) for length, picture in zip(shape, pictures, strict=True))
+    count = math.prod(
+        -(-length // picture) for length, picture in zip(shape, pictures, strict=True)
+    )
     if _number(cards, "NAXIS2", where) != count:
         raise damaged(where, f"have a row for each of {count} tiles", cards["NAXIS2"])
 
@@ -126,7 +144,9 @@ def judge_table(cards: Mapping[str, str], where: Unit) -> None:
     if kind not in ("BINTABLE", "A3DTABLE", "TABLE"):
         return
     if cards.get("BITPIX") != "8" or cards.get("NAXIS") != "2":
-        raise damaged(where, "have BITPIX 8 and two axes in a table", f"{cards['BITPIX']}, {cards['NAXIS']}")
+        raise damaged(
+            where, "have BITPIX 8 and two axes in a table", f"{cards['BITPIX']}, {cards['NAXIS']}"
+        )
     row, rows = int(cards["NAXIS1"]), int(cards["NAXIS2"])
     if rows and not row:
         raise damaged(where, "have bytes in its rows, by NAXIS1", f"{rows} rows of none")
@@ -164,7 +184,10 @@ def _width(cards: Mapping[str, str], field: int, heap: int, where: Unit) -> int:
             raise damaged(where, f"have the arrays of TFORM{field} in a heap of {heap} bytes", form)
         return repeat * _BYTES[letter]
     sides = re.fullmatch(r" *\(([\d, ]+)\) *", cards.get(f"TDIM{field}", ""))
-    if sides is not None and math.prod(int(side) for side in sides[1].split(",") if side.strip()) > repeat:
+    if (
+        sides is not None
+        and math.prod(int(side) for side in sides[1].split(",") if side.strip()) > repeat
+    ):
         raise damaged(where, f"have at most {repeat} values in TDIM{field}", cards[f"TDIM{field}"])
     return repeat * _BYTES[letter]
 

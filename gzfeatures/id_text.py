@@ -23,10 +23,12 @@ _LEADING_ZERO = r"^[+-]?0[0-9]"
 _FLOAT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _ROUNDED = r"^[+-]?[0-9]{15}0+$"
 _EVIDENCE = 6
-"""Zeros in a column of ids that all end in zeros after the 15 digits which a spreadsheet keeps: one chance in 10^6."""
+"""Zeros in a column of ids that all end in zeros after the 15 digits which a spreadsheet keeps: one
+chance in 10^6."""
 
 LOST = r"^[+-]?[0-9]\.[0-9]+[eE]\+?(1[6-9]|[2-9][0-9]|[0-9]{3,})$"
-"""A number of 2^53 or more as a float column or a spreadsheet writes it: its last digits are gone."""
+"""A number of 2^53 or more as a float column or a spreadsheet writes it: its last digits are
+gone."""
 
 
 def trimmed(texts: Any) -> Any:
@@ -79,10 +81,10 @@ def exact(texts: Any) -> Any:
     Returns
     -------
     Arrow array of strings, or ndarray
-        `100521.0` and `1.00521e+05` of a column of floats are `100521`. Where an id has a leading zero, or is no
-        number, the column holds names, and `1e5` is one of them. An ndarray, float64 of shape (n,), NaN = missing,
-        where floats wrote ids beyond 2^53 (`1.237678598634734e+18`), or a spreadsheet did, which keeps 15 digits and
-        writes zeros for the others.
+        `100521.0` and `1.00521e+05` of a column of floats are `100521`. Where an id has a leading
+        zero, or is no number, the column holds names, and `1e5` is one of them. An ndarray, float64
+        of shape (n,), NaN = missing, where floats wrote ids beyond 2^53 (`1.237678598634734e+18`),
+        or a spreadsheet did, which keeps 15 digits and writes zeros for the others.
 
     Examples
     --------
@@ -92,19 +94,27 @@ def exact(texts: Any) -> Any:
     if len(texts) == texts.null_count:
         return texts
     if _are_integers(texts) or pc.all(pc.match_substring_regex(texts, _INTEGER)).as_py():
-        rounded = may_be_rounded(texts) and pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
-        zeros = pc.sum(pc.binary_length(pc.utf8_ltrim(texts, "+-"))).as_py() - 15 * (len(texts) - texts.null_count)
+        rounded = (
+            may_be_rounded(texts) and pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
+        )
+        zeros = pc.sum(pc.binary_length(pc.utf8_ltrim(texts, "+-"))).as_py() - 15 * (
+            len(texts) - texts.null_count
+        )
         return _floats(texts) if rounded and zeros >= _EVIDENCE else texts
     if not pc.all(pc.match_substring_regex(texts, _FLOAT)).as_py():
         return texts
     if pc.any(pc.match_substring_regex(texts, _LEADING_ZERO)).as_py():
         return texts
-    marked = pc.fill_null(pc.invert(pc.match_substring_regex(texts, _INTEGER)), False).to_numpy(zero_copy_only=False)
+    marked = pc.fill_null(pc.invert(pc.match_substring_regex(texts, _INTEGER)), False).to_numpy(
+        zero_copy_only=False
+    )
     numbers = _floats(texts)
     if (np.abs(numbers[marked]) >= _EXACT).any():
         return numbers
     whole = of_floats(np.where(marked, numbers, np.nan))
-    return texts if whole is None else pc.coalesce(whole, _whole_array(texts).cast(pa.large_string()))
+    return (
+        texts if whole is None else pc.coalesce(whole, _whole_array(texts).cast(pa.large_string()))
+    )
 
 
 def may_be_rounded(texts: Any) -> bool:

@@ -35,8 +35,8 @@ def as_ids(
     Parameters
     ----------
     values : iterable
-        Strings, integers, fixed-width byte strings (right padding is dropped), or whole floats below 2**53 (2**24
-        of four bytes, 2**11 of two).
+        Strings, integers, fixed-width byte strings (right padding is dropped), or whole floats
+        below 2**53 (2**24 of four bytes, 2**11 of two).
     where : object
         Named in the error.
     rows : array of int, optional
@@ -60,7 +60,11 @@ def as_ids(
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "surrogateescape")
     if array.dtype.kind == "f":
-        bad = ~np.isfinite(array) | (array != np.trunc(array)) | (np.abs(array) >= _EXACT[array.dtype.itemsize])
+        bad = (
+            ~np.isfinite(array)
+            | (array != np.trunc(array))
+            | (np.abs(array) >= _EXACT[array.dtype.itemsize])
+        )
         if bad.any():
             raise InputError(
                 "id is not a whole number or is too large for a float",
@@ -74,7 +78,9 @@ def as_ids(
     ids = array.astype(str).astype(object)
     missing |= ids == ""
     if missing.any():
-        raise InputError("id is missing", where=f"{where}, row {_row(missing, rows)}", rule="not be empty")
+        raise InputError(
+            "id is missing", where=f"{where}, row {_row(missing, rows)}", rule="not be empty"
+        )
     require_text(ids, where=where)
     _require_digits(ids, where, rows, remedy)
     return ids
@@ -88,9 +94,9 @@ def _row(bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp] | None) -> int:
 def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     """Cells of a column by which rows of two tables are matched, as text; shape (n,), NaN where a cell is missing.
 
-    Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Blanks around a key and the quotes of a
-    spreadsheet are no part of it; `NA` and its like are missing. Two missing keys are not equal: whoever matches leaves
-    them out.
+    Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Blanks around a key and the
+    quotes of a spreadsheet are no part of it; `NA` and its like are missing. Two missing keys are
+    not equal: whoever matches leaves them out.
 
     Parameters
     ----------
@@ -104,18 +110,26 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     InputError
         A key is a float that may have lost digits, or is not a whole number, or is not UTF-8.
     """
-    if values.dtype.kind not in "iufb":  # a column that was not read as ids may hold what is no part of one
+    if (
+        values.dtype.kind not in "iufb"
+    ):  # a column that was not read as ids may hold what is no part of one
         import pyarrow as pa
 
-        texts = id_text.exact(id_text.cleaned(pa.array(values.astype(object), pa.large_string(), from_pandas=True)))
-        values = pd.Series(texts if isinstance(texts, np.ndarray) else texts.to_pandas().astype(object))
+        texts = id_text.exact(
+            id_text.cleaned(pa.array(values.astype(object), pa.large_string(), from_pandas=True))
+        )
+        values = pd.Series(
+            texts if isinstance(texts, np.ndarray) else texts.to_pandas().astype(object)
+        )
     keys = np.full(len(values), np.nan, dtype=object)
     present = values.notna().to_numpy() & (values != "").fillna(False).to_numpy(bool)
     keys[present] = as_ids(values[present], where=where, rows=np.flatnonzero(present))
     return keys
 
 
-def _require_digits(ids: Ids, where: object, rows: npt.NDArray[np.intp] | None, remedy: str) -> None:
+def _require_digits(
+    ids: Ids, where: object, rows: npt.NDArray[np.intp] | None, remedy: str
+) -> None:
     """Refuse `1.237678598634734e+18` among names: it stands for 256 neighbouring ids."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -134,13 +148,16 @@ def _require_digits(ids: Ids, where: object, rows: npt.NDArray[np.intp] | None, 
 def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
     """Raise InputError naming the first id (or other entry) that is no text, or that no file could hold.
 
-    The latter come from names of files in another encoding than UTF-8: Python keeps their bytes as lone surrogates.
+    The latter come from names of files in another encoding than UTF-8: Python keeps their bytes as
+    lone surrogates.
     """
     try:
         "".join(ids).encode()
     except (TypeError, UnicodeEncodeError):
         found = next(name for name in ids if not isinstance(name, str) or SURROGATE.search(name))
-        raise InputError("not a text in UTF-8", where=where, found=found, remedy="rename it") from None
+        raise InputError(
+            "not a text in UTF-8", where=where, found=found, remedy="rename it"
+        ) from None
 
 
 def require_unique(ids: Ids, *, where: object = "ids") -> None:
@@ -185,7 +202,10 @@ def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
 def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
     """One random number in [0, 1) per id, shape (n,).
 
-    It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies are there.
+    It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies
+    are there.
     """
-    bits = pd.util.hash_array(np.asarray([f"{seed}:{name}" for name in ids], dtype=object), categorize=False)
+    bits = pd.util.hash_array(
+        np.asarray([f"{seed}:{name}" for name in ids], dtype=object), categorize=False
+    )
     return np.asarray((bits >> np.uint64(11)) / 2.0**53)

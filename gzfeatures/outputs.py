@@ -1,13 +1,15 @@
 """Outputs: what a verb may write. An input is never overwritten, nor a file that the same verb did not write there.
 
-A verb works under a `Guard`. It is asked before any work about every file that is known by then, and by
-`files.written_whole` about every file at the moment it would appear. What appears is noted, path and sha256, in one
-SQLite record in the user's state folder, so that the same command may replace it; Parquet and HTML also carry a seal,
-the verb and a digest of the rest of the file, and are known without the record.
+A verb works under a `Guard`. It is asked before any work about every file that is known by then,
+and by `files.written_whole` about every file at the moment it would appear. What appears is noted,
+path and sha256, in one SQLite record in the user's state folder, so that the same command may
+replace it; Parquet and HTML also carry a seal, the verb and a digest of the rest of the file, and
+are known without the record.
 
-The guard lies with the verbs of the command line, and with `gzfeatures.run`, which derives as many names. In Python a
-single `write(path)`, `train(folder=…)` or `download(…, folder)` does what it is told: it replaces, whole or not at all,
-what bears the name; `with guarded(…)` puts it under the same rule.
+The guard lies with the verbs of the command line, and with `gzfeatures.run`, which derives as many
+names. In Python a single `write(path)`, `train(folder=…)` or `download(…, folder)` does what it is
+told: it replaces, whole or not at all, what bears the name; `with guarded(…)` puts it under the
+same rule.
 """
 
 from __future__ import annotations
@@ -22,14 +24,32 @@ from typing import TYPE_CHECKING
 
 from gzfeatures import fingerprint, user_folders
 from gzfeatures.errors import OutputError
-from gzfeatures.written_files import SEAL, described, record_write, sealed_page, table_seal, written_by
+from gzfeatures.written_files import (
+    SEAL,
+    described,
+    record_write,
+    sealed_page,
+    table_seal,
+    written_by,
+)
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 IMAGES = (
     *(".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp"),
-    *(".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz", ".npy", ".npz"),
+    *(
+        ".fits",
+        ".fit",
+        ".fts",
+        ".fits.gz",
+        ".fit.gz",
+        ".fts.gz",
+        ".fits.fz",
+        ".fit.fz",
+        ".npy",
+        ".npz",
+    ),
 )
 """Endings of what a folder of images holds."""
 _guard: Guard | None = None
@@ -63,7 +83,9 @@ class Guard:
             self._names[_plain(path)] = path
             status = _status(path)
             if status is not None:
-                self._nodes[status.st_dev, status.st_ino] = path  # another name, a link, other letter case
+                self._nodes[status.st_dev, status.st_ino] = (
+                    path  # another name, a link, other letter case
+                )
                 if stat.S_ISDIR(status.st_mode):
                     self._folders.append((_real(path), path))
 
@@ -73,8 +95,8 @@ class Guard:
         Raises
         ------
         OutputError
-            It is an input, or lies in one; it is a folder, a device or a pipe; or it is there, is not what this verb
-            wrote there, and may not be overwritten.
+            It is an input, or lies in one; it is a folder, a device or a pipe; or it is there, is
+            not what this verb wrote there, and may not be overwritten.
         """
         status = _status(path)
         ours = status is not None and stat.S_ISREG(status.st_mode) and self.wrote(path)
@@ -88,7 +110,9 @@ class Guard:
             return
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-            raise OutputError(f"cannot be written: it is {kind}", where=path, remedy="choose another name")
+            raise OutputError(
+                f"cannot be written: it is {kind}", where=path, remedy="choose another name"
+            )
         if not self.overwrite:
             raise OutputError(
                 f"is there and was not written by '{self.verb}', or was changed since",
@@ -118,7 +142,9 @@ class Guard:
                 remedy="choose another folder",
             )  # fmt: skip
         if status is not None and not stat.S_ISDIR(status.st_mode):
-            raise OutputError("cannot be written: it is no folder", where=folder, remedy="choose another place")
+            raise OutputError(
+                "cannot be written: it is no folder", where=folder, remedy="choose another place"
+            )
         self._own.append(_real(folder))
 
     def keep_apart(self, path: Path) -> None:
@@ -140,13 +166,16 @@ class Guard:
     def replacing(self, path: Path, fresh: Path) -> None:
         """Ask about a file at the moment in which `fresh` takes its place, and note what will lie there.
 
-        It is noted before it appears: a call that is killed in between leaves a note too many, not a file without one.
+        It is noted before it appears: a call that is killed in between leaves a note too many, not
+        a file without one.
         """
         if _real(path).is_relative_to(_real(user_folders.cache())):
             return
         digest = fingerprint.of_file(fresh)
         if not (
-            path.is_file() and self._input(path, _status(path), True) is None and fingerprint.of_file(path) == digest
+            path.is_file()
+            and self._input(path, _status(path), True) is None
+            and fingerprint.of_file(path) == digest
         ):
             self.allow(path)
         record_write(path, self._own, digest, self.verb)
@@ -177,7 +206,8 @@ def guarded(
     Parameters
     ----------
     verb : str
-        Whose files may be replaced; under another guard, those of `inputs` that were read there stay inputs.
+        Whose files may be replaced; under another guard, those of `inputs` that were read there
+        stay inputs.
     inputs : iterable of Path
         Files and folders that are read; addresses and names of nothing on this disk do no harm.
     files, folders : iterable of Path
@@ -197,7 +227,9 @@ def guarded(
     named: dict[str, Path] = {}
     for path in files:
         if (twice := named.setdefault(_plain(path), path)) is not path:
-            raise OutputError("named for two outputs", where=path, found=str(twice), remedy="choose another name")
+            raise OutputError(
+                "named for two outputs", where=path, found=str(twice), remedy="choose another name"
+            )
     for folder in folders:
         guard.allow_folder(folder)
     for path in named.values():

@@ -23,12 +23,17 @@ def _cached(variable: str, name: str) -> Path:
         return Path(place).expanduser()
     home = Path.home()
     caches = {"darwin": home / "Library" / "Caches", "win32": home / "AppData" / "Local"}
-    return Path(os.environ.get("XDG_CACHE_HOME") or caches.get(sys.platform, home / ".cache")) / name
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or caches.get(sys.platform, home / ".cache")) / name
+    )
 
 
 def state_folder() -> Path:
     """Where the record of written files is kept: in `$XDG_STATE_HOME`, or the user's state folder."""
     home = Path.home()
-    states = {"darwin": home / "Library" / "Application Support", "win32": home / "AppData" / "Local"}
+    states = {
+        "darwin": home / "Library" / "Application Support",
+        "win32": home / "AppData" / "Local",
+    }
     place = os.environ.get("XDG_STATE_HOME") or states.get(sys.platform, home / ".local" / "state")
     return Path(place) / "gzfeatures"

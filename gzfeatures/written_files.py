@@ -19,7 +19,8 @@ from gzfeatures.errors import OutputError
 RECORD = "outputs.db"
 WAIT_SECONDS = 60
 SEAL = "gzfeatures_seal"
-"""Key of a Parquet file's metadata, with the verb and the digest of all bytes before the metadata as JSON."""
+"""Key of a Parquet file's metadata, with the verb and the digest of all bytes before the metadata
+as JSON."""
 _MARK = re.compile(rb'<meta name="generator" content="gzfeatures ([a-z]+) ([0-9a-f]{64})">')
 _HEAD = '<meta charset="utf-8">'
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
@@ -28,8 +29,8 @@ _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 def written_by(path: Path, folders: Iterable[Path] = (), verb: str | None = None) -> str | None:
     """The verb that wrote the very bytes of a file to its place: by the record, or by the file's own seal.
 
-    In one of `folders` its place is its name there, since a folder of results may be copied. Where several did, it is
-    the one asked for.
+    In one of `folders` its place is its name there, since a folder of results may be copied. Where
+    several did, it is the one asked for.
     """
     try:
         digest = _digest(path)
@@ -55,7 +56,9 @@ def table_seal(path: Path, verb: str) -> str:
 def sealed_page(page: str, verb: str) -> str:
     """An HTML page that says which verb wrote it."""
     digest = fingerprint.of_bytes(page.encode())
-    return page.replace(_HEAD, f'{_HEAD}<meta name="generator" content="gzfeatures {verb} {digest}">', 1)
+    return page.replace(
+        _HEAD, f'{_HEAD}<meta name="generator" content="gzfeatures {verb} {digest}">', 1
+    )
 
 
 def _parquet_seal(path: Path) -> str | None:
@@ -99,7 +102,9 @@ def _digest(path: Path, size: int | None = None) -> str:
 def _keys(path: Path, folders: Iterable[Path]) -> list[bytes]:
     """A file's own place: the folder without links, and the name; and its name in each folder that holds it."""
     place = Path(os.path.realpath(path.parent)) / path.name
-    inside = [os.fsencode(place.relative_to(each)) for each in folders if place.is_relative_to(each)]
+    inside = [
+        os.fsencode(place.relative_to(each)) for each in folders if place.is_relative_to(each)
+    ]
     return [os.fsencode(place), *inside]
 
 
@@ -122,7 +127,8 @@ def record_write(path: Path, folders: Iterable[Path], digest: str, verb: str) ->
     Raises
     ------
     OutputError
-        The disk is full. Where there is no place for a record at all, a line says so and the work goes on.
+        The disk is full. Where there is no place for a record at all, a line says so and the work
+        goes on.
     """
     try:
         with _record() as connection:
@@ -132,7 +138,9 @@ def record_write(path: Path, folders: Iterable[Path], digest: str, verb: str) ->
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _FULL:
             raise OutputError(
-                f"cannot be noted as written: {error}", where=path, remedy="free space or choose another place"
+                f"cannot be noted as written: {error}",
+                where=path,
+                remedy="free space or choose another place",
             ) from error
         _complain(str(error))
 

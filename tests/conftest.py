@@ -10,26 +10,38 @@ from pathlib import Path
 import pytest
 from places import SHARED, TESTS
 
-# Workers share the cores: a thread more in each would wait for the others. Said before anything imports torch.
+# Workers share the cores: a thread more in each would wait for the others. Said before anything
+# imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LONGEST_FIRST = ("end_to_end", "faults", "browser", "claims", "doors", "hostile", "gpu", "unit")
-"""Rooms in the order in which workers take their files: no long file is begun when all else is done."""
+"""Rooms in the order in which workers take their files: no long file is begun when all else is
+done."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """A worker per core, at most eight; where files or tests are named, none: they are over before it had started."""
     folders = all(Path(argument).is_dir() for argument in config.args)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return min(cores, 8) if folders and cores > 1 else 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Sizes of the suites of faults and of fuzzing; with them, their tables of figures are written."""
     parser.addoption(
-        "--moments", nargs=2, type=int, metavar=("KILLS", "OTHERS"), help="per step; writes tests/faults/README.md"
+        "--moments",
+        nargs=2,
+        type=int,
+        metavar=("KILLS", "OTHERS"),
+        help="per step; writes tests/faults/README.md",
     )
-    parser.addoption("--environment", action="store_true", help="Also serve a model in MLflow's default environment.")
+    parser.addoption(
+        "--environment",
+        action="store_true",
+        help="Also serve a model in MLflow's default environment.",
+    )
     parser.addoption("--cases", type=int, help="per reader; writes tests/hostile/README.md")
 
 
@@ -74,8 +86,14 @@ def _own_environment() -> Iterator[None]:
     """No test leaves an address in the environment: MLflow keeps its tracking address there."""
     before = dict(os.environ)
     yield
-    changed = {name for name in before.keys() | os.environ.keys() if before.get(name) != os.environ.get(name)}
-    if runs := sys.modules.get("gzfeatures.tracking.runs"):  # MLflow's settings, the same from its first use on
+    changed = {
+        name
+        for name in before.keys() | os.environ.keys()
+        if before.get(name) != os.environ.get(name)
+    }
+    if runs := sys.modules.get(
+        "gzfeatures.tracking.runs"
+    ):  # MLflow's settings, the same from its first use on
         changed -= runs.ENVIRONMENT.keys() | runs.DEFAULTS.keys()
     left = {name for name in changed if name.startswith(("MLFLOW_", "GZFEATURES_", "XDG_"))}
     for name in left:

@@ -4,8 +4,9 @@ Every case runs in a process of its own, in interleaved rounds; the best round o
 
     python experiments/benchmarks/catalogs.py --rows 1000000 --rounds 3 [--fits gz2_table5_stripe82_coadd.fits.gz]
 
-With another checkout of the package to compare with, the same tables are read by both, turn about, from every format
-that both read; seconds of the processor and of the clock, the peak of memory, and the ratios are printed:
+With another checkout of the package to compare with, the same tables are read by both, turn about,
+from every format that both read; seconds of the processor and of the clock, the peak of memory, and
+the ratios are printed:
 
     python experiments/benchmarks/catalogs.py --rows 1000000 --rounds 5 --against OTHER_CHECKOUT
 """
@@ -54,7 +55,9 @@ def read_and_label(path: Path, schemes: tuple[str, ...]) -> str:
     from gzfeatures.galaxies.labels.schemes import scheme
 
     catalog = Catalog.read(path)
-    return f"{len(catalog)} rows, " + ", ".join(f"{name} {len(scheme(name).label(catalog))}" for name in schemes)
+    return f"{len(catalog)} rows, " + ", ".join(
+        f"{name} {len(scheme(name).label(catalog))}" for name in schemes
+    )
 
 
 def group_and_split(rows: int) -> str:
@@ -65,7 +68,9 @@ def group_and_split(rows: int) -> str:
 
     random = np.random.default_rng(0)
     ids = np.arange(rows).astype(str).astype(object)
-    groups = sky_groups(random.uniform(0, 360, rows), np.degrees(np.arcsin(random.uniform(-1, 1, rows))), ids, 60.0)
+    groups = sky_groups(
+        random.uniform(0, 360, rows), np.degrees(np.arcsin(random.uniform(-1, 1, rows))), ids, 60.0
+    )
     labels = Labels(ids, tuple(f"class-{code}" for code in range(12)), random.integers(0, 12, rows))
     split = Split.draw(labels, groups=groups)
     return f"{len(groups)} of {rows} in groups, {len(split.train)}/{len(split.validation)}/{len(split.test)}"
@@ -104,7 +109,9 @@ def write_tables(folder: Path, rows: int) -> str:
         "survey": random.choice(["original", "extra", "stripe82"], rows),
         "classifications": random.integers(16, 80, rows),
     }
-    frame = pd.DataFrame(columns | {f"fraction_{k}": random.random(rows).round(4) for k in range(20)})
+    frame = pd.DataFrame(
+        columns | {f"fraction_{k}": random.random(rows).round(4) for k in range(20)}
+    )
     frame.loc[::10, "redshift"] = np.nan
     for ending in (".csv", ".csv.gz"):
         frame.to_csv(folder / f"table{ending}", index=False)
@@ -127,7 +134,11 @@ def read_once(path: Path) -> None:
     start, spent = time.perf_counter(), time.process_time()
     frame = read_table(path)
     taken = time.perf_counter() - start, time.process_time() - spent
-    print(json.dumps([*taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, list(frame.shape)]))
+    print(
+        json.dumps(
+            [*taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, list(frame.shape)]
+        )
+    )
 
 
 def compare(rows: int, rounds: int, other: Path) -> None:
@@ -135,14 +146,18 @@ def compare(rows: int, rounds: int, other: Path) -> None:
     trees = {"this": Path(__file__).parents[2], "other": other}
     with tempfile.TemporaryDirectory() as folder:
         measure(write_tables, Path(folder), rows)
-        print("format       clock s (other)     ratio   processor s (other)  ratio   GiB (other)    ratio")
+        print(
+            "format       clock s (other)     ratio   processor s (other)  ratio   GiB (other)    ratio"
+        )
         for ending in (".parquet", ".csv", ".csv.gz", ".fits"):
             best = {name: np.full(3, np.inf) for name in trees}
             for turn in range(rounds):
                 for name in sorted(trees, reverse=bool(turn % 2)):
                     command = [sys.executable, __file__, "--read", f"{folder}/table{ending}"]
                     environment = {**os.environ, "PYTHONPATH": str(trees[name].resolve())}
-                    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+                    result = subprocess.run(
+                        command, env=environment, capture_output=True, text=True, check=True
+                    )
                     best[name] = np.minimum(best[name], json.loads(result.stdout)[:3])
             this, that = best["this"], best["other"]
             cells = (f"{a:8.2f} ({b:6.2f})  {a / b:8.2f}" for a, b in zip(this, that, strict=True))
@@ -150,11 +165,15 @@ def compare(rows: int, rounds: int, other: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fits", type=Path, help="a GZ2 table of Willett+2013")
-    parser.add_argument("--against", type=Path, help="another checkout, to read the same tables with")
+    parser.add_argument(
+        "--against", type=Path, help="another checkout, to read the same tables with"
+    )
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:
@@ -163,7 +182,9 @@ def main() -> None:
         return compare(options.rows, options.rounds, options.against)
     with tempfile.TemporaryDirectory() as folder:
         parquet = Path(folder) / "kaggle.parquet"
-        measure(write_kaggle, parquet, options.rows)  # elsewhere: a child starts with its parent's peak memory
+        measure(
+            write_kaggle, parquet, options.rows
+        )  # elsewhere: a child starts with its parent's peak memory
         cases: dict[str, tuple[object, ...]] = {
             "Parquet, read, check, one scheme": (read_and_label, parquet, SCHEMES[:1]),
             "Parquet, read, check, six schemes": (read_and_label, parquet, SCHEMES),

@@ -3,10 +3,11 @@
     python experiments/benchmarks/coverage.py                      # the whole table
     python experiments/benchmarks/coverage.py --draws 200 -n 400   # a quick look
 
-Galaxies of five classes with shares .50, .25, .15, .08 and .02 get scores with Gaussian noise and a signal for the true
-class; probabilities are the right posterior, sharpened or flattened. The grid is six signals and sharpenings, from a
-poor classifier (accuracy .67) to a nearly perfect one (.997), and three of three common classes. The truth of each is
-measured on 600,000 galaxies, except for the calibration error of right probabilities, which is 0.
+Galaxies of five classes with shares .50, .25, .15, .08 and .02 get scores with Gaussian noise and a
+signal for the true class; probabilities are the right posterior, sharpened or flattened. The grid
+is six signals and sharpenings, from a poor classifier (accuracy .67) to a nearly perfect one
+(.997), and three of three common classes. The truth of each is measured on 600,000 galaxies, except
+for the calibration error of right probabilities, which is 0.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def truth(shares: Sequence[float], signal: float, sharp: float, seed: int) -> di
         "log_loss": -np.log(np.maximum(p[np.arange(len(codes)), codes], 1e-7)).mean(),
         "brier": ((p - np.eye(k)[codes]) ** 2).sum(1).mean(),
         "auc": placements(p, np.eye(k)[codes])[0].mean(),
-        "mcc": (hit.sum() * n - chance) / np.sqrt((n**2 - (chosen**2).sum()) * (n**2 - (true**2).sum())),
+        "mcc": (hit.sum() * n - chance)
+        / np.sqrt((n**2 - (chosen**2).sum()) * (n**2 - (true**2).sum())),
         "ece": 0.0 if sharp == 1 else np.abs(excess).sum() / n,
         "recall": hit[-1] / true[-1],
         "precision": hit[-1] / chosen[-1],
@@ -75,7 +77,11 @@ def truth(shares: Sequence[float], signal: float, sharp: float, seed: int) -> di
 
 
 def covered(
-    cell: tuple[Sequence[float], float, float], exact: dict[str, float], n: int, draws: int, seed: int
+    cell: tuple[Sequence[float], float, float],
+    exact: dict[str, float],
+    n: int,
+    draws: int,
+    seed: int,
 ) -> dict[str, dict[str, float]]:
     """Of `draws` surveys of n galaxies: share with an interval, coverage and mean width among them, by metric."""
     rng = np.random.default_rng([seed, n])
@@ -103,7 +109,9 @@ def covered(
     return found
 
 
-def table(sizes: Sequence[int], draws: int, cells: Sequence[int] | None = None) -> list[dict[str, Any]]:
+def table(
+    sizes: Sequence[int], draws: int, cells: Sequence[int] | None = None
+) -> list[dict[str, Any]]:
     """One row per metric and size: mean, least and highest coverage over the grid, width, share with an interval.
 
     A cell counts where at least a tenth of its draws, and 100, have an interval.
@@ -140,16 +148,23 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        numbers = [f"{row[key]:.3f}" if row[key] is not None else "–" for key in ("mean", "least", "most", "width")]
+        numbers = [
+            f"{row[key]:.3f}" if row[key] is not None else "–"
+            for key in ("mean", "least", "most", "width")
+        ]
         name = row["metric"].replace("_", " ") + (" (exact)" if row["exact"] else "")
         name += " of the rarest class" if row["metric"] in OF_RAREST else ""
-        lines.append(f"| {row['n']:,} | {name} | {' | '.join(numbers)} | {row['given']:.3f} | {row['cells']} |")
+        lines.append(
+            f"| {row['n']:,} | {name} | {' | '.join(numbers)} | {row['given']:.3f} | {row['cells']} |"
+        )
     return "\n".join(lines)
 
 
 def main() -> None:
     """Print the table; with -o also as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--draws", type=int, default=2000)
     parser.add_argument("-n", "--galaxies", type=int, nargs="+", default=[120, 400, 2000])
     parser.add_argument("-o", "--output", type=Path)

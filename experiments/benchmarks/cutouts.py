@@ -2,8 +2,8 @@
 
     python experiments/benchmarks/cutouts.py --galaxies 2000 --rounds 3
 
-The server is another process; it answers with a 424 px JPEG of its own for each position, after a chosen delay. Rounds
-are interleaved, so that a busy machine slows every setting alike.
+The server is another process; it answers with a 424 px JPEG of its own for each position, after a
+chosen delay. Rounds are interleaved, so that a busy machine slows every setting alike.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 def picture(side: int) -> bytes:
     """A bright spot on noisy sky, about as many bytes as a real cut-out."""
     y, x = np.mgrid[:side, :side] - side / 2
-    spot = 220 * np.exp(-np.hypot(x, y) / 25)[..., None] + np.random.default_rng(0).normal(12, 4, (side, side, 3))
+    spot = 220 * np.exp(-np.hypot(x, y) / 25)[..., None] + np.random.default_rng(0).normal(
+        12, 4, (side, side, 3)
+    )
     file = io.BytesIO()
     Image.fromarray(spot.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
     return file.getvalue()
@@ -50,7 +52,9 @@ def serve(pipe: Connection, delay: float) -> None:
         def do_GET(self) -> None:
             time.sleep(delay)
             comment = self.path.encode()
-            body = image[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + image[2:]
+            body = (
+                image[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + image[2:]
+            )
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -64,11 +68,15 @@ def serve(pipe: Connection, delay: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--galaxies", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 16])
-    parser.add_argument("--delay", type=float, default=0.02, help="seconds the server takes for an answer")
+    parser.add_argument(
+        "--delay", type=float, default=0.02, help="seconds the server takes for an answer"
+    )
     options = parser.parse_args()
 
     mine, theirs = multiprocessing.Pipe()
@@ -76,7 +84,9 @@ def main() -> None:
     server.start()
     port, size = mine.recv()
     n = options.galaxies
-    frame = pd.DataFrame({"galaxy_id": [f"g{k}" for k in range(n)], "ra": np.arange(n) * 0.01, "dec": np.zeros(n)})
+    frame = pd.DataFrame(
+        {"galaxy_id": [f"g{k}" for k in range(n)], "ra": np.arange(n) * 0.01, "dec": np.zeros(n)}
+    )
     catalog, url = Catalog(frame), f"http://127.0.0.1:{port}/getjpeg"
     speeds: dict[int, list[float]] = {workers: [] for workers in options.workers}
     again: list[float] = []
@@ -90,10 +100,14 @@ def main() -> None:
                     raise SystemExit(f"{len(report.failed)} failed, the first: {report.failed[0]}")
                 if workers == max(options.workers):
                     start = time.perf_counter()
-                    kept = download(catalog, Path(folder), base_url=url, workers=workers).already_there
+                    kept = download(
+                        catalog, Path(folder), base_url=url, workers=workers
+                    ).already_there
                     again.append(kept / (time.perf_counter() - start))
     server.kill()
-    print(f"{n} galaxies, 424 px, {size} bytes each, {1000 * options.delay:g} ms per answer, {options.rounds} rounds")
+    print(
+        f"{n} galaxies, 424 px, {size} bytes each, {1000 * options.delay:g} ms per answer, {options.rounds} rounds"
+    )
     first = statistics.median(speeds[options.workers[0]])
     for workers, values in speeds.items():
         middle = statistics.median(values)

@@ -2,7 +2,8 @@
 
     python experiments/benchmarks/extraction.py FOLDER [--backbone resnet50 googlenet] [--count 1000] [--rounds 3]
 
-Steady state, each from JPEGs to vectors with weights that are random (they do not change the speed):
+Steady state, each from JPEGs to vectors with weights that are random (they do not change the
+speed):
 
 naive     torchvision's tutorial loop: DataLoader, PIL, float32, eager
 img2vec   img2vec_pytorch, 32 images a call
@@ -12,11 +13,12 @@ openvino  the bare forward pass, bfloat16, asynchronous requests, pixels in memo
 ours      `extract` into an empty store, from its first batch to its last; ours-vino the same with runtime="openvino"
 ours-int8 the same with precision="int8"
 
-A contestant whose package is missing is left out; naive, img2vec and timm get a sixth of the images. Beside images per
-second stand images per processor second times the number of cores: what the machine gives when nothing else runs on it,
-even if something does; ratios are of these. With --process N …, naive and ours also run as fresh processes on N images,
-start-up included: ours cold (nothing kept from earlier runs), again into an empty store with the compiled network kept,
-and warm.
+A contestant whose package is missing is left out; naive, img2vec and timm get a sixth of the
+images. Beside images per second stand images per processor second times the number of cores: what
+the machine gives when nothing else runs on it, even if something does; ratios are of these. With
+--process N …, naive and ours also run as fresh processes on N images, start-up included: ours cold
+(nothing kept from earlier runs), again into an empty store with the compiled network kept, and
+warm.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ def _processors() -> float:
 
 
 def paths_of(folder: str, count: int) -> list[Path]:
-    found = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))[:count]
+    found = sorted(
+        path for path in Path(folder).iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png")
+    )[:count]
     if len(found) < count:
         sys.exit(f"{folder} holds {len(found)} images, {count} are needed")
     return found
@@ -97,7 +101,12 @@ def naive(folder: str, count: int, backbone: str) -> Run:
     def run() -> tuple[int, float, float]:
         watch = Watch()
         with torch.no_grad():
-            torch.cat([network(batch) for batch in DataLoader(Images(), batch_size=32, num_workers=WORKERS)])
+            torch.cat(
+                [
+                    network(batch)
+                    for batch in DataLoader(Images(), batch_size=32, num_workers=WORKERS)
+                ]
+            )
         return watch.stop(count)
 
     return run
@@ -126,17 +135,28 @@ def timm_pipeline(folder: str, count: int, backbone: str) -> Run:
     import torch
     from PIL import Image
 
-    # timm has no GoogLeNet; of its own networks inception_v3 would be another one, so torchvision's is taken
-    model = timm.create_model(backbone, num_classes=0).eval() if timm.is_model(backbone) else network_of(backbone)
+    # timm has no GoogLeNet; of its own networks inception_v3 would be another one, so torchvision's
+    # is taken
+    model = (
+        timm.create_model(backbone, num_classes=0).eval()
+        if timm.is_model(backbone)
+        else network_of(backbone)
+    )
     config = timm.data.resolve_model_data_config(timm.create_model("resnet50"))
-    transform = timm.data.create_transform(**{**config, "input_size": (3, 224, 224)}, is_training=False)
+    transform = timm.data.create_transform(
+        **{**config, "input_size": (3, 224, 224)}, is_training=False
+    )
     paths = paths_of(folder, count)
 
     def run() -> tuple[int, float, float]:
         watch = Watch()
         with torch.inference_mode():
             for first in range(0, count, 32):
-                model(torch.stack([transform(Image.open(p).convert("RGB")) for p in paths[first : first + 32]]))
+                model(
+                    torch.stack(
+                        [transform(Image.open(p).convert("RGB")) for p in paths[first : first + 32]]
+                    )
+                )
         return watch.stop(count)
 
     return run
@@ -148,7 +168,10 @@ def compiled(folder: str, count: int, backbone: str) -> Run:
     network = network_of(backbone).bfloat16().to(memory_format=torch.channels_last)
     batch = torch.rand(16, 3, 224, 224).bfloat16().to(memory_format=torch.channels_last)
     forward = torch.compile(network, dynamic=False)
-    with torch.inference_mode(), torch._inductor.config.patch(freezing=True):  # as an option it has no effect
+    with (
+        torch.inference_mode(),
+        torch._inductor.config.patch(freezing=True),
+    ):  # as an option it has no effect
         forward(batch)
 
     def run() -> tuple[int, float, float]:
@@ -235,7 +258,9 @@ CONTESTANTS = {
 OURS = ("ours", "ours-vino", "ours-int8")
 
 
-def steady(folder: str, count: int, rounds: int, backbone: str, names: list[str], kept: Path) -> None:
+def steady(
+    folder: str, count: int, rounds: int, backbone: str, names: list[str], kept: Path
+) -> None:
     """Rates of all contestants, interleaved."""
     runs = {
         name: make(folder, count // fewer, backbone, **({"kept": kept} if name in OURS else {}))
@@ -248,15 +273,21 @@ def steady(folder: str, count: int, rounds: int, backbone: str, names: list[str]
             images, clock, processors = run()
             if number:  # the first round warms up
                 rates[name].append((images / clock, WORKERS * images / processors))
-    print(f"\n{backbone}, steady state, {count} images, {rounds} interleaved rounds: by the clock; by the processors")
+    print(
+        f"\n{backbone}, steady state, {count} images, {rounds} interleaved rounds: by the clock; by the processors"
+    )
     for name, values in rates.items():
         line = f"  {name:9}"
         for which in (0, 1):
             mine = [value[which] for value in values]
             line += f"  {statistics.median(mine):6.1f} ({min(mine):.1f}–{max(mine):.1f})"
         for own in filter(rates.get, OURS):
-            ratios = sorted(here[1] / there[1] for here, there in zip(rates[own], values, strict=True))
-            line += f"  {own}/{name} {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
+            ratios = sorted(
+                here[1] / there[1] for here, there in zip(rates[own], values, strict=True)
+            )
+            line += (
+                f"  {own}/{name} {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
+            )
         print(line, flush=True)
 
 
@@ -265,14 +296,35 @@ def whole(folder: str, count: int, backbone: str, runtime: str) -> None:
     wall: dict[str, float] = {}
     busy: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as empty:
-        environment = {**os.environ, "GZFEATURES_STORE": f"{empty}/s", "TORCHINDUCTOR_CACHE_DIR": f"{empty}/i"}
-        for name, contestant in (("naive", "naive"), ("cold", "ours"), ("kept", "ours"), ("warm", "ours")):
+        environment = {
+            **os.environ,
+            "GZFEATURES_STORE": f"{empty}/s",
+            "TORCHINDUCTOR_CACHE_DIR": f"{empty}/i",
+        }
+        for name, contestant in (
+            ("naive", "naive"),
+            ("cold", "ours"),
+            ("kept", "ours"),
+            ("warm", "ours"),
+        ):
             if name == "kept":
                 for shard in Path(empty).glob("s/*/*.arrow"):
                     shard.unlink()
             watch = Watch()
-            command = [sys.executable, __file__, folder, "--only", contestant, "--count", str(count)]
-            subprocess.run([*command, "--backbone", backbone, "--runtime", runtime], env=environment, check=True)
+            command = [
+                sys.executable,
+                __file__,
+                folder,
+                "--only",
+                contestant,
+                "--count",
+                str(count),
+            ]
+            subprocess.run(
+                [*command, "--backbone", backbone, "--runtime", runtime],
+                env=environment,
+                check=True,
+            )
             _, wall[name], busy[name] = watch.stop(count)
     print(f"\n{backbone}, whole process, {count} images, {runtime}")
     for name in wall:
@@ -284,14 +336,22 @@ def whole(folder: str, count: int, backbone: str, runtime: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", help="folder of JPEGs")
     parser.add_argument("--backbone", nargs="+", default=["resnet50", "googlenet"])
     parser.add_argument("--count", type=int, default=1000, help="images of a round")
     parser.add_argument("--rounds", type=int, default=3, help="0 leaves the steady state out")
-    parser.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
-    parser.add_argument("--kept", type=Path, help="folder in which ours keeps compiled networks; default none")
-    parser.add_argument("--process", type=int, nargs="*", default=[], help="numbers of images for whole processes")
+    parser.add_argument(
+        "--contestants", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS)
+    )
+    parser.add_argument(
+        "--kept", type=Path, help="folder in which ours keeps compiled networks; default none"
+    )
+    parser.add_argument(
+        "--process", type=int, nargs="*", default=[], help="numbers of images for whole processes"
+    )
     parser.add_argument("--runtime", default="torch", help="of ours, as a whole process")
     parser.add_argument("--only", choices=["naive", "ours"], help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -303,12 +363,19 @@ def main() -> None:
             from gzfeatures.networks.extraction.extract import extract
 
             images = ImageSet.of(given.folder)
-            extract(images.select(images.ids[: given.count]), backbone, weights="none", runtime=given.runtime)
+            extract(
+                images.select(images.ids[: given.count]),
+                backbone,
+                weights="none",
+                runtime=given.runtime,
+            )
         else:
             if given.rounds:
                 with tempfile.TemporaryDirectory() as empty:
                     kept = given.kept or Path(empty)
-                    steady(given.folder, given.count, given.rounds, backbone, given.contestants, kept)
+                    steady(
+                        given.folder, given.count, given.rounds, backbone, given.contestants, kept
+                    )
             for count in given.process:
                 whole(given.folder, count, backbone, given.runtime)
 

@@ -1,6 +1,7 @@
 """Heads against plain scikit-learn and XGBoost on a synthetic table: seconds, ratios, accuracy, memory.
 
-Rounds are interleaved (every method once per round), so that a busy machine slows all alike; medians are printed.
+Rounds are interleaved (every method once per round), so that a busy machine slows all alike;
+medians are printed.
 
     python experiments/benchmarks/heads.py --rows 4000 --rounds 3
     python experiments/benchmarks/heads.py --rows 16000 --dim 1024 --rounds 2
@@ -32,8 +33,13 @@ def synthetic(rows: int, dim: int, seed: int = 0) -> tuple[np.ndarray, np.ndarra
     X = np.empty((rows, dim), dtype=np.float32)
     for start in range(0, rows, 4096):
         part = y[start : start + 4096]
-        latent = rng.normal(size=(len(part), 64)).astype(np.float32) + 2.0 * np.eye(CLASSES, 64, dtype=np.float32)[part]
-        X[start : start + 4096] = np.maximum(latent @ mixing + 0.5 * rng.normal(size=(len(part), dim)), 0)
+        latent = (
+            rng.normal(size=(len(part), 64)).astype(np.float32)
+            + 2.0 * np.eye(CLASSES, 64, dtype=np.float32)[part]
+        )
+        X[start : start + 4096] = np.maximum(
+            latent @ mixing + 0.5 * rng.normal(size=(len(part), dim)), 0
+        )
     return X, y
 
 
@@ -63,13 +69,18 @@ def methods() -> dict[str, Callable[[], Any]]:
 def speed(rows: int, dim: int, rounds: int, baselines: set[str]) -> dict[str, float]:
     """Print seconds, accuracy and ratios; return the median fit seconds of each method.
 
-    Beside the wall clock stands the processor time of all threads, which a busy machine disturbs less.
+    Beside the wall clock stands the processor time of all threads, which a busy machine disturbs
+    less.
     """
     X, y = synthetic(rows + 4000, dim)
     train, test = slice(0, rows), slice(rows, None)
     seconds: dict[str, list[tuple[float, float, float, float]]] = {}
     accuracy: dict[str, float] = {}
-    chosen = {name: build for name, build in methods().items() if not name[0].isupper() or name in baselines}
+    chosen = {
+        name: build
+        for name, build in methods().items()
+        if not name[0].isupper() or name in baselines
+    }
     for _ in range(rounds):
         for name, build in chosen.items():
             estimator = build()
@@ -77,10 +88,16 @@ def speed(rows: int, dim: int, rounds: int, baselines: set[str]) -> dict[str, fl
             estimator.fit(X[train], y[train])
             fitted, cpu_fitted = time.perf_counter(), time.process_time()
             accuracy[name] = float((estimator.predict(X[test]) == y[test]).mean())
-            times = (fitted - start, cpu_fitted - cpu, time.perf_counter() - fitted, time.process_time() - cpu_fitted)
+            times = (
+                fitted - start,
+                cpu_fitted - cpu,
+                time.perf_counter() - fitted,
+                time.process_time() - cpu_fitted,
+            )
             seconds.setdefault(name, []).append(times)
     median = {
-        name: [statistics.median(column) for column in zip(*times, strict=True)] for name, times in seconds.items()
+        name: [statistics.median(column) for column in zip(*times, strict=True)]
+        for name, times in seconds.items()
     }
     print(
         f"{rows:,} × {dim:,}, {CLASSES} classes, {rounds} rounds, 4,000 test rows; wall and processor seconds, ratios"
@@ -111,7 +128,9 @@ def tuned(rows: int, dim: int, plain: float, jobs: int) -> None:
     X, y = synthetic(rows + 4000, dim)
     ids = np.array([f"g{i}" for i in range(len(X))], dtype=object)
     digests = np.array(["0" * 64] * len(X), dtype=object)
-    table = EmbeddingTable(ids, digests, X, Extractor("synthetic", "none", "random:0", "none", dim, View()))
+    table = EmbeddingTable(
+        ids, digests, X, Extractor("synthetic", "none", "random:0", "none", dim, View())
+    )
     labels = Labels(ids, tuple("abcde"[:CLASSES]), y)
     split = Split(ids[:rows], ids[:0], ids[rows:])
     total = 0.0
@@ -121,7 +140,9 @@ def tuned(rows: int, dim: int, plain: float, jobs: int) -> None:
         spent = time.perf_counter() - start
         total += spent
         scores = evaluate(head.predict(table.select(split.test)), labels, intervals=0)
-        print(f"{name:10} tuned and calibrated {spent:7.1f} s, accuracy {scores.accuracy:.4f}, ECE {scores.ece:.4f}")
+        print(
+            f"{name:10} tuned and calibrated {spent:7.1f} s, accuracy {scores.accuracy:.4f}, ECE {scores.ece:.4f}"
+        )
     print(f"together {total:.1f} s; one plain SVC fit {plain:.1f} s; ratio {plain / total:.2f}")
 
 
@@ -147,16 +168,23 @@ def memory(name: str, rows: int, dim: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=16000, help="training rows")
     parser.add_argument("--dim", type=int, default=1024, help="length of a vector")
     parser.add_argument("--rounds", type=int, default=2, help="interleaved rounds")
     parser.add_argument("--jobs", type=int, default=1, help="candidates tuned at once")
     parser.add_argument(
-        "--against", nargs="*", default=["SVC", "XGBClassifier", "LogisticRegression"], help="baselines to run"
+        "--against",
+        nargs="*",
+        default=["SVC", "XGBClassifier", "LogisticRegression"],
+        help="baselines to run",
     )
     parser.add_argument("--no-tuning", action="store_true", help="leave the tuned heads out")
-    parser.add_argument("--memory", action="store_true", help="measure memory instead, on --rows × --dim")
+    parser.add_argument(
+        "--memory", action="store_true", help="measure memory instead, on --rows × --dim"
+    )
     parser.add_argument("--head", help="with --memory: this head only, in this process")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -165,7 +193,9 @@ def main() -> None:
     elif arguments.memory:
         for name in ("logistic", "svm", "xgboost"):
             shape = ["--rows", str(arguments.rows), "--dim", str(arguments.dim)]
-            subprocess.run([sys.executable, __file__, "--memory", "--head", name, *shape], check=True)
+            subprocess.run(
+                [sys.executable, __file__, "--memory", "--head", name, *shape], check=True
+            )
     else:
         fits = speed(arguments.rows, arguments.dim, arguments.rounds, set(arguments.against))
         if "SVC" in fits and not arguments.no_tuning:

@@ -2,8 +2,9 @@
 
     python experiments/benchmarks/load.py --rows 1000000 --images 200000 --vectors 1000000
 
-A catalog of Kaggle votes is checked and labelled; small JPEGs, all different, go through a small network; on a table of
-512 numbers a galaxy a head is fitted, and its galaxies are classified and mapped.
+A catalog of Kaggle votes is checked and labelled; small JPEGs, all different, go through a small
+network; on a table of 512 numbers a galaxy a head is fitted, and its galaxies are classified and
+mapped.
 """
 
 from __future__ import annotations
@@ -32,14 +33,21 @@ VIEW = View(size=32)
 
 def write_table(path: Path, rows: int) -> None:
     """A table of clumps, and its labels beside it: one clump a class."""
-    random, extractor = np.random.default_rng(0), Extractor("none", "none", "random:0", "none", DIM, VIEW)
+    random, extractor = (
+        np.random.default_rng(0),
+        Extractor("none", "none", "random:0", "none", DIM, VIEW),
+    )
     centres, codes = random.normal(size=(CLASSES, DIM)), random.integers(0, CLASSES, rows)
     ids = np.arange(rows).astype(str).astype(object)
     with writer(path, extractor, ()) as append:
         for start in range(0, rows, GROUP_ROWS):
             part = slice(start, start + GROUP_ROWS)
             matrix = 0.2 * centres[codes[part]] + random.normal(size=(len(codes[part]), DIM))
-            append(ids[part], np.full(len(codes[part]), "0" * 64, dtype=object), matrix.astype(np.float32))
+            append(
+                ids[part],
+                np.full(len(codes[part]), "0" * 64, dtype=object),
+                matrix.astype(np.float32),
+            )
     sides = np.where(random.random(rows) < 0.8, "train", "test")
     pd.DataFrame({"galaxy_id": ids, "label": codes.astype(str), "split": sides}).to_csv(
         path.with_suffix(".csv"), index=False
@@ -71,11 +79,16 @@ def measured(folder: Path, *words: object) -> None:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(log.read_text())
-    print(f"{words[0]:8} {time.perf_counter() - start:8.1f} s  {used.ru_maxrss / 2**20:6.2f} GiB", flush=True)
+    print(
+        f"{words[0]:8} {time.perf_counter() - start:8.1f} s  {used.ru_maxrss / 2**20:6.2f} GiB",
+        flush=True,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, size in (("rows", 1_000_000), ("images", 200_000), ("vectors", 1_000_000)):
         parser.add_argument(f"--{name}", type=int, default=size)
     parser.add_argument("--head", default="logistic")
@@ -89,8 +102,25 @@ def main() -> None:
         measured(folder, "check", "votes.parquet")
         measured(folder, "label", "votes.parquet", "--scheme", "zhu-5class", "-o", "labels.csv")
         measured(folder, "extract", "images.zip", "--backbone", "network", "-o", "vectors.parquet")
-        measured(folder, "fit", "table.parquet", "--labels", "table.csv", "--head", given.head, "-o", "heads")
-        measured(folder, "predict", f"heads/{given.head}.skops", "table.parquet", "-o", "predictions.parquet")
+        measured(
+            folder,
+            "fit",
+            "table.parquet",
+            "--labels",
+            "table.csv",
+            "--head",
+            given.head,
+            "-o",
+            "heads",
+        )
+        measured(
+            folder,
+            "predict",
+            f"heads/{given.head}.skops",
+            "table.parquet",
+            "-o",
+            "predictions.parquet",
+        )
         measured(folder, "map", "table.parquet", "--labels", "table.csv", "-o", "map.html")
 
 

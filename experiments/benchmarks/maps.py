@@ -1,8 +1,9 @@
 """Time and trustworthiness of `project` against a seeded `umap.UMAP` on the raw table.
 
-Both run in turn, after a warm-up that compiles, on a table of clumps in a low-dimensional sheet with noise in every
-dimension. `all` is the whole of `project`, with the map's quality; the ratio is taken of it. `raw_cpu` and `all_cpu`
-are processor seconds: on a busy machine they tell more than the clock.
+Both run in turn, after a warm-up that compiles, on a table of clumps in a low-dimensional sheet
+with noise in every dimension. `all` is the whole of `project`, with the map's quality; the ratio is
+taken of it. `raw_cpu` and `all_cpu` are processor seconds: on a busy machine they tell more than
+the clock.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def drawn(n: int, dim: int, seed: int = 0) -> EmbeddingTable:
     matrix = (1.5 * clump + rng.normal(size=(n, 30)).astype(np.float32) * falling) @ basis
     matrix += rng.normal(size=(n, dim)).astype(np.float32)
     ids = np.asarray([f"g{i}" for i in range(n)], dtype=object)
-    return EmbeddingTable(ids, ids, matrix, Extractor("synthetic", "none", "none", "none", dim, View()))
+    return EmbeddingTable(
+        ids, ids, matrix, Extractor("synthetic", "none", "none", "none", dim, View())
+    )
 
 
 def timed(work: Callable[[], T]) -> tuple[float, float, T]:
@@ -48,7 +51,11 @@ def timed_raw(table: EmbeddingTable, seed: int) -> tuple[float, float, np.ndarra
         warnings.simplefilter("ignore")
         from umap import UMAP
 
-        return timed(lambda: np.asarray(UMAP(random_state=seed).fit_transform(table.matrix), dtype=np.float32))
+        return timed(
+            lambda: np.asarray(
+                UMAP(random_state=seed).fit_transform(table.matrix), dtype=np.float32
+            )
+        )
 
 
 def main() -> None:
@@ -75,14 +82,26 @@ def main() -> None:
                 "all_cpu": all_cpu,
                 "seconds": chart.quality["seconds"],
                 "trustworthiness": chart.quality["trustworthiness"],
-                "trustworthiness_raw": neighbourhoods(table.matrix, coordinates, seed=turn)["trustworthiness"],
+                "trustworthiness_raw": neighbourhoods(table.matrix, coordinates, seed=turn)[
+                    "trustworthiness"
+                ],
             }
         )
         print(json.dumps(rounds[-1]), flush=True)
     again = np.array_equal(project(table, seed=given.rounds - 1).coordinates, maps[-1])
     ratio = float(np.median([one["ratio"] for one in rounds]))
     lost = float(np.median([one["trustworthiness_raw"] - one["trustworthiness"] for one in rounds]))
-    print(json.dumps({"rows": given.rows, "dim": given.dim, "ratio": ratio, "lost": lost, "same_again": again}))
+    print(
+        json.dumps(
+            {
+                "rows": given.rows,
+                "dim": given.dim,
+                "ratio": ratio,
+                "lost": lost,
+                "same_again": again,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python experiments/benchmarks/memory.py [--counts 10000 100000] [--backbone resnet18] [--view size=160]
 
-Small JPEGs, all different, in one zip; each extraction is a process of its own that writes its table to Parquet: first
-into an empty store, then again. Then the table is read batch by batch in a further process. The view is large enough
-that the network is compiled for either number of images: compiling takes about 130 MiB once.
+Small JPEGs, all different, in one zip; each extraction is a process of its own that writes its
+table to Parquet: first into an empty store, then again. Then the table is read batch by batch in a
+further process. The view is large enough that the network is compiled for either number of images:
+compiling takes about 130 MiB once.
 """
 
 from __future__ import annotations
@@ -42,13 +43,16 @@ print("rows read", sum(len(part) for part in gz.EmbeddingTable.open(sys.argv[2])
 def draw(path: Path, count: int) -> None:
     """A zip of JPEGs that differ in a comment and look alike."""
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(
+        buffer, "JPEG"
+    )
     head, rest = buffer.getvalue()[:2], buffer.getvalue()[2:]
     with zipfile.ZipFile(path, "w") as file:
         for number in range(count):
             comment = number.to_bytes(8, "big")
             file.writestr(
-                f"{number:09}.jpg", head + b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment + rest
+                f"{number:09}.jpg",
+                head + b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment + rest,
             )
 
 
@@ -57,7 +61,10 @@ def measured(program: str, *arguments: str, store: Path) -> tuple[float, float, 
     start = time.perf_counter()
     environment = {**os.environ, "GZFEATURES_STORE": str(store)}
     with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         printed = process.stdout.read() if process.stdout else ""
         _, status, used = os.wait4(process.pid, 0)
@@ -68,7 +75,9 @@ def measured(program: str, *arguments: str, store: Path) -> tuple[float, float, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--view", default="size=160")
@@ -82,9 +91,14 @@ def main() -> None:
                 words = (str(images), str(table), given.backbone, given.view)
                 seconds, peak, printed = measured(program, *words, store=Path(folder) / "store")
                 peaks.setdefault(name, []).append(peak)
-                print(f"{count:9,} images, {name}: {seconds:6.1f} s, peak {peak:6.0f} MiB ({printed})", flush=True)
+                print(
+                    f"{count:9,} images, {name}: {seconds:6.1f} s, peak {peak:6.0f} MiB ({printed})",
+                    flush=True,
+                )
     for name, values in peaks.items():
-        print(f"{name}: peak at {given.counts[-1]:,} is {values[-1] / values[0]:.2f} of that at {given.counts[0]:,}")
+        print(
+            f"{name}: peak at {given.counts[-1]:,} is {values[-1] / values[0]:.2f} of that at {given.counts[0]:,}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """The interactive map in a headless Chromium that draws in software: size, time to the first picture, frames a second.
 
-One page holds points alone, on which the map is moved for some seconds: with every point drawn in every frame, and as
-the page does it, with fewer points while it moves. With `--images` a second page holds thumbnails. `--against FILE`
-moves the same points in regl-scatterplot, bundled into one script that sets `window.createScatterplot` (for instance by
-`esbuild --bundle`), in turn with ours.
+One page holds points alone, on which the map is moved for some seconds: with every point drawn in
+every frame, and as the page does it, with fewer points while it moves. With `--images` a second
+page holds thumbnails. `--against FILE` moves the same points in regl-scatterplot, bundled into one
+script that sets `window.createScatterplot` (for instance by `esbuild --bundle`), in turn with ours.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def crowd(n: int, seed: int = 0) -> tuple[np.ndarray, Labels]:
     codes = rng.integers(0, 12, n)
     places = rng.normal(size=(12, 2))[codes] * 4 + rng.normal(size=(n, 2))
     ids = np.asarray([f"g{i}" for i in range(n)], dtype=object)
-    return places.astype(np.float32), Labels(ids, tuple(f"class {i}" for i in range(12)), codes, scheme="twelve")
+    return places.astype(np.float32), Labels(
+        ids, tuple(f"class {i}" for i in range(12)), codes, scheme="twelve"
+    )
 
 
 def frames(browser: Browser, moving: str, seconds: float) -> dict[str, float]:
@@ -77,7 +79,9 @@ def processor(browser: Browser) -> float:
         with contextlib.suppress(OSError):  # it has ended meanwhile
             stats[int(path.parent.name)] = path.read_text().rsplit(")", 1)[1].split()
     ours = {browser.process.pid}
-    while len(more := ours | {pid for pid, fields in stats.items() if int(fields[1]) in ours}) > len(ours):
+    while len(
+        more := ours | {pid for pid, fields in stats.items() if int(fields[1]) in ours}
+    ) > len(ours):
         ours = more
     ticks = sum(int(stats[pid][11]) + int(stats[pid][12]) for pid in ours & stats.keys())
     return ticks / os.sysconf("SC_CLK_TCK")
@@ -86,7 +90,11 @@ def processor(browser: Browser) -> float:
 def opened(browser: Browser, path: Path) -> dict[str, float]:
     browser.open(path)
     first = float(browser.until("return document.body.dataset.drawn", 60))
-    return {"megabytes": path.stat().st_size / 1e6, "drawn_ms": first, "requests": float(len(browser.requests()))}
+    return {
+        "megabytes": path.stat().st_size / 1e6,
+        "drawn_ms": first,
+        "requests": float(len(browser.requests())),
+    }
 
 
 def main() -> None:
@@ -101,14 +109,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         places, labels = crowd(given.points)
-        many = write_page(folder / "many.html", labels.ids, places, places, settings={}, quality={}, labels=labels)
+        many = write_page(
+            folder / "many.html", labels.ids, places, places, settings={}, quality={}, labels=labels
+        )
         browser = Browser(folder)
         if given.images is not None:
             images = ImageSet.of(given.images)
             images = images.select(images.ids[: given.galaxies])
             n = len(images)
             few = write_page(
-                folder / "few.html", images.ids, places[:n], places[:n], settings={}, quality={}, images=images
+                folder / "few.html",
+                images.ids,
+                places[:n],
+                places[:n],
+                settings={},
+                quality={},
+                images=images,
             )
             print(json.dumps({"thumbnails": n, **opened(browser, few)}), flush=True)
         theirs = None
@@ -120,10 +136,16 @@ def main() -> None:
             every = frames(browser, OURS.replace("FIXED", EVERY), given.seconds)
             print(json.dumps({"every point": every}), flush=True)
             paced = frames(browser, OURS.replace("FIXED", ""), given.seconds)
-            print(json.dumps({"as the page does": paced, "drawn": browser.run("return pace.most")}), flush=True)
+            print(
+                json.dumps({"as the page does": paced, "drawn": browser.run("return pace.most")}),
+                flush=True,
+            )
             if theirs is not None:
                 print(json.dumps({"regl-scatterplot": opened(browser, theirs)}), flush=True)
-                print(json.dumps({"regl-scatterplot": frames(browser, THEIRS, given.seconds)}), flush=True)
+                print(
+                    json.dumps({"regl-scatterplot": frames(browser, THEIRS, given.seconds)}),
+                    flush=True,
+                )
         browser.close()
 
 

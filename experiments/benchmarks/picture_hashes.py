@@ -2,9 +2,10 @@
 
     python experiments/benchmarks/picture_hashes.py --data ../../shared/data --pictures 1500
 
-Training pictures are changed as on their way into a collection: JPEG of quality 60 to 95, 424 → 128 pixels, both, and
-the middle 240 pixels cut out and resampled. Unseen are the tenth of Kaggle's galaxies that was kept out, whole and
-as middles, and the Hart+2016 pictures of galaxies that are none of the training's. Prints a Markdown table.
+Training pictures are changed as on their way into a collection: JPEG of quality 60 to 95, 424 → 128
+pixels, both, and the middle 240 pixels cut out and resampled. Unseen are the tenth of Kaggle's
+galaxies that was kept out, whole and as middles, and the Hart+2016 pictures of galaxies that are
+none of the training's. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -43,8 +44,12 @@ def changed(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
     for name, how in FILTERS.items():
         small = image.resize((128, 128), how)
         made[f"424 → 128, {name}"] = np.asarray(small)
-        made |= {f"424 → 128, {name}, JPEG {quality}": jpeg(small, quality) for quality in (60, 75, 95)}
-        made[f"middle 240 → 128, {name}, JPEG 75"] = jpeg(image.crop((92, 92, 332, 332)).resize((128, 128), how), 75)
+        made |= {
+            f"424 → 128, {name}, JPEG {quality}": jpeg(small, quality) for quality in (60, 75, 95)
+        }
+        made[f"middle 240 → 128, {name}, JPEG 75"] = jpeg(
+            image.crop((92, 92, 332, 332)).resize((128, 128), how), 75
+        )
     return made
 
 
@@ -56,9 +61,13 @@ def marked(record: TrainedOn, hashes: list[bytes]) -> npt.NDArray[np.bool_]:
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path(__file__).parent / "../../../shared/data")
-    parser.add_argument("--pictures", type=int, default=1500, help="training pictures that are changed")
+    parser.add_argument(
+        "--pictures", type=int, default=1500, help="training pictures that are changed"
+    )
     given = parser.parse_args()
     record = TrainedOn.decode(backbone("googlenet-gz2").trained_on or "")
     full = gz.ImageSet.of(given.data / "gz2" / "images").of_kind("kaggle")
@@ -74,7 +83,9 @@ def main() -> None:
         print(f"| {change} | {len(known)} | {marked(record, known).mean():.4f} |")
     hart = gz.ImageSet.of(given.data / "hart16" / "images")
     table = pd.read_csv(given.data / "hart16" / "hart16_1000.csv", dtype=str).set_index("asset_id")
-    twin = table.loc[list(hart.ids), "kaggle_GalaxyID_same_file"].map(lambda v: str(int(float(v))) if v == v else "")
+    twin = table.loc[list(hart.ids), "kaggle_GalaxyID_same_file"].map(
+        lambda v: str(int(float(v))) if v == v else ""
+    )
     trained = record.contains(twin.to_numpy(object), kind="kaggle")
     sets = {
         "Kaggle's tenth, whole frames": full.select(full.ids[~by_id[0]]),

@@ -3,9 +3,9 @@
     python experiments/benchmarks/precision.py IMAGES --labels labels.csv --backbone resnet50-v1 --weights FILE
         [--view size=128] [--splits 5] [--heads svm logistic]
 
-For each way of computing: images/s (start-up left out), the mean and smallest cosine between its vectors and those of
-float32, and the test accuracy of each head, in points above that on the float32 table: mean over the splits and its
-standard error. Both tables see the same splits.
+For each way of computing: images/s (start-up left out), the mean and smallest cosine between its
+vectors and those of float32, and the test accuracy of each head, in points above that on the
+float32 table: mean over the splits and its standard error. Both tables see the same splits.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ WAYS = (("float32", "torch"), ("bfloat16", "torch"), ("bfloat16", "openvino"), (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("images", type=Path, help="folder or archive of images")
-    parser.add_argument("--labels", type=Path, required=True, help="labels.csv of 'gzfeatures label'")
+    parser.add_argument(
+        "--labels", type=Path, required=True, help="labels.csv of 'gzfeatures label'"
+    )
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--weights", help="weights file of the backbone")
     parser.add_argument("--view", help="pixels it sees; default the backbone's own")
@@ -40,10 +44,14 @@ def main() -> None:
     labels, _ = read_labels(given.labels)
     images = gz.ImageSet.of(given.images, ids=labels.ids, on_missing="skip")
     labels = labels.select(images.ids)
-    splits = [gz.Split.draw(labels, sizes=(0.7, 0.1, 0.2), seed=seed) for seed in range(given.splits)]
+    splits = [
+        gz.Split.draw(labels, sizes=(0.7, 0.1, 0.2), seed=seed) for seed in range(given.splits)
+    ]
     view = gz.View.parse(given.view, backbone_of(given.backbone).view) if given.view else None
     plain, accuracy = None, {}
-    print(f"{given.backbone}, {given.view or 'its own view'}, {len(images)} galaxies, {given.splits} splits")
+    print(
+        f"{given.backbone}, {given.view or 'its own view'}, {len(images)} galaxies, {given.splits} splits"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for precision, runtime in WAYS:
             if importlib.util.find_spec(runtime) is None:
@@ -68,7 +76,11 @@ def main() -> None:
                 scores = []
                 for split in splits:
                     fitted = gz.fit(table, labels, head, split=split)
-                    scores.append(gz.evaluate(fitted.predict(table.select(split.test)), labels, intervals=0).accuracy)
+                    scores.append(
+                        gz.evaluate(
+                            fitted.predict(table.select(split.test)), labels, intervals=0
+                        ).accuracy
+                    )
                 accuracy[head, precision, runtime] = 100 * np.array(scores)
                 above = accuracy[head, precision, runtime] - accuracy[head, "float32", "torch"]
                 error = above.std(ddof=1) / np.sqrt(len(above))

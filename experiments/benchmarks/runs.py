@@ -49,14 +49,26 @@ def fitted() -> tuple[Head, Candidate]:
     scores = evaluate(predictions, labels, intervals=100)
     spent = {"extract": 1.0, "fit": 0.1, "predict": 0.1}
     return head, Candidate(
-        "frozen", "none", "logistic", "three", split.fingerprint, predictions, scores, spent, {}, seed=0
+        "frozen",
+        "none",
+        "logistic",
+        "three",
+        split.fingerprint,
+        predictions,
+        scores,
+        spent,
+        {},
+        seed=0,
     )
 
 
 def served(words: Sequence[str], alive: str, folder: Path) -> closing[Server]:
     """MLflow's server of a kind, once it answers at `alive`."""
     port, mlflow = free_port(), Path(sys.executable).with_name("mlflow")
-    path = {"PATH": f"{mlflow.parent}{os.pathsep}{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    path = {
+        "PATH": f"{mlflow.parent}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     command = [str(mlflow), *words, "--host", "127.0.0.1", "--port", str(port)]
     return closing(Server(command, port, alive, folder / f"{words[0]}.log", path))
 
@@ -76,7 +88,9 @@ def page_seconds(folder: Path, address: str, needed: str) -> float:
 
 def answer_seconds(server: Server) -> float:
     """Seconds of one answer of a served model to ten galaxies."""
-    rows = [{"galaxy_id": str(row), "embedding": np.full(DIM, 0.1 * row).tolist()} for row in range(10)]
+    rows = [
+        {"galaxy_id": str(row), "embedding": np.full(DIM, 0.1 * row).tolist()} for row in range(10)
+    ]
     body = json.dumps({"dataframe_records": rows}).encode()
     start = time.perf_counter()
     said = json.loads(server.ask("/invocations", body))["predictions"]
@@ -86,7 +100,9 @@ def answer_seconds(server: Server) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--at-once", type=int, default=16)
@@ -103,9 +119,14 @@ def main() -> None:
         each = (time.perf_counter() - start) / given.runs
         print(f"{given.runs} runs recorded, {each:.2f} s each", flush=True)
         with served(["ui", "--backend-store-uri", tracking.uri], "/health", folder) as server:
-            print(f"page of the experiment: {page_seconds(folder, server.base, pairing.name):.1f} s", flush=True)
+            print(
+                f"page of the experiment: {page_seconds(folder, server.base, pairing.name):.1f} s",
+                flush=True,
+            )
         model = next(folder.glob("artifacts/**/MLmodel")).parent
-        with served(["models", "serve", "--env-manager", "local", "-m", str(model)], "/ping", folder) as server:
+        with served(
+            ["models", "serve", "--env-manager", "local", "-m", str(model)], "/ping", folder
+        ) as server:
             start = time.perf_counter()
             with ThreadPoolExecutor(given.at_once) as pool:
                 seconds = sorted(pool.map(lambda _: answer_seconds(server), range(given.requests)))

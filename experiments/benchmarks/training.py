@@ -1,8 +1,9 @@
 """Training throughput: gzfeatures.networks.training.train.train against the plain PyTorch loop a user would write.
 
-The plain loop: DataLoader with worker processes, PIL, torchvision transforms, float32, eager, the same network,
-optimizer and kinds of augmentation. Rounds are interleaved (each method once per round), so that a busy machine slows
-both alike; medians of galaxies per second are printed, with the ratio.
+The plain loop: DataLoader with worker processes, PIL, torchvision transforms, float32, eager, the
+same network, optimizer and kinds of augmentation. Rounds are interleaved (each method once per
+round), so that a busy machine slows both alike; medians of galaxies per second are printed, with
+the ratio.
 
     python experiments/benchmarks/training.py
     python experiments/benchmarks/training.py --images DIR --galaxies 2000 --size 128 --rounds 5
@@ -44,7 +45,10 @@ class Galaxies(Dataset[tuple[torch.Tensor, int]]):
                 transforms.Resize(size),
                 transforms.RandomHorizontalFlip(),
                 transforms.RandomAffine(
-                    0, (0.04, 0.04), (0.9, 1.15), interpolation=transforms.InterpolationMode.BILINEAR
+                    0,
+                    (0.04, 0.04),
+                    (0.9, 1.15),
+                    interpolation=transforms.InterpolationMode.BILINEAR,
                 ),
                 transforms.ColorJitter(0.1, 0.1, 0.1),
                 transforms.ToTensor(),
@@ -58,7 +62,9 @@ class Galaxies(Dataset[tuple[torch.Tensor, int]]):
     def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
         with Image.open(self.paths[row]) as image:
             pixels = image.convert("RGB")
-        return self.transform(transforms.CenterCrop(round(self.crop * min(pixels.size)))(pixels)), int(self.codes[row])
+        return self.transform(
+            transforms.CenterCrop(round(self.crop * min(pixels.size)))(pixels)
+        ), int(self.codes[row])
 
 
 def plain(galaxies: Galaxies, network: str, batch_size: int, device: str) -> float:
@@ -67,7 +73,9 @@ def plain(galaxies: Galaxies, network: str, batch_size: int, device: str) -> flo
     module = models.get_model(network, num_classes=CLASSES).to(device)
     optimizer = torch.optim.AdamW(module.parameters(), 1e-3)
     loss = torch.nn.CrossEntropyLoss()
-    loader = DataLoader(galaxies, batch_size, shuffle=True, num_workers=os.cpu_count() or 1, drop_last=True)
+    loader = DataLoader(
+        galaxies, batch_size, shuffle=True, num_workers=os.cpu_count() or 1, drop_last=True
+    )
     start = time.perf_counter()
     for pixels, codes in loader:
         optimizer.zero_grad()
@@ -76,7 +84,9 @@ def plain(galaxies: Galaxies, network: str, batch_size: int, device: str) -> flo
     return len(loader) * batch_size / (time.perf_counter() - start)
 
 
-def ours(images: ImageSet, labels: Labels, view: View, place: Path, options: argparse.Namespace) -> float:
+def ours(
+    images: ImageSet, labels: Labels, view: View, place: Path, options: argparse.Namespace
+) -> float:
     """Galaxies per second of one epoch of `train`; pixels are decoded before the clock starts."""
     none = labels.ids[:0]
     split = Split(labels.ids, none, none)
@@ -88,8 +98,12 @@ def ours(images: ImageSet, labels: Labels, view: View, place: Path, options: arg
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--images", type=Path, help="folder of galaxy JPEGs; default a synthetic survey")
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument(
+        "--images", type=Path, help="folder of galaxy JPEGs; default a synthetic survey"
+    )
     options.add_argument("--galaxies", type=int, default=512)
     options.add_argument("--network", default="resnet18")
     options.add_argument("--size", type=int, default=128)
@@ -104,7 +118,9 @@ def main() -> None:
         every = ImageSet.of(folder)
         images = every.select(every.ids[: choice.galaxies])
         codes = np.random.default_rng(0).integers(0, CLASSES, len(images))
-        labels = Labels(images.ids, tuple(f"class-{c}" for c in range(CLASSES)), codes, scheme="random")
+        labels = Labels(
+            images.ids, tuple(f"class-{c}" for c in range(CLASSES)), codes, scheme="random"
+        )
         paths = {path.stem: path for path in folder.iterdir()}
         galaxies = Galaxies([paths[i] for i in images.ids], codes, choice.size, choice.crop)
         view = View(size=choice.size, crop=choice.crop)
@@ -112,9 +128,15 @@ def main() -> None:
         for number in range(choice.rounds):
             rates["plain"].append(plain(galaxies, choice.network, choice.batch_size, choice.device))
             rates["gzfeatures"].append(ours(images, labels, view, place, choice))
-            print(f"round {number + 1}: " + ", ".join(f"{name} {r[-1]:.1f}" for name, r in rates.items()), flush=True)
+            print(
+                f"round {number + 1}: "
+                + ", ".join(f"{name} {r[-1]:.1f}" for name, r in rates.items()),
+                flush=True,
+            )
     middle = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"galaxies per second: plain {middle['plain']:.1f}, gzfeatures {middle['gzfeatures']:.1f}")
+    print(
+        f"galaxies per second: plain {middle['plain']:.1f}, gzfeatures {middle['gzfeatures']:.1f}"
+    )
     print(f"ratio {middle['gzfeatures'] / middle['plain']:.2f}")
 
 

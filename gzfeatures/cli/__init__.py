@@ -50,7 +50,9 @@ def _run(debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
-        if interruption.exit_code() is None:  # compiled code turns an interruption into errors of its own
+        if (
+            interruption.exit_code() is None
+        ):  # compiled code turns an interruption into errors of its own
             print(f"error: {_described(error)}", file=sys.stderr)
         return EXIT_ERROR
 
@@ -58,7 +60,8 @@ def _run(debug: bool) -> int:
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 our error, 2 wrong usage, 75 warned by a batch system, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 done, 1 our error, 2 wrong usage, 75 warned by a batch system, 130 Ctrl-C, 143
+    SIGTERM.
     """
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]

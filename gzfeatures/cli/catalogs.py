@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from gzfeatures.images.reading import Reading
 
 
-@app.command(epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/ -o clean.parquet")
+@app.command(
+    epilog="Example: gzfeatures check training_solutions_rev1.csv --images images/ -o clean.parquet"
+)
 @writes("output")
 @reads_images
 def check(
@@ -44,7 +46,8 @@ def check(
     catalog: CatalogFile,
     images: MaybeImages = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Table as it was understood, .parquet or .csv.")
+        Path | None,
+        typer.Option("--output", "-o", help="Table as it was understood, .parquet or .csv."),
     ] = None,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -68,7 +71,9 @@ def check(
             if images is not None:
                 say("the catalog's ids cannot be used, so every image is checked")
             if output is not None:
-                say(f"{output} is not written: the problems below keep the table from being a catalog")
+                say(
+                    f"{output} is not written: the problems below keep the table from being a catalog"
+                )
     if output is not None and understood is not None:
         from gzfeatures.tablefiles.tables import write_table
 
@@ -77,7 +82,9 @@ def check(
         from gzfeatures.images.image_set import ImageSet
 
         wanted = None if understood is None else understood.ids
-        found = ImageSet.of(images, ids=wanted, on_missing="skip", reading=reading).check(progress=True)
+        found = ImageSet.of(images, ids=wanted, on_missing="skip", reading=reading).check(
+            progress=True
+        )
         result["images"] = found.asdict()
         if line := warned(found):
             say(line)
@@ -85,18 +92,24 @@ def check(
         most = 60
         typer.echo("\n".join(map(str, report.used[:most])))
         if len(report.used) > most:
-            typer.echo(f"… and {len(report.used) - most} more columns of votes (all of them with --json)")
+            typer.echo(
+                f"… and {len(report.used) - most} more columns of votes (all of them with --json)"
+            )
     show(result, as_json, hide=("columns", "refused", "used"))
     if report.refused or (output is not None and understood is None):
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: gzfeatures label votes.csv --scheme zhu-5class --measure weighted -o labels.csv")
+@app.command(
+    epilog="Example: gzfeatures label votes.csv --scheme zhu-5class --measure weighted -o labels.csv"
+)
 @writes("output", "plot")
 def label(
     catalog: CatalogFile,
     scheme: Scheme,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Labels CSV to write.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Labels CSV to write.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Class balance as PNG, PDF or SVG.")] = None,
     campaign: Campaign = None,
     measure: VoteMeasure = None,
@@ -108,12 +121,15 @@ def label(
 ) -> None:
     """Turn vote fractions or gz2_class strings into classes, and say which votes were read.
 
-    A galaxy is labelled by the campaign that asked it; a vote that is missing is unknown, never a "no".
+    A galaxy is labelled by the campaign that asked it; a vote that is missing is unknown, never a
+    "no".
     """
     from gzfeatures.galaxies.labels.labelling import without_class
     from gzfeatures.galaxies.splits.label_file import write_labels
 
-    labels = labelled(catalog_from(catalog, id_column), scheme, seed, campaign, measure, min_votes, others)
+    labels = labelled(
+        catalog_from(catalog, id_column), scheme, seed, campaign, measure, min_votes, others
+    )
     if output is not None:
         say(f"labels written to {write_labels(output, labels)}")
     if plot is not None:
@@ -147,13 +163,17 @@ def sample(
     catalog: CatalogFile,
     scheme: Scheme,
     output: Annotated[Path, typer.Option("--output", "-o", help="Labels CSV with its split.")],
-    strategy: Annotated[str, typer.Option(help="random, low-redshift or volume-limited (or -faithful).")] = "random",
+    strategy: Annotated[
+        str, typer.Option(help="random, low-redshift or volume-limited (or -faithful).")
+    ] = "random",
     per_class: Annotated[int | None, typer.Option(min=1, help="Galaxies per class.")] = None,
     split: Annotated[str, typer.Option(help="Shares of train/validation/test.")] = "0.7/0.1/0.2",
     images: MaybeImages = None,
     group_arcsec: Annotated[
         float,
-        typer.Option("--group-arcsec", "--neighbours", min=0, help="Galaxies closer than this stay together."),
+        typer.Option(
+            "--group-arcsec", "--neighbours", min=0, help="Galaxies closer than this stay together."
+        ),
     ] = NEAR_ARCSEC,
     campaign: Campaign = None,
     measure: VoteMeasure = None,
@@ -190,8 +210,14 @@ def sample(
     result: dict[str, Any] = {"counts": counts, "split": drawn.fingerprint}
     if strategy.startswith("volume-limited"):
         found = completeness(galaxies)
-        result["complete_to"] = None if found is None else dataclasses.asdict(found) | {"whole": found.whole}
-        say(str(found) if found else "volume-limited: how far it is complete cannot be said without redshifts and M_r")
+        result["complete_to"] = (
+            None if found is None else dataclasses.asdict(found) | {"whole": found.whole}
+        )
+        say(
+            str(found)
+            if found
+            else "volume-limited: how far it is complete cannot be said without redshifts and M_r"
+        )
     show(result, as_json, hide=("complete_to",))
 
 
@@ -201,9 +227,15 @@ def sample(
 @writes("output")
 def join(
     catalog: CatalogFile,
-    other: Annotated[Path, typer.Argument(metavar="OTHER", help="Catalog whose columns are put beside it.")],
-    on: Annotated[str, typer.Option(help="Key column here and there: dr7objid=OBJID, or one name for both.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Joined catalog, .parquet or .csv.")],
+    other: Annotated[
+        Path, typer.Argument(metavar="OTHER", help="Catalog whose columns are put beside it.")
+    ],
+    on: Annotated[
+        str, typer.Option(help="Key column here and there: dr7objid=OBJID, or one name for both.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Joined catalog, .parquet or .csv.")
+    ],
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
@@ -229,15 +261,24 @@ def join(
 @writes(folder="output")
 def cutouts(
     catalog: CatalogFile,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of images; what is there is kept.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of images; what is there is kept.")
+    ],
     survey: Annotated[str, typer.Option(help="sdss, legacy, legacy-fits or skyview.")] = "sdss",
-    base_url: Annotated[str | None, typer.Option(help="Another address of the same service.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Another address of the same service.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at a time.")] = 8,
     scale: Annotated[
-        float | None, typer.Option(help="Arcsec per pixel; default by each galaxy's Petrosian radius.")
+        float | None,
+        typer.Option(help="Arcsec per pixel; default by each galaxy's Petrosian radius."),
     ] = None,
-    pixels: Annotated[int | None, typer.Option(help="Side of a cutout; default the survey's.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Questions per second; default the survey's polite rate.")] = None,
+    pixels: Annotated[
+        int | None, typer.Option(help="Side of a cutout; default the survey's.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Questions per second; default the survey's polite rate.")
+    ] = None,
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "The whole job": ("demo", "run", "compare", "ui"),
-    "Galaxies: who they are, their labels and images": ("check", "label", "join", "sample", "cutouts"),
+    "Galaxies: who they are, their labels and images": (
+        "check",
+        "label",
+        "join",
+        "sample",
+        "cutouts",
+    ),
     "Networks and vectors": ("list", "finetune", "extract", "store"),
     "Heads on vectors": ("fit", "predict"),
     "Looking": ("map", "similar", "odd", "duplicates", "doubt", "explain"),
@@ -30,7 +36,9 @@ class VerbsByChapter(TyperGroup):
         """Write each verb with its whole first sentence."""
         for title, verbs in CHAPTERS.items():
             with formatter.section(title):
-                formatter.write_dl([(verb, self.commands[verb].get_short_help_str(limit=200)) for verb in verbs])
+                formatter.write_dl(
+                    [(verb, self.commands[verb].get_short_help_str(limit=200)) for verb in verbs]
+                )
 
 
 app = typer.Typer(
@@ -89,13 +97,17 @@ def show_markdown(text: str) -> None:
     _console().print(Markdown(text))
 
 
-def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, most: int = 40) -> None:
+def _print_rows(
+    title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, most: int = 40
+) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     columns = columns or list(dict.fromkeys(key for row in rows for key in row))
-    table = Table(title=title.replace("_", " "), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title.replace("_", " "), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows[:most]:
@@ -106,7 +118,11 @@ def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence
 
 
 def show(
-    result: Mapping[str, Any], as_json: bool, *, hide: Sequence[str] = (), columns: Sequence[str] | None = None
+    result: Mapping[str, Any],
+    as_json: bool,
+    *,
+    hide: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
 ) -> None:
     """Print a verb's result: as JSON, or as lines and tables for a person.
 

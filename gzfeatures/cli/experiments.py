@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 
 Uri = Annotated[
     str | None,
-    typer.Option("--tracking-uri", help="MLflow tracking address; default $MLFLOW_TRACKING_URI, or mlruns/."),
+    typer.Option(
+        "--tracking-uri", help="MLflow tracking address; default $MLFLOW_TRACKING_URI, or mlruns/."
+    ),
 ]
 Upgrade = Annotated[
-    bool, typer.Option("--upgrade", help="Bring a database of an older MLflow up to date, after a copy.")
+    bool,
+    typer.Option("--upgrade", help="Bring a database of an older MLflow up to date, after a copy."),
 ]
 BRIEF = (
     "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds",
     "end_to_end_seconds", "tied",
 )  # fmt: skip
 """Columns of the ranking that a person sees first; --json and the report have all."""
-Again = Annotated[bool, typer.Option("--again", help="Train and extract anew, whatever the run folder holds.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Train and extract anew, whatever the run folder holds.")
+]
 
 
 def _tracking(uri: str | None, upgrade: bool) -> Tracking:
@@ -43,7 +48,9 @@ def _tracking(uri: str | None, upgrade: bool) -> Tracking:
     return found
 
 
-def _do(experiment: Experiment, folder: Path | None, uri: str | None, upgrade: bool, again: bool) -> dict[str, Any]:
+def _do(
+    experiment: Experiment, folder: Path | None, uri: str | None, upgrade: bool, again: bool
+) -> dict[str, Any]:
     from gzfeatures.experiment.run import run as run_experiment
     from gzfeatures.galaxies.splits.split_file import moved_text
 
@@ -67,7 +74,9 @@ def _do(experiment: Experiment, folder: Path | None, uri: str | None, upgrade: b
 @app.command(epilog="Example: gzfeatures demo -o demo/")
 @writes(folder="output", verb="run")
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything it makes.")] = Path("runs/demo"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for everything it makes.")
+    ] = Path("runs/demo"),
     galaxies: Annotated[int, typer.Option(min=200, help="Galaxies to draw.")] = 1000,
     tracking_uri: Uri = None,
     upgrade: Upgrade = False,
@@ -81,14 +90,21 @@ def demo(
     show(_do(settings, output, tracking_uri, upgrade, again), as_json, columns=BRIEF)
 
 
-@app.command(epilog="Example: gzfeatures run experiments/gz2_zhu5.toml --set galaxies.images=images/")
+@app.command(
+    epilog="Example: gzfeatures run experiments/gz2_zhu5.toml --set galaxies.images=images/"
+)
 @writes("output", resumes="experiment", verb="run", known=False)
 def run(
     experiment: Annotated[
-        Path, typer.Argument(metavar="EXPERIMENT", help="TOML file, or the folder of an earlier run.")
+        Path,
+        typer.Argument(metavar="EXPERIMENT", help="TOML file, or the folder of an earlier run."),
     ],
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value; dotted keys; again for more.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<name>.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value; dotted keys; again for more.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<name>.")
+    ] = None,
     tracking_uri: Uri = None,
     upgrade: Upgrade = False,
     again: Again = False,
@@ -98,17 +114,23 @@ def run(
     from gzfeatures.experiment.config import load
 
     folder = experiment if output is None and experiment.is_dir() else output
-    show(_do(load(experiment, settings or ()), folder, tracking_uri, upgrade, again), as_json, columns=BRIEF)
+    show(
+        _do(load(experiment, settings or ()), folder, tracking_uri, upgrade, again),
+        as_json,
+        columns=BRIEF,
+    )
 
 
 @app.command(epilog="Example: gzfeatures compare runs/gz2-zhu5 runs/gz2-zhu5-larger")
 @writes()
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN…", help="Run folders, or the TOML of finished experiments.")
+        list[Path],
+        typer.Argument(metavar="RUN…", help="Run folders, or the TOML of finished experiments."),
     ],
     metric: Annotated[
-        str | None, typer.Option(help="What to rank by and to test, e.g. macro_f1; default accuracy.")
+        str | None,
+        typer.Option(help="What to rank by and to test, e.g. macro_f1; default accuracy."),
     ] = None,
     as_json: Json = False,
 ) -> None:

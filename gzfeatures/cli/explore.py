@@ -30,8 +30,13 @@ if TYPE_CHECKING:
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
 
-Csv = Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; a catalog can be joined with it.")]
-Gallery = Annotated[Path | None, typer.Option("--gallery", help="Pictures as .html or .png; needs --images.")]
+Csv = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="CSV to write; a catalog can be joined with it."),
+]
+Gallery = Annotated[
+    Path | None, typer.Option("--gallery", help="Pictures as .html or .png; needs --images.")
+]
 
 
 def _give(
@@ -76,11 +81,15 @@ def similar(
     from gzfeatures.features.table import EmbeddingTable
 
     frame = similar_galaxies(EmbeddingTable.read(table), ids, k)
-    captions = [f"{rank} from {query}" for rank, query in zip(frame["rank"], frame["query"], strict=True)]
+    captions = [
+        f"{rank} from {query}" for rank, query in zip(frame["rank"], frame["query"], strict=True)
+    ]
     _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
 
-@app.command(epilog="Example: gzfeatures odd table.parquet -o odd.csv --images images/ --gallery odd.html")
+@app.command(
+    epilog="Example: gzfeatures odd table.parquet -o odd.csv --images images/ --gallery odd.html"
+)
 @writes("output", "gallery")
 @reads_images
 def odd(
@@ -117,7 +126,14 @@ def duplicates(
     from gzfeatures.features.table import EmbeddingTable
 
     frame = duplicate_galaxies(EmbeddingTable.read(table))
-    _give(frame, [f"twin of {twin}" for twin in frame["twin"]], output, gallery, shown_from(images, reading), as_json)
+    _give(
+        frame,
+        [f"twin of {twin}" for twin in frame["twin"]],
+        output,
+        gallery,
+        shown_from(images, reading),
+        as_json,
+    )
 
 
 @app.command(
@@ -129,8 +145,12 @@ def doubt(
     reading: Reading,
     table: TableFile,
     labels: LabelsFile,
-    head: Annotated[str, typer.Option("--head", "-H", help="Head that judges what it was not fitted on.")] = "svm",
-    next_: Annotated[Path | None, typer.Option("--next", help="CSV of unlabelled galaxies worth a look next.")] = None,
+    head: Annotated[
+        str, typer.Option("--head", "-H", help="Head that judges what it was not fitted on.")
+    ] = "svm",
+    next_: Annotated[
+        Path | None, typer.Option("--next", help="CSV of unlabelled galaxies worth a look next.")
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many of those.")] = 50,
     output: Csv = None,
     images: MaybeImages = None,
@@ -151,17 +171,29 @@ def doubt(
     from gzfeatures.ids import among
     from gzfeatures.tablefiles.tables import write_csv
 
-    vectors, (known, _) = EmbeddingTable.read(table), labels_from(labels, missing_label, label_as_is, id_column)
+    vectors, (known, _) = (
+        EmbeddingTable.read(table),
+        labels_from(labels, missing_label, label_as_is, id_column),
+    )
     say(str(vectors.grouping))
     frame = doubtful(known, out_of_sample(vectors, known, head, groups=vectors.groups, seed=seed))
     frame = frame[frame["doubtful"]]
     if next_ is not None:
         both = among(vectors.ids, known.ids)
-        fitted = fit(vectors, known, head, split=Split(vectors.ids[both], none := known.ids[:0], none), seed=seed)
+        fitted = fit(
+            vectors,
+            known,
+            head,
+            split=Split(vectors.ids[both], none := known.ids[:0], none),
+            seed=seed,
+        )
         open_ = vectors.select(vectors.ids[~both])
         looks = query_next(fitted.predict(open_), open_, count)
         say(f"unlabelled galaxies to look at written to {write_csv(looks, next_)}")
-    captions = [f"{said}, looks {seen}" for said, seen in zip(frame["label"], frame["suggested"], strict=True)]
+    captions = [
+        f"{said}, looks {seen}"
+        for said, seen in zip(frame["label"], frame["suggested"], strict=True)
+    ]
     _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
 
@@ -172,21 +204,42 @@ def doubt(
 @reads_images
 def explain(
     reading: Reading,
-    network: Annotated[str, typer.Argument(metavar="NETWORK", help="Checkpoint folder; with --head, any backbone.")],
+    network: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="Checkpoint folder; with --head, any backbone.")
+    ],
     images: Images,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Gallery to write: .html or .png.")],
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Galaxies; default the prototypes.")] = None,
-    head: Annotated[Path | None, typer.Option("--head", "-H", help="Head saved by 'fit', to look through.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights file of a backbone that has none of its own.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Table whose prototypes of each class are shown.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Gallery to write: .html or .png.")
+    ],
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID…]", help="Galaxies; default the prototypes.")
+    ] = None,
+    head: Annotated[
+        Path | None, typer.Option("--head", "-H", help="Head saved by 'fit', to look through.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights file of a backbone that has none of its own.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Table whose prototypes of each class are shown.")
+    ] = None,
     labels: MaybeLabels = None,
     per_class: Annotated[int, typer.Option(min=1, help="Prototypes of each class.")] = 3,
     method: Annotated[
-        list[str] | None, typer.Option(help="grad-cam, integrated-gradients or occlusion; again for more. Default all.")
+        list[str] | None,
+        typer.Option(
+            help="grad-cam, integrated-gradients or occlusion; again for more. Default all."
+        ),
     ] = None,
-    class_: Annotated[str | None, typer.Option("--class", help="Class to explain; default the likeliest.")] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Also what each layer shows of the first galaxy.")] = False,
-    dreams: Annotated[bool, typer.Option("--dreams", help="Also the image each class would like best.")] = False,
+    class_: Annotated[
+        str | None, typer.Option("--class", help="Class to explain; default the likeliest.")
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Also what each layer shows of the first galaxy.")
+    ] = False,
+    dreams: Annotated[
+        bool, typer.Option("--dreams", help="Also the image each class would like best.")
+    ] = False,
     seed: Seed = 0,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -203,7 +256,9 @@ def explain(
         Classifier(network, weights, table, head),
         ImageSet.of(images, reading=reading),
         as_ids(ids) if ids else None,
-        labels=None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0],
+        labels=None
+        if labels is None
+        else labels_from(labels, missing_label, label_as_is, id_column)[0],
         per_class=per_class,
         target=class_,
         methods=tuple(method or ()),
@@ -212,4 +267,7 @@ def explain(
         seed=seed,
     )
     say(f"gallery drawn in {gallery.write(output)}")
-    show({"sections": {key: [t.name for t in found] for key, found in gallery.sections.items()}}, as_json)
+    show(
+        {"sections": {key: [t.name for t in found] for key, found in gallery.sections.items()}},
+        as_json,
+    )

@@ -25,35 +25,61 @@ LABELS = typer.Option("--labels", help="CSV: galaxy_id,label[,split][,group].")
 IMAGES = typer.Option("--images", help="Folder, zip, tar or HDF5; id = file stem.")
 
 CatalogFile = Annotated[
-    Path, typer.Argument(metavar="CATALOG", help="Catalog: FITS, CSV, Parquet, Feather, VOTable, ECSV, HDF5, HATS.")
+    Path,
+    typer.Argument(
+        metavar="CATALOG", help="Catalog: FITS, CSV, Parquet, Feather, VOTable, ECSV, HDF5, HATS."
+    ),
 ]
-TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="Embedding table written by 'extract'.")]
+TableFile = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="Embedding table written by 'extract'.")
+]
 Source = Annotated[
-    Path, typer.Argument(metavar="SOURCE", help="Folder or archive of images; or a catalog, with --images.")
+    Path,
+    typer.Argument(
+        metavar="SOURCE", help="Folder or archive of images; or a catalog, with --images."
+    ),
 ]
-Scheme = Annotated[str, typer.Option("--scheme", "-s", help="Name in 'list schemes', or a TOML file.")]
+Scheme = Annotated[
+    str, typer.Option("--scheme", "-s", help="Name in 'list schemes', or a TOML file.")
+]
 Campaign = Annotated[
     str | None,
-    typer.Option(help="Campaign whose votes are read (gz2, dr5, hubble, …); default the one that asked each galaxy."),
+    typer.Option(
+        help="Campaign whose votes are read (gz2, dr5, hubble, …); default the one that asked each galaxy."
+    ),
 ]
 VoteMeasure = Annotated[
-    str | None, typer.Option("--measure", help="Votes that are read: weighted, fraction, count, weight or debiased.")
+    str | None,
+    typer.Option(
+        "--measure", help="Votes that are read: weighted, fraction, count, weight or debiased."
+    ),
 ]
 MinVotes = Annotated[
-    int, typer.Option(min=0, help="Leave out galaxies whose class fewer volunteers than this were asked about.")
+    int,
+    typer.Option(
+        min=0, help="Leave out galaxies whose class fewer volunteers than this were asked about."
+    ),
 ]
 Others = Annotated[
     Literal["class", "left-out"] | None,
-    typer.Option("--others", help="Galaxies that no rule claims: the class none-of-these, or left out (default)."),
+    typer.Option(
+        "--others",
+        help="Galaxies that no rule claims: the class none-of-these, or left out (default).",
+    ),
 ]
 IdColumn = Annotated[
-    str | None, typer.Option("--id", help="Column that names the galaxies; default told by the columns.")
+    str | None,
+    typer.Option("--id", help="Column that names the galaxies; default told by the columns."),
 ]
 MissingLabel = Annotated[
     list[str] | None,
-    typer.Option("--missing-label", help="Word of the label column that means unlabelled; again for more."),
+    typer.Option(
+        "--missing-label", help="Word of the label column that means unlabelled; again for more."
+    ),
 ]
-LabelAsIs = Annotated[bool, typer.Option("--label-as-is", help="NA, nan, None, N/A in the label column are classes.")]
+LabelAsIs = Annotated[
+    bool, typer.Option("--label-as-is", help="NA, nan, None, N/A in the label column are classes.")
+]
 LabelsFile = Annotated[Path, LABELS]
 MaybeLabels = Annotated[Path | None, LABELS]
 Images = Annotated[Path, IMAGES]
@@ -61,10 +87,19 @@ MaybeImages = Annotated[Path | None, IMAGES]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 GroupArcsec = Annotated[
-    float, typer.Option("--group-arcsec", min=0, help="Galaxies closer than this on the sky stay together; 0 = none.")
+    float,
+    typer.Option(
+        "--group-arcsec",
+        min=0,
+        help="Galaxies closer than this on the sky stay together; 0 = none.",
+    ),
 ]
-Near = Annotated[bool, typer.Option("--group-duplicates", help="Near duplicates stay together too.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+Near = Annotated[
+    bool, typer.Option("--group-duplicates", help="Near duplicates stay together too.")
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
+]
 
 
 def labelled(
@@ -90,10 +125,16 @@ def labelled(
     labels = rule.label(catalog, seed, Choice(campaign, cast("Measure | None", measure), min_votes))
     if labels.origin is not None:
         for name, read in labels.origin.measures.items():
-            of = f" for {labels.origin.galaxies[name]} galaxies" if name in labels.origin.galaxies else ""
+            of = (
+                f" for {labels.origin.galaxies[name]} galaxies"
+                if name in labels.origin.galaxies
+                else ""
+            )
             say(f"votes read: {read} of {name}{of}")
         if measure is None and rule.measures[0] != RAW[0]:
-            say(f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its source does; --measure chooses")
+            say(
+                f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its source does; --measure chooses"
+            )
         for name, few in (labels.origin.few or {}).items():
             if few and min_votes < FEW:
                 say(
@@ -102,10 +143,18 @@ def labelled(
                 )
     share = without_class(labels)
     if share:
-        fate = f"they are {NONE_OF_THESE}" if rule.others == "class" else "left out; --others class gives them one"
-        say(f"{share:.1%} of the galaxies that could be judged have no class in {rule.name} ({fate})")
+        fate = (
+            f"they are {NONE_OF_THESE}"
+            if rule.others == "class"
+            else "left out; --others class gives them one"
+        )
+        say(
+            f"{share:.1%} of the galaxies that could be judged have no class in {rule.name} ({fate})"
+        )
     if not len(labels):
-        reasons = ", ".join(f"{reason}: {len(ids)}" for reason, ids in labels.left_out.items() if len(ids))
+        reasons = ", ".join(
+            f"{reason}: {len(ids)}" for reason, ids in labels.left_out.items() if len(ids)
+        )
         raise InputError("no galaxy is labelled", where=catalog.source, found=reasons or None)
     return labels
 
@@ -167,8 +216,8 @@ def labels_and_split(
 ) -> tuple[Labels, Split]:
     """Labels of the galaxies at hand, with the split that is kept beside them, gone on with where labels are new.
 
-    What was grouped, drawn and moved is said. A split that was drawn is written beside the labels, so that a galaxy
-    set aside once stays so.
+    What was grouped, drawn and moved is said. A split that was drawn is written beside the labels,
+    so that a galaxy set aside once stays so.
 
     Parameters
     ----------
@@ -181,7 +230,8 @@ def labels_and_split(
     ids : Ids
         Galaxies that have an image or a vector.
     seen : sequence of Ids
-        Galaxies that backbones were trained on: new ones train, others of them are left out of the score.
+        Galaxies that backbones were trained on: new ones train, others of them are left out of the
+        score.
     grouping : Grouping, optional
         Galaxies that belong together by their images.
     catalog : Catalog, optional
@@ -201,7 +251,9 @@ def labels_and_split(
     labels, column = read
     here = among(labels.ids, ids)
     if not here.all():
-        say(f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out")
+        say(
+            f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out"
+        )
         labels = labels.select(labels.ids[here])
     found = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
     found = found.united(split_file.known_of(path, labels.ids, arcsec, id_column=id_column))
@@ -209,12 +261,18 @@ def labels_and_split(
     kept = split_file.kept_beside(path)
     beside = split_file.read_split(kept) if kept.exists() else None
     met = np.concatenate([labels.ids[:0], *seen])
-    drawn = split_file.continued(labels, found, column=column, beside=beside, only_train=met, seed=seed, where=kept)
+    drawn = split_file.continued(
+        labels, found, column=column, beside=beside, only_train=met, seed=seed, where=kept
+    )
     split = drawn.split.among(labels.ids)
     if column is None and beside is None:
-        say(f"{path} has no split: a grouped, stratified 0.7/0.1/0.2 one was drawn with seed {seed}")
+        say(
+            f"{path} has no split: a grouped, stratified 0.7/0.1/0.2 one was drawn with seed {seed}"
+        )
     elif drawn.new:
-        say(f"{drawn.stayed} galaxies stay where {kept if beside else path} has them; {drawn.new} new ones were drawn")
+        say(
+            f"{drawn.stayed} galaxies stay where {kept if beside else path} has them; {drawn.new} new ones were drawn"
+        )
     elif beside:
         say(f"the split is that of {kept}; remove the file to have another drawn")
     if drawn.moved:
@@ -228,7 +286,11 @@ def labels_and_split(
     if len(train):
         say(f"{len(train)} of {len(labels)} galaxies only train: a backbone was trained on them")
     unfair = among(split.ids, met) & ~among(split.ids, split.train)
-    if unfair.any() and column is None:  # a split of the user's own is not cut down: scoring it is refused
-        say(f"{int(unfair.sum())} galaxies set aside before are left out: a backbone was trained on them")
+    if (
+        unfair.any() and column is None
+    ):  # a split of the user's own is not cut down: scoring it is refused
+        say(
+            f"{int(unfair.sum())} galaxies set aside before are left out: a backbone was trained on them"
+        )
         split = split.among(split.ids[~unfair])
     return labels, split

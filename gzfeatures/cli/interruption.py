@@ -1,8 +1,9 @@
 """Interruption: Ctrl-C and SIGTERM end a verb wherever it is; a batch system's warning ends it in order.
 
-Python runs a signal's handler in the main thread, between two of its own steps: while that thread is inside compiled
-code, or waits for another, nothing happens. So a thread of its own reads of each signal from a pipe, into which Python
-writes at once, and ends the process where the main thread does not do so in time.
+Python runs a signal's handler in the main thread, between two of its own steps: while that thread
+is inside compiled code, or waits for another, nothing happens. So a thread of its own reads of each
+signal from a pipe, into which Python writes at once, and ends the process where the main thread
+does not do so in time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ EXIT_WARNED = 75
 EXITS = {int(signal.SIGINT): 130, int(signal.SIGTERM): 143}
 """Exit code of each signal that interrupts: 128 and its number, as shells have it."""
 GRACE = 3.0
-"""Seconds after an interruption in which the main thread may clear up; then the process ends without it."""
+"""Seconds after an interruption in which the main thread may clear up; then the process ends
+without it."""
 SAID = "interrupted; what was finished is kept, and the same command goes on from there\n"
 
 _received: list[int] = []
@@ -54,7 +56,8 @@ def heed() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    # held back meanwhile: a child that is ended before it has forgotten the pipe would end its parent
+    # held back meanwhile: a child that is ended before it has forgotten the pipe would end its
+    # parent
     os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_forget)
     threading.Thread(target=_watch, args=(reader,), name="interruption", daemon=True).start()
 
@@ -62,7 +65,10 @@ def heed() -> None:
 def _warned(number: int, frame: FrameType | None) -> NoReturn:
     """End in order when a batch system says that time is running out; its job may be queued again."""
     signal.signal(number, signal.SIG_IGN)
-    print("warned that time is running out; what was finished is kept: run the same again", file=sys.stderr)
+    print(
+        "warned that time is running out; what was finished is kept: run the same again",
+        file=sys.stderr,
+    )
     sys.exit(EXIT_WARNED)
 
 
@@ -119,7 +125,9 @@ def _watch(reader: int) -> None:
     """Wait for an interruption, say so, and end the process at a second one or after the grace."""
     while (first := _next(reader, None)) is None:
         pass
-    if not _received:  # the main thread has not come to it, or a library has put its own handler in place
+    if (
+        not _received
+    ):  # the main thread has not come to it, or a library has put its own handler in place
         _received.append(first)
     _say()
     _next(reader, GRACE)
@@ -137,8 +145,8 @@ def end_in_order(code: int) -> NoReturn:
 def end(code: int) -> NoReturn:
     """End the process at once: no file half written and no process started by it is left behind.
 
-    Not by way of Python's own ending, which waits for threads, and which calls every interruption within an `exec` one
-    that nobody heeded (it then ends by SIGINT, whatever the exit code is).
+    Not by way of Python's own ending, which waits for threads, and which calls every interruption
+    within an `exec` one that nobody heeded (it then ends by SIGINT, whatever the exit code is).
     """
     with contextlib.suppress(Exception):
         from gzfeatures.files import drop_unfinished

@@ -42,7 +42,9 @@ def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
     return {path.stem if unique else str(path): path for path in paths}
 
 
-def _offered(catalog: Catalog | None, names: list[str] | None, mapped: Ids | None, all_: Ids) -> pd.DataFrame | None:
+def _offered(
+    catalog: Catalog | None, names: list[str] | None, mapped: Ids | None, all_: Ids
+) -> pd.DataFrame | None:
     """Columns to colour by; where galaxies were placed into a map, also which."""
     import pandas as pd
 
@@ -92,26 +94,49 @@ def map_(
     reading: Reading,
     table: TableFile,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="HTML to write; coordinates go beside it, to .map.parquet.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="HTML to write; coordinates go beside it, to .map.parquet."
+        ),
     ],
     labels: MaybeLabels = None,
     images: MaybeImages = None,
-    catalog: Annotated[Path | None, typer.Option(help="Catalog whose columns can colour the map.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Column to offer; again for more. Default all.")] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(help="Catalog whose columns can colour the map.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Column to offer; again for more. Default all.")
+    ] = None,
     predictions: Annotated[
         list[Path] | None, typer.Option(help="Colours by what was predicted; again for more.")
     ] = None,
-    beside: Annotated[list[Path] | None, typer.Option(help="Table to map too and lay on the first.")] = None,
-    into: Annotated[Path | None, typer.Option(help="Map (.parquet) to place the galaxies into.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Also a figure for a paper: .png, .pdf or .svg.")] = None,
-    kind: Annotated[Literal["points", "images", "density"], typer.Option(help="What the figure shows.")] = "points",
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Table to map too and lay on the first.")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Map (.parquet) to place the galaxies into.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Also a figure for a paper: .png, .pdf or .svg.")
+    ] = None,
+    kind: Annotated[
+        Literal["points", "images", "density"], typer.Option(help="What the figure shows.")
+    ] = "points",
     width: Annotated[Literal["column", "page"], typer.Option(help="Of the figure.")] = "column",
     neighbours: Annotated[int, typer.Option(min=2, help="UMAP's n_neighbors.")] = 15,
-    min_dist: Annotated[float, typer.Option(min=0, max=1, help="How close galaxies may lie.")] = 0.1,
+    min_dist: Annotated[
+        float, typer.Option(min=0, max=1, help="How close galaxies may lie.")
+    ] = 0.1,
     dimensions: Annotated[int, typer.Option(min=2, max=3, help="Of the map.")] = 2,
-    metric: Annotated[Literal["euclidean", "cosine"], typer.Option(help="How vectors are compared.")] = "euclidean",
-    supervised: Annotated[bool, typer.Option("--supervised", help="Let the labels pull classes together.")] = False,
-    stability: Annotated[int, typer.Option(min=0, help="Further seeds to measure the map's stability over.")] = 0,
+    metric: Annotated[
+        Literal["euclidean", "cosine"], typer.Option(help="How vectors are compared.")
+    ] = "euclidean",
+    supervised: Annotated[
+        bool, typer.Option("--supervised", help="Let the labels pull classes together.")
+    ] = False,
+    stability: Annotated[
+        int, typer.Option(min=0, help="Further seeds to measure the map's stability over.")
+    ] = 0,
     seed: Seed = 0,
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -124,7 +149,9 @@ def map_(
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import Map, MapOptions
 
-    known = None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0]
+    known = (
+        None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0]
+    )
     vectors = EmbeddingTable.read(table)
 
     options = MapOptions(
@@ -150,11 +177,15 @@ def map_(
         others[name] = _mapped(EmbeddingTable.read(path), known, options, 0)
     approaches = {name: Predictions.read(path) for name, path in _by_stem(predictions).items()}
     shown_images = shown_from(images, reading)
-    page = chart.write_html(output, known, shown_images, predictions=approaches, catalog=columns, others=others)
+    page = chart.write_html(
+        output, known, shown_images, predictions=approaches, catalog=columns, others=others
+    )
     say(f"map written to {page}")
     if figure is not None:
         laid = {name: other.aligned(chart) for name, other in others.items()}
         shown = {table.stem: chart, **laid} if laid else chart
-        drawn = write_figure(figure, shown, kind, labels=known, images=shown_images, width=width, seed=seed)
+        drawn = write_figure(
+            figure, shown, kind, labels=known, images=shown_images, width=width, seed=seed
+        )
         say(f"figure written to {drawn}")
     show({"rows": len(chart.ids), **chart.quality, "coordinates": coordinates}, as_json)

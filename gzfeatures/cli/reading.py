@@ -24,18 +24,29 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "range": (
         tuple[float, float],
         "--range",
-        {"metavar": "LOW HIGH", "help": "Values that become black and white, for all images alike."},
+        {
+            "metavar": "LOW HIGH",
+            "help": "Values that become black and white, for all images alike.",
+        },
     ),
     "stretch": (
         str,
         "--stretch",
-        {"help": "Rule from values to grey levels: lupton, engel or quantile (of each image by itself)."},
+        {
+            "help": "Rule from values to grey levels: lupton, engel or quantile (of each image by itself)."
+        },
     ),
-    "bands": (str, "--bands", {"help": "Names of bands, e.g. g,r,z: in the file's order, or as files end in them."}),
+    "bands": (
+        str,
+        "--bands",
+        {"help": "Names of bands, e.g. g,r,z: in the file's order, or as files end in them."},
+    ),
     "science": (
         str,
         "--science",
-        {"help": "FITS plane that is the image: EXTNAME, EXTNAME,EXTVER or number; or HDF5 array of the images."},
+        {
+            "help": "FITS plane that is the image: EXTNAME, EXTNAME,EXTVER or number; or HDF5 array of the images."
+        },
     ),
     "prefer": (
         Literal["picture", "bands"],
@@ -77,7 +88,8 @@ def reads_images(verb: Verb) -> Verb:
     ]
     place = next((n for n, parameter in enumerate(own) if parameter.name == "as_json"), len(own))
     parameters = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in [*own[:place], *more, *own[place:]]
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in [*own[:place], *more, *own[place:]]
     ]
 
     @functools.wraps(verb)
@@ -96,7 +108,9 @@ def reading_of(chosen: dict[str, Any]) -> Reading:
     from gzfeatures.images.reading import Reading
 
     bands = chosen.get("bands")
-    return Reading(**{**chosen, "bands": None if bands is None else tuple(re.split(r"[,+]", bands))})
+    return Reading(
+        **{**chosen, "bands": None if bands is None else tuple(re.split(r"[,+]", bands))}
+    )
 
 
 def shown_from(images: Path | None, reading: Reading, ids: Ids | None = None) -> ImageSet | None:

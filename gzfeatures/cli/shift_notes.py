@@ -40,7 +40,8 @@ def compared(
     Predictions
         Corrected where that was asked for.
     dict
-        `shift` (see `Shift.asdict`; None where it is not known), and `class_shares` where they were corrected.
+        `shift` (see `Shift.asdict`; None where it is not known), and `class_shares` where they were
+        corrected.
 
     Raises
     ------
@@ -73,7 +74,9 @@ def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> 
     from gzfeatures.unlabelled.shift import FEWEST, Shares, Shift
 
     if sample is None:
-        say("note: whether this table's galaxies are drawn like those of the head is not known: it keeps none of them")
+        say(
+            "note: whether this table's galaxies are drawn like those of the head is not known: it keeps none of them"
+        )
         return None
     kept_out, met = sample.known.reference, sample.coordinates
     if min(len(kept_out), len(met)) < FEWEST:
@@ -84,7 +87,9 @@ def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> 
         return None
     of_table = None
     if head.shares is None and head.target == "classes":
-        say("note: the head keeps no class shares of galaxies kept out of training, so that they cannot be compared")
+        say(
+            "note: the head keeps no class shares of galaxies kept out of training, so that they cannot be compared"
+        )
     if head.shares is not None:
         p, seen = predictions.probabilities, predictions.seen
         of_table = Shares.of(p if seen is None else p[~seen])

@@ -55,7 +55,8 @@ class _Words(io.FileIO):
 def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextIO:
     """A text stream on `raw`, in the encoding of another.
 
-    What the encoding lacks is written as "?": a dash in a title is no reason to end with an error after the work.
+    What the encoding lacks is written as "?": a dash in a title is no reason to end with an error
+    after the work.
     """
     encoding = like.encoding if like is not None else "utf-8"
     errors = like.errors if like is not None and like.errors not in (None, "strict") else "replace"
@@ -65,8 +66,9 @@ def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextI
 def prepare_streams() -> None:
     """Make the three standard streams safe to use, whatever the process was given.
 
-    A closed one gets a file descriptor of its own: the next file that is opened would have its number, and whatever a
-    library prints would go into that file. Streams that somebody else has put in place are left alone.
+    A closed one gets a file descriptor of its own: the next file that is opened would have its
+    number, and whatever a library prints would go into that file. Streams that somebody else has
+    put in place are left alone.
     """
     if os.name != "posix":
         return
@@ -93,13 +95,16 @@ def require_surroundings() -> None:
     Raises
     ------
     InputError
-        The working folder was removed; the clock stands before 1980, in which case no head could be written.
+        The working folder was removed; the clock stands before 1980, in which case no head could be
+        written.
     """
     try:
         Path.cwd()
     except OSError:
         raise InputError(
-            "the working folder is gone", rule="exist", remedy="change to one that exists (cd), and run this again"
+            "the working folder is gone",
+            rule="exist",
+            remedy="change to one that exists (cd), and run this again",
         ) from None
     if time.localtime().tm_year < FIRST_YEAR:
         raise InputError(

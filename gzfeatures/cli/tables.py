@@ -62,9 +62,12 @@ TABLES = (".parquet", ".pq")
 """Endings of embedding tables; whatever else `predict` is given holds images."""
 Kind = Literal["backbones", "heads", "schemes", "networks"]
 MoreTables = Annotated[
-    list[Path] | None, typer.Option("--with", help="Another table, joined to the first by id; again for more.")
+    list[Path] | None,
+    typer.Option("--with", help="Another table, joined to the first by id; again for more."),
 ]
-ColumnsOf = Annotated[Path | None, typer.Option("--catalog", help="Catalog with the columns that heads read too.")]
+ColumnsOf = Annotated[
+    Path | None, typer.Option("--catalog", help="Catalog with the columns that heads read too.")
+]
 
 
 def _view_of(backbone: str, text: str | None) -> View | None:
@@ -100,7 +103,12 @@ def list_(
         from gzfeatures.galaxies.labels.schemes import SCHEMES
 
         items = [
-            {"name": name, "target": entry.target, "classes": list(entry.classes), "source": entry.source}
+            {
+                "name": name,
+                "target": entry.target,
+                "classes": list(entry.classes),
+                "source": entry.source,
+            }
             for name, entry in SCHEMES.items()
         ]
         brief = ("name", "target", "classes")
@@ -131,37 +139,56 @@ def extract(
     reading: Reading,
     source: Source,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Embedding table to write (Parquet); a folder for several.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Embedding table to write (Parquet); a folder for several."
+        ),
     ],
     images: MaybeImages = None,
     backbone: Annotated[
         list[str] | None,
-        typer.Option(help="Name in 'list backbones', or a checkpoint folder; again for more. Default googlenet-gz2."),
+        typer.Option(
+            help="Name in 'list backbones', or a checkpoint folder; again for more. Default googlenet-gz2."
+        ),
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights file, or 'none' for random ones.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights file, or 'none' for random ones.")
+    ] = None,
     layer: Annotated[
-        list[str] | None, typer.Option(help="Node of the network, or several joined by +; again for more tables.")
+        list[str] | None,
+        typer.Option(help="Node of the network, or several joined by +; again for more tables."),
     ] = None,
     view: Annotated[
-        list[str] | None, typer.Option(help="Pixels it sees, e.g. size=128,crop=0.566,grey=true; again for more.")
+        list[str] | None,
+        typer.Option(help="Pixels it sees, e.g. size=128,crop=0.566,grey=true; again for more."),
     ] = None,
-    dihedral: Annotated[bool, typer.Option("--dihedral", help="Mean over mirror images and quarter turns.")] = False,
+    dihedral: Annotated[
+        bool, typer.Option("--dihedral", help="Mean over mirror images and quarter turns.")
+    ] = False,
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16", "int8"], typer.Option(help="Arithmetic of the forward pass.")
+        Literal["auto", "float32", "bfloat16", "float16", "int8"],
+        typer.Option(help="Arithmetic of the forward pass."),
     ] = "auto",
     runtime: Annotated[
         Literal["auto", "torch", "openvino"], typer.Option(help="Library that runs it on a CPU.")
     ] = "auto",
     device: Device = "auto",
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join; default one started here.")] = None,
-    on_bad: Annotated[Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or list it.")] = "raise",
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join; default one started here.")
+    ] = None,
+    on_bad: Annotated[
+        Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or list it.")
+    ] = "raise",
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
     """Push images through a backbone once; write the embedding table.
 
-    Several backbones, layers or views give a table for every combination; each image is still decoded once.
+    Several backbones, layers or views give a table for every combination; each image is still
+    decoded once.
     """
     from gzfeatures.features.backbones import DEFAULT
     from gzfeatures.networks.extraction.extract import write_all
@@ -185,7 +212,11 @@ def extract(
         for node in layer or (None,)
         for sight in view or (None,)
     ]
-    paths = [output] if len(extractions) == 1 else [output / _file_name(each.extractor) for each in extractions]
+    paths = (
+        [output]
+        if len(extractions) == 1
+        else [output / _file_name(each.extractor) for each in extractions]
+    )
     outputs.allow(paths, output if len(paths) > 1 else None)
     chosen = images_of(source, images, on_bad, id_column, reading)
     tables = write_all(extractions, chosen, paths)
@@ -204,10 +235,17 @@ def extract(
     ]
     say(f"written to {output}")
     brief = [key for key in results[0] if key != "nothing_shown"]
-    show(results[0] if len(results) == 1 else {"tables": results}, as_json, hide=("nothing_shown",), columns=brief)
+    show(
+        results[0] if len(results) == 1 else {"tables": results},
+        as_json,
+        hide=("nothing_shown",),
+        columns=brief,
+    )
 
 
-def _showing_nothing(images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None) -> list[dict[str, str]]:
+def _showing_nothing(
+    images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None
+) -> list[dict[str, str]]:
     """Say which images show no galaxy and why; rows for JSON."""
     from gzfeatures.images.emptiness import showing_nothing
 
@@ -221,9 +259,8 @@ def _showing_nothing(images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] |
 
 def _file_name(extractor: Extractor) -> str:
     """Name of a table among several: for people, and unique."""
-    name = (
-        f"{Path(extractor.backbone).name}-{extractor.layer}-{extractor.view.size}px-{extractor.fingerprint[:8]}.parquet"
-    )
+    network = f"{Path(extractor.backbone).name}-{extractor.layer}"
+    name = f"{network}-{extractor.view.size}px-{extractor.fingerprint[:8]}.parquet"
     return name.replace("/", "_")
 
 
@@ -234,33 +271,49 @@ def _heads(given: Given) -> list[Path]:
     return named(given["output"], [HeadChoice(name=name) for name in dict.fromkeys(given["head"])])
 
 
-@app.command(epilog="Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost")
+@app.command(
+    epilog="Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost"
+)
 @writes(folder="output", beside=_heads)
 def fit(
     table: TableFile,
     labels: LabelsFile,
-    head: Annotated[list[str], typer.Option("--head", "-H", help="Name in 'list heads'; give it again for more.")],
-    tune: Annotated[bool, typer.Option("--tune", help="Choose parameters by cross-validation inside train.")] = False,
+    head: Annotated[
+        list[str],
+        typer.Option("--head", "-H", help="Name in 'list heads'; give it again for more."),
+    ],
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose parameters by cross-validation inside train.")
+    ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of every head: C=3, class_weight.cigar=5 …")
+        list[str] | None,
+        typer.Option("--set", help="key=value of every head: C=3, class_weight.cigar=5 …"),
     ] = None,
     others: MoreTables = None,
     catalog: ColumnsOf = None,
     columns: Annotated[
-        list[str] | None, typer.Option("--column", help="Catalog column that heads read too, e.g. redshift.")
+        list[str] | None,
+        typer.Option("--column", help="Catalog column that heads read too, e.g. redshift."),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Candidates tried at once; -1 = one per core.")] = 1,
     seed: Seed = 0,
     allow_seen: Annotated[
-        bool, typer.Option("--allow-seen", help="Score also on galaxies the backbone was trained on; marked as unfair.")
+        bool,
+        typer.Option(
+            "--allow-seen",
+            help="Score also on galaxies the backbone was trained on; marked as unfair.",
+        ),
     ] = False,
     coverage: Coverage = None,
     sets_by: Annotated[
-        Literal["threshold", "raps"], typer.Option("--sets", help="How class sets are formed; raps: by rank too.")
+        Literal["threshold", "raps"],
+        typer.Option("--sets", help="How class sets are formed; raps: by rank too."),
     ] = "threshold",
     group_arcsec: GroupArcsec = NEAR_ARCSEC,
     near_duplicates: Near = False,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path("heads"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path(
+        "heads"
+    ),
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
     label_as_is: LabelAsIs = False,
@@ -387,7 +440,9 @@ def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Pat
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if scheme is not None and head.is_dir():
-        raise typer.BadParameter("it goes with a backbone's heads, not a checkpoint", param_hint="--scheme")
+        raise typer.BadParameter(
+            "it goes with a backbone's heads, not a checkpoint", param_hint="--scheme"
+        )
 
 
 @app.command(epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv")
@@ -403,29 +458,45 @@ def predict(
         ),
     ],
     table: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="Embedding table, or images: a folder, zip, tar or HDF5.")
+        Path,
+        typer.Argument(
+            metavar="TABLE", help="Embedding table, or images: a folder, zip, tar or HDF5."
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet or .fits to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".csv, .parquet or .fits to write.")
+    ],
     scheme: Annotated[
-        str | None, typer.Option(help="Which head of googlenet-gz2: zhu-5class (default) or votes-37.")
+        str | None,
+        typer.Option(help="Which head of googlenet-gz2: zhu-5class (default) or votes-37."),
     ] = None,
     view: Annotated[
-        str | None, typer.Option(help="Other framing of the images, e.g. crop=0.8; only the crop may differ.")
+        str | None,
+        typer.Option(help="Other framing of the images, e.g. crop=0.8; only the crop may differ."),
     ] = None,
-    on_bad: Annotated[Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or leave it out.")] = "raise",
+    on_bad: Annotated[
+        Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or leave it out.")
+    ] = "raise",
     others: MoreTables = None,
     catalog: ColumnsOf = None,
     coverage: Coverage = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Labels of some of the galaxies, of this or another catalog: do the class sets hold them?"),
+        typer.Option(
+            help="Labels of some of the galaxies, of this or another catalog: do the class sets hold them?"
+        ),
     ] = None,
     unfamiliar: Annotated[
-        float, typer.Option(min=0, max=1, help="Galaxies whose familiarity_p is smaller get an empty class set.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Galaxies whose familiarity_p is smaller get an empty class set."
+        ),
     ] = 0.01,
     priors: Annotated[
         Literal["training", "unlabelled"],
-        typer.Option(help="Class shares that probabilities are for: training's, or estimated from this table."),
+        typer.Option(
+            help="Class shares that probabilities are for: training's, or estimated from this table."
+        ),
     ] = "training",
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
@@ -458,14 +529,18 @@ def predict(
         sample = sample_for(fitted)
         sets, familiarity = fitted.sets, fitted.familiarity
         if table.suffix not in TABLES:
-            predictions, nothing, skipped = _of_images(fitted, table, view, on_bad, reading, unfamiliar, sample)
+            predictions, nothing, skipped = _of_images(
+                fitted, table, view, on_bad, reading, unfamiliar, sample
+            )
         elif others or catalog:
             tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
             columns = None if catalog is None else catalog_from(catalog, id_column)
             predictions = fitted.predict(tables, columns, unfamiliar=unfamiliar, sample=sample)
         else:
             batches = EmbeddingTable.open(table).batches()  # a table may be larger than memory
-            parts = [fitted.predict(batch, unfamiliar=unfamiliar, sample=sample) for batch in batches]
+            parts = [
+                fitted.predict(batch, unfamiliar=unfamiliar, sample=sample) for batch in batches
+            ]
             predictions = Predictions.joined(parts or [fitted.predict(EmbeddingTable.read(table))])
     corrected, told = compared(fitted, predictions, sample, priors == "unlabelled")
     corrected.write(output)
@@ -503,34 +578,52 @@ def _of_images(
     for name, reason in vectors.skipped:
         say(f"left out: {name}: {reason}")
     nothing = _showing_nothing(images, vectors.ids, vectors.pictures)
-    predictions = head.predict(vectors, unfamiliar=unfamiliar, any_crop=framing is not None, sample=sample)
+    predictions = head.predict(
+        vectors, unfamiliar=unfamiliar, any_crop=framing is not None, sample=sample
+    )
     return predictions, nothing, vectors.skipped
 
 
-def _held_elsewhere(predictions: Predictions, labels: Labels, where: Path, sets: Conformal | None) -> dict[str, Any]:
+def _held_elsewhere(
+    predictions: Predictions, labels: Labels, where: Path, sets: Conformal | None
+) -> dict[str, Any]:
     """How class sets hold the labels of a file, of the galaxies that were not trained on."""
     from gzfeatures.errors import InputError
     from gzfeatures.ids import among
 
     if sets is None:
-        raise InputError("no class sets to measure", rule="be predictions of a head or network that gives class sets")
+        raise InputError(
+            "no class sets to measure",
+            rule="be predictions of a head or network that gives class sets",
+        )
     known = labels.ordered(predictions.classes)
-    fresh = among(predictions.ids, known.ids) & (True if predictions.seen is None else ~predictions.seen)
+    fresh = among(predictions.ids, known.ids) & (
+        True if predictions.seen is None else ~predictions.seen
+    )
     if not fresh.any():
-        raise InputError("no labelled galaxy that was not trained on", where=where, rule="share ids with the table")
+        raise InputError(
+            "no labelled galaxy that was not trained on",
+            where=where,
+            rule="share ids with the table",
+        )
     return sets.coverage_report(predictions.select(predictions.ids[fresh]), known)
 
 
 @app.command(epilog="Example: gzfeatures store prune --unused-days 90")
 @writes()
 def store(
-    action: Annotated[Literal["show", "prune", "import"], typer.Argument(help="Look, free space, or bring vectors.")],
+    action: Annotated[
+        Literal["show", "prune", "import"],
+        typer.Argument(help="Look, free space, or bring vectors."),
+    ],
     source: Annotated[Path | None, typer.Argument(help="import: folder of another store.")] = None,
     backbone: Annotated[str | None, typer.Option(help="prune: entries of this backbone.")] = None,
     unused_days: Annotated[
         float | None, typer.Option(min=0, help="prune: entries unused for so long; 0 = all.")
     ] = None,
-    max_gb: Annotated[float | None, typer.Option(min=0, help="prune: least recently used beyond this size.")] = None,
+    max_gb: Annotated[
+        float | None, typer.Option(min=0, help="prune: least recently used beyond this size.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what vectors are cached, free them, or bring those of another store: vectors only, never code."""
@@ -542,7 +635,9 @@ def store(
     if (source is None) == (action == "import"):
         raise typer.BadParameter("it goes with import, which needs it", param_hint="SOURCE")
     if action != "prune" and (backbone, unused_days, max_gb) != (None, None, None):
-        raise typer.BadParameter("it goes with prune", param_hint="--backbone, --unused-days or --max-gb")
+        raise typer.BadParameter(
+            "it goes with prune", param_hint="--backbone, --unused-days or --max-gb"
+        )
     cached, code = Store.default(), user_folders.compiled()
     result: dict[str, Any] = {}
     if source is not None:
@@ -554,7 +649,9 @@ def store(
         size = None if max_gb is None else int(max_gb * 1e9)
         removed = cached.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
         result["removed"] = [dataclasses.asdict(entry) for entry in removed]
-        number, freed = code_folder.prune(code, [entry.fingerprint for entry in removed], unused_days)
+        number, freed = code_folder.prune(
+            code, [entry.fingerprint for entry in removed], unused_days
+        )
         result["removed_code"] = {"files": number, "bytes": freed}
     result["entries"] = [dataclasses.asdict(entry) for entry in cached.show()]
     number, space = code_folder.disk_use(code)

@@ -60,8 +60,12 @@ def finetune(
     reading: Reading,
     source: Source,
     labels: LabelsFile,
-    network: Annotated[str, typer.Option(help="Name in 'list networks', or any torchvision classifier.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder; it is a backbone.")],
+    network: Annotated[
+        str, typer.Option(help="Name in 'list networks', or any torchvision classifier.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Checkpoint folder; it is a backbone.")
+    ],
     images: MaybeImages = None,
     weights: Annotated[
         str | None,
@@ -71,28 +75,50 @@ def finetune(
     ] = None,
     recipe: Annotated[
         Literal["probe", "tune", "scratch"] | None,
-        typer.Option(help="Output layer alone; that, then all blocks; or from nothing. Default by the start."),
+        typer.Option(
+            help="Output layer alone; that, then all blocks; or from nothing. Default by the start."
+        ),
     ] = None,
-    view: Annotated[str | None, typer.Option(help="Pixels it sees, e.g. size=96,crop=0.566.")] = None,
+    view: Annotated[
+        str | None, typer.Option(help="Pixels it sees, e.g. size=96,crop=0.566.")
+    ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the training galaxies; default by their number.")
+        int | None,
+        typer.Option(min=1, help="Passes over the training galaxies; default by their number."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last epoch in the folder, or say why that cannot be.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the last epoch in the folder, or say why that cannot be."
+        ),
     ] = False,
-    again: Annotated[bool, typer.Option("--again", help="Train anew, whatever the folder holds.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train anew, whatever the folder holds.")
+    ] = False,
     unfreeze: Annotated[
         int | None, typer.Option(min=0, help="Blocks that learn, last first; 0 = output layer.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="What is learned, e.g. soft-classes; default by labels.")] = None,
-    counts: Annotated[Path | None, typer.Option(help="Catalog of vote counts, for --target counts.")] = None,
-    also: Annotated[Path | None, typer.Option(help="Labels CSV of a second target, e.g. of votes-37.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="What is learned, e.g. soft-classes; default by labels.")
+    ] = None,
+    counts: Annotated[
+        Path | None, typer.Option(help="Catalog of vote counts, for --target counts.")
+    ] = None,
+    also: Annotated[
+        Path | None, typer.Option(help="Labels CSV of a second target, e.g. of votes-37.")
+    ] = None,
     dihedral: Annotated[
-        bool, typer.Option("--dihedral", help="Average its predictions over 8 mirror images and quarter turns.")
+        bool,
+        typer.Option(
+            "--dihedral", help="Average its predictions over 8 mirror images and quarter turns."
+        ),
     ] = False,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value: batch_size=128, ema=0.997 …")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value: batch_size=128, ema=0.997 …")
+    ] = None,
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Arithmetic of training.")
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(help="Arithmetic of training."),
     ] = "auto",
     device: Device = "auto",
     group_arcsec: GroupArcsec = NEAR_ARCSEC,
@@ -132,7 +158,9 @@ def finetune(
     }
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
-    if "LOCAL_RANK" not in os.environ:  # else the process that holds the folder has started this one
+    if (
+        "LOCAL_RANK" not in os.environ
+    ):  # else the process that holds the folder has started this one
         lock_folder(output, say)
     training = train(
         chosen,

@@ -18,7 +18,11 @@ Derived: TypeAlias = Callable[[Given], Iterable[Path]]
 Verb = TypeVar("Verb", bound=Callable[..., None])
 
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace files that this verb did not write, or that were changed since.")
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace files that this verb did not write, or that were changed since.",
+    ),
 ]
 
 
@@ -40,12 +44,33 @@ NAMED: dict[str, Callable[[str], bool]] = {
     "scheme": _another_scheme,
     "weights": lambda text: text != "none",
 }
-"""Texts that may name a file or folder to read, by parameter, and whether one is not a name of ours instead."""
+"""Texts that may name a file or folder to read, by parameter, and whether one is not a name of ours
+instead."""
 
 PLAIN = frozenset(
     {
-        *("address", "base_url", "campaign", "class_", "column", "columns", "head", "id_column", "ids"),
-        *("layer", "measure", "method", "metric", "missing_label", "on", "other_id", "settings", "split"),
+        *(
+            "address",
+            "base_url",
+            "campaign",
+            "class_",
+            "column",
+            "columns",
+            "head",
+            "id_column",
+            "ids",
+        ),
+        *(
+            "layer",
+            "measure",
+            "method",
+            "metric",
+            "missing_label",
+            "on",
+            "other_id",
+            "settings",
+            "split",
+        ),
         *("strategy", "survey", "target", "tracking_uri", "view"),
         *("image_stretch", "image_bands", "image_science", "image_prefer", "image_ids_from"),
     }
@@ -70,14 +95,16 @@ def writes(
     verb : str, optional
         Whose files may be replaced, where two verbs write the same things; default its own name.
     known : bool
-        Whether `files` are what will be written; else `beside` says so, or `outputs.allow` in the verb.
+        Whether `files` are what will be written; else `beside` says so, or `outputs.allow` in the
+        verb.
     resumes : str, optional
         Parameter that may name a folder of the verb's own earlier work, which is then no input.
 
     Raises
     ------
     OutputError
-        On a call: an output is an input, or a file of another origin, and nothing has been read or written.
+        On a call: an output is an input, or a file of another origin, and nothing has been read or
+        written.
     """
 
     def declare(function: Verb) -> Verb:
@@ -94,7 +121,9 @@ def writes(
             own = values.get(resumes or "")
             with outputs.guarded(
                 name,
-                inputs=[path for path in _inputs(values, written) if path is not own or path.is_file()],
+                inputs=[
+                    path for path in _inputs(values, written) if path is not own or path.is_file()
+                ],
                 files=[*named, *beside(values)],
                 folders=[values[folder]] if folder else [],
                 overwrite=overwrite,
@@ -104,8 +133,12 @@ def writes(
         guarded.writes = frozenset(written)  # type: ignore[attr-defined]
         if written:
             hints = get_type_hints(function, include_extras=True)
-            own = [each.replace(annotation=hints[each.name]) for each in signature.parameters.values()]
-            more = inspect.Parameter("overwrite", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Overwrite)
+            own = [
+                each.replace(annotation=hints[each.name]) for each in signature.parameters.values()
+            ]
+            more = inspect.Parameter(
+                "overwrite", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Overwrite
+            )
             guarded.__signature__ = signature.replace(parameters=[*own, more])  # type: ignore[attr-defined]
         return guarded  # type: ignore[return-value]
 

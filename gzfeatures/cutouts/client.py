@@ -59,7 +59,8 @@ class Service:
     retries : int
         Further tries after a failed one.
     backoff : float
-        Seconds before the second try; doubled for each further one, less a random part of up to a half.
+        Seconds before the second try; doubled for each further one, less a random part of up to a
+        half.
     timeout : float
         Seconds without a byte after which a try fails; a whole answer may take four times as long.
     max_bytes : int
@@ -79,7 +80,9 @@ class Service:
                 raise InputError(name, rule=f"be at least {least}", found=getattr(self, name))
         if self.rate is not None and not self.rate > 0:
             raise InputError("rate", rule="be above 0 questions per second", found=self.rate)
-        self._pool = urllib3.PoolManager(maxsize=self.workers, retries=False, headers={"User-Agent": "gzfeatures"})
+        self._pool = urllib3.PoolManager(
+            maxsize=self.workers, retries=False, headers={"User-Agent": "gzfeatures"}
+        )
         self._lock = threading.Lock()
         self._next = self._silent = 0.0
         self._stopped = threading.Event()
@@ -107,7 +110,9 @@ class Service:
                     if isinstance(error, Unanswered):
                         self._silent += 1
                     raise NoAnswer(f"{error} ({attempt + 1} tries)") from error
-                pause = self.backoff * 2**attempt * random.uniform(0.5, 1)  # spreads load; no result depends on it
+                pause = (
+                    self.backoff * 2**attempt * random.uniform(0.5, 1)
+                )  # spreads load; no result depends on it
                 if error.wait > LONGEST_WAIT:
                     raise NoAnswer(f"{error}, server asks to wait {error.wait:.0f} s") from error
                 self._hold(error.wait)
@@ -125,23 +130,31 @@ class Service:
         BadAnswer
             Another try may help: busy, timed out, cut off.
         NoAnswer
-            It will not: refused, too long, or a redirect to an address of an inner network from a public one.
+            It will not: refused, too long, or a redirect to an address of an inner network from a
+            public one.
         """
         public = is_public(urlsplit(url).hostname)
         for _ in range(6):
             try:
                 response = self._pool.request(
-                    "GET", url, redirect=False, preload_content=False, timeout=urllib3.Timeout(self.timeout)
+                    "GET",
+                    url,
+                    redirect=False,
+                    preload_content=False,
+                    timeout=urllib3.Timeout(self.timeout),
                 )
                 try:
                     if response.status not in REDIRECTS:
                         return self._body(response)
                     url = followed(url, response.headers.get("Location"), public)
                 finally:
-                    response.close()  # a connection whose answer was read whole has gone back to the pool by now
+                    # a connection whose answer was read whole has gone back to the pool by now
+                    response.close()
             except urllib3.exceptions.LocationValueError as error:
                 raise NoAnswer(f"address cannot be used: {error}") from error
-            except urllib3.exceptions.NewConnectionError as error:  # to urllib3 it is a kind of timeout
+            except (
+                urllib3.exceptions.NewConnectionError
+            ) as error:  # to urllib3 it is a kind of timeout
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
             except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
                 raise Unanswered(f"no answer within {self.timeout:g} s") from error
@@ -151,7 +164,9 @@ class Service:
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
         if response.status in BUSY:
-            raise BadAnswer(f"HTTP {response.status}", _retry_after(response.headers.get("Retry-After")))
+            raise BadAnswer(
+                f"HTTP {response.status}", _retry_after(response.headers.get("Retry-After"))
+            )
         if response.status != 200:
             raise NoAnswer(f"HTTP {response.status}")
         body, deadline = bytearray(), time.monotonic() + 4 * self.timeout
@@ -162,7 +177,11 @@ class Service:
             if time.monotonic() > deadline:
                 raise Unanswered(f"answer not complete within {4 * self.timeout:g} s")
         length = response.headers.get("Content-Length", "")
-        if length.isdecimal() and "Content-Encoding" not in response.headers and len(body) != int(length):
+        if (
+            length.isdecimal()
+            and "Content-Encoding" not in response.headers
+            and len(body) != int(length)
+        ):
             raise BadAnswer(f"answer was cut off after {len(body)} of {length} bytes")
         return bytes(body)
 
@@ -186,7 +205,9 @@ def is_public(host: str | None) -> bool:
         found = socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
         return False
-    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_global for entry in found)
+    return all(
+        ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_global for entry in found
+    )
 
 
 def followed(url: str, location: str | None, public: bool) -> str:

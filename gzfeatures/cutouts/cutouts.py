@@ -36,7 +36,8 @@ class CutoutReport:
     already_there : int
         Files of an earlier call, verified again.
     failed : tuple of (str, str)
-        Id and reason of each galaxy without a file, in the catalog's order; the next call tries them again.
+        Id and reason of each galaxy without a file, in the catalog's order; the next call tries
+        them again.
     scale : str
         The scale that was used.
     """
@@ -70,12 +71,13 @@ def download(
 ) -> CutoutReport:
     """Download one cut-out per galaxy as `<galaxy_id>.jpg` or `.fits`; what is there and whole is kept.
 
-    A file that is there and is no such cut-out is fetched again where a download wrote it, or where it does not decode
-    in a folder of cut-outs only; any other is left alone and listed as failed.
+    A file that is there and is no such cut-out is fetched again where a download wrote it, or where
+    it does not decode in a folder of cut-outs only; any other is left alone and listed as failed.
 
-    A file appears only when it decodes, has the size asked for, is not blank, and is not byte for byte the answer for
-    another position. Servers that answer 429, 5xx or not at all are asked again, later and later, and as late as
-    their Retry-After says. Redirects from a public address to a private one are refused.
+    A file appears only when it decodes, has the size asked for, is not blank, and is not byte for
+    byte the answer for another position. Servers that answer 429, 5xx or not at all are asked
+    again, later and later, and as late as their Retry-After says. Redirects from a public address
+    to a private one are refused.
 
     Parameters
     ----------
@@ -90,12 +92,13 @@ def download(
     workers : int
         Downloads at a time.
     scale : Scale or float, optional
-        Arcsec per pixel. By default the survey's own rule: for SDSS 0.02 × petro_r90, at least 0.1 (Willett et al.
-        2013), and 0.396 for a catalog without that column.
+        Arcsec per pixel. By default the survey's own rule: for SDSS 0.02 × petro_r90, at least 0.1
+        (Willett et al. 2013), and 0.396 for a catalog without that column.
     pixels : int, optional
         Side of a cut-out; by default the survey's.
     rate : float, optional
-        Questions per second. By default the survey's polite rate, and no limit at another `base_url`.
+        Questions per second. By default the survey's polite rate, and no limit at another
+        `base_url`.
     retries : int
         Further tries after a failed one.
     backoff : float
@@ -112,7 +115,8 @@ def download(
     UnknownNameError
         There is no such survey.
     InputError
-        The catalog has no positions, an argument breaks its rule, or the folder holds cut-outs of another kind.
+        The catalog has no positions, an argument breaks its rule, or the folder holds cut-outs of
+        another kind.
     MissingExtraError
         SkyView is asked for and astroquery is not installed.
     OutputError
@@ -124,8 +128,12 @@ def download(
     if pixels is None:
         pixels = source.pixels
     if not 8 <= pixels <= source.largest:
-        raise InputError("pixels of a cut-out", rule=f"lie in 8…{source.largest} for {survey}", found=pixels)
-    if base_url is not None and (urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname):
+        raise InputError(
+            "pixels of a cut-out", rule=f"lie in 8…{source.largest} for {survey}", found=pixels
+        )
+    if base_url is not None and (
+        urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname
+    ):
         raise InputError("base URL", rule="be an http or https address", found=base_url)
     rule = _rule(scale, source, catalog)
     service = Service(
@@ -147,7 +155,9 @@ def download(
         overwrite=overwrite,
     )
     results = work.run(workers, progress)
-    failed = tuple((name, why) for name, why in zip(work.ids, results, strict=True) if why not in (DONE, KEPT))
+    failed = tuple(
+        (name, why) for name, why in zip(work.ids, results, strict=True) if why not in (DONE, KEPT)
+    )
     return CutoutReport(results.count(DONE), results.count(KEPT), failed, str(rule))
 
 
@@ -160,7 +170,9 @@ def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) 
     return survey.scale if fits else survey.without_size
 
 
-def _fetch(survey: CutoutService, url: str, service: Service, pixels: int) -> Callable[[float, float, float], bytes]:
+def _fetch(
+    survey: CutoutService, url: str, service: Service, pixels: int
+) -> Callable[[float, float, float], bytes]:
     """How one cut-out is asked for: (ra, dec, scale) → bytes."""
     if survey.through == "astroquery":
         from gzfeatures.cutouts.skyview import SkyView
@@ -186,7 +198,9 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
     found = read_sidecar(note) if note.exists() else dict(wanted)
     if not found:
         raise InputError(
-            "note on the cut-outs is damaged", where=note, remedy="remove it if the settings are those of the folder"
+            "note on the cut-outs is damaged",
+            where=note,
+            remedy="remove it if the settings are those of the folder",
         )
     if not note.exists():
         shared = folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())

@@ -44,7 +44,8 @@ class Download:
     ids : list of str
         Galaxies.
     places : ndarray of float64
-        Shape (n, 3): ra and dec (degrees) and scale (arcsec per pixel) of each; NaN where they are missing.
+        Shape (n, 3): ra and dec (degrees) and scale (arcsec per pixel) of each; NaN where they are
+        missing.
     folder : Path
         Where the files go.
     own : bool
@@ -87,7 +88,9 @@ class Download:
         """
         pool = ThreadPoolExecutor(workers)
         try:
-            results = list(_tracked(pool.map(self._one, range(len(self.ids))), len(self.ids), progress))
+            results = list(
+                _tracked(pool.map(self._one, range(len(self.ids))), len(self.ids), progress)
+            )
         finally:
             self.service.stop()
             pool.shutdown(cancel_futures=True)
@@ -121,7 +124,9 @@ class Download:
             data = self.service.ask(lambda: self._answer(row))
         except NoAnswer as error:
             if isinstance(error.__cause__, _SameAnswer):
-                self._doubted[error.__cause__.other] = f"cut-out is byte for byte that of {self.ids[row]}, removed"
+                self._doubted[error.__cause__.other] = (
+                    f"cut-out is byte for byte that of {self.ids[row]}, removed"
+                )
             return str(error)
         with written_whole(path) as temporary:
             temporary.write_bytes(data)
@@ -154,7 +159,9 @@ class Download:
                 height, width = bands.flux.shape[1:]
                 blank = [line for line in bands.faults() if line.endswith("blank")]
                 if bands.names != self.survey.bands:
-                    raise _OtherPicture(f"answer has bands {'+'.join(bands.names)}, not {'+'.join(self.survey.bands)}")
+                    raise _OtherPicture(
+                        f"answer has bands {'+'.join(bands.names)}, not {'+'.join(self.survey.bands)}"
+                    )
             else:
                 image = np.asarray(picture(data, where="answer", max_pixels=MAX_PIXELS))
                 height, width = image.shape[:2]
@@ -178,7 +185,11 @@ class Download:
 
 def _unsafe(name: str) -> str | None:
     """Why an id cannot be a file name, or None. It is never changed: a file's stem has to be the id."""
-    plain = name.isprintable() and not set(name) & set('/\\:*?"<>|') and not name.startswith((".", "~", "-"))
+    plain = (
+        name.isprintable()
+        and not set(name) & set('/\\:*?"<>|')
+        and not name.startswith((".", "~", "-"))
+    )
     if plain and name == name.strip() and not name.endswith(".") and len(name.encode()) <= 200:
         return None
     return "id is not a safe file name; rename the galaxy"
@@ -202,9 +213,20 @@ def _tracked(items: Iterable[str], total: int, progress: bool) -> Iterable[str]:
         yield from items
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("cut-outs"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn("cut-outs"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         task, failed = bar.add_task("", total=total), 0
         for item in items:

@@ -70,7 +70,9 @@ class SkyView:
     def _band(self, ra: float, dec: float, scale: float, pixels: int, band: str) -> Bands:
         link = followed(self._url, self._link(ra, dec, scale, pixels, f"SDSS{band}"), self._public)
         try:
-            return read_fits(self._service.get(link), where=f"band {band}", max_pixels=MAX_PIXELS, names=(band,))
+            return read_fits(
+                self._service.get(link), where=f"band {band}", max_pixels=MAX_PIXELS, names=(band,)
+            )
         except InputError as error:
             raise BadAnswer(str(error)) from error
 
@@ -82,8 +84,9 @@ class SkyView:
 
         place, side = SkyCoord(ra, dec, unit="deg"), scale * pixels * units.arcsec
         try:
-            # one session, and one copy of the form; astroquery keeps answers as pickles in the user's cache folder
-            # unless its cache is off, and it has to be off for the form's own request as well
+            # one session, and one copy of the form; astroquery keeps answers as pickles in the
+            # user's cache folder unless its cache is off, and it has to be off for the form's own
+            # request as well
             with self._lock, cache_conf.set_temp("cache_active", False):
                 links: list[Any] = self._form.get_image_list(
                     place, [survey], pixels=str(pixels), width=side, height=side, cache=False
@@ -92,7 +95,9 @@ class SkyView:
             raise Unanswered(f"connection failed: {type(error).__name__}") from error
         except RequestException as error:
             status = getattr(error.response, "status_code", None)
-            raise BadAnswer(f"HTTP {status}" if status else f"SkyView: {type(error).__name__}") from error
+            raise BadAnswer(
+                f"HTTP {status}" if status else f"SkyView: {type(error).__name__}"
+            ) from error
         except (ValueError, AttributeError, TypeError) as error:
             raise BadAnswer(f"SkyView's page cannot be read: {error}") from error
         if len(links) != 1:

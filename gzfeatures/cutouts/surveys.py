@@ -48,7 +48,9 @@ class Scale:
                 remedy="a scale that follows the class shows the label to the network",
             )
         if not (np.isfinite(self.factor) and self.factor > 0 and self.minimum >= 0):
-            raise InputError("scale of a cut-out", rule="be above 0 arcsec per pixel", found=self.factor)
+            raise InputError(
+                "scale of a cut-out", rule="be above 0 arcsec per pixel", found=self.factor
+            )
 
     def of(self, catalog: Catalog) -> npt.NDArray[np.float64]:
         """Arcsec per pixel of each galaxy, shape (n,); NaN where the size is missing or not positive."""
@@ -72,7 +74,8 @@ class CutoutService:
     url : str
         Its public address.
     query : str
-        What follows the `?`, a format string of ra, dec (degrees), scale (arcsec per pixel) and pixels.
+        What follows the `?`, a format string of ra, dec (degrees), scale (arcsec per pixel) and
+        pixels.
     suffix : str
         Of the files it gives.
     pixels : int

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 COLUMNS = {"redshift": "redshift", "magnitude": "petro_mag_r_abs", "size": "petro_r90"}
-"""Slice → catalog column: redshift, absolute r magnitude, Petrosian radius (arcsec) that holds 90 % of the light."""
+"""Slice → catalog column: redshift, absolute r magnitude, Petrosian radius (arcsec) that holds 90 %
+of the light."""
 SENTINELS = (-9999.0, -999.0)
 """Numbers that SDSS and Galaxy Zoo tables write for a missing one."""
 
@@ -37,7 +38,8 @@ def by_agreement(
     predictions : Predictions
         Class probabilities.
     truth : Labels
-        Of the same galaxies in the same order, with `soft` vote fractions; galaxies without votes are left out.
+        Of the same galaxies in the same order, with `soft` vote fractions; galaxies without votes
+        are left out.
     bins : int
         Equal-width bins of agreement.
     level : float
@@ -76,15 +78,17 @@ def against_ceiling(
 ) -> Ceiling | None:
     """How far volunteers agree, with the prediction and with themselves: like is compared with like.
 
-    The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the accuracy, which is
-    against the majority of a panel, with `repeatability`: how often two such majorities of the same galaxies agree.
+    The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the
+    accuracy, which is against the majority of a panel, with `repeatability`: how often two such
+    majorities of the same galaxies agree.
 
     Parameters
     ----------
     predictions, truth
         Of the same galaxies in the same order; `truth.soft` are the vote fractions.
     panels : ndarray of int, optional
-        Volunteers of each galaxy, shape (n,), below 1 where not known: 40 then, the usual number of Galaxy Zoo 2.
+        Volunteers of each galaxy, shape (n,), below 1 where not known: 40 then, the usual number of
+        Galaxy Zoo 2.
 
     Returns
     -------
@@ -126,7 +130,8 @@ def accuracy_along(
     predictions, truth
         Of the same galaxies in the same order.
     values : ndarray of float64
-        Quantity of each galaxy, shape (n,); NaN, infinities and the sentinels −9999 and −999 are left out.
+        Quantity of each galaxy, shape (n,); NaN, infinities and the sentinels −9999 and −999 are
+        left out.
     bins : int
         Bins at most; equal values are never parted.
     level : float

@@ -20,7 +20,8 @@ class Candidate:
     Parameters
     ----------
     road : {"frozen", "fine-tuned", "end-to-end"}
-        Head on an untouched backbone, head on a backbone trained on galaxies, or the network by itself.
+        Head on an untouched backbone, head on a backbone trained on galaxies, or the network by
+        itself.
     backbone : str
         Backbone, or network of the end-to-end road.
     head : str, optional
@@ -40,17 +41,20 @@ class Candidate:
     seed : int
         Seed of the fit or the training.
     dagger : bool
-        The number is not a fair hold-out (a backbone that may have met test galaxies); marked † in the ranking.
+        The number is not a fair hold-out (a backbone that may have met test galaxies); marked † in
+        the ranking.
     cost : mapping of str to float
         What it takes beside seconds: `parameters` (numbers learned), `bytes` (size on disk).
     calibration : mapping
-        What is known of its probabilities beside the scores: `before` calibration (see `calibration.measured`), and
-        conformal `sets`, and `notes` on what could not be calibrated (see `conformal.Conformal.coverage_report`).
+        What is known of its probabilities beside the scores: `before` calibration (see
+        `calibration.measured`), and conformal `sets`, and `notes` on what could not be calibrated
+        (see `conformal.Conformal.coverage_report`).
 
     Raises
     ------
     InputError
-        An end-to-end road names a head, another road names none, or the scores are of other predictions.
+        An end-to-end road names a head, another road names none, or the scores are of other
+        predictions.
     """
 
     approach: Approach
@@ -69,10 +73,20 @@ class Candidate:
 
     def __post_init__(self) -> None:
         if (self.head is None) != (self.approach == "end-to-end"):
-            raise InputError("pairing", where=self.name, rule="name a head unless it is end-to-end", found=self.head)
-        if self.scores.n != len(self.predictions) or self.scores.classes != self.predictions.classes:
             raise InputError(
-                "scores are of other predictions", where=self.name, rule="be of the same galaxies and classes"
+                "pairing",
+                where=self.name,
+                rule="name a head unless it is end-to-end",
+                found=self.head,
+            )
+        if (
+            self.scores.n != len(self.predictions)
+            or self.scores.classes != self.predictions.classes
+        ):
+            raise InputError(
+                "scores are of other predictions",
+                where=self.name,
+                rule="be of the same galaxies and classes",
             )
 
     @property

@@ -19,7 +19,11 @@ from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, headline, scorable
 from gzfeatures.evaluation.paired_tests import mcnemar
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.rows import PairTest, RankedRow, SeedsRow, WinnerRow
-from gzfeatures.evaluation.statistics.metric_sums import metrics_of, shares_of, sufficient_statistics
+from gzfeatures.evaluation.statistics.metric_sums import (
+    metrics_of,
+    shares_of,
+    sufficient_statistics,
+)
 from gzfeatures.evaluation.statistics.proportions import Array
 from gzfeatures.evaluation.winner import luck_of_the_best
 from gzfeatures.galaxies.labels.labels import Labels
@@ -84,7 +88,8 @@ def compare(
     Parameters
     ----------
     pairings : sequence of Candidate
-        At least one; all on the same split, scheme and test ids. Those that differ in their seed alone are one method.
+        At least one; all on the same split, scheme and test ids. Those that differ in their seed
+        alone are one method.
     labels : Labels
         Truth.
     metric : str, optional
@@ -99,13 +104,14 @@ def compare(
     Raises
     ------
     InputError
-        Nothing to compare, an unknown metric, or splits, schemes or test ids differ (says which and why it matters).
+        Nothing to compare, an unknown metric, or splits, schemes or test ids differ (says which and
+        why it matters).
 
     References
     ----------
     Romano & Wolf 2005, doi:10.1198/016214504000000539 (see `family.step_down`); Tsamardinos+2018,
-    doi:10.1007/s10994-018-5714-4 (see `winner.luck_of_the_best`); Bonett & Price 2012, doi:10.3102/1076998611411915
-    (interval of a difference of shares).
+    doi:10.1007/s10994-018-5714-4 (see `winner.luck_of_the_best`); Bonett & Price 2012,
+    doi:10.3102/1076998611411915 (interval of a difference of shares).
     """
     first = _comparable(candidates)
     ids = np.sort(first.predictions.ids)
@@ -113,7 +119,9 @@ def compare(
     truth = scorable(ordered[0], labels)
     kind, k, n = first.predictions.kind, len(first.predictions.classes), len(ids)
     metric = metric or headline(kind)
-    columns = [sufficient_statistics(predictions, scorable(predictions, labels)) for predictions in ordered]
+    columns = [
+        sufficient_statistics(predictions, scorable(predictions, labels)) for predictions in ordered
+    ]
     points = [metrics_of(each.sum(0), n, kind, k) for each in columns]
     if metric not in points[0] or points[0][metric].ndim:
         legal = ", ".join(name for name, value in points[0].items() if not value.ndim)
@@ -122,10 +130,14 @@ def compare(
     sign = -1 if metric in LOWER_IS_BETTER else 1
     methods = _methods(candidates, values, sign)
     of_method = [np.array([values[i] for i in members]) for members in methods]
-    shares = [np.stack([shares_of(columns[i], metric, kind, k) for i in members]) for members in methods]
+    shares = [
+        np.stack([shares_of(columns[i], metric, kind, k) for i in members]) for members in methods
+    ]
     tests: list[PairTest] = []
     if len(methods) > 1:
-        tests = _tests(candidates, ordered, truth, methods, of_method, shares, resamples, level, seed, metric)
+        tests = _tests(
+            candidates, ordered, truth, methods, of_method, shares, resamples, level, seed, metric
+        )
 
     def measure(sums: Array, size: Array | float) -> Array:
         return metrics_of(sums, size, kind, k)[metric]
@@ -136,19 +148,29 @@ def compare(
         luck = luck_of_the_best(parts, measure, sign > 0, min(resamples, 1000), seed)
     ranking: list[RankedRow] = []
     for place, members in enumerate(methods):
-        test = tests[place - 1] if place else None  # the first method stands first in the first tests
+        test = (
+            tests[place - 1] if place else None
+        )  # the first method stands first in the first tests
         for i in members:
             ranking.append(_row(len(ranking) + 1, candidates[i], test, level))
-    winner = _winner([candidates[i] for i in methods[0]], metric, float(of_method[0].mean()), luck, len(methods))
-    return Comparison(metric, ranking, tests, _seeds(candidates, values), first.split, level, winner)
+    winner = _winner(
+        [candidates[i] for i in methods[0]], metric, float(of_method[0].mean()), luck, len(methods)
+    )
+    return Comparison(
+        metric, ranking, tests, _seeds(candidates, values), first.split, level, winner
+    )
 
 
-def _methods(candidates: Sequence[Candidate], values: Sequence[float], sign: int) -> list[list[int]]:
+def _methods(
+    candidates: Sequence[Candidate], values: Sequence[float], sign: int
+) -> list[list[int]]:
     """Places of the pairings of each method by seed, the method of the best mean first."""
     members: dict[tuple[str, str, str | None], list[int]] = {}
     for i, candidate in enumerate(candidates):
         members.setdefault(candidate.method, []).append(i)
-    mean = {method: float(np.mean([values[i] for i in places])) for method, places in members.items()}
+    mean = {
+        method: float(np.mean([values[i] for i in places])) for method, places in members.items()
+    }
     order = sorted(members, key=lambda m: (-sign * mean[m], candidates[members[m][0]].name, m[0]))
     return [sorted(members[method], key=lambda i: candidates[i].seed) for method in order]
 
@@ -195,14 +217,21 @@ def _comparable(candidates: Sequence[Candidate]) -> Candidate:
     names = [_label([candidate]) for candidate in candidates]
     for name in names:
         if names.count(name) > 1:
-            raise InputError("pairing stands twice", where=name, rule="be compared once", remedy="drop one of the two")
+            raise InputError(
+                "pairing stands twice",
+                where=name,
+                rule="be compared once",
+                remedy="drop one of the two",
+            )
     return first
 
 
 def _label(seeds: Sequence[Candidate]) -> str:
     """Name of a method by the pairings of its seeds."""
     one = seeds[0]
-    return f"{one.name}, {one.approach}, " + (f"seed {one.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds")
+    return f"{one.name}, {one.approach}, " + (
+        f"seed {one.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
+    )
 
 
 def _row(rank: int, candidate: Candidate, test: PairTest | None, level: float) -> RankedRow:
@@ -279,13 +308,16 @@ def _tests(
 def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> list[float]:
     """Interval of the mean of the galaxies' differences (n,); a difference of shares as if two more galaxies differed.
 
-    The two, one each way, keep methods that never differ from being certain to be equal (Bonett & Price 2012).
+    The two, one each way, keep methods that never differ from being certain to be equal (Bonett &
+    Price 2012).
     """
     n, total, square = len(gap), float(gap.sum()), float((gap**2).sum())
     if smoothed:
         n, square = n + 2, square + 2
     middle = total / n
-    reach = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.sqrt(max(square / n - middle**2, 0) / n + noise))
+    reach = float(stdtrit(n - 1, (1 + level) / 2)) * float(
+        np.sqrt(max(square / n - middle**2, 0) / n + noise)
+    )
     return [middle - reach, middle + reach]
 
 
@@ -299,7 +331,9 @@ def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | N
     return None
 
 
-def _runs(candidates: Sequence[Candidate], values: Sequence[float]) -> dict[tuple[str, str, str | None], list[float]]:
+def _runs(
+    candidates: Sequence[Candidate], values: Sequence[float]
+) -> dict[tuple[str, str, str | None], list[float]]:
     """Values of each pairing's seeds."""
     runs: dict[tuple[str, str, str | None], list[float]] = {}
     for candidate, value in zip(candidates, values, strict=True):

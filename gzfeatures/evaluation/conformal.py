@@ -29,10 +29,11 @@ REPORT_LEVEL = 0.95
 class Conformal:
     """Sets of classes that hold the true one with a stated probability (split conformal prediction).
 
-    A class is in a galaxy's set when its conformity reaches the threshold of the class; the most probable class is
-    always in it, so no set is empty unless the galaxy is unlike the training galaxies (`Predictions.unfamiliar`).
-    Galaxies must be exchangeable with those the thresholds come from: a random draw of the same catalog, neither
-    trained on nor scored, such as the validation part.
+    A class is in a galaxy's set when its conformity reaches the threshold of the class; the most
+    probable class is always in it, so no set is empty unless the galaxy is unlike the training
+    galaxies (`Predictions.unfamiliar`). Galaxies must be exchangeable with those the thresholds
+    come from: a random draw of the same catalog, neither trained on nor scored, such as the
+    validation part.
 
     Parameters
     ----------
@@ -43,18 +44,20 @@ class Conformal:
     coverage : float
         Promised probability that a set holds the true class, in (0, 1).
     method : {"threshold", "raps"}
-        Conformity of a class: its probability (Sadinle+2019); or 1 − the summed probability of the classes ahead of
-        it − a penalty for late ranks (RAPS, Angelopoulos+2021, without randomisation).
+        Conformity of a class: its probability (Sadinle+2019); or 1 − the summed probability of the
+        classes ahead of it − a penalty for late ranks (RAPS, Angelopoulos+2021, without
+        randomisation).
     per_class : bool
         The promise holds within each class (Mondrian), not only over all galaxies.
     scores : tuple of ndarray of float64
-        Rising conformities of the true class of the calibration galaxies: one array per class, or one for all
-        together; empty where a head of an earlier version kept none.
+        Rising conformities of the true class of the calibration galaxies: one array per class, or
+        one for all together; empty where a head of an earlier version kept none.
 
     References
     ----------
     Vovk+2005, Algorithmic Learning in a Random World, section 4.5 (Mondrian); Sadinle+2019,
-    doi:10.1080/01621459.2017.1395341, section 3; Angelopoulos+2021, arXiv:2009.14193, equation 4 with u = 0.
+    doi:10.1080/01621459.2017.1395341, section 3; Angelopoulos+2021, arXiv:2009.14193, equation 4
+    with u = 0.
 
     Examples
     --------
@@ -90,23 +93,28 @@ class Conformal:
         coverage : float
             Promise, in (0, 1).
         per_class : bool
-            Keep the promise within each class, rare ones too. A class with too few galaxies for the promise (9 at
-            90 %) is in every set; one with fewer than 20 and the next smallest class share the lower of their two
-            thresholds, so that neither pays for the other. `notes` says which.
+            Keep the promise within each class, rare ones too. A class with too few galaxies for the
+            promise (9 at 90 %) is in every set; one with fewer than 20 and the next smallest class
+            share the lower of their two thresholds, so that neither pays for the other. `notes`
+            says which.
         method : {"threshold", "raps"}
             See the class.
 
         Raises
         ------
         LeakError, InputError
-            As `evaluate`; the labels are not one class per galaxy; an unknown method; or coverage is outside (0, 1).
+            As `evaluate`; the labels are not one class per galaxy; an unknown method; or coverage
+            is outside (0, 1).
         """
         if method not in METHODS:
-            raise InputError("method of class sets", rule=f"be one of {', '.join(METHODS)}", found=method)
+            raise InputError(
+                "method of class sets", rule=f"be one of {', '.join(METHODS)}", found=method
+            )
         codes = scorable(predictions, labels).codes
         true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
         if predictions.unfamiliar is not None:
-            # their sets will be empty, which is a miss: the other galaxies' sets have to make up for it
+            # their sets will be empty, which is a miss: the other galaxies' sets have to make up
+            # for it
             true = np.where(predictions.unfamiliar, 0.0, true)
         k = len(predictions.classes)
         parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
@@ -134,7 +142,8 @@ class Conformal:
     def sets(self, predictions: Predictions) -> npt.NDArray[np.bool_]:
         """Which classes are in each galaxy's set, shape (n, k).
 
-        The most probable class always is, unless `predictions.unfamiliar` marks the galaxy: its set is empty.
+        The most probable class always is, unless `predictions.unfamiliar` marks the galaxy: its set
+        is empty.
 
         Raises
         ------
@@ -142,7 +151,9 @@ class Conformal:
             The predictions are of other classes.
         """
         if predictions.classes != self.classes:
-            raise InputError("predictions are of other classes", rule=f"be of {', '.join(self.classes)}")
+            raise InputError(
+                "predictions are of other classes", rule=f"be of {', '.join(self.classes)}"
+            )
         inside = _conformity(predictions.probabilities, self.method) >= self.thresholds
         inside[np.arange(len(predictions)), predictions.codes] = True
         if predictions.unfamiliar is not None:
@@ -164,7 +175,9 @@ class Conformal:
         for members in _sharing(sizes, self.coverage):
             if len(members) > 1:
                 names = ", ".join(f"{self.classes[c]} ({sizes[c]})" for c in members)
-                said.append(f"{names} share a threshold: below {SHARED_BELOW} calibration galaxies one is uncertain")
+                said.append(
+                    f"{names} share a threshold: below {SHARED_BELOW} calibration galaxies one is uncertain"
+                )
         return said
 
     def coverage_report(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
@@ -173,11 +186,12 @@ class Conformal:
         Returns
         -------
         dict
-            `promised`; `reached` (share of galaxies whose set holds the true class) with its exact `interval` of
-            Clopper & Pearson at `level`, and the same within each class (`per_class`: `class, n, reached, interval`;
-            None for an absent class; `reached_per_class`: the shares alone); `size` (mean number of classes in a
-            set); `single` and `empty` (shares of sets with one class and with none), `unfamiliar` (share whose set
-            is empty because the galaxy is unlike the training galaxies); `n`; `method`; `notes`.
+            `promised`; `reached` (share of galaxies whose set holds the true class) with its exact
+            `interval` of Clopper & Pearson at `level`, and the same within each class (`per_class`:
+            `class, n, reached, interval`; None for an absent class; `reached_per_class`: the shares
+            alone); `size` (mean number of classes in a set); `single` and `empty` (shares of sets
+            with one class and with none), `unfamiliar` (share whose set is empty because the galaxy
+            is unlike the training galaxies); `n`; `method`; `notes`.
 
         Raises
         ------
@@ -188,7 +202,10 @@ class Conformal:
         sets = self.sets(predictions)
         held = sets[np.arange(len(codes)), codes]
         size = sets.sum(1)
-        rows = [{"class": name, **_counted(held[codes == code])} for code, name in enumerate(self.classes)]
+        rows = [
+            {"class": name, **_counted(held[codes == code])}
+            for code, name in enumerate(self.classes)
+        ]
         unfamiliar = predictions.unfamiliar
         return {
             "promised": self.coverage,
@@ -266,7 +283,9 @@ def _thresholds(parts: Sequence[Array], k: int, coverage: float) -> Array:
     if len(parts) == 1:
         return np.repeat(lowest, k)
     for members in _sharing([len(part) for part in parts], coverage):
-        lowest[members] = lowest[members].min()  # the lower keeps the promise of both, whichever is the harder class
+        lowest[members] = lowest[
+            members
+        ].min()  # the lower keeps the promise of both, whichever is the harder class
     return lowest
 
 

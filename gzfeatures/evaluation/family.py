@@ -20,14 +20,16 @@ def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
     values : sequence of ndarray
         Of each method: value of each of its S seeds, shape (S,).
     shares : sequence of ndarray
-        Of each method: what each galaxy adds to the value of each seed, shape (S, n), of mean `values`.
+        Of each method: what each galaxy adds to the value of each seed, shape (S, n), of mean
+        `values`.
 
     Returns
     -------
     ndarray of float64
-        0 for a method with one seed: its one fit is what is compared. Else the larger of its own variance over seeds
-        and that pooled over methods, less what galaxies alone would bring, divided by S: three seeds tell little of
-        their spread, and a method whose three happen to agree would be called different too often.
+        0 for a method with one seed: its one fit is what is compared. Else the larger of its own
+        variance over seeds and that pooled over methods, less what galaxies alone would bring,
+        divided by S: three seeds tell little of their spread, and a method whose three happen to
+        agree would be called different too often.
     """
     own = np.full(len(values), np.nan)
     for method, (value, share) in enumerate(zip(values, shares, strict=True)):
@@ -48,11 +50,12 @@ def step_down(
 ) -> tuple[Array, Array, Array]:
     """p values of all pairs of K methods as one family, and the standard error of each difference.
 
-    Every resample gives each galaxy a random sign, one for all methods, and each method a mean over seeds drawn from
-    the seeds' deviations. The sign turns a galaxy's difference of two methods round, as it might have been were the two
-    equal: for shares of right answers and two methods this is McNemar's exact test. The largest of all studentised
-    differences, over the pairs not yet told apart, gives the p values, so that the chance of one false difference among
-    all pairs is what is stated, and no correction for their number is added, nor for seeds.
+    Every resample gives each galaxy a random sign, one for all methods, and each method a mean over
+    seeds drawn from the seeds' deviations. The sign turns a galaxy's difference of two methods
+    round, as it might have been were the two equal: for shares of right answers and two methods
+    this is McNemar's exact test. The largest of all studentised differences, over the pairs not yet
+    told apart, gives the p values, so that the chance of one false difference among all pairs is
+    what is stated, and no correction for their number is added, nor for seeds.
 
     Parameters
     ----------
@@ -66,20 +69,27 @@ def step_down(
     Returns
     -------
     family, single, error : ndarray of float64
-        p value in the family, p value of the pair alone, and standard error of the pairs (0, 1), (0, 2), …,
-        (K−2, K−1), each of shape (K(K − 1)/2,).
+        p value in the family, p value of the pair alone, and standard error of the pairs (0, 1),
+        (0, 2), …, (K−2, K−1), each of shape (K(K − 1)/2,).
 
     References
     ----------
-    Romano & Wolf 2005, doi:10.1198/016214504000000539, algorithms 3.1 and 4.1 (step-down, largest studentised
-    statistic); Liu 1988, doi:10.1214/aos/1176351062 (wild bootstrap).
+    Romano & Wolf 2005, doi:10.1198/016214504000000539, algorithms 3.1 and 4.1 (step-down, largest
+    studentised statistic); Liu 1988, doi:10.1214/aos/1176351062 (wild bootstrap).
     """
-    mean = np.stack([share.mean(0) for share in shares], axis=1)  # (n, K), of each method over its seeds
+    mean = np.stack(
+        [share.mean(0) for share in shares], axis=1
+    )  # (n, K), of each method over its seeds
     n, methods = mean.shape
     rng = np.random.default_rng(seed)
     variance = seed_variance(values, shares)
     first, second = np.array(list(combinations(range(methods), 2))).T
-    square = np.array([((mean[:, i] - mean[:, j]) ** 2).sum() for i, j in zip(first, second, strict=True)]) / n**2
+    square = (
+        np.array(
+            [((mean[:, i] - mean[:, j]) ** 2).sum() for i, j in zip(first, second, strict=True)]
+        )
+        / n**2
+    )
     error = np.sqrt(square + variance[first] + variance[second])
     statistic = _ratio(np.abs(mean.mean(0)[first] - mean.mean(0)[second]), error)
     drawn = _signed_means(mean, resamples, rng) + _seed_means(values, variance, resamples, rng)
@@ -110,13 +120,19 @@ def _signed_means(shares: Array, resamples: int, rng: np.random.Generator) -> Ar
     return means
 
 
-def _seed_means(values: Sequence[Array], variance: Array, resamples: int, rng: np.random.Generator) -> Array:
+def _seed_means(
+    values: Sequence[Array], variance: Array, resamples: int, rng: np.random.Generator
+) -> Array:
     """What drawing seeds anew does to each method's mean, shape (B, K), of the given variance.
 
-    Seeds are drawn from the deviations of all methods together, each scaled to variance 1: three of one method alone
-    have ten means, and no tails.
+    Seeds are drawn from the deviations of all methods together, each scaled to variance 1: three of
+    one method alone have ten means, and no tails.
     """
-    pool = [(value - value.mean()) / value.std() for value in values if len(value) > 1 and value.std() > 0]
+    pool = [
+        (value - value.mean()) / value.std()
+        for value in values
+        if len(value) > 1 and value.std() > 0
+    ]
     moved = np.zeros((resamples, len(values)))
     if not pool:
         return moved

@@ -40,7 +40,8 @@ class Scores:
     classes : tuple of str
         k names.
     accuracy : float, optional
-        Share of galaxies whose most probable class is right; multi-label: all k right at threshold 0.5.
+        Share of galaxies whose most probable class is right; multi-label: all k right at threshold
+        0.5.
     balanced_accuracy : float, optional
         Mean recall of the classes present.
     macro_f1 : float, optional
@@ -52,17 +53,19 @@ class Scores:
     auc : float, optional
         One-vs-rest area under the ROC curve, mean of the classes that have members and non-members.
     mcc : float, optional
-        Matthews correlation for k classes (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006, eq. 8).
+        Matthews correlation for k classes (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006,
+        eq. 8).
     ece : float, optional
-        Expected calibration error of the most probable class (multi-label: of every label), 15 bins; noise alone
-        makes it positive, the more the fewer galaxies there are.
+        Expected calibration error of the most probable class (multi-label: of every label), 15
+        bins; noise alone makes it positive, the more the fewer galaxies there are.
     ece_debiased : float, optional
         The same without what noise alone would give (see `calibration_error.debiased`).
     rmse : float, optional
         Root mean square over all galaxies and answers (the Kaggle measure); NaN votes are left out.
     intervals : mapping of str to (low, high)
-        Interval of each metric at `level`, by the method that holds it (see `intervals`); that of `ece` is of the true
-        error, as that of `ece_debiased`. A figure over classes has none where a class is in `too_few`.
+        Interval of each metric at `level`, by the method that holds it (see `intervals`); that of
+        `ece` is of the true error, as that of `ece_debiased`. A figure over classes has none where
+        a class is in `too_few`.
     level : float
         Coverage of the intervals.
     too_few : tuple of str
@@ -70,12 +73,13 @@ class Scores:
     confusion : ndarray of int64, optional
         Shape (k, k); row: true class, column: predicted class.
     per_class : list of dict
-        `class, support, precision, recall, f1` (fractions: `class, support, answer_rmse`) and `intervals`.
+        `class, support, precision, recall, f1` (fractions: `class, support, answer_rmse`) and
+        `intervals`.
     agreement : list of AccuracyBin
         Accuracy by volunteer agreement (see `slices.by_agreement`); empty without vote fractions.
     ceiling : Ceiling, optional
-        `reached` and `ceiling` against one volunteer drawn at random, `accuracy` and `repeatability` against the
-        majority of a panel (see `slices.against_ceiling`).
+        `reached` and `ceiling` against one volunteer drawn at random, `accuracy` and
+        `repeatability` against the majority of a panel (see `slices.against_ceiling`).
     slices : mapping of str to list of AccuracyBin
         Accuracy along redshift, magnitude and size (see `slices.along`), where a catalog was given.
     """
@@ -131,17 +135,18 @@ def evaluate(
     predictions : Predictions
         Every id must have a label; ids that were trained on are refused.
     labels : Labels
-        Truth, with the same classes in the same order; its vote fractions, if any, give agreement and ceiling.
+        Truth, with the same classes in the same order; its vote fractions, if any, give agreement
+        and ceiling.
     intervals : bool
         Whether to give intervals; 0 and other numbers as False and True.
     level : float
         Coverage of the intervals, in (0, 1).
     votes : ndarray of int, optional
-        Number of volunteers of each galaxy of `labels`, shape (len(labels),), for the repeatability of their majority;
-        else those of the catalog's counts, else 40 each.
+        Number of volunteers of each galaxy of `labels`, shape (len(labels),), for the repeatability
+        of their majority; else those of the catalog's counts, else 40 each.
     catalog : Catalog, optional
-        Its vote counts, where it has them, are the volunteers' numbers. Its redshift, magnitude and size, as far as it
-        has them, give the slices; one class per galaxy only.
+        Its vote counts, where it has them, are the volunteers' numbers. Its redshift, magnitude and
+        size, as far as it has them, give the slices; one class per galaxy only.
 
     Raises
     ------
@@ -165,15 +170,25 @@ def evaluate(
     per_class = [
         {"class": name, "support": support[name]}
         | {metric: float(values[c]) for metric, values in point.items() if values.ndim}
-        | {"intervals": {m: (float(low[c]), float(high[c])) for m, (low, high) in spread.items() if _known(low, c)}}
+        | {
+            "intervals": {
+                m: (float(low[c]), float(high[c]))
+                for m, (low, high) in spread.items()
+                if _known(low, c)
+            }
+        }
         for c, name in enumerate(predictions.classes)
     ]
-    more: dict[str, Any] = {m: float(values) for m, values in point.items() if not values.ndim and np.isfinite(values)}
+    more: dict[str, Any] = {
+        m: float(values) for m, values in point.items() if not values.ndim and np.isfinite(values)
+    }
     if predictions.kind == "classes":
         confusion = np.zeros((k, k), dtype=np.int64)
         np.add.at(confusion, (truth.codes, predictions.codes), 1)
         more["confusion"] = confusion
-        panels = None if votes is None else votes[positions(labels.ids, predictions.ids, where="labels")]
+        panels = (
+            None if votes is None else votes[positions(labels.ids, predictions.ids, where="labels")]
+        )
         if panels is None and catalog is not None and truth.soft is not None:
             panels = catalog.volunteers(predictions.ids)
         more["agreement"] = accuracy_by.by_agreement(predictions, truth, level=level, panels=panels)
@@ -185,7 +200,11 @@ def evaluate(
         n=len(predictions),
         classes=predictions.classes,
         level=level,
-        intervals={m: (float(low), float(high)) for m, (low, high) in spread.items() if m in more and _known(low)},
+        intervals={
+            m: (float(low), float(high))
+            for m, (low, high) in spread.items()
+            if m in more and _known(low)
+        },
         too_few=tuple(name for name, number in support.items() if number < FEWEST),
         per_class=per_class,
         **more,

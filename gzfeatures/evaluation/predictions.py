@@ -35,9 +35,11 @@ class Predictions:
     kind : {"classes", "multi-label", "fractions"}
         What a row means.
     seen : ndarray of bool, optional
-        Shape (n,): the galaxy, or one of its group, was trained on; such predictions are not scored.
+        Shape (n,): the galaxy, or one of its group, was trained on; such predictions are not
+        scored.
     sets : ndarray of bool, optional
-        Shape (n, k): classes that hold the true one with a promised probability (see `conformal.Conformal`).
+        Shape (n, k): classes that hold the true one with a promised probability (see
+        `conformal.Conformal`).
     unfamiliar : ndarray of bool, optional
         Shape (n,): the galaxy is unlike those trained on; its set is empty for that reason.
     familiarity : ndarray of float64, optional
@@ -75,7 +77,10 @@ class Predictions:
         ):
             if values is not None and values.shape != (len(self.ids),):
                 raise InputError(what, rule=f"have shape {(len(self.ids),)}", found=values.shape)
-        if self.familiarity is not None and not ((self.familiarity > 0) & (self.familiarity <= 1)).all():
+        if (
+            self.familiarity is not None
+            and not ((self.familiarity > 0) & (self.familiarity <= 1)).all()
+        ):
             raise InputError("familiarity_p", rule="lie in (0, 1]")
         if self.sets is not None and self.sets.shape != p.shape:
             raise InputError("sets of classes", rule=f"have shape {p.shape}", found=self.sets.shape)
@@ -84,7 +89,10 @@ class Predictions:
         if self.kind == "classes" and len(p) and np.abs(p.sum(1) - 1).max() > 1e-4:
             worst = int(np.abs(p.sum(1) - 1).argmax())
             raise InputError(
-                "probabilities of a galaxy", where=self.ids[worst], rule="sum to 1", found=float(p[worst].sum())
+                "probabilities of a galaxy",
+                where=self.ids[worst],
+                rule="sum to 1",
+                found=float(p[worst].sum()),
             )
 
     @classmethod
@@ -113,27 +121,44 @@ class Predictions:
     def select(self, ids: Ids) -> Predictions:
         """Predictions of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="predictions")
-        known = {name: values[rows] for name in _PER_GALAXY if (values := getattr(self, name)) is not None}
+        known = {
+            name: values[rows]
+            for name in _PER_GALAXY
+            if (values := getattr(self, name)) is not None
+        }
         return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows], **known)
 
     @property
     def empty_because(self) -> npt.NDArray[np.object_] | None:
         """Why a galaxy's set is empty, shape (n,): `unfamiliar`, `no class fits`, or "" where it is not.
 
-        None without sets. Heads of today give no set for which no class fits: the most probable class is in all.
+        None without sets. Heads of today give no set for which no class fits: the most probable
+        class is in all.
         """
         if self.sets is None:
             return None
         strange = np.zeros(len(self), dtype=bool) if self.unfamiliar is None else self.unfamiliar
-        return np.where(self.sets.any(1), "", np.where(strange, UNFAMILIAR, "no class fits")).astype(object)
+        return np.where(
+            self.sets.any(1), "", np.where(strange, UNFAMILIAR, "no class fits")
+        ).astype(object)
 
     @property
     def summary(self) -> dict[str, Any]:
         """What a person asks first: `rows`; `classes` (class → galaxies of which it is the most probable); `unsure`
-        (galaxies whose set holds several classes, or without sets whose most probable class is below 0.5);
-        `unfamiliar` (galaxies unlike those trained on). The last is None where nothing is known of it."""
-        several = self.sets.sum(1) > 1 if self.sets is not None else self.probabilities.max(1, initial=0) < 0.5
-        counts = np.bincount(self.codes, minlength=len(self.classes)).tolist() if self.kind == "classes" else []
+        (galaxies whose set holds several classes, or without sets whose most probable class is
+        below 0.5);
+        `unfamiliar` (galaxies unlike those trained on). The last is None where nothing is known of
+        it."""
+        several = (
+            self.sets.sum(1) > 1
+            if self.sets is not None
+            else self.probabilities.max(1, initial=0) < 0.5
+        )
+        counts = (
+            np.bincount(self.codes, minlength=len(self.classes)).tolist()
+            if self.kind == "classes"
+            else []
+        )
         return {
             "rows": len(self),
             "classes": dict(zip(self.classes, counts, strict=False)),
@@ -148,15 +173,17 @@ class Predictions:
     def write(self, path: str | Path) -> Path:
         """Write one row per galaxy; the ending chooses CSV, Parquet or FITS (`.csv`, `.csv.gz`, `.parquet`, `.fits`).
 
-        Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64 column per class,
-        under its name; `class_set` (joined by `|`) and `trained_on` where `sets` and `seen` are known, and where a set
-        is empty `empty_because` (see the property); `familiarity_p` where it is known. In CSV a text that a
-        spreadsheet would take for a formula gets a leading apostrophe, which `read` takes off again.
+        Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64
+        column per class, under its name; `class_set` (joined by `|`) and `trained_on` where `sets`
+        and `seen` are known, and where a set is empty `empty_because` (see the property);
+        `familiarity_p` where it is known. In CSV a text that a spreadsheet would take for a formula
+        gets a leading apostrophe, which `read` takes off again.
 
         Raises
         ------
         InputError
-            The ending is none of these, a class bears the name of another column, or FITS cannot hold an id or name.
+            The ending is none of these, a class bears the name of another column, or FITS cannot
+            hold an id or name.
         OutputError
             The place cannot be written.
         """
@@ -178,8 +205,15 @@ class Predictions:
             columns["trained_on"] = self.seen
         taken = set(self.classes) & {*columns, *_OWN}
         if taken:
-            raise InputError("class bears the name of a column", where=path, rule="differ from it", found=min(taken))
-        columns |= dict(zip(self.classes, np.asarray(self.probabilities, dtype=np.float64).T, strict=True))
+            raise InputError(
+                "class bears the name of a column",
+                where=path,
+                rule="differ from it",
+                found=min(taken),
+            )
+        columns |= dict(
+            zip(self.classes, np.asarray(self.probabilities, dtype=np.float64).T, strict=True)
+        )
         _WRITERS[kind](columns, path)
         return path
 
@@ -203,7 +237,10 @@ class Predictions:
             frame = _READERS[kind](path)
         if "galaxy_id" not in frame:
             raise InputError(
-                "not a file of predictions", where=path, rule="have a column galaxy_id", found=", ".join(frame.columns)
+                "not a file of predictions",
+                where=path,
+                rule="have a column galaxy_id",
+                found=", ".join(frame.columns),
             )
         classes = tuple(str(name) for name in frame.columns if name not in _OWN)
         target = next((_OWN[name] for name in frame.columns if _OWN.get(name)), "fractions")
@@ -215,9 +252,17 @@ class Predictions:
         sets = None
         if "class_set" in frame:
             held = [set(text.split("|")) for text in frame["class_set"]]
-            sets = np.array([[name in one for name in classes] for one in held]).reshape(probabilities.shape)
-        strange = (frame["empty_because"] == UNFAMILIAR).to_numpy(bool) if "empty_because" in frame else None
-        familiarity = frame["familiarity_p"].to_numpy(np.float64) if "familiarity_p" in frame else None
+            sets = np.array([[name in one for name in classes] for one in held]).reshape(
+                probabilities.shape
+            )
+        strange = (
+            (frame["empty_because"] == UNFAMILIAR).to_numpy(bool)
+            if "empty_because" in frame
+            else None
+        )
+        familiarity = (
+            frame["familiarity_p"].to_numpy(np.float64) if "familiarity_p" in frame else None
+        )
         ids = as_ids(frame["galaxy_id"], where=path)
         return cls(ids, probabilities, classes, target, seen, sets, strange, familiarity)
 
@@ -239,10 +284,17 @@ _OWN: dict[str, str] = {
 
 
 def _kind(path: Path) -> str:
-    for ending, kind in {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".fits": "FITS"}.items():
+    for ending, kind in {
+        ".csv": "CSV",
+        ".csv.gz": "CSV",
+        ".parquet": "Parquet",
+        ".fits": "FITS",
+    }.items():
         if path.name.lower().endswith(ending):
             return kind
-    raise InputError("unknown kind of file", where=path, rule="end in .csv, .csv.gz, .parquet or .fits")
+    raise InputError(
+        "unknown kind of file", where=path, rule="end in .csv, .csv.gz, .parquet or .fits"
+    )
 
 
 def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
@@ -263,7 +315,9 @@ def _write_parquet(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
     table = pa.table(dict(columns))
     with (
         written_whole(path) as temporary,
-        pq.ParquetWriter(temporary, table.schema, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(
+            temporary, table.schema, compression="zstd", write_page_checksum=True
+        ) as writer,
     ):
         writer.write_table(table)
         seal_parquet(writer, temporary)
@@ -277,9 +331,13 @@ def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
     held: dict[str, npt.NDArray[Any]] = {}
     for name, values in columns.items():
         encoded = np.char.encode(values.astype(str), "utf-8") if values.dtype == object else values
-        lost = values.dtype == object and (np.char.decode(encoded, "utf-8") != np.char.rstrip(values.astype(str)))
+        lost = values.dtype == object and (
+            np.char.decode(encoded, "utf-8") != np.char.rstrip(values.astype(str))
+        )
         if not name.isascii() or np.any(lost):
-            raise InputError("FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead")
+            raise InputError(
+                "FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead"
+            )
         held[name] = encoded
     with _fits_tables() as table, written_whole(path) as temporary:
         table(held).write(temporary, format="fits", overwrite=True)
@@ -290,7 +348,10 @@ def _read_fits(path: Path) -> pd.DataFrame:
         read = table.read(units, format="fits")
     read.convert_bytestring_to_unicode()
     return pd.DataFrame(
-        {name: np.asarray(read[name]).astype(read[name].dtype.newbyteorder("=")) for name in read.colnames}
+        {
+            name: np.asarray(read[name]).astype(read[name].dtype.newbyteorder("="))
+            for name in read.colnames
+        }
     )
 
 

@@ -61,8 +61,8 @@ def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Arr
     Returns
     -------
     dict of ndarray
-        `threshold` (falling), `coverage` (share with at least that confidence, rising to 1) and `accuracy` on them,
-        each of shape (number of distinct confidences,).
+        `threshold` (falling), `coverage` (share with at least that confidence, rising to 1) and
+        `accuracy` on them, each of shape (number of distinct confidences,).
 
     Raises
     ------
@@ -74,7 +74,11 @@ def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Arr
     falling = confidence[order]
     last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
     kept = last + 1.0
-    return {"threshold": falling[last], "coverage": kept / len(order), "accuracy": np.cumsum(right[order])[last] / kept}
+    return {
+        "threshold": falling[last],
+        "coverage": kept / len(order),
+        "accuracy": np.cumsum(right[order])[last] / kept,
+    }
 
 
 def _confidence(predictions: Predictions, labels: Labels) -> tuple[Array, npt.NDArray[np.bool_]]:

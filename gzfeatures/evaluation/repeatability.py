@@ -8,19 +8,22 @@ import numpy.typing as npt
 from gzfeatures.evaluation.statistics.proportions import Array
 
 ASSUMED_PANEL = 40
-"""Volunteers per galaxy where their number is not known: the usual one of Galaxy Zoo 2 (Willett+2013)."""
+"""Volunteers per galaxy where their number is not known: the usual one of Galaxy Zoo 2
+(Willett+2013)."""
 DRAWS = 200
 """Pairs of panels drawn per galaxy."""
 
 
-def of_majorities(shares: Array, panels: npt.NDArray[np.integer], *, draws: int = DRAWS, seed: int = 0) -> Array:
+def of_majorities(
+    shares: Array, panels: npt.NDArray[np.integer], *, draws: int = DRAWS, seed: int = 0
+) -> Array:
     """Chance that two panels of volunteers, drawn anew, give a galaxy the same majority class.
 
-    The observed fractions of a panel scatter more than the galaxies' own: taken as they are, a galaxy on which 40
-    people happened to agree would seem sure to be agreed on again. They are first drawn towards those of all
-    galaxies, by a Dirichlet prior fitted to the whole table, and vary as the votes leave open; both panels have as many
-    volunteers as the galaxy had. Errors that all volunteers make alike are left out: panels may well agree on what is
-    wrong.
+    The observed fractions of a panel scatter more than the galaxies' own: taken as they are, a
+    galaxy on which 40 people happened to agree would seem sure to be agreed on again. They are
+    first drawn towards those of all galaxies, by a Dirichlet prior fitted to the whole table, and
+    vary as the votes leave open; both panels have as many volunteers as the galaxy had. Errors that
+    all volunteers make alike are left out: panels may well agree on what is wrong.
 
     Parameters
     ----------
@@ -40,19 +43,22 @@ def of_majorities(shares: Array, panels: npt.NDArray[np.integer], *, draws: int 
 
     References
     ----------
-    Minka 2000, Estimating a Dirichlet distribution, section on the Polya distribution (moments); Willett+2013,
-    doi:10.1093/mnras/stt1458.
+    Minka 2000, Estimating a Dirichlet distribution, section on the Polya distribution (moments);
+    Willett+2013, doi:10.1093/mnras/stt1458.
     """
     sizes = np.maximum(np.asarray(panels, dtype=np.int64), 1)
     prior = dirichlet_prior(shares, sizes)
     rng = np.random.default_rng(seed)
     same = np.zeros(len(shares))
     for _ in range(draws):
-        # fractions that the galaxy may have, given its votes; their mean alone would make galaxies too undecided
+        # fractions that the galaxy may have, given its votes; their mean alone would make galaxies
+        # too undecided
         likely = rng.standard_gamma(shares * sizes[:, None] + prior) + 1e-12
         likely /= likely.sum(1, keepdims=True)
         first, second = (
-            (rng.multinomial(sizes, likely) + rng.random(shares.shape)).argmax(1)  # the fraction settles ties
+            (rng.multinomial(sizes, likely) + rng.random(shares.shape)).argmax(
+                1
+            )  # the fraction settles ties
             for _ in range(2)
         )
         same += first == second
@@ -62,11 +68,14 @@ def of_majorities(shares: Array, panels: npt.NDArray[np.integer], *, draws: int 
 def dirichlet_prior(shares: Array, sizes: npt.NDArray[np.integer]) -> Array:
     """Parameters (k,) of the Dirichlet distribution of the galaxies' true fractions, by moments.
 
-    Observed fractions have the variance m(1 − m)(1 / (s + 1) + (1 − 1 / (s + 1)) / n) about their mean m with panels of
-    n volunteers, where s is the sum of the parameters; s follows from the sum over classes.
+    Observed fractions have the variance m(1 − m)(1 / (s + 1) + (1 − 1 / (s + 1)) / n) about their
+    mean m with panels of n volunteers, where s is the sum of the parameters; s follows from the sum
+    over classes.
     """
     mean = shares.mean(0)
-    scatter = float(((shares - mean) ** 2).mean(0).sum() / max(float((mean * (1 - mean)).sum()), 1e-12))
+    scatter = float(
+        ((shares - mean) ** 2).mean(0).sum() / max(float((mean * (1 - mean)).sum()), 1e-12)
+    )
     noise = float((1 / sizes).mean())
     between = np.clip((scatter - noise) / max(1 - noise, 1e-12), 1e-4, 1 - 1e-4)  # 1 / (s + 1)
     return np.asarray(np.maximum(mean, 1e-6) * (1 / between - 1))

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 JSON_KEYS = {"approach": "road", "contaminated": "dagger"}
-"""Keys of fields that have another name in JSON files and under `--json`, where others rely on them."""
+"""Keys of fields that have another name in JSON files and under `--json`, where others rely on
+them."""
 
 
 class Row(Mapping[str, Any]):

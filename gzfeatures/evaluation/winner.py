@@ -19,8 +19,9 @@ def luck_of_the_best(
 ) -> float:
     """How much the best of K methods owes to having been chosen on the galaxies it is scored on.
 
-    Methods are ranked on galaxies drawn with replacement, and the first is scored on those not drawn; the mean of its
-    scores there is what the choice is worth. Its distance from the best score on all galaxies is the luck.
+    Methods are ranked on galaxies drawn with replacement, and the first is scored on those not
+    drawn; the mean of its scores there is what the choice is worth. Its distance from the best
+    score on all galaxies is the luck.
 
     Parameters
     ----------
@@ -38,15 +39,19 @@ def luck_of_the_best(
     Returns
     -------
     float
-        To be subtracted from the best method's value; at least 0 where more is better, at most 0 where less is.
+        To be subtracted from the best method's value; at least 0 where more is better, at most 0
+        where less is.
 
     References
     ----------
-    Tsamardinos+2018, doi:10.1007/s10994-018-5714-4, algorithm 5 (bootstrap bias corrected cross-validation).
+    Tsamardinos+2018, doi:10.1007/s10994-018-5714-4, algorithm 5 (bootstrap bias corrected
+    cross-validation).
     """
     n = len(columns[0][0])
     rng = np.random.default_rng(seed)
-    drawn = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(resamples)]).astype(np.float32)
+    drawn = np.stack(
+        [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(resamples)]
+    ).astype(np.float32)
     left = (drawn == 0).astype(np.float32)
 
     def means(weights: npt.NDArray[np.float32], number: Array) -> Array:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "predictions.parquet"
 FINISHED = (TENSORS, RECORD, PREDICTIONS, "history.json", "curves.png")
-"""What a finished training leaves; where one of them is missing or damaged, it is made again from the last state."""
+"""What a finished training leaves; where one of them is missing or damaged, it is made again from
+the last state."""
 
 
 def train_network(
@@ -85,7 +86,9 @@ def train_network(
     return _scored(network, group, folder, note, seed)
 
 
-def _training_key(network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int) -> str:
+def _training_key(
+    network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int
+) -> str:
     """Sha256 of all that the weights depend on: the seed, not which others are asked for."""
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
@@ -193,7 +196,13 @@ def _calibration(
 
 
 def network_curve(
-    network: NetworkChoice, group: LabelledSample, folder: Path, settings: Experiment, *, seed: int, whole: Candidate
+    network: NetworkChoice,
+    group: LabelledSample,
+    folder: Path,
+    settings: Experiment,
+    *,
+    seed: int,
+    whole: Candidate,
 ) -> list[tuple[int, float, float, float]]:
     """How many labels a network needs: it is trained on growing parts of the training galaxies, the last being `whole`.
 
@@ -208,11 +217,17 @@ def network_curve(
     plain = network.model_copy(update={"learning_curve": ()})
     made = {len(train): whole}
     for size in sorted(size for size in network.learning_curve if size < len(train)):
-        part = dataclasses.replace(group, split=dataclasses.replace(group.split, train=train[:size]))
+        part = dataclasses.replace(
+            group, split=dataclasses.replace(group.split, train=train[:size])
+        )
         made[size] = train_network(plain, part, folder / f"labels-{size}", settings, seed=seed)
     metric = headline(group.labels.target)
     return [
-        (size, candidate.scores.metrics[metric], *candidate.scores.intervals.get(metric, (float("nan"), float("nan"))))
+        (
+            size,
+            candidate.scores.metrics[metric],
+            *candidate.scores.intervals.get(metric, (float("nan"), float("nan"))),
+        )
         for size, candidate in sorted(made.items())
     ]
 
@@ -237,7 +252,8 @@ def extract_table(
 ) -> tuple[EmbeddingTable, dict[str, float]]:
     """Embedding table of every galaxy of the cohort, and the seconds it took when it was made.
 
-    A table at `path` that the same extractor made of the same images is read; neither network nor image is touched.
+    A table at `path` that the same extractor made of the same images is read; neither network nor
+    image is touched.
 
     Parameters
     ----------
@@ -273,11 +289,17 @@ def extract_table(
     if again or note.get("key") != key or not _noted(path.parent, note):
         made = write_table(group.images, extraction, path).made
         try:
-            require_unchanged(group.images, group.stamp)  # a network may have been trained on the images as they were
+            require_unchanged(
+                group.images, group.stamp
+            )  # a network may have been trained on the images as they were
         except InputError:
             path.unlink()
             raise
-        note = {"key": key, "files": {path.name: fingerprint.of_file(path)}, **dataclasses.asdict(made)}
+        note = {
+            "key": key,
+            "files": {path.name: fingerprint.of_file(path)},
+            **dataclasses.asdict(made),
+        }
         write_sidecar(beside, note)
     table = EmbeddingTable.read(path)
     return table, {"extract": note["seconds"]}
@@ -287,5 +309,6 @@ def _noted(folder: Path, note: Mapping[str, Any]) -> bool:
     """Whether files were noted, and each is still the very same."""
     files = note.get("files", {})
     return bool(files) and all(
-        (folder / name).exists() and fingerprint.of_file(folder / name) == digest for name, digest in files.items()
+        (folder / name).exists() and fingerprint.of_file(folder / name) == digest
+        for name, digest in files.items()
     )

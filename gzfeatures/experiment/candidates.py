@@ -298,7 +298,9 @@ def _sets(
 
 def _shares(kept_out: Predictions) -> Shares | None:
     """What a head says of the classes' shares among galaxies that nothing was trained on."""
-    fresh = kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
+    fresh = (
+        kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
+    )
     return Shares.of(fresh) if kept_out.kind == "classes" and len(fresh) else None
 
 
@@ -310,7 +312,11 @@ def files_of(head: Path) -> list[Path]:
 def named(folder: Path, choices: Sequence[HeadChoice]) -> list[Path]:
     """Every file that `fit_heads` may write into a folder."""
     names = [name for choice in choices for name in _names(choice)]
-    return [path for name in names for path in (folder / f"{name}.skops", _trials_beside(folder / f"{name}.skops"))]
+    return [
+        path
+        for name in names
+        for path in (folder / f"{name}.skops", _trials_beside(folder / f"{name}.skops"))
+    ]
 
 
 def _names(choice: HeadChoice) -> list[str]:
@@ -333,13 +339,21 @@ def learning_curves(
     from gzfeatures.heads.learning_curve import curve, learning_curve
 
     heads = [choice.name for choice in settings.heads]
-    rows = learning_curve(tables, labels, seen, heads, settings.learning_curve, allow_seen=settings.allow_seen)
-    return {f"{name_of(tables)} + {head}": curve(rows, head, headline(labels.target)) for head in heads}
+    rows = learning_curve(
+        tables, labels, seen, heads, settings.learning_curve, allow_seen=settings.allow_seen
+    )
+    return {
+        f"{name_of(tables)} + {head}": curve(rows, head, headline(labels.target)) for head in heads
+    }
 
 
-def _calibration(head: Head, predictions: Predictions, bare: Predictions | None, labels: Labels) -> dict[str, Any]:
+def _calibration(
+    head: Head, predictions: Predictions, bare: Predictions | None, labels: Labels
+) -> dict[str, Any]:
     """What is known of probabilities beside the scores: before calibration, and how sets kept their promise."""
-    known: dict[str, Any] = {} if bare is None else {"before": measured(bare.without_seen(), labels)}
+    known: dict[str, Any] = (
+        {} if bare is None else {"before": measured(bare.without_seen(), labels)}
+    )
     notes = [
         f"{name} cannot be calibrated: all its training galaxies share one group, so that none was held back in a fold;"
         " its probabilities are the classifier's own"

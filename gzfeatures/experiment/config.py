@@ -63,8 +63,9 @@ class _Votes(_Section):
 class ImagedCatalog(_Section):
     """A catalog and its images; `id_column` names the galaxies where their column is not told by its name.
 
-    `field` is the share of the survey frame that the image files hold: 1 for full frames, less for files that were
-    cropped before; a view's crop is a share of the full frame, so that both show a galaxy at one scale.
+    `field` is the share of the survey frame that the image files hold: 1 for full frames, less for
+    files that were cropped before; a view's crop is a share of the full frame, so that both show a
+    galaxy at one scale.
     """
 
     catalog: Path
@@ -98,11 +99,13 @@ class SecondTarget(_Votes):
 class Galaxies(ImagedCatalog, _Votes):
     """The galaxies that are split and scored, and those that only train.
 
-    `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept. `split` is shares of
-    train, validation and test, or a rule on the ids' digests, which then also keeps out galaxies that only train.
-    `others` overrides what the scheme does with galaxies that no rule claims: the class `none-of-these`, or left out.
-    `missing_label` and `label_as_is` say what words such as NA mean there, as the options of `fit` do.
-    Galaxies within `neighbours_arcsec` of one another are kept on one side, where positions are known; 0 parts them.
+    `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept.
+    `split` is shares of train, validation and test, or a rule on the ids' digests, which then also
+    keeps out galaxies that only train. `others` overrides what the scheme does with galaxies that
+    no rule claims: the class `none-of-these`, or left out. `missing_label` and `label_as_is` say
+    what words such as NA mean there, as the options of `fit` do. Galaxies within
+    `neighbours_arcsec` of one another are kept on one side, where positions are known; 0 parts
+    them.
     """
 
     scheme: str = "zhu-5class"
@@ -119,7 +122,9 @@ class Galaxies(ImagedCatalog, _Votes):
     @model_validator(mode="after")
     def _others_of_a_scheme(self) -> Galaxies:
         if self.others is not None and self.labels is not None:
-            raise ValueError("others: belongs to a scheme, and labels take the scheme's place; leave one of them out")
+            raise ValueError(
+                "others: belongs to a scheme, and labels take the scheme's place; leave one of them out"
+            )
         return self
 
 
@@ -139,11 +144,11 @@ class FrozenBackbone(_Section):
 class NetworkChoice(_Section):
     """A network trained end to end; with `as_backbone`, its checkpoint feeds the heads too.
 
-    `recipe` is probe, tune or scratch; by default tune where there are weights to start from. `epochs` follow from the
-    number of galaxies where they are not given. `options` are keyword arguments of
-    `gzfeatures.networks.training.train.train`. With `seeds` it is trained once for each (the split stays that of the
-    experiment's seed), and the report says how far they spread. `learning_curve` lists numbers
-    of labels on which it is trained from its start too.
+    `recipe` is probe, tune or scratch; by default tune where there are weights to start from.
+    `epochs` follow from the number of galaxies where they are not given. `options` are keyword
+    arguments of `gzfeatures.networks.training.train.train`. With `seeds` it is trained once for
+    each (the split stays that of the experiment's seed), and the report says how far they spread.
+    `learning_curve` lists numbers of labels on which it is trained from its start too.
     """
 
     name: str
@@ -158,7 +163,15 @@ class NetworkChoice(_Section):
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> NetworkChoice:
-        keys = {*type(self).model_fields, "device", "precision", "seed", "folder", "resume", "again"}
+        keys = {
+            *type(self).model_fields,
+            "device",
+            "precision",
+            "seed",
+            "folder",
+            "resume",
+            "again",
+        }
         twice = sorted(keys & set(self.options))
         if twice:
             raise ValueError(f"options: {twice[0]} has a key of its own")
@@ -168,8 +181,9 @@ class NetworkChoice(_Section):
 class HeadChoice(_Section):
     """A head and its parameters.
 
-    With `seeds` it is fitted once for each (the split stays that of the experiment's seed), and the report says how far
-    they spread; on a network trained with several seeds, heads have the network's.
+    With `seeds` it is fitted once for each (the split stays that of the experiment's seed), and the
+    report says how far they spread; on a network trained with several seeds, heads have the
+    network's.
     """
 
     name: str
@@ -181,8 +195,9 @@ class HeadChoice(_Section):
 class Joined(_Section):
     """Tables side by side, and catalog columns after them, as one more input of every head.
 
-    `backbones` and `networks` (that are backbones too; of several seeds the first) are listed by the names they have
-    in the experiment; `columns` are those that `Catalog.column` knows, such as redshift.
+    `backbones` and `networks` (that are backbones too; of several seeds the first) are listed by
+    the names they have in the experiment; `columns` are those that `Catalog.column` knows, such as
+    redshift.
     """
 
     backbones: tuple[str, ...] = ()
@@ -192,18 +207,22 @@ class Joined(_Section):
     @property
     def tables(self) -> tuple[tuple[str, str], ...]:
         """Road and name of each table, in order."""
-        return (*(("frozen", name) for name in self.backbones), *(("fine-tuned", name) for name in self.networks))
+        return (
+            *(("frozen", name) for name in self.backbones),
+            *(("fine-tuned", name) for name in self.networks),
+        )
 
 
 class Experiment(_Section):
     """Everything one run needs; nothing in it changes while it runs.
 
-    `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog that is split, for
-    galaxies that only train may have other shares of classes than the galaxies that are scored. `learning_curve` lists
-    numbers of labels at which the heads of each road's best table are fitted too, for three seeds each. `jobs` is how
-    many candidates are tried at once when heads are tuned. `explain` says how many
-    galaxies of each class the report explains, of the best head and the best network; with 0, a run in which only heads
-    changed loads no network. `allow_seen` scores heads also on test galaxies that their backbone was trained on, with a
+    `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog
+    that is split, for galaxies that only train may have other shares of classes than the galaxies
+    that are scored. `learning_curve` lists numbers of labels at which the heads of each road's best
+    table are fitted too, for three seeds each. `jobs` is how many candidates are tried at once when
+    heads are tuned. `explain` says how many galaxies of each class the report explains, of the best
+    head and the best network; with 0, a run in which only heads changed loads no network.
+    `allow_seen` scores heads also on test galaxies that their backbone was trained on, with a
     dagger in the report.
     """
 
@@ -235,7 +254,9 @@ class Experiment(_Section):
         names = [choice.name for choice in self.heads]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"heads: {twice} is listed twice; give it seeds, or its other parameters a run")
+            raise ValueError(
+                f"heads: {twice} is listed twice; give it seeds, or its other parameters a run"
+            )
         return self
 
     @model_validator(mode="after")
@@ -247,7 +268,9 @@ class Experiment(_Section):
                 raise ValueError("joined: name two tables, or a table and a column")
             for approach, name in joint.tables:
                 if (approach, name) not in known:
-                    raise ValueError(f"joined: {name} is none of the experiment's {approach} tables")
+                    raise ValueError(
+                        f"joined: {name} is none of the experiment's {approach} tables"
+                    )
         return self
 
     @property
@@ -291,7 +314,12 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
         if len(keys) == 1:
             fields[key] = value
         else:
-            _put(fields.setdefault(key, {}) if isinstance(fields, dict) else fields[key], keys[1:], value, item)
+            _put(
+                fields.setdefault(key, {}) if isinstance(fields, dict) else fields[key],
+                keys[1:],
+                value,
+                item,
+            )
     except (ValueError, IndexError, TypeError, AttributeError):
         raise InputError(
             "setting cannot be placed",
@@ -341,8 +369,8 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     path : str or Path
         TOML file; or a run folder, whose `experiment.toml` or `experiment.json` is read.
     settings : sequence of str
-        `key=value` with dotted keys (`galaxies.images=…`, `backbones.0.weights=…`), applied on top; relative paths
-        in them are taken from the working folder.
+        `key=value` with dotted keys (`galaxies.images=…`, `backbones.0.weights=…`), applied on top;
+        relative paths in them are taken from the working folder.
 
     Raises
     ------
@@ -359,5 +387,9 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     try:
         return Experiment.model_validate(fields)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {e['msg']}" for e in error.errors()]
-        raise InputError("; ".join(problems), where=path, remedy="see experiments/README.md") from None
+        problems = [
+            f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {e['msg']}" for e in error.errors()
+        ]
+        raise InputError(
+            "; ".join(problems), where=path, remedy="see experiments/README.md"
+        ) from None

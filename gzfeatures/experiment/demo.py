@@ -30,13 +30,22 @@ def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
     OutputError
         The folder cannot be written.
     """
-    note, drawn = folder / "survey.json", {"galaxies": galaxies, "seed": seed, "version": __version__}
+    note, drawn = (
+        folder / "survey.json",
+        {"galaxies": galaxies, "seed": seed, "version": __version__},
+    )
     if read_sidecar(note) != drawn:
-        outputs.allow(folder / name for name in ("catalog.csv", "hart.csv", "truth.csv", "contact.jpg", note.name))
+        outputs.allow(
+            folder / name
+            for name in ("catalog.csv", "hart.csv", "truth.csv", "contact.jpg", note.name)
+        )
         survey = draw_survey(folder, n=galaxies, seed=seed)
         images = ImageSet.of(survey.images)
         with written_whole(folder / "contact.jpg") as temporary:
             contact_sheet(images.select(images.ids[:60])).save(temporary, "JPEG")
         write_sidecar(note, drawn)
     with as_file(files("gzfeatures.experiment") / "demo.toml") as path:
-        return load(path, [f"galaxies.catalog={folder / 'catalog.csv'}", f"galaxies.images={folder / 'images'}"])
+        return load(
+            path,
+            [f"galaxies.catalog={folder / 'catalog.csv'}", f"galaxies.images={folder / 'images'}"],
+        )

@@ -37,7 +37,8 @@ class Classifier:
     weights : str, optional
         File that replaces the backbone's own weights.
     table, head : Path, optional
-        Embedding table, which has the prototypes, and head on it; without a head the network names the class.
+        Embedding table, which has the prototypes, and head on it; without a head the network names
+        the class.
     """
 
     network: str
@@ -60,7 +61,8 @@ def draw_map(
     predictions : mapping of str to Predictions
         What the map can be coloured by beside classes and the catalog's columns.
     folder : Path
-        Where `map.html`, `map.parquet`, `map.json` (settings and quality) and two pictures in `figures/` go.
+        Where `map.html`, `map.parquet`, `map.json` (settings and quality) and two pictures in
+        `figures/` go.
 
     Returns
     -------
@@ -78,13 +80,19 @@ def draw_map(
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     columns = None if group.catalog is None else offered(group.catalog)
     page = drawn.write_html(
-        folder / "map.html", labels=group.labels, images=group.images, predictions=predictions, catalog=columns
+        folder / "map.html",
+        labels=group.labels,
+        images=group.images,
+        predictions=predictions,
+        catalog=columns,
     )
     shown = []
     classes = group.labels if group.labels.target == "classes" else None
     for kind in ("points", "images"):
         path = folder / "figures" / f"map-{kind}.png"
-        with Image.open(write_figure(path, drawn, kind, labels=classes, images=group.images)) as picture:
+        with Image.open(
+            write_figure(path, drawn, kind, labels=classes, images=group.images)
+        ) as picture:
             shown.append(Picture(f"Map as {kind}", "", picture.convert("RGB")))
     quality = f"trustworthiness {drawn.quality['trustworthiness']:.3f}, {drawn.quality['knn_preservation']:.0%}"
     note = f"UMAP of the best table: {quality} of the nearest neighbours kept. The interactive map is map.html."
@@ -123,14 +131,16 @@ def explain(
     methods : sequence of str
         Of `networks.explain.METHODS`; default all.
     layers, dreams : bool
-        Show also what each layer makes of the first galaxy, and the image that each class would like best.
+        Show also what each layer makes of the first galaxy, and the image that each class would
+        like best.
     seed : int
         Of directions in which a head's slope is measured, and of dreams.
 
     Raises
     ------
     InputError
-        No galaxy is named, and there is no table with labels to take prototypes from; a galaxy has no image.
+        No galaxy is named, and there is no table with labels to take prototypes from; a galaxy has
+        no image.
     UnknownNameError
         No such method.
     """
@@ -145,7 +155,9 @@ def explain(
         sections["Prototypes, nearest to the middle of their class"] = tiles(images, shown)
         ids = np.asarray(central["galaxy_id"], dtype=object) if ids is None else ids
     if ids is None or not len(ids):
-        raise InputError("an explanation", rule="have galaxies", remedy="name some, or give a table and labels")
+        raise InputError(
+            "an explanation", rule="have galaxies", remedy="name some, or give a table and labels"
+        )
     if classifier.head is None:
         model = galleries.ExplainedModel.of_network(classifier.network)
     else:
@@ -167,13 +179,22 @@ def explain(
         sections |= galleries.layers(model, images, ids[0])
     if dreams:
         sections |= galleries.maximal_images(model, seed=seed)
-    name = " on ".join([*([classifier.head.stem] if classifier.head else []), Path(classifier.network).name])
-    note = "Galaxies as the network sees them; warm pixels speak for the class, cold ones against it."
+    name = " on ".join(
+        [*([classifier.head.stem] if classifier.head else []), Path(classifier.network).name]
+    )
+    note = (
+        "Galaxies as the network sees them; warm pixels speak for the class, cold ones against it."
+    )
     return Gallery(f"Why {name} says so", note, sections)
 
 
 def explain_pairing(
-    candidate: Candidate, classifier: Classifier, group: LabelledSample, per_class: int, *, seed: int = 0
+    candidate: Candidate,
+    classifier: Classifier,
+    group: LabelledSample,
+    per_class: int,
+    *,
+    seed: int = 0,
 ) -> Gallery:
     """Why a pairing is right: its surest right answers of each class, and prototypes of a head or layers of a network.
 

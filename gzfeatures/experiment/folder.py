@@ -56,7 +56,10 @@ def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
     for number, candidate in enumerate(candidates):
         name = f"predictions/{number:02d}-{slug(f'{candidate.approach} {candidate.name}')}.parquet"
         paths.append(candidate.predictions.write(folder / name))
-        notes.append({key: getattr(candidate, field) for key, field in FIELDS.items()} | {"predictions": name})
+        notes.append(
+            {key: getattr(candidate, field) for key, field in FIELDS.items()}
+            | {"predictions": name}
+        )
     with written_whole(folder / PAIRINGS) as temporary:
         temporary.write_text(json.dumps(notes, indent=1, default=dict), encoding="utf-8")
     return paths
@@ -72,7 +75,9 @@ def read_pairings(folder: Path) -> tuple[list[Candidate], Labels, Split]:
     """
     labels, split = read_labels(require_file(folder / LABELS, "labels of a run"), words=AS_IS)
     if split is None:
-        raise InputError("labels of a run have no split", where=folder / LABELS, rule="have a split column")
+        raise InputError(
+            "labels of a run have no split", where=folder / LABELS, rule="have a split column"
+        )
     path = require_file(folder / PAIRINGS, "pairings of a finished run")
     candidates = []
     with parsing("pairings of a run cannot be read", path):

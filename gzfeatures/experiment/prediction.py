@@ -62,7 +62,9 @@ def find_head(name: str | Path, scheme: str | None = None) -> Head:
     return Head.read(heads[scheme or next(iter(heads))])
 
 
-def vectors_of(images: ImageSet, head: Head, *, view: View | None = None, on_bad: str = "raise") -> EmbeddingTable:
+def vectors_of(
+    images: ImageSet, head: Head, *, view: View | None = None, on_bad: str = "raise"
+) -> EmbeddingTable:
     """Extract the vectors that a head reads, by the backbone it was fitted on.
 
     Parameters

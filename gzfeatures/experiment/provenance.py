@@ -22,7 +22,8 @@ def surroundings() -> dict[str, Any]:
     Returns
     -------
     dict
-        `python`, `versions`, `machine`, `cores`, and in a git checkout `commit`, with `+` where files were changed.
+        `python`, `versions`, `machine`, `cores`, and in a git checkout `commit`, with `+` where
+        files were changed.
     """
     installed = {}
     for name in LIBRARIES:
@@ -38,7 +39,9 @@ def surroundings() -> dict[str, Any]:
     }
     commit = _git("rev-parse", "--short=12", "HEAD")
     if commit:
-        found["commit"] = commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+        found["commit"] = commit + (
+            "+" if _git("status", "--porcelain", "--untracked-files=no") else ""
+        )
     return found
 
 
@@ -48,7 +51,13 @@ def _git(*words: str) -> str:
     if not (root / ".git").exists():
         return ""
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", str(root), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,8 +1,9 @@
 """run(config): the recipe from catalogs to a ranking, top to bottom, both roads.
 
-A run folder holds everything a run made: `experiment.json` (settings), `labels.csv` (labels and split), `networks/`
-(checkpoints), `tables/`, `heads/`, `predictions/`, `report.html`, `map.html`. Running again goes on from what is there:
-a network or table is taken as it is when nothing it depends on has changed; heads are fitted anew, they take seconds.
+A run folder holds everything a run made: `experiment.json` (settings), `labels.csv` (labels and
+split), `networks/` (checkpoints), `tables/`, `heads/`, `predictions/`, `report.html`, `map.html`.
+Running again goes on from what is there: a network or table is taken as it is when nothing it
+depends on has changed; heads are fitted anew, they take seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ from gzfeatures.experiment import config as configs
 from gzfeatures.experiment import sample as cohorts
 from gzfeatures.experiment.approaches import extract_table, network_curve, train_network
 from gzfeatures.experiment.candidates import FitOptions, files_of, fit_heads, learning_curves
-from gzfeatures.experiment.config import SETTINGS, Experiment, FrozenBackbone, HeadChoice, NetworkChoice
+from gzfeatures.experiment.config import (
+    SETTINGS,
+    Experiment,
+    FrozenBackbone,
+    HeadChoice,
+    NetworkChoice,
+)
 from gzfeatures.experiment.figures import FILES as MAP_FILES
 from gzfeatures.experiment.figures import Classifier, draw_map, explain_pairing
 from gzfeatures.experiment.folder import LABELS, PAIRINGS, read_pairings, slug, write_pairings
@@ -55,7 +62,9 @@ class Tracker(Protocol):
         """The run of a training, filled while it is on: called with the history so far after every epoch."""
         ...
 
-    def pairing(self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None) -> str:
+    def pairing(
+        self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
+    ) -> str:
         """Record one pairing, as a new run or in that of its training; return the run id."""
         ...
 
@@ -132,7 +141,8 @@ def run(
     again : bool
         Train and tabulate anew, whatever the folder holds.
     overwrite : bool
-        Replace files in the folder that no run wrote there, or that were changed since; an input never.
+        Replace files in the folder that no run wrote there, or that were changed since; an input
+        never.
 
     Raises
     ------
@@ -141,15 +151,22 @@ def run(
     NotFirstProcess
         Several processes trained a network together, and this is not the one to go on.
     GzError
-        A step's own error; what was finished before it stays in the folder and is used by the next call.
+        A step's own error; what was finished before it stays in the folder and is used by the next
+        call.
     """
     settings = experiment if isinstance(experiment, Experiment) else configs.load(experiment)
     place = Path(folder) if folder is not None else Path("runs") / settings.name
-    read = [Path(experiment)] if isinstance(experiment, (str, Path)) and Path(experiment).is_file() else []
+    read = (
+        [Path(experiment)]
+        if isinstance(experiment, (str, Path)) and Path(experiment).is_file()
+        else []
+    )
     written = [place / name for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS)]
     if _settings_of(place) == settings:
         written.remove(place / SETTINGS)  # it stays as it is, whoever wrote it
-    with outputs.guarded("run", inputs=[*read, *settings.inputs], files=written, folders=[place], overwrite=overwrite):
+    with outputs.guarded(
+        "run", inputs=[*read, *settings.inputs], files=written, folders=[place], overwrite=overwrite
+    ):
         if place / SETTINGS in written:
             with written_whole(place / SETTINGS) as temporary:
                 temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
@@ -164,7 +181,9 @@ def _settings_of(place: Path) -> Experiment | None:
         return None
 
 
-def _run(settings: Experiment, place: Path, store: Store | None, tracker: Tracker | None, again: bool) -> Run:
+def _run(
+    settings: Experiment, place: Path, store: Store | None, tracker: Tracker | None, again: bool
+) -> Run:
     """Run the steps, from catalogs to a ranking; the files of each are taken up by the next run."""
     start = time.perf_counter()
     _require_weights(settings)
@@ -438,11 +457,27 @@ class _Column:
 
     @classmethod
     def of(
-        cls, network: NetworkChoice, checkpoint: Path, heads: tuple[HeadChoice, ...], seed: int, spent: float
+        cls,
+        network: NetworkChoice,
+        checkpoint: Path,
+        heads: tuple[HeadChoice, ...],
+        seed: int,
+        spent: float,
     ) -> _Column:
         """A network that was trained; of several, heads have the network's seed."""
-        own = tuple(head.model_copy(update={"seeds": ()}) for head in heads) if network.seeds else heads
-        return cls(network.name, FrozenBackbone(name=str(checkpoint)), own, seed, "fine-tuned", {"train": spent})
+        own = (
+            tuple(head.model_copy(update={"seeds": ()}) for head in heads)
+            if network.seeds
+            else heads
+        )
+        return cls(
+            network.name,
+            FrozenBackbone(name=str(checkpoint)),
+            own,
+            seed,
+            "fine-tuned",
+            {"train": spent},
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -502,7 +537,11 @@ def _told_apart(listed: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
     met: Counter[str] = Counter()
     found = []
     for each in listed:
-        chosen = [each.view, getattr(each, "layer", None), "dihedral" if getattr(each, "dihedral", False) else None]
+        chosen = [
+            each.view,
+            getattr(each, "layer", None),
+            "dihedral" if getattr(each, "dihedral", False) else None,
+        ]
         apart = "".join(f" {text}" for text in chosen if text) if names.count(each.name) > 1 else ""
         met[each.name + apart] += 1
         number = met[each.name + apart]

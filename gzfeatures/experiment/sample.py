@@ -46,11 +46,13 @@ class LabelledSample:
     skipped : tuple of (str, str)
         Id and reason of labelled galaxies left out for their image.
     also : Labels, optional
-        Second target of the networks: of galaxies above, and of others with an image that train for it alone.
+        Second target of the networks: of galaxies above, and of others with an image that train for
+        it alone.
     grouping : Grouping
         Galaxies that the split holds together, and why.
     moved : tuple of str
-        Galaxies that an earlier split had elsewhere, and that are tested on for the company they keep.
+        Galaxies that an earlier split had elsewhere, and that are tested on for the company they
+        keep.
 
     Attributes
     ----------
@@ -83,15 +85,20 @@ def require_unchanged(images: ImageSet, stamp: str) -> None:
     """An InputError if a file of the images is not the one it was when they had this stamp."""
     if images.stamp() != stamp:
         raise InputError(
-            "an image was changed or removed while it was in use", rule="stay as it is", remedy="call the same again"
+            "an image was changed or removed while it was in use",
+            rule="stay as it is",
+            remedy="call the same again",
         )
 
 
-def load_sample(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = None) -> LabelledSample:
+def load_sample(
+    settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = None
+) -> LabelledSample:
     """Read catalogs, label, check images, group, and split.
 
-    Galaxies that only train join the training side; one that shares its id or its very image with a galaxy of the
-    main catalog is left out of them, and so is one that a split by digest keeps for validation or test.
+    Galaxies that only train join the training side; one that shares its id or its very image with a
+    galaxy of the main catalog is left out of them, and so is one that a split by digest keeps for
+    validation or test.
 
     Parameters
     ----------
@@ -100,7 +107,8 @@ def load_sample(settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | No
     seed : int
         Of the labels and the split.
     notes : Path
-        Folder that remembers what the check of the images found, so that unchanged images are not read again.
+        Folder that remembers what the check of the images found, so that unchanged images are not
+        read again.
     seen : TrainedOn, optional
         Galaxies that backbones to come were trained on: a split that is drawn has them train.
 
@@ -243,7 +251,9 @@ def _second_target(
     return labels.select(labels.ids[among(labels.ids, images.ids)]), images
 
 
-def _seen(galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path) -> npt.NDArray[np.bool_]:
+def _seen(
+    galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path
+) -> npt.NDArray[np.bool_]:
     """Which images show one of some galaxies; what pictures look like is noted, so that they are decoded once."""
     files = [digests[name] for name in images.ids]
     if not len(galaxies.pictures):
@@ -275,10 +285,17 @@ def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path
     if note.get("stamp") != stamp:
         broken = images.check(progress=True).broken
         readable = images.select(_without(images.ids, broken))
-        note = {"stamp": stamp, "broken": broken, "digests": dict(zip(readable.ids, readable.digests(), strict=True))}
+        note = {
+            "stamp": stamp,
+            "broken": broken,
+            "digests": dict(zip(readable.ids, readable.digests(), strict=True)),
+        }
         require_unchanged(images, stamp)
         write_sidecar(path, note)
-    bad = (*((name, "image is missing") for name in images.missing), *((n, r) for n, r in note["broken"]))
+    bad = (
+        *((name, "image is missing") for name in images.missing),
+        *((n, r) for n, r in note["broken"]),
+    )
     if bad and on_bad == "raise":
         raise InputError(
             f"{len(bad)} of {len(labels)} images are missing or broken",

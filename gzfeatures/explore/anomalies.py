@@ -42,10 +42,11 @@ def anomalies(
     Returns
     -------
     DataFrame
-        A row per galaxy, oddest first: `galaxy_id`; `rank` from 1; `score` in (0, 1], the mean of the three measures'
-        ranks; and the measures, larger is odder: `distance`, the mean distance to the k nearest; `outlier_factor`
-        (Breunig+2000, doi:10.1145/335191.335388, def. 7), how much sparser it lies than its neighbours; `isolation` in
-        [0, 1], how few random cuts part it from the rest (Liu+2008, doi:10.1109/ICDM.2008.17, eq. 2).
+        A row per galaxy, oddest first: `galaxy_id`; `rank` from 1; `score` in (0, 1], the mean of
+        the three measures' ranks; and the measures, larger is odder: `distance`, the mean distance
+        to the k nearest; `outlier_factor` (Breunig+2000, doi:10.1145/335191.335388, def. 7), how
+        much sparser it lies than its neighbours; `isolation` in [0, 1], how few random cuts part it
+        from the rest (Liu+2008, doi:10.1109/ICDM.2008.17, eq. 2).
 
     Raises
     ------
@@ -54,7 +55,9 @@ def anomalies(
     """
     from sklearn.ensemble import IsolationForest
 
-    vectors = FeatureSpace.fit(table.matrix, metric=metric, components=components).vectors(table.matrix)
+    vectors = FeatureSpace.fit(table.matrix, metric=metric, components=components).vectors(
+        table.matrix
+    )
     near = nearest(vectors, None, k, exact_up_to=exact_up_to, seed=seed)
     forest = IsolationForest(n_estimators=200, random_state=seed, n_jobs=-1).fit(vectors)
     frame = pd.DataFrame(

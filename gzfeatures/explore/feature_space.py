@@ -14,15 +14,17 @@ from gzfeatures.features.matrices import BLOCK
 Array: TypeAlias = npt.NDArray[np.float64]
 METRICS = ("euclidean", "cosine")
 ENOUGH = 10_000
-"""Rows that principal axes are taken from at least; of a table of twice as many or more, evenly spaced ones."""
+"""Rows that principal axes are taken from at least; of a table of twice as many or more, evenly
+spaced ones."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureSpace:
     """Linear road from an embedding to the vector in which distances are taken.
 
-    Distances in the space are euclidean. Under `cosine` each embedding is first scaled to unit length, so that the
-    distance is the chord between directions, sqrt(2 − 2 cos): its order is that of the cosine distance.
+    Distances in the space are euclidean. Under `cosine` each embedding is first scaled to unit
+    length, so that the distance is the chord between directions, sqrt(2 − 2 cos): its order is that
+    of the cosine distance.
 
     Parameters
     ----------
@@ -45,11 +47,17 @@ class FeatureSpace:
         if self.metric not in METRICS:
             raise unknown("metric", self.metric, METRICS)
         if self.axes is not None and self.axes.shape[1:] != self.mean.shape:
-            raise InputError("principal axes", rule=f"have length {len(self.mean)}", found=self.axes.shape)
+            raise InputError(
+                "principal axes", rule=f"have length {len(self.mean)}", found=self.axes.shape
+            )
 
     @classmethod
     def fit(
-        cls, matrix: npt.NDArray[np.float32], *, metric: str = "euclidean", components: int | None = 50
+        cls,
+        matrix: npt.NDArray[np.float32],
+        *,
+        metric: str = "euclidean",
+        components: int | None = 50,
     ) -> FeatureSpace:
         """Fit to the rows of a matrix.
 
@@ -60,8 +68,8 @@ class FeatureSpace:
         metric : {"euclidean", "cosine"}
             How rows are compared.
         components : int, optional
-            Principal components to keep; a matrix that has no more dimensions or rows than that is left whole. Axes of
-            a large matrix are those of 10,000 to 20,000 evenly spaced rows.
+            Principal components to keep; a matrix that has no more dimensions or rows than that is
+            left whole. Axes of a large matrix are those of 10,000 to 20,000 evenly spaced rows.
 
         Raises
         ------
@@ -77,10 +85,16 @@ class FeatureSpace:
         rows = unit_rows(matrix, metric)
         mean = rows.mean(0, dtype=np.float64).astype(np.float32)
         if not len(rows) or np.ptp(rows, axis=0).max() == 0:
-            raise InputError("embeddings are all equal", rule="differ between galaxies", remedy="check the extraction")
+            raise InputError(
+                "embeddings are all equal",
+                rule="differ between galaxies",
+                remedy="check the extraction",
+            )
         if components is None or components >= min(rows.shape):
             return cls(metric, mean, None)
-        kept, axes = _principal(rows[:: max(1, len(rows) // max(ENOUGH, components))], mean, components)
+        kept, axes = _principal(
+            rows[:: max(1, len(rows) // max(ENOUGH, components))], mean, components
+        )
         # the sign of an eigenvector is arbitrary: fix it, so that machines agree
         axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
         return cls(metric, mean, np.ascontiguousarray(axes, dtype=np.float32), kept)
@@ -94,8 +108,12 @@ class FeatureSpace:
             Rows of another length, or a row without direction (`cosine`).
         """
         if matrix.shape[1:] != self.mean.shape:
-            raise InputError("embedding", rule=f"have {len(self.mean)} dimensions", found=matrix.shape[1])
-        found = np.empty((len(matrix), len(self.mean) if self.axes is None else len(self.axes)), dtype=np.float32)
+            raise InputError(
+                "embedding", rule=f"have {len(self.mean)} dimensions", found=matrix.shape[1]
+            )
+        found = np.empty(
+            (len(matrix), len(self.mean) if self.axes is None else len(self.axes)), dtype=np.float32
+        )
         rows = unit_rows(matrix, self.metric)
         for start in range(0, len(rows), BLOCK):
             centred = rows[start : start + BLOCK] - self.mean
@@ -104,10 +122,16 @@ class FeatureSpace:
 
     def asdict(self) -> dict[str, Any]:
         """Metric and share of variance, as JSON values (the arrays are kept beside them)."""
-        return {"metric": self.metric, "components": None if self.axes is None else len(self.axes), "kept": self.kept}
+        return {
+            "metric": self.metric,
+            "components": None if self.axes is None else len(self.axes),
+            "kept": self.kept,
+        }
 
 
-def _principal(rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], count: int) -> tuple[float, Array]:
+def _principal(
+    rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], count: int
+) -> tuple[float, Array]:
     """Share of the variance along the first principal axes, and the axes, shape (count, dim), by falling variance."""
     from scipy.linalg import eigh
     from threadpoolctl import threadpool_limits

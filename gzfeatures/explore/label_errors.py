@@ -17,25 +17,28 @@ from gzfeatures.ids import among, positions
 def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
     """Labels that out-of-sample probabilities contradict.
 
-    Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125, section 3.1): a class's threshold is the mean
-    probability that galaxies so labelled get for it, and a galaxy counts for the class with the largest of the
-    probabilities that pass the threshold of their class. The shares that count for another class say how many labels of
-    each class are wrong; these are the ones with the lowest probability of their label ("prune by class", section 3.2).
-    So a class that is hard as a whole gets the lower bar it needs.
+    Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125, section 3.1): a class's threshold
+    is the mean probability that galaxies so labelled get for it, and a galaxy counts for the class
+    with the largest of the probabilities that pass the threshold of their class. The shares that
+    count for another class say how many labels of each class are wrong; these are the ones with the
+    lowest probability of their label ("prune by class", section 3.2). So a class that is hard as a
+    whole gets the lower bar it needs.
 
     Parameters
     ----------
     labels : Labels
         One class per galaxy.
     predictions : Predictions
-        Of galaxies that were not trained on, over the same classes; galaxies without a label are left aside.
+        Of galaxies that were not trained on, over the same classes; galaxies without a label are
+        left aside.
 
     Returns
     -------
     DataFrame
-        A row per galaxy with both, most doubtful first: `galaxy_id`, `label`, `suggested` (of a doubtful label the most
-        probable other class, else the label itself), `doubtful`, `p_label`, `p_suggested`, `margin` = p_label − largest
-        other probability, in [−1, 1]; doubtful rows come first, each part by rising margin.
+        A row per galaxy with both, most doubtful first: `galaxy_id`, `label`, `suggested` (of a
+        doubtful label the most probable other class, else the label itself), `doubtful`, `p_label`,
+        `p_suggested`, `margin` = p_label − largest other probability, in [−1, 1]; doubtful rows
+        come first, each part by rising margin.
 
     Raises
     ------
@@ -81,7 +84,9 @@ def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
             "margin": margin,
         }
     )
-    return frame.sort_values(["doubtful", "margin", "galaxy_id"], ascending=[False, True, True], ignore_index=True)
+    return frame.sort_values(
+        ["doubtful", "margin", "galaxy_id"], ascending=[False, True, True], ignore_index=True
+    )
 
 
 def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -113,9 +118,10 @@ def query_next(
 ) -> pd.DataFrame:
     """Galaxies whose label would teach most: uncertain, and unlike each other.
 
-    Among the `pool` × `count` galaxies with the smallest margin between their two most probable classes (Scheffer+2001,
-    doi:10.1007/3-540-44816-0_31), the most uncertain is taken first, then always the one farthest from all taken
-    (Sener & Savarese 2018, arXiv:1708.00489, algorithm 1), so that near-copies do not crowd the list.
+    Among the `pool` × `count` galaxies with the smallest margin between their two most probable
+    classes (Scheffer+2001, doi:10.1007/3-540-44816-0_31), the most uncertain is taken first, then
+    always the one farthest from all taken (Sener & Savarese 2018, arXiv:1708.00489, algorithm 1),
+    so that near-copies do not crowd the list.
 
     Parameters
     ----------
@@ -140,20 +146,35 @@ def query_next(
     Raises
     ------
     InputError
-        Nothing is asked for, a prediction has no vector, there is one class only, or every galaxy has a label.
+        Nothing is asked for, a prediction has no vector, there is one class only, or every galaxy
+        has a label.
     """
     if count < 1 or pool < 1:
-        raise InputError("galaxies to look at", rule="be at least 1, from a pool of at least 1", found=(count, pool))
+        raise InputError(
+            "galaxies to look at",
+            rule="be at least 1, from a pool of at least 1",
+            found=(count, pool),
+        )
     if len(predictions.classes) < 2:
-        raise InputError("galaxies to look at", rule="have two classes to waver between", found=predictions.classes)
-    vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[positions(table.ids, predictions.ids)]
+        raise InputError(
+            "galaxies to look at",
+            rule="have two classes to waver between",
+            found=predictions.classes,
+        )
+    vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[
+        positions(table.ids, predictions.ids)
+    ]
     ordered = np.sort(predictions.probabilities, axis=1)
     margin = ordered[:, -1] - ordered[:, -2]
     open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
     if not len(open_rows):
         raise InputError("galaxies to look at", rule="include one without a label")
     considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]
-    taken = considered[_spread(vectors[considered], min(count, len(considered)))] if pool > 1 else considered
+    taken = (
+        considered[_spread(vectors[considered], min(count, len(considered)))]
+        if pool > 1
+        else considered
+    )
     return pd.DataFrame(
         {
             "galaxy_id": predictions.ids[taken],

@@ -37,7 +37,8 @@ class Nearest:
     distances : ndarray of float32
         Shape (m, k), euclidean, ascending.
     recall : float
-        Share of the true k nearest that were found: 1 where every distance was computed, else measured on a sample.
+        Share of the true k nearest that were found: 1 where every distance was computed, else
+        measured on a sample.
     """
 
     rows: npt.NDArray[np.int64]
@@ -65,11 +66,12 @@ def nearest(
     k : int
         Neighbours per query.
     own : ndarray of int, optional
-        Reference row of each query, shape (m,): nobody is their own neighbour, whatever copies they have.
+        Reference row of each query, shape (m,): nobody is their own neighbour, whatever copies they
+        have.
     exact_up_to : int
-        Reference rows up to which all distances are computed (blocked brute force); beyond, only those within the
-        nearest cells of a k-means partition (inverted file of FAISS, Jegou+2011, doi:10.1109/TPAMI.2010.57, section
-        IV), and the recall is measured on 500 queries.
+        Reference rows up to which all distances are computed (blocked brute force); beyond, only
+        those within the nearest cells of a k-means partition (inverted file of FAISS, Jegou+2011,
+        doi:10.1109/TPAMI.2010.57, section IV), and the recall is measured on 500 queries.
     seed : int
         Of the partition and of the measured sample.
 
@@ -134,12 +136,16 @@ def _by_cells(
 
 
 def _without_own(
-    rows: npt.NDArray[np.int64], distances: npt.NDArray[np.floating], own: npt.NDArray[np.intp] | None
+    rows: npt.NDArray[np.int64],
+    distances: npt.NDArray[np.floating],
+    own: npt.NDArray[np.intp] | None,
 ) -> Nearest:
     """The neighbours found, without the galaxy itself."""
     if own is not None:
         keep = rows != own[:, None]
-        keep[keep.all(1), -1] = False  # copies pushed the query itself out: the farthest goes instead
+        keep[keep.all(1), -1] = (
+            False  # copies pushed the query itself out: the farthest goes instead
+        )
         rows, distances = (found[keep].reshape(len(rows), -1) for found in (rows, distances))
     return Nearest(rows.astype(np.int64), distances.astype(np.float32))
 
@@ -171,7 +177,8 @@ def similar(
     Returns
     -------
     DataFrame
-        Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`; attribute `recall`.
+        Columns `galaxy_id` (the neighbour), `query`, `rank` (1 is nearest), `distance`; attribute
+        `recall`.
 
     Raises
     ------
@@ -206,11 +213,12 @@ def duplicates(
 ) -> pd.DataFrame:
     """Pairs that are likely the same galaxy twice.
 
-    Two rows are twins when their images have the same bytes, or when they lie closer to each other than chance puts
-    neighbours: of galaxies strewn evenly in D dimensions, the nearest lies within a share r of the distance to
-    neighbour number k with probability 1 − (1 − r^D)^(k−1), so that (k − 1) r^D n pairs of n galaxies do. D is that of
-    the table itself (after Levina & Bickel 2004, eq. 8, without the nearest neighbour, which may be a twin). The scale
-    is each galaxy's own, so crowded and empty parts of the table are judged alike.
+    Two rows are twins when their images have the same bytes, or when they lie closer to each other
+    than chance puts neighbours: of galaxies strewn evenly in D dimensions, the nearest lies within
+    a share r of the distance to neighbour number k with probability 1 − (1 − r^D)^(k−1), so that (k
+    − 1) r^D n pairs of n galaxies do. D is that of the table itself (after Levina & Bickel 2004,
+    eq. 8, without the nearest neighbour, which may be a twin). The scale is each galaxy's own, so
+    crowded and empty parts of the table are judged alike.
 
     Parameters
     ----------
@@ -219,7 +227,8 @@ def duplicates(
     chance : float
         Pairs of the whole table that may pass by chance, > 0.
     among : int
-        Neighbour whose distance is the scale, at least 3; more copies than this of one galaxy hide each other.
+        Neighbour whose distance is the scale, at least 3; more copies than this of one galaxy hide
+        each other.
     metric : {"euclidean", "cosine"}
         How embeddings are compared.
     components : int, optional
@@ -230,9 +239,9 @@ def duplicates(
     Returns
     -------
     DataFrame
-        A row per pair, closest first: `galaxy_id`, `twin`, `distance`, `ratio` (of the distance to the scale),
-        `same_image` (equal bytes), `group` (a number per set of connected twins, from 0). Attributes: `dimension`, D,
-        and `ratio`, the largest of twins.
+        A row per pair, closest first: `galaxy_id`, `twin`, `distance`, `ratio` (of the distance to
+        the scale), `same_image` (equal bytes), `group` (a number per set of connected twins, from
+        0). Attributes: `dimension`, D, and `ratio`, the largest of twins.
 
     Raises
     ------
@@ -240,8 +249,12 @@ def duplicates(
         `chance` or `among` is outside its range, or there are no more galaxies than neighbours.
     """
     if chance <= 0 or among < 3:
-        raise InputError("chance and scale of twins", rule="be > 0 and at least 3", found=(chance, among))
-    vectors = FeatureSpace.fit(table.matrix, metric=metric, components=components).vectors(table.matrix)
+        raise InputError(
+            "chance and scale of twins", rule="be > 0 and at least 3", found=(chance, among)
+        )
+    vectors = FeatureSpace.fit(table.matrix, metric=metric, components=components).vectors(
+        table.matrix
+    )
     near = nearest(vectors, None, among, exact_up_to=exact_up_to, seed=seed)
     scale = np.maximum(near.distances[:, -1], np.finfo(np.float32).tiny)
     dimension = _dimension(near.distances)
@@ -249,7 +262,9 @@ def duplicates(
     one = np.repeat(np.arange(len(table)), among)
     other = near.rows.ravel()
     close = near.distances.ravel() <= ratio * np.minimum(scale[one], scale[other])
-    pairs = {(int(min(pair)), int(max(pair))) for pair in zip(one[close], other[close], strict=True)}
+    pairs = {
+        (int(min(pair)), int(max(pair))) for pair in zip(one[close], other[close], strict=True)
+    }
     same = pd.Series(np.arange(len(table))).groupby(table.digests)
     copies = {(int(a), int(b)) for rows in same.indices.values() for a, b in pairwise(rows)}
     both = np.asarray(sorted(pairs | copies), dtype=np.int64).reshape(-1, 2)
@@ -284,7 +299,9 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
     k = distances.shape[1]
     expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # over j = k−1 … 2
     floor = np.finfo(np.float32).tiny
-    logs = np.log(np.maximum(distances[:, -1:], floor) / np.maximum(distances[:, 1:-1], floor)).mean(1)
+    logs = np.log(
+        np.maximum(distances[:, -1:], floor) / np.maximum(distances[:, 1:-1], floor)
+    ).mean(1)
     return float(expected / max(np.median(logs), 1e-3))
 
 

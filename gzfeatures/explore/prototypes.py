@@ -12,7 +12,9 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import among, positions
 
 
-def prototypes(table: EmbeddingTable, labels: Labels, k: int = 5, *, metric: str = "euclidean") -> pd.DataFrame:
+def prototypes(
+    table: EmbeddingTable, labels: Labels, k: int = 5, *, metric: str = "euclidean"
+) -> pd.DataFrame:
     """The k galaxies of each class nearest to its centre, the median of its vectors in every principal component.
 
     Parameters
@@ -41,7 +43,9 @@ def prototypes(table: EmbeddingTable, labels: Labels, k: int = 5, *, metric: str
     ids = table.ids[among(table.ids, labels.ids)]
     if not len(ids):
         raise InputError("no galaxy has a label and a vector", rule="share ids")
-    vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[positions(table.ids, ids)]
+    vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[
+        positions(table.ids, ids)
+    ]
     codes = labels.select(ids).codes
     parts = []
     for code in np.unique(codes):

@@ -13,7 +13,8 @@ from gzfeatures.files import require_file
 from gzfeatures.images.view import View
 
 CHECKPOINT_FORMAT = 1
-"""Raise when a reader of the old number would misread a new checkpoint folder; readers refuse a higher number."""
+"""Raise when a reader of the old number would misread a new checkpoint folder; readers refuse a
+higher number."""
 RECORD, TENSORS = "backbone.json", "model.safetensors"
 IMAGENET = "BSD-3-Clause (torchvision); trained on ImageNet-1k, whose own terms apply"
 
@@ -29,8 +30,8 @@ class Backbone:
     architecture : str
         Constructor in torchvision.models, or a network of this package.
     weights : str, optional
-        Where its weights come from: `package:<folder>`, which comes with gzfeatures, `torchvision:<enum member>`,
-        `file:<path>`; None where the user must give them.
+        Where its weights come from: `package:<folder>`, which comes with gzfeatures,
+        `torchvision:<enum member>`, `file:<path>`; None where the user must give them.
     layer : str
         Default node whose output is the vector.
     dim : int
@@ -56,7 +57,8 @@ class Backbone:
     Raises
     ------
     InputError
-        `mean` and `std` differ in length, `dim` or `classes` is not positive, or `stride_on` is neither of the two.
+        `mean` and `std` differ in length, `dim` or `classes` is not positive, or `stride_on` is
+        neither of the two.
     """
 
     name: str
@@ -84,9 +86,16 @@ class Backbone:
                 found=(self.mean, self.std),
             )
         if self.dim < 1 or self.classes < 1:
-            raise InputError("dim and classes", where=self.name, rule="be positive", found=(self.dim, self.classes))
+            raise InputError(
+                "dim and classes",
+                where=self.name,
+                rule="be positive",
+                found=(self.dim, self.classes),
+            )
         if self.stride_on not in ("conv1", "conv2"):
-            raise InputError("stride_on", where=self.name, rule="be conv1 or conv2", found=self.stride_on)
+            raise InputError(
+                "stride_on", where=self.name, rule="be conv1 or conv2", found=self.stride_on
+            )
 
     @property
     def bands(self) -> int:
@@ -103,13 +112,20 @@ class Backbone:
         """Inverse of `asdict`; unknown or missing fields are an InputError."""
         try:
             return cls(
-                **{**fields, "view": View(**fields["view"]), "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}
+                **{
+                    **fields,
+                    "view": View(**fields["view"]),
+                    "mean": tuple(fields["mean"]),
+                    "std": tuple(fields["std"]),
+                }
             )
         except (TypeError, KeyError) as error:
             raise InputError("backbone record cannot be read", found=str(error)) from None
 
 
-def _torchvision(name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any) -> Backbone:
+def _torchvision(
+    name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any
+) -> Backbone:
     """Entry whose weights torchvision publishes: the digest's beginning stands in the file's name."""
     return Backbone(
         name=name,
@@ -138,9 +154,15 @@ BACKBONES: dict[str, Backbone] = {
         licence="BSD-3-Clause; trained on SDSS images and Galaxy Zoo 2 votes",
         source="https://doi.org/10.1093/mnras/stt1458 (votes); experiments/pretrain_googlenet_gz2.toml",
     ),
-    # torchvision re-normalises GoogLeNet's input inside the network (transform_input); here it is normalised once.
+    # torchvision re-normalises GoogLeNet's input inside the network (transform_input); here it is
+    # normalised once.
     "googlenet": _torchvision(
-        "googlenet", "googlenet", "googlenet-1378be20.pth", 1024, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+        "googlenet",
+        "googlenet",
+        "googlenet-1378be20.pth",
+        1024,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
     ),
     "resnet18": _torchvision("resnet18", "resnet18", "resnet18-f37072fd.pth", 512),
     "resnet34": _torchvision("resnet34", "resnet34", "resnet34-b627a593.pth", 512),
@@ -156,7 +178,9 @@ BACKBONES: dict[str, Backbone] = {
         licence="MIT (K. He's release, as carried by Keras); trained on ImageNet-1k, whose own terms apply",
         source="https://github.com/KaimingHe/deep-residual-networks, under torchvision's parameter names",
     ),
-    "mobilenet-v2": _torchvision("mobilenet-v2", "mobilenet_v2", "mobilenet_v2-b0353104.pth", 1280, layer="flatten"),
+    "mobilenet-v2": _torchvision(
+        "mobilenet-v2", "mobilenet_v2", "mobilenet_v2-b0353104.pth", 1280, layer="flatten"
+    ),
 }
 
 
@@ -181,8 +205,9 @@ def backbone(name: str | Path | Backbone) -> Backbone:
     Parameters
     ----------
     name : str, Path or Backbone
-        A name in `BACKBONES`; a folder holding `backbone.json` and `model.safetensors`; a Backbone is handed back. One
-        that comes with this package is given the record of the galaxies it was trained on.
+        A name in `BACKBONES`; a folder holding `backbone.json` and `model.safetensors`; a Backbone
+        is handed back. One that comes with this package is given the record of the galaxies it was
+        trained on.
 
     Raises
     ------
@@ -217,9 +242,17 @@ def classes_of(folder: str | Path) -> tuple[str, ...]:
 
 def _checkpoint(folder: Path) -> Backbone:
     record = require_file(folder / RECORD, "checkpoint record")
-    with parsing("checkpoint record cannot be read", record, rule="hold format, backbone and weights_sha256"):
+    with parsing(
+        "checkpoint record cannot be read", record, rule="hold format, backbone and weights_sha256"
+    ):
         note = json.loads(record.read_text("utf-8"))
-        number, fields, digest = int(note["format"]), dict(note["backbone"]), str(note["weights_sha256"])
+        number, fields, digest = (
+            int(note["format"]),
+            dict(note["backbone"]),
+            str(note["weights_sha256"]),
+        )
     require_format("checkpoint", number, CHECKPOINT_FORMAT, record)
     place = require_file(folder / TENSORS, "checkpoint weights").resolve()
-    return dataclasses.replace(Backbone.fromdict(fields), weights=f"file:{place}", url=None, sha256=digest)
+    return dataclasses.replace(
+        Backbone.fromdict(fields), weights=f"file:{place}", url=None, sha256=digest
+    )

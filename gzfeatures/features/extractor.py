@@ -11,7 +11,8 @@ from gzfeatures.errors import InputError
 from gzfeatures.images.view import View
 
 FORMAT = 1
-"""Raise when a reader of the old number would misread a new file; readers refuse a higher number."""
+"""Raise when a reader of the old number would misread a new file; readers refuse a higher
+number."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Extractor:
     weights : str
         Sha256 of the weights file, or `random:<seed>`.
     layer : str
-        Node of the network whose output is the vector; of several joined by + the outputs, one after the other.
+        Node of the network whose output is the vector; of several joined by + the outputs, one
+        after the other.
     dim : int
         Length of the vector.
     view : View

@@ -20,8 +20,9 @@ _FLIPS = np.array([0, *(1 << bit for bit in range(16))], dtype=np.uint16)
 class HashIndex:
     """Hashes of 256 bits, searched by multi-index hashing (Norouzi+2012, doi:10.1109/CVPR.2012.6248043, section 3).
 
-    Of two hashes that differ in at most 31 bits, one of the 16 chunks differs in at most one: the candidates that share
-    such a chunk are all that can be near, and their distance is computed in full.
+    Of two hashes that differ in at most 31 bits, one of the 16 chunks differs in at most one: the
+    candidates that share such a chunk are all that can be near, and their distance is computed in
+    full.
 
     Parameters
     ----------
@@ -98,7 +99,11 @@ class HashIndex:
         wanted = (_chunks(hashes)[asked, chunk][:, None] ^ _FLIPS).astype(np.intp)
         begin, count = starts[wanted].ravel(), (starts[wanted + 1] - starts[wanted]).ravel()
         query = np.repeat(np.repeat(asked, len(_FLIPS)), count)
-        place = np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
+        place = (
+            np.arange(len(query))
+            - np.repeat(np.cumsum(count) - count, count)
+            + np.repeat(begin, count)
+        )
         differ = np.bitwise_count(self.hashes[rows[place]] ^ hashes[query]).sum(1, dtype=np.int64)
         return query[differ <= distance], rows[place[differ <= distance]]
 

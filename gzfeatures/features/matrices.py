@@ -24,7 +24,8 @@ SHARE = 0.25
 def allocate(rows: int, columns: int) -> Matrix:
     """Matrix to be filled, shape (rows, columns), in memory or, where it is large, in a nameless file.
 
-    The file lies in the store's folder, is readable by nobody else, and is gone when the matrix or the process is.
+    The file lies in the store's folder, is readable by nobody else, and is gone when the matrix or
+    the process is.
 
     Raises
     ------
@@ -39,7 +40,9 @@ def allocate(rows: int, columns: int) -> Matrix:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             _reserve(file, size)
-            return np.frombuffer(mmap.mmap(file.fileno(), size), dtype=np.float32).reshape(rows, columns)
+            return np.frombuffer(mmap.mmap(file.fileno(), size), dtype=np.float32).reshape(
+                rows, columns
+            )
     except OSError as error:
         raise OutputError(
             f"no room for {rows:,} vectors of {columns} numbers: {error.strerror or error}",

@@ -1,8 +1,9 @@
 """Shard: one file of rows (image digest → vector) whose name is the sha256 of its bytes.
 
-Arrow IPC with the columns `image_sha256: fixed_size_binary[32]` and `embedding: fixed_size_list<float>[dim]`, memory
-mapped when read. The name is the checksum, so a damaged file gives itself away, two writers never touch the same
-file unless they write the same bytes, and nothing else need be kept beside it.
+Arrow IPC with the columns `image_sha256: fixed_size_binary[32]` and `embedding:
+fixed_size_list<float>[dim]`, memory mapped when read. The name is the checksum, so a damaged file
+gives itself away, two writers never touch the same file unless they write the same bytes, and
+nothing else need be kept beside it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
         The folder cannot be written, or the disk is full.
     """
     columns = {
-        "image_sha256": pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(keys), [None, pa.py_buffer(keys)]),
+        "image_sha256": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(32), len(keys), [None, pa.py_buffer(keys)]
+        ),
         "embedding": pa.FixedSizeListArray.from_arrays(
             pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1)), matrix.shape[1]
         ),

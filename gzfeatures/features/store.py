@@ -1,8 +1,8 @@
 """Store: (extractor fingerprint, image digest) → vector, on disk, shared by every run and every process.
 
-`<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`): data, and nothing that is run.
-Presence is judged row by row.
-In the key is everything that changes a vector; not in it are id, path, batch size and worker count.
+`<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`): data, and nothing
+that is run. Presence is judged row by row. In the key is everything that changes a vector; not in
+it are id, path, batch size and worker count.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ EXTRACTOR_FILE = "extractor.json"
 class VectorCache:
     """Vectors of one extractor. Made by `Store.shelf`.
 
-    Several processes may read, add and compact at once: files are only ever added whole or removed, and a row
-    that stands twice is the same row.
+    Several processes may read, add and compact at once: files are only ever added whole or removed,
+    and a row that stands twice is the same row.
 
     Attributes
     ----------
@@ -71,9 +71,15 @@ class VectorCache:
     def _held(self) -> dict[Path, Keys] | None:
         """Keys of every shard; None where one was merged into another meanwhile: its rows stand elsewhere now."""
         held: dict[Path, Keys] = {}
-        for path in sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX)):  # not the hidden files of writers at work
+        for path in sorted(
+            self.folder.glob("[0-9a-f]*" + shard.SUFFIX)
+        ):  # not the hidden files of writers at work
             try:
-                held[path] = self._rows[path] if path in self._rows else shard.read(path, self.extractor.dim)[0]
+                held[path] = (
+                    self._rows[path]
+                    if path in self._rows
+                    else shard.read(path, self.extractor.dim)[0]
+                )
             except FileNotFoundError:
                 return None
             except InputError:
@@ -142,7 +148,9 @@ class VectorCache:
         matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
         for number in np.unique(self._shard[at]):
             here = self._shard[at] == number
-            matrix[here] = shard.read(self._paths[number], self.extractor.dim)[1][self._row[at[here]]]
+            matrix[here] = shard.read(self._paths[number], self.extractor.dim)[1][
+                self._row[at[here]]
+            ]
         return matrix
 
     def add(self, digests: npt.NDArray[np.object_] | list[str], matrix: Matrix) -> None:
@@ -277,15 +285,25 @@ class Store:
         for record in self.root.glob("*/" + EXTRACTOR_FILE):
             if not (fields := read_sidecar(record)):
                 raise InputError(
-                    "record of the store is damaged", where=record, remedy="extract again, or remove its folder"
+                    "record of the store is damaged",
+                    where=record,
+                    remedy="extract again, or remove its folder",
                 )
             cache = VectorCache(record.parent, Extractor.fromdict(fields))
             size = sum(p.stat().st_size for p in record.parent.iterdir())
-            entries.append(StoredVectors(record.parent.name, cache.extractor, len(cache), size, record.stat().st_mtime))
+            entries.append(
+                StoredVectors(
+                    record.parent.name, cache.extractor, len(cache), size, record.stat().st_mtime
+                )
+            )
         return sorted(entries, key=lambda entry: -entry.last_used)
 
     def prune(
-        self, *, backbone: str | None = None, unused_days: float | None = None, max_bytes: int | None = None
+        self,
+        *,
+        backbone: str | None = None,
+        unused_days: float | None = None,
+        max_bytes: int | None = None,
     ) -> list[StoredVectors]:
         """Remove the entries that meet any condition given, and left-overs of killed processes.
 
@@ -314,7 +332,10 @@ class Store:
                 kept_bytes -= entry.bytes
                 shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
                 removed.append(entry)
-        once = [*self.root.glob("*/*" + shard.DAMAGED), *self.root.glob("*/compiled-*")]  # code lay here before
+        once = [
+            *self.root.glob("*/*" + shard.DAMAGED),
+            *self.root.glob("*/compiled-*"),
+        ]  # code lay here before
         for path in [*self.root.glob("*/.*.part*"), *once]:
             with contextlib.suppress(FileNotFoundError):
                 if path in once or now - path.stat().st_mtime > STALE_SECONDS:

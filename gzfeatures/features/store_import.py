@@ -49,8 +49,8 @@ class Imported:
 def import_vectors(store: Store, source: str | Path) -> list[Imported]:
     """Copy the vectors that another store has and this one lacks.
 
-    Nothing of the other store is run, and no link in it is followed. Whether its vectors are those of the network that
-    it names cannot be told from them: import what you would believe as a table.
+    Nothing of the other store is run, and no link in it is followed. Whether its vectors are those
+    of the network that it names cannot be told from them: import what you would believe as a table.
 
     Parameters
     ----------
@@ -62,13 +62,14 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
     Returns
     -------
     list of Imported
-        One for each extractor, by fingerprint. Damaged shards, and those with a vector that is not finite, are left
-        out and named.
+        One for each extractor, by fingerprint. Damaged shards, and those with a vector that is not
+        finite, are left out and named.
 
     Raises
     ------
     MissingFileError, InputError
-        No such folder; it is this very store; it holds no extractor's vectors, or a record that is none.
+        No such folder; it is this very store; it holds no extractor's vectors, or a record that is
+        none.
     OutputError
         This store cannot be written; what was imported before stays.
 
@@ -79,9 +80,13 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
     root = require_file(source, "store")
     if root.resolve() == store.root.resolve():
         raise InputError("store to import from", where=root, rule="be another than your own")
-    folders = sorted(path.parent for path in root.glob("*/" + EXTRACTOR_FILE) if not _linked(path.parent, path))
+    folders = sorted(
+        path.parent for path in root.glob("*/" + EXTRACTOR_FILE) if not _linked(path.parent, path)
+    )
     if not folders:
-        raise InputError("no store", where=root, rule=f"hold a folder with {EXTRACTOR_FILE} for each extractor")
+        raise InputError(
+            "no store", where=root, rule=f"hold a folder with {EXTRACTOR_FILE} for each extractor"
+        )
     return [_imported(store, folder) for folder in folders]
 
 
@@ -110,11 +115,19 @@ def _extractor(folder: Path) -> Extractor:
     """
     record = folder / EXTRACTOR_FILE
     if record.stat().st_size > RECORD_BYTES:
-        raise InputError("record of the store is too large", where=record, rule=f"have {RECORD_BYTES} bytes at most")
+        raise InputError(
+            "record of the store is too large",
+            where=record,
+            rule=f"have {RECORD_BYTES} bytes at most",
+        )
     with parsing("record of the store is damaged", record):
         # a list of training galaxies is no matter of a vector, and comes with the weights alone
         extractor = dataclasses.replace(Extractor.fromdict(read_sidecar(record)), trained_on=None)
-        plain = isinstance(extractor.dim, int) and not isinstance(extractor.dim, bool) and extractor.dim > 0
+        plain = (
+            isinstance(extractor.dim, int)
+            and not isinstance(extractor.dim, bool)
+            and extractor.dim > 0
+        )
         plain = plain and isinstance(extractor.backbone, str)
         if not plain or extractor.fingerprint != folder.name:
             raise InputError(
@@ -134,7 +147,9 @@ def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, i
         A link, damaged, or no vectors of this extractor.
     """
     with tempfile.TemporaryDirectory() as folder, parsing("store shard cannot be read", path):
-        copy = Path(folder) / path.name  # what was judged is what is taken, whoever writes in the other store meanwhile
+        copy = (
+            Path(folder) / path.name
+        )  # what was judged is what is taken, whoever writes in the other store meanwhile
         _copy(path, copy)
         if not shard.intact(copy):
             raise InputError("shard is damaged", where=path, rule="hash to its name")
@@ -160,7 +175,9 @@ def _copy(path: Path, copy: Path) -> None:
         It is something else, or larger than a shard can be.
     """
     try:  # without waiting: a pipe would
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        )
     except OSError as error:
         raise InputError(
             "shard cannot be opened", where=path, rule="be a file, no link", found=error.strerror
@@ -168,7 +185,9 @@ def _copy(path: Path, copy: Path) -> None:
     with os.fdopen(descriptor, "rb") as file, copy.open("wb") as target:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_SHARD:
-            raise InputError("no shard", where=path, rule=f"be a plain file of at most {LARGEST_SHARD} bytes")
+            raise InputError(
+                "no shard", where=path, rule=f"be a plain file of at most {LARGEST_SHARD} bytes"
+            )
         shutil.copyfileobj(file, target, 2**20)
 
 

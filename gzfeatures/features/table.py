@@ -28,7 +28,8 @@ from gzfeatures.outputs import seal_parquet
 DAMAGED = "table is damaged"
 COLUMNS = ("galaxy_id", "image_sha256", "embedding")
 PICTURES = "picture_hash"
-"""Column that a table may have besides: what its galaxies' pictures look like (see `images.picturehash`)."""
+"""Column that a table may have besides: what its galaxies' pictures look like (see
+`images.picturehash`)."""
 GROUP_ROWS = 8192
 """Rows of a row group: 64 MB of 2048 numbers each."""
 
@@ -72,9 +73,11 @@ class EmbeddingTable:
     made : Made
         How an extraction that just ran went.
     pictures : ndarray of uint8, optional
-        Picture hashes, shape (n, 64); a row of zeros stands for none. Where they are absent nothing is known of any.
+        Picture hashes, shape (n, 64); a row of zeros stands for none. Where they are absent nothing
+        is known of any.
     kind : str
-        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known of it.
+        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known
+        of it.
 
     Raises
     ------
@@ -93,13 +96,27 @@ class EmbeddingTable:
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="embedding table")
-        if self.matrix.ndim != 2 or len(self.matrix) != len(self.ids) or len(self.digests) != len(self.ids):
-            raise InputError("embedding matrix", rule=f"have one row per id ({len(self.ids)})", found=self.matrix.shape)
+        if (
+            self.matrix.ndim != 2
+            or len(self.matrix) != len(self.ids)
+            or len(self.digests) != len(self.ids)
+        ):
+            raise InputError(
+                "embedding matrix",
+                rule=f"have one row per id ({len(self.ids)})",
+                found=self.matrix.shape,
+            )
         if self.pictures is not None and self.pictures.shape != (len(self.ids), 2 * BYTES):
-            raise InputError("picture hashes", rule=f"have shape {(len(self), 2 * BYTES)}", found=self.pictures.shape)
+            raise InputError(
+                "picture hashes",
+                rule=f"have shape {(len(self), 2 * BYTES)}",
+                found=self.pictures.shape,
+            )
         if not np.isfinite(self.matrix.sum()) and not np.isfinite(self.matrix).all():
             row = int(np.argmin(np.isfinite(self.matrix).all(1)))
-            raise InputError("embedding is not finite", where=self.ids[row], rule="hold no NaN or infinity")
+            raise InputError(
+                "embedding is not finite", where=self.ids[row], rule="hold no NaN or infinity"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -116,12 +133,16 @@ class EmbeddingTable:
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
         """Which rows are of these galaxies, shape (n,): by file, by picture, by id (see `TrainedOn.contains`)."""
-        return galaxies.contains(self.ids, files=self.digests, pictures=self.pictures, kind=self.kind)
+        return galaxies.contains(
+            self.ids, files=self.digests, pictures=self.pictures, kind=self.kind
+        )
 
     @property
     def grouping(self) -> Grouping:
         """Galaxies whose images are the same file, byte for byte: a split must not part them."""
-        told = [digest if str(digest).strip("0") else "" for digest in self.digests]  # all zero: the file is not known
+        told = [
+            digest if str(digest).strip("0") else "" for digest in self.digests
+        ]  # all zero: the file is not known
         return Grouping().joined(SAME_FILE, key_groups(self.ids, told))
 
     @property
@@ -134,7 +155,11 @@ class EmbeddingTable:
         rows = positions(self.ids, ids, where="embedding table")
         pictures = None if self.pictures is None else self.pictures[rows]
         return dataclasses.replace(
-            self, ids=ids, digests=self.digests[rows], matrix=take_rows(self.matrix, rows), pictures=pictures
+            self,
+            ids=ids,
+            digests=self.digests[rows],
+            matrix=take_rows(self.matrix, rows),
+            pictures=pictures,
         )
 
     def write(self, path: str | Path) -> Path:
@@ -146,7 +171,9 @@ class EmbeddingTable:
             The place cannot be written; an existing file is left as it was.
         """
         described = self.pictures is not None
-        with writer(path, self.extractor, self.skipped, pictures=described, kind=self.kind) as append:
+        with writer(
+            path, self.extractor, self.skipped, pictures=described, kind=self.kind
+        ) as append:
             for start in range(0, len(self), GROUP_ROWS):
                 part = slice(start, start + GROUP_ROWS)
                 pictures = None if self.pictures is None else self.pictures[part]
@@ -188,7 +215,9 @@ class TableFile:
         self.path, self.made = require_file(path, "embedding table"), made
         with parsing("not a readable Parquet file", self.path), pq.ParquetFile(self.path) as file:
             schema, self._rows = file.schema_arrow, file.metadata.num_rows
-            stored = {**(file.metadata.metadata or {}), **(schema.metadata or {})}.get(b"gzfeatures", b"null")
+            stored = {**(file.metadata.metadata or {}), **(schema.metadata or {})}.get(
+                b"gzfeatures", b"null"
+            )
             note = json.loads(stored)
         if not isinstance(note, dict) or not set(COLUMNS) <= set(schema.names):
             raise InputError(
@@ -201,16 +230,26 @@ class TableFile:
         with parsing("record of the table cannot be read", self.path):
             require_format("table", note.get("format", 0), FORMAT, self.path)
             self.extractor = Extractor.fromdict(note.get("extractor", {}))
-            self.skipped = tuple((str(name), str(reason)) for name, reason in note.get("skipped", []))
+            self.skipped = tuple(
+                (str(name), str(reason)) for name, reason in note.get("skipped", [])
+            )
             self.kind = str(note.get("catalog", ""))
         self._described = PICTURES in schema.names
         width = schema.field(PICTURES).type if self._described else pa.binary(2 * BYTES)
         if width != pa.binary(2 * BYTES):
-            raise InputError(f"column {PICTURES}", where=self.path, rule=f"hold {2 * BYTES} bytes", found=str(width))
+            raise InputError(
+                f"column {PICTURES}",
+                where=self.path,
+                rule=f"hold {2 * BYTES} bytes",
+                found=str(width),
+            )
         kind = schema.field("embedding").type
         if not pa.types.is_fixed_size_list(kind) or kind.list_size != self.extractor.dim:
             raise InputError(
-                "embedding column", where=self.path, rule=f"hold lists of {self.extractor.dim} numbers", found=str(kind)
+                "embedding column",
+                where=self.path,
+                rule=f"hold lists of {self.extractor.dim} numbers",
+                found=str(kind),
             )
 
     def __len__(self) -> int:
@@ -226,15 +265,19 @@ class TableFile:
         """
         for part in self._read((*COLUMNS, *([PICTURES] if self._described else [])), rows):
             with parsing(DAMAGED, self.path):
-                names, digests, matrix = _texts(part[COLUMNS[0]]), _texts(part[COLUMNS[1]]), self._vectors(part)
+                names, digests, matrix = (
+                    _texts(part[COLUMNS[0]]),
+                    _texts(part[COLUMNS[1]]),
+                    self._vectors(part),
+                )
                 pictures = _hashes(part[PICTURES]) if self._described else None
             yield self._table(names, digests, matrix, pictures)
 
     def having(self, ids: Ids | None) -> EmbeddingTable:
         """Rows of those of `ids` that have one, or all rows for None, in the order of the file.
 
-        No other rows are held, and where these would take much of the machine's memory they lie in a file (see
-        `matrices.room`).
+        No other rows are held, and where these would take much of the machine's memory they lie in
+        a file (see `matrices.room`).
 
         Raises
         ------
@@ -245,7 +288,12 @@ class TableFile:
         """
         with parsing(DAMAGED, self.path):
             names, digests = (
-                np.concatenate([np.empty(0, dtype=object), *(_texts(part[name]) for part in self._read([name]))])
+                np.concatenate(
+                    [
+                        np.empty(0, dtype=object),
+                        *(_texts(part[name]) for part in self._read([name])),
+                    ]
+                )
                 for name in COLUMNS[:2]
             )
             kept = np.ones(len(names), dtype=bool) if ids is None else among(names, ids)
@@ -268,11 +316,15 @@ class TableFile:
         """Ids, shape (n,), and picture hashes, shape (n, 64), without the vectors; None where none are kept."""
         names = [COLUMNS[0], *([PICTURES] if self._described else [])]
         parts = list(self._read(names))
-        ids = np.concatenate([np.empty(0, dtype=object), *(_texts(part[COLUMNS[0]]) for part in parts)])
+        ids = np.concatenate(
+            [np.empty(0, dtype=object), *(_texts(part[COLUMNS[0]]) for part in parts)]
+        )
         if not self._described:
             return as_ids(ids, where=self.path), None
         kept = [_hashes(part[PICTURES]) for part in parts]
-        return as_ids(ids, where=self.path), np.concatenate([np.empty((0, 2 * BYTES), dtype=np.uint8), *kept])
+        return as_ids(ids, where=self.path), np.concatenate(
+            [np.empty((0, 2 * BYTES), dtype=np.uint8), *kept]
+        )
 
     def _read(self, columns: Sequence[str], rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
         verified = {"memory_map": True, "page_checksum_verification": True}
@@ -283,9 +335,13 @@ class TableFile:
         values = rows[COLUMNS[2]].flatten().to_numpy(zero_copy_only=False)
         return np.asarray(values, dtype=np.float32).reshape(len(rows), self.extractor.dim)
 
-    def _table(self, names: Ids, digests: Ids, matrix: Matrix, pictures: Pictures | None) -> EmbeddingTable:
+    def _table(
+        self, names: Ids, digests: Ids, matrix: Matrix, pictures: Pictures | None
+    ) -> EmbeddingTable:
         ids = as_ids(names, where=self.path)
-        return EmbeddingTable(ids, digests, matrix, self.extractor, self.skipped, pictures=pictures, kind=self.kind)
+        return EmbeddingTable(
+            ids, digests, matrix, self.extractor, self.skipped, pictures=pictures, kind=self.kind
+        )
 
 
 def _texts(column: pa.Array) -> Ids:
@@ -297,7 +353,11 @@ def _hashes(column: pa.Array) -> Pictures:
     filled = column.fill_null(bytes(2 * BYTES)) if column.null_count else column
     start = filled.offset * 2 * BYTES
     stop = start + len(filled) * 2 * BYTES
-    return np.frombuffer(filled.buffers()[1], dtype=np.uint8)[start:stop].reshape(len(filled), -1).copy()
+    return (
+        np.frombuffer(filled.buffers()[1], dtype=np.uint8)[start:stop]
+        .reshape(len(filled), -1)
+        .copy()
+    )
 
 
 class Append(Protocol):
@@ -346,16 +406,26 @@ def writer(
     OutputError
         The place cannot be written, or the disk is full; an existing file is left as it was.
     """
-    note = {"format": FORMAT, "extractor": extractor.asdict(), "skipped": [list(pair) for pair in skipped]}
+    note = {
+        "format": FORMAT,
+        "extractor": extractor.asdict(),
+        "skipped": [list(pair) for pair in skipped],
+    }
     note |= {"catalog": kind} if kind else {}
     kinds = (pa.string(), pa.string(), pa.list_(pa.float32(), extractor.dim))
-    fields = list(zip(COLUMNS, kinds, strict=True)) + ([(PICTURES, pa.binary(2 * BYTES))] if pictures else [])
+    fields = list(zip(COLUMNS, kinds, strict=True)) + (
+        [(PICTURES, pa.binary(2 * BYTES))] if pictures else []
+    )
     described = pictures
     schema = pa.schema(fields, {"gzfeatures": json.dumps(note)})
     with (
         written_whole(Path(path)) as temporary,
         pq.ParquetWriter(
-            temporary, schema, use_dictionary=["image_sha256"], compression="zstd", write_page_checksum=True
+            temporary,
+            schema,
+            use_dictionary=["image_sha256"],
+            compression="zstd",
+            write_page_checksum=True,
         ) as file,
     ):
 
@@ -369,9 +439,17 @@ def writer(
             vectors = pa.FixedSizeListArray.from_arrays(values, extractor.dim)
             columns = [pa.array(ids, pa.string()), pa.array(digests, pa.string()), vectors]
             if described:
-                held = np.zeros((len(ids), 2 * BYTES), dtype=np.uint8) if pictures is None else pictures
+                held = (
+                    np.zeros((len(ids), 2 * BYTES), dtype=np.uint8)
+                    if pictures is None
+                    else pictures
+                )
                 data = pa.py_buffer(np.ascontiguousarray(held))
-                columns.append(pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * BYTES), len(ids), [None, data]))
+                columns.append(
+                    pa.FixedSizeBinaryArray.from_buffers(
+                        pa.binary(2 * BYTES), len(ids), [None, data]
+                    )
+                )
             file.write_batch(pa.record_batch(columns, schema=schema))
 
         yield append

@@ -36,14 +36,18 @@ PACKED, PACKAGE = "trained_on.npz", "package:"
 
 
 def _hashes(ids: Iterable[str]) -> Hashes:
-    digests = b"".join(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8] for name in ids)
+    digests = b"".join(
+        hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8] for name in ids
+    )
     return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
 
 
 def _files(digests: Iterable[object]) -> Hashes:
     """First 8 bytes of sha256 digests in hex; 0 for a file that is not known, which no record holds."""
     texts = (str(digest) for digest in digests)
-    return np.array([int(text[:16], 16) if len(text) == 64 else 0 for text in texts], dtype=np.uint64)
+    return np.array(
+        [int(text[:16], 16) if len(text) == 64 else 0 for text in texts], dtype=np.uint64
+    )
 
 
 def _distinct(words: Hashes) -> Hashes:
@@ -54,15 +58,16 @@ def _distinct(words: Hashes) -> Hashes:
 class TrainedOn:
     """Set of galaxies: the ids they had, the files that showed them, and how their pictures look.
 
-    An id says who a galaxy is among those of its own catalog only; another catalog may give the number to another
-    galaxy. A file that is byte for byte the same, and a picture that looks the same, say so everywhere.
+    An id says who a galaxy is among those of its own catalog only; another catalog may give the
+    number to another galaxy. A file that is byte for byte the same, and a picture that looks the
+    same, say so everywhere.
 
     Parameters
     ----------
     hashes : ndarray of uint64
-        First 8 bytes of the sha256 of each id of a catalog of unknown kind, shape (n,), strictly increasing. Two
-        different ids collide with probability 2⁻⁶⁴: of 10⁶ ids asked against 10⁶ trained on, one is taken for a member
-        wrongly with probability 5e-8.
+        First 8 bytes of the sha256 of each id of a catalog of unknown kind, shape (n,), strictly
+        increasing. Two different ids collide with probability 2⁻⁶⁴: of 10⁶ ids asked against 10⁶
+        trained on, one is taken for a member wrongly with probability 5e-8.
     of_kind : mapping of str to ndarray of uint64
         Kind of catalog (see `kinds.KINDS`) → the same of its ids.
     files : ndarray of uint64
@@ -84,7 +89,9 @@ class TrainedOn:
     hashes: Hashes
     of_kind: Mapping[str, Hashes] = dataclasses.field(default_factory=dict)
     files: Hashes = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.uint64))
-    pictures: Hashes = dataclasses.field(default_factory=lambda: np.empty((0, WORDS), dtype=np.uint64))
+    pictures: Hashes = dataclasses.field(
+        default_factory=lambda: np.empty((0, WORDS), dtype=np.uint64)
+    )
 
     def __post_init__(self) -> None:
         for hashes in (self.hashes, self.files, *self.of_kind.values()):
@@ -116,7 +123,12 @@ class TrainedOn:
         none = known[:0]
         shown = _middle(pictures)
         names = {kind: known} if kind else {}
-        return cls(none if kind else known, names, np.setdiff1d(_files(files), [0]), _distinct(shown[shown.any(1)]))
+        return cls(
+            none if kind else known,
+            names,
+            np.setdiff1d(_files(files), [0]),
+            _distinct(shown[shown.any(1)]),
+        )
 
     def __len__(self) -> int:
         """How many ids."""
@@ -133,7 +145,9 @@ class TrainedOn:
         others : ImageSet, optional
             Of galaxies on the other sides of the split (see `without_pictures_like`).
         """
-        known = cls.of(images.ids, kind=images.kind, files=images.digests(), pictures=images.picture_hashes())
+        known = cls.of(
+            images.ids, kind=images.kind, files=images.digests(), pictures=images.picture_hashes()
+        )
         if others is None or not len(others):
             return known
         return known.without_pictures_like(others.picture_hashes())
@@ -141,8 +155,9 @@ class TrainedOn:
     def without_pictures_like(self, pictures: Pictures) -> TrainedOn:
         """The set without the pictures that look like some others; ids and files stay.
 
-        A split keeps together what is one file, and near duplicates where that is asked for. Where galaxies that look
-        alike stand on two sides of it, the picture cannot say which of them was trained on.
+        A split keeps together what is one file, and near duplicates where that is asked for. Where
+        galaxies that look alike stand on two sides of it, the picture cannot say which of them was
+        trained on.
 
         Parameters
         ----------
@@ -172,9 +187,10 @@ class TrainedOn:
     ) -> npt.NDArray[np.bool_]:
         """Which galaxies were trained on, shape (n,): the same file, the same picture, or the same id.
 
-        Ids count where both catalogs are of one kind. They also count where a catalog is of unknown kind and the
-        picture cannot decide, because a hash is missing here or there: a galaxy too many is left out of a score then,
-        rather than one too few. Where the kinds are known to differ, ids say nothing.
+        Ids count where both catalogs are of one kind. They also count where a catalog is of unknown
+        kind and the picture cannot decide, because a hash is missing here or there: a galaxy too
+        many is left out of a score then, rather than one too few. Where the kinds are known to
+        differ, ids say nothing.
 
         Parameters
         ----------
@@ -233,7 +249,9 @@ class TrainedOn:
         if not (self.of_kind or len(self.files) or len(self.pictures)):
             return _text(self.hashes)
         record: dict[str, Any] = {"ids": {UNKNOWN: self.hashes, **self.of_kind}}
-        record["ids"] = {kind: _text(hashes) for kind, hashes in sorted(record["ids"].items()) if len(hashes)}
+        record["ids"] = {
+            kind: _text(hashes) for kind, hashes in sorted(record["ids"].items()) if len(hashes)
+        }
         return json.dumps(record | {"files": _text(self.files), "pictures": _text(self.pictures)})
 
     @classmethod
@@ -243,8 +261,8 @@ class TrainedOn:
         Raises
         ------
         InputError
-            `text` is not base64, not a multiple of 8 bytes, or not sorted; or it names a record that this version of
-            the package does not have.
+            `text` is not base64, not a multiple of 8 bytes, or not sorted; or it names a record
+            that this version of the package does not have.
         """
         return _decoded(text)
 
@@ -268,9 +286,13 @@ class TrainedOn:
         OutputError
             The folder cannot be written.
         """
-        names = {f"ids {kind}": hashes for kind, hashes in {UNKNOWN: self.hashes, **self.of_kind}.items()}
+        names = {
+            f"ids {kind}": hashes for kind, hashes in {UNKNOWN: self.hashes, **self.of_kind}.items()
+        }
         with written_whole(folder / PACKED) as temporary:
-            np.savez(temporary, allow_pickle=False, files=self.files, pictures=self.pictures, **names)
+            np.savez(
+                temporary, allow_pickle=False, files=self.files, pictures=self.pictures, **names
+            )
         return f"{PACKAGE}{folder.name}:{fingerprint.of_file(folder / PACKED)}"
 
     @classmethod
@@ -284,7 +306,11 @@ class TrainedOn:
                 remedy="use the version that made the table, head or checkpoint, or make it again",
             )
         with np.load(path, allow_pickle=False) as arrays:
-            names = {key.removeprefix("ids "): arrays[key] for key in arrays.files if key.startswith("ids ")}
+            names = {
+                key.removeprefix("ids "): arrays[key]
+                for key in arrays.files
+                if key.startswith("ids ")
+            }
             return cls(names.pop(UNKNOWN, _hashes([])), names, arrays["files"], arrays["pictures"])
 
 
@@ -297,10 +323,12 @@ def _decoded(text: str) -> TrainedOn:
 def _union(sets: Sequence[TrainedOn]) -> TrainedOn:
     kinds = {kind for one in sets for kind in one.of_kind}
     names = {
-        kind: np.unique(np.concatenate([one.of_kind[kind] for one in sets if kind in one.of_kind])) for kind in kinds
+        kind: np.unique(np.concatenate([one.of_kind[kind] for one in sets if kind in one.of_kind]))
+        for kind in kinds
     }
     hashes, files, pictures = (
-        np.concatenate([getattr(one, name) for one in sets]) for name in ("hashes", "files", "pictures")
+        np.concatenate([getattr(one, name) for one in sets])
+        for name in ("hashes", "files", "pictures")
     )
     return TrainedOn(np.unique(hashes), names, np.unique(files), _distinct(pictures))
 

@@ -32,7 +32,11 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    parts = {"": labels} if split is None else {name: labels.select(getattr(split, name)) for name in PARTS}
+    parts = (
+        {"": labels}
+        if split is None
+        else {name: labels.select(getattr(split, name)) for name in PARTS}
+    )
     figure = Figure(figsize=(6, 1.2 + 0.28 * len(labels.classes)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(labels.classes))
@@ -41,7 +45,13 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
         axes.barh(labels.classes, counts, left=left, color=_SHADES[name], label=name or None)
         left += counts
     for place, number in enumerate(left):
-        axes.annotate(f"{int(number):,}", (number, place), xytext=(3, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            f"{int(number):,}",
+            (number, place),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+        )
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.set_xlabel("galaxies")

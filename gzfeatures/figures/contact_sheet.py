@@ -13,7 +13,11 @@ from gzfeatures.images.view import View
 
 
 def contact_sheet(
-    images: ImageSet, *, captions: Sequence[str] | None = None, columns: int = 10, view: View | None = None
+    images: ImageSet,
+    *,
+    captions: Sequence[str] | None = None,
+    columns: int = 10,
+    view: View | None = None,
 ) -> Image.Image:
     """Lay images out on one sheet, row by row.
 
@@ -39,18 +43,24 @@ def contact_sheet(
         There are no images, the captions do not fit them, or an image is broken.
     """
     if not len(images) or columns < 1:
-        raise InputError("contact sheet", rule="have an image and a column", found=(len(images), columns))
+        raise InputError(
+            "contact sheet", rule="have an image and a column", found=(len(images), columns)
+        )
     if captions is not None and len(captions) != len(images):
         raise InputError("contact sheet: captions", rule=f"be {len(images)}", found=len(captions))
     from PIL import ImageDraw
 
     view = view or View(size=96)
     line = 14 if captions is not None else 0
-    sheet = Image.new("RGB", (columns * view.size, math.ceil(len(images) / columns) * (view.size + line)))
+    sheet = Image.new(
+        "RGB", (columns * view.size, math.ceil(len(images) / columns) * (view.size + line))
+    )
     pen = ImageDraw.Draw(sheet)
     for row in range(len(images)):
         left, top = row % columns * view.size, row // columns * (view.size + line)
         sheet.paste(Image.fromarray(images.pixels(row, view)), (left, top))
         if captions is not None:
-            pen.text((left + 2, top + view.size), captions[row][: view.size // 6], fill=(200, 200, 200))
+            pen.text(
+                (left + 2, top + view.size), captions[row][: view.size // 6], fill=(200, 200, 200)
+            )
     return sheet

@@ -60,10 +60,14 @@ class Picture:
 
     def width(self, side: int) -> int:
         """Width in pixels at a height of `side`."""
-        return side if self.picture is None else round(side * self.picture.width / self.picture.height)
+        return (
+            side if self.picture is None else round(side * self.picture.width / self.picture.height)
+        )
 
 
-def tiles(images: ImageSet | str | Path, shown: Iterable[tuple[str, str]], view: View = VIEW) -> list[Picture]:
+def tiles(
+    images: ImageSet | str | Path, shown: Iterable[tuple[str, str]], view: View = VIEW
+) -> list[Picture]:
     """Tiles of galaxies; one without a readable image is blank.
 
     Parameters
@@ -136,7 +140,12 @@ class Gallery:
         """
         path = Path(path)
         if path.suffix not in (".html", ".png"):
-            raise InputError("showcase", where=path, rule="end in .html or .png", found=path.suffix or "no ending")
+            raise InputError(
+                "showcase",
+                where=path,
+                rule="end in .html or .png",
+                found=path.suffix or "no ending",
+            )
         with written_whole(path) as temporary:
             if path.suffix == ".png":
                 self._sheet(columns).save(temporary, "PNG")
@@ -173,10 +182,16 @@ class Gallery:
                 left = GAP
                 for tile in row:
                     wide = tile.width(side)
-                    picture = Image.new("RGB", (wide, side)) if tile.picture is None else tile.picture
+                    picture = (
+                        Image.new("RGB", (wide, side)) if tile.picture is None else tile.picture
+                    )
                     sheet.paste(picture.resize((wide, side)), (left, down))
                     pen.text((left, down + side), _one_line(tile.name, wide // 7), fill=INK)
-                    pen.text((left, down + side + LINE - 2), _one_line(tile.caption, wide // 7), fill=SOFT)
+                    pen.text(
+                        (left, down + side + LINE - 2),
+                        _one_line(tile.caption, wide // 7),
+                        fill=SOFT,
+                    )
                     left += wide + GAP
         return sheet
 
@@ -201,6 +216,8 @@ def _one_line(text: str, limit: int) -> str:
 
 
 def _figure(tile: Picture, side: int) -> str:
-    picture = "<p>no image</p>" if tile.picture is None else f'<img alt="" src="{address(tile.picture)}">'
+    picture = (
+        "<p>no image</p>" if tile.picture is None else f'<img alt="" src="{address(tile.picture)}">'
+    )
     text = f"<b>{html.escape(tile.name)}</b>\n{html.escape(tile.caption)}"
     return f'<figure style="width:{tile.width(side)}px">{picture}<figcaption>{text}</figcaption></figure>'

@@ -1,8 +1,9 @@
 """Colours of classes and numbers, told apart under the common colour-vision deficiencies.
 
-The twelve class colours maximise the smallest OKLab distance between any two, seen normally and as by people without
-long-, middle- or short-wave cones (simulation of Machado+2009, doi:10.1109/TVCG.2009.113, severity 1): 0.09 at least.
-Beyond twelve classes the colours come again with another shape.
+The twelve class colours maximise the smallest OKLab distance between any two, seen normally and as
+by people without long-, middle- or short-wave cones (simulation of Machado+2009,
+doi:10.1109/TVCG.2009.113, severity 1): 0.09 at least. Beyond twelve classes the colours come again
+with another shape.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ RAMP = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde7
 
 def class_mark(code: int) -> tuple[str, str]:
     """Colour and marker of a class code: every pair differs up to 72 classes."""
-    return CLASS_COLOURS[code % len(CLASS_COLOURS)], SHAPES[code // len(CLASS_COLOURS) % len(SHAPES)]
+    return CLASS_COLOURS[code % len(CLASS_COLOURS)], SHAPES[
+        code // len(CLASS_COLOURS) % len(SHAPES)
+    ]
 
 
 def on_paper(colour: str) -> str:

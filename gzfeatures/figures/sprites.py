@@ -33,7 +33,8 @@ class Sprites:
     size : int
         Side of a tile in pixels.
     tiles : ndarray of int32
-        Tile of each galaxy, shape (n,); −1 without an image. Tile t is number t mod 144 of sheet t // 144, row by row.
+        Tile of each galaxy, shape (n,); −1 without an image. Tile t is number t mod 144 of sheet t
+        // 144, row by row.
     sheets : tuple of bytes
         JPEG files.
     missing : tuple of (id, reason)
@@ -46,7 +47,9 @@ class Sprites:
     missing: tuple[tuple[str, str], ...]
 
 
-def pack(ids: Ids, coordinates: npt.NDArray[np.float32], images: ImageSet | str | Path, view: View) -> Sprites:
+def pack(
+    ids: Ids, coordinates: npt.NDArray[np.float32], images: ImageSet | str | Path, view: View
+) -> Sprites:
     """Pack the thumbnails of galaxies, neighbours on the map on the same sheet.
 
     Parameters
@@ -106,7 +109,14 @@ def _thumbnails(
         done: Iterable[tuple[int, Image.Image | GzError]] = zip(
             queue.tolist(), pool.map(one, queue.tolist()), strict=True
         )
-        yield from track(done, "thumbnails", len(queue), console=console, transient=True, disable=len(queue) < 500)
+        yield from track(
+            done,
+            "thumbnails",
+            len(queue),
+            console=console,
+            transient=True,
+            disable=len(queue) < 500,
+        )
 
 
 def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
@@ -117,7 +127,9 @@ def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
 def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
     """RGB picture of pixels, shape (height, width, channels): the first three channels, or one repeated."""
     return Image.fromarray(
-        np.repeat(pixels, 3, axis=2) if pixels.shape[2] < 3 else np.ascontiguousarray(pixels[:, :, :3])
+        np.repeat(pixels, 3, axis=2)
+        if pixels.shape[2] < 3
+        else np.ascontiguousarray(pixels[:, :, :3])
     )
 
 

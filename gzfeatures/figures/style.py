@@ -37,7 +37,9 @@ STYLE: dict[Any, Any] = {
     "grid.color": LINE,
     "grid.linewidth": 0.6,
     "hatch.linewidth": 0.7,
-} | dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
+} | dict.fromkeys(
+    ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK
+)
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -76,7 +78,14 @@ def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
         while any(abs(x - px) < 20 and abs(height - py) < 9 for px, py in placed):
             height += 1
         placed.append((x, height))
-        axes.annotate(texts[point], point, (7, height - y), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(
+            texts[point],
+            point,
+            (7, height - y),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
 
 
 @contextmanager
@@ -92,7 +101,9 @@ def _saving(**more: str) -> Iterator[None]:
 def write_png(figure: Figure, path: Path) -> Path:
     """Save as PNG on white, 150 dots per inch."""
     with written_whole(path) as temporary, _saving():
-        figure.savefig(temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+        figure.savefig(
+            temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None}
+        )
     return path
 
 
@@ -103,6 +114,8 @@ def svg(figure: Figure, name: str) -> str:
     """
     buffer = io.StringIO()
     with _saving(**{"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
     text = buffer.getvalue()
     return text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")

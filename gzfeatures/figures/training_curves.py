@@ -18,7 +18,8 @@ def write_curves(folder: Path, history: list[dict[str, float]]) -> Path:
     ----------
     folder : Path
     history : list of dict
-        One row per epoch; every key but `epoch`, `lr` and `seconds` is drawn, losses and errors apart from scores.
+        One row per epoch; every key but `epoch`, `lr` and `seconds` is drawn, losses and errors
+        apart from scores.
 
     Raises
     ------
@@ -34,10 +35,15 @@ def write_curves(folder: Path, history: list[dict[str, float]]) -> Path:
     lower = [name for name in names if name in ("training_loss", *LOWER_IS_BETTER)]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, chosen in zip(figure.subplots(1, 2), (lower, [n for n in names if n not in lower]), strict=True):
+    for axes, chosen in zip(
+        figure.subplots(1, 2), (lower, [n for n in names if n not in lower]), strict=True
+    ):
         for name in chosen:
             axes.plot(
-                [r["epoch"] for r in history], [r[name] for r in history], label=name.replace("_", " "), marker="."
+                [r["epoch"] for r in history],
+                [r[name] for r in history],
+                label=name.replace("_", " "),
+                marker=".",
             )
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)

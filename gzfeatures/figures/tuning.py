@@ -32,14 +32,24 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     if not trials:
         raise InputError("no trials to draw", remedy="fit the head with tune=True")
     path = Path(path)
-    names = [", ".join(f"{key}={value}" for key, value in trial["parameters"].items()) for trial in trials]
+    names = [
+        ", ".join(f"{key}={value}" for key, value in trial["parameters"].items())
+        for trial in trials
+    ]
     sign = 1 if "accuracy" in trials[0]["metric"] else -1
-    latest = {name: (trial["rung"], sign * trial["score"]) for name, trial in zip(names, trials, strict=True)}
+    latest = {
+        name: (trial["rung"], sign * trial["score"])
+        for name, trial in zip(names, trials, strict=True)
+    }
     place = {name: y for y, name in enumerate(sorted(latest, key=lambda name: latest[name]))}
     figure = Figure(figsize=(6.4, 1.0 + 0.24 * len(place)), layout="constrained")
     axes = figure.subplots()
     for rung in sorted({trial["rung"] for trial in trials}):
-        mine = [(name, trial) for name, trial in zip(names, trials, strict=True) if trial["rung"] == rung]
+        mine = [
+            (name, trial)
+            for name, trial in zip(names, trials, strict=True)
+            if trial["rung"] == rung
+        ]
         axes.errorbar(
             [trial["score"] for _, trial in mine],
             [place[name] for name, _ in mine],

@@ -1,7 +1,8 @@
 """Checks of a head that was read: every array has the shape, kind and number of classes that the head says.
 
-Each part is judged by the part before it: a table's rows have `dim` numbers, a step hands on so many, and a machine
-answers for so many classes. What is not judged here meets two rows of zeros, whose answer is judged.
+Each part is judged by the part before it: a table's rows have `dim` numbers, a step hands on so
+many, and a machine answers for so many classes. What is not judged here meets two rows of zeros,
+whose answer is judged.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
         classes = _calibrated(_typed(estimator, Calibrated, "head on classes"), dim)
         _codes(estimator.classes_, classes, k, "classes of the head")
     zeros = np.zeros((2, dim), dtype=np.float32)
-    answer = np.asarray(estimator.predict(zeros) if target == "fractions" else estimator.predict_proba(zeros))
+    answer = np.asarray(
+        estimator.predict(zeros) if target == "fractions" else estimator.predict_proba(zeros)
+    )
     width = k if target != "classes" else len(estimator.classes_)
     if answer.shape != (2, width) or answer.dtype.kind != "f" or not np.isfinite(answer).all():
         raise InputError("head does not answer", rule=f"give {width} finite numbers for a row")
@@ -62,7 +65,9 @@ def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
 
 def _answers(head: Answers, dim: int, k: int) -> None:
     asked = [_array(part, "answers of a regressor", (None,), "iu") for part in head.answers_]
-    if sorted(np.concatenate(asked).tolist()) != list(range(k)) or len(asked) != len(head.estimators_):
+    if sorted(np.concatenate(asked).tolist()) != list(range(k)) or len(asked) != len(
+        head.estimators_
+    ):
         raise InputError("answers of the head", rule=f"be each of {k} once")
     if head.n_answers_ != k:
         raise InputError("number of answers", rule=f"be {k}", found=head.n_answers_)
@@ -73,7 +78,11 @@ def _answers(head: Answers, dim: int, k: int) -> None:
 def _flags(head: Flags, dim: int, k: int) -> None:
     constant = _array(head.constant_, "constant flags", (k,), "f", finite=False)
     if len(head.estimators_) != int(np.isnan(constant).sum()):
-        raise InputError("classifiers of flags", rule="be one for each flag that varies", found=len(head.estimators_))
+        raise InputError(
+            "classifiers of flags",
+            rule="be one for each flag that varies",
+            found=len(head.estimators_),
+        )
     for each in head.estimators_:
         if _calibrated(_typed(each, Calibrated, "classifier of a flag"), dim) != 2:
             raise InputError("classes of a flag", rule="be two")
@@ -90,7 +99,9 @@ def _calibrated(head: Calibrated, dim: int) -> int:
     _codes(head.unchecked_, None, k, "classes without calibration")
     stepped = _codes(getattr(head, "stepped_", np.arange(k)), None, k, "classes with steps")
     if head.steps_ and len(head.steps_) != len(stepped):
-        raise InputError("steps of the calibration", rule=f"be {len(stepped)}", found=len(head.steps_))
+        raise InputError(
+            "steps of the calibration", rule=f"be {len(stepped)}", found=len(head.steps_)
+        )
     for step in head.steps_:
         _array(step, "steps of the calibration", (2, None), "f")
     inner = head.estimator_
@@ -168,10 +179,14 @@ def _neighbours(machine: Neighbours, dim: int, k: int) -> None:
     _choice(machine.effective_metric_, "metric of the neighbours", ("cosine",))
     n = len(_array(vectors, "vectors of the neighbours", (None, dim), "f"))
     _codes(machine.classes_, k, k, "classes of the machine")
-    if len(_array(codes, "classes of the neighbours", (n,), "iu")) and not (0 <= codes.min() and codes.max() < k):
+    if len(_array(codes, "classes of the neighbours", (n,), "iu")) and not (
+        0 <= codes.min() and codes.max() < k
+    ):
         raise InputError("classes of the neighbours", rule=f"be codes below {k}")
     if type(machine.n_neighbors) is not int or not 0 < machine.n_neighbors <= n:
-        raise InputError("number of neighbours", rule=f"be from 1 to {n}", found=machine.n_neighbors)
+        raise InputError(
+            "number of neighbours", rule=f"be from 1 to {n}", found=machine.n_neighbors
+        )
 
 
 def _discriminant(machine: LinearDiscriminantAnalysis, dim: int, k: int) -> None:
@@ -205,7 +220,10 @@ def _trees(machine: BoostedTrees, dim: int, k: int) -> None:
     _array(machine.missing_left_, "ways of missing values", (nodes,), "b")
     trees = len(_array(machine.roots_, "roots of the trees", (None,), "i"))
     outputs = _array(machine.outputs_, "classes of the trees", (trees,), "i")
-    classifies = _choice(machine.kind, "kind of the trees", ("XGBClassifier", "XGBRegressor")) == "XGBClassifier"
+    classifies = (
+        _choice(machine.kind, "kind of the trees", ("XGBClassifier", "XGBRegressor"))
+        == "XGBClassifier"
+    )
     sums = 1 if classifies and k == 2 else k
     _array(machine.base_, "base of the trees", (sums,), "f")
     if classifies:
@@ -217,7 +235,9 @@ def _trees(machine: BoostedTrees, dim: int, k: int) -> None:
     inner = np.flatnonzero((machine.left_ >= 0) | (right >= 0))
     below = np.concatenate([machine.left_[inner], right[inner]])
     if len(below) and (below.max() >= nodes or (below <= np.tile(inner, 2)).any()):
-        raise InputError("children of the nodes", rule=f"stand behind their node and before {nodes}")
+        raise InputError(
+            "children of the nodes", rule=f"stand behind their node and before {nodes}"
+        )
     if sorted([*below.tolist(), *machine.roots_.tolist()]) != list(range(nodes)):
         raise InputError("nodes of the trees", rule="be a root or the child of one node each")
 
@@ -239,10 +259,16 @@ def _array(value: Any, what: str, shape: Shape, kinds: str, *, finite: bool = Tr
     """The array, if it is one of such a shape and of one of the kinds of numbers (numpy's letters)."""
     if not isinstance(value, np.ndarray):
         raise InputError(what, rule="be an array", found=type(value).__name__)
-    wanted = len(shape) == value.ndim and all(n in (None, m) for n, m in zip(shape, value.shape, strict=True))
+    wanted = len(shape) == value.ndim and all(
+        n in (None, m) for n, m in zip(shape, value.shape, strict=True)
+    )
     if not wanted or value.dtype.kind not in kinds:
         size = " × ".join("any" if n is None else str(n) for n in shape) or "one number"
-        raise InputError(what, rule=f"have the shape {size}, kind {kinds}", found=f"{value.shape} of {value.dtype}")
+        raise InputError(
+            what,
+            rule=f"have the shape {size}, kind {kinds}",
+            found=f"{value.shape} of {value.dtype}",
+        )
     if finite and value.dtype.kind == "f" and not np.isfinite(value).all():
         raise InputError(what, rule="be finite")
     return value
@@ -251,7 +277,9 @@ def _array(value: Any, what: str, shape: Shape, kinds: str, *, finite: bool = Tr
 def _codes(value: Any, number: int | None, below: int | None, what: str) -> Any:
     """Ascending codes of classes, so many, all below a number."""
     codes = _array(value, what, (number,), "iu")
-    if len(codes) and ((np.diff(codes) <= 0).any() or codes[0] < 0 or (below is not None and codes[-1] >= below)):
+    if len(codes) and (
+        (np.diff(codes) <= 0).any() or codes[0] < 0 or (below is not None and codes[-1] >= below)
+    ):
         rule = "be different codes in order" + ("" if below is None else f", all below {below}")
         raise InputError(what, rule=rule, found=str(codes[:20].tolist()))
     return codes

@@ -52,17 +52,19 @@ def fit(
     tune : bool
         Choose parameters by grouped, stratified cross-validation inside train.
     catalog, columns : Catalog and names, optional
-        Catalog columns appended to the vectors; what is missing there is filled with the training median.
+        Catalog columns appended to the vectors; what is missing there is filled with the training
+        median.
     jobs : int
         Candidates tried at once when tuning.
     **parameters
-        Of the head (see `HEADS[head].defaults`); what is given here is not tuned. `class_weight` may name classes.
+        Of the head (see `HEADS[head].defaults`); what is given here is not tuned. `class_weight`
+        may name classes.
 
     Raises
     ------
     UnknownNameError, InputError
-        No such head, parameter or weighted class; the head does not predict such labels; a training galaxy has no
-        vector or no label; train has one class, or a class with one galaxy.
+        No such head, parameter or weighted class; the head does not predict such labels; a training
+        galaxy has no vector or no label; train has one class, or a class with one galaxy.
     """
     chosen = _suited(recipe(head), labels)
     inputs = Inputs.of(table, catalog, columns)
@@ -81,10 +83,14 @@ def fit(
         from gzfeatures.heads.tune import search
 
         start = time.perf_counter()
-        given, trials = search(chosen, inputs.matrix, targets, groups, rows, labels.target, given, seed=seed, jobs=jobs)
+        given, trials = search(
+            chosen, inputs.matrix, targets, groups, rows, labels.target, given, seed=seed, jobs=jobs
+        )
         seconds["tune"] = time.perf_counter() - start
     start = time.perf_counter()
-    estimator = build_for(chosen, labels.target, seed, given).fit(inputs.matrix, targets, groups, rows)
+    estimator = build_for(chosen, labels.target, seed, given).fit(
+        inputs.matrix, targets, groups, rows
+    )
     seconds["fit"] = time.perf_counter() - start
     return Head(
         name=head,
@@ -110,7 +116,9 @@ def _suited(chosen: HeadKind, labels: Labels) -> HeadKind:
     task = "fractions" if labels.target == "fractions" else "classes"
     if chosen.task != task:
         legal = ", ".join(name for name, entry in HEADS.items() if entry.task == task)
-        raise InputError(f"head does not predict {labels.target}", rule=f"be one of {legal}", found=chosen.name)
+        raise InputError(
+            f"head does not predict {labels.target}", rule=f"be one of {legal}", found=chosen.name
+        )
     return chosen
 
 
@@ -125,7 +133,9 @@ def _by_code(weights: Mapping[str, float], labels: Labels) -> dict[int, float]:
     """Weights of classes by their codes."""
     if labels.target != "classes":
         raise InputError(
-            "weights of classes", rule='be "balanced" or "macro-f1" where several can hold', found=labels.target
+            "weights of classes",
+            rule='be "balanced" or "macro-f1" where several can hold',
+            found=labels.target,
         )
     require_known("class", weights, labels.classes)
     return {labels.classes.index(name): float(weight) for name, weight in weights.items()}
@@ -135,7 +145,9 @@ def _check_classes(codes: npt.NDArray[np.int64], classes: Sequence[str]) -> None
     counts = np.bincount(codes, minlength=len(classes))
     if (counts > 0).sum() < 2:
         raise InputError(
-            "training labels have one class", rule="have at least two", found=classes[int(counts.argmax())]
+            "training labels have one class",
+            rule="have at least two",
+            found=classes[int(counts.argmax())],
         )
     if (counts == 1).any():
         raise InputError(
@@ -150,7 +162,10 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
     if not split.groups:
         return None
     # an id and a group of the same spelling are different things
-    return np.array([f"group {split.groups[i]}" if i in split.groups else f"id {i}" for i in train], dtype=object)
+    return np.array(
+        [f"group {split.groups[i]}" if i in split.groups else f"id {i}" for i in train],
+        dtype=object,
+    )
 
 
 def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
@@ -162,10 +177,15 @@ def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
     met |= set(absent[before.contains(absent, kind=inputs.first.kind)])
     known = {group for name, group in split.groups.items() if name in met}
     known |= {split.groups[name] for name in split.train if name in split.groups}
-    ids = np.array([*split.train, *(name for name, group in split.groups.items() if group in known)], dtype=object)
+    ids = np.array(
+        [*split.train, *(name for name, group in split.groups.items() if group in known)],
+        dtype=object,
+    )
     first = inputs.first
     here = among(first.ids, ids)
     if first.pictures is None:
         return TrainedOn.of(ids, kind=first.kind, files=first.digests[here])
-    trained = TrainedOn.of(ids, kind=first.kind, files=first.digests[here], pictures=first.pictures[here])
+    trained = TrainedOn.of(
+        ids, kind=first.kind, files=first.digests[here], pictures=first.pictures[here]
+    )
     return trained.without_pictures_like(first.pictures[among(first.ids, split.ids) & ~here])

@@ -12,7 +12,9 @@ Groups: TypeAlias = npt.NDArray[Any]
 Rows: TypeAlias = npt.NDArray[np.intp]
 
 
-def folds_of(codes: npt.NDArray[np.integer], groups: Groups | None, count: int, seed: int) -> list[tuple[Rows, Rows]]:
+def folds_of(
+    codes: npt.NDArray[np.integer], groups: Groups | None, count: int, seed: int
+) -> list[tuple[Rows, Rows]]:
     """Part rows into folds.
 
     Parameters
@@ -29,8 +31,8 @@ def folds_of(codes: npt.NDArray[np.integer], groups: Groups | None, count: int, 
     Returns
     -------
     list of (rest, part)
-        Rows outside and inside each fold, both in rising order. A class with fewer groups than folds is missing from
-        some of them, but a class with a single group always stays in `rest`.
+        Rows outside and inside each fold, both in rising order. A class with fewer groups than
+        folds is missing from some of them, but a class with a single group always stays in `rest`.
     """
     n = len(codes)
     block = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -48,4 +50,6 @@ def folds_of(codes: npt.NDArray[np.integer], groups: Groups | None, count: int, 
         if len(mine) == 1:
             fold[mine] = -1  # in no part: it can only be learned from
         turn += len(mine)
-    return [(np.flatnonzero(fold[block] != f), np.flatnonzero(fold[block] == f)) for f in range(count)]
+    return [
+        (np.flatnonzero(fold[block] != f), np.flatnonzero(fold[block] == f)) for f in range(count)
+    ]

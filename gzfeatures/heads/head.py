@@ -65,7 +65,8 @@ class Head:
     left_out : int
         Training galaxies that have no vector.
     sets : Conformal, optional
-        Which sets of classes hold the true one with a stated probability, by galaxies kept out of training.
+        Which sets of classes hold the true one with a stated probability, by galaxies kept out of
+        training.
     familiarity : Familiarity, optional
         How far a galaxy may lie from the training galaxies, by galaxies kept out of training.
     shares : Shares, optional
@@ -111,20 +112,22 @@ class Head:
         catalog : Catalog, optional
             Holds the head's columns, if it has any.
         calibrated : bool
-            False for what the classifier alone says, neither calibrated nor weighted; of a head on classes.
+            False for what the classifier alone says, neither calibrated nor weighted; of a head on
+            classes.
         unfamiliar : float
             Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
         any_crop : bool
             Also take vectors of another crop of the images, for galaxies that are framed otherwise.
         sample : TableSample, optional
-            Meets the table's galaxies, so that they can be compared with those kept out of training.
+            Meets the table's galaxies, so that they can be compared with those kept out of
+            training.
 
         Returns
         -------
         Predictions
-            `seen` marks galaxies that the head or its backbone was trained on, with their groups; they are
-            predicted, but no score accepts them. `sets` are there where the head promises any, and
-            `familiarity` where it was fitted with galaxies kept out of training.
+            `seen` marks galaxies that the head or its backbone was trained on, with their groups;
+            they are predicted, but no score accepts them. `sets` are there where the head promises
+            any, and `familiarity` where it was fitted with galaxies kept out of training.
 
         Raises
         ------
@@ -134,11 +137,16 @@ class Head:
         inputs = Inputs.of(table, catalog, self.columns)
         if len(inputs.extractors) != len(self.extractors):
             raise InputError(
-                "tables", where=f"head {self.name}", rule=f"be {len(self.extractors)}", found=len(inputs.extractors)
+                "tables",
+                where=f"head {self.name}",
+                rule=f"be {len(self.extractors)}",
+                found=len(inputs.extractors),
             )
         for mine, theirs in zip(self.extractors, inputs.extractors, strict=True):
             if any_crop:
-                theirs = dataclasses.replace(theirs, view=dataclasses.replace(theirs.view, crop=mine.view.crop))
+                theirs = dataclasses.replace(
+                    theirs, view=dataclasses.replace(theirs.view, crop=mine.view.crop)
+                )
             if mine.fingerprint != theirs.fingerprint:
                 raise InputError(
                     "table comes from another extractor",
@@ -149,7 +157,10 @@ class Head:
                 )
         if inputs.matrix.shape[1] != self.dim:
             raise InputError(
-                "vector length", where=f"head {self.name}", rule=f"be {self.dim}", found=inputs.matrix.shape[1]
+                "vector length",
+                where=f"head {self.name}",
+                rule=f"be {self.dim}",
+                found=inputs.matrix.shape[1],
             )
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
@@ -186,11 +197,17 @@ class Head:
             )
         return dataclasses.replace(self, sets=self.sets.at(coverage))
 
-    def probabilities(self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True) -> npt.NDArray[np.float64]:
+    def probabilities(
+        self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True
+    ) -> npt.NDArray[np.float64]:
         """Class probabilities (see `predict`), or fractions, of bare rows of length `dim`: shape (n, k)."""
         if self.target == "fractions":
             return np.asarray(self.estimator.predict(matrix))
-        values = self.estimator.predict_proba(matrix) if calibrated else self.estimator.uncalibrated(matrix)
+        values = (
+            self.estimator.predict_proba(matrix)
+            if calibrated
+            else self.estimator.uncalibrated(matrix)
+        )
         if self.target != "classes":
             return np.asarray(values)
         found = np.zeros((len(values), len(self.classes)))
@@ -211,7 +228,9 @@ class Head:
     def write(self, path: str | Path) -> Path:
         """Write the head as a skops file; returns its path."""
         record = {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "estimator"
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "estimator"
         }
         record |= {
             "extractors": [extractor.asdict() for extractor in self.extractors],
@@ -231,12 +250,15 @@ class Head:
         Raises
         ------
         MissingFileError, InputError
-            As `persist.read`; or its record is not that of a head, or an array is not as the head says.
+            As `persist.read`; or its record is not that of a head, or an array is not as the head
+            says.
         """
         record, estimator = persist.read(path)
         with parsing("record of the head cannot be read", path):
             record |= {name: tuple(record[name]) for name in ("classes", "columns", "trials")}
-            record["extractors"] = tuple(Extractor.fromdict(fields) for fields in record["extractors"])
+            record["extractors"] = tuple(
+                Extractor.fromdict(fields) for fields in record["extractors"]
+            )
             record["trained_on"] = TrainedOn.decode(record["trained_on"])
             record["sets"] = Conformal.fromdict(record["sets"]) if record.get("sets") else None
             known = record.get("familiarity")
@@ -264,4 +286,6 @@ def _numbers(fitted: Any) -> int:
 
 
 def _described(extractor: Extractor) -> str:
-    return f"{extractor.backbone} ({extractor.layer}, {extractor.dim}-d, {extractor.fingerprint[:12]})"
+    return (
+        f"{extractor.backbone} ({extractor.layer}, {extractor.dim}-d, {extractor.fingerprint[:12]})"
+    )

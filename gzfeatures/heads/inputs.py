@@ -31,7 +31,8 @@ class Inputs:
     ids : Ids
         Shape (n,), those of the first table.
     matrix : ndarray of float32
-        Shape (n, d): the tables side by side, then the catalog columns (NaN for missing and sentinels).
+        Shape (n, d): the tables side by side, then the catalog columns (NaN for missing and
+        sentinels).
     extractors : tuple of Extractor
         One per table.
     columns : tuple of str
@@ -55,21 +56,25 @@ class Inputs:
         return met if len(met) == len(self.ids) else met[positions(self.first.ids, self.ids)]
 
     @classmethod
-    def of(cls, tables: Tables, catalog: Catalog | None = None, columns: Sequence[str] = ()) -> Inputs:
+    def of(
+        cls, tables: Tables, catalog: Catalog | None = None, columns: Sequence[str] = ()
+    ) -> Inputs:
         """Join tables and catalog columns by galaxy id; a single table is not copied.
 
         Raises
         ------
         InputError
-            There is no table, a galaxy of the first is in no row of another and not among its skipped, it is not in
-            the catalog, or columns are named without a catalog.
+            There is no table, a galaxy of the first is in no row of another and not among its
+            skipped, it is not in the catalog, or columns are named without a catalog.
         """
         several = [tables] if isinstance(tables, EmbeddingTable) else list(tables)
         if not several:
             raise InputError("no embedding table", rule="be at least one")
         if columns and catalog is None:
             raise InputError(
-                "catalog columns without a catalog", found=", ".join(columns), remedy="give the catalog too"
+                "catalog columns without a catalog",
+                found=", ".join(columns),
+                remedy="give the catalog too",
             )
         skipped = frozenset(name for table in several for name, _ in table.skipped)
         first, *others = several
@@ -77,7 +82,10 @@ class Inputs:
         if not others and not columns:
             return cls(first.ids, first.matrix, extractors, (), skipped, first)
         ids = first.ids[~among(first.ids, skipped)] if skipped else first.ids
-        sources = [(table.matrix, positions(table.ids, ids, where=table.extractor.backbone)) for table in several]
+        sources = [
+            (table.matrix, positions(table.ids, ids, where=table.extractor.backbone))
+            for table in several
+        ]
         if catalog is not None and columns:
             values = np.column_stack([catalog.column(name) for name in columns])
             known = np.where(present(values), values, np.nan).astype(np.float32)
@@ -85,5 +93,7 @@ class Inputs:
         matrix = allocate(len(ids), sum(source.shape[1] for source, _ in sources))
         for start in range(0, len(ids), BLOCK):
             part = slice(start, start + BLOCK)
-            np.concatenate([source[rows[part]] for source, rows in sources], axis=1, out=matrix[part])
+            np.concatenate(
+                [source[rows[part]] for source, rows in sources], axis=1, out=matrix[part]
+            )
         return cls(ids, matrix, extractors, tuple(columns), skipped, first)

@@ -17,16 +17,20 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.labels import Labels
 
 SURE = 0.98
-"""Balanced accuracy, or share of the variance explained, from which columns are said to tell the label."""
+"""Balanced accuracy, or share of the variance explained, from which columns are said to tell the
+label."""
 MOST = 5000
 """Galaxies that are looked at."""
 
 
-def telling_columns(catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int = 0) -> list[str]:
+def telling_columns(
+    catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int = 0
+) -> list[str]:
     """Find columns that define the label, by what they are and by what they say of the training galaxies.
 
-    A column of votes is named whatever it says: labels are made of votes. Of the others a shallow decision tree (CART)
-    tries to tell the label, on galaxies it was not grown on; redshift or magnitude cannot, a copied label can.
+    A column of votes is named whatever it says: labels are made of votes. Of the others a shallow
+    decision tree (CART) tries to tell the label, on galaxies it was not grown on; redshift or
+    magnitude cannot, a copied label can.
 
     Parameters
     ----------
@@ -64,11 +68,15 @@ def telling_columns(catalog: Catalog, columns: Sequence[str], labels: Labels, tr
     rows = positions(catalog.ids, known, where=f"catalog {catalog.source}")
     values = np.column_stack([catalog.column(name)[rows] for name in others])
     targets = labels.select(known).values
-    for part in [[number] for number in range(len(others))] + ([list(range(len(others)))] if len(others) > 1 else []):
+    for part in [[number] for number in range(len(others))] + (
+        [list(range(len(others)))] if len(others) > 1 else []
+    ):
         score = _told(values[:, part], targets, seed)
         if score >= SURE:
             names = " and ".join(others[number] for number in part)
-            lines.append(f"column {names} tells the label of {score:.1%} of the training galaxies by itself")
+            lines.append(
+                f"column {names} tells the label of {score:.1%} of the training galaxies by itself"
+            )
             if len(part) == 1 and len(others) > 1:
                 break  # with it, all of them together tell it too
     return lines
@@ -91,4 +99,6 @@ def _told(values: npt.NDArray[np.float64], targets: npt.NDArray[np.generic], see
         return 0.0
     parts = folds(3, shuffle=True, random_state=seed)
     grown = tree(max_depth=8, random_state=seed)
-    return float(cross_val_score(grown, values[kept], targets[kept], cv=parts, scoring=measure).mean())
+    return float(
+        cross_val_score(grown, values[kept], targets[kept], cv=parts, scoring=measure).mean()
+    )

@@ -42,9 +42,11 @@ def learning_curve(
     heads : sequence of str
         Names in `HEADS`.
     sizes : sequence of int
-        Numbers of training galaxies; those above the whole part are left out, the whole part is always the last.
+        Numbers of training galaxies; those above the whole part are left out, the whole part is
+        always the last.
     seeds : sequence of int
-        Each draws its own nested parts (stratified, two galaxies at least of every class that has them).
+        Each draws its own nested parts (stratified, two galaxies at least of every class that has
+        them).
     allow_seen : bool
         Score also on test galaxies that a backbone was trained on: no fair hold-out.
 
@@ -71,12 +73,24 @@ def learning_curve(
                 fitted = fit(table, labels, head, split=part, seed=seed)
                 seconds = time.perf_counter() - start
                 predictions = fitted.predict(tests)
-                scores = evaluate(predictions.without_seen() if allow_seen else predictions, labels, intervals=0)
-                rows.append({"head": head, "galaxies": size, "seed": seed, "fit_seconds": seconds, **scores.metrics})
+                scores = evaluate(
+                    predictions.without_seen() if allow_seen else predictions, labels, intervals=0
+                )
+                rows.append(
+                    {
+                        "head": head,
+                        "galaxies": size,
+                        "seed": seed,
+                        "fit_seconds": seconds,
+                        **scores.metrics,
+                    }
+                )
     return rows
 
 
-def curve(rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy") -> list[tuple[int, float, float, float]]:
+def curve(
+    rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy"
+) -> list[tuple[int, float, float, float]]:
     """One head's curve: (galaxies, mean, lowest, highest over seeds), rising in galaxies."""
     values: dict[int, list[float]] = {}
     for row in rows:
@@ -86,7 +100,11 @@ def curve(rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy") -
 
 
 def _tests(table: Tables, ids: Ids) -> Tables:
-    return table.select(ids) if isinstance(table, EmbeddingTable) else [one.select(ids) for one in table]
+    return (
+        table.select(ids)
+        if isinstance(table, EmbeddingTable)
+        else [one.select(ids) for one in table]
+    )
 
 
 def nested(train: Ids, labels: Labels, seed: int) -> Ids:

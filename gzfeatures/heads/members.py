@@ -27,7 +27,12 @@ _OURS = {
     "estimators.transforms": ("Compress", "Fill", "Standardise"),
     "trees": ("BoostedTrees",),
 }
-_MODULES = {"calibrated": "calibrated", "machines": "machines", "pipelines": "build", "transforms": "transforms"}
+_MODULES = {
+    "calibrated": "calibrated",
+    "machines": "machines",
+    "pipelines": "build",
+    "transforms": "transforms",
+}
 _CLASSES = {"Network": "Perceptron"}
 TRUSTED = (
     *(f"gzfeatures.heads.{module}.{name}" for module, names in _OURS.items() for name in names),
@@ -36,10 +41,14 @@ TRUSTED = (
 """Types of a head that skops has to be told to build."""
 OBJECTS = (
     *TRUSTED,
-    *(f"{kind.__module__}.{kind.__qualname__}" for kind in (PCA, LinearDiscriminantAnalysis, Ridge, Pipeline)),
+    *(
+        f"{kind.__module__}.{kind.__qualname__}"
+        for kind in (PCA, LinearDiscriminantAnalysis, Ridge, Pipeline)
+    ),
     f"{LabelBinarizer.__module__}.{LabelBinarizer.__qualname__}",
 )
-"""All objects a head may hold. Of scikit-learn those that predict in numpy: others hand what they hold to C."""
+"""All objects a head may hold. Of scikit-learn those that predict in numpy: others hand what they
+hold to C."""
 LOADERS = {
     "ObjectNode": OBJECTS,
     "DictNode": ("builtins.dict",),
@@ -47,7 +56,14 @@ LOADERS = {
     "TupleNode": ("builtins.tuple",),
     "JsonNode": ("builtins.str",),
     "TypeNode": ("builtins.str", "builtins.int", "builtins.float"),
-    "NdArrayNode": ("numpy.ndarray", "numpy.float32", "numpy.float64", "numpy.int64", "numpy.int32", "numpy.bool"),
+    "NdArrayNode": (
+        "numpy.ndarray",
+        "numpy.float32",
+        "numpy.float64",
+        "numpy.int64",
+        "numpy.int32",
+        "numpy.bool",
+    ),
     "RandomStateNode": ("numpy.random.mtrand.RandomState",),
 }
 """What builds a part of a head, and of which types."""
@@ -76,7 +92,9 @@ def renewed(path: Path) -> bytes | None:
         data = io.BytesIO()
         with zipfile.ZipFile(data, "w") as copy:
             for member in archive.namelist():
-                copy.writestr(member, json.dumps(structure) if member == SCHEMA else archive.read(member))
+                copy.writestr(
+                    member, json.dumps(structure) if member == SCHEMA else archive.read(member)
+                )
     return data.getvalue()
 
 
@@ -95,15 +113,22 @@ def judge(path: Path) -> None:
     Raises
     ------
     InputError
-        Members are compressed (a head's never are, so none unpacks to more than it is); the structure is too large or
-        too deep; a part is of a type that no head has; an array has objects, or another size than it says.
+        Members are compressed (a head's never are, so none unpacks to more than it is); the
+        structure is too large or too deep; a part is of a type that no head has; an array has
+        objects, or another size than it says.
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
-                raise InputError("member of the head is compressed", where=path, found=member.filename)
+                raise InputError(
+                    "member of the head is compressed", where=path, found=member.filename
+                )
             if member.filename == SCHEMA and member.file_size > MOST:
-                raise InputError("structure of the head is too large", where=path, rule=f"have {MOST} bytes at most")
+                raise InputError(
+                    "structure of the head is too large",
+                    where=path,
+                    rule=f"have {MOST} bytes at most",
+                )
         for node in _nodes(json.loads(archive.read(SCHEMA)), 0):
             _judge_node(node, path)
         for member in archive.infolist():
@@ -145,7 +170,11 @@ def _judge_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) 
     """Refuse an array whose numbers do not fill its member."""
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
         shape, _, dtype = read(file)
         said, there = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
     if dtype.kind not in "biufU" or min(shape, default=0) < 0 or said != there:

@@ -49,8 +49,8 @@ def out_of_sample(
     Returns
     -------
     Predictions
-        Of the labelled galaxies in the order of the table; a class that lies in a single group has none, for nothing
-        would be left to learn it from.
+        Of the labelled galaxies in the order of the table; a class that lies in a single group has
+        none, for nothing would be left to learn it from.
 
     Raises
     ------
@@ -61,9 +61,13 @@ def out_of_sample(
         raise InputError("folds", rule="be at least 2", found=folds)
     known = among(table.ids, labels.ids)
     if not known.any():
-        raise InputError("no galaxy has a label and a vector", rule="share ids", remedy="check the id columns")
+        raise InputError(
+            "no galaxy has a label and a vector", rule="share ids", remedy="check the id columns"
+        )
     ids = table.ids[known]
-    group_of = {name: name for name in ids} | {name: f"group {group}" for name, group in (groups or {}).items()}
+    group_of = {name: name for name in ids} | {
+        name: f"group {group}" for name, group in (groups or {}).items()
+    }
     members = np.asarray([group_of[name] for name in ids], dtype=object)
     parts = []
     for rest, part in folds_of(labels.select(ids).codes, members, folds, seed):

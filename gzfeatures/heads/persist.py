@@ -11,7 +11,8 @@ from gzfeatures.files import require_file, written_whole
 from gzfeatures.heads.members import TRUSTED, judge, renewed
 
 FORMAT = 1
-"""Raise when a reader of the old number would misread a new file; readers refuse a higher number."""
+"""Raise when a reader of the old number would misread a new file; readers refuse a higher
+number."""
 
 
 def write(path: Path, record: dict[str, Any], estimator: Any) -> Path:
@@ -25,7 +26,9 @@ def write(path: Path, record: dict[str, Any], estimator: Any) -> Path:
     import skops.io
 
     with written_whole(path) as temporary:
-        skops.io.dump({"format": FORMAT, "record": json.dumps(record), "estimator": estimator}, temporary)
+        skops.io.dump(
+            {"format": FORMAT, "record": json.dumps(record), "estimator": estimator}, temporary
+        )
     return path
 
 
@@ -44,7 +47,11 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
         judge(path)
         data = renewed(path)
         trusted = list(TRUSTED)
-        content = skops.io.load(path, trusted=trusted) if data is None else skops.io.loads(data, trusted=trusted)
+        content = (
+            skops.io.load(path, trusted=trusted)
+            if data is None
+            else skops.io.loads(data, trusted=trusted)
+        )
         if not isinstance(content, dict) or set(content) != {"format", "record", "estimator"}:
             raise InputError("not a head", where=path, rule="hold format, record and estimator")
         require_format("head", content["format"], FORMAT, path)

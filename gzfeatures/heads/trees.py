@@ -1,7 +1,7 @@
 """Gradient-boosted trees: XGBoost grows them, plain arrays keep them, and numpy predicts from the arrays.
 
-XGBoost reads its own files without distrust: a damaged one can overwrite memory. So a head holds no object of that
-library, and its predictions come from arrays that `check` can judge.
+XGBoost reads its own files without distrust: a damaged one can overwrite memory. So a head holds no
+object of that library, and its predictions come from arrays that `check` can judge.
 """
 
 from __future__ import annotations
@@ -108,10 +108,15 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
 
         self.left_, self.right_ = children("left_children"), children("right_children")
         self.feature_ = joined("split_indices", np.int32)
-        self.value_, self.missing_left_ = joined("split_conditions", np.float32), joined("default_left", np.bool_)
+        self.value_, self.missing_left_ = (
+            joined("split_conditions", np.float32),
+            joined("default_left", np.bool_),
+        )
         self.roots_ = first.astype(np.int32)
         self.outputs_ = np.asarray(model["tree_info"], dtype=np.int32)
-        base = np.asarray(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float64).ravel()
+        base = np.asarray(
+            json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float64
+        ).ravel()
         if self.kind == "XGBClassifier":
             self.classes_ = np.arange(len(np.unique(y)))
             if len(self.classes_) == 2:  # it is told as a probability, and added to a logit
@@ -131,16 +136,23 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Matrix) -> npt.NDArray[Any]:
         """Targets, float32, shape (n, m); of a classifier the most probable class, shape (n,)."""
-        return self._sums(X) if self.kind == "XGBRegressor" else self.classes_[self.predict_proba(X).argmax(1)]
+        return (
+            self._sums(X)
+            if self.kind == "XGBRegressor"
+            else self.classes_[self.predict_proba(X).argmax(1)]
+        )
 
     def _sums(self, X: Matrix) -> Matrix:
         """Sum of what each tree adds to each output, shape (n, outputs)."""
         X = np.asarray(X, dtype=np.float32)
         adds = np.zeros((len(self.roots_), len(self.base_)), dtype=np.float32)
         adds[np.arange(len(self.roots_)), self.outputs_] = 1
-        # a leaf leads to itself, so that all rows may go down as far as the deepest tree; both ways lie side by side
+        # a leaf leads to itself, so that all rows may go down as far as the deepest tree; both ways
+        # lie side by side
         leaf, itself = self.left_ < 0, np.arange(len(self.left_))
-        below = np.stack([np.where(leaf, itself, self.right_), np.where(leaf, itself, self.left_)], axis=1).ravel()
+        below = np.stack(
+            [np.where(leaf, itself, self.right_), np.where(leaf, itself, self.left_)], axis=1
+        ).ravel()
         depth, sums = self._depth(), np.empty((len(X), len(self.base_)), dtype=np.float32)
         for start in range(0, len(X), ROWS):
             rows = np.ascontiguousarray(X[start : start + ROWS])

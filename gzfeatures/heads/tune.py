@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FOLDS = 3
 RUNGS = (3000, 9000)
-"""Rows on which the candidates meet; each rung keeps the better third. A smaller table is one rung."""
+"""Rows on which the candidates meet; each rung keeps the better third. A smaller table is one
+rung."""
 
 
 def search(
@@ -37,9 +38,9 @@ def search(
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
     """Try every combination of the recipe's space on the training rows and keep the best.
 
-    Candidates are scored without calibration, by accuracy (classes; balanced accuracy if classes are weighted),
-    mean of −ln p (several labels) or RMSE (vote fractions). Ties go to the earlier candidate: the space names the
-    default first.
+    Candidates are scored without calibration, by accuracy (classes; balanced accuracy if classes
+    are weighted), mean of −ln p (several labels) or RMSE (vote fractions). Ties go to the earlier
+    candidate: the space names the default first.
 
     Parameters
     ----------
@@ -67,10 +68,13 @@ def search(
     best : dict
         `given` and the best values of the rest.
     trials : tuple of dict
-        In the order tried: `rung, rows, parameters, metric, score, deviation` (over folds), `seconds, kept`.
+        In the order tried: `rung, rows, parameters, metric, score, deviation` (over folds),
+        `seconds, kept`.
     """
     free = {name: values for name, values in chosen.space.items() if name not in given}
-    candidates = [dict(zip(free, values, strict=True)) for values in itertools.product(*free.values())]
+    candidates = [
+        dict(zip(free, values, strict=True)) for values in itertools.product(*free.values())
+    ]
     strata = targets if target == "classes" else np.zeros(len(rows), dtype=np.int64)
     console = Console(stderr=True)
     trials: list[dict[str, Any]] = []
@@ -80,7 +84,9 @@ def search(
         mine = None if groups is None else groups[kept]
         folds = folds_of(strata[kept], mine, FOLDS, seed)
         results = joblib.Parallel(jobs, max_nbytes="1M", mmap_mode="r", return_as="generator")(
-            joblib.delayed(_trial)(chosen.name, block, targets[kept], mine, folds, target, {**given, **c}, seed)
+            joblib.delayed(_trial)(
+                chosen.name, block, targets[kept], mine, folds, target, {**given, **c}, seed
+            )
             for c in candidates
         )
         tried = []
@@ -125,7 +131,9 @@ def _trial(
     seed: int,
 ) -> dict[str, Any]:
     chosen = recipe(name)
-    bare: dict[str, Any] = {"calibration": "none"} if target == "classes" and name != "ensemble" else {}
+    bare: dict[str, Any] = (
+        {"calibration": "none"} if target == "classes" and name != "ensemble" else {}
+    )
     if bare and parameters.get("class_weight") == "macro-f1":
         bare["class_weight"] = None  # what it is worth is learned with the calibration
     start = time.perf_counter()
@@ -133,7 +141,15 @@ def _trial(
     for rest, part in folds:
         estimator = build_for(chosen, target, seed, {**parameters, **bare})
         estimator.fit(X, targets[rest], None if groups is None else groups[rest], rest)
-        scores.append(_score(estimator, X[part], targets[part], target, parameters.get("class_weight") is not None))
+        scores.append(
+            _score(
+                estimator,
+                X[part],
+                targets[part],
+                target,
+                parameters.get("class_weight") is not None,
+            )
+        )
     if target == "classes":
         metric = "balanced accuracy" if parameters.get("class_weight") is not None else "accuracy"
     else:
@@ -147,7 +163,11 @@ def _trial(
 
 
 def _score(
-    estimator: Any, X: npt.NDArray[np.float32], truth: npt.NDArray[Any], target: Target, weighted: bool
+    estimator: Any,
+    X: npt.NDArray[np.float32],
+    truth: npt.NDArray[Any],
+    target: Target,
+    weighted: bool,
 ) -> float:
     if target == "fractions":
         return float(np.sqrt(np.nanmean((estimator.predict(X) - truth) ** 2)))
@@ -156,5 +176,7 @@ def _score(
         return float(-np.log(np.where(truth, p, 1 - p)).mean())
     right = estimator.predict(X) == truth
     return (
-        float(np.mean([right[truth == code].mean() for code in np.unique(truth)])) if weighted else float(right.mean())
+        float(np.mean([right[truth == code].mean() for code in np.unique(truth)]))
+        if weighted
+        else float(right.mean())
     )

@@ -21,9 +21,16 @@ from gzfeatures.images.sources.arrays import channel_axis
 from gzfeatures.images.view import View
 
 PICTURE, BANDS = "picture", "bands"
-"""Parts of a galaxy that lies in several files; a file of one band is a part with that band's name."""
+"""Parts of a galaxy that lies in several files; a file of one band is a part with that band's
+name."""
 
-ZIP, NPY, FITS, GZIP, PNG = b"PK\x03\x04", b"\x93NUMPY", b"SIMPLE", b"\x1f\x8b", b"\x89PNG\r\n\x1a\n"
+ZIP, NPY, FITS, GZIP, PNG = (
+    b"PK\x03\x04",
+    b"\x93NUMPY",
+    b"SIMPLE",
+    b"\x1f\x8b",
+    b"\x89PNG\r\n\x1a\n",
+)
 """First bytes of the formats that are no pictures, and of the one whose header tells its bits."""
 
 
@@ -54,15 +61,18 @@ class Decoder:
         Raises
         ------
         InputError
-            Something is damaged, too large, not there, or a band of the view is blank; a picture of floats comes
-            without a stretch or a range; or bands, or a stretch, are asked of a picture of 8 bits.
+            Something is damaged, too large, not there, or a band of the view is blank; a picture of
+            floats comes without a stretch or a range; or bands, or a stretch, are asked of a
+            picture of 8 bits.
         """
         parts = self._parts
         wants_bands = view.bands is not None or view.stretch is not None
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if view.bands is not None:
                 raise no_bands(self.where)
-            return view.apply(self._picture(Levels(self.reading.range, view.stretch or self.reading.stretch)))
+            return view.apply(
+                self._picture(Levels(self.reading.range, view.stretch or self.reading.stretch))
+            )
         bands, limits = self._bands, self.reading.range
         if view.stretch and limits:
             raise InputError(
@@ -73,10 +83,16 @@ class Decoder:
             )
         self._require_levels(bands, view.stretch)
         try:
-            return view.apply(bands.render(view.bands, view.stretch or self.reading.stretch or "lupton", limits))
+            return view.apply(
+                bands.render(view.bands, view.stretch or self.reading.stretch or "lupton", limits)
+            )
         except InputError as error:
             raise InputError(
-                error.what, where=self.where, rule=error.rule, found=error.found, remedy=error.remedy
+                error.what,
+                where=self.where,
+                rule=error.rule,
+                found=error.found,
+                remedy=error.remedy,
             ) from error
 
     @property
@@ -87,12 +103,15 @@ class Decoder:
             return None
         if data.startswith(NPY):
             return np.array(self._picture(self.reading.levels).convert("RGB"))
-        return decode_rgb(data, where=self.where, max_pixels=self.max_pixels, levels=self.reading.levels)
+        return decode_rgb(
+            data, where=self.where, max_pixels=self.max_pixels, levels=self.reading.levels
+        )
 
     def faults(self) -> list[str]:
         """Everything wrong with the bytes, one line each; empty when nothing is.
 
-        Values of more than 8 bits that become fewer than 32 grey levels are wrong too: their contrast is lost.
+        Values of more than 8 bits that become fewer than 32 grey levels are wrong too: their
+        contrast is lost.
         """
         lines = []
         try:
@@ -100,7 +119,9 @@ class Decoder:
             if PICTURE in parts:
                 shown = self._shown
                 if (shown == shown[0, 0]).all():
-                    lines.append(f"image is {_flat(shown[0, 0])}: every pixel is {shown[0, 0].tolist()}")
+                    lines.append(
+                        f"image is {_flat(shown[0, 0])}: every pixel is {shown[0, 0].tolist()}"
+                    )
                 elif self.lossy and (count := number_of(shown)) < FEWEST:
                     lines.append(f"{shallow(count)}: its contrast is lost; give --range LOW HIGH")
             if set(parts) - {PICTURE}:
@@ -108,7 +129,11 @@ class Decoder:
                 self._require_levels(bands, None)
                 lines += bands.faults()
                 if self.reading.range is not None and not lines:
-                    count = number_of(self.reading.levels.of(np.where(bands.bad, np.nan, bands.flux), where=self.where))
+                    count = number_of(
+                        self.reading.levels.of(
+                            np.where(bands.bad, np.nan, bands.flux), where=self.where
+                        )
+                    )
                     lines += [f"{shallow(count)} in this range"] if count < FEWEST else []
         except GzError as error:
             lines.append(reason(error))
@@ -123,13 +148,19 @@ class Decoder:
         """Whether the picture's values are no 8-bit grey levels, so that some of them become one."""
         data = self._parts.get(PICTURE, b"")
         if data.startswith(NPY):
-            return array(data, where=self.where, max_bytes=8 * 3 * self.max_pixels).dtype != np.uint8
+            return (
+                array(data, where=self.where, max_bytes=8 * 3 * self.max_pixels).dtype != np.uint8
+            )
         depth = data[24] if data.startswith(PNG) and len(data) > 24 else (bits(data) or ("u", 8))[1]
         return depth > 8 or self.reading.range is not None
 
     def _require_levels(self, bands: Bands, stretch: str | None) -> None:
         """An array of floats that says nowhere what it is has no grey levels by itself, as a picture has none."""
-        if bands.names == (UNNAMED,) and bands.header is None and not (stretch or self.reading.stretch):
+        if (
+            bands.names == (UNNAMED,)
+            and bands.header is None
+            and not (stretch or self.reading.stretch)
+        ):
             Levels(self.reading.range).of(bands.flux, where=self.where)
 
     @cached_property
@@ -140,8 +171,14 @@ class Decoder:
             return {BANDS: self.data} if any(name.endswith(".npy") for name in parts) else parts
         if self.data.startswith(NPY) and self.reading.bands is None:
             shown = array(self.data, where=self.where, max_bytes=16 * self.max_pixels)
-            plain = shown.ndim == 2 or (shown.ndim == 3 and {shown.shape[0], shown.shape[2]} & {1, 3})
-            return {PICTURE if shown.dtype == np.uint8 or (plain and shown.dtype.kind in "uif") else BANDS: self.data}
+            plain = shown.ndim == 2 or (
+                shown.ndim == 3 and {shown.shape[0], shown.shape[2]} & {1, 3}
+            )
+            return {
+                PICTURE
+                if shown.dtype == np.uint8 or (plain and shown.dtype.kind in "uif")
+                else BANDS: self.data
+            }
         return {BANDS if self.data.startswith((FITS, GZIP, NPY)) else PICTURE: self.data}
 
     @cached_property
@@ -155,27 +192,42 @@ class Decoder:
             return picture(data, where=self.where, max_pixels=self.max_pixels, levels=levels)
         image = array(data, where=self.where, max_bytes=8 * 3 * self.max_pixels)
         if image.size > 3 * self.max_pixels:
-            raise InputError("array is too large to read", where=self.where, rule=f"hold ≤ {self.max_pixels:,} pixels")
+            raise InputError(
+                "array is too large to read",
+                where=self.where,
+                rule=f"hold ≤ {self.max_pixels:,} pixels",
+            )
         axis = channel_axis(image.shape, None, where=self.where)
         image = image[..., None] if image.ndim == 2 else np.moveaxis(image, axis, 2)
         if image.dtype == np.uint8 and levels.stretch is not None:
             raise no_bands(self.where)
         if image.dtype != np.uint8 or levels.range is not None:
             image = np.moveaxis(levels.of(np.moveaxis(image, 2, 0), where=self.where), 0, 2)
-        return Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image))
+        return Image.fromarray(
+            np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)
+        )
 
     @cached_property
     def _bands(self) -> Bands:
         files = {name: data for name, data in sorted(self._parts.items()) if name != PICTURE}
         return stacked(
-            [self._band_file(data, self.reading.bands if name == BANDS else (name,)) for name, data in files.items()],
+            [
+                self._band_file(data, self.reading.bands if name == BANDS else (name,))
+                for name, data in files.items()
+            ],
             where=self.where,
         )
 
     def _band_file(self, data: bytes, names: tuple[str, ...] | None) -> Bands:
-        limits: dict[str, Any] = {"where": self.where, "max_pixels": self.max_pixels, "names": names}
+        limits: dict[str, Any] = {
+            "where": self.where,
+            "max_pixels": self.max_pixels,
+            "names": names,
+        }
         if data.startswith(ZIP):
-            return read_npz(unpacked(data, where=self.where, max_bytes=16 * self.max_pixels), **limits)
+            return read_npz(
+                unpacked(data, where=self.where, max_bytes=16 * self.max_pixels), **limits
+            )
         if data.startswith(NPY):
             return read_npy(data, **limits)
         return read_fits(data, science=self.reading.science, **limits)

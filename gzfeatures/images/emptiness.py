@@ -9,7 +9,9 @@ from gzfeatures.ids import Ids
 from gzfeatures.images.image_set import ImageSet
 
 
-def showing_nothing(images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None = None) -> list[tuple[str, str]]:
+def showing_nothing(
+    images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None = None
+) -> list[tuple[str, str]]:
     """Images that show no galaxy, and why: id and reason.
 
     Parameters
@@ -19,8 +21,8 @@ def showing_nothing(images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | 
     ids : Ids
         Galaxies that are asked about, shape (n,).
     hashes : ndarray of uint8, optional
-        Their picture hashes, shape (n, 64). A flat picture has none, so that those without one alone are
-        decoded again: flat, small, or bands. All are where no hashes are given.
+        Their picture hashes, shape (n, 64). A flat picture has none, so that those without one
+        alone are decoded again: flat, small, or bands. All are where no hashes are given.
 
     Examples
     --------

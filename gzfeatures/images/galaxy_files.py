@@ -76,7 +76,8 @@ class GalaxyFiles:
         Raises
         ------
         InputError
-            Two files claim to be the same image of one galaxy, or a picture and bands do and none is preferred.
+            Two files claim to be the same image of one galaxy, or a picture and bands do and none
+            is preferred.
         """
         if isinstance(self.archive, ArrayFile):
             return {name: (name,) for name in self.archive.names()}
@@ -99,8 +100,9 @@ class GalaxyFiles:
     def _require_no_bands(self, names: Sequence[str]) -> None:
         """Raise InputError where files that would each be a galaxy are one galaxy's bands by their own headers.
 
-        Asked are the files of the first stem that others share up to a last word, which is no number: they are bands
-        where their headers name as many filters as there are files, and one place on the sky.
+        Asked are the files of the first stem that others share up to a last word, which is no
+        number: they are bands where their headers name as many filters as there are files, and one
+        place on the sky.
         """
         alike: dict[str, list[str]] = {}
         for name in names:
@@ -112,22 +114,34 @@ class GalaxyFiles:
         filters = [each[0] for each in told if each is not None]
         places = {each[1] for each in told if each is not None}
         if first and len(set(filters)) == len(first) and len(places) == 1:
-            words = [_stem(name).replace("-", "_").replace(".", "_").rpartition("_")[2] for name in first]
+            words = [
+                _stem(name).replace("-", "_").replace(".", "_").rpartition("_")[2] for name in first
+            ]
             raise InputError(
                 "files look like bands of one galaxy",
                 where=self.archive.path,
                 rule="be named by known filters, or have their bands named",
-                found=", ".join(f"{name} ({band})" for name, band in zip(first, filters, strict=True)),
+                found=", ".join(
+                    f"{name} ({band})" for name, band in zip(first, filters, strict=True)
+                ),
                 remedy=f"give --bands {','.join(words)}",
             )
 
     def _told(self, name: str) -> tuple[str, tuple[float, float]] | None:
         """The filter and the place on the sky, to a thousandth of a degree, that a file's header tells of its image."""
         try:
-            own = planes(self.archive.read(name), where=name, max_pixels=self.max_pixels, science=self.reading.science)
+            own = planes(
+                self.archive.read(name),
+                where=name,
+                max_pixels=self.max_pixels,
+                science=self.reading.science,
+            )
             band, header = own[0].names, own[0].header
             if len(own) == 1 and band is not None and len(band) == 1 and "CRVAL1" in header:
-                return band[0], (round(float(header["CRVAL1"]), 3), round(float(header["CRVAL2"]), 3))
+                return band[0], (
+                    round(float(header["CRVAL1"]), 3),
+                    round(float(header["CRVAL2"]), 3),
+                )
         except (GzError, KeyError, TypeError, ValueError):
             pass  # what is damaged is told when it is read
         return None
@@ -153,7 +167,9 @@ class GalaxyFiles:
         if len(files) == 1:
             return self.archive.read(files[0])
         named = self.reading.bands or ()
-        return bundle({part_of(name, named, alone=False): self.archive.read(name) for name in files})
+        return bundle(
+            {part_of(name, named, alone=False): self.archive.read(name) for name in files}
+        )
 
     def digest(self, data: bytes) -> str:
         """Sha256 of a galaxy's bytes, and of what else their pixels depend on where it is not as for plain pictures."""
@@ -167,7 +183,11 @@ class GalaxyFiles:
 
     def decoder(self, files: Files, data: bytes) -> Decoder:
         """What a galaxy's bytes hold."""
-        part = BANDS if isinstance(self.archive, ArrayFile) else part_of(files[0], self.reading.bands or ())
+        part = (
+            BANDS
+            if isinstance(self.archive, ArrayFile)
+            else part_of(files[0], self.reading.bands or ())
+        )
         if len(files) > 1 or part in (PICTURE, BANDS):
             return Decoder(data, self.where(files), self.max_pixels, self.reading)
         own = dataclasses.replace(self.reading, bands=(part,))
@@ -212,7 +232,9 @@ class GalaxyFiles:
         return f"{self.archive.path}/{files[0]}"
 
 
-def galaxies_and_parts(names: Iterable[str], named: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+def galaxies_and_parts(
+    names: Iterable[str], named: Collection[str] = ()
+) -> dict[str, tuple[str, str]]:
     """Galaxy and part of it that each file shows, by the files' names; weights beside an image are left out.
 
     Parameters
@@ -225,8 +247,9 @@ def galaxies_and_parts(names: Iterable[str], named: Collection[str] = ()) -> dic
     Returns
     -------
     dict of str to (str, str)
-        File → id, and `PICTURE`, `BANDS` (all of them), or the name of one band. A band that does not stand at the end
-        of a name, or is a capital letter, counts where the same galaxy has another.
+        File → id, and `PICTURE`, `BANDS` (all of them), or the name of one band. A band that does
+        not stand at the end of a name, or is a capital letter, counts where the same galaxy has
+        another.
     """
     result: dict[str, tuple[str, str]] = {}
     bands: dict[str, set[str]] = {}

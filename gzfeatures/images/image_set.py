@@ -52,7 +52,11 @@ class ImageCheck:
         """Fields as JSON values; `shallow` where there are some."""
         broken = [{"id": name, "reason": why} for name, why in self.broken]
         shallow = [{"id": name, "levels": levels} for name, levels in self.shallow]
-        result: dict[str, Any] = {"found": self.readable, "missing": list(self.missing), "broken": broken}
+        result: dict[str, Any] = {
+            "found": self.readable,
+            "missing": list(self.missing),
+            "broken": broken,
+        }
         return {**result, "shallow": shallow} if shallow else result
 
 
@@ -71,7 +75,8 @@ class ImageSet:
     missing : tuple of str
         Ids that were asked for and have no image.
     kind : str
-        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known of it.
+        Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known
+        of it.
     """
 
     ids: Ids
@@ -83,7 +88,11 @@ class ImageSet:
     def __post_init__(self) -> None:
         require_unique(self.ids, where="images")
         if len(self.ids) != len(self.places):
-            raise InputError("images", rule="have one place per id", found=f"{len(self.places)} for {len(self)} ids")
+            raise InputError(
+                "images",
+                rule="have one place per id",
+                found=f"{len(self.places)} for {len(self)} ids",
+            )
 
     @classmethod
     def of(
@@ -99,26 +108,30 @@ class ImageSet:
     ) -> ImageSet:
         """Images of a folder or archive, read in place.
 
-        An id is a file's stem, at any depth. `PGC0000212_g.fits`, `…_r.fits` (FITS or .npy; after _, - or .) are
-        bands of one galaxy, and so are files named by any filter that `filters` knows (`_HSC-G`, `_F115W`, `_NIR_Y`).
-        In an HDF5 file or .npy stack an id is the row, or stands in an array `galaxy_id`, `object_id` and the like.
+        An id is a file's stem, at any depth. `PGC0000212_g.fits`, `…_r.fits` (FITS or .npy; after
+        _, - or .) are bands of one galaxy, and so are files named by any filter that `filters`
+        knows (`_HSC-G`, `_F115W`, `_NIR_Y`). In an HDF5 file or .npy stack an id is the row, or
+        stands in an array `galaxy_id`, `object_id` and the like.
 
         Parameters
         ----------
         source : str or Path
-            Folder, .zip, .tar, .tar.gz, .h5, .npy stack, or one image file; or the address of a folder or zip that
-            fsspec reads (`https://…`, `s3://…`).
+            Folder, .zip, .tar, .tar.gz, .h5, .npy stack, or one image file; or the address of a
+            folder or zip that fsspec reads (`https://…`, `s3://…`).
         ids : Ids, optional
-            Galaxies wanted, in this order; by default all, sorted (rows of an array: in their order).
+            Galaxies wanted, in this order; by default all, sorted (rows of an array: in their
+            order).
         on_missing : {"raise", "skip"}
-            Whether a wanted galaxy without an image is an error, or is left out and listed in `missing`.
+            Whether a wanted galaxy without an image is an error, or is left out and listed in
+            `missing`.
         field, bands : optional
             In place of those of `reading`.
         max_pixels : int
             Largest image that is decoded, all bands together.
         reading : Reading, optional
-            What the files do not say themselves: range or stretch of their values, names of bands, the plane that is
-            the image, which of a picture and bands is meant, where ids stand, what share of a frame they hold.
+            What the files do not say themselves: range or stretch of their values, names of bands,
+            the plane that is the image, which of a picture and bands is meant, where ids stand,
+            what share of a frame they hold.
 
         Raises
         ------
@@ -133,7 +146,9 @@ class ImageSet:
         shelf = GalaxyFiles(archive(source, how), how, max_pixels)
         files = shelf.galaxies()
         if not files:
-            raise InputError("no image found", where=source, rule="hold JPEG, PNG, FITS or array files")
+            raise InputError(
+                "no image found", where=source, rule="hold JPEG, PNG, FITS or array files"
+            )
         wanted = np.asarray(list(files), dtype=object) if ids is None else ids
         missing = tuple(str(name) for name in wanted if name not in files)
         if missing and on_missing == "raise":
@@ -198,22 +213,27 @@ class ImageSet:
         Raises
         ------
         InputError
-            The file is broken, has zero bytes, is not an image, or is absurdly large; a band is blank or not there;
-            the view wants more sky than the image holds; or the image has changed.
+            The file is broken, has zero bytes, is not an image, or is absurdly large; a band is
+            blank or not there; the view wants more sky than the image holds; or the image has
+            changed.
         MissingFileError
             It has vanished.
         """
         source, files = self._place(row)
         return source.see(files, self._unchanged(row, digest), view)
 
-    def network_input(self, row: int, views: Sequence[View], *, digest: str | None = None) -> NetworkInput:
+    def network_input(
+        self, row: int, views: Sequence[View], *, digest: str | None = None
+    ) -> NetworkInput:
         """The decoded picture, for views that are made elsewhere, or bands under each view; otherwise as `pixels`."""
         source, files = self._place(row)
         return source.network_input(files, self._unchanged(row, digest), views)
 
     def picture_hash(self, row: int) -> bytes:
         """Hash of one picture (see `picturehash.picture_hash`), 64 bytes; all zero for bands, or a broken image."""
-        view = View(size=8, crop=1e-3)  # any that every image can serve: its picture alone is of use here
+        view = View(
+            size=8, crop=1e-3
+        )  # any that every image can serve: its picture alone is of use here
         try:
             return hash_of(self.network_input(row, (view,)), (view,))
         except (InputError, MissingFileError):
@@ -221,7 +241,9 @@ class ImageSet:
 
     def picture_hashes(self) -> npt.NDArray[np.uint8]:
         """Hash of each picture, in order, shape (n, 64); every image is decoded."""
-        return np.frombuffer(b"".join(self._each(self.picture_hash)), dtype=np.uint8).reshape(len(self), -1)
+        return np.frombuffer(b"".join(self._each(self.picture_hash)), dtype=np.uint8).reshape(
+            len(self), -1
+        )
 
     def of_kind(self, kind: str) -> ImageSet:
         """The same images, with the kind of the catalog that their ids come from."""
@@ -231,13 +253,19 @@ class ImageSet:
         source, files = self._place(row)
         data = source.read(files)
         if digest is not None and source.digest(data) != digest:
-            raise InputError("image has changed", where=source.where(files), remedy="leave it alone and run again")
+            raise InputError(
+                "image has changed",
+                where=source.where(files),
+                remedy="leave it alone and run again",
+            )
         return data
 
     def select(self, ids: Ids) -> ImageSet:
         """Images of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="images")
-        return dataclasses.replace(self, ids=ids, places=tuple(self.places[r] for r in rows), missing=())
+        return dataclasses.replace(
+            self, ids=ids, places=tuple(self.places[r] for r in rows), missing=()
+        )
 
     def joined(self, other: ImageSet) -> ImageSet:
         """These images, then the other's; an id on both sides is an InputError."""
@@ -245,14 +273,19 @@ class ImageSet:
         ids = np.concatenate([self.ids, other.ids])
         kind = self.kind if self.kind == other.kind else ""
         return ImageSet(
-            ids, self.galaxy_files + other.galaxy_files, self.places + moved, self.missing + other.missing, kind
+            ids,
+            self.galaxy_files + other.galaxy_files,
+            self.places + moved,
+            self.missing + other.missing,
+            kind,
         )
 
     def check(self, *, progress: bool = False) -> ImageCheck:
         """Decode every image and list what is broken, with the reason; raises for none of them.
 
-        A picture whose pixels all have one value is listed too, although `pixels` would serve it, and so are bands
-        with more than a tenth of bad pixels, and values of more than 8 bits that become fewer than 32 grey levels.
+        A picture whose pixels all have one value is listed too, although `pixels` would serve it,
+        and so are bands with more than a tenth of bad pixels, and values of more than 8 bits that
+        become fewer than 32 grey levels.
 
         Parameters
         ----------
@@ -262,8 +295,14 @@ class ImageSet:
         found = self._each(self._fault, progress="checking images" if progress else None)
         names = list(map(str, self.ids))
         broken = tuple((name, why) for name, (why, _) in zip(names, found, strict=True) if why)
-        few = ((name, levels) for name, (why, levels) in zip(names, found, strict=True) if not why and levels)
-        return ImageCheck(len(self), self.missing, broken, tuple((name, n) for name, n in few if n < FEWEST))
+        few = (
+            (name, levels)
+            for name, (why, levels) in zip(names, found, strict=True)
+            if not why and levels
+        )
+        return ImageCheck(
+            len(self), self.missing, broken, tuple((name, n) for name, n in few if n < FEWEST)
+        )
 
     def duplicate_groups(self) -> dict[str, str]:
         """Group of each galaxy whose image is byte for byte another's: id → the first id that shows it.

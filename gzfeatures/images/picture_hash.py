@@ -1,10 +1,11 @@
 """Picture hash: 256 signs by which a picture is known again after it was compressed or resized.
 
-The middle 240 of 424 pixels of a Galaxy Zoo frame, brought to 64 × 64, are taken through a cosine transform. Of the
-256 lowest frequencies but the mean only the sign is kept (perceptual hashing by DCT signs; Zauner 2010,
-"Implementation and benchmarking of perceptual image hash functions"). Brightness, contrast, size and compression
-hardly touch signs; another galaxy, with other neighbours and another noise, has half of them otherwise. A picture of
-the same galaxy from other exposures, or cut out otherwise, is another picture.
+The middle 240 of 424 pixels of a Galaxy Zoo frame, brought to 64 × 64, are taken through a cosine
+transform. Of the 256 lowest frequencies but the mean only the sign is kept (perceptual hashing by
+DCT signs; Zauner 2010, "Implementation and benchmarking of perceptual image hash functions").
+Brightness, contrast, size and compression hardly touch signs; another galaxy, with other neighbours
+and another noise, has half of them otherwise. A picture of the same galaxy from other exposures, or
+cut out otherwise, is another picture.
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ SIZE, MIDDLE = 64, 240 / 424
 """Side of the picture that is transformed, and the share of the frame's side that it shows."""
 BITS, BYTES = 256, 32
 FEWEST = 36
-"""Pixels across that middle below which there is too little to tell pictures apart: 64 pixels of a whole frame."""
+"""Pixels across that middle below which there is too little to tell pictures apart: 64 pixels of a
+whole frame."""
 CUT_OUT = 256
-"""Largest side, in pixels, of a picture that may itself be the middle of a frame, cut out before."""
+"""Largest side, in pixels, of a picture that may itself be the middle of a frame, cut out
+before."""
 FAINTEST = 4.0
-"""Smallest strongest coefficient, in grey levels (orthonormal transform); a flat picture has no hash."""
+"""Smallest strongest coefficient, in grey levels (orthonormal transform); a flat picture has no
+hash."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Of red, green and blue (ITU-R 601)."""
 LARGEST_PRODUCT = 200_000
-"""Multiplications of a matrix product that one thread does: OpenBLAS shares out those above 262,144."""
+"""Multiplications of a matrix product that one thread does: OpenBLAS shares out those above
+262,144."""
 NOTHING = bytes(BYTES)
 """Stands for a hash that a picture does not have."""
 
@@ -49,14 +54,18 @@ COUNT = int(max(DOWN.max(), ACROSS.max())) + 1
 def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]]:
     """Pixels of a row that show the central `side` of its `length`, and their share in each cosine: (COUNT, pixels)."""
     scale = side / SIZE
-    reach = max(scale, 1.0)  # a triangle, as wide as a pixel of the result: Pillow's bilinear filter
+    reach = max(
+        scale, 1.0
+    )  # a triangle, as wide as a pixel of the result: Pillow's bilinear filter
     centres = (length - side) / 2 + (np.arange(SIZE) + 0.5) * scale
     first = max(0, int(np.floor(centres[0] - reach)))
     part = slice(first, min(length, int(np.ceil(centres[-1] + reach))))
     pixels = np.arange(part.start, part.stop) + 0.5
     shares = np.clip(1 - np.abs(pixels - centres[:, None]) / reach, 0, None)
     shares /= shares.sum(1, keepdims=True)
-    waves = np.cos(np.pi * np.arange(COUNT)[:, None] * (np.arange(SIZE) + 0.5) / SIZE) * np.sqrt(2 / SIZE)
+    waves = np.cos(np.pi * np.arange(COUNT)[:, None] * (np.arange(SIZE) + 0.5) / SIZE) * np.sqrt(
+        2 / SIZE
+    )
     return part, (waves @ shares).astype(np.float32)
 
 
@@ -79,10 +88,13 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
     return np.packbits(waves > 0).tobytes()
 
 
-def _product(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _product(
+    left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
     """`left @ right`, in parts so small that OpenBLAS does not share them out.
 
-    Its threads, woken by every thread that decodes, would wait for each other ten times as long as the product takes.
+    Its threads, woken by every thread that decodes, would wait for each other ten times as long as
+    the product takes.
     """
     width = max(1, LARGEST_PRODUCT // left.size)
     parts = [left @ right[:, start : start + width] for start in range(0, right.shape[1], width)]
@@ -102,9 +114,9 @@ def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
     Returns
     -------
     bytes
-        32 bytes of the middle 240 of 424 of the frame, then 32 of the whole picture where that may be a middle already:
-        `field` is 1 and its shorter side at most 256 pixels. `NOTHING` in either place for a hash that is not there:
-        the picture is flat, or shows too little.
+        32 bytes of the middle 240 of 424 of the frame, then 32 of the whole picture where that may
+        be a middle already: `field` is 1 and its shorter side at most 256 pixels. `NOTHING` in
+        either place for a hash that is not there: the picture is flat, or shows too little.
 
     Examples
     --------

@@ -11,7 +11,8 @@ from gzfeatures.images.decoding.bundle import unpacked
 from gzfeatures.images.decoding.decode_rgb import bits
 
 VALUES = 2
-"""Raise when values of the same bytes give other pixels: what was stored of them is then computed again."""
+"""Raise when values of the same bytes give other pixels: what was stored of them is then computed
+again."""
 
 SKY = 3
 """As `VALUES`, of FITS that holds integers (zeros that fill an area are bad, as in floats), or whose first header alone
@@ -19,7 +20,9 @@ tells the sky of its extensions. Other FITS keeps its key, since its pixels are 
 
 FITS, ZIP, NPY = b"SIMPLE", b"PK\x03\x04", b"\x93NUMPY"
 
-_INTEGERS = re.compile(rb"(?:SIMPLE  =.{71}|XTENSION= 'IMAGE.{64})(?=BITPIX  = *[1-9]).{80}NAXIS   = *[1-9]", re.DOTALL)
+_INTEGERS = re.compile(
+    rb"(?:SIMPLE  =.{71}|XTENSION= 'IMAGE.{64})(?=BITPIX  = *[1-9]).{80}NAXIS   = *[1-9]", re.DOTALL
+)
 _EMPTY = re.compile(rb"SIMPLE  =.{71}BITPIX  =.{71}NAXIS   = *0 ", re.DOTALL)
 _PACKED_INTEGERS = re.compile(rb"ZBITPIX = *[1-9]")
 
@@ -30,7 +33,8 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
     Parameters
     ----------
     data : bytes
-        The file, or the parcel of the galaxy's several files; never believed: of damaged bytes it says something too.
+        The file, or the parcel of the galaxy's several files; never believed: of damaged bytes it
+        says something too.
     max_pixels : int
         Largest image that is decoded; bounds what is unpacked.
 
@@ -62,7 +66,8 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
 def _changed(data: bytes, limit: int) -> bool:
     """Whether bytes are FITS, plain or gzipped, that holds integers, or has the sky in a first header without pixels.
 
-    A header begins where a block does, so a mark amid pixels counts at most by chance, and then costs a computation.
+    A header begins where a block does, so a mark amid pixels counts at most by chance, and then
+    costs a computation.
     """
     if data.startswith(GZIP):
         try:
@@ -71,8 +76,13 @@ def _changed(data: bytes, limit: int) -> bool:
             return False
     if not data.startswith(FITS):
         return False
-    starts = [0] + [place for place in range(BLOCK, len(data), BLOCK) if data.startswith(b"XTENSION", place)]
-    if any(_INTEGERS.match(data, place) for place in starts) or _PACKED_INTEGERS.search(data) is not None:
+    starts = [0] + [
+        place for place in range(BLOCK, len(data), BLOCK) if data.startswith(b"XTENSION", place)
+    ]
+    if (
+        any(_INTEGERS.match(data, place) for place in starts)
+        or _PACKED_INTEGERS.search(data) is not None
+    ):
         return True
     end = starts[1] if len(starts) > 1 else len(data)
     return _EMPTY.match(data) is not None and b"CTYPE1  =" in data[:end]

@@ -18,19 +18,21 @@ class Reading:
     range : two floats, optional
         Values that become black and white, for all images alike: pictures of any type, and bands.
     stretch : str, optional
-        Entry of `stretches.STRETCHES` that turns values into 0…255, for images that are not 8-bit, and for views
-        that do not name one. It looks at each image by itself.
+        Entry of `stretches.STRETCHES` that turns values into 0…255, for images that are not 8-bit,
+        and for views that do not name one. It looks at each image by itself.
     bands : tuple of str, optional
-        Names of bands: of the planes, in the file's order, where the files do not name them; and of files that end in
-        them (`galaxy_NAME.fits`) where the name is none of a known filter.
+        Names of bands: of the planes, in the file's order, where the files do not name them; and of
+        files that end in them (`galaxy_NAME.fits`) where the name is none of a known filter.
     science : str, optional
-        Name (EXTNAME; `NAME,VERSION`) or number of the FITS unit that is the image, or name of an HDF5 file's array.
+        Name (EXTNAME; `NAME,VERSION`) or number of the FITS unit that is the image, or name of an
+        HDF5 file's array.
     prefer : {"picture", "bands"}, optional
         What shows a galaxy that has both, a JPEG or PNG and FITS or arrays.
     ids_from : str, optional
         Array of an HDF5 file that holds the ids.
     field : float
-        Share of the survey frame's side that the images hold, in (0, 1]: a view cuts the same sky from both.
+        Share of the survey frame's side that the images hold, in (0, 1]: a view cuts the same sky
+        from both.
 
     Raises
     ------
@@ -69,7 +71,8 @@ class Reading:
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values."""
         return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
         }
 
     @property

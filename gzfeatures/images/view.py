@@ -30,11 +30,12 @@ class View:
     grey : bool
         Luminance copied into three channels.
     bands : tuple of str, optional
-        Multi-band sources only: the bands that become the channels, by name and in this order (for three: red,
-        green, blue). By default one band is repeated and three stand from the longest wavelength to the shortest;
-        any other number has to be chosen.
+        Multi-band sources only: the bands that become the channels, by name and in this order (for
+        three: red, green, blue). By default one band is repeated and three stand from the longest
+        wavelength to the shortest; any other number has to be chosen.
     stretch : str, optional
-        Multi-band sources only: the entry of `stretches.STRETCHES` that turns flux into 0…255; "lupton" by default.
+        Multi-band sources only: the entry of `stretches.STRETCHES` that turns flux into 0…255;
+        "lupton" by default.
     """
 
     size: int = 224
@@ -76,7 +77,10 @@ class View:
             name, _, value = item.strip().partition("=")
             if name not in kinds:
                 raise InputError(
-                    "unknown field of a view", where=text, rule=f"be one of {', '.join(kinds)}", found=name
+                    "unknown field of a view",
+                    where=text,
+                    rule=f"be one of {', '.join(kinds)}",
+                    found=name,
                 )
             try:
                 fields[name] = kinds[name](value)
@@ -86,7 +90,10 @@ class View:
 
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values, for fingerprints and files; `View(**fields)` reads them back."""
-        return {**dataclasses.asdict(self), "bands": None if self.bands is None else list(self.bands)}
+        return {
+            **dataclasses.asdict(self),
+            "bands": None if self.bands is None else list(self.bands),
+        }
 
     def apply(self, image: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Pixels of `image` under this view.
@@ -94,12 +101,14 @@ class View:
         Parameters
         ----------
         image : PIL.Image.Image or ndarray of uint8
-            A picture of any 8-bit mode (alpha is dropped, grey is repeated), or an array (height, width, channels).
+            A picture of any 8-bit mode (alpha is dropped, grey is repeated), or an array (height,
+            width, channels).
 
         Returns
         -------
         ndarray of uint8
-            Shape (size, size, 3), or (size, size, channels) of an array with another number of channels.
+            Shape (size, size, 3), or (size, size, channels) of an array with another number of
+            channels.
 
         Raises
         ------
@@ -118,8 +127,12 @@ class View:
 
     def _channels(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         if self.grey:
-            raise InputError("grey view", rule="see three bands", found=image.shape[2], remedy="name three bands")
-        return np.stack([self._resized(*self._window(channel)) for channel in np.moveaxis(image, 2, 0)], 2)
+            raise InputError(
+                "grey view", rule="see three bands", found=image.shape[2], remedy="name three bands"
+            )
+        return np.stack(
+            [self._resized(*self._window(channel)) for channel in np.moveaxis(image, 2, 0)], 2
+        )
 
     def _box(self, width: int, height: int) -> Box:
         """Left, upper, right and lower edge of what the view keeps of a picture, in pixels."""
@@ -134,7 +147,12 @@ class View:
         reach = math.ceil(max(1.0, (right - left) / self.size)) + 1
         x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
         part = pixels[y : math.ceil(bottom) + reach, x : math.ceil(right) + reach]
-        return Image.fromarray(np.ascontiguousarray(part)), (left - x, top - y, right - x, bottom - y)
+        return Image.fromarray(np.ascontiguousarray(part)), (
+            left - x,
+            top - y,
+            right - x,
+            bottom - y,
+        )
 
     def _resized(self, image: Image.Image, box: Box) -> npt.NDArray[np.uint8]:
         if self.crop == 1 and image.width == image.height == self.size:

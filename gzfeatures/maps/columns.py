@@ -35,7 +35,8 @@ class MapColumn:
     name : str
         Shown to the reader.
     values : ndarray
-        With classes: uint16 codes, `NONE` where unknown. Without: float32, NaN where unknown. Shape (n,).
+        With classes: uint16 codes, `NONE` where unknown. Without: float32, NaN where unknown. Shape
+        (n,).
     classes : tuple of str, optional
         Names of the codes.
     """
@@ -63,14 +64,16 @@ def columns(
     ids : Ids
         Galaxies, shape (n,).
     labels : Labels, optional
-        One class column; a multi-label scheme gives one yes/no column per class, vote fractions one number per answer.
+        One class column; a multi-label scheme gives one yes/no column per class, vote fractions one
+        number per answer.
     predictions : mapping of str to Predictions, optional
-        Name → predictions: predicted class, confidence (largest probability) and, with labels of the same classes,
-        right or wrong; and familiarity_p where it is known. Two or more give `disagreement`, the mean total variation
-        distance between them, in [0, 1].
+        Name → predictions: predicted class, confidence (largest probability) and, with labels of
+        the same classes, right or wrong; and familiarity_p where it is known. Two or more give
+        `disagreement`, the mean total variation distance between them, in [0, 1].
     catalog : DataFrame, optional
-        Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values count as missing), truth values
-        as no and yes, text as classes if it has at most 72 of them. Other columns are passed over.
+        Column `galaxy_id`, and columns to offer (at most 60): numbers (infinite values count as
+        missing), truth values as no and yes, text as classes if it has at most 72 of them. Other
+        columns are passed over.
 
     Raises
     ------
@@ -78,8 +81,14 @@ def columns(
         The catalog has no `galaxy_id`, names a galaxy twice, or has too many columns.
     """
     found: list[MapColumn] = []
-    if labels is not None and labels.target == "classes":  # a class has one code, and so one colour, in all columns
-        orders = [one.classes for one in (predictions or {}).values() if set(one.classes) == set(labels.classes)]
+    if (
+        labels is not None and labels.target == "classes"
+    ):  # a class has one code, and so one colour, in all columns
+        orders = [
+            one.classes
+            for one in (predictions or {}).values()
+            if set(one.classes) == set(labels.classes)
+        ]
         labels = labels.ordered(orders[0]) if orders else labels
     if labels is not None:
         found += _of_labels(ids, labels)
@@ -110,8 +119,9 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
     catalog : Catalog
         Any.
     names : sequence of str, optional
-        Columns by our name or the catalog's; default the usual ones and, where that makes at most 60, all of its own
-        but for text and whole numbers that never repeat, which are names of galaxies.
+        Columns by our name or the catalog's; default the usual ones and, where that makes at most
+        60, all of its own but for text and whole numbers that never repeat, which are names of
+        galaxies.
 
     Raises
     ------
@@ -121,7 +131,11 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
     frame = catalog.frame
     if names is None:
         usual = [name for name in USUAL if catalog.has_column(name)]
-        taken = {"galaxy_id", *usual, *(alias for name in usual for alias in QUANTITIES[name].names)}
+        taken = {
+            "galaxy_id",
+            *usual,
+            *(alias for name in usual for alias in QUANTITIES[name].names),
+        }
         own = [str(name) for name in frame if name not in taken and not _is_name(frame[name])]
         names = usual + (own if len(usual) + len(own) <= MOST_COLUMNS else [])
     # whole numbers and flags with gaps stay what they are; as objects they would be taken for names
@@ -135,11 +149,15 @@ def _is_name(values: pd.Series) -> bool:
 
 def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
     return (
-        np.where(rows < 0, NONE, codes[rows]).astype(np.uint16) if len(codes) else np.full(len(rows), NONE, np.uint16)
+        np.where(rows < 0, NONE, codes[rows]).astype(np.uint16)
+        if len(codes)
+        else np.full(len(rows), NONE, np.uint16)
     )
 
 
-def _numbers(values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+def _numbers(
+    values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float32]:
     if not len(values):
         return np.full(len(rows), np.nan, dtype=np.float32)
     chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)
@@ -153,13 +171,18 @@ def _of_labels(ids: Ids, labels: Labels) -> list[MapColumn]:
         return [MapColumn(name, _codes(labels.codes, rows), labels.classes)]
     named = zip(labels.classes, labels.values.T, strict=True)
     if labels.target == "multi-label":
-        return [MapColumn(name, _codes(values.astype(np.int64), rows), ("no", "yes")) for name, values in named]
+        return [
+            MapColumn(name, _codes(values.astype(np.int64), rows), ("no", "yes"))
+            for name, values in named
+        ]
     return [MapColumn(name, _numbers(values, rows)) for name, values in named]
 
 
 def _disagreement(ids: Ids, predictions: Mapping[str, Predictions]) -> list[MapColumn]:
     approaches = list(predictions.values())
-    if len(approaches) < 2 or any(one.classes != approaches[0].classes or one.kind != "classes" for one in approaches):
+    if len(approaches) < 2 or any(
+        one.classes != approaches[0].classes or one.kind != "classes" for one in approaches
+    ):
         return []
     aligned = []
     for one in approaches:
@@ -172,13 +195,19 @@ def _disagreement(ids: Ids, predictions: Mapping[str, Predictions]) -> list[MapC
 def _of_catalog(ids: Ids, catalog: pd.DataFrame) -> list[MapColumn]:
     if "galaxy_id" not in catalog.columns:
         raise InputError(
-            "catalog of a map", rule="have a column galaxy_id", found=", ".join(map(str, catalog.columns[:20]))
+            "catalog of a map",
+            rule="have a column galaxy_id",
+            found=", ".join(map(str, catalog.columns[:20])),
         )
     own = as_ids(catalog["galaxy_id"], where="catalog")
     require_unique(own, where="catalog")
     rows = pd.Index(own).get_indexer(pd.Index(ids))
     offered = catalog.drop(columns="galaxy_id")
-    found = [column for name in offered if (column := _of_series(str(name), offered[name], rows)) is not None]
+    found = [
+        column
+        for name in offered
+        if (column := _of_series(str(name), offered[name], rows)) is not None
+    ]
     if len(found) > MOST_COLUMNS:
         raise InputError(
             "columns of a map's catalog",

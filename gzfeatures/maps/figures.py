@@ -58,11 +58,12 @@ def write_figure(
     path : str or Path
         `.png` (300 dpi), `.pdf` or `.svg` (points as pixels, everything else as vectors and text).
     chart : Map or mapping of str to Map
-        Two-dimensional; of a cube, the first two coordinates are drawn. Several maps stand side by side under their
-        names.
+        Two-dimensional; of a cube, the first two coordinates are drawn. Several maps stand side by
+        side under their names.
     kind : {"points", "images", "density"}
-        `points`: a mark per galaxy, by class. `images`: one galaxy per occupied cell of a grid, the one nearest to the
-        cell's centre. `density`: contours that hold the densest 50 % and 90 % of each class, over grey points.
+        `points`: a mark per galaxy, by class. `images`: one galaxy per occupied cell of a grid, the
+        one nearest to the cell's centre. `density`: contours that hold the densest 50 % and 90 % of
+        each class, over grey points.
     labels : Labels, optional
         One class per galaxy; galaxies without one are grey. Needed for `density`.
     images : ImageSet, str or Path, optional
@@ -81,7 +82,8 @@ def write_figure(
     UnknownNameError
         No such kind or width.
     InputError
-        Another ending; no labels for densities, or none of a galaxy on the map; no images for `images`.
+        Another ending; no labels for densities, or none of a galaxy on the map; no images for
+        `images`.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -93,7 +95,12 @@ def write_figure(
     if width not in WIDTHS:
         raise unknown("width of a figure", width, WIDTHS)
     if path.suffix not in ENDINGS:
-        raise InputError("figure", where=path, rule=f"end in {', '.join(ENDINGS)}", found=path.suffix or "no ending")
+        raise InputError(
+            "figure",
+            where=path,
+            rule=f"end in {', '.join(ENDINGS)}",
+            found=path.suffix or "no ending",
+        )
     charts = chart if isinstance(chart, Mapping) else {"": chart}
     coded = [None if labels is None else _codes(one, labels) for one in charts.values()]
     with rc_context(STYLE):
@@ -103,7 +110,9 @@ def write_figure(
         for axes, codes, (name, one) in zip(panels, coded, charts.items(), strict=True):
             places = one.coordinates[:, :2].astype(np.float64)
             if kind == "images":
-                _draw_images(axes, one, places, codes, images, cells, view or View(size=64, crop=0.6))
+                _draw_images(
+                    axes, one, places, codes, images, cells, view or View(size=64, crop=0.6)
+                )
             elif kind == "density":
                 _draw_densities(axes, places, codes, labels)
             else:
@@ -121,7 +130,9 @@ def write_figure(
 def _codes(chart: Map, labels: Labels) -> npt.NDArray[np.int64]:
     rows = pd.Index(labels.ids).get_indexer(pd.Index(chart.ids))
     if (rows < 0).all():
-        raise InputError("no galaxy of the map has a label", where=f"scheme {labels.scheme}", rule="share ids")
+        raise InputError(
+            "no galaxy of the map has a label", where=f"scheme {labels.scheme}", rule="share ids"
+        )
     return np.where(rows < 0, -1, labels.codes[rows])
 
 
@@ -130,12 +141,26 @@ def _side(places: npt.NDArray[np.float64]) -> float:
     return float(np.clip(90 / np.sqrt(len(places)), 0.7, 5))
 
 
-def _scatter(axes: Axes, places: npt.NDArray[np.float64], size: float, colour: str, marker: str = "o") -> None:
-    axes.scatter(places[:, 0], places[:, 1], s=size, color=colour, marker=marker, linewidths=0, rasterized=True)
+def _scatter(
+    axes: Axes, places: npt.NDArray[np.float64], size: float, colour: str, marker: str = "o"
+) -> None:
+    axes.scatter(
+        places[:, 0],
+        places[:, 1],
+        s=size,
+        color=colour,
+        marker=marker,
+        linewidths=0,
+        rasterized=True,
+    )
 
 
 def _draw_points(
-    axes: Axes, places: npt.NDArray[np.float64], codes: npt.NDArray[np.int64] | None, labels: Labels | None, seed: int
+    axes: Axes,
+    places: npt.NDArray[np.float64],
+    codes: npt.NDArray[np.int64] | None,
+    labels: Labels | None,
+    seed: int,
 ) -> None:
     size = _side(places) ** 2
     if codes is None or labels is None:
@@ -181,19 +206,30 @@ def _draw_images(
             continue
         shown.add(where)
         left, bottom = low + np.asarray(where) * step
-        extent = (left + 0.03 * step, left + 0.97 * step, bottom + 0.03 * step, bottom + 0.97 * step)
+        extent = (
+            left + 0.03 * step,
+            left + 0.97 * step,
+            bottom + 0.03 * step,
+            bottom + 0.97 * step,
+        )
         axes.imshow(np.asarray(picture), extent=extent, interpolation="lanczos", rasterized=True)
         if codes is not None and codes[galaxy] >= 0:
             x0, x1, y0, y1 = extent
             axes.plot(
-                [x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=on_paper(class_mark(int(codes[galaxy]))[0]), lw=0.9
+                [x0, x1, x1, x0, x0],
+                [y0, y0, y1, y1, y0],
+                color=on_paper(class_mark(int(codes[galaxy]))[0]),
+                lw=0.9,
             )
     high = low + step * (cell.max(0) + 1)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 
 
 def _draw_densities(
-    axes: Axes, places: npt.NDArray[np.float64], codes: npt.NDArray[np.int64] | None, labels: Labels | None
+    axes: Axes,
+    places: npt.NDArray[np.float64],
+    codes: npt.NDArray[np.int64] | None,
+    labels: Labels | None,
 ) -> None:
     if codes is None or labels is None:
         raise InputError("densities of classes", rule="have labels", remedy="give labels")
@@ -216,7 +252,9 @@ def _draw_densities(
         colour = on_paper(class_mark(int(code))[0])
         strokes = [("dashed", 0.7), ("solid", 1.4)][-len(levels) :]
         styles, widths = zip(*strokes, strict=True)
-        axes.contour(*centres, density.T, levels=levels, colors=colour, linestyles=styles, linewidths=widths)
+        axes.contour(
+            *centres, density.T, levels=levels, colors=colour, linestyles=styles, linewidths=widths
+        )
 
 
 def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> None:
@@ -226,12 +264,21 @@ def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> Non
     for code in np.unique(codes[codes >= 0]):
         colour, marker = class_mark(int(code))
         name = short(labels.classes[code], 24)
-        entries.append(Line2D([], [], ls="", marker=marker, ms=4.5, mew=0, color=on_paper(colour), label=name))
+        entries.append(
+            Line2D([], [], ls="", marker=marker, ms=4.5, mew=0, color=on_paper(colour), label=name)
+        )
     if (codes < 0).any():
-        entries.append(Line2D([], [], ls="", marker="o", ms=4.5, mew=0, color=GREY, label="no label"))
+        entries.append(
+            Line2D([], [], ls="", marker="o", ms=4.5, mew=0, color=GREY, label="no label")
+        )
     columns = 3 if figure.get_figwidth() < 5 else 6
     legend = figure.legend(
-        handles=entries, loc="outside lower center", ncols=columns, frameon=False, handletextpad=0.1, columnspacing=0.9
+        handles=entries,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        handletextpad=0.1,
+        columnspacing=0.9,
     )
     for text in legend.get_texts():
         text.set_parse_math(False)  # a class name is text, whatever signs it holds

@@ -1,16 +1,18 @@
 """The interactive map: one HTML file that works from disk, without a network.
 
-Weighed for this work, 5,000 galaxies with thumbnails or 100,000 without, in one file: Plotly's WebGL scatter (1.6 MB of
-script, images only as fixed layout objects), Bokeh (1.4 MB, no images in place of points), DataMapPlot (its page takes
-deck.gl from unpkg.com, or from a cache filled online; images on hover only), Embedding Atlas (over 5 MB beside a DuckDB
-in WebAssembly, loaded by workers, which a file opened from disk may not start) and regl-scatterplot 1.16 (0.2 MB, the
-closest). Measured against the last in software rendering (experiments/benchmarks/pages.py): a frame of 100,000 points
-takes 0.09 s of processor time instead of 0.11, and the page opens in 0.6 s instead of 2.1; and it asks for
-float blending that phones lack, knows neither touch nor shapes, and turns text into code. Underneath, each draws points
-with one small shader. So that shader stands here (page/points.js), over twgl.js 7.0.0 (MIT, npm, 32 kB, in
-page/twgl.js), which spares WebGL's bookkeeping; the rest of the page is plain scripts. The page's content policy
-forbids every request and every evaluation of text. The density under a sample is numpy's histogram: datashader counts
-the same in 0.9 s of a million galaxies, not 0.1, and brings eleven more packages.
+Weighed for this work, 5,000 galaxies with thumbnails or 100,000 without, in one file: Plotly's
+WebGL scatter (1.6 MB of script, images only as fixed layout objects), Bokeh (1.4 MB, no images in
+place of points), DataMapPlot (its page takes deck.gl from unpkg.com, or from a cache filled online;
+images on hover only), Embedding Atlas (over 5 MB beside a DuckDB in WebAssembly, loaded by workers,
+which a file opened from disk may not start) and regl-scatterplot 1.16 (0.2 MB, the closest).
+Measured against the last in software rendering (experiments/benchmarks/pages.py): a frame of
+100,000 points takes 0.09 s of processor time instead of 0.11, and the page opens in 0.6 s instead
+of 2.1; and it asks for float blending that phones lack, knows neither touch nor shapes, and turns
+text into code. Underneath, each draws points with one small shader. So that shader stands here
+(page/points.js), over twgl.js 7.0.0 (MIT, npm, 32 kB, in page/twgl.js), which spares WebGL's
+bookkeeping; the rest of the page is plain scripts. The page's content policy forbids every request
+and every evaluation of text. The density under a sample is numpy's histogram: datashader counts the
+same in 0.9 s of a million galaxies, not 0.1, and brings eleven more packages.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ POINTS = 100_000
 DENSITY_SIDE = 512
 NEIGHBOURS = 8
 EXACT_UP_TO = 20_000
-"""Galaxies up to which a card's neighbours are exact; beyond, the card says what share of them is found."""
+"""Galaxies up to which a card's neighbours are exact; beyond, the card says what share of them is
+found."""
 
 THUMBNAIL = View(size=80, crop=0.6)
 
@@ -262,7 +265,9 @@ def _sheets(sprites: Sprites) -> dict[str, Any]:
 
 
 def _sheet(number: int, jpeg: bytes) -> str:
-    return f'<script type="text/plain" id="sheet-{number}">{base64.b64encode(jpeg).decode()}</script>'
+    return (
+        f'<script type="text/plain" id="sheet-{number}">{base64.b64encode(jpeg).decode()}</script>'
+    )
 
 
 def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
@@ -271,7 +276,9 @@ def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dic
     for name, one in predictions.items():
         rows = pd.Index(one.ids).get_indexer(pd.Index(ids))
         known = np.where(rows[:, None] < 0, 0, one.probabilities[rows])
-        found.append({"name": name, "classes": one.classes, "values": _text(np.rint(known * 255), "u1")})
+        found.append(
+            {"name": name, "classes": one.classes, "values": _text(np.rint(known * 255), "u1")}
+        )
     return found
 
 
@@ -284,6 +291,8 @@ def _sky(ids: Ids, catalog: pd.DataFrame | None) -> str | None:
 
 def _density(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Galaxies per cell of the map's square, top row first, as opacity that grows with the logarithm."""
-    counts, _, _ = np.histogram2d(-places[:, 1], places[:, 0], bins=DENSITY_SIDE, range=[[-1, 1], [-1, 1]])
+    counts, _, _ = np.histogram2d(
+        -places[:, 1], places[:, 0], bins=DENSITY_SIDE, range=[[-1, 1], [-1, 1]]
+    )
     strength = np.log1p(counts)
     return np.asarray(np.rint(strength / max(strength.max(), 1) * 190), dtype=np.uint8)

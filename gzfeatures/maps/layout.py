@@ -1,9 +1,10 @@
 """Layout: the forces of UMAP, on all cores and yet the same for the same seed.
 
-UMAP moves both ends of an edge at once, so that threads would race, and a seeded run keeps to one core. Here every
-galaxy moves by itself against the places all others had at the end of the last epoch (as in uwot's batch mode), with
-random numbers of its own made from seed, epoch and galaxy: the number of threads cannot change the result. The forces
-depend on the distance alone and are read from a table, which takes a fifth of the time of computing their powers.
+UMAP moves both ends of an edge at once, so that threads would race, and a seeded run keeps to one
+core. Here every galaxy moves by itself against the places all others had at the end of the last
+epoch (as in uwot's batch mode), with random numbers of its own made from seed, epoch and galaxy:
+the number of threads cannot change the result. The forces depend on the distance alone and are read
+from a table, which takes a fifth of the time of computing their powers.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 REPELLED = 5
-"""Galaxies drawn at random to be pushed away from, per pull along an edge: UMAP's negative sample rate."""
+"""Galaxies drawn at random to be pushed away from, per pull along an edge: UMAP's negative sample
+rate."""
 
 SHARED_BEYOND = 4000
 """Galaxies beyond which an epoch is long enough to be shared among cores."""
 
 CUT = 17
-"""Bits cut from a float32 to find its place in the tables: 6 of the fraction stay, 64 entries per octave."""
+"""Bits cut from a float32 to find its place in the tables: 6 of the fraction stay, 64 entries per
+octave."""
 
 INFINITE = 0x7F800000
 """Bits of the float32 beyond all finite ones."""
@@ -41,7 +44,8 @@ def laid_out(
     start : ndarray of float32
         First places, shape (n, 2 or 3).
     a, b : float
-        Of the curve 1 / (1 + a d^2b) between distance and strength (McInnes+2018, arXiv:1802.03426, section 3.2).
+        Of the curve 1 / (1 + a d^2b) between distance and strength (McInnes+2018, arXiv:1802.03426,
+        section 3.2).
     epochs : int
         Steps; the strongest edges pull in each, weaker ones in proportion.
     seed : int
@@ -62,7 +66,9 @@ def laid_out(
     step, (pull, push) = _compiled(len(start) > SHARED_BEYOND), forces(a, b)
     for epoch in range(epochs):
         rate = np.float32(1 - epoch / epochs)
-        step(here, there, edges.indptr, edges.indices, share, pull, push, rate, REPELLED, seed, epoch)
+        step(
+            here, there, edges.indptr, edges.indices, share, pull, push, rate, REPELLED, seed, epoch
+        )
         here, there = there, here
     return here[:, : start.shape[1]].copy()
 
@@ -70,8 +76,9 @@ def laid_out(
 def forces(a: float, b: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Pull and push per unit of displacement, by the square of the distance s: UMAP's gradients.
 
-    −2ab s^(b−1) / (1 + a s^b) and 2b / ((0.001 + s) (1 + a s^b)), each at the middle of its entry: entry i holds the
-    squares whose float32 has i in its upper bits. Forces between galaxies at the same place are 0, as in UMAP.
+    −2ab s^(b−1) / (1 + a s^b) and 2b / ((0.001 + s) (1 + a s^b)), each at the middle of its entry:
+    entry i holds the squares whose float32 has i in its upper bits. Forces between galaxies at the
+    same place are 0, as in UMAP.
     """
     middles = (np.arange(INFINITE >> CUT, dtype=np.uint32) << CUT) + np.uint32(1 << (CUT - 1))
     square = middles.view(np.float32).astype(np.float64)
@@ -92,13 +99,16 @@ def _step(
 ) -> None:  # fmt: skip
     """One epoch: each galaxy moves edge by edge, each force at most 4 × rate along an axis.
 
-    A pull and its pushes are taken at one place: they do not wait for each other, which halves the time.
+    A pull and its pushes are taken at one place: they do not wait for each other, which halves the
+    time.
     """
     n = len(here)
     most = np.float32(4)
     for i in numba.prange(n):
         # xorshift64*, begun from seed, epoch and galaxy
-        state = np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(epoch) * np.uint64(0xD1B54A32D192ED03)
+        state = np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(epoch) * np.uint64(
+            0xD1B54A32D192ED03
+        )
         state += np.uint64(i + 1) * np.uint64(0x2545F4914F6CDD1D)
         x, y, z = here[i, 0], here[i, 1], here[i, 2]
         for edge in range(bounds[i], bounds[i + 1]):
@@ -114,7 +124,8 @@ def _step(
                     state ^= state >> np.uint64(27)
                     # the upper 32 of 64 random bits, scaled to 0…n − 1
                     j = np.int64(
-                        ((state * np.uint64(0x2545F4914F6CDD1D) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)
+                        ((state * np.uint64(0x2545F4914F6CDD1D) >> np.uint64(32)) * np.uint64(n))
+                        >> np.uint64(32)
                     )
                     if j == i:
                         continue

@@ -29,7 +29,8 @@ from gzfeatures.maps import interactive, quality
 from gzfeatures.outputs import seal_parquet
 
 FORMAT = 1
-"""Raise when a reader of the old number would misread a new file; readers refuse a higher number."""
+"""Raise when a reader of the old number would misread a new file; readers refuse a higher
+number."""
 
 AXES = ("x", "y", "z")
 
@@ -70,7 +71,11 @@ class Map:
         require_unique(self.ids, where="map")
         n = len(self.ids)
         if self.coordinates.shape not in ((n, 2), (n, 3)) or len(self.vectors) != n:
-            raise InputError("map", rule=f"have {n} rows of two or three coordinates", found=self.coordinates.shape)
+            raise InputError(
+                "map",
+                rule=f"have {n} rows of two or three coordinates",
+                found=self.coordinates.shape,
+            )
         if not np.isfinite(self.coordinates).all():
             raise InputError("coordinate of a map", rule="be finite")
 
@@ -80,14 +85,17 @@ class Map:
     def select(self, ids: Ids) -> Map:
         """Rows of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="map")
-        return dataclasses.replace(self, ids=ids, coordinates=self.coordinates[rows], vectors=self.vectors[rows])
+        return dataclasses.replace(
+            self, ids=ids, coordinates=self.coordinates[rows], vectors=self.vectors[rows]
+        )
 
     def place(self, table: EmbeddingTable) -> Map:
         """Place new galaxies into this map, which stays as it is.
 
-        A galaxy lands on the mean of its nearest mapped galaxies, weighted by exp(−(d − d₁) / (d̄ − d₁)) with d₁ their
-        smallest and d̄ their mean distance: UMAP's own first guess for new points, with its membership weights made
-        scale-free. One that was mapped lands where it is. Nothing is random, and no umap version is needed.
+        A galaxy lands on the mean of its nearest mapped galaxies, weighted by exp(−(d − d₁) / (d̄ −
+        d₁)) with d₁ their smallest and d̄ their mean distance: UMAP's own first guess for new
+        points, with its membership weights made scale-free. One that was mapped lands where it is.
+        Nothing is random, and no umap version is needed.
 
         Parameters
         ----------
@@ -97,8 +105,9 @@ class Map:
         Returns
         -------
         Map
-            Of the new galaxies. Its quality holds `far`: the share whose nearest mapped galaxy is farther away than the
-            nearest of 99 % of the mapped ones is from them; such places mean little.
+            Of the new galaxies. Its quality holds `far`: the share whose nearest mapped galaxy is
+            farther away than the nearest of 99 % of the mapped ones is from them; such places mean
+            little.
 
         Raises
         ------
@@ -118,11 +127,17 @@ class Map:
         width = np.maximum(beyond.mean(1, keepdims=True), np.finfo(np.float32).tiny)
         weights = np.exp(-beyond / width)
         scale = np.linalg.norm(self.vectors.std(0))
-        weights = np.where(found.distances[:, :1] <= 1e-5 * scale, found.distances <= 1e-5 * scale, weights)
+        weights = np.where(
+            found.distances[:, :1] <= 1e-5 * scale, found.distances <= 1e-5 * scale, weights
+        )
         weights /= weights.sum(1, keepdims=True)
-        coordinates = np.einsum("ij,ijk->ik", weights, self.coordinates[found.rows]).astype(np.float32)
+        coordinates = np.einsum("ij,ijk->ik", weights, self.coordinates[found.rows]).astype(
+            np.float32
+        )
         far = float((found.distances[:, 0] > self.settings["reach"]).mean()) if len(table) else 0.0
-        return dataclasses.replace(self, ids=table.ids, coordinates=coordinates, vectors=vectors, quality={"far": far})
+        return dataclasses.replace(
+            self, ids=table.ids, coordinates=coordinates, vectors=vectors, quality={"far": far}
+        )
 
     def joined(self, placed: Map) -> Map:
         """This map with galaxies that were placed into it; one that was mapped before keeps its place.
@@ -135,7 +150,9 @@ class Map:
         new = ~among(placed.ids, self.ids)
         if self.coordinates.shape[1] != placed.coordinates.shape[1]:
             raise InputError(
-                "maps cannot be joined", rule="have the same dimensions", found=placed.coordinates.shape[1]
+                "maps cannot be joined",
+                rule="have the same dimensions",
+                found=placed.coordinates.shape[1],
             )
         return dataclasses.replace(
             self,
@@ -151,7 +168,8 @@ class Map:
         Returns
         -------
         Map
-            Same galaxies. Its quality gains `disparity` in [0, 1] (0: same shape) and `shared`, the galaxies compared.
+            Same galaxies. Its quality gains `disparity` in [0, 1] (0: same shape) and `shared`, the
+            galaxies compared.
 
         Raises
         ------
@@ -175,7 +193,9 @@ class Map:
     @property
     def frame(self) -> pd.DataFrame:
         """Columns `galaxy_id`, `x`, `y` (and `z`): a catalog can be joined with it."""
-        columns = {name: self.coordinates[:, i] for i, name in enumerate(AXES[: self.coordinates.shape[1]])}
+        columns = {
+            name: self.coordinates[:, i] for i, name in enumerate(AXES[: self.coordinates.shape[1]])
+        }
         return pd.DataFrame({"galaxy_id": self.ids, **columns})
 
     def write_html(
@@ -193,8 +213,9 @@ class Map:
     ) -> Path:
         """Write the map as one interactive HTML file that needs no network, see `mapview.MapPage`.
 
-        `others`, by name, are maps of the same galaxies from other tables or settings: each is aligned with this one
-        (Procrustes), and the page glides between them; galaxies it lacks are hidden meanwhile.
+        `others`, by name, are maps of the same galaxies from other tables or settings: each is
+        aligned with this one (Procrustes), and the page glides between them; galaxies it lacks are
+        hidden meanwhile.
 
         Raises
         ------
@@ -237,18 +258,29 @@ class Map:
         """
         path = Path(path)
         width = self.vectors.shape[1]
-        note = {"format": FORMAT, "settings": self.settings, "quality": self.quality, "space": self.space.asdict()}
+        note = {
+            "format": FORMAT,
+            "settings": self.settings,
+            "quality": self.quality,
+            "space": self.space.asdict(),
+        }
         axes = None if self.space.axes is None else _encoded(self.space.axes)
         arrays = {"mean": _encoded(self.space.mean), "axes": axes}
         flat = pa.array(np.ascontiguousarray(self.vectors).reshape(-1))
         table = pa.Table.from_pandas(self.frame, preserve_index=False).append_column(
             "vector", pa.FixedSizeListArray.from_arrays(flat, width)
         )
-        table = table.replace_schema_metadata({"gzfeatures": json.dumps(note), "gzfeatures_space": json.dumps(arrays)})
+        table = table.replace_schema_metadata(
+            {"gzfeatures": json.dumps(note), "gzfeatures_space": json.dumps(arrays)}
+        )
         with (
             written_whole(path) as temporary,
             pq.ParquetWriter(
-                temporary, table.schema, use_dictionary=False, compression="zstd", write_page_checksum=True
+                temporary,
+                table.schema,
+                use_dictionary=False,
+                compression="zstd",
+                write_page_checksum=True,
             ) as writer,
         ):
             writer.write_table(table)
@@ -268,10 +300,14 @@ class Map:
         with parsing("not a map", path, rule="be a Parquet file written by 'gzfeatures map'"):
             table = pq.read_table(path, page_checksum_verification=True)
             metadata = table.schema.metadata or {}
-            note, arrays = (json.loads(metadata[key]) for key in (b"gzfeatures", b"gzfeatures_space"))
+            note, arrays = (
+                json.loads(metadata[key]) for key in (b"gzfeatures", b"gzfeatures_space")
+            )
             require_format("map", note["format"], FORMAT, path)
             mean = _decoded(arrays["mean"])
-            axes = None if arrays["axes"] is None else _decoded(arrays["axes"]).reshape(-1, len(mean))
+            axes = (
+                None if arrays["axes"] is None else _decoded(arrays["axes"]).reshape(-1, len(mean))
+            )
             column = table["vector"].combine_chunks()
             names = [name for name in AXES if name in table.column_names]
             return cls(
@@ -280,7 +316,9 @@ class Map:
                 note["settings"],
                 note["quality"],
                 FeatureSpace(note["space"]["metric"], mean, axes, note["space"]["kept"]),
-                column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size),
+                column.flatten()
+                .to_numpy(zero_copy_only=False)
+                .reshape(len(table), column.type.list_size),
             )
 
 

@@ -11,15 +11,17 @@ import tempfile
 from pathlib import Path
 
 LIBRARIES = ("umap", "pynndescent", "gzfeatures")
-"""Packages whose functions ask numba to keep them; it does so beside their sources, or else in the user's cache."""
+"""Packages whose functions ask numba to keep them; it does so beside their sources, or else in the
+user's cache."""
 
 
 def require_numba_cache() -> None:
     """Give numba a folder for this process alone where it may write neither beside the sources nor in the user's cache.
 
-    So it is with an installation that is read-only (a container, a module of a cluster) and a home that cannot be
-    written. The folder is new, private and removed at the end: compiled code is only loaded from where nobody else
-    could have put it. To be called before numba is imported, which reads the address once.
+    So it is with an installation that is read-only (a container, a module of a cluster) and a home
+    that cannot be written. The folder is new, private and removed at the end: compiled code is only
+    loaded from where nobody else could have put it. To be called before numba is imported, which
+    reads the address once.
     """
     if "NUMBA_CACHE_DIR" in os.environ or "numba" in sys.modules:
         return
@@ -33,13 +35,20 @@ def require_numba_cache() -> None:
 def _beside(library: str) -> bool:
     """Whether the folder of a package's sources can be written."""
     found = importlib.util.find_spec(library)
-    return found is not None and found.origin is not None and os.access(Path(found.origin).parent, os.W_OK)
+    return (
+        found is not None
+        and found.origin is not None
+        and os.access(Path(found.origin).parent, os.W_OK)
+    )
 
 
 def _user_cache() -> Path:
     """Numba's folder in the user's cache."""
     home = os.environ.get("XDG_CACHE_HOME")
-    places = {"darwin": Path("~/Library/Caches"), "win32": Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))}
+    places = {
+        "darwin": Path("~/Library/Caches"),
+        "win32": Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")),
+    }
     return (places.get(sys.platform) or Path(home or "~/.cache")).expanduser() / "numba"
 
 

@@ -11,7 +11,8 @@ from gzfeatures.errors import InputError
 from gzfeatures.explore.neighbours import nearest
 
 SAMPLE = 1000
-"""Galaxies that neighbourhoods are scored on: trustworthiness 0.93 has a standard error of 0.002, 0.99 of 0.0001."""
+"""Galaxies that neighbourhoods are scored on: trustworthiness 0.93 has a standard error of 0.002,
+0.99 of 0.0001."""
 
 BLOCK = 128
 
@@ -40,9 +41,10 @@ def neighbourhoods(
     Returns
     -------
     dict
-        `trustworthiness` in [0, 1]: 1 − mean penalty of the map's neighbours by how far down the true ranking they
-        stand (Venna & Kaski 2001, doi:10.1007/3-540-44668-0_68, eq. 1). `knn_preservation` in [0, 1]: share of the
-        true k nearest that are among the map's k nearest. `quality_k`, `quality_sample`: what was used.
+        `trustworthiness` in [0, 1]: 1 − mean penalty of the map's neighbours by how far down the
+        true ranking they stand (Venna & Kaski 2001, doi:10.1007/3-540-44668-0_68, eq. 1).
+        `knn_preservation` in [0, 1]: share of the true k nearest that are among the map's k
+        nearest. `quality_k`, `quality_sample`: what was used.
     """
     n = len(vectors)
     k = max(1, min(k, (n - 1) // 2))
@@ -91,8 +93,9 @@ def silhouettes(
     Returns
     -------
     dict
-        Class → mean in [−1, 1], 1 when it stands alone; classes with fewer than two sampled galaxies are absent, and
-        all are when fewer than two classes remain (a silhouette needs another class).
+        Class → mean in [−1, 1], 1 when it stands alone; classes with fewer than two sampled
+        galaxies are absent, and all are when fewer than two classes remain (a silhouette needs
+        another class).
     """
     from sklearn.metrics import silhouette_samples
 
@@ -119,8 +122,8 @@ def superposed(
     Returns
     -------
     turn, scale, centre, disparity, target centre
-        `(x − centre) @ turn * scale + target centre` lies on `onto`; disparity in [0, 1] is the share of the scatter
-        of `onto` that stays unexplained (0: same shape).
+        `(x − centre) @ turn * scale + target centre` lies on `onto`; disparity in [0, 1] is the
+        share of the scatter of `onto` that stays unexplained (0: same shape).
 
     Raises
     ------
@@ -134,16 +137,23 @@ def superposed(
     spread_a, spread_b = float((a**2).sum()), float((b**2).sum())
     if spread_a == 0 or spread_b == 0:
         raise InputError(
-            "maps cannot be laid on each other", rule="have points that differ", remedy="share more galaxies"
+            "maps cannot be laid on each other",
+            rule="have points that differ",
+            remedy="share more galaxies",
         )
     turn, overlap = orthogonal_procrustes(a, b)
-    # scipy.spatial.procrustes gives the same disparity, but neither the scale nor the shift to move others by
+    # scipy.spatial.procrustes gives the same disparity, but neither the scale nor the shift to move
+    # others by
     disparity = float(np.clip(1 - overlap**2 / (spread_a * spread_b), 0, 1))
     return turn, float(overlap / spread_a), centre, disparity, target
 
 
 def stability(
-    coordinates: npt.NDArray[np.float32], others: Sequence[npt.NDArray[np.float32]], k: int = 15, *, seed: int = 0
+    coordinates: npt.NDArray[np.float32],
+    others: Sequence[npt.NDArray[np.float32]],
+    k: int = 15,
+    *,
+    seed: int = 0,
 ) -> dict[str, float]:
     """How alike maps of other seeds are to a map.
 
@@ -161,9 +171,13 @@ def stability(
     Returns
     -------
     dict
-        Means over the others: `disparity` after Procrustes superposition in [0, 1] (0: same shape), and
-        `knn_overlap` in [0, 1], the share of map neighbours that stay.
+        Means over the others: `disparity` after Procrustes superposition in [0, 1] (0: same shape),
+        and `knn_overlap` in [0, 1], the share of map neighbours that stay.
     """
-    shapes = [superposed(other.astype(np.float64), coordinates.astype(np.float64))[3] for other in others]
-    kept = [neighbourhoods(coordinates, other, k, seed=seed)["knn_preservation"] for other in others]
+    shapes = [
+        superposed(other.astype(np.float64), coordinates.astype(np.float64))[3] for other in others
+    ]
+    kept = [
+        neighbourhoods(coordinates, other, k, seed=seed)["knn_preservation"] for other in others
+    ]
     return {"disparity": float(np.mean(shapes)), "knn_overlap": float(np.mean(kept))}

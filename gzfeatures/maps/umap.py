@@ -1,8 +1,8 @@
 """UMAP of an embedding table. The only importer of umap.
 
-A seeded `umap.UMAP` runs on one core and finds its neighbours approximately. Here principal components and every
-distance come first, on all cores; the graph of neighbours is umap's own; and the layout that follows its forces
-(`results.layout`) is seeded and on all cores as well.
+A seeded `umap.UMAP` runs on one core and finds its neighbours approximately. Here principal
+components and every distance come first, on all cores; the graph of neighbours is umap's own; and
+the layout that follows its forces (`results.layout`) is seeded and on all cores as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Map", "MapOptions", "project"]
 
 LABEL_WEIGHT = 0.5
-"""Of labels against vectors on a supervised map, umap's default: an edge between two classes is e⁵ times weaker."""
+"""Of labels against vectors on a supervised map, umap's default: an edge between two classes is e⁵
+times weaker."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +264,8 @@ def _laid_out(
     distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
     a, b = _curve(options.min_dist)
     epochs = options.epochs or (500 if len(vectors) <= 10_000 else 200)
-    # numba leaves its number of threads to every library of the process: a training after a map would round otherwise
+    # numba leaves its number of threads to every library of the process: a training after a map
+    # would round otherwise
     with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
         graph = _graph(vectors, rows, distances, codes, seed)
         first = _start(vectors, options.dimensions, seed)
@@ -314,4 +316,6 @@ def _start(vectors: npt.NDArray[np.float32], dimensions: int, seed: int) -> npt.
     first = axes.vectors(vectors)[:, :dimensions]
     start = np.zeros((len(vectors), dimensions), dtype=np.float32)
     start[:, : first.shape[1]] = 10 * first / np.abs(first).max()
-    return start + np.random.default_rng(seed).normal(scale=1e-4, size=start.shape).astype(np.float32)
+    return start + np.random.default_rng(seed).normal(scale=1e-4, size=start.shape).astype(
+        np.float32
+    )

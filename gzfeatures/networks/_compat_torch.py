@@ -1,7 +1,8 @@
 """PyTorch's parts without a promise of stability: the ahead-of-time compiler and the C symbols of what it compiles.
 
-Nothing else in the package names them. Where one is gone, `Missing` says which and of what version; the caller then
-runs the network eagerly, which is slower and gives the same vectors. `test_compat_torch.py` warns first.
+Nothing else in the package names them. Where one is gone, `Missing` says which and of what version;
+the caller then runs the network eagerly, which is slower and gives the same vectors.
+`test_compat_torch.py` warns first.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torchvision.models import densenet
 
 RETURNS_TO_PYTORCH = b"aoti_torch_proxy_executor_call_function"
-"""Symbol in a compiled library that goes back to PyTorch for an operator; that is out of reach from C."""
+"""Symbol in a compiled library that goes back to PyTorch for an operator; that is out of reach from
+C."""
 
 OPTIONS: dict[str, Any] = {"freezing": True}
 """Of the compiler: weights are constants, packed for this CPU."""
@@ -113,7 +115,8 @@ def require_symbols(library: ctypes.CDLL) -> None:
 def fold_batch_norms(network: nn.Module) -> GraphModule:
     """Fold each batch normalisation into the weights of the convolution or linear layer before it.
 
-    The same as `torch.fx.experimental.optimization.fuse`, to the bit, by PyTorch's documented functions alone.
+    The same as `torch.fx.experimental.optimization.fuse`, to the bit, by PyTorch's documented
+    functions alone.
 
     Parameters
     ----------
@@ -125,7 +128,8 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
     GraphModule
         Computes the same up to rounding, with fewer layers.
     """
-    # tracing shares the layers with what is traced, and the caller casts the result to another precision
+    # tracing shares the layers with what is traced, and the caller casts the result to another
+    # precision
     traced = symbolic_trace(copy.deepcopy(network))
     modules: dict[str, nn.Module] = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
@@ -153,7 +157,8 @@ def _layer_before(node: Node, modules: dict[str, nn.Module]) -> nn.Module | None
     # types are compared exactly: a subclass may compute something else
     if NORMALISED.get(type(layer)) is not type(norm):
         return None
-    # without running statistics it normalises over the batch; a second user needs the values before it
+    # without running statistics it normalises over the batch; a second user needs the values before
+    # it
     return layer if norm.track_running_stats and len(before.users) == 1 else None
 
 

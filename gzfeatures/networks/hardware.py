@@ -43,7 +43,8 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
     device : {"auto", "cpu", "cuda"}
         auto takes CUDA where it works.
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}
-        auto takes bfloat16 where the hardware multiplies it natively, else float32 (CPU) or float16 (CUDA).
+        auto takes bfloat16 where the hardware multiplies it natively, else float32 (CPU) or float16
+        (CUDA).
     runtime : {"auto", "torch", "openvino"}
         auto is torch, but openvino for int8. OpenVINO and int8 are for CPUs.
 
@@ -62,16 +63,30 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
         require_known(kind, [name], legal)
     on_cpu = runtime == "openvino" or precision == "int8"
     if on_cpu and device == "cuda":
-        raise InputError("openvino and int8 are for CPUs", where="--device", found=device, remedy="use --device cpu")
+        raise InputError(
+            "openvino and int8 are for CPUs",
+            where="--device",
+            found=device,
+            remedy="use --device cpu",
+        )
     if precision == "int8" and runtime == "torch":
         raise InputError(
-            "int8 runs in OpenVINO only", where="--precision", rule="be auto, bfloat16 or float32 in torch"
+            "int8 runs in OpenVINO only",
+            where="--precision",
+            rule="be auto, bfloat16 or float32 in torch",
         )
     cuda = device != "cpu" and not on_cpu and _has_cuda()
     if device == "cuda" and not cuda:
-        raise InputError("no CUDA device is usable", where="--device", found=device, remedy="use --device cpu or auto")
+        raise InputError(
+            "no CUDA device is usable",
+            where="--device",
+            found=device,
+            remedy="use --device cpu or auto",
+        )
     if precision == "float16" and not cuda:
-        raise InputError("float16 needs a CUDA device", where="--precision", remedy="use bfloat16 or float32")
+        raise InputError(
+            "float16 needs a CUDA device", where="--precision", remedy="use bfloat16 or float32"
+        )
     place, library = "cuda" if cuda else "cpu", "openvino" if on_cpu else "torch"
     if precision != "auto":
         return Hardware(place, precision, f"{precision} on {place}, as asked", library)
@@ -81,11 +96,17 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         name = torch.cuda.get_device_name()
         chosen = "bfloat16" if native else "float16"
-        return Hardware(place, chosen, f"{chosen} on cuda: {name} has {'' if native else 'no '}native bfloat16")
+        return Hardware(
+            place, chosen, f"{chosen} on cuda: {name} has {'' if native else 'no '}native bfloat16"
+        )
     found = next((name for name in ("amx_bf16", "avx512_bf16") if name in cpu_flags()), None)
     if found is None:
-        return Hardware(place, "float32", "float32 on cpu: this CPU has no native bfloat16", library)
-    return Hardware(place, "bfloat16", f"bfloat16 on cpu: this CPU multiplies it natively ({found})", library)
+        return Hardware(
+            place, "float32", "float32 on cpu: this CPU has no native bfloat16", library
+        )
+    return Hardware(
+        place, "bfloat16", f"bfloat16 on cpu: this CPU multiplies it natively ({found})", library
+    )
 
 
 def _has_cuda() -> bool:

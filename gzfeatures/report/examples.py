@@ -84,7 +84,11 @@ def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> I
     actual = labels.select(predictions.ids).codes
     right = predictions.codes == actual
     best = [
-        _most(predictions.ids, np.where(right & (actual == code), predictions.probabilities.max(1), -np.inf), per_class)
+        _most(
+            predictions.ids,
+            np.where(right & (actual == code), predictions.probabilities.max(1), -np.inf),
+            per_class,
+        )
         for code in range(len(predictions.classes))
     ]
     return np.concatenate(best)
@@ -95,7 +99,9 @@ def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
     return ids[order[np.isfinite(weight[order])]]
 
 
-def examples(ids: Ids, labels: Labels, guesses: Sequence[tuple[int, str, Predictions]]) -> list[Example]:
+def examples(
+    ids: Ids, labels: Labels, guesses: Sequence[tuple[int, str, Predictions]]
+) -> list[Example]:
     """Galaxies with the volunteers' class and each pairing's opinion, in the order of `ids`."""
     chosen = labels.select(ids)
     actual, rows = chosen.names, np.arange(len(ids))
@@ -134,4 +140,6 @@ def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, 
         Size and crop of the pictures.
     """
     shown = tiles(images, ((name, "") for name in dict.fromkeys(ids)), view)
-    return {picture.name: address(picture.picture) for picture in shown if picture.picture is not None}
+    return {
+        picture.name: address(picture.picture) for picture in shown if picture.picture is not None
+    }

@@ -1,7 +1,8 @@
 """Figures of a report, drawn once for its page and as files.
 
-They stay legible in grey and to colour-blind readers: roads differ by marker as well as by colour (Okabe & Ito 2008),
-shades are of one hue, precision and recall differ by hatching, and values are written beside the marks.
+They stay legible in grey and to colour-blind readers: roads differ by marker as well as by colour
+(Okabe & Ito 2008), shades are of one hue, precision and recall differ by hatching, and values are
+written beside the marks.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ SECONDS = {
 }  # fmt: skip
 """Ticks of an axis of time."""
 WHITE_FROM = 0.85
-"""Shade of a cell from which white is easier to read on it than ink, and both have a contrast of 4 at least."""
+"""Shade of a cell from which white is easier to read on it than ink, and both have a contrast of 4
+at least."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,9 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
     figure, axes = axes_of(side + 0.3, side)
     total = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
-    shades = LinearSegmentedColormap.from_list("shades", ["#0072b200", "#0072b2"])  # clear: fits light and dark pages
+    shades = LinearSegmentedColormap.from_list(
+        "shades", ["#0072b200", "#0072b2"]
+    )  # clear: fits light and dark pages
     axes.pcolormesh(share, cmap=shades, vmin=0, vmax=1, edgecolors=LINE, linewidth=0.4)
     for row, column in zip(*np.nonzero(matrix), strict=True):
         percent = 100 * share[row, column]
@@ -76,8 +80,12 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
             color="#ffffff" if share[row, column] > WHITE_FROM else INK,
         )
     centres = np.arange(k) + 0.5
-    axes.set_xticks(centres, [short(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(centres, [f"{short(name)} ({n})" for name, n in zip(classes, total[:, 0], strict=True)])
+    axes.set_xticks(
+        centres, [short(name) for name in classes], rotation=45, ha="right", rotation_mode="anchor"
+    )
+    axes.set_yticks(
+        centres, [f"{short(name)} ({n})" for name, n in zip(classes, total[:, 0], strict=True)]
+    )
     axes.tick_params(length=0)
     axes.invert_yaxis()
     axes.set_aspect("equal")
@@ -104,7 +112,14 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
         (recall, 0.2, "#e69f00", "////", "recall"),
     ):
         axes.barh(
-            rows + offset, np.nan_to_num(values), 0.38, color=colour, hatch=hatch, edgecolor=INK, lw=0.5, label=name
+            rows + offset,
+            np.nan_to_num(values),
+            0.38,
+            color=colour,
+            hatch=hatch,
+            edgecolor=INK,
+            lw=0.5,
+            label=name,
         )
         for row, value in zip(rows, values, strict=True):
             text = "–" if np.isnan(value) else f"{value:.2f}"
@@ -120,30 +135,55 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
 
 
 @styled
-def reliability(rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()) -> Figure:
+def reliability(
+    rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()
+) -> Figure:
     """Reliability diagram: share that is right against stated confidence; the diagonal is perfect calibration.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Bins as `calibration.reliability` gives them: `stated`, `reached`, `interval`, `n`. A dot's area grows with n.
+        Bins as `calibration.reliability` gives them: `stated`, `reached`, `interval`, `n`. A dot's
+        area grows with n.
     before : sequence of mapping
         The same before calibration, drawn as crosses.
     """
-    stated, reached, count = (np.array([row[key] for row in rows]) for key in ("stated", "reached", "n"))
+    stated, reached, count = (
+        np.array([row[key] for row in rows]) for key in ("stated", "reached", "n")
+    )
     reach = np.abs([np.subtract(row["interval"], row["reached"]) for row in rows]).T
     figure, axes = axes_of(2.9, 3.1)
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
     axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
     area = 12 + 130 * count / count.max()
     axes.scatter(
-        stated, reached, area, "#0072b2", edgecolor="white", lw=0.6, zorder=3, clip_on=False, label="calibrated"
+        stated,
+        reached,
+        area,
+        "#0072b2",
+        edgecolor="white",
+        lw=0.6,
+        zorder=3,
+        clip_on=False,
+        label="calibrated",
     )
     if before:
         points = [[row[key] for row in before] for key in ("stated", "reached")]
-        axes.plot(*points, ls="", marker="x", ms=5, mew=1.2, color="#d55e00", zorder=4, clip_on=False, label="before")
+        axes.plot(
+            *points,
+            ls="",
+            marker="x",
+            ms=5,
+            mew=1.2,
+            color="#d55e00",
+            zorder=4,
+            clip_on=False,
+            label="before",
+        )
         figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=7)
-    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="stated confidence", ylabel="share that is right")
+    axes.set(
+        xlim=(0, 1.03), ylim=(0, 1.03), xlabel="stated confidence", ylabel="share that is right"
+    )
     axes.set_aspect("equal")
     axes.grid()
     return figure
@@ -165,11 +205,20 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
         coverage, accuracy = curve["coverage"][shown], curve["accuracy"][shown]
         marks = np.searchsorted(coverage, np.linspace(0.1, 1, 10)).clip(max=len(coverage) - 1)
         axes.plot(
-            coverage, accuracy, color=colour, ls=line, marker=marker, markevery=np.unique(marks), ms=5, label=approach
+            coverage,
+            accuracy,
+            color=colour,
+            ls=line,
+            marker=marker,
+            markevery=np.unique(marks),
+            ms=5,
+            label=approach,
         )
     axes.grid()
     axes.set(
-        xlim=(0, 1.02), xlabel="share of galaxies that are kept, the most certain first", ylabel="accuracy on them"
+        xlim=(0, 1.02),
+        xlabel="share of galaxies that are kept, the most certain first",
+        ylabel="accuracy on them",
     )
     figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
     return figure
@@ -197,7 +246,10 @@ def cost(points: Sequence[Point], metric: str) -> Figure:
     axes.set_xscale("log")
     write_beside(axes, {(p.seconds, p.value): str(p.rank) for p in shown})
     low, high = axes.get_xlim()
-    axes.set_xticks([s for s in SECONDS if low <= s <= high], [t for s, t in SECONDS.items() if low <= s <= high])
+    axes.set_xticks(
+        [s for s in SECONDS if low <= s <= high],
+        [t for s, t in SECONDS.items() if low <= s <= high],
+    )
     axes.set_xticks([], minor=True)
     axes.grid()
     axes.set(xlabel="time from pixels to predictions", ylabel=metric)
@@ -240,22 +292,37 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
     Parameters
     ----------
     rows_of : mapping of str to sequence of mapping
-        Road → bins as the functions of `slices` give them: `low, high, accuracy, interval` and perhaps `ceiling`.
+        Road → bins as the functions of `slices` give them: `low, high, accuracy, interval` and
+        perhaps `ceiling`.
     title : str
         The quantity.
     """
     figure, axes = axes_of(3.6, 2.9)
     for shift, (approach, rows) in enumerate(rows_of.items()):
         marker, colour, line = MARKS[approach]
-        middle = [(row["low"] + row["high"]) / 2 + 0.03 * shift * (row["high"] - row["low"]) for row in rows]
+        middle = [
+            (row["low"] + row["high"]) / 2 + 0.03 * shift * (row["high"] - row["low"])
+            for row in rows
+        ]
         value = [row["accuracy"] for row in rows]
         reach = np.abs([np.subtract(row["interval"], row["accuracy"]) for row in rows]).T
         axes.errorbar(
-            middle, value, reach, marker=marker, color=colour, ls=line, ms=5, lw=1.1, capsize=2, label=approach
+            middle,
+            value,
+            reach,
+            marker=marker,
+            color=colour,
+            ls=line,
+            ms=5,
+            lw=1.1,
+            capsize=2,
+            label=approach,
         )
     for row in next(iter(rows_of.values())):
         if "ceiling" in row:
-            axes.plot([row["low"], row["high"]], [row["ceiling"]] * 2, color=INK, lw=1.0, ls=(0, (4, 2)))
+            axes.plot(
+                [row["low"], row["high"]], [row["ceiling"]] * 2, color=INK, lw=1.0, ls=(0, (4, 2))
+            )
     axes.grid()
     axes.set(xlabel=title, ylabel="accuracy")
     figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=7)
@@ -266,7 +333,8 @@ def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], 
     for point, at in zip(points, positions, strict=True):
         marker, colour, _ = MARKS[point.approach]
         x, y = (point.value, at) if along == "x" else (at, point.value)
-        # the calibration error's interval is of the true one, which noise lifts: it may lie below the measured value
+        # the calibration error's interval is of the true one, which noise lifts: it may lie below
+        # the measured value
         reach = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
         xerr, yerr = (reach, None) if along == "x" else (None, reach)
         axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)
@@ -276,5 +344,7 @@ def _legend(figure: Figure, points: Sequence[Point]) -> None:
     from matplotlib.lines import Line2D
 
     approaches = [approach for approach in MARKS if any(p.approach == approach for p in points)]
-    handles = [Line2D([], [], marker=MARKS[r][0], color=MARKS[r][1], ls="", label=r) for r in approaches]
+    handles = [
+        Line2D([], [], marker=MARKS[r][0], color=MARKS[r][1], ls="", label=r) for r in approaches
+    ]
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8)

@@ -54,7 +54,8 @@ SCRIPT = """addEventListener("click", event => {
   const link = event.target.closest("nav a");
   if (link) { event.preventDefault(); document.querySelector(link.hash).scrollIntoView(); }
 });"""
-"""The page's only script, let through by its digest: links within a page are dead in the frame of MLflow's UI."""
+"""The page's only script, let through by its digest: links within a page are dead in the frame of
+MLflow's UI."""
 SLICES = {
     "agreement": "volunteers' agreement (0 even, 1 unanimous)",
     "redshift": "redshift",
@@ -90,7 +91,9 @@ def draw(report: Report) -> dict[str, Figure]:
         if scores.confusion is not None:
             drawn[f"confusion-{row.rank:02d}"] = figures.confusion(scores.confusion, scores.classes)
         if scores.per_class and "recall" in scores.per_class[0]:
-            precision, recall = (np.array([c[key] for c in scores.per_class]) for key in ("precision", "recall"))
+            precision, recall = (
+                np.array([c[key] for c in scores.per_class]) for key in ("precision", "recall")
+            )
             drawn[f"per-class-{row.rank:02d}"] = figures.per_class(
                 precision,
                 recall,
@@ -103,7 +106,10 @@ def draw(report: Report) -> dict[str, Figure]:
     if report.labels.target == "classes":
         best = _best(report).items()
         drawn["abstention"] = figures.abstention(
-            {approach: reliability.coverage_accuracy(pairing.predictions, report.labels) for approach, pairing in best}
+            {
+                approach: reliability.coverage_accuracy(pairing.predictions, report.labels)
+                for approach, pairing in best
+            }
         )
     for name, rows_of in _slices(report).items():
         drawn[f"slice-{name}"] = figures.accuracy_by_panels(rows_of, SLICES[name])
@@ -111,14 +117,26 @@ def draw(report: Report) -> dict[str, Figure]:
 
 
 def render(
-    report: Report, drawn: Mapping[str, Figure], images: ImageSet | None, view: View, showcases: Sequence[Gallery]
+    report: Report,
+    drawn: Mapping[str, Figure],
+    images: ImageSet | None,
+    view: View,
+    showcases: Sequence[Gallery],
 ) -> str:
     """The whole page: nothing fetched, no script but `SCRIPT`, readable from disk and inside another page's frame."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "signed": _signed, "share": _share, "plain": _plain, "address": address}
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": _number,
+        "signed": _signed,
+        "share": _share,
+        "plain": _plain,
+        "address": address,
+    }
     template = environment.from_string(
         resources.files("gzfeatures.report").joinpath("templates", "report.html").read_text("utf-8")
     )
@@ -129,20 +147,33 @@ def render(
     return template.render(
         report=report,
         script=Markup(SCRIPT),
-        script_digest="sha256-" + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+        script_digest="sha256-"
+        + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
         rows=_rows(report),
         axis=_axis(report),
         costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if any(p.contaminated for p in report.candidates) else None,
         svg=svg,
         panels={
-            kind: [(rank, title, svg[f"{kind}-{rank:02d}"]) for rank, title in titles if f"{kind}-{rank:02d}" in svg]
+            kind: [
+                (rank, title, svg[f"{kind}-{rank:02d}"])
+                for rank, title in titles
+                if f"{kind}-{rank:02d}" in svg
+            ]
             for kind in KINDS
         },
         limit=PANELS,
-        trust=[_trust(report, pairing) for _, pairing in report.ranked if pairing.scores.kind == "classes"],
+        trust=[
+            _trust(report, pairing)
+            for _, pairing in report.ranked
+            if pairing.scores.kind == "classes"
+        ],
         set_notes=_set_notes(report),
-        panel_width={"confusion": 13 + 0.9 * len(report.labels.classes), "per-class": 19, "reliability": 14},
+        panel_width={
+            "confusion": 13 + 0.9 * len(report.labels.classes),
+            "per-class": 19,
+            "reliability": 14,
+        },
         slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
         ceiling=report.ranked[0][1].scores.ceiling,
         galleries=galleries,
@@ -214,7 +245,9 @@ def _best(report: Report) -> dict[str, Candidate]:
 def _trust(report: Report, candidate: Candidate) -> dict[str, Any]:
     """Row of the table of calibration: each error before and after it, and how sets of classes kept their promise."""
     before = candidate.calibration.get("before", {})
-    errors = [(before.get(name), candidate.scores.metrics[name]) for name in ("ece", "brier", "log_loss")]
+    errors = [
+        (before.get(name), candidate.scores.metrics[name]) for name in ("ece", "brier", "log_loss")
+    ]
     row: dict[str, Any] = {
         "title": report.title(candidate),
         "errors": errors,
@@ -243,7 +276,10 @@ def _slices(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
     """Bins of accuracy by quantity and road, those of the best pairing of each road."""
     found: dict[str, dict[str, list[AccuracyBin]]] = {}
     for approach, candidate in _best(report).items():
-        for name, rows in {"agreement": candidate.scores.agreement, **candidate.scores.slices}.items():
+        for name, rows in {
+            "agreement": candidate.scores.agreement,
+            **candidate.scores.slices,
+        }.items():
             if rows:
                 found.setdefault(name, {})[approach] = rows
     return found
@@ -265,15 +301,27 @@ def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[examples.Ex
         note = f"Galaxies that the two put in different classes, the surest first. {key}"
         yield "disagreements", "Where they disagree", note, hung(ids)
     note = f"Galaxies that {shown[0][1]} has wrong, the most confident first. {key}"
-    yield "mistakes", "Most confident mistakes", note, hung(examples.mistakes(best.predictions, report.labels))
+    yield (
+        "mistakes",
+        "Most confident mistakes",
+        note,
+        hung(examples.mistakes(best.predictions, report.labels)),
+    )
     note = f"Galaxies that {shown[0][1]} has right, the most confident of each class. {key}"
-    yield "examples", "What each class looks like", note, hung(examples.successes(best.predictions, report.labels))
+    yield (
+        "examples",
+        "What each class looks like",
+        note,
+        hung(examples.successes(best.predictions, report.labels)),
+    )
 
 
 def _rival(report: Report) -> Candidate | None:
     """The best pairing on the other side of the end-to-end divide from the first; failing that, the second."""
     (_, best), *others = report.ranked
-    across = [p for _, p in others if (p.approach == "end-to-end") != (best.approach == "end-to-end")]
+    across = [
+        p for _, p in others if (p.approach == "end-to-end") != (best.approach == "end-to-end")
+    ]
     return next(iter(across), others[0][1] if others else None)
 
 
@@ -283,7 +331,10 @@ def _provenance(report: Report) -> list[tuple[str, str]]:
     return [
         ("scheme", report.labels.scheme),
         ("galaxies", sizes),
-        ("test galaxies of each class", ", ".join(f"{name} {count:,}" for name, count in counts.items())),
+        (
+            "test galaxies of each class",
+            ", ".join(f"{name} {count:,}" for name, count in counts.items()),
+        ),
         ("split", report.split.fingerprint),
         ("labels", report.labels.fingerprint),
         *((key, _plain(value)) for key, value in flat(report.provenance)),

@@ -52,14 +52,14 @@ class Report:
     provenance : mapping of str to JSON value
         Versions, hardware, git state, seeds, fingerprints.
     curves : mapping of str to sequence of (galaxies, value, low, high)
-        Learning curve of a pairing, by the pairing's name: the ranking's metric and its interval for each number of
-        labelled training galaxies.
+        Learning curve of a pairing, by the pairing's name: the ranking's metric and its interval
+        for each number of labelled training galaxies.
 
     Raises
     ------
     InputError
-        The comparison is of other pairings or another split, no score has an interval, or a curve belongs to no
-        pairing.
+        The comparison is of other pairings or another split, no score has an interval, or a curve
+        belongs to no pairing.
     """
 
     name: str
@@ -79,9 +79,14 @@ class Report:
                 found=self.comparison.split[:12],
             )
         ranked = {_key(row) for row in self.comparison.ranking}
-        if len(self.candidates) != len(ranked) or {_key(vars(p)) for p in self.candidates} != ranked:
+        if (
+            len(self.candidates) != len(ranked)
+            or {_key(vars(p)) for p in self.candidates} != ranked
+        ):
             raise InputError(
-                "report and comparison differ in their pairings", where=self.name, rule="hold the same pairings"
+                "report and comparison differ in their pairings",
+                where=self.name,
+                rule="hold the same pairings",
             )
         if not any(candidate.scores.intervals for candidate in self.candidates):
             raise InputError(
@@ -181,10 +186,16 @@ class Report:
             "summary": self.summary,
             **self.comparison.asdict(),
             "pairings": [
-                {**row, "hyperparameters": dict(candidate.parameters), "scores": candidate.scores.asdict()}
+                {
+                    **row,
+                    "hyperparameters": dict(candidate.parameters),
+                    "scores": candidate.scores.asdict(),
+                }
                 for row, candidate in self.ranked
             ],
-            "curves": {name: [list(point) for point in curve] for name, curve in self.curves.items()},
+            "curves": {
+                name: [list(point) for point in curve] for name, curve in self.curves.items()
+            },
             "provenance": dict(self.provenance),
         }
         cleaned: dict[str, Any] = jsonable(record)
@@ -192,7 +203,13 @@ class Report:
 
     def markdown(self) -> str:
         """Headline, summary and the ranking as a Markdown table; every text from outside is escaped."""
-        titles = ["#", "pairing", "road", *self.metrics.values(), *(COSTS[cost] for cost in self.costs)]
+        titles = [
+            "#",
+            "pairing",
+            "road",
+            *self.metrics.values(),
+            *(COSTS[cost] for cost in self.costs),
+        ]
         lines = [
             f"# {_escaped(self.headline)}",
             "",
@@ -216,7 +233,11 @@ class Report:
             lines.append(f"| {' | '.join(cells)} |")
         if any(p.contaminated for p in self.candidates):
             lines += ["", f"† {DAGGER}"]
-        lines += ["", f"Split `{self.split.fingerprint[:12]}`; intervals hold {self.comparison.level:.0%}.", ""]
+        lines += [
+            "",
+            f"Split `{self.split.fingerprint[:12]}`; intervals hold {self.comparison.level:.0%}.",
+            "",
+        ]
         return "\n".join(lines)
 
     def title(self, candidate: Candidate) -> str:
@@ -244,7 +265,8 @@ class Report:
         view : View
             Crop and size of the pictures.
         showcases : sequence of Gallery
-            More pictures to show after the galleries, such as explanations; also written to `figures/`.
+            More pictures to show after the galleries, such as explanations; also written to
+            `figures/`.
 
         Returns
         -------

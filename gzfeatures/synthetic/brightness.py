@@ -50,9 +50,19 @@ def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> P
 
 def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
     x, y = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
-    light = on_pixels(lambda u, v: sersic(elliptical_radius(u, v, galaxy.axis_ratio), galaxy.r50, galaxy.sersic), x, y)
-    blueing = 1 - 0.1 * np.log10(np.clip(elliptical_radius(x, y, galaxy.axis_ratio) / galaxy.r50, 0.2, 4))
-    return light * np.stack([blueing**-1.0, np.ones_like(blueing), blueing**0.5]) * bands(galaxy.colour)[:, None, None]
+    light = on_pixels(
+        lambda u, v: sersic(elliptical_radius(u, v, galaxy.axis_ratio), galaxy.r50, galaxy.sersic),
+        x,
+        y,
+    )
+    blueing = 1 - 0.1 * np.log10(
+        np.clip(elliptical_radius(x, y, galaxy.axis_ratio) / galaxy.r50, 0.2, 4)
+    )
+    return (
+        light
+        * np.stack([blueing**-1.0, np.ones_like(blueing), blueing**0.5])
+        * bands(galaxy.colour)[:, None, None]
+    )
 
 
 def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane]:
@@ -62,7 +72,9 @@ def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tup
     angle, phase = rng.uniform(0, 2 * math.pi, 2)
     wave = galaxy.disturbance * galaxy.r50
     along = (math.cos(angle) * x + math.sin(angle) * y) / (2.2 * galaxy.r50)
-    return x + wave * np.sin(along + phase) * math.sin(angle), y - wave * np.sin(along + phase) * math.cos(angle)
+    return x + wave * np.sin(along + phase) * math.sin(angle), y - wave * np.sin(
+        along + phase
+    ) * math.cos(angle)
 
 
 def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
@@ -77,23 +89,40 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
     if galaxy.arms:
         wind = galaxy.handedness / math.tan(math.radians(galaxy.pitch))
         wobble = 0.25 * np.sin(rng.uniform(1.5, 3) * np.log1p(radius / h) + rng.uniform(0, 6))
-        phase = galaxy.arms * (angle - bar_angle - wind * np.log(np.maximum(radius, 0.3 * h) / start) + wobble)
+        phase = galaxy.arms * (
+            angle - bar_angle - wind * np.log(np.maximum(radius, 0.3 * h) / start) + wobble
+        )
         lopsided = 1 + 0.25 * np.cos(angle - rng.uniform(0, 6))
         begun = 1 / (1 + np.exp(-(radius - 0.9 * start) / (0.15 * h)))
         narrow = 3.0 if galaxy.arms < 3 else 2.2
         crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
-        young = np.exp(-radius / (1.35 * h)) * crest * clumps(x.shape, 0.12 * h, 0.45 * galaxy.strength, rng)
-        opacity = 0.7 * galaxy.strength * begun * np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
+        young = (
+            np.exp(-radius / (1.35 * h))
+            * crest
+            * clumps(x.shape, 0.12 * h, 0.45 * galaxy.strength, rng)
+        )
+        opacity = (
+            0.7
+            * galaxy.strength
+            * begun
+            * np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
+        )
         old = old * (1 + 0.9 * galaxy.strength * (crest - 0.3))
         count = rng.poisson(14 * galaxy.strength * galaxy.arms)
         r = rng.gamma(2.6, 0.75 * h, count) + start
-        turn = bar_angle + wind * np.log(r / start) + 2 * math.pi * rng.integers(galaxy.arms, size=count) / galaxy.arms
+        turn = (
+            bar_angle
+            + wind * np.log(r / start)
+            + 2 * math.pi * rng.integers(galaxy.arms, size=count) / galaxy.arms
+        )
         turn += rng.normal(0, 0.13, count)
         places = turned(r * np.cos(turn), r * np.sin(turn) * q, galaxy.position_angle)
         knots = scattered(*sky, *places, rng.exponential(1, count) * np.exp(-r / (2 * h)))
         layers.append((knots / max(knots.sum(), 1e-12), 0.035 * galaxy.strength, 0.12))
     if galaxy.ring:
-        band = np.exp(-0.5 * ((radius - 1.9 * h) / (0.28 * h)) ** 2) * clumps(x.shape, 0.12 * h, 0.25, rng)
+        band = np.exp(-0.5 * ((radius - 1.9 * h) / (0.28 * h)) ** 2) * clumps(
+            x.shape, 0.12 * h, 0.25, rng
+        )
         layers.append((band / band.sum(), galaxy.ring, galaxy.colour - 0.3))
     if galaxy.bar:
         cross = np.cos(angle - bar_angle) * radius, np.sin(angle - bar_angle) * radius
@@ -101,10 +130,14 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         layers.append((bar / bar.sum(), 0.1 + 0.1 * galaxy.bar, galaxy.colour + 0.1))
     if galaxy.bulge:
         q_bulge = 1 - 0.5 * (1 - q)
-        bulge = on_pixels(lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2), x, y)
+        bulge = on_pixels(
+            lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2), x, y
+        )
         layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
     layers.append((young / max(young.sum(), 1e-12), 0.45 * galaxy.strength, galaxy.colour - 0.4))
-    layers.append((old / old.sum(), max(1 - sum(share for _, share, _ in layers), 0.1), galaxy.colour))
+    layers.append(
+        (old / old.sum(), max(1 - sum(share for _, share, _ in layers), 0.1), galaxy.colour)
+    )
     light = summed(layers)
     return light * np.exp(-DUST[:, None, None] * opacity) if galaxy.arms else light
 
@@ -122,7 +155,12 @@ def _edge_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Pl
     h = galaxy.r50 / 1.6
     z0 = galaxy.axis_ratio * h
     along = np.maximum(np.abs(x), 0.02 * h) / h
-    disk = along * k1(along) / np.cosh(np.clip(y / z0, -30, 30)) ** 2 * clumps(x.shape, 0.08 * h, 0.12, rng)
+    disk = (
+        along
+        * k1(along)
+        / np.cosh(np.clip(y / z0, -30, 30)) ** 2
+        * clumps(x.shape, 0.08 * h, 0.12, rng)
+    )
     layers = [(disk / disk.sum(), 1 - galaxy.bulge, galaxy.colour)]
     if galaxy.bulge:
         boxy = galaxy.bulge_shape == "boxy"
@@ -141,7 +179,13 @@ def _irregular(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> 
     smooth = np.exp(-elliptical_radius(u, v, galaxy.axis_ratio) / h)
     clumped = smooth * clumps(x.shape, 0.35 * h, 0.8, rng)
     count = 6 + rng.poisson(8)
-    knots = scattered(x, y, rng.normal(0, 0.9 * h, count), rng.normal(0, 0.9 * h, count), rng.exponential(1, count))
+    knots = scattered(
+        x,
+        y,
+        rng.normal(0, 0.9 * h, count),
+        rng.normal(0, 0.9 * h, count),
+        rng.exponential(1, count),
+    )
     return summed(
         [
             (smooth / smooth.sum(), 0.25, galaxy.colour + 0.15),
@@ -186,7 +230,9 @@ def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
     radius = np.hypot(u, v) + 0.5 * PIXEL
     halo = (1 + (radius / 2.0) ** 2) ** -1.5
     width = 0.8 * PIXEL
-    spikes = (np.exp(-0.5 * (u / width) ** 2) + np.exp(-0.5 * (v / width) ** 2)) * (1 + radius / 3) ** -1.6
+    spikes = (np.exp(-0.5 * (u / width) ** 2) + np.exp(-0.5 * (v / width) ** 2)) * (
+        1 + radius / 3
+    ) ** -1.6
     core = scattered(x, y, np.zeros(1), np.zeros(1), np.ones(1))
     return summed(
         [

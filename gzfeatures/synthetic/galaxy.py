@@ -96,7 +96,9 @@ class Galaxy:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
-                raise InputError(f"galaxy: {name}", rule=f"lie in {low:g}…{high:g}", found=getattr(self, name))
+                raise InputError(
+                    f"galaxy: {name}", rule=f"lie in {low:g}…{high:g}", found=getattr(self, name)
+                )
 
     @property
     def flux(self) -> float:

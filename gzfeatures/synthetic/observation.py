@@ -22,7 +22,8 @@ GAIN = 500.0
 WINGS = 0.06
 """Share of the light in the wide Gaussian of the seeing."""
 STRETCH = np.array([1.95, 2.3, 3.6])
-"""Brightness of one nanomaggy per pixel in i, r, g before the asinh: what makes a galaxy of solar colour white."""
+"""Brightness of one nanomaggy per pixel in i, r, g before the asinh: what makes a galaxy of solar
+colour white."""
 SOFTENING = 7.0
 """How soon the asinh bends: fluxes under 1/7 of the stretched unit stay linear."""
 PEDESTAL = 0.008
@@ -63,20 +64,30 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
                 position_angle=float(rng.uniform(0, math.pi)),
                 colour=float(rng.normal(0.95, 0.3)),
             )
-            _stamp(field, surface_brightness(source, 2 * int(5 * source.r50 / PIXEL) + 9, rng), place)
+            _stamp(
+                field, surface_brightness(source, 2 * int(5 * source.r50 / PIXEL) + 9, rng), place
+            )
         else:
             colour = float(
-                np.clip(rng.choice([rng.normal(0.3, 0.2), rng.normal(0.7, 0.2), rng.normal(1.4, 0.12)]), 0.0, 1.6)
+                np.clip(
+                    rng.choice([rng.normal(0.3, 0.2), rng.normal(0.7, 0.2), rng.normal(1.4, 0.12)]),
+                    0.0,
+                    1.6,
+                )
             )
             if magnitude < 13.5:
-                source = Galaxy("star", magnitude, r50=1.0, position_angle=math.pi / 5, colour=colour)
+                source = Galaxy(
+                    "star", magnitude, r50=1.0, position_angle=math.pi / 5, colour=colour
+                )
                 _stamp(field, surface_brightness(source, 2 * (side // 4) + 41, rng), place)
             else:
                 _stamp(field, (nanomaggies(magnitude) * bands(colour))[:, None, None], place)
     return field
 
 
-def _field_catalog(side: int, area: float, rng: np.random.Generator) -> tuple[Plane, Plane, npt.NDArray[np.bool_]]:
+def _field_catalog(
+    side: int, area: float, rng: np.random.Generator
+) -> tuple[Plane, Plane, npt.NDArray[np.bool_]]:
     """Places (n, 2) in pixels, r magnitudes (n,) and "is a galaxy" (n,) of a Poisson field of `area` square arcmin."""
     count = rng.poisson(8 * area)
     magnitudes = 22.0 - rng.exponential(1.5, count)
@@ -87,9 +98,16 @@ def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
     """Add a small image to `field` with its centre on the pixel at `place`, cut at the border."""
     side, width = field.shape[-1], stamp.shape[-1]
     row, column = (int(p) - width // 2 for p in place)
-    top, left, bottom, right = max(row, 0), max(column, 0), min(row + width, side), min(column + width, side)
+    top, left, bottom, right = (
+        max(row, 0),
+        max(column, 0),
+        min(row + width, side),
+        min(column + width, side),
+    )
     if top < bottom and left < right:
-        field[:, top:bottom, left:right] += stamp[:, top - row : bottom - row, left - column : right - column]
+        field[:, top:bottom, left:right] += stamp[
+            :, top - row : bottom - row, left - column : right - column
+        ]
 
 
 def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
@@ -102,8 +120,9 @@ def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
 def coloured(flux: Plane, size: int) -> Image.Image:
     """Colour image of g, r, i, with i as red, r as green, g as blue.
 
-    The asinh stretch of Lupton et al. 2004 (doi:10.1086/382245): all bands are scaled by one function of their mean, so
-    that colours survive, and a pixel too bright for the screen keeps its hue.
+    The asinh stretch of Lupton et al. 2004 (doi:10.1086/382245): all bands are scaled by one
+    function of their mean, so that colours survive, and a pixel too bright for the screen keeps its
+    hue.
 
     Parameters
     ----------
@@ -121,7 +140,9 @@ def coloured(flux: Plane, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BICUBIC)
 
 
-def photograph(galaxy: Galaxy, size: int, sky: np.random.Generator, night: np.random.Generator) -> bytes:
+def photograph(
+    galaxy: Galaxy, size: int, sky: np.random.Generator, night: np.random.Generator
+) -> bytes:
     """JPEG of a galaxy and its field, as wide as Galaxy Zoo's cut-outs: 8.48 Petrosian 90 % radii.
 
     Parameters

@@ -22,7 +22,8 @@ TYPES: dict[str, float] = {
     "irregular": 0.03,
     "artifact": 0.02,
 }
-"""Type → share of the survey; richer in rare types than the sky is, so that a small survey holds every class."""
+"""Type → share of the survey; richer in rare types than the sky is, so that a small survey holds
+every class."""
 
 AXIS_RATIOS = {"round": (0.79, 1.0), "in-between": (0.44, 0.79), "cigar": (0.21, 0.42)}
 """Apparent minor over major axis of the smooth types: least and largest."""
@@ -65,14 +66,18 @@ def type_of(index: int, seed: int) -> str:
     start = float(np.random.default_rng([seed, 0]).random())
     place = (start + (index + 1) * (math.sqrt(5) - 1) / 2) % 1.0
     edges = np.cumsum(list(TYPES.values()))
-    return list(TYPES)[min(int(np.searchsorted(edges, place * edges[-1], side="right")), len(TYPES) - 1)]
+    return list(TYPES)[
+        min(int(np.searchsorted(edges, place * edges[-1], side="right")), len(TYPES) - 1)
+    ]
 
 
 def distance(redshift: float) -> tuple[float, float]:
     """Distance modulus (mag) and kiloparsec per arcsec in a flat universe of H0 = 70 km/s/Mpc, Ωm = 0.3."""
     z = np.linspace(0, redshift, 64)
     comoving = 299792.458 / 70 * float(np.trapezoid((0.3 * (1 + z) ** 3 + 0.7) ** -0.5, z))
-    return 5 * math.log10(comoving * (1 + redshift)) + 25, comoving / (1 + redshift) * 1e3 * math.pi / 648000
+    return 5 * math.log10(comoving * (1 + redshift)) + 25, comoving / (
+        1 + redshift
+    ) * 1e3 * math.pi / 648000
 
 
 def member(index: int, seed: int, rng: np.random.Generator) -> Member:
@@ -91,11 +96,15 @@ def member(index: int, seed: int, rng: np.random.Generator) -> Member:
 
     kind = type_of(index, seed)
     early = kind in AXIS_RATIOS
-    mean, scatter = (-21.4, 0.7) if early else (-19.8, 0.7) if kind == "irregular" else (-20.9, 0.75)
+    mean, scatter = (
+        (-21.4, 0.7) if early else (-19.8, 0.7) if kind == "irregular" else (-20.9, 0.75)
+    )
     redshift = float(np.clip(rng.gamma(5, 0.017), 0.012, 0.10 if kind == "irregular" else 0.15))
     modulus, kpc = distance(redshift)
     faintest = LIMIT - modulus
-    magnitude = mean + scatter * float(ndtri(rng.uniform(1e-9, 1) * ndtr((faintest - mean) / scatter)))
+    magnitude = mean + scatter * float(
+        ndtri(rng.uniform(1e-9, 1) * ndtr((faintest - mean) / scatter))
+    )
     slope, size = (-0.22, 0.48) if early else (-0.13, 0.64)
     r50 = 10 ** (size + slope * (magnitude + 21) + rng.normal(0, 0.1)) / kpc
     shape = _shape(kind, magnitude + modulus, r50, rng)
@@ -117,7 +126,9 @@ def nearby(galaxy: Member, redshift: float) -> Galaxy:
         return galaxy.shape
     (far, kpc_far), (near, kpc_near) = distance(galaxy.redshift), distance(redshift)
     shape = galaxy.shape
-    return dataclasses.replace(shape, magnitude=shape.magnitude - far + near, r50=shape.r50 * kpc_far / kpc_near)
+    return dataclasses.replace(
+        shape, magnitude=shape.magnitude - far + near, r50=shape.r50 * kpc_far / kpc_near
+    )
 
 
 def _shape(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
@@ -209,7 +220,9 @@ def _merger(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
 
 def _disk(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
     """Draw a disk seen from above: spiral, barred, ringed."""
-    arms = int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.6, 0.15, 0.1, 0.1])) if "spiral" in kind else 0
+    arms = (
+        int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.6, 0.15, 0.1, 0.1])) if "spiral" in kind else 0
+    )
     # many arms go with late types, whose bulges are small
     bulge = float(np.clip(rng.beta(1.6, 5.5) + (0.05 if arms < 3 else 0), 0.02, 0.6))
     axis_ratio = rng.uniform(0.42, 1.0)

@@ -28,9 +28,17 @@ def bands(g_minus_r: float) -> Plane:
 def sersic_b(n: float) -> float:
     """Constant b of a Sérsic profile that makes r_e enclose half the light.
 
-    Ciotti & Bertin 1999, A&A 352, 447, equation 18: the half is right to 1e-4 at n = 0.6, to 2e-5 from n = 1.
+    Ciotti & Bertin 1999, A&A 352, 447, equation 18: the half is right to 1e-4 at n = 0.6, to 2e-5
+    from n = 1.
     """
-    return 2 * n - 1 / 3 + 4 / (405 * n) + 46 / (25515 * n**2) + 131 / (1148175 * n**3) - 2194697 / (30690717750 * n**4)
+    return (
+        2 * n
+        - 1 / 3
+        + 4 / (405 * n)
+        + 46 / (25515 * n**2)
+        + 131 / (1148175 * n**3)
+        - 2194697 / (30690717750 * n**4)
+    )
 
 
 def sersic(radius: Plane, r_e: float, n: float) -> Plane:
@@ -45,7 +53,9 @@ def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2
     return (np.abs(x) ** boxiness + np.abs(y / axis_ratio) ** boxiness) ** (1 / boxiness)
 
 
-def on_pixels(light: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0) -> Plane:
+def on_pixels(
+    light: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0
+) -> Plane:
     """Sample `light` at pixel centres, and average it over `fine`² points per pixel near the cusp at the origin.
 
     Parameters
@@ -107,5 +117,7 @@ def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Pla
 def summed(layers: list[tuple[Plane, float, float]]) -> Plane:
     """Add layers (unit-sum image, share of the light, g − r) into three bands of total r light 1."""
     total = sum(share for _, share, _ in layers)
-    light: Plane = np.sum([image * (bands(c) * (share / total))[:, None, None] for image, share, c in layers], axis=0)
+    light: Plane = np.sum(
+        [image * (bands(c) * (share / total))[:, None, None] for image, share, c in layers], axis=0
+    )
     return light

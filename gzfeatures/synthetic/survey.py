@@ -21,7 +21,8 @@ from gzfeatures.synthetic.vote_probabilities import chances, visibility
 from gzfeatures.synthetic.votes import Panel, hart_table, kaggle_table
 
 FIRST_ID = 10_000_001
-"""GalaxyID of the first entry. Kaggle's have six digits: no drawn galaxy is taken for one that a backbone has seen."""
+"""GalaxyID of the first entry. Kaggle's have six digits: no drawn galaxy is taken for one that a
+backbone has seen."""
 FIRST_OBJID = 587722952230174721
 """An 18-digit DR7 identifier: it does not survive a float."""
 REFERENCE_REDSHIFT = 0.03
@@ -41,8 +42,9 @@ class MockSurvey:
     catalog : Path
         CSV like the Kaggle solutions: `GalaxyID` and 37 cumulative vote fractions.
     hart : Path
-        CSV like Hart+2016 (`asset_id` is the GalaxyID): class string, counts, fractions, debiased fractions, position,
-        REDSHIFT (empty without a spectrum), PETROMAG_MR (absolute r magnitude), PETROR50_R, PETROR90_R (arcsec).
+        CSV like Hart+2016 (`asset_id` is the GalaxyID): class string, counts, fractions, debiased
+        fractions, position, REDSHIFT (empty without a spectrum), PETROMAG_MR (absolute r
+        magnitude), PETROR50_R, PETROR90_R (arcsec).
     truth : Path
         CSV of what was drawn: type, shape, and which entries are the same galaxy.
     """
@@ -80,20 +82,29 @@ class SurveyRow:
     @property
     def repeats(self) -> str:
         """How it repeats the entry before: "" (not at all), "seen-again" or "same-file"."""
-        return "same-file" if self.observation != self.index else "seen-again" if self.source != self.index else ""
+        return (
+            "same-file"
+            if self.observation != self.index
+            else "seen-again"
+            if self.source != self.index
+            else ""
+        )
 
 
-def draw_survey(folder: str | Path, n: int = 1000, seed: int = 0, size: int = 212, progress: bool = True) -> MockSurvey:
+def draw_survey(
+    folder: str | Path, n: int = 1000, seed: int = 0, size: int = 212, progress: bool = True
+) -> MockSurvey:
     """Draw a survey of galaxies of known shape that looks like SDSS, and have volunteers classify it.
 
-    Everything about entry i follows from (`seed`, i): the first k of a larger survey are the same, byte for byte.
-    The light is modelled on 0.396 arcsec pixels with 1.3 arcsec seeing, sky and photon noise; the cut-out is 8.48
-    Petrosian 90 % radii wide, as in Galaxy Zoo 2 (Willett+2013, doi:10.1093/mnras/stt1458). About 40 volunteers per
-    galaxy walk the decision tree and err the more, the smaller and fainter a galaxy is. "Debiased" votes are those of
-    the same volunteers with the galaxy brought to redshift 0.03.
+    Everything about entry i follows from (`seed`, i): the first k of a larger survey are the same,
+    byte for byte. The light is modelled on 0.396 arcsec pixels with 1.3 arcsec seeing, sky and
+    photon noise; the cut-out is 8.48 Petrosian 90 % radii wide, as in Galaxy Zoo 2 (Willett+2013,
+    doi:10.1093/mnras/stt1458). About 40 volunteers per galaxy walk the decision tree and err the
+    more, the smaller and fainter a galaxy is. "Debiased" votes are those of the same volunteers
+    with the galaxy brought to redshift 0.03.
 
-    One entry in 40 shows the galaxy before it once more, on another night or as a copy of the same file; truth.csv
-    says so.
+    One entry in 40 shows the galaxy before it once more, on another night or as a copy of the same
+    file; truth.csv says so.
 
     Parameters
     ----------
@@ -115,11 +126,17 @@ def draw_survey(folder: str | Path, n: int = 1000, seed: int = 0, size: int = 21
     OutputError
         The folder cannot be written.
     """
-    for name, value, low, high in (("n", n, 1, 10**6), ("seed", seed, 0, 2**63), ("size", size, 16, 2048)):
+    for name, value, low, high in (
+        ("n", n, 1, 10**6),
+        ("seed", seed, 0, 2**63),
+        ("size", size, 16, 2048),
+    ):
         if not low <= value <= high:
             raise InputError(f"synthetic survey: {name}", rule=f"lie in {low}…{high}", found=value)
     root = Path(folder)
-    survey = MockSurvey(root / "images", root / "catalog.csv", root / "hart.csv", root / "truth.csv")
+    survey = MockSurvey(
+        root / "images", root / "catalog.csv", root / "hart.csv", root / "truth.csv"
+    )
     entries = [SurveyRow.at(index) for index in range(n)]
     ids = as_ids(np.arange(n) + FIRST_ID)
     _refuse_others(survey.images, ids)
@@ -127,15 +144,23 @@ def draw_survey(folder: str | Path, n: int = 1000, seed: int = 0, size: int = 21
     for entry in _tracked(entries, progress):
         galaxy = member(entry.source, seed, _stream(seed, entry.source, "shape"))
         image = photograph(
-            galaxy.shape, size, _stream(seed, entry.source, "sky"), _stream(seed, entry.observation, "night")
+            galaxy.shape,
+            size,
+            _stream(seed, entry.source, "sky"),
+            _stream(seed, entry.observation, "night"),
         )
         with written_whole(survey.images / f"{ids[entry.index]}.jpg") as path:
             path.write_bytes(image)
         members.append(galaxy)
         votes.append(_votes(galaxy, _stream(seed, entry.index, "votes")))
-    counts, weights, debiased = (Counts(ids, table, m) for table, m in zip(np.stack(votes, 1), _MEASURES, strict=True))
+    counts, weights, debiased = (
+        Counts(ids, table, m) for table, m in zip(np.stack(votes, 1), _MEASURES, strict=True)
+    )
     _write(survey.catalog, kaggle_table(weights))
-    _write(survey.hart, pd.concat([hart_table(counts, weights, debiased), _metadata(entries, members)], axis=1))
+    _write(
+        survey.hart,
+        pd.concat([hart_table(counts, weights, debiased), _metadata(entries, members)], axis=1),
+    )
     _write(survey.truth, _truth(ids, entries, members))
     return survey
 
@@ -146,7 +171,9 @@ _STREAMS = ("shape", "sky", "night", "votes")
 
 def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
     """Random numbers for one purpose of one entry."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, _STREAMS.index(purpose))))
+    return np.random.default_rng(
+        np.random.SeedSequence(seed, spawn_key=(index, _STREAMS.index(purpose)))
+    )
 
 
 def _tracked(entries: Sequence[SurveyRow], progress: bool) -> Iterable[SurveyRow]:
@@ -159,7 +186,11 @@ def _tracked(entries: Sequence[SurveyRow], progress: bool) -> Iterable[SurveyRow
 
 def _refuse_others(images: Path, ids: Ids) -> None:
     """Raise InputError where the image folder holds files that this survey will not write."""
-    others = sorted({p.name for p in images.glob("*")} - {f"{name}.jpg" for name in ids}) if images.is_dir() else []
+    others = (
+        sorted({p.name for p in images.glob("*")} - {f"{name}.jpg" for name in ids})
+        if images.is_dir()
+        else []
+    )
     if others:
         raise InputError(
             f"{len(others)} files of another survey",

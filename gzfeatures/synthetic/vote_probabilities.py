@@ -19,7 +19,12 @@ Votes: TypeAlias = Sequence[float] | Chances
 
 def visibility(galaxy: Galaxy) -> float:
     """How well features are seen, in (0, 1): grows with apparent size in units of the seeing, and with brightness."""
-    return 1 / (1 + math.exp(-(2.6 * math.log(galaxy.r50 / (1.65 * SEEING)) + 0.4 * (16.9 - galaxy.magnitude))))
+    return 1 / (
+        1
+        + math.exp(
+            -(2.6 * math.log(galaxy.r50 / (1.65 * SEEING)) + 0.4 * (16.9 - galaxy.magnitude))
+        )
+    )
 
 
 def chances(galaxy: Galaxy, clear: float) -> Chances:
@@ -37,7 +42,9 @@ def chances(galaxy: Galaxy, clear: float) -> Chances:
     ndarray of float64
         Shape (37,), in the order of `ANSWERS`; each question sums to 1.
     """
-    weights = [np.asarray(_OPINIONS[question](galaxy, clear), dtype=float) for question in QUESTIONS]
+    weights = [
+        np.asarray(_OPINIONS[question](galaxy, clear), dtype=float) for question in QUESTIONS
+    ]
     return np.concatenate([np.maximum(w, 0.004) / np.maximum(w, 0.004).sum() for w in weights])
 
 
@@ -128,7 +135,10 @@ def _winding(galaxy: Galaxy, clear: float) -> Votes:
 def _number(galaxy: Galaxy, clear: float) -> Votes:
     if not galaxy.arms:
         return 0.15, 0.25, 0.05, 0.03, 0.04, 0.48
-    return [*(0.25 + 0.65 * clear) * _near(galaxy.arms, (1, 2, 3, 4, 5), 0.45, 0.9), 0.75 - 0.65 * clear]
+    return [
+        *(0.25 + 0.65 * clear) * _near(galaxy.arms, (1, 2, 3, 4, 5), 0.45, 0.9),
+        0.75 - 0.65 * clear,
+    ]
 
 
 _OPINIONS: dict[str, Callable[[Galaxy, float], Votes]] = {

@@ -10,13 +10,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, GZ2, GZ2_SUFFIXES, KAGGLE, NEXT, QUESTIONS, Counts
+from gzfeatures.galaxies.votes.votes import (
+    ANSWERS,
+    COLUMNS,
+    GZ2,
+    GZ2_SUFFIXES,
+    KAGGLE,
+    NEXT,
+    QUESTIONS,
+    Counts,
+)
 from gzfeatures.synthetic.vote_probabilities import Chances
 
 WALK: tuple[str, ...] = tuple(
     TopologicalSorter(
         {
-            question: {q for q, answers in QUESTIONS.items() for a in answers if NEXT[a] == question}
+            question: {
+                q for q, answers in QUESTIONS.items() for a in answers if NEXT[a] == question
+            }
             for question in QUESTIONS
         }
     ).static_order()
@@ -28,7 +39,8 @@ WALK: tuple[str, ...] = tuple(
 class Panel:
     """The volunteers who look at one galaxy, with their luck drawn in advance.
 
-    The same panel can be shown the galaxy twice, at two distances, which is what debiasing estimates.
+    The same panel can be shown the galaxy twice, at two distances, which is what debiasing
+    estimates.
 
     Parameters
     ----------
@@ -46,7 +58,8 @@ class Panel:
         """About `mean` volunteers (at least 20), most of them careful."""
         number = max(int(rng.normal(mean, 5)), 20)
         return cls(
-            rng.random((number, len(QUESTIONS))), np.where(rng.random(number) < 0.06, 0.4, rng.beta(30, 1, number))
+            rng.random((number, len(QUESTIONS))),
+            np.where(rng.random(number) < 0.06, 0.4, rng.beta(30, 1, number)),
         )
 
     @property
@@ -60,7 +73,8 @@ class Panel:
         Parameters
         ----------
         chances : ndarray of float64
-            Shape (37,): probability of each answer of an earnest volunteer who is asked its question.
+            Shape (37,): probability of each answer of an earnest volunteer who is asked its
+            question.
 
         Returns
         -------
@@ -79,11 +93,15 @@ class Panel:
         """Which answers lie on each volunteer's way through the tree, shape (volunteers, 37)."""
         asked = {question: np.full(len(given), question == WALK[0]) for question in WALK}
         for question in WALK:
-            for answer, said in zip(QUESTIONS[question], given[:, COLUMNS[question]].T, strict=True):
+            for answer, said in zip(
+                QUESTIONS[question], given[:, COLUMNS[question]].T, strict=True
+            ):
                 after = NEXT[answer]
                 if after is not None:
                     asked[after] |= asked[question] & said
-        return np.column_stack([asked[question] for question, answers in QUESTIONS.items() for _ in answers])
+        return np.column_stack(
+            [asked[question] for question, answers in QUESTIONS.items() for _ in answers]
+        )
 
 
 LETTERS: dict[str, str] = {
@@ -125,8 +143,8 @@ LETTERS: dict[str, str] = {
 def gz2_class(debiased: Mapping[str, Chances]) -> str:
     """Name a galaxy the way the GZ2 catalog does.
 
-    The largest debiased answer of the first question, then the most common answer of each question that follows
-    (Willett+2013, doi:10.1093/mnras/stt1458).
+    The largest debiased answer of the first question, then the most common answer of each question
+    that follows (Willett+2013, doi:10.1093/mnras/stt1458).
 
     Parameters
     ----------
@@ -157,14 +175,17 @@ def gz2_class(debiased: Mapping[str, Chances]) -> str:
 def kaggle_table(weights: Counts) -> pd.DataFrame:
     """Votes as in the Kaggle solutions: `GalaxyID` and 37 cumulative fractions.
 
-    Where no volunteer was asked whether anything is odd (all of them saw an artifact), the answer is "no".
+    Where no volunteer was asked whether anything is odd (all of them saw an artifact), the answer
+    is "no".
     """
     fractions = weights.conditional()
     values = fractions.values.copy()
     odd = COLUMNS["odd"]
     values[np.isnan(values[:, odd]).all(1), odd] = 0.0, 1.0
     values = dataclasses.replace(fractions, values=values).cumulative().values
-    return pd.DataFrame({"GalaxyID": weights.ids, **dict(zip(KAGGLE.values(), values.T, strict=True))})
+    return pd.DataFrame(
+        {"GalaxyID": weights.ids, **dict(zip(KAGGLE.values(), values.T, strict=True))}
+    )
 
 
 def hart_table(counts: Counts, weights: Counts, debiased: Counts) -> pd.DataFrame:
@@ -180,8 +201,8 @@ def hart_table(counts: Counts, weights: Counts, debiased: Counts) -> pd.DataFram
     Returns
     -------
     DataFrame
-        `asset_id`, `gz2_class`, `total_classifications`, `total_votes`, and five columns per answer. As in the
-        published table, the fraction of a question that nobody was asked is 0.
+        `asset_id`, `gz2_class`, `total_classifications`, `total_votes`, and five columns per
+        answer. As in the published table, the fraction of a question that nobody was asked is 0.
     """
     measures = {
         "count": counts.values.astype(np.int64),
@@ -195,7 +216,8 @@ def hart_table(counts: Counts, weights: Counts, debiased: Counts) -> pd.DataFram
         {
             "asset_id": counts.ids,
             "gz2_class": [
-                gz2_class({name: row[part] for name, part in COLUMNS.items()}) for row in measures["debiased"]
+                gz2_class({name: row[part] for name, part in COLUMNS.items()})
+                for row in measures["debiased"]
             ],
             "total_classifications": measures["count"][:, first].sum(1),
             "total_votes": measures["count"].sum(1),

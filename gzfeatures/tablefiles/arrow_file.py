@@ -44,9 +44,10 @@ def read_feather(path: Path) -> RawTable:
 def read_folder(path: Path) -> RawTable:
     """Read a folder of Parquet files as one table, in the order of their names.
 
-    `key=value` in the name of a folder is a column, as Hive, Spark, DuckDB and polars write it. A HATS catalog
-    (International Virtual Observatory Alliance, HATS 1.0), or the primary catalog of a HATS collection, is read
-    without its thumbnail and margins; where on the sky a file lies is no column of it.
+    `key=value` in the name of a folder is a column, as Hive, Spark, DuckDB and polars write it. A
+    HATS catalog (International Virtual Observatory Alliance, HATS 1.0), or the primary catalog of a
+    HATS collection, is read without its thumbnail and margins; where on the sky a file lies is no
+    column of it.
 
     Parameters
     ----------
@@ -60,7 +61,9 @@ def read_folder(path: Path) -> RawTable:
     """
     root, hats = _catalog_root(path)
     for name, kind in _VERSIONED.items():
-        if (root / name).is_dir() and (name != "metadata" or any((root / name).glob("*.metadata.json"))):
+        if (root / name).is_dir() and (
+            name != "metadata" or any((root / name).glob("*.metadata.json"))
+        ):
             raise InputError(
                 f"folder is a table of {kind}, whose files do not all count",
                 where=path,
@@ -78,18 +81,31 @@ def read_folder(path: Path) -> RawTable:
         lacking = [file for file, part in zip(files, parts, strict=True) if name not in part]
         if lacking:
             notes.append(f"column {name} is missing in {len(lacking)} of {len(files)} files")
-        kind = _common_type(name, [(part[name], file) for part, file in zip(parts, files, strict=True) if name in part])
+        kind = _common_type(
+            name,
+            [(part[name], file) for part, file in zip(parts, files, strict=True) if name in part],
+        )
         for part in parts:
             length = len(next(iter(part.values()))) if part else 0
-            chunks.append(part[name].cast(kind) if name in part else pa.chunked_array([pa.nulls(length, kind)]))
-    table = pa.table({name: pa.chunked_array(_chunks(parts), parts[0].type) for name, parts in columns.items()})
+            chunks.append(
+                part[name].cast(kind)
+                if name in part
+                else pa.chunked_array([pa.nulls(length, kind)])
+            )
+    table = pa.table(
+        {name: pa.chunked_array(_chunks(parts), parts[0].type) for name, parts in columns.items()}
+    )
     raw = _without_index(table)
     if not hats:
         keys = {name for file in files for name in _keys(root, file)}
         raw.columns = [
-            cells.typed(column) if name in keys else column for name, column in zip(raw.names, raw.columns, strict=True)
+            cells.typed(column) if name in keys else column
+            for name, column in zip(raw.names, raw.columns, strict=True)
         ]
-    raw.notes, raw.units = [*notes, *dict.fromkeys(said)], {name: unit for name, unit in units.items() if unit}
+    raw.notes, raw.units = (
+        [*notes, *dict.fromkeys(said)],
+        {name: unit for name, unit in units.items() if unit},
+    )
     return raw
 
 
@@ -103,7 +119,9 @@ def _catalog_root(path: Path) -> tuple[Path, bool]:
         if (path / name).is_file():
             text = (path / name).read_text(encoding="utf-8")
             entries = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-            primary = next((value.strip() for key, value in entries.items() if key.strip() == _PRIMARY), None)
+            primary = next(
+                (value.strip() for key, value in entries.items() if key.strip() == _PRIMARY), None
+            )
             if primary is not None:
                 return _catalog_root(join_inside(path, primary))
             return (path / "dataset" if (path / "dataset").is_dir() else path), True
@@ -125,10 +143,16 @@ def _parquet_files(root: Path, hats: bool) -> Iterator[Path]:
 def _keys(root: Path, file: Path) -> dict[str, str]:
     """Columns that the folders above a file tell: `survey=sdss` is sdss in column survey."""
     folders = file.relative_to(root).parts[:-1]
-    return {unquote(key): unquote(value) for key, sign, value in (part.partition("=") for part in folders) if sign}
+    return {
+        unquote(key): unquote(value)
+        for key, sign, value in (part.partition("=") for part in folders)
+        if sign
+    }
 
 
-def _part(root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]) -> dict[str, pa.ChunkedArray]:
+def _part(
+    root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]
+) -> dict[str, pa.ChunkedArray]:
     """Columns of one file; the units of the files before are compared with its own, and added to."""
     table = pq.ParquetFile(file).read()
     own, said = stored_units.of_arrow(table.schema.metadata)
@@ -145,14 +169,19 @@ def _part(root: Path, file: Path, hats: bool, units: dict[str, str], notes: list
             )
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError("two columns have one name", where=file, remedy="rename one of them")
-    part = {name: storage(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    part = {
+        name: storage(column)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
     for name, column in part.items():
         if pa.types.is_string(column.type) or pa.types.is_string_view(column.type):
             part[name] = column.cast(pa.large_string())
     if not hats:
         for key, value in _keys(root, file).items():
             text = None if value in ("", _NO_VALUE) else value
-            part.setdefault(key, pa.chunked_array([pa.array([text] * len(table), pa.large_string())]))
+            part.setdefault(
+                key, pa.chunked_array([pa.array([text] * len(table), pa.large_string())])
+            )
     return part
 
 

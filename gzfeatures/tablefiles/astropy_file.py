@@ -50,7 +50,8 @@ def read_votable(path: Path, id_columns: Sequence[str]) -> RawTable:
     Raises
     ------
     InputError
-        It points into another file or place, declares entities, or none of several tables has an id column.
+        It points into another file or place, declares entities, or none of several tables has an id
+        column.
     """
     from astropy.io import votable
 
@@ -130,7 +131,10 @@ def _array(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Any:
         return pa.array(native, mask=np.ascontiguousarray(mask))
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
-    cells = [None if hidden else value for value, hidden in zip(values.tolist(), mask.tolist(), strict=True)]
+    cells = [
+        None if hidden else value
+        for value, hidden in zip(values.tolist(), mask.tolist(), strict=True)
+    ]
     try:
         array = pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):

@@ -16,7 +16,9 @@ _FLAGS = ("True", "TRUE", "true", "False", "FALSE", "false")
 _EXACT = 2.0**53
 
 
-def typed(cells: pa.ChunkedArray, bare: Callable[[Any], Any] = lambda texts: texts) -> pa.ChunkedArray:
+def typed(
+    cells: pa.ChunkedArray, bare: Callable[[Any], Any] = lambda texts: texts
+) -> pa.ChunkedArray:
     """A column of text cells in the narrowest type that holds all of it exactly.
 
     Parameters
@@ -29,13 +31,18 @@ def typed(cells: pa.ChunkedArray, bare: Callable[[Any], Any] = lambda texts: tex
     Returns
     -------
     ChunkedArray
-        int64, uint64, double, bool or string; null where all cells are empty. Where all other cells are numbers or
-        flags, a word of MISSING_WORDS is null; in text it is a text. Digits with a leading zero are a code, and whole
-        numbers beyond 2^53 beside decimals are names: both stay text, without the blanks around them.
+        int64, uint64, double, bool or string; null where all cells are empty. Where all other cells
+        are numbers or flags, a word of MISSING_WORDS is null; in text it is a text. Digits with a
+        leading zero are a code, and whole numbers beyond 2^53 beside decimals are names: both stay
+        text, without the blanks around them.
     """
     if cells.null_count == len(cells):
         return pa.chunked_array([pa.nulls(len(cells))])
-    first = next(chunk for chunk in cells.chunks if chunk.null_count < len(chunk)).drop_null()[0].as_py()
+    first = (
+        next(chunk for chunk in cells.chunks if chunk.null_count < len(chunk))
+        .drop_null()[0]
+        .as_py()
+    )
     # the first cell tells what to try; a column of plain numbers takes one pass
     if first[:1].isdigit() or first[:1] in "-.":
         quick = _quick_whole(cells) if first.lstrip("-").isdecimal() else _quick_floats(cells)
@@ -106,7 +113,10 @@ def _floats(values: Any) -> pa.ChunkedArray | None:
     except pa.ArrowInvalid:
         return None
     large = pc.greater_equal(pc.abs(numbers), _EXACT)
-    if pc.any(large).as_py() and pc.any(pc.match_substring_regex(values.filter(large), _DIGITS)).as_py():
+    if (
+        pc.any(large).as_py()
+        and pc.any(pc.match_substring_regex(values.filter(large), _DIGITS)).as_py()
+    ):
         return values
     return numbers
 

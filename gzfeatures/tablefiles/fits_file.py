@@ -35,9 +35,9 @@ def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
 def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
     """Read the table of a FITS file that has an id column; the first of them where several have one.
 
-    Integers are compared with TNULL before TSCAL and TZERO are applied (FITS standard 4.0, section 7.3.2): a scaled
-    value is never equal to it. A vector column `v` becomes v_0, v_1, …; arrays of variable length and complex numbers
-    are left out, with a note.
+    Integers are compared with TNULL before TSCAL and TZERO are applied (FITS standard 4.0, section
+    7.3.2): a scaled value is never equal to it. A vector column `v` becomes v_0, v_1, …; arrays of
+    variable length and complex numbers are left out, with a note.
 
     Parameters
     ----------
@@ -54,12 +54,17 @@ def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
     from astropy.io import fits
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="astropy")  # odd units and headers do not touch the numbers
+        warnings.filterwarnings(
+            "ignore", module="astropy"
+        )  # odd units and headers do not touch the numbers
         with fits_units(path) as units:
             tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
             if not tables:
                 raise ValueError("it holds no table")
-            titles = [f"{unit.name or 'table'} ({', '.join(unit.columns.names[:4])}, …)" for unit in tables]
+            titles = [
+                f"{unit.name or 'table'} ({', '.join(unit.columns.names[:4])}, …)"
+                for unit in tables
+            ]
             place, notes = chosen([unit.columns.names for unit in tables], titles, id_columns, path)
             return _columns(tables[place], notes)
 
@@ -124,14 +129,18 @@ def _columns(unit: Any, notes: list[str]) -> RawTable:
             parts = _parts(name, np.asarray(data.field(place)), _plain_array)
         else:
             stored = raw[raw.dtype.names[place]]
-            parts = _parts(name, stored, lambda part, column=column, code=code: _binary(part, column, code))
+            parts = _parts(
+                name, stored, lambda part, column=column, code=code: _binary(part, column, code)
+            )
         for part, values in parts.items():
             table.names.append(part)
             table.columns.append(values)
             if column.unit:
                 table.units[part] = str(column.unit)
     if left_out:
-        notes.append(f"columns of variable length or complex numbers are left out: {', '.join(left_out)}")
+        notes.append(
+            f"columns of variable length or complex numbers are left out: {', '.join(left_out)}"
+        )
     return table
 
 
@@ -185,7 +194,9 @@ def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[
 
 def _strings(stored: npt.NDArray[Any]) -> Any:
     """Text in UTF-8 without its padding; FITS has no other word for a missing text than an empty one."""
-    padded = np.ascontiguousarray(np.char.encode(stored, "utf-8") if stored.dtype.kind == "U" else stored)
+    padded = np.ascontiguousarray(
+        np.char.encode(stored, "utf-8") if stored.dtype.kind == "U" else stored
+    )
     width = padded.dtype.itemsize
     if width == 0 or len(padded) == 0:
         return pa.nulls(len(padded), pa.large_string())

@@ -19,7 +19,8 @@ from gzfeatures.tablefiles.raw_table import RawTable
 _DEEPEST, _MOST = 4, 10_000
 """Groups within groups, and entries of one file, that are gone through."""
 _RATIO = 1032
-"""Most bytes that one stored byte can unpack to (zlib's own figure): a damaged header claims any length."""
+"""Most bytes that one stored byte can unpack to (zlib's own figure): a damaged header claims any
+length."""
 _ASTROPY = ".__table_column_meta__"
 _FILL = "_FillValue"
 
@@ -38,8 +39,9 @@ class _Table:
 def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
     """Read the table of an HDF5 file that has an id column.
 
-    A group with one-dimensional datasets of equal length is a table, as is a dataset of records (h5py, astropy,
-    PyTables). Datasets with more axes, such as images, and links into other files are left out.
+    A group with one-dimensional datasets of equal length is a table, as is a dataset of records
+    (h5py, astropy, PyTables). Datasets with more axes, such as images, and links into other files
+    are left out.
 
     Parameters
     ----------
@@ -88,20 +90,31 @@ def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> It
             remedy="write it with DataFrame.to_parquet",
         )
     if len(group) > _MOST:
-        raise InputError("HDF5 group is too large", where=path, rule=f"have {_MOST} entries", found=len(group))
+        raise InputError(
+            "HDF5 group is too large", where=path, rule=f"have {_MOST} entries", found=len(group)
+        )
     own = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
     entries = {name: group[name] for name in own}
     for name, entry in entries.items():
         if isinstance(entry, h5py.Dataset) and entry.dtype.names and entry.ndim == 1:
             _require_here(entry, path)
             units, notes = _units(entries.get(name + _ASTROPY), path)
-            yield _Table(name, {str(field): (entry, field) for field in entry.dtype.names}, len(entry), notes, units)
+            yield _Table(
+                name,
+                {str(field): (entry, field) for field in entry.dtype.names},
+                len(entry),
+                notes,
+                units,
+            )
         elif isinstance(entry, h5py.Group) and depth < _DEEPEST:
             yield from _tables(entry, path, id_columns, depth + 1)
     flat = {
         name: entry
         for name, entry in entries.items()
-        if isinstance(entry, h5py.Dataset) and not name.endswith(_ASTROPY) and not entry.dtype.names and entry.shape
+        if isinstance(entry, h5py.Dataset)
+        and not name.endswith(_ASTROPY)
+        and not entry.dtype.names
+        and entry.shape
     }
     columns = {name: entry for name, entry in flat.items() if entry.ndim == 1}
     if not columns:
@@ -113,12 +126,17 @@ def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> It
     if leading is None and len(lengths) > 1:
         listed = ", ".join(f"{name} has {len(entry)}" for name, entry in list(columns.items())[:8])
         raise InputError(
-            "datasets differ in length", where=f"{path}, {group.name}", found=listed, remedy="name the id column"
+            "datasets differ in length",
+            where=f"{path}, {group.name}",
+            found=listed,
+            remedy="name the id column",
         )
     rows = len(columns[leading]) if leading is not None else lengths.pop()
     others += [name for name, entry in columns.items() if len(entry) != rows]
     if others:
-        notes.append(f"datasets that are no columns of {rows} rows are left out: {', '.join(others)}")
+        notes.append(
+            f"datasets that are no columns of {rows} rows are left out: {', '.join(others)}"
+        )
     kept = {name: (entry, None) for name, entry in columns.items() if len(entry) == rows}
     for entry, _ in kept.values():
         _require_here(entry, path)
@@ -141,7 +159,9 @@ def _require_here(dataset: Any, path: Path) -> None:
     stored = dataset.id.get_storage_size()
     if dataset.size * dataset.dtype.itemsize > _RATIO * (stored + 4096):
         raise InputError(
-            "dataset is longer than what the file holds", where=f"{path}, {dataset.name}", found=dataset.shape
+            "dataset is longer than what the file holds",
+            where=f"{path}, {dataset.name}",
+            found=dataset.shape,
         )
 
 

@@ -37,7 +37,9 @@ def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[s
         of = names.index(name.removesuffix(MASK))
         flags = _flags(columns[place])
         if flags is None:
-            notes.append(f"{name} is no mask of {names[of]}, for it holds more than 0 and 1: it hides nothing")
+            notes.append(
+                f"{name} is no mask of {names[of]}, for it holds more than 0 and 1: it hides nothing"
+            )
             continue
         hidden = pc.fill_null(flags, True)
         column = columns[of]
@@ -55,7 +57,9 @@ def _flags(column: Any) -> Any:
     kind = column.type
     if pa.types.is_boolean(kind):
         return column
-    if not (pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64())) or column.null_count == len(column):
+    if not (
+        pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64())
+    ) or column.null_count == len(column):
         return None
     both = pc.is_in(column.drop_null(), value_set=pa.array([0, 1]).cast(kind))
     return pc.equal(column, pa.scalar(1).cast(kind)) if pc.all(both).as_py() else None

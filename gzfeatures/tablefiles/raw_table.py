@@ -58,11 +58,15 @@ class RawTable:
         self._apply_masks()
         self._tell_names_apart(id_columns, where)
         columns: dict[str, Any] = {}
-        pa.default_memory_pool().release_unused()  # what parsing took is not kept beside the plain columns
+        # what parsing took is not kept beside the plain columns
+        pa.default_memory_pool().release_unused()
         self.columns.reverse()
         for name in self.names:
-            # each Arrow column is freed once its plain one is made: a table never lies in memory twice
-            columns[name] = plain_column(self.columns.pop(), name in id_columns, f"{where}, column {name}")
+            # each Arrow column is freed once its plain one is made: a table never lies in memory
+            # twice
+            columns[name] = plain_column(
+                self.columns.pop(), name in id_columns, f"{where}, column {name}"
+            )
         frame = pd.DataFrame(columns)
         frame.attrs = {"notes": list(self.notes), "units": dict(self.units)}
         return frame
@@ -94,14 +98,19 @@ class RawTable:
                 continue
             if name in id_columns:
                 raise InputError(
-                    "two id columns have one name and differ", where=where, found=name, remedy="rename one of them"
+                    "two id columns have one name and differ",
+                    where=where,
+                    found=name,
+                    remedy="rename one of them",
                 )
             number = 1
             while f"{name}.{number}" in self.names:
                 number += 1
             self.names[i] = f"{name}.{number}"
             first[self.names[i]] = i
-            self.notes.append(f"two columns are called {name}: the second is read as {self.names[i]}")
+            self.notes.append(
+                f"two columns are called {name}: the second is read as {self.names[i]}"
+            )
         self._drop(again)
 
     def _drop(self, places: Collection[int]) -> None:
@@ -135,13 +144,22 @@ def storage(column: Any) -> pa.ChunkedArray:
         column = pa.chunked_array(chunks, type=kind.storage_type)
         return storage(column.cast(pa.bool_()) if isinstance(kind, pa.Bool8Type) else column)
     if pa.types.is_run_end_encoded(kind):
-        return storage(pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], type=kind.value_type))
+        return storage(
+            pa.chunked_array(
+                [pc.run_end_decode(chunk) for chunk in column.chunks], type=kind.value_type
+            )
+        )
     if pa.types.is_dictionary(kind):
-        if not (pa.types.is_string_view(kind.value_type) or pa.types.is_binary_view(kind.value_type)):
+        if not (
+            pa.types.is_string_view(kind.value_type) or pa.types.is_binary_view(kind.value_type)
+        ):
             return storage(column.cast(kind.value_type))
-        # Categorical and Enum of polars: Arrow decodes no dictionary of views, so its words are made plain first
+        # Categorical and Enum of polars: Arrow decodes no dictionary of views, so its words are
+        # made plain first
         words = pa.large_string() if pa.types.is_string_view(kind.value_type) else pa.large_binary()
-        return pa.chunked_array([chunk.dictionary.cast(words).take(chunk.indices) for chunk in column.chunks], words)
+        return pa.chunked_array(
+            [chunk.dictionary.cast(words).take(chunk.indices) for chunk in column.chunks], words
+        )
     return column
 
 
@@ -206,7 +224,8 @@ def _whole(column: pa.ChunkedArray) -> Any:
         return column.to_numpy()
     ends = pc.min_max(column)
     if any(abs(ends[end].as_py() or 0) > EXACT for end in ("min", "max")):
-        # no measurement has so many digits: such numbers are names, and arithmetic on them would lose digits
+        # no measurement has so many digits: such numbers are names, and arithmetic on them would
+        # lose digits
         return _text(column)
     values = pc.fill_null(column, 0).to_numpy()
     return pd.arrays.IntegerArray(values.copy(), column.is_null().to_numpy().copy())
@@ -237,7 +256,9 @@ def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
     limit = {pa.float32(): 2**24, pa.float16(): 2**11}.get(column.type)
     if limit is None:
         return None
-    values = np.concatenate([np.empty(0, np.float16), *(np.asarray(chunk) for chunk in column.chunks)])
+    values = np.concatenate(
+        [np.empty(0, np.float16), *(np.asarray(chunk) for chunk in column.chunks)]
+    )
     return values if (np.abs(values) >= limit).any() else None
 
 
@@ -246,7 +267,9 @@ def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     if pa.types.is_float64(column.type):
         return np.asarray(column.to_numpy())
     if pa.types.is_float16(column.type):
-        halves = np.concatenate([np.empty(0, np.float16), *(_halves(chunk) for chunk in column.chunks)])
+        halves = np.concatenate(
+            [np.empty(0, np.float16), *(_halves(chunk) for chunk in column.chunks)]
+        )
         distinct, codes = np.unique(halves.view(np.uint16), return_inverse=True)
         return np.array([float(str(half)) for half in distinct.view(np.float16)], np.float64)[codes]
     return np.asarray(column.cast(pa.string()).cast(pa.float64()).to_numpy())
@@ -259,7 +282,12 @@ def _halves(chunk: Any) -> npt.NDArray[np.float16]:
 def _texts(column: pa.ChunkedArray, is_id: bool, where: object) -> pa.ChunkedArray:
     """Text of any column that holds no numbers: strings, bytes in UTF-8, dates in ISO 8601."""
     kind = column.type
-    are_bytes = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    are_bytes = (
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_binary_view,
+    )
     if not any(is_kind(kind) for is_kind in are_bytes):
         return column.cast(pa.large_string())
     raw = column.cast(pa.large_binary())
@@ -267,11 +295,20 @@ def _texts(column: pa.ChunkedArray, is_id: bool, where: object) -> pa.ChunkedArr
         texts = raw.cast(pa.large_string())
     except pa.ArrowInvalid:
         if is_id:
-            row = next(i for i, value in enumerate(raw.to_pylist()) if value is not None and not _is_utf8(value))
+            row = next(
+                i
+                for i, value in enumerate(raw.to_pylist())
+                if value is not None and not _is_utf8(value)
+            )
             raise InputError(
-                "not a text in UTF-8", where=f"{where}, row {row}", found=raw[row].as_py(), remedy="rename it"
+                "not a text in UTF-8",
+                where=f"{where}, row {row}",
+                found=raw[row].as_py(),
+                remedy="rename it",
             ) from None
-        decoded = [None if value is None else value.decode("utf-8", "replace") for value in raw.to_pylist()]
+        decoded = [
+            None if value is None else value.decode("utf-8", "replace") for value in raw.to_pylist()
+        ]
         texts = pa.chunked_array([pa.array(decoded, pa.large_string())])
     return pc.utf8_rtrim(texts, " \0")
 

@@ -48,7 +48,10 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
     try:
         lines = header.decode().splitlines()
         start = lines.index("datatype:")
-        stop = next((i for i in range(start + 1, len(lines)) if not lines[i].startswith(("-", " "))), len(lines))
+        stop = next(
+            (i for i in range(start + 1, len(lines)) if not lines[i].startswith(("-", " "))),
+            len(lines),
+        )
         # composed and never constructed: aliases are not multiplied, tags not obeyed
         root = yaml.compose("\n".join(lines[start:stop]), Loader=yaml.SafeLoader)
         return dict(_units(yaml, root)), []
@@ -61,9 +64,13 @@ def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
     for column in root.value[0][1].value:
         if not isinstance(column, yaml.MappingNode):
             raise TypeError("a column is no mapping")
-        entries = {key.value: value for key, value in column.value if isinstance(key, yaml.ScalarNode)}
+        entries = {
+            key.value: value for key, value in column.value if isinstance(key, yaml.ScalarNode)
+        }
         name, unit = entries.get("name"), entries.get("unit")
-        if not isinstance(name, yaml.ScalarNode) or not (unit is None or isinstance(unit, yaml.ScalarNode)):
+        if not isinstance(name, yaml.ScalarNode) or not (
+            unit is None or isinstance(unit, yaml.ScalarNode)
+        ):
             raise TypeError("a column has no name, or a unit that is no text")
         if unit is not None and unit.value:
             yield name.value, unit.value
@@ -93,4 +100,6 @@ def _of_votable(data: bytes) -> tuple[Units, list[str]]:
 
 def _unread(error: Exception) -> list[str]:
     what = f"{type(error).__name__}: {error}".partition("\n")[0][:120]
-    return [f"units stand in the file and cannot be read ({what}): every column is taken to be in its usual unit"]
+    return [
+        f"units stand in the file and cannot be read ({what}): every column is taken to be in its usual unit"
+    ]

@@ -1,6 +1,7 @@
 """Tables on disk, whatever their format, as plain pandas columns: the one place that reads them.
 
-The contract. `read_table` and `plain` give a DataFrame whose columns have one of these dtypes, and no other:
+The contract. `read_table` and `plain` give a DataFrame whose columns have one of these dtypes, and
+no other:
 
 ========= ==================================================================================================
 `str`     text, and every id; a missing value is NaN
@@ -8,15 +9,17 @@ The contract. `read_table` and `plain` give a DataFrame whose columns have one o
 `Int64`   whole numbers with gaps, all of them up to 2^53, so that `to_numpy(float)` is exact, NaN = missing
 `float64` numbers, NaN = missing; also a column in which nothing stands
 `bool`    flags; `boolean` where some are missing
-========= ==================================================================================================
+=========
+==================================================================================================
 
 - **Integers never pass through a float.** Whole numbers beyond 2^53 that have gaps are names: they are
-  exact decimal text. A DECIMAL without decimals is an integer, one with decimals the nearest double.
+  exact decimal text. A DECIMAL without decimals is an integer, one with decimals the nearest
+  double.
 - **Ids are text.** The columns of `ID_COLUMNS`, and the one asked for, hold decimal text with every digit,
-  without the blanks and the quotes of a spreadsheet; `100521.0` is `100521`. An id column whose digits the
-  file lost (floats of 2^53 or more, a spreadsheet's zeros after the 15th digit) stays `float64`: `as_ids`
-  refuses it, the other columns are usable. Any other column that serves as a key goes through
-  `ids.as_keys`, which refuses it for the same reason.
+  without the blanks and the quotes of a spreadsheet; `100521.0` is `100521`. An id column whose
+  digits the file lost (floats of 2^53 or more, a spreadsheet's zeros after the 15th digit) stays
+  `float64`: `as_ids` refuses it, the other columns are usable. Any other column that serves as a
+  key goes through `ids.as_keys`, which refuses it for the same reason.
 - **Masked stays missing.** TNULL is compared before TSCAL; `name.mask` of astropy's Parquet is applied and
   left out.
 - **Words.** In text a word such as `None` or `NA` stays as it is (only an empty cell of a CSV or FITS file
@@ -24,10 +27,11 @@ The contract. `read_table` and `plain` give a DataFrame whose columns have one o
 - **A row is a galaxy, a cell belongs to its column.** A row of another length than the header is refused by
   its line.
 - A single-precision number becomes the short decimal it was written from, so that a cut at 0.469 means the
-  same in every format; byte order is the machine's; text of fixed width loses its padding; dates are
-  ISO 8601 text.
+  same in every format; byte order is the machine's; text of fixed width loses its padding; dates
+  are ISO 8601 text.
 - What was left out or renamed (nested columns, a row of units, one name for two columns) stands in
-  `frame.attrs["notes"]`, a list of sentences; `frame.attrs["units"]` has the units that the file gives.
+  `frame.attrs["notes"]`, a list of sentences; `frame.attrs["units"]` has the units that the file
+  gives.
 """
 
 from __future__ import annotations
@@ -92,16 +96,20 @@ ID_COLUMNS = (
 
 
 def read_table(
-    path: str | Path, *, id_column: str | None = None, keys: Collection[str] = (), texts: Collection[str] = ()
+    path: str | Path,
+    *,
+    id_column: str | None = None,
+    keys: Collection[str] = (),
+    texts: Collection[str] = (),
 ) -> pd.DataFrame:
     """Read a table of any format that astronomers exchange.
 
     Parameters
     ----------
     path : str or Path
-        The ending tells the format: .fits, .fit, .csv, .tsv, .ecsv, .vot, .votable, .xml, each also with .gz;
-        .parquet, .pq; .feather, .arrow; .h5, .hdf5. A folder holds Parquet files, partitioned or not, or is
-        a HATS catalog.
+        The ending tells the format: .fits, .fit, .csv, .tsv, .ecsv, .vot, .votable, .xml, each also
+        with .gz; .parquet, .pq; .feather, .arrow; .h5, .hdf5. A folder holds Parquet files,
+        partitioned or not, or is a HATS catalog.
     id_column : str, optional
         A column that holds ids, beside those of `ID_COLUMNS`.
     keys : collection of str
@@ -119,8 +127,8 @@ def read_table(
     MissingFileError
         It is not there.
     InputError
-        The ending is unknown, the file cannot be read, a row is not as long as the header or is no galaxy, or two id
-        columns of one name differ.
+        The ending is unknown, the file cannot be read, a row is not as long as the header or is no
+        galaxy, or two id columns of one name differ.
 
     Examples
     --------
@@ -133,13 +141,22 @@ def read_table(
         ending = ".parquet"
     if ending not in _READERS:
         raise InputError(
-            "unknown kind of table", where=file, rule=f"end in {', '.join(_READERS)} (or .gz)", found=ending
+            "unknown kind of table",
+            where=file,
+            rule=f"end in {', '.join(_READERS)} (or .gz)",
+            found=ending,
         )
     id_columns = (*(() if id_column is None else (id_column,)), *ID_COLUMNS, *keys)
-    with parsing("catalog cannot be read", file, remedy="fetch it again; it may be cut short or another format"):
+    with parsing(
+        "catalog cannot be read",
+        file,
+        remedy="fetch it again; it may be cut short or another format",
+    ):
         try:
             return _READERS[ending](file, id_columns, texts).frame(id_columns, file)
-        except pa.ArrowNotImplementedError as error:  # the file is whole: Arrow has no such type, as polars' Int128
+        except (
+            pa.ArrowNotImplementedError
+        ) as error:  # the file is whole: Arrow has no such type, as polars' Int128
             raise InputError(
                 "table holds a type that cannot be read",
                 where=file,
@@ -166,17 +183,22 @@ def _arrow(column: pd.Series, name: str) -> Any:
         return pa.array(column, from_pandas=True)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError, ValueError):
         values = [
-            value.decode("utf-8", "replace").rstrip(" \0") if isinstance(value, bytes) else value for value in column
+            value.decode("utf-8", "replace").rstrip(" \0") if isinstance(value, bytes) else value
+            for value in column
         ]
         require_text([value for value in values if isinstance(value, str)], where=f"column {name}")
         missing = column.isna().to_numpy()
-        return pa.array([None if gone else str(value) for value, gone in zip(values, missing, strict=True)])
+        return pa.array(
+            [None if gone else str(value) for value, gone in zip(values, missing, strict=True)]
+        )
 
 
 def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -> RawTable:
     with _opened(path) as file:
         is_ecsv = file.read(7) == b"# %ECSV"
-    return read_ecsv(path, id_columns) if is_ecsv else read_csv(path, (*id_columns, *texts), unguarded)
+    return (
+        read_ecsv(path, id_columns) if is_ecsv else read_csv(path, (*id_columns, *texts), unguarded)
+    )
 
 
 def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
@@ -224,7 +246,9 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     if path.name.endswith((".csv", ".csv.gz")):
         return write_csv(frame, path)
     if path.suffix != ".parquet":
-        raise InputError("unknown kind of file", where=path, rule="end in .parquet, .csv or .csv.gz")
+        raise InputError(
+            "unknown kind of file", where=path, rule="end in .parquet, .csv or .csv.gz"
+        )
     with written_whole(path) as temporary:
         bare = frame.copy(deep=False)
         bare.attrs = {}  # what was said of the input is not part of the table
@@ -270,5 +294,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
 
 def _guarded_column(column: pd.Series) -> pd.Series:
     missing = column.isna().to_numpy()
-    texts = [None if gone else guarded(str(value)) for value, gone in zip(column, missing, strict=True)]
+    texts = [
+        None if gone else guarded(str(value)) for value, gone in zip(column, missing, strict=True)
+    ]
     return pd.Series(texts, index=column.index, dtype=object)

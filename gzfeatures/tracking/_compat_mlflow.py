@@ -1,8 +1,8 @@
 """MLflow's parts without a promise of stability: its schema, its monitors of the machine, and tags its UI reads.
 
-Nothing else in the package names them; `test_compat_mlflow.py` warns where one is gone. Then the public client
-and command line make the schema (slower, the same tables), psutil and NVIDIA's library are asked for the machine, and a
-tag that the UI no longer reads is a tag like any other.
+Nothing else in the package names them; `test_compat_mlflow.py` warns where one is gone. Then the
+public client and command line make the schema (slower, the same tables), psutil and NVIDIA's
+library are asked for the machine, and a tag that the UI no longer reads is a tag like any other.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def create_tables(address: str) -> None:
     """
     own = _function("_initialize_tables")
     if own is None:
-        _command_line(["experiments", "search"], address)  # any command makes the tables that it needs
+        _command_line(
+            ["experiments", "search"], address
+        )  # any command makes the tables that it needs
         return
     _with_engine(own, address)
 
@@ -79,7 +81,8 @@ def upgrade_tables(address: str) -> None:
     if own is None:
         _command_line(["db", "upgrade", address], address)
         return
-    # MLflow would say "Updating database tables" before our own first line, which tells where and what was kept
+    # MLflow would say "Updating database tables" before our own first line, which tells where and
+    # what was kept
     logging.getLogger(_STORE).setLevel(logging.WARNING)
     _with_engine(own, address)
 
@@ -196,7 +199,9 @@ class Gpus(Processors):
         except self._library.NVMLError as error:
             raise RuntimeError(str(error)) from None
         count = self._library.nvmlDeviceGetCount()
-        self._devices = [self._library.nvmlDeviceGetHandleByIndex(number) for number in range(count)]
+        self._devices = [
+            self._library.nvmlDeviceGetHandleByIndex(number) for number in range(count)
+        ]
 
     def collect_metrics(self) -> None:
         """Take a sample; what a GPU does not tell is left out."""
@@ -204,7 +209,9 @@ class Gpus(Processors):
         for number, device in enumerate(self._devices):
             with suppress(ask.NVMLError):
                 memory = ask.nvmlDeviceGetMemoryInfo(device)
-                self._numbers[f"gpu_{number}_memory_usage_percentage"] = memory.used / memory.total * 100
+                self._numbers[f"gpu_{number}_memory_usage_percentage"] = (
+                    memory.used / memory.total * 100
+                )
                 self._numbers[f"gpu_{number}_memory_usage_megabytes"] = memory.used / 1e6
             with suppress(ask.NVMLError):
                 rates = ask.nvmlDeviceGetUtilizationRates(device)

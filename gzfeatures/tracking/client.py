@@ -27,7 +27,8 @@ WAIT_SECONDS = 60
 """How long a writer of SQLite waits for a reader."""
 ARTIFACTS = "artifacts"
 _OURS = re.compile(rf"(file://.*/{ARTIFACTS})/[0-9a-f]{{12}}")
-"""Where the artifacts of an experiment that was made here lie; the group is the folder of all of them."""
+"""Where the artifacts of an experiment that was made here lie; the group is the folder of all of
+them."""
 
 
 def address_of(path: Path) -> str:
@@ -58,7 +59,8 @@ def without_strays(address: str) -> Iterator[None]:
 def make_database(path: Path) -> None:
     """Write a database with MLflow's schema and nothing in it.
 
-    It appears whole or not at all: killed half way, MLflow's own steps to its schema cannot be taken again.
+    It appears whole or not at all: killed half way, MLflow's own steps to its schema cannot be
+    taken again.
 
     Parameters
     ----------
@@ -82,7 +84,8 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
     path : Path
         The database.
     upgrade : bool
-        Keep a copy of an older one beside it and give it the schema of the MLflow that is installed.
+        Keep a copy of an older one beside it and give it the schema of the MLflow that is
+        installed.
 
     Returns
     -------
@@ -103,12 +106,18 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
     rule = f"have schema {newest} of MLflow {version('mlflow')}"
     if found not in known:
         remedy = "pip install --upgrade mlflow, or record elsewhere with --tracking-uri"
-        raise OutputError("database is of a newer MLflow", where=path, rule=rule, found=found, remedy=remedy)
+        raise OutputError(
+            "database is of a newer MLflow", where=path, rule=rule, found=found, remedy=remedy
+        )
     if not upgrade:
         remedy = "say --upgrade to bring it up to date; a copy of it is kept beside it"
-        raise OutputError("database is of an older MLflow", where=path, rule=rule, found=found, remedy=remedy)
+        raise OutputError(
+            "database is of an older MLflow", where=path, rule=rule, found=found, remedy=remedy
+        )
     kept = _upgraded(path, found)
-    return f"{path} has the schema of MLflow {version('mlflow')} now; as it was it is kept in {kept}"
+    return (
+        f"{path} has the schema of MLflow {version('mlflow')} now; as it was it is kept in {kept}"
+    )
 
 
 def _schema(path: Path) -> str | None:
@@ -116,20 +125,27 @@ def _schema(path: Path) -> str | None:
     try:
         with _opened(path) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
-    except sqlite3.DatabaseError:  # no database, or none of MLflow's: MLflow says what is the matter
+    except (
+        sqlite3.DatabaseError
+    ):  # no database, or none of MLflow's: MLflow says what is the matter
         return None
     return str(row[0]) if row else None
 
 
 def _upgraded(path: Path, found: str) -> Path:
     """Replace a database by one of the newest schema; returns the copy that is kept."""
-    names = (path.with_name(f"{path.stem}-{found}{number}{path.suffix}") for number in ("", *range(2, 1000)))
+    names = (
+        path.with_name(f"{path.stem}-{found}{number}{path.suffix}")
+        for number in ("", *range(2, 1000))
+    )
     kept = next(name for name in names if not name.exists())
     with _opened(path) as database:
         database.execute("pragma wal_checkpoint(truncate)")
         with written_whole(kept) as temporary, closing(sqlite3.connect(temporary)) as copy:
             database.backup(copy)
-    with TemporaryDirectory(dir=path.parent) as folder:  # no half-way schema where it is killed meanwhile
+    with TemporaryDirectory(
+        dir=path.parent
+    ) as folder:  # no half-way schema where it is killed meanwhile
         fresh = Path(folder) / path.name
         with closing(sqlite3.connect(kept)) as database, closing(sqlite3.connect(fresh)) as copy:
             database.backup(copy)
@@ -141,9 +157,10 @@ def _upgraded(path: Path, found: str) -> Path:
 def settle(path: Path) -> str | None:
     """Lead a database that was copied or moved to the artifacts that lie beside it.
 
-    MLflow keeps absolute addresses. Those of experiments that were made here tell where the database lay then; new runs
-    would be written there, and models of a moved project would not be found. A run or model whose files did not come
-    along stays where it is as long as they are there.
+    MLflow keeps absolute addresses. Those of experiments that were made here tell where the
+    database lay then; new runs would be written there, and models of a moved project would not be
+    found. A run or model whose files did not come along stays where it is as long as they are
+    there.
 
     Parameters
     ----------
@@ -158,10 +175,16 @@ def settle(path: Path) -> str | None:
     new = path.parent.resolve() / ARTIFACTS
     with _opened(path) as database:
         try:
-            homes = database.execute("select experiment_id, artifact_location from experiments").fetchall()
+            homes = database.execute(
+                "select experiment_id, artifact_location from experiments"
+            ).fetchall()
         except sqlite3.DatabaseError:
             return None
-        before = {found[1] for _, home in homes if (found := _OURS.fullmatch(home or "")) and found[1] != new.as_uri()}
+        before = {
+            found[1]
+            for _, home in homes
+            if (found := _OURS.fullmatch(home or "")) and found[1] != new.as_uri()
+        }
         if before:
             require_columns(database, path)
         for old in sorted(before):
@@ -174,18 +197,22 @@ def settle(path: Path) -> str | None:
                 else:
                     continue
                 database.execute(
-                    "update experiments set artifact_location = ? where experiment_id = ?", (moved, number)
+                    "update experiments set artifact_location = ? where experiment_id = ?",
+                    (moved, number),
                 )
             for table, key, column in ARTIFACT_COLUMNS:
                 rows = database.execute(
-                    f"select {key}, {column} from {table} where substr({column}, 1, ?) = ?", (len(old) + 1, f"{old}/")
+                    f"select {key}, {column} from {table} where substr({column}, 1, ?) = ?",
+                    (len(old) + 1, f"{old}/"),
                 ).fetchall()
                 for number, place in rows:
                     rest = place.removeprefix(old)
                     came = (new / unquote(rest).lstrip("/")).exists()
                     if came or not (there / unquote(rest).lstrip("/")).exists():
                         moved = new.as_uri() + rest
-                        database.execute(f"update {table} set {column} = ? where {key} = ?", (moved, number))
+                        database.execute(
+                            f"update {table} set {column} = ? where {key} = ?", (moved, number)
+                        )
         database.commit()
     if not before:
         return None

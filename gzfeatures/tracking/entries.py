@@ -58,13 +58,17 @@ def metrics(candidate: Candidate) -> dict[str, float]:
     for entry in scores.per_class:
         own = name_of(entry["class"])
         found |= {
-            f"{name}/{own}": entry[name] for name in ("precision", "recall", "f1", "answer_rmse") if name in entry
+            f"{name}/{own}": entry[name]
+            for name in ("precision", "recall", "f1", "answer_rmse")
+            if name in entry
         }
     for quantity, rows in {"agreement": scores.agreement, **scores.slices}.items():
         for row in rows:
             found[f"slices/{quantity} {row.low:.3g} to {row.high:.3g}"] = row.accuracy
     found |= {
-        f"volunteers/{name}": value for name, value in (scores.ceiling or {}).items() if name not in ("n", "assumed")
+        f"volunteers/{name}": value
+        for name, value in (scores.ceiling or {}).items()
+        if name not in ("n", "assumed")
     }
     found |= {f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()}
     found["end_to_end_seconds"] = sum(candidate.seconds.values())
@@ -89,7 +93,9 @@ def summary_line(candidate: Candidate) -> str:
     for name, (low, high) in candidate.scores.intervals.items():
         names[name] += f" ({low:.3f}–{high:.3f})"
     shown = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in names.items())
-    return f"{shown}; {candidate.scores.n:,} test galaxies, {sum(candidate.seconds.values()):,.1f} s"
+    return (
+        f"{shown}; {candidate.scores.n:,} test galaxies, {sum(candidate.seconds.values()):,.1f} s"
+    )
 
 
 def dataset(candidate: Candidate) -> DatasetInput:
@@ -97,8 +103,12 @@ def dataset(candidate: Candidate) -> DatasetInput:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     source = json.dumps({"tags": {"split": candidate.split}})
-    profile = json.dumps({"galaxies": len(candidate.predictions), "classes": list(candidate.predictions.classes)})
-    held = Dataset(f"{candidate.scheme} test", candidate.split[:12], "code", source, profile=profile)
+    profile = json.dumps(
+        {"galaxies": len(candidate.predictions), "classes": list(candidate.predictions.classes)}
+    )
+    held = Dataset(
+        f"{candidate.scheme} test", candidate.split[:12], "code", source, profile=profile
+    )
     return DatasetInput(held, [InputTag(DATASET_CONTEXT, "test")])
 
 
@@ -112,7 +122,9 @@ def best(report: Report) -> dict[str, float]:
 
 def _columns(report: Report) -> list[str]:
     by = report.comparison.metric
-    return list(dict.fromkeys([by, f"{by}_low", f"{by}_high", *report.metrics, "end_to_end_seconds"]))
+    return list(
+        dict.fromkeys([by, f"{by}_low", f"{by}_high", *report.metrics, "end_to_end_seconds"])
+    )
 
 
 def view(report: Report) -> str:
@@ -124,11 +136,17 @@ def view(report: Report) -> str:
         "searchFilter": "tags.latest = 'yes'",
         "selectedColumns": ["tags.`road`", *(f"metrics.`{name}`" for name in _columns(report))],
     }
-    return json.dumps({"name": "Ranking", "createdAt": int(time.time() * 1000), "state": json.dumps(state)})
+    return json.dumps(
+        {"name": "Ranking", "createdAt": int(time.time() * 1000), "state": json.dumps(state)}
+    )
 
 
 def log(
-    client: MlflowClient, run: str, numbers: Mapping[str, float], settings: Mapping[str, Any], step: int = 0
+    client: MlflowClient,
+    run: str,
+    numbers: Mapping[str, float],
+    settings: Mapping[str, Any],
+    step: int = 0,
 ) -> None:
     """Log numbers and settings in as few requests as MLflow takes; a long setting is cut with an ellipsis."""
     from mlflow.entities import Metric, Param
@@ -145,7 +163,9 @@ def log(
         client.log_batch(run, params=some_given)
 
 
-def log_history(client: MlflowClient, run: str, history: Sequence[Mapping[str, float]], after: int = 0) -> None:
+def log_history(
+    client: MlflowClient, run: str, history: Sequence[Mapping[str, float]], after: int = 0
+) -> None:
     """Log the losses and metrics of each epoch as curves.
 
     Parameters

@@ -9,7 +9,8 @@ import psutil
 from gzfeatures.tracking._compat_mlflow import monitors
 
 SAME_SECONDS = 60.0
-"""Processes of one number that began further apart are two: numbers are given again, and clocks are set."""
+"""Processes of one number that began further apart are two: numbers are given again, and clocks are
+set."""
 
 
 def this_process() -> str:
@@ -43,5 +44,8 @@ class Machine:
         for monitor in self._monitors:
             monitor.clear_metrics()
             monitor.collect_metrics()
-            found |= {f"system/{name}": float(value) for name, value in monitor.aggregate_metrics().items()}
+            found |= {
+                f"system/{name}": float(value)
+                for name, value in monitor.aggregate_metrics().items()
+            }
         return found

@@ -55,11 +55,11 @@ def register(
     head : Path, optional
         File written by `Head.write`.
     backbone : Path, optional
-        Checkpoint folder: of the network that goes with the head, so that the model reads images too; or, without a
-        head, of the network that is the model.
+        Checkpoint folder: of the network that goes with the head, so that the model reads images
+        too; or, without a head, of the network that is the model.
     wheel : Path
-        This package, which a fresh environment installs before it loads the model. The model gets a copy, or the file
-        itself under another name where both lie on one disk.
+        This package, which a fresh environment installs before it loads the model. The model gets a
+        copy, or the file itself under another name where both lie on one disk.
     """
     from mlflow import pyfunc
     from mlflow.models import Model
@@ -82,7 +82,9 @@ def register(
             loader_module=__name__,
             data_path=str(data),
             mlflow_model=Model(run_id=run, model_id=model.model_id),
-            signature=_signature_of_head(Head.read(head)) if head else _signature_of_network(data / BACKBONE),
+            signature=_signature_of_head(Head.read(head))
+            if head
+            else _signature_of_network(data / BACKBONE),
             pip_requirements=[f"{FOLDER}/{wheel.name}"],
         )
         (Path(folder) / "model" / FOLDER).mkdir()
@@ -127,7 +129,9 @@ def _signature_of_network(checkpoint: Path) -> ModelSignature:
     return _signature([], classes_of(checkpoint), familiarity=known)
 
 
-def _signature(more: Sequence[ColSpec], classes: Sequence[str], *, familiarity: bool) -> ModelSignature:
+def _signature(
+    more: Sequence[ColSpec], classes: Sequence[str], *, familiarity: bool
+) -> ModelSignature:
     """Ids, images and `more` in; ids, a probability per class and, where it is known, familiarity_p out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -135,7 +139,10 @@ def _signature(more: Sequence[ColSpec], classes: Sequence[str], *, familiarity: 
     given: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id", required=False)]
     given += [ColSpec(DataType.binary, "image", required=False), *more]
     answered: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id")]
-    answered += [ColSpec(DataType.double, name) for name in (*classes, *([FAMILIARITY] if familiarity else []))]
+    answered += [
+        ColSpec(DataType.double, name)
+        for name in (*classes, *([FAMILIARITY] if familiarity else []))
+    ]
     return ModelSignature(Schema(given), Schema(answered))
 
 
@@ -167,7 +174,9 @@ class _Network:
 
         if "image" not in frame:
             raise InputError(
-                "nothing to predict from", rule="have a column image", found=", ".join(map(str, frame.columns))
+                "nothing to predict from",
+                rule="have a column image",
+                found=", ".join(map(str, frame.columns)),
             )
         with _images(frame["image"]) as images:
             said = classify(images, self._checkpoint, progress=False)
@@ -186,8 +195,9 @@ class _Model:
         Parameters
         ----------
         frame : DataFrame
-            `embedding` (vectors as in an embedding table; `embedding_2`, … for a head on several) or `image` (bytes of
-            image files), any catalog columns of the head, and `galaxy_id`, counted from 0 where it is absent.
+            `embedding` (vectors as in an embedding table; `embedding_2`, … for a head on several)
+            or `image` (bytes of image files), any catalog columns of the head, and `galaxy_id`,
+            counted from 0 where it is absent.
 
         Raises
         ------
@@ -201,9 +211,14 @@ class _Model:
 
         names, ids = _columns(self._head), _ids(frame)
         if set(names) <= set(frame):
-            tables = [_table(ids, frame[n], e) for n, e in zip(names, self._head.extractors, strict=True)]
+            tables = [
+                _table(ids, frame[n], e) for n, e in zip(names, self._head.extractors, strict=True)
+            ]
         elif "image" in frame:
-            tables = [self._extract(ids, list(frame["image"]), extractor) for extractor in self._head.extractors]
+            tables = [
+                self._extract(ids, list(frame["image"]), extractor)
+                for extractor in self._head.extractors
+            ]
         else:
             raise InputError(
                 "nothing to predict from",
@@ -277,4 +292,8 @@ def _load_pyfunc(path: str) -> _Model | _Network:
     from gzfeatures.heads.fit import Head
 
     head, backbone = Path(path) / HEAD, Path(path) / BACKBONE
-    return _Model(Head.read(head), backbone if backbone.is_dir() else None) if head.exists() else _Network(backbone)
+    return (
+        _Model(Head.read(head), backbone if backbone.is_dir() else None)
+        if head.exists()
+        else _Network(backbone)
+    )

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Live:
     """The run of a training: call it with the history so far after every epoch.
 
-    The run is opened by the first call, so that a training that is only read again opens none. It is marked as failed
-    when the training ends in an error or is interrupted; `Tracking.pairing` adds scores and files to it.
+    The run is opened by the first call, so that a training that is only read again opens none. It
+    is marked as failed when the training ends in an error or is interrupted; `Tracking.pairing`
+    adds scores and files to it.
 
     Parameters
     ----------
@@ -44,7 +45,9 @@ class Live:
         """Log the epochs that are new; an OutputError where they cannot be recorded."""
         with self.tracking.writing() as client:
             if self.run is None:
-                self.run = self.tracking.opened(client, self.experiment, self.name, {"kind": "training"})
+                self.run = self.tracking.opened(
+                    client, self.experiment, self.name, {"kind": "training"}
+                )
             entries.log_history(client, self.run, history, after=self.logged)
             if self._machine is not None:
                 entries.log(client, self.run, self._machine.sample(), {}, step=len(history))
@@ -54,7 +57,12 @@ class Live:
         self._machine = Machine()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         if self.run is not None:
             with self.tracking.writing() as client:
                 client.set_terminated(self.run, "FINISHED" if kind is None else "FAILED")

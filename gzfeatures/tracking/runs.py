@@ -1,8 +1,8 @@
 """Tracking: one flat run per pairing and one for their comparison, in SQLite or on any server.
 
-Runs are flat so that sorting and filtering in the UI never hide one; tags say what each is. Writers of one SQLite file
-take turns on a file lock, and the database appears under that lock, schema and all, before anything runs in parallel:
-they never meet "database is locked".
+Runs are flat so that sorting and filtering in the UI never hide one; tags say what each is. Writers
+of one SQLite file take turns on a file lock, and the database appears under that lock, schema and
+all, before anything runs in parallel: they never meet "database is locked".
 """
 
 from __future__ import annotations
@@ -48,10 +48,12 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics leave this process or those it starts
     "DO_NOT_TRACK": "true",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight idle processes that nothing here has work for
+    # eight idle processes that nothing here has work for
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # a server that is not there is told of in seconds, not minutes
+    # a server that is not there is told of in seconds, not minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 """Settings of MLflow that the user's own environment goes before."""
@@ -60,7 +62,8 @@ KNOWN_WARNINGS = (
     ".*Any type hint is inferred as AnyType",
     ".*An input example was not provided",
 )
-"""Warnings that MLflow's own code gives on being imported, or for what is left out here on purpose."""
+"""Warnings that MLflow's own code gives on being imported, or for what is left out here on
+purpose."""
 DRIVERS = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
 """Modules that speak to databases, and how those are installed that bear another name."""
 PROCESS = "gzfeatures.process"
@@ -76,11 +79,11 @@ class Tracking:
     Parameters
     ----------
     uri : str, optional
-        Address MLflow knows: `sqlite:///…`, `postgresql://…`, `http://…`. Default the file `mlflow.db` under `root`, or
-        where neither is said `$MLFLOW_TRACKING_URI`.
+        Address MLflow knows: `sqlite:///…`, `postgresql://…`, `http://…`. Default the file
+        `mlflow.db` under `root`, or where neither is said `$MLFLOW_TRACKING_URI`.
     root : Path, optional
-        Folder of the default database, `mlruns`; also of the artifacts, unless a server keeps them or the database is
-        another SQLite file, beside which they lie then.
+        Folder of the default database, `mlruns`; also of the artifacts, unless a server keeps them
+        or the database is another SQLite file, beside which they lie then.
     upgrade : bool
         Bring a SQLite database of an older MLflow up to date, after a copy.
 
@@ -94,10 +97,13 @@ class Tracking:
     Raises
     ------
     OutputError
-        The database cannot be made, or the server not be reached; the database is of another version of MLflow.
+        The database cannot be made, or the server not be reached; the database is of another
+        version of MLflow.
     """
 
-    def __init__(self, uri: str | None = None, root: Path | None = None, *, upgrade: bool = False) -> None:
+    def __init__(
+        self, uri: str | None = None, root: Path | None = None, *, upgrade: bool = False
+    ) -> None:
         said = uri or (os.environ.get("MLFLOW_TRACKING_URI") if root is None else None)
         place = (root or DEFAULT_ROOT).resolve()
         self._address = said or address_of(place / "mlflow.db")
@@ -126,7 +132,11 @@ class Tracking:
         return Live(self, experiment, name)
 
     def pairing(
-        self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Live | None = None
+        self,
+        experiment: str,
+        candidate: Candidate,
+        artifacts: Sequence[Path],
+        live: Live | None = None,
     ) -> str:
         """Record one pairing as a run.
 
@@ -137,9 +147,10 @@ class Tracking:
         pairing : Candidate
             What was fitted and scored.
         artifacts : sequence of Path
-            Files and folders to keep with it. A head (`.skops`) becomes a registered model, and the folder of the
-            checkpoint it reads from goes into that; of a network, the folder becomes the model. `history.json`, a list
-            with one object of numbers per epoch, also becomes curves.
+            Files and folders to keep with it. A head (`.skops`) becomes a registered model, and the
+            folder of the checkpoint it reads from goes into that; of a network, the folder becomes
+            the model. `history.json`, a list with one object of numbers per epoch, also becomes
+            curves.
         live : Live, optional
             The training's own run, which is then filled in place of a new one.
 
@@ -156,11 +167,19 @@ class Tracking:
             The run cannot be recorded. In either case what there is of it is marked as failed.
         """
         tags, opened = entries.tags(experiment, candidate), live.run if live else None
-        record = {"tags": tags, "parameters": dict(candidate.parameters), "scores": candidate.scores.asdict()}
+        record = {
+            "tags": tags,
+            "parameters": dict(candidate.parameters),
+            "scores": candidate.scores.asdict(),
+        }
         with (
             self.writing() as client,
             self._run(
-                client, experiment, candidate.name, tags | {NOTE: entries.summary_line(candidate)}, opened
+                client,
+                experiment,
+                candidate.name,
+                tags | {NOTE: entries.summary_line(candidate)},
+                opened,
             ) as run,
             TemporaryDirectory() as folder,
         ):
@@ -169,12 +188,18 @@ class Tracking:
             client.log_text(run, json.dumps(record, indent=1, default=str), "pairing.json")
             if candidate.scores.confusion is not None:
                 drawn = figures.confusion(candidate.scores.confusion, candidate.scores.classes)
-                client.log_artifact(run, str(style.write_png(drawn, Path(folder) / "confusion.png")))
+                client.log_artifact(
+                    run, str(style.write_png(drawn, Path(folder) / "confusion.png"))
+                )
             for path in artifacts:
-                self._keep(client, experiment, candidate, run, require_file(path, "artifact"), artifacts)
+                self._keep(
+                    client, experiment, candidate, run, require_file(path, "artifact"), artifacts
+                )
                 if path.name == "history.json":
                     logged = live.logged if live else 0
-                    entries.log_history(client, run, json.loads(path.read_text("utf-8")), after=logged)
+                    entries.log_history(
+                        client, run, json.loads(path.read_text("utf-8")), after=logged
+                    )
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
@@ -187,7 +212,8 @@ class Tracking:
         report : Report
             The comparison.
         folder : Path
-            Where `Report.write` put it; HTML, Markdown, JSON, figures and, where there is one, the map are kept.
+            Where `Report.write` put it; HTML, Markdown, JSON, figures and, where there is one, the
+            map are kept.
 
         Returns
         -------
@@ -199,7 +225,9 @@ class Tracking:
         OutputError
             The run cannot be recorded; what there is of it is marked as failed.
         """
-        ranking = report.markdown().removeprefix("# ")  # the UI cuts a description off after one line of text
+        ranking = report.markdown().removeprefix(
+            "# "
+        )  # the UI cuts a description off after one line of text
         tags = {
             "kind": "comparison",
             "experiment": experiment,
@@ -210,7 +238,14 @@ class Tracking:
         with self.writing() as client, self._run(client, experiment, "comparison", tags) as run:
             numbers = {"pairings": float(len(report.candidates))} | entries.best(report)
             entries.log(client, run, numbers, dict(html_page.flat(report.provenance)))
-            for name in ("report.html", "report.md", "report.json", "map.html", "map.json", "map.parquet"):
+            for name in (
+                "report.html",
+                "report.md",
+                "report.json",
+                "map.html",
+                "map.json",
+                "map.parquet",
+            ):
                 if (folder / name).exists():
                     client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
@@ -246,7 +281,9 @@ class Tracking:
             The records are on a server, which has a UI of its own.
         """
         if self._served:
-            raise InputError("the tracking server has its own UI", where=self.uri, remedy="open it in a browser")
+            raise InputError(
+                "the tracking server has its own UI", where=self.uri, remedy="open it in a browser"
+            )
         options = {
             "--backend-store-uri": self._address,
             "--default-artifact-root": self._artifacts.as_uri(),
@@ -257,7 +294,13 @@ class Tracking:
         if say is not None:
             for name, address in self.pages(port).items():
                 say(f"{name}: {address}")
-        command = [sys.executable, "-m", "mlflow", "ui", *(part for option in options.items() for part in option)]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "ui",
+            *(part for option in options.items() for part in option),
+        ]
         os.execve(sys.executable, command, os.environ | ENVIRONMENT)
 
     @contextmanager
@@ -283,7 +326,10 @@ class Tracking:
                     if not self._database.exists():
                         make_database(self._database)
                     if not self._settled:
-                        done = [require_schema(self._database, self._upgrade), settle(self._database)]
+                        done = [
+                            require_schema(self._database, self._upgrade),
+                            settle(self._database),
+                        ]
                         self.notes += [note for note in done if note]
                         self._settled = True
                     address = f"{self._address}{'&' if '?' in self._address else '?'}timeout={WAIT_SECONDS}"
@@ -291,10 +337,14 @@ class Tracking:
             except GzError:
                 raise
             except (MlflowException, SQLAlchemyError, OSError) as error:
-                raise OutputError("cannot be recorded", where=self.uri, found=_masked(str(error))) from error
+                raise OutputError(
+                    "cannot be recorded", where=self.uri, found=_masked(str(error))
+                ) from error
             except ModuleNotFoundError as error:
                 remedy = f"pip install '{DRIVERS.get(str(error.name), error.name)}'"
-                raise OutputError("cannot be recorded", where=self.uri, found=str(error), remedy=remedy) from error
+                raise OutputError(
+                    "cannot be recorded", where=self.uri, found=str(error), remedy=remedy
+                ) from error
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
         """Id of the experiment, made on first use."""
@@ -311,13 +361,26 @@ class Tracking:
         return str(client.create_experiment(name, place, EXPERIMENT_TAGS))
 
     def _keep(
-        self, client: MlflowClient, experiment: str, candidate: Candidate, run: str, path: Path, others: Sequence[Path]
+        self,
+        client: MlflowClient,
+        experiment: str,
+        candidate: Candidate,
+        run: str,
+        path: Path,
+        others: Sequence[Path],
     ) -> None:
-        whose = [experiment, candidate.backbone, *([candidate.head] if candidate.head else []), candidate.approach]
+        whose = [
+            experiment,
+            candidate.backbone,
+            *([candidate.head] if candidate.head else []),
+            candidate.approach,
+        ]
         name, home = entries.name_of(" ".join(whose)), self._experiment(client, experiment)
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((other for other in others if other.is_dir()), None)
-            models.register(client, home, run, name, head=path, backbone=checkpoint, wheel=self._wheel())
+            models.register(
+                client, home, run, name, head=path, backbone=checkpoint, wheel=self._wheel()
+            )
         elif path.is_file():
             client.log_artifact(run, str(path))
         elif candidate.head is None:
@@ -327,7 +390,9 @@ class Tracking:
         """This package, once per database; where a server keeps the artifacts, in the user's cache folder."""
         return write_wheel((user_folders.cache() if self._served else self._artifacts) / FOLDER)
 
-    def opened(self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    def opened(
+        self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]
+    ) -> str:
         """A new run; runs of the experiment whose process was killed are marked so."""
         home = self._experiment(client, experiment)
         for run in client.search_runs([home], "attributes.status = 'RUNNING'"):
@@ -338,7 +403,12 @@ class Tracking:
 
     @contextmanager
     def _run(
-        self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], opened: str | None = None
+        self,
+        client: MlflowClient,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        opened: str | None = None,
     ) -> Iterator[str]:
         """A run, new or opened before, that is finished on leaving, or marked as failed on an error."""
         run = opened or self.opened(client, experiment, name, tags)
@@ -355,7 +425,9 @@ class Tracking:
 def _mark_latest(client: MlflowClient, experiment_id: str, report: Report, comparison: str) -> None:
     """Tag the runs that a comparison is of with `latest: yes` and those of earlier ones with `latest: no`."""
     wanted = {(p.approach, p.backbone, p.head or "none", str(p.seed)) for p in report.candidates}
-    for run in client.search_runs([experiment_id], max_results=MOST_RUNS, order_by=["attributes.start_time DESC"]):
+    for run in client.search_runs(
+        [experiment_id], max_results=MOST_RUNS, order_by=["attributes.start_time DESC"]
+    ):
         tags = run.data.tags
         key = tuple(tags.get(name, "") for name in ("road", "backbone", "head", "seed"))
         of_it = tags.get("split") == report.split.fingerprint and key in wanted

@@ -29,7 +29,8 @@ def write_wheel(folder: Path) -> Path:
     Parameters
     ----------
     folder : Path
-        A folder in it is named by what the wheel holds: the same files give the same wheel, byte for byte.
+        A folder in it is named by what the wheel holds: the same files give the same wheel, byte
+        for byte.
 
     Returns
     -------
@@ -39,7 +40,8 @@ def write_wheel(folder: Path) -> Path:
     Raises
     ------
     OutputError
-        The package is not installed, so that nothing says what it requires; the folder cannot be written.
+        The package is not installed, so that nothing says what it requires; the folder cannot be
+        written.
     """
     content = dict(_content(_installed()))
     digest = fingerprint.of({name: fingerprint.of_bytes(data) for name, data in content.items()})
@@ -62,7 +64,8 @@ def write_wheel(folder: Path) -> Path:
 def _installed() -> Distribution:
     """Return what pip recorded of this package.
 
-    A working folder that is a checkout comes first on Python's path, and the egg-info in it has no METADATA:
+    A working folder that is a checkout comes first on Python's path, and the egg-info in it has no
+    METADATA:
     pip could not read a wheel made of it.
     """
     for each in distributions(name="gzfeatures"):

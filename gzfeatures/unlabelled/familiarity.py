@@ -37,7 +37,8 @@ class Familiarity:
     The distance is that of Mahalanobis between directions: vectors are scaled to unit length and
     compared along the principal axes of the training galaxies, each in units of its own spread.
     The p value is conformal: the share of calibration galaxies, kept out of training, that lie at
-    least as far. Of galaxies drawn like those, a share of at most a has p ≤ a, whatever the vectors.
+    least as far. Of galaxies drawn like those, a share of at most a has p ≤ a, whatever the
+    vectors.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ class Familiarity:
     References
     ----------
     Lee+2018, arXiv:1807.03888, equation 2 (the distance, with one class); Bates+2023,
-    doi:10.1214/22-AOS2244, equation 1 (the p value); Hendrycks+2019, arXiv:1812.04606 (the contrast).
+    doi:10.1214/22-AOS2244, equation 1 (the p value); Hendrycks+2019, arXiv:1812.04606 (the
+    contrast).
 
     Examples
     --------
@@ -131,7 +133,8 @@ class Familiarity:
         count = min(MOST_COMPONENTS, max(1, len(rows) // ROWS_A_COMPONENT), rows.shape[1])
         found = PCA(count, svd_solver="randomized", random_state=0).fit(rows)
         spread = np.sqrt(found.explained_variance_)
-        # axes along which the training galaxies do not differ would make every galaxy infinitely far
+        # axes along which the training galaxies do not differ would make every galaxy infinitely
+        # far
         kept = spread > 1e-4 * spread[0]
         # rounded here as they are in a file, so that a head read from one gives the same p values
         axes, centre = _halved(found.components_[kept]), _halved(found.mean_)

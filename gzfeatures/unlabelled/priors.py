@@ -13,7 +13,8 @@ from gzfeatures.evaluation.statistics.proportions import Array
 from gzfeatures.ids import uniform
 
 FEWEST, MOST = 30, 50_000
-"""Galaxies from which shares are estimated: at least, and at most (chosen by their ids; a share is known to .002)."""
+"""Galaxies from which shares are estimated: at least, and at most (chosen by their ids; a share is
+known to .002)."""
 ROUNDS, STEP = 5000, 1e-7
 """Rounds of the estimation, at most; change of a share below which it ends."""
 
@@ -22,9 +23,10 @@ ROUNDS, STEP = 5000, 1e-7
 class Priors:
     """Shares of the classes among galaxies without labels, estimated from what a calibrated head says of them.
 
-    A head's probabilities hold where classes have the shares they had among its own galaxies. Where only the shares
-    differ, and galaxies of each class look as before, expectation maximisation finds the new shares, and Bayes' rule
-    the probabilities that belong to them. It cannot mend galaxies that look otherwise (see `shift.Shift`).
+    A head's probabilities hold where classes have the shares they had among its own galaxies. Where
+    only the shares differ, and galaxies of each class look as before, expectation maximisation
+    finds the new shares, and Bayes' rule the probabilities that belong to them. It cannot mend
+    galaxies that look otherwise (see `shift.Shift`).
 
     Parameters
     ----------
@@ -41,7 +43,8 @@ class Priors:
 
     References
     ----------
-    Saerens, Latinne & Decaestecker 2002, doi:10.1162/089976602753284446, equations 2.4 and 2.9 to 2.12.
+    Saerens, Latinne & Decaestecker 2002, doi:10.1162/089976602753284446, equations 2.4 and 2.9 to
+    2.12.
 
     Examples
     --------
@@ -62,18 +65,22 @@ class Priors:
         Parameters
         ----------
         predictions : Predictions
-            One class per galaxy. Those that were trained on and those unlike the training galaxies are not estimated
-            from: what a head says of them is not calibrated.
+            One class per galaxy. Those that were trained on and those unlike the training galaxies
+            are not estimated from: what a head says of them is not calibrated.
         training : ndarray of float64
             Mean probabilities of galaxies kept out of training, shape (k,), sum 1.
 
         Raises
         ------
         InputError
-            Predictions are not of one class per galaxy, or of other classes; fewer than 30 galaxies are left.
+            Predictions are not of one class per galaxy, or of other classes; fewer than 30 galaxies
+            are left.
         """
         if predictions.kind != "classes" or len(predictions.classes) != len(training):
-            raise InputError("class shares", rule="be estimated from predictions of one class per galaxy, of a head")
+            raise InputError(
+                "class shares",
+                rule="be estimated from predictions of one class per galaxy, of a head",
+            )
         kept = np.ones(len(predictions), dtype=bool)
         for mask in (predictions.seen, predictions.unfamiliar):
             kept &= True if mask is None else ~mask
@@ -94,9 +101,10 @@ class Priors:
     def corrected(self, predictions: Predictions) -> Predictions:
         """The same predictions with probabilities that belong to the estimated shares.
 
-        Class sets stay those of the uncorrected probabilities, with the most probable class added where the correction
-        made it another one: thresholds within each class ask nothing of the classes' shares, so the promise within
-        each class holds as before, and no set becomes smaller.
+        Class sets stay those of the uncorrected probabilities, with the most probable class added
+        where the correction made it another one: thresholds within each class ask nothing of the
+        classes' shares, so the promise within each class holds as before, and no set becomes
+        smaller.
         """
         weights = _weights(self.after, self.training)
         p = _normalised(predictions.probabilities * weights)
@@ -112,7 +120,8 @@ class Priors:
         """Shares of each class: `class`, `training`, `before`, `after`."""
         columns = zip(self.classes, self.training, self.before, self.after, strict=True)
         return [
-            {"class": name, "training": float(t), "before": float(b), "after": float(a)} for name, t, b, a in columns
+            {"class": name, "training": float(t), "before": float(b), "after": float(a)}
+            for name, t, b, a in columns
         ]
 
 
@@ -134,5 +143,6 @@ def _weights(shares: Array, training: Array) -> Array:
 
 def _normalised(p: Array) -> Array:
     total = p.sum(1, keepdims=True)
-    # a galaxy whose every class lost all weight says nothing: it keeps equal shares, as does no real one
+    # a galaxy whose every class lost all weight says nothing: it keeps equal shares, as does no
+    # real one
     return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])

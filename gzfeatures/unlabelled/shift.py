@@ -16,15 +16,18 @@ from gzfeatures.ids import Ids, uniform
 from gzfeatures.unlabelled.familiarity import Array, Familiarity, Matrix
 
 VARIATION, AUC = 0.05, 0.6
-"""Total variation of class shares, and AUC of a classifier between the tables, up to which nothing is said."""
+"""Total variation of class shares, and AUC of a classifier between the tables, up to which nothing
+is said."""
 LEVEL = 0.9
 """Coverage of the intervals that have to lie above those bounds."""
 FEWEST = 50
 """Galaxies on each side below which nothing can be told of a shift."""
 MOST = 2000
-"""Galaxies on each side that the classifier learns from: enough to know its AUC to .01, whatever the table's size."""
+"""Galaxies on each side that the classifier learns from: enough to know its AUC to .01, whatever
+the table's size."""
 DRAWS, LENGTHS, FOLDS, STRENGTH, FAR = 2000, 81, 5, 0.01, 4.0
-"""Bootstrap draws; lengths tried; the classifier's folds, inverse penalty, and spreads at which coordinates are cut."""
+"""Bootstrap draws; lengths tried; the classifier's folds, inverse penalty, and spreads at which
+coordinates are cut."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,7 +73,9 @@ class Shares:
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Shares:
         """What `asdict` gave."""
-        mean, covariance = (np.asarray(fields[name], dtype=np.float64) for name in ("mean", "covariance"))
+        mean, covariance = (
+            np.asarray(fields[name], dtype=np.float64) for name in ("mean", "covariance")
+        )
         return cls(mean, covariance, int(fields["n"]))
 
 
@@ -102,12 +107,17 @@ class TableSample:
             Shape (n,): trained on.
         """
         rows = np.arange(len(ids)) if seen is None else np.flatnonzero(~seen)
-        order = uniform(ids[rows], 0)  # the same galaxies are chosen however a table is cut into parts
+        order = uniform(
+            ids[rows], 0
+        )  # the same galaxies are chosen however a table is cut into parts
         if len(self._order) == MOST:
             rows, order = rows[order < self._order.max()], order[order < self._order.max()]
         best = np.argsort(order, kind="stable")[:MOST]
         found = self.known.coordinates(vectors[rows[best]])
-        order, found = np.concatenate([self._order, order[best]]), np.concatenate([self.coordinates, found])
+        order, found = (
+            np.concatenate([self._order, order[best]]),
+            np.concatenate([self.coordinates, found]),
+        )
         kept = np.argsort(order, kind="stable")[:MOST]
         self._order, self.coordinates = order[kept], found[kept]
 
@@ -116,14 +126,16 @@ class TableSample:
 class Shift:
     """How far a table's galaxies are from those a head was fitted on, by size and never by p alone.
 
-    With 10⁶ galaxies every test rejects; what matters is how large a difference is. Two are measured: half the summed
-    difference of the mean class probabilities (total variation, 0 = same shares), and how well a classifier on vectors
-    tells the table's galaxies from the head's kept-out ones (AUC, ½ = not at all).
+    With 10⁶ galaxies every test rejects; what matters is how large a difference is. Two are
+    measured: half the summed difference of the mean class probabilities (total variation, 0 = same
+    shares), and how well a classifier on vectors tells the table's galaxies from the head's
+    kept-out ones (AUC, ½ = not at all).
 
     Parameters
     ----------
     variation : float, optional
-        Total variation of the class shares, freed of what noise adds, in [0, 1]; None unless a head predicts one class.
+        Total variation of the class shares, freed of what noise adds, in [0, 1]; None unless a head
+        predicts one class.
     variation_interval : (float, float), optional
         Its 90 % interval.
     auc : float
@@ -135,9 +147,10 @@ class Shift:
 
     References
     ----------
-    Lipton+2018, arXiv:1802.03916, section 4 (shares of predictions tell a shift of classes); Lopez-Paz & Oquab 2017,
-    arXiv:1610.06545, and Rabanser+2019, arXiv:1810.11953 (a classifier as two-sample test); Efron & Tibshirani 1993,
-    chapter 12.3 (an interval of all values that the draws do not contradict); DeLong+1988, doi:10.2307/2531595 (AUC).
+    Lipton+2018, arXiv:1802.03916, section 4 (shares of predictions tell a shift of classes);
+    Lopez-Paz & Oquab 2017, arXiv:1610.06545, and Rabanser+2019, arXiv:1810.11953 (a classifier as
+    two-sample test); Efron & Tibshirani 1993, chapter 12.3 (an interval of all values that the
+    draws do not contradict); DeLong+1988, doi:10.2307/2531595 (AUC).
 
     Examples
     --------
@@ -156,7 +169,11 @@ class Shift:
 
     @classmethod
     def between(
-        cls, reference: Array | Matrix, table: Array, shares: Shares | None = None, of_table: Shares | None = None
+        cls,
+        reference: Array | Matrix,
+        table: Array,
+        shares: Shares | None = None,
+        of_table: Shares | None = None,
     ) -> Shift:
         """Compare a table's galaxies with kept-out ones.
 
@@ -176,7 +193,9 @@ class Shift:
         """
         if min(len(reference), len(table)) < FEWEST:
             raise InputError(
-                "galaxies to compare", rule=f"be {FEWEST} or more a side", found=(len(reference), len(table))
+                "galaxies to compare",
+                rule=f"be {FEWEST} or more a side",
+                found=(len(reference), len(table)),
             )
         auc, auc_interval = _told_apart(_thinned(reference), _thinned(table))
         variation = interval = None
@@ -218,7 +237,11 @@ class Shift:
             )
         if not parts:
             return None
-        shares = "" if corrected or not self.shares_shifted else "; for shares alone, --priors unlabelled corrects them"
+        shares = (
+            ""
+            if corrected or not self.shares_shifted
+            else "; for shares alone, --priors unlabelled corrects them"
+        )
         return (
             f"galaxies of this table are not drawn like those the head was fitted on: {', and '.join(parts)}; "
             f"fit on some labelled galaxies of this table{shares}"
@@ -243,14 +266,19 @@ def _thinned(rows: Array | Matrix) -> Array:
 def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float]]:
     """Total variation without what noise adds, and its interval, by a bootstrap of both sides' means.
 
-    Noise can only add to a sum of absolute differences, the more the smaller the true ones are, so that a percentile
-    interval would lie too high. Instead the true difference is taken to lie along the found one, a times as long, and
-    the interval holds every a under which the found sum is none of the least or greatest draws (test inversion); the
-    estimate is the a under which it is their median.
+    Noise can only add to a sum of absolute differences, the more the smaller the true ones are, so
+    that a percentile interval would lie too high. Instead the true difference is taken to lie along
+    the found one, a times as long, and the interval holds every a under which the found sum is none
+    of the least or greatest draws (test inversion); the estimate is the a under which it is their
+    median.
     """
     difference = table.mean - shares.mean
-    scatter = shares.covariance / shares.n + table.covariance / table.n  # of the two means, which are all but normal
-    noise = np.random.default_rng(0).multivariate_normal(np.zeros(len(difference)), scatter, DRAWS, method="eigh")
+    scatter = (
+        shares.covariance / shares.n + table.covariance / table.n
+    )  # of the two means, which are all but normal
+    noise = np.random.default_rng(0).multivariate_normal(
+        np.zeros(len(difference)), scatter, DRAWS, method="eigh"
+    )
     found = np.abs(difference).sum() / 2
     widest = float(np.quantile(np.abs(noise).sum(1) / 2, (1 + LEVEL) / 2))
     if found < 1e-9 * max(widest, 1e-9):  # the same galaxies twice
@@ -260,7 +288,9 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
     tails = ((1 + LEVEL) / 2, 0.5, (1 - LEVEL) / 2)
     # sums of absolute values grow with a; what the draws' own noise turns back is straightened
     rising = np.maximum.accumulate(np.quantile(drawn, tails, axis=1), axis=1)
-    low, middle, high = (float(np.clip(found * np.interp(found, row, lengths), 0, 1)) for row in rising)
+    low, middle, high = (
+        float(np.clip(found * np.interp(found, row, lengths), 0, 1)) for row in rising
+    )
     return middle, (low, high)
 
 
@@ -275,7 +305,9 @@ def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, flo
     # squares show another spread, which a plane through the coordinates cannot see
     rows = np.concatenate([rows, rows**2], axis=1)
     of = np.repeat([0, 1], [len(reference), len(table)])
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000))
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000)
+    )
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     p = cross_val_predict(model, rows, of, cv=folds, method="predict_proba")
     known = Statistics.of(p, of)

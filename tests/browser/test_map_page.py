@@ -26,7 +26,13 @@ from gzfeatures.images.view import View
 from gzfeatures.maps.columns import NONE, columns, offered
 from gzfeatures.maps.interactive import write_page
 
-HOSTILE = ("<script>hacked=1</script>", "</script><img src=x onerror=hacked=1>", '"><b>&amp;', "=1+1,\n2", "é{{data}}")
+HOSTILE = (
+    "<script>hacked=1</script>",
+    "</script><img src=x onerror=hacked=1>",
+    '"><b>&amp;',
+    "=1+1,\n2",
+    "é{{data}}",
+)
 N = 200
 COLOURS = np.array([[255, 40, 40], [40, 255, 40], [60, 60, 255]], dtype=np.uint8)
 
@@ -63,7 +69,9 @@ def page(path: Path, folder: Path | None) -> Path:
     p = np.full((N, 3), 0.1)
     p[np.arange(N), (np.arange(N) + (np.arange(N) % 10 == 0)) % 3] = 0.8
     predicted = np.arange(N) != 150
-    catalog = pd.DataFrame({"galaxy_id": ids, "redshift": np.arange(N) / N, "ra": 180.0, "dec": 1.5, "name": "text"})
+    catalog = pd.DataFrame(
+        {"galaxy_id": ids, "redshift": np.arange(N) / N, "ra": 180.0, "dec": 1.5, "name": "text"}
+    )
     catalog.loc[7, "redshift"] = np.nan
     mirrored = grid() * [-1, 1] + [19, 0]
     mirrored[9] = np.nan
@@ -98,7 +106,9 @@ def at(browser: Browser, row: int) -> dict[str, int]:
     return {"x": round(x), "y": round(y)}
 
 
-def test_the_page_opens_without_complaint_and_asks_the_network_for_nothing(browser: Browser) -> None:
+def test_the_page_opens_without_complaint_and_asks_the_network_for_nothing(
+    browser: Browser,
+) -> None:
     assert browser.complaints() == []
     assert browser.requests() == []
     assert browser.run("return marks.gl !== null && marks.drawn") == N
@@ -121,8 +131,12 @@ def test_the_points_have_the_colours_of_their_classes(browser: Browser) -> None:
 @pytest.mark.parametrize("row", [60, 111, 0, 1])
 def test_hover_shows_the_galaxy_under_the_pointer(browser: Browser, row: int) -> None:
     browser.run("fit()")
-    browser.pointer({"type": "pointerMove", "x": 2, "y": 640}, {"type": "pointerMove", **at(browser, row)})
-    text = browser.until("return byId('hover').hidden ? null : byId('hover').querySelector('b').textContent")
+    browser.pointer(
+        {"type": "pointerMove", "x": 2, "y": 640}, {"type": "pointerMove", **at(browser, row)}
+    )
+    text = browser.until(
+        "return byId('hover').hidden ? null : byId('hover').querySelector('b').textContent"
+    )
     assert text == galaxies()[row]
 
 
@@ -146,7 +160,9 @@ def test_zoomed_in_images_stand_in_place_of_points(browser: Browser) -> None:
     browser.run(f"byId('names').checked = false; zoomAt({x}, {y}, 6); redraw()")
     browser.until("return imagesDrawn > 4 && [...sheets.values()].every((sheet) => sheet)")
     spot = at(browser, 110)
-    seen = browser.run(f"draw(); return [...over.getImageData({spot['x']}, {spot['y']}, 1, 1).data]")
+    seen = browser.run(
+        f"draw(); return [...over.getImageData({spot['x']}, {spot['y']}, 1, 1).data]"
+    )
     assert np.allclose(seen[:3], COLOURS[110 % 3], atol=16)
     browser.run("byId('names').checked = true; fit()")
 
@@ -154,11 +170,19 @@ def test_zoomed_in_images_stand_in_place_of_points(browser: Browser) -> None:
 def test_names_and_ids_are_text_whatever_they_hold(browser: Browser) -> None:
     assert browser.run("return typeof hacked") == "undefined"
     assert browser.run("return document.querySelectorAll('#panel b, #panel i, img').length") == 0
-    assert browser.run("return document.querySelector('h1').textContent") == "Map </title><script>hacked=1</script>"
+    assert (
+        browser.run("return document.querySelector('h1').textContent")
+        == "Map </title><script>hacked=1</script>"
+    )
     for row, name in enumerate(HOSTILE):
         browser.run(f"openCard({row})")
         assert browser.run("return document.querySelector('#card h2').textContent") == name
-        assert browser.run("return document.querySelectorAll('#card script, #card img, #card b').length") == 0
+        assert (
+            browser.run(
+                "return document.querySelectorAll('#card script, #card img, #card b').length"
+            )
+            == 0
+        )
     assert "<i>last</i>" in browser.run("return byId('legend').textContent")
     browser.run("closeCard()")
 
@@ -168,12 +192,15 @@ def test_a_lasso_gives_the_galaxies_inside_it_as_csv(browser: Browser) -> None:
     corners = [at(browser, row) for row in (0, 3, 43, 40)]  # columns 0–3 of rows 0–2
     pad = [(-9, 9), (9, 9), (9, -9), (-9, -9)]
     path = [
-        {"type": "pointerMove", "x": c["x"] + dx, "y": c["y"] + dy} for c, (dx, dy) in zip(corners, pad, strict=True)
+        {"type": "pointerMove", "x": c["x"] + dx, "y": c["y"] + dy}
+        for c, (dx, dy) in zip(corners, pad, strict=True)
     ]
     browser.run("takeTool('lasso')")
     browser.pointer(path[0], {"type": "pointerDown"}, *path[1:], path[0], {"type": "pointerUp"})
     expected = [str(galaxies()[row * 20 + column]) for row in range(3) for column in range(4)]
-    assert browser.until("return selected().length && selected().map((row) => ids[row])") == expected
+    assert (
+        browser.until("return selected().length && selected().map((row) => ids[row])") == expected
+    )
     browser.run("takeTool('pan'); byId('csv').click()")
     saved = browser.downloaded("galaxies.csv")
     rows = list(csv.DictReader(io.StringIO(saved.read_text(encoding="utf-8"), newline="")))
@@ -192,7 +219,17 @@ def test_a_box_selects_and_escape_lets_go(browser: Browser) -> None:
         {"type": "pointerMove", "x": high["x"] + 8, "y": high["y"] - 8},
         {"type": "pointerUp"},
     )
-    assert browser.until("return selected().length && selected()") == [65, 66, 67, 85, 86, 87, 105, 106, 107]
+    assert browser.until("return selected().length && selected()") == [
+        65,
+        66,
+        67,
+        85,
+        86,
+        87,
+        105,
+        106,
+        107,
+    ]
     browser.run("takeTool('pan')")
     browser.keys("\ue00c")
     assert browser.run("return selected()") == []
@@ -200,11 +237,20 @@ def test_a_box_selects_and_escape_lets_go(browser: Browser) -> None:
 
 def test_a_click_opens_the_card_with_chances_neighbours_and_the_sky(browser: Browser) -> None:
     browser.run("fit()")
-    browser.pointer({"type": "pointerMove", **at(browser, 90)}, {"type": "pointerDown"}, {"type": "pointerUp"})
-    assert browser.until("return byId('card').hidden ? null : byId('card').querySelector('h2').textContent") == "g90"
+    browser.pointer(
+        {"type": "pointerMove", **at(browser, 90)}, {"type": "pointerDown"}, {"type": "pointerUp"}
+    )
+    assert (
+        browser.until(
+            "return byId('card').hidden ? null : byId('card').querySelector('h2').textContent"
+        )
+        == "g90"
+    )
     card = browser.run("return byId('card').innerText")
     assert "class 1" in card and "80 %" in card and "wrong" in card
-    near = browser.run("return [...document.querySelectorAll('#card .face')].map((face) => face.title)")
+    near = browser.run(
+        "return [...document.querySelectorAll('#card .face')].map((face) => face.title)"
+    )
     assert len(near) == 8 and set(near[:4]) == {"g89", "g91", "g70", "g110"}
     assert "ra=180&dec=1.5" in browser.run("return document.querySelector('#card a').href")
     browser.keys("\ue00c")
@@ -229,19 +275,30 @@ def test_the_whole_map_fits_between_title_tools_and_panel(browser: Browser) -> N
 
 def test_search_finds_an_id_and_flies_there(browser: Browser) -> None:
     browser.run("const s = byId('search'); s.value = 'g123'; s.dispatchEvent(new Event('input'))")
-    assert browser.run("return [...document.querySelectorAll('#found button')].map((b) => b.textContent)") == ["g123"]
+    assert browser.run(
+        "return [...document.querySelectorAll('#found button')].map((b) => b.textContent)"
+    ) == ["g123"]
     browser.run("document.querySelector('#found button').click()")
     assert browser.run("return byId('card').querySelector('h2').textContent") == "g123"
     assert np.allclose(browser.run("return screenOf(123)"), browser.run("return middle()"))
     browser.run("const s = byId('search'); s.value = 'nobody'; s.dispatchEvent(new Event('input'))")
     assert browser.run("return byId('found').textContent") == "no such galaxy"
-    browser.run("const s = byId('search'); s.value = ''; s.dispatchEvent(new Event('input')); closeCard(); fit()")
+    browser.run(
+        "const s = byId('search'); s.value = ''; s.dispatchEvent(new Event('input')); closeCard(); fit()"
+    )
 
 
-def test_the_legend_switches_classes_off_and_hides_their_points_from_the_pointer(browser: Browser) -> None:
+def test_the_legend_switches_classes_off_and_hides_their_points_from_the_pointer(
+    browser: Browser,
+) -> None:
     browser.run("fit(); document.querySelectorAll('#legend .entry')[1].click()")
     assert browser.run("return marks.drawn") == N - len(range(1, N, 3))
-    assert browser.run("return document.querySelectorAll('#legend .entry')[1].getAttribute('aria-pressed')") == "false"
+    assert (
+        browser.run(
+            "return document.querySelectorAll('#legend .entry')[1].getAttribute('aria-pressed')"
+        )
+        == "false"
+    )
     spot = at(browser, 61)
     assert browser.run(f"return nearestTo({spot['x']}, {spot['y']}, 5)") == -1
     browser.run("document.querySelector('#legend .row button').click()")
@@ -301,9 +358,13 @@ def test_two_fingers_zoom(browser: Browser) -> None:
     browser.run("fit()")
 
 
-def test_a_slow_machine_draws_fewer_points_while_the_map_moves_and_all_at_rest(browser: Browser) -> None:
+def test_a_slow_machine_draws_fewer_points_while_the_map_moves_and_all_at_rest(
+    browser: Browser,
+) -> None:
     slow = "marks.drawn = 100000; pace.moving = pace.moved = true; pace.last = 0; pace.most = Infinity; keepPace(100);"
-    assert browser.run(slow + "return pace.most") == 40000  # one script, so that no frame comes between
+    assert (
+        browser.run(slow + "return pace.most") == 40000
+    )  # one script, so that no frame comes between
     browser.run("refilter()")
     browser.until("return !pace.moving")
     assert browser.run("return marks.drawn") == N
@@ -315,13 +376,18 @@ def test_a_slow_machine_draws_fewer_points_while_the_map_moves_and_all_at_rest(b
 def test_the_density_of_all_lies_under_a_sample(browser: Browser, tmp_path: Path) -> None:
     ids = galaxies()
     crowd = np.concatenate([np.tile([[4.0, 4.0]], (150, 1)), grid(50)]).astype(np.float32)
-    browser.open(write_page(tmp_path / "m.html", ids, crowd, crowd, settings={}, quality={}, most=20))
+    browser.open(
+        write_page(tmp_path / "m.html", ids, crowd, crowd, settings={}, quality={}, most=20)
+    )
     browser.until("return document.body.dataset.drawn")
     assert browser.complaints() == []
     assert "20 drawn over the density of all" in browser.run("return byId('facts').textContent")
     place = "const c = page.centre, u = page.unit, s = pixels(), m = middle();"
     look = "return over.getImageData(m[0] + (X - c[0]) / u * s, m[1] - (Y - c[1]) / u * s, 1, 1).data[3]"
-    seen = [browser.run(place + look.replace("X", x).replace("Y", y)) for x, y in (("4", "4"), ("12.5", "0.5"))]
+    seen = [
+        browser.run(place + look.replace("X", x).replace("Y", y))
+        for x, y in (("4", "4"), ("12.5", "0.5"))
+    ]
     assert seen[0] > 40 and seen[1] == 0
 
 
@@ -340,7 +406,9 @@ def test_a_cube_can_be_turned(browser: Browser, tmp_path: Path) -> None:
 def test_forty_classes_are_told_apart_and_switched(browser: Browser, tmp_path: Path) -> None:
     ids = galaxies()
     labels = Labels(ids, tuple(f"class {i}" for i in range(40)), np.arange(N) % 40, scheme="forty")
-    browser.open(write_page(tmp_path / "m.html", ids, grid(), grid(), settings={}, quality={}, labels=labels))
+    browser.open(
+        write_page(tmp_path / "m.html", ids, grid(), grid(), settings={}, quality={}, labels=labels)
+    )
     browser.until("return document.body.dataset.drawn")
     looks = browser.run(
         "return page.columns[0].classes.map((_, code) => [...classColour(code), classShape(code)].join())"
@@ -356,8 +424,12 @@ def test_forty_classes_are_told_apart_and_switched(browser: Browser, tmp_path: P
     assert legend[0] > legend[1] > 200  # it scrolls instead of leaving the window
 
 
-def test_a_galaxy_opens_in_the_browser_without_labels_images_or_neighbours(browser: Browser, tmp_path: Path) -> None:
-    browser.open(write_page(tmp_path / "m.html", galaxies()[-1:], grid(1), grid(1), settings={}, quality={}))
+def test_a_galaxy_opens_in_the_browser_without_labels_images_or_neighbours(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.open(
+        write_page(tmp_path / "m.html", galaxies()[-1:], grid(1), grid(1), settings={}, quality={})
+    )
     browser.until("return document.body.dataset.drawn")
     browser.run("openCard(0)")
     assert browser.run("return document.querySelector('#card h2').textContent") == "g199"
@@ -365,11 +437,15 @@ def test_a_galaxy_opens_in_the_browser_without_labels_images_or_neighbours(brows
 
 
 @pytest.mark.data
-def test_five_thousand_real_galaxies_fit_in_one_light_file(browser: Browser, shared_data: Path, tmp_path: Path) -> None:
+def test_five_thousand_real_galaxies_fit_in_one_light_file(
+    browser: Browser, shared_data: Path, tmp_path: Path
+) -> None:
     images = ImageSet.of(shared_data / "gz2" / "images")
     ids = images.ids[:5000]
     places = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
-    path = write_page(tmp_path / "m.html", ids, places, places, settings={}, quality={}, images=images)
+    path = write_page(
+        tmp_path / "m.html", ids, places, places, settings={}, quality={}, images=images
+    )
     assert path.stat().st_size <= 25e6
     drawn = []
     for _ in range(2):
@@ -377,10 +453,17 @@ def test_five_thousand_real_galaxies_fit_in_one_light_file(browser: Browser, sha
         drawn.append(float(browser.until("return document.body.dataset.drawn", seconds=60)))
     assert min(drawn) < 3000
     row = 1234
-    browser.run(f"camera.x = placed[{2 * row}]; camera.y = placed[{2 * row + 1}]; camera.zoom = 300; redraw()")
-    browser.pointer({"type": "pointerMove", "x": 5, "y": 400}, {"type": "pointerMove", **at(browser, row)})
+    browser.run(
+        f"camera.x = placed[{2 * row}]; camera.y = placed[{2 * row + 1}]; camera.zoom = 300; redraw()"
+    )
+    browser.pointer(
+        {"type": "pointerMove", "x": 5, "y": 400}, {"type": "pointerMove", **at(browser, row)}
+    )
     assert (
-        browser.until("return byId('hover').hidden ? null : byId('hover').querySelector('b').textContent") == ids[row]
+        browser.until(
+            "return byId('hover').hidden ? null : byId('hover').querySelector('b').textContent"
+        )
+        == ids[row]
     )
     shown = browser.until(
         "const c = byId('hover').querySelector('canvas').getContext('2d').getImageData(0, 0, 256, 256).data;"
@@ -391,28 +474,42 @@ def test_five_thousand_real_galaxies_fit_in_one_light_file(browser: Browser, sha
     assert browser.complaints() == [] and browser.requests() == []
 
 
-# ---------------------------------------------------------------------------------------------- without a browser
+# ----------------------------------------------------------------------------------------------
+# without a browser
 
 
 def data_of(path: Path) -> dict:
     text = path.read_text(encoding="utf-8")
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1]
+    )
 
 
 def test_the_file_names_no_address_to_fetch(tmp_path: Path, folder: Path) -> None:
     text = page(tmp_path / "map.html", folder).read_text(encoding="utf-8")
     assert "default-src 'none'" in text and "unsafe-eval" not in text
-    assert not re.search(r"(src|href)\s*=\s*[\"']?https?:|@import|url\(|fetch\(|XMLHttpRequest|import\(", text)
+    assert not re.search(
+        r"(src|href)\s*=\s*[\"']?https?:|@import|url\(|fetch\(|XMLHttpRequest|import\(", text
+    )
     assert "MIT licence" in text and "Gregg Tavares" in text
 
 
 def test_beyond_the_limit_a_sample_is_drawn_over_the_density_of_all(tmp_path: Path) -> None:
     ids = galaxies()
-    data = data_of(write_page(tmp_path / "a.html", ids, grid(), grid(), settings={}, quality={}, most=50))
-    again = data_of(write_page(tmp_path / "b.html", ids, grid(), grid(), settings={}, quality={}, most=50))
+    data = data_of(
+        write_page(tmp_path / "a.html", ids, grid(), grid(), settings={}, quality={}, most=50)
+    )
+    again = data_of(
+        write_page(tmp_path / "b.html", ids, grid(), grid(), settings={}, quality={}, most=50)
+    )
     assert len(data["ids"]) == 50 and data["total"] == N and data["density"]["side"] == 512
     assert data == again
-    assert data_of(write_page(tmp_path / "c.html", ids, grid(), grid(), settings={}, quality={}))["density"] is None
+    assert (
+        data_of(write_page(tmp_path / "c.html", ids, grid(), grid(), settings={}, quality={}))[
+            "density"
+        ]
+        is None
+    )
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -424,7 +521,15 @@ def test_the_smallest_maps_are_written(tmp_path: Path, n: int) -> None:
 
 def test_a_missing_image_folder_is_said_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"image \w+ not found"):
-        write_page(tmp_path / "m.html", galaxies(), grid(), grid(), settings={}, quality={}, images=tmp_path / "none")
+        write_page(
+            tmp_path / "m.html",
+            galaxies(),
+            grid(),
+            grid(),
+            settings={},
+            quality={},
+            images=tmp_path / "none",
+        )
     assert not (tmp_path / "m.html").exists()
 
 
@@ -446,11 +551,15 @@ def test_sprites_know_their_tile_and_say_what_is_missing(folder: Path) -> None:
 
 def test_columns_are_joined_by_id_and_missing_where_unknown() -> None:
     ids = np.asarray(["a", "b", "c"], dtype=object)
-    labels = Labels(np.asarray(["c", "x", "a"], dtype=object), ("no", "yes"), np.array([1, 0, 0]), scheme="s")
+    labels = Labels(
+        np.asarray(["c", "x", "a"], dtype=object), ("no", "yes"), np.array([1, 0, 0]), scheme="s"
+    )
     p = np.array([0.5, 0.02])
     one = Predictions(ids[:2], np.array([[0.9, 0.1], [0.2, 0.8]]), labels.classes, familiarity=p)
     two = Predictions(ids, np.array([[0.4, 0.6], [0.2, 0.8], [1, 0]]), labels.classes)
-    catalog = pd.DataFrame({"galaxy_id": ["c", "a"], "z": [np.inf, 3.0], "text": ["q", ""], "clean": [True, False]})
+    catalog = pd.DataFrame(
+        {"galaxy_id": ["c", "a"], "z": [np.inf, 3.0], "text": ["q", ""], "clean": [True, False]}
+    )
     found = {c.name: c for c in columns(ids, labels, {"one": one, "two": two}, catalog)}
     assert found["label, s"].values.tolist() == [0, NONE, 1]
     assert found["predicted, one"].values.tolist() == [0, 1, NONE]
@@ -462,7 +571,11 @@ def test_columns_are_joined_by_id_and_missing_where_unknown() -> None:
     np.testing.assert_allclose(found["disagreement"].values, [0.5, 0.0, np.nan], atol=1e-6)
     np.testing.assert_allclose(found["z"].values, [3.0, np.nan, np.nan])
     assert found["text"].classes == ("q",) and found["text"].values.tolist() == [NONE, NONE, 0]
-    assert found["clean"].classes == ("no", "yes") and found["clean"].values.tolist() == [0, NONE, 1]
+    assert found["clean"].classes == ("no", "yes") and found["clean"].values.tolist() == [
+        0,
+        NONE,
+        1,
+    ]
 
 
 def test_text_with_too_many_values_and_names_of_galaxies_are_not_offered() -> None:
@@ -471,7 +584,9 @@ def test_text_with_too_many_values_and_names_of_galaxies_are_not_offered() -> No
     catalog = Catalog(pd.DataFrame({**named, "REDSHIFT": 0.1, "votes": np.arange(100) % 9}))
     assert list(offered(catalog)) == ["galaxy_id", "redshift", "votes"]
     assert columns(ids, catalog=pd.DataFrame({"galaxy_id": ids, "note": ids})) == []
-    wide = Catalog(pd.DataFrame({"galaxy_id": ids, "REDSHIFT": 0.1, **{f"c{i}": 1.0 for i in range(60)}}))
+    wide = Catalog(
+        pd.DataFrame({"galaxy_id": ids, "REDSHIFT": 0.1, **{f"c{i}": 1.0 for i in range(60)}})
+    )
     assert list(offered(wide)) == ["galaxy_id", "redshift"]
     assert list(offered(wide, ["c7", "redshift"])) == ["galaxy_id", "c7", "redshift"]
 
@@ -482,14 +597,20 @@ def test_a_class_has_one_code_in_all_columns_whatever_the_order_of_files() -> No
     one = Predictions(ids, np.array([[0.9, 0.1], [0.6, 0.4]]), ("round", "cigar"))
     found = {c.name: c for c in columns(ids, labels, {"one": one})}
     assert found["label"].classes == found["predicted, one"].classes == ("round", "cigar")
-    assert found["label"].values.tolist() == [1, 0] and found["right or wrong, one"].values.tolist() == [1, 0]
+    assert found["label"].values.tolist() == [1, 0] and found[
+        "right or wrong, one"
+    ].values.tolist() == [1, 0]
 
 
 def test_vote_fractions_and_several_labels_become_columns() -> None:
     ids = np.asarray(["a", "b"], dtype=object)
-    votes = Labels(ids, ("smooth", "disk"), np.array([[0.2, 0.8], [np.nan, 1.0]]), target="fractions")
+    votes = Labels(
+        ids, ("smooth", "disk"), np.array([[0.2, 0.8], [np.nan, 1.0]]), target="fractions"
+    )
     np.testing.assert_allclose(columns(ids, votes)[0].values, [0.2, np.nan], rtol=1e-6)
-    many = Labels(ids, ("bar", "ring"), np.array([[True, False], [False, True]]), target="multi-label")
+    many = Labels(
+        ids, ("bar", "ring"), np.array([[True, False], [False, True]]), target="multi-label"
+    )
     assert [c.values.tolist() for c in columns(ids[::-1], many)] == [[0, 1], [1, 0]]
 
 
@@ -506,13 +627,29 @@ def test_a_catalog_that_cannot_colour_a_map_is_refused() -> None:
 
 def test_class_colours_stay_apart_for_colour_blind_readers() -> None:
     machado = {
-        "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-        "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-        "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+        "protan": [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        "deutan": [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+        "tritan": [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ],
         "normal": np.eye(3).tolist(),
     }
     lms = np.array(
-        [[0.41222147, 0.53633254, 0.05144599], [0.2119035, 0.68069955, 0.10739696], [0.08830246, 0.28171884, 0.6299787]]
+        [
+            [0.41222147, 0.53633254, 0.05144599],
+            [0.2119035, 0.68069955, 0.10739696],
+            [0.08830246, 0.28171884, 0.6299787],
+        ]
     )
     lab = np.array(
         [
@@ -521,7 +658,9 @@ def test_class_colours_stay_apart_for_colour_blind_readers() -> None:
             [0.0259040, 0.78277177, -0.80867577],
         ]
     )
-    srgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in palette.CLASS_COLOURS])
+    srgb = np.array(
+        [[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in palette.CLASS_COLOURS]
+    )
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     for sight in machado.values():
         seen = np.cbrt(np.clip(linear @ np.array(sight).T, 0, 1) @ lms.T) @ lab.T

@@ -32,7 +32,9 @@ class Shown:
         self.report: Report = report(labels, name="zhu", provenance={"note": HOSTILE})
         self.report.write(folder / "report", pictures(folder / "images", labels))
         tracking = Tracking(root=folder)
-        self.runs = {pairing.name: tracking.pairing("zhu", pairing, []) for pairing in self.report.candidates}
+        self.runs = {
+            pairing.name: tracking.pairing("zhu", pairing, []) for pairing in self.report.candidates
+        }
         self.comparison = tracking.comparison("zhu", self.report, folder / "report")
         port = free_port()
         self.page = tracking.pages(port)["zhu"]
@@ -59,12 +61,16 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 
 def text_of(browser: Browser, needed: str, seconds: float = 30) -> str:
     """Text of the page, once it holds what is needed."""
-    return browser.until(f"const t = document.body.innerText; return t.includes({json.dumps(needed)}) && t", seconds)
+    return browser.until(
+        f"const t = document.body.innerText; return t.includes({json.dumps(needed)}) && t", seconds
+    )
 
 
 def test_the_experiment_page_ranks_by_accuracy_and_says_who_wins(shown: Shown) -> None:
     shown.browser.open(shown.page)
-    shown.browser.until(f"return document.body.innerText.includes({json.dumps(shown.report.headline)})", 60)
+    shown.browser.until(
+        f"return document.body.innerText.includes({json.dumps(shown.report.headline)})", 60
+    )
     text = text_of(shown.browser, "accuracy_low")
     shown.browser.picture(shown.folder / "page.png")
     names = shown.browser.run(RUN_NAMES)
@@ -93,7 +99,10 @@ def test_the_report_is_displayed_inside_the_page(shown: Shown) -> None:
     assert shown.browser.run("return document.querySelectorAll('figure svg').length") == 15
     shown.browser.run("document.querySelector('nav a[href=\"#provenance\"]').click()")
     shown.browser.until("return scrollY > 500")
-    assert shown.browser.run("return document.querySelector('h1').textContent") == shown.report.headline
+    assert (
+        shown.browser.run("return document.querySelector('h1').textContent")
+        == shown.report.headline
+    )
     assert shown.browser.run("return window.hit") is None
 
 
@@ -108,7 +117,9 @@ def test_nothing_is_asked_of_the_outside(shown: Shown) -> None:
 
 
 def test_a_server_s_own_ui_is_pointed_at(monkeypatch: pytest.MonkeyPatch, shown: Shown) -> None:
-    with pytest.raises(InputError, match="the tracking server has its own UI; open it in a browser"):
+    with pytest.raises(
+        InputError, match="the tracking server has its own UI; open it in a browser"
+    ):
         Tracking(shown.base).ui()
 
 

@@ -51,7 +51,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
 
 
 @pytest.fixture(scope="module")
-def page(written: tuple[Report, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def page(
+    written: tuple[Report, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
     browser = Browser(tmp_path_factory.mktemp("browser"))
     try:
         browser.open(written[1] / "report.html")
@@ -79,14 +81,20 @@ def test_page_shows_hostile_text_as_text(page: Browser, written: tuple[Report, P
 
 
 def test_page_ranks_as_the_comparison_does(page: Browser, written: tuple[Report, Path]) -> None:
-    rows = page.run("return [...document.querySelectorAll('tbody')][0].innerText.split('\\n').join(' ')")
-    table = page.run("return [...document.querySelectorAll('tbody')[0].rows].map(r => r.cells[1].innerText)")
+    rows = page.run(
+        "return [...document.querySelectorAll('tbody')][0].innerText.split('\\n').join(' ')"
+    )
+    table = page.run(
+        "return [...document.querySelectorAll('tbody')[0].rows].map(r => r.cells[1].innerText)"
+    )
     assert table == [pairing.name for _, pairing in written[0].ranked]
     for row in written[0].comparison.ranking:
         assert f"{row['accuracy']:.3f}" in rows
 
 
-def test_page_draws_every_figure_and_every_picture(page: Browser, written: tuple[Report, Path]) -> None:
+def test_page_draws_every_figure_and_every_picture(
+    page: Browser, written: tuple[Report, Path]
+) -> None:
     assert page.run("return document.querySelectorAll('figure svg').length") == 2 + 3 * 4 + 2
     broken = "return [...document.images].filter(i => i.complete && !i.naturalWidth).length"
     assert page.run(broken) == 0
@@ -102,7 +110,11 @@ def test_page_follows_dark_and_light(page: Browser) -> None:
 
     def under(scheme: str) -> str:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        page._call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}})
+        page._call(
+            "POST",
+            "/goog/cdp/execute",
+            {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}},
+        )
         return page.run(ink)
 
     assert under("dark") != under("light")
@@ -126,7 +138,9 @@ def test_twelve_classes_with_pictures_stay_below_three_megabytes(tmp_path: Path)
     folder.mkdir()
     rng = np.random.default_rng(0)
     for name in labels.ids:  # noise is the worst JPEG there is
-        Image.fromarray(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+        Image.fromarray(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)).save(
+            folder / f"{name}.png"
+        )
     written = report(labels).write(tmp_path / "report", ImageSet.of(folder))
     html = written.read_text("utf-8")
     assert html.count("data:image/jpeg") > 50
@@ -144,8 +158,13 @@ def test_json_holds_ranking_tests_and_scores(written: tuple[Report, Path]) -> No
     assert len(record["tests"]) == 6
     assert record["split"] == made.split.fingerprint
     assert record["galaxies"] == {"train": 150, "validation": 30, "test": 120}
-    assert [p["scores"]["accuracy"] for p in record["pairings"]] == [r["accuracy"] for r in record["ranking"]]
-    assert record["pairings"][0]["hyperparameters"] == {"C": 1.0, "kernel": {"name": "rbf", "gamma": None}}
+    assert [p["scores"]["accuracy"] for p in record["pairings"]] == [
+        r["accuracy"] for r in record["ranking"]
+    ]
+    assert record["pairings"][0]["hyperparameters"] == {
+        "C": 1.0,
+        "kernel": {"name": "rbf", "gamma": None},
+    }
     assert record["curves"] == {"mobilenet-v2 + svm": [[50, 0.4, 0.3, 0.5], [150, 0.6, 0.5, 0.7]]}
 
 
@@ -156,20 +175,32 @@ def test_undefined_numbers_are_null_in_json(tmp_path: Path) -> None:
     assert record["provenance"] == {"loss": None, "more": [None]}
 
 
-def test_markdown_has_a_row_per_pairing_and_no_markup_from_outside(written: tuple[Report, Path]) -> None:
+def test_markdown_has_a_row_per_pairing_and_no_markup_from_outside(
+    written: tuple[Report, Path],
+) -> None:
     made, folder = written
     text = (folder / "report.md").read_text("utf-8")
-    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| #")]
+    rows = [
+        line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| #")
+    ]
     assert [row.split(" | ")[1] for row in rows] == [p.name for _, p in made.ranked]
     assert "<" not in text
-    columns = {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")}
+    columns = {
+        len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")
+    }
     assert len(columns) == 1
 
 
 def test_figures_are_written_beside_the_page(written: tuple[Report, Path]) -> None:
     found = {path.name for path in (written[1] / "figures").iterdir()}
-    kinds = {f"{kind}-{rank:02d}.png" for kind in ("confusion", "per-class", "reliability") for rank in range(1, 5)}
-    assert found == kinds | {f"{kind}.png" for kind in ("ranking", "cost", "learning", "abstention", "slice-agreement")}
+    kinds = {
+        f"{kind}-{rank:02d}.png"
+        for kind in ("confusion", "per-class", "reliability")
+        for rank in range(1, 5)
+    }
+    assert found == kinds | {
+        f"{kind}.png" for kind in ("ranking", "cost", "learning", "abstention", "slice-agreement")
+    }
 
 
 def test_headline_names_the_first_and_summary_the_ties() -> None:
@@ -177,7 +208,9 @@ def test_headline_names_the_first_and_summary_the_ties() -> None:
     row, best = made.ranked[0]
     low, high = row["accuracy_interval"]
     stated = f"{best.name} comes first: accuracy {row['accuracy']:.3f} ({low:.3f} to {high:.3f})"
-    assert made.headline.startswith(f"{stated}; as the best of 4, ")  # its interval knows that it was chosen
+    assert made.headline.startswith(
+        f"{stated}; as the best of 4, "
+    )  # its interval knows that it was chosen
     ties = sum(r["tied"] for r in made.comparison.ranking[1:])
     assert f"{ties} other" in made.summary
     assert "120 test galaxies, 5 classes of zhu-5class, 4 pairings on one split" in made.summary
@@ -210,10 +243,16 @@ def test_slices_of_a_catalog_are_shown(tmp_path: Path) -> None:
     frame = pd.DataFrame({"galaxy_id": labels.ids, "redshift": rng.uniform(0, 0.2, len(labels))})
     split = Split.draw(labels)
     made = tuple(
-        dataclasses.replace(p, scores=evaluate(p.predictions, labels, intervals=50, catalog=Catalog(frame)))
+        dataclasses.replace(
+            p, scores=evaluate(p.predictions, labels, intervals=50, catalog=Catalog(frame))
+        )
         for p in pairings(labels, split)
     )
-    html = Report("gz2", made, compare(made, labels, resamples=50), labels, split).write(tmp_path).read_text("utf-8")
+    html = (
+        Report("gz2", made, compare(made, labels, resamples=50), labels, split)
+        .write(tmp_path)
+        .read_text("utf-8")
+    )
     assert "accuracy by redshift" in html
     reached = made[3].scores.ceiling["reached"]
     assert f"agrees with the first in {reached:.0%} of the galaxies" in html
@@ -223,12 +262,34 @@ def test_slices_of_a_catalog_are_shown(tmp_path: Path) -> None:
 def test_calibration_is_shown_before_and_after_with_what_sets_promise(tmp_path: Path) -> None:
     labels = labelled()
     split = Split.draw(labels, (0.5, 0.1, 0.4))
-    before = {"ece": 0.234, "brier": 0.345, "log_loss": 1.456, "bins": [{"stated": 0.9, "reached": 0.5, "n": 9}]}
-    classes = [{"class": "a", "n": 40, "reached": 0.85, "interval": [0.71, 0.94]}, {"class": "b", "n": 0}]
-    kept = {"promised": 0.9, "reached": 0.913, "interval": [0.884, 0.937], "size": 1.57, "single": 0.61}
+    before = {
+        "ece": 0.234,
+        "brier": 0.345,
+        "log_loss": 1.456,
+        "bins": [{"stated": 0.9, "reached": 0.5, "n": 9}],
+    }
+    classes = [
+        {"class": "a", "n": 40, "reached": 0.85, "interval": [0.71, 0.94]},
+        {"class": "b", "n": 0},
+    ]
+    kept = {
+        "promised": 0.9,
+        "reached": 0.913,
+        "interval": [0.884, 0.937],
+        "size": 1.57,
+        "single": 0.61,
+    }
     kept |= {"per_class": classes}
-    made = pairings(labels, split, calibration={"before": before, "sets": kept, "notes": ["b is in every class set"]})
-    page = Report("r", made, compare(made, labels, resamples=50), labels, split).write(tmp_path).read_text()
+    made = pairings(
+        labels,
+        split,
+        calibration={"before": before, "sets": kept, "notes": ["b is in every class set"]},
+    )
+    page = (
+        Report("r", made, compare(made, labels, resamples=50), labels, split)
+        .write(tmp_path)
+        .read_text()
+    )
     table = page[page.index('id="reliability"') :].partition("</table>")[0]
     after = made[0].scores.ece
     assert f"0.234 →</span> {after:.3f}<" in table
@@ -251,11 +312,16 @@ def test_several_seeds_are_ranked_by_their_mean_and_say_so(tmp_path: Path) -> No
     for seed in range(3):
         predictions = guessed(labels, split, 2.0, seed)
         scores = evaluate(predictions, labels, intervals=100)
-        several.append(dataclasses.replace(first, seed=seed, predictions=predictions, scores=scores))
+        several.append(
+            dataclasses.replace(first, seed=seed, predictions=predictions, scores=scores)
+        )
     made = Report("r", tuple(several), compare(several, labels, resamples=50), labels, split)
     (spread,) = made.comparison.seeds
     mean = f"{spread['mean']:.3f} ± {spread['deviation']:.3f}"
-    assert made.headline.startswith("resnet18, seed 0 comes first") and f"mean of 3 seeds {mean}" in made.headline
+    assert (
+        made.headline.startswith("resnet18, seed 0 comes first")
+        and f"mean of 3 seeds {mean}" in made.headline
+    )
     assert made.write(tmp_path).read_text().count(f'<small class="soft">{mean}</small>') == 3
 
 
@@ -294,7 +360,8 @@ def test_scores_without_intervals_are_refused() -> None:
     first = pairings(labels, split)[0]
     bare = dataclasses.replace(first, scores=evaluate(first.predictions, labels, intervals=0))
     with pytest.raises(
-        InputError, match="report of scores without intervals; must have intervals; evaluate with intervals"
+        InputError,
+        match="report of scores without intervals; must have intervals; evaluate with intervals",
     ):
         Report("gz2", (bare,), compare([bare], labels, resamples=50), labels, split)
 
@@ -303,7 +370,11 @@ def test_one_pairing_alone_and_names_in_other_scripts_have_a_report(tmp_path: Pa
     labels = labelled(ids=["渦巻"], classes=("渦巻", "🌀"))
     split = Split.draw(labels, (0.1, 0.0, 0.9))
     alone = pairings(labels, split)[:1]
-    html = Report("渦", alone, compare(alone, labels, resamples=50), labels, split).write(tmp_path).read_text("utf-8")
+    html = (
+        Report("渦", alone, compare(alone, labels, resamples=50), labels, split)
+        .write(tmp_path)
+        .read_text("utf-8")
+    )
     assert "渦巻" in html
     assert "Where they disagree" not in html
 
@@ -313,13 +384,20 @@ def test_a_learning_curve_of_no_pairing_is_refused() -> None:
         report(curves={"vgg": [(50, 0.4, 0.3, 0.5)]})
 
 
-def test_showcases_are_shown_as_pictures_and_text_and_written_beside_the_page(tmp_path: Path) -> None:
+def test_showcases_are_shown_as_pictures_and_text_and_written_beside_the_page(
+    tmp_path: Path,
+) -> None:
     picture = Image.new("RGB", (60, 20), (255, 0, 0))
     tiles = [Picture("<b>one</b>", "said <i>", picture), Picture("two", "", None)]
     shown = Gallery("Why <u>", "note", {"class </h3>": tiles})
     text = report().write(tmp_path, showcases=[shown]).read_text("utf-8")
     part = text[text.index('id="showcase-1"') : text.index('id="provenance"')]
-    for escaped in ("Why &lt;u&gt;", "class &lt;/h3&gt;", "&lt;b&gt;one&lt;/b&gt;", "said &lt;i&gt;"):
+    for escaped in (
+        "Why &lt;u&gt;",
+        "class &lt;/h3&gt;",
+        "&lt;b&gt;one&lt;/b&gt;",
+        "said &lt;i&gt;",
+    ):
         assert escaped in part
     assert part.count("data:image/jpeg;base64,") == part.count("no image") == 1
     assert '<a href="#showcase-1">' in text
@@ -347,7 +425,18 @@ def test_other_targets_have_a_report_too(target: str, tmp_path: Path) -> None:
         p = np.clip(truth * 0.8 + 0.1 + rng.normal(0, 0.1 + noise, truth.shape), 0, 1)
         predictions = Predictions(split.test, p, labels.classes, target)
         scores = evaluate(predictions, labels, intervals=50)
-        made.append(Candidate(road, "resnet18", head, "votes-37", split.fingerprint, predictions, scores, {"fit": 1.0}))
+        made.append(
+            Candidate(
+                road,
+                "resnet18",
+                head,
+                "votes-37",
+                split.fingerprint,
+                predictions,
+                scores,
+                {"fit": 1.0},
+            )
+        )
     done = Report("votes", tuple(made), compare(made, labels, resamples=50), labels, split)
     assert done.ranked[0][1] is made[0]
     html = done.write(tmp_path).read_text("utf-8")
@@ -365,7 +454,9 @@ def judged() -> tuple[Labels, Predictions, Predictions]:
     return labels, guessed(labels, split, 1.5, 1), guessed(labels, split, 1.5, 2)
 
 
-def test_mistakes_are_wrong_and_the_surest_come_first(judged: tuple[Labels, Predictions, Predictions]) -> None:
+def test_mistakes_are_wrong_and_the_surest_come_first(
+    judged: tuple[Labels, Predictions, Predictions],
+) -> None:
     labels, one, _ = judged
     ids = examples.mistakes(one, labels, 10)
     shown = one.select(ids)
@@ -376,7 +467,9 @@ def test_mistakes_are_wrong_and_the_surest_come_first(judged: tuple[Labels, Pred
     assert sure[-1] >= np.sort(one.probabilities.max(1)[wrong])[-10]
 
 
-def test_disagreements_are_in_different_classes(judged: tuple[Labels, Predictions, Predictions]) -> None:
+def test_disagreements_are_in_different_classes(
+    judged: tuple[Labels, Predictions, Predictions],
+) -> None:
     _, one, other = judged
     ids = examples.disagreements(one, other, 1000)
     apart = one.codes != other.select(one.ids).codes
@@ -385,7 +478,9 @@ def test_disagreements_are_in_different_classes(judged: tuple[Labels, Prediction
     assert (np.diff(sure) <= 0).all()
 
 
-def test_successes_are_right_and_of_every_class(judged: tuple[Labels, Predictions, Predictions]) -> None:
+def test_successes_are_right_and_of_every_class(
+    judged: tuple[Labels, Predictions, Predictions],
+) -> None:
     labels, one, _ = judged
     ids = examples.successes(one, labels, 2)
     names = labels.select(ids).names

@@ -3,10 +3,11 @@
     python tests/claims/mutants.py                # all of them; rewrites the table of tests/claims/README.md
     python tests/claims/mutants.py decoding       # those whose name or file has the word; leaves the README alone
 
-A mutant is a copy of the package in which one piece of text is replaced. It is killed when a test of its claim fails by
-an assertion or by an error that the package means to raise, and survives when all pass. Before that the same claims
-must pass on a copy as it is: else a failure would say nothing. Text that is not found exactly once, and a mutant that
-fails by any other error (it may not even be Python), end the script: neither says anything about a claim.
+A mutant is a copy of the package in which one piece of text is replaced. It is killed when a test
+of its claim fails by an assertion or by an error that the package means to raise, and survives when
+all pass. Before that the same claims must pass on a copy as it is: else a failure would say
+nothing. Text that is not found exactly once, and a mutant that fails by any other error (it may not
+even be Python), end the script: neither says anything about a claim.
 
 Exit code 0: all killed; 1: a mutant survives; 2: the script could not judge.
 """
@@ -279,24 +280,38 @@ class Unjudged(Exception):
 
 def copied(into: Path, mutant: Mutant | None) -> Path:
     """A copy of the package in a folder, mutated if so wanted; the folder is handed back."""
-    shutil.copytree(ROOT / "gzfeatures", into / "gzfeatures", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "gzfeatures", into / "gzfeatures", ignore=shutil.ignore_patterns("__pycache__")
+    )
     if mutant is not None:
         path = into / "gzfeatures" / mutant.file
         text = path.read_text(encoding="utf-8")
         if text.count(mutant.old) != 1:
-            raise Unjudged(f"{mutant.file} has the text {text.count(mutant.old)} times, not once: {mutant.old!r}")
+            raise Unjudged(
+                f"{mutant.file} has the text {text.count(mutant.old)} times, not once: {mutant.old!r}"
+            )
         path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     return into
 
 
 def failing(folder: Path, *claims: str) -> str | None:
     """The first test of claims that fails on the package in a folder; None where all pass."""
-    # a safe path leaves out the working folder, in which the package as it is lies; pytest cuts reasons to the width
-    own = {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "1000"}
+    # a safe path leaves out the working folder, in which the package as it is lies; pytest cuts
+    # reasons to the width
+    own = {
+        "PYTHONPATH": str(folder),
+        "PYTHONSAFEPATH": "1",
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "1000",
+    }
     how = {"cwd": ROOT, "env": {**os.environ, **own}, "capture_output": True, "text": True}
-    told = subprocess.run([sys.executable, "-c", "import gzfeatures; print(gzfeatures.__file__)"], check=True, **how)
+    told = subprocess.run(
+        [sys.executable, "-c", "import gzfeatures; print(gzfeatures.__file__)"], check=True, **how
+    )
     if not Path(told.stdout.strip()).is_relative_to(folder):
-        raise Unjudged(f"the copy in {folder} is not the package that is imported, but {told.stdout.strip()}")
+        raise Unjudged(
+            f"the copy in {folder} is not the package that is imported, but {told.stdout.strip()}"
+        )
     files = [str(next(HERE.rglob(claim))) for claim in claims]
     alone = ["-n", "0", "-q", "-x", "-p", "no:cacheprovider"]
     found = subprocess.run([sys.executable, "-m", "pytest", *alone, *files], **how)
@@ -313,7 +328,9 @@ def judged(mutants: tuple[Mutant, ...]) -> list[tuple[Mutant, str | None]]:
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch).resolve()
-        wrong = failing(copied(folder / "as-it-is", None), *sorted({mutant.claim for mutant in mutants}))
+        wrong = failing(
+            copied(folder / "as-it-is", None), *sorted({mutant.claim for mutant in mutants})
+        )
         if wrong is not None:
             raise Unjudged(f"a claim fails on the package as it is: {wrong}")
         for number, mutant in enumerate(mutants):
@@ -336,7 +353,11 @@ def write_table(found: list[tuple[Mutant, str | None]]) -> None:
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    lines = ["| promise broken | in | claim | mutant |", "|---|---|---|---|", *(row(*each) for each in found)]
+    lines = [
+        "| promise broken | in | claim | mutant |",
+        "|---|---|---|---|",
+        *(row(*each) for each in found),
+    ]
     table = "\n".join([BEGIN, "", *lines, "", summary(found), "", END])
     README.write_text(before + table + after, encoding="utf-8")
 
@@ -348,7 +369,9 @@ def summary(found: list[tuple[Mutant, str | None]]) -> str:
 
 def main(words: list[str]) -> int:
     """Judge the mutants that have all of the words in their promise, module or claim."""
-    chosen = tuple(m for m in MUTANTS if all(word in f"{m.promise} {m.file} {m.claim}" for word in words))
+    chosen = tuple(
+        m for m in MUTANTS if all(word in f"{m.promise} {m.file} {m.claim}" for word in words)
+    )
     try:
         if not chosen:
             raise Unjudged(f"no mutant has the words {' '.join(words)}")

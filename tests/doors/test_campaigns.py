@@ -21,7 +21,11 @@ from gzfeatures.galaxies.votes.vote_columns import Choice
 
 def columns_of(mark: str, suffix: str = "") -> list[str]:
     """Every column that a campaign's known answers stand in."""
-    names = {f"{question}-{mark}_{part}{suffix}" for question, *parts in MARKED[mark].values() for part in parts}
+    names = {
+        f"{question}-{mark}_{part}{suffix}"
+        for question, *parts in MARKED[mark].values()
+        for part in parts
+    }
     return sorted(names)
 
 
@@ -35,7 +39,9 @@ def rows(*galaxies: dict[str, int]) -> pd.DataFrame:
 def smooth(mark: str, answer: str = "smooth") -> dict[str, int]:
     third = "problem" if mark in ("cd", "euclid", "jwst") else "artifact"
     features = "features" if mark in ("hubble", "candels") else "featured-or-disk"
-    votes = {"smooth": 4, features: 4, third: 2} | {features if answer == "features" else answer: 30}
+    votes = {"smooth": 4, features: 4, third: 2} | {
+        features if answer == "features" else answer: 30
+    }
     return {f"smooth-or-featured-{mark}_{name}": number for name, number in votes.items()}
 
 
@@ -47,7 +53,9 @@ def round_of(mark: str) -> dict[str, int]:
 @pytest.mark.parametrize("first", ["dr12", "dr5", "gz2", "jwst", "hubble"])
 @pytest.mark.parametrize("second", ["dr8", "candels", "euclid", "ukidss"])
 def test_each_galaxy_is_labelled_by_the_campaign_that_asked_it(first: str, second: str) -> None:
-    frame = rows(smooth(first), smooth(second), smooth(first, "features"), smooth(second, "features"))
+    frame = rows(
+        smooth(first), smooth(second), smooth(first, "features"), smooth(second, "features")
+    )
     labels = SCHEMES["q1-3class"].label(Catalog.of(frame))
     assert labels.names.tolist() == ["smooth", "smooth", "features-or-disk", "features-or-disk"]
     assert labels.origin is not None and labels.origin.galaxies == {first: 2, second: 2}
@@ -56,7 +64,9 @@ def test_each_galaxy_is_labelled_by_the_campaign_that_asked_it(first: str, secon
 def test_the_order_of_columns_decides_nothing() -> None:
     frame = rows(round_of("dr12"), round_of("dr5"), smooth("dr5", "features"))
     scheme = SCHEMES["walmsley-7class"]
-    missing = {column: 0 for mark in ("dr12", "dr5") for column in columns_of(mark) if column not in frame}
+    missing = {
+        column: 0 for mark in ("dr12", "dr5") for column in columns_of(mark) if column not in frame
+    }
     frame = frame.assign(**missing)
     labels = [
         scheme.label(Catalog.of(frame[["id_str", *order]]))
@@ -76,12 +86,17 @@ def test_a_galaxy_of_two_campaigns_is_left_out_until_one_is_named() -> None:
     second = SCHEMES["q1-3class"].label(catalog, choice=Choice(campaign="dr8"))
     assert dict(zip(second.ids, second.names, strict=True)) == {"g0": "features-or-disk"}
     assert second.left_out["votes are missing"].tolist() == ["g1"]
-    with pytest.raises(UnknownNameError, match="unknown campaign; must be one of dr5, dr8, found dr9"):
+    with pytest.raises(
+        UnknownNameError, match="unknown campaign; must be one of dr5, dr8, found dr9"
+    ):
         SCHEMES["q1-3class"].label(catalog, choice=Choice(campaign="dr9"))
 
 
 def test_kaggle_s_and_hart_s_fractions_are_not_one_measure_of_one_campaign() -> None:
-    stems = [f"t01_smooth_or_features_{a}" for a in ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact")]
+    stems = [
+        f"t01_smooth_or_features_{a}"
+        for a in ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact")
+    ]
     from gzfeatures.galaxies.votes.votes import KAGGLE
 
     frame = pd.DataFrame(0.0, index=[0], columns=list(KAGGLE.values())).assign(GalaxyID=["1"])
@@ -91,14 +106,17 @@ def test_kaggle_s_and_hart_s_fractions_are_not_one_measure_of_one_campaign() -> 
     catalog = Catalog.of(frame)
     assert len(SCHEMES["q1-3class"].label(catalog)) == 0
     names = [
-        SCHEMES["q1-3class"].label(catalog, choice=Choice(campaign=name)).names.tolist() for name in ("kaggle", "gz2")
+        SCHEMES["q1-3class"].label(catalog, choice=Choice(campaign=name)).names.tolist()
+        for name in ("kaggle", "gz2")
     ]
     assert names == [["smooth"], ["features-or-disk"]]
 
 
 @pytest.mark.parametrize("mark", MARKED)
 @pytest.mark.parametrize("suffix", ["", "_fraction", "_debiased"])
-def test_every_known_answer_of_every_campaign_is_found_under_its_mark(mark: str, suffix: str) -> None:
+def test_every_known_answer_of_every_campaign_is_found_under_its_mark(
+    mark: str, suffix: str
+) -> None:
     found = list(campaigns(columns_of(mark, suffix)))
     assert [name for name, _, _ in found] == [mark]
     assert set(found[0][2]) == set(MARKED[mark])
@@ -141,7 +159,9 @@ def test_hubble_s_published_table_is_told_by_its_clumps() -> None:
 def test_candels_published_table_is_read_by_its_own_names() -> None:
     stem = "t00_smooth_or_featured_"
     parts = zip(("a0_smooth", "a1_features", "a2_artifact"), (0.2, 0.7, 0.1), strict=True)
-    frame = pd.DataFrame({"ID": ["COS_1"]} | {f"{stem}{name}_frac": [value] for name, value in parts})
+    frame = pd.DataFrame(
+        {"ID": ["COS_1"]} | {f"{stem}{name}_frac": [value] for name, value in parts}
+    )
     labels = SCHEMES["q1-3class"].label(Catalog.of(frame))
     assert labels.names.tolist() == ["features-or-disk"] and labels.origin is not None
     assert labels.origin.measures == {"candels": "fractions"}
@@ -164,7 +184,9 @@ def test_candels_published_table_is_read_by_its_own_names() -> None:
         ),
     ],
 )
-def test_votes_of_a_galaxy_zoo_that_is_not_known_are_refused_by_name(columns: list[str], message: str) -> None:
+def test_votes_of_a_galaxy_zoo_that_is_not_known_are_refused_by_name(
+    columns: list[str], message: str
+) -> None:
     frame = pd.DataFrame({"galaxy_id": ["a"]} | {name: [30] for name in columns})
     with pytest.raises(InputError, match=message):
         SCHEMES["q1-3class"].label(Catalog.of(frame))
@@ -172,7 +194,9 @@ def test_votes_of_a_galaxy_zoo_that_is_not_known_are_refused_by_name(columns: li
 
 def test_unmarked_columns_are_understood_by_the_answers_among_them() -> None:
     def told(*columns: str) -> dict[str, tuple[str, ...]]:
-        return dict(next(found for name, measure, found in campaigns(columns) if measure == "count"))
+        return dict(
+            next(found for name, measure, found in campaigns(columns) if measure == "count")
+        )
 
     assert told("bar_strong", "bar_weak", "bar_no")["bar-yes"] == ("bar_strong", "bar_weak")
     assert told("bar_yes", "bar_no")["bar-yes"] == ("bar_yes",)
@@ -193,13 +217,17 @@ def test_galaxies_of_a_campaign_with_other_questions_are_left_out_by_its_name() 
 def test_one_measure_is_read_of_all_campaigns_where_all_have_it() -> None:
     count = {column: 1 for mark in ("dr5", "dr8") for column in columns_of(mark)}
     fraction = dict.fromkeys(columns_of("dr5", "_fraction"), 0.5)
-    read = vote_columns.chosen([*count, *fraction], "cumulative", vote_columns.RAW, ["smooth"], vote_columns.ANY)
+    read = vote_columns.chosen(
+        [*count, *fraction], "cumulative", vote_columns.RAW, ["smooth"], vote_columns.ANY
+    )
     assert {source.campaign: source.measure for source in read} == {"dr5": "count", "dr8": "count"}
 
 
 def test_votes_of_an_unknown_campaign_beside_known_ones_are_said_not_to_be_read() -> None:
     catalog = Catalog.of(rows(smooth("dr5"), smooth("lsst")))
-    assert catalog.notes == ["votes of Galaxy Zoo 'lsst' are not read: its questions are not known here"]
+    assert catalog.notes == [
+        "votes of Galaxy Zoo 'lsst' are not read: its questions are not known here"
+    ]
     labels = SCHEMES["q1-3class"].label(catalog)
     assert labels.ids.tolist() == ["g0"] and labels.left_out["votes are missing"].tolist() == ["g1"]
 
@@ -207,14 +235,24 @@ def test_votes_of_an_unknown_campaign_beside_known_ones_are_said_not_to_be_read(
 def test_an_experiment_says_which_votes_it_reads(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
-    frame = rows(smooth("dr5") | smooth("dr8", "features"), smooth("dr5"), smooth("dr5", "features"))
+    frame = rows(
+        smooth("dr5") | smooth("dr8", "features"), smooth("dr5"), smooth("dr5", "features")
+    )
     frame.rename(columns={"id_str": "thing"}).to_csv(tmp_path / "votes.csv", index=False)
     random = np.random.default_rng(0)
     for name in frame["id_str"]:
-        Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(images / f"{name}.png")
+        Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(
+            images / f"{name}.png"
+        )
     settings = Galaxies(
-        catalog=tmp_path / "votes.csv", images=images, scheme="q1-3class", id_column="thing", campaign="dr5"
+        catalog=tmp_path / "votes.csv",
+        images=images,
+        scheme="q1-3class",
+        id_column="thing",
+        campaign="dr5",
     )
     cohort = load_sample(settings.model_copy(update={"split": (1.0, 0.0, 0.0)}), 0, tmp_path)
     assert cohort.labels.names.tolist() == ["smooth", "smooth", "features-or-disk"]
-    assert Galaxies(catalog="c", images="i", measure="count", min_votes=5).choice == Choice(None, "count", 5)
+    assert Galaxies(catalog="c", images="i", measure="count", min_votes=5).choice == Choice(
+        None, "count", 5
+    )

@@ -52,20 +52,28 @@ def test_every_sexagesimal_form_is_read_as_astropy_reads_it(hours: str, angles: 
         )
     ]
     ra, dec = ([form.format(**part) for part in parts] for form in (hours, angles))
-    read = Catalog.of(pd.DataFrame({"galaxy_id": [f"g{k}" for k in range(200)], "RA": ra, "DEC": dec}))
-    np.testing.assert_allclose(read.column("ra"), Angle(ra, unit=units.hourangle).degree, atol=1e-10)
+    read = Catalog.of(
+        pd.DataFrame({"galaxy_id": [f"g{k}" for k in range(200)], "RA": ra, "DEC": dec})
+    )
+    np.testing.assert_allclose(
+        read.column("ra"), Angle(ra, unit=units.hourangle).degree, atol=1e-10
+    )
     np.testing.assert_allclose(read.column("dec"), Angle(dec, unit=units.deg).degree, atol=1e-10)
     assert any("hours, minutes and seconds" in note for note in read.notes)
 
 
 def test_a_position_south_of_the_equator_by_less_than_a_degree_stays_south() -> None:
-    assert catalog(dec=["-00:10:05", "+00:10:05", None]).column("dec")[0] == pytest.approx(-0.168056, abs=1e-6)
+    assert catalog(dec=["-00:10:05", "+00:10:05", None]).column("dec")[0] == pytest.approx(
+        -0.168056, abs=1e-6
+    )
 
 
 def test_one_cell_can_hold_a_whole_position() -> None:
     texts = ["12 34 56.7 +01 02 03", "12:34:56.7-01:02:03", "00h00m01s, -00d00m01s"]
     read = catalog(coordinates=texts)
-    there = SkyCoord([text.replace(",", "") for text in texts[::2]], unit=(units.hourangle, units.deg))
+    there = SkyCoord(
+        [text.replace(",", "") for text in texts[::2]], unit=(units.hourangle, units.deg)
+    )
     np.testing.assert_allclose(read.column("ra")[::2], there.ra.degree, atol=1e-10)
     np.testing.assert_allclose(read.column("dec")[::2], there.dec.degree, atol=1e-10)
     assert read.column("dec")[1] == pytest.approx(-1.034167, abs=1e-6)
@@ -74,9 +82,13 @@ def test_one_cell_can_hold_a_whole_position() -> None:
 @pytest.mark.parametrize(
     "cell", ["25:00:00", "12:60:00", "12:34", "180.5", "somewhere", "12:34:56.7 extra", "1234:5:6"]
 )
-def test_a_position_nobody_can_tell_is_refused_by_what_the_cell_holds(cell: str, tmp_path: Path) -> None:
+def test_a_position_nobody_can_tell_is_refused_by_what_the_cell_holds(
+    cell: str, tmp_path: Path
+) -> None:
     read = catalog(ra=["12:00:30.5", cell, "12:00:32"], dec=[1.0, 2.0, 3.0])
-    with pytest.raises(InputError, match=r"ra is text: . of 3 cells are no number, the first in row 0: '12:00:30"):
+    with pytest.raises(
+        InputError, match=r"ra is text: . of 3 cells are no number, the first in row 0: '12:00:30"
+    ):
         read.column("ra")
     read.frame.to_csv(tmp_path / "t.csv", index=False)
     found = Catalog.examine(tmp_path / "t.csv")
@@ -97,12 +109,18 @@ def test_units_of_the_file_are_heeded() -> None:
     frame = pd.DataFrame({"galaxy_id": ["a"], "ra": [1.5], "dec": [0.5], "petroR90_r": [0.1]})
     frame.attrs["units"] = {"ra": "h", "dec": "rad", "petroR90_r": "arcmin"}
     read = quantities.understood(frame)
-    assert read["ra"].tolist() == pytest.approx([22.5]) and read["petroR90_r"].tolist() == pytest.approx([6])
-    assert read["dec"].tolist() == pytest.approx([np.degrees(0.5)]) and len(read.attrs["notes"]) == 3
+    assert read["ra"].tolist() == pytest.approx([22.5]) and read[
+        "petroR90_r"
+    ].tolist() == pytest.approx([6])
+    assert (
+        read["dec"].tolist() == pytest.approx([np.degrees(0.5)]) and len(read.attrs["notes"]) == 3
+    )
     assert frame["ra"].tolist() == [1.5]
     frame.attrs["units"] = {"petroR90_r": "pix"}
     assert quantities.understood(frame)["ra"].tolist() == [1.5]  # the other columns stay usable
-    with pytest.raises(InputError, match="petroR90_r is in pix, which is no arcsec; must be numbers for petro_r90"):
+    with pytest.raises(
+        InputError, match="petroR90_r is in pix, which is no arcsec; must be numbers for petro_r90"
+    ):
         quantities.required(quantities.understood(frame), "petro_r90", "t")
 
 
@@ -122,7 +140,9 @@ def _write(table: Table, path: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", ["ecsv", "parquet", "VOTable parquet", "h5", "fits", "vot"])
 @pytest.mark.parametrize("mixins", [False, True])
-def test_units_that_astropy_writes_are_heeded_in_every_format(tmp_path: Path, kind: str, mixins: bool) -> None:
+def test_units_that_astropy_writes_are_heeded_in_every_format(
+    tmp_path: Path, kind: str, mixins: bool
+) -> None:
     table = (QTable if mixins else Table)({"galaxy_id": ["a", "b"], "ra": [1.5, 2] * units.rad})
     table["dec"] = [0.25, -0.5] * units.rad
     table["petroR90_r"] = [0.1, 0.2] * units.arcmin
@@ -150,14 +170,18 @@ def test_units_that_astropy_writes_are_heeded_in_every_format(tmp_path: Path, ki
 def test_a_damaged_header_of_units_is_said_and_runs_nothing(tmp_path: Path, header: bytes) -> None:
     header = header.replace(b"TOUCHED", str(tmp_path / "touched").encode())
     table = pa.table({"galaxy_id": ["a", "b"], "ra": [1.5, 2]})
-    pq.write_table(table.replace_schema_metadata({b"table_meta_yaml": header}), tmp_path / "t.parquet")
+    pq.write_table(
+        table.replace_schema_metadata({b"table_meta_yaml": header}), tmp_path / "t.parquet"
+    )
     with h5py.File(tmp_path / "t.h5", "w") as file:
         file["t"] = np.array([(b"a", 1.5), (b"b", 2)], [("galaxy_id", "S1"), ("ra", "f8")])
         file["t.__table_column_meta__"] = np.array(header.split(b"\n"))
     for name in ("t.parquet", "t.h5"):
         read = Catalog.read(tmp_path / name)
         assert read.column("ra").tolist() == [1.5, 2] and not (tmp_path / "touched").exists()
-        assert ["units stand in the file and cannot be read" in note for note in read.notes] == [True]
+        assert ["units stand in the file and cannot be read" in note for note in read.notes] == [
+            True
+        ]
 
 
 @pytest.mark.parametrize("head", ["", '<!DOCTYPE x [<!ENTITY e "rad">]>'])
@@ -165,7 +189,10 @@ def test_an_embedded_votable_is_read_for_its_units_alone(tmp_path: Path, head: s
     fields = '<FIELD name="ra" unit="rad"/><STREAM href="file:///nowhere"/>'
     content = f"{head}<VOTABLE><RESOURCE><TABLE>{fields}</TABLE></RESOURCE></VOTABLE>"
     table = pa.table({"galaxy_id": ["a"], "ra": [1.5]})
-    pq.write_table(table.replace_schema_metadata({"IVOA.VOTable-Parquet.content": content}), tmp_path / "t.parquet")
+    pq.write_table(
+        table.replace_schema_metadata({"IVOA.VOTable-Parquet.content": content}),
+        tmp_path / "t.parquet",
+    )
     read = Catalog.read(tmp_path / "t.parquet")
     assert read.column("ra").tolist() == pytest.approx([1.5 if head else np.degrees(1.5)])
     assert ["declares the entity e" in note for note in read.notes] == [bool(head)]
@@ -176,8 +203,13 @@ def test_files_of_one_folder_are_in_one_unit(tmp_path: Path) -> None:
         table = Table({"galaxy_id": [f"g{number}"], "ra": [1.5] * units.Unit(unit)})
         table.write(tmp_path / f"{number}.parquet")
         if number == 1:
-            assert Catalog.read(tmp_path).column("ra").tolist() == pytest.approx(np.degrees([1.5, 1.5]))
-    with pytest.raises(InputError, match=r"2.parquet, column ra: .*must be in rad, as in the files before, found deg"):
+            assert Catalog.read(tmp_path).column("ra").tolist() == pytest.approx(
+                np.degrees([1.5, 1.5])
+            )
+    with pytest.raises(
+        InputError,
+        match=r"2.parquet, column ra: .*must be in rad, as in the files before, found deg",
+    ):
         Catalog.read(tmp_path)
 
 
@@ -185,18 +217,25 @@ def test_files_of_one_folder_are_in_one_unit(tmp_path: Path) -> None:
 def test_a_magnitude_is_left_as_it_is_whatever_its_unit_is_called(unit: str) -> None:
     frame = pd.DataFrame({"galaxy_id": ["a"], "PETROMAG_MR": [-21.5]})
     frame.attrs["units"] = {"PETROMAG_MR": unit}
-    assert quantities.required(quantities.understood(frame), "petro_mag_r_abs", "t").tolist() == [-21.5]
+    assert quantities.required(quantities.understood(frame), "petro_mag_r_abs", "t").tolist() == [
+        -21.5
+    ]
 
 
 def test_check_names_a_column_in_a_unit_of_another_quantity(tmp_path: Path) -> None:
     table = Table({"galaxy_id": ["a", "b"], "petroR90_r": [4.0, 5.0] * units.pix})
     table.write(tmp_path / "t.fits")
     found = Catalog.examine(tmp_path / "t.fits")
-    assert found.refused and [problem.rule for problem in found.problems] == ["petroR90_r must be in arcsec"]
+    assert found.refused and [problem.rule for problem in found.problems] == [
+        "petroR90_r must be in arcsec"
+    ]
 
 
 def test_a_text_that_looks_sexagesimal_in_another_column_stays_text() -> None:
-    assert catalog(observed=["12:00:30", "12:00:31", "12:00:32"]).frame["observed"].tolist()[0] == "12:00:30"
+    assert (
+        catalog(observed=["12:00:30", "12:00:31", "12:00:32"]).frame["observed"].tolist()[0]
+        == "12:00:30"
+    )
 
 
 # redshift
@@ -206,7 +245,9 @@ def test_a_text_that_looks_sexagesimal_in_another_column_stays_text() -> None:
 def test_z_beside_g_and_r_or_with_a_large_median_is_a_magnitude(name: str) -> None:
     beside = catalog(**{"g": [0.1] * 3, "r": [0.1] * 3, name: [0.05, 0.06, 0.07]})
     assert not beside.has_column("redshift")
-    with pytest.raises(InputError, match=f"{name} stands beside g and r: a magnitude; must be numbers for redshift"):
+    with pytest.raises(
+        InputError, match=f"{name} stands beside g and r: a magnitude; must be numbers for redshift"
+    ):
         beside.column("redshift")
     large = catalog(**{name: [17.2, 18.1, -9999.0]})
     with pytest.raises(InputError, match=f"column {name} has a median of 17.[67]"):
@@ -218,7 +259,11 @@ def test_z_beside_g_and_r_or_with_a_large_median_is_a_magnitude(name: str) -> No
 def test_under_redshift_values_up_to_20_are_redshifts(tmp_path: Path) -> None:
     read = catalog(redshift=[20.0, 14.3, 8.1])
     labels = Labels(read.ids, ("x",), np.zeros(3, dtype=np.int64))
-    assert sampling.sample(read, labels, "low-redshift", per_class=3).ids.tolist() == ["a", "b", "c"]
+    assert sampling.sample(read, labels, "low-redshift", per_class=3).ids.tolist() == [
+        "a",
+        "b",
+        "c",
+    ]
     read.frame.assign(redshift=[21.0, 1, 1]).to_csv(tmp_path / "t.csv", index=False)
     rules = [problem.rule for problem in Catalog.examine(tmp_path / "t.csv").problems]
     assert rules == ["redshift must be a redshift of at most 20"]
@@ -239,7 +284,11 @@ def test_two_columns_for_one_purpose_are_said() -> None:
 
 
 def test_check_says_in_a_line_what_every_column_is_used_for(tmp_path: Path) -> None:
-    rows = ["objid,RA,DEC,z,petroR90_r,note", "1,12:00:30.5,-00:10:05,0.05,4.5,x", "2,12:00:31.5,+00:10:05,,6.5,y"]
+    rows = [
+        "objid,RA,DEC,z,petroR90_r,note",
+        "1,12:00:30.5,-00:10:05,0.05,4.5,x",
+        "2,12:00:31.5,+00:10:05,,6.5,y",
+    ]
     (tmp_path / "t.csv").write_text("\n".join([*rows, ""]))
     result = gz("check", tmp_path / "t.csv", "-o", tmp_path / "clean.parquet")
     assert result.returncode == 0, result.stderr
@@ -247,8 +296,13 @@ def test_check_says_in_a_line_what_every_column_is_used_for(tmp_path: Path) -> N
     assert list(lines) == ["objid", "z", "petroR90_r", "RA", "DEC"]
     assert lines["objid"] == "objid → galaxy_id: text, 0 missing, 1 to 2; 1, 2"
     assert lines["z"] == "z → redshift: number, 1 missing, 0.05 to 0.05; 0.05"
-    assert lines["petroR90_r"] == "petroR90_r → petro_r90: number in arcsec, 0 missing, 4.5 to 6.5; 4.5, 6.5"
-    assert lines["RA"] == "RA → ra: number in deg, 0 missing, 180.1271 to 180.1312; 180.1271, 180.1312"
+    assert (
+        lines["petroR90_r"]
+        == "petroR90_r → petro_r90: number in arcsec, 0 missing, 4.5 to 6.5; 4.5, 6.5"
+    )
+    assert (
+        lines["RA"] == "RA → ra: number in deg, 0 missing, 180.1271 to 180.1312; 180.1271, 180.1312"
+    )
     clean = Catalog.read(tmp_path / "clean.parquet")
     assert clean.column("dec").tolist() == pytest.approx([-0.168056, 0.168056], abs=1e-6)
     assert clean.ids.tolist() == ["1", "2"] and clean.frame["note"].tolist() == ["x", "y"]
@@ -273,7 +327,9 @@ def test_check_lists_the_problems_of_a_table_that_it_cannot_write(tmp_path: Path
     assert "objid → galaxy_id: text, 1 missing" in told.stdout and "row 1" in told.stdout
     assert not (tmp_path / "clean.csv").exists() and "clean.csv is not written" in told.stderr
     assert "gzfeatures check" not in told.stderr
-    assert json.loads(gz("check", tmp_path / "t.csv", "-o", tmp_path / "clean.csv", "--json").stdout)["problems"]
+    assert json.loads(
+        gz("check", tmp_path / "t.csv", "-o", tmp_path / "clean.csv", "--json").stdout
+    )["problems"]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +338,11 @@ def test_check_lists_the_problems_of_a_table_that_it_cannot_write(tmp_path: Path
         ("galaxy_id,ra", "a,here", "ra must hold numbers or one sexagesimal form"),
         ("galaxy_id,redshift", "a,far", "redshift must hold numbers"),
         ("galaxy_id,label", "a,None", "label must be a class or nobody's answer"),
-        ("galaxy_id,smooth-or-featured-lsst_smooth", "a,3", "votes must be of a campaign that is known"),
+        (
+            "galaxy_id,smooth-or-featured-lsst_smooth",
+            "a,3",
+            "votes must be of a campaign that is known",
+        ),
         ("galaxy_id,objid", "a,1.237678598634734e+18", "objid must keep every digit of its ids"),
         ("galaxy_id,ra", "a,400", "ra must lie in"),
         ("galaxy_id,class5", "a,None", "class5 must be a class of zhu-5class or empty"),
@@ -295,13 +355,17 @@ def test_check_does_not_end_well_where_another_verb_would_refuse(
     result = gz("check", tmp_path / "t.csv", "--json")
     assert result.returncode == 1
     found = json.loads(result.stdout)
-    assert found["refused"] is True and [rule in problem["rule"] for problem in found["problems"]] == [True]
+    assert found["refused"] is True and [
+        rule in problem["rule"] for problem in found["problems"]
+    ] == [True]
 
 
 def test_an_id_column_of_any_name_serves_every_verb_that_is_told_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("thing,ra,dec,redshift\n007,1,2,.1\n1e5,2,3,.2\n")
     refused = gz("check", tmp_path / "t.csv")
-    assert refused.returncode == 1 and "name the column of the ids with --id COLUMN" in refused.stderr
+    assert (
+        refused.returncode == 1 and "name the column of the ids with --id COLUMN" in refused.stderr
+    )
     found = gz("check", tmp_path / "t.csv", "--id", "thing", "-o", tmp_path / "clean.csv")
     assert found.returncode == 0 and "thing → galaxy_id: text, 0 missing" in found.stdout
     assert Catalog.read(tmp_path / "clean.csv").ids.tolist() == ["007", "1e5"]
@@ -309,14 +373,19 @@ def test_an_id_column_of_any_name_serves_every_verb_that_is_told_it(tmp_path: Pa
     assert absent.returncode == 1 and "must have name" in absent.stderr
 
 
-def test_another_id_column_leaves_the_rest_usable_where_one_has_lost_its_digits(tmp_path: Path) -> None:
+def test_another_id_column_leaves_the_rest_usable_where_one_has_lost_its_digits(
+    tmp_path: Path,
+) -> None:
     lost = "objid,name,redshift\n1.237678598634734e+18,n1,.1\n1.237678598634735e+18,n2,.2\n"
     (tmp_path / "t.csv").write_text(lost)
     refused = gz("check", tmp_path / "t.csv")
     assert refused.returncode == 1 and "row 0" in refused.stderr and "--id OTHER" in refused.stderr
     told = gz("check", tmp_path / "t.csv", "--id", "name")
     assert told.returncode == 0 and "it is no key of a join" in told.stdout
-    assert Catalog.read(tmp_path / "t.csv", id_column="name").column("redshift").tolist() == [0.1, 0.2]
+    assert Catalog.read(tmp_path / "t.csv", id_column="name").column("redshift").tolist() == [
+        0.1,
+        0.2,
+    ]
 
 
 def test_numbers_in_degrees_are_left_as_they_are() -> None:

@@ -24,12 +24,20 @@ def catalog() -> Catalog:
     bins[GAPS] = pd.NA
     flags = pd.array(np.arange(N) % 2 == 0, dtype="boolean")
     flags[GAPS] = pd.NA
-    return Catalog.of(pd.DataFrame({"galaxy_id": [f"g{k}" for k in range(N)], "redshift_bin": bins, "flag": flags}))
+    return Catalog.of(
+        pd.DataFrame(
+            {"galaxy_id": [f"g{k}" for k in range(N)], "redshift_bin": bins, "flag": flags}
+        )
+    )
 
 
 def test_a_column_with_gaps_is_numbers_with_nan() -> None:
     values = catalog().column("redshift_bin")
-    assert values.dtype == np.float64 and np.isnan(values[GAPS]).all() and not np.isnan(values[~GAPS]).any()
+    assert (
+        values.dtype == np.float64
+        and np.isnan(values[GAPS]).all()
+        and not np.isnan(values[~GAPS]).any()
+    )
 
 
 def test_the_fingerprint_is_the_same_from_every_format(tmp_path: Path) -> None:
@@ -38,7 +46,9 @@ def test_the_fingerprint_is_the_same_from_every_format(tmp_path: Path) -> None:
     table.write(tmp_path / "t.fits")
     table.write(tmp_path / "t.parquet")
     table.write(tmp_path / "t.csv", format="ascii.csv")
-    prints = {Catalog.read(tmp_path / f"t.{ending}").fingerprint for ending in ("fits", "parquet", "csv")}
+    prints = {
+        Catalog.read(tmp_path / f"t.{ending}").fingerprint for ending in ("fits", "parquet", "csv")
+    }
     assert prints == {Catalog.of(catalog().frame.drop(columns="flag")).fingerprint}
 
 

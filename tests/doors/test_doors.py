@@ -24,10 +24,15 @@ LOST = {
     ("pandas", form, "int64 id with null"): "pandas makes floats of integers with a gap"
     for form in ("CSV", "CSV.gz", "Parquet", "Feather")
 } | {
-    ("NumPy, h5py", form, 'string "None"'): "numpy.savetxt does not quote: a comma in a text begins a cell"
+    (
+        "NumPy, h5py",
+        form,
+        'string "None"',
+    ): "numpy.savetxt does not quote: a comma in a text begins a cell"
     for form in ("CSV", "CSV.gz")
 }
-"""Cells whose file itself lost the value, and why: ids are refused where they are used, rows by their line."""
+"""Cells whose file itself lost the value, and why: ids are refused where they are used, rows by
+their line."""
 
 
 def same(read: Any, written: Any, kind: str) -> bool:
@@ -39,7 +44,9 @@ def same(read: Any, written: Any, kind: str) -> bool:
     if kind == "text":
         return isinstance(read, str) and read == written
     if kind in ("int64", "int32", "uint64"):
-        return str(read) == str(written) or (isinstance(read, float) and abs(read) < 2**53 and read == written)
+        return str(read) == str(written) or (
+            isinstance(read, float) and abs(read) < 2**53 and read == written
+        )
     if kind == "float32":
         return bool(np.float32(read) == written)
     if kind == "scaled":
@@ -58,9 +65,14 @@ def outcome(path: Path, columns: list[Column]) -> str:
     assert len(frame) == len(ROWS.values) and frame["galaxy_id"].tolist() == ROWS.values
     result = EXACT
     for column in columns:
-        if all(same(*pair, column.type) for pair in zip(frame[column.name].tolist(), column.values, strict=True)):
+        if all(
+            same(*pair, column.type)
+            for pair in zip(frame[column.name].tolist(), column.values, strict=True)
+        ):
             continue
-        with pytest.raises(InputError, match=rf"column {column.name}, row \d+: .*\d; name another id column"):
+        with pytest.raises(
+            InputError, match=rf"column {column.name}, row \d+: .*\d; name another id column"
+        ):
             Catalog.read(path, id_column=column.name)
         result = REFUSED
     return result
@@ -92,7 +104,9 @@ def test_every_kind_of_column_is_exact_or_refused(
         folder.mkdir()
         result, _ = cell(folder, writer, form, kind)
         matrix[writer, form, kind] = result
-        assert (result == REFUSED) == ((writer, form, kind) in LOST), f"{writer}, {form}, {kind}: {result}"
+        assert (result == REFUSED) == ((writer, form, kind) in LOST), (
+            f"{writer}, {form}, {kind}: {result}"
+        )
 
 
 def test_the_matrix_is_printed(matrix: dict[tuple[str, str, str], str]) -> None:

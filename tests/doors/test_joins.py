@@ -35,7 +35,9 @@ def test_missing_equals_nothing(tmp_path: Path, empty: str) -> None:
 @pytest.mark.parametrize("empty", ["", "NA", "None"])
 def test_missing_equals_nothing_in_columns_that_are_no_known_ids(empty: str) -> None:
     left = Catalog.of(pd.DataFrame({"galaxy_id": ["a", "b"], "plate": ["p1", empty]}))
-    right = Catalog.of(pd.DataFrame({"galaxy_id": ["x", "y"], "name": ["p1", empty], "redshift": [0.1, 7.7]}))
+    right = Catalog.of(
+        pd.DataFrame({"galaxy_id": ["x", "y"], "name": ["p1", empty], "redshift": [0.1, 7.7]})
+    )
     assert left.join(right, "plate", "name")[0].frame["redshift"].tolist() == [0.1]
 
 
@@ -76,15 +78,24 @@ def test_leading_zeros_are_part_of_a_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("column", ["objid", "other"])
 @pytest.mark.parametrize("written", ["csv", "parquet"])
-def test_keys_that_lost_their_digits_are_refused_with_the_remedy(tmp_path: Path, column: str, written: str) -> None:
+def test_keys_that_lost_their_digits_are_refused_with_the_remedy(
+    tmp_path: Path, column: str, written: str
+) -> None:
     ids = BIG + 300 * np.arange(8)
-    frame = pd.DataFrame({"galaxy_id": [f"g{k}" for k in range(8)], column: ids.astype(float), "redshift": 0.1})
+    frame = pd.DataFrame(
+        {"galaxy_id": [f"g{k}" for k in range(8)], column: ids.astype(float), "redshift": 0.1}
+    )
     path = tmp_path / f"t.{written}"
     frame.to_csv(path, index=False) if written == "csv" else frame.to_parquet(path)
     lost = Catalog.read(path)
     whole = Catalog.of(pd.DataFrame({"galaxy_id": ids.astype(str)}))
-    for one, two, keys in ((lost, whole, (column, "galaxy_id")), (whole, lost, ("galaxy_id", column))):
-        with pytest.raises(InputError, match=rf"column {column}, row 0.*1\.23767.*--id OTHER, match on the sky"):
+    for one, two, keys in (
+        (lost, whole, (column, "galaxy_id")),
+        (whole, lost, ("galaxy_id", column)),
+    ):
+        with pytest.raises(
+            InputError, match=rf"column {column}, row 0.*1\.23767.*--id OTHER, match on the sky"
+        ):
             one.join(two, *keys)
     assert lost.column("redshift").tolist() == [0.1] * 8  # the other columns stay usable
 
@@ -97,7 +108,9 @@ def test_a_table_whose_only_id_is_the_key_can_be_joined(tmp_path: Path) -> None:
 
 def test_the_rows_of_the_other_table_need_no_ids_of_their_own(tmp_path: Path) -> None:
     left = read(tmp_path, "l.csv", f"galaxy_id,dr7objid\na,{BIG}\nb,\nc,{BIG + 1}\nd,{BIG + 2}\n")
-    (tmp_path / "r.csv").write_text(f"objid,redshift\n{BIG},.1\n,7.7\n,7.8\n{BIG + 1},.2\n{BIG + 1},.3\n")
+    (tmp_path / "r.csv").write_text(
+        f"objid,redshift\n{BIG},.1\n,7.7\n,7.8\n{BIG + 1},.2\n{BIG + 1},.3\n"
+    )
     joined, report = left.join(Rows.read(tmp_path / "r.csv", ("objid",)), "dr7objid", "objid")
     assert joined.frame["redshift"].tolist() == [0.1] and joined.ids.tolist() == ["a"]
     assert report.doubled == ("c",) and report.unmatched == ("b", "d") and report.unused == 2
@@ -126,4 +139,6 @@ def test_keys_and_names_of_galaxies_are_shadowed_by_nobody(tmp_path: Path) -> No
     left = read(tmp_path, "l.csv", "galaxy_id,objid\na,1\n")
     right = read(tmp_path, "r.csv", "galaxy_id,objid,mag\nx,1,17\n")
     assert left.join(right, "objid", "objid")[1].shadowed == ()
-    assert left.join(Rows.read(tmp_path / "r.csv", ("objid",)), "objid", "objid")[1].shadowed == ("galaxy_id",)
+    assert left.join(Rows.read(tmp_path / "r.csv", ("objid",)), "objid", "objid")[1].shadowed == (
+        "galaxy_id",
+    )

@@ -36,12 +36,19 @@ def table(folder: Path, labels: list[object], ending: str) -> Path:
 
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet", ".fits"])
-def test_a_word_that_may_be_a_class_is_refused_with_count_and_rows(tmp_path: Path, word: str, ending: str) -> None:
+def test_a_word_that_may_be_a_class_is_refused_with_count_and_rows(
+    tmp_path: Path, word: str, ending: str
+) -> None:
     path = table(tmp_path, ["spiral", word, "spiral", word, "round"], ending)
-    with pytest.raises(InputError, match=r"galaxy b \(row 1\).* in 2 of 5 rows; say --missing-label .* where it means"):
+    with pytest.raises(
+        InputError,
+        match=r"galaxy b \(row 1\).* in 2 of 5 rows; say --missing-label .* where it means",
+    ):
         read_labels(path)
     unlabelled = read_labels(path, words=LabelWords((word,)))[0]
-    assert unlabelled.classes == ("round", "spiral") and unlabelled.left_out["label is empty"].tolist() == ["b", "d"]
+    assert unlabelled.classes == ("round", "spiral") and unlabelled.left_out[
+        "label is empty"
+    ].tolist() == ["b", "d"]
     as_is = read_labels(path, words=AS_IS)[0]
     assert sorted(as_is.classes) == sorted(("round", "spiral", word)) and as_is.counts[word] == 2
 
@@ -65,8 +72,12 @@ def test_an_empty_cell_is_unlabelled_without_a_word(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 @pytest.mark.parametrize("kind", ["object", "Int64", "float64"])
-def test_numbered_classes_with_a_gap_stay_whole_numbers(tmp_path: Path, ending: str, kind: str) -> None:
-    labels: object = pd.array([0, 1, None, 2], dtype="Int64") if kind != "object" else ["0", "1", None, "2"]
+def test_numbered_classes_with_a_gap_stay_whole_numbers(
+    tmp_path: Path, ending: str, kind: str
+) -> None:
+    labels: object = (
+        pd.array([0, 1, None, 2], dtype="Int64") if kind != "object" else ["0", "1", None, "2"]
+    )
     values = pd.Series(labels) if kind != "float64" else pd.Series([0.0, 1.0, np.nan, 2.0])
     read = read_labels(table(tmp_path, list(values) if kind == "object" else values, ending))[0]  # type: ignore[arg-type]
     assert read.classes == ("0", "1", "2") and read.ids.tolist() == ["a", "b", "d"]
@@ -92,7 +103,12 @@ def options() -> dict[str, set[str]]:
         importlib.import_module(f"gzfeatures.cli.{module}")
     commands = get_command(app).commands  # type: ignore[attr-defined]
     return {
-        name: {word for one in command.params for word in (*one.opts, getattr(one, "metavar", None)) if word}
+        name: {
+            word
+            for one in command.params
+            for word in (*one.opts, getattr(one, "metavar", None))
+            if word
+        }
         for name, command in commands.items()
     }
 
@@ -105,7 +121,11 @@ def test_every_verb_that_reads_labels_can_be_told_what_words_mean() -> None:
 
 
 def test_every_verb_that_reads_a_catalog_can_be_told_its_id_column() -> None:
-    verbs = {verb: words for verb, words in options().items() if words & {"CATALOG", "SOURCE", "--catalog", "--counts"}}
+    verbs = {
+        verb: words
+        for verb, words in options().items()
+        if words & {"CATALOG", "SOURCE", "--catalog", "--counts"}
+    }
     assert verbs.keys() >= {
         "check",
         "label",

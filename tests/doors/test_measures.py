@@ -13,12 +13,22 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.label_scheme import LabelScheme
 from gzfeatures.galaxies.labels.schemes import SCHEMES
 from gzfeatures.galaxies.votes.vote_columns import RAW, Choice
-from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, GZ2, GZ2_SUFFIXES, PARENTS, QUESTIONS, Measure
+from gzfeatures.galaxies.votes.votes import (
+    ANSWERS,
+    COLUMNS,
+    GZ2,
+    GZ2_SUFFIXES,
+    PARENTS,
+    QUESTIONS,
+    Measure,
+)
 
 EDGE_ON = {"features-or-disk": 1.0, "edge-on-yes": 1.0, "odd-no": 1.0, "bulge-shape-rounded": 1.0}
 
 
-def hart(galaxies: list[dict[str, float]], measures: tuple[Measure, ...] = ("weighted", "debiased")) -> pd.DataFrame:
+def hart(
+    galaxies: list[dict[str, float]], measures: tuple[Measure, ...] = ("weighted", "debiased")
+) -> pd.DataFrame:
     """Galaxies whose named answers have these fractions and the others 0."""
     columns = {
         GZ2[answer] + GZ2_SUFFIXES[measure]: [galaxy.get(answer, 0.0) for galaxy in galaxies]
@@ -41,13 +51,17 @@ def test_all_schemes_read_one_measure_but_those_whose_source_names_another() -> 
 
 @pytest.mark.parametrize("measure", ["count", "fraction", "weighted", "debiased"])
 def test_the_measure_that_is_asked_for_is_read_and_said(measure: Measure) -> None:
-    frame = hart([{"smooth": 0.6, "features-or-disk": 0.4}], ("count", "fraction", "weighted", "debiased"))
+    frame = hart(
+        [{"smooth": 0.6, "features-or-disk": 0.4}], ("count", "fraction", "weighted", "debiased")
+    )
     frame[[column("smooth", measure), column("features-or-disk", measure)]] = [[0.1, 0.9]]
     catalog = Catalog.of(frame)
     labels = SCHEMES["q1-3class"].label(catalog, choice=Choice(measure=measure))
     assert labels.names.tolist() == ["features-or-disk"] and labels.origin is not None
     assert measure.removesuffix("ed") in labels.origin.measures["gz2"]
-    with pytest.raises(InputError, match=r"must have columns of weight votes on smooth.*found .*counts of gz2"):
+    with pytest.raises(
+        InputError, match=r"must have columns of weight votes on smooth.*found .*counts of gz2"
+    ):
         SCHEMES["q1-3class"].label(catalog, choice=Choice(measure="weight"))
 
 
@@ -67,7 +81,9 @@ def test_a_galaxy_with_two_flags_of_one_question_is_left_out_and_counted(target:
     yes, no = (GZ2[answer] + "_flag" for answer in QUESTIONS["edge-on"])
     rules = {"edge-on": (f"{yes} > 0.5",), "face-on": (f"{no} > 0.5",)}
     scheme = LabelScheme("flags", rules, target=target, on_conflict="first")  # type: ignore[arg-type]
-    labels = scheme.label(Catalog.of(pd.DataFrame({"objid": list("abc"), yes: [1, 0, 1], no: [0, 1, 1]})))
+    labels = scheme.label(
+        Catalog.of(pd.DataFrame({"objid": list("abc"), yes: [1, 0, 1], no: [0, 1, 1]}))
+    )
     assert labels.ids.tolist() == ["a", "b"]
     assert labels.left_out["two answers of one question are flagged"].tolist() == ["c"]
 
@@ -76,31 +92,52 @@ def test_a_missing_vote_is_unknown_and_not_a_no() -> None:
     frame = hart([EDGE_ON, EDGE_ON])
     frame.loc[1, [column(answer, "debiased") for answer in QUESTIONS["edge-on"]]] = np.nan
     labels = SCHEMES["tuning-fork"].label(Catalog.of(frame))
-    assert labels.ids.tolist() == ["0"] and labels.values[0].tolist() == [False, True, False, False, False, False]
+    assert labels.ids.tolist() == ["0"] and labels.values[0].tolist() == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert labels.left_out["votes are missing"].tolist() == ["1"]
 
 
 def test_a_question_nobody_was_asked_is_no_missing_vote() -> None:
     counts = {**EDGE_ON, "features-or-disk": 40.0, "edge-on-yes": 40.0, "odd-no": 40.0}
     frame = hart([counts], ("count",)).merge(hart([EDGE_ON | {"edge-on-no": 0.1}], ("debiased",)))
-    labels = SCHEMES["tuning-fork"].label(Catalog.of(frame))  # nobody reached bar and spiral, whatever debiasing says
+    labels = SCHEMES["tuning-fork"].label(
+        Catalog.of(frame)
+    )  # nobody reached bar and spiral, whatever debiasing says
     assert labels.values.tolist() == [[False, True, False, False, False, False]]
 
 
 def test_fractions_of_zero_beside_counts_are_unknown() -> None:
-    counts = {**EDGE_ON, "features-or-disk": 40.0, "edge-on-yes": 38.0, "edge-on-no": 2.0, "spiral-yes": 2.0}
+    counts = {
+        **EDGE_ON,
+        "features-or-disk": 40.0,
+        "edge-on-yes": 38.0,
+        "edge-on-no": 2.0,
+        "spiral-yes": 2.0,
+    }
     fractions = EDGE_ON | {"edge-on-yes": 0.95, "edge-on-no": 0.05}
     frame = hart([counts, counts], ("count",)).merge(hart([fractions, fractions], ("debiased",)))
-    frame.loc[1, column("bar-no", "debiased")] = frame.loc[1, column("spiral-yes", "debiased")] = 1.0
+    frame.loc[1, column("bar-no", "debiased")] = frame.loc[1, column("spiral-yes", "debiased")] = (
+        1.0
+    )
     frame.loc[1, [column("bulge-obvious", "debiased"), column("bar-no", "debiased")]] = 1.0
     labels = SCHEMES["tuning-fork"].label(Catalog.of(frame))
-    assert labels.left_out["votes are missing"].tolist() == ["0"]  # two saw arms, and their weights are zero
+    assert labels.left_out["votes are missing"].tolist() == [
+        "0"
+    ]  # two saw arms, and their weights are zero
     assert labels.ids.tolist() == ["1"] and labels.values[0].tolist()[1:4] == [True, False, True]
 
 
 def test_no_class_is_given_where_a_missing_vote_could_give_another() -> None:
     rules = {"smooth": ("smooth >= 0.45",), "edge-on": ("edge-on-yes >= 0.4",)}
-    frame = hart([{"smooth": 0.5, "features-or-disk": 0.5}, {"smooth": 0.7, "features-or-disk": 0.3}])
+    frame = hart(
+        [{"smooth": 0.5, "features-or-disk": 0.5}, {"smooth": 0.7, "features-or-disk": 0.3}]
+    )
     for answer in QUESTIONS["edge-on"]:
         frame[column(answer, "weighted")] = np.nan
     labels = LabelScheme("two", rules).label(Catalog.of(frame))
@@ -119,24 +156,46 @@ def test_a_missing_soft_vote_stays_unknown() -> None:
 
 
 def test_labels_of_few_volunteers_are_counted_and_can_be_left_out() -> None:
-    counts = {"smooth": 36.0, "odd-yes": 3.0, "odd-no": 33.0, "merger": 3.0, "completely-round": 36.0}
+    counts = {
+        "smooth": 36.0,
+        "odd-yes": 3.0,
+        "odd-no": 33.0,
+        "merger": 3.0,
+        "completely-round": 36.0,
+    }
     many = counts | {"odd-yes": 30.0, "odd-no": 6.0, "merger": 30.0}
-    fractions = {"smooth": 1.0, "odd-yes": 0.9, "odd-no": 0.1, "merger": 1.0, "completely-round": 1.0}
+    fractions = {
+        "smooth": 1.0,
+        "odd-yes": 0.9,
+        "odd-no": 0.1,
+        "merger": 1.0,
+        "completely-round": 1.0,
+    }
     frame = hart([counts, many], ("count",)).merge(hart([fractions] * 2, ("debiased",)))
     labels = SCHEMES["tuning-fork"].label(Catalog.of(frame))
-    assert labels.counts["merger"] == 2 and labels.origin is not None and labels.origin.few is not None
+    assert (
+        labels.counts["merger"] == 2 and labels.origin is not None and labels.origin.few is not None
+    )
     assert {name: few for name, few in labels.origin.few.items() if few} == {"merger": 1}
     enough = SCHEMES["tuning-fork"].label(Catalog.of(frame), choice=Choice(min_votes=5))
-    assert enough.left_out["asked of fewer than 5 volunteers"].tolist() == ["0"] and enough.ids.tolist() == ["1"]
+    assert enough.left_out["asked of fewer than 5 volunteers"].tolist() == [
+        "0"
+    ] and enough.ids.tolist() == ["1"]
     with pytest.raises(InputError, match="how many volunteers were asked is not known"):
         SCHEMES["tuning-fork"].label(Catalog.of(hart([fractions])), choice=Choice(min_votes=5))
 
 
 def test_fractions_of_few_volunteers_become_unknown() -> None:
     counts = {"smooth": 36.0, "odd-yes": 3.0, "odd-no": 33.0, "merger": 3.0}
-    labels = SCHEMES["votes-37"].label(Catalog.of(hart([counts], ("count",))), choice=Choice(min_votes=5))
+    labels = SCHEMES["votes-37"].label(
+        Catalog.of(hart([counts], ("count",))), choice=Choice(min_votes=5)
+    )
     known = dict(zip(labels.classes, labels.values[0], strict=True))
-    assert known["smooth"] == 1 and np.isnan(known["merger"]) and known["odd-yes"] == pytest.approx(3 / 36)
+    assert (
+        known["smooth"] == 1
+        and np.isnan(known["merger"])
+        and known["odd-yes"] == pytest.approx(3 / 36)
+    )
 
 
 @pytest.mark.data
@@ -172,5 +231,9 @@ def test_real_hart16_rows_with_a_missing_debiased_vote_are_left_out(shared_data:
     left_out = labels.left_out["votes are missing"]
     assert len(labels) + len(left_out) == 1000 and 0 < len(left_out) < 50
     rows = np.isin(catalog.ids.astype(str), left_out.astype(str))
-    needed = [answer for texts in SCHEMES["tuning-fork"].classes.values() for answer in [texts[0].split()[0]]]
+    needed = [
+        answer
+        for texts in SCHEMES["tuning-fork"].classes.values()
+        for answer in [texts[0].split()[0]]
+    ]
     assert np.isnan([votes.answer(answer)[rows] for answer in needed]).any(axis=0).all()

@@ -35,7 +35,9 @@ def sky(dx: float = 0.0, dy: float = 0.0, seed: int = 0, size: float = 4.0) -> n
 def place(dx: float = 0.0, dy: float = 0.0, **cards: Any) -> fits.Header:
     """Header of an image whose galaxy (150°, 2°) lies (dx, dy) pixels off the middle."""
     world = WCS(naxis=2)
-    scale, turn, ra, east = (cards.pop(k, v) for k, v in (("scale", 0.4), ("turn", 0), ("ra", 150), ("east", -1)))
+    scale, turn, ra, east = (
+        cards.pop(k, v) for k, v in (("scale", 0.4), ("turn", 0), ("ra", 150), ("east", -1))
+    )
     world.wcs.ctype, world.wcs.crval = ["RA---TAN", "DEC--TAN"], [ra, 2]
     world.wcs.crpix = [(SIDE + 1) / 2 + dx, (SIDE + 1) / 2 + dy]
     angle = np.deg2rad(turn)
@@ -96,14 +98,46 @@ def test_bands_are_known_by_the_names_surveys_give_files(stem: str) -> None:
 
 
 def test_names_of_filters_in_headers_and_files_mean_the_same() -> None:
-    for one, other in (("r", "HSC-R"), ("HSC-G", "hsc_g"), ("VIS", "vis"), ("NIR_Y", "NISP_Y"), ("f814w", "F814W")):
+    for one, other in (
+        ("r", "HSC-R"),
+        ("HSC-G", "hsc_g"),
+        ("VIS", "vis"),
+        ("NIR_Y", "NISP_Y"),
+        ("f814w", "F814W"),
+    ):
         assert alike(one, other)
-    for one, other in (("HSC-R", "HSC-I"), ("r", "i"), ("HSC-R", "SDSS-R"), ("F115W", "F150W"), ("VIS", "r")):
+    for one, other in (
+        ("HSC-R", "HSC-I"),
+        ("r", "i"),
+        ("HSC-R", "SDSS-R"),
+        ("F115W", "F150W"),
+        ("VIS", "r"),
+    ):
         assert not alike(one, other)
     assert canonical("r DECam SDSS c0002 6415.0 1480.0") == "r" and canonical("g.MP9402") == "g"
-    order = ["FUV", "u", "HSC-G", "F606W", "VIS", "F850LP", "NIR_Y", "F115W", "F160W", "Ks", "F277W", "F444W", "W1"]
-    assert sorted(order, key=lambda name: wavelength(name) or 0.0) == order or wavelength("W1") < wavelength("F444W")
-    assert wavelength("F770W") == 7700 and wavelength("F775W") == 775 and wavelength("unheard of") is None
+    order = [
+        "FUV",
+        "u",
+        "HSC-G",
+        "F606W",
+        "VIS",
+        "F850LP",
+        "NIR_Y",
+        "F115W",
+        "F160W",
+        "Ks",
+        "F277W",
+        "F444W",
+        "W1",
+    ]
+    assert sorted(order, key=lambda name: wavelength(name) or 0.0) == order or wavelength(
+        "W1"
+    ) < wavelength("F444W")
+    assert (
+        wavelength("F770W") == 7700
+        and wavelength("F775W") == 775
+        and wavelength("unheard of") is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,24 +199,34 @@ def test_weights_beside_an_image_are_no_galaxies_and_alone_they_are_refused(tmp_
     for band in "gri":
         (tmp_path / f"b_{band}.fits").write_bytes(plane(sky()))
         (tmp_path / f"b_{band}.invvar.fits").write_bytes(plane(sky()))
-    (tmp_path / "c_wht.fits").write_bytes(file_of(fits.PrimaryHDU(), fits.ImageHDU(sky(), place(), name="WHT")))
+    (tmp_path / "c_wht.fits").write_bytes(
+        file_of(fits.PrimaryHDU(), fits.ImageHDU(sky(), place(), name="WHT"))
+    )
     images = ImageSet.of(tmp_path)
     assert images.ids.tolist() == ["a", "b", "c_wht"]
     (name, why), *rest = images.check().broken
-    assert not rest and name == "c_wht" and "holds no image but weights, errors or masks, found 1 (WHT)" in why
+    assert (
+        not rest
+        and name == "c_wht"
+        and "holds no image but weights, errors or masks, found 1 (WHT)" in why
+    )
 
 
 def test_a_packed_file_beside_a_plain_one_is_refused(tmp_path: Path) -> None:
     for name in ("a.fits", "a.fits.fz"):
         (tmp_path / name).write_bytes(plane(sky()))
-    with pytest.raises(InputError, match=r"two files are images of one galaxy.*a\.fits and a\.fits\.fz"):
+    with pytest.raises(
+        InputError, match=r"two files are images of one galaxy.*a\.fits and a\.fits\.fz"
+    ):
         ImageSet.of(tmp_path)
 
 
 # Which plane is the image
 
 
-def extensions(*named: tuple[str, np.ndarray], first: fits.Header | None = None, **cards: Any) -> bytes:
+def extensions(
+    *named: tuple[str, np.ndarray], first: fits.Header | None = None, **cards: Any
+) -> bytes:
     units = [fits.ImageHDU(values, place(**cards), name=name) for name, values in named]
     return file_of(fits.PrimaryHDU(header=first), *units)
 
@@ -193,15 +237,24 @@ def extensions(*named: tuple[str, np.ndarray], first: fits.Header | None = None,
      (("SCI", "ERR", "CON", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"), 0), (("VARIANCE", "MASK", "SCIENCE"), 2),
      (("", "RMS"), 0), (("COMPRESSED_IMAGE", "IVAR"), 0)],
 )  # fmt: skip
-def test_the_science_plane_is_the_image_and_weights_never_are(names: tuple[str, ...], number: int) -> None:
-    values = [np.full((SIDE, SIDE), 1 if "DQ" not in name and name != "MASK" else 0, np.float32) for name in names]
+def test_the_science_plane_is_the_image_and_weights_never_are(
+    names: tuple[str, ...], number: int
+) -> None:
+    values = [
+        np.full((SIDE, SIDE), 1 if "DQ" not in name and name != "MASK" else 0, np.float32)
+        for name in names
+    ]
     values[number] = sky()
-    bands = read(extensions(*zip(names, values, strict=True), first=fits.Header({"FILTER": "F200W"})))
+    bands = read(
+        extensions(*zip(names, values, strict=True), first=fits.Header({"FILTER": "F200W"}))
+    )
     assert bands.names == ("F200W",) and (bands.flux[0] == sky()).all() and not bands.bad.any()
 
 
 def test_planes_of_several_bands_are_named_by_their_extensions() -> None:
-    bands = read(extensions(("SCI_F115W", sky()), ("WHT_F115W", abs(sky())), ("SCI_F200W", sky(seed=1))))
+    bands = read(
+        extensions(("SCI_F115W", sky()), ("WHT_F115W", abs(sky())), ("SCI_F200W", sky(seed=1)))
+    )
     assert bands.names == ("F115W", "F200W")
 
 
@@ -211,17 +264,23 @@ def test_planes_that_may_both_be_the_image_are_refused_until_one_is_named(tmp_pa
         fits.ImageHDU(sky(seed=1), place(), name="SCI"),
         fits.ImageHDU(sky(seed=2), place(), name="ODD"),
     )
-    with pytest.raises(InputError, match=r"several planes may be.*found 0 \(unnamed\), 1 \(SCI\), 2 \(ODD\)"):
+    with pytest.raises(
+        InputError, match=r"several planes may be.*found 0 \(unnamed\), 1 \(SCI\), 2 \(ODD\)"
+    ):
         read(data)
     for name, seed in (("SCI", 1), ("odd", 2), ("0", 0), ("2", 2), ("SCI,1", 1)):
         assert (read(data, science=name).flux[0] == sky(seed=seed)).all()
-    with pytest.raises(InputError, match=r"no plane SKY; must be one of 0 \(unnamed\), 1 \(SCI\).*--science"):
+    with pytest.raises(
+        InputError, match=r"no plane SKY; must be one of 0 \(unnamed\), 1 \(SCI\).*--science"
+    ):
         read(data, science="SKY")
     (tmp_path / "a.fits").write_bytes(data)
     images = ImageSet.of(tmp_path, reading=Reading(science="ODD"))
     assert images.check().broken == () and images.digest(0) != ImageSet.of(tmp_path).digest(0)
     chips = [fits.ImageHDU(sky(seed=k), place(FILTER="F814W"), name="SCI", ver=k) for k in (1, 2)]
-    with pytest.raises(InputError, match=r"planes are of one band.*found F814W, F814W; .* --science NAME,VERSION"):
+    with pytest.raises(
+        InputError, match=r"planes are of one band.*found F814W, F814W; .* --science NAME,VERSION"
+    ):
         read(file_of(fits.PrimaryHDU(), *chips))
     assert (read(file_of(fits.PrimaryHDU(), *chips), science="SCI,2").flux[0] == sky(seed=2)).all()
 
@@ -235,13 +294,19 @@ def test_masks_mark_what_their_header_calls_bad() -> None:
     bits = fits.Header({"HIERARCH MP_NO_DATA": 8, "HIERARCH MP_DETECTED": 5, "MP_BAD": 0})
     hsc = fits.ImageHDU(flags, bits, name="MASK")
     science = fits.ImageHDU(sky(), place(FILTER="HSC-R"), name="IMAGE")
-    assert read(file_of(fits.PrimaryHDU(), science, hsc)).bad.sum() == 5 + 9, "the galaxy's own pixels are DETECTED"
+    assert read(file_of(fits.PrimaryHDU(), science, hsc)).bad.sum() == 5 + 9, (
+        "the galaxy's own pixels are DETECTED"
+    )
     plain = fits.ImageHDU(flags, name="DQ")
     assert read(file_of(fits.PrimaryHDU(), science, plain)).bad.sum() == 21
     jwst = fits.ImageHDU(flags, fits.Header({"TELESCOP": "JWST"}), name="DQ")
-    assert read(file_of(fits.PrimaryHDU(), science, jwst)).bad.sum() == 9, "its first bit alone means do not use"
+    assert read(file_of(fits.PrimaryHDU(), science, jwst)).bad.sum() == 9, (
+        "its first bit alone means do not use"
+    )
     other = fits.ImageHDU(flags[:9], name="MASK")
-    assert not read(file_of(fits.PrimaryHDU(), science, other)).bad.any(), "a mask of another shape says nothing"
+    assert not read(file_of(fits.PrimaryHDU(), science, other)).bad.any(), (
+        "a mask of another shape says nothing"
+    )
 
 
 def test_blank_integers_are_bad() -> None:
@@ -251,7 +316,9 @@ def test_blank_integers_are_bad() -> None:
 
 
 def compressed(values: np.ndarray, method: int, **options: Any) -> bytes:
-    unit = fits.CompImageHDU(values, place(FILTER="r"), quantize_method=method, dither_seed=7, **options)
+    unit = fits.CompImageHDU(
+        values, place(FILTER="r"), quantize_method=method, dither_seed=7, **options
+    )
     return file_of(fits.PrimaryHDU(), unit)
 
 
@@ -261,7 +328,10 @@ def compressed(values: np.ndarray, method: int, **options: Any) -> bytes:
 def test_zeros_that_compression_makes_are_sky_and_areas_of_zeros_are_unobserved(
     method: int, level: float, tiles: tuple[int, int] | None
 ) -> None:
-    options: dict[str, Any] = {"quantize_level": level, **({} if tiles is None else {"tile_shape": tiles})}
+    options: dict[str, Any] = {
+        "quantize_level": level,
+        **({} if tiles is None else {"tile_shape": tiles}),
+    }
     flux = sky()
     bands = read(compressed(flux, method, **options))
     assert bands.bad.sum() == 0 and bands.faults() == []
@@ -285,13 +355,17 @@ def test_scattered_zeros_are_measurements_and_strips_and_squares_of_zeros_are_no
 
 @pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4", "u4", "f4", "f8"])
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "compressed"])
-def test_the_same_pixels_are_bad_and_drawn_alike_whatever_their_type(kind: str, packed: bool) -> None:
+def test_the_same_pixels_are_bad_and_drawn_alike_whatever_their_type(
+    kind: str, packed: bool
+) -> None:
     values = np.clip(np.rint(sky() + 30), 0, 255)
     values[np.random.default_rng(1).random(values.shape) < 0.1] = 0
     values[:6] = 0
     stored = values.astype(kind)
     if packed and stored.dtype.kind == "f":
-        unit = fits.CompImageHDU(stored, place(FILTER="r"), compression_type="GZIP_1", quantize_level=0)
+        unit = fits.CompImageHDU(
+            stored, place(FILTER="r"), compression_type="GZIP_1", quantize_level=0
+        )
     else:
         unit = fits.CompImageHDU(stored, place(FILTER="r"))
     bands = read(file_of(fits.PrimaryHDU(), unit) if packed else plane(stored, FILTER="r"))
@@ -312,18 +386,24 @@ def test_the_least_integer_of_a_type_is_no_zero() -> None:
 def write_bands(folder: Path, **shifts: Any) -> ImageSet:
     folder.mkdir(exist_ok=True)
     for rank, (band, (dx, dy, cards)) in enumerate(shifts.items()):
-        (folder / f"a_{band}.fits").write_bytes(plane(sky(dx, dy, seed=rank), place(dx, dy, **cards), FILTER=band))
+        (folder / f"a_{band}.fits").write_bytes(
+            plane(sky(dx, dy, seed=rank), place(dx, dy, **cards), FILTER=band)
+        )
     return ImageSet.of(folder)
 
 
 def peaks(images: ImageSet) -> np.ndarray:
     shown = images.pixels(0, VIEW).astype(float) ** 3
     y, x = np.mgrid[:SIDE, :SIDE]
-    return np.array([[(shown[..., c] * axis).sum() / shown[..., c].sum() for c in range(3)] for axis in (x, y)])
+    return np.array(
+        [[(shown[..., c] * axis).sum() / shown[..., c].sum() for c in range(3)] for axis in (x, y)]
+    )
 
 
 @pytest.mark.parametrize("shift", [(9, -4), (0.5, 0.3), (-7.4, 2.6), (0.04, -0.03)])
-def test_bands_are_laid_on_each_other_by_their_coordinates(shift: tuple[float, float], tmp_path: Path) -> None:
+def test_bands_are_laid_on_each_other_by_their_coordinates(
+    shift: tuple[float, float], tmp_path: Path
+) -> None:
     images = write_bands(tmp_path, g=(*shift, {}), r=(0, 0, {}), i=(-shift[0], -shift[1], {}))
     apart = peaks(images)
     assert (apart.max(axis=1) - apart.min(axis=1) < 0.5).all(), apart
@@ -343,7 +423,9 @@ def test_a_shift_leaves_what_was_not_observed_bad(tmp_path: Path) -> None:
 
     bands = stacked(parts, where="a")
     assert bands.bad.sum(axis=(1, 2)).tolist() == [9 * SIDE, 0, SIDE]
-    assert (bands.flux[0, :, :-9] == parts[0].flux[0, :, 9:]).all(), "whole pixels are not interpolated"
+    assert (bands.flux[0, :, :-9] == parts[0].flux[0, :, 9:]).all(), (
+        "whole pixels are not interpolated"
+    )
 
 
 @pytest.mark.parametrize(
@@ -357,7 +439,9 @@ def test_bands_that_cannot_be_laid_on_each_other_are_refused_by_name(
     cards: dict[str, float], said: str, tmp_path: Path
 ) -> None:
     images = write_bands(tmp_path, g=(0, 0, {}), r=(0, 0, {}), i=(0, 0, cards))
-    with pytest.raises(InputError, match=f"a_g.fits: bands of one galaxy cannot be aligned; must {said}"):
+    with pytest.raises(
+        InputError, match=f"a_g.fits: bands of one galaxy cannot be aligned; must {said}"
+    ):
         images.pixels(0, VIEW)
     assert "cannot be aligned" in images.check().broken[0][1]
 
@@ -366,15 +450,22 @@ def test_bands_with_and_without_coordinates_are_refused(tmp_path: Path) -> None:
     for band in "gri":
         header = fits.Header() if band == "r" else place()
         (tmp_path / f"a_{band}.fits").write_bytes(plane(sky(), header, FILTER=band))
-    with pytest.raises(InputError, match=r"bands cannot be aligned; must all have.*found none in r"):
+    with pytest.raises(
+        InputError, match=r"bands cannot be aligned; must all have.*found none in r"
+    ):
         ImageSet.of(tmp_path).pixels(0, VIEW)
     for band in "gi":
         (tmp_path / f"a_{band}.fits").write_bytes(plane(sky(), fits.Header(), FILTER=band))
-    assert ImageSet.of(tmp_path).pixels(0, VIEW).std() > 1, "none has any: they are taken as they lie"
+    assert ImageSet.of(tmp_path).pixels(0, VIEW).std() > 1, (
+        "none has any: they are taken as they lie"
+    )
 
 
 def test_extensions_of_one_file_are_aligned_too() -> None:
-    units = [fits.ImageHDU(sky(dx, 0), place(dx, 0, BAND=band)) for band, dx in (("g", 6), ("r", 0), ("i", -6))]
+    units = [
+        fits.ImageHDU(sky(dx, 0), place(dx, 0, BAND=band))
+        for band, dx in (("g", 6), ("r", 0), ("i", -6))
+    ]
     bands = read(file_of(fits.PrimaryHDU(), *units))
     columns = [int(np.nan_to_num(flux).sum(axis=0).argmax()) for flux in bands.flux]
     assert max(columns) - min(columns) <= 1
@@ -414,7 +505,9 @@ def test_a_sky_seen_from_behind_is_turned_round() -> None:
     assert (read(plane(flux, swapped)).render() == unknown[:, ::-1]).all()
 
 
-def inheriting(values: np.ndarray, first: fits.Header, own: fits.Header | None = None, **cards: Any) -> bytes:
+def inheriting(
+    values: np.ndarray, first: fits.Header, own: fits.Header | None = None, **cards: Any
+) -> bytes:
     """A file whose first header, without pixels, tells the sky of the image in its extension."""
     first.update(cards)
     return file_of(fits.PrimaryHDU(header=first), fits.ImageHDU(values, own, name="SCI"))
@@ -434,7 +527,9 @@ def test_an_extension_without_a_sky_has_that_of_a_first_header_without_pixels(
     assert (apart.max(axis=1) - apart.min(axis=1) < 0.5).all(), apart
     flux = sky(10, 4)
     straight = read(inheriting(flux, place(), own, FILTER="r")).render()
-    assert (read(inheriting(flux[:, ::-1].copy(), place(east=1), own, FILTER="r")).render() == straight).all()
+    assert (
+        read(inheriting(flux[:, ::-1].copy(), place(east=1), own, FILTER="r")).render() == straight
+    ).all()
     (tmp_path / "a_i.fits").write_bytes(inheriting(flux, place(turn=30), own, FILTER="i"))
     with pytest.raises(InputError, match="cannot be aligned; must have one orientation"):
         ImageSet.of(tmp_path).pixels(0, VIEW)
@@ -446,10 +541,14 @@ def test_what_an_extension_says_of_its_sky_counts_before_the_first_header() -> N
     moved = read(inheriting(sky(), place(1, 0), fits.Header({"CRPIX1": 12.5}))).header
     assert (moved["CRPIX1"], moved["CRPIX2"], moved["CTYPE1"]) == (12.5, 32.5, "RA---TAN")
     scaled = read(inheriting(sky(), place(), fits.Header({"CDELT1": -1e-4, "CDELT2": 1e-4}))).header
-    assert scaled["CDELT1"] == -1e-4 and "PC1_1" not in scaled, "scales and a matrix are of one header"
+    assert scaled["CDELT1"] == -1e-4 and "PC1_1" not in scaled, (
+        "scales and a matrix are of one header"
+    )
     assert "CTYPE1" not in read(inheriting(sky(), place(), FALSE)).header, "INHERIT = F forbids it"
     pixels = file_of(fits.PrimaryHDU(sky(), place()), fits.ImageHDU(sky(), TRUE, name="SCI"))
-    assert "CTYPE1" not in read(pixels, science="SCI").header, "a first header with pixels speaks for them alone"
+    assert "CTYPE1" not in read(pixels, science="SCI").header, (
+        "a first header with pixels speaks for them alone"
+    )
 
 
 def test_only_files_whose_pixels_changed_have_a_new_key(tmp_path: Path) -> None:
@@ -476,11 +575,15 @@ def test_only_files_whose_pixels_changed_have_a_new_key(tmp_path: Path) -> None:
                 assert version(gzip.compress(data), max_pixels=10**6) == number
                 assert version(bundle({"g": old[0], "r": data}), max_pixels=10**6) == number
     for damaged in (b"SIMPLE", b"\x1f\x8b\0", b"PK\x03\x04", gzip.compress(old[0])[:900]):
-        assert version(damaged, max_pixels=10**6) == VALUES, "what is damaged is told when it is read"
+        assert version(damaged, max_pixels=10**6) == VALUES, (
+            "what is damaged is told when it is read"
+        )
     for path, data in ((tmp_path / "a.fits", old[0]), (tmp_path / "b.fits", new[0])):
         path.write_bytes(data)
         key = {"image": fingerprint.of_file(path), "field": 1.0, "bands": None}
-        assert ImageSet.of(path).digest(0) == fingerprint.of({**key, "reader": 2 if path.stem == "a" else 3})
+        assert ImageSet.of(path).digest(0) == fingerprint.of(
+            {**key, "reader": 2 if path.stem == "a" else 3}
+        )
 
 
 def test_flux_is_read_anew_since_its_pixels_changed(tmp_path: Path) -> None:
@@ -517,10 +620,19 @@ def stack(path: Path, **arrays: Any) -> Path:
 BIG = 36411448540271969
 
 
-@pytest.mark.parametrize("name", ["object_id", "objid", "galaxy_id", "specobjid", "OBJID", "id_str", "dr7objid", "ids"])
-def test_ids_beside_the_images_are_theirs_whatever_they_are_called(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["object_id", "objid", "galaxy_id", "specobjid", "OBJID", "id_str", "dr7objid", "ids"]
+)
+def test_ids_beside_the_images_are_theirs_whatever_they_are_called(
+    name: str, tmp_path: Path
+) -> None:
     numbers = np.arange(3) + BIG
-    for values in (numbers, numbers.astype("u8"), numbers.astype("S20"), numbers.astype(str).tolist()):
+    for values in (
+        numbers,
+        numbers.astype("u8"),
+        numbers.astype("S20"),
+        numbers.astype(str).tolist(),
+    ):
         images = ImageSet.of(stack(tmp_path / "a.h5", **{name: values}, redshift=np.ones(3)))
         assert images.ids.tolist() == [str(BIG), str(BIG + 1), str(BIG + 2)]
     negative = ImageSet.of(stack(tmp_path / "a.h5", **{name: -numbers}))
@@ -528,18 +640,32 @@ def test_ids_beside_the_images_are_theirs_whatever_they_are_called(name: str, tm
 
 
 def test_several_arrays_of_ids_are_refused_naming_them_and_the_flag(tmp_path: Path) -> None:
-    path = stack(tmp_path / "a.h5", object_id=np.arange(3) + BIG, specobjid=np.arange(3), names=["x", "y", "z"])
-    with pytest.raises(InputError, match=r"several arrays may hold the ids.*found object_id, specobjid; .*--ids-from"):
+    path = stack(
+        tmp_path / "a.h5",
+        object_id=np.arange(3) + BIG,
+        specobjid=np.arange(3),
+        names=["x", "y", "z"],
+    )
+    with pytest.raises(
+        InputError,
+        match=r"several arrays may hold the ids.*found object_id, specobjid; .*--ids-from",
+    ):
         ImageSet.of(path)
     assert ImageSet.of(path, reading=Reading(ids_from="specobjid")).ids.tolist() == ["0", "1", "2"]
     assert ImageSet.of(path, reading=Reading(ids_from="names")).ids.tolist() == ["x", "y", "z"]
-    with pytest.raises(InputError, match="no array objid for the ids; must be one of names, object_id, specobjid"):
+    with pytest.raises(
+        InputError, match="no array objid for the ids; must be one of names, object_id, specobjid"
+    ):
         ImageSet.of(path, reading=Reading(ids_from="objid"))
 
 
-def test_ids_that_lost_their_digits_are_refused_and_without_any_a_row_is_one(tmp_path: Path) -> None:
+def test_ids_that_lost_their_digits_are_refused_and_without_any_a_row_is_one(
+    tmp_path: Path,
+) -> None:
     for kind, start in (("f8", BIG), ("f4", 2**24)):
-        path = stack(tmp_path / "a.h5", object_id=(np.arange(3) + start).astype(kind), names=["x", "y", "z"])
+        path = stack(
+            tmp_path / "a.h5", object_id=(np.arange(3) + start).astype(kind), names=["x", "y", "z"]
+        )
         with pytest.raises(
             InputError, match=r"too large for a float.*name another array of ids with --ids-from"
         ) as told:
@@ -579,7 +705,9 @@ def test_several_arrays_of_images_are_refused_until_one_is_named(tmp_path: Path)
 
 
 @pytest.mark.data
-def test_real_galaxies_with_pictures_beside_their_bands_are_chosen_and_whole(shared_data: Path) -> None:
+def test_real_galaxies_with_pictures_beside_their_bands_are_chosen_and_whole(
+    shared_data: Path,
+) -> None:
     folder = shared_data / "multiband" / "efigi_gri"
     with pytest.raises(InputError, match="a picture and bands are images of one galaxy"):
         ImageSet.of(folder)

@@ -54,7 +54,9 @@ def test_floats_outside_fits_are_refused_naming_their_values_and_the_flags(tmp_p
         assert "bit floats" in images.check().broken[0][1]
 
 
-def test_a_range_is_one_for_all_images_and_none_is_scaled_by_its_own_maximum(tmp_path: Path) -> None:
+def test_a_range_is_one_for_all_images_and_none_is_scaled_by_its_own_maximum(
+    tmp_path: Path,
+) -> None:
     for k, peak in enumerate((50.0, 100.0, 200.0)):
         put(tmp_path / f"g{k}.tif", (galaxy(k, peak) / 255).astype("f4"))
     images = ImageSet.of(tmp_path, reading=Reading(range=(0, 1)))
@@ -67,14 +69,18 @@ def test_a_range_is_one_for_all_images_and_none_is_scaled_by_its_own_maximum(tmp
 
 
 @pytest.mark.parametrize("stretch", STRETCHES)
-def test_a_stretch_draws_floats_by_name_in_the_view_or_in_the_reading(stretch: str, tmp_path: Path) -> None:
+def test_a_stretch_draws_floats_by_name_in_the_view_or_in_the_reading(
+    stretch: str, tmp_path: Path
+) -> None:
     path = put(tmp_path / "a.tif", (galaxy() * 40).astype("f4"))
     said = ImageSet.of(path, reading=Reading(stretch=stretch)).pixels(0, VIEW)
     seen = ImageSet.of(path).pixels(0, View(size=SIDE, stretch=stretch))
     assert (said == seen).all() and said.std() > 5 and said.shape == (SIDE, SIDE, 3)
     assert ImageSet.of(path, reading=Reading(stretch=stretch)).check().broken == ()
     with pytest.raises(InputError, match="view asks for bands of a picture"):
-        ImageSet.of(put(tmp_path / "b.png", galaxy().astype("u1")), reading=Reading(stretch=stretch)).pixels(0, VIEW)
+        ImageSet.of(
+            put(tmp_path / "b.png", galaxy().astype("u1")), reading=Reading(stretch=stretch)
+        ).pixels(0, VIEW)
 
 
 def test_not_a_number_is_black_and_nothing_but_it_is_blank(tmp_path: Path) -> None:
@@ -103,7 +109,9 @@ def test_integers_take_the_range_of_their_type() -> None:
     assert (Levels().of(sixteen, where="a") == old).all(), "16 bits are what they have always been"
     with pytest.raises(InputError, match=r"picture of integers below 0; .* found -5 … 9"):
         Levels().of(np.array([[[-5, 9]]], dtype=np.int16), where="a")
-    assert Levels((-5, 9)).of(np.array([[[-5, 9]]], dtype=np.int16), where="a").tolist() == [[[0, 255]]]
+    assert Levels((-5, 9)).of(np.array([[[-5, 9]]], dtype=np.int16), where="a").tolist() == [
+        [[0, 255]]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -111,10 +119,15 @@ def test_integers_take_the_range_of_their_type() -> None:
     [("a.png", "u2", 16), ("a.png", "u2", 1), ("a.tif", "u2", 4), ("a.tif", "i4", 1), ("a.tif", "i4", 10**4),
      ("a.tif", "u4", 1), ("a.tif", "i2", 2), ("a.npy", "u2", 16), ("a.npy", "i4", 1)],
 )  # fmt: skip
-def test_a_small_range_in_a_large_type_is_listed_as_broken(name: str, kind: str, scale: int, tmp_path: Path) -> None:
+def test_a_small_range_in_a_large_type_is_listed_as_broken(
+    name: str, kind: str, scale: int, tmp_path: Path
+) -> None:
     path = put(tmp_path / name, (galaxy() * scale).astype(kind))
     (_, why), *_ = ImageSet.of(path).check().broken
-    assert "grey levels of 256, fewer than 32: its contrast is lost; give --range" in why or "image is blank" in why
+    assert (
+        "grey levels of 256, fewer than 32: its contrast is lost; give --range" in why
+        or "image is blank" in why
+    )
     images = ImageSet.of(path, reading=Reading(range=(0, 255 * scale)))
     assert images.check().broken == () and number_of(images.pixels(0, VIEW)) > 40
 
@@ -131,14 +144,23 @@ def test_a_stored_tiff_of_32_bits_reaches_its_upper_half(tmp_path: Path) -> None
 
 def test_colour_of_16_bits_has_no_range_since_its_lower_bits_are_not_read(tmp_path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     rows = b"".join(b"\0" + np.arange(24, dtype=">u2").tobytes() for _ in range(8))
     head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    data = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
     (tmp_path / "a.png").write_bytes(data)
     assert "image is blank" in ImageSet.of(tmp_path).check().broken[0][1]
-    with pytest.raises(InputError, match="colour picture of 16 bits; must be read over its whole range"):
+    with pytest.raises(
+        InputError, match="colour picture of 16 bits; must be read over its whole range"
+    ):
         ImageSet.of(tmp_path, reading=Reading(range=(0, 24))).pixels(0, View(size=8))
 
 
@@ -146,10 +168,15 @@ def test_stacks_of_other_values_are_read_once_they_are_explained(tmp_path: Path)
     flux = np.stack([galaxy(k) for k in range(3)]).astype("f4")
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["images"] = flux
-    with pytest.raises(InputError, match=r"images are not 8-bit; .*give --bands g,r,z, or --stretch NAME or"):
+    with pytest.raises(
+        InputError, match=r"images are not 8-bit; .*give --bands g,r,z, or --stretch NAME or"
+    ):
         ImageSet.of(tmp_path / "a.h5")
     images = ImageSet.of(tmp_path / "a.h5", reading=Reading(range=(0, 255)))
-    assert np.abs(images.pixels(1, VIEW)[..., 0] - flux[1]).max() <= 0.5 and images.check().broken == ()
+    assert (
+        np.abs(images.pixels(1, VIEW)[..., 0] - flux[1]).max() <= 0.5
+        and images.check().broken == ()
+    )
     named = ImageSet.of(tmp_path / "a.h5", bands=("r",))
     assert named.pixels(0, VIEW).std() > 5, "flux of a named band is stretched as FITS is"
 
@@ -166,8 +193,13 @@ def test_the_key_of_unchanged_pixels_is_unchanged_and_of_changed_ones_new(tmp_pa
     framed = ImageSet.of(tmp_path, field=0.5).digest(0)
     assert framed == fingerprint.of({"image": images.digest(0), "field": 0.5, "bands": None})
     put(tmp_path / "g.tif", galaxy().astype("i4"))
-    assert ImageSet.of(tmp_path).digest(6) != fingerprint.of_file(tmp_path / "g.tif"), "32 bits were read otherwise"
-    ranged = [ImageSet.of(tmp_path, reading=Reading(range=limits)).digest(0) for limits in ((0, 255), (0, 100))]
+    assert ImageSet.of(tmp_path).digest(6) != fingerprint.of_file(tmp_path / "g.tif"), (
+        "32 bits were read otherwise"
+    )
+    ranged = [
+        ImageSet.of(tmp_path, reading=Reading(range=limits)).digest(0)
+        for limits in ((0, 255), (0, 100))
+    ]
     assert len({*ranged, images.digest(0)}) == 3
     pinned = hash_of(images)
     assert pinned == hash_of(ImageSet.of(tmp_path, ids=images.ids, reading=Reading())), (
@@ -176,20 +208,28 @@ def test_the_key_of_unchanged_pixels_is_unchanged_and_of_changed_ones_new(tmp_pa
 
 
 def hash_of(images: ImageSet) -> str:
-    return fingerprint.of([fingerprint.of_array(images.pixels(row, VIEW)) for row in range(len(images))])
+    return fingerprint.of(
+        [fingerprint.of_array(images.pixels(row, VIEW)) for row in range(len(images))]
+    )
 
 
 def test_an_eight_bit_picture_of_few_levels_is_whole_and_warned_of(tmp_path: Path) -> None:
     put(tmp_path / "dark.png", (galaxy() / 20).astype("u1"))
     put(tmp_path / "fine.png", galaxy().astype("u1"))
     report = ImageSet.of(tmp_path).check()
-    assert report.broken == () and [name for name, _ in report.shallow] == ["dark"] and report.shallow[0][1] < 14
+    assert (
+        report.broken == ()
+        and [name for name, _ in report.shallow] == ["dark"]
+        and report.shallow[0][1] < 14
+    )
     assert report.asdict()["shallow"] == [{"id": "dark", "levels": report.shallow[0][1]}]
 
 
 def test_values_of_a_reading_keep_their_rules() -> None:
     for limits in ((1, 0), (0, 0), (0, float("nan")), (0, float("inf"))):
-        with pytest.raises(InputError, match="range of values; must be two numbers, LOW below HIGH"):
+        with pytest.raises(
+            InputError, match="range of values; must be two numbers, LOW below HIGH"
+        ):
             Reading(range=limits)
     with pytest.raises(InputError, match="range and stretch; must be one or the other"):
         Reading(range=(0, 1), stretch="lupton")
@@ -205,13 +245,32 @@ def test_values_of_a_reading_keep_their_rules() -> None:
 
 
 NET = ("--backbone", "resnet18", "--weights", "none", "--view", "size=32")
-VERBS = ("check", "sample", "extract", "finetune", "predict", "map", "similar", "odd", "duplicates", "doubt", "explain")
+VERBS = (
+    "check",
+    "sample",
+    "extract",
+    "finetune",
+    "predict",
+    "map",
+    "similar",
+    "odd",
+    "duplicates",
+    "doubt",
+    "explain",
+)
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_that_reads_images_has_the_same_options(verb: str) -> None:
     said = gz(verb, "--help").stdout
-    for flag in ("--range LOW HIGH", "--stretch", "--bands", "--science", "--prefer <picture|bands>", "--ids-from"):
+    for flag in (
+        "--range LOW HIGH",
+        "--stretch",
+        "--bands",
+        "--science",
+        "--prefer <picture|bands>",
+        "--ids-from",
+    ):
         assert flag in said, flag
     assert said.index("--ids-from") < said.index("--json")
 
@@ -225,10 +284,20 @@ def test_extract_refuses_floats_reads_them_in_a_range_and_warns_of_few_levels(
     for k in range(3):
         put(folder / f"g{k}.tif", (galaxy(k) / 255).astype("f4"))
     refused = gz("extract", folder, *NET, "-o", tmp_path / "t.parquet")
-    assert refused.returncode == 1 and "32-bit floats" in refused.stderr and len(refused.stderr.splitlines()[-1]) < 400
+    assert (
+        refused.returncode == 1
+        and "32-bit floats" in refused.stderr
+        and len(refused.stderr.splitlines()[-1]) < 400
+    )
     read = gz("extract", folder, *NET, "-o", tmp_path / "t.parquet", "--range", "0", "1", "--json")
-    assert read.returncode == 0 and json.loads(read.stdout)["computed"] == 3 and "grey levels" not in read.stderr
-    wide = gz("extract", folder, *NET, "-o", tmp_path / "wide.parquet", "--range", "-20", "20", "--json")
+    assert (
+        read.returncode == 0
+        and json.loads(read.stdout)["computed"] == 3
+        and "grey levels" not in read.stderr
+    )
+    wide = gz(
+        "extract", folder, *NET, "-o", tmp_path / "wide.parquet", "--range", "-20", "20", "--json"
+    )
     assert json.loads(wide.stdout)["computed"] == 3, "another range is another key"
     assert "warning: 3 images have fewer than 32 grey levels, such as g0" in wide.stderr
 
@@ -248,7 +317,9 @@ def test_an_experiment_says_how_its_images_are_read(tmp_path: Path) -> None:
     head = f'name = "x"\n[galaxies]\ncatalog = "{tmp_path}/c.csv"\nimages = "{tmp_path}"\nfield = 0.5\n'
     tail = '[[networks]]\nname = "resnet18"\n'
     (tmp_path / "plain.toml").write_text(head + tail)
-    (tmp_path / "said.toml").write_text(head + "[galaxies.reading]\nrange = [0, 4095]\nids_from = 'objid'\n" + tail)
+    (tmp_path / "said.toml").write_text(
+        head + "[galaxies.reading]\nrange = [0, 4095]\nids_from = 'objid'\n" + tail
+    )
     plain, said = load(tmp_path / "plain.toml"), load(tmp_path / "said.toml")
     assert plain.galaxies.how == Reading(field=0.5)
     assert said.galaxies.how == Reading(range=(0, 4095), ids_from="objid", field=0.5)

@@ -48,7 +48,8 @@ class Column:
     name : str
         Column name.
     type : str
-        int64, int32, uint64, float64, float32, text, decimal, or `scaled`: an int16 by TSCAL 0.001 with TNULL.
+        int64, int32, uint64, float64, float32, text, decimal, or `scaled`: an int16 by TSCAL 0.001
+        with TNULL.
     values : list
         Python values.
     big_endian : bool
@@ -71,13 +72,17 @@ class Column:
         if self.type == "text":
             return np.array([value or "" for value in self.values])
         hidden = np.nan if self.type.startswith("float") else 99
-        array = np.array([hidden if value is None else value for value in self.values], dtype=self.type)
+        array = np.array(
+            [hidden if value is None else value for value in self.values], dtype=self.type
+        )
         return array.astype(array.dtype.newbyteorder(">")) if self.big_endian else array
 
     def arrow(self) -> pa.Array:
         """As an Arrow array."""
         if self.type == "scaled" or self.big_endian:
-            raise CannotWrite("Arrow has no scaled columns" if self.type == "scaled" else "Arrow is little-endian")
+            raise CannotWrite(
+                "Arrow has no scaled columns" if self.type == "scaled" else "Arrow is little-endian"
+            )
         kinds = {"text": pa.string(), "decimal": pa.decimal128(20, 3)}
         return pa.array(self.values, kinds.get(self.type) or pa.type_for_alias(self.type))
 
@@ -91,7 +96,9 @@ def _astropy(columns: list[Column], path: Path, kind: str) -> None:
     table = Table()
     for column in columns:
         missing = column.missing
-        table[column.name] = MaskedColumn(column.numpy(), mask=missing) if missing.any() else column.numpy()
+        table[column.name] = (
+            MaskedColumn(column.numpy(), mask=missing) if missing.any() else column.numpy()
+        )
     options: dict[str, Any] = {
         "CSV": {"format": "ascii.csv"},
         "ECSV": {"format": "ascii.ecsv"},
@@ -113,7 +120,9 @@ def _scaled_fits(columns: list[Column], path: Path) -> None:
     for column in columns:
         if column.type == "scaled":
             stored = [-32768 if value is None else round(value / 0.001) for value in column.values]
-            parts.append(fits.Column(column.name, "I", null=-32768, array=np.array(stored, np.int16)))
+            parts.append(
+                fits.Column(column.name, "I", null=-32768, array=np.array(stored, np.int16))
+            )
         else:
             parts.append(fits.Column(column.name, "20A", array=column.numpy()))
     unit = fits.BinTableHDU.from_columns(parts)
@@ -129,10 +138,16 @@ def _pandas(columns: list[Column], path: Path, kind: str, nullable: bool = False
         if column.type == "scaled" or (column.big_endian and not kind.startswith("CSV")):
             raise CannotWrite("pandas has no scaled or big-endian columns here")
         if nullable and column.type[:3] in ("int", "uin", "flo"):
-            name = column.type.replace("uint", "UInt") if column.type[0] == "u" else column.type.capitalize()
+            name = (
+                column.type.replace("uint", "UInt")
+                if column.type[0] == "u"
+                else column.type.capitalize()
+            )
             data[column.name] = pd.array(column.values, dtype=name)
         elif column.type in ("text", "decimal"):
-            data[column.name] = pd.Series(column.values, dtype=object if column.type == "decimal" else "str")
+            data[column.name] = pd.Series(
+                column.values, dtype=object if column.type == "decimal" else "str"
+            )
         else:  # as NumPy has no missing integers, pandas makes floats of them
             data[column.name] = pd.Series(column.values) if column.missing.any() else column.numpy()
     frame = pd.DataFrame(data)
@@ -153,7 +168,9 @@ def _polars(columns: list[Column], path: Path, kind: str) -> None:
     }  # fmt: skip
     if any(column.type not in kinds or column.big_endian for column in columns):
         raise CannotWrite("polars has no scaled or big-endian columns")
-    frame = pl.DataFrame([pl.Series(column.name, column.values, kinds[column.type]) for column in columns])
+    frame = pl.DataFrame(
+        [pl.Series(column.name, column.values, kinds[column.type]) for column in columns]
+    )
     if kind == "CSV":
         frame.write_csv(path)
     elif kind == "CSV.gz":
@@ -174,14 +191,21 @@ def _duckdb(columns: list[Column], path: Path, kind: str) -> None:
     }  # fmt: skip
     if any(column.type not in kinds or column.big_endian for column in columns):
         raise CannotWrite("DuckDB has no scaled or big-endian columns")
-    options = {"CSV": "FORMAT csv", "CSV.gz": "FORMAT csv, COMPRESSION gzip", "Parquet": "FORMAT parquet"}
+    options = {
+        "CSV": "FORMAT csv",
+        "CSV.gz": "FORMAT csv, COMPRESSION gzip",
+        "Parquet": "FORMAT parquet",
+    }
     if kind not in options:
         raise CannotWrite(f"DuckDB does not write {kind}")
     with duckdb.connect() as database:
         typed = ", ".join(f'"{column.name}" {kinds[column.type]}' for column in columns)
         database.execute(f"CREATE TABLE t ({typed})")
         marks = ", ".join("?" for _ in columns)
-        plain = ([value.item() if isinstance(value, np.float32) else value for value in c.values] for c in columns)
+        plain = (
+            [value.item() if isinstance(value, np.float32) else value for value in c.values]
+            for c in columns
+        )
         database.executemany(f"INSERT INTO t VALUES ({marks})", list(zip(*plain, strict=True)))
         database.execute(f"COPY t TO '{path}' ({options[kind]})")
 
@@ -212,7 +236,9 @@ def _numpy(columns: list[Column], path: Path, kind: str) -> None:
                 values = column.numpy()
                 file[column.name] = values.astype("S") if column.type == "text" else values
         return
-    table = np.rec.fromarrays([column.numpy() for column in columns], names=[column.name for column in columns])
+    table = np.rec.fromarrays(
+        [column.numpy() for column in columns], names=[column.name for column in columns]
+    )
     formats = {"text": "%s", "int64": "%d", "int32": "%d", "uint64": "%d"}
     formats |= {"float64": "%.17g", "float32": "%.9g"}
     head = ",".join(column.name for column in columns)
@@ -254,16 +280,27 @@ KINDS: dict[str, list[Column]] = {
     ],
     "masked float": [
         Column("z", "float64", _FRACTION),
-        Column("f", "float32", [None, *(np.float32(value) for value in (0.469, 1e30, -2.5, 1 / 3, 0))]),
+        Column(
+            "f", "float32", [None, *(np.float32(value) for value in (0.469, 1e30, -2.5, 1 / 3, 0))]
+        ),
     ],
     "decimal": [
-        Column("mag", "decimal", [None, *map(decimal.Decimal, ("0.100", "-21.500", "17.777", "3.000", "0.469"))]),
+        Column(
+            "mag",
+            "decimal",
+            [None, *map(decimal.Decimal, ("0.100", "-21.500", "17.777", "3.000", "0.469"))],
+        ),
         Column("count", "decimal", [decimal.Decimal(f"{row}.000") for row in range(N)]),
     ],
     "scaled with null": [Column("z", "scaled", [0.083, None, -0.001, 1.5, 32.767, 0.0])],
     "big-endian": [
         Column("objid", "int64", [BIG + row for row in range(N)], big_endian=True),
-        Column("ra", "float32", [np.float32(value) for value in (0.1, 359.9, 12.345678, 1, 2, 3)], big_endian=True),
+        Column(
+            "ra",
+            "float32",
+            [np.float32(value) for value in (0.1, 359.9, 12.345678, 1, 2, 3)],
+            big_endian=True,
+        ),
         Column("dec", "float64", [0.1, -89.9, 1 / 3, 1, 2, 3], big_endian=True),
     ],
     'string "None"': [

@@ -112,7 +112,9 @@ def test_an_output_that_cannot_be_written_is_said(survey: MockSurvey, tmp_path: 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_reader_that_never_returns_does_not_outlive_an_interruption(number: int, tmp_path: Path) -> None:
+def test_a_reader_that_never_returns_does_not_outlive_an_interruption(
+    number: int, tmp_path: Path
+) -> None:
     for k in range(4):
         Image.fromarray(np.full((9, 9), k, np.uint8)).save(tmp_path / f"{k}.png")
     code = """if True:
@@ -129,7 +131,16 @@ def test_a_reader_that_never_returns_does_not_outlive_an_interruption(number: in
         sys.argv = ["gzfeatures", *sys.argv[1:]]
         cli.main()
     """
-    verb = ["extract", str(tmp_path), "-o", str(tmp_path / "t.parquet"), "--backbone", "resnet18", "--weights", "none"]
+    verb = [
+        "extract",
+        str(tmp_path),
+        "-o",
+        str(tmp_path / "t.parquet"),
+        "--backbone",
+        "resnet18",
+        "--weights",
+        "none",
+    ]
     command = [sys.executable, "-c", code, *verb, "--view", "size=32", "--on-bad", "skip", "1"]
     environment = os.environ | {"GZFEATURES_STORE": str(tmp_path / "store")}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
@@ -142,11 +153,15 @@ def test_a_reader_that_never_returns_does_not_outlive_an_interruption(number: in
         finally:
             process.kill()
         assert process.returncode == 128 + number
-    assert "interrupted; what was finished is kept" in said and not (tmp_path / "t.parquet").exists()
+    assert (
+        "interrupted; what was finished is kept" in said and not (tmp_path / "t.parquet").exists()
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interruption_is_128_and_the_signal(survey: MockSurvey, tmp_path: Path, number: signal.Signals) -> None:
+def test_interruption_is_128_and_the_signal(
+    survey: MockSurvey, tmp_path: Path, number: signal.Signals
+) -> None:
     words = [
         "-m",
         "gzfeatures",
@@ -160,7 +175,11 @@ def test_interruption_is_128_and_the_signal(survey: MockSurvey, tmp_path: Path, 
         "t.parquet",
     ]
     with subprocess.Popen(
-        [sys.executable, *map(str, words)], stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ}
+        [sys.executable, *map(str, words)],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ},
     ) as process:
         time.sleep(1.5)
         process.send_signal(number)
@@ -171,7 +190,9 @@ def test_interruption_is_128_and_the_signal(survey: MockSurvey, tmp_path: Path, 
 
 def test_join_puts_columns_side_by_side(survey: MockSurvey, tmp_path: Path) -> None:
     output = tmp_path / "joined.parquet"
-    result = gz("join", survey.catalog, survey.hart, "--on", "GalaxyID=asset_id", "-o", output, "--json")
+    result = gz(
+        "join", survey.catalog, survey.hart, "--on", "GalaxyID=asset_id", "-o", output, "--json"
+    )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["matched"] == 60
     assert {"Class1.1", "gz2_class", "PETROR90_R"} <= set(pd.read_parquet(output).columns)
@@ -180,21 +201,56 @@ def test_join_puts_columns_side_by_side(survey: MockSurvey, tmp_path: Path) -> N
 def test_a_table_is_fitted_mapped_and_searched(survey: MockSurvey, tmp_path: Path) -> None:
     labels, table = tmp_path / "labels.csv", tmp_path / "table.parquet"
     assert gz("label", survey.catalog, "--scheme", "smooth-featured", "-o", labels).returncode == 0
-    words = ["extract", survey.images, "--backbone", "resnet18", "--weights", "none", "--view", "size=32", "-o", table]
+    words = [
+        "extract",
+        survey.images,
+        "--backbone",
+        "resnet18",
+        "--weights",
+        "none",
+        "--view",
+        "size=32",
+        "-o",
+        table,
+    ]
     first, second = (json.loads(gz(*words, "--json").stdout) for _ in range(2))
-    assert first["rows"] == second["rows"] == 60 and second["computed"] == 0 and second["reused"] == 60
-    fitted = gz("fit", table, "--labels", labels, "--head", "prototype", "-o", tmp_path / "heads", "--json")
-    (head,) = json.loads(fitted.stdout)["heads"]
-    assert {"accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds", "predict_seconds"} <= set(
-        head
+    assert (
+        first["rows"] == second["rows"] == 60 and second["computed"] == 0 and second["reused"] == 60
     )
+    fitted = gz(
+        "fit", table, "--labels", labels, "--head", "prototype", "-o", tmp_path / "heads", "--json"
+    )
+    (head,) = json.loads(fitted.stdout)["heads"]
+    assert {
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "log_loss",
+        "ece",
+        "fit_seconds",
+        "predict_seconds",
+    } <= set(head)
     assert "has no split" in fitted.stderr
     assert gz("predict", head["path"], table, "-o", tmp_path / "p.csv").returncode == 0
     assert len(pd.read_csv(tmp_path / "p.csv")) == 60
     drawn = json.loads(
-        gz("map", table, "--labels", labels, "--images", survey.images, "-o", tmp_path / "m.html", "--json").stdout
+        gz(
+            "map",
+            table,
+            "--labels",
+            labels,
+            "--images",
+            survey.images,
+            "-o",
+            tmp_path / "m.html",
+            "--json",
+        ).stdout
     )
-    assert drawn["rows"] == 60 and 0 < drawn["trustworthiness"] <= 1 and Path(drawn["coordinates"]).exists()
+    assert (
+        drawn["rows"] == 60
+        and 0 < drawn["trustworthiness"] <= 1
+        and Path(drawn["coordinates"]).exists()
+    )
     for verb in (
         ["similar", table, "10000001"],
         ["odd", table],
@@ -209,22 +265,54 @@ def test_a_table_is_fitted_mapped_and_searched(survey: MockSurvey, tmp_path: Pat
 def test_heads_read_tables_and_columns_side_by_side(survey: MockSurvey, tmp_path: Path) -> None:
     labels, tables = tmp_path / "labels.csv", [tmp_path / "one.parquet", tmp_path / "two.parquet"]
     assert (
-        gz("sample", survey.catalog, "--scheme", "smooth-featured", "--strategy", "random", "-o", labels).returncode
+        gz(
+            "sample",
+            survey.catalog,
+            "--scheme",
+            "smooth-featured",
+            "--strategy",
+            "random",
+            "-o",
+            labels,
+        ).returncode
         == 0
     )
     for table, size in zip(tables, (32, 48), strict=True):
-        words = ["--backbone", "resnet18", "--weights", "none", "--view", f"size={size}", "-o", table]
+        words = [
+            "--backbone",
+            "resnet18",
+            "--weights",
+            "none",
+            "--view",
+            f"size={size}",
+            "-o",
+            table,
+        ]
         assert gz("extract", survey.images, *words).returncode == 0
     beside = ["--with", tables[1], "--catalog", survey.catalog]
-    words = ["-H", "logistic", "--column", "Class9.1", "--set", "C=0.5", "--set", "class_weight.smooth=3"]
-    fitted = gz("fit", tables[0], "--labels", labels, *words, *beside, "-o", tmp_path / "heads", "--json")
+    words = [
+        "-H",
+        "logistic",
+        "--column",
+        "Class9.1",
+        "--set",
+        "C=0.5",
+        "--set",
+        "class_weight.smooth=3",
+    ]
+    fitted = gz(
+        "fit", tables[0], "--labels", labels, *words, *beside, "-o", tmp_path / "heads", "--json"
+    )
     assert fitted.returncode == 0, fitted.stderr
     (head,) = json.loads(fitted.stdout)["heads"]
     assert head["params"]["C"] == 0.5 and head["params"]["class_weight"] == {"smooth": 3}
     done = gz("predict", head["path"], tables[0], *beside, "-o", tmp_path / "p.csv")
     assert done.returncode == 0, done.stderr
     said = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
-    assert set("|".join(said["class_set"]).split("|")) <= {"smooth", "featured", ""} and len(said) == 60
+    assert (
+        set("|".join(said["class_set"]).split("|")) <= {"smooth", "featured", ""}
+        and len(said) == 60
+    )
     alone = gz("predict", head["path"], tables[0], "-o", tmp_path / "p.csv")
     assert alone.returncode == 1 and "catalog columns without a catalog" in alone.stderr
 
@@ -234,9 +322,33 @@ def test_a_head_refuses_the_table_of_another_extractor(survey: MockSurvey, tmp_p
     gz("label", survey.catalog, "--scheme", "smooth-featured", "-o", labels)
     for size in (32, 40):
         view = f"size={size}"
-        words = ["extract", survey.images, "--backbone", "resnet18", "--weights", "none", "--view", view]
+        words = [
+            "extract",
+            survey.images,
+            "--backbone",
+            "resnet18",
+            "--weights",
+            "none",
+            "--view",
+            view,
+        ]
         assert gz(*words, "-o", tmp_path / f"{size}.parquet").returncode == 0
-    gz("fit", tmp_path / "32.parquet", "--labels", labels, "--head", "prototype", "-o", tmp_path / "heads")
-    result = gz("predict", tmp_path / "heads" / "prototype.skops", tmp_path / "40.parquet", "-o", tmp_path / "p.csv")
+    gz(
+        "fit",
+        tmp_path / "32.parquet",
+        "--labels",
+        labels,
+        "--head",
+        "prototype",
+        "-o",
+        tmp_path / "heads",
+    )
+    result = gz(
+        "predict",
+        tmp_path / "heads" / "prototype.skops",
+        tmp_path / "40.parquet",
+        "-o",
+        tmp_path / "p.csv",
+    )
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "p.csv").exists()

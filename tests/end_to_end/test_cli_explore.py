@@ -47,29 +47,56 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     extractor = Extractor("resnet18", "resnet18", "w" * 64, "avgpool", 16, View())
     matrix = (6 * CODES[:, None] + rng.normal(size=(N, 16))).astype(np.float32)
     for name, values in (("one", matrix), ("two", matrix[:, ::-1] * 2)):
-        EmbeddingTable(IDS, IDS, np.ascontiguousarray(values), extractor).write(root / f"{name}.parquet")
+        EmbeddingTable(IDS, IDS, np.ascontiguousarray(values), extractor).write(
+            root / f"{name}.parquet"
+        )
     fewer = EmbeddingTable(IDS[:50], IDS[:50], matrix[:50], extractor)
     fewer.write(root / "fewer.parquet")
     write_labels(root / "labels.csv", Labels(IDS, CLASSES, CODES, scheme="two"))
     spoiled = CODES.copy()
     spoiled[7] = 0
     write_labels(root / "spoiled.csv", Labels(IDS, CLASSES, spoiled, scheme="two"))
-    catalog = {"galaxy_id": IDS, "objid": np.arange(N) + 10**17, "REDSHIFT": np.arange(N) / N, "gz2_class": "Er"}
-    pd.DataFrame({**catalog, "p_bar": 0.25, "clean": CODES == 1}).to_csv(root / "catalog.csv", index=False)
+    catalog = {
+        "galaxy_id": IDS,
+        "objid": np.arange(N) + 10**17,
+        "REDSHIFT": np.arange(N) / N,
+        "gz2_class": "Er",
+    }
+    pd.DataFrame({**catalog, "p_bar": 0.25, "clean": CODES == 1}).to_csv(
+        root / "catalog.csv", index=False
+    )
     for name, share in (("svm", 0.9), ("xgboost", 0.6)):
         p = np.where(np.eye(2)[CODES] == 1, share, 1 - share)
         Predictions(IDS, p, CLASSES).write(root / f"{name}.csv")
     (root / "images").mkdir()
     for i, name in enumerate(IDS):
-        Image.new("RGB", (64, 64), (200 * (i % 2), 80, 200 - 3 * i)).save(root / "images" / f"{name}.png")
+        Image.new("RGB", (64, 64), (200 * (i % 2), 80, 200 - 3 * i)).save(
+            root / "images" / f"{name}.png"
+        )
     return root
 
 
 def test_a_map_can_be_coloured_by_everything_that_is_known(place: Path, tmp_path: Path) -> None:
     page = tmp_path / "map.html"
     found = gz(
-        *("map", place / "one.parquet", "--labels", place / "labels.csv", "--catalog", place / "catalog.csv"),
-        *("--predictions", place / "svm.csv", "--predictions", place / "xgboost.csv", "-o", page, "--stability", 1),
+        *(
+            "map",
+            place / "one.parquet",
+            "--labels",
+            place / "labels.csv",
+            "--catalog",
+            place / "catalog.csv",
+        ),
+        *(
+            "--predictions",
+            place / "svm.csv",
+            "--predictions",
+            place / "xgboost.csv",
+            "-o",
+            page,
+            "--stability",
+            1,
+        ),
     )
     assert found["rows"] == N and 0 <= found["stability"]["knn_overlap"] <= 1
     names = {column["name"]: column["classes"] for column in data_of(page)["columns"]}
@@ -85,16 +112,33 @@ def test_a_map_can_be_coloured_by_everything_that_is_known(place: Path, tmp_path
 
 
 def test_columns_can_be_chosen_and_an_unknown_one_is_named(place: Path, tmp_path: Path) -> None:
-    words = ["map", place / "one.parquet", "--catalog", place / "catalog.csv", "-o", tmp_path / "m.html"]
+    words = [
+        "map",
+        place / "one.parquet",
+        "--catalog",
+        place / "catalog.csv",
+        "-o",
+        tmp_path / "m.html",
+    ]
     gz(*words, "--column", "p_bar", "--column", "gz2_class")
-    assert [column["name"] for column in data_of(tmp_path / "m.html")["columns"]] == ["p_bar", "gz2_class"]
+    assert [column["name"] for column in data_of(tmp_path / "m.html")["columns"]] == [
+        "p_bar",
+        "gz2_class",
+    ]
     with pytest.raises(InputError, match="no numeric column for mass"):
         gz(*words, "--column", "mass")
 
 
 def test_tables_stand_side_by_side_and_aligned(place: Path, tmp_path: Path) -> None:
     gz(
-        *("map", place / "one.parquet", "--beside", place / "two.parquet", "--labels", place / "labels.csv"),
+        *(
+            "map",
+            place / "one.parquet",
+            "--beside",
+            place / "two.parquet",
+            "--labels",
+            place / "labels.csv",
+        ),
         *("-o", tmp_path / "map.html", "--figure", tmp_path / "both.png", "--width", "page"),
     )
     (layout,) = data_of(tmp_path / "map.html")["layouts"]
@@ -106,7 +150,14 @@ def test_tables_stand_side_by_side_and_aligned(place: Path, tmp_path: Path) -> N
 def test_new_galaxies_are_placed_into_an_existing_map(place: Path, tmp_path: Path) -> None:
     gz("map", place / "fewer.parquet", "-o", tmp_path / "old.html")
     found = gz(
-        *("map", place / "one.parquet", "--into", tmp_path / "old.map.parquet", "-o", tmp_path / "new.html"),
+        *(
+            "map",
+            place / "one.parquet",
+            "--into",
+            tmp_path / "old.map.parquet",
+            "-o",
+            tmp_path / "new.html",
+        ),
         *("--catalog", place / "catalog.csv"),
     )
     assert found["rows"] == N and "far" in found
@@ -120,7 +171,18 @@ def test_new_galaxies_are_placed_into_an_existing_map(place: Path, tmp_path: Pat
 
 def test_cubes_metrics_and_supervision_are_options(place: Path, tmp_path: Path) -> None:
     gz(
-        *("map", place / "one.parquet", "--dimensions", 3, "--metric", "cosine", "--min-dist", 0.5, "--neighbours", 9),
+        *(
+            "map",
+            place / "one.parquet",
+            "--dimensions",
+            3,
+            "--metric",
+            "cosine",
+            "--min-dist",
+            0.5,
+            "--neighbours",
+            9,
+        ),
         *("--supervised", "--labels", place / "labels.csv", "-o", tmp_path / "cube.html"),
     )
     chart = Map.read(tmp_path / "cube.map.parquet")
@@ -142,9 +204,18 @@ def test_what_is_found_becomes_a_gallery_and_a_csv(
 ) -> None:
     name, *options = verb
     labels = ["--labels", place / "spoiled.csv"] if name == "doubt" else []
-    output = ["-o", tmp_path / "found.csv", "--images", place / "images", "--gallery", tmp_path / "found.html"]
+    output = [
+        "-o",
+        tmp_path / "found.csv",
+        "--images",
+        place / "images",
+        "--gallery",
+        tmp_path / "found.html",
+    ]
     found = gz(name, place / "one.parquet", *options, *labels, *output)["rows"]
-    assert pd.read_csv(tmp_path / "found.csv")["galaxy_id"].tolist() == [row["galaxy_id"] for row in found]
+    assert pd.read_csv(tmp_path / "found.csv")["galaxy_id"].tolist() == [
+        row["galaxy_id"] for row in found
+    ]
     text = (tmp_path / "found.html").read_text(encoding="utf-8")
     assert text.count("data:image/jpeg") == len(found) and caption in text
     if name == "doubt":
@@ -166,13 +237,26 @@ def checkpoint(place: Path) -> Path:
     return write_folder(place / "checkpoint", spec, build(spec), {"classes": list(CLASSES)})
 
 
-def test_prototypes_layers_and_dreams_share_a_gallery(place: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_prototypes_layers_and_dreams_share_a_gallery(
+    place: Path, checkpoint: Path, tmp_path: Path
+) -> None:
     found = gz(
-        *("explain", checkpoint, "--images", place / "images", "-o", tmp_path / "why.html", "--layers", "--dreams"),
+        *(
+            "explain",
+            checkpoint,
+            "--images",
+            place / "images",
+            "-o",
+            tmp_path / "why.html",
+            "--layers",
+            "--dreams",
+        ),
         *("--table", place / "one.parquet", "--labels", place / "labels.csv", "--per-class", 1),
         *("--method", "grad-cam", "--method", "occlusion"),
     )
-    asked = {name for heading, ids in found["sections"].items() if "grad-cam" in heading for name in ids}
+    asked = {
+        name for heading, ids in found["sections"].items() if "grad-cam" in heading for name in ids
+    }
     central = set(found["sections"]["Prototypes, nearest to the middle of their class"])
     assert asked == central and len(central) == 2
     text = (tmp_path / "why.html").read_text(encoding="utf-8")
@@ -189,9 +273,22 @@ def test_a_head_on_a_checkpoint_is_explained(place: Path, checkpoint: Path, tmp_
     vectors = np.random.default_rng(0).random((N, 512)).astype(np.float32)
     table = EmbeddingTable(IDS, IDS, vectors, extractor_of(checkpoint))
     labels = Labels(IDS, CLASSES, CODES, scheme="two")
-    path = fit(table, labels, "logistic", split=Split.draw(labels, seed=0)).write(tmp_path / "logistic.skops")
+    path = fit(table, labels, "logistic", split=Split.draw(labels, seed=0)).write(
+        tmp_path / "logistic.skops"
+    )
     output = tmp_path / "why.png"
-    words = ["explain", checkpoint, "g7", "g8", "--head", path, "--images", place / "images", "-o", output]
+    words = [
+        "explain",
+        checkpoint,
+        "g7",
+        "g8",
+        "--head",
+        path,
+        "--images",
+        place / "images",
+        "-o",
+        output,
+    ]
     found = gz(*words, "--method", "grad-cam", "--class", "spiral")
     assert found["sections"] == {"spiral: grad-cam": ["g7", "g8"]}
     with Image.open(output) as gallery:
@@ -200,7 +297,12 @@ def test_a_head_on_a_checkpoint_is_explained(place: Path, checkpoint: Path, tmp_
         gz(*words, "--method", "guess")
 
 
-def test_an_explanation_without_galaxies_says_how_to_name_them(place: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_an_explanation_without_galaxies_says_how_to_name_them(
+    place: Path, checkpoint: Path, tmp_path: Path
+) -> None:
     words = ["explain", checkpoint, "--images", place / "images", "-o", tmp_path / "why.html"]
-    with pytest.raises(InputError, match="an explanation; must have galaxies; name some, or give a table and labels"):
+    with pytest.raises(
+        InputError,
+        match="an explanation; must have galaxies; name some, or give a table and labels",
+    ):
         gz(*words)

@@ -39,31 +39,83 @@ def checkpoint(survey: MockSurvey, labels: Path, tmp_path_factory: pytest.TempPa
     """A network trained with every option at a value that is not its default."""
     folder = tmp_path_factory.mktemp("trained") / "checkpoint"
     given = {
-        **{"batch_size": 8, "accumulate": 2, "optimizer": '"sgd"', "schedule": '"cosine"', "lr": 0.01},
+        **{
+            "batch_size": 8,
+            "accumulate": 2,
+            "optimizer": '"sgd"',
+            "schedule": '"cosine"',
+            "lr": 0.01,
+        },
         **{"weight_decay": 0.01, "lr_decay": 0.9, "label_smoothing": 0.1, "balance": '"sampling"'},
-        **{"balance_power": 1.0, "mixup": 0.2, "cutmix": 0.5, "ema": 0.9, "clip": 1.0, "aux_weight": 0.1},
-        **{"patience": 5, "monitor": '"accuracy"', "also_weight": 0.5, "passes": 2, "keep": '"last"'},
+        **{
+            "balance_power": 1.0,
+            "mixup": 0.2,
+            "cutmix": 0.5,
+            "ema": 0.9,
+            "clip": 1.0,
+            "aux_weight": 0.1,
+        },
+        **{
+            "patience": 5,
+            "monitor": '"accuracy"',
+            "also_weight": 0.5,
+            "passes": 2,
+            "keep": '"last"',
+        },
         **{f"augmentation.{name}": value for name, value in _AUGMENTATION.items()},
     }
     settings = [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
     torch.save(architectures.build("resnet18", 7).state_dict(), folder.parent / "start.pth")
-    words = ["finetune", survey.images, "--labels", labels, "--network", "resnet18", "--view", VIEW, "--epochs", 2]
+    words = [
+        "finetune",
+        survey.images,
+        "--labels",
+        labels,
+        "--network",
+        "resnet18",
+        "--view",
+        VIEW,
+        "--epochs",
+        2,
+    ]
     words += ["--weights", folder.parent / "start.pth", "--recipe", "tune"]
-    options = ["--unfreeze", 9, "--target", "classes", "--precision", "float32", "--device", "cpu", "--seed", 4]
+    options = [
+        "--unfreeze",
+        9,
+        "--target",
+        "classes",
+        "--precision",
+        "float32",
+        "--device",
+        "cpu",
+        "--seed",
+        4,
+    ]
     result = gz(*words, *options, *settings, "--dihedral", "-o", folder)
-    assert {"accuracy", "macro_f1", "epochs", "seconds", "checkpoint"} <= set(result) and result["epochs"] == 2
+    assert {"accuracy", "macro_f1", "epochs", "seconds", "checkpoint"} <= set(result) and result[
+        "epochs"
+    ] == 2
     return folder
 
 
 _AUGMENTATION = {
-    **{"dihedral": "false", "rotation": 90.0, "shift": 0.1, "zoom": "[0.75, 1.3]", "brightness": 0.2},
+    **{
+        "dihedral": "false",
+        "rotation": 90.0,
+        "shift": 0.1,
+        "zoom": "[0.75, 1.3]",
+        "brightness": 0.2,
+    },
     **{"contrast": 0.2, "saturation": 0.2, "margin": 1.1},
 }
 
 
 def test_every_option_reaches_the_training(checkpoint: Path) -> None:
     settings = json.loads((checkpoint / "backbone.json").read_text())["settings"]
-    for kind, found in ((TrainingRecipe, settings["recipe"]), (Augmentation, settings["augmentation"])):
+    for kind, found in (
+        (TrainingRecipe, settings["recipe"]),
+        (Augmentation, settings["augmentation"]),
+    ):
         for field in dataclasses.fields(kind):
             assert found[field.name] != field.default, field.name
     assert settings["seed"] == 4 and settings["precision"] == "float32"
@@ -76,7 +128,11 @@ def test_scores_on_galaxies_of_the_training_need_a_flag(
     gz("extract", survey.images, "--backbone", checkpoint, "-o", tmp_path / "t.parquet")
     known, split = read_labels(labels)
     assert split is not None
-    write_labels(tmp_path / "swapped.csv", known, Split(split.test, split.validation, split.train, split.groups))
+    write_labels(
+        tmp_path / "swapped.csv",
+        known,
+        Split(split.test, split.validation, split.train, split.groups),
+    )
     fit = ["fit", tmp_path / "t.parquet", "-H", "prototype", "-o", tmp_path / "heads"]
     (fair,) = gz(*fit, "--labels", labels)["heads"]
     with pytest.raises(LeakError, match=r"was trained on \d+ of \d+ test galaxies.*--allow-seen"):
@@ -85,10 +141,21 @@ def test_scores_on_galaxies_of_the_training_need_a_flag(
     assert not fair["dagger"] and unfair["dagger"] and 0 <= unfair["accuracy"] <= 1
 
 
-def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: MockSurvey, tmp_path: Path) -> None:
+def test_votes_are_learned_by_a_network_and_by_regression_heads(
+    survey: MockSurvey, tmp_path: Path
+) -> None:
     labels, table = tmp_path / "votes.csv", tmp_path / "table.parquet"
     gz("label", survey.catalog, "--scheme", "votes-37", "-o", labels)
-    words = ["--labels", labels, "--network", "galaxyid", "--view", "size=32,grey=true", "--epochs", 1]
+    words = [
+        "--labels",
+        labels,
+        "--network",
+        "galaxyid",
+        "--view",
+        "size=32,grey=true",
+        "--epochs",
+        1,
+    ]
     options = ["--set", "batch_size=16", "--set", "target=sigmoid-fractions"]
     trained = gz("finetune", survey.images, *words, *options, "-o", tmp_path / "net")
     gz("extract", survey.images, "--backbone", trained["checkpoint"], "-o", table)
@@ -99,24 +166,66 @@ def test_votes_are_learned_by_a_network_and_by_regression_heads(survey: MockSurv
     assert len(pd.read_csv(tmp_path / "p.csv").columns) >= 38
 
 
-def test_counts_of_votes_and_a_second_target_come_from_files(survey: MockSurvey, labels: Path, tmp_path: Path) -> None:
+def test_counts_of_votes_and_a_second_target_come_from_files(
+    survey: MockSurvey, labels: Path, tmp_path: Path
+) -> None:
     votes, counts = tmp_path / "votes.csv", tmp_path / "counts.parquet"
     gz("label", survey.catalog, "--scheme", "votes-37", "-o", votes)
     frame = pd.read_csv(survey.hart).rename(columns={"asset_id": "galaxy_id"})
     frame[["galaxy_id", *(name for name in frame if name.endswith("_count"))]].to_parquet(counts)
-    train = ["finetune", survey.images, "--network", "galaxyid", "--view", "size=32,grey=true", "--epochs", 1]
+    train = [
+        "finetune",
+        survey.images,
+        "--network",
+        "galaxyid",
+        "--view",
+        "size=32,grey=true",
+        "--epochs",
+        1,
+    ]
     train += ["--set", "batch_size=16"]
-    counted = gz(*train, "--labels", votes, "--target", "counts", "--counts", counts, "-o", tmp_path / "counted")
+    counted = gz(
+        *train,
+        "--labels",
+        votes,
+        "--target",
+        "counts",
+        "--counts",
+        counts,
+        "-o",
+        tmp_path / "counted",
+    )
     assert 0 < counted["rmse"] < 0.5
     gz(*train, "--labels", labels, "--also", votes, "-o", tmp_path / "both")
     record = json.loads((tmp_path / "both" / "backbone.json").read_text())
     assert record["settings"]["also"] and record["classes"] == ["featured", "smooth"]
     with pytest.raises(InputError, match="no count votes"):
-        gz(*train, "--labels", votes, "--target", "counts", "--counts", survey.catalog, "-o", tmp_path / "none")
+        gz(
+            *train,
+            "--labels",
+            votes,
+            "--target",
+            "counts",
+            "--counts",
+            survey.catalog,
+            "-o",
+            tmp_path / "none",
+        )
 
 
-def test_an_unknown_option_of_the_training_is_said(survey: MockSurvey, labels: Path, tmp_path: Path) -> None:
-    words = ["finetune", survey.images, "--labels", labels, "--network", "resnet18", "-o", tmp_path / "net"]
+def test_an_unknown_option_of_the_training_is_said(
+    survey: MockSurvey, labels: Path, tmp_path: Path
+) -> None:
+    words = [
+        "finetune",
+        survey.images,
+        "--labels",
+        labels,
+        "--network",
+        "resnet18",
+        "-o",
+        tmp_path / "net",
+    ]
     with pytest.raises(InputError, match="setting cannot be read; must be key=value"):
         gz(*words, "--set", "ema")
     with pytest.raises(LookupError, match="unknown training option"):

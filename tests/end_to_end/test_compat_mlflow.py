@@ -25,7 +25,10 @@ PRIVATE = ("_initialize_tables", "_upgrade_db", "_get_alembic_config")
 def tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
     """Columns of each table; the constraints come in another order each time."""
     with closing(sqlite3.connect(path)) as database:
-        names = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+        names = [
+            name
+            for (name,) in database.execute("select name from sqlite_master where type = 'table'")
+        ]
         return {name: database.execute(f"pragma table_info({name})").fetchall() for name in names}
 
 
@@ -61,7 +64,9 @@ def test_canary_mlflow_keeps_addresses_of_artifacts_in_known_columns(database: P
             for _, column, *_ in opened.execute(f"pragma table_info({table})")
             if column in {"artifact_uri", "artifact_location", "storage_location", "source"}
         }
-    known = {(table, column) for table, _, column in compat.ARTIFACT_COLUMNS} | {("experiments", "artifact_location")}
+    known = {(table, column) for table, _, column in compat.ARTIFACT_COLUMNS} | {
+        ("experiments", "artifact_location")
+    }
     assert known <= addresses, VERSION
 
 
@@ -81,7 +86,9 @@ def test_canary_mlflow_measures_the_machine_under_the_names_of_the_fallback() ->
     assert theirs.aggregate_metrics().keys() == ours.aggregate_metrics().keys(), VERSION
 
 
-def test_without_mlflow_s_functions_a_database_has_the_same_tables(gone: None, database: Path, tmp_path: Path) -> None:
+def test_without_mlflow_s_functions_a_database_has_the_same_tables(
+    gone: None, database: Path, tmp_path: Path
+) -> None:
     make_database(tmp_path / "mlflow.db")
     assert tables(tmp_path / "mlflow.db") == tables(database)
     assert Tracking(root=tmp_path).notes == []
@@ -102,7 +109,9 @@ def test_without_mlflow_s_migrations_a_schema_is_not_judged(
     gone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mlflow.__file__", str(tmp_path / "__init__.py"))
-    with pytest.raises(OutputError, match=rf"{VERSION}: schema of the database cannot be judged; .*; pip install") as e:
+    with pytest.raises(
+        OutputError, match=rf"{VERSION}: schema of the database cannot be judged; .*; pip install"
+    ) as e:
         compat.schemas()
     assert "\n" not in str(e.value)
 
@@ -116,7 +125,9 @@ def test_a_command_line_that_fails_is_told_in_one_line(gone: None) -> None:
 def test_a_column_that_mlflow_no_longer_has_is_named(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as opened:
         opened.execute("create table runs (run_uuid text)")
-        with pytest.raises(OutputError, match=rf"have the column runs\.artifact_uri, found {VERSION}"):
+        with pytest.raises(
+            OutputError, match=rf"have the column runs\.artifact_uri, found {VERSION}"
+        ):
             compat.require_columns(opened, tmp_path / "mlflow.db")
 
 
@@ -144,7 +155,9 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     yield library
 
 
-def test_gpus_are_measured_the_same_without_mlflow_s_monitor(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_measured_the_same_without_mlflow_s_monitor(
+    gpu: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mlflow.system_metrics.metrics.gpu_monitor.pynvml", gpu, raising=False)
     theirs = compat.monitors()[-1]
     monkeypatch.delattr("mlflow.system_metrics.metrics.gpu_monitor.GPUMonitor")
@@ -154,7 +167,10 @@ def test_gpus_are_measured_the_same_without_mlflow_s_monitor(gpu: ModuleType, mo
     for monitor in (theirs, ours):
         monitor.clear_metrics()
         monitor.collect_metrics()
-    assert ours.aggregate_metrics() == theirs.aggregate_metrics() and len(ours.aggregate_metrics()) == 5
+    assert (
+        ours.aggregate_metrics() == theirs.aggregate_metrics()
+        and len(ours.aggregate_metrics()) == 5
+    )
 
 
 def test_a_gpu_that_does_not_tell_its_power_tells_the_rest(gpu: ModuleType) -> None:

@@ -72,7 +72,9 @@ def finished(toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_every_pairing_is_scored_on_the_same_test_galaxies(finished: Run) -> None:
     report = finished.report
-    expected = {(road, head) for road in ("fine-tuned", "frozen") for head in ("logistic", "prototype")}
+    expected = {
+        (road, head) for road in ("fine-tuned", "frozen") for head in ("logistic", "prototype")
+    }
     assert {(p.approach, p.head) for p in report.candidates} == expected | {("end-to-end", None)}
     for pairing in report.candidates:
         assert sorted(pairing.predictions.ids) == sorted(report.split.test)
@@ -99,7 +101,11 @@ def test_the_report_shows_the_map_and_explains_the_best_head_and_network(finishe
     text = (finished.folder / "report.html").read_text(encoding="utf-8")
     best = next(p for _, p in finished.report.ranked if p.head)
     network = Path(best.backbone if best.approach == "frozen" else "00-resnet18").name
-    for title in ("Map of the galaxies", f"Why {best.head} on {network} says so", "Why 00-resnet18 says so"):
+    for title in (
+        "Map of the galaxies",
+        f"Why {best.head} on {network} says so",
+        "Why 00-resnet18 says so",
+    ):
         assert f">{title}</h2>" in text
     assert "nearest to the middle" in text and ": grad-cam, integrated-gradients</h3>" in text
     assert {path.name for path in (finished.folder / "figures").glob("showcase*")} == {
@@ -117,9 +123,14 @@ def test_the_map_is_recorded_with_its_coordinates_and_quality(finished: Run) -> 
     (kept,) = client.search_runs([experiment.experiment_id], "tags.kind = 'comparison'")
     place = Path(client.download_artifacts(kept.info.run_id, "."))
     note = json.loads((place / "map.json").read_text(encoding="utf-8"))
-    assert note["galaxies"] == len(Map.read(place / "map.parquet")) and 0 < note["quality"]["trustworthiness"] <= 1
+    assert (
+        note["galaxies"] == len(Map.read(place / "map.parquet"))
+        and 0 < note["quality"]["trustworthiness"] <= 1
+    )
     assert (place / "map.html").stat().st_size > 50_000
-    assert {"map-points.png", "map-images.png"} <= {path.name for path in (place / "figures").iterdir()}
+    assert {"map-points.png", "map-images.png"} <= {
+        path.name for path in (place / "figures").iterdir()
+    }
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -133,9 +144,13 @@ def test_the_same_numbers_everywhere(finished: Run) -> None:
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.kind = 'pairing'")
-    recorded = {(r.data.tags["road"], r.data.tags["head"]): r.data.metrics["accuracy"] for r in runs}
+    recorded = {
+        (r.data.tags["road"], r.data.tags["head"]): r.data.metrics["accuracy"] for r in runs
+    }
     assert said == ranking == {(r["road"], r["head"]): r["accuracy"] for r in written}
-    assert recorded == pytest.approx({(road, head or "none"): value for (road, head), value in ranking.items()})
+    assert recorded == pytest.approx(
+        {(road, head or "none"): value for (road, head), value in ranking.items()}
+    )
 
 
 def test_predictions_read_again_give_the_same_comparison(finished: Run) -> None:
@@ -144,13 +159,19 @@ def test_predictions_read_again_give_the_same_comparison(finished: Run) -> None:
         p.name: p.scores.accuracy for p in finished.report.candidates
     }
     compared = compare_runs([finished.folder])
-    assert [r["accuracy"] for r in compared.ranking] == [r["accuracy"] for r in finished.report.comparison.ranking]
+    assert [r["accuracy"] for r in compared.ranking] == [
+        r["accuracy"] for r in finished.report.comparison.ranking
+    ]
 
 
 def _lasting(value: Any) -> Any:
     """What a report says, without the seconds it took and the bytes of heads, which hold such seconds."""
     if isinstance(value, dict):
-        return {key: _lasting(inner) for key, inner in value.items() if "second" not in key and key != "bytes"}
+        return {
+            key: _lasting(inner)
+            for key, inner in value.items()
+            if "second" not in key and key != "bytes"
+        }
     return [_lasting(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -175,7 +196,9 @@ def test_a_run_folder_suffices_to_repeat_the_run(finished: Run, tmp_path: Path) 
     assert {"python", "versions", "machine", "cores"} <= set(again.report.provenance)
 
 
-def test_tables_side_by_side_and_heads_of_several_seeds(finished: Run, toml: Path, tmp_path: Path) -> None:
+def test_tables_side_by_side_and_heads_of_several_seeds(
+    finished: Run, toml: Path, tmp_path: Path
+) -> None:
     shutil.copytree(finished.folder, tmp_path / "run")
     changes = [
         'heads=[{name="logistic", seeds=[0,1,2], parameters={class_weight={smooth=2.0}}}]',
@@ -184,7 +207,9 @@ def test_tables_side_by_side_and_heads_of_several_seeds(finished: Run, toml: Pat
         "networks.0.learning_curve=[30]",
         "map=false",
     ]
-    done = run(load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
+    done = run(
+        load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns")
+    )
     made = {(p.approach, p.name, p.seed) for p in done.report.candidates}
     tuned = "resnet18-q1-3class"
     read_by_heads = {
@@ -193,10 +218,16 @@ def test_tables_side_by_side_and_heads_of_several_seeds(finished: Run, toml: Pat
     for name, road in read_by_heads.items():
         assert made >= {(road, f"{name} + logistic", seed) for seed in range(3)}
     assert len(made) == 13
-    assert {(s["backbone"], s["seeds"]) for s in done.report.comparison.seeds} >= {("resnet18 & Class9.1", 3)}
+    assert {(s["backbone"], s["seeds"]) for s in done.report.comparison.seeds} >= {
+        ("resnet18 & Class9.1", 3)
+    }
     curves = {name: [size for size, *_ in curve] for name, curve in done.report.curves.items()}
     whole = len(done.report.split.train)
-    assert curves == {"resnet18": [30, whole], "resnet18 + logistic": [20, whole], f"{tuned} + logistic": [20, whole]}
+    assert curves == {
+        "resnet18": [30, whole],
+        "resnet18 + logistic": [20, whole],
+        f"{tuned} + logistic": [20, whole],
+    }
     head = Head.read(tmp_path / "run" / "heads" / "joined-01" / "logistic-seed2.skops")
     assert head.columns == ("Class9.1",) and head.seed == 2 and head.sets is not None
     for pairing in done.report.candidates:
@@ -211,7 +242,9 @@ def test_tables_side_by_side_and_heads_of_several_seeds(finished: Run, toml: Pat
     read, labels, _ = read_pairings(tmp_path / "run")
     known = {(p.approach, p.name, p.seed): p.calibration for p in done.report.candidates}
     assert {(p.approach, p.name, p.seed): p.calibration for p in read} == known
-    assert labels.soft is not None and read[0].scores.ceiling == pytest.approx(done.report.candidates[0].scores.ceiling)
+    assert labels.soft is not None and read[0].scores.ceiling == pytest.approx(
+        done.report.candidates[0].scores.ceiling
+    )
 
 
 def test_what_tuning_tried_is_kept_with_its_run(finished: Run, toml: Path, tmp_path: Path) -> None:
@@ -219,12 +252,25 @@ def test_what_tuning_tried_is_kept_with_its_run(finished: Run, toml: Path, tmp_p
 
     shutil.copytree(finished.folder, tmp_path / "run")
     changes = ['heads=[{name="prototype", tune=true}]', "map=false", "explain=0"]
-    done = run(load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
+    done = run(
+        load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns")
+    )
     client = MlflowClient(done.tracking_uri)
-    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], "tags.kind = 'pairing'")
-    kept = {r.data.tags["head"]: {file.path for file in client.list_artifacts(r.info.run_id)} for r in runs}
-    assert {head: "prototype-trials.png" in files for head, files in kept.items()} == {"prototype": True, "none": False}
-    run(load(toml, ['heads=[{name="prototype"}]', "map=false", "explain=0"]), folder=tmp_path / "run")
+    runs = client.search_runs(
+        [client.get_experiment_by_name("small").experiment_id], "tags.kind = 'pairing'"
+    )
+    kept = {
+        r.data.tags["head"]: {file.path for file in client.list_artifacts(r.info.run_id)}
+        for r in runs
+    }
+    assert {head: "prototype-trials.png" in files for head, files in kept.items()} == {
+        "prototype": True,
+        "none": False,
+    }
+    run(
+        load(toml, ['heads=[{name="prototype"}]', "map=false", "explain=0"]),
+        folder=tmp_path / "run",
+    )
     assert not list((tmp_path / "run").rglob("*-trials.png"))
 
 
@@ -234,7 +280,9 @@ def test_a_checkpoint_predicts_as_its_training_did(finished: Run, survey: MockSu
     said = classify(ImageSet.of(survey.images, kept.ids), folder, progress=False)
     np.testing.assert_allclose(said.probabilities, kept.probabilities, atol=1e-6)
     assert said.classes == kept.classes and not said.seen.any()
-    trained = classify(ImageSet.of(survey.images, finished.report.split.train[:2]), folder, progress=False)
+    trained = classify(
+        ImageSet.of(survey.images, finished.report.split.train[:2]), folder, progress=False
+    )
     assert trained.seen.all()
 
 
@@ -256,7 +304,9 @@ def test_changing_only_heads_loads_no_network_and_reads_no_image(
     assert again.report.split.fingerprint == finished.report.split.fingerprint
 
 
-def test_galaxies_that_only_train_stay_out_of_the_test_side(survey: MockSurvey, toml: Path, tmp_path: Path) -> None:
+def test_galaxies_that_only_train_stay_out_of_the_test_side(
+    survey: MockSurvey, toml: Path, tmp_path: Path
+) -> None:
     more = draw_survey(tmp_path / "more", n=30, seed=6, size=64, progress=False)
     for path in more.images.iterdir():
         path.rename(path.with_name(f"9{path.name}"))
@@ -288,12 +338,18 @@ def test_a_second_target_brings_galaxies_that_a_split_by_digest_leaves_free(
     assert not set(digest_remainders(np.array(sorted(more)), 10)) & {3, 4, 5, 7}
     assert set(digest_remainders(group.split.test, 10)) == {3, 4, 5}
     training = run(settings, folder=tmp_path / "run")
-    seen = TrainedOn.decode(backbone(tmp_path / "run" / "networks" / "00-resnet18").trained_on or "")
+    seen = TrainedOn.decode(
+        backbone(tmp_path / "run" / "networks" / "00-resnet18").trained_on or ""
+    )
     assert seen.contains(sorted(more)).all() and not seen.contains(training.report.split.test).any()
 
 
 @pytest.mark.parametrize(
-    "moment", ["gzfeatures.images.image_set.ImageSet.digests", "gzfeatures.networks.extraction.extract.write_table"]
+    "moment",
+    [
+        "gzfeatures.images.image_set.ImageSet.digests",
+        "gzfeatures.networks.extraction.extract.write_table",
+    ],
 )
 def test_an_image_that_changes_during_a_run_ends_it_and_leaves_no_table(
     survey: MockSurvey, toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -308,40 +364,73 @@ def test_an_image_that_changes_during_a_run_ends_it_and_leaves_no_table(
         first.write_bytes(second.read_bytes())
         return done
 
-    settings = load(toml, [f"galaxies.images={images}", "networks=[]", "map=false", 'heads=[{name="prototype"}]'])
+    settings = load(
+        toml,
+        [f"galaxies.images={images}", "networks=[]", "map=false", 'heads=[{name="prototype"}]'],
+    )
     with monkeypatch.context() as patch:
         patch.setattr(moment, step_beside_a_change)
-        with pytest.raises(InputError, match=r"changed or removed while it was in use.*call the same again"):
+        with pytest.raises(
+            InputError, match=r"changed or removed while it was in use.*call the same again"
+        ):
             run(settings, folder=tmp_path / "run", store=Store(tmp_path / "store"))
-    assert not list((tmp_path / "run").glob("tables/*")) and not list((tmp_path / "run").glob("images-*.json"))[1:]
+    assert (
+        not list((tmp_path / "run").glob("tables/*"))
+        and not list((tmp_path / "run").glob("images-*.json"))[1:]
+    )
     done = run(settings, folder=tmp_path / "run", store=Store(tmp_path / "store"))
-    assert done.table is not None and ImageSet.of(first).digest(0) in EmbeddingTable.read(done.table).digests
+    assert (
+        done.table is not None
+        and ImageSet.of(first).digest(0) in EmbeddingTable.read(done.table).digests
+    )
 
 
-def test_missing_images_stop_the_run_or_are_listed(survey: MockSurvey, toml: Path, tmp_path: Path) -> None:
+def test_missing_images_stop_the_run_or_are_listed(
+    survey: MockSurvey, toml: Path, tmp_path: Path
+) -> None:
     images = tmp_path / "images"
     images.mkdir()
     paths = sorted(survey.images.iterdir())
     for path in paths[2:]:
         (images / path.name).write_bytes(path.read_bytes())
     (images / paths[0].name).write_bytes(paths[0].read_bytes()[:200])
-    changed = [f"galaxies.images={images}", "networks=[]", "map=false", 'heads=[{name="prototype"}]']
+    changed = [
+        f"galaxies.images={images}",
+        "networks=[]",
+        "map=false",
+        'heads=[{name="prototype"}]',
+    ]
     with pytest.raises(InputError, match=r"images are missing or broken.*on_bad"):
         run(load(toml, changed), folder=tmp_path / "run")
     report = run(load(toml, [*changed, "galaxies.on_bad=skip"]), folder=tmp_path / "run").report
     assert [name for name, _ in report.provenance["skipped"]] == [paths[1].stem, paths[0].stem]
 
 
-def test_two_tables_of_one_backbone_are_told_apart_and_both_are_kept(toml: Path, tmp_path: Path) -> None:
+def test_two_tables_of_one_backbone_are_told_apart_and_both_are_kept(
+    toml: Path, tmp_path: Path
+) -> None:
     from mlflow import MlflowClient
 
-    views = ['{name="resnet18", weights="none", view="size=32"}', '{name="resnet18", weights="none", view="size=40"}']
-    changes = [f"backbones=[{', '.join(views)}]", 'heads=[{name="prototype"}]', "networks=[]", "map=false", "explain=0"]
-    done = run(load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
+    views = [
+        '{name="resnet18", weights="none", view="size=32"}',
+        '{name="resnet18", weights="none", view="size=40"}',
+    ]
+    changes = [
+        f"backbones=[{', '.join(views)}]",
+        'heads=[{name="prototype"}]',
+        "networks=[]",
+        "map=false",
+        "explain=0",
+    ]
+    done = run(
+        load(toml, changes), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns")
+    )
     names = {"resnet18 size=32 + prototype", "resnet18 size=40 + prototype"}
     assert {pairing.name for pairing in done.report.candidates} == names
     client = MlflowClient(done.tracking_uri, done.tracking_uri)
-    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], "tags.latest = 'yes'")
+    runs = client.search_runs(
+        [client.get_experiment_by_name("small").experiment_id], "tags.latest = 'yes'"
+    )
     assert {each.info.run_name for each in runs} == {*names, "comparison"}
     assert len(client.search_registered_models()) == 2
 
@@ -366,7 +455,9 @@ def test_missing_weights_are_said_before_anything_runs(toml: Path, tmp_path: Pat
     assert not (tmp_path / "run" / "networks").exists()
 
 
-def test_a_backbone_that_has_seen_test_galaxies_is_refused(finished: Run, toml: Path, tmp_path: Path) -> None:
+def test_a_backbone_that_has_seen_test_galaxies_is_refused(
+    finished: Run, toml: Path, tmp_path: Path
+) -> None:
     checkpoint = next((finished.folder / "networks").iterdir())
     settings = [f'backbones=[{{name="{checkpoint}"}}]', "networks=[]", "seed=1", "map=false"]
     drawn = run(load(toml, settings), folder=tmp_path / "drawn").report.split
@@ -375,36 +466,65 @@ def test_a_backbone_that_has_seen_test_galaxies_is_refused(finished: Run, toml: 
     turned = Split(split.test, split.validation, split.train)
     write_labels(tmp_path / "labels.csv", finished.report.labels, turned)
     with pytest.raises(LeakError, match=r"backbone was trained on \d+ of \d+ test galaxies"):
-        run(load(toml, [*settings, f"galaxies.labels={tmp_path / 'labels.csv'}"]), folder=tmp_path / "run")
+        run(
+            load(toml, [*settings, f"galaxies.labels={tmp_path / 'labels.csv'}"]),
+            folder=tmp_path / "run",
+        )
 
 
-def test_seen_galaxies_are_scored_on_demand_with_a_dagger_everywhere(finished: Run, toml: Path, tmp_path: Path) -> None:
+def test_seen_galaxies_are_scored_on_demand_with_a_dagger_everywhere(
+    finished: Run, toml: Path, tmp_path: Path
+) -> None:
     checkpoint = next((finished.folder / "networks").iterdir())
-    backbones = f'backbones=[{{name="{checkpoint}"}}, {{name="resnet18", weights="none", view="size=32"}}]'
-    changed = [backbones, "networks=[]", "seed=1", "map=false", "allow_seen=true", "learning_curve=[20]"]
+    backbones = (
+        f'backbones=[{{name="{checkpoint}"}}, {{name="resnet18", weights="none", view="size=32"}}]'
+    )
+    changed = [
+        backbones,
+        "networks=[]",
+        "seed=1",
+        "map=false",
+        "allow_seen=true",
+        "learning_curve=[20]",
+    ]
     changed.append('heads=[{name="prototype"}]')
-    allowed = run(load(toml, changed), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
+    allowed = run(
+        load(toml, changed), folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns")
+    )
     marked = {p.backbone: p.contaminated for p in allowed.report.candidates}
     assert marked == {"resnet18-q1-3class": True, "resnet18": False}
     assert {row["backbone"]: row["dagger"] for row in allowed.asdict()["pairings"]} == marked
-    assert all("†" in line for line in allowed.report.markdown().splitlines() if "resnet18-q1-3class" in line)
+    assert all(
+        "†" in line
+        for line in allowed.report.markdown().splitlines()
+        if "resnet18-q1-3class" in line
+    )
     assert "not a fair hold-out" in (tmp_path / "run" / "report.html").read_text()
     again, _, _ = read_pairings(tmp_path / "run")
     assert {p.backbone: p.contaminated for p in again} == marked
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-def test_a_network_of_several_seeds_is_one_pairing_each_with_its_curves(toml: Path, tmp_path: Path) -> None:
+def test_a_network_of_several_seeds_is_one_pairing_each_with_its_curves(
+    toml: Path, tmp_path: Path
+) -> None:
     from mlflow import MlflowClient
 
-    changed = ["backbones=[]", "networks.0.seeds=[3, 4]", "networks.0.epochs=2", 'heads=[{name="prototype"}]']
+    changed = [
+        "backbones=[]",
+        "networks.0.seeds=[3, 4]",
+        "networks.0.epochs=2",
+        'heads=[{name="prototype"}]',
+    ]
     settings = load(toml, [*changed, "map=false"])
     finished = run(settings, folder=tmp_path / "run", tracker=Tracking(root=tmp_path / "mlruns"))
     assert sorted((p.approach, p.seed) for p in finished.report.candidates) == [
         ("end-to-end", 3), ("end-to-end", 4), ("fine-tuned", 3), ("fine-tuned", 4)
     ]  # fmt: skip
     assert [row["seeds"] for row in finished.report.comparison.seeds] == [2, 2]
-    weights = {path.read_bytes() for path in (tmp_path / "run").glob("networks/*/model.safetensors")}
+    weights = {
+        path.read_bytes() for path in (tmp_path / "run").glob("networks/*/model.safetensors")
+    }
     assert len(weights) == 2
     client = MlflowClient(finished.tracking_uri)
     runs = client.search_runs(["1"])

@@ -64,10 +64,20 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     images = pictures(root / "images", labels)
     torch.manual_seed(0)
     spec = dataclasses.replace(
-        BACKBONES["mobilenet-v2"], name="mine", classes=5, view=View(size=32), weights=None, url=None, sha256=""
+        BACKBONES["mobilenet-v2"],
+        name="mine",
+        classes=5,
+        view=View(size=32),
+        weights=None,
+        url=None,
+        sha256="",
     )
-    checkpoint = write_folder(root / "checkpoint", spec, mobilenet_v2(num_classes=5), {"classes": labels.classes})
-    table = extract(images, checkpoint, precision="float32", store=Store(root / "store"), progress=False)
+    checkpoint = write_folder(
+        root / "checkpoint", spec, mobilenet_v2(num_classes=5), {"classes": labels.classes}
+    )
+    table = extract(
+        images, checkpoint, precision="float32", store=Store(root / "store"), progress=False
+    )
     split = Split.draw(labels)
     head = fit(table, labels, "logistic", split=split)
     train, kept_out = (table.select(side).matrix for side in (split.train, split.validation))
@@ -85,12 +95,16 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     return Registered(head, table, images, model, uri, root)
 
 
-def test_a_registered_head_answers_an_embedding_table_as_the_head_does(registered: Registered) -> None:
+def test_a_registered_head_answers_an_embedding_table_as_the_head_does(
+    registered: Registered,
+) -> None:
     path = registered.table.write(registered.root / "table.parquet")
     answer = registered.model.predict(pd.read_parquet(path))
     expected = registered.head.predict(registered.table)
     assert answer["galaxy_id"].tolist() == expected.ids.tolist()
-    np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        answer[list(expected.classes)], expected.probabilities, rtol=1e-5, atol=1e-7
+    )
     np.testing.assert_array_equal(answer["familiarity_p"], expected.familiarity)
     assert "familiarity_p" in registered.model.metadata.get_output_schema().input_names()
 
@@ -99,17 +113,23 @@ def test_a_registered_head_with_its_checkpoint_reads_images(registered: Register
     rows = pd.DataFrame({"image": [registered.images.read(row) for row in range(4)]})
     expected = registered.head.predict(registered.table.select(registered.images.ids[:4]))
     answer = registered.model.predict(rows)
-    np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        answer[list(expected.classes)], expected.probabilities, rtol=1e-3, atol=1e-4
+    )
     assert answer["round"].nunique() > 1
 
 
 def test_rows_without_ids_are_counted(registered: Registered) -> None:
-    answer = registered.model.predict(pd.DataFrame({"embedding": list(registered.table.matrix[:3])}))
+    answer = registered.model.predict(
+        pd.DataFrame({"embedding": list(registered.table.matrix[:3])})
+    )
     assert answer["galaxy_id"].tolist() == ["0", "1", "2"]
 
 
 def test_a_model_refuses_rows_with_nothing_to_predict_from(registered: Registered) -> None:
-    with pytest.raises(InputError, match="nothing to predict from; must have columns embedding, or image"):
+    with pytest.raises(
+        InputError, match="nothing to predict from; must have columns embedding, or image"
+    ):
         registered.model.predict(pd.DataFrame({"galaxy_id": ["1"]}))
 
 
@@ -138,19 +158,29 @@ def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> Non
     assert known.name == "networks resnet18 end-to-end"
     model = mlflow.pyfunc.load_model(known.latest_versions[0].source)
     files = [registered.images.read(row) for row in range(3)]
-    expected = classify(registered.images.select(registered.images.ids[:3]), checkpoint, progress=False)
+    expected = classify(
+        registered.images.select(registered.images.ids[:3]), checkpoint, progress=False
+    )
     answer = model.predict(pd.DataFrame({"image": files, "galaxy_id": ["a", "b", "c"]}))
     assert answer["galaxy_id"].tolist() == ["a", "b", "c"]
     np.testing.assert_allclose(answer[list(expected.classes)], expected.probabilities, atol=1e-6)
-    rows = json.dumps({"dataframe_records": [{"image": base64.b64encode(data).decode()} for data in files]})
-    served = scoring_server.invocations(rows, "application/json", model, model.metadata.get_input_schema())
+    rows = json.dumps(
+        {"dataframe_records": [{"image": base64.b64encode(data).decode()} for data in files]}
+    )
+    served = scoring_server.invocations(
+        rows, "application/json", model, model.metadata.get_input_schema()
+    )
     assert served.status == 200, served.response
     said = pd.DataFrame(json.loads(served.response)["predictions"])
     np.testing.assert_allclose(said[list(expected.classes)], expected.probabilities, atol=1e-6)
     assert expected.familiarity is not None
-    np.testing.assert_allclose(answer["familiarity_p"], expected.familiarity, atol=0.1)  # one rank of ten
+    np.testing.assert_allclose(
+        answer["familiarity_p"], expected.familiarity, atol=0.1
+    )  # one rank of ten
     np.testing.assert_array_equal(said["familiarity_p"], answer["familiarity_p"])
-    with pytest.raises(InputError, match="nothing to predict from; must have a column image, found galaxy_id"):
+    with pytest.raises(
+        InputError, match="nothing to predict from; must have a column image, found galaxy_id"
+    ):
         model.predict(answer[["galaxy_id"]])
 
 
@@ -160,7 +190,9 @@ def requirements(root: Path) -> Path:
     return found
 
 
-def test_a_model_carries_the_wheel_of_the_package_that_made_it(registered: Registered, tmp_path: Path) -> None:
+def test_a_model_carries_the_wheel_of_the_package_that_made_it(
+    registered: Registered, tmp_path: Path
+) -> None:
     file = requirements(registered.root)
     (own,) = (line for line in file.read_text().splitlines() if "gzfeatures" in line)
     wheel = file.parent / own
@@ -185,7 +217,9 @@ def test_a_checkout_as_working_folder_gives_the_wheel_that_pip_can_read(
 ) -> None:
     notes = tmp_path / "checkout" / "gzfeatures.egg-info"
     notes.mkdir(parents=True)
-    (notes / "PKG-INFO").write_text(f"Metadata-Version: 2.4\nName: gzfeatures\nVersion: {gzfeatures.__version__}\n")
+    (notes / "PKG-INFO").write_text(
+        f"Metadata-Version: 2.4\nName: gzfeatures\nVersion: {gzfeatures.__version__}\n"
+    )
     expected = write_wheel(tmp_path / "one").read_bytes()
     monkeypatch.syspath_prepend(notes.parent)
     wheel = write_wheel(tmp_path / "two")
@@ -196,14 +230,28 @@ def test_a_checkout_as_working_folder_gives_the_wheel_that_pip_can_read(
 
 def test_pip_can_install_what_a_model_asks_for(registered: Registered) -> None:
     file = requirements(registered.root)
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--disable-pip-version-check"]
-    done = subprocess.run([*command, "-r", file.name], cwd=file.parent, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--no-index",
+        "--disable-pip-version-check",
+    ]
+    done = subprocess.run(
+        [*command, "-r", file.name], cwd=file.parent, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    assert f"gzfeatures-{gzfeatures.__version__}" in done.stdout, "the wheel, whatever an index may have of that name"
+    assert f"gzfeatures-{gzfeatures.__version__}" in done.stdout, (
+        "the wheel, whatever an index may have of that name"
+    )
 
 
 @pytest.mark.environment
-def test_a_model_is_served_in_an_environment_that_mlflow_makes(registered: Registered, tmp_path: Path) -> None:
+def test_a_model_is_served_in_an_environment_that_mlflow_makes(
+    registered: Registered, tmp_path: Path
+) -> None:
     port, mlflow = free_port(), Path(sys.executable).with_name("mlflow")
     command = [mlflow, "models", "serve", "-m", registered.uri, "-h", "127.0.0.1", "-p", port]
     more = {
@@ -211,7 +259,9 @@ def test_a_model_is_served_in_an_environment_that_mlflow_makes(registered: Regis
         "MLFLOW_ENV_ROOT": str(tmp_path / "environments"),
         "PATH": f"{mlflow.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    server = Server([str(word) for word in command], port, "/ping", tmp_path / "server.log", more, seconds=3600)
+    server = Server(
+        [str(word) for word in command], port, "/ping", tmp_path / "server.log", more, seconds=3600
+    )
     try:
         expected = registered.head.predict(registered.table)
         rows = [
@@ -219,7 +269,9 @@ def test_a_model_is_served_in_an_environment_that_mlflow_makes(registered: Regis
             for i, v in zip(expected.ids, registered.table.matrix, strict=True)
         ]
         said = answered(server, rows)
-        np.testing.assert_allclose(said[list(expected.classes)], expected.probabilities, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            said[list(expected.classes)], expected.probabilities, rtol=1e-4, atol=1e-6
+        )
     finally:
         server.close()
 
@@ -227,7 +279,9 @@ def test_a_model_is_served_in_an_environment_that_mlflow_makes(registered: Regis
 def test_a_model_is_kept_without_pickle(registered: Registered) -> None:
     kept = {path.name for path in (registered.root / "artifacts").rglob("*") if path.is_file()}
     assert "head.skops" in kept
-    assert not {name for name in kept if name.endswith((".pkl", ".pickle", ".joblib", ".cloudpickle"))}
+    assert not {
+        name for name in kept if name.endswith((".pkl", ".pickle", ".joblib", ".cloudpickle"))
+    }
 
 
 # over HTTP
@@ -237,10 +291,28 @@ def test_a_model_is_kept_without_pickle(registered: Registered) -> None:
 def served(registered: Registered) -> Iterator[Server]:
     """The registered head behind MLflow's own server."""
     port, mlflow = free_port(), Path(sys.executable).with_name("mlflow")
-    command = [mlflow, "models", "serve", "-m", registered.uri, "--env-manager", "local", "-h", "127.0.0.1", "-p", port]
+    command = [
+        mlflow,
+        "models",
+        "serve",
+        "-m",
+        registered.uri,
+        "--env-manager",
+        "local",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        port,
+    ]
     tracking = {"MLFLOW_TRACKING_URI": Tracking(root=registered.root).uri}
     path = {"PATH": f"{mlflow.parent}{os.pathsep}{os.environ['PATH']}"}
-    server = Server([str(word) for word in command], port, "/ping", registered.root / "server.log", tracking | path)
+    server = Server(
+        [str(word) for word in command],
+        port,
+        "/ping",
+        registered.root / "server.log",
+        tracking | path,
+    )
     yield server
     server.close()
 
@@ -250,23 +322,37 @@ def answered(server: Server, rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(json.loads(server.ask("/invocations", body))["predictions"])
 
 
-def test_a_served_head_answers_vectors_as_the_head_does(registered: Registered, served: Server) -> None:
+def test_a_served_head_answers_vectors_as_the_head_does(
+    registered: Registered, served: Server
+) -> None:
     expected = registered.head.predict(registered.table)
     vectors = registered.table.matrix.tolist()
     rows = [{"galaxy_id": i, "embedding": v} for i, v in zip(expected.ids, vectors, strict=True)]
     said = answered(served, rows)
     assert said["galaxy_id"].tolist() == expected.ids.tolist()
-    np.testing.assert_allclose(said[list(expected.classes)], expected.probabilities, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        said[list(expected.classes)], expected.probabilities, rtol=1e-5, atol=1e-7
+    )
 
 
-def test_a_served_head_answers_images_as_the_head_does(registered: Registered, served: Server) -> None:
+def test_a_served_head_answers_images_as_the_head_does(
+    registered: Registered, served: Server
+) -> None:
     ids = registered.images.ids[:3]
     expected = registered.head.predict(registered.table.select(ids))
-    said = answered(served, [{"image": base64.b64encode(registered.images.read(row)).decode()} for row in range(3)])
-    np.testing.assert_allclose(said[list(expected.classes)], expected.probabilities, rtol=1e-3, atol=1e-4)
+    said = answered(
+        served,
+        [{"image": base64.b64encode(registered.images.read(row)).decode()} for row in range(3)],
+    )
+    np.testing.assert_allclose(
+        said[list(expected.classes)], expected.probabilities, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_a_served_head_says_what_it_needs(served: Server) -> None:
     with pytest.raises(HTTPError, match="400") as caught:
         answered(served, [{"galaxy_id": "1"}])
-    assert "nothing to predict from; must have columns embedding, or image" in caught.value.read().decode()
+    assert (
+        "nothing to predict from; must have columns embedding, or image"
+        in caught.value.read().decode()
+    )

@@ -65,7 +65,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(desk)
         patch.setenv("GZFEATURES_STORE", str(desk.with_name("store")))
-        Path("some.csv").write_text("".join(Path("labels.csv").read_text().splitlines(keepends=True)[:32]))
+        Path("some.csv").write_text(
+            "".join(Path("labels.csv").read_text().splitlines(keepends=True)[:32])
+        )
         gz("fit", "table.parquet", "--labels", "labels.csv", "-H", "prototype", "-o", "heads")
         gz(*CASES["finetune"].replace("-o out", "-o checkpoint").split())
     return desk
@@ -74,7 +76,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with Server() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         yield server.url
         server.shutdown()
 
@@ -118,14 +122,22 @@ def everything(desk: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_verb_replaces_what_it_wrote_and_nothing_else(case: str, desk: Path, url: str, seen: list[Path]) -> None:
+def test_a_verb_replaces_what_it_wrote_and_nothing_else(
+    case: str, desk: Path, url: str, seen: list[Path]
+) -> None:
     words = CASES[case].format(url=url).split()
     before = everything(desk)
     first = call(*words)
     assert first.exit_code == 0, first.output
     made = sorted({desk / path for path in seen if (desk / path).is_relative_to(desk)})
-    made = [path for path in made if path.exists() and not {"mlruns", "pixels"} & {*path.relative_to(desk).parts}]
-    assert made and {path: data for path, data in everything(desk).items() if path in before} == before
+    made = [
+        path
+        for path in made
+        if path.exists() and not {"mlruns", "pixels"} & {*path.relative_to(desk).parts}
+    ]
+    assert (
+        made and {path: data for path, data in everything(desk).items() if path in before} == before
+    )
     assert call(*words).exit_code == 0, "the same command again"
     late = [path for path in made if path.parent != desk / "out"]
     parts = [[path] for path in made] if len(made) <= WHOLE else [made, late]
@@ -161,14 +173,20 @@ def test_cutouts_leave_a_picture_of_ones_own_alone(desk: Path, url: str) -> None
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "-o out" in CASES[case]])
-def test_an_output_that_is_an_input_is_refused_also_with_overwrite(case: str, desk: Path, url: str) -> None:
+def test_an_output_that_is_an_input_is_refused_also_with_overwrite(
+    case: str, desk: Path, url: str
+) -> None:
     words = CASES[case].format(url=url).split()
     read = [word for word in words[1:] if Path(word).exists()]
     assert read
     before = everything(desk)
     for place in (place for place, word in enumerate(words) if word.startswith(("out", "next"))):
         for name in read:
-            if (case, name) in {("cutouts", "positions.csv"), ("fit", "labels.csv"), ("run", "small.toml")}:
+            if (case, name) in {
+                ("cutouts", "positions.csv"),
+                ("fit", "labels.csv"),
+                ("run", "small.toml"),
+            }:
                 continue
             for more in ((), ("--overwrite",)):
                 result = call(*words[:place], name, *words[place + 1 :], *more)
@@ -182,7 +200,10 @@ def test_an_input_is_known_by_every_name(name: str, desk: Path) -> None:
     (desk / "link.csv").symlink_to("catalog.csv")
     os.link(desk / "catalog.csv", desk / "hard.csv")
     before = everything(desk)
-    refused(call("label", "catalog.csv", "--scheme", "smooth-featured", "-o", name, "--overwrite"), "input")
+    refused(
+        call("label", "catalog.csv", "--scheme", "smooth-featured", "-o", name, "--overwrite"),
+        "input",
+    )
     assert everything(desk) == before
 
 
@@ -193,7 +214,9 @@ def test_a_file_in_a_folder_that_is_read_is_an_input(desk: Path) -> None:
     Path("images/10000007.png").unlink()
     refused(call(*words, "--overwrite"), "would become one of the images")
     words = ("odd", "table.parquet", "--images", "images", "--gallery", "images/odd.html")
-    assert call(*words).exit_code == call(*words).exit_code == 0, "its own page it may replace there"
+    assert call(*words).exit_code == call(*words).exit_code == 0, (
+        "its own page it may replace there"
+    )
     Path("images/odd.html").write_text("mine")
     refused(call(*words, "--overwrite"), "would overwrite an input")
 
@@ -203,7 +226,9 @@ def test_what_would_become_an_image_is_what_a_folder_of_images_holds() -> None:
 
 
 def test_a_checkpoint_is_not_trained_into_the_folder_that_it_starts_from(desk: Path) -> None:
-    words = CASES["finetune"].replace("engel", "checkpoint").replace("-o out", "-o checkpoint").split()
+    words = (
+        CASES["finetune"].replace("engel", "checkpoint").replace("-o out", "-o checkpoint").split()
+    )
     before = everything(desk)
     refused(call(*words, "--overwrite"), "would be written into while it is read")
     assert everything(desk) == before
@@ -216,16 +241,27 @@ def test_pixels_of_ones_own_survive_a_training(desk: Path) -> None:
     assert [path.name for path in (desk / "out" / "pixels").iterdir()] == ["mine.npy"]
 
 
-@pytest.mark.parametrize("words", ["-o same.csv --plot same.csv", "-o same.csv --plot images/../same.csv"])
+@pytest.mark.parametrize(
+    "words", ["-o same.csv --plot same.csv", "-o same.csv --plot images/../same.csv"]
+)
 def test_two_outputs_of_one_name_are_refused(words: str, desk: Path) -> None:
-    refused(call("label", "catalog.csv", "--scheme", "smooth-featured", *words.split()), "two outputs")
+    refused(
+        call("label", "catalog.csv", "--scheme", "smooth-featured", *words.split()), "two outputs"
+    )
     assert not Path("same.csv").exists()
 
 
 def test_a_folder_a_pipe_and_a_device_are_not_replaced(desk: Path) -> None:
     os.mkfifo("pipe.csv")
-    for name, kind in (("images", "a folder"), ("pipe.csv", "no regular file"), ("/dev/null", "no regular file")):
-        refused(call("label", "catalog.csv", "--scheme", "smooth-featured", "-o", name, "--overwrite"), kind)
+    for name, kind in (
+        ("images", "a folder"),
+        ("pipe.csv", "no regular file"),
+        ("/dev/null", "no regular file"),
+    ):
+        refused(
+            call("label", "catalog.csv", "--scheme", "smooth-featured", "-o", name, "--overwrite"),
+            kind,
+        )
 
 
 def test_a_file_of_another_verb_is_refused(desk: Path) -> None:
@@ -256,7 +292,9 @@ def test_a_run_goes_on_in_its_folder_from_settings_that_say_the_same(desk: Path)
     gz("run", "out")
     assert settings.read_bytes() == mine
     settings.write_text(settings.read_text().replace('"seed": 0', '"seed": 1'))
-    assert call("run", "out", "--set", "seed=0").exit_code == 1, "edited settings are not written over"
+    assert call("run", "out", "--set", "seed=0").exit_code == 1, (
+        "edited settings are not written over"
+    )
 
 
 def test_a_folder_of_results_may_be_copied_and_work_goes_on_in_the_copy(desk: Path) -> None:
@@ -302,7 +340,11 @@ def test_a_table_that_was_edited_is_not_known_by_its_seal(desk: Path) -> None:
 
 def test_a_seal_with_other_columns_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
-    with guarded("odd"), written_whole(path) as fresh, pq.ParquetWriter(fresh, pq_table(3).schema) as writer:
+    with (
+        guarded("odd"),
+        written_whole(path) as fresh,
+        pq.ParquetWriter(fresh, pq_table(3).schema) as writer,
+    ):
         writer.write_table(pq_table(3))
         outputs.seal_parquet(writer, fresh)
     note = pq.read_metadata(path).metadata[written_files.SEAL.encode()]
@@ -346,7 +388,9 @@ def test_what_may_be_replaced_is_noted_before_it_appears(tmp_path: Path) -> None
     write("c")
     assert path.read_text() == "c"
     path.write_text("b")
-    write("d")  # noted, and then killed before it lay there: another process may have put it there meanwhile
+    write(
+        "d"
+    )  # noted, and then killed before it lay there: another process may have put it there meanwhile
     path.write_text("e")
     with pytest.raises(OutputError):
         write("f")
@@ -354,7 +398,11 @@ def test_what_may_be_replaced_is_noted_before_it_appears(tmp_path: Path) -> None
 
 def test_a_file_changed_while_the_verb_works_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    with guarded("label", files=[path]), pytest.raises(OutputError, match="--overwrite"), written_whole(path) as fresh:
+    with (
+        guarded("label", files=[path]),
+        pytest.raises(OutputError, match="--overwrite"),
+        written_whole(path) as fresh,
+    ):
         fresh.write_text("labels")
         path.write_text("mine")
     assert path.read_text() == "mine" and [each.name for each in tmp_path.iterdir()] == ["out.csv"]
@@ -384,7 +432,11 @@ def test_a_full_disk_stops_before_a_file_without_a_note_appears(
         raise error
 
     monkeypatch.setattr(written_files, "_record", full)
-    with guarded("label"), pytest.raises(OutputError, match="disk is full"), written_whole(tmp_path / "x") as fresh:
+    with (
+        guarded("label"),
+        pytest.raises(OutputError, match="disk is full"),
+        written_whole(tmp_path / "x") as fresh,
+    ):
         fresh.write_text("a")
     assert not (tmp_path / "x").exists()
 
@@ -397,18 +449,27 @@ def test_in_python_a_write_does_as_it_is_told(tmp_path: Path) -> None:
 
 
 def verbs() -> dict[str, Any]:
-    return {command.name or command.callback.__name__: command.callback for command in app.registered_commands}
+    return {
+        command.name or command.callback.__name__: command.callback
+        for command in app.registered_commands
+    }
 
 
 def test_every_verb_declares_what_it_writes_and_is_tried_here() -> None:
     for name, function in verbs().items():
         assert hasattr(function, "writes"), f"{name}: put @writes(…) below @app.command"
         cases = [words.split() for words in CASES.values() if words.startswith(f"{name} ")]
-        assert bool(function.writes) == bool(cases or name in TAKEN_BY), f"{name}: needs an entry of CASES"
+        assert bool(function.writes) == bool(cases or name in TAKEN_BY), (
+            f"{name}: needs an entry of CASES"
+        )
         options = {option for words in cases for option in words if option.startswith("-")}
         for parameter in function.writes if cases else ():
             hint = inspect.signature(function).parameters[parameter].annotation
-            spelled = {word for each in hint.__metadata__ for word in each.param_decls or (f"--{parameter}",)}
+            spelled = {
+                word
+                for each in hint.__metadata__
+                for word in each.param_decls or (f"--{parameter}",)
+            }
             spelled |= {f"--{parameter.strip('_')}"}
             assert spelled & options, f"{name}: a case has to use {spelled}"
 

@@ -40,7 +40,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_heads_that_come_with_the_package_are_small_and_promise_by_galaxies_nothing_was_trained_on() -> None:
+def test_heads_that_come_with_the_package_are_small_and_promise_by_galaxies_nothing_was_trained_on() -> (
+    None
+):
     heads = packaged_heads("googlenet-gz2")
     assert list(heads) == ["zhu-5class", "votes-37"] and packaged_heads("resnet50") == {}
     assert sum(path.stat().st_size for path in heads.values()) < 5e6
@@ -52,7 +54,9 @@ def test_heads_that_come_with_the_package_are_small_and_promise_by_galaxies_noth
     assert classes.sets is not None and classes.sets.per_class and not classes.sets.notes
 
 
-def test_images_and_nothing_else_give_classes_and_nonsense_is_flagged(pictures: Path, tmp_path: Path) -> None:
+def test_images_and_nothing_else_give_classes_and_nonsense_is_flagged(
+    pictures: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "classes.csv"
     said = verb("predict", "googlenet-gz2", pictures, "-o", out)
     frame = pd.read_csv(out, keep_default_na=False).set_index("galaxy_id")
@@ -83,7 +87,10 @@ def test_images_that_show_nothing_are_named_by_extract_and_an_unreadable_one_by_
         "blue": "image is of a single colour: every pixel is [20, 80, 200]",
         "white": "image is saturated: every pixel is [255, 255, 255]",
     }
-    assert verb("extract", folder, "-o", tmp_path / "t.parquet")["nothing_shown"] == said["nothing_shown"]  # stored
+    assert (
+        verb("extract", folder, "-o", tmp_path / "t.parquet")["nothing_shown"]
+        == said["nothing_shown"]
+    )  # stored
     (folder / "broken.png").write_bytes(b"nothing")
     out = tmp_path / "c.csv"
     told = verb("predict", "googlenet-gz2", folder, "--on-bad", "skip", "-o", out)
@@ -95,23 +102,40 @@ def test_the_vote_fractions_have_a_head_too_and_another_framing_changes_the_crop
     pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "votes.parquet"
-    verb("predict", "googlenet-gz2", pictures, "--scheme", "votes-37", "--view", "crop=0.8", "-o", out)
+    verb(
+        "predict",
+        "googlenet-gz2",
+        pictures,
+        "--scheme",
+        "votes-37",
+        "--view",
+        "crop=0.8",
+        "-o",
+        out,
+    )
     assert {"galaxy_id", "familiarity_p", "smooth"} < set(pd.read_parquet(out).columns)
     with pytest.raises(InputError, match="differ in crop alone"):
         verb("predict", "googlenet-gz2", pictures, "--view", "size=64", "-o", tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize("option", [("--scheme", "votes-37"), ("--view", "crop=0.8")])
-def test_options_of_a_head_are_not_ignored_for_a_checkpoint(option: tuple[str, str], tmp_path: Path) -> None:
+def test_options_of_a_head_are_not_ignored_for_a_checkpoint(
+    option: tuple[str, str], tmp_path: Path
+) -> None:
     words = ["predict", tmp_path, tmp_path, *option, "-o", tmp_path.parent / "x.csv"]
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 2 and option[0] in result.output
 
 
 def test_unknown_heads_and_schemes_are_named() -> None:
-    with pytest.raises(UnknownNameError, match="unknown head; must be one of googlenet-gz2, a file written by"):
+    with pytest.raises(
+        UnknownNameError, match="unknown head; must be one of googlenet-gz2, a file written by"
+    ):
         find_head("no-such-head")
-    with pytest.raises(UnknownNameError, match="unknown scheme of googlenet-gz2; must be one of zhu-5class, votes-37"):
+    with pytest.raises(
+        UnknownNameError,
+        match="unknown scheme of googlenet-gz2; must be one of zhu-5class, votes-37",
+    ):
         find_head("googlenet-gz2", "zhu-6class")
     with pytest.raises(InputError, match="be left out: the file is one head"):
         find_head(packaged_heads("googlenet-gz2")["votes-37"], "votes-37")
@@ -139,18 +163,26 @@ def test_vectors_of_another_crop_are_refused_unless_they_are_asked_for(pictures:
 
 
 @pytest.mark.data
-def test_on_galaxies_that_nothing_was_trained_on_the_packaged_head_keeps_its_promises(shared_data: Path) -> None:
+def test_on_galaxies_that_nothing_was_trained_on_the_packaged_head_keeps_its_promises(
+    shared_data: Path,
+) -> None:
     galaxies_folder = shared_data / "gz2"
     images = galaxies_folder / "images"
     names = np.array(sorted(path.stem for path in images.glob("*.jpg")), dtype=object)
     own = names[digest_remainders(names, 10) == 3][:120]
     head = find_head("googlenet-gz2")
     said = head.predict(vectors_of(gz.ImageSet.of(images, ids=own), head))
-    classes = pd.read_csv(galaxies_folder / "classes.csv", dtype=str).set_index("GalaxyID").class5.reindex(own)
+    classes = (
+        pd.read_csv(galaxies_folder / "classes.csv", dtype=str)
+        .set_index("GalaxyID")
+        .class5.reindex(own)
+    )
     known = classes.notna().to_numpy()
     assert said.seen is not None and not said.seen.any()
     five = said.probabilities[:, :5].argmax(1)
     assert (np.array(FIVE)[five[known]] == classes[known]).mean() > 0.83
     assert said.sets is not None and said.familiarity is not None
-    inside = [row[FIVE.index(name)] for row, name in zip(said.sets[known], classes[known], strict=True)]
+    inside = [
+        row[FIVE.index(name)] for row, name in zip(said.sets[known], classes[known], strict=True)
+    ]
     assert np.mean(inside) > 0.82 and (said.familiarity < 0.01).mean() < 0.05

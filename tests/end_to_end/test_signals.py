@@ -1,8 +1,8 @@
 """Signals: SIGTERM and Ctrl-C end a verb within 5 s wherever it is, and a second one at once.
 
-Each child says where it is before the signal is sent, so that no test hangs on when it comes. The limits are the
-promise's 5 s and 1 s, and `SLACK` beside them for a machine on which other tests run at the same time: what would not
-end by itself would take minutes.
+Each child says where it is before the signal is sent, so that no test hangs on when it comes. The
+limits are the promise's 5 s and 1 s, and `SLACK` beside them for a machine on which other tests run
+at the same time: what would not end by itself would take minutes.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def begun(command: list[str], folder: Path, sign: str) -> Iterator[subprocess.Po
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PYTHONUNBUFFERED": "1",
     }
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as child:
         assert child.stderr is not None
         said = []
         try:
@@ -143,13 +145,18 @@ def test_a_second_signal_ends_a_verb_at_once(number: signal.Signals, images: Pat
     code = f"{CHILD}\n    {stuck}\n    cli.interruption.GRACE = 600\n    sys.argv[0] = 'gzfeatures'\n    cli.main()\n"
     with begun([sys.executable, "-c", code, *words("check", images)], images, BLOCKED) as child:
         child.send_signal(number)
-        assert child.stderr is not None and "interrupted; what was finished is kept" in child.stderr.readline()
+        assert (
+            child.stderr is not None
+            and "interrupted; what was finished is kept" in child.stderr.readline()
+        )
         assert child.poll() is None
         ended(child, number, AT_ONCE)
 
 
 @BOTH
-def test_an_answer_that_never_ends_does_not_outlive_a_signal(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_answer_that_never_ends_does_not_outlive_a_signal(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     (tmp_path / "catalog.csv").write_text("galaxy_id,ra,dec\ng1,180.0,10.0\n")
     asked = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -158,14 +165,23 @@ def test_an_answer_that_never_ends_does_not_outlive_a_signal(number: signal.Sign
             with contextlib.suppress(OSError):
                 connection, _ = server.accept()
                 connection.recv(4096)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n")
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n"
+                )
                 held.append(connection)
                 asked.set()
 
         held: list[socket.socket] = []
         threading.Thread(target=answer, daemon=True).start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        job = ["cutouts", str(tmp_path / "catalog.csv"), "-o", str(tmp_path / "images"), "--base-url", address]
+        job = [
+            "cutouts",
+            str(tmp_path / "catalog.csv"),
+            "-o",
+            str(tmp_path / "images"),
+            "--base-url",
+            address,
+        ]
         command = [sys.executable, "-m", "gzfeatures", *job]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as child:
@@ -206,5 +222,7 @@ def test_what_a_child_of_ours_is_sent_does_not_end_us(tmp_path: Path) -> None:
         time.sleep(1)  # in which its parent would end, were it the one
         print("alive")
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert (done.stdout, done.stderr) == ("alive\n", "")

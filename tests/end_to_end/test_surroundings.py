@@ -22,9 +22,24 @@ RANDOM = ("--backbone", "resnet18", "--weights", "none", "--view", "size=32")
 
 def gz(*words: object, redirected: str = "", **options: object) -> subprocess.CompletedProcess[str]:
     """A verb started by a shell, which can close streams and send them elsewhere."""
-    command = ["sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "gzfeatures", *map(str, words)]
+    command = [
+        "sh",
+        "-c",
+        f'exec "$@" {redirected}',
+        "sh",
+        sys.executable,
+        "-m",
+        "gzfeatures",
+        *map(str, words),
+    ]
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        command, capture_output=True, text=True, errors="replace", check=False, timeout=300, **options
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=300,
+        **options,
     )
 
 
@@ -55,24 +70,49 @@ def test_results_that_cannot_be_shown_are_one_line_and_the_files_stay(
     votes: Path, tmp_path: Path, redirected: str, form: tuple[str, ...]
 ) -> None:
     done = gz(
-        "join", votes, votes, "--on", "galaxy_id=galaxy_id", "-o", tmp_path / "j.csv", *form, redirected=redirected
+        "join",
+        votes,
+        votes,
+        "--on",
+        "galaxy_id=galaxy_id",
+        "-o",
+        tmp_path / "j.csv",
+        *form,
+        redirected=redirected,
     )
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1
-    assert last.startswith("error: standard output cannot be written: ") and "unexpected" not in done.stderr
+    assert (
+        last.startswith("error: standard output cannot be written: ")
+        and "unexpected" not in done.stderr
+    )
     assert (tmp_path / "j.csv").read_text().startswith("galaxy_id")
 
 
 def test_a_reader_that_has_seen_enough_hears_no_complaint() -> None:
     code = f"{sys.executable} -m gzfeatures list backbones -v --json | head -c 1"
-    done = subprocess.run(["sh", "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run(
+        ["sh", "-c", code], capture_output=True, text=True, check=True, timeout=100
+    )
     assert done.stdout == "{" and done.stderr == ""
 
 
 @pytest.mark.parametrize("redirected", ["2>/dev/full", "2>&-"])
-def test_words_that_nobody_can_be_told_change_no_result(votes: Path, tmp_path: Path, redirected: str) -> None:
+def test_words_that_nobody_can_be_told_change_no_result(
+    votes: Path, tmp_path: Path, redirected: str
+) -> None:
     output = tmp_path / "j.csv"
-    done = gz("join", votes, votes, "--on", "galaxy_id=galaxy_id", "-o", output, "--json", redirected=redirected)
+    done = gz(
+        "join",
+        votes,
+        votes,
+        "--on",
+        "galaxy_id=galaxy_id",
+        "-o",
+        output,
+        "--json",
+        redirected=redirected,
+    )
     assert done.returncode == 0 and done.stdout.startswith("{") and output.exists()
     wrong = gz("list", "nonsense", redirected=redirected)
     assert (wrong.returncode, wrong.stdout) == (2, "")
@@ -91,7 +131,11 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
             except OSError:
                 pass
     """
-    subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh", sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run(
+        ["sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh", sys.executable, "-c", code],
+        check=True,
+        timeout=60,
+    )
     assert int((tmp_path / "result").read_text()) > 2
 
 
@@ -109,10 +153,18 @@ def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
         f"os.execv({sys.executable!r}, ['python', '-m', 'gzfeatures', 'list', 'heads'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment(), timeout=100
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        timeout=100,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: the working folder is gone; ") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("error: the working folder is gone; ")
+        and done.stderr.count("\n") == 1
+    )
 
 
 def test_a_clock_before_1980_is_one_line_before_the_work() -> None:
@@ -125,7 +177,9 @@ def test_a_clock_before_1980_is_one_line_before_the_work() -> None:
         from gzfeatures.cli import main
         main()
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "error: the clock of this machine is wrong: heads and runs carry its date; must show 1980 or later, "
@@ -133,11 +187,17 @@ def test_a_clock_before_1980_is_one_line_before_the_work() -> None:
     )
 
 
-def test_a_library_that_cannot_be_mapped_is_a_matter_of_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_library_that_cannot_be_mapped_is_a_matter_of_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     unmapped = ImportError("libtorch_cpu.so: failed to map segment from shared object")
     wrapped = ImportError("could not import the C extensions")
     wrapped.__context__ = unmapped
-    assert lacks_memory(unmapped) and lacks_memory(wrapped) and not lacks_memory(ImportError("no module"))
+    assert (
+        lacks_memory(unmapped)
+        and lacks_memory(wrapped)
+        and not lacks_memory(ImportError("no module"))
+    )
     (tmp_path / "unmappable_module.py").write_text(f"raise ImportError({str(unmapped)!r})")
     (tmp_path / "absent_module.py").write_text("raise ImportError('no')")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -147,7 +207,9 @@ def test_a_library_that_cannot_be_mapped_is_a_matter_of_memory(monkeypatch: pyte
         need("absent_module", extra="cluster")
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not heed this limit")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="other systems do not heed this limit"
+)
 def test_too_little_address_space_is_one_line(images: Path, tmp_path: Path) -> None:
     least = 600 * 2**20  # PyTorch's libraries alone are larger
     done = gz(
@@ -160,10 +222,15 @@ def test_too_little_address_space_is_one_line(images: Path, tmp_path: Path) -> N
 
 def test_no_place_for_temporary_files_is_one_line() -> None:
     error = FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
-    assert _described(error) == "no folder for temporary files can be written: set TMPDIR to one that can"
+    assert (
+        _described(error)
+        == "no folder for temporary files can be written: set TMPDIR to one that can"
+    )
 
 
-def test_a_store_that_cannot_be_written_is_said_before_the_work(images: Path, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_said_before_the_work(
+    images: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way")
     place = environment(GZFEATURES_STORE=str(tmp_path / "file" / "store"))
     done = gz("extract", images, *RANDOM, "-o", tmp_path / "t.parquet", env=place)
@@ -193,4 +260,6 @@ def test_numba_has_a_private_folder_where_it_may_write_nowhere(
 
 def test_a_folder_is_usable_where_a_file_can_be_made_in_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert numba_cache._usable(tmp_path / "new" / "cache") and not numba_cache._usable(tmp_path / "file" / "cache")
+    assert numba_cache._usable(tmp_path / "new" / "cache") and not numba_cache._usable(
+        tmp_path / "file" / "cache"
+    )

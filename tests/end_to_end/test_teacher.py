@@ -35,10 +35,18 @@ import resumable
 import student
 import teacher
 
-KAGGLE = [f"Class{q}.{a}" for q, answers in enumerate(QUESTIONS.values(), 1) for a in range(1, len(answers) + 1)]
-SMALL = galaxy_training.Settings(architecture="mobilenet-v2", steps=5, batch=4, sizes=(32, 40), warm=2)
+KAGGLE = [
+    f"Class{q}.{a}"
+    for q, answers in enumerate(QUESTIONS.values(), 1)
+    for a in range(1, len(answers) + 1)
+]
+SMALL = galaxy_training.Settings(
+    architecture="mobilenet-v2", steps=5, batch=4, sizes=(32, 40), warm=2
+)
 
-PUPIL = student.StudentSettings(architecture="mobilenet-v2", steps=2, batch=4, sizes=(32, 32), warm=1)
+PUPIL = student.StudentSettings(
+    architecture="mobilenet-v2", steps=2, batch=4, sizes=(32, 32), warm=1
+)
 
 
 def jpeg(pixels: np.ndarray, quality: int, subsampling: int) -> bytes:
@@ -54,7 +62,9 @@ def galaxy(seed: int) -> np.ndarray:
     angle = rng.uniform(0, 3)
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     light = 200 * np.exp(-np.hypot(along / 40, across / rng.uniform(10, 40)))
-    return np.clip(light[..., None] * [1, 0.9, 0.7] + rng.normal(8, 3, (424, 424, 3)), 0, 255).astype(np.uint8)
+    return np.clip(
+        light[..., None] * [1, 0.9, 0.7] + rng.normal(8, 3, (424, 424, 3)), 0, 255
+    ).astype(np.uint8)
 
 
 def fractions(n: int, seed: int) -> np.ndarray:
@@ -85,12 +95,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     large |= ~np.isin(ids, labels.ids)
     for row, name in enumerate(ids):
         whole = galaxy(row)
-        small = Image.fromarray(whole).crop((92, 92, 332, 332)).resize((128, 128), Image.Resampling.LANCZOS)
+        small = (
+            Image.fromarray(whole)
+            .crop((92, 92, 332, 332))
+            .resize((128, 128), Image.Resampling.LANCZOS)
+        )
         held = b"not to be opened" if digest_remainders(ids[[row]], 10)[0] == 3 else None
         place = root / "gz2" / ("images" if large[row] else "bulk") / f"{name}.jpg"
-        place.write_bytes(held or (jpeg(whole, 75, 2) if large[row] else jpeg(np.asarray(small), 88, 0)))
+        place.write_bytes(
+            held or (jpeg(whole, 75, 2) if large[row] else jpeg(np.asarray(small), 88, 0))
+        )
     classes = pd.DataFrame({"GalaxyID": ids, "class5": [named.get(name) for name in ids]})
-    classes[large].assign(unbiased_sample=np.arange(large.sum()) % 3 > 0).to_csv(root / "gz2/classes.csv", index=False)
+    classes[large].assign(unbiased_sample=np.arange(large.sum()) % 3 > 0).to_csv(
+        root / "gz2/classes.csv", index=False
+    )
     classes[~large].to_csv(root / "gz2/bulk.csv", index=False)
     # a third of those with a class are without votes
     without = (np.arange(len(ids)) % 3 == 0) & np.isin(ids, labels.ids)
@@ -114,7 +132,9 @@ def _one_thread() -> Any:
 
 
 def small_teacher(pixels: Path) -> teacher.Teacher:
-    return teacher.Teacher(common_pixels.Galaxies.read(pixels), SMALL, galaxy_training.untrained(SMALL.architecture, 0))
+    return teacher.Teacher(
+        common_pixels.Galaxies.read(pixels), SMALL, galaxy_training.untrained(SMALL.architecture, 0)
+    )
 
 
 def contents(state: Any, path: str = "") -> dict[str, Any]:
@@ -145,7 +165,9 @@ def test_a_full_size_galaxy_and_its_small_copy_become_the_same_pixels() -> None:
     small = decoded.crop((92, 92, 332, 332)).resize((128, 128), Image.Resampling.LANCZOS)
     copy = jpeg(np.asarray(small), 88, 0)
     assert np.array_equal(common_pixels.frame(whole), common_pixels.frame(copy))
-    assert not np.array_equal(common_pixels.frame(whole), common_pixels.frame(whole, Image.Resampling.BILINEAR))
+    assert not np.array_equal(
+        common_pixels.frame(whole), common_pixels.frame(whole, Image.Resampling.BILINEAR)
+    )
 
 
 def test_a_picture_of_another_size_is_refused() -> None:
@@ -154,7 +176,9 @@ def test_a_picture_of_another_size_is_refused() -> None:
 
 
 def test_no_file_of_the_own_tenth_is_opened(data: Path, pixels: Path) -> None:
-    every = [path for folder in ("images", "bulk") for path in (data / "gz2" / folder).glob("*.jpg")]
+    every = [
+        path for folder in ("images", "bulk") for path in (data / "gz2" / folder).glob("*.jpg")
+    ]
     held = {path.stem for path in every if path.read_bytes() == b"not to be opened"}
     galaxies = common_pixels.Galaxies.read(pixels)
     assert len(held) > 2
@@ -164,7 +188,9 @@ def test_no_file_of_the_own_tenth_is_opened(data: Path, pixels: Path) -> None:
 def test_pixels_that_hold_the_own_tenth_are_refused(pixels: Path, tmp_path: Path) -> None:
     with np.load(pixels / "labels.npz") as file:
         arrays = {name: file[name].copy() for name in file.files}
-    arrays["ids"][0] = next(str(n) for n in range(100) if digest_remainders(np.asarray([str(n)], object), 10)[0] == 3)
+    arrays["ids"][0] = next(
+        str(n) for n in range(100) if digest_remainders(np.asarray([str(n)], object), 10)[0] == 3
+    )
     np.savez(tmp_path / "labels.npz", **arrays)
     with pytest.raises(LeakError, match="own tenth"):
         common_pixels.Galaxies.read(tmp_path)
@@ -201,7 +227,9 @@ def test_redrawn_panels_keep_to_the_tree_and_to_the_mean() -> None:
 
 
 def test_unknown_votes_and_missing_classes_teach_nothing() -> None:
-    logits = torch.randn(2, galaxy_batches.OUTPUTS, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    logits = torch.randn(
+        2, galaxy_batches.OUTPUTS, generator=torch.Generator().manual_seed(0)
+    ).requires_grad_()
     votes = torch.full((2, 37), torch.nan)
     targets = galaxy_batches.Targets(votes, torch.full((2, 6), 1 / 6), torch.tensor([5, 5]))
     losses = targets.losses(logits, 0.0)
@@ -226,7 +254,9 @@ def test_an_interrupted_training_ends_in_the_same_bytes(
     monkeypatch.setattr(cut, "step", killed_at_five)
     saves: list[int] = []
     save = resumable.save
-    monkeypatch.setattr(resumable, "save", lambda *given: (saves.append(given[2]), given[2] < 4 and save(*given)))
+    monkeypatch.setattr(
+        resumable, "save", lambda *given: (saves.append(given[2]), given[2] < 4 and save(*given))
+    )
     with pytest.raises(Killed):
         resumable.run(cut, tmp_path / "cut", minutes=0)
     assert saves == [1, 2, 3, 4]  # the last of them is lost
@@ -238,7 +268,9 @@ def test_an_interrupted_training_ends_in_the_same_bytes(
     assert contents(again.state()) == contents(whole.state())
     assert contents(again.state()) != contents(small_teacher(pixels).state())
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "cut")]
-    assert [json.loads(line)["step"] for line in logs[0]] == [json.loads(line)["step"] for line in logs[1]]
+    assert [json.loads(line)["step"] for line in logs[0]] == [
+        json.loads(line)["step"] for line in logs[1]
+    ]
 
 
 def test_a_training_does_not_go_on_with_other_settings(pixels: Path, tmp_path: Path) -> None:
@@ -249,7 +281,9 @@ def test_a_training_does_not_go_on_with_other_settings(pixels: Path, tmp_path: P
         resumable.run(other, tmp_path)
 
 
-def small_student(pixels: Path, folder: Path, architecture: str = PUPIL.architecture) -> student.Student:
+def small_student(
+    pixels: Path, folder: Path, architecture: str = PUPIL.architecture
+) -> student.Student:
     galaxies = common_pixels.Galaxies.read(pixels)
     said = student.Said.read([folder], len(galaxies.codes), PUPIL.without)
     settings = dataclasses.replace(PUPIL, architecture=architecture)
@@ -264,7 +298,10 @@ def spoken(pixels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     taught = small_teacher(pixels)
     resumable.run(taught, folder, stop=1)
     enliven(taught.average)
-    save_file({k: v.contiguous() for k, v in taught.average.state_dict().items()}, folder / teacher.WEIGHTS)
+    save_file(
+        {k: v.contiguous() for k, v in taught.average.state_dict().items()},
+        folder / teacher.WEIGHTS,
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(teacher, "BLOCK", 16)
         teacher.speak(common_pixels.Galaxies.read(pixels), folder, SMALL)
@@ -293,7 +330,9 @@ def test_a_teacher_speaks_of_every_galaxy_and_keeps_what_it_said(
     assert blocks[1].read_bytes() == lost
 
 
-def test_an_interrupted_student_ends_in_the_same_bytes(pixels: Path, spoken: Path, tmp_path: Path) -> None:
+def test_an_interrupted_student_ends_in_the_same_bytes(
+    pixels: Path, spoken: Path, tmp_path: Path
+) -> None:
     whole, first, second = (small_student(pixels, spoken) for _ in range(3))
     resumable.run(whole, tmp_path / "whole")
     resumable.run(first, tmp_path / "cut", stop=1)
@@ -321,7 +360,9 @@ def test_a_student_is_packed_as_a_backbone_that_has_seen_what_trained_it(
         logits = pupil.average(images)[:, 37:42].numpy()
         vectors = load(spec, layer=spec.layer)(images)
     assert vectors.shape == (4, 1024)
-    assert (vectors @ last["fc.weight"].float().T + last["fc.bias"]).numpy() == pytest.approx(logits, abs=0.02)
+    assert (vectors @ last["fc.weight"].float().T + last["fc.bias"]).numpy() == pytest.approx(
+        logits, abs=0.02
+    )
     assert np.ptp(logits, 0).min() > 0
 
 
@@ -330,7 +371,9 @@ def test_a_backbone_over_15_mb_is_refused(pixels: Path, spoken: Path, tmp_path: 
         student.pack(small_student(pixels, spoken, "resnet18"), tmp_path)
 
 
-def test_a_question_kept_from_the_student_must_have_been_kept_from_its_teacher(pixels: Path, spoken: Path) -> None:
+def test_a_question_kept_from_the_student_must_have_been_kept_from_its_teacher(
+    pixels: Path, spoken: Path
+) -> None:
     with pytest.raises(LeakError, match=r"learned a question.*odd"):
         student.Said.read([spoken], len(common_pixels.Galaxies.read(pixels).codes), ("odd",))
 
@@ -345,20 +388,29 @@ def test_like_votes_draw_vectors_together() -> None:
     together = torch.eye(2).repeat_interleave(3, 0) + 0.01
     apart = torch.eye(6)[:, [0, 3, 1, 4, 2, 5]]
     crossed = torch.eye(2).repeat(3, 1)
-    losses = [float(student.neighbours(each, votes, 0.1, 0.1)) for each in (together, apart, crossed)]
+    losses = [
+        float(student.neighbours(each, votes, 0.1, 0.1)) for each in (together, apart, crossed)
+    ]
     assert losses[0] < 0.01 < losses[1] < losses[2]
 
 
 def test_networks_of_two_seeds_start_apart_and_of_one_alike() -> None:
-    first, same, other = (contents(galaxy_training.untrained("mobilenet-v2", n).state_dict()) for n in (0, 0, 1))
+    first, same, other = (
+        contents(galaxy_training.untrained("mobilenet-v2", n).state_dict()) for n in (0, 0, 1)
+    )
     assert first == same != other
 
 
 def test_weights_without_a_layer_are_refused(tmp_path: Path) -> None:
     whole = tmp_path / "whole.safetensors"
-    state = {k: v.contiguous() for k, v in galaxy_training.untrained("mobilenet-v2", 1).state_dict().items()}
+    state = {
+        k: v.contiguous()
+        for k, v in galaxy_training.untrained("mobilenet-v2", 1).state_dict().items()
+    }
     save_file(state, whole)
-    begun = contents(teacher.begun(galaxy_training.untrained("mobilenet-v2", 0), whole).state_dict())
+    begun = contents(
+        teacher.begun(galaxy_training.untrained("mobilenet-v2", 0), whole).state_dict()
+    )
     changed = [name for name, value in contents(state).items() if begun[name] != value]
     assert changed == ["/classifier.1.weight"]
     save_file({k: v for k, v in state.items() if k != "features.1.conv.0.0.weight"}, whole)

@@ -33,16 +33,22 @@ def made() -> Report:
 
 
 @pytest.fixture(scope="module")
-def recorded(made: Report, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tracking, dict[str, str]]:
+def recorded(
+    made: Report, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Tracking, dict[str, str]]:
     """Every pairing of a report and their comparison, recorded; run ids by name."""
     root = tmp_path_factory.mktemp("mlruns")
     tracking = Tracking(root=root)
     history = root / "history.json"
     epochs = [
-        {"epoch": e, "train_loss": 1 / (e + 1), "val_accuracy": float("nan") if e == 1 else 0.5} for e in range(4)
+        {"epoch": e, "train_loss": 1 / (e + 1), "val_accuracy": float("nan") if e == 1 else 0.5}
+        for e in range(4)
     ]
     history.write_text(json.dumps(epochs))
-    runs = {p.name: tracking.pairing(EXPERIMENT, p, [history] if p.head is None else []) for p in made.candidates}
+    runs = {
+        p.name: tracking.pairing(EXPERIMENT, p, [history] if p.head is None else [])
+        for p in made.candidates
+    }
     made.write(root / "report")
     runs["comparison"] = tracking.comparison(EXPERIMENT, made, root / "report")
     return tracking, runs
@@ -54,7 +60,9 @@ def client_of(tracking: Tracking):
     return MlflowClient(tracking.uri, tracking.uri)
 
 
-def test_runs_are_flat_finished_and_tagged(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
+def test_runs_are_flat_finished_and_tagged(
+    recorded: tuple[Tracking, dict[str, str]], made: Report
+) -> None:
     tracking, runs = recorded
     client = client_of(tracking)
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -88,7 +96,9 @@ def test_metrics_are_the_scores_with_intervals_and_seconds(
         for name, value in scores.metrics.items():
             assert logged[name] == pytest.approx(value, abs=1e-12)
         for name, (low, high) in scores.intervals.items():
-            assert (logged[f"{name}_low"], logged[f"{name}_high"]) == pytest.approx((low, high), abs=1e-12)
+            assert (logged[f"{name}_low"], logged[f"{name}_high"]) == pytest.approx(
+                (low, high), abs=1e-12
+            )
         assert logged["recall/edge-on"] == pytest.approx(scores.per_class[3]["recall"])
         for step, seconds in pairing.seconds.items():
             assert logged[f"{step}_seconds"] == seconds
@@ -128,10 +138,16 @@ def test_a_run_whose_process_was_killed_is_marked_by_the_next(made: Report, tmp_
     tracking = Tracking(root=tmp_path)
     client = client_of(tracking)
     words = "from gzfeatures.tracking.machine import this_process; print(this_process(), flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, stdin=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", words], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as child:
         other = child.stdout.readline().decode().strip()
         runs = []
-        for process in (other, f"elsewhere {other.partition(' ')[2]}", other.rpartition(" ")[0] + " 5"):
+        for process in (
+            other,
+            f"elsewhere {other.partition(' ')[2]}",
+            other.rpartition(" ")[0] + " 5",
+        ):
             live = tracking.training(EXPERIMENT, "resnet18")
             live([])
             client.set_tag(live.run, PROCESS, process)
@@ -143,11 +159,17 @@ def test_a_run_whose_process_was_killed_is_marked_by_the_next(made: Report, tmp_
     assert [client.get_run(run).info.status for run in runs] == ["KILLED", "RUNNING", "KILLED"]
 
 
-def test_scores_are_named_alike_on_every_road(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
+def test_scores_are_named_alike_on_every_road(
+    recorded: tuple[Tracking, dict[str, str]], made: Report
+) -> None:
     tracking, runs = recorded
     client = client_of(tracking)
     names = [
-        {n for n in client.get_run(runs[p.name]).data.metrics if not n.endswith("_seconds") and "epochs/" not in n}
+        {
+            n
+            for n in client.get_run(runs[p.name]).data.metrics
+            if not n.endswith("_seconds") and "epochs/" not in n
+        }
         for p in made.candidates
     ]
     assert names[0] == names[1] == names[2] == names[3]
@@ -162,24 +184,37 @@ def test_a_run_keeps_parameters_picture_record_and_dataset(
     assert run.data.params["C"] == "1.0"
     assert run.data.params["kernel-name"] == "rbf"
     assert run.data.params["kernel-gamma"] == "null"
-    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"confusion.png", "pairing.json"}
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {
+        "confusion.png",
+        "pairing.json",
+    }
     with Image.open(client.download_artifacts(run.info.run_id, "confusion.png")) as image:
         image.verify()
-    record = json.loads(Path(client.download_artifacts(run.info.run_id, "pairing.json")).read_text("utf-8"))
+    record = json.loads(
+        Path(client.download_artifacts(run.info.run_id, "pairing.json")).read_text("utf-8")
+    )
     assert record["parameters"]["kernel"] == {"name": "rbf", "gamma": None}
     (entry,) = run.inputs.dataset_inputs
     assert entry.dataset.name == "zhu-5class test"
     assert made.split.fingerprint.startswith(entry.dataset.digest)
     assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", "test")]
-    assert f"accuracy {made.candidates[2].scores.accuracy:.3f}" in run.data.tags["mlflow.note.content"]
+    assert (
+        f"accuracy {made.candidates[2].scores.accuracy:.3f}" in run.data.tags["mlflow.note.content"]
+    )
 
 
-def test_epochs_become_curves_and_what_is_no_number_is_left_out(recorded: tuple[Tracking, dict[str, str]]) -> None:
+def test_epochs_become_curves_and_what_is_no_number_is_left_out(
+    recorded: tuple[Tracking, dict[str, str]],
+) -> None:
     tracking, runs = recorded
     client = client_of(tracking)
     curve = client.get_metric_history(runs["resnet18"], "epochs/train_loss")
     assert [(m.step, m.value) for m in curve] == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
-    assert [m.step for m in client.get_metric_history(runs["resnet18"], "epochs/val_accuracy")] == [1, 3, 4]
+    assert [m.step for m in client.get_metric_history(runs["resnet18"], "epochs/val_accuracy")] == [
+        1,
+        3,
+        4,
+    ]
 
 
 def test_the_comparison_describes_itself_and_the_experiment(
@@ -217,9 +252,7 @@ def test_only_the_runs_of_the_last_comparison_are_its_latest(
 def test_pages_lead_to_the_ranked_runs(recorded: tuple[Tracking, dict[str, str]]) -> None:
     tracking, _ = recorded
     number = client_of(tracking).get_experiment_by_name(EXPERIMENT).experiment_id
-    address = (
-        f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=ranking"
-    )
+    address = f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=ranking"
     assert tracking.pages(5001)[EXPERIMENT] == address
 
 
@@ -244,12 +277,16 @@ def test_everything_lies_under_the_root(recorded: tuple[Tracking, dict[str, str]
     assert list((root / "artifacts").rglob(f"{runs['comparison']}/artifacts/report.html"))
 
 
-def test_more_than_one_batch_and_long_values_are_kept(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
+def test_more_than_one_batch_and_long_values_are_kept(
+    recorded: tuple[Tracking, dict[str, str]], made: Report
+) -> None:
     tracking, _ = recorded
     given = {f"p{i}": i for i in range(230)} | {"long": "x" * 9000, "bad: é/°\n": 1}
     run = tracking.pairing("many", dataclasses.replace(made.candidates[1], parameters=given), [])
     logged = client_of(tracking).get_run(run).data.params
-    assert {name: logged[name] for name in given if name.startswith("p")} == {f"p{i}": str(i) for i in range(230)}
+    assert {name: logged[name] for name in given if name.startswith("p")} == {
+        f"p{i}": str(i) for i in range(230)
+    }
     assert logged["long"] == "x" * 5999 + "…"
     assert logged["bad- é"] == "1"
 
@@ -279,7 +316,9 @@ def test_a_run_that_cannot_be_finished_is_marked_as_failed(
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("not a database, " * 100)
-    with pytest.raises(OutputError, match=r"mlflow.db: cannot be recorded, found .*file is not a database"):
+    with pytest.raises(
+        OutputError, match=r"mlflow.db: cannot be recorded, found .*file is not a database"
+    ):
         Tracking(root=tmp_path)
 
 
@@ -298,20 +337,29 @@ def test_a_database_that_could_not_be_made_leaves_nothing_in_the_way(
     assert Tracking(root=tmp_path).pages(5000) == {}
 
 
-def test_a_server_that_is_not_there_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_there_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(OutputError, match=r"http://me:…@127.0.0.1:9: cannot be recorded") as caught:
         Tracking("http://me:secret@127.0.0.1:9")
     assert "secret" not in str(caught.value)
 
 
-def test_a_database_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_without_its_driver_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(OutputError, match=r"postgresql://me:…@host/db: .*psycopg.*; pip install 'psycopg\[binary\]'"):
+    with pytest.raises(
+        OutputError,
+        match=r"postgresql://me:…@host/db: .*psycopg.*; pip install 'psycopg\[binary\]'",
+    ):
         Tracking("postgresql://me:secret@host/db")
 
 
-def test_an_empty_experiment_name_is_refused(recorded: tuple[Tracking, dict[str, str]], made: Report) -> None:
+def test_an_empty_experiment_name_is_refused(
+    recorded: tuple[Tracking, dict[str, str]], made: Report
+) -> None:
     with pytest.raises(OutputError, match="Invalid experiment name"):
         recorded[0].pairing("", made.candidates[0], [])
 
@@ -341,13 +389,17 @@ def older(path: Path) -> str:
         config.attributes["connection"] = connection
         command.upgrade(config, before)
         connection.execute(
-            text("insert into experiments (experiment_id, name, lifecycle_stage) values (7, 'old', 'active')")
+            text(
+                "insert into experiments (experiment_id, name, lifecycle_stage) values (7, 'old', 'active')"
+            )
         )
     engine.dispose()
     return str(before)
 
 
-def test_a_database_of_an_older_mlflow_is_upgraded_where_that_is_said_after_a_copy(tmp_path: Path) -> None:
+def test_a_database_of_an_older_mlflow_is_upgraded_where_that_is_said_after_a_copy(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "mlflow.db"
     schema = older(path)
     before = path.read_bytes()
@@ -390,25 +442,33 @@ def test_a_database_of_a_newer_mlflow_is_refused(tmp_path: Path) -> None:
     database.close()
     before = (tmp_path / "mlflow.db").read_bytes()
     for upgrade in (False, True):
-        with pytest.raises(OutputError, match=r"database is of a newer MLflow; .*found ffffffffffff; pip install"):
+        with pytest.raises(
+            OutputError, match=r"database is of a newer MLflow; .*found ffffffffffff; pip install"
+        ):
             Tracking(root=tmp_path, upgrade=upgrade)
     assert (tmp_path / "mlflow.db").read_bytes() == before
 
 
-def test_a_deleted_experiment_of_the_same_name_is_said_before_any_work(made: Report, tmp_path: Path) -> None:
+def test_a_deleted_experiment_of_the_same_name_is_said_before_any_work(
+    made: Report, tmp_path: Path
+) -> None:
     tracking = Tracking(root=tmp_path)
     tracking.require(EXPERIMENT)
     client = client_of(tracking)
     number = client.get_experiment_by_name(EXPERIMENT).experiment_id
     client.delete_experiment(number)
-    with pytest.raises(OutputError, match=rf"was deleted here; .*mlflow experiments restore -x {number}"):
+    with pytest.raises(
+        OutputError, match=rf"was deleted here; .*mlflow experiments restore -x {number}"
+    ):
         tracking.require(EXPERIMENT)
     client.restore_experiment(number)
     tracking.require(EXPERIMENT)
 
 
 @pytest.mark.parametrize("name", ["what?", "100%20", "50%", "a b#c", "größer"])
-def test_a_folder_of_any_name_holds_its_own_database(name: str, made: Report, tmp_path: Path) -> None:
+def test_a_folder_of_any_name_holds_its_own_database(
+    name: str, made: Report, tmp_path: Path
+) -> None:
     tracking = Tracking(root=tmp_path / name)
     run = tracking.pairing(EXPERIMENT, made.candidates[0], [])
     assert [each.name for each in tmp_path.iterdir()] == [name]
@@ -425,7 +485,9 @@ def test_a_project_that_is_copied_works_in_the_copy_and_touches_nothing_of_the_o
     shutil.copytree(one, two)
     before = {path: path.stat().st_mtime_ns for path in one.rglob("*")}
     tracking = Tracking(root=two / "mlruns")
-    assert "was copied or moved from" in tracking.notes[0] and str(one / "mlruns") in tracking.notes[0]
+    assert (
+        "was copied or moved from" in tracking.notes[0] and str(one / "mlruns") in tracking.notes[0]
+    )
     new = tracking.pairing(EXPERIMENT, made.candidates[1], [])
     for each in (run, new):
         place = place_of(tracking, each)
@@ -442,9 +504,13 @@ def test_a_run_whose_files_did_not_come_along_is_still_found(made: Report, tmp_p
     two.mkdir()
     shutil.copy(one / "mlflow.db", two)
     tracking = Tracking(root=two)
-    assert (place_of(tracking, run) / "pairing.json").exists() and place_of(tracking, run).is_relative_to(one)
+    assert (place_of(tracking, run) / "pairing.json").exists() and place_of(
+        tracking, run
+    ).is_relative_to(one)
     new = tracking.pairing(EXPERIMENT, made.candidates[0], [])
-    assert (place_of(tracking, new) / "pairing.json").exists() and place_of(tracking, new).is_relative_to(two)
+    assert (place_of(tracking, new) / "pairing.json").exists() and place_of(
+        tracking, new
+    ).is_relative_to(two)
 
 
 def test_the_environment_s_address_counts_where_nothing_else_is_said(
@@ -460,7 +526,9 @@ def test_the_environment_s_address_counts_where_nothing_else_is_said(
     assert Tracking().uri.endswith("mlruns/mlflow.db")
 
 
-def test_the_first_line_of_a_run_says_where_it_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_line_of_a_run_says_where_it_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from typer.testing import CliRunner
     from verbs import app
 
@@ -474,7 +542,10 @@ def test_the_first_line_of_a_run_says_where_it_is_recorded(tmp_path: Path, monke
     assert schema in str(refused.exception)
     done = CliRunner().invoke(app, ["run", "e.toml", "--upgrade"])
     lines = done.stderr.splitlines()
-    assert lines[0] == f"recorded in sqlite:///{tmp_path}/mlruns/mlflow.db" and "as it was it is kept in" in lines[1]
+    assert (
+        lines[0] == f"recorded in sqlite:///{tmp_path}/mlruns/mlflow.db"
+        and "as it was it is kept in" in lines[1]
+    )
 
 
 # several at once
@@ -483,16 +554,24 @@ def test_the_first_line_of_a_run_says_where_it_is_recorded(tmp_path: Path, monke
 def write_one(root: Path, number: int) -> str:
     """One of several processes that begin on an empty folder at the same time."""
     labels = labelled(100)
-    return Tracking(root=root).pairing("parallel", pairings(labels, Split.draw(labels))[number % 4], [])
+    return Tracking(root=root).pairing(
+        "parallel", pairings(labels, Split.draw(labels))[number % 4], []
+    )
 
 
 def test_eight_writers_at_once_on_an_empty_folder(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "matplotlib.figure", "reports"])
+    context.set_forkserver_preload(
+        ["mlflow.store.tracking.sqlalchemy_store", "matplotlib.figure", "reports"]
+    )
     with context.Pool(8) as pool:
         runs = pool.starmap(write_one, [(tmp_path, number) for number in range(8)], chunksize=1)
     assert len(set(runs)) == 8
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        assert database.execute("select count(*) from runs where status = 'FINISHED'").fetchone() == (8,)
-        assert database.execute("select count(*) from experiments where name = 'parallel'").fetchone() == (1,)
+        assert database.execute(
+            "select count(*) from runs where status = 'FINISHED'"
+        ).fetchone() == (8,)
+        assert database.execute(
+            "select count(*) from experiments where name = 'parallel'"
+        ).fetchone() == (1,)
     database.close()

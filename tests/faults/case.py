@@ -48,7 +48,9 @@ class Bench:
         return Path(shutil.copytree(self.inputs, place, dirs_exist_ok=True))
 
     @functools.cache  # noqa: B019  (a bench lives as long as the test run)
-    def truth(self, name: str, exchanged: str | None = None, data: bytes | None = None) -> Truth | None:
+    def truth(
+        self, name: str, exchanged: str | None = None, data: bytes | None = None
+    ) -> Truth | None:
         """Outcome of an undisturbed call, with one input exchanged or taken away; None where it refuses."""
         kind = "" if exchanged is None else "-without" if data is None else "-with-another"
         desk = self.desk(self.inputs.with_name(f"{name}{kind}"))
@@ -69,10 +71,11 @@ class Case:
     Attributes
     ----------
     runs, recovered : int
-        Calls that met the fault, and those of them after which a later call gave the undisturbed result.
+        Calls that met the fault, and those of them after which a later call gave the undisturbed
+        result.
     lost, wrong, rude : list of str
-        Finished pieces that vanished; pieces that are not what they should be; messages that break the promise of
-        one clear line.
+        Finished pieces that vanished; pieces that are not what they should be; messages that break
+        the promise of one clear line.
     """
 
     def __init__(self, bench: Bench, name: str, place: Path) -> None:
@@ -101,7 +104,8 @@ class Case:
     def meets(self, trouble: Trouble, *codes: int, others: int = 0) -> Ended:
         """Call once under a fault, beside `others` calls that meet none, and judge what it leaves.
 
-        Exit codes 0 and 1 are always legal: the fault did no harm, or was reported. Others are named.
+        Exit codes 0 and 1 are always legal: the fault did no harm, or was reported. Others are
+        named.
         """
         before = pieces(self.desk, self.step)
         beside = [Life(self.desk, self.step.command(self.bench.url)) for _ in range(others)]
@@ -109,7 +113,11 @@ class Case:
         for end in [ended, *(life.ended() for life in beside)]:
             self._judge(end, (0, 1, *codes))
         after = pieces(self.desk, self.step)
-        self.lost += [name for name, content in before.items() if name not in after and "broken" not in content]
+        self.lost += [
+            name
+            for name, content in before.items()
+            if name not in after and "broken" not in content
+        ]
         self.wrong += [name for name in self._strange(after) if name not in self._strange(before)]
         self.runs += 1
         self._open += 1
@@ -130,7 +138,11 @@ class Case:
             ended = Life(self.desk, self.step.command(self.bench.url)).ended()
         self._judge(ended, (0,))
         after = pieces(self.desk, self.step)
-        if ended.code == 0 and self.truth.pieces.items() <= after.items() and said(ended.stdout) == self.truth.said:
+        if (
+            ended.code == 0
+            and self.truth.pieces.items() <= after.items()
+            and said(ended.stdout) == self.truth.said
+        ):
             self.recovered += self._open
         self.wrong += self._strange(after)
         self._open = 0
@@ -146,7 +158,9 @@ class Case:
     @property
     def verdict(self) -> str:
         """What broke a promise; empty if nothing did."""
-        lines = [f"{kind}: {line}" for kind in ("lost", "wrong", "rude") for line in getattr(self, kind)]
+        lines = [
+            f"{kind}: {line}" for kind in ("lost", "wrong", "rude") for line in getattr(self, kind)
+        ]
         if self.recovered != self.runs:
             lines.append(f"recovered after {self.recovered} of {self.runs} runs")
         return "\n".join(lines)
@@ -161,9 +175,17 @@ class Case:
     def _judge(self, ended: Ended, codes: tuple[int, ...]) -> None:
         lines = [line for line in ended.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("error: ")]
-        polite = {0: not errors, 1: len(errors) == 1 and lines[-1] == errors[0], 130: lines.count(INTERRUPTED) == 1}
-        clean = not any(word in ended.stderr for word in ("Traceback", "unexpected", "Exception ignored"))
-        if ended.code not in codes or not (ended.code < 0 or (clean and polite.get(ended.code, True))):
+        polite = {
+            0: not errors,
+            1: len(errors) == 1 and lines[-1] == errors[0],
+            130: lines.count(INTERRUPTED) == 1,
+        }
+        clean = not any(
+            word in ended.stderr for word in ("Traceback", "unexpected", "Exception ignored")
+        )
+        if ended.code not in codes or not (
+            ended.code < 0 or (clean and polite.get(ended.code, True))
+        ):
             self.rude.append(f"exit {ended.code}: {ended.stderr[-1500:]}")
         elif ended.code == 0 and all(said(ended.stdout) != truth.said for truth in self.right):
             self.wrong.append(f"said: {ended.stdout}")
@@ -178,7 +200,12 @@ class Disk:
         self.mounted = os.geteuid() == 0 and self._mount("-t", "tmpfs", "-o", "size=512m", "tmpfs")
 
     def _mount(self, *words: str) -> bool:
-        return subprocess.run(["mount", *words, self.place], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(
+                ["mount", *words, self.place], capture_output=True, check=False
+            ).returncode
+            == 0
+        )
 
     def leave(self, free: int | None) -> None:
         """Leave so many bytes free; None for plenty."""

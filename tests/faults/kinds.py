@@ -123,8 +123,19 @@ def corrupt(case: Case, moment: int) -> None:
     case.fresh()
     case.meets(Trouble())
     case.uncounted()
-    written = sorted(path for place in case.step.writes for path in (case.desk / place).rglob("*") if path.is_file())
-    kinds = sorted({path.name if path.suffix == ".json" else path.suffix for path in written if path.suffix != ".lock"})
+    written = sorted(
+        path
+        for place in case.step.writes
+        for path in (case.desk / place).rglob("*")
+        if path.is_file()
+    )
+    kinds = sorted(
+        {
+            path.name if path.suffix == ".json" else path.suffix
+            for path in written
+            if path.suffix != ".lock"
+        }
+    )
     kind = [*case.step.reads[1:], *kinds][moment % (len(kinds) + len(case.step.reads) - 1)]
     path = (
         case.desk / kind

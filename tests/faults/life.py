@@ -77,9 +77,13 @@ class Life:
 
     def __init__(self, desk: Path, words: tuple[str, ...], trouble: Trouble = Trouble()) -> None:
         self.desk, self.trouble, self.start = desk, trouble, time.monotonic()
-        self.log = desk.with_name(f"life-{time.monotonic_ns()}")  # not on the desk, whose disk may be full
+        self.log = desk.with_name(
+            f"life-{time.monotonic_ns()}"
+        )  # not on the desk, whose disk may be full
         self.streams = {ending: _pipe(self.log.with_suffix(ending)) for ending in (".out", ".err")}
-        self.process: ForkServerProcess = _server().Process(target=_live, args=(desk, words, trouble, self.log))
+        self.process: ForkServerProcess = _server().Process(
+            target=_live, args=(desk, words, trouble, self.log)
+        )
         self.process.start()
 
     def ended(self) -> Ended:
@@ -117,11 +121,19 @@ def _server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["faults.zygote"])
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        for name in (
+            "OMP_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "NUMBA_NUM_THREADS",
+        ):
             patch.setenv(name, "1")
         patch.setenv("NUMBA_THREADING_LAYER", "workqueue")  # the others refuse to work after a fork
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # Python 3.11 gives the server no path of ours
-        # one that an earlier test had started preloads nothing: there is one a process, and it is not asked again
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join(sys.path)
+        )  # Python 3.11 gives the server no path of ours
+        # one that an earlier test had started preloads nothing: there is one a process, and it is
+        # not asked again
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
         forkserver.ensure_running()
     return context
@@ -135,7 +147,9 @@ def _live(desk: Path, words: tuple[str, ...], trouble: Trouble, log: Path) -> No
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     os.chdir(desk)
     os.environ["GZFEATURES_STORE"] = str(desk / "store")
-    os.environ["XDG_STATE_HOME"] = str(desk.parent / "state")  # no result, and not on a disk that is full
+    os.environ["XDG_STATE_HOME"] = str(
+        desk.parent / "state"
+    )  # no result, and not on a disk that is full
     os.environ["MPLCONFIGDIR"] = str(desk.parent)
     sys.argv = ["gzfeatures", *words]
     if trouble.humble:

@@ -33,11 +33,13 @@ from gzfeatures.synthetic.survey import draw_survey
 MOMENTARY = re.compile(
     r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/|bytes"
 )
-"""Keys of what differs between two calls that give the same: times, marks of files by their times, work done before."""
+"""Keys of what differs between two calls that give the same: times, marks of files by their times,
+work done before."""
 UNFINISHED = ("training.ckpt", "training.json", "mlflow.db.lock", "mlflow.db-journal")
 """Files that say how far a step has come; SQLite rolls a journal back that it finds."""
 SCRATCH = ("pixels", "artifacts")
-"""Folders of what is thrown away at the end, and MLflow's copies, which count by the run they belong to."""
+"""Folders of what is thrown away at the end, and MLflow's copies, which count by the run they
+belong to."""
 
 JUDGE = ".table.parquet"
 """A table that no fault touches, for heads to be asked about."""
@@ -89,7 +91,9 @@ class Step:
 
 STEPS = {
     "cutouts": Step(
-        "cutouts positions.csv -o out --base-url {url} --pixels 32 --workers 4", ("positions.csv",), ("out",)
+        "cutouts positions.csv -o out --base-url {url} --pixels 32 --workers 4",
+        ("positions.csv",),
+        ("out",),
     ),
     "extract": Step(
         "extract images --backbone resnet18 --weights none --view size=32 -o out/table.parquet",
@@ -108,7 +112,9 @@ STEPS = {
         ("out",),
     ),
     "run": Step(
-        "run small.toml -o out", ("images/10000007.jpg", "small.toml", "labels.csv"), ("out", "store", "mlruns")
+        "run small.toml -o out",
+        ("images/10000007.jpg", "small.toml", "labels.csv"),
+        ("out", "store", "mlruns"),
     ),
     "map": Step(
         "map table.parquet --labels labels.csv --images images -o out/map.html",
@@ -124,7 +130,9 @@ def lay(desk: Path) -> Path:
     catalog = Catalog.read(survey.catalog)
     labels = SCHEMES["smooth-featured"].label(catalog)
     write_labels(desk / "labels.csv", labels, Split.draw(labels, (0.6, 0.15, 0.25), seed=0))
-    table = extract(ImageSet.of(survey.images), "resnet18", weights="none", view=View(size=32), progress=False)
+    table = extract(
+        ImageSet.of(survey.images), "resnet18", weights="none", view=View(size=32), progress=False
+    )
     for name in ("table.parquet", JUDGE):
         table.write(desk / name)
     ra = np.round(np.arange(60) * 0.1 + 10, 4)
@@ -138,15 +146,23 @@ def lay(desk: Path) -> Path:
 def pieces(desk: Path, step: Step) -> dict[str, str]:
     """Every finished piece on a desk, by name, as a digest of what it says; one that is not whole is "broken".
 
-    Seconds and other marks of the moment are left out, so that two calls that give the same have the same pieces.
+    Seconds and other marks of the moment are left out, so that two calls that give the same have
+    the same pieces.
     """
     found: dict[str, str] = {}
     for place in step.writes:
         root = desk / place
         for path in sorted(root.rglob("*") if root.is_dir() else [root]):
             name = path.relative_to(desk).as_posix()
-            hidden = any(part.startswith(".") or part in SCRATCH for part in path.relative_to(desk).parts)
-            if not path.is_file() or hidden or path.name in UNFINISHED or path.suffix == shard.DAMAGED:
+            hidden = any(
+                part.startswith(".") or part in SCRATCH for part in path.relative_to(desk).parts
+            )
+            if (
+                not path.is_file()
+                or hidden
+                or path.name in UNFINISHED
+                or path.suffix == shard.DAMAGED
+            ):
                 continue
             read = _READERS.get(path.suffix, _bytes)
             try:
@@ -158,7 +174,9 @@ def pieces(desk: Path, step: Step) -> dict[str, str]:
                 found |= content
             else:
                 # named after the times of files, of which there are several where an image changed
-                found[re.sub(r"images-[0-9a-f]+\.json", f"images.json {content[:8]}", name)] = content
+                found[re.sub(r"images-[0-9a-f]+\.json", f"images.json {content[:8]}", name)] = (
+                    content
+                )
     return found
 
 
@@ -195,7 +213,9 @@ def _json(path: Path, desk: Path) -> str:
 def _parquet(path: Path, desk: Path) -> str:
     table = pq.read_table(path, page_checksum_verification=True)
     notes = {
-        key.decode(): json.loads(value) for key, value in (table.schema.metadata or {}).items() if key != b"pandas"
+        key.decode(): json.loads(value)
+        for key, value in (table.schema.metadata or {}).items()
+        if key != b"pandas"
     }
     notes.pop("ARROW:schema", None)
     columns = [json.dumps(table[name].to_pylist()).encode() for name in table.column_names]
@@ -215,7 +235,9 @@ def _skops(path: Path, desk: Path) -> str:
     head, table = Head.read(path), EmbeddingTable.read(desk / JUDGE)
     theirs = head.extractors[0].fingerprint == table.extractor.fingerprint
     numbers = head.predict(table).probabilities.tobytes() if theirs else b""
-    return _digest(head.name.encode(), json.dumps(dict(head.parameters), sort_keys=True).encode(), numbers)
+    return _digest(
+        head.name.encode(), json.dumps(dict(head.parameters), sort_keys=True).encode(), numbers
+    )
 
 
 def _picture(path: Path, desk: Path) -> str:
@@ -234,7 +256,8 @@ def _page(path: Path, desk: Path) -> str:
 def _database(path: Path, desk: Path) -> dict[str, str]:
     """Metrics of every finished pairing and comparison, by its name; a training's own run becomes one when scored.
 
-    Where the inputs changed in between, one name is recorded with other numbers again: the last keep the name.
+    Where the inputs changed in between, one name is recorded with other numbers again: the last
+    keep the name.
     """
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         (verdict,) = connection.execute("pragma integrity_check").fetchone()

@@ -26,7 +26,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     inputs = lay(tmp_path_factory.mktemp("faults") / "inputs")
     Tracking(root=inputs / "mlruns")
     with Server() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         yield Bench(inputs, server.url)
         server.shutdown()
 
@@ -40,7 +42,9 @@ def test_nothing_is_lost_or_wrong_and_the_next_call_completes(
     kills, others = given or (0 if step == "run" else 2, 0)
     moments = kills if fault == "SIGKILL" else others
     if not moments and not given:
-        pytest.skip("an ordinary run kills single steps only: --moments 25 2 has every fault and whole runs")
+        pytest.skip(
+            "an ordinary run kills single steps only: --moments 25 2 has every fault and whole runs"
+        )
     case = Case(bench, step, tmp_path / "desk")
     for moment in range(moments):
         FAULTS[fault](case, moment)

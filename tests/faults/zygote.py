@@ -1,7 +1,8 @@
 """Imported by the fork server before it forks: every later child begins with all libraries loaded and warm.
 
-A fresh interpreter needs seconds to import what a verb needs; a fork needs milliseconds, which is what makes hundreds
-of deaths affordable. Everything here runs on one thread: a pool of threads does not survive a fork.
+A fresh interpreter needs seconds to import what a verb needs; a fork needs milliseconds, which is
+what makes hundreds of deaths affordable. Everything here runs on one thread: a pool of threads does
+not survive a fork.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ for module in (
         "gzfeatures.networks.training.train",
         "gzfeatures.networks.extraction.cpu",
     ),
-    *("gzfeatures.report.figures", "gzfeatures.tracking.models", "gzfeatures.cutouts.cutouts", "mlflow.pyfunc"),
+    *(
+        "gzfeatures.report.figures",
+        "gzfeatures.tracking.models",
+        "gzfeatures.cutouts.cutouts",
+        "mlflow.pyfunc",
+    ),
     *("mlflow.store.tracking.sqlalchemy_store", "alembic.command", "sklearn.neighbors"),
 ):
     importlib.import_module(module)
@@ -43,7 +49,9 @@ job.SHARD_ROWS, store.MANY = 8, 4  # many small shards, and compaction: more mom
 ids = np.array([f"g{number}" for number in range(60)], dtype=object)
 vectors = np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)
 digests = np.full(60, "0" * 64, dtype=object)
-table = EmbeddingTable(ids, digests, vectors, Extractor("r", "r", "random:0", "pool", 16, View(size=32)))
+table = EmbeddingTable(
+    ids, digests, vectors, Extractor("r", "r", "random:0", "pool", 16, View(size=32))
+)
 labels = Labels(ids, ("a", "b"), np.arange(60) % 2)
 project(table, labels)
 head = fit(table, labels, "logistic", split=Split.draw(labels))

@@ -53,8 +53,15 @@ def run(images: ImageSet, tmp_path: Path) -> Run:
     split = Split.draw(labels, blobs.SHARES, seed=0)
 
     def call(name: str, **options: Any) -> Training:
-        settings = {"epochs": 12, "batch_size": 24, "view": View(size=32, crop=0.75), "device": DEVICE} | options
-        return train(images, labels, split, "resnet18", folder=tmp_path / name, progress=False, **settings)
+        settings = {
+            "epochs": 12,
+            "batch_size": 24,
+            "view": View(size=32, crop=0.75),
+            "device": DEVICE,
+        } | options
+        return train(
+            images, labels, split, "resnet18", folder=tmp_path / name, progress=False, **settings
+        )
 
     return call
 
@@ -67,10 +74,15 @@ def accuracy(training: Training, images: ImageSet) -> float:
 
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_cuda)])
 def test_bfloat16_learns_what_float32_learns(compiled: bool, run: Run, images: ImageSet) -> None:
-    half, full = (run(name, precision=name, ema=0.9, compiled=compiled) for name in ("bfloat16", "float32"))
+    half, full = (
+        run(name, precision=name, ema=0.9, compiled=compiled) for name in ("bfloat16", "float32")
+    )
     assert accuracy(half, images) >= 0.9 and accuracy(full, images) >= 0.9
     assert np.abs(half.predictions.probabilities - full.predictions.probabilities).mean() < 0.1
-    assert all(value.device.type == "cpu" for value in load(backbone(full.checkpoint)).state_dict().values())
+    assert all(
+        value.device.type == "cpu"
+        for value in load(backbone(full.checkpoint)).state_dict().values()
+    )
 
 
 def test_a_training_goes_on_where_it_was_torn(run: Run) -> None:
@@ -86,13 +98,17 @@ def test_a_training_goes_on_where_it_was_torn(run: Run) -> None:
     resumed, whole = run("torn", resume=True), run("whole")
     assert resumed.epochs == whole.epochs == 12
     assert [row["epoch"] for row in resumed.history] == list(range(1, 13))
-    assert np.abs(resumed.predictions.probabilities - whole.predictions.probabilities).mean() < (0.1 if CUDA else 1e-7)
+    assert np.abs(resumed.predictions.probabilities - whole.predictions.probabilities).mean() < (
+        0.1 if CUDA else 1e-7
+    )
 
 
 @needs_cuda
 def test_it_trains_several_times_as_fast_as_the_cpu(run: Run) -> None:
     options = {"epochs": 3, "batch_size": 72, "view": View(size=128, crop=0.75)}
-    gpu, cpu = (run(device, **options, device=device).history[-1]["seconds"] for device in ("cuda", "cpu"))
+    gpu, cpu = (
+        run(device, **options, device=device).history[-1]["seconds"] for device in ("cuda", "cpu")
+    )
     print(f"epoch of 144 galaxies at 128 px: {gpu:.2f} s on the GPU, {cpu:.2f} s on the CPU")
     assert gpu < cpu / 3
 
@@ -113,7 +129,9 @@ def test_too_little_memory_says_the_batch_size_to_try(run: Run) -> None:
     held, whole = torch.cuda.memory_allocated(), torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((held + 300 * 2**20) / whole)
     try:
-        with pytest.raises(InputError, match="batch_size 128: GPU memory does not suffice; try batch_size=64"):
+        with pytest.raises(
+            InputError, match="batch_size 128: GPU memory does not suffice; try batch_size=64"
+        ):
             run("large", epochs=1, batch_size=128, view=View(size=256, crop=0.75))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
@@ -121,7 +139,13 @@ def test_too_little_memory_says_the_batch_size_to_try(run: Run) -> None:
 
 @pytest.mark.skipif(CUDA and torch.cuda.device_count() < 2, reason="one CUDA device")
 def test_processes_on_several_devices_train_together(pictures: Path, tmp_path: Path) -> None:
-    options = {"epochs": 2, "devices": 2, "strategy": "ddp", "device": DEVICE, "precision": "bfloat16"}
+    options = {
+        "epochs": 2,
+        "devices": 2,
+        "strategy": "ddp",
+        "device": DEVICE,
+        "precision": "bfloat16",
+    }
     blobs.finished(blobs.started(pictures, tmp_path / "out", **options))
     assert backbone(tmp_path / "out").dim == 64
 
@@ -129,15 +153,25 @@ def test_processes_on_several_devices_train_together(pictures: Path, tmp_path: P
 @pytest.mark.parametrize("path", SETTINGS, ids=lambda path: path.stem)
 def test_the_experiments_run(path: Path, tmp_path: Path) -> None:
     survey = draw_survey(tmp_path / "survey", n=120, seed=2, size=64, progress=False)
-    settings = [f"device={DEVICE}", f"galaxies.catalog={survey.catalog}", f"galaxies.images={survey.images}"]
+    settings = [
+        f"device={DEVICE}",
+        f"galaxies.catalog={survey.catalog}",
+        f"galaxies.images={survey.images}",
+    ]
     settings += ["galaxies.training_only=[]", "map=false"]
     experiment = load_experiment(path, settings)
     for number in range(len(experiment.networks)):
         network = f"networks.{number}"
-        settings += [f"{network}.epochs=1", f"{network}.view=size=32", f"{network}.options.batch_size=16"]
+        settings += [
+            f"{network}.epochs=1",
+            f"{network}.view=size=32",
+            f"{network}.options.batch_size=16",
+        ]
         settings += [f"{network}.options.compiled={str(CUDA).lower()}"]
     if experiment.galaxies.also is not None:
         settings.append(f"galaxies.also.catalog={survey.catalog}")
     report = run_experiment(load_experiment(path, settings), folder=tmp_path / "run").report
     assert {pairing.approach for pairing in report.candidates} == {"end-to-end", "fine-tuned"}
-    assert len(report.candidates) == sum(len(n.seeds) or 1 for n in experiment.networks) * (1 + len(experiment.heads))
+    assert len(report.candidates) == sum(len(n.seeds) or 1 for n in experiment.networks) * (
+        1 + len(experiment.heads)
+    )

@@ -2,8 +2,9 @@
 
     python tests/hostile/inside.py CASES PROGRESS
 
-Reads each case and predicts with it; prints how many were read and how many were refused in one line. The number of the
-case at work stands in the file PROGRESS, for whoever finds that the process died.
+Reads each case and predicts with it; prints how many were read and how many were refused in one
+line. The number of the case at work stands in the file PROGRESS, for whoever finds that the process
+died.
 """
 
 from __future__ import annotations
@@ -49,19 +50,31 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "flags": {},
 }
 FRACTIONS = ("ridge", "svr", "xgboost-regression")
-"""Heads that are damaged, those on vote fractions among them; flags are of classes that can hold at once."""
+"""Heads that are damaged, those on vote fractions among them; flags are of classes that can hold at
+once."""
 
 
 def whole_heads() -> list[dict[str, bytes]]:
     """Members of a whole file of every kind of head."""
     rng, heads = np.random.default_rng(0), []
     fractions = Labels(IDS, ("a", "b", "c"), rng.random((N, 3)), "fractions")
-    flags = Labels(IDS, ("a", "b"), np.stack([np.arange(N) % 2, np.arange(N) // 2 % 2], axis=1), "multi-label")
+    flags = Labels(
+        IDS, ("a", "b"), np.stack([np.arange(N) % 2, np.arange(N) // 2 % 2], axis=1), "multi-label"
+    )
     for name, parameters in PARAMETERS.items():
-        labels = {"ridge": fractions, "svr": fractions, "xgboost-regression": fractions, "flags": flags}.get(
-            name, LABELS
+        labels = {
+            "ridge": fractions,
+            "svr": fractions,
+            "xgboost-regression": fractions,
+            "flags": flags,
+        }.get(name, LABELS)
+        head = fit(
+            TABLE,
+            labels,
+            "logistic" if name == "flags" else name,
+            split=Split.draw(labels),
+            **parameters,
         )
-        head = fit(TABLE, labels, "logistic" if name == "flags" else name, split=Split.draw(labels), **parameters)
         with tempfile.TemporaryDirectory() as folder:
             path = head.write(Path(folder) / "h.skops")
             Head.read(path).predict(TABLE)
@@ -83,7 +96,9 @@ def damaged_array(data: bytes, rng: np.random.Generator) -> bytes:
     elif way == 1:
         array = array.reshape(-1)[: rng.integers(array.size + 1)]
     elif way == 2:
-        array = array.astype([np.float64, np.float32, np.int32, np.int64, np.uint8, np.bool_][rng.integers(6)])
+        array = array.astype(
+            [np.float64, np.float32, np.int32, np.int64, np.uint8, np.bool_][rng.integers(6)]
+        )
     else:
         array = np.stack([array, array]) if rng.integers(2) else array.reshape(-1)
     file = io.BytesIO()
@@ -106,7 +121,9 @@ def damaged(members: dict[str, bytes], rng: np.random.Generator) -> bytes:
                     continue
                 except Exception:
                     pass  # damaged before: damage its bytes
-        if name == SCHEMA and way < 0.5:  # one word for another of the same file, so that it stays JSON more often
+        if (
+            name == SCHEMA and way < 0.5
+        ):  # one word for another of the same file, so that it stays JSON more often
             words = members[SCHEMA].split(b'"')
             one, two = rng.integers(len(words), size=2)
             words[one] = words[two]

@@ -49,8 +49,17 @@ TABLE = EmbeddingTable(IDS, np.full(N, "0" * 64, dtype=object), VECTORS, EXTRACT
 LABELS = Labels(IDS, ("round", "spiral"), CODES)
 ANSWERS_OF = (3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6)
 FRAME = pd.DataFrame(
-    {"GalaxyID": 100_000 + np.arange(4), "ra": [1.0, 2, 3, 4], "dec": [0.5, -1, 2, 3], "redshift": [0.1, 0.2, 0.3, 0.4]}
-    | {f"Class{q}.{a}": [0.2, 0.3, 0.5, 0.0] for q, n in enumerate(ANSWERS_OF, 1) for a in range(1, n + 1)}
+    {
+        "GalaxyID": 100_000 + np.arange(4),
+        "ra": [1.0, 2, 3, 4],
+        "dec": [0.5, -1, 2, 3],
+        "redshift": [0.1, 0.2, 0.3, 0.4],
+    }
+    | {
+        f"Class{q}.{a}": [0.2, 0.3, 0.5, 0.0]
+        for q, n in enumerate(ANSWERS_OF, 1)
+        for a in range(1, n + 1)
+    }
 )
 VIEW = View(size=8)
 TENSORS = {"w": torch.ones(3), "b": torch.ones(2)}
@@ -110,7 +119,12 @@ def _archive(path: Path) -> None:
 
 def _pictures() -> list[bytes]:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (12, 10, 3), dtype=np.uint8))
-    forms = {"JPEG": ("RGB", "L", "CMYK"), "PNG": ("RGB", "P", "I;16", "RGBA"), "GIF": ("P",), "WEBP": ("RGB",)}
+    forms = {
+        "JPEG": ("RGB", "L", "CMYK"),
+        "PNG": ("RGB", "P", "I;16", "RGBA"),
+        "GIF": ("P",),
+        "WEBP": ("RGB",),
+    }
     plain = io.BytesIO()
     noise.save(plain, "JPEG")
     files = [plain.getvalue()]
@@ -118,7 +132,11 @@ def _pictures() -> list[bytes]:
         for mode in modes:
             file = io.BytesIO()
             picture = noise.convert("L").convert(mode) if mode == "I;16" else noise.convert(mode)
-            picture.save(file, form, exif=_turned()) if form in ("JPEG", "PNG", "WEBP") else picture.save(file, form)
+            picture.save(file, form, exif=_turned()) if form in (
+                "JPEG",
+                "PNG",
+                "WEBP",
+            ) else picture.save(file, form)
             files.append(file.getvalue())
     return files
 
@@ -165,14 +183,18 @@ def _tar() -> list[bytes]:
 def _hdf5(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["images"] = np.zeros((3, 8, 8, 3), np.uint8)
-        file["galaxy_id"] = np.array(["a", "b", "c"], dtype="S1")  # of variable length: see README.md
+        file["galaxy_id"] = np.array(
+            ["a", "b", "c"], dtype="S1"
+        )  # of variable length: see README.md
 
 
 def _hdf5_table(path: Path) -> None:
     with h5py.File(path, "w") as file:
         for name in FRAME:
             file[name] = FRAME[name].to_numpy()
-        file["label"] = np.array(["a", "b", "c", "d"], dtype="S1")  # of variable length: see README.md
+        file["label"] = np.array(
+            ["a", "b", "c", "d"], dtype="S1"
+        )  # of variable length: see README.md
 
 
 def _ecsv_table(path: Path) -> None:
@@ -198,7 +220,13 @@ def _head() -> Head:
 
 
 def _state(path: Path) -> None:
-    torch.save({"settings": {"seed": 0}, "gzfeatures": {"history": [{"epoch": 1}], "best": {"w": torch.ones(3)}}}, path)
+    torch.save(
+        {
+            "settings": {"seed": 0},
+            "gzfeatures": {"history": [{"epoch": 1}], "best": {"w": torch.ones(3)}},
+        },
+        path,
+    )
 
 
 def _checkpoint(path: Path) -> None:
@@ -208,7 +236,11 @@ def _checkpoint(path: Path) -> None:
 
 
 def _record() -> list[bytes]:
-    fields = {"format": 1, "backbone": BACKBONES["resnet18"].asdict(), "weights_sha256": of_bytes(b"")}
+    fields = {
+        "format": 1,
+        "backbone": BACKBONES["resnet18"].asdict(),
+        "weights_sha256": of_bytes(b""),
+    }
     return [json.dumps(fields).encode()]
 
 
@@ -274,8 +306,12 @@ READERS: dict[str, Reader] = {
     "scheme": Reader("s.toml", _schemes, scheme),
     "embedding table": Reader("t.parquet", _written(TABLE.write), EmbeddingTable.read),
     "shard of the store": Reader("s.arrow", _shards, _shard),
-    "head": Reader("h.skops", lambda: _written(_head().write)(), lambda path: Head.read(path).predict(TABLE)),
-    "weights, torch": Reader("w.pth", _written(lambda path: torch.save(TENSORS, path)), read_tensors),
+    "head": Reader(
+        "h.skops", lambda: _written(_head().write)(), lambda path: Head.read(path).predict(TABLE)
+    ),
+    "weights, torch": Reader(
+        "w.pth", _written(lambda path: torch.save(TENSORS, path)), read_tensors
+    ),
     "weights, safetensors": Reader("w.safetensors", lambda: [save(TENSORS)], read_tensors),
     "checkpoint record": Reader("backbone.json", _record, _checkpoint),
     "state of a training": Reader("training.ckpt", _written(_state), read_state),

@@ -32,12 +32,21 @@ def test_heads_damaged_inside_their_members_never_end_the_process(
 ) -> None:
     cases = request.config.getoption("--cases") or 240
     progress = tmp_path / "progress"
-    command = [sys.executable, str(Path(__file__).with_name("inside.py")), str(cases), str(progress)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("inside.py")),
+        str(cases),
+        str(progress),
+    ]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     where = progress.read_text() if progress.exists() else "before the first"
     assert child.returncode == 0, f"died at case {where}: {child.stderr[-2000:]}"
     met = json.loads(child.stdout)
-    assert met["cases"] == cases == met["read"] + met["refused"] and met["refused"] > cases / 4 and met["read"]
+    assert (
+        met["cases"] == cases == met["read"] + met["refused"]
+        and met["refused"] > cases / 4
+        and met["read"]
+    )
     if request.config.getoption("--cases"):
         put_row(README, HEADING, ("head, inside its members", cases, 0), keys=1)
 
@@ -61,7 +70,12 @@ def test_trees_of_fractions_answer_as_xgboost_does() -> None:
     X, y = rng.normal(size=(300, 8)).astype(np.float32), rng.random((300, 3)).astype(np.float32)
     own = BoostedTrees("XGBRegressor", 30, 3, 0.2, 1.0, 64, "cpu", 1).fit(X, y)
     theirs = xgboost.XGBRegressor(
-        n_estimators=30, max_depth=3, learning_rate=0.2, max_bin=64, tree_method="hist", random_state=1
+        n_estimators=30,
+        max_depth=3,
+        learning_rate=0.2,
+        max_bin=64,
+        tree_method="hist",
+        random_state=1,
     ).fit(X, y)
     np.testing.assert_allclose(own.predict(X), theirs.predict(X), atol=2e-6)
 
@@ -85,19 +99,49 @@ def _replace(name: str, make: Callable[[Any], Any]) -> Callable[[Head], None]:
 
 
 TREES: dict[str, tuple[Callable[[Head], None], str]] = {
-    "a child out of range": (_set("left_", 0, 10**6), "children of the nodes; must stand behind their node"),
-    "a child before its node": (_set("right_", 0, 0), "children of the nodes; must stand behind their node"),
-    "a node with two parents": (_set("right_", 0, 1), "nodes of the trees; must be a root or the child of one node"),
-    "a column out of range": (_set("feature_", 0, 10**6), "columns of the nodes; must be from 0 to"),
+    "a child out of range": (
+        _set("left_", 0, 10**6),
+        "children of the nodes; must stand behind their node",
+    ),
+    "a child before its node": (
+        _set("right_", 0, 0),
+        "children of the nodes; must stand behind their node",
+    ),
+    "a node with two parents": (
+        _set("right_", 0, 1),
+        "nodes of the trees; must be a root or the child of one node",
+    ),
+    "a column out of range": (
+        _set("feature_", 0, 10**6),
+        "columns of the nodes; must be from 0 to",
+    ),
     "a negative column": (_set("feature_", 0, -5), "columns of the nodes; must be from 0 to"),
     "a class out of range": (_set("outputs_", 0, 7), "classes of the trees; must be from 0 to 0"),
     "a root out of range": (_set("roots_", 0, 10**6), "nodes of the trees"),
-    "a value that is not finite": (_set("value_", 0, np.nan), "values of the nodes; must be finite"),
-    "values of another length": (_replace("value_", lambda v: v[:-1]), "values of the nodes; must have the shape"),
-    "values of another kind": (_replace("value_", lambda v: v.astype(np.int32)), "values of the nodes; must have"),
-    "no trees but a base for many": (_replace("base_", lambda v: np.zeros(9, np.float32)), "base of the trees"),
-    "a kind there is not": (_replace("kind", lambda v: "Booster"), "kind of the trees; must be XGBClassifier or"),
-    "too many classes": (_replace("classes_", lambda v: np.arange(5)), "classes of the trees; must have the shape 2"),
+    "a value that is not finite": (
+        _set("value_", 0, np.nan),
+        "values of the nodes; must be finite",
+    ),
+    "values of another length": (
+        _replace("value_", lambda v: v[:-1]),
+        "values of the nodes; must have the shape",
+    ),
+    "values of another kind": (
+        _replace("value_", lambda v: v.astype(np.int32)),
+        "values of the nodes; must have",
+    ),
+    "no trees but a base for many": (
+        _replace("base_", lambda v: np.zeros(9, np.float32)),
+        "base of the trees",
+    ),
+    "a kind there is not": (
+        _replace("kind", lambda v: "Booster"),
+        "kind of the trees; must be XGBClassifier or",
+    ),
+    "too many classes": (
+        _replace("classes_", lambda v: np.arange(5)),
+        "classes of the trees; must have the shape 2",
+    ),
 }
 
 
@@ -152,7 +196,9 @@ def test_what_hands_its_content_to_c_is_refused_before_anything_is_built(
     path = tmp_path / "h.skops"
     skops.io.dump({"format": 1, "record": "{}", "estimator": machine}, path)
     monkeypatch.setattr("skops.io.load", None)
-    expected = "trees of XGBoost itself" if type_ == "xgboost" else "file holds types that no head has"
+    expected = (
+        "trees of XGBoost itself" if type_ == "xgboost" else "file holds types that no head has"
+    )
     with pytest.raises(InputError, match=expected):
         Head.read(path)
 

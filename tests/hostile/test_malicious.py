@@ -1,5 +1,6 @@
 """Files made to do harm: each is refused in one line or shown as what it is; none runs code, leaves its place or eats
-the machine. Archives, links, redirects and pages have more of them in their own tests (see SECURITY.md)."""
+the machine. Archives, links, redirects and pages have more of them in their own tests (see
+SECURITY.md)."""
 
 from __future__ import annotations
 
@@ -79,7 +80,13 @@ def _skops(path: Path, node: dict[str, Any]) -> None:
 
 
 def _node(module: str, name: str, loader: str, content: Any) -> dict[str, Any]:
-    return {"__class__": name, "__module__": module, "__loader__": loader, "__id__": 1, "content": content}
+    return {
+        "__class__": name,
+        "__module__": module,
+        "__loader__": loader,
+        "__id__": 1,
+        "content": content,
+    }
 
 
 def _typed(data: bytes) -> pa.Table:
@@ -121,22 +128,31 @@ def _noted(path: Path, note: str) -> None:
 
 
 def _npy(path: Path, descr: str) -> None:
-    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (4, 4, 3)}}".ljust(117).encode() + b"\n"
+    header = (
+        f"{{'descr': {descr}, 'fortran_order': False, 'shape': (4, 4, 3)}}".ljust(117).encode()
+        + b"\n"
+    )
     path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(48))
 
 
 def _png(path: Path, width: int, height: int) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = zlib.compress(bytes(10**7), 9)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 def _fits(path: Path, **cards: int) -> None:
     words = {"SIMPLE": "T", "BITPIX": 8, "NAXIS": 2, "NAXIS1": 9, "NAXIS2": 9} | cards
-    text = "".join(f"{name:<8}= {value:>20}".ljust(80) for name, value in words.items()) + "END".ljust(80)
+    text = "".join(
+        f"{name:<8}= {value:>20}".ljust(80) for name, value in words.items()
+    ) + "END".ljust(80)
     data = text.ljust(2880).encode() + bytes(2880)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
 
@@ -161,7 +177,9 @@ def _checkpoint(path: Path, **fields: Any) -> None:
     path.mkdir()
     (path / "model.safetensors").write_bytes(PICKLE)
     record = BACKBONES["resnet18"].asdict() | fields
-    (path / "backbone.json").write_text(json.dumps({"format": 1, "backbone": record, "weights_sha256": ""}))
+    (path / "backbone.json").write_text(
+        json.dumps({"format": 1, "backbone": record, "weights_sha256": ""})
+    )
 
 
 def _toml(text: str) -> Callable[[Path], None]:
@@ -286,7 +304,9 @@ def little_memory() -> Iterator[None]:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux to limit memory")
 @pytest.mark.parametrize("kind", MALICIOUS)
-def test_it_does_no_harm(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_memory: None) -> None:
+def test_it_does_no_harm(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_memory: None
+) -> None:
     name, make, read = MALICIOUS[kind]
     place = tmp_path / "inner"
     place.mkdir()
@@ -308,7 +328,16 @@ def test_the_trap_is_sharp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (tmp_path / "sprung").exists()
 
 
-FORMULAS = ("=1+1", "+1", "-1+2", "@SUM(A1)", "=cmd|' /C calc'!A0", "\t=1", "'=1", '=HYPERLINK("http://x")')
+FORMULAS = (
+    "=1+1",
+    "+1",
+    "-1+2",
+    "@SUM(A1)",
+    "=cmd|' /C calc'!A0",
+    "\t=1",
+    "'=1",
+    '=HYPERLINK("http://x")',
+)
 
 
 def test_no_spreadsheet_runs_what_we_write(tmp_path: Path) -> None:
@@ -329,9 +358,15 @@ def test_a_link_in_the_place_of_a_result_is_replaced_and_not_followed(tmp_path: 
     victim.write_text("precious")
     place.symlink_to(victim)
     with files.written_whole(place) as temporary:
-        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600, "nobody else may read what is half written"
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600, (
+            "nobody else may read what is half written"
+        )
         temporary.write_text("result")
-    assert victim.read_text() == "precious" and place.read_text() == "result" and not place.is_symlink()
+    assert (
+        victim.read_text() == "precious"
+        and place.read_text() == "result"
+        and not place.is_symlink()
+    )
 
 
 def test_a_view_cannot_ask_for_endless_pixels() -> None:

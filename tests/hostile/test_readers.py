@@ -20,7 +20,8 @@ TOKENS = (
     b"null", b"{}", b"[]", b"[[", b"{" * 300, b"\xf0\x9f\x8c\x8c", "\u202e\u0000é".encode(), b"NaN", b"-999",
     b"module:name", b"%s%n", b"\\",
 )  # fmt: skip
-"""What is put into files: ends of words and numbers, other encodings, formulas, markup, places outside."""
+"""What is put into files: ends of words and numbers, other encodings, formulas, markup, places
+outside."""
 
 Change = tuple[str, int, int, bytes]
 changes = st.lists(

@@ -1,6 +1,7 @@
 """Pictures that a small network learns in seconds: round and elongated blobs with noise.
 
-As a script it trains on them, in a process that a test can kill: `blobs.py PICTURES CHECKPOINT OPTIONS-AS-JSON`.
+As a script it trains on them, in a process that a test can kill: `blobs.py PICTURES CHECKPOINT
+OPTIONS-AS-JSON`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def draw(folder: Path, n: int = 120, side: int = 24) -> Path:
 
 def labels_of(images: ImageSet) -> Labels:
     """The class of each picture."""
-    return Labels(images.ids, ("round", "long"), np.array([int(i[1:]) % 2 for i in images.ids]), scheme="toy")
+    return Labels(
+        images.ids, ("round", "long"), np.array([int(i[1:]) % 2 for i in images.ids]), scheme="toy"
+    )
 
 
 def started(pictures: Path, checkpoint: Path, **options: Any) -> subprocess.Popen[str]:

@@ -32,7 +32,10 @@ class Browser:
     """One page at a time; `close` ends the processes it began."""
 
     def __init__(self, folder: Path, size: tuple[int, int] = (1280, 800)) -> None:
-        driver, chromium = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("google-chrome")
+        driver, chromium = (
+            shutil.which("chromedriver"),
+            shutil.which("chromium") or shutil.which("google-chrome"),
+        )
         if driver is None or chromium is None:
             missing = "no chromium with chromedriver to open the page in"
             if os.environ.get("CI"):
@@ -51,16 +54,31 @@ class Browser:
         self.base = f"http://127.0.0.1:{port[1]}/session"
         options = {
             "binary": chromium,
-            "args": [*FLAGS, f"--window-size={size[0]},{size[1]}", f"--user-data-dir={folder / 'profile'}"],
-            "prefs": {"download.default_directory": str(self.downloads), "download.prompt_for_download": False},
+            "args": [
+                *FLAGS,
+                f"--window-size={size[0]},{size[1]}",
+                f"--user-data-dir={folder / 'profile'}",
+            ],
+            "prefs": {
+                "download.default_directory": str(self.downloads),
+                "download.prompt_for_download": False,
+            },
         }
         logging = {"performance": "ALL", "browser": "ALL"}
-        always = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": logging}
-        self.base += "/" + self._call("POST", "", {"capabilities": {"alwaysMatch": always}})["sessionId"]
+        always = {
+            "browserName": "chrome",
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": logging,
+        }
+        self.base += (
+            "/" + self._call("POST", "", {"capabilities": {"alwaysMatch": always}})["sessionId"]
+        )
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            self.base + path, data, {"Content-Type": "application/json"}, method=method
+        )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=120) as answer:
@@ -70,11 +88,17 @@ class Browser:
 
     def open(self, page: Path | str) -> None:
         """Go to a file or an address."""
-        self._call("POST", "/url", {"url": page if isinstance(page, str) else page.resolve().as_uri()})
+        self._call(
+            "POST", "/url", {"url": page if isinstance(page, str) else page.resolve().as_uri()}
+        )
 
     def enter(self, selector: str) -> None:
         """Go on inside a frame of the page."""
-        self._call("POST", "/frame", {"id": self.until(f"return document.querySelector({json.dumps(selector)})")})
+        self._call(
+            "POST",
+            "/frame",
+            {"id": self.until(f"return document.querySelector({json.dumps(selector)})")},
+        )
 
     def run(self, script: str) -> Any:
         """Value of a script's `return`."""
@@ -101,22 +125,40 @@ class Browser:
     def pointer(self, *steps: dict[str, Any], kind: str = "mouse") -> None:
         """Move, press and lift: `{"type": "pointerMove", "x": …, "y": …}`, `pointerDown`, `pointerUp`."""
         moves = [{"duration": 20, "button": 0, **step} for step in steps]
-        action = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": moves}
+        action = {
+            "type": "pointer",
+            "id": kind,
+            "parameters": {"pointerType": kind},
+            "actions": moves,
+        }
         self._call("POST", "/actions", {"actions": [action]})
 
     def keys(self, text: str) -> None:
         strokes = [{"type": way, "value": key} for key in text for way in ("keyDown", "keyUp")]
-        self._call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": strokes}]})
+        self._call(
+            "POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": strokes}]}
+        )
 
     def requests(self) -> list[str]:
         """Addresses asked for so far that are not the file itself or made in the page."""
-        entries = [json.loads(e["message"])["message"] for e in self._call("POST", "/se/log", {"type": "performance"})]
-        sent = [e["params"]["request"]["url"] for e in entries if e["method"] == "Network.requestWillBeSent"]
+        entries = [
+            json.loads(e["message"])["message"]
+            for e in self._call("POST", "/se/log", {"type": "performance"})
+        ]
+        sent = [
+            e["params"]["request"]["url"]
+            for e in entries
+            if e["method"] == "Network.requestWillBeSent"
+        ]
         return [url for url in sent if not url.startswith(("file:", "blob:", "data:", "chrome:"))]
 
     def complaints(self) -> list[str]:
         """Errors and warnings on the page's console, but for advice on the tests' own looks at pixels."""
-        entries = [e for e in self._call("POST", "/se/log", {"type": "browser"}) if e["level"] in ("SEVERE", "WARNING")]
+        entries = [
+            e
+            for e in self._call("POST", "/se/log", {"type": "browser"})
+            if e["level"] in ("SEVERE", "WARNING")
+        ]
         return [e["message"] for e in entries if "willReadFrequently" not in e["message"]]
 
     def picture(self, path: Path) -> Path:

@@ -21,17 +21,25 @@ PIXELS = 32
 @functools.cache
 def galaxy(ra: float, pixels: int = PIXELS) -> bytes:
     """A JPEG that no other position has."""
-    noise = np.random.default_rng(round(ra * 1000)).integers(0, 255, (pixels, pixels, 3), dtype=np.uint8)
+    noise = np.random.default_rng(round(ra * 1000)).integers(
+        0, 255, (pixels, pixels, 3), dtype=np.uint8
+    )
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
 def cube(ra: float, pixels: int = PIXELS, bands: str = "grz", blank: str = "") -> bytes:
-    flux = np.random.default_rng(round(ra * 1000)).normal(size=(len(bands), pixels, pixels)).astype(np.float32)
+    flux = (
+        np.random.default_rng(round(ra * 1000))
+        .normal(size=(len(bands), pixels, pixels))
+        .astype(np.float32)
+    )
     for band in blank:
         flux[bands.index(band)] = 0
-    header = fits.Header({"BANDS": bands, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": 0.0})
+    header = fits.Header(
+        {"BANDS": bands, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": 0.0}
+    )
     file = io.BytesIO()
     fits.PrimaryHDU(flux, header).writeto(file)
     return file.getvalue()
@@ -68,7 +76,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self.query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        self.query = {
+            name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()
+        }
         ra = round(float(self.query["ra"]), 4)
         with self.server.lock:
             self.server.asked.append((ra, time.monotonic()))
@@ -84,7 +94,9 @@ class Handler(BaseHTTPRequestHandler):
             with self.server.lock:
                 self.server.at_once -= 1
 
-    def answer(self, body: bytes, status: int = 200, length: int | None = None, **headers: str) -> None:
+    def answer(
+        self, body: bytes, status: int = 200, length: int | None = None, **headers: str
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         for name, value in headers.items():

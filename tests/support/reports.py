@@ -23,14 +23,24 @@ ROADS = (
     ("end-to-end", "resnet18", None, 3.2, {"train": 800.0, "predict": 22.0}),
     ("frozen", "mobilenet-v2", "logistic", 1.0, {"extract": 100.0, "fit": 0.8, "predict": 0.1}),
     ("frozen", "mobilenet-v2", "svm", 1.6, {"extract": 100.0, "fit": 2.2, "predict": 0.5}),
-    ("fine-tuned", "resnet18", "svm", 4.0, {"train": 800.0, "extract": 40.0, "fit": 1.8, "predict": 0.2}),
+    (
+        "fine-tuned",
+        "resnet18",
+        "svm",
+        4.0,
+        {"train": 800.0, "extract": 40.0, "fit": 1.8, "predict": 0.2},
+    ),
 )
 
 
-def labelled(count: int = 300, classes: Sequence[str] = SHAPES, ids: Sequence[str] = (), seed: int = 0) -> Labels:
+def labelled(
+    count: int = 300, classes: Sequence[str] = SHAPES, ids: Sequence[str] = (), seed: int = 0
+) -> Labels:
     """Galaxies of drawn classes; `ids` come first, numbered ones fill up."""
     rng = np.random.default_rng(seed)
-    names = np.array([*ids, *(str(587722981736120000 + i) for i in range(count - len(ids)))], dtype=object)
+    names = np.array(
+        [*ids, *(str(587722981736120000 + i) for i in range(count - len(ids)))], dtype=object
+    )
     codes = np.arange(count) % len(classes)
     soft = rng.dirichlet(np.ones(len(classes)), count)
     return Labels(names, tuple(classes), codes, scheme="zhu-5class", soft=soft)
@@ -64,7 +74,11 @@ def report(labels: Labels | None = None, **fields: Any) -> Report:
     made = pairings(labels, split)
     settings = {"name": "gz2", "provenance": {"seed": 0, "git": {"commit": "abc"}}} | fields
     return Report(
-        candidates=made, comparison=compare(made, labels, resamples=200), labels=labels, split=split, **settings
+        candidates=made,
+        comparison=compare(made, labels, resamples=200),
+        labels=labels,
+        split=split,
+        **settings,
     )
 
 

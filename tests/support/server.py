@@ -50,7 +50,11 @@ class Server:
         self.base = f"http://127.0.0.1:{port}"
         with log.open("w") as file:
             self.process = subprocess.Popen(
-                command, stdout=file, stderr=file, env=os.environ | (environment or {}), start_new_session=True
+                command,
+                stdout=file,
+                stderr=file,
+                env=os.environ | (environment or {}),
+                start_new_session=True,
             )
         end = time.monotonic() + seconds
         while True:
@@ -65,7 +69,9 @@ class Server:
 
     def ask(self, path: str, body: bytes | None = None) -> bytes:
         """Its answer; a JSON body is posted."""
-        request = urllib.request.Request(self.base + path, body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.base + path, body, {"Content-Type": "application/json"}
+        )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=60) as answer:
             return bytes(answer.read())

@@ -19,4 +19,6 @@ def table_of(
     names = as_ids([f"g{row:04d}" for row in range(len(matrix))] if ids is None else ids)
     files = [f"{row:064x}" for row in range(len(matrix))] if digests is None else digests
     extractor = Extractor("toy", "toy", "random:0", "flatten", matrix.shape[1], View(size=32))
-    return EmbeddingTable(names, np.array(files, dtype=object), matrix.astype(np.float32), extractor)
+    return EmbeddingTable(
+        names, np.array(files, dtype=object), matrix.astype(np.float32), extractor
+    )

@@ -20,7 +20,15 @@ NETWORK = "tiny"
 TINY = SmallNetwork(
     source="a network with everything that keeps state: weights, running averages, dropout",
     layers=(
-        *(("conv-same", 8, 3), ("norm",), ("pool",), ("conv-same", 16, 3), ("norm",), ("pool",), ("flatten",)),
+        *(
+            ("conv-same", 8, 3),
+            ("norm",),
+            ("pool",),
+            ("conv-same", 16, 3),
+            ("norm",),
+            ("pool",),
+            ("flatten",),
+        ),
         *(("drop", 0.3), ("dense", 32)),
     ),
     size=SIZE,

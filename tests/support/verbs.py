@@ -32,9 +32,13 @@ def gz(*words: object) -> dict[str, Any]:
 def called(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """What a script sees of a verb: exit code, stdout and stderr of the real `main`, without a process of its own.
 
-    A process takes seconds to import what a verb needs; where it is not the promise, this one has it already.
+    A process takes seconds to import what a verb needs; where it is not the promise, this one has
+    it already.
     """
-    command, told = ["gzfeatures", *map(str, words)], [io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2)]
+    command, told = (
+        ["gzfeatures", *map(str, words)],
+        [io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2)],
+    )
     code = 0
     try:
         with (

@@ -44,7 +44,9 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_held_folder_is_waited_for_until_its_holder_ends_however_it_ends(killed: bool, tmp_path: Path) -> None:
+def test_a_held_folder_is_waited_for_until_its_holder_ends_however_it_ends(
+    killed: bool, tmp_path: Path
+) -> None:
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "run")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as holder:

@@ -55,7 +55,9 @@ def text() -> bytes:
 
 def packed() -> bytes:
     file = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(np.arange(400, dtype=np.int16).reshape(20, 20))]).writeto(file)
+    fits.HDUList(
+        [fits.PrimaryHDU(), fits.CompImageHDU(np.arange(400, dtype=np.int16).reshape(20, 20))]
+    ).writeto(file)
     return file.getvalue()
 
 
@@ -130,7 +132,9 @@ def look(path: Path) -> None:
     raise InputError(why)
 
 
-@pytest.mark.parametrize("read", [look, Catalog.read, Predictions.read], ids=["image", "catalog", "predictions"])
+@pytest.mark.parametrize(
+    "read", [look, Catalog.read, Predictions.read], ids=["image", "catalog", "predictions"]
+)
 @pytest.mark.parametrize("kind", GREEDY)
 def test_a_header_that_asks_for_more_than_the_file_holds_never_reaches_astropy(
     kind: str, read: Callable[[Path], object], tmp_path: Path, unreached: list[object]
@@ -146,7 +150,9 @@ def test_a_header_that_asks_for_more_than_the_file_holds_never_reaches_astropy(
     assert unreached == []
 
 
-def test_the_spy_is_reached_by_files_that_hold_what_they_say(tmp_path: Path, unreached: list[object]) -> None:
+def test_the_spy_is_reached_by_files_that_hold_what_they_say(
+    tmp_path: Path, unreached: list[object]
+) -> None:
     (tmp_path / "a.fits").write_bytes(image())
     assert "astropy was reached" in ImageSet.of(tmp_path / "a.fits").check().broken[0][1]
     (tmp_path / "c.fits").write_bytes(table())
@@ -156,13 +162,19 @@ def test_the_spy_is_reached_by_files_that_hold_what_they_say(tmp_path: Path, unr
     assert len(unreached) == 3
 
 
-def test_a_header_without_end_and_a_file_of_endless_units_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_without_end_and_a_file_of_endless_units_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data = image()
     for cut in (2880, 2000):
         with pytest.raises(InputError, match="must end its header with END, found"):
             require_sizes(io.BytesIO(data[:cut].replace(b"END", b"XXX")), cut, where="a.fits")
     with pytest.raises(InputError, match=r"must have a blank END card, found END= 5"):
-        require_sizes(io.BytesIO(data.replace(b"END".ljust(80), b"END= 5".ljust(80))), len(data), where="a.fits")
+        require_sizes(
+            io.BytesIO(data.replace(b"END".ljust(80), b"END= 5".ljust(80))),
+            len(data),
+            where="a.fits",
+        )
     monkeypatch.setattr("gzfeatures.fits_header.MAX_UNITS", 3)
     units = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU() for _ in range(3))]).writeto(units)
@@ -228,7 +240,9 @@ def test_what_lies_behind_the_last_unit_is_not_handed_on(tmp_path: Path) -> None
                 assert file.read() == data
             assert len(Catalog.read(path).ids) == 2
     path.write_bytes(data + b"XTENSION= 'IMAGE   '")
-    with pytest.raises(InputError, match=r"FITS file is damaged in unit 2; must end its header with END"):
+    with pytest.raises(
+        InputError, match=r"FITS file is damaged in unit 2; must end its header with END"
+    ):
         Catalog.read(path)
 
 
@@ -238,7 +252,8 @@ def test_a_last_unit_without_its_padding_is_read(tmp_path: Path) -> None:
     assert ImageSet.of(tmp_path / "a.fits").check().broken == ()
     (tmp_path / "a.fits").write_bytes(data[: 2880 + 255])
     assert (
-        "image is truncated; must hold 3136 bytes, found 3135" in ImageSet.of(tmp_path / "a.fits").check().broken[0][1]
+        "image is truncated; must hold 3136 bytes, found 3135"
+        in ImageSet.of(tmp_path / "a.fits").check().broken[0][1]
     )
 
 
@@ -255,5 +270,8 @@ def test_judging_a_packed_file_takes_little_memory(tmp_path: Path) -> None:
     assert tracemalloc.get_traced_memory()[1] < 10**7
     tracemalloc.stop()
     path.write_bytes(gzip.compress(put(head, "NAXIS2", 10**9)))
-    with pytest.raises(InputError, match="FITS file is truncated; must hold 32000002880 bytes"), judged(path):
+    with (
+        pytest.raises(InputError, match="FITS file is truncated; must hold 32000002880 bytes"),
+        judged(path),
+    ):
         pass

@@ -34,7 +34,8 @@ def test_fixed_width_and_whole_floats() -> None:
 
 def test_ids_that_cannot_be_trusted_are_refused() -> None:
     with pytest.raises(
-        InputError, match=r"row 1: id is not a whole number or is too large for a float; must be text or an integer"
+        InputError,
+        match=r"row 1: id is not a whole number or is too large for a float; must be text or an integer",
     ):
         as_ids(np.array([1.0, 587722981736120000.0]))
     with pytest.raises(InputError, match=r"ids, row 1: id is missing; must not be empty"):
@@ -42,7 +43,8 @@ def test_ids_that_cannot_be_trusted_are_refused() -> None:
     with pytest.raises(InputError, match="id is missing"):
         as_ids(["a", ""])
     with pytest.raises(
-        InputError, match=r"2 duplicate ids; must name each galaxy once, found a; drop the repeated rows"
+        InputError,
+        match=r"2 duplicate ids; must name each galaxy once, found a; drop the repeated rows",
     ):
         require_unique(as_ids(["a", "a", "a"]))
     with pytest.raises(InputError, match="1 of 2 ids are not there, found z"):
@@ -88,7 +90,10 @@ def test_ids_are_found_among_others_without_comparing_each_with_each() -> None:
             compared += 1
             return str.__eq__(self, other)
 
-    ids, others = (np.array([Name(f"é{k}") for k in rows], dtype=object) for rows in (range(500), range(250, 900)))
+    ids, others = (
+        np.array([Name(f"é{k}") for k in rows], dtype=object)
+        for rows in (range(500), range(250, 900))
+    )
     assert np.array_equal(among(ids, others), np.arange(500) >= 250)
     assert compared < 3000  # each with each would be 325,000
     assert not among(ids, ()).any() and among(ids[:0], others).shape == (0,)

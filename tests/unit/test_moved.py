@@ -19,7 +19,10 @@ def test_every_old_name_leads_somewhere() -> None:
 
 
 def test_an_old_module_is_imported_with_a_warning_that_says_where_it_is_now() -> None:
-    with pytest.warns(DeprecationWarning, match=r"results\.metrics\.evaluate is gzfeatures\.evaluation\.metrics\.ev"):
+    with pytest.warns(
+        DeprecationWarning,
+        match=r"results\.metrics\.evaluate is gzfeatures\.evaluation\.metrics\.ev",
+    ):
         from gzfeatures.results.metrics import evaluate  # type: ignore[import-not-found]
     assert evaluate is importlib.import_module("gzfeatures.evaluation.metrics").evaluate
 

@@ -102,8 +102,13 @@ def test_help_is_a_map_of_the_job() -> None:
 
 def test_shells_complete_verbs_and_options() -> None:
     environment = {**os.environ, "_GZFEATURES_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
-    for words, answer in (("gzfeatures ex", {"extract", "explain"}), ("gzfeatures fit --tu", {"--tune"})):
+    for words, answer in (
+        ("gzfeatures ex", {"extract", "explain"}),
+        ("gzfeatures fit --tu", {"--tune"}),
+    ):
         given = environment | {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
         code = "import sys; sys.argv = ['gzfeatures']; from gzfeatures.cli import main; main()"
-        result = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            [sys.executable, "-c", code], env=given, capture_output=True, text=True, check=False
+        )
         assert set(result.stdout.split()) == answer, result.stderr

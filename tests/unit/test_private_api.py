@@ -34,19 +34,33 @@ def private(code: str) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and not node.level and node.module != "__future__":
             for name in (f"{node.module}.{alias.name}" for alias in node.names):
                 if name.partition(".")[0] not in OWN and (
-                    name.startswith(UNSTABLE) or any(part.startswith("_") for part in name.split("."))
+                    name.startswith(UNSTABLE)
+                    or any(part.startswith("_") for part in name.split("."))
                 ):
                     yield name
         elif isinstance(node, ast.Import):
             yield from (a.name for a in node.names if a.name.startswith(UNSTABLE) or "._" in a.name)
-        elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+        elif (
+            isinstance(node, ast.Attribute)
+            and node.attr.startswith("_")
+            and not node.attr.startswith("__")
+        ):
             whole = ast.unparse(node)
-            # of a library's module, or of an object that a library made and this package keeps in a field
-            if node.attr not in ALLOWED and (whole.split(".")[0] in imported or whole.count(".") > 1):
+            # of a library's module, or of an object that a library made and this package keeps in a
+            # field
+            if node.attr not in ALLOWED and (
+                whole.split(".")[0] in imported or whole.count(".") > 1
+            ):
                 yield whole
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and "\n" not in node.value
+        ):
             words = node.value.split(".")
-            if node.value.startswith(UNSTABLE) or (words[0] in {"sklearn", "torch", "mlflow"} and "._" in node.value):
+            if node.value.startswith(UNSTABLE) or (
+                words[0] in {"sklearn", "torch", "mlflow"} and "._" in node.value
+            ):
                 yield node.value
 
 

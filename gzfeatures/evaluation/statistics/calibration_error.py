@@ -14,18 +14,19 @@ from gzfeatures.evaluation.statistics.proportions import Array
 def interval(bins: Array, n: Any, level: float) -> Interval:
     """Interval of the expected calibration error: the errors that would give the measured one, by inverting its test.
 
-    The measured error is a sum of absolute values, so that noise alone gives a positive one. Its distribution for a
-    true error ε, spread over the bins as the measured one after subtracting noise, is that of a sum of folded normal
-    numbers (a gamma distribution of the same mean and variance). The interval holds every ε for which the measured
-    value is none of the most extreme 1 − level: at ε = 0 only too large a value is extreme, for large ε either side,
-    and between them the tails change over smoothly: the level holds on the boundary too (after Feldman & Cousins).
+    The measured error is a sum of absolute values, so that noise alone gives a positive one. Its
+    distribution for a true error ε, spread over the bins as the measured one after subtracting
+    noise, is that of a sum of folded normal numbers (a gamma distribution of the same mean and
+    variance). The interval holds every ε for which the measured value is none of the most extreme 1
+    − level: at ε = 0 only too large a value is extreme, for large ε either side, and between them
+    the tails change over smoothly: the level holds on the boundary too (after Feldman & Cousins).
 
     Parameters
     ----------
     bins : ndarray of float64
-        Shape (…, 3, b), in each bin: sum of (confidence − correct), sum of its squares, and sum of confidence × (1 −
-        confidence), which is the sum of squares if confidences are right, and which a bin without a single error
-        cannot show.
+        Shape (…, 3, b), in each bin: sum of (confidence − correct), sum of its squares, and sum of
+        confidence × (1 − confidence), which is the sum of squares if confidences are right, and
+        which a bin without a single error cannot show.
     n : int or array
         Galaxies.
     level : float
@@ -33,8 +34,8 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
 
     References
     ----------
-    Kumar+2019, arXiv:1909.10155 (bias of the plug-in error); Feldman & Cousins 1998, doi:10.1103/PhysRevD.57.3873;
-    Carpenter 1999, doi:10.1111/1467-9868.00169 (test inversion).
+    Kumar+2019, arXiv:1909.10155 (bias of the plug-in error); Feldman & Cousins 1998,
+    doi:10.1103/PhysRevD.57.3873; Carpenter 1999, doi:10.1111/1467-9868.00169 (test inversion).
     """
     measured, noise, shape = _parts(bins, n)
     still = _folded(np.zeros_like(noise), noise)
@@ -44,7 +45,9 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
         mean, variance = _folded(true[..., None] * shape, noise)
         variance = np.maximum(variance, 1e-300)
         place = gammainc(np.maximum(mean**2 / variance, 1e-9), measured * mean / variance)
-        apart = np.clip(2 * ndtr((mean - still[0]) / np.sqrt(np.maximum(still[1], 1e-300))) - 1, 0, 1)
+        apart = np.clip(
+            2 * ndtr((mean - still[0]) / np.sqrt(np.maximum(still[1], 1e-300))) - 1, 0, 1
+        )
         return place, (1 - level) / 2 * apart
 
     none = np.zeros_like(measured)
@@ -75,7 +78,8 @@ def _parts(bins: Array, n: Any) -> tuple[Array, Array, Array]:
     n = np.asarray(n, dtype=np.float64)[..., None]
     error = sums / n
     seen = np.maximum(squares / n - error**2, 0) / n
-    # a bin in which one error is expected, and none is seen, shows no spread: there at least that of right confidences
+    # a bin in which one error is expected, and none is seen, shows no spread: there at least that
+    # of right confidences
     known = expected / (expected + 1)
     noise = np.sqrt(known * seen + (1 - known) * np.maximum(seen, expected / n**2))
     shape = np.sqrt(np.maximum(error**2 - noise**2, 0)) + noise
@@ -102,5 +106,7 @@ def _edge(low: Array, high: Array, holds: Any) -> Array:
 def _folded(mean: Array, deviation: Array) -> tuple[Array, Array]:
     """Mean and variance of Σ |N(mean, deviation²)| over the last axis."""
     ratio = mean / np.maximum(deviation, 1e-300)
-    centre = deviation * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + mean * (1 - 2 * ndtr(-ratio))
+    centre = deviation * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + mean * (
+        1 - 2 * ndtr(-ratio)
+    )
     return centre.sum(-1), np.maximum(mean**2 + deviation**2 - centre**2, 0).sum(-1)

@@ -1,8 +1,8 @@
 """Confidence intervals of every metric, chosen so that a 90 % interval holds the truth in 90 % of surveys.
 
-No resampling: each follows from sums over galaxies, by the method that a simulation found to hold its level down to ten
-galaxies of a class (`experiments/benchmarks/coverage.py` prints the table). All functions take leading axes: many
-simulated surveys at once, or none.
+No resampling: each follows from sums over galaxies, by the method that a simulation found to hold
+its level down to ten galaxies of a class (`experiments/benchmarks/coverage.py` prints the table).
+All functions take leading axes: many simulated surveys at once, or none.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 FEWEST = 10
 """Galaxies of a class below which it has no interval, and figures over all classes have none."""
 ENOUGH_DISORDER = 8
-"""Members of a class outranked by a non-member with which half of what is known of the ROC curve is seen."""
+"""Members of a class outranked by a non-member with which half of what is known of the ROC curve is
+seen."""
 EXACT = ("accuracy", "precision", "recall", "f1")
-"""Metrics whose interval is exact: it covers at least its level at any number of galaxies, often a little more."""
+"""Metrics whose interval is exact: it covers at least its level at any number of galaxies, often a
+little more."""
 
 
 class Curves(NamedTuple):
     """What the interval of the mean area under the classes' ROC curves needs; k classes, with or without leading axes.
 
-    `areas` (…, k) and their `correlation` (…, k, k); `variance` and `skewness` (…,) of what their mean lacks to 1, and
-    of the galaxies' shares in it; `disordered` (…,): members of a class that a non-member outranks, over all classes.
+    `areas` (…, k) and their `correlation` (…, k, k); `variance` and `skewness` (…,) of what their
+    mean lacks to 1, and of the galaxies' shares in it; `disordered` (…,): members of a class that a
+    non-member outranks, over all classes.
     """
 
     areas: Array
@@ -83,10 +86,11 @@ def correlation_of(covariance: Array) -> Array:
 def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
     """Intervals of all that a confusion matrix gives.
 
-    Accuracy, precision and recall are shares of a number of galaxies: Clopper & Pearson. So is F1 = 2J / (1 + J): J is
-    the share of hits among the galaxies that are of the class or called so. Means over classes are put together from
-    Wilson's intervals of the classes by `mover`, F1 with its correlations (delta method). Matthews' correlation has
-    Fisher's z with the delta method's variance; without any error, the limit of the accuracy scaled to it.
+    Accuracy, precision and recall are shares of a number of galaxies: Clopper & Pearson. So is F1 =
+    2J / (1 + J): J is the share of hits among the galaxies that are of the class or called so.
+    Means over classes are put together from Wilson's intervals of the classes by `mover`, F1 with
+    its correlations (delta method). Matthews' correlation has Fisher's z with the delta method's
+    variance; without any error, the limit of the accuracy scaled to it.
 
     Parameters
     ----------
@@ -98,13 +102,14 @@ def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
     Returns
     -------
     dict
-        `accuracy, balanced_accuracy, macro_f1, mcc` of shape (…,) and `precision, recall, f1` of shape (…, k); NaN
-        where a class has fewer than ten galaxies.
+        `accuracy, balanced_accuracy, macro_f1, mcc` of shape (…,) and `precision, recall, f1` of
+        shape (…, k); NaN where a class has fewer than ten galaxies.
 
     References
     ----------
-    Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404; Wilson 1927, doi:10.1080/01621459.1927.10502953; Zou & Donner
-    2008, doi:10.1002/sim.3095; Takahashi+2022, doi:10.1007/s10489-021-02635-5 (delta method of F1); Gorodkin 2004,
+    Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404; Wilson 1927,
+    doi:10.1080/01621459.1927.10502953; Zou & Donner 2008, doi:10.1002/sim.3095; Takahashi+2022,
+    doi:10.1007/s10489-021-02635-5 (delta method of F1); Gorodkin 2004,
     doi:10.1016/j.compbiolchem.2004.09.006 (Matthews' correlation of k classes).
     """
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
@@ -142,15 +147,17 @@ def unless(few: Mask, bounds: Interval) -> Interval:
 def _f1_covariance(confusion: Array, f1: Array) -> Array:
     """Covariance of the classes' F1 under multinomial counts (delta method), shape (…, k, k).
 
-    The gradient of F1_c by cell (i, j) is (2[i = j = c] − F1_c([i = c] + [j = c])) / (true_c + chosen_c): only row and
-    column c count, so that the sums below need no array of k⁴ numbers.
+    The gradient of F1_c by cell (i, j) is (2[i = j = c] − F1_c([i = c] + [j = c])) / (true_c +
+    chosen_c): only row and column c count, so that the sums below need no array of k⁴ numbers.
     """
     k = confusion.shape[-1]
     size = np.maximum(confusion.sum(-1) + confusion.sum(-2), 1)
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     weight = f1 / size
     # two classes c ≠ d share the cells (c, d) and (d, c), and the diagonal cells of neither
-    found: Array = (confusion + np.swapaxes(confusion, -1, -2)) * weight[..., :, None] * weight[..., None, :]
+    found: Array = (
+        (confusion + np.swapaxes(confusion, -1, -2)) * weight[..., :, None] * weight[..., None, :]
+    )
     own = hit * ((2 - 2 * f1) / size) ** 2 + (size - 2 * hit) * weight**2
     diagonal = np.arange(k)
     found[..., diagonal, diagonal] = own
@@ -166,7 +173,9 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
     root = np.sqrt(np.where(known, a * b, 1))
     value = (n * hit - (true * chosen).sum(-1)) / root
     same = np.eye(confusion.shape[-1])
-    slope = hit[..., None, None] + n[..., None, None] * same - chosen[..., :, None] - true[..., None, :]
+    slope = (
+        hit[..., None, None] + n[..., None, None] * same - chosen[..., :, None] - true[..., None, :]
+    )
     slope = slope / root[..., None, None]
     of_a = ((n[..., None] - chosen) / np.where(known, a, 1)[..., None])[..., None, :]
     of_b = ((n[..., None] - true) / np.where(known, b, 1)[..., None])[..., :, None]
@@ -174,7 +183,8 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
     deviation = np.sqrt((confusion * slope**2).sum((-1, -2)))
     inside = np.clip(value, -1 + 1e-12, 1 - 1e-12)
     z, reach = np.arctanh(inside), ndtri((1 + level) / 2) * deviation / (1 - inside**2)
-    # without an error the variance is 0: what the accuracy can be, on the scale of chance-corrected agreement
+    # without an error the variance is 0: what the accuracy can be, on the scale of chance-corrected
+    # agreement
     chance = (true * chosen).sum(-1) / np.maximum(n, 1) ** 2
     least = (accuracy_low - chance) / np.where(chance < 1, 1 - chance, 1)
     perfect = hit == n
@@ -183,7 +193,9 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
     return unless(~known, (low, high))
 
 
-def of_mean(mean: Array, variance: Array, skewness: Array, n: Array | int, level: float) -> Interval:
+def of_mean(
+    mean: Array, variance: Array, skewness: Array, n: Array | int, level: float
+) -> Interval:
     """Interval of the mean of skewed numbers that are not negative, such as losses: Hall's transformation of t.
 
     Parameters
@@ -197,7 +209,8 @@ def of_mean(mean: Array, variance: Array, skewness: Array, n: Array | int, level
 
     References
     ----------
-    Hall 1992, doi:10.1111/j.2517-6161.1992.tb01881.x, equation for the monotone cubic transformation g₂.
+    Hall 1992, doi:10.1111/j.2517-6161.1992.tb01881.x, equation for the monotone cubic
+    transformation g₂.
     """
     n = np.asarray(n, dtype=np.float64)
     error = np.sqrt(variance / n)
@@ -218,17 +231,20 @@ def moments(values: Array) -> tuple[Array, Array, Array]:
     centred = values - mean
     square = (centred**2).mean(0)
     cube = (centred**3).mean(0)
-    skewness: Array = np.divide(cube, square**1.5, out=np.zeros_like(np.asarray(cube)), where=square > 0)
+    skewness: Array = np.divide(
+        cube, square**1.5, out=np.zeros_like(np.asarray(cube)), where=square > 0
+    )
     return mean, square * n / max(n - 1, 1), skewness
 
 
 def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
     """Interval of the mean of the classes' one-vs-rest areas under the ROC curve.
 
-    What is missing to 1 is a mean of skewed numbers, the galaxies' placements: DeLong's variance with Hall's
-    transformation of t. Where next to no galaxy is out of order, these say nothing of how it could be, and Newcombe's
-    score interval with the variance of Hanley & McNeil takes over, the mean of the classes by `mover`: with J members
-    out of order, the reach is the geometric mean of the two with weights J : 8. Both stay in [0, 1].
+    What is missing to 1 is a mean of skewed numbers, the galaxies' placements: DeLong's variance
+    with Hall's transformation of t. Where next to no galaxy is out of order, these say nothing of
+    how it could be, and Newcombe's score interval with the variance of Hanley & McNeil takes over,
+    the mean of the classes by `mover`: with J members out of order, the reach is the geometric mean
+    of the two with weights J : 8. Both stay in [0, 1].
 
     Parameters
     ----------
@@ -248,8 +264,8 @@ def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
 
     References
     ----------
-    DeLong+1988, doi:10.2307/2531595; Hall 1992, doi:10.1111/j.2517-6161.1992.tb01881.x; Newcombe 2006,
-    doi:10.1002/sim.2324, method 5; Zou & Donner 2008, doi:10.1002/sim.3095.
+    DeLong+1988, doi:10.2307/2531595; Hall 1992, doi:10.1111/j.2517-6161.1992.tb01881.x; Newcombe
+    2006, doi:10.1002/sim.2324, method 5; Zou & Donner 2008, doi:10.1002/sim.3095.
     """
     others = n[..., None] - members
     few = np.asarray(((members < FEWEST) | (others < FEWEST)).any(-1))

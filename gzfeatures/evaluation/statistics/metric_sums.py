@@ -10,7 +10,8 @@ from gzfeatures.evaluation.statistics.proportions import Array
 from gzfeatures.galaxies.labels.labels import Labels
 
 BINS = 15
-"""Equal-width confidence bins of the expected calibration error (Guo+2017, arXiv:1706.04599, eq. 3)."""
+"""Equal-width confidence bins of the expected calibration error (Guo+2017, arXiv:1706.04599, eq.
+3)."""
 _TINY = 1e-7
 
 
@@ -33,15 +34,18 @@ def metrics_of(sums: Array, n: Array | float, kind: str, k: int) -> dict[str, Ar
     with np.errstate(invalid="ignore", divide="ignore"):
         if kind == "fractions":
             error, known = sums[..., :k], sums[..., k:]
-            return {"rmse": np.sqrt(error.sum(-1) / known.sum(-1)), "answer_rmse": np.sqrt(error / known)}
+            return {
+                "rmse": np.sqrt(error.sum(-1) / known.sum(-1)),
+                "answer_rmse": np.sqrt(error / known),
+            }
         return _label_metrics(sums, n, k) if kind == "multi-label" else _class_metrics(sums, n, k)
 
 
 def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
     """What each galaxy adds to a metric, shape (n,): its value plus the galaxy's influence, so that their mean is it.
 
-    For accuracy, 1 where right and 0 where wrong. Of other metrics the first-order part (von Mises' expansion), by
-    central differences of the metric by the column sums.
+    For accuracy, 1 where right and 0 where wrong. Of other metrics the first-order part (von Mises'
+    expansion), by central differences of the metric by the column sums.
     """
     n, m = columns.shape
     sums, step = columns.sum(0), 1e-3
@@ -78,7 +82,9 @@ def _class_metrics(sums: Array, n: Array | float, k: int) -> dict[str, Array]:
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, chosen = confusion.sum(-1), confusion.sum(-2)
     chance = (true * chosen).sum(-1)
-    mcc = (hit.sum(-1) * n - chance) / np.sqrt((n**2 - (chosen**2).sum(-1)) * (n**2 - (true**2).sum(-1)))
+    mcc = (hit.sum(-1) * n - chance) / np.sqrt(
+        (n**2 - (chosen**2).sum(-1)) * (n**2 - (true**2).sum(-1))
+    )
     recall, f1 = hit / true, 2 * hit / (true + chosen)
     return {
         "accuracy": hit.sum(-1) / n,
@@ -149,20 +155,22 @@ def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
 def _auc_column(p: Array, truth: Array) -> Array:
     """Macro one-vs-rest AUC as a mean over galaxies, by its placement values.
 
-    The column mean is the AUC; resampled means are its linear expansion (DeLong+1988, doi:10.2307/2531595, eq. 5–8).
-    NaN throughout where no class has both members and non-members.
+    The column mean is the AUC; resampled means are its linear expansion (DeLong+1988,
+    doi:10.2307/2531595, eq. 5–8). NaN throughout where no class has both members and non-members.
     """
     areas, placed = placements(p, truth)
     known = np.isfinite(areas)
-    return np.asarray((areas + placed)[:, known].mean(1)) if known.any() else np.full(len(p), np.nan)
+    return (
+        np.asarray((areas + placed)[:, known].mean(1)) if known.any() else np.full(len(p), np.nan)
+    )
 
 
 def placements(p: Array, truth: Array) -> tuple[Array, Array]:
     """Area under each class's one-vs-rest ROC curve (k,), and what each galaxy adds to it (n, k), of mean 0.
 
-    A galaxy adds n / members × (placement − area), or n / non-members × that, where its placement is the share of the
-    other side that its score is on the right side of (DeLong+1988, doi:10.2307/2531595). NaN for a class without
-    members or without non-members.
+    A galaxy adds n / members × (placement − area), or n / non-members × that, where its placement
+    is the share of the other side that its score is on the right side of (DeLong+1988,
+    doi:10.2307/2531595). NaN for a class without members or without non-members.
     """
     from scipy.stats import rankdata
 

@@ -37,9 +37,13 @@ def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array
     """
     from scipy.special import betaincinv
 
-    hits, n = np.broadcast_arrays(np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64))
+    hits, n = np.broadcast_arrays(
+        np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    )
     tail = (1 - level) / 2
-    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), np.maximum(n - hits, 0) + 1, tail), 0.0)
+    low = np.where(
+        hits > 0, betaincinv(np.maximum(hits, 1), np.maximum(n - hits, 0) + 1, tail), 0.0
+    )
     high = np.where(hits < n, betaincinv(hits + 1, np.maximum(n - hits, 1), 1 - tail), 1.0)
     return low, high
 

@@ -40,8 +40,8 @@ class Statistics:
     curves : Curves
         Of the classes' one-vs-rest ROC curves.
     bins : ndarray of float64
-        Sum and sum of squares of confidence − correct, and sum of confidence × (1 − confidence), in each confidence
-        bin: shape (…, 3, 15).
+        Sum and sum of squares of confidence − correct, and sum of confidence × (1 − confidence), in
+        each confidence bin: shape (…, 3, 15).
     """
 
     n: Array
@@ -56,8 +56,12 @@ class Statistics:
         n, k = p.shape
         rows, chosen = np.arange(n), p.argmax(1)
         truth = np.eye(k)[codes]
-        confusion = np.bincount(codes * k + chosen, minlength=k * k).reshape(k, k).astype(np.float64)
-        each = np.stack([-np.log(np.maximum(p, 1e-7)), (p**2).sum(1, keepdims=True) - 2 * p + 1])  # (2, n, k)
+        confusion = (
+            np.bincount(codes * k + chosen, minlength=k * k).reshape(k, k).astype(np.float64)
+        )
+        each = np.stack(
+            [-np.log(np.maximum(p, 1e-7)), (p**2).sum(1, keepdims=True) - 2 * p + 1]
+        )  # (2, n, k)
         confidence = p[rows, chosen]
         return cls(
             np.asarray(float(n)),
@@ -121,14 +125,21 @@ def _curves(p: Array, truth: Array) -> Curves:
     deviations = np.sqrt(deviations)
     correlation = correlation_of(placed.T @ placed)
     variance = deviations @ correlation @ deviations / k**2
-    return Curves(areas, correlation, np.asarray(variance), -moments(placed.mean(1))[2], np.asarray(float(disordered)))
+    return Curves(
+        areas,
+        correlation,
+        np.asarray(variance),
+        -moments(placed.mean(1))[2],
+        np.asarray(float(disordered)),
+    )
 
 
 def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
     """Mean, variance and skewness of each loss, shape (m, 3), from its value for every class (m, n, k).
 
-    A loss that one galaxy in hundreds makes large shows no spread where no such galaxy was met. Where hardly an error
-    is expected, its variance and third moment are at least those that the probabilities themselves state.
+    A loss that one galaxy in hundreds makes large shows no spread where no such galaxy was met.
+    Where hardly an error is expected, its variance and third moment are at least those that the
+    probabilities themselves state.
     """
     n = len(p)
     rows = []
@@ -147,7 +158,9 @@ def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
 
 def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
     which = bin_of(confidence)
-    return np.stack([np.bincount(which, weights, BINS) for weights in (excess, excess**2, expected)])
+    return np.stack(
+        [np.bincount(which, weights, BINS) for weights in (excess, excess**2, expected)]
+    )
 
 
 def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
@@ -165,7 +178,9 @@ def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
 def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str, Interval]:
     n, k = p.shape
     chosen = p >= 0.5
-    hit, true, said = (np.asarray(x.sum(0), dtype=np.float64) for x in (chosen & truth, truth, chosen))
+    hit, true, said = (
+        np.asarray(x.sum(0), dtype=np.float64) for x in (chosen & truth, truth, chosen)
+    )
     either, miss = true + said - hit, n - true
     few = true < FEWEST
     found: dict[str, Interval] = {
@@ -176,12 +191,18 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
             "f1": intervals.f1_of(clopper_pearson(hit, either, level)),
         }.items()
     }
-    found["accuracy"] = clopper_pearson(np.float64((chosen == truth).all(1).sum()), np.float64(n), level)
+    found["accuracy"] = clopper_pearson(
+        np.float64((chosen == truth).all(1).sum()), np.float64(n), level
+    )
     safe, wide = np.maximum(true, 1), np.maximum(either, 1)
     f1 = 2 * hit / np.maximum(true + said, 1)
-    slope = (2 * (chosen & truth) - f1 * (chosen.astype(float) + truth)) / np.maximum(true + said, 1)
+    slope = (2 * (chosen & truth) - f1 * (chosen.astype(float) + truth)) / np.maximum(
+        true + said, 1
+    )
     found["macro_f1"] = mover(
-        f1, *intervals.f1_of(score_interval(hit / wide, wide, level)), correlation_of(slope.T @ slope)
+        f1,
+        *intervals.f1_of(score_interval(hit / wide, wide, level)),
+        correlation_of(slope.T @ slope),
     )
     # balanced accuracy: the mean of k recalls and k specificities, which share galaxies
     off = np.maximum(miss, 1)
@@ -191,7 +212,9 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
     found["balanced_accuracy"] = mover(rates, *limits, correlation_of(adds.T @ adds))
     rare = few.any() | (miss < FEWEST).any()
     for name in ("macro_f1", "balanced_accuracy"):
-        found[name] = intervals.unless(np.asarray(few.any() if name == "macro_f1" else rare), found[name])
+        found[name] = intervals.unless(
+            np.asarray(few.any() if name == "macro_f1" else rare), found[name]
+        )
     clipped = np.clip(p, 1e-7, 1 - 1e-7)
     losses = {"log_loss": -np.log(np.where(truth, clipped, 1 - clipped)), "brier": (p - truth) ** 2}
     found |= {name: of_mean(*moments(values.mean(1)), n, level) for name, values in losses.items()}
@@ -212,4 +235,7 @@ def _of_fractions(p: Array, truth: Array, level: float) -> dict[str, Interval]:
         low, high = of_mean(ratio, variance, skewness, len(error), level)
         return intervals.unless(count.sum(0) < FEWEST, (np.sqrt(low), np.sqrt(high)))
 
-    return {"rmse": root(square.sum(1), known.sum(1).astype(float)), "answer_rmse": root(square, known.astype(float))}
+    return {
+        "rmse": root(square.sum(1), known.sum(1).astype(float)),
+        "answer_rmse": root(square, known.astype(float)),
+    }

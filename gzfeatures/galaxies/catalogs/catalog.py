@@ -33,7 +33,8 @@ class Catalog:
     Parameters
     ----------
     frame : DataFrame
-        Has `galaxy_id` (text); other columns are text, int64, float64 or bool, with NaN for missing values.
+        Has `galaxy_id` (text); other columns are text, int64, float64 or bool, with NaN for missing
+        values.
     kind : str
         A name of `kinds.KINDS`.
     source : str
@@ -42,7 +43,8 @@ class Catalog:
     Raises
     ------
     InputError
-        An id is missing or repeats, a position is off the sky, or a vote fraction is outside [0, 1].
+        An id is missing or repeats, a position is off the sky, or a vote fraction is outside [0,
+        1].
     """
 
     frame: pd.DataFrame
@@ -51,8 +53,14 @@ class Catalog:
 
     def __post_init__(self) -> None:
         if "galaxy_id" not in self.frame:
-            raise InputError("catalog has no ids", where=self.source, rule="have a column galaxy_id")
-        checks.require(checks.find(self.frame, self.kind), self.frame["galaxy_id"].to_numpy(object), self.source)
+            raise InputError(
+                "catalog has no ids", where=self.source, rule="have a column galaxy_id"
+            )
+        checks.require(
+            checks.find(self.frame, self.kind),
+            self.frame["galaxy_id"].to_numpy(object),
+            self.source,
+        )
 
     @classmethod
     def read(
@@ -87,7 +95,9 @@ class Catalog:
         return cls(frame, kind, str(path))
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, kind: str | None = None, *, id_column: str | None = None) -> Catalog:
+    def of(
+        cls, frame: pd.DataFrame, kind: str | None = None, *, id_column: str | None = None
+    ) -> Catalog:
         """Make a Catalog of a table in memory, under the same rules as `read`."""
         frame, kind, _ = _with_ids(quantities.understood(plain(frame)), "memory", kind, id_column)
         return cls(frame, kind)
@@ -121,17 +131,30 @@ class Catalog:
         frame, kind, columns = _identified(path, None, id_column)
         root = None if image_root is None else Path(image_root)
         ids = frame["galaxy_id"].to_numpy(object)
-        names = np.where(pd.isna(ids), np.array([f"row {row}" for row in range(len(ids))], dtype=object), ids)
-        findings = [*checks.find(frame, kind, root, words, named=id_column is not None), *_unknown_classes(frame)]
+        names = np.where(
+            pd.isna(ids), np.array([f"row {row}" for row in range(len(ids))], dtype=object), ids
+        )
+        findings = [
+            *checks.find(frame, kind, root, words, named=id_column is not None),
+            *_unknown_classes(frame),
+        ]
         found = [problem for finding in findings for problem in finding.problems(names)]
         refused = any(finding.fatal or finding.refused for finding in findings)
         used = column_report.used(frame, frame.attrs["id_column"])
         named_by = frame.attrs["id_column"]
-        others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
-        others = [name for name in others if frame[name].dtype.kind != "f"]  # which would have lost digits
-        could = [f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"]
+        others = [
+            name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)
+        ]
+        others = [
+            name for name in others if frame[name].dtype.kind != "f"
+        ]  # which would have lost digits
+        could = [
+            f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"
+        ]
         notes = (*(could if others else ()), *_notes(frame))
-        return checks.Examination(len(frame), columns, kind, tuple(found), tuple(used), notes, refused)
+        return checks.Examination(
+            len(frame), columns, kind, tuple(found), tuple(used), notes, refused
+        )
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -154,8 +177,9 @@ class Catalog:
     def column(self, name: str) -> npt.NDArray[np.float64]:
         """A numeric column by our name or the catalog's, shape (n,), NaN = missing.
 
-        Our names: redshift, petro_mag_r_abs, petro_r90 and petro_r50 (arcsec), ra and dec (degrees),
-        classifications, redshift_bin, magnitude_bin. Sentinels such as −9999 are returned as they stand.
+        Our names: redshift, petro_mag_r_abs, petro_r90 and petro_r50 (arcsec), ra and dec
+        (degrees), classifications, redshift_bin, magnitude_bin. Sentinels such as −9999 are
+        returned as they stand.
 
         Raises
         ------
@@ -263,16 +287,16 @@ class Catalog:
         other : Catalog or Rows
             For example `gz2sample` (dr7objid = OBJID) or `gz2_filename_mapping` (dr7objid = objid).
         left_on, right_on : str or sequence of str
-            Key columns here and there, compared as exact ids (see `ids.as_keys`). A column that stands in both is
-            taken from here.
+            Key columns here and there, compared as exact ids (see `ids.as_keys`). A column that
+            stands in both is taken from here.
 
         Returns
         -------
         joined : Catalog
             Same kind and ids as this one.
         report : JoinReport
-            What matched, what did not, what doubled. A key that stands twice in `other` is ambiguous: its galaxies
-            are left out. A galaxy without a key matches nothing.
+            What matched, what did not, what doubled. A key that stands twice in `other` is
+            ambiguous: its galaxies are left out. A galaxy without a key matches nothing.
 
         Raises
         ------
@@ -288,7 +312,9 @@ def _bits(values: pd.Series) -> npt.NDArray[Any]:
     if values.dtype.kind not in "iufb":
         return pd.util.hash_array(values.to_numpy(object))
     return (
-        values.to_numpy(np.float64) if isinstance(values.dtype, pd.api.extensions.ExtensionDtype) else values.to_numpy()
+        values.to_numpy(np.float64)
+        if isinstance(values.dtype, pd.api.extensions.ExtensionDtype)
+        else values.to_numpy()
     )
 
 
@@ -306,7 +332,9 @@ def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
             strange = np.flatnonzero(~names.isin(["", *ready.classes]))
             if len(strange):
                 rule = f"{column} must be a class of {ready.scheme} or empty"
-                yield checks.Finding(rule, strange, names.iloc[strange].tolist(), fatal=False, refused=True)
+                yield checks.Finding(
+                    rule, strange, names.iloc[strange].tolist(), fatal=False, refused=True
+                )
 
 
 def _identified(
@@ -317,7 +345,11 @@ def _identified(
 
 
 def _with_ids(
-    frame: pd.DataFrame, where: object, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
+    frame: pd.DataFrame,
+    where: object,
+    kind: str | None,
+    id_column: str | None,
+    keys: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     """The table with `galaxy_id` first, its kind, and the columns it came with; missing ids stay missing.
 
@@ -325,15 +357,28 @@ def _with_ids(
     """
     columns = tuple(frame.columns)
     if id_column is not None and id_column not in frame:
-        raise InputError("id column is missing", where=where, rule=f"have {id_column}", found=", ".join(columns[:12]))
-    if id_column is None and frame.columns.isin(keys).any() and not frame.columns.isin(ID_COLUMNS).any():
+        raise InputError(
+            "id column is missing",
+            where=where,
+            rule=f"have {id_column}",
+            found=", ".join(columns[:12]),
+        )
+    if (
+        id_column is None
+        and frame.columns.isin(keys).any()
+        and not frame.columns.isin(ID_COLUMNS).any()
+    ):
         id_column = next(key for key in keys if key in frame)
     kind, column = recognise(columns, kind, where=where, id_column=id_column)
     values = frame[column].to_numpy()
     missing = frame[column].isna().to_numpy()
     ids = np.full(len(frame), np.nan, dtype=object)
-    ids[~missing] = as_ids(values[~missing], where=f"{where}, column {column}", rows=np.flatnonzero(~missing))
+    ids[~missing] = as_ids(
+        values[~missing], where=f"{where}, column {column}", rows=np.flatnonzero(~missing)
+    )
     rest = frame.drop(columns="galaxy_id", errors="ignore")
-    named = pd.concat([pd.Series(ids, index=frame.index, dtype="str", name="galaxy_id"), rest], axis=1)
+    named = pd.concat(
+        [pd.Series(ids, index=frame.index, dtype="str", name="galaxy_id"), rest], axis=1
+    )
     named.attrs = {**frame.attrs, "id_column": column}
     return named, kind, columns

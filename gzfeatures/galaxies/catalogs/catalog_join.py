@@ -37,7 +37,8 @@ class JoinReport:
     keyless : int
         Galaxies of `unmatched` that have no key: missing equals nothing.
     shadowed : tuple of str
-        Columns of the other table, but for the keys, that are left out because this one has a column of their name.
+        Columns of the other table, but for the keys, that are left out because this one has a
+        column of their name.
     forgone : dict of str to int
         Column of `shadowed` → matched galaxies for which ours is empty and the other's is not.
     """
@@ -54,7 +55,9 @@ class JoinReport:
 def shadows(report: JoinReport) -> str:
     """Sentence on the columns that two tables share: whose values stay, and for how many galaxies that loses some."""
     listed = ", ".join(
-        f"{name} (empty here and known there for {report.forgone[name]} galaxies)" if name in report.forgone else name
+        f"{name} (empty here and known there for {report.forgone[name]} galaxies)"
+        if name in report.forgone
+        else name
         for name in report.shadowed
     )
     return f"columns that stand in both tables stay those of the first: {listed}"
@@ -86,7 +89,10 @@ class Rows:
 
 
 def joined(
-    catalog: Catalog, other: Catalog | Rows, left_on: str | Sequence[str], right_on: str | Sequence[str]
+    catalog: Catalog,
+    other: Catalog | Rows,
+    left_on: str | Sequence[str],
+    right_on: str | Sequence[str],
 ) -> tuple[pd.DataFrame, JoinReport]:
     """The galaxies of a catalog that have a row in the other, with its columns beside theirs; see `Catalog.join`."""
     left, right = _keys(catalog, left_on), _keys(other, right_on)
@@ -144,7 +150,9 @@ def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[
                 rule=f"have {name}",
                 found=", ".join(catalog.frame.columns[:12]),
             )
-    parts = [as_keys(catalog.frame[name], where=f"{catalog.source}, column {name}") for name in names]
+    parts = [
+        as_keys(catalog.frame[name], where=f"{catalog.source}, column {name}") for name in names
+    ]
     keys = parts[0].copy()
     for part in parts[1:]:
         whole = ~pd.isna(keys) & ~pd.isna(part)

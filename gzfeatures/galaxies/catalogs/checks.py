@@ -28,7 +28,8 @@ PATH_COLUMNS = ("file", "file_loc", "filename", "path", "image")
 """Columns that hold paths of images, relative to the image folder."""
 
 SUM_TOLERANCE = {"cumulative": 1e-5, "conditional": 5e-3}
-"""Form → slack of the tree's sums: Kaggle keeps them to 2e-6, the GZ2 tables round fractions to three decimals."""
+"""Form → slack of the tree's sums: Kaggle keeps them to 2e-6, the GZ2 tables round fractions to
+three decimals."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Examination:
 class Finding:
     """One rule and the rows that break it.
 
-    A fatal one keeps the table from being a Catalog; a refused one keeps verbs from using the column.
+    A fatal one keeps the table from being a Catalog; a refused one keeps verbs from using the
+    column.
     """
 
     rule: str
@@ -96,7 +98,10 @@ class Finding:
 
     def problems(self, ids: Ids) -> list[Problem]:
         """One Problem per row."""
-        return [Problem(ids[row], self.rule, str(value)) for row, value in zip(self.rows, self.values, strict=True)]
+        return [
+            Problem(ids[row], self.rule, str(value))
+            for row, value in zip(self.rows, self.values, strict=True)
+        ]
 
 
 def _finding(
@@ -131,32 +136,46 @@ def find(
         Whether its user named the id column: what other id columns have lost is known then.
     """
     ids = frame["galaxy_id"]
-    yield from _finding("id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True)
-    yield from _finding("id must stand once", (ids.duplicated() & ids.notna()).to_numpy(), ids, fatal=True)
+    yield from _finding(
+        "id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True
+    )
+    yield from _finding(
+        "id must stand once", (ids.duplicated() & ids.notna()).to_numpy(), ids, fatal=True
+    )
     for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
         column = column_of(frame, name).column
         if column is not None:
             values = frame[column].to_numpy(dtype=float, na_value=np.nan)
             bad = (values < low) | ((values >= high) if name == "ra" else (values > high))
             bracket = ")" if name == "ra" else "]"
-            yield from _finding(f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True)
+            yield from _finding(
+                f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True
+            )
     yield from _quantities(frame)
     yield from _foreign(frame)
     yield from _keys(frame, refused=not named)
     if "label" in frame:
         rule = "label must be a class or nobody's answer (--missing-label, --label-as-is)"
-        yield from _finding(rule, words.doubtful(frame["label"]), frame["label"], fatal=False, refused=True)
+        yield from _finding(
+            rule, words.doubtful(frame["label"]), frame["label"], fatal=False, refused=True
+        )
     for source in sources(frame.columns):
         yield from _votes(frame, source, kind)
     for column in CLASS_STRINGS:
         if column in frame:
             unreadable = ~gz2_class.readable(frame[column])
-            yield from _finding(f"{column} must follow the GZ2 grammar", unreadable, frame[column], fatal=False)
+            yield from _finding(
+                f"{column} must follow the GZ2 grammar", unreadable, frame[column], fatal=False
+            )
     if image_root is not None:
         for column in PATH_COLUMNS:
             if column in frame:
-                leaves = np.array([_leaves(image_root, str(name)) for name in frame[column]], dtype=bool)
-                yield from _finding(f"{column} must stay under the image folder", leaves, frame[column], fatal=True)
+                leaves = np.array(
+                    [_leaves(image_root, str(name)) for name in frame[column]], dtype=bool
+                )
+                yield from _finding(
+                    f"{column} must stay under the image folder", leaves, frame[column], fatal=True
+                )
 
 
 def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
@@ -168,11 +187,21 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
                 if name != "redshift":  # a magnitude called z is no fault of the catalog
                     rule = f"{column} must be in {QUANTITIES[name].unit}"
                     unit = frame.attrs["units"][column]
-                    yield Finding(rule, np.arange(min(len(frame), 1)), [unit][: len(frame)], False, refused=True)
+                    yield Finding(
+                        rule,
+                        np.arange(min(len(frame), 1)),
+                        [unit][: len(frame)],
+                        False,
+                        refused=True,
+                    )
                 continue
             texts = frame[column].astype("str").fillna("")
-            strange = pd.to_numeric(texts, errors="coerce").isna().to_numpy() & (texts != "").to_numpy()
-            rule = f"{column} must hold numbers" + (" or one sexagesimal form" if name in ("ra", "dec") else "")
+            strange = (
+                pd.to_numeric(texts, errors="coerce").isna().to_numpy() & (texts != "").to_numpy()
+            )
+            rule = f"{column} must hold numbers" + (
+                " or one sexagesimal form" if name in ("ra", "dec") else ""
+            )
             yield from _finding(rule, strange, texts, fatal=False, refused=True)
     redshift = column_of(frame, "redshift").column
     if redshift is not None:
@@ -195,7 +224,9 @@ def _foreign(frame: pd.DataFrame) -> Iterator[Finding]:
     if not any(sources(frame.columns)):
         for name, why in foreign(frame.columns).items():
             rule = f"votes must be of a campaign that is known ({name}: {why})"
-            yield Finding(rule, np.arange(min(len(frame), 1)), [name][: len(frame)], fatal=False, refused=True)
+            yield Finding(
+                rule, np.arange(min(len(frame), 1)), [name][: len(frame)], fatal=False, refused=True
+            )
 
 
 def _leaves(root: Path, name: str) -> bool:
@@ -208,23 +239,36 @@ def _leaves(root: Path, name: str) -> bool:
 
 def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Finding]:
     high = np.finfo(np.float64).max if source.form == "count" else 1.0
-    rule = "must be a number of votes, 0 or more" if source.form == "count" else "must be a vote fraction in [0, 1]"
+    rule = (
+        "must be a number of votes, 0 or more"
+        if source.form == "count"
+        else "must be a vote fraction in [0, 1]"
+    )
     usable = True
     for column in (name for columns in source.columns.values() for name in columns):
-        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(
+            dtype=np.float64, na_value=np.nan
+        )
         missing = frame[column].isna().to_numpy()
         bad = (values < 0) | (values > high) | (np.isnan(values) & ~missing)
         usable &= not bad.any()
-        # the Kaggle table has no gaps; debiasing left some in the others, whose galaxies get no label
-        yield from _finding(f"{column} must not be missing", missing, values, fatal=kind == "kaggle")
+        # the Kaggle table has no gaps; debiasing left some in the others, whose galaxies get no
+        # label
+        yield from _finding(
+            f"{column} must not be missing", missing, values, fatal=kind == "kaggle"
+        )
         yield from _finding(f"{column} {rule}", bad, frame[column], fatal=True)
     if usable and source.form != "count" and source.measure != "debiased":
         votes = table(frame, source)
         if not isinstance(votes, Counts):
             for question, rows in inconsistencies(votes, SUM_TOLERANCE[source.form]).items():
                 total = votes.values[rows, COLUMNS[question]].sum(axis=1)
-                expected = "the fraction of their parent answer" if source.form == "cumulative" else "1"
-                yield Finding(f"answers of '{question}' must sum to {expected}", rows, total.tolist(), False)
+                expected = (
+                    "the fraction of their parent answer" if source.form == "cumulative" else "1"
+                )
+                yield Finding(
+                    f"answers of '{question}' must sum to {expected}", rows, total.tolist(), False
+                )
 
 
 def require(findings: Iterator[Finding], ids: Ids, where: object) -> None:
@@ -240,7 +284,8 @@ def require(findings: Iterator[Finding], ids: Ids, where: object) -> None:
             raise InputError(
                 f"{len(finding.rows)} of {len(ids)} galaxies break a rule",
                 where=f"{where}, galaxy {ids[finding.rows[0]]} (row {int(finding.rows[0])})",
-                rule=finding.rule.partition("must ")[2] + f" ({finding.rule.partition(' must')[0]})",
+                rule=finding.rule.partition("must ")[2]
+                + f" ({finding.rule.partition(' must')[0]})",
                 found=finding.values[0],
                 remedy="correct or drop them; `gzfeatures check` lists them all",
             )

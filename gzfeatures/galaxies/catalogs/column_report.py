@@ -106,7 +106,9 @@ def _short(value: Any) -> str:
     """A value in a line: cells are untrusted text, so that what is not printed is written out."""
     if isinstance(value, float):
         return f"{value:.7g}"
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value))
+    text = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value)
+    )
     return text if len(text) <= 40 else text[:39] + "…"
 
 

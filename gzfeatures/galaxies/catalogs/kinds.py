@@ -44,7 +44,10 @@ KINDS: dict[str, Kind] = {
     ),
     "hart16": Kind(
         marks=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
-        ids=("asset_id", "dr7objid"),  # asset_id, the name of the image, is there once the file names are joined
+        ids=(
+            "asset_id",
+            "dr7objid",
+        ),  # asset_id, the name of the image, is there once the file names are joined
         source="Hart+2016, doi:10.1093/mnras/stw1588, gz2_hart16: conditional vote fractions",
     ),
     "hubble": Kind(
@@ -77,14 +80,20 @@ KINDS: dict[str, Kind] = {
         ids=ID_COLUMNS,
         source="Galaxy Zoo DECaLS and DESI, doi:10.1093/mnras/stab2093: vote counts per answer",
     ),
-    "labels": Kind(marks=("galaxy_id", "label"), ids=("galaxy_id",), source="labels written by gzfeatures"),
+    "labels": Kind(
+        marks=("galaxy_id", "label"), ids=("galaxy_id",), source="labels written by gzfeatures"
+    ),
     "table": Kind(marks=(), ids=ID_COLUMNS, source="a table with an id"),
 }
 """Name → kind, the more particular first."""
 
 
 def recognise(
-    columns: Collection[str], kind: str | None = None, *, where: object = "catalog", id_column: str | None = None
+    columns: Collection[str],
+    kind: str | None = None,
+    *,
+    where: object = "catalog",
+    id_column: str | None = None,
 ) -> tuple[str, str]:
     """Kind of a table and its id column.
 
@@ -108,7 +117,8 @@ def recognise(
     UnknownNameError
         There is no such kind.
     InputError
-        A needed column, or every id column, is absent; the message has those found and those needed.
+        A needed column, or every id column, is absent; the message has those found and those
+        needed.
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of catalog", kind, KINDS)
@@ -119,7 +129,11 @@ def recognise(
     id_column = id_column or next((column for column in entry.ids if column in columns), None)
     if absent or id_column is None:
         listed = ", ".join(list(columns)[:12]) + (", …" if len(columns) > 12 else "")
-        needed = ", ".join(absent[:12]) + (", …" if len(absent) > 12 else "") if absent else " or ".join(entry.ids)
+        needed = (
+            ", ".join(absent[:12]) + (", …" if len(absent) > 12 else "")
+            if absent
+            else " or ".join(entry.ids)
+        )
         raise InputError(
             f"columns of a {name} catalog are missing",
             where=where,
@@ -151,6 +165,9 @@ class ReadyClasses:
 
 
 READY_CLASSES = {
-    "class5": ReadyClasses("zhu-5class", ("smooth-round", "smooth-inbetween", "smooth-cigar", "edge-on", "spiral"))
+    "class5": ReadyClasses(
+        "zhu-5class", ("smooth-round", "smooth-inbetween", "smooth-cigar", "edge-on", "spiral")
+    )
 }
-"""Columns of ready classes; schemes, which label catalogs, stand above catalogs and so are not asked."""
+"""Columns of ready classes; schemes, which label catalogs, stand above catalogs and so are not
+asked."""

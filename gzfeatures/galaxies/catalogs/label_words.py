@@ -13,9 +13,26 @@ from gzfeatures.errors import InputError
 from gzfeatures.ids import Ids
 
 DOUBTFUL = frozenset(
-    ("na", "n/a", "#n/a", "#na", "<na>", "nan", "none", "null", "nil", "nat", "masked", "-", "--", "---", "\\n")
+    (
+        "na",
+        "n/a",
+        "#n/a",
+        "#na",
+        "<na>",
+        "nan",
+        "none",
+        "null",
+        "nil",
+        "nat",
+        "masked",
+        "-",
+        "--",
+        "---",
+        "\\n",
+    )
 )
-"""Words, in lower case, that some programs write for a missing value and some people for a class."""
+"""Words, in lower case, that some programs write for a missing value and some people for a
+class."""
 _WHOLE = re.compile(r"-?[0-9]+(\.0)?")
 
 
@@ -94,7 +111,9 @@ def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
 
 def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
     """The texts; where all of them are whole numbers, those that a gap made a float are integers again."""
-    if any(text.endswith(".0") for text in texts) and all(_WHOLE.fullmatch(text) for text in texts if text):
+    if any(text.endswith(".0") for text in texts) and all(
+        _WHOLE.fullmatch(text) for text in texts if text
+    ):
         return np.asarray([text.removesuffix(".0") for text in texts], dtype=object)
     return texts
 

@@ -1,7 +1,7 @@
 """What a column measures: our names for quantities, the names that catalogs give them, and which column is meant.
 
-Refused rather than guessed: a `z` that is a magnitude is no redshift, a position in a form nobody can tell is no
-position, and a unit that is not the quantity's is an error.
+Refused rather than guessed: a `z` that is a magnitude is no redshift, a position in a form nobody
+can tell is no position, and a unit that is not the quantity's is an error.
 """
 
 from __future__ import annotations
@@ -34,14 +34,35 @@ class Quantity:
 
 QUANTITIES: dict[str, Quantity] = {
     "redshift": Quantity(("redshift", "REDSHIFT", "Redshift", "z", "Z")),
-    "petro_mag_r_abs": Quantity(("petro_mag_r_abs", "PETROMAG_MR", "petromag_mr", "mag_abs_r"), "mag"),
-    "petro_r90": Quantity(("petro_r90", "PETROR90_R", "petroR90_r", "petroR90", "petro_th90"), "arcsec"),
-    "petro_r50": Quantity(("petro_r50", "PETROR50_R", "petroR50_r", "petroR50", "petro_th50"), "arcsec"),
-    "ra": Quantity(("ra", "RA", "Ra", "RAJ2000", "_RAJ2000", "ra_deg", "RA_deg", "right_ascension"), "deg"),
-    "dec": Quantity(
-        ("dec", "DEC", "Dec", "DEJ2000", "DECJ2000", "_DEJ2000", "dec_deg", "DEC_deg", "declination"), "deg"
+    "petro_mag_r_abs": Quantity(
+        ("petro_mag_r_abs", "PETROMAG_MR", "petromag_mr", "mag_abs_r"), "mag"
     ),
-    "classifications": Quantity(("classifications", "total_classifications", "smooth-or-featured_total-votes")),
+    "petro_r90": Quantity(
+        ("petro_r90", "PETROR90_R", "petroR90_r", "petroR90", "petro_th90"), "arcsec"
+    ),
+    "petro_r50": Quantity(
+        ("petro_r50", "PETROR50_R", "petroR50_r", "petroR50", "petro_th50"), "arcsec"
+    ),
+    "ra": Quantity(
+        ("ra", "RA", "Ra", "RAJ2000", "_RAJ2000", "ra_deg", "RA_deg", "right_ascension"), "deg"
+    ),
+    "dec": Quantity(
+        (
+            "dec",
+            "DEC",
+            "Dec",
+            "DEJ2000",
+            "DECJ2000",
+            "_DEJ2000",
+            "dec_deg",
+            "DEC_deg",
+            "declination",
+        ),
+        "deg",
+    ),
+    "classifications": Quantity(
+        ("classifications", "total_classifications", "smooth-or-featured_total-votes")
+    ),
     "redshift_bin": Quantity(("redshift_bin", "REDSHIFT_SIMPLE_BIN")),
     "magnitude_bin": Quantity(("magnitude_bin", "PETROMAG_MR_SIMPLE_BIN")),
 }
@@ -114,9 +135,8 @@ def strange_cells(texts: pd.Series) -> str:
     strange = present[pd.to_numeric(present, errors="coerce").isna()]
     if strange.empty:
         return "no cell holds a number"
-    return (
-        f"{len(strange)} of {len(texts)} cells are no number, the first in row {strange.index[0]}: {strange.iloc[0]!r}"
-    )
+    first = f"the first in row {strange.index[0]}: {strange.iloc[0]!r}"
+    return f"{len(strange)} of {len(texts)} cells are no number, {first}"
 
 
 def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.float64]:
@@ -140,7 +160,11 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
             if "text" in why
             else f"name the column {name} where it is one",
         )
-    names = (name, *(other for other in QUANTITIES[name].names if other != name)) if name in QUANTITIES else (name,)
+    names = (
+        (name, *(other for other in QUANTITIES[name].names if other != name))
+        if name in QUANTITIES
+        else (name,)
+    )
     raise InputError(
         f"no numeric column for {name}",
         where=where,
@@ -166,7 +190,9 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
                 if values is not None:
                     frame[column] = values
                     first = "hours" if hours else "degrees"
-                    changes.append(f"{column} is read as {first}, minutes and seconds, and held in degrees")
+                    changes.append(
+                        f"{column} is read as {first}, minutes and seconds, and held in degrees"
+                    )
                     frame.attrs["units"] = {**frame.attrs.get("units", {}), column: "deg"}
     units = dict(frame.attrs.get("units", {}))
     for name, quantity in QUANTITIES.items():
@@ -191,7 +217,9 @@ def notes(frame: pd.DataFrame) -> list[str]:
             sentences.append(
                 f"{name} is read from {lookup.column}; {', '.join(lookup.others)} {verb} there too and not read"
             )
-        numbers = {one: why for one, why in lookup.refused.items() if frame[one].dtype.kind in "iufb"}
+        numbers = {
+            one: why for one, why in lookup.refused.items() if frame[one].dtype.kind in "iufb"
+        }
         sentences += [f"{one} is not read as {name}: it {why}" for one, why in numbers.items()]
     return sentences
 
@@ -204,7 +232,10 @@ def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
             both = sexagesimal.pair(frame[column].astype("str"))
             if both is not None:
                 rest = frame.drop(columns=column)
-                notes = [*frame.attrs.get("notes", []), f"{column} is read as right ascension and declination"]
+                notes = [
+                    *frame.attrs.get("notes", []),
+                    f"{column} is read as right ascension and declination",
+                ]
                 split = rest.assign(ra=both[0], dec=both[1])
                 split.attrs = {**frame.attrs, "notes": notes}
                 return split
@@ -214,8 +245,8 @@ def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
 def _factor(given: str, ours: str) -> float | None:
     """What an angle in one unit is multiplied with to be in another; None where the unit is of no angle.
 
-    1 where either is not told, or astropy does not know it. Magnitudes are left as they are: their zero points are no
-    matter of a factor.
+    1 where either is not told, or astropy does not know it. Magnitudes are left as they are: their
+    zero points are no matter of a factor.
     """
     if not given or given == ours or ours not in ANGLES:
         return 1.0

@@ -1,7 +1,7 @@
 """Positions written in hours, minutes and seconds, as Galaxy Zoo 1's own table has them, in degrees.
 
-astropy reads one such text in a tenth of a millisecond, a catalog of 668,000 in two minutes; whole columns are taken
-apart here by one expression. The tests hold every form against astropy.
+astropy reads one such text in a tenth of a millisecond, a catalog of 668,000 in two minutes; whole
+columns are taken apart here by one expression. The tests hold every form against astropy.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ def degrees(texts: pd.Series, *, hours: bool) -> npt.NDArray[np.float64] | None:
     Parameters
     ----------
     texts : Series of str
-        Such as "12:34:56.7", "12 34 56.7", "12h34m56.7s" or "-00d10m05s"; n cells, NaN or "" = missing.
+        Such as "12:34:56.7", "12 34 56.7", "12h34m56.7s" or "-00d10m05s"; n cells, NaN or "" =
+        missing.
     hours : bool
         Whether the first number counts hours where no letter says d.
 
     Returns
     -------
     ndarray or None
-        Float64, shape (n,), NaN = missing. None where a cell has another form, minutes or seconds beyond 60, hours
-        beyond 24 or degrees beyond 360: nobody can tell then what the column holds.
+        Float64, shape (n,), NaN = missing. None where a cell has another form, minutes or seconds
+        beyond 60, hours beyond 24 or degrees beyond 360: nobody can tell then what the column
+        holds.
 
     Examples
     --------
@@ -70,12 +72,15 @@ def _angles(
     parts: dict[str, Any], prefix: str, hours: bool, missing: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64] | None:
     whole, minutes, seconds = (
-        parts[prefix + name].cast("float64").to_numpy(zero_copy_only=False) for name in ("whole", "minutes", "seconds")
+        parts[prefix + name].cast("float64").to_numpy(zero_copy_only=False)
+        for name in ("whole", "minutes", "seconds")
     )
     sign, mark = (parts[prefix + name].to_numpy(zero_copy_only=False) for name in ("sign", "mark"))
     in_hours = (mark == "h") | (hours & (mark != "d") & (mark != "°"))
     limit = np.where(in_hours, 24, 360)
-    if not ((whole < limit) & (minutes < 60) & (seconds <= 60)).all():  # NaN, another form, is not below either
+    if not (
+        (whole < limit) & (minutes < 60) & (seconds <= 60)
+    ).all():  # NaN, another form, is not below either
         return None
     sizes = (whole + minutes / 60 + seconds / 3600) * np.where(in_hours, 15.0, 1.0)
     values = np.full(len(missing), np.nan)

@@ -6,7 +6,8 @@
 `wins completely-round` the answer has the largest fraction of its question, alone
 `winding in tm`         a letter of the gz2_class string, read in its place; `-` is no letter
 `votes < 20 if known`    a cut on a column that a catalog may lack: there it holds for nobody, and is reported
-======================= ===============================================================================
+=======================
+===============================================================================
 
 Answers are named as in `votes.ANSWERS`, by their Kaggle column (Class1.1) or by their GZ2 stem.
 """
@@ -27,7 +28,9 @@ from gzfeatures.galaxies.votes.votes import ANSWERS, GZ2, KAGGLE, QUESTIONS
 
 Mask = npt.NDArray[np.bool_]
 
-_OPERATORS: dict[str, Callable[[npt.NDArray[np.float64], float | npt.NDArray[np.float64]], Mask]] = {
+_OPERATORS: dict[
+    str, Callable[[npt.NDArray[np.float64], float | npt.NDArray[np.float64]], Mask]
+] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,
@@ -122,7 +125,10 @@ def flags_of(condition: Condition) -> tuple[str, ...]:
     answer = _ANSWER.get(condition.left.removesuffix(_FLAG))
     if answer is None:
         return ()
-    return tuple(GZ2[beside] + _FLAG for beside in next(group for group in QUESTIONS.values() if answer in group))
+    return tuple(
+        GZ2[beside] + _FLAG
+        for beside in next(group for group in QUESTIONS.values() if answer in group)
+    )
 
 
 def answers_of(condition: Condition) -> tuple[str, ...]:
@@ -131,7 +137,9 @@ def answers_of(condition: Condition) -> tuple[str, ...]:
         return next(answers for answers in QUESTIONS.values() if condition.answer in answers)
     if isinstance(condition, Letter):
         return ()
-    return tuple(name for name in (condition.left, condition.right) if isinstance(name, str) and name in GZ2)
+    return tuple(
+        name for name in (condition.left, condition.right) if isinstance(name, str) and name in GZ2
+    )
 
 
 class Facts(NamedTuple):
@@ -150,7 +158,8 @@ class Facts(NamedTuple):
     unasked : callable
         Answer → galaxies known to have been asked nothing about it, shape (n,), bool.
     most : callable
-        Answer → the most its fraction can be, shape (n,): itself where it is known, else what its path leaves.
+        Answer → the most its fraction can be, shape (n,): itself where it is known, else what its
+        path leaves.
     """
 
     fraction: Callable[[str], npt.NDArray[np.float64]]
@@ -163,7 +172,9 @@ class Facts(NamedTuple):
 
 def unknowable(condition: Condition, facts: Facts) -> bool:
     """Whether it is an optional cut on a column that the catalog does not have."""
-    return isinstance(condition, Cut) and condition.optional and not facts.has_column(condition.left)
+    return (
+        isinstance(condition, Cut) and condition.optional and not facts.has_column(condition.left)
+    )
 
 
 def holds(condition: Condition, facts: Facts) -> Mask:
@@ -173,7 +184,9 @@ def holds(condition: Condition, facts: Facts) -> Mask:
         return np.isin(facts.letter(condition.part), wanted)
     if isinstance(condition, Wins):
         own = facts.fraction(condition.answer)
-        rivals = [facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer]
+        rivals = [
+            facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer
+        ]
         return np.asarray(own > np.max(rivals, axis=0))
     left = facts.fraction(condition.left) if condition.left in GZ2 else facts.column(condition.left)
     right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
@@ -183,17 +196,22 @@ def holds(condition: Condition, facts: Facts) -> Mask:
 def decided(condition: Condition, facts: Facts) -> Mask:
     """Whether the catalog says if a condition holds, shape (n,): a vote that is missing says neither yes nor no.
 
-    Where nobody was asked for an answer it is known to have no votes, and no fraction is larger than
-    its path lets it be: four in a hundred who saw features cannot become half who saw an edge.
+    Where nobody was asked for an answer it is known to have no votes, and no fraction is larger
+    than its path lets it be: four in a hundred who saw features cannot become half who saw an edge.
     """
     if isinstance(condition, Letter):
         return np.ones(len(facts.letter(condition.part)), dtype=bool)
-    parts = [~np.isnan(facts.fraction(answer)) | facts.unasked(answer) for answer in answers_of(condition)]
+    parts = [
+        ~np.isnan(facts.fraction(answer)) | facts.unasked(answer)
+        for answer in answers_of(condition)
+    ]
     if isinstance(condition, Cut) and condition.left not in GZ2:
         parts.append(~np.isnan(facts.column(condition.left)))
     sure = np.asarray(np.logical_and.reduce(parts))
     if isinstance(condition, Cut) and condition.left in GZ2 and condition.op in (">", ">="):
-        right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
+        right = (
+            facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
+        )
         below = ~_OPERATORS[condition.op](facts.most(condition.left), right) & ~np.isnan(right)
         sure |= np.asarray(below)
     return sure

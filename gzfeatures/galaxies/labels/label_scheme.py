@@ -30,8 +30,8 @@ class LabelScheme:
     name : str
         Lower case with hyphens.
     classes : mapping of str to conditions
-        Class → conditions that must all hold, as text (see `conditions`). For `fractions`, class → (answer,); for a
-        drawn class or one that is only read from `column`, no condition.
+        Class → conditions that must all hold, as text (see `conditions`). For `fractions`, class →
+        (answer,); for a drawn class or one that is only read from `column`, no condition.
     source : str
         Paper, repository or person the rule comes from.
     target : {"classes", "multi-label", "fractions"}
@@ -41,10 +41,12 @@ class LabelScheme:
     measures : tuple of str
         Measures in order of preference; the first the catalog has is used.
     leave_out : mapping of str to conditions
-        Reason → conditions; a galaxy for which all hold gets no label. Where the catalog lacks the column of a
-        condition that ends in "if known", the reason is reported as not known, with no galaxies.
+        Reason → conditions; a galaxy for which all hold gets no label. Where the catalog lacks the
+        column of a condition that ends in "if known", the reason is reported as not known, with no
+        galaxies.
     on_conflict : {"leave-out", "first"}
-        What becomes of a galaxy that two classes claim. Either way it is listed in `Labels.conflicts`.
+        What becomes of a galaxy that two classes claim. Either way it is listed in
+        `Labels.conflicts`.
     reading : {"place", "anywhere"}
         How gz2_class strings are read (see `gz2class.parse`).
     soft : mapping of str to str
@@ -54,9 +56,10 @@ class LabelScheme:
     column : str, optional
         Column of ready class names, used where the catalog has no votes.
     others : {"left out", "class"}
-        What becomes of a galaxy whose votes are known and that no rule claims: no label, or the class
-        `none-of-these`, which then stands last and has no soft label (the labels have none at all).
-        Galaxies left out for another reason stay left out. Of a scheme with one class per galaxy.
+        What becomes of a galaxy whose votes are known and that no rule claims: no label, or the
+        class `none-of-these`, which then stands last and has no soft label (the labels have none at
+        all). Galaxies left out for another reason stay left out. Of a scheme with one class per
+        galaxy.
 
     Raises
     ------
@@ -84,10 +87,18 @@ class LabelScheme:
         where = f"scheme {self.name}"
         for name in (self.name, *self.classes):
             if not isinstance(name, str) or not _NAME.fullmatch(name):
-                raise InputError("name", where=where, rule="be lower case letters and digits with hyphens", found=name)
+                raise InputError(
+                    "name",
+                    where=where,
+                    rule="be lower case letters and digits with hyphens",
+                    found=name,
+                )
         if len(self.classes) < 2:
             raise InputError(
-                "scheme has too few classes", where=where, rule="have two or more", found=list(self.classes)
+                "scheme has too few classes",
+                where=where,
+                rule="have two or more",
+                found=list(self.classes),
             )
         legal: tuple[tuple[str, object, tuple[str, ...]], ...] = (
             ("target", self.target, ("classes", "multi-label", "fractions")),
@@ -99,25 +110,52 @@ class LabelScheme:
         )
         for field, value, allowed in legal:
             if value not in allowed:
-                raise InputError(field, where=where, rule=f"be one of {', '.join(allowed)}", found=value)
+                raise InputError(
+                    field, where=where, rule=f"be one of {', '.join(allowed)}", found=value
+                )
         if self.others == "class" and (self.target != "classes" or self.draw):
-            raise InputError("others", where=where, rule="be left out of a scheme without one ruled class per galaxy")
+            raise InputError(
+                "others",
+                where=where,
+                rule="be left out of a scheme without one ruled class per galaxy",
+            )
         if self.others == "class" and NONE_OF_THESE in self.classes:
-            raise InputError("others", where=where, rule=f"be left out where {NONE_OF_THESE} has rules of its own")
+            raise InputError(
+                "others",
+                where=where,
+                rule=f"be left out where {NONE_OF_THESE} has rules of its own",
+            )
         for conditions in (*self.classes.values(), *self.leave_out.values()):
             for text in conditions if self.target != "fractions" else ():
                 parse(text, where=where)
         if (self.soft or self.draw) and set(self.soft) != set(self.classes):
-            raise InputError("soft labels", where=where, rule="name an answer for each class", found=dict(self.soft))
-        self.answer_of_class()
-        if self.target == "classes" and not self.draw and self.column is None and not all(self.classes.values()):
             raise InputError(
-                "class without conditions", where=where, rule="have at least one", found=dict(self.classes)
+                "soft labels",
+                where=where,
+                rule="name an answer for each class",
+                found=dict(self.soft),
+            )
+        self.answer_of_class()
+        if (
+            self.target == "classes"
+            and not self.draw
+            and self.column is None
+            and not all(self.classes.values())
+        ):
+            raise InputError(
+                "class without conditions",
+                where=where,
+                rule="have at least one",
+                found=dict(self.classes),
             )
 
     def answer_of_class(self) -> dict[str, str]:
         """Class → the answer whose fraction is its soft label, or its value."""
-        texts = {k: "".join(v) for k, v in self.classes.items()} if self.target == "fractions" else self.soft
+        texts = (
+            {k: "".join(v) for k, v in self.classes.items()}
+            if self.target == "fractions"
+            else self.soft
+        )
         return {name: answer_name(text) for name, text in texts.items()}
 
     def with_others(self, others: str | None) -> LabelScheme:
@@ -147,13 +185,15 @@ class LabelScheme:
         seed : int
             For drawn classes; a galaxy's draw depends on its id and the seed alone.
         choice : Choice
-            Which campaign's votes are read, by which measure, and how many volunteers a class takes.
+            Which campaign's votes are read, by which measure, and how many volunteers a class
+            takes.
 
         Returns
         -------
         Labels
-            With soft vote fractions where the scheme defines them (0 for an answer that nobody was asked about, NaN
-            for a vote that is missing), the left-outs by reason, the conflicts, and the votes they come from.
+            With soft vote fractions where the scheme defines them (0 for an answer that nobody was
+            asked about, NaN for a vote that is missing), the left-outs by reason, the conflicts,
+            and the votes they come from.
 
         Raises
         ------
@@ -171,7 +211,9 @@ class LabelScheme:
         """Conditions of all classes and left-outs."""
         if self.target == "fractions":
             return []
-        return [c for texts in (*self.classes.values(), *self.leave_out.values()) for c in parsed(texts)]
+        return [
+            c for texts in (*self.classes.values(), *self.leave_out.values()) for c in parsed(texts)
+        ]
 
     @property
     def answers(self) -> tuple[str, ...]:

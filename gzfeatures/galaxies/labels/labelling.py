@@ -82,7 +82,9 @@ class Labelling:
             return self._kept(fractions, self._reasons(), with_soft=False)
         if self.scheme.draw:
             values = self._drawn()
-            return self._kept(values, self._reasons(), np.eye(len(self.scheme.classes), dtype=bool)[values])
+            return self._kept(
+                values, self._reasons(), np.eye(len(self.scheme.classes), dtype=bool)[values]
+            )
         conditions = [self.scheme.conditions(name) for name in self.scheme.classes]
         claims = np.stack([all_hold(texts, self.facts) for texts in conditions], axis=1)
         unsure = np.stack([undecided(texts, self.facts) for texts in conditions], axis=1)
@@ -91,7 +93,9 @@ class Labelling:
             reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
             return self._kept(claims, reasons, claims)
         claimants = np.asarray(claims.sum(axis=1))
-        if self.scheme.on_conflict == "first":  # a class behind the first that is true takes nothing from it
+        if (
+            self.scheme.on_conflict == "first"
+        ):  # a class behind the first that is true takes nothing from it
             first = np.where(claimants > 0, claims.argmax(axis=1), len(conditions))
             unsure &= np.arange(len(conditions)) < first[:, None]
         conflict = claimants > 1
@@ -124,7 +128,9 @@ class Labelling:
         """The votes the scheme reads; None where it reads none."""
         if not self.scheme.answers:
             return None
-        return self.catalog.ballots(self.scheme.form, self.scheme.measures, self.scheme.answers, self.choice)
+        return self.catalog.ballots(
+            self.scheme.form, self.scheme.measures, self.scheme.answers, self.choice
+        )
 
     @cached_property
     def facts(self) -> Facts:
@@ -149,7 +155,9 @@ class Labelling:
         read = [answers[name] for name in self.scheme.classes]
         soft = np.stack([self.facts.fraction(answer) for answer in read], axis=1)
         if self.scheme.target != "fractions":
-            soft[np.stack([self.facts.unasked(answer) for answer in read], axis=1) & np.isnan(soft)] = 0.0
+            soft[
+                np.stack([self.facts.unasked(answer) for answer in read], axis=1) & np.isnan(soft)
+            ] = 0.0
         return soft
 
     @cached_property
@@ -158,12 +166,20 @@ class Labelling:
         voters = np.full((len(self.catalog), len(self.scheme.classes)), np.nan)
         answer_of = self.scheme.answer_of_class()
         for place, name in enumerate(self.scheme.classes):
-            answers = {answer for condition in self.scheme.conditions(name) for answer in answers_of(condition)}
+            answers = {
+                answer
+                for condition in self.scheme.conditions(name)
+                for answer in answers_of(condition)
+            }
             answers = answers or ({answer_of[name]} if name in answer_of else set())
-            rows = [row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)]
+            rows = [
+                row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)
+            ]
             if rows and self.ballots is not None:
                 voters[:, place] = self.ballots.asked[:, rows].min(axis=1)
-        if self.own_class:  # a galaxy belongs to none by the questions that most volunteers were asked
+        if (
+            self.own_class
+        ):  # a galaxy belongs to none by the questions that most volunteers were asked
             most = np.where(np.isnan(voters), -np.inf, voters).max(axis=1)
             voters = np.column_stack([voters, np.where(np.isinf(most), np.nan, most)])
         if self.choice.min_votes and np.isnan(voters).all():
@@ -189,16 +205,23 @@ class Labelling:
                 remedy=f"scheme {self.scheme.name} works on Hart+2016 and Willett+2013 tables",
             )
         distinct, codes = gz2_class.parse_column(self.catalog.frame[name], self.scheme.reading)
-        return {part: np.append(distinct[part].to_numpy(dtype="U1"), _UNREAD)[codes] for part in distinct.columns}
+        return {
+            part: np.append(distinct[part].to_numpy(dtype="U1"), _UNREAD)[codes]
+            for part in distinct.columns
+        }
 
     def _unknown(self, answers: Collection[str]) -> Mask:
         """Galaxies for which one of these fractions is NaN, shape (n,)."""
-        return np.asarray(np.isnan([np.zeros(len(self.catalog)), *map(self.facts.fraction, answers)]).any(axis=0))
+        return np.asarray(
+            np.isnan([np.zeros(len(self.catalog)), *map(self.facts.fraction, answers)]).any(axis=0)
+        )
 
     def _drawn(self) -> npt.NDArray[np.int64]:
         cumulated = np.cumsum(self.soft, axis=1)
         drawn = uniform(self.catalog.ids, self.seed)[:, None] * cumulated[:, -1:]
-        return np.asarray(np.minimum((cumulated <= drawn).sum(axis=1), len(self.scheme.classes) - 1))
+        return np.asarray(
+            np.minimum((cumulated <= drawn).sum(axis=1), len(self.scheme.classes) - 1)
+        )
 
     # why a galaxy gets no label
 
@@ -215,9 +238,13 @@ class Labelling:
                 reasons[reason + UNKNOWABLE] = self._nobody
                 continue
             reasons[reason] = all_hold(conditions, self.facts)
-            if not any(isinstance(condition, Cut) and condition.optional for condition in conditions):
+            if not any(
+                isinstance(condition, Cut) and condition.optional for condition in conditions
+            ):
                 reasons[reason + UNSURE] = undecided(conditions, self.facts)
-        for flags in dict.fromkeys(flags_of(condition) for condition in self.scheme.every_condition):
+        for flags in dict.fromkeys(
+            flags_of(condition) for condition in self.scheme.every_condition
+        ):
             values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
             if values:
                 twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
@@ -229,8 +256,12 @@ class Labelling:
         reasons = {TWO_CAMPAIGNS: np.asarray(ballots.campaign == SEVERAL)}
         read = {source.campaign for source in ballots.sources}
         for name in sorted({*ballots.campaign} - read - {"", SEVERAL}):
-            reasons[f"campaign {name} did not ask what the scheme needs"] = np.asarray(ballots.campaign == name)
-        asked_of_all = [answer for answer in self.scheme.answers if answer in QUESTIONS["smooth-or-features"]]
+            reasons[f"campaign {name} did not ask what the scheme needs"] = np.asarray(
+                ballots.campaign == name
+            )
+        asked_of_all = [
+            answer for answer in self.scheme.answers if answer in QUESTIONS["smooth-or-features"]
+        ]
         reasons[NO_VOTES] = self._unknown(asked_of_all) | np.asarray(ballots.campaign == "")
         return reasons
 
@@ -242,7 +273,9 @@ class Labelling:
         if catalog.has_votes(self.scheme.measures, self.scheme.answers):
             return None
         names = catalog.frame[column]
-        codes = names.map({name: code for code, name in enumerate(classes)}).to_numpy(dtype=float, na_value=np.nan)
+        codes = names.map({name: code for code, name in enumerate(classes)}).to_numpy(
+            dtype=float, na_value=np.nan
+        )
         strange = np.isnan(codes) & names.notna().to_numpy() & (names != "").to_numpy()
         if strange.any():
             raise InputError(
@@ -320,12 +353,14 @@ def without_class(labels: Labels) -> float | None:
     Parameters
     ----------
     labels : Labels
-        As `LabelScheme.label` gives them; galaxies left out for another reason than the rules are not counted.
+        As `LabelScheme.label` gives them; galaxies left out for another reason than the rules are
+        not counted.
 
     Returns
     -------
     float or None
-        In [0, 1]; None of a scheme in which a galaxy may have no class or several, and where none was judged.
+        In [0, 1]; None of a scheme in which a galaxy may have no class or several, and where none
+        was judged.
     """
     if labels.target != "classes":
         return None

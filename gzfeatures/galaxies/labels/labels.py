@@ -18,7 +18,8 @@ Target: TypeAlias = Literal["classes", "multi-label", "fractions"]
 
 
 FEW = 5
-"""An answer that fewer volunteers were asked for says little: labels that rest on such are counted."""
+"""An answer that fewer volunteers were asked for says little: labels that rest on such are
+counted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Origin:
     galaxies : mapping of str to int
         Campaign → its labelled galaxies.
     few : mapping of str to int, optional
-        Class → its galaxies that fewer than `FEW` volunteers were asked about; None where the catalog does not tell.
+        Class → its galaxies that fewer than `FEW` volunteers were asked about; None where the
+        catalog does not tell.
     """
 
     measures: Mapping[str, str]
@@ -87,11 +89,23 @@ class Labels:
         n, k = len(self.ids), len(self.classes)
         shape = (n,) if self.target == "classes" else (n, k)
         if self.values.shape != shape:
-            raise InputError("labels do not fit their ids", rule=f"have shape {shape}", found=self.values.shape)
-        if self.target == "classes" and n and not (0 <= self.values.min() and self.values.max() < k):
-            raise InputError("label code has no class", rule=f"lie in 0…{k - 1}", found=int(self.values.max()))
+            raise InputError(
+                "labels do not fit their ids", rule=f"have shape {shape}", found=self.values.shape
+            )
+        if (
+            self.target == "classes"
+            and n
+            and not (0 <= self.values.min() and self.values.max() < k)
+        ):
+            raise InputError(
+                "label code has no class", rule=f"lie in 0…{k - 1}", found=int(self.values.max())
+            )
         if self.soft is not None and self.soft.shape != (n, k):
-            raise InputError("vote fractions do not fit their ids", rule=f"have shape {(n, k)}", found=self.soft.shape)
+            raise InputError(
+                "vote fractions do not fit their ids",
+                rule=f"have shape {(n, k)}",
+                found=self.soft.shape,
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -140,7 +154,9 @@ class Labels:
         else:
             columns = np.argsort(self.classes)
             classes, values = sorted(self.classes), self.values[order][:, columns]
-        return fingerprint.of([self.target, classes, fingerprint.of_ids(self.ids), fingerprint.of_array(values)])
+        return fingerprint.of(
+            [self.target, classes, fingerprint.of_ids(self.ids), fingerprint.of_array(values)]
+        )
 
     def select(self, ids: Ids) -> Labels:
         """Labels of these ids, in this order.
@@ -152,7 +168,9 @@ class Labels:
         """
         rows = positions(self.ids, ids, where="labels")
         soft = None if self.soft is None else self.soft[rows]
-        return dataclasses.replace(self, ids=ids, values=self.values[rows], soft=soft, left_out={}, conflicts=ids[:0])
+        return dataclasses.replace(
+            self, ids=ids, values=self.values[rows], soft=soft, left_out={}, conflicts=ids[:0]
+        )
 
     def ordered(self, classes: tuple[str, ...]) -> Labels:
         """The same labels under `classes` in that order, as a label file does not keep it.
@@ -164,7 +182,9 @@ class Labels:
         """
         absent = sorted(set(self.classes) - set(classes))
         if absent:
-            raise InputError("class is not known", rule=f"be one of {', '.join(classes)}", found=absent[0])
+            raise InputError(
+                "class is not known", rule=f"be one of {', '.join(classes)}", found=absent[0]
+            )
         place = np.asarray([classes.index(name) for name in self.classes])
         if self.target == "classes":
             values = place[self.codes]
@@ -195,14 +215,18 @@ class Labels:
         reasons = {**self.left_out, **other.left_out}
         none = self.ids[:0]
         votes = [
-            np.full((len(one), len(one.classes)), np.nan) if one.soft is None else one.soft for one in (self, other)
+            np.full((len(one), len(one.classes)), np.nan) if one.soft is None else one.soft
+            for one in (self, other)
         ]
         soft = None if self.soft is None and other.soft is None else np.concatenate(votes)
         return dataclasses.replace(
             self,
             ids=np.concatenate([self.ids, other.ids]),
             values=np.concatenate([self.values, other.values]),
-            left_out={r: np.concatenate([self.left_out.get(r, none), other.left_out.get(r, none)]) for r in reasons},
+            left_out={
+                r: np.concatenate([self.left_out.get(r, none), other.left_out.get(r, none)])
+                for r in reasons
+            },
             conflicts=np.concatenate([self.conflicts, other.conflicts]),
             soft=soft,
         )

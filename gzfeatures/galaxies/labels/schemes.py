@@ -1,6 +1,7 @@
 """SCHEMES: the class schemes of the literature and of five published systems, as data.
 
-A scheme whose source has a defect comes twice: corrected, and as `-faithful`, which does what the source did.
+A scheme whose source has a defect comes twice: corrected, and as `-faithful`, which does what the
+source did.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from gzfeatures.files import require_file
 from gzfeatures.galaxies.labels.label_scheme import LabelScheme
 from gzfeatures.galaxies.votes.votes import ANSWERS
 
-_TOMI = "SatoshiTomi/galaxy-morphology (2018), from gz2_class of Hart+2016 (doi:10.1093/mnras/stw1588)"
+_TOMI = (
+    "SatoshiTomi/galaxy-morphology (2018), from gz2_class of Hart+2016 (doi:10.1093/mnras/stw1588)"
+)
 _STAR = {"star or artifact": ("form in A",)}
 
 _EARLY = {
@@ -59,7 +62,11 @@ _HAZRA_RULES = (
     ("features-or-disk > 0.8", "edge-on-yes > 0.4"),
 )
 _HAZRA_SOFT = ("completely-round", "in-between", "edge-on-yes")
-_Q1 = {"smooth": "smooth", "features-or-disk": "features-or-disk", "star-or-artifact": "star-or-artifact"}
+_Q1 = {
+    "smooth": "smooth",
+    "features-or-disk": "features-or-disk",
+    "star-or-artifact": "star-or-artifact",
+}
 
 _ALL: tuple[LabelScheme, ...] = (
     *(LabelScheme(name, classes, _TOMI, leave_out=_STAR) for name, classes in _GZ2_CLASSES.items()),
@@ -160,7 +167,10 @@ _ALL: tuple[LabelScheme, ...] = (
         "ralorin (2026): raw fractions of question 1, at least 20 votes (the Kaggle table does not tell), artifact "
         "fraction at most 0.3",
         measures=("weighted", "fraction", "count"),
-        leave_out={"fewer than 20 votes": ("classifications < 20 if known",), "artifact": ("star-or-artifact > 0.3",)},
+        leave_out={
+            "fewer than 20 votes": ("classifications < 20 if known",),
+            "artifact": ("star-or-artifact > 0.3",),
+        },
         soft={"smooth": "smooth", "featured": "features-or-disk"},
     ),
     LabelScheme(
@@ -196,7 +206,8 @@ def scheme(name: str | Path) -> LabelScheme:
         [leave_out]
         "few votes" = ["classifications < 20"]
 
-    Other fields of LabelScheme may stand above the tables; without `name` the scheme is called as the file.
+    Other fields of LabelScheme may stand above the tables; without `name` the scheme is called as
+    the file.
 
     Parameters
     ----------
@@ -224,7 +235,11 @@ def _read(file: Path) -> LabelScheme:
         fields: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     shape = {"classes": dict, "leave_out": dict, "soft": dict, "measures": list, "draw": bool}
     legal = {field.name: shape.get(field.name, str) for field in dataclasses.fields(LabelScheme)}
-    wrong = [name for name, value in fields.items() if name not in legal or not isinstance(value, legal[name])]
+    wrong = [
+        name
+        for name, value in fields.items()
+        if name not in legal or not isinstance(value, legal[name])
+    ]
     if wrong or "classes" not in fields:
         raise InputError(
             "scheme file",
@@ -236,6 +251,11 @@ def _read(file: Path) -> LabelScheme:
     for table in {"classes", "leave_out"} & fields.keys():
         for name, texts in fields[table].items():
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-                raise InputError("conditions", where=f"{file}, {table}.{name}", rule="be a list of texts", found=texts)
+                raise InputError(
+                    "conditions",
+                    where=f"{file}, {table}.{name}",
+                    rule="be a list of texts",
+                    found=texts,
+                )
         fields[table] = {name: tuple(texts) for name, texts in fields[table].items()}
     return LabelScheme(**{"name": file.stem.replace("_", "-").lower(), **fields})

@@ -10,9 +10,11 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.splits.sampling import MAGNITUDES, REDSHIFTS, Numbers
 
 HUBBLE, MATTER = 70.0, 0.3
-"""Flat cosmology of the absolute magnitudes of Galaxy Zoo 2 (km/s/Mpc; Willett+2013, doi:10.1093/mnras/stt1458)."""
+"""Flat cosmology of the absolute magnitudes of Galaxy Zoo 2 (km/s/Mpc; Willett+2013,
+doi:10.1093/mnras/stt1458)."""
 SHARE = 0.99
-"""Share of the catalog's galaxies that are brighter than its limit: a few faint strays do not set it."""
+"""Share of the catalog's galaxies that are brighter than its limit: a few faint strays do not set
+it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,11 @@ class Completeness:
         return self.redshift >= self.asked
 
     def __str__(self) -> str:
-        end = "as far as it goes" if self.whole else f"beyond it, to z = {self.asked:g}, faint galaxies are missing"
+        end = (
+            "as far as it goes"
+            if self.whole
+            else f"beyond it, to z = {self.asked:g}, faint galaxies are missing"
+        )
         return (
             f"volume-limited: complete to z = {min(self.redshift, self.asked):.3f} for galaxies down to"
             f" M_r = {self.faintest:g}, since the catalog ends at r = {self.limit:.2f}"
@@ -53,24 +59,28 @@ class Completeness:
 def completeness(catalog: Catalog) -> Completeness | None:
     """To which redshift the volume of `volume-limited` is complete, from the catalog's own magnitudes and redshifts.
 
-    The catalog's limit is the apparent magnitude m = M + 5 lg(d_L / 10 pc) under which 99 % of all its galaxies lie,
-    with their own absolute magnitudes M: since these are K-corrected, so is the limit. A galaxy of the faintest
-    absolute magnitude reaches it at the redshift given.
+    The catalog's limit is the apparent magnitude m = M + 5 lg(d_L / 10 pc) under which 99 % of all
+    its galaxies lie, with their own absolute magnitudes M: since these are K-corrected, so is the
+    limit. A galaxy of the faintest absolute magnitude reaches it at the redshift given.
 
     Returns
     -------
     Completeness or None
-        None where the catalog has no redshifts with absolute magnitudes: published bins are too coarse.
+        None where the catalog has no redshifts with absolute magnitudes: published bins are too
+        coarse.
 
     Examples
     --------
     >>> print(completeness(catalog))  # doctest: +SKIP
-    volume-limited: complete to z = 0.085 for galaxies down to M_r = -20.95, since the catalog ends at r = 17.00 …
+    volume-limited: complete to z = 0.085 for galaxies down to M_r = -20.95, since the catalog ends
+    at r = 17.00 …
     """
     if not (catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs")):
         return None
     redshift, magnitude = catalog.column("redshift"), catalog.column("petro_mag_r_abs")
-    known = (redshift > 0) & (redshift < 2) & (magnitude > -30) & (magnitude < -5)  # no sentinel, no NaN
+    known = (
+        (redshift > 0) & (redshift < 2) & (magnitude > -30) & (magnitude < -5)
+    )  # no sentinel, no NaN
     if not known.any():
         return None
     grid = np.geomspace(1e-4, 2, 4000)

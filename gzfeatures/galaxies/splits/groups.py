@@ -32,7 +32,8 @@ class Grouping:
     groups : mapping of str to str
         Id → smallest id of its group, of all reasons together.
     counts : mapping of str to (int, int)
-        Reason → how many galaxies it holds together, and in how many groups; (0, 0) where it was looked for in vain.
+        Reason → how many galaxies it holds together, and in how many groups; (0, 0) where it was
+        looked for in vain.
 
     Examples
     --------
@@ -46,7 +47,10 @@ class Grouping:
 
     def joined(self, reason: str, groups: Mapping[str, str]) -> Grouping:
         """With groups for one more reason; groups that share a galaxy become one."""
-        return Grouping(merge(self.groups, groups), {**self.counts, reason: (len(groups), len(set(groups.values())))})
+        return Grouping(
+            merge(self.groups, groups),
+            {**self.counts, reason: (len(groups), len(set(groups.values())))},
+        )
 
     def united(self, other: Grouping) -> Grouping:
         """With all that another holds together."""
@@ -64,10 +68,16 @@ class Grouping:
         arcsec : float
             Largest separation of neighbours.
         """
-        if catalog is None or not arcsec or not (catalog.has_column("ra") and catalog.has_column("dec")):
+        if (
+            catalog is None
+            or not arcsec
+            or not (catalog.has_column("ra") and catalog.has_column("dec"))
+        ):
             return self
         here = among(catalog.ids, ids)
-        found = sky_groups(catalog.column("ra")[here], catalog.column("dec")[here], catalog.ids[here], arcsec)
+        found = sky_groups(
+            catalog.column("ra")[here], catalog.column("dec")[here], catalog.ids[here], arcsec
+        )
         return self.joined(f"lie within {arcsec:g} arcsec of one another", found)
 
     def __str__(self) -> str:
@@ -75,7 +85,8 @@ class Grouping:
         if not self.counts:
             return "grouped: nothing, for neither images nor positions are known"
         parts = [
-            f"{galaxies} galaxies in {groups} groups {reason}" for reason, (galaxies, groups) in self.counts.items()
+            f"{galaxies} galaxies in {groups} groups {reason}"
+            for reason, (galaxies, groups) in self.counts.items()
         ]
         return f"grouped: {'; '.join(parts)}"
 
@@ -107,9 +118,17 @@ def sky_groups(
     from scipy.spatial import cKDTree
 
     if not 0 < radius_arcsec < 180 * 3600:
-        raise InputError("radius of sky groups", rule="lie between 0 and 180 degrees in arcsec", found=radius_arcsec)
+        raise InputError(
+            "radius of sky groups",
+            rule="lie between 0 and 180 degrees in arcsec",
+            found=radius_arcsec,
+        )
     if not len(ra) == len(dec) == len(ids):
-        raise InputError("positions do not fit their ids", rule=f"have shape {(len(ids),)}", found=(len(ra), len(dec)))
+        raise InputError(
+            "positions do not fit their ids",
+            rule=f"have shape {(len(ids),)}",
+            found=(len(ra), len(dec)),
+        )
     placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
     lon, lat = np.radians(ra[placed]), np.radians(dec[placed])
     points = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)

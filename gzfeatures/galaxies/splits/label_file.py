@@ -26,7 +26,10 @@ EMPTY = "label is empty"
 
 
 def write_labels(
-    path: str | Path, labels: Labels, split: Split | None = None, groups: Mapping[str, str] | None = None
+    path: str | Path,
+    labels: Labels,
+    split: Split | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `galaxy_id,label[,split][,group][,votes <class>…]`.
 
@@ -35,8 +38,8 @@ def write_labels(
     path : str or Path
         CSV file to appear.
     labels : Labels
-        Multi-label: names joined by "|". Fractions: one column per answer in place of `label`. Vote fractions beside
-        classes get a column `votes <class>` each.
+        Multi-label: names joined by "|". Fractions: one column per answer in place of `label`. Vote
+        fractions beside classes get a column `votes <class>` each.
     split : Split, optional
         Its part is written per galaxy; galaxies outside the split get none.
     groups : mapping of str to str, optional
@@ -54,7 +57,9 @@ def write_labels(
         columns["label"] = labels.names
     elif labels.target == "multi-label":
         if any(SEPARATOR in name for name in labels.classes):
-            raise InputError("class name", where=path, rule=f"not hold '{SEPARATOR}'", found=list(labels.classes))
+            raise InputError(
+                "class name", where=path, rule=f"not hold '{SEPARATOR}'", found=list(labels.classes)
+            )
         names = np.asarray(labels.classes, dtype=object)
         columns["label"] = [SEPARATOR.join(names[row]) for row in labels.values]
     else:
@@ -66,7 +71,9 @@ def write_labels(
     if groups:
         columns["group"] = [groups.get(name, "") for name in labels.ids]
     if labels.soft is not None:
-        columns |= {f"{VOTES}{name}": labels.soft[:, column] for column, name in enumerate(labels.classes)}
+        columns |= {
+            f"{VOTES}{name}": labels.soft[:, column] for column, name in enumerate(labels.classes)
+        }
     return write_csv(pd.DataFrame(columns), path)
 
 
@@ -78,9 +85,9 @@ def read_labels(
     Parameters
     ----------
     path : str or Path
-        CSV, Parquet or FITS; see `write_labels`. Where a label holds "|" the labels are multi-label, and an empty
-        one means that none is true; else a galaxy with an empty label is left out. Columns `votes <class>`, one for
-        every class, are their vote fractions.
+        CSV, Parquet or FITS; see `write_labels`. Where a label holds "|" the labels are
+        multi-label, and an empty one means that none is true; else a galaxy with an empty label is
+        left out. Columns `votes <class>`, one for every class, are their vote fractions.
     words : LabelWords
         What `NA`, `None` and their like mean in the column `label`.
     id_column : str, optional
@@ -98,8 +105,9 @@ def read_labels(
     MissingFileError
         It is not there.
     InputError
-        It has no id or label column, a label may be a class or nobody's answer, an id repeats, class names differ by
-        case only, a fraction is outside [0, 1], or a part is not one of train, validation, test.
+        It has no id or label column, a label may be a class or nobody's answer, an id repeats,
+        class names differ by case only, a fraction is outside [0, 1], or a part is not one of
+        train, validation, test.
     """
     frame = read_table(path, id_column=id_column, texts=("label",))
     id_column = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
@@ -113,7 +121,9 @@ def read_labels(
         )
     ids = as_ids(frame[id_column], where=path)
     if "label" in frame:
-        frame["label"] = pd.Series(words.read(frame["label"], ids, path), index=frame.index, dtype="str")
+        frame["label"] = pd.Series(
+            words.read(frame["label"], ids, path), index=frame.index, dtype="str"
+        )
         labels = _with_votes(_named(frame["label"], ids, path), frame.set_axis(ids), path)
     else:
         labels = _fractions(frame.drop(columns=id_column), ids, path)
@@ -144,7 +154,12 @@ def _named(column: pd.Series, ids: Any, path: object) -> Labels:
         sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
         classes = tuple(sorted(set().union(*sets)))
         _require_distinct([name for held in sets for name in held], path)
-        return Labels(ids, classes, np.array([[name in held for name in classes] for held in sets]), "multi-label")
+        return Labels(
+            ids,
+            classes,
+            np.array([[name in held for name in classes] for held in sets]),
+            "multi-label",
+        )
     known = text != ""
     _require_distinct(text[known], path)
     names, codes = np.unique(text[known], return_inverse=True)
@@ -157,7 +172,9 @@ def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: obje
     numbers = pd.Series(names, dtype=object).value_counts()
     alike: dict[str, list[str]] = {}
     for name in sorted(numbers.index):
-        alike.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+        alike.setdefault(
+            " ".join(unicodedata.normalize("NFKC", name).casefold().split()), []
+        ).append(name)
     for spellings in alike.values():
         if len(spellings) > 1:
             raise InputError(
@@ -170,17 +187,26 @@ def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: obje
 
 
 def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:
-    answers = [str(name) for name in frame.columns if name not in ("split", "group") and frame[name].dtype.kind in "if"]
+    answers = [
+        str(name)
+        for name in frame.columns
+        if name not in ("split", "group") and frame[name].dtype.kind in "if"
+    ]
     if not answers:
         raise InputError(
-            "labels are missing", where=path, rule="have a column label", found=", ".join(frame.columns[:12])
+            "labels are missing",
+            where=path,
+            rule="have a column label",
+            found=", ".join(frame.columns[:12]),
         )
     return Labels(ids, tuple(answers), _shares(frame[answers], ids, path), "fractions")
 
 
 def _with_votes(labels: Labels, frame: pd.DataFrame, path: object) -> Labels:
     """The labels with the vote fractions of the columns `votes <class>`, where every class has one."""
-    classes = tuple(sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES)))
+    classes = tuple(
+        sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES))
+    )
     if not set(labels.classes) <= set(classes):
         return labels
     votes = frame[[f"{VOTES}{name}" for name in classes]].loc[list(labels.ids)]

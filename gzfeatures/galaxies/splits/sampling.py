@@ -1,8 +1,9 @@
 """Samples of labelled galaxies: random, lowest redshift first, limited in volume; so many per class.
 
-The rules are those of SatoshiTomi/galaxy-morphology (2018), on the bins of Hart+2016 (doi:10.1093/mnras/stw1588). That
-system cut on bin numbers, and let the sentinels of unknown or out-of-range values (−999, −9999) through its `<=`; the
-`-faithful` strategies do so too, the others ask for a known value.
+The rules are those of SatoshiTomi/galaxy-morphology (2018), on the bins of Hart+2016
+(doi:10.1093/mnras/stw1588). That system cut on bin numbers, and let the sentinels of unknown or
+out-of-range values (−999, −9999) through its `<=`; the `-faithful` strategies do so too, the others
+ask for a known value.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def _known(catalog: Catalog, name: str, legal: tuple[float, float]) -> Numbers:
     return np.where((values >= legal[0]) & (values < legal[1]), values, np.nan)
 
 
-def _bins(catalog: Catalog, name: str, column: str, binned: Callable[[Numbers], Numbers]) -> Numbers:
+def _bins(
+    catalog: Catalog, name: str, column: str, binned: Callable[[Numbers], Numbers]
+) -> Numbers:
     return catalog.column(name) if catalog.has_column(name) else binned(catalog.column(column))
 
 
@@ -73,7 +76,10 @@ def _nearest_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
     if catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs"):
-        inside = (_known(catalog, "redshift", REDSHIFTS), _known(catalog, "petro_mag_r_abs", MAGNITUDES))
+        inside = (
+            _known(catalog, "redshift", REDSHIFTS),
+            _known(catalog, "petro_mag_r_abs", MAGNITUDES),
+        )
         kept = ~np.isnan(inside[0]) & ~np.isnan(inside[1])
     else:
         redshift, magnitude = catalog.column("redshift_bin"), catalog.column("magnitude_bin")
@@ -95,8 +101,8 @@ class Strategy:
     Parameters
     ----------
     rank : callable
-        Catalog → (admitted, order), two arrays of shape (n,): NaN in the first keeps a galaxy out; the smallest of
-        the second come first, and equal ones in random order.
+        Catalog → (admitted, order), two arrays of shape (n,): NaN in the first keeps a galaxy out;
+        the smallest of the second come first, and equal ones in random order.
     reason : str
         Why a galaxy is kept out.
     """
@@ -117,14 +123,16 @@ STRATEGIES: dict[str, Strategy] = {
 NOT_DRAWN = "not drawn"
 
 
-def sample(catalog: Catalog, labels: Labels, strategy: str, per_class: int | None = None, seed: int = 0) -> Labels:
+def sample(
+    catalog: Catalog, labels: Labels, strategy: str, per_class: int | None = None, seed: int = 0
+) -> Labels:
     """Draw labelled galaxies.
 
     Parameters
     ----------
     catalog : Catalog
-        Has every labelled galaxy; `low-redshift` needs redshift or its bin, `volume-limited` also absolute r
-        magnitude or its bin.
+        Has every labelled galaxy; `low-redshift` needs redshift or its bin, `volume-limited` also
+        absolute r magnitude or its bin.
     labels : Labels
         One class per galaxy, when a quota is asked for.
     strategy : str
@@ -144,7 +152,8 @@ def sample(catalog: Catalog, labels: Labels, strategy: str, per_class: int | Non
     UnknownNameError
         There is no such strategy.
     InputError
-        A class has fewer galaxies than its quota, nothing is left, or the catalog lacks a galaxy or column.
+        A class has fewer galaxies than its quota, nothing is left, or the catalog lacks a galaxy or
+        column.
     """
     if strategy not in STRATEGIES:
         raise unknown("sampling strategy", strategy, STRATEGIES)
@@ -158,7 +167,11 @@ def sample(catalog: Catalog, labels: Labels, strategy: str, per_class: int | Non
             left_out[NOT_DRAWN] = labels.ids[drawn & ~chosen]
         drawn = chosen
     if not drawn.any():
-        raise InputError("no galaxy is left in the sample", where=f"{strategy} of {catalog.source}", found=len(labels))
+        raise InputError(
+            "no galaxy is left in the sample",
+            where=f"{strategy} of {catalog.source}",
+            found=len(labels),
+        )
     sampled = labels.select(labels.ids[drawn])
     return dataclasses.replace(sampled, left_out={**labels.left_out, **left_out})
 
@@ -170,7 +183,11 @@ def _quota(
         raise InputError("quota per class", rule="be 1 or more", found=per_class)
     codes = labels.codes
     have = np.bincount(codes[admitted], minlength=len(labels.classes))
-    short = [f"{name} has {number}" for name, number in zip(labels.classes, have, strict=True) if number < per_class]
+    short = [
+        f"{name} has {number}"
+        for name, number in zip(labels.classes, have, strict=True)
+        if number < per_class
+    ]
     if short:
         raise InputError(
             "classes are short of galaxies",
@@ -179,7 +196,9 @@ def _quota(
             found=", ".join(short),
             remedy=f"ask for {have.min()} per class or fewer, or use another strategy or scheme",
         )
-    ranking = np.lexsort((uniform(labels.ids, seed), order, codes, ~admitted))[: int(admitted.sum())]
+    ranking = np.lexsort((uniform(labels.ids, seed), order, codes, ~admitted))[
+        : int(admitted.sum())
+    ]
     start = np.concatenate([[0], np.cumsum(have)[:-1]])
     place = np.arange(len(ranking)) - start[codes[ranking]]
     chosen = np.zeros(len(codes), dtype=bool)

@@ -29,8 +29,8 @@ class Split:
     train, validation, test : Ids
         Pairwise disjoint; any may be empty but train.
     groups : mapping of str to str
-        Id → group, for galaxies that belong together (same galaxy twice, copies, neighbours on the sky).
-        An id that is absent is a group of its own.
+        Id → group, for galaxies that belong together (same galaxy twice, copies, neighbours on the
+        sky). An id that is absent is a group of its own.
 
     Raises
     ------
@@ -90,13 +90,15 @@ class Split:
         groups : mapping of str to str, optional
             Id → group; a group is kept together.
         only_train : Ids, optional
-            Galaxies that must not be scored, such as those a backbone was trained on; they and their groups train.
-            The shares are met as nearly as the others allow.
+            Galaxies that must not be scored, such as those a backbone was trained on; they and
+            their groups train. The shares are met as nearly as the others allow.
         kept : Split, optional
-            Drawn before, perhaps of fewer galaxies: who stands in it stays, and so do its groups. Groups that are new
-            are drawn among themselves; a group that joins two of its sides is tested on.
+            Drawn before, perhaps of fewer galaxies: who stands in it stays, and so do its groups.
+            Groups that are new are drawn among themselves; a group that joins two of its sides is
+            tested on.
         seed : int
-            Same labels, groups and seed give the same split, whatever the order of rows or of classes.
+            Same labels, groups and seed give the same split, whatever the order of rows or of
+            classes.
 
         Returns
         -------
@@ -111,8 +113,12 @@ class Split:
         ids = np.sort(labelled if kept is None else np.union1d(labelled, kept.ids))
         here = among(ids, labelled)
         codes = np.zeros(len(ids), dtype=np.int64)
-        if labels.target == "classes":  # by name: the order in which a scheme lists its classes is no part of a draw
-            codes[here] = np.argsort(np.argsort(np.asarray(labels.classes)))[labels.select(ids[here]).codes]
+        if (
+            labels.target == "classes"
+        ):  # by name: the order in which a scheme lists its classes is no part of a draw
+            codes[here] = np.argsort(np.argsort(np.asarray(labels.classes)))[
+                labels.select(ids[here]).codes
+            ]
         group = group_codes(ids, groups)
         part = np.full(len(ids), -1) if kept is None else kept.sides(ids, group)
         free = part < 0
@@ -125,7 +131,8 @@ class Split:
         sizes_of_group = np.bincount(group[part < 0], minlength=len(ids))
         shared = np.flatnonzero((sizes_of_group[group] > 1) & (part < 0))
         blocks = np.split(
-            shared[np.argsort(group[shared], kind="stable")], np.cumsum(sizes_of_group[sizes_of_group > 1])[:-1]
+            shared[np.argsort(group[shared], kind="stable")],
+            np.cumsum(sizes_of_group[sizes_of_group > 1])[:-1],
         )
         random.shuffle(blocks)
         for block in sorted(blocks, key=len, reverse=True) if len(shared) else []:
@@ -156,15 +163,19 @@ class Split:
         ids : Ids
             Galaxies to split.
         test, validation : sequence of int
-            Remainders of `digest_remainders` that are tested, or chosen, on; the others are trained on.
+            Remainders of `digest_remainders` that are tested, or chosen, on; the others are trained
+            on.
         of : int
             Divisor.
         groups : mapping of str to str, optional
-            Id → group. A group goes where a member must not be trained on: to test before validation before train.
+            Id → group. A group goes where a member must not be trained on: to test before
+            validation before train.
         """
         groups = groups or {}
         remainders = digest_remainders(ids, of)
-        part = np.where(np.isin(remainders, test), 2, np.where(np.isin(remainders, validation), 1, 0))
+        part = np.where(
+            np.isin(remainders, test), 2, np.where(np.isin(remainders, validation), 1, 0)
+        )
         group = group_codes(ids, groups)
         last = np.zeros(len(ids), dtype=part.dtype)
         np.maximum.at(last, group, part)
@@ -184,8 +195,8 @@ class Split:
         ids : Ids
             Shape (n,).
         group : ndarray of int, optional
-            Number of each galaxy's group, below n: a galaxy that stands nowhere goes where its group stands, and a
-            group that stands on two sides to the test side, whole.
+            Number of each galaxy's group, below n: a galaxy that stands nowhere goes where its
+            group stands, and a group that stands on two sides to the test side, whole.
         """
         index = pd.Index(self.ids, dtype=object).get_indexer(pd.Index(ids, dtype=object))
         codes = np.repeat(np.arange(3), [len(self.train), len(self.validation), len(self.test)])
@@ -216,7 +227,9 @@ class Split:
 
 def digest_remainders(ids: Ids, of: int) -> npt.NDArray[np.int64]:
     """Sha256 of each id (UTF-8), read as one whole number, modulo `of`; shape (n,)."""
-    return np.asarray([int(hashlib.sha256(name.encode()).hexdigest(), 16) % of for name in ids], dtype=np.int64)
+    return np.asarray(
+        [int(hashlib.sha256(name.encode()).hexdigest(), 16) % of for name in ids], dtype=np.int64
+    )
 
 
 def shares(text: str) -> tuple[float, float, float]:
@@ -233,18 +246,26 @@ def shares(text: str) -> tuple[float, float, float]:
         train = validation = test = np.nan
     total = train + validation + test
     if not (train > 0 and validation >= 0 and test >= 0 and np.isfinite(total)):
-        raise InputError("split sizes", rule="look like 70/10/20 (train/validation/test)", found=text)
+        raise InputError(
+            "split sizes", rule="look like 70/10/20 (train/validation/test)", found=text
+        )
     return train / total, validation / total, test / total
 
 
 def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
     """Number of the group of each id, shape (n,), below n; an id that is in no group has one of its own."""
     # an id and a group of the same spelling are different things
-    keys = [("group", groups[name]) if name in groups else ("id", name) for name in ids] if groups else ids
+    keys = (
+        [("group", groups[name]) if name in groups else ("id", name) for name in ids]
+        if groups
+        else ids
+    )
     return np.asarray(pd.factorize(pd.Series(keys, dtype=object))[0])
 
 
-def _apportion(shares: npt.NDArray[np.float64], have: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+def _apportion(
+    shares: npt.NDArray[np.float64], have: npt.NDArray[np.int64], n: int
+) -> npt.NDArray[np.int64]:
     """How many of n more galaxies each part gets, so that with those it has the shares are met as nearly as can be."""
     wanted = np.maximum(shares * (have.sum() + n) - have, 0.0)
     wanted *= n / max(wanted.sum(), 1e-300)

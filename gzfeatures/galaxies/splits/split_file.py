@@ -37,7 +37,8 @@ def read_split(path: str | Path) -> Split:
     Raises
     ------
     MissingFileError, InputError
-        It is not there; it lacks a column, a part is unknown, or an id or a group stands on two sides.
+        It is not there; it lacks a column, a part is unknown, or an id or a group stands on two
+        sides.
     """
     frame = read_table(path)
     if not set(COLUMNS[:2]) <= set(frame) <= set(COLUMNS):
@@ -69,7 +70,8 @@ def read_split(path: str | Path) -> Split:
 def write_split(path: str | Path, split: Split) -> Path:
     """Write `galaxy_id,split,group`, sorted by id.
 
-    Whichever verb goes on with a split replaces the file: all that it held was read, and is in the new one.
+    Whichever verb goes on with a split replaces the file: all that it held was read, and is in the
+    new one.
 
     Raises
     ------
@@ -86,7 +88,9 @@ def write_split(path: str | Path, split: Split) -> Path:
         return write_csv(pd.DataFrame(columns), path)
 
 
-def known_of(labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | None = None) -> Grouping:
+def known_of(
+    labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | None = None
+) -> Grouping:
     """What a labels file itself says of galaxies that belong together: its column `group`, its columns ra and dec.
 
     Parameters
@@ -114,11 +118,15 @@ def known_of(labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | No
         found = found.joined(GIVEN, key_groups(names[here], frame["group"][here].astype("str")))
     # no other column is looked at: a labels file may hold whatever its author likes
     frame = understood(frame)
-    held = [column for place in ("ra", "dec") if (column := column_of(frame, place).column) is not None]
+    held = [
+        column for place in ("ra", "dec") if (column := column_of(frame, place).column) is not None
+    ]
     if len(held) < 2:
         return found
     ra, dec = (frame[name].to_numpy(np.float64, na_value=np.nan) for name in held)
-    return found.near(Catalog(pd.DataFrame({"galaxy_id": names, "ra": ra % 360, "dec": dec})), ids, arcsec)
+    return found.near(
+        Catalog(pd.DataFrame({"galaxy_id": names, "ra": ra % 360, "dec": dec})), ids, arcsec
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -156,8 +164,8 @@ def continued(
 ) -> Continued:
     """Draw a split, or go on with an earlier one.
 
-    Who stands in the earlier one stays there. Groups that are new are drawn, stratified, among themselves; a group that
-    joins two sides is tested on.
+    Who stands in the earlier one stays there. Groups that are new are drawn, stratified, among
+    themselves; a group that joins two sides is tested on.
 
     Parameters
     ----------
@@ -189,7 +197,9 @@ def continued(
         return Continued(split, 0, len(labels), ())
     stood, stands = before.sides(before.ids), split.sides(before.ids)
     known = among(labels.ids, before.ids)
-    return Continued(split, int(known.sum()), int((~known).sum()), tuple(before.ids[stood != stands]))
+    return Continued(
+        split, int(known.sum()), int((~known).sum()), tuple(before.ids[stood != stands])
+    )
 
 
 def moved_text(moved: Sequence[str]) -> str:

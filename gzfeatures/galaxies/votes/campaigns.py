@@ -87,7 +87,8 @@ MARKED: dict[str, Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("hubble", "candels"), _CLUMPY),
 }
 """Mark of a campaign → answer → (question, its answers that add up to it). cd is Cosmic Dawn. DECaLS and its followers
-ask of the bulge's size and of mergers on other scales, so those answers of Galaxy Zoo 2 are unknown there."""
+ask of the bulge's size and of mergers on other scales, so those answers of Galaxy Zoo 2 are unknown
+there."""
 
 _TELLING: tuple[tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]], ...] = (
     (_CLUMPY, ("smooth-or-featured-features", "clumpy-appearance-yes")),
@@ -95,7 +96,8 @@ _TELLING: tuple[tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]], ...] = (
     (_GZ2_NAMES, ("something-odd-yes", "bulge-shape-no-bulge", "how-rounded-cigar")),
     (_DR12, ("how-rounded-completely", "bar-yes", "merging-neither")),
 )
-"""Answers that tell whose names unmarked columns are; without any of them they are those of DR5 and DESI."""
+"""Answers that tell whose names unmarked columns are; without any of them they are those of DR5 and
+DESI."""
 
 SUFFIXES: dict[Measure, str] = {"count": "", "fraction": "-fraction", "debiased": "-debiased"}
 """Measure → suffix of the columns of DECaLS and its followers that hold it."""
@@ -116,7 +118,8 @@ _STEMS_BELOW_CLUMPS = {
         for place, (answer, text) in enumerate(zip(QUESTIONS[group], texts, strict=True), start=1)
     },
 }
-"""Answer → stem of its columns in the table of Galaxy Zoo: Hubble (Willett+2017, doi:10.1093/mnras/stw2568)."""
+"""Answer → stem of its columns in the table of Galaxy Zoo: Hubble (Willett+2017,
+doi:10.1093/mnras/stw2568)."""
 
 _CANDELS_STEMS = {
     "smooth": "t00_smooth_or_featured_a0_smooth",
@@ -126,7 +129,8 @@ _CANDELS_STEMS = {
     "in-between": "t01_how_rounded_a1_inbetween",
     "cigar-shaped": "t01_how_rounded_a2_cigarshaped",
 }
-"""Answer → stem of its columns in the table of Galaxy Zoo: CANDELS (Simmons+2017, doi:10.1093/mnras/stw2587)."""
+"""Answer → stem of its columns in the table of Galaxy Zoo: CANDELS (Simmons+2017,
+doi:10.1093/mnras/stw2587)."""
 _CANDELS_SUFFIXES: dict[Measure, str] = {"fraction": "_frac", "weighted": "_weighted_frac"}
 
 _HUBBLE_MARK = re.compile(r"t1[2-8]_\w+|t02_edgeon_a0[12]_\w+")
@@ -163,10 +167,14 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
     if KAGGLE["smooth"] in columns:
         yield "kaggle", "weighted", {a: (c,) for a, c in KAGGLE.items() if c in columns}
     hubble = any(map(_HUBBLE_MARK.fullmatch, columns))
-    yield from _stemmed("hubble" if hubble else "gz2", columns, _STEMS_BELOW_CLUMPS if hubble else GZ2, GZ2_SUFFIXES)
+    yield from _stemmed(
+        "hubble" if hubble else "gz2", columns, _STEMS_BELOW_CLUMPS if hubble else GZ2, GZ2_SUFFIXES
+    )
     yield from _stemmed("candels", columns, _CANDELS_STEMS, _CANDELS_SUFFIXES)
     columns_of = {uniform(column): column for column in reversed(list(columns))}
-    plain = next((names for names, marks in _TELLING if not columns_of.keys().isdisjoint(marks)), _DR5)
+    plain = next(
+        (names for names, marks in _TELLING if not columns_of.keys().isdisjoint(marks)), _DR5
+    )
     if _MER not in columns_of:
         yield from _marked(UNMARKED, "", columns_of, plain)
     for mark, names in MARKED.items():
@@ -176,10 +184,14 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
 def foreign(columns: Collection[str]) -> dict[str, str]:
     """Name of a campaign whose votes are there and are not read → why."""
     names = [uniform(column) for column in columns]
-    matches = [match for match in map(_FOREIGN.fullmatch, names) if match and match["mark"] not in MARKED]
+    matches = [
+        match for match in map(_FOREIGN.fullmatch, names) if match and match["mark"] not in MARKED
+    ]
     reasons = {match["mark"]: "its questions are not known here" for match in matches}
     if any(name.endswith(_MER) for name in names):
-        reasons["euclid-mer"] = "the columns of Euclid's MER catalog are a network's predictions in per cent, not votes"
+        reasons["euclid-mer"] = (
+            "the columns of Euclid's MER catalog are a network's predictions in per cent, not votes"
+        )
     return reasons
 
 
@@ -187,7 +199,9 @@ def _stemmed(
     name: str, columns: Collection[str], stems: Mapping[str, str], suffixes: Mapping[Measure, str]
 ) -> Iterator[tuple[str, Measure, Columns]]:
     for measure, suffix in suffixes.items():
-        parts_of = {answer: (stem + suffix,) for answer, stem in stems.items() if stem + suffix in columns}
+        parts_of = {
+            answer: (stem + suffix,) for answer, stem in stems.items() if stem + suffix in columns
+        }
         if parts_of:
             yield name, measure, parts_of
 

@@ -1,7 +1,8 @@
 """The class string of Galaxy Zoo 2, `gz2_class`, read letter by letter in its place.
 
-E + roundness, or S + edge-on bulge, or S + bar + bulge + number of arms + winding; then the odd feature in brackets;
-A is a star or artifact (Willett+2013, doi:10.1093/mnras/stt1458, section 5 and table 5).
+E + roundness, or S + edge-on bulge, or S + bar + bulge + number of arms + winding; then the odd
+feature in brackets; A is a star or artifact (Willett+2013, doi:10.1093/mnras/stt1458, section 5 and
+table 5).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import pandas as pd
 class Parts(NamedTuple):
     """Letters of a class string, each from its own place; empty where the string has none.
 
-    `form` E smooth, S features or disk, A star or artifact; `roundness` r round, i in between, c cigar-shaped;
-    `edge` r, b or n for a rounded, boxy or no bulge of an edge-on disk; `bar` B; `bulge` a dominant to d none;
-    `arms` 1 to 4, + more, ? cannot tell; `winding` t tight, m medium, l loose; `odd` r ring, l lens or arc,
-    d disturbed, i irregular, o other, m merger, u dust lane.
+    `form` E smooth, S features or disk, A star or artifact; `roundness` r round, i in between, c
+    cigar-shaped; `edge` r, b or n for a rounded, boxy or no bulge of an edge-on disk; `bar` B;
+    `bulge` a dominant to d none; `arms` 1 to 4, + more, ? cannot tell; `winding` t tight, m medium,
+    l loose; `odd` r ring, l lens or arc, d disturbed, i irregular, o other, m merger, u dust lane.
     """
 
     form: str
@@ -60,14 +61,16 @@ def parse(text: str, reading: Reading = "place") -> Parts | None:
     text : str
         Such as "SBb2m(r)".
     reading : {"place", "anywhere"}
-        "place" follows the grammar. "anywhere" is how a published pipeline read it (SatoshiTomi/galaxy-morphology):
-        the winding is the first of t, m, l found anywhere, so that the odd features (m)erger and (l)ens count as
-        winding, and an E that is neither r nor i is a cigar.
+        "place" follows the grammar. "anywhere" is how a published pipeline read it
+        (SatoshiTomi/galaxy-morphology): the winding is the first of t, m, l found anywhere, so that
+        the odd features (m)erger and (l)ens count as winding, and an E that is neither r nor i is a
+        cigar.
 
     Returns
     -------
     Parts or None
-        None where the string does not follow the grammar ("anywhere": where no form letter leads it).
+        None where the string does not follow the grammar ("anywhere": where no form letter leads
+        it).
     """
     if reading == "place":
         match = _GRAMMAR.fullmatch(text)
@@ -78,10 +81,14 @@ def parse(text: str, reading: Reading = "place") -> Parts | None:
     parts = Parts(**match.groupdict(""))
     if parts.form == "E":
         return parts._replace(roundness=parts.roundness or "c")
-    return parts._replace(winding=next((letter for letter in "tml" if letter in text), "") if parts.bulge else "")
+    return parts._replace(
+        winding=next((letter for letter in "tml" if letter in text), "") if parts.bulge else ""
+    )
 
 
-def parse_column(column: pd.Series, reading: Reading = "place") -> tuple[pd.DataFrame, npt.NDArray[np.intp]]:
+def parse_column(
+    column: pd.Series, reading: Reading = "place"
+) -> tuple[pd.DataFrame, npt.NDArray[np.intp]]:
     """Read a column, each distinct string once.
 
     Parameters
@@ -101,8 +108,12 @@ def parse_column(column: pd.Series, reading: Reading = "place") -> tuple[pd.Data
     codes, distinct = pd.factorize(column)
     parsed = [parse(text, reading) for text in distinct.astype(str)]
     place = np.full(len(parsed) + 1, -1, dtype=np.intp)  # the last entry serves code −1
-    place[:-1][[parts is not None for parts in parsed]] = np.arange(sum(parts is not None for parts in parsed))
-    letters = pd.DataFrame([parts for parts in parsed if parts is not None], columns=list(Parts._fields), dtype="str")
+    place[:-1][[parts is not None for parts in parsed]] = np.arange(
+        sum(parts is not None for parts in parsed)
+    )
+    letters = pd.DataFrame(
+        [parts for parts in parsed if parts is not None], columns=list(Parts._fields), dtype="str"
+    )
     return letters, place[codes]
 
 

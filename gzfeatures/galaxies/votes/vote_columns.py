@@ -34,7 +34,8 @@ Form: TypeAlias = Literal["count", "conditional", "cumulative"]
 Numbers: TypeAlias = npt.NDArray[np.float64]
 
 RAW: tuple[Measure, ...] = ("weighted", "fraction", "count", "debiased")
-"""Measures in the order they are preferred: the Kaggle fractions, which most cuts were made for, are weighted ones."""
+"""Measures in the order they are preferred: the Kaggle fractions, which most cuts were made for,
+are weighted ones."""
 
 SEVERAL = "several"
 """In place of a campaign's name where more than one asked."""
@@ -50,7 +51,9 @@ class VoteColumns:
     campaign: str
 
     def __str__(self) -> str:
-        kind = {"count": "counts", "weight": "weighted counts"}.get(self.measure, f"{self.measure} fractions")
+        kind = {"count": "counts", "weight": "weighted counts"}.get(
+            self.measure, f"{self.measure} fractions"
+        )
         return kind.replace("fraction fractions", "fractions")
 
 
@@ -114,7 +117,9 @@ class Ballots:
         missing. Shape (n,)."""
         if not isinstance(self.votes, Conditional):
             return np.zeros(len(self.votes), dtype=bool)
-        question = next(place for place, answers in enumerate(QUESTIONS.values()) if answer in answers)
+        question = next(
+            place for place, answers in enumerate(QUESTIONS.values()) if answer in answers
+        )
         nobody = (self.asked[:, question] == 0) & (self.asked[:, 0] > 0)
         path = self.votes.path(answer)
         return np.asarray(nobody | (path == 0))
@@ -144,13 +149,16 @@ def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
 def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cumulative:
     """The vote table of one source; NaN for answers the catalog does not have.
 
-    Published conditional fractions are all zero where nobody was asked, and where every voter's weight is zero: those
-    become NaN.
+    Published conditional fractions are all zero where nobody was asked, and where every voter's
+    weight is zero: those become NaN.
     """
     values = np.full((len(frame), len(ANSWERS)), np.nan)
     for column, answer in enumerate(ANSWERS):
         if answer in source.columns:
-            parts = [frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in source.columns[answer]]
+            parts = [
+                frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+                for name in source.columns[answer]
+            ]
             values[:, column] = np.sum(parts, axis=0) if parts else 0.0
     ids = as_ids(frame["galaxy_id"])
     if source.form == "count":
@@ -159,14 +167,18 @@ def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cu
         return Cumulative(ids, values, source.measure)
     for question in COLUMNS.values():
         values[(values[:, question] == 0).all(axis=1), question] = np.nan
-    return Conditional(ids, np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values), source.measure)
+    return Conditional(
+        ids, np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values), source.measure
+    )
 
 
 _ROUNDING = 1e-5
 """Slack of parts that are summed to one answer's fraction."""
 
 
-def converted(votes: Counts | Conditional | Cumulative, form: Form) -> Counts | Conditional | Cumulative:
+def converted(
+    votes: Counts | Conditional | Cumulative, form: Form
+) -> Counts | Conditional | Cumulative:
     """The same votes in another form (fractions cannot be made counts again)."""
     if isinstance(votes, Counts) and form != "count":
         votes = votes.conditional()
@@ -178,7 +190,11 @@ def converted(votes: Counts | Conditional | Cumulative, form: Form) -> Counts | 
 
 
 def chosen(
-    columns: Collection[str], form: Form, measures: Sequence[Measure], answers: Collection[str], choice: Choice
+    columns: Collection[str],
+    form: Form,
+    measures: Sequence[Measure],
+    answers: Collection[str],
+    choice: Choice,
 ) -> tuple[VoteColumns, ...]:
     """The source of each campaign that has these answers in this form; none where no campaign has.
 
@@ -193,11 +209,16 @@ def chosen(
         and choice.campaign in (None, source.campaign)
     ]
     names = dict.fromkeys(source.campaign for source in usable)
-    of = {name: {source.measure: source for source in reversed(usable) if source.campaign == name} for name in names}
+    of = {
+        name: {source.measure: source for source in reversed(usable) if source.campaign == name}
+        for name in names
+    }
     for measure in measures:
         if of and all(measure in one for one in of.values()):
             return tuple(one[measure] for one in of.values())
-    return tuple(next(one[measure] for measure in measures if measure in one) for one in of.values())
+    return tuple(
+        next(one[measure] for measure in measures if measure in one) for one in of.values()
+    )
 
 
 def ballots(
@@ -235,7 +256,11 @@ def ballots(
     every = tuple(sources(frame.columns))
     names = list(dict.fromkeys(source.campaign for source in every))
     if choice.campaign is not None and choice.campaign not in names:
-        raise unknown("campaign", choice.campaign, names) if names else _absent(every, form, measures, answers, where)
+        raise (
+            unknown("campaign", choice.campaign, names)
+            if names
+            else _absent(every, form, measures, answers, where)
+        )
     read = chosen(frame.columns, form, measures, answers, choice)
     if not read:
         others = foreign(frame.columns)
@@ -250,11 +275,17 @@ def ballots(
     for name, one in votes.items():
         rows = campaign == name
         values[rows] = one.values[rows]
-    return Ballots(dataclasses.replace(first, values=values), read, campaign, _asked(frame, every, campaign))
+    return Ballots(
+        dataclasses.replace(first, values=values), read, campaign, _asked(frame, every, campaign)
+    )
 
 
 def _absent(
-    every: Sequence[VoteColumns], form: Form, measures: Sequence[Measure], answers: Collection[str], where: object
+    every: Sequence[VoteColumns],
+    form: Form,
+    measures: Sequence[Measure],
+    answers: Collection[str],
+    where: object,
 ) -> InputError:
     others = dict.fromkeys(f"{source} of {source.campaign}" for source in every)
     missing = [
@@ -265,7 +296,8 @@ def _absent(
     return InputError(
         f"no {form} votes",
         where=where,
-        rule=f"have columns of {' or '.join(measures)} votes" + (f" on {', '.join(answers)}" if answers else ""),
+        rule=f"have columns of {' or '.join(measures)} votes"
+        + (f" on {', '.join(answers)}" if answers else ""),
         found=("; ".join(dict.fromkeys(missing)) or ", ".join(others)) or None,
         remedy="use a catalog with votes, or another scheme",
     )
@@ -281,13 +313,17 @@ def _campaigns(
     campaign = np.full(len(frame), "", dtype=object)
     for name in names:
         asked = np.zeros(len(frame), dtype=bool)
-        for column in {c for s in every if s.campaign == name for parts in s.columns.values() for c in parts}:
+        for column in {
+            c for s in every if s.campaign == name for parts in s.columns.values() for c in parts
+        }:
             asked |= frame[column].to_numpy(dtype=np.float64, na_value=np.nan) > 0
         campaign[asked] = np.where(campaign[asked] == "", name, SEVERAL)
     return campaign
 
 
-def _asked(frame: pd.DataFrame, every: Sequence[VoteColumns], campaign: npt.NDArray[np.object_]) -> Numbers:
+def _asked(
+    frame: pd.DataFrame, every: Sequence[VoteColumns], campaign: npt.NDArray[np.object_]
+) -> Numbers:
     """Volunteers who answered each question, shape (n, 11): the counts of each galaxy's campaign, NaN without."""
     asked = np.full((len(frame), len(QUESTIONS)), np.nan)
     for source in every:

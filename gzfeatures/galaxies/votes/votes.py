@@ -1,12 +1,13 @@
 """The Galaxy Zoo 2 decision tree as data, and vote tables whose type says what their numbers mean.
 
-The tree is that of Willett+2013 (doi:10.1093/mnras/stt1458, table 2): 11 questions, 37 answers. A volunteer starts at
-`smooth-or-features` and follows `NEXT` from answer to question until it says None. `PARENTS` is the answer that must
-have been given for a question to be asked; `odd` is reached on every path, so it has none, and its fractions are of all
-volunteers.
+The tree is that of Willett+2013 (doi:10.1093/mnras/stt1458, table 2): 11 questions, 37 answers. A
+volunteer starts at `smooth-or-features` and follows `NEXT` from answer to question until it says
+None. `PARENTS` is the answer that must have been given for a question to be asked; `odd` is reached
+on every path, so it has none, and its fractions are of all volunteers.
 
-Three kinds of vote table are kept apart by type: `Counts` (votes), `Conditional` (fraction of those who were asked the
-question: Hart+2016 and Willett+2013 columns) and `Cumulative` (fraction of all volunteers: the Kaggle columns).
+Three kinds of vote table are kept apart by type: `Counts` (votes), `Conditional` (fraction of those
+who were asked the question: Hart+2016 and Willett+2013 columns) and `Cumulative` (fraction of all
+volunteers: the Kaggle columns).
 """
 
 from __future__ import annotations
@@ -32,12 +33,21 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "bulge-prominence": ("bulge-none", "bulge-just-noticeable", "bulge-obvious", "bulge-dominant"),
     "odd": ("odd-yes", "odd-no"),
     "rounded": ("completely-round", "in-between", "cigar-shaped"),
-    "odd-feature": ("ring", "lens-or-arc", "disturbed", "irregular", "other", "merger", "dust-lane"),
+    "odd-feature": (
+        "ring",
+        "lens-or-arc",
+        "disturbed",
+        "irregular",
+        "other",
+        "merger",
+        "dust-lane",
+    ),
     "bulge-shape": ("bulge-shape-rounded", "bulge-shape-boxy", "bulge-shape-none"),
     "arms-winding": ("winding-tight", "winding-medium", "winding-loose"),
     "arms-number": ("arms-1", "arms-2", "arms-3", "arms-4", "arms-more-than-4", "arms-cant-tell"),
 }
-"""Question → its answers, in the order of the catalogs (Kaggle's Class1 … Class11, GZ2's t01 … t11)."""
+"""Question → its answers, in the order of the catalogs (Kaggle's Class1 … Class11, GZ2's t01 …
+t11)."""
 
 ANSWERS: tuple[str, ...] = tuple(answer for answers in QUESTIONS.values() for answer in answers)
 """The 37 answers, column by column."""
@@ -68,7 +78,11 @@ _AFTER_ALL_ANSWERS: dict[str, str | None] = {
 }
 
 NEXT: dict[str, str | None] = {
-    **{answer: after for question, after in _AFTER_ALL_ANSWERS.items() for answer in QUESTIONS[question]},
+    **{
+        answer: after
+        for question, after in _AFTER_ALL_ANSWERS.items()
+        for answer in QUESTIONS[question]
+    },
     "smooth": "rounded",
     "features-or-disk": "edge-on",
     "star-or-artifact": None,
@@ -110,10 +124,13 @@ _GZ2_STEMS = {
 
 GZ2: dict[str, str] = dict(
     zip(
-        ANSWERS, (f"{task}_{answer}" for task, answers in _GZ2_STEMS.items() for answer in answers.split()), strict=True
+        ANSWERS,
+        (f"{task}_{answer}" for task, answers in _GZ2_STEMS.items() for answer in answers.split()),
+        strict=True,
     )
 )
-"""Answer → stem of its columns in the Willett+2013 and Hart+2016 tables (a38 stands before a25; there is no a35)."""
+"""Answer → stem of its columns in the Willett+2013 and Hart+2016 tables (a38 stands before a25;
+there is no a35)."""
 
 GZ2_SUFFIXES: dict[Measure, str] = {
     "count": "_count",
@@ -152,7 +169,9 @@ class _VoteTable(abc.ABC):
     def __post_init__(self) -> None:
         shape = (len(self.ids), len(ANSWERS))
         if self.values.shape != shape:
-            raise InputError("votes do not fit their ids", rule=f"have shape {shape}", found=self.values.shape)
+            raise InputError(
+                "votes do not fit their ids", rule=f"have shape {shape}", found=self.values.shape
+            )
         bad = (self.values < self._lowest) | (self.values > self._highest)
         if bad.any():
             row, column = np.argwhere(bad)[0].tolist()
@@ -222,8 +241,8 @@ class Conditional(_VoteTable):
     def cumulative(self) -> Cumulative:
         """Multiply every fraction by those of the path to its question.
 
-        Where the path has fraction zero the product is zero, asked or not; a missing fraction below a path that was
-        walked stays NaN.
+        Where the path has fraction zero the product is zero, asked or not; a missing fraction below
+        a path that was walked stays NaN.
         """
         values = np.empty_like(self.values)
         for question, part in COLUMNS.items():
@@ -242,7 +261,8 @@ class Cumulative(_VoteTable):
     def conditional(self) -> Conditional:
         """Divide by the fraction of the path to the question; NaN where that is zero (see `Conditional.undefined`).
 
-        Rounding in published tables can lift a fraction over its path's by some parts in a million: it counts as equal.
+        Rounding in published tables can lift a fraction over its path's by some parts in a million:
+        it counts as equal.
         """
         values = np.full_like(self.values, np.nan)
         for question, part in COLUMNS.items():
@@ -257,22 +277,28 @@ class Cumulative(_VoteTable):
 _ROUNDING = 1e-5
 
 
-def inconsistencies(votes: Conditional | Cumulative, tolerance: float = 1e-5) -> dict[str, npt.NDArray[Any]]:
+def inconsistencies(
+    votes: Conditional | Cumulative, tolerance: float = 1e-5
+) -> dict[str, npt.NDArray[Any]]:
     """Question → rows whose answers do not sum to what the tree says, for the questions that have such rows.
 
-    Cumulative answers sum to the parent's fraction (1 for the questions without parent); conditional ones to 1.
+    Cumulative answers sum to the parent's fraction (1 for the questions without parent);
+    conditional ones to 1.
 
     Parameters
     ----------
     votes : Conditional or Cumulative
-        Rows where the question has NaN are not judged. Debiased conditional answers have no sum rule.
+        Rows where the question has NaN are not judged. Debiased conditional answers have no sum
+        rule.
     tolerance : float
         Largest allowed absolute difference. The Kaggle table keeps the rules to 2e-6.
     """
     found: dict[str, npt.NDArray[Any]] = {}
     for question in QUESTIONS:
         parent = PARENTS[question]
-        expected = votes.answer(parent) if isinstance(votes, Cumulative) and parent is not None else 1.0
+        expected = (
+            votes.answer(parent) if isinstance(votes, Cumulative) and parent is not None else 1.0
+        )
         rows = np.flatnonzero(np.abs(votes.question(question).sum(axis=1) - expected) > tolerance)
         if len(rows):
             found[question] = rows
@@ -280,12 +306,18 @@ def inconsistencies(votes: Conditional | Cumulative, tolerance: float = 1e-5) ->
 
 
 def vote_ceiling(
-    votes: Conditional, question: str, panel: int | npt.NDArray[np.integer[Any]] = 1, *, draws: int = 200, seed: int = 0
+    votes: Conditional,
+    question: str,
+    panel: int | npt.NDArray[np.integer[Any]] = 1,
+    *,
+    draws: int = 200,
+    seed: int = 0,
 ) -> float:
     """Best accuracy anyone can reach against labels that a panel of volunteers gives by majority.
 
-    The best guess is each galaxy's most voted answer; panels are drawn with the galaxy's fractions, ties at random.
-    With one volunteer it is the mean of the largest fraction; it grows towards 1 with the panel.
+    The best guess is each galaxy's most voted answer; panels are drawn with the galaxy's fractions,
+    ties at random. With one volunteer it is the mean of the largest fraction; it grows towards 1
+    with the panel.
 
     Parameters
     ----------
@@ -294,7 +326,8 @@ def vote_ceiling(
     question : str
         A name of QUESTIONS.
     panel : int or ndarray
-        Volunteers per galaxy, or their number for each, shape (n,): `Counts.question(question).sum(axis=1)`.
+        Volunteers per galaxy, or their number for each, shape (n,):
+        `Counts.question(question).sum(axis=1)`.
     draws : int
         Panels drawn per galaxy; one volunteer needs none.
     seed : int
@@ -317,6 +350,8 @@ def vote_ceiling(
     random = np.random.default_rng(seed)
     best, right = shares.argmax(axis=1), 0.0
     for _ in range(draws):
-        drawn = random.multinomial(sizes, shares) + random.random(shares.shape)  # the fraction settles ties
+        drawn = random.multinomial(sizes, shares) + random.random(
+            shares.shape
+        )  # the fraction settles ties
         right += float((drawn.argmax(axis=1) == best).mean())
     return right / draws

@@ -1,6 +1,7 @@
 """scikit-learn's parts without a promise of stability: a fitted network's optimiser, what fitted neighbours keep.
 
-Predicting needs none, so heads are written without; the path of its class remains for heads of earlier versions.
+Predicting needs none, so heads are written without; the path of its class remains for heads of
+earlier versions.
 """
 
 from __future__ import annotations

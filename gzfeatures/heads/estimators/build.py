@@ -34,13 +34,19 @@ def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> Bas
         steps: Any = machine
     else:
         fill = [("fill", Fill())] if parameters["impute"] else []
-        compress = [("compress", Compress(parameters["pca"], parameters["whiten"]))] if parameters["pca"] else []
+        compress = (
+            [("compress", Compress(parameters["pca"], parameters["whiten"]))]
+            if parameters["pca"]
+            else []
+        )
         steps = Pipeline([*fill, ("standardise", Standardise()), *compress, ("machine", machine)])
     if task == "fractions":
         return Answers(steps)
     return Calibrated(
         steps,
-        "decision_function" if isinstance(machine, (RbfMachine, LinearMachine, Prototype)) else "predict_proba",
+        "decision_function"
+        if isinstance(machine, (RbfMachine, LinearMachine, Prototype))
+        else "predict_proba",
         parameters["calibration"],
         class_weight=parameters["class_weight"],
         seed=seed,
@@ -81,8 +87,12 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.answers_ = [np.flatnonzero(owner == p) for p in range(patterns.shape[1])]
         with threads_for(len(y) * X.shape[1]):
             self.estimators_ = [
-                clone(self.estimator).fit(take_rows(X, rows[asked]), y[np.ix_(asked, answers)].astype(np.float32))
-                for asked, answers in zip(map(np.flatnonzero, patterns.T), self.answers_, strict=True)
+                clone(self.estimator).fit(
+                    take_rows(X, rows[asked]), y[np.ix_(asked, answers)].astype(np.float32)
+                )
+                for asked, answers in zip(
+                    map(np.flatnonzero, patterns.T), self.answers_, strict=True
+                )
             ]
         return self
 
@@ -116,14 +126,17 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = X.shape[1]
         self.constant_ = np.where(y.min(0) == y.max(0), y[0].astype(float), np.nan)
         self.estimators_ = [
-            clone(self.estimator).fit(X, y[:, c], groups, rows) for c in np.flatnonzero(np.isnan(self.constant_))
+            clone(self.estimator).fit(X, y[:, c], groups, rows)
+            for c in np.flatnonzero(np.isnan(self.constant_))
         ]
         return self
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Probability of each flag, float64, shape (n, k)."""
         p = np.tile(self.constant_, (len(X), 1))
-        for c, estimator in zip(np.flatnonzero(np.isnan(self.constant_)), self.estimators_, strict=True):
+        for c, estimator in zip(
+            np.flatnonzero(np.isnan(self.constant_)), self.estimators_, strict=True
+        ):
             p[:, c] = estimator.predict_proba(X)[:, 1]
         return p
 
@@ -136,13 +149,17 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     members : sequence of (name, estimator)
         Unfitted classifiers.
     combine : {"soft", "stack"}
-        Mean of their probabilities; or a logistic regression on their logarithms, learned on rows held back from them.
+        Mean of their probabilities; or a logistic regression on their logarithms, learned on rows
+        held back from them.
     seed : int
         Seed of the held-back rows.
     """
 
     def __init__(
-        self, members: Sequence[tuple[str, Any]], combine: Literal["soft", "stack"] = "soft", seed: int = 0
+        self,
+        members: Sequence[tuple[str, Any]],
+        combine: Literal["soft", "stack"] = "soft",
+        seed: int = 0,
     ) -> None:
         self.members = members
         self.combine = combine
@@ -152,7 +169,11 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit every member on rows X (n, d) with codes y (n,)."""
         self.classes_ = np.unique(y)
         everything = np.arange(len(y))
-        folds = folds_of(y, None, 5, self.seed) if self.combine == "stack" else [(everything, everything[:0])]
+        folds = (
+            folds_of(y, None, 5, self.seed)
+            if self.combine == "stack"
+            else [(everything, everything[:0])]
+        )
         rest, part = max(folds, key=lambda fold: len(np.unique(y[fold[1]])))
         self.members_ = [clone(member).fit(X[rest], y[rest]) for _, member in self.members]
         self.judge_ = LinearMachine(C=1.0).fit(self._said(X[part]), y[part]) if len(part) else None
@@ -163,16 +184,19 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         said = self._said(X)
         p = np.exp(said).reshape(len(X), len(self.members_), len(self.classes_)).mean(1)
         if self.judge_ is not None:
-            # a class that the held-back rows lack keeps the members' mean: its absence there is no verdict
+            # a class that the held-back rows lack keeps the members' mean: its absence there is no
+            # verdict
             met = np.searchsorted(self.classes_, self.judge_.classes_)
             whole = p[:, met].sum(1, keepdims=True)
-            p[:, met] = softmax(self.judge_.decision_function(said).astype(np.float64), axis=1) * whole
+            p[:, met] = (
+                softmax(self.judge_.decision_function(said).astype(np.float64), axis=1) * whole
+            )
         return np.asarray(p / p.sum(1, keepdims=True), dtype=np.float64)
 
     def _said(self, X: Matrix) -> Matrix:
-        return np.hstack([np.log(np.maximum(member.predict_proba(X), 1e-7)) for member in self.members_]).astype(
-            np.float32
-        )
+        return np.hstack(
+            [np.log(np.maximum(member.predict_proba(X), 1e-7)) for member in self.members_]
+        ).astype(np.float32)
 
 
 class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
@@ -181,7 +205,10 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
         """Share of the votes of each class, shape (n, k)."""
         share = super().predict_proba(X)
-        return np.asarray((share * self.n_neighbors + 1 / share.shape[1]) / (self.n_neighbors + 1), dtype=np.float64)
+        return np.asarray(
+            (share * self.n_neighbors + 1 / share.shape[1]) / (self.n_neighbors + 1),
+            dtype=np.float64,
+        )
 
 
 class Perceptron(MLPClassifier):  # type: ignore[misc]
@@ -197,7 +224,8 @@ class Perceptron(MLPClassifier):  # type: ignore[misc]
 
 
 def _ensemble(parameters: Mapping[str, Any], seed: int) -> Ensemble:
-    # a held-back share calibrates each member even on a small table: crossing inside crossing would be 30 fits
+    # a held-back share calibrates each member even on a small table: crossing inside crossing would
+    # be 30 fits
     built = [
         (name, build(name, task, seed, complete).set_params(crossed_below=0))
         for name, task, complete in parameters["members"]
@@ -205,7 +233,9 @@ def _ensemble(parameters: Mapping[str, Any], seed: int) -> Ensemble:
     return Ensemble(built, parameters["combine"], seed)
 
 
-def _trees(kind: Literal["XGBClassifier", "XGBRegressor"]) -> Callable[[Mapping[str, Any], int], Any]:
+def _trees(
+    kind: Literal["XGBClassifier", "XGBRegressor"],
+) -> Callable[[Mapping[str, Any], int], Any]:
     names = ("rounds", "depth", "rate", "columns", "bins", "device")
     return lambda p, seed: BoostedTrees(kind, **{name: p[name] for name in names}, seed=seed)
 
@@ -213,11 +243,17 @@ def _trees(kind: Literal["XGBClassifier", "XGBRegressor"]) -> Callable[[Mapping[
 _MACHINES: dict[str, Callable[[Mapping[str, Any], int], Any]] = {
     "logistic": lambda p, seed: LinearMachine("softmax", p["C"], p["tolerance"], p["iterations"]),
     "svm": lambda p, seed: RbfMachine(p["C"], p["gamma"], p["accelerated"]),
-    "linear-svm": lambda p, seed: LinearMachine("squared-hinge", p["C"], p["tolerance"], p["iterations"]),
+    "linear-svm": lambda p, seed: LinearMachine(
+        "squared-hinge", p["C"], p["tolerance"], p["iterations"]
+    ),
     "xgboost": _trees("XGBClassifier"),
-    "knn": lambda p, seed: Neighbours(p["neighbours"], weights="distance", metric="cosine", algorithm="brute"),
+    "knn": lambda p, seed: Neighbours(
+        p["neighbours"], weights="distance", metric="cosine", algorithm="brute"
+    ),
     "lda": lambda p, seed: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=p["shrinkage"]),
-    "mlp": lambda p, seed: Perceptron((p["hidden"],), alpha=p["alpha"], max_iter=p["epochs"], random_state=seed),
+    "mlp": lambda p, seed: Perceptron(
+        (p["hidden"],), alpha=p["alpha"], max_iter=p["epochs"], random_state=seed
+    ),
     "prototype": lambda p, seed: Prototype(),
     "ensemble": _ensemble,
     "ridge": lambda p, seed: Ridge(p["alpha"], copy_X=False),

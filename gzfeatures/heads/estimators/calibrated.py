@@ -22,34 +22,40 @@ Weighting = Literal["balanced", "macro-f1"] | Mapping[int, float] | None
 Scores = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 _TINY = 1e-7
-_FACTORS = tuple(sorted((2 ** (step / 4) for step in range(-16, 17)), key=lambda factor: abs(np.log2(factor))))
+_FACTORS = tuple(
+    sorted((2 ** (step / 4) for step in range(-16, 17)), key=lambda factor: abs(np.log2(factor)))
+)
 """Weights that `weights_for_macro_f1` tries, those that change least first."""
 
 
 class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Classifier with calibrated probabilities; it takes its rows as they are and never changes them.
 
-    A large table is fitted once, on all rows but a held-back share, which teaches the calibration. A small one
-    (`crossed_below`) is too precious for that: its rows are scored out of fold, and the classifier kept saw all.
-    Both ways rows of one group stay together and classes keep their shares.
+    A large table is fitted once, on all rows but a held-back share, which teaches the calibration.
+    A small one (`crossed_below`) is too precious for that: its rows are scored out of fold, and the
+    classifier kept saw all. Both ways rows of one group stay together and classes keep their
+    shares.
 
     Parameters
     ----------
     estimator : estimator
         Unfitted; may change its rows in place.
     output : {"decision_function", "predict_proba"}
-        What it says of a row: a score per class, or probabilities (their logarithms are calibrated).
+        What it says of a row: a score per class, or probabilities (their logarithms are
+        calibrated).
     method : {"platt", "isotonic", "temperature", "none"}
-        softmax(a·score + b_class), the sigmoid of Platt (1999) for k classes; that followed by a monotone fit per class
-        (Zadrozny & Elkan 2002, doi:10.1145/775047.775151); softmax(score / T) (Guo+2017, arXiv:1706.04599); nothing.
+        softmax(a·score + b_class), the sigmoid of Platt (1999) for k classes; that followed by a
+        monotone fit per class (Zadrozny & Elkan 2002, doi:10.1145/775047.775151); softmax(score /
+        T) (Guo+2017, arXiv:1706.04599); nothing.
     share : float
         Share of rows held back, in (0, 0.5].
     crossed_below : int
         Tables with fewer rows are calibrated out of fold.
     class_weight : None, "balanced", "macro-f1" or mapping of code to weight
-        Weight of each class in the probabilities, by Bayes' rule (Saerens+2002, doi:10.1162/089976602753284446, eq. 4):
-        they become those of a sample in which the class is so much more common. "macro-f1" learns the weights from the
-        rows that teach the calibration (see `weights_for_macro_f1`).
+        Weight of each class in the probabilities, by Bayes' rule (Saerens+2002,
+        doi:10.1162/089976602753284446, eq. 4): they become those of a sample in which the class is
+        so much more common. "macro-f1" learns the weights from the rows that teach the calibration
+        (see `weights_for_macro_f1`).
     seed : int
         Seed of the held-back share.
     """
@@ -75,24 +81,36 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
         """Fit on X with codes y (n,); rows of one group (n,) are never parted.
 
-        X has shape (n, d), or more rows of which `rows` (n,) are the ones meant: a large table is not copied first.
+        X has shape (n, d), or more rows of which `rows` (n,) are the ones meant: a large table is
+        not copied first.
 
         Raises
         ------
         InputError
-            There is one class only; an unknown method; or weights to be learned without a calibration.
+            There is one class only; an unknown method; or weights to be learned without a
+            calibration.
         """
         with threads_for(len(y) * np.shape(X)[1]):
             return self._fit(np.asarray(X, dtype=np.float32), np.asarray(y), groups, rows)
 
-    def _fit(self, X: Matrix, y: npt.NDArray[Any], groups: Groups | None, rows: Rows | None) -> Self:
+    def _fit(
+        self, X: Matrix, y: npt.NDArray[Any], groups: Groups | None, rows: Rows | None
+    ) -> Self:
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError("labels have one class", rule="have at least two", found=str(self.classes_[0]))
+            raise InputError(
+                "labels have one class", rule="have at least two", found=str(self.classes_[0])
+            )
         if self.method not in ("platt", "isotonic", "temperature", "none"):
-            raise InputError("calibration", rule="be one of platt, isotonic, temperature, none", found=self.method)
+            raise InputError(
+                "calibration",
+                rule="be one of platt, isotonic, temperature, none",
+                found=self.method,
+            )
         if self.method == "none" and self.class_weight == "macro-f1":
-            raise InputError("class weights for macro F1", rule="go with a calibration: both need rows held back")
+            raise InputError(
+                "class weights for macro F1", rule="go with a calibration: both need rows held back"
+            )
         self.n_features_in_ = X.shape[1]
         n, k = len(codes), len(self.classes_)
         rows = np.arange(n) if rows is None else rows
@@ -109,12 +127,16 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             order, parts = [], []
             for rest, part in folds_of(codes, groups, 5, self.seed):
                 self._learn(X[rows[rest]], codes[rest])
-                met = part[np.isin(codes[part], self.known_)]  # a class it has not met tells nothing about its scores
+                met = part[
+                    np.isin(codes[part], self.known_)
+                ]  # a class it has not met tells nothing about its scores
                 parts.append(self._scores(X[rows[met]], k) if len(met) else np.empty((0, k)))
                 order.append(codes[met])
             self._learn(X[rows], codes)
             scores, truth = np.concatenate(parts), np.concatenate(order)
-        self.unchecked_ = np.setdiff1d(np.arange(k), truth) if self.method != "none" else np.arange(0)
+        self.unchecked_ = (
+            np.setdiff1d(np.arange(k), truth) if self.method != "none" else np.arange(0)
+        )
         if len(truth):
             self._calibrate(scores, truth)
         if self.class_weight == "macro-f1":
@@ -133,8 +155,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def recalibrate(self, X: Any, y: Any) -> Self:
         """Learn the calibration anew from rows that neither the estimator nor its vectors were trained on.
 
-        A backbone places the galaxies it was trained on more surely than others, and a calibration learned on those
-        promises too much. `method` stays as it is; weights stay too.
+        A backbone places the galaxies it was trained on more surely than others, and a calibration
+        learned on those promises too much. `method` stays as it is; weights stay too.
 
         Parameters
         ----------
@@ -176,7 +198,9 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return np.empty((0, k))
         blocks = (X[rows[start : start + BLOCK]] for start in range(0, len(rows), BLOCK))
         with threads_for(len(rows) * X.shape[1]):
-            return np.concatenate([self._scores(np.asarray(b, dtype=np.float32, order="C"), k) for b in blocks])
+            return np.concatenate(
+                [self._scores(np.asarray(b, dtype=np.float32, order="C"), k) for b in blocks]
+            )
 
     def _scores(self, X: Matrix, k: int) -> Scores:
         """Scores of all k classes; −inf, probability 0, for a class the estimator never met."""
@@ -192,8 +216,9 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _calibrate(self, scores: Scores, codes: Codes) -> None:
         """Learn scale, offsets and steps from the classes that the held-back rows have.
 
-        A class that none of them has (all its galaxies lie in one group, say) is left out of the softmax here, for its
-        absence from these rows says nothing of its frequency; it gets the mean offset of the others and no steps.
+        A class that none of them has (all its galaxies lie in one group, say) is left out of the
+        softmax here, for its absence from these rows says nothing of its frequency; it gets the
+        mean offset of the others and no steps.
         """
         met = np.unique(codes)
         scores, codes = scores[:, met], np.searchsorted(met, codes)
@@ -208,12 +233,19 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             logits = a * scores + b
             p = softmax(logits, axis=1)
             slope = (p - truth) / n
-            value = -float(np.log(np.maximum((p * truth).sum(1), 1e-30)).mean()) + 0.5 * float(b @ b) / n
+            value = (
+                -float(np.log(np.maximum((p * truth).sum(1), 1e-30)).mean())
+                + 0.5 * float(b @ b) / n
+            )
             gradient = [np.sum(slope * finite) * a, *((slope.sum(0) + b / n) if biased else ())]
             return value, np.asarray(gradient)
 
         found = minimize(
-            loss, np.zeros(1 + k * biased), jac=True, method="L-BFGS-B", bounds=[(-6, 6)] + [(-20, 20)] * (k * biased)
+            loss,
+            np.zeros(1 + k * biased),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-6, 6)] + [(-20, 20)] * (k * biased),
         )
         self.scale_ = float(np.exp(found.x[0]) / spread)
         if biased:
@@ -224,7 +256,9 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.stepped_ = met
             for c in range(k):
                 known = np.isfinite(scores[:, c])
-                step = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(p[known, c], truth[known, c])
+                step = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
+                    p[known, c], truth[known, c]
+                )
                 self.steps_.append(np.stack([step.X_thresholds_, step.y_thresholds_]))
 
     def _probabilities(self, scores: Scores) -> Scores:
@@ -234,7 +268,9 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             met = getattr(self, "stepped_", np.arange(p.shape[1]))
             whole = p[:, met].sum(1, keepdims=True)
             part = p[:, met] / np.maximum(whole, _TINY)
-            part = np.column_stack([np.interp(part[:, c], *step) for c, step in enumerate(self.steps_)])
+            part = np.column_stack(
+                [np.interp(part[:, c], *step) for c, step in enumerate(self.steps_)]
+            )
             part = np.maximum(part, _TINY)
             p[:, met] = part / part.sum(1, keepdims=True) * np.maximum(whole, _TINY)
             p /= p.sum(1, keepdims=True)
@@ -253,8 +289,8 @@ def weights_for_macro_f1(probabilities: Scores, codes: Codes) -> Scores:
     """Weight of each class with which the most probable class has the highest macro F1.
 
     As thresholds of F1 lie below those of accuracy where a class is rare (Lipton+2014,
-    doi:10.1007/978-3-662-44851-9_15), rare classes are mostly weighted up. Each class in turn, the rarest first, takes
-    the best of 33 factors from 1/16 to 16; three rounds.
+    doi:10.1007/978-3-662-44851-9_15), rare classes are mostly weighted up. Each class in turn, the
+    rarest first, takes the best of 33 factors from 1/16 to 16; three rounds.
 
     Parameters
     ----------

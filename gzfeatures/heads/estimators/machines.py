@@ -1,7 +1,8 @@
 """Classifiers of our own: a Gaussian-kernel and a linear machine in single precision, and class prototypes.
 
-Each one's `decision_function` gives one score per class, shape (n, k), and keeps plain arrays only: a head fitted with
-Intel's accelerated scikit-learn predicts alike, and as fast, where that library is absent.
+Each one's `decision_function` gives one score per class, shape (n, k), and keeps plain arrays only:
+a head fitted with Intel's accelerated scikit-learn predicts alike, and as fast, where that library
+is absent.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from gzfeatures.features.matrices import BLOCK, Matrix
 
 Codes = npt.NDArray[np.int64]
 CACHED = 256
-"""Rows that a linear machine takes at once, so that they are read from memory once per step, not twice."""
+"""Rows that a linear machine takes at once, so that they are read from memory once per step, not
+twice."""
 
 
 def library(module: str, accelerated: bool) -> Any:
@@ -77,7 +79,8 @@ def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Ma
 class RbfMachine(_Scored):
     """Support vector machine with kernel exp(−γ‖x − x'‖²), one machine per two classes.
 
-    The score of a class is the sum of its machines' margins: finer than the count of votes, and one matrix product.
+    The score of a class is the sum of its machines' margins: finer than the count of votes, and one
+    matrix product.
 
     Parameters
     ----------
@@ -100,12 +103,21 @@ class RbfMachine(_Scored):
         svm = library("svm", self.accelerated)
         self.classes_, codes = np.unique(y, return_inverse=True)
         k = len(self.classes_)
-        weights, self.intercept_ = np.zeros((len(y), k), dtype=np.float32), np.zeros(k, dtype=np.float32)
-        margin = np.array([[-1, 1]], dtype=np.float32) / (2 if k == 2 else 1)  # two classes: their scores differ by it
-        for i, j in combinations(range(k), 2):  # given all classes at once, a machine holds its vectors several times
+        weights, self.intercept_ = (
+            np.zeros((len(y), k), dtype=np.float32),
+            np.zeros(k, dtype=np.float32),
+        )
+        margin = np.array([[-1, 1]], dtype=np.float32) / (
+            2 if k == 2 else 1
+        )  # two classes: their scores differ by it
+        for i, j in combinations(
+            range(k), 2
+        ):  # given all classes at once, a machine holds its vectors several times
             pair = np.flatnonzero((codes == i) | (codes == j))
             machine = svm.SVC(C=self.C, gamma=self.gamma_).fit(X[pair], codes[pair] == j)
-            weights[np.ix_(pair[machine.support_], [i, j])] += np.ravel(machine.dual_coef_)[:, None] * margin
+            weights[np.ix_(pair[machine.support_], [i, j])] += (
+                np.ravel(machine.dual_coef_)[:, None] * margin
+            )
             self.intercept_[[i, j]] += np.ravel(machine.intercept_) * margin[0]
         used = np.flatnonzero(weights.any(1))
         self.vectors_, self.weights_ = X[used], weights[used]
@@ -127,7 +139,9 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Errors up to this cost nothing.
     """
 
-    def __init__(self, C: float = 0.3, gamma: float = 1.0, epsilon: float = 0.05, accelerated: bool = True) -> None:
+    def __init__(
+        self, C: float = 0.3, gamma: float = 1.0, epsilon: float = 0.05, accelerated: bool = True
+    ) -> None:
         self.C = C
         self.gamma = gamma
         self.epsilon = epsilon
@@ -144,7 +158,8 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         for c, target in enumerate(y.T):
             machine.fit(X, np.ascontiguousarray(target))
             weights[machine.support_, c] = np.ravel(machine.dual_coef_)
-            # scikit-learn-intelex gives no intercept where all targets lie within epsilon of one value
+            # scikit-learn-intelex gives no intercept where all targets lie within epsilon of one
+            # value
             known = np.ravel(machine.intercept_)
             self.intercept_[c] = known[0] if len(known) else (target.min() + target.max()) / 2
         used = np.flatnonzero(weights.any(1))
@@ -183,12 +198,16 @@ class LinearMachine(_Scored):
         self.tolerance = tolerance
         self.iterations = iterations
 
-    def fit(self, X: Matrix, y: Codes, sample_weight: npt.NDArray[np.floating] | None = None) -> Self:
+    def fit(
+        self, X: Matrix, y: Codes, sample_weight: npt.NDArray[np.floating] | None = None
+    ) -> Self:
         """Fit on rows X (n, d) with codes y (n,); weights of rows are optional, shape (n,)."""
         self.classes_ = np.unique(y)
         (n, d), k = X.shape, len(self.classes_)
         truth = np.asarray(y[:, None] == self.classes_, dtype=np.float32)
-        weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        weight = (
+            np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        )
         share = (weight / weight.sum()).astype(np.float32)[:, None]
         penalty = 1 / (self.C * weight.sum())
         slope = _softmax_slope if self.loss == "softmax" else _hinge_slope
@@ -199,18 +218,26 @@ class LinearMachine(_Scored):
             for start in range(0, n, CACHED):
                 part = X[start : start + CACHED]
                 scores = (W[:, :d] @ part.T).T + W[:, d]
-                loss, gradient = slope(scores, truth[start : start + CACHED], share[start : start + CACHED])
+                loss, gradient = slope(
+                    scores, truth[start : start + CACHED], share[start : start + CACHED]
+                )
                 total += loss
                 step[:, :d] += gradient.T @ part
                 step[:, d] += gradient.sum(0)
             step[:, :d] += penalty * W[:, :d]
-            return total + 0.5 * penalty * float((W[:, :d] ** 2).sum()), step.astype(np.float64).ravel()
+            return total + 0.5 * penalty * float((W[:, :d] ** 2).sum()), step.astype(
+                np.float64
+            ).ravel()
 
         options = {"maxiter": self.iterations, "gtol": self.tolerance, "ftol": 1e-7, "maxcor": 10}
         with threadpool_limits(1):  # products this small are done before a second thread has woken
-            found = minimize(objective, np.zeros((d + 1) * k), jac=True, method="L-BFGS-B", options=options)
+            found = minimize(
+                objective, np.zeros((d + 1) * k), jac=True, method="L-BFGS-B", options=options
+            )
         if found.nit >= self.iterations:
-            warnings.warn(f"no convergence in {self.iterations} steps; raise 'iterations'", stacklevel=2)
+            warnings.warn(
+                f"no convergence in {self.iterations} steps; raise 'iterations'", stacklevel=2
+            )
         solution = found.x.reshape(k, d + 1).T.astype(np.float32)
         self.coefficients_, self.intercept_ = np.ascontiguousarray(solution[:d]), solution[d]
         self.steps_ = int(found.nit)

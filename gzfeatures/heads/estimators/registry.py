@@ -13,9 +13,22 @@ if TYPE_CHECKING:
 
     from gzfeatures.galaxies.labels.labels import Target
 
-_CLASSES: dict[str, Any] = {"pca": None, "whiten": False, "impute": False, "calibration": "platt", "class_weight": None}
+_CLASSES: dict[str, Any] = {
+    "pca": None,
+    "whiten": False,
+    "impute": False,
+    "calibration": "platt",
+    "class_weight": None,
+}
 _FRACTIONS: dict[str, Any] = {"pca": None, "whiten": False, "impute": False}
-_TREES: dict[str, Any] = {"rounds": 250, "depth": 3, "rate": 0.2, "columns": 0.25, "bins": 64, "device": "cpu"}
+_TREES: dict[str, Any] = {
+    "rounds": 250,
+    "depth": 3,
+    "rate": 0.2,
+    "columns": 0.25,
+    "bins": 64,
+    "device": "cpu",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +46,12 @@ class HeadKind:
     source : str
         Where the method comes from.
     defaults : mapping
-        Its parameters and their default values: the machine's own, and those every head of its task has:
-        `pca` (components kept; None for none), `whiten` (components scaled to unit variance), `impute` (columns may be
-        NaN: filled with the training median), and for classes `calibration` (platt, isotonic, temperature, none) and
-        `class_weight` (None, "balanced", "macro-f1" for weights that are best for it, or code → weight; probabilities
-        are then those of a sample so weighted).
+        Its parameters and their default values: the machine's own, and those every head of its task
+        has: `pca` (components kept; None for none), `whiten` (components scaled to unit variance),
+        `impute` (columns may be NaN: filled with the training median), and for classes
+        `calibration` (platt, isotonic, temperature, none) and `class_weight` (None, "balanced",
+        "macro-f1" for weights that are best for it, or code → weight; probabilities are then those
+        of a sample so weighted).
     space : mapping of str to tuple
         Values `tune` tries, best guess first.
     """
@@ -61,7 +75,9 @@ class HeadKind:
 
         complete = self.complete(parameters)
         if "members" in complete:
-            complete["members"] = [_member(recipe(name), complete["impute"]) for name in complete["members"]]
+            complete["members"] = [
+                _member(recipe(name), complete["impute"]) for name in complete["members"]
+            ]
         return build(self.name, self.task, seed, complete)
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +111,13 @@ HEADS: dict[str, HeadKind] = {
         "classes",
         "multinomial logistic regression, L2, L-BFGS in single precision",
         "Bishop 2006, Pattern Recognition and Machine Learning, section 4.3.4",
-        {"C": 0.003, "tolerance": 1e-4, "iterations": 300, **_CLASSES, "calibration": "temperature"},
+        {
+            "C": 0.003,
+            "tolerance": 1e-4,
+            "iterations": 300,
+            **_CLASSES,
+            "calibration": "temperature",
+        },
         {"C": (0.003, 0.03, 0.001, 0.0003)},
     ),
     "svm": HeadKind(
@@ -143,7 +165,14 @@ HEADS: dict[str, HeadKind] = {
         "classes",
         "one hidden layer on the 256 leading components, Adam for a fixed number of epochs",
         "Kingma & Ba 2015, arXiv:1412.6980",
-        {"hidden": 128, "alpha": 1.0, "epochs": 30, **_CLASSES, "pca": 256, "calibration": "temperature"},
+        {
+            "hidden": 128,
+            "alpha": 1.0,
+            "epochs": 30,
+            **_CLASSES,
+            "pca": 256,
+            "calibration": "temperature",
+        },
         {"alpha": (1.0, 10.0, 0.1), "hidden": (128, 256)},
     ),
     "prototype": HeadKind(
@@ -198,7 +227,9 @@ HEADS: dict[str, HeadKind] = {
 def _member(member: HeadKind, impute: bool) -> tuple[str, str, dict[str, Any]]:
     """Return name, task and all parameters of one head of an ensemble."""
     if member.task != "classes" or member.name == "ensemble":
-        raise InputError("ensemble member", rule="be a head that predicts classes", found=member.name)
+        raise InputError(
+            "ensemble member", rule="be a head that predicts classes", found=member.name
+        )
     return member.name, member.task, member.complete({"impute": impute})
 
 

@@ -50,9 +50,13 @@ class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
         mean = sum(block.sum(0, dtype=np.float64) for block in blocks) / len(X)
         self.mean_: Matrix = np.asarray(mean, dtype=np.float32)
-        variance = sum(((block - self.mean_) ** 2).sum(0, dtype=np.float64) for block in blocks) / len(X)
+        variance = sum(
+            ((block - self.mean_) ** 2).sum(0, dtype=np.float64) for block in blocks
+        ) / len(X)
         scale = np.sqrt(np.asarray(variance))
-        self.scale_: Matrix = np.where(scale > 1e-7 * (np.abs(self.mean_) + 1e-30), scale, 1).astype(np.float32)
+        self.scale_: Matrix = np.where(
+            scale > 1e-7 * (np.abs(self.mean_) + 1e-30), scale, 1
+        ).astype(np.float32)
         return self
 
     def transform(self, X: Matrix) -> Matrix:

@@ -23,7 +23,8 @@ WHOLE = 0.1
 """Pixels by which a shift may differ from whole ones and still be made without interpolation."""
 
 BENT = 0.5
-"""Most pixels by which the corners of two bands may part after the shift: above, their scale or angle differ."""
+"""Most pixels by which the corners of two bands may part after the shift: above, their scale or
+angle differ."""
 
 _CARDS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CTYPE1", "CTYPE2", "CDELT1", "CDELT2", "CD1_1", "CD1_2", "CD2_1",
           "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CROTA2", "LONPOLE", "LATPOLE")  # fmt: skip
@@ -41,7 +42,9 @@ def celestial(header: Header | None) -> WCS | None:
         try:
             world = WCS(header, naxis=2)
             return world if world.has_celestial else None
-        except Exception:  # damaged coordinates fail in many ways, and an image without them can be seen too
+        except (
+            Exception
+        ):  # damaged coordinates fail in many ways, and an image without them can be seen too
             return None
 
 
@@ -60,8 +63,9 @@ def _hand(world: WCS) -> float:
 def aligned(parts: Sequence[Bands], *, where: object) -> list[Bands]:
     """The same bands on the grid of one of them, by their celestial coordinates.
 
-    The grid is that of the band in the middle of the wavelengths. Others are shifted by whole pixels where that is
-    right to a tenth of one, else interpolated linearly; pixels that nothing was observed for are bad.
+    The grid is that of the band in the middle of the wavelengths. Others are shifted by whole
+    pixels where that is right to a tenth of one, else interpolated linearly; pixels that nothing
+    was observed for are bad.
 
     Parameters
     ----------
@@ -89,7 +93,9 @@ def aligned(parts: Sequence[Bands], *, where: object) -> list[Bands]:
             found=f"none in {lost}",
             remedy="put them on one grid, as one file",
         )
-    return _onto(list(parts), [world for world in worlds if world is not None], _middle(parts), where)
+    return _onto(
+        list(parts), [world for world in worlds if world is not None], _middle(parts), where
+    )
 
 
 def _cards(header: Header | None) -> tuple[object, ...] | None:
@@ -105,7 +111,9 @@ def _middle(parts: Sequence[Bands]) -> int:
 
 def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> list[Bands]:
     height, width = parts[middle].flux.shape[1:]
-    corners = np.array([(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], dtype=np.float64)
+    corners = np.array(
+        [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], dtype=np.float64
+    )
     result = []
     for part, world in zip(parts, worlds, strict=True):
         pair = f"{'+'.join(part.names)} and {'+'.join(parts[middle].names)}"
@@ -130,12 +138,18 @@ def _mapped(one: WCS, other: WCS, corners: Corners) -> Corners:
         if not frames[0].is_equivalent_frame(frames[1]):
             moved = SkyCoord(*sky.T, unit="deg", frame=frames[0]).transform_to(frames[1]).spherical
             sky = np.column_stack([moved.lon.deg, moved.lat.deg])
-        return np.asarray(other.all_world2pix(sky if other.wcs.lng < other.wcs.lat else sky[:, ::-1], 0))
-    except Exception:  # a point that the projection cannot hold, or distortions that do not converge
+        return np.asarray(
+            other.all_world2pix(sky if other.wcs.lng < other.wcs.lat else sky[:, ::-1], 0)
+        )
+    except (
+        Exception
+    ):  # a point that the projection cannot hold, or distortions that do not converge
         return np.full_like(corners, np.nan)
 
 
-def _require_alike(shift: Corners, corners: Corners, pair: str, one: WCS, other: WCS, where: object) -> None:
+def _require_alike(
+    shift: Corners, corners: Corners, pair: str, one: WCS, other: WCS, where: object
+) -> None:
     """Raise InputError unless two images differ by a shift alone, and by less than half of the image."""
     from astropy.wcs.utils import proj_plane_pixel_scales
 
@@ -150,7 +164,9 @@ def _require_alike(shift: Corners, corners: Corners, pair: str, one: WCS, other:
         raise InputError(what, where=where, rule="have east on one side", found=pair, remedy=remedy)
     middle = shift.mean(axis=0)
     if not (np.abs(middle) < size / 2).all():  # not-a-number too
-        raise InputError(what, where=where, rule="show one field of the sky", found=pair, remedy=remedy)
+        raise InputError(
+            what, where=where, rule="show one field of the sky", found=pair, remedy=remedy
+        )
     if not np.abs(shift - middle).max() <= BENT:
         raise InputError(what, where=where, rule="have one orientation", found=pair, remedy=remedy)
 
@@ -163,7 +179,11 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
     shift = np.where(np.abs(shift - whole) <= WHOLE, whole, shift)
     if (shift == whole).all():
         height, width = flux.shape[1:]
-        (x, y), (here_x, there_x), (here_y, there_y) = whole, _span(whole[0], width), _span(whole[1], height)
+        (x, y), (here_x, there_x), (here_y, there_y) = (
+            whole,
+            _span(whole[0], width),
+            _span(whole[1], height),
+        )
         flux[:, here_y, here_x] = part.flux[:, there_y, there_x]
         bad[:, here_y, here_x] = part.bad[:, there_y, there_x]
         return dataclasses.replace(part, flux=flux, bad=bad, header=header) if x or y else part
@@ -172,8 +192,12 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
     for plane, (values, holes) in enumerate(zip(part.flux, part.bad, strict=True)):
         back = (shift[1], shift[0])
         filled = np.where(holes, 0, np.nan_to_num(values))
-        moved = ndimage.affine_transform(filled, np.ones(2), back, order=1, mode="constant", cval=np.nan)
-        touched = ndimage.affine_transform(holes.astype(np.float32), np.ones(2), back, order=1, cval=1.0)
+        moved = ndimage.affine_transform(
+            filled, np.ones(2), back, order=1, mode="constant", cval=np.nan
+        )
+        touched = ndimage.affine_transform(
+            holes.astype(np.float32), np.ones(2), back, order=1, cval=1.0
+        )
         bad[plane] = np.isnan(moved) | (touched > 1e-3)
         flux[plane] = moved
     return dataclasses.replace(part, flux=flux, bad=bad, header=header)
@@ -181,4 +205,6 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
 
 def _span(shift: int, length: int) -> tuple[slice, slice]:
     """Where pixels come to lie, and where they come from, along one axis."""
-    return slice(max(0, -shift), min(length, length - shift)), slice(max(0, shift), min(length, length + shift))
+    return slice(max(0, -shift), min(length, length - shift)), slice(
+        max(0, shift), min(length, length + shift)
+    )

@@ -20,7 +20,8 @@ MANY, CHANCE = 0.2, 1e-3
 zeros scattered over it are taken for an area."""
 
 HSC = ("BAD", "NO_DATA", "UNMASKEDNAN")
-"""Planes of an HSC or LSST mask (MP_…) that say a pixel holds no measurement; DETECTED marks the galaxy itself."""
+"""Planes of an HSC or LSST mask (MP_…) that say a pixel holds no measurement; DETECTED marks the
+galaxy itself."""
 
 
 def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | float = 0.0) -> Mask:
@@ -31,14 +32,16 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     plane : ndarray of floats or integers
         Shape (height, width). NaN is no zero.
     tolerance : float or ndarray of float64
-        How far from 0 a pixel may lie that was 0 before it was compressed: half a step of the quantisation.
+        How far from 0 a pixel may lie that was 0 before it was compressed: half a step of the
+        quantisation.
 
     Returns
     -------
     ndarray of bool
-        Connected areas (by edges) of zeros that hold a solid square of `BLOCK` or a straight run of `RUN` pixels, or
-        fill the image; zeros scattered over the sky are measurements. Where more than a fifth of the pixels are
-        zero the square and the run grow until scattered zeros would not make them.
+        Connected areas (by edges) of zeros that hold a solid square of `BLOCK` or a straight run of
+        `RUN` pixels, or fill the image; zeros scattered over the sky are measurements. Where more
+        than a fifth of the pixels are zero the square and the run grow until scattered zeros would
+        not make them.
     """
     # the absolute value of the least integer of a signed type is that integer, which is below 0
     zero: Mask = np.abs(plane) <= tolerance if plane.dtype.kind == "f" else plane == 0
@@ -59,7 +62,8 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     if not solid.any():
         return solid
     if (zero & ~opened).sum() > MANY * (~opened).sum():
-        return opened  # zeros of a sky of few photons hang together: through them an area would spread all over it
+        # zeros of a sky of few photons hang together: through them an area would spread all over it
+        return opened
     areas, _ = ndimage.label(zero)
     found: Mask = np.isin(areas, np.unique(areas[solid]))
     return found
@@ -84,7 +88,8 @@ def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask
     plane : ndarray
         Shape (…, height, width).
     cards : mapping
-        Its header: masks of HSC name their bits by MP_…; of JWST's DQ the first bit alone means "do not use".
+        Its header: masks of HSC name their bits by MP_…; of JWST's DQ the first bit alone means "do
+        not use".
 
     Notes
     -----

@@ -33,8 +33,9 @@ def read_fits(
 ) -> Bands:
     """Bands of a FITS file: a plane, a cube, or an image extension for each band.
 
-    Names come from the header (BANDS or BAND0…, BAND, FILTER, or EXTNAME where it is a band's), else from `names`.
-    Weights, errors and masks are never taken for the image; weights and masks mark its bad pixels (see `badpixels`).
+    Names come from the header (BANDS or BAND0…, BAND, FILTER, or EXTNAME where it is a band's),
+    else from `names`. Weights, errors and masks are never taken for the image; weights and masks
+    mark its bad pixels (see `badpixels`).
 
     Parameters
     ----------
@@ -52,8 +53,8 @@ def read_fits(
     Raises
     ------
     InputError
-        The file is truncated, damaged, or too large; no plane, or more than one, can be the image; the planes of a
-        cube have no names; header and `names` differ; or bands cannot be aligned.
+        The file is truncated, damaged, or too large; no plane, or more than one, can be the image;
+        the planes of a cube have no names; header and `names` differ; or bands cannot be aligned.
     """
     if data[:2] == b"\x1f\x8b":
         data = _gunzipped(data, where=where, max_bytes=16 * max_pixels)
@@ -61,16 +62,30 @@ def read_fits(
     found = [name for plane in chosen for name in plane.names or ()]
     cubes = [plane.values.reshape((-1, *plane.values.shape[-2:])) for plane in chosen]
     if len({cube.shape[1:] for cube in cubes}) > 1:
-        raise InputError("bands differ in shape", where=where, found=", ".join(str(cube.shape) for cube in cubes))
+        raise InputError(
+            "bands differ in shape", where=where, found=", ".join(str(cube.shape) for cube in cubes)
+        )
     total = sum(map(len, cubes))
     if total * cubes[0].shape[1] * cubes[0].shape[2] > max_pixels:
-        raise InputError("image is too large to decode", where=where, rule=f"hold at most {max_pixels:,} pixels")
+        raise InputError(
+            "image is too large to decode", where=where, rule=f"hold at most {max_pixels:,} pixels"
+        )
     named = iter(_agreed(tuple(found), names, total, where=where))
     bands = [
-        Bands(tuple(itertools.islice(named, len(cube))), _native(cube), plane.bad.reshape(cube.shape), plane.header)
+        Bands(
+            tuple(itertools.islice(named, len(cube))),
+            _native(cube),
+            plane.bad.reshape(cube.shape),
+            plane.header,
+        )
         for plane, cube in zip(chosen, cubes, strict=True)
     ]
-    twice = [name for part in bands for name in part.names if sum(name in other.names for other in bands) > 1]
+    twice = [
+        name
+        for part in bands
+        for name in part.names
+        if sum(name in other.names for other in bands) > 1
+    ]
     if twice:
         raise InputError(
             "planes are of one band",
@@ -82,7 +97,9 @@ def read_fits(
     return stacked(bands, where=where)
 
 
-def read_npy(data: bytes, *, where: object, max_pixels: int, names: tuple[str, ...] | None = None) -> Bands:
+def read_npy(
+    data: bytes, *, where: object, max_pixels: int, names: tuple[str, ...] | None = None
+) -> Bands:
     """Bands of a .npy file of shape (bands, height, width) or (height, width), which holds no names.
 
     Raises
@@ -93,7 +110,9 @@ def read_npy(data: bytes, *, where: object, max_pixels: int, names: tuple[str, .
     return _of_array(array(data, where=where, max_bytes=16 * max_pixels), names, where=where)
 
 
-def read_npz(parts: dict[str, bytes], *, where: object, max_pixels: int, names: tuple[str, ...] | None = None) -> Bands:
+def read_npz(
+    parts: dict[str, bytes], *, where: object, max_pixels: int, names: tuple[str, ...] | None = None
+) -> Bands:
     """Bands of a .npz file: `images` of shape (bands, height, width) and their names `filters` (or `image`, `bands`).
 
     Raises
@@ -103,7 +122,12 @@ def read_npz(parts: dict[str, bytes], *, where: object, max_pixels: int, names: 
     """
     stored = next((parts[key] for key in ("images.npy", "image.npy") if key in parts), None)
     if stored is None:
-        raise InputError("npz file holds no image", where=where, rule="have an array 'images'", found=", ".join(parts))
+        raise InputError(
+            "npz file holds no image",
+            where=where,
+            rule="have an array 'images'",
+            found=", ".join(parts),
+        )
     own = next((parts[key] for key in ("filters.npy", "bands.npy") if key in parts), None)
     if own is not None:
         listed = tuple(str(name) for name in array(own, where=where, max_bytes=2**16).ravel())
@@ -126,7 +150,10 @@ def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
         raise InputError("bands differ in shape", where=where, found=shapes)
     parts = aligned(parts, where=where)
     names = tuple(name for part in parts for name in part.names)
-    flux, bad = np.concatenate([part.flux for part in parts]), np.concatenate([part.bad for part in parts])
+    flux, bad = (
+        np.concatenate([part.flux for part in parts]),
+        np.concatenate([part.bad for part in parts]),
+    )
     return Bands(names, flux, bad, parts[0].header)
 
 
@@ -147,10 +174,14 @@ def _compatible(found: str, given: str) -> bool:
     return canonical(given) is None or alike(found, given)
 
 
-def _agreed(found: tuple[str, ...], given: tuple[str, ...] | None, n: int, *, where: object) -> tuple[str, ...]:
+def _agreed(
+    found: tuple[str, ...], given: tuple[str, ...] | None, n: int, *, where: object
+) -> tuple[str, ...]:
     """Names of the bands, where the file's own and those given may not contradict each other."""
     if found and given and not (len(found) == len(given) and all(map(_compatible, found, given))):
-        raise InputError("bands of the file are not those named", where=where, rule=f"be {given}", found=found)
+        raise InputError(
+            "bands of the file are not those named", where=where, rule=f"be {given}", found=found
+        )
     names = given or found or ((UNNAMED,) if n == 1 else ())
     if len(names) != n:
         raise InputError(
@@ -164,10 +195,15 @@ def _agreed(found: tuple[str, ...], given: tuple[str, ...] | None, n: int, *, wh
 
 
 def _gunzipped(data: bytes, *, where: object, max_bytes: int) -> bytes:
-    with parsing("image is truncated or damaged", where), gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+    with (
+        parsing("image is truncated or damaged", where),
+        gzip.GzipFile(fileobj=io.BytesIO(data)) as file,
+    ):
         plain = file.read(max_bytes + 1)
     if len(plain) > max_bytes:
-        raise InputError("image is too large to unpack", where=where, rule=f"hold at most {max_bytes:,} bytes")
+        raise InputError(
+            "image is too large to unpack", where=where, rule=f"hold at most {max_bytes:,} bytes"
+        )
     return plain
 
 

@@ -34,8 +34,9 @@ class Bands:
     flux : ndarray of float32
         Shape (bands, height, width), in the file's unit and row order.
     bad : ndarray of bool
-        Same shape: pixels without a measurement: not finite, without weight, marked by a mask, or in an area that a
-        survey filled with zeros (see `badpixels`). Their flux is NaN where it was not finite and kept otherwise.
+        Same shape: pixels without a measurement: not finite, without weight, marked by a mask, or
+        in an area that a survey filled with zeros (see `badpixels`). Their flux is NaN where it was
+        not finite and kept otherwise.
     header : astropy.io.fits.Header, optional
         Header with the celestial coordinates; None where the source has none.
     """
@@ -46,8 +47,16 @@ class Bands:
     header: Header | None = None
 
     def __post_init__(self) -> None:
-        if self.flux.ndim != 3 or self.flux.shape[0] != len(self.names) or self.bad.shape != self.flux.shape:
-            raise InputError("bands", rule="have shape (bands, height, width)", found=(self.names, self.flux.shape))
+        if (
+            self.flux.ndim != 3
+            or self.flux.shape[0] != len(self.names)
+            or self.bad.shape != self.flux.shape
+        ):
+            raise InputError(
+                "bands",
+                rule="have shape (bands, height, width)",
+                found=(self.names, self.flux.shape),
+            )
         if len(set(self.names)) != len(self.names):
             raise InputError("bands", rule="be named once each", found=", ".join(self.names))
 
@@ -60,14 +69,18 @@ class Bands:
             One of them is not there.
         """
         rows = [self._row(name) for name in names]
-        return dataclasses.replace(self, names=tuple(names), flux=self.flux[rows], bad=self.bad[rows])
+        return dataclasses.replace(
+            self, names=tuple(names), flux=self.flux[rows], bad=self.bad[rows]
+        )
 
     def _row(self, name: str) -> int:
         if name in self.names:
             return self.names.index(name)
         able = [row for row, own in enumerate(self.names) if alike(own, name)]
         if len(able) != 1:
-            raise InputError(f"no band {name}", rule=f"be one of {', '.join(self.names)}", found=name)
+            raise InputError(
+                f"no band {name}", rule=f"be one of {', '.join(self.names)}", found=name
+            )
         return able[0]
 
     def cut(self, ra: float, dec: float, arcsec: float) -> Bands:
@@ -91,23 +104,40 @@ class Bands:
         from astropy.wcs import WCS
 
         if self.header is None:
-            raise InputError("image has no celestial coordinates", rule="be FITS with a WCS to be cut by position")
+            raise InputError(
+                "image has no celestial coordinates",
+                rule="be FITS with a WCS to be cut by position",
+            )
         with without_warnings():
             world = WCS(self.header, naxis=2)
             if not world.has_celestial:
-                raise InputError("image has no celestial coordinates", rule="have a WCS to be cut by position")
+                raise InputError(
+                    "image has no celestial coordinates", rule="have a WCS to be cut by position"
+                )
             place = SkyCoord(ra, dec, unit="deg")
             try:
                 cuts = [
-                    Cutout2D(plane, place, arcsec * units.arcsec, wcs=world, mode="partial", fill_value=fill, copy=True)
+                    Cutout2D(
+                        plane,
+                        place,
+                        arcsec * units.arcsec,
+                        wcs=world,
+                        mode="partial",
+                        fill_value=fill,
+                        copy=True,
+                    )
                     for planes, fill in ((self.flux, np.nan), (self.bad, True))
                     for plane in planes
                 ]
             except ValueError:  # no overlap, or a position on the far side of the sky
-                raise InputError("cut lies off the image", found=f"ra {ra}, dec {dec}, {arcsec} arcsec") from None
+                raise InputError(
+                    "cut lies off the image", found=f"ra {ra}, dec {dec}, {arcsec} arcsec"
+                ) from None
         planes = [cut.data for cut in cuts]
         n = len(self.names)
-        return Bands(self.names, np.stack(planes[:n]), np.stack(planes[n:]), cuts[0].wcs.to_header())
+        return Bands(
+            self.names, np.stack(planes[:n]), np.stack(planes[n:]), cuts[0].wcs.to_header()
+        )
 
     def faults(self) -> list[str]:
         """What is wrong with the pixels, one line each: blank bands, and bands with many bad pixels."""
@@ -121,25 +151,30 @@ class Bands:
         return lines
 
     def render(
-        self, names: Sequence[str] | None = None, stretch: str = "lupton", range: tuple[float, float] | None = None
+        self,
+        names: Sequence[str] | None = None,
+        stretch: str = "lupton",
+        range: tuple[float, float] | None = None,
     ) -> npt.NDArray[np.uint8]:
         """The image in 8 bits, as it lies on the sky.
 
         Parameters
         ----------
         names : sequence of str, optional
-            Bands that become the channels. By default one band is repeated three times, and three stand from the
-            longest wavelength to the shortest.
+            Bands that become the channels. By default one band is repeated three times, and three
+            stand from the longest wavelength to the shortest.
         stretch : str
-            Entry of `stretches.STRETCHES`. Bad pixels are left out of its statistics and drawn black.
+            Entry of `stretches.STRETCHES`. Bad pixels are left out of its statistics and drawn
+            black.
         range : two floats, optional
             Flux that becomes black and white, instead of the stretch.
 
         Returns
         -------
         ndarray of uint8
-            Shape (height, width, channels), the first row on top: FITS counts rows from below and is turned over. By
-            its coordinates an image that shows the sky from behind (east to the right) is mirrored.
+            Shape (height, width, channels), the first row on top: FITS counts rows from below and
+            is turned over. By its coordinates an image that shows the sky from behind (east to the
+            right) is mirrored.
 
         Raises
         ------
@@ -161,7 +196,11 @@ class Bands:
         if len(self.names) == 1:
             return self.names
         lengths = {name: wavelength(name) for name in self.names}
-        if len(self.names) == 3 and None not in lengths.values() and len(set(lengths.values())) == 3:
+        if (
+            len(self.names) == 3
+            and None not in lengths.values()
+            and len(set(lengths.values())) == 3
+        ):
             return tuple(sorted(self.names, key=lambda name: lengths[name] or 0.0, reverse=True))
         raise InputError(
             "bands of the view are not chosen",

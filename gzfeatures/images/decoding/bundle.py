@@ -47,15 +47,20 @@ def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
         members = source.infolist()
         size = sum(member.file_size for member in members)
         if size > max_bytes:
-            raise InputError("image is too large to unpack", where=where, rule=f"hold ≤ {max_bytes:,} B", found=size)
+            raise InputError(
+                "image is too large to unpack",
+                where=where,
+                rule=f"hold ≤ {max_bytes:,} B",
+                found=size,
+            )
         return {member.filename: source.read(member) for member in members}
 
 
 def array(data: bytes, *, where: object, max_bytes: int) -> npt.NDArray[Any]:
     """The array of a .npy file, read-only; its shape is judged before it is read, pickled objects are refused.
 
-    The header is parsed here (numpy.lib.format, versions 1 to 3), because numpy warns of, and tries to mend, damaged
-    ones.
+    The header is parsed here (numpy.lib.format, versions 1 to 3), because numpy warns of, and tries
+    to mend, damaged ones.
 
     Raises
     ------
@@ -67,15 +72,24 @@ def array(data: bytes, *, where: object, max_bytes: int) -> npt.NDArray[Any]:
         start = 8 + width
         end = start + struct.unpack(form, data[8:start])[0]
         if not start < end <= start + MAX_HEADER:
-            raise InputError("array is damaged", where=where, found=f"header of {end - start} bytes")
+            raise InputError(
+                "array is damaged", where=where, found=f"header of {end - start} bytes"
+            )
         fields = ast.literal_eval(data[start:end].decode("utf-8").strip())
         kind, shape = np.dtype(fields["descr"]), tuple(int(side) for side in fields["shape"])
         if kind.hasobject or min(shape, default=0) < 0:
             raise InputError("array is damaged", where=where, found=f"{kind} of shape {shape}")
     size = math.prod(shape) * kind.itemsize
     if size > max_bytes:
-        raise InputError("array is too large to read", where=where, rule=f"hold at most {max_bytes:,} B", found=shape)
+        raise InputError(
+            "array is too large to read",
+            where=where,
+            rule=f"hold at most {max_bytes:,} B",
+            found=shape,
+        )
     if size > len(data) - end:
-        raise InputError("array is truncated", where=where, rule=f"hold {size} B", found=len(data) - end)
+        raise InputError(
+            "array is truncated", where=where, rule=f"hold {size} B", found=len(data) - end
+        )
     flat: npt.NDArray[Any] = np.frombuffer(data, kind, math.prod(shape), end)
     return flat.reshape(shape[::-1]).T if fields.get("fortran_order") else flat.reshape(shape)

@@ -47,12 +47,15 @@ BITS, FORMAT = 258, 339
 """TIFF tags: bits of a sample, and whether it is unsigned (1), signed (2) or a float (3)."""
 
 PNG_DEPTH = 24
-"""Byte of a PNG that holds the bits of a sample: the header comes first (W3C PNG, section 11.2.1)."""
+"""Byte of a PNG that holds the bits of a sample: the header comes first (W3C PNG, section
+11.2.1)."""
 
 PLAIN = Levels()
 
 
-def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN) -> Image.Image:
+def picture(
+    data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN
+) -> Image.Image:
     """Decode one picture, upright, as 8-bit grey or RGB.
 
     Parameters
@@ -69,19 +72,26 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels:
     Returns
     -------
     PIL.Image.Image
-        Mode L (grey; 16 bits are divided by 257, other integers by their range) or RGB (colour; palettes are looked up,
-        CMYK is converted without a profile, alpha is dropped). Turned as EXIF asks.
+        Mode L (grey; 16 bits are divided by 257, other integers by their range) or RGB (colour;
+        palettes are looked up, CMYK is converted without a profile, alpha is dropped). Turned as
+        EXIF asks.
 
     Raises
     ------
     InputError
-        Zero bytes, not an image, too large, truncated or damaged; or floats without a range or stretch.
+        Zero bytes, not an image, too large, truncated or damaged; or floats without a range or
+        stretch.
     """
     if not data:
         raise InputError("image has zero bytes", where=where, remedy="download it again")
     reader = next((reader for magic, reader in MAGIC if data.startswith(magic)), None)
     if reader is None:
-        raise InputError("not an image", where=where, rule="be a JPEG, PNG, GIF, TIFF or WebP file", found=data[:12])
+        raise InputError(
+            "not an image",
+            where=where,
+            rule="be a JPEG, PNG, GIF, TIFF or WebP file",
+            found=data[:12],
+        )
     try:
         # `Image.open` would judge the size by a limit and by warnings that are the whole process's
         with without_warnings(Image.DecompressionBombWarning) if _may_warn(data) else nullcontext():
@@ -95,7 +105,9 @@ def picture(data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels:
             )
         if image.format == "TIFF" and image.info.get("compression") != "raw":
             # libtiff would decode it, which writes to stderr whatever it finds amiss
-            raise InputError("TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF")
+            raise InputError(
+                "TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF"
+            )
         if levels.range and image.mode not in DEEP and _stored_bits(data, image) == 16:
             raise InputError(  # Pillow keeps the upper 8 bits of each colour
                 "colour picture of 16 bits",

@@ -6,14 +6,26 @@ import posixpath
 import re
 from collections.abc import Collection, Iterable
 
-LETTERS = {"u": 354, "g": 475, "r": 622, "i": 763, "z": 905, "y": 990, "j": 1250, "h": 1650, "k": 2150, "ks": 2150}
+LETTERS = {
+    "u": 354,
+    "g": 475,
+    "r": 622,
+    "i": 763,
+    "z": 905,
+    "y": 990,
+    "j": 1250,
+    "h": 1650,
+    "k": 2150,
+    "ks": 2150,
+}
 """Central wavelengths in nm (Fukugita et al. 1996; y of PS1; J, H, Ks of 2MASS)."""
 
 NAMED = {
     "FUV": 154, "NUV": 232, "VIS": 715, "NIR_Y": 1080, "NIR_J": 1370, "NIR_H": 1770, "W1": 3400, "W2": 4600,
     "W3": 12000, "W4": 22000,
 }  # fmt: skip
-"""Filters of GALEX, Euclid (Schirmer et al. 2022, doi:10.1051/0004-6361/202142897) and WISE, in nm."""
+"""Filters of GALEX, Euclid (Schirmer et al. 2022, doi:10.1051/0004-6361/202142897) and WISE, in
+nm."""
 
 MICRONS = {
     "250M",
@@ -68,7 +80,8 @@ WEIGHTS = frozenset((
     "nexp", "nimage", "psf", "psfsize", "bkg", "background", "sky", "segm", "seg", "segmap", "segmentation",
     "area", "covar", "cov", "quality", "maskbits", "model", "resid", "residual",
 ))  # fmt: skip
-"""Words by which planes and files call themselves weights, errors, masks or models: none of them is an image."""
+"""Words by which planes and files call themselves weights, errors, masks or models: none of them is
+an image."""
 
 
 def canonical(text: str) -> str | None:
@@ -77,7 +90,8 @@ def canonical(text: str) -> str | None:
     Parameters
     ----------
     text : str
-        A part of a file's name, or what a header says: `hsc_g`, `HSC-G`, `f115w`, `NISP_Y`, `r DECam SDSS c0002`.
+        A part of a file's name, or what a header says: `hsc_g`, `HSC-G`, `f115w`, `NISP_Y`, `r
+        DECam SDSS c0002`.
 
     Examples
     --------
@@ -109,7 +123,12 @@ def wavelength(name: str) -> float | None:
         return None
     if match := _SPACE.fullmatch(known):
         number, kind = match[1], match[2]
-        tens = number.startswith("0") or int(number) <= 210 or int(number) >= 1000 or number + kind in MICRONS
+        tens = (
+            number.startswith("0")
+            or int(number) <= 210
+            or int(number) >= 1000
+            or number + kind in MICRONS
+        )
         return float(number) * (10 if tens else 1)
     if match := _NARROW.fullmatch(known):
         return float(match[2])
@@ -134,8 +153,8 @@ def _letter(name: str) -> str:
 def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | None:
     """Galaxy, band and certainty of a file's name that has a band in it, or None.
 
-    A band at the end of the name is certain where nothing else is written so; elsewhere in the name, and for capital
-    letters, it is certain only once another band of the same galaxy is there.
+    A band at the end of the name is certain where nothing else is written so; elsewhere in the
+    name, and for capital letters, it is certain only once another band of the same galaxy is there.
 
     Parameters
     ----------
@@ -157,7 +176,13 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
         for length in (3, 1):
             first = last - length
             text = "".join(words[max(first, 0) : last])
-            known = text if text in named else canonical(text) if first >= 0 and " " not in text else None
+            known = (
+                text
+                if text in named
+                else canonical(text)
+                if first >= 0 and " " not in text
+                else None
+            )
             rest = _joined(words[:first], words[last:tail])
             if known is None or first < 0 or not rest or (length == 1 and text.isdigit()):
                 continue
@@ -199,5 +224,8 @@ def _lies_beside(stem: str, stems: set[str]) -> bool:
     match = re.fullmatch(r"(.+)([-_.])([A-Za-z]+)", stem)
     if match is None or match[3].lower() not in WEIGHTS:
         return False
-    beside = {match[1], *(f"{match[1]}{match[2]}{word}" for tail in TAILS for word in (tail, tail.upper()))}
+    beside = {
+        match[1],
+        *(f"{match[1]}{match[2]}{word}" for tail in TAILS for word in (tail, tail.upper())),
+    }
     return not stems.isdisjoint(beside)

@@ -16,7 +16,8 @@ _COORDINATES = re.compile(
     r"EPOCH|[AB]P?_(ORDER|DMAX|\d+_\d+)"
 )
 _CELESTIAL = re.compile(r"RA--|DEC-|.LON|.LAT|..LN|..LT")
-"""Beginnings of the CTYPE of a longitude or latitude (Calabretta & Greisen 2002, doi:10.1051/0004-6361:20021327)."""
+"""Beginnings of the CTYPE of a longitude or latitude (Calabretta & Greisen 2002,
+doi:10.1051/0004-6361:20021327)."""
 
 
 def with_sky(header: Header, first: Header) -> Header:
@@ -27,14 +28,15 @@ def with_sky(header: Header, first: Header) -> Header:
     header : astropy.io.fits.Header
         Of the unit that is the image.
     first : astropy.io.fits.Header
-        Of the file's first unit. It speaks for the extensions where it has no pixels itself, with or without
-        `INHERIT = T` in them; `INHERIT = F` forbids it.
+        Of the file's first unit. It speaks for the extensions where it has no pixels itself, with
+        or without `INHERIT = T` in them; `INHERIT = F` forbids it.
 
     Returns
     -------
     astropy.io.fits.Header
-        The same object where nothing is inherited. Else a copy in which the extension's own cards count before those
-        of the first header, unless its own axes are of another kind (CTYPE): then all its coordinates are the first's.
+        The same object where nothing is inherited. Else a copy in which the extension's own cards
+        count before those of the first header, unless its own axes are of another kind (CTYPE):
+        then all its coordinates are the first's.
 
     Examples
     --------
@@ -43,13 +45,17 @@ def with_sky(header: Header, first: Header) -> Header:
     """
     if header is first or first.get("NAXIS", 0) != 0 or header.get("INHERIT") is False:
         return header
-    if any(_CELESTIAL.match(str(kind)) for kind in header.get("CTYPE*", {}).values()) or celestial(first) is None:
+    if (
+        any(_CELESTIAL.match(str(kind)) for kind in header.get("CTYPE*", {}).values())
+        or celestial(first) is None
+    ):
         return header
     result = header.copy()
     if "CTYPE1" in header or "CTYPE2" in header:
         for key in [key for key in result if _COORDINATES.fullmatch(key)]:
             del result[key]
-    # scales and a matrix of two origins are no transformation, so they come from one header or the other together
+    # scales and a matrix of two origins are no transformation, so they come from one header or the
+    # other together
     whole = any(_MATRIX.fullmatch(key) for key in result)
     for card in first.cards:
         own = card.keyword in result or (whole and _MATRIX.fullmatch(card.keyword))

@@ -39,7 +39,8 @@ class Plane:
     bad : ndarray of bool
         Same shape: pixels without a measurement.
     header : astropy.io.fits.Header
-        Of its unit, with the celestial coordinates of the first header where it has none (see `inheritance`).
+        Of its unit, with the celestial coordinates of the first header where it has none (see
+        `inheritance`).
     """
 
     names: tuple[str, ...] | None
@@ -48,7 +49,9 @@ class Plane:
     header: Header
 
 
-def planes(data: bytes, *, where: object, max_pixels: int, science: str | None = None) -> list[Plane]:
+def planes(
+    data: bytes, *, where: object, max_pixels: int, science: str | None = None
+) -> list[Plane]:
     """Planes of the image in a FITS file, in the file's order.
 
     Parameters
@@ -60,8 +63,9 @@ def planes(data: bytes, *, where: object, max_pixels: int, science: str | None =
     max_pixels : int
         Most pixels of one unit.
     science : str, optional
-        The unit that is the image: its EXTNAME, `EXTNAME,EXTVER`, or its number. By default the planes that call
-        themselves science (`SCI`, `IMAGE` …) where there are some; else all that are no weights, errors or masks.
+        The unit that is the image: its EXTNAME, `EXTNAME,EXTVER`, or its number. By default the
+        planes that call themselves science (`SCI`, `IMAGE` …) where there are some; else all that
+        are no weights, errors or masks.
 
     Raises
     ------
@@ -77,21 +81,31 @@ def planes(data: bytes, *, where: object, max_pixels: int, science: str | None =
         fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as units,
     ):
         images = [
-            (number, unit) for number, unit in enumerate(units) if unit.is_image and unit.header.get("NAXIS", 0) >= 2
+            (number, unit)
+            for number, unit in enumerate(units)
+            if unit.is_image and unit.header.get("NAXIS", 0) >= 2
         ]
         if not images:
-            raise InputError("FITS file holds no image", where=where, rule="have a plane or cube of pixels")
+            raise InputError(
+                "FITS file holds no image", where=where, rule="have a plane or cube of pixels"
+            )
         chosen = _chosen(images, science, where)
         for _, unit in chosen:
             if math.prod(unit.shape) == 0:
-                raise InputError("FITS file holds an image without pixels", where=where, found=unit.shape)
-        steps = _steps(data) if any(type(unit).__name__ == "CompImageHDU" for _, unit in chosen) else {}
+                raise InputError(
+                    "FITS file holds an image without pixels", where=where, found=unit.shape
+                )
+        steps = (
+            _steps(data) if any(type(unit).__name__ == "CompImageHDU" for _, unit in chosen) else {}
+        )
         first = units[0].header
         result = []
         for number, unit in chosen:
             values = np.asarray(unit.data)
             bad = _bad(values, steps.get(number))
-            result.append(Plane(_names(unit.header, first), values, bad, with_sky(unit.header, first)))
+            result.append(
+                Plane(_names(unit.header, first), values, bad, with_sky(unit.header, first))
+            )
         _mark(images, [number for number, _ in chosen], result)
     return result
 
@@ -107,7 +121,9 @@ def _words(name: str, keep: bool = False) -> list[str]:
     return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
 
 
-def _chosen(images: Sequence[tuple[int, Any]], science: str | None, where: object) -> list[tuple[int, Any]]:
+def _chosen(
+    images: Sequence[tuple[int, Any]], science: str | None, where: object
+) -> list[tuple[int, Any]]:
     """The units that are the image."""
     known = ", ".join(f"{number} ({_label(unit) or 'unnamed'})" for number, unit in images)
     if science is not None:
@@ -115,7 +131,10 @@ def _chosen(images: Sequence[tuple[int, Any]], science: str | None, where: objec
         found = [
             (number, unit)
             for number, unit in images
-            if (str(unit.name).lower() == name.strip().lower() and version.strip() in ("", str(unit.ver)))
+            if (
+                str(unit.name).lower() == name.strip().lower()
+                and version.strip() in ("", str(unit.ver))
+            )
             or science == str(number)
         ]
         if not found:
@@ -135,7 +154,11 @@ def _chosen(images: Sequence[tuple[int, Any]], science: str | None, where: objec
             found=known,
             remedy="name the plane with --science if one is the image",
         )
-    called = [(number, unit) for number, unit in able if SCIENCE.intersection(_words(_label(unit).lower()))]
+    called = [
+        (number, unit)
+        for number, unit in able
+        if SCIENCE.intersection(_words(_label(unit).lower()))
+    ]
     others = [(number, unit) for number, unit in able if (number, unit) not in called]
     if called and others:
         raise InputError(
@@ -157,7 +180,9 @@ def _mark(images: Sequence[tuple[int, Any]], chosen: Sequence[int], found: Seque
             continue
         rows = [row for row, science in enumerate(chosen) if science < number][-1:] or [0]
         if len(versions) == len(chosen) > 1 and unit.ver in versions:
-            rows = [row for row, plane in enumerate(found) if plane.header.get("EXTVER", 1) == unit.ver] or rows
+            rows = [
+                row for row, plane in enumerate(found) if plane.header.get("EXTVER", 1) == unit.ver
+            ] or rows
         for row in rows:
             shape = found[row].bad.shape
             if unit.shape == shape or unit.shape == shape[-2:]:
@@ -174,8 +199,16 @@ def _names(header: Header, first: Header) -> tuple[str, ...] | None:
         return numbered
     together = str(header.get("BANDS", "")).strip()
     if together:
-        return tuple(re.split(r"[,+\s]+", together)) if re.search(r"[,+\s]", together) else tuple(together)
-    own = (word for word in _words(str(header.get("EXTNAME", "")), keep=True) if word.lower() not in SCIENCE)
+        return (
+            tuple(re.split(r"[,+\s]+", together))
+            if re.search(r"[,+\s]", together)
+            else tuple(together)
+        )
+    own = (
+        word
+        for word in _words(str(header.get("EXTNAME", "")), keep=True)
+        if word.lower() not in SCIENCE
+    )
     extension = canonical("".join(own).strip("-_. "))
     single = _filter(header) or extension or (_filter(first) if first is not header else "")
     return (single,) if single else None
@@ -187,7 +220,10 @@ def _filter(header: Header) -> str:
         text = str(header.get(key, "")).strip()
         if text and not text.upper().startswith("CLEAR"):
             return canonical(text) or text
-    wheels = (canonical(str(header.get(key, ""))) for key in ("PUPIL", "FILTER1", "FILTER2", "FILTER01", "FILTNAM1"))
+    wheels = (
+        canonical(str(header.get(key, "")))
+        for key in ("PUPIL", "FILTER1", "FILTER2", "FILTER01", "FILTNAM1")
+    )
     return next((name for name in wheels if name), "")
 
 
@@ -200,7 +236,9 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
     flat = values.reshape((-1, *values.shape[-2:]))
     tolerance = np.zeros(flat.shape) if steps is None else steps.reshape(flat.shape)
     pairs = zip(flat, tolerance, strict=True)
-    return np.stack([~np.isfinite(plane) | unobserved(plane, step) for plane, step in pairs]).reshape(values.shape)
+    return np.stack(
+        [~np.isfinite(plane) | unobserved(plane, step) for plane, step in pairs]
+    ).reshape(values.shape)
 
 
 def _steps(data: bytes) -> dict[int, npt.NDArray[np.float64]]:
@@ -215,10 +253,15 @@ def _steps(data: bytes) -> dict[int, npt.NDArray[np.float64]]:
                 continue
             shape = [int(header[f"ZNAXIS{axis}"]) for axis in range(1, int(header["ZNAXIS"]) + 1)]
             pictures = [
-                int(header.get(f"ZTILE{axis + 1}", length if axis == 0 else 1)) for axis, length in enumerate(shape)
+                int(header.get(f"ZTILE{axis + 1}", length if axis == 0 else 1))
+                for axis, length in enumerate(shape)
             ]
             columns = unit.columns.names
-            scale = unit.data["ZSCALE"] if "ZSCALE" in columns else np.full(len(unit.data), header.get("ZSCALE", 0.0))
+            scale = (
+                unit.data["ZSCALE"]
+                if "ZSCALE" in columns
+                else np.full(len(unit.data), header.get("ZSCALE", 0.0))
+            )
             grid = [-(-length // tile) for length, tile in zip(shape, pictures, strict=True)]
             steps = np.nan_to_num(np.asarray(scale, dtype=np.float64)).reshape(grid[::-1])
             for axis, (length, picture) in enumerate(zip(shape[::-1], pictures[::-1], strict=True)):

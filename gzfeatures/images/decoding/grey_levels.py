@@ -41,12 +41,22 @@ class Levels:
     def __post_init__(self) -> None:
         if self.range is not None:
             object.__setattr__(self, "range", tuple(map(float, self.range)))
-            if len(self.range) != 2 or not all(map(math.isfinite, self.range)) or not self.range[0] < self.range[1]:
-                raise InputError("range of values", rule="be two numbers, LOW below HIGH", found=self.range)
+            if (
+                len(self.range) != 2
+                or not all(map(math.isfinite, self.range))
+                or not self.range[0] < self.range[1]
+            ):
+                raise InputError(
+                    "range of values", rule="be two numbers, LOW below HIGH", found=self.range
+                )
         if self.stretch is not None and self.stretch not in STRETCHES:
             raise unknown("stretch", self.stretch, STRETCHES)
         if self.range is not None and self.stretch is not None:
-            raise InputError("range and stretch", rule="be one or the other", found=f"{self.range} and {self.stretch}")
+            raise InputError(
+                "range and stretch",
+                rule="be one or the other",
+                found=f"{self.range} and {self.stretch}",
+            )
 
     def of(self, values: npt.NDArray[Any], *, where: object) -> npt.NDArray[np.uint8]:
         """Grey levels of an image, of the same shape.
@@ -61,8 +71,9 @@ class Levels:
         Returns
         -------
         ndarray of uint8
-            8 bits stay as they are and other integers take their type's range (0 … its largest value), unless a range
-            or a stretch is given. No image is scaled by its own maximum unless the stretch does so.
+            8 bits stay as they are and other integers take their type's range (0 … its largest
+            value), unless a range or a stretch is given. No image is scaled by its own maximum
+            unless the stretch does so.
 
         Raises
         ------
@@ -101,7 +112,9 @@ class Levels:
         if most % 255 == 0:  # exactly, so that 16 bits are what they have always been
             whole = most // 255
             half = values.dtype.type(whole // 2)
-            return np.asarray(np.minimum(values // whole + (values % whole > half), 255), dtype=np.uint8)
+            return np.asarray(
+                np.minimum(values // whole + (values % whole > half), 255), dtype=np.uint8
+            )
         return np.asarray(np.rint(values / (most / 255)), dtype=np.uint8)
 
 

@@ -23,9 +23,9 @@ class Stretch(Protocol):
 class Lupton:
     """Asinh of the mean intensity, which keeps the colour of bright pixels (Lupton et al. 2004, doi:10.1086/382245).
 
-    The black point of each channel is its median. The linear range is a multiple of the sky noise, so that images in
-    any flux unit come out alike; the noise is the median less the 15.87th percentile of the mean image, and never less
-    than 1/1000 of its range.
+    The black point of each channel is its median. The linear range is a multiple of the sky noise,
+    so that images in any flux unit come out alike; the noise is the median less the 15.87th
+    percentile of the mean image, and never less than 1/1000 of its range.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ class Background:
     Parameters
     ----------
     below, above : float
-        Black and white lie this many standard deviations of the background below and above its mean.
+        Black and white lie this many standard deviations of the background below and above its
+        mean.
     """
 
     below: float
@@ -81,7 +82,9 @@ class Background:
         sky = pixels[: max(1, len(pixels) // 2)]
         low, high = sky.mean() - self.below * sky.std(), sky.mean() + self.above * sky.std()
         scaled = (flux - low) / max(high - low, np.finfo(np.float64).tiny)
-        shown: npt.NDArray[np.uint8] = (np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1) * 255).astype(np.uint8)
+        shown: npt.NDArray[np.uint8] = (np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1) * 255).astype(
+            np.uint8
+        )
         return shown
 
 

@@ -1,7 +1,8 @@
 """Archives: images read in place, by name, from a folder, zip, tar, HDF5 file, stack of arrays, or an address.
 
-Nothing is unpacked and no name from inside an archive ever becomes a path on disk. An archive is a small picklable
-value; what it needs to read is opened at each read, so threads, forks and spawned workers need no care.
+Nothing is unpacked and no name from inside an archive ever becomes a path on disk. An archive is a
+small picklable value; what it needs to read is opened at each read, so threads, forks and spawned
+workers need no care.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def archive(source: str | Path, how: Reading = READING) -> Archive:
         return Zip.of(path)
     if name.endswith((".tar", ".tar.gz", ".tgz")):
         return Tar.of(path)
-    if name.endswith((".h5", ".hdf5", ".hdf")) or (name.endswith(".npy") and ArrayFile.is_stack(path)):
+    if name.endswith((".h5", ".hdf5", ".hdf")) or (
+        name.endswith(".npy") and ArrayFile.is_stack(path)
+    ):
         return ArrayFile.of(path, how)
     if name.endswith(PICTURES + BANDS):
         return Single(path)
@@ -90,7 +93,8 @@ def archive(source: str | Path, how: Reading = READING) -> Archive:
 
 
 Place: TypeAlias = tuple[int, int, int]
-"""Offset of the stored bytes (or of the zip member's header), their number, and how many they are unpacked."""
+"""Offset of the stored bytes (or of the zip member's header), their number, and how many they are
+unpacked."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,16 +111,23 @@ class Zip:
         """List the members; those that cannot be read safely are kept with the reason."""
         rows: dict[str, int] = {}
         refused: dict[str, str] = {}
-        with parsing("zip file is damaged", path, remedy="fetch it again"), zipfile.ZipFile(path) as file:
+        with (
+            parsing("zip file is damaged", path, remedy="fetch it again"),
+            zipfile.ZipFile(path) as file,
+        ):
             members = [m for m in file.infolist() if not m.is_dir() and is_image(m.filename)]
             for row, member in enumerate(members):
                 rows[member.filename] = row
                 reason = _zip_fault(member)
                 if reason is not None:
                     refused[member.filename] = reason
-            places = np.array([(m.header_offset, m.compress_size, m.file_size) for m in members], dtype=np.int64)
+            places = np.array(
+                [(m.header_offset, m.compress_size, m.file_size) for m in members], dtype=np.int64
+            )
         # new texts, side by side: among the directory's objects they would keep all of that memory
-        return cls(path, {name.encode().decode(): row for name, row in rows.items()}, places, refused)
+        return cls(
+            path, {name.encode().decode(): row for name, row in rows.items()}, places, refused
+        )
 
     def names(self) -> list[str]:
         """Names of the images, sorted."""
@@ -136,7 +147,11 @@ class Zip:
             file.seek(offset)
             header = file.read(30)
             if len(header) < 30 or header[:4] != b"PK\x03\x04":
-                raise InputError("zip member is damaged", where=f"{self.path}: {name}", rule="have a local header")
+                raise InputError(
+                    "zip member is damaged",
+                    where=f"{self.path}: {name}",
+                    rule="have a local header",
+                )
             method, names, extra = struct.unpack("<8xH16xHH", header)
             file.seek(names + extra, os.SEEK_CUR)
             data = file.read(packed)
@@ -193,7 +208,9 @@ class Tar:
                     refused[member.name] = reason
             raw.seek(tar.offset)
             if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("no closing block, so it is cut off or damaged")  # tarfile just stops
+                raise tarfile.ReadError(
+                    "no closing block, so it is cut off or damaged"
+                )  # tarfile just stops
         return cls(path, places, refused, gzipped)
 
     def names(self) -> list[str]:
@@ -210,7 +227,10 @@ class Tar:
         """
         _allow(self.path, name, self.refused)
         offset, size, _ = self.places[name]
-        with parsing("tar file is damaged", f"{self.path}: {name}"), _tar_bytes(self.path, self.gzipped) as file:
+        with (
+            parsing("tar file is damaged", f"{self.path}: {name}"),
+            _tar_bytes(self.path, self.gzipped) as file,
+        ):
             file.seek(offset)
             return file.read(size)
 
@@ -233,4 +253,6 @@ def _name_fault(name: str, size: int) -> str | None:
 
 def _allow(path: Path, name: str, refused: dict[str, str]) -> None:
     if name in refused:
-        raise InputError(refused[name], where=f"{path}: {name}", remedy="pack the archive again without it")
+        raise InputError(
+            refused[name], where=f"{path}: {name}", remedy="pack the archive again without it"
+        )

@@ -31,9 +31,12 @@ IDS = (
     "galaxyid", "galaxyids", "id", "ids", "idstr", "objid", "objids", "objectid", "objectids", "sourceid", "sourceids",
     "specobjid", "dr7objid", "dr8objid", "dr8id", "targetid", "assetid", "iauname", "pgc",
 )  # fmt: skip
-"""Names, without _ and in lower case, under which it may keep their ids; without them a galaxy's id is its row."""
+"""Names, without _ and in lower case, under which it may keep their ids; without them a galaxy's id
+is its row."""
 
-REMEDY = "name another array of ids with --ids-from OTHER, or store the ids as text or 64-bit integers"
+REMEDY = (
+    "name another array of ids with --ids-from OTHER, or store the ids as text or 64-bit integers"
+)
 """What can be done where the ids of an HDF5 file lost their digits."""
 
 
@@ -72,18 +75,21 @@ class ArrayFile:
         path : Path
             HDF5 file or .npy stack.
         reading : Reading
-            Names of its bands, the arrays of images and of ids, and what values that are not 8-bit mean.
+            Names of its bands, the arrays of images and of ids, and what values that are not 8-bit
+            mean.
 
         Raises
         ------
         InputError
-            No array of images is there, it points into another file, its channels are neither grey, RGB nor as many
-            as the bands named, its values have no grey levels, its ids are not unique, or several arrays may hold its
-            images or its ids.
+            No array of images is there, it points into another file, its channels are neither grey,
+            RGB nor as many as the bands named, its values have no grey levels, its ids are not
+            unique, or several arrays may hold its images or its ids.
         """
         bands, grey = reading.bands, reading.range is not None or reading.stretch is not None
         npy_file = path.suffix.lower() == ".npy"
-        dataset, shape, kind, ids = _npy_contents(path) if npy_file else _hdf5_contents(path, reading)
+        dataset, shape, kind, ids = (
+            _npy_contents(path) if npy_file else _hdf5_contents(path, reading)
+        )
         if kind.kind not in "uif" or (kind != np.uint8 and bands is None and not grey):
             raise InputError(
                 "images are not 8-bit",
@@ -95,13 +101,22 @@ class ArrayFile:
         channel_axis(shape[1:], bands, where=path)
         if int(np.prod(shape[1:], dtype=object)) * kind.itemsize > MAX_BYTES:
             raise InputError(
-                "images are too large", where=path, rule=f"take at most {MAX_BYTES} B each", found=shape[1:]
+                "images are too large",
+                where=path,
+                rule=f"take at most {MAX_BYTES} B each",
+                found=shape[1:],
             )
         if not 0 < shape[0] <= MAX_ROWS:
-            raise InputError("number of images", where=path, rule=f"lie in 1…{MAX_ROWS}", found=shape[0])
-        rows = {name: row for row, name in enumerate(map(str, range(shape[0])) if ids is None else ids)}
+            raise InputError(
+                "number of images", where=path, rule=f"lie in 1…{MAX_ROWS}", found=shape[0]
+            )
+        rows = {
+            name: row for row, name in enumerate(map(str, range(shape[0])) if ids is None else ids)
+        }
         if len(rows) != shape[0]:
-            raise InputError("ids of the images", where=path, rule=f"be {shape[0]}, each once", found=len(rows))
+            raise InputError(
+                "ids of the images", where=path, rule=f"be {shape[0]}, each once", found=len(rows)
+            )
         return cls(path, dataset, rows, bands)
 
     def names(self) -> list[str]:
@@ -113,7 +128,10 @@ class ArrayFile:
         if self.dataset:
             import h5py
 
-            with reading_bytes("image cannot be read", f"{self.path}: {name}"), h5py.File(self.path, "r") as file:
+            with (
+                reading_bytes("image cannot be read", f"{self.path}: {name}"),
+                h5py.File(self.path, "r") as file,
+            ):
                 image = np.asarray(file[self.dataset][self.rows[name]])
         else:
             image = np.array(_mapped(self.path)[self.rows[name]])
@@ -133,7 +151,8 @@ def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where
     Raises
     ------
     InputError
-        The shape is neither (height, width), (height, width, channels) nor (channels, height, width).
+        The shape is neither (height, width), (height, width, channels) nor (channels, height,
+        width).
     """
     counts = {1, 3} if bands is None else {len(bands)}
     axes = [axis for axis in (0, 2) if len(shape) == 3 and shape[axis] in counts]
@@ -145,7 +164,9 @@ def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where
             where=where,
             rule="be grey or RGB" if bands is None else f"be {len(bands)}, one for each band named",
             found=shape,
-            remedy="name the bands" if bands is None else "name as many bands as there are channels",
+            remedy="name the bands"
+            if bands is None
+            else "name as many bands as there are channels",
         )
     return axes[0]
 
@@ -155,10 +176,15 @@ def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None
     return "", array.shape, array.dtype, None
 
 
-def _hdf5_contents(path: Path, reading: Reading) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
+def _hdf5_contents(
+    path: Path, reading: Reading
+) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
     import h5py
 
-    with reading_bytes("HDF5 file is damaged", path, remedy="fetch it again"), h5py.File(path, "r") as file:
+    with (
+        reading_bytes("HDF5 file is damaged", path, remedy="fetch it again"),
+        h5py.File(path, "r") as file,
+    ):
         own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
         arrays = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
         able = [name for name, array in arrays.items() if array.ndim in (3, 4)]
@@ -169,13 +195,22 @@ def _hdf5_contents(path: Path, reading: Reading) -> tuple[str, tuple[int, ...], 
             if array is not None and (array.external or array.is_virtual):
                 raise InputError("array points into another file", where=path, found=array.name)
         shape = arrays[name].shape
-        if ids is not None and ids.shape != shape[:1]:  # before any is read: a damaged file may claim 10^18 of them
-            raise InputError("ids of the images", where=path, rule=f"be {shape[0]}, each once", found=ids.shape)
+        if (
+            ids is not None and ids.shape != shape[:1]
+        ):  # before any is read: a damaged file may claim 10^18 of them
+            raise InputError(
+                "ids of the images", where=path, rule=f"be {shape[0]}, each once", found=ids.shape
+            )
         if ids is None:
             return name, shape, arrays[name].dtype, None
         read = ids[:MAX_ROWS]
-        if read.dtype.kind not in "iuf":  # floats keep their width, which says how many digits they hold
-            texts = [value.decode("utf-8") if isinstance(value, bytes) else value for value in read.tolist()]
+        if (
+            read.dtype.kind not in "iuf"
+        ):  # floats keep their width, which says how many digits they hold
+            texts = [
+                value.decode("utf-8") if isinstance(value, bytes) else value
+                for value in read.tolist()
+            ]
             read = [text.strip() if isinstance(text, str) else text for text in texts]
         keys = as_ids(read, where=f"{path}: {key}", remedy=REMEDY)
         return name, shape, arrays[name].dtype, keys.tolist()
@@ -185,7 +220,11 @@ def _images_key(able: Sequence[str], science: str | None, path: Path, found: str
     """The array that holds the images, of those that have their shape: the named one, or the only one called so."""
     if science is not None:
         if science not in able:
-            rule = f"be one of {', '.join(able)}" if able else "have shape (n, height, width[, channels])"
+            rule = (
+                f"be one of {', '.join(able)}"
+                if able
+                else "have shape (n, height, width[, channels])"
+            )
             raise InputError(f"no array {science} of images", where=path, rule=rule, found=science)
         return science
     called = [name for name in IMAGES if name in able]
@@ -213,7 +252,10 @@ def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | No
     if ids_from is not None:
         if ids_from not in names:
             raise InputError(
-                f"no array {ids_from} for the ids", where=path, rule=f"be one of {', '.join(names)}", found=ids_from
+                f"no array {ids_from} for the ids",
+                where=path,
+                rule=f"be one of {', '.join(names)}",
+                found=ids_from,
             )
         return ids_from
     able = [name for name in names if name.replace("_", "").lower() in IDS]

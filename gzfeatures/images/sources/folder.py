@@ -13,7 +13,18 @@ from gzfeatures.files import file_state
 from gzfeatures.images.sources.arrays import MAX_BYTES
 
 PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp")
-BANDS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz", ".npy", ".npz")
+BANDS = (
+    ".fits",
+    ".fit",
+    ".fts",
+    ".fits.gz",
+    ".fit.gz",
+    ".fts.gz",
+    ".fits.fz",
+    ".fit.fz",
+    ".npy",
+    ".npz",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +39,9 @@ class Folder:
         for folder, below, files in os.walk(self.path):
             below[:] = [name for name in below if not name.startswith(".")]
             prefix = os.path.relpath(folder, self.path)
-            found += [name if prefix == "." else f"{prefix}/{name}" for name in files if is_image(name)]
+            found += [
+                name if prefix == "." else f"{prefix}/{name}" for name in files if is_image(name)
+            ]
         return sorted(found)
 
     def read(self, name: str) -> bytes:
@@ -98,5 +111,10 @@ def _contents(path: Path) -> bytes:
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:
-            raise InputError("image file is too large", where=path, rule=f"hold at most {MAX_BYTES} bytes", found=size)
+            raise InputError(
+                "image file is too large",
+                where=path,
+                rule=f"hold at most {MAX_BYTES} bytes",
+                found=size,
+            )
         return file.read()

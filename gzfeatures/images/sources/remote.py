@@ -22,8 +22,8 @@ class Remote:
     Parameters
     ----------
     path : str
-        The address, in fsspec's words: `https://host/folder/`, `s3://bucket/folder`, `zip::https://host/images.zip`.
-        With `simplecache::` before it each image travels once.
+        The address, in fsspec's words: `https://host/folder/`, `s3://bucket/folder`,
+        `zip::https://host/images.zip`. With `simplecache::` before it each image travels once.
     root : str
         How its names begin there.
     sizes : dict of str to int or None
@@ -43,7 +43,8 @@ class Remote:
         MissingExtraError
             fsspec, or what it needs for this kind of address, is not installed.
         InputError
-            Nothing answers there, what answers cannot be listed, or it is an archive that threads cannot share.
+            Nothing answers there, what answers cannot be listed, or it is an archive that threads
+            cannot share.
         """
         if address.lower().endswith((".tar", ".tar.gz", ".tgz", ".h5", ".hdf5", ".npy")):
             raise InputError(
@@ -59,7 +60,10 @@ class Remote:
             system, root = _system(address)
             system.ls(root, detail=False)  # `find` would pass over a place that does not answer
             found = system.find(root, detail=True)
-        names = {str(name).removeprefix(root).lstrip("/"): entry.get("size") for name, entry in found.items()}
+        names = {
+            str(name).removeprefix(root).lstrip("/"): entry.get("size")
+            for name, entry in found.items()
+        }
         return cls(
             address,
             root.rstrip("/"),
@@ -80,7 +84,9 @@ class Remote:
         """
         if (self.sizes[name] or 0) > MAX_BYTES:
             raise InputError(
-                "image file is too large", where=f"{self.path}: {name}", rule=f"hold at most {MAX_BYTES} bytes"
+                "image file is too large",
+                where=f"{self.path}: {name}",
+                rule=f"hold at most {MAX_BYTES} bytes",
             )
         with parsing("image cannot be read", f"{self.path}: {name}"):
             data: bytes = _system(self.path)[0].cat_file(f"{self.root}/{name}".lstrip("/"))
@@ -110,5 +116,7 @@ def _system(address: str) -> tuple[Any, str]:
     try:
         system, root = url_to_fs(address)
     except ImportError as error:
-        raise MissingExtraError("address needs a further package", where=address, remedy=str(error)) from None
+        raise MissingExtraError(
+            "address needs a further package", where=address, remedy=str(error)
+        ) from None
     return system, str(root)

@@ -1,8 +1,9 @@
 """Compiled networks on disk: machine code, which is loaded only where this user made it on this machine.
 
-Code lies in no store, for stores are copied and shared. It lies in a private folder, one for each user and machine, and
-every file begins with an HMAC, by a key that only the user can read, over what the code computes, the machine and the
-code itself. Whatever does not bear it is compiled again.
+Code lies in no store, for stores are copied and shared. It lies in a private folder, one for each
+user and machine, and every file begins with an HMAC, by a key that only the user can read, over
+what the code computes, the machine and the code itself. Whatever does not bear it is compiled
+again.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ class CodeFolder:
 
         lock = FileLock(self._folder.path / f".{name}.lock")
         with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError, NotImplementedError):  # a disk without locks: both compile
+            with contextlib.suppress(
+                OSError, NotImplementedError
+            ):  # a disk without locks: both compile
                 try:
                     stack.enter_context(lock.acquire(timeout=0))
                 except Timeout:
@@ -125,7 +128,9 @@ class CodeFolder:
     def _seal(self, bound: Mapping[str, Any], code: bytes) -> bytes:
         """HMAC-SHA256 over what code depends on, the machine and the code."""
         stamp = fingerprint.of({"bound": dict(bound), "machine": machine()}).encode()
-        seal = hmac.new(self._key(), stamp, hashlib.sha256)  # of fixed length: code cannot run into it
+        seal = hmac.new(
+            self._key(), stamp, hashlib.sha256
+        )  # of fixed length: code cannot run into it
         seal.update(code)
         return seal.digest()
 
@@ -134,7 +139,9 @@ class CodeFolder:
         key = self._keys.read(KEY)
         if key is None or len(key) != KEY_BYTES:
             self._keys.write(KEY, secrets.token_bytes(KEY_BYTES))
-            key = self._keys.read(KEY)  # of two processes that wrote one, the last one's holds for both
+            key = self._keys.read(
+                KEY
+            )  # of two processes that wrote one, the last one's holds for both
         if key is None or len(key) != KEY_BYTES:
             raise OutputError("key for compiled networks cannot be stored", where=self._keys.path)
         return key
@@ -142,7 +149,9 @@ class CodeFolder:
 
 def machine() -> str:
     """Name of this machine in 16 hex digits: its host name, system and CPU."""
-    return fingerprint.of([platform.node(), platform.system(), platform.machine(), cpu_flags()])[:16]
+    return fingerprint.of([platform.node(), platform.system(), platform.machine(), cpu_flags()])[
+        :16
+    ]
 
 
 def disk_use(root: Path) -> tuple[int, int]:
@@ -151,7 +160,9 @@ def disk_use(root: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def prune(root: Path, extractors: Collection[str] = (), unused_days: float | None = None) -> tuple[int, int]:
+def prune(
+    root: Path, extractors: Collection[str] = (), unused_days: float | None = None
+) -> tuple[int, int]:
     """Remove compiled networks of some extractors (fingerprints), and what was not used for so many days.
 
     Returns
@@ -163,7 +174,9 @@ def prune(root: Path, extractors: Collection[str] = (), unused_days: float | Non
     starts = {each[:NAMED] for each in extractors}
     for folder, files in _machines(root):
         for name, (size, used) in files.items():
-            if name[:NAMED] in starts or (unused_days is not None and now - used >= unused_days * 86_400):
+            if name[:NAMED] in starts or (
+                unused_days is not None and now - used >= unused_days * 86_400
+            ):
                 folder.remove(name)
                 number, freed = number + 1, freed + size
         if unused_days is not None and not folder.names():

@@ -1,8 +1,9 @@
 """Compiled: a network that PyTorch compiled ahead of time for this CPU, which lanes run side by side.
 
-PyTorch's own way to call it holds the interpreter's lock during the whole forward pass: lanes wait for each other, and
-decoders for them. Here it is called through the C interface that AOTInductor keeps stable (`aoti_runtime/interface.h`
-and `aoti_torch/c/shim.h` of PyTorch's headers), without the lock.
+PyTorch's own way to call it holds the interpreter's lock during the whole forward pass: lanes wait
+for each other, and decoders for them. Here it is called through the C interface that AOTInductor
+keeps stable (`aoti_runtime/interface.h` and `aoti_torch/c/shim.h` of PyTorch's headers), without
+the lock.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
     RuntimeError
         No C++ compiler, no way to compile in this PyTorch, or the network cannot be compiled.
     """
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of GPUs that are not there
+    logging.getLogger("torch.utils.cpp_extension").setLevel(
+        logging.ERROR
+    )  # it warns of GPUs that are not there
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder, _compiler_in(workshop):
         program = torch.export.export(network, (example,))
         library = compile_library(program.module(), example, Path(folder))
@@ -103,7 +106,9 @@ class Compiled:
             raise RuntimeError(f"compiled network cannot be loaded: {error}") from None
         require_symbols(self._library)
         self._dim, self._container, count = dim, Handle(), ctypes.c_size_t(workers)
-        self._do("ModelContainerCreateWithDevice", ctypes.byref(self._container), count, b"cpu", None)
+        self._do(
+            "ModelContainerCreateWithDevice", ctypes.byref(self._container), count, b"cpu", None
+        )
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
 
     def __call__(self, pixels: Pixels) -> Vectors:
@@ -123,7 +128,16 @@ class Compiled:
             lib.aoti_torch_dtype_uint8(), lib.aoti_torch_device_type_cpu(), 0, ctypes.byref(given),
         )  # fmt: skip
         # the pixels are handed over, the vectors handed back
-        self._do("ModelContainerRun", self._container, ctypes.byref(given), one, ctypes.byref(result), one, None, None)
+        self._do(
+            "ModelContainerRun",
+            self._container,
+            ctypes.byref(given),
+            one,
+            ctypes.byref(result),
+            one,
+            None,
+            None,
+        )
         lib.aoti_torch_get_data_ptr(result, ctypes.byref(data))
         view = ctypes.cast(data, ctypes.POINTER(ctypes.c_float))
         vectors = np.ctypeslib.as_array(view, (len(pixels), self._dim)).copy()
@@ -143,15 +157,18 @@ def _loaded(library: bytes) -> ctypes.CDLL:
     OSError
         It is no library for this machine, or there is no memory for it.
     """
-    if not hasattr(os, "memfd_create"):  # not Linux: a copy that only this process knows, mapped and then without name
+    if not hasattr(
+        os, "memfd_create"
+    ):  # not Linux: a copy that only this process knows, mapped and then without name
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             copy = Path(folder) / "library.so"
             copy.write_bytes(library)
             return ctypes.CDLL(str(copy))
     import fcntl  # of Linux
 
-    # a nameless file in memory, sealed; its descriptor stays open, as the library does until the process ends: the
-    # loader knows libraries by their path, and would take another one's under a number used again for this one
+    # a nameless file in memory, sealed; its descriptor stays open, as the library does until the
+    # process ends: the loader knows libraries by their path, and would take another one's under a
+    # number used again for this one
     descriptor = os.memfd_create("gzfeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         rest = memoryview(library)

@@ -1,7 +1,8 @@
 """A private folder: only its user enters it, and nobody else can have written what is read from it.
 
-The folder is opened once for each step, without following a link, and judged by what was opened; files are reached
-through that descriptor. So nobody can exchange a folder or a file between the check and the use.
+The folder is opened once for each step, without following a link, and judged by what was opened;
+files are reached through that descriptor. So nobody can exchange a folder or a file between the
+check and the use.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class PrivateFolder:
     Raises
     ------
     OutputError
-        From every method: the folder cannot be made, is a link, belongs to somebody else, or lies on a disk that
-        cannot keep others out.
+        From every method: the folder cannot be made, is a link, belongs to somebody else, or lies
+        on a disk that cannot keep others out.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +59,11 @@ class PrivateFolder:
             with os.scandir(folder) as entries:
                 names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
             statuses = {name: self._status(folder, name) for name in names}
-            return {name: (each.st_size, each.st_mtime) for name, each in statuses.items() if each is not None}
+            return {
+                name: (each.st_size, each.st_mtime)
+                for name, each in statuses.items()
+                if each is not None
+            }
 
     def read(self, name: str) -> bytes | None:
         """Bytes of a private file, opened once; None where there is none, or what is there is not private."""
@@ -83,7 +88,9 @@ class PrivateFolder:
         """
         temporary = f".{name}.{secrets.token_hex(8)}.part"
         with self._entered(make=True) as folder, self._told():
-            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder)
+            descriptor = os.open(
+                temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder
+            )
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     for part in parts:
@@ -130,7 +137,9 @@ class PrivateFolder:
 
     def _opened(self, folder: int, name: str) -> BinaryIO | None:
         try:  # without waiting: a pipe would
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+            descriptor = os.open(
+                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
+            )
         except OSError:  # not there, or a link
             return None
         file = os.fdopen(descriptor, "rb")
@@ -155,7 +164,9 @@ class PrivateFolder:
         except OSError as error:
             if isinstance(error, OutputError):
                 raise
-            raise OutputError(f"cannot be used: {error.strerror or error}", where=self.path) from error
+            raise OutputError(
+                f"cannot be used: {error.strerror or error}", where=self.path
+            ) from error
 
 
 def _private(status: os.stat_result) -> bool:

@@ -1,7 +1,8 @@
 """The same extraction on Ray: workers on any node fill one store, from which the table is gathered as ever.
 
-The store has to lie where every node sees it under the same path, and so do images and weights files. A part that is
-lost with its node is computed again by another; whatever was stored stays, so a broken run resumes like a local one.
+The store has to lie where every node sees it under the same path, and so do images and weights
+files. A part that is lost with its node is computed again by another; whatever was stored stays, so
+a broken run resumes like a local one.
 """
 
 from __future__ import annotations
@@ -44,15 +45,17 @@ LONGEST_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_sto
 def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
     """Where a cluster that is started here keeps its sockets; None leaves the choice to Ray.
 
-    Batch systems set `$TMPDIR` to long paths, under which no socket can be made: then it is a folder in /tmp, which is
-    removed afterwards.
+    Batch systems set `$TMPDIR` to long paths, under which no socket can be made: then it is a
+    folder in /tmp, which is removed afterwards.
 
     Raises
     ------
     OutputError
         `$TMPDIR` is too long, and there is no place in /tmp.
     """
-    wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # in Ray's own order
+    wanted = (
+        os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    )  # in Ray's own order
     if len(os.fsencode(f"{wanted}/ray{LONGEST_SOCKET}")) <= SOCKET_BYTES or os.name != "posix":
         yield None
         return
@@ -142,8 +145,12 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
     ]  # fmt: skip
     with joined(extractions[0].address, job.say) as ray:
         slots = int(ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 1))
-        parts = [{"rows": todo[start : start + PART_ROWS]} for start in range(0, len(todo), PART_ROWS)]
-        job.say(f"{len(parts)} parts of {PART_ROWS} images for up to {slots} workers on {len(ray.nodes())} Ray nodes")
+        parts = [
+            {"rows": todo[start : start + PART_ROWS]} for start in range(0, len(todo), PART_ROWS)
+        ]
+        job.say(
+            f"{len(parts)} parts of {PART_ROWS} images for up to {slots} workers on {len(ray.nodes())} Ray nodes"
+        )
         done = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
             _Worker,
             fn_constructor_args=(job.images, own, job.extractors, len(todo) // slots),
@@ -158,7 +165,9 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
                 for result in done.iter_rows():
                     for rows, stored in zip(job.pending, result["computed"], strict=True):
                         rows.stored += int(stored)
-                    job.undecoded |= {key: InputError(why) for key, why in json.loads(result["bad"]).items()}
+                    job.undecoded |= {
+                        key: InputError(why) for key, why in json.loads(result["bad"]).items()
+                    }
                     advance(int(result["rows"]))
             except ray.exceptions.RayTaskError as error:
                 cause = error.cause
@@ -173,9 +182,18 @@ class _Worker:
     """Extracts parts on one node; the network is made once."""
 
     def __init__(
-        self, images: ImageSet, extractions: Sequence[Extraction], extractors: Sequence[Extractor], share: int
+        self,
+        images: ImageSet,
+        extractions: Sequence[Extraction],
+        extractors: Sequence[Extractor],
+        share: int,
     ) -> None:
-        self.images, self.extractions, self.extractors, self.share = images, extractions, extractors, share
+        self.images, self.extractions, self.extractors, self.share = (
+            images,
+            extractions,
+            extractors,
+            share,
+        )
         self.engine: Engine | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

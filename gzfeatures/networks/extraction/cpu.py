@@ -1,7 +1,7 @@
 """Engine: networks made ready for one CPU; pixels under each view in, vectors of each table out.
 
-Several lanes (threads) run the networks side by side, each on a share of the cores: no core waits for another at every
-layer, and a lane that is slowed by a decoder holds up no other.
+Several lanes (threads) run the networks side by side, each on a share of the cores: no core waits
+for another at every layer, and a lane that is slowed by a decoder holds up no other.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class CpuEngine:
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
         """Vectors (n, dim) of each table, from n images."""
         views = batch_views(images, self._views, torch.device("cpu"))
-        return tables_of((task, forward.run(views[task.view].numpy())) for task, forward in self._work)
+        return tables_of(
+            (task, forward.run(views[task.view].numpy())) for task, forward in self._work
+        )
 
     def _set(self, threading: Threading) -> None:
         self.way, self.workers, self.batch = threading, threading.workers, threading.batch
@@ -107,7 +109,9 @@ class CpuEngine:
             self._set(threading)
             self._each("prepare")
             rate = self._rate()
-            if rate > 1.1 * best:  # many lanes suffer least from other programs, so fewer must be clearly faster
+            if (
+                rate > 1.1 * best
+            ):  # many lanes suffer least from other programs, so fewer must be clearly faster
                 best, chosen = rate, threading
         self._set(chosen)
         say(
@@ -129,4 +133,6 @@ class CpuEngine:
 def blank(tasks: Sequence[ForwardPlan], images: int) -> list[NetworkInput]:
     """Black images under each view of the passes, for measuring."""
     bands = {task.extractor.view: len(task.extractor.mean) for task in tasks}
-    return [tuple(np.zeros((view.size, view.size, n), dtype=np.uint8) for view, n in bands.items())] * images
+    return [
+        tuple(np.zeros((view.size, view.size, n), dtype=np.uint8) for view, n in bands.items())
+    ] * images

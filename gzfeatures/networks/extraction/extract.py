@@ -27,7 +27,8 @@ def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
     Returns
     -------
     EmbeddingTable
-        One row per image that could be read, in the order of `images`; `made` says what was computed.
+        One row per image that could be read, in the order of `images`; `made` says what was
+        computed.
 
     Raises
     ------
@@ -59,7 +60,9 @@ def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> T
     return write_all([extraction], images, [path])[0]
 
 
-def write_all(extractions: Sequence[Extraction], images: ImageSet, paths: Sequence[str | Path]) -> list[TableFile]:
+def write_all(
+    extractions: Sequence[Extraction], images: ImageSet, paths: Sequence[str | Path]
+) -> list[TableFile]:
     """Several tables from one pass over the images: each is decoded once, and each network run once per view.
 
     Parameters
@@ -111,13 +114,15 @@ def extract(
     ----------
     images : ImageSet
         What to look at.
-    backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress, runtime, dihedral
+    backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress,
+    runtime, dihedral
         See `Extraction`; what is raised, `compute_table`.
 
     Returns
     -------
     EmbeddingTable
-        One row per image that could be read, in the order of `images`; `made` says what was computed.
+        One row per image that could be read, in the order of `images`; `made` says what was
+        computed.
     """
     how = Extraction(
         backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress,

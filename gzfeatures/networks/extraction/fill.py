@@ -28,11 +28,19 @@ if TYPE_CHECKING:
 SHARED = ("device", "on_bad", "store", "batch_size", "workers", "progress", "engine", "address")
 """What extractions that share one pass over the images have in common."""
 PICTURE_HASH = Extractor(
-    "picture-hash", "cosine signs", "1", "64 px", 2 * BYTES, View(size=64, crop=MIDDLE), (0.0,) * 3, (1.0,) * 3
+    "picture-hash",
+    "cosine signs",
+    "1",
+    "64 px",
+    2 * BYTES,
+    View(size=64, crop=MIDDLE),
+    (0.0,) * 3,
+    (1.0,) * 3,
 )
 """Where hashes of pictures are kept in the store, one whole number below 256 for each byte."""
 ROUNDS = 3
-"""How often rows that vanish from the store while a table is made (pruned by another process) are computed again."""
+"""How often rows that vanish from the store while a table is made (pruned by another process) are
+computed again."""
 
 Compute = Callable[[Job, npt.NDArray[np.int64], Sequence[Extraction]], None]
 """Fills the store with the vectors of rows of a job's images."""
@@ -83,7 +91,8 @@ def filled(
         else:
             job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
             if make is None:
-                gc.collect()  # the networks, whose graphs point at each other: shards and tables take their place
+                # the networks, whose graphs point at each other: shards and tables take their place
+                gc.collect()
     job.describe()
     for cache in (*caches, hashes):
         cache.compact()
@@ -112,14 +121,22 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
     how, on_cpu, on_gpu = extractions[0], [], []
     for task in plan_forwards(job.extractors):
         own = extractions[task.first]
-        make = partial(load, backbone_of(own.backbone), own.weights, task.extractor.layer, task.extractor.view.size)
+        make = partial(
+            load,
+            backbone_of(own.backbone),
+            own.weights,
+            task.extractor.layer,
+            task.extractor.view.size,
+        )
         if own.hardware.device == "cuda":
             on_gpu.append((task, ready(make(), task.extractor)))
         else:
             kind = OpenVinoForward if task.extractor.engine == "openvino" else TorchForward
             on_cpu.append((task, kind(make, task.extractor, CodeFolder.default(), job.say)))
     if on_gpu and on_cpu:
-        raise InputError("extractions in one pass", rule="run on one device", remedy="name it: --device cpu")
+        raise InputError(
+            "extractions in one pass", rule="run on one device", remedy="name it: --device cpu"
+        )
     if on_gpu:
         return GpuEngine(on_gpu, images, batch_size=how.batch_size, say=job.say)
     return CpuEngine(on_cpu, images, batch_size=how.batch_size, say=job.say)

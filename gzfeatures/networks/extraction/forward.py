@@ -1,7 +1,8 @@
 """Forward: one network under one view on a CPU, in PyTorch; uint8 pixels in, float32 vectors out.
 
-It runs eagerly at first. Where many images are to come it is compiled ahead of time (AOTInductor: convolutions packed
-for this CPU, activations fused into them), and stays in the user's folder of code, compiled, for the next run.
+It runs eagerly at first. Where many images are to come it is compiled ahead of time (AOTInductor:
+convolutions packed for this CPU, activations fused into them), and stays in the user's folder of
+code, compiled, for the next run.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Forward(abc.ABC):
     extractor : Extractor
         Says normalisation, precision and symmetries.
     code : CodeFolder
-        Where compiled networks are stored, a file for each way. What this user did not write for this very network,
-        version and machine is not loaded: it is machine code.
+        Where compiled networks are stored, a file for each way. What this user did not write for
+        this very network, version and machine is not loaded: it is machine code.
     say : callable
         Takes one line about each choice made.
     """
@@ -63,7 +64,11 @@ class Forward(abc.ABC):
     """Ending of the files it keeps."""
 
     def __init__(
-        self, make: Callable[[], nn.Module], extractor: Extractor, code: CodeFolder, say: Callable[[str], None]
+        self,
+        make: Callable[[], nn.Module],
+        extractor: Extractor,
+        code: CodeFolder,
+        say: Callable[[str], None],
     ) -> None:
         self._make, self._extractor, self._code, self._say = make, extractor, code, say
         self._stem = f"{extractor.fingerprint[:NAMED]}-{fingerprint.of(self._library())[:8]}"
@@ -73,7 +78,11 @@ class Forward(abc.ABC):
     def compiled_for(self) -> set[Threading]:
         """Ways for which an earlier run left a compiled network."""
         pattern = re.compile(rf"{self._stem}-(\d+)-(\d+)-(\d+){re.escape(self.suffix)}", re.ASCII)
-        return {Threading(*map(int, match.groups())) for match in map(pattern.fullmatch, self._code.names()) if match}
+        return {
+            Threading(*map(int, match.groups()))
+            for match in map(pattern.fullmatch, self._code.names())
+            if match
+        }
 
     @abc.abstractmethod
     def prepare(self, threading: Threading) -> None:
@@ -86,12 +95,17 @@ class Forward(abc.ABC):
     def run(self, pixels: Pixels) -> Vectors:
         """Vectors (n, dim) of pixels (n, size, size, bands).
 
-        They are computed a pass at a time; a short one is padded: any company means the same arithmetic.
+        They are computed a pass at a time; a short one is padded: any company means the same
+        arithmetic.
         """
         parts = []
         for start in range(0, len(pixels), self._size):
             part = pixels[start : start + self._size]
-            full = np.zeros((self._size, *self._shape), dtype=np.uint8) if len(part) < self._size else part
+            full = (
+                np.zeros((self._size, *self._shape), dtype=np.uint8)
+                if len(part) < self._size
+                else part
+            )
             full[: len(part)] = part
             parts.append(self._pass(full)[: len(part)])
         return np.concatenate(parts)
@@ -105,11 +119,17 @@ class Forward(abc.ABC):
         """Vectors of one forward pass."""
 
     def _name(self, threading: Threading) -> str:
-        return f"{self._stem}-{threading.workers}-{threading.threads}-{threading.batch}{self.suffix}"
+        return (
+            f"{self._stem}-{threading.workers}-{threading.threads}-{threading.batch}{self.suffix}"
+        )
 
     def _bound(self, threading: Threading) -> dict[str, Any]:
         """Everything that compiled code depends on beside the machine; the extractor's fingerprint has the weights."""
-        fields = {"extractor": self._extractor.fingerprint, "library": self._library(), "file": self.suffix}
+        fields = {
+            "extractor": self._extractor.fingerprint,
+            "library": self._library(),
+            "file": self.suffix,
+        }
         return fields | dataclasses.asdict(threading)
 
     def _stored(self, threading: Threading) -> bytes | None:
@@ -126,7 +146,9 @@ class Forward(abc.ABC):
 
     def _images(self, threading: Threading) -> int:
         """Images of one forward pass: each is seen once, or under all symmetries."""
-        return max(1, threading.batch // SYMMETRIES) if self._extractor.dihedral else threading.batch
+        return (
+            max(1, threading.batch // SYMMETRIES) if self._extractor.dihedral else threading.batch
+        )
 
 
 class Body(nn.Module):
@@ -148,13 +170,16 @@ class Body(nn.Module):
         if self.dihedral:
             images = torch.cat(dihedral_views(images))
         vectors: torch.Tensor = self.network(images.to(self.dtype)).float().contiguous()
-        return vectors.reshape(SYMMETRIES, -1, vectors.shape[1]).mean(0) if self.dihedral else vectors
+        return (
+            vectors.reshape(SYMMETRIES, -1, vectors.shape[1]).mean(0) if self.dihedral else vectors
+        )
 
 
 def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = None) -> nn.Module:
     """`network` in eval mode behind its normalisation, batch norms folded, channels last; it is taken over."""
     body = Body(fold_batch_norms(network), extractor, dtype or getattr(torch, extractor.precision))
-    # traced, so that each has code of its own: torch.compile gives up on code shared by many networks
+    # traced, so that each has code of its own: torch.compile gives up on code shared by many
+    # networks
     return symbolic_trace(body).eval().to(memory_format=torch.channels_last)
 
 
@@ -176,14 +201,20 @@ class TorchForward(Forward):
             self._run = self._loaded(threading) or self._compiled(threading)
         except RuntimeError as error:
             self._run = self._eager()
-            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            lines = [line for line in str(error).splitlines() if line.strip()] or [
+                type(error).__name__
+            ]
             self._say(f"not compiled, slower but as right: {lines[0][:160]}")
 
     def _loaded(self, threading: Threading) -> Compiled | None:
         """What an earlier run compiled; None where there is nothing of ours, or it cannot be loaded here."""
         library = self._stored(threading)
         try:
-            return None if library is None else Compiled(library, threading.workers, self._extractor.dim)
+            return (
+                None
+                if library is None
+                else Compiled(library, threading.workers, self._extractor.dim)
+            )
         except RuntimeError:
             return None
 

@@ -1,8 +1,9 @@
 """GpuEngine: the networks of an engine on the CUDA devices of this machine.
 
-Decoded pictures travel as they are (uint8, from pinned memory) and are cropped, resized and normalised there. Two lanes
-for each device, each with a stream of its own, let the copy of one batch overlap the arithmetic of the other. The batch
-is as large as pays; where memory runs out later it is halved.
+Decoded pictures travel as they are (uint8, from pinned memory) and are cropped, resized and
+normalised there. Two lanes for each device, each with a stream of its own, let the copy of one
+batch overlap the arithmetic of the other. The batch is as large as pays; where memory runs out
+later it is halved.
 """
 
 from __future__ import annotations
@@ -53,15 +54,25 @@ class GpuEngine:
     ) -> None:
         self._tasks = [task for task, _ in work]
         self._views = views_of(task.extractor for task in self._tasks)
-        self._devices = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+        self._devices = [
+            torch.device("cuda", number) for number in range(torch.cuda.device_count())
+        ]
         self._networks: list[list[Callable[[torch.Tensor], torch.Tensor]]] = [
             [copy.deepcopy(network).to(device) for _, network in work] for device in self._devices
         ]
-        self.workers, self._lane, self._local = 2 * len(self._devices), iter(range(10**9)), threading.local()
+        self.workers, self._lane, self._local = (
+            2 * len(self._devices),
+            iter(range(10**9)),
+            threading.local(),
+        )
         self.batch, rate = (batch_size, self._rate(batch_size)) if batch_size else self._fastest()
-        say(f"{len(self._devices)} GPUs, {self.batch} images a pass, {rate:.0f} images/s on each before compiling")
+        say(
+            f"{len(self._devices)} GPUs, {self.batch} images a pass, {rate:.0f} images/s on each before compiling"
+        )
         if images / rate / len(self._devices) > COMPILE_FROM_SECONDS:
-            self._networks = [[torch.compile(each, dynamic=False) for each in mine] for mine in self._networks]
+            self._networks = [
+                [torch.compile(each, dynamic=False) for each in mine] for mine in self._networks
+            ]
 
     def pool(self) -> ThreadPoolExecutor:
         """Lanes to run `vectors` in."""

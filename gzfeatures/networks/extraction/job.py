@@ -94,7 +94,13 @@ class Job:
         whole: bool = False,
         hashes: VectorCache | None = None,
     ) -> None:
-        self.images, self.caches, self.strict, self.workers, self.whole = images, caches, strict, workers, whole
+        self.images, self.caches, self.strict, self.workers, self.whole = (
+            images,
+            caches,
+            strict,
+            workers,
+            whole,
+        )
         self.extractors = [cache.extractor for cache in caches]
         self.views = views_of(self.extractors)
         self.console = Console(stderr=True, quiet=not progress)
@@ -112,9 +118,16 @@ class Job:
     def hash_images(self) -> None:
         """Read every image once for its digest."""
         total = len(self.images)
-        blocks = [range(start, min(start + LOOK_ROWS, total)) for start in range(0, total, LOOK_ROWS)]
-        with ThreadPoolExecutor(self.workers) as pool, self.counted(total, "images looked at") as advance:
-            for rows, found in zip(blocks, _ahead(pool, self._digests, blocks, 4 * self.workers), strict=True):
+        blocks = [
+            range(start, min(start + LOOK_ROWS, total)) for start in range(0, total, LOOK_ROWS)
+        ]
+        with (
+            ThreadPoolExecutor(self.workers) as pool,
+            self.counted(total, "images looked at") as advance,
+        ):
+            for rows, found in zip(
+                blocks, _ahead(pool, self._digests, blocks, 4 * self.workers), strict=True
+            ):
                 for row, digest in zip(rows, found, strict=True):
                     if not isinstance(digest, GzError):
                         self.digests[row] = digest
@@ -126,7 +139,11 @@ class Job:
 
     def good(self) -> npt.NDArray[np.int64]:
         """Rows that could be read and, as far as known, decoded."""
-        rows = (row for row, key in enumerate(self.digests) if key is not None and key not in self.undecoded)
+        rows = (
+            row
+            for row, key in enumerate(self.digests)
+            if key is not None and key not in self.undecoded
+        )
         return np.fromiter(rows, dtype=np.int64)
 
     def absent(self) -> npt.NDArray[np.int64]:
@@ -140,7 +157,9 @@ class Job:
 
     def _say_damaged(self, cache: VectorCache) -> None:
         while cache.damaged:
-            self.say(f"store: damaged shard set aside, its rows are computed again: {cache.damaged.pop()}")
+            self.say(
+                f"store: damaged shard set aside, its rows are computed again: {cache.damaged.pop()}"
+            )
 
     def lacking(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which rows have no stored vector, shape (tables, rows)."""
@@ -164,9 +183,15 @@ class Job:
                 batches = _batches(chain([first], decoded), engine.batch)
                 with engine.pool() as workers:
                     try:
-                        for places, tables in _ahead(workers, partial(_vectors, engine), batches, engine.workers + 1):
-                            for rows, wanted, vectors in zip(self.pending, lacking[:, places], tables, strict=True):
-                                rows.add(self.digests[todo[places[wanted]]].tolist(), vectors[wanted])
+                        for places, tables in _ahead(
+                            workers, partial(_vectors, engine), batches, engine.workers + 1
+                        ):
+                            for rows, wanted, vectors in zip(
+                                self.pending, lacking[:, places], tables, strict=True
+                            ):
+                                rows.add(
+                                    self.digests[todo[places[wanted]]].tolist(), vectors[wanted]
+                                )
                             advance(len(places))
                             if (
                                 max(map(len, self.pending)) >= SHARD_ROWS
@@ -193,7 +218,12 @@ class Job:
     @contextmanager
     def counted(self, total: int, name: str) -> Iterator[Callable[[int], None]]:
         """Progress over `total` images with rate and remaining time; yields what to call with a number done."""
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
         with Progress(TextColumn(name, markup=False), *columns, console=self.console) as bar:
             task = bar.add_task("", total=total, rate="")
 
@@ -231,7 +261,10 @@ class Job:
         todo = rows[np.sort(first)].tolist()
         if not todo:
             return
-        with ThreadPoolExecutor(self.workers) as pool, self.counted(len(todo), "pictures described") as advance:
+        with (
+            ThreadPoolExecutor(self.workers) as pool,
+            self.counted(len(todo), "pictures described") as advance,
+        ):
             made = _ahead(pool, self.images.picture_hash, todo, 4 * self.workers)
             for number, (row, hash_) in enumerate(zip(todo, made, strict=True), start=1):
                 self._fresh[self.digests[row]] = hash_
@@ -257,11 +290,18 @@ class Job:
         """All rows of a table to a file, a row group at a time."""
         kept, digests = self._kept()
         described, kind = self.hashes is not None, self.images.kind
-        with writer(path, self.extractors[number], self._skipped(), pictures=described, kind=kind) as append:
+        with writer(
+            path, self.extractors[number], self._skipped(), pictures=described, kind=kind
+        ) as append:
             for first in range(0, len(kept), GROUP_ROWS):
                 part = slice(first, first + GROUP_ROWS)
                 vectors = self.caches[number].vectors(digests[part])
-                append(self.images.ids[kept[part]], digests[part], vectors, self._hashes_of(digests[part]))
+                append(
+                    self.images.ids[kept[part]],
+                    digests[part],
+                    vectors,
+                    self._hashes_of(digests[part]),
+                )
         return TableFile(path, self._made(number, len(kept), start))
 
     def _kept(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
@@ -296,7 +336,9 @@ class Job:
 
         try:
             image = self.images.network_input(row, self.views, digest=self.digests[row])
-            if self.hashes is not None and self.digests[row] not in self._described:  # it is decoded anyway
+            if (
+                self.hashes is not None and self.digests[row] not in self._described
+            ):  # it is decoded anyway
                 self._fresh[self.digests[row]] = hash_of(image, self.views)
             sight = image if self.whole else views_of_input(image, self.views)
         except GzError as error:
@@ -306,10 +348,15 @@ class Job:
         return sight
 
     def _decodable(
-        self, todo: npt.NDArray[np.int64], decoders: ThreadPoolExecutor, advance: Callable[[int], None]
+        self,
+        todo: npt.NDArray[np.int64],
+        decoders: ThreadPoolExecutor,
+        advance: Callable[[int], None],
     ) -> Iterator[tuple[int, NetworkInput]]:
         """Place in `todo` and sight of images that could be decoded; the first that could not ends a strict job."""
-        for place, sight in enumerate(_ahead(decoders, self._sight, todo.tolist(), 64 + 4 * self.workers)):
+        for place, sight in enumerate(
+            _ahead(decoders, self._sight, todo.tolist(), 64 + 4 * self.workers)
+        ):
             if not isinstance(sight, GzError):
                 yield place, sight
                 continue
@@ -319,7 +366,9 @@ class Job:
                 return
 
 
-def _vectors(engine: Engine, batch: list[tuple[int, NetworkInput]]) -> tuple[npt.NDArray[np.int64], list[Vectors]]:
+def _vectors(
+    engine: Engine, batch: list[tuple[int, NetworkInput]]
+) -> tuple[npt.NDArray[np.int64], list[Vectors]]:
     """Places of a batch in the list of rows to do, and their vectors of each table."""
     return np.array([place for place, _ in batch]), engine.vectors([sight for _, sight in batch])
 

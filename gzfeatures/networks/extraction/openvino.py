@@ -1,7 +1,8 @@
 """The same network in OpenVINO, and in its 8-bit integers.
 
-For int8 each layer's range is measured on galaxies of the synthetic survey, which every machine draws alike: so the
-precision's name says all about the vectors, and no user's images change another's.
+For int8 each layer's range is measured on galaxies of the synthetic survey, which every machine
+draws alike: so the precision's name says all about the vectors, and no user's images change
+another's.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ CALIBRATION, SIDE = 300, 424
 def _load_newest_tbb() -> None:
     """Load the TBB library that scikit-learn-intelex brings before OpenVINO loads an older one of its own.
 
-    A process holds one library of a name: after OpenVINO's, scikit-learn-intelex cannot be imported, and support vector
-    machines would be several times slower. OpenVINO runs on the newer one as well.
+    A process holds one library of a name: after OpenVINO's, scikit-learn-intelex cannot be
+    imported, and support vector machines would be several times slower. OpenVINO runs on the newer
+    one as well.
     """
     try:
         found = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
@@ -88,7 +90,9 @@ class OpenVinoForward(Forward):
             self.prepare(way)
         if (obstacle := self._code.obstacle()) is not None:
             self._say(f"the converted network is not kept: {obstacle}")
-        elif not (result := self._store(way, self._compiled.export_model().getvalue())).startswith("kept"):
+        elif not (result := self._store(way, self._compiled.export_model().getvalue())).startswith(
+            "kept"
+        ):
             self._say(f"the converted network is {result}")
 
     def _imported(self, way: Threading) -> bool:
@@ -125,7 +129,9 @@ class OpenVinoForward(Forward):
 
     def _converted(self) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of torch, of the tracing that OpenVINO does
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # of torch, of the tracing that OpenVINO does
             warnings.simplefilter("ignore", DeprecationWarning)
             model = self._vino.convert_model(
                 ready(self._make(), self._extractor, torch.float32),
@@ -136,8 +142,12 @@ class OpenVinoForward(Forward):
             return model
         nncf = need("nncf", extra=EXTRA)
         start = time.perf_counter()
-        quantised = nncf.quantize(model, nncf.Dataset(_galaxies(self._extractor.view)), subset_size=CALIBRATION)
-        self._say(f"calibrated int8 on {CALIBRATION} synthetic galaxies in {time.perf_counter() - start:.0f} s, kept")
+        quantised = nncf.quantize(
+            model, nncf.Dataset(_galaxies(self._extractor.view)), subset_size=CALIBRATION
+        )
+        self._say(
+            f"calibrated int8 on {CALIBRATION} synthetic galaxies in {time.perf_counter() - start:.0f} s, kept"
+        )
         return quantised
 
 

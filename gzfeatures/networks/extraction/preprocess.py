@@ -1,8 +1,8 @@
 """Sight: images as a network sees them, on its device; of whole pictures the views are made there.
 
-On a GPU resampling is two products with the weights of Pillow's bilinear filter, rounded to 8 bits after each as Pillow
-does; on a CPU it is torch's, which takes a quarter of Pillow's time. Either way the pixels differ from those of
-`View.apply` by at most 1 of 255.
+On a GPU resampling is two products with the weights of Pillow's bilinear filter, rounded to 8 bits
+after each as Pillow does; on a CPU it is torch's, which takes a quarter of Pillow's time. Either
+way the pixels differ from those of `View.apply` by at most 1 of 255.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def to_views(
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
     """Pixels under each view of a picture that was decoded for them; bands come so already."""
     return (
-        tuple(map(_view, [image.pixels] * len(views), views, image.crops)) if isinstance(image, WholePicture) else image
+        tuple(map(_view, [image.pixels] * len(views), views, image.crops))
+        if isinstance(image, WholePicture)
+        else image
     )
 
 
@@ -42,11 +44,15 @@ def _view(pixels: npt.NDArray[np.uint8], view: View, crop: float) -> npt.NDArray
     if view.grey or crop < 1 or height != width or height == view.size:
         return dataclasses.replace(view, crop=crop).apply(pixels)
     picture = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    made = functional.interpolate(picture, size=(view.size, view.size), mode="bilinear", antialias=True)
+    made = functional.interpolate(
+        picture, size=(view.size, view.size), mode="bilinear", antialias=True
+    )
     return np.asarray(made[0].permute(1, 2, 0).numpy())
 
 
-def batch_views(images: Sequence[NetworkInput], views: Sequence[View], device: torch.device) -> list[torch.Tensor]:
+def batch_views(
+    images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
+) -> list[torch.Tensor]:
     """Pixels of images under each view, uint8, shape (n, size, size, bands), on the device.
 
     Parameters
@@ -61,14 +67,20 @@ def batch_views(images: Sequence[NetworkInput], views: Sequence[View], device: t
     for number, image in enumerate(images):
         key = (image.pixels.shape, image.crops) if isinstance(image, WholePicture) else None
         groups.setdefault(key, []).append(number)
-    parts = [_alike([images[number] for number in numbers], views, device) for numbers in groups.values()]
+    parts = [
+        _alike([images[number] for number in numbers], views, device) for numbers in groups.values()
+    ]
     if len(parts) == 1:
         return parts[0]
-    order = torch.tensor([number for numbers in groups.values() for number in numbers], device=device).argsort()
+    order = torch.tensor(
+        [number for numbers in groups.values() for number in numbers], device=device
+    ).argsort()
     return [torch.cat(part)[order] for part in zip(*parts, strict=True)]
 
 
-def _alike(images: Sequence[NetworkInput], views: Sequence[View], device: torch.device) -> list[torch.Tensor]:
+def _alike(
+    images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
+) -> list[torch.Tensor]:
     """The same of pictures of one size and crop, or of pixels under each view."""
     frames = [image for image in images if isinstance(image, WholePicture)]
     if not frames:
@@ -113,4 +125,8 @@ def _weights(length: int, side: float, size: int, device: torch.device) -> torch
 
 def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
     """The 8 mirror images and quarter turns of a batch, shape (n, bands, side, side) each."""
-    return [torch.rot90(image, turns, (2, 3)) for image in (images, torch.flip(images, (3,))) for turns in range(4)]
+    return [
+        torch.rot90(image, turns, (2, 3))
+        for image in (images, torch.flip(images, (3,)))
+        for turns in range(4)
+    ]

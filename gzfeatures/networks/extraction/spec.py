@@ -87,8 +87,8 @@ class Extraction:
     weights : str or Path, optional
         A file that replaces the backbone's own weights; "none" for a seeded random start.
     layer : str, optional
-        Node whose flattened output is the vector; default the backbone's pooled layer. Several joined by + give their
-        outputs one after the other.
+        Node whose flattened output is the vector; default the backbone's pooled layer. Several
+        joined by + give their outputs one after the other.
     view : View, optional
         Pixels the network sees; default the backbone's.
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}
@@ -107,9 +107,11 @@ class Extraction:
     address : str, optional
         Ray cluster to join; without it one is started here.
     runtime : {"auto", "torch", "openvino"}
-        Library that runs the network on a CPU; part of the store's key. auto is torch, but openvino for int8.
+        Library that runs the network on a CPU; part of the store's key. auto is torch, but openvino
+        for int8.
     dihedral : bool
-        Mean vector over the 8 symmetries of the square: the galaxy has no up or left. Eight times the work.
+        Mean vector over the 8 symmetries of the square: the galaxy has no up or left. Eight times
+        the work.
 
     Raises
     ------

@@ -51,7 +51,9 @@ class OutputCalibration:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, kept_out: Predictions, labels: Labels, features: Matrix | None, training: Matrix) -> OutputCalibration:
+    def of(
+        cls, kept_out: Predictions, labels: Labels, features: Matrix | None, training: Matrix
+    ) -> OutputCalibration:
         """Calibrate by galaxies kept out of training.
 
         Parameters
@@ -78,8 +80,9 @@ class OutputCalibration:
         if kept_out.kind == "classes" and len(kept_out) >= LEAST_FOR_SETS:
             judged = _tempered_by_others(kept_out, labels)
             if familiarity is not None and features is not None:
-                # each is compared with the others, or it would make itself look familiar; an unfamiliar
-                # galaxy will have an empty set, which is a miss that the thresholds have to allow for
+                # each is compared with the others, or it would make itself look familiar; an
+                # unfamiliar galaxy will have an empty set, which is a miss that the thresholds have
+                # to allow for
                 p = familiarity.p_values_of_calibration(features)
                 judged = dataclasses.replace(judged, unfamiliar=p < LEVEL)
             sets = Conformal.of(judged, labels)
@@ -105,7 +108,9 @@ class OutputCalibration:
             )
         return dataclasses.replace(self, sets=self.sets.at(coverage))
 
-    def applied(self, bare: Predictions, features: Matrix, *, unfamiliar: float = LEVEL) -> Predictions:
+    def applied(
+        self, bare: Predictions, features: Matrix, *, unfamiliar: float = LEVEL
+    ) -> Predictions:
         """Calibrated predictions, with class sets and `familiarity` where the network promises any.
 
         Parameters
@@ -122,7 +127,9 @@ class OutputCalibration:
         InputError
             Features of another length than those of the training galaxies.
         """
-        predictions = dataclasses.replace(bare, probabilities=tempered(bare.probabilities, self.temperature, bare.kind))
+        predictions = dataclasses.replace(
+            bare, probabilities=tempered(bare.probabilities, self.temperature, bare.kind)
+        )
         if self.familiarity is not None:
             p = self.familiarity.p_values(features)
             predictions = dataclasses.replace(predictions, familiarity=p, unfamiliar=p < unfamiliar)
@@ -164,7 +171,9 @@ def calibration_of(checkpoint: str | Path) -> OutputCalibration:
         return OutputCalibration.fromdict(json.loads(record.read_text("utf-8")))
 
 
-def _familiarity(training: Matrix, kept_out: Matrix | None) -> tuple[Familiarity | None, tuple[str, ...]]:
+def _familiarity(
+    training: Matrix, kept_out: Matrix | None
+) -> tuple[Familiarity | None, tuple[str, ...]]:
     """Familiarity, or None where it cannot be learned; and what is to be said of it."""
     if kept_out is None:
         return None, ("no familiarity_p: all validation galaxies chose the epoch",)
@@ -172,7 +181,9 @@ def _familiarity(training: Matrix, kept_out: Matrix | None) -> tuple[Familiarity
         familiarity = Familiarity.of(training, kept_out)
     except InputError as error:  # a training of hours is not lost for it
         return None, (f"no familiarity_p: {error}",)
-    return familiarity, () if familiarity.why_none_flagged is None else (familiarity.why_none_flagged,)
+    return familiarity, () if familiarity.why_none_flagged is None else (
+        familiarity.why_none_flagged,
+    )
 
 
 def _tempered_by_others(kept_out: Predictions, labels: Labels) -> Predictions:
@@ -181,5 +192,7 @@ def _tempered_by_others(kept_out: Predictions, labels: Labels) -> Predictions:
     probabilities = kept_out.probabilities.copy()
     for number in range(FOLDS):
         rest, here = kept_out.select(kept_out.ids[fold != number]), fold == number
-        probabilities[here] = tempered(probabilities[here], temperature_of(rest, labels), kept_out.kind)
+        probabilities[here] = tempered(
+            probabilities[here], temperature_of(rest, labels), kept_out.kind
+        )
     return dataclasses.replace(kept_out, probabilities=probabilities)

@@ -81,7 +81,12 @@ class Inference:
         parts: list[torch.Tensor] = []
         with torch.inference_mode():
             for start in range(0, len(rows), self.batch_size):
-                pixels = self.cache.batch(rows[start : start + self.batch_size]).to(device).float().div_(255)
+                pixels = (
+                    self.cache.batch(rows[start : start + self.batch_size])
+                    .to(device)
+                    .float()
+                    .div_(255)
+                )
                 views = dihedral_views(pixels) if self.dihedral else [pixels]
                 parts.append(torch.stack([self._of(network, view) for view in views]).mean(0).cpu())
         return torch.cat(parts).numpy() if parts else np.empty((0, len(self.classes)))
@@ -101,8 +106,8 @@ class Inference:
         Predictions
             As `probabilities` gives them.
         ndarray of float32
-            Shape (n, dim), averaged over the symmetries with `dihedral`, and over the pixels of a map
-            where the output layer is a convolution.
+            Shape (n, dim), averaged over the symmetries with `dihedral`, and over the pixels of a
+            map where the output layer is a convolution.
         """
         features = _Features(SYMMETRIES if self.dihedral else 1)
         hook = network.get_submodule(output_layer(network)).register_forward_pre_hook(features)
@@ -166,8 +171,8 @@ def classify(
     Returns
     -------
     Predictions
-        In the order of the images; `seen` marks the galaxies that the network was trained on; `sets` and
-        `familiarity` are there where the checkpoint promises any.
+        In the order of the images; `seen` marks the galaxies that the network was trained on;
+        `sets` and `familiarity` are there where the checkpoint promises any.
 
     Raises
     ------
@@ -179,17 +184,23 @@ def classify(
     note = json.loads(record.read_text("utf-8"))
     target = TARGETS.get(note.get("settings", {}).get("target"))
     if target is None:
-        raise InputError("checkpoint does not say what its outputs mean", where=record, rule="name a target")
+        raise InputError(
+            "checkpoint does not say what its outputs mean", where=record, rule="name a target"
+        )
     calibration = calibration_of(checkpoint)
     if coverage is not None:
         calibration = calibration.promising(coverage)
     network = load(spec).to(choose(device, "float32").device)
     with TemporaryDirectory() as scratch:
         cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress)
-        inference = Inference(cache, target, classes, spec.mean, spec.std, dihedral=note.get("dihedral", False))
+        inference = Inference(
+            cache, target, classes, spec.mean, spec.std, dihedral=note.get("dihedral", False)
+        )
         bare, features = inference.outputs(network, images.ids)
     predictions = calibration.applied(bare, features, unfamiliar=unfamiliar)
-    seen = None if spec.trained_on is None else TrainedOn.decode(spec.trained_on).among_images(images)
+    seen = (
+        None if spec.trained_on is None else TrainedOn.decode(spec.trained_on).among_images(images)
+    )
     return dataclasses.replace(predictions, seen=seen)
 
 
@@ -217,7 +228,11 @@ class Validation:
         """
         ids = self.labels.ids
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else (0, 1)
+        rank, world = (
+            (torch.distributed.get_rank(), torch.distributed.get_world_size())
+            if together
+            else (0, 1)
+        )
         mine = self.inference.probabilities(network, ids[rank::world])
         found = np.empty((len(ids), len(self.labels.classes)))
         found[rank::world] = mine

@@ -14,7 +14,8 @@ Array = npt.NDArray[np.float64]
 
 _TINY = 1e-12
 _SPREAD = 1.0
-"""Standard deviation of log T that is expected beforehand: a handful of galaxies, all right, moves T little."""
+"""Standard deviation of log T that is expected beforehand: a handful of galaxies, all right, moves
+T little."""
 
 
 def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
@@ -37,8 +38,13 @@ def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
     if kind == "fractions" or temperature == 1:
         return probabilities
     if kind == "classes":
-        return np.asarray(softmax(np.log(np.maximum(probabilities, _TINY)) / temperature, axis=1), dtype=np.float64)
-    return np.asarray(expit(logit(np.clip(probabilities, _TINY, 1 - _TINY)) / temperature), dtype=np.float64)
+        return np.asarray(
+            softmax(np.log(np.maximum(probabilities, _TINY)) / temperature, axis=1),
+            dtype=np.float64,
+        )
+    return np.asarray(
+        expit(logit(np.clip(probabilities, _TINY, 1 - _TINY)) / temperature), dtype=np.float64
+    )
 
 
 def temperature_of(predictions: Predictions, labels: Labels) -> float:

@@ -1,8 +1,8 @@
 """Networks by name: the small CNNs of earlier Galaxy Zoo projects, and every classifier of torchvision.
 
-`NETWORKS` describes the small ones layer by layer, as data; `build` turns a description or a torchvision name into a
-module whose output is one logit per class. Every network keeps its last layer apart, so that the layer before it can
-serve as an embedding.
+`NETWORKS` describes the small ones layer by layer, as data; `build` turns a description or a
+torchvision name into a module whose output is one logit per class. Every network keeps its last
+layer apart, so that the layer before it can serve as an embedding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ NETWORKS: dict[str, SmallNetwork] = {
     "tomi": SmallNetwork(
         source="SatoshiTomi/galaxy-morphology (2018), galaxy_cnn_2class and version_2/03_cnn",
         layers=(
-            *(("conv", 32, 3), ("pool",), ("conv", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv", 128, 3)),
+            *(
+                ("conv", 32, 3),
+                ("pool",),
+                ("conv", 64, 3),
+                ("pool",),
+                ("conv", 128, 3),
+                ("pool",),
+                ("conv", 128, 3),
+            ),
             *(("pool",), ("flatten",), ("drop", 0.5), ("dense", 512)),
         ),
         size=150,
@@ -32,15 +40,39 @@ NETWORKS: dict[str, SmallNetwork] = {
     "hazra-1": SmallNetwork(
         source="sayan0506/Galaxy-Classification-using-CNN (2020), model 1",
         layers=(
-            *(("conv", 32, 3), ("pool",), ("conv", 32, 3), ("pool",), ("conv", 64, 3), ("pool",), ("conv", 64, 3)),
-            *(("norm",), ("pool",), ("conv", 128, 3), ("pool",), ("flatten",), ("dense", 512), ("dense", 128)),
+            *(
+                ("conv", 32, 3),
+                ("pool",),
+                ("conv", 32, 3),
+                ("pool",),
+                ("conv", 64, 3),
+                ("pool",),
+                ("conv", 64, 3),
+            ),
+            *(
+                ("norm",),
+                ("pool",),
+                ("conv", 128, 3),
+                ("pool",),
+                ("flatten",),
+                ("dense", 512),
+                ("dense", 128),
+            ),
         ),
         size=150,
     ),
     "hazra-2": SmallNetwork(
         source="sayan0506/Galaxy-Classification-using-CNN (2020), model 2",
         layers=(
-            *(("conv", 64, 3), ("pool",), ("conv", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv", 128, 3)),
+            *(
+                ("conv", 64, 3),
+                ("pool",),
+                ("conv", 64, 3),
+                ("pool",),
+                ("conv", 128, 3),
+                ("pool",),
+                ("conv", 128, 3),
+            ),
             *(("pool",), ("conv", 128, 3), ("pool",), ("flatten",), ("drop", 0.5), ("dense", 512)),
         ),
         size=150,
@@ -49,7 +81,14 @@ NETWORKS: dict[str, SmallNetwork] = {
         source="timchilders/galaxyzoo2 (2023), src/model.py",
         layers=(
             *(("conv-same", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv-same", 256, 3)),
-            *(("conv-same", 256, 3), ("pool",), ("flatten",), ("drop", 0.5), ("dense", 2048), ("drop", 0.5)),
+            *(
+                ("conv-same", 256, 3),
+                ("pool",),
+                ("flatten",),
+                ("drop", 0.5),
+                ("dense", 2048),
+                ("drop", 0.5),
+            ),
             *(("dense", 2048), ("drop", 0.25)),
         ),
         size=64,
@@ -59,7 +98,13 @@ NETWORKS: dict[str, SmallNetwork] = {
         source="awe2/GZ2_project (2019), after Domínguez Sánchez+2018, doi:10.1093/mnras/sty338",
         layers=(
             *(("conv-same", 32, 6), ("drop", 0.5), ("conv-same", 64, 5), ("pool",), ("drop", 0.25)),
-            *(("conv-same", 128, 2), ("pool",), ("drop", 0.25), ("conv-same", 128, 3), ("drop", 0.25)),
+            *(
+                ("conv-same", 128, 2),
+                ("pool",),
+                ("drop", 0.25),
+                ("conv-same", 128, 3),
+                ("drop", 0.25),
+            ),
             *(("flatten",), ("dense", 64), ("drop", 0.5)),
         ),
         size=64,
@@ -99,7 +144,11 @@ def size_of(architecture: str, classes: int) -> int:
 
 
 def build(
-    architecture: str, classes: int, bands: int | None = None, aux: bool = False, size: int | None = None
+    architecture: str,
+    classes: int,
+    bands: int | None = None,
+    aux: bool = False,
+    size: int | None = None,
 ) -> nn.Module:
     """Build an untrained network; weights are drawn from torch's global generator.
 
@@ -119,27 +168,34 @@ def build(
     Returns
     -------
     nn.Module
-        In training mode. Takes float images of shape (n, bands, size, size), returns logits of shape (n, classes)
-        (with `aux`, torchvision's named tuple of logits while training).
+        In training mode. Takes float images of shape (n, bands, size, size), returns logits of
+        shape (n, classes) (with `aux`, torchvision's named tuple of logits while training).
 
     Raises
     ------
     UnknownNameError
         No network has that name.
     InputError
-        `classes` or `bands` is not positive, or `aux` is asked of a network without auxiliary classifiers.
+        `classes` or `bands` is not positive, or `aux` is asked of a network without auxiliary
+        classifiers.
     """
     if classes < 1 or (bands is not None and bands < 1):
-        raise InputError("network shape", rule="have at least one class and one band", found=(classes, bands))
+        raise InputError(
+            "network shape", rule="have at least one class and one band", found=(classes, bands)
+        )
     name = torchvision_name(architecture)
     if architecture not in NETWORKS and name is None:
         raise unknown_network(architecture)
     has_aux = name in ("googlenet", "inception_v3")
     if aux and not has_aux:
-        raise InputError("network has no auxiliary classifiers", where=architecture, remedy="leave aux off")
+        raise InputError(
+            "network has no auxiliary classifiers", where=architecture, remedy="leave aux off"
+        )
     if name is None:
         network = NETWORKS[architecture]
-        return SmallCNN(network, classes, bands or network.bands, size or size_of(architecture, classes))
+        return SmallCNN(
+            network, classes, bands or network.bands, size or size_of(architecture, classes)
+        )
     options = {"aux_logits": aux, "init_weights": True} if has_aux else {}
     module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
     if bands not in (None, 3):
@@ -157,7 +213,9 @@ def _take_bands(module: nn.Module, bands: int) -> None:
 def _convolution(like: nn.Module, *, bands: int | None, channels: int | None) -> nn.Conv2d:
     """Untrained convolution with another number of input or output channels."""
     if not isinstance(like, nn.Conv2d):
-        raise InputError("layer to replace", rule="be linear or a convolution", found=type(like).__name__)
+        raise InputError(
+            "layer to replace", rule="be linear or a convolution", found=type(like).__name__
+        )
     return nn.Conv2d(
         bands or like.in_channels,
         channels or like.out_channels,
@@ -173,7 +231,9 @@ def output_layer(module: nn.Module) -> str:
 
     Auxiliary classifiers are passed over: the main output stands last.
     """
-    paths: list[str] = [path for path, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
+    paths: list[str] = [
+        path for path, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))
+    ]
     return [path for path in paths if "aux" not in path.lower()][-1]
 
 

@@ -15,7 +15,8 @@ _HOLDERS = (
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, regnet.AnyStage),
     *(vision_transformer.Encoder, maxvit.MaxVitBlock),
 )
-"""Types, compared exactly, that only hold blocks one after the other: a subclass of Sequential is mostly one block."""
+"""Types, compared exactly, that only hold blocks one after the other: a subclass of Sequential is
+mostly one block."""
 
 _NORMS = (*BATCH_NORMS, nn.LayerNorm, nn.GroupNorm)
 _AUXILIARY = ("aux", "AuxLogits")
@@ -46,15 +47,19 @@ class _Unit:
 
     @property
     def empty(self) -> bool:
-        return next(self.module.parameters(), None) is None and next(self.module.buffers(), None) is None
+        return (
+            next(self.module.parameters(), None) is None
+            and next(self.module.buffers(), None) is None
+        )
 
 
 def blocks(network: nn.Module) -> list[Block]:
     """Blocks in the order of computation; the last is the output layer alone.
 
-    A block is a residual, dense, inception or transformer block, or a convolution or linear layer between them. A
-    normalisation belongs to the layer it follows, or to the layer it prepares where it stands first. Class tokens and
-    position embeddings belong to the first block, for they enter there; auxiliary classifiers to the last one.
+    A block is a residual, dense, inception or transformer block, or a convolution or linear layer
+    between them. A normalisation belongs to the layer it follows, or to the layer it prepares where
+    it stands first. Class tokens and position embeddings belong to the first block, for they enter
+    there; auxiliary classifiers to the last one.
 
     Parameters
     ----------
@@ -81,7 +86,9 @@ def blocks(network: nn.Module) -> list[Block]:
         elif isinstance(unit.module, _NORMS):
             following = next((later for later in units[place + 1 :] if not later.empty), None)
             prepares = unit.opens and following is not None and following.path != head
-            if not groups or (prepares and following is not None and _holder(following) == _holder(unit)):
+            if not groups or (
+                prepares and following is not None and _holder(following) == _holder(unit)
+            ):
                 waiting.append(unit)
             else:
                 groups[-1] += [*waiting, unit]
@@ -93,14 +100,16 @@ def blocks(network: nn.Module) -> list[Block]:
     held = [[name for unit in group for name in _state(unit)] for group in groups]
     held[0] = [*loose, *held[0]]
     return [
-        Block(tuple(names), tuple(unit.module for unit in group)) for names, group in zip(held, groups, strict=True)
+        Block(tuple(names), tuple(unit.module for unit in group))
+        for names, group in zip(held, groups, strict=True)
     ]
 
 
 def decayed(network: nn.Module) -> set[str]:
     """Names of the parameters that weight decay is meant for: weights of layers that multiply.
 
-    Biases, normalisation, layer scale, position embeddings and tables, and class tokens are not among them.
+    Biases, normalisation, layer scale, position embeddings and tables, and class tokens are not
+    among them.
     """
     return {
         f"{path}.{name}" if path else name

@@ -37,10 +37,14 @@ def fetch(backbone: Backbone, path: Path | None) -> None:
     """
     if path is None or path.exists() or path != hub_file(backbone):
         return
-    enum = torchvision.models.get_model_weights(backbone.architecture)[str(backbone.weights).partition(":")[2]]
+    enum = torchvision.models.get_model_weights(backbone.architecture)[
+        str(backbone.weights).partition(":")[2]
+    ]
     try:
         with contextlib.redirect_stdout(sys.stderr):  # torch.hub prints what it downloads on stdout
-            enum.get_state_dict(model_dir=str(path.parent), progress=True, check_hash=True, weights_only=True)
+            enum.get_state_dict(
+                model_dir=str(path.parent), progress=True, check_hash=True, weights_only=True
+            )
     except (URLError, OSError, RuntimeError) as error:
         raise WeightsError(
             f"weights cannot be downloaded: tried {enum.url} ({getattr(error, 'reason', error)})",
@@ -59,7 +63,9 @@ def build(backbone: Backbone) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = architectures.build(backbone.architecture, backbone.classes, backbone.bands, size=backbone.view.size)
+        network = architectures.build(
+            backbone.architecture, backbone.classes, backbone.bands, size=backbone.view.size
+        )
     if backbone.stride_on == "conv1":
         for stage in (2, 3, 4):
             for conv, stride in (("conv1", (2, 2)), ("conv2", (1, 1))):
@@ -79,7 +85,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch's remarks on odd pickles come before its refusal
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # torch's remarks on odd pickles come before its refusal
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise WeightsError(
@@ -94,13 +102,20 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError("weights file cannot be read", where=path, found=found) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError("weights file", where=path, rule="hold tensors by name", found=type(state).__name__)
+    if not isinstance(state, dict) or not all(
+        isinstance(value, torch.Tensor) for value in state.values()
+    ):
+        raise WeightsError(
+            "weights file", where=path, rule="hold tensors by name", found=type(state).__name__
+        )
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def load(
-    backbone: Backbone, weights: str | Path | None = None, layer: str | None = None, size: int | None = None
+    backbone: Backbone,
+    weights: str | Path | None = None,
+    layer: str | None = None,
+    size: int | None = None,
 ) -> nn.Module:
     """Network with its weights, in eval mode.
 
@@ -110,14 +125,17 @@ def load(
     weights : str or Path, optional
         A file that replaces the backbone's own weights; "none" for a seeded random start.
     layer : str, optional
-        Node whose flattened output is wanted, several joined by +; None for the whole network, ending in its classes.
+        Node whose flattened output is wanted, several joined by +; None for the whole network,
+        ending in its classes.
     size : int, optional
-        Side in px of the images to come, if not the backbone's own; whether the network takes them is tried.
+        Side in px of the images to come, if not the backbone's own; whether the network takes them
+        is tried.
 
     Returns
     -------
     nn.Module
-        Takes normalised float32 images (n, bands, size, size); returns float32 (n, dim), or (n, classes).
+        Takes normalised float32 images (n, bands, size, size); returns float32 (n, dim), or (n,
+        classes).
 
     Raises
     ------
@@ -134,7 +152,11 @@ def load(
     if path is None:
         network = build(backbone)
     else:
-        state = {name: value for name, value in read_tensors(path).items() if not name.startswith(AUXILIARY)}
+        state = {
+            name: value
+            for name, value in read_tensors(path).items()
+            if not name.startswith(AUXILIARY)
+        }
         network = build(backbone)
         head = architectures.output_layer(network) + ".weight"
         if head in state and len(state[head]) != len(network.get_parameter(head)):
@@ -143,7 +165,9 @@ def load(
             network.load_state_dict(state)
         except RuntimeError as error:
             raise WeightsError(
-                f"weights do not fit {backbone.architecture}", where=path, found=" ".join(str(error).split()[:40])
+                f"weights do not fit {backbone.architecture}",
+                where=path,
+                found=" ".join(str(error).split()[:40]),
             ) from None
     if layer is None:
         return network
@@ -158,11 +182,17 @@ class Features(nn.Module):
     def __init__(self, network: nn.Module, layer: str) -> None:
         super().__init__()
         nodes = get_graph_node_names(network)[1][1:]
-        names = {".".join(parts[:n]) for parts in (node.split(".") for node in nodes) for n in range(1, len(parts) + 1)}
+        names = {
+            ".".join(parts[:n])
+            for parts in (node.split(".") for node in nodes)
+            for n in range(1, len(parts) + 1)
+        }
         self.layers = layer.split("+")
         for name in self.layers:
             if name not in names:
-                close = get_close_matches(name, sorted(names, key=len), n=8, cutoff=0.4) or nodes[-8:]
+                close = (
+                    get_close_matches(name, sorted(names, key=len), n=8, cutoff=0.4) or nodes[-8:]
+                )
                 raise UnknownNameError(
                     "unknown layer", rule="be a node of the network", found=name,
                     remedy=f"nearest are {', '.join(close)}",

@@ -22,8 +22,9 @@ class SmallNetwork:
     source : str
         Project, author and place of the description.
     layers : tuple of tuple
-        In order: `("conv", channels, kernel)` and `("conv-same", channels, kernel)` with ReLU, `("norm",)`,
-        `("pool",)` 2×2 maximum, `("drop", p)`, `("dense", width)` with ReLU. The output layer is not listed.
+        In order: `("conv", channels, kernel)` and `("conv-same", channels, kernel)` with ReLU,
+        `("norm",)`, `("pool",)` 2×2 maximum, `("drop", p)`, `("dense", width)` with ReLU. The
+        output layer is not listed.
     size : int
         Side of the image in px; the first dense layer depends on it.
     bands : int
@@ -69,7 +70,9 @@ class SmallCNN(nn.Module):
                 out, kernel = int(numbers[0]), int(numbers[1])
                 if kind == "conv-same" and kernel % 2 == 0:
                     # torch's own "same" copies the image for even kernels, with a warning
-                    self.features.append(nn.ZeroPad2d((kernel // 2 - 1, kernel // 2, kernel // 2 - 1, kernel // 2)))
+                    self.features.append(
+                        nn.ZeroPad2d((kernel // 2 - 1, kernel // 2, kernel // 2 - 1, kernel // 2))
+                    )
                 padding = kernel // 2 if kind == "conv-same" and kernel % 2 else 0
                 self.features.extend([nn.Conv2d(channels, out, kernel, padding=padding), nn.ReLU()])
                 channels, side = out, side if kind == "conv-same" else side - kernel + 1
@@ -87,7 +90,9 @@ class SmallCNN(nn.Module):
                 self.features.extend([nn.Linear(width, int(numbers[0])), nn.ReLU()])
                 width = int(numbers[0])
             if side < 1:
-                raise InputError("image is too small for this network", rule="be larger", found=f"{size} px")
+                raise InputError(
+                    "image is too small for this network", rule="be larger", found=f"{size} px"
+                )
         self.embedding = nn.Identity()
         self.set_output(width, classes)
 

@@ -1,8 +1,8 @@
 """Explain: which pixels a class rests on, what a layer shows, and what a class would like best.
 
-Saliency is captum's. A head (a support vector machine, boosted trees, …) has no gradient that torch could follow: it
-stands behind the network as a function whose slope is measured by small steps, so that every method reaches through it
-to the pixels.
+Saliency is captum's. A head (a support vector machine, boosted trees, …) has no gradient that torch
+could follow: it stands behind the network as a function whose slope is measured by small steps, so
+that every method reaches through it to the pixels.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Headed(nn.Module):
     network : nn.Module
         Gives vectors, shape (n, dim).
     head : callable
-        Probabilities of vectors. Its slope is the mean of paired steps along dim random directions at right angles:
-        exact where the head is smooth, and an average over the neighbourhood where it is made of steps, as trees are.
+        Probabilities of vectors. Its slope is the mean of paired steps along dim random directions
+        at right angles: exact where the head is smooth, and an average over the neighbourhood where
+        it is made of steps, as trees are.
     seed : int
         Of the directions.
     """
@@ -55,14 +56,18 @@ class Headed(nn.Module):
         probabilities: torch.Tensor = _Asked.apply(self.network(images), self)
         return probabilities
 
-    def slope(self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    def slope(
+        self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float32]:
         """Slope at a vector of the weighted sum of probabilities, shape (dim,)."""
         dim = len(vector)
         if self._ways is None or len(self._ways) != dim:
             square = np.random.default_rng(self.seed).standard_normal((dim, dim)).astype(np.float32)
             self._ways = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))
         step = STEP * float(np.abs(vector).mean() or 1.0)
-        rise = (self.head(vector + step * self._ways) - self.head(vector - step * self._ways)) @ weight
+        rise = (
+            self.head(vector + step * self._ways) - self.head(vector - step * self._ways)
+        ) @ weight
         return np.asarray(rise @ self._ways / (2 * step * dim), dtype=np.float32)
 
 
@@ -71,13 +76,17 @@ class _Asked(torch.autograd.Function):
     def forward(ctx: Any, vectors: torch.Tensor, headed: Headed) -> torch.Tensor:
         ctx.headed = headed
         ctx.save_for_backward(vectors)
-        return torch.as_tensor(np.asarray(headed.head(vectors.detach().float().cpu().numpy())), device=vectors.device)
+        return torch.as_tensor(
+            np.asarray(headed.head(vectors.detach().float().cpu().numpy())), device=vectors.device
+        )
 
     @staticmethod
     def backward(ctx: Any, *weights: torch.Tensor) -> tuple[torch.Tensor, None]:
         (vectors,) = ctx.saved_tensors
         pairs = zip(vectors.float().cpu().numpy(), weights[0].double().cpu().numpy(), strict=True)
-        return torch.as_tensor(np.stack([ctx.headed.slope(*pair) for pair in pairs])).to(vectors), None
+        return torch.as_tensor(np.stack([ctx.headed.slope(*pair) for pair in pairs])).to(
+            vectors
+        ), None
 
 
 def saliency(
@@ -101,12 +110,13 @@ def saliency(
     target : int or sequence of int
         Class code, of all or of each image.
     method : {"grad-cam", "integrated-gradients", "occlusion"}
-        Grad-CAM on the last maps of the network (Selvaraju+2017, doi:10.1109/ICCV.2017.74, eq. 1 and 2), ≥ 0; maps
-        coarser than 6 pixels a side say little of where, and are passed over if there are finer ones;
-        integrated gradients from empty sky, summed over bands (Sundararajan+2017, arXiv:1703.01365, eq. 3); occlusion,
-        what the output loses when a square around the pixel is covered by sky (Zeiler & Fergus 2014,
-        doi:10.1007/978-3-319-10590-1_53, section 4.2), the mean of all squares that cover it. The sky of an image is
-        the median of its outermost pixels in each band.
+        Grad-CAM on the last maps of the network (Selvaraju+2017, doi:10.1109/ICCV.2017.74, eq. 1
+        and 2), ≥ 0; maps coarser than 6 pixels a side say little of where, and are passed over if
+        there are finer ones; integrated gradients from empty sky, summed over bands
+        (Sundararajan+2017, arXiv:1703.01365, eq. 3); occlusion, what the output loses when a square
+        around the pixel is covered by sky (Zeiler & Fergus 2014, doi:10.1007/978-3-319-10590-1_53,
+        section 4.2), the mean of all squares that cover it. The sky of an image is the median of
+        its outermost pixels in each band.
     steps : int
         Of the integral.
     patch : int
@@ -182,7 +192,9 @@ def _maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module,
             hook.remove()
     if not seen:
         raise InputError(
-            "network without maps", rule="have convolutions", remedy="use integrated-gradients or occlusion"
+            "network without maps",
+            rule="have convolutions",
+            remedy="use integrated-gradients or occlusion",
         )
     return seen
 
@@ -219,17 +231,27 @@ def activations(network: nn.Module, images: torch.Tensor, layer: str) -> npt.NDA
         (out,) = Features(network.eval(), layer).body(images).values()
     if out.ndim != 4:
         raise InputError(
-            "activations", where=layer, rule="be maps (n, channels, height, width)", found=tuple(out.shape)
+            "activations",
+            where=layer,
+            rule="be maps (n, channels, height, width)",
+            found=tuple(out.shape),
         )
     return np.asarray(out.float().cpu().numpy())
 
 
 def dream(
-    network: nn.Module, target: int, shape: tuple[int, int, int], *, steps: int = 200, rate: float = 0.05, seed: int = 0
+    network: nn.Module,
+    target: int,
+    shape: tuple[int, int, int],
+    *,
+    steps: int = 200,
+    rate: float = 0.05,
+    seed: int = 0,
 ) -> npt.NDArray[np.float32]:
     """The image a class likes best: gradient ascent on its logit (Simonyan+2014, arXiv:1312.6034, eq. 1).
 
-    The image is shifted by a few pixels at every step and kept smooth, without which the ascent ends in noise.
+    The image is shifted by a few pixels at every step and kept smooth, without which the ascent
+    ends in noise.
 
     Parameters
     ----------

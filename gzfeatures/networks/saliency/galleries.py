@@ -108,8 +108,8 @@ class ExplainedModel:
         classes : sequence of str
             Their names.
         extractor : Extractor
-            Made the vectors the head was fitted on. Here its arithmetic is float32, and an image is taken as it stands
-            even if the vectors are means over mirror images and turns.
+            Made the vectors the head was fitted on. Here its arithmetic is float32, and an image is
+            taken as it stands even if the vectors are means over mirror images and turns.
         weights : str or Path, optional
             File that replaces the backbone's own weights.
         seed : int
@@ -170,13 +170,14 @@ def attributions(
     target : str, optional
         Class to explain for all of them; default each galaxy's most likely one.
     methods : sequence of str
-        Of `explain.METHODS`, one picture each: warm pixels speak for the class, cold ones against it. Integrated
-        gradients are blurred by a fiftieth of the image.
+        Of `explain.METHODS`, one picture each: warm pixels speak for the class, cold ones against
+        it. Integrated gradients are blurred by a fiftieth of the image.
 
     Returns
     -------
     dict
-        Class → tiles, in the order of the classes; a tile is the galaxy as the network sees it and the explanations.
+        Class → tiles, in the order of the classes; a tile is the galaxy as the network sees it and
+        the explanations.
 
     Raises
     ------
@@ -184,13 +185,18 @@ def attributions(
         The class does not exist, or a galaxy has no image.
     """
     if target is not None and target not in model.classes:
-        raise InputError("class to explain", rule=f"be one of {', '.join(model.classes)}", found=target)
+        raise InputError(
+            "class to explain", rule=f"be one of {', '.join(model.classes)}", found=target
+        )
     pixels = model.pixels(images, ids)
     given = model.images(pixels)
     outputs = model.outputs(given)
     codes = outputs.argmax(1) if target is None else np.full(len(ids), model.classes.index(target))
     patch = max(1, model.view.size // 6)
-    speaks = {name: saliency(model.network, given, codes.tolist(), method=name, patch=patch) for name in methods}
+    speaks = {
+        name: saliency(model.network, given, codes.tolist(), method=name, patch=patch)
+        for name in methods
+    }
     if "integrated-gradients" in speaks:  # single pixels flicker: shown as the mean over a few
         blur = (0, model.view.size / 50, model.view.size / 50)
         speaks["integrated-gradients"] = gaussian_filter(speaks["integrated-gradients"], blur)
@@ -199,7 +205,9 @@ def attributions(
     for code in np.unique(codes):
         for row in np.flatnonzero(codes == code):
             parts = [pixels[row], *(overlaid(pixels[row], speaks[name][row]) for name in methods)]
-            said = f"{model.classes[code]} {outputs[row, code]:.2f}" if headed else model.classes[code]
+            said = (
+                f"{model.classes[code]} {outputs[row, code]:.2f}" if headed else model.classes[code]
+            )
             picture = Picture(str(ids[row]), said, _beside([picture_of(part) for part in parts]))
             found.setdefault(model.classes[code], []).append(picture)
     return found
@@ -232,21 +240,28 @@ def layers(
         maps = activations(model.plain, given, node)[0]
         strongest = np.argsort(-maps.mean((1, 2)), kind="stable")[:CHANNELS]
         heading = f"{node}: {len(maps)} maps of {maps.shape[1]} × {maps.shape[2]}"
-        found[heading] = [Picture(f"channel {channel}", "", _grey(maps[channel])) for channel in strongest]
+        found[heading] = [
+            Picture(f"channel {channel}", "", _grey(maps[channel])) for channel in strongest
+        ]
     return found
 
 
-def maximal_images(model: ExplainedModel, *, steps: int = 200, seed: int = 0) -> dict[str, list[Picture]]:
+def maximal_images(
+    model: ExplainedModel, *, steps: int = 200, seed: int = 0
+) -> dict[str, list[Picture]]:
     """What each class would like best, by gradient ascent from noise; one tile per class.
 
     Raises
     ------
     InputError
-        The judge is a head: its slope is measured, not known, which is too slow and too flat to climb.
+        The judge is a head: its slope is measured, not known, which is too slow and too flat to
+        climb.
     """
     if isinstance(model.network, Headed):
         raise InputError(
-            "class visualisation", rule="be of a network that ends in classes", remedy="leave the head out"
+            "class visualisation",
+            rule="be of a network that ends in classes",
+            remedy="leave the head out",
         )
     shape = (model.spec.bands, model.view.size, model.view.size)
     mean, std = (np.asarray(values)[:, None, None] for values in (model.spec.mean, model.spec.std))
@@ -258,7 +273,9 @@ def maximal_images(model: ExplainedModel, *, steps: int = 200, seed: int = 0) ->
     return {"What each class would like best": found}
 
 
-def overlaid(pixels: npt.NDArray[np.uint8], speaks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def overlaid(
+    pixels: npt.NDArray[np.uint8], speaks: npt.NDArray[np.float32]
+) -> npt.NDArray[np.uint8]:
     """An image with what speaks for the class in warm and against it in cold colour.
 
     Parameters
@@ -274,10 +291,16 @@ def overlaid(pixels: npt.NDArray[np.uint8], speaks: npt.NDArray[np.float32]) -> 
         The shapes differ.
     """
     if pixels.shape[:2] != speaks.shape:
-        raise InputError("saliency", rule=f"have the image's shape {pixels.shape[:2]}", found=speaks.shape)
-    strength = np.clip(speaks / max(float(np.percentile(np.abs(speaks), 99)), 1e-12), -1, 1)[:, :, None]
+        raise InputError(
+            "saliency", rule=f"have the image's shape {pixels.shape[:2]}", found=speaks.shape
+        )
+    strength = np.clip(speaks / max(float(np.percentile(np.abs(speaks), 99)), 1e-12), -1, 1)[
+        :, :, None
+    ]
     share = 0.75 * np.abs(strength)
-    mixed = (1 - share) * np.asarray(picture_of(pixels)) + share * np.where(strength > 0, WARM, COLD)
+    mixed = (1 - share) * np.asarray(picture_of(pixels)) + share * np.where(
+        strength > 0, WARM, COLD
+    )
     return np.asarray(np.rint(mixed), dtype=np.uint8)
 
 

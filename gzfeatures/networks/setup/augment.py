@@ -1,7 +1,8 @@
 """Augmentation: random copies of training galaxies, drawn per sample and on the device; never seen by a View.
 
-All chance comes from `draws`: one row of uniform numbers per place in an epoch's order, keyed by seed and epoch. A copy
-therefore does not depend on its batch, or on how many processes share the epoch.
+All chance comes from `draws`: one row of uniform numbers per place in an epoch's order, keyed by
+seed and epoch. A copy therefore does not depend on its batch, or on how many processes share the
+epoch.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ for mixing."""
 class Augmentation:
     """What may happen to a training galaxy.
 
-    The pixels come from a frame that is `margin` times wider than the view. A turned, shifted or zoomed-out copy that
-    would reach beyond the frame is zoomed in until it fits: no corner is ever empty or made up. Without margin a galaxy
-    is thus seen larger in training than in the view: a view of at most 0.7 of the image avoids that.
+    The pixels come from a frame that is `margin` times wider than the view. A turned, shifted or
+    zoomed-out copy that would reach beyond the frame is zoomed in until it fits: no corner is ever
+    empty or made up. Without margin a galaxy is thus seen larger in training than in the view: a
+    view of at most 0.7 of the image avoids that.
 
     Parameters
     ----------
@@ -43,8 +45,8 @@ class Augmentation:
     brightness, contrast, saturation : float
         Largest relative change, 0…1; saturation is the distance of the bands from their mean.
     margin : float, optional
-        Side of the frame over the side of the view, ≥ 1; √2 leaves room for every rotation. By default what the
-        images leave around the view, at most √2.
+        Side of the frame over the side of the view, ≥ 1; √2 leaves room for every rotation. By
+        default what the images leave around the view, at most √2.
 
     Raises
     ------
@@ -62,7 +64,9 @@ class Augmentation:
     margin: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "zoom", tuple(self.zoom) if isinstance(self.zoom, Sequence) else (self.zoom,))
+        object.__setattr__(
+            self, "zoom", tuple(self.zoom) if isinstance(self.zoom, Sequence) else (self.zoom,)
+        )
         ranges = {
             "rotation": (0.0, 180.0),
             "shift": (0.0, 0.5),
@@ -76,9 +80,15 @@ class Augmentation:
             if name == "margin" and value is None:
                 continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
-                raise InputError(f"augmentation {name}", rule=f"be a number in {low:g}…{high:g}", found=value)
+                raise InputError(
+                    f"augmentation {name}", rule=f"be a number in {low:g}…{high:g}", found=value
+                )
         if len(self.zoom) != 2 or not 0.1 <= self.zoom[0] <= self.zoom[1] <= 10:
-            raise InputError("augmentation zoom", rule="be (low, high) with 0.1 ≤ low ≤ high ≤ 10", found=self.zoom)
+            raise InputError(
+                "augmentation zoom",
+                rule="be (low, high) with 0.1 ≤ low ≤ high ≤ 10",
+                found=self.zoom,
+            )
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Augmentation:
@@ -110,7 +120,9 @@ class Augmentation:
         """
         u = uniforms.unbind(1)
         # bilinear weights of a pixel half outside the frame are given to the edge: no dark rim
-        copies = functional.grid_sample(frames, self._grid(u, size), "bilinear", "border", align_corners=False)
+        copies = functional.grid_sample(
+            frames, self._grid(u, size), "bilinear", "border", align_corners=False
+        )
         return self._coloured(copies, u)
 
     def _grid(self, u: tuple[torch.Tensor, ...], size: int) -> torch.Tensor:
@@ -120,17 +132,29 @@ class Augmentation:
         angle = quarters + math.radians(self.rotation) * (2 * u[2] - 1)
         cos, sin = torch.cos(angle), torch.sin(angle)
         low, high = (math.log(z) for z in self.zoom)
-        half = torch.exp(-(low + (high - low) * u[5]))  # half side of the copy, in half sides of the view
+        half = torch.exp(
+            -(low + (high - low) * u[5])
+        )  # half side of the copy, in half sides of the view
         reach = cos.abs() + sin.abs()
         margin = self.margin or 1.0
         half = torch.minimum(half, margin / reach)
         room = margin - half * reach
-        left, top = ((2 * self.shift * (2 * v - 1)).clamp(-room, room) / margin for v in (u[3], u[4]))
+        left, top = (
+            (2 * self.shift * (2 * v - 1)).clamp(-room, room) / margin for v in (u[3], u[4])
+        )
         scale = half / margin
         side = (torch.arange(size, device=angle.device) + 0.5) * (2 / size) - 1
         across, down = side.view(1, 1, -1), side.view(1, -1, 1)
-        cos, sin, mirror, left, top = (v.view(-1, 1, 1) for v in (scale * cos, scale * sin, mirror, left, top))
-        return torch.stack([cos * mirror * across + (left - sin * down), sin * mirror * across + (top + cos * down)], 3)
+        cos, sin, mirror, left, top = (
+            v.view(-1, 1, 1) for v in (scale * cos, scale * sin, mirror, left, top)
+        )
+        return torch.stack(
+            [
+                cos * mirror * across + (left - sin * down),
+                sin * mirror * across + (top + cos * down),
+            ],
+            3,
+        )
 
     def _coloured(self, copies: torch.Tensor, u: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Saturation, contrast about the mean level, then brightness: one matrix over the bands and an offset."""
@@ -139,7 +163,11 @@ class Augmentation:
         bands = copies.shape[1]
         gain, spread, colour = (
             (1 + share * (2 * v - 1)).view(-1, 1, 1)
-            for share, v in ((self.brightness, u[6]), (self.contrast, u[7]), (self.saturation, u[8]))
+            for share, v in (
+                (self.brightness, u[6]),
+                (self.contrast, u[7]),
+                (self.saturation, u[8]),
+            )
         )
         same = torch.eye(bands, device=copies.device)
         matrix = gain * spread * (colour * same + (1 - colour) / bands)
@@ -161,19 +189,26 @@ def draws(rows: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def mixed(
-    images: torch.Tensor, targets: torch.Tensor, uniforms: torch.Tensor, *, mixup: float, cutmix: float
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    uniforms: torch.Tensor,
+    *,
+    mixup: float,
+    cutmix: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mix each galaxy with the next of its batch.
 
-    Mixup blends whole images (Zhang+2018, arXiv:1710.09412, eq. 1), CutMix pastes a square (Yun+2019,
-    arXiv:1905.04899, eq. 1); where both are given, a coin decides per batch. λ ~ Beta(α, α) is drawn per batch.
+    Mixup blends whole images (Zhang+2018, arXiv:1710.09412, eq. 1), CutMix pastes a square
+    (Yun+2019, arXiv:1905.04899, eq. 1); where both are given, a coin decides per batch. λ ~ Beta(α,
+    α) is drawn per batch.
 
     Parameters
     ----------
     images : Tensor
         Shape (n, bands, side, side).
     targets : Tensor
-        Float, shape (n, k): shares of classes, NaN where unknown; two of which other columns are unknown are not mixed.
+        Float, shape (n, k): shares of classes, NaN where unknown; two of which other columns are
+        unknown are not mixed.
     uniforms : Tensor
         Rows of `draws`, shape (n, DRAWS); they seed the batch's own draws.
     mixup, cutmix : float
@@ -196,11 +231,14 @@ def mixed(
         edge = round(side * math.sqrt(1 - share))
         top, left = (int(v) for v in generator.integers(0, side - edge + 1, 2))
         pictures = images.clone()
-        pictures[:, :, top : top + edge, left : left + edge] = partner[:, :, top : top + edge, left : left + edge]
+        pictures[:, :, top : top + edge, left : left + edge] = partner[
+            :, :, top : top + edge, left : left + edge
+        ]
         share = 1 - (edge / side) ** 2
     else:
         pictures = share * images + (1 - share) * partner
-    # what is unknown of one galaxy would make the mixture's target unknown: such pairs stay as they are, to the bit
+    # what is unknown of one galaxy would make the mixture's target unknown: such pairs stay as they
+    # are, to the bit
     alike = (torch.isnan(targets) == torch.isnan(other)).all(1)
     pictures = torch.where(alike.view(-1, 1, 1, 1), pictures, images)
     return pictures, torch.where(alike.view(-1, 1), share * targets + (1 - share) * other, targets)

@@ -55,8 +55,8 @@ class TrainingPixels:
 class Batches:
     """Batches of the epoch that is on, read one ahead of the network.
 
-    Processes of one training take turns in the epoch's order: their number changes neither a galaxy's copy nor,
-    together, the galaxies of a step.
+    Processes of one training take turns in the epoch's order: their number changes neither a
+    galaxy's copy nor, together, the galaxies of a step.
 
     Parameters
     ----------
@@ -79,7 +79,8 @@ class Batches:
         return self.passes * self._steps_of_a_pass()
 
     def _steps_of_a_pass(self) -> int:
-        # a last batch that is not full is left out: it would weigh its galaxies more, and one alone has no variance
+        # a last batch that is not full is left out: it would weigh its galaxies more, and one alone
+        # has no variance
         return max(1, len(self.frames.targets) // self.world // self.frames.batch_size)
 
     def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:

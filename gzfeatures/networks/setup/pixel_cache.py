@@ -47,8 +47,8 @@ class PixelCache:
     def of(cls, images: ImageSet, view: View, folder: Path, *, progress: bool = True) -> PixelCache:
         """Open the cache of these images, or decode them into it.
 
-        The file is named by all that its content depends on: the images' bytes, in order, and the view. It appears
-        whole or not at all.
+        The file is named by all that its content depends on: the images' bytes, in order, and the
+        view. It appears whole or not at all.
 
         Parameters
         ----------
@@ -75,13 +75,22 @@ class PixelCache:
             path = folder / f"{fingerprint.of([FORMAT, view.asdict(), digests])[:32]}.npy"
             if not path.exists():
                 shape = (len(images), *to_views(images, 0, (view,))[0].shape)
-                bar = track(blocks, "decoding", console=Console(stderr=True), disable=not progress, transient=True)
+                bar = track(
+                    blocks,
+                    "decoding",
+                    console=Console(stderr=True),
+                    disable=not progress,
+                    transient=True,
+                )
                 # written block by block: on a full disk a memory map would end the process
                 with written_whole(path) as temporary, temporary.open("wb") as file:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_2_0(file, header)
                     for block in bar:
-                        for row in pool.map(lambda row: to_views(images, row, (view,), digest=digests[row])[0], block):
+                        for row in pool.map(
+                            lambda row: to_views(images, row, (view,), digest=digests[row])[0],
+                            block,
+                        ):
                             file.write(row.tobytes())
         return cls(images.ids, path)
 

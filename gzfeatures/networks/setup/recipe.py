@@ -1,7 +1,7 @@
 """Recipe: every number a training depends on, checked once; optimizer and schedule made from it.
 
-`RECIPES` lists what goes by a name: `probe`, `tune` and `scratch`. What is not given follows from the start (weights or
-none) and from the number of galaxies.
+`RECIPES` lists what goes by a name: `probe`, `tune` and `scratch`. What is not given follows from
+the start (weights or none) and from the number of galaxies.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "polynomial": lambda t: math.sqrt(max(0.0, 1 - t)),
     "constant": lambda t: 1.0,
 }
-"""Share of training done (0…1) → factor of the learning rate. `polynomial`: √(1 − t), as Caffe's GoogLeNet."""
+"""Share of training done (0…1) → factor of the learning rate. `polynomial`: √(1 − t), as Caffe's
+GoogLeNet."""
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": partial(torch.optim.AdamW, fused=True),
@@ -54,22 +55,33 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 """Fused steps: one pass over all weights, a tenth of the time of an epoch of GoogLeNet on a CPU."""
 
-MONITORS: dict[str, bool] = {**dict.fromkeys(HIGHER_IS_BETTER, True), **dict.fromkeys(LOWER_IS_BETTER, False)}
+MONITORS: dict[str, bool] = {
+    **dict.fromkeys(HIGHER_IS_BETTER, True),
+    **dict.fromkeys(LOWER_IS_BETTER, False),
+}
 """Validation metric → whether larger is better."""
 
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"ema": 0.0},
     "tune": {
-        **{"batch_size": 32, "schedule": "warm-cosine", "lr": 2e-4, "lr_decay": None, "ema": 0.99, "clip": 1.0},
+        **{
+            "batch_size": 32,
+            "schedule": "warm-cosine",
+            "lr": 2e-4,
+            "lr_decay": None,
+            "ema": 0.99,
+            "clip": 1.0,
+        },
         "keep": "best",
     },
     "scratch": {"ema": 0.99},
 }
 """Numbers of each recipe that are not those of `TrainingRecipe`.
 
-`probe`: the output layer alone, solved to convergence on the vectors of the frozen network. `tune`: that first, then
-every block with a rate that falls with depth (Howard & Ruder 2018, doi:10.18653/v1/P18-1031; the order of both:
-Kumar+2022, arXiv:2202.10054), warm-up, cosine to zero, running average. `scratch`: every block at one rate,
+`probe`: the output layer alone, solved to convergence on the vectors of the frozen network. `tune`:
+that first, then every block with a rate that falls with depth (Howard & Ruder 2018,
+doi:10.18653/v1/P18-1031; the order of both: Kumar+2022, arXiv:2202.10054), warm-up, cosine to zero,
+running average. `scratch`: every block at one rate,
 one cycle."""
 
 FIRST_RATE = 0.05
@@ -85,9 +97,11 @@ class TrainingRecipe:
     recipe : {"probe", "tune", "scratch"}
         What is trained, and how it begins (see `RECIPES`).
     epochs : int, optional
-        Rounds of training, each scored and its state written, at most; default as many as the number of galaxies asks.
+        Rounds of training, each scored and its state written, at most; default as many as the
+        number of galaxies asks.
     passes : int, optional
-        Passes over the training galaxies in one epoch; default 1, and more of few galaxies where `epochs` is open.
+        Passes over the training galaxies in one epoch; default 1, and more of few galaxies where
+        `epochs` is open.
     batch_size : int
         Galaxies per step and device.
     accumulate : int
@@ -99,13 +113,15 @@ class TrainingRecipe:
     lr : float
         Largest learning rate.
     weight_decay : float
-        Applied to the weights of layers that multiply, not to biases, normalisation, layer scale, position
-        embeddings and class tokens.
+        Applied to the weights of layers that multiply, not to biases, normalisation, layer scale,
+        position embeddings and class tokens.
     lr_decay : float, optional
-        Factor of the learning rate from each block (`blocks.blocks`) to the one before it, in (0, 1]; the output layer
-        has `lr`. None lets it fall to a twentieth at the first block, however many there are.
+        Factor of the learning rate from each block (`blocks.blocks`) to the one before it, in (0,
+        1]; the output layer has `lr`. None lets it fall to a twentieth at the first block, however
+        many there are.
     unfreeze : int, optional
-        Blocks trained beside the output layer, last first; 0 trains the output layer only, None everything.
+        Blocks trained beside the output layer, last first; 0 trains the output layer only, None
+        everything.
     label_smoothing : float
         Share of a target spread over all classes, in [0, 1).
     balance : {"none", "weights", "sampling"}
@@ -115,21 +131,26 @@ class TrainingRecipe:
     mixup, cutmix : float
         α of their Beta distributions; 0 is off.
     ema : float
-        Decay per step of the running average of the weights, which is what is scored and kept; 0 is off.
+        Decay per step of the running average of the weights, which is what is scored and kept; 0 is
+        off.
     clip : float
         Largest norm of the gradient; 0 is off.
     aux_weight : float
-        Weight of the auxiliary losses of GoogLeNet from a random start; 0 trains without those classifiers.
+        Weight of the auxiliary losses of GoogLeNet from a random start; 0 trains without those
+        classifiers.
     also_weight : float
         Weight of the second target's loss, where there is one.
     patience : int, optional
-        Epochs without a better validation metric after which training stops; None never stops early.
+        Epochs without a better validation metric after which training stops; None never stops
+        early.
     monitor : str, optional
-        Validation metric of `patience` and of `keep` = "best"; default `log_loss`, for fractions `rmse`.
+        Validation metric of `patience` and of `keep` = "best"; default `log_loss`, for fractions
+        `rmse`.
     keep : {"last", "best"}, optional
-        Weights kept: the (averaged) last ones, or those of the epoch whose monitor, as a mean of three epochs, is best,
-        on a half of the validation galaxies that then calibrates nothing. Default "best" where `monitor` or `patience`
-        is given, and in `tune`, where the solved output layer (epoch 0) is among the choices; else "last".
+        Weights kept: the (averaged) last ones, or those of the epoch whose monitor, as a mean of
+        three epochs, is best, on a half of the validation galaxies that then calibrates nothing.
+        Default "best" where `monitor` or `patience` is given, and in `tune`, where the solved
+        output layer (epoch 0) is among the choices; else "last".
 
     Raises
     ------
@@ -162,11 +183,20 @@ class TrainingRecipe:
     keep: str | None = None
 
     def __post_init__(self) -> None:
-        least_of = {"epochs": 1, "passes": 1, "batch_size": 1, "accumulate": 1, "unfreeze": 0, "patience": 1}
+        least_of = {
+            "epochs": 1,
+            "passes": 1,
+            "batch_size": 1,
+            "accumulate": 1,
+            "unfreeze": 0,
+            "patience": 1,
+        }
         for name, least in least_of.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
-                raise InputError(f"recipe {name}", rule=f"be a whole number of at least {least}", found=value)
+                raise InputError(
+                    f"recipe {name}", rule=f"be a whole number of at least {least}", found=value
+                )
         ranges = {
             "lr": (1e-12, 100.0),
             "weight_decay": (0.0, 100.0),
@@ -185,7 +215,9 @@ class TrainingRecipe:
             if name == "lr_decay" and value is None:
                 continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
-                raise InputError(f"recipe {name}", rule=f"be a number in {low:g}…{high:g}", found=value)
+                raise InputError(
+                    f"recipe {name}", rule=f"be a number in {low:g}…{high:g}", found=value
+                )
         tables: dict[str, Any] = {
             "recipe": RECIPES,
             "optimizer": OPTIMIZERS,
@@ -209,9 +241,9 @@ class TrainingRecipe:
     def settled(self, galaxies: int, depth: int) -> TrainingRecipe:
         """The same with every open number filled in.
 
-        Steps follow from the number of galaxies: `tune` takes 20·√n of them, but at least 4 passes; `scratch` 20
-        passes, but at least 400 steps. The epochs of few galaxies are several passes long, so that scoring and writing
-        them does not cost more than training.
+        Steps follow from the number of galaxies: `tune` takes 20·√n of them, but at least 4 passes;
+        `scratch` 20 passes, but at least 400 steps. The epochs of few galaxies are several passes
+        long, so that scoring and writing them does not cost more than training.
 
         Parameters
         ----------
@@ -256,13 +288,19 @@ class TrainingRecipe:
             for shrinking in (True, False):
                 chosen = [parameters[name] for name in members if (name in shrunk) == shrinking]
                 if chosen:
-                    groups.append({"params": chosen, "lr": lr, "weight_decay": self.weight_decay * shrinking})
+                    groups.append(
+                        {"params": chosen, "lr": lr, "weight_decay": self.weight_decay * shrinking}
+                    )
         return OPTIMIZERS[self.optimizer](groups, lr=self.lr)
 
-    def scheduler_of(self, optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    def scheduler_of(
+        self, optimizer: torch.optim.Optimizer, steps: int
+    ) -> torch.optim.lr_scheduler.LambdaLR:
         """Schedule over `steps` steps of the optimizer."""
         course = SCHEDULES[self.schedule]
-        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(min(1.0, step / max(1, steps))))
+        return torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: course(min(1.0, step / max(1, steps)))
+        )
 
     def _class_factors(self, labels: Labels) -> npt.NDArray[np.float64]:
         """count^(−power) of each class, 0 for a class without galaxies, shape (k,)."""

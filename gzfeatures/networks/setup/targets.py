@@ -1,7 +1,7 @@
 """Target: what a network is asked to say of a galaxy, its loss, and how its logits become probabilities.
 
-`TARGETS` lists them by name. Each is a pair of functions over tensors; the target matrix is prepared once, as float
-with one column per class or answer, NaN where nothing is known.
+`TARGETS` lists them by name. Each is a pair of functions over tensors; the target matrix is
+prepared once, as float with one column per class or answer, NaN where nothing is known.
 """
 
 from __future__ import annotations
@@ -64,15 +64,18 @@ def _binary(
 ) -> torch.Tensor:
     known = ~torch.isnan(targets)
     smooth = torch.where(known, targets, 0.0) * (1 - smoothing) + smoothing / 2
-    losses = functional.binary_cross_entropy_with_logits(logits, smooth, weight=weights, reduction="none")
+    losses = functional.binary_cross_entropy_with_logits(
+        logits, smooth, weight=weights, reduction="none"
+    )
     return (losses * known).sum() / known.sum().clamp(min=1)
 
 
 def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
     """Logarithm of the 37 cumulative fractions, shape (n, 37).
 
-    Softmax per question times the fraction of the answer it follows from, so that the answers of a question sum to
-    its parent's fraction by construction (the constraints of the Kaggle table; Willett+2013, table 2).
+    Softmax per question times the fraction of the answer it follows from, so that the answers of a
+    question sum to its parent's fraction by construction (the constraints of the Kaggle table;
+    Willett+2013, table 2).
     """
     logs: dict[str, torch.Tensor] = {}
     for question, answers in votes.QUESTIONS.items():
@@ -112,7 +115,12 @@ def _dirichlet_multinomial(
     for columns in votes.COLUMNS.values():
         n, a = counts[:, columns], alphas[:, columns]
         asked, strength = n.sum(1), a.sum(1)
-        total = total + torch.lgamma(strength) - torch.lgamma(strength + asked) + torch.lgamma(asked + 1)
+        total = (
+            total
+            + torch.lgamma(strength)
+            - torch.lgamma(strength + asked)
+            + torch.lgamma(asked + 1)
+        )
         total = total + (torch.lgamma(n + a) - torch.lgamma(a) - torch.lgamma(n + 1)).sum(1)
     return -total.mean()
 
@@ -130,12 +138,22 @@ TARGETS: dict[str, Target] = {
     "classes": Target("classes", _cross_entropy, _softmax, "classes"),
     "soft-classes": Target("classes", _cross_entropy, _softmax, "classes"),
     "multi-label": Target("multi-label", _binary, torch.sigmoid, "multi-label"),
-    "fractions": Target("fractions", _squared, tree_fractions, "fractions", tree=True, smooths=False),
+    "fractions": Target(
+        "fractions", _squared, tree_fractions, "fractions", tree=True, smooths=False
+    ),
     "sigmoid-fractions": Target("fractions", _binary, torch.sigmoid, "fractions"),
-    "counts": Target("fractions", _dirichlet_multinomial, _expected_fractions, "fractions", tree=True, smooths=False),
+    "counts": Target(
+        "fractions",
+        _dirichlet_multinomial,
+        _expected_fractions,
+        "fractions",
+        tree=True,
+        smooths=False,
+    ),
 }
 """`soft-classes`: vote fractions of the classes instead of one class. `fractions`: the tree, squared error.
-`sigmoid-fractions`: 37 separate sigmoids and cross-entropy (as GalaxyID). `counts`: Dirichlet-multinomial."""
+`sigmoid-fractions`: 37 separate sigmoids and cross-entropy (as GalaxyID). `counts`:
+Dirichlet-multinomial."""
 
 
 def target_of(labels: Labels, name: str | None = None) -> Target:
@@ -146,7 +164,8 @@ def target_of(labels: Labels, name: str | None = None) -> Target:
     UnknownNameError
         No target has that name.
     InputError
-        The labels are of another kind, or the tree's targets are asked of other than the 37 answers.
+        The labels are of another kind, or the tree's targets are asked of other than the 37
+        answers.
     """
     name = name or labels.target
     if name not in TARGETS:
@@ -154,7 +173,10 @@ def target_of(labels: Labels, name: str | None = None) -> Target:
     target = TARGETS[name]
     if labels.target != target.needs:
         raise InputError(
-            f"target {name}", where=f"scheme {labels.scheme}", rule=f"have {target.needs}", found=labels.target
+            f"target {name}",
+            where=f"scheme {labels.scheme}",
+            rule=f"have {target.needs}",
+            found=labels.target,
         )
     if target.tree and labels.classes != votes.ANSWERS:
         raise InputError(
@@ -165,26 +187,37 @@ def target_of(labels: Labels, name: str | None = None) -> Target:
             remedy="use the target sigmoid-fractions",
         )
     if name == "soft-classes" and labels.soft is None:
-        raise InputError("target soft-classes", where=f"scheme {labels.scheme}", rule="have vote fractions per class")
+        raise InputError(
+            "target soft-classes",
+            where=f"scheme {labels.scheme}",
+            rule="have vote fractions per class",
+        )
     return target
 
 
 def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
     """Two targets learned side by side by one network; what it predicts is the first.
 
-    The first `outputs` logits are the first target's, the others the second's; the loss is the sum of both, the
-    second's times `weight`. A galaxy whose columns of one target are all NaN teaches the other only.
+    The first `outputs` logits are the first target's, the others the second's; the loss is the sum
+    of both, the second's times `weight`. A galaxy whose columns of one target are all NaN teaches
+    the other only.
     """
 
     def loss(
         logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, smoothing: float
     ) -> torch.Tensor:
-        known, more = (~torch.isnan(part).all(1) for part in (targets[:, :outputs], targets[:, outputs:]))
+        known, more = (
+            ~torch.isnan(part).all(1) for part in (targets[:, :outputs], targets[:, outputs:])
+        )
         total = logits.sum() * 0.0
         if more.any():
-            total = total + weight * second.loss(logits[more, outputs:], targets[more, outputs:], None, 0.0)
+            total = total + weight * second.loss(
+                logits[more, outputs:], targets[more, outputs:], None, 0.0
+            )
         if known.any():
-            total = total + first.loss(logits[known, :outputs], targets[known, :outputs], weights, smoothing)
+            total = total + first.loss(
+                logits[known, :outputs], targets[known, :outputs], weights, smoothing
+            )
         return total
 
     def probabilities(logits: torch.Tensor) -> torch.Tensor:
@@ -198,19 +231,25 @@ def target_matrix(
 ) -> npt.NDArray[np.float32]:
     """Targets of each galaxy, shape (n, k).
 
-    Classes become shares (one-hot, or vote fractions scaled to sum 1; a galaxy whose fractions are all zero or unknown
-    keeps its class); booleans 0 and 1; fractions stay, NaN where unknown. For `counts`, the votes of each galaxy.
+    Classes become shares (one-hot, or vote fractions scaled to sum 1; a galaxy whose fractions are
+    all zero or unknown keeps its class); booleans 0 and 1; fractions stay, NaN where unknown. For
+    `counts`, the votes of each galaxy.
 
     Raises
     ------
     InputError
-        `counts` is missing, or lacks a galaxy; the tree is asked of fractions that are not cumulative.
+        `counts` is missing, or lacks a galaxy; the tree is asked of fractions that are not
+        cumulative.
     """
     name = name or labels.target
     if name == "counts":
         if counts is None:
-            raise InputError("vote counts are missing", where=f"target {name}", remedy="give a catalog of counts")
-        return counts.values[positions(counts.ids, labels.ids, where="vote counts")].astype(np.float32)
+            raise InputError(
+                "vote counts are missing", where=f"target {name}", remedy="give a catalog of counts"
+            )
+        return counts.values[positions(counts.ids, labels.ids, where="vote counts")].astype(
+            np.float32
+        )
     if labels.target != "classes":
         if TARGETS[name].tree:
             _require_cumulative(labels)

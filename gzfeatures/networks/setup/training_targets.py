@@ -65,8 +65,8 @@ class TrainingTargets:
         target, counts
             As for `finetune.train`.
         also : Labels, optional
-            Second target. Its galaxies that are on no side of the split are trained on too; what it says of the
-            validation and test galaxies is not used.
+            Second target. Its galaxies that are on no side of the split are trained on too; what it
+            says of the validation and test galaxies is not used.
 
         Raises
         ------
@@ -78,13 +78,27 @@ class TrainingTargets:
         shares, weights = recipe.shares(taught), recipe.class_weights(taught)
         if also is None:
             return cls(split.train, matrix, goal, shares, weights)
-        also = also.select(also.ids[~among(also.ids, np.concatenate([split.validation, split.test]))])
+        also = also.select(
+            also.ids[~among(also.ids, np.concatenate([split.validation, split.test]))]
+        )
         if not len(also):
-            raise InputError("second target", where=f"scheme {also.scheme}", rule="know at least one training galaxy")
+            raise InputError(
+                "second target",
+                where=f"scheme {also.scheme}",
+                rule="know at least one training galaxy",
+            )
         ids = np.concatenate([split.train, also.ids[~among(also.ids, split.train)]])
         joined = np.full((len(ids), matrix.shape[1] + len(also.classes)), np.nan, dtype=np.float32)
         joined[: len(matrix), : matrix.shape[1]] = matrix
-        joined[positions(ids, also.ids, where="training galaxies"), matrix.shape[1] :] = target_matrix(also)
+        joined[positions(ids, also.ids, where="training galaxies"), matrix.shape[1] :] = (
+            target_matrix(also)
+        )
         if shares is not None:
             shares = np.concatenate([shares, np.ones(len(ids) - len(shares))])
-        return cls(ids, joined, joint(goal, matrix.shape[1], target_of(also), recipe.also_weight), shares, weights)
+        return cls(
+            ids,
+            joined,
+            joint(goal, matrix.shape[1], target_of(also), recipe.also_weight),
+            shares,
+            weights,
+        )

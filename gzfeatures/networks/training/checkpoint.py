@@ -34,11 +34,15 @@ Watch: TypeAlias = Callable[[Sequence[Mapping[str, float]]], None]
 class WholeFiles(CheckpointIO):
     """Lightning's checkpoint files: whole or not at all, and read without running code from them."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         """Write; an OutputError on a full disk leaves the file that was there."""
         write_state(Path(path), checkpoint)
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Read tensors and plain values only."""
         return read_state(Path(path))
 
@@ -64,7 +68,9 @@ def read_state(path: Path) -> dict[str, Any]:
     InputError
         The file is damaged, or holds more than tensors and plain values.
     """
-    with parsing("state of the training cannot be read", path, remedy="train anew, without resuming"):
+    with parsing(
+        "state of the training cannot be read", path, remedy="train anew, without resuming"
+    ):
         with zipfile.ZipFile(path) as file:  # torch itself does not look at the checksums
             if damaged := file.testzip():
                 raise zipfile.BadZipFile(f"{damaged} is damaged")
@@ -86,7 +92,8 @@ class EveryEpoch(Checkpoint):
     path : Path
         File to replace.
     settings : dict
-        What the training depends on; kept beside the state, so that another training does not resume from it.
+        What the training depends on; kept beside the state, so that another training does not
+        resume from it.
     watch : callable, optional
         Takes the metrics of all epochs so far, in the first process, once the state is written.
     """
@@ -107,7 +114,9 @@ class EveryEpoch(Checkpoint):
             self.watch(pl_module.history)
 
 
-def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: dict[str, Any]) -> Path:
+def write_folder(
+    folder: Path, backbone: Backbone, network: nn.Module, record: dict[str, Any]
+) -> Path:
     """Write `model.safetensors` and `backbone.json`; returns the folder.
 
     Parameters
@@ -126,12 +135,16 @@ def write_folder(folder: Path, backbone: Backbone, network: nn.Module, record: d
     OutputError
         The folder cannot be written, or the disk is full.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
+    }
     tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
     return write_tensors(folder, backbone, tensors, record)
 
 
-def write_tensors(folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> Path:
+def write_tensors(
+    folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]
+) -> Path:
     """Write tensors by name and their record as the folder of a backbone; returns the folder.
 
     Raises
@@ -144,7 +157,12 @@ def write_tensors(folder: Path, backbone: Backbone, tensors: dict[str, torch.Ten
     with written_whole(folder / TENSORS) as temporary:
         temporary.write_bytes(save(tensors))
     digest = fingerprint.of_file(folder / TENSORS)
-    note = {"format": CHECKPOINT_FORMAT, "backbone": backbone.asdict(), "weights_sha256": digest, **record}
+    note = {
+        "format": CHECKPOINT_FORMAT,
+        "backbone": backbone.asdict(),
+        "weights_sha256": digest,
+        **record,
+    }
     with written_whole(folder / RECORD) as temporary:
         temporary.write_text(json.dumps(note, indent=1), "utf-8")
     return folder

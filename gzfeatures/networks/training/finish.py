@@ -30,8 +30,13 @@ LEAST_TO_HALVE = 40
 
 def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """A fair half of galaxies, by the digest of seed and group: galaxies of one group stay together."""
-    keys = (f"{seed} group {split.groups[i]}" if i in split.groups else f"{seed} id {i}" for i in ids)
-    return np.array([hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[0] % 2 == 0 for key in keys], bool)
+    keys = (
+        f"{seed} group {split.groups[i]}" if i in split.groups else f"{seed} id {i}" for i in ids
+    )
+    return np.array(
+        [hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[0] % 2 == 0 for key in keys],
+        bool,
+    )
 
 
 def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
@@ -92,7 +97,9 @@ class Finish:
     met: Ids = dataclasses.field(default_factory=lambda: np.empty(0, dtype=object))
     calibration: OutputCalibration = dataclasses.field(default_factory=OutputCalibration)
 
-    def finished(self, state: dict[str, Any], scored: Ids, device: str, *, say: Callable[[str], object]) -> Predictions:
+    def finished(
+        self, state: dict[str, Any], scored: Ids, device: str, *, say: Callable[[str], object]
+    ) -> Predictions:
         """Predictions of the scored galaxies by the weights kept, calibrated by validation galaxies that chose nothing.
 
         Parameters
@@ -119,7 +126,10 @@ class Finish:
             found = f"calibrated on {len(fresh)} validation galaxies: temperature {self.calibration.temperature:.3g}"
             lines = [found, *lines]
         elif bare.kind != "fractions" and len(scored):
-            lines = ["no validation galaxies are left to calibrate on: probabilities are the network's own", *lines]
+            lines = [
+                "no validation galaxies are left to calibrate on: probabilities are the network's own",
+                *lines,
+            ]
         if lines and len(scored):
             say("; ".join(lines))
         return self.calibration.applied(bare, features)
@@ -138,10 +148,16 @@ class Finish:
         network, classes = self.network, self.labels.classes
         if self.settings["also"] is not None:
             architectures.keep_outputs(network, len(classes))
-        backbone = dataclasses.replace(self.backbone, classes=len(classes), trained_on=self.trained_on.encode())
+        backbone = dataclasses.replace(
+            self.backbone, classes=len(classes), trained_on=self.trained_on.encode()
+        )
         record = {
             **{"classes": list(classes), "scheme": self.labels.scheme},
-            **{"metrics": state["history"][state["kept"]], "settings": self.settings, "dihedral": self.dihedral},
+            **{
+                "metrics": state["history"][state["kept"]],
+                "settings": self.settings,
+                "dihedral": self.dihedral,
+            },
             **self.calibration.asdict(),
         }
         write_folder(self.folder, backbone, network, record | more)

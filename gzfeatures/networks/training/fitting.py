@@ -65,7 +65,8 @@ def fit(
         accumulate_grad_batches=learner.recipe.accumulate,
         callbacks=list(callbacks),
         plugins=[WholeFiles(), *_alone(devices * nodes)],
-        # a folder that is not there: Lightning looks in it for states that a batch system had it write, of any training
+        # a folder that is not there: Lightning looks in it for states that a batch system had it
+        # write, of any training
         default_root_dir=path.parent / ".lightning",
         logger=False,
         enable_progress_bar=False,
@@ -77,11 +78,16 @@ def fit(
     )
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with warnings.catch_warnings(), threads(earlier.threads if earlier else torch.get_num_threads()):
+        with (
+            warnings.catch_warnings(),
+            threads(earlier.threads if earlier else torch.get_num_threads()),
+        ):
             # Lightning 2.6 uses a name that torch 2.15 calls deprecated
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
             # the running average and frozen blocks are meant to be so
-            warnings.filterwarnings("ignore", ".*in eval mode at the start of training", UserWarning)
+            warnings.filterwarnings(
+                "ignore", ".*in eval mode at the start of training", UserWarning
+            )
             # the batch script itself is meant to train
             warnings.filterwarnings("ignore", ".*`srun` command is available", UserWarning)
             trainer.fit(learner, ckpt_path=str(path) if goes_on else None, weights_only=True)
@@ -105,7 +111,12 @@ def fit(
 def _alone(processes: int) -> list[LightningEnvironment]:
     """One process, or those that Lightning starts itself: a batch system's variables speak of other things.
 
-    Only where `srun` has started this very process among several (it sets SLURM_STEP_ID) are its tasks the processes.
+    Only where `srun` has started this very process among several (it sets SLURM_STEP_ID) are its
+    tasks the processes.
     """
     several = "SLURM_STEP_ID" in os.environ and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
-    return [] if processes > 1 and (several or "TORCHELASTIC_RUN_ID" in os.environ) else [LightningEnvironment()]
+    return (
+        []
+        if processes > 1 and (several or "TORCHELASTIC_RUN_ID" in os.environ)
+        else [LightningEnvironment()]
+    )

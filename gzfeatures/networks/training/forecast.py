@@ -104,7 +104,12 @@ def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
 
 
 def plan_text(
-    recipe: TrainingRecipe, name: str, learner: Learner, scored: int, step: float, epochs_done: int = 0
+    recipe: TrainingRecipe,
+    name: str,
+    learner: Learner,
+    scored: int,
+    step: float,
+    epochs_done: int = 0,
 ) -> str:
     """What the training will do, in one line.
 
@@ -128,11 +133,15 @@ def plan_text(
     per_epoch = max(1, galaxies // recipe.batch_size) * (recipe.passes or 1)
     rounds = (recipe.epochs or 0) - epochs_done
     changes = rounds * -(-per_epoch // recipe.accumulate)
-    seconds = rounds * (per_epoch * step / recipe.accumulate + 0.35 * step * scored / recipe.batch_size)
+    seconds = rounds * (
+        per_epoch * step / recipe.accumulate + 0.35 * step * scored / recipe.batch_size
+    )
     first = "" if recipe.recipe != "tune" else "after its output layer was solved, "
     rates = f"{recipe.lr:g}"
     if recipe.lr_decay is not None and recipe.lr_decay < 1 and len(learning) > 1:
-        rates += f" down to {recipe.lr * recipe.lr_decay ** (len(learning) - 1):.2g} at the first block"
+        rates += (
+            f" down to {recipe.lr * recipe.lr_decay ** (len(learning) - 1):.2g} at the first block"
+        )
     kept = {"best": f"epoch of the best {learner.monitor.replace('_', ' ')} is kept"}.get(
         recipe.keep or "", f"last weights are kept{', averaged' if recipe.ema else ''}"
     )

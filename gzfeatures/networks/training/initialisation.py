@@ -86,8 +86,14 @@ class Initialisation:
             The weights were trained on a test galaxy.
         """
         if isinstance(network, str) and (network in BACKBONES or not Path(network).is_dir()):
-            architecture = network if network in architectures.NETWORKS else architectures.torchvision_name(network)
-            own = View(size=architectures.size_of(network, classes), grey=architectures.is_grey(network))
+            architecture = (
+                network
+                if network in architectures.NETWORKS
+                else architectures.torchvision_name(network)
+            )
+            own = View(
+                size=architectures.size_of(network, classes), grey=architectures.is_grey(network)
+            )
             if architecture is None and network not in BACKBONES:
                 raise architectures.unknown_network(network)
             if architecture is not None and weights in (None, "none"):
@@ -100,7 +106,9 @@ class Initialisation:
         if weights == "none":
             return cls(spec.architecture, view or spec.view, hint=_hint(spec.name, weights))
         known = _classes(network, spec) if weights in (None, "own") else None
-        start = cls(spec.architecture, view or spec.view, spec, path, weights_digest(spec, path), known)
+        start = cls(
+            spec.architecture, view or spec.view, spec, path, weights_digest(spec, path), known
+        )
         test = split.test[start.seen_before().among_images(images.select(split.test))]
         if len(test):
             raise LeakError(
@@ -180,7 +188,9 @@ class Initialisation:
         if self.backbone is None:
             aux = aux and self.architecture == "googlenet"
             module = architectures.build(self.architecture, outputs, bands, aux, self.view.size)
-            mean, std = (IMAGENET_MEAN, IMAGENET_STD) if bands == 3 else ((0.5,) * bands, (0.25,) * bands)
+            mean, std = (
+                (IMAGENET_MEAN, IMAGENET_STD) if bands == 3 else ((0.5,) * bands, (0.25,) * bands)
+            )
             layer = architectures.embedding_node(module)
             spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, outputs)
         else:
@@ -200,7 +210,9 @@ class Initialisation:
             source=f"trained by gzfeatures on {scheme}",
         )
         dim = architectures.width_of(module, spec.layer, spec.bands, self.view.size)
-        return module.to(memory_format=torch.channels_last).train(), dataclasses.replace(spec, dim=dim)
+        return module.to(memory_format=torch.channels_last).train(), dataclasses.replace(
+            spec, dim=dim
+        )
 
 
 def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
@@ -217,7 +229,11 @@ def _hint(name: str, weights: str | Path | None) -> str:
     entry = BACKBONES.get(name)
     if entry is None or weights == "none":
         return ""
-    own = "--weights own starts from those it is known with" if entry.weights else "--weights FILE starts from weights"
+    own = (
+        "--weights own starts from those it is known with"
+        if entry.weights
+        else "--weights FILE starts from weights"
+    )
     return f"{name} starts at random, with no weights at all; {own}"
 
 
@@ -226,4 +242,8 @@ def _classes(network: str | Path | Backbone, spec: Backbone) -> tuple[str, ...] 
     kind, _, place = (spec.weights or "").partition(":")
     if kind == "package":
         return classes_of(packaged(place))
-    return classes_of(network) if not isinstance(network, Backbone) and Path(network).is_dir() else None
+    return (
+        classes_of(network)
+        if not isinstance(network, Backbone) and Path(network).is_dir()
+        else None
+    )

@@ -37,7 +37,9 @@ class Diverged(Exception):
     """
 
     def __init__(self, epoch: int, step: int, lr: float) -> None:
-        super().__init__(f"the loss is NaN or infinite at step {step} of epoch {epoch}, learning rate {lr:.3g}")
+        super().__init__(
+            f"the loss is NaN or infinite at step {step} of epoch {epoch}, learning rate {lr:.3g}"
+        )
         self.epoch, self.step, self.lr = epoch, step, lr
 
 
@@ -64,8 +66,8 @@ class Learner(pl.LightningModule):
         Side of a copy in px.
     seed : int
     before : sequence of dict
-        Metrics of what came before the first epoch: of the solved output layer, or of a training that goes on with
-        more epochs. Its last row is that of the weights now in `network`.
+        Metrics of what came before the first epoch: of the solved output layer, or of a training
+        that goes on with more epochs. Its last row is that of the weights now in `network`.
     """
 
     def __init__(
@@ -85,8 +87,20 @@ class Learner(pl.LightningModule):
         before: Sequence[dict[str, float]] = (),
     ) -> None:
         super().__init__()
-        self.network, self.target, self.recipe, self.augmentation = network, target, recipe, augmentation
-        self.frames, self.score, self.mean, self.std, self.size, self.seed = frames, score, mean, std, size, seed
+        self.network, self.target, self.recipe, self.augmentation = (
+            network,
+            target,
+            recipe,
+            augmentation,
+        )
+        self.frames, self.score, self.mean, self.std, self.size, self.seed = (
+            frames,
+            score,
+            mean,
+            std,
+            size,
+            seed,
+        )
         self.class_weights = class_weights
         self.average = copy.deepcopy(network).eval().requires_grad_(False) if recipe.ema else None
         self.images = 0
@@ -102,7 +116,11 @@ class Learner(pl.LightningModule):
     @property
     def monitor(self) -> str:
         """Name of the metric that decides when to stop, and which epoch is best."""
-        return "training_loss" if self.score is None else self.recipe.monitor or DEFAULT_MONITOR[self.target.kind]
+        return (
+            "training_loss"
+            if self.score is None
+            else self.recipe.monitor or DEFAULT_MONITOR[self.target.kind]
+        )
 
     @property
     def epoch(self) -> int:
@@ -129,11 +147,15 @@ class Learner(pl.LightningModule):
         sign = 1 if MONITORS[self.monitor] else -1
         values = [sign * row[self.monitor] for row in self.history]
         values = [value if math.isfinite(value) else -1e30 for value in values]
-        smooth = [np.mean(values[max(0, row - SMOOTHED + 1) : row + 1]) for row in range(len(values))]
+        smooth = [
+            np.mean(values[max(0, row - SMOOTHED + 1) : row + 1]) for row in range(len(values))
+        ]
         return int(np.argmax(smooth))
 
     def _keep(self, network: nn.Module) -> None:
-        self.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+        self.best = {
+            name: value.detach().cpu().clone() for name, value in network.state_dict().items()
+        }
 
     def train_dataloader(self) -> Batches:
         """Batches of this process."""
@@ -143,16 +165,29 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimizer and schedule of the recipe, stepped with every change of the weights."""
         optimizer = self.recipe.optimizer_of(self.network)
-        scheduler = self.recipe.scheduler_of(optimizer, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        scheduler = self.recipe.scheduler_of(
+            optimizer, int(self.trainer.estimated_stepping_batches)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def on_train_epoch_start(self) -> None:
         """Give dropout numbers that depend on seed and epoch alone; keep frozen normalisation as it is."""
-        torch.manual_seed(int(np.random.default_rng([self.seed, self.epoch, self.global_rank]).integers(2**62)))
+        torch.manual_seed(
+            int(np.random.default_rng([self.seed, self.epoch, self.global_rank]).integers(2**62))
+        )
         self.network.train()
         for block in blocks(self.network):
-            if not any(self.network.get_parameter(name).requires_grad for name in block.names if name in self._own):
-                for module in block.modules:  # neither running averages nor dropout move in a block that is frozen
+            if not any(
+                self.network.get_parameter(name).requires_grad
+                for name in block.names
+                if name in self._own
+            ):
+                for module in (
+                    block.modules
+                ):  # neither running averages nor dropout move in a block that is frozen
                     module.eval()
         self._losses.clear()
         self._started = time.monotonic()
@@ -161,16 +196,22 @@ class Learner(pl.LightningModule):
         """Turn frames into random copies, on the device."""
         pixels, targets, uniforms = batch
         copies = self.augmentation.apply(pixels.float().div_(255), uniforms, self.size)
-        copies, targets = mixed(copies, targets, uniforms, mixup=self.recipe.mixup, cutmix=self.recipe.cutmix)
+        copies, targets = mixed(
+            copies, targets, uniforms, mixup=self.recipe.mixup, cutmix=self.recipe.cutmix
+        )
         return normalised(copies, self.mean, self.std), targets
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
+    def training_step(
+        self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int
+    ) -> torch.Tensor:
         """Loss of one batch, with the auxiliary losses where the network has them."""
         images, targets = batch
         loss = self.loss_of(self.network(images), targets)
         # a GPU would have to be waited for: there only now and then
         if (images.device.type == "cpu" or batch_idx % 20 == 0) and not torch.isfinite(loss):
-            raise Diverged(self.epoch + 1, batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"])
+            raise Diverged(
+                self.epoch + 1, batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
+            )
         return loss
 
     def loss_of(self, outputs: Any, targets: torch.Tensor) -> torch.Tensor:
@@ -190,7 +231,9 @@ class Learner(pl.LightningModule):
         """Limit the norm of the gradient: Lightning's own way refuses fused optimizers in mixed precision."""
         if not self.recipe.clip:
             return
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # of float16: gradients are still scaled
+        scaler = getattr(
+            self.trainer.precision_plugin, "scaler", None
+        )  # of float16: gradients are still scaled
         scale = 1.0 if scaler is None else scaler.get_scale()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip * scale)
 
@@ -201,7 +244,9 @@ class Learner(pl.LightningModule):
         self._steps = self.trainer.global_step
         weight = 1 - min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
         with torch.no_grad():
-            for kept, new in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            for kept, new in zip(
+                self.average.state_dict().values(), self.network.state_dict().values(), strict=True
+            ):
                 if kept.is_floating_point():
                     kept.lerp_(new, weight)
                 else:
@@ -240,7 +285,9 @@ class Learner(pl.LightningModule):
             "history": self.history,
             "steps": self._steps,
             "images": self.images,
-            "finished": self.recipe.recipe == "probe" or self.stopped or done >= (self.recipe.epochs or 0),
+            "finished": self.recipe.recipe == "probe"
+            or self.stopped
+            or done >= (self.recipe.epochs or 0),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

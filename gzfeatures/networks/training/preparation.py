@@ -133,7 +133,9 @@ class Preparation:
         margin = start.margin(options.augmentation.margin, field)
         augmentation = dataclasses.replace(options.augmentation, margin=margin)
         frames, exact = _pixels(galaxies, training_targets, start, recipe, margin, options, say)
-        return cls(galaxies, options, start, recipe, training_targets, machine, augmentation, frames, exact)
+        return cls(
+            galaxies, options, start, recipe, training_targets, machine, augmentation, frames, exact
+        )
 
     @property
     def split(self) -> Split:
@@ -154,7 +156,9 @@ def _pixels(
     scored, images, view = galaxies.scored, galaxies.images, start.view
     # an output layer is solved on exact views of all training galaxies; from scratch none is
     # solved, and those suffice that others are compared with
-    compared = references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
+    compared = (
+        references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
+    )
     exact = np.concatenate([compared, scored])
     wide = training_targets.ids if recipe.recipe != "probe" else training_targets.ids[:0]
     frame = start.frame(margin)
@@ -207,11 +211,17 @@ class Model:
     @classmethod
     def of(cls, ready: Preparation) -> Model:
         """Build the network; its random weights follow from torch's present seed."""
-        labels, training_targets, recipe = ready.galaxies.labels, ready.training_targets, ready.recipe
+        labels, training_targets, recipe = (
+            ready.galaxies.labels,
+            ready.training_targets,
+            ready.recipe,
+        )
         module, backbone = ready.start.network(
             labels.scheme,
             labels.classes,
-            training_targets.matrix.shape[1],  # more outputs than classes where there is a second target
+            training_targets.matrix.shape[
+                1
+            ],  # more outputs than classes where there is a second target
             ready.frames.bands,
             aux=recipe.aux_weight > 0,
         )

@@ -19,7 +19,8 @@ from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.targets import Target
 
 STRENGTHS = tuple(10 ** (-4 + step / 2) for step in range(9))
-"""C of the penalty |W − W₀|² / (2 C n) that are tried, 1e-4 to 1, the strongest first; W is of standardised entries."""
+"""C of the penalty |W − W₀|² / (2 C n) that are tried, 1e-4 to 1, the strongest first; W is of
+standardised entries."""
 
 FOLDS = 5
 MOST_ROWS = 8000
@@ -90,9 +91,10 @@ class Teaching:
 def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, float]:
     """Put the best output layer on a frozen network, in place.
 
-    The loss of the training is minimised (L-BFGS) with a penalty on the distance from the present output layer where
-    the classes are those it was trained on, and from zero otherwise; the penalty's strength is the one with the least
-    loss on galaxies left out, by cross-validation within the training galaxies.
+    The loss of the training is minimised (L-BFGS) with a penalty on the distance from the present
+    output layer where the classes are those it was trained on, and from zero otherwise; the
+    penalty's strength is the one with the least loss on galaxies left out, by cross-validation
+    within the training galaxies.
 
     Parameters
     ----------
@@ -130,12 +132,16 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         values = np.full(len(STRENGTHS), np.inf)
         for place, strength in enumerate(STRENGTHS):
             # half the views and a looser end will do to choose by
-            solution = problem.solve(single[rest][:, ::2], truth[rest], strength, solution, 40, 1e-4)
+            solution = problem.solve(
+                single[rest][:, ::2], truth[rest], strength, solution, 40, 1e-4
+            )
             values[place] = float(problem.loss(single[part][:, :1], truth[part], solution))
             worse = worse + 1 if place and values[place] > values[:place].min() else 0
             if worse == 3:  # the losses along the path fall, then rise
                 break
-        sums += np.where(np.isfinite(values), values, values[np.isfinite(values)].max() * 2) * int(part.sum())
+        sums += np.where(np.isfinite(values), values, values[np.isfinite(values)].max() * 2) * int(
+            part.sum()
+        )
     place = int(sums.argmin())
     weight, bias = problem.solve(single, truth, STRENGTHS[place], (anchor, bias))
     trained = float(problem.loss(single[:, :1], truth, (weight, bias)))
@@ -143,7 +149,11 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         raw = weight / std
         layer.weight.copy_(raw.view_as(layer.weight))
         layer.bias.copy_(bias - raw @ mean)
-    return {"strength": STRENGTHS[place], "held_out_loss": float(sums[place] / n), "training_loss": trained}
+    return {
+        "strength": STRENGTHS[place],
+        "held_out_loss": float(sums[place] / n),
+        "training_loss": trained,
+    }
 
 
 _Solution = tuple[torch.Tensor, torch.Tensor]
@@ -190,7 +200,11 @@ class _Problem:
             optimizer.zero_grad()
             penalty = ((weight - self.anchor) ** 2).sum() / (2 * strength * len(vectors))
             # the bias is not penalised, but for what keeps it finite where a class has no galaxy
-            total = self.loss(vectors, truth, (weight, bias)) + penalty + 1e-4 * ((bias - self.bias) ** 2).sum()
+            total = (
+                self.loss(vectors, truth, (weight, bias))
+                + penalty
+                + 1e-4 * ((bias - self.bias) ** 2).sum()
+            )
             total.backward()  # type: ignore[no-untyped-call]
             return total
 
@@ -209,9 +223,14 @@ def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.
     network.eval()
     try:
         # no_grad, not inference mode: what is solved from these takes gradients
-        with torch.no_grad(), torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
+        with (
+            torch.no_grad(),
+            torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None),
+        ):
             for start in range(0, len(rows), 256):
-                pixels = teaching.cache.batch(rows[start : start + 256]).to(device).float().div_(255)
+                pixels = (
+                    teaching.cache.batch(rows[start : start + 256]).to(device).float().div_(255)
+                )
                 for view in dihedral_views(pixels)[: teaching.copies]:
                     network(normalised(view, teaching.mean, teaching.std))
                 parts.append(torch.stack(caught, 1))

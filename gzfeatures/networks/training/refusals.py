@@ -27,8 +27,9 @@ def require_sense(
     Raises
     ------
     InputError, UnknownNameError
-        A recipe that needs weights has none; a step of one galaxy meets a normalisation over the step; labels of
-        fractions are to be smoothed; the monitor is no metric of the labels, or there is nothing to watch.
+        A recipe that needs weights has none; a step of one galaxy meets a normalisation over the
+        step; labels of fractions are to be smoothed; the monitor is no metric of the labels, or
+        there is nothing to watch.
     """
     if plan.recipe != "scratch" and start.backbone is None:
         raise InputError(
@@ -50,7 +51,9 @@ def require_sense(
         _require_monitor(plan, score)
 
 
-def _require_pairs(plan: TrainingRecipe, training_targets: TrainingTargets, network: nn.Module) -> None:
+def _require_pairs(
+    plan: TrainingRecipe, training_targets: TrainingTargets, network: nn.Module
+) -> None:
     """A normalisation over the galaxies of a step needs two of them."""
     if plan.recipe == "probe" or min(plan.batch_size, len(training_targets.ids)) > 1:
         return
@@ -70,7 +73,10 @@ def _require_monitor(plan: TrainingRecipe, score: Validation | None) -> None:
     if score is None:
         if plan.monitor is not None or plan.patience is not None:
             raise InputError(
-                "monitor or patience", rule="have validation galaxies to watch", found="none", remedy="leave them out"
+                "monitor or patience",
+                rule="have validation galaxies to watch",
+                found="none",
+                remedy="leave them out",
             )
         return
     if plan.monitor is None:
@@ -78,6 +84,8 @@ def _require_monitor(plan: TrainingRecipe, score: Validation | None) -> None:
     labels = score.labels
     flat = np.full((len(labels), len(labels.classes)), 1 / len(labels.classes))
     kind = score.inference.target.kind
-    known = evaluate(Predictions(labels.ids, flat, labels.classes, kind), labels, intervals=0).metrics
+    known = evaluate(
+        Predictions(labels.ids, flat, labels.classes, kind), labels, intervals=0
+    ).metrics
     if plan.monitor not in known:
         raise unknown(f"monitor of {kind}", plan.monitor, tuple(known))

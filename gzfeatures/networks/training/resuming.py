@@ -18,7 +18,8 @@ from gzfeatures.files import read_sidecar
 from gzfeatures.networks.training.checkpoint import STATE, machine_now, read_state
 
 SETTINGS_FORMAT = 2
-"""Raise where the same settings would train otherwise than before: 2 counts blocks in the order of computation."""
+"""Raise where the same settings would train otherwise than before: 2 counts blocks in the order of
+computation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,8 @@ class EarlierTraining:
     state : dict
         `best` weights, `history`, …
     grows : bool
-        It was finished, or began, with fewer epochs: it goes on from its weights with a course of its own.
+        It was finished, or began, with fewer epochs: it goes on from its weights with a course of
+        its own.
     threads : int
         Threads it computed with.
     """
@@ -60,12 +62,18 @@ def threads(number: int) -> Iterator[None]:
 
 
 def earlier(
-    folder: Path, settings: dict[str, Any], *, resume: bool, again: bool, say: Callable[[str], object]
+    folder: Path,
+    settings: dict[str, Any],
+    *,
+    resume: bool,
+    again: bool,
+    say: Callable[[str], object],
 ) -> EarlierTraining | None:
     """The training in a folder that goes on, or None to begin anew.
 
-    An unfinished one of the same settings goes on, a finished one is read. More epochs than it had are added to it. An
-    unfinished one of other settings is replaced, which is said; a finished one only `again`.
+    An unfinished one of the same settings goes on, a finished one is read. More epochs than it had
+    are added to it. An unfinished one of other settings is replaced, which is said; a finished one
+    only `again`.
 
     Parameters
     ----------
@@ -82,8 +90,8 @@ def earlier(
     Raises
     ------
     InputError
-        The folder holds a finished training of other settings; or `resume` cannot be done. The first setting that
-        differs is named.
+        The folder holds a finished training of other settings; or `resume` cannot be done. The
+        first setting that differs is named.
     """
     path = folder / STATE
     if again:
@@ -100,9 +108,13 @@ def earlier(
         say(f"the state of an earlier training cannot be used and is replaced: {error}")
         return None
     odd = _difference(before, settings)
-    if odd is None or (odd == "epochs" and settings["recipe"]["epochs"] > before["recipe"]["epochs"]):
+    if odd is None or (
+        odd == "epochs" and settings["recipe"]["epochs"] > before["recipe"]["epochs"]
+    ):
         _tell(path, kept, before, settings, odd is not None, machine, say)
-        return EarlierTraining(path, kept, odd is not None, int(machine.get("threads", torch.get_num_threads())))
+        return EarlierTraining(
+            path, kept, odd is not None, int(machine.get("threads", torch.get_num_threads()))
+        )
     name, was, now = _named(odd, before, settings)
     if resume:
         raise InputError(
@@ -114,7 +126,9 @@ def earlier(
         )
     if kept["finished"]:
         raise _taken(path, name, was, now)
-    say(f"an unfinished training in {folder} had another {name} ({was}, not {now}); it is begun anew")
+    say(
+        f"an unfinished training in {folder} had another {name} ({was}, not {now}); it is begun anew"
+    )
     return None
 
 
@@ -140,7 +154,9 @@ def _tell(
     here = machine_now()
     for name, text in (("kind", "on another machine"), ("torch", "with another PyTorch")):
         if name in machine and machine[name] != here[name] and not (kept["finished"] and not grows):
-            say(f"it began {text} ({machine[name]}, here {here[name]}): the last digits will differ")
+            say(
+                f"it began {text} ({machine[name]}, here {here[name]}): the last digits will differ"
+            )
 
 
 def _require_free(folder: Path, settings: dict[str, Any]) -> None:

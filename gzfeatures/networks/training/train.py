@@ -53,12 +53,13 @@ class Training:
     epochs : int
         Epochs trained, those before resuming included; 0 where the output layer alone was solved.
     history : list of dict
-        Per epoch: `epoch`, `training_loss`, `lr`, `seconds` and the validation metrics; epoch 0 is the solved output
-        layer.
+        Per epoch: `epoch`, `training_loss`, `lr`, `seconds` and the validation metrics; epoch 0 is
+        the solved output layer.
     best_epoch : int
         Epoch whose weights were kept, from 1; 0 for the solved output layer.
     first : bool
-        Whether this process is the first of those that trained together: the one to go on, while the others leave.
+        Whether this process is the first of those that trained together: the one to go on, while
+        the others leave.
     recipe : TrainingRecipe, optional
         With every number filled in.
     images_seen : int
@@ -114,13 +115,14 @@ def train(
     counts : Counts, optional
         For the target `counts`: how many volunteers gave each of the 37 answers.
     also : Labels, optional
-        Second target, learned beside the first for the galaxies it knows (`TrainingRecipe.also_weight`),
-        such as vote fractions beside classes. Its galaxies on no side of the split train too; those
-        of validation and test are not used.
+        Second target, learned beside the first for the galaxies it knows
+        (`TrainingRecipe.also_weight`), such as vote fractions beside classes. Its galaxies on no
+        side of the split train too; those of validation and test are not used.
     watch : callable, optional
         Takes the history so far after every epoch, once its state is written.
     **fields
-        In place of `options`: `folder`, other fields of `TrainingOptions`, and fields of `TrainingRecipe`.
+        In place of `options`: `folder`, other fields of `TrainingOptions`, and fields of
+        `TrainingRecipe`.
 
     Returns
     -------
@@ -230,7 +232,11 @@ def _learner(ready: Preparation, model: Model, history: list[dict[str, float]]) 
     """The network as Lightning trains it."""
     training_targets, seed = ready.training_targets, ready.options.seed
     frames = TrainingPixels(
-        ready.frames, training_targets.matrix, training_targets.shares, model.recipe.batch_size, seed
+        ready.frames,
+        training_targets.matrix,
+        training_targets.shares,
+        model.recipe.batch_size,
+        seed,
     )
     return Learner(
         model.module,
@@ -260,7 +266,9 @@ def _ending(ready: Preparation, model: Model) -> Finish:
         model.backbone,
         galaxies.labels,
         galaxies.split,
-        ready.start.trained_on(galaxies.images.select(training), galaxies.images.select(galaxies.scored)),
+        ready.start.trained_on(
+            galaxies.images.select(training), galaxies.images.select(galaxies.scored)
+        ),
         model.settings,
         model.inference,
         options.dihedral,
@@ -315,7 +323,9 @@ def _trained(
         raise
 
 
-def _plan(ready: Preparation, model: Model, learner: Learner, before: EarlierTraining | None) -> str:
+def _plan(
+    ready: Preparation, model: Model, learner: Learner, before: EarlierTraining | None
+) -> str:
     """What the training will do, in one line; a step is timed for it."""
     step = seconds_a_step(learner, ready.machine.device, ready.machine.precision)
     done = learner.before

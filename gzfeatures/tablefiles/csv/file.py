@@ -1,7 +1,8 @@
 """CSV tables: where the header stands, that every row is as long as it, and that every row is a galaxy.
 
-The file is split into cells by Arrow. What Arrow does not take – a row of another length, a blank between comma and
-quote – is gone through again line by line, to be understood or to be named by its line.
+The file is split into cells by Arrow. What Arrow does not take – a row of another length, a blank
+between comma and quote – is gone through again line by line, to be understood or to be named by its
+line.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ _QUOTE_AFTER_BLANK = r'^[ \t]*"'
 def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
     """Read a CSV file, plain or compressed by gzip; a header without commas may have tabs, semicolons or bars.
 
-    Lines before the header that begin with `#`, such as SkyServer's `#Table1`, are left out; where the last of them is
-    the header, it is. One comma more at the end of every row is no column. A row of types or of units below the
-    header, a line such as `(40 rows affected)` at the end, and every line below the header that begins with `#`, are
-    left out, with a note.
+    Lines before the header that begin with `#`, such as SkyServer's `#Table1`, are left out; where
+    the last of them is the header, it is. One comma more at the end of every row is no column. A
+    row of types or of units below the header, a line such as `(40 rows affected)` at the end, and
+    every line below the header that begins with `#`, are left out, with a note.
 
     Parameters
     ----------
@@ -59,7 +60,9 @@ class _NotPlain(Exception):
     """Arrow does not split the rows of this file as they are meant."""
 
 
-def _table(path: Path, header: Header, id_columns: Collection[str], unguard: Any, *, by_line: bool) -> RawTable:
+def _table(
+    path: Path, header: Header, id_columns: Collection[str], unguard: Any, *, by_line: bool
+) -> RawTable:
     names = [*header.names, *([""] if header.spare else [])]
     ends: list[str] = []
     line_of: Callable[[int], int] = lambda row: header.line + row + 1  # noqa: E731
@@ -95,7 +98,9 @@ def _table(path: Path, header: Header, id_columns: Collection[str], unguard: Any
     return RawTable(names, raw, [*header.notes, *ends, *words])
 
 
-def _require_own_rows(column: Any, names: Sequence[str], place: int, path: Path, header: Header) -> None:
+def _require_own_rows(
+    column: Any, names: Sequence[str], place: int, path: Path, header: Header
+) -> None:
     """Refuse a quoted cell that holds a whole row: two stray quotes make one cell of the rows between them."""
     if not pc.any(pc.match_substring(column, "\n")).as_py():
         return
@@ -128,7 +133,9 @@ def _cells(path: Path, header: Header, names: list[str]) -> list[Any]:
             table = pacsv.read_csv(
                 stream,
                 read_options=pacsv.ReadOptions(column_names=columns, block_size=2**22),
-                parse_options=pacsv.ParseOptions(delimiter=header.separator, newlines_in_values=True),
+                parse_options=pacsv.ParseOptions(
+                    delimiter=header.separator, newlines_in_values=True
+                ),
                 convert_options=pacsv.ConvertOptions(
                     column_types=dict.fromkeys(columns, pa.string()),
                     null_values=[""],

@@ -35,7 +35,9 @@ class Header:
 
 def opened(path: Path) -> Any:
     """Stream of a file's bytes, unpacked where its name ends in .gz."""
-    return pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None)
+    return pa.input_stream(
+        str(path), compression="gzip" if path.name.lower().endswith(".gz") else None
+    )
 
 
 def header_of(path: Path) -> Header:
@@ -62,13 +64,21 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
     """The header in the first bytes of a file; None where they do not hold it and the first row."""
     bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
     try:
-        text = head[bom:].decode("utf-8") if whole else head[bom : head.rfind(b"\n") + 1].decode("utf-8")
+        text = (
+            head[bom:].decode("utf-8")
+            if whole
+            else head[bom : head.rfind(b"\n") + 1].decode("utf-8")
+        )
     except UnicodeDecodeError as error:
         line = head[: bom + error.start].count(b"\n") + 1
-        raise InputError("not a text in UTF-8", where=f"{path}, line {line}", remedy="save it as UTF-8") from None
+        raise InputError(
+            "not a text in UTF-8", where=f"{path}, line {line}", remedy="save it as UTF-8"
+        ) from None
     lines = list(io.StringIO(text, newline=""))
     first, comments = 0, []
-    while first < len(lines) and (lines[first].startswith("#") or not lines[first].strip() or _SEP.match(lines[first])):
+    while first < len(lines) and (
+        lines[first].startswith("#") or not lines[first].strip() or _SEP.match(lines[first])
+    ):
         if lines[first].startswith("#"):
             comments.append(lines[first])
         first += 1
@@ -80,9 +90,18 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
         return None
     notes = []
     if comments:
-        names = next(csv.reader([comments[-1].lstrip("#").strip()], delimiter=separator, skipinitialspace=True), [])
+        names = next(
+            csv.reader(
+                [comments[-1].lstrip("#").strip()], delimiter=separator, skipinitialspace=True
+            ),
+            [],
+        )
         is_row = any(_NUMBER.fullmatch(cell.strip()) for cell in header)
-        if len(names) == len(header) and is_row and not any(_NUMBER.fullmatch(name.strip()) for name in names):
+        if (
+            len(names) == len(header)
+            and is_row
+            and not any(_NUMBER.fullmatch(name.strip()) for name in names)
+        ):
             header, row, header_end = names, header, 0
             comments.pop()
         if comments:

@@ -43,9 +43,15 @@ class _Lines:
 
     def notes(self) -> list[str]:
         """One note for each of the first comments, and one for the others."""
-        listed = [f"line {line} is no galaxy and is left out: {text}" for line, text in self.comments[:_LISTED]]
+        listed = [
+            f"line {line} is no galaxy and is left out: {text}"
+            for line, text in self.comments[:_LISTED]
+        ]
         more = len(self.comments) - _LISTED
-        return [*listed, *([f"{more} more lines that begin with # are left out"] if more > 0 else [])]
+        return [
+            *listed,
+            *([f"{more} more lines that begin with # are left out"] if more > 0 else []),
+        ]
 
 
 def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[int], list[str]]:
@@ -80,7 +86,9 @@ def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[
             if len(record) != width or ended is not None:
                 expected = len(header.names)
                 raise InputError(
-                    "row has another number of cells" if len(record) != width else "row below the end of the table",
+                    "row has another number of cells"
+                    if len(record) != width
+                    else "row below the end of the table",
                     where=f"{path}, line {line}",
                     rule=f"have {expected} cells, one for each column of the header",
                     found=f"{len(record)}: {header.separator.join(record)}",
@@ -111,5 +119,8 @@ def _closed(reader: Any, path: Path, lines: _Lines) -> Iterator[list[str]]:
             yield record
     except csv.Error as error:
         raise InputError(
-            "quotes do not match", where=f"{path}, line {start + 1}", found=str(error), remedy="correct the line"
+            "quotes do not match",
+            where=f"{path}, line {start + 1}",
+            found=str(error),
+            remedy="correct the line",
         ) from None

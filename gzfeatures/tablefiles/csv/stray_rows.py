@@ -13,7 +13,8 @@ from gzfeatures.errors import InputError
 from gzfeatures.id_text import MISSING_WORDS
 
 FOOTER = re.compile(
-    r"\(?\s*\d+ (rows?|records?|objects?|galaxies|sources|entries|lines?)\b.*|completion time:.*|#.*", re.IGNORECASE
+    r"\(?\s*\d+ (rows?|records?|objects?|galaxies|sources|entries|lines?)\b.*|completion time:.*|#.*",
+    re.IGNORECASE,
 )
 """Words that end the output of a database."""
 
@@ -62,7 +63,8 @@ def galaxies(
     Raises
     ------
     InputError
-        A row at the beginning or the end is no galaxy, but no such thing either; or the header stands among the rows.
+        A row at the beginning or the end is no galaxy, but no such thing either; or the header
+        stands among the rows.
     """
     count = len(columns[0]) if columns else 0
     if not count:
@@ -83,7 +85,11 @@ def galaxies(
         words = [cell for cell in cells if cell]
         if len(words) != 1 or not FOOTER.fullmatch(words[0]):
             lone = (
-                words == [cells[0]] and 0 in numeric and len(names) > 1 and _is_word(cells[0]) and stop - start > _MOST
+                words == [cells[0]]
+                and 0 in numeric
+                and len(names) > 1
+                and _is_word(cells[0])
+                and stop - start > _MOST
             )
             if stop - start > 1:
                 _require_galaxy(cells, numeric, path, line_of(stop - 1), lone=lone)
@@ -110,7 +116,11 @@ def _numeric_columns(columns: Sequence[Any], count: int) -> set[int]:
     start = _MOST if count > _MOST + 1 else 1
     numeric = set()
     for i, column in enumerate(columns):
-        cells = column.slice(start, min(_LOOKED_AT, max(1, count - start - _MOST))).drop_null().to_pylist()
+        cells = (
+            column.slice(start, min(_LOOKED_AT, max(1, count - start - _MOST)))
+            .drop_null()
+            .to_pylist()
+        )
         cells = [cell.strip() for cell in cells]
         if any(_NUMBER.fullmatch(cell) for cell in cells) and not any(map(_is_word, cells)):
             numeric.add(i)
@@ -130,7 +140,9 @@ def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | 
     return None
 
 
-def _require_galaxy(cells: Sequence[str], numeric: set[int], path: Path, line: int, *, lone: bool = False) -> None:
+def _require_galaxy(
+    cells: Sequence[str], numeric: set[int], path: Path, line: int, *, lone: bool = False
+) -> None:
     """Refuse a row that holds words in every column of numbers, where there are two of them, and no number."""
     words = all(_is_word(cells[i]) for i in numeric) and not any(map(_NUMBER.fullmatch, cells))
     if lone or (len(numeric) > 1 and words):

@@ -61,7 +61,9 @@ def test_fit_says_it_aloud(catalog: Catalog, tmp_path: Path) -> None:
     table_of(np.random.default_rng(1).normal(size=(N, 4))).write(tmp_path / "table.parquet")
     catalog.frame.to_csv(tmp_path / "catalog.csv", index=False)
     label = np.array(["a", "b", "c"])[np.arange(N) % 3]
-    pd.DataFrame({"galaxy_id": catalog.ids, "label": label}).to_csv(tmp_path / "labels.csv", index=False)
+    pd.DataFrame({"galaxy_id": catalog.ids, "label": label}).to_csv(
+        tmp_path / "labels.csv", index=False
+    )
     words = ["fit", tmp_path / "table.parquet", "--labels", tmp_path / "labels.csv", "-H", "prototype",
              "--catalog", tmp_path / "catalog.csv", "--column", "code", "-o", tmp_path / "heads"]  # fmt: skip
     result = CliRunner().invoke(app, [*map(str, words)])

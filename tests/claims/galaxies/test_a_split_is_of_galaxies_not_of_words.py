@@ -26,7 +26,9 @@ def test_the_order_of_class_names_does_not_change_a_split() -> None:
     groups = {name: str(row // 4) for row, name in enumerate(IDS[:40])}
     drawn = {
         Split.draw(
-            Labels(IDS, order, np.array([order.index(name) for name in names])), groups=groups, only_train=IDS[80:]
+            Labels(IDS, order, np.array([order.index(name) for name in names])),
+            groups=groups,
+            only_train=IDS[80:],
         ).fingerprint
         for order in permutations(("spiral", "edge-on", "smooth", "unused"))
     }
@@ -40,10 +42,21 @@ def test_the_lines_of_python_and_the_commands_test_on_the_same_galaxies(tmp_path
     labels = Labels(IDS, tuple(scheme.classes), random.integers(0, 5, len(IDS)))
     digests = [f"{row // 2 if row < 30 else row:064x}" for row in range(len(IDS))]
     table = table_of(random.normal(size=(len(IDS), 6)), digests, list(IDS))
-    python = Split.draw(labels, sizes=(0.7, 0.1, 0.2), groups=table.groups, only_train=table.seen, seed=0)
+    python = Split.draw(
+        labels, sizes=(0.7, 0.1, 0.2), groups=table.groups, only_train=table.seen, seed=0
+    )
     table.write(tmp_path / "table.parquet")
     write_labels(tmp_path / "labels.csv", labels)
-    gz("fit", tmp_path / "table.parquet", "--labels", tmp_path / "labels.csv", "-H", "prototype", "-o", tmp_path / "h")
+    gz(
+        "fit",
+        tmp_path / "table.parquet",
+        "--labels",
+        tmp_path / "labels.csv",
+        "-H",
+        "prototype",
+        "-o",
+        tmp_path / "h",
+    )
     assert read_split(tmp_path / "labels.split.csv").fingerprint == python.fingerprint
 
 
@@ -58,9 +71,13 @@ def test_a_blank_behind_a_name_makes_no_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["Spiral", "SPIRAL", "spiral  arm", "Spiral Arm"])
-def test_names_that_differ_by_case_or_blanks_only_are_asked_about(tmp_path: Path, other: str) -> None:
+def test_names_that_differ_by_case_or_blanks_only_are_asked_about(
+    tmp_path: Path, other: str
+) -> None:
     path = tmp_path / "labels.csv"
     one = "spiral arm" if "rm" in other else "spiral"
     pd.DataFrame({"galaxy_id": [1, 2, 3], "label": [one, other, one]}).to_csv(path, index=False)
-    with pytest.raises(InputError, match=r"classes differ by case or blanks only.*of 2 galaxies.*write one class"):
+    with pytest.raises(
+        InputError, match=r"classes differ by case or blanks only.*of 2 galaxies.*write one class"
+    ):
         read_labels(path)

@@ -19,7 +19,9 @@ def universe(limit: float, n: int = 60_000) -> tuple[Catalog, np.ndarray, np.nda
     apparent = magnitude + FlatLambdaCDM(70, 0.3).distmod(redshift).value
     seen = apparent < limit
     ids = np.array([f"g{i}" for i in range(seen.sum())], dtype=object)
-    frame = pd.DataFrame({"galaxy_id": ids, "REDSHIFT": redshift[seen], "PETROMAG_MR": magnitude[seen]})
+    frame = pd.DataFrame(
+        {"galaxy_id": ids, "REDSHIFT": redshift[seen], "PETROMAG_MR": magnitude[seen]}
+    )
     frame.loc[:3, "REDSHIFT"] = -9999
     return Catalog(frame), redshift, seen & (magnitude < -20.95), magnitude < -20.95
 
@@ -29,7 +31,10 @@ def test_the_sample_is_complete_to_the_stated_redshift_and_not_beyond(limit: flo
     catalog, redshift, seen, there = universe(limit)
     found = completeness(catalog)
     assert found is not None and found.limit == pytest.approx(limit, abs=0.04)
-    near, beyond = redshift < found.redshift, (redshift > found.redshift * 1.15) & (redshift < found.redshift * 1.3)
+    near, beyond = (
+        redshift < found.redshift,
+        (redshift > found.redshift * 1.15) & (redshift < found.redshift * 1.3),
+    )
     assert seen[near & there].mean() > 0.995 > 0.9 > seen[beyond & there].mean()
     assert found.whole == (limit > 17.2)
     assert f"complete to z = {min(found.redshift, 0.09):.3f}" in str(found)
@@ -43,5 +48,7 @@ def test_galaxy_zoo_2_is_not_complete_to_the_end_of_its_volume() -> None:
 
 
 def test_without_redshifts_nothing_is_said() -> None:
-    frame = pd.DataFrame({"galaxy_id": ["a", "b"], "REDSHIFT_SIMPLE_BIN": [3, 4], "PETROMAG_MR_SIMPLE_BIN": [10, 20]})
+    frame = pd.DataFrame(
+        {"galaxy_id": ["a", "b"], "REDSHIFT_SIMPLE_BIN": [3, 4], "PETROMAG_MR_SIMPLE_BIN": [10, 20]}
+    )
     assert completeness(Catalog(frame)) is None

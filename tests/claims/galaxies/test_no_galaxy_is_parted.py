@@ -17,14 +17,18 @@ from gzfeatures.cli.console import app
 GALAXIES, COPIES = 120, 5
 
 
-def copies(folder: Path, *, jitter: float = 0.0, same_file: bool = True, times: int = COPIES) -> tuple[Path, Path]:
+def copies(
+    folder: Path, *, jitter: float = 0.0, same_file: bool = True, times: int = COPIES
+) -> tuple[Path, Path]:
     """Table and labels of galaxies that each stand there several times, with labels drawn at random: nothing to learn.
 
     What a head seems to know about them it has learned from a copy in train. Chance is .25.
     """
     random = np.random.default_rng(1)
     galaxy = np.repeat(np.arange(GALAXIES), times)
-    vectors = random.normal(size=(GALAXIES, 16))[galaxy] + jitter * random.normal(size=(len(galaxy), 16))
+    vectors = random.normal(size=(GALAXIES, 16))[galaxy] + jitter * random.normal(
+        size=(len(galaxy), 16)
+    )
     digests = [f"{number + 1:064x}" for number in (galaxy if same_file else range(len(galaxy)))]
     table = table_of(vectors, digests)
     label = random.integers(0, 4, GALAXIES)[galaxy]
@@ -54,7 +58,9 @@ def test_galaxies_at_one_place_of_the_sky_score_chance(tmp_path: Path) -> None:
     table, labels = copies(tmp_path, jitter=0.01, same_file=False)
     assert near_chance(accuracy(table, labels))
     (tmp_path / "labels.split.csv").unlink()
-    assert accuracy(table, labels, "--group-arcsec", 0) > 0.8  # what the positions keep from happening
+    assert (
+        accuracy(table, labels, "--group-arcsec", 0) > 0.8
+    )  # what the positions keep from happening
 
 
 def test_near_duplicates_score_chance_when_asked(tmp_path: Path) -> None:
@@ -84,11 +90,26 @@ def test_a_sample_keeps_the_same_picture_and_the_same_place_on_one_side(tmp_path
         for copy in range(2):
             Image.fromarray(pixels).save(folder / f"{number}-{copy}.png")
             where = {"ra": number + copy * (2 / 3600 if number % 2 else 0.5), "dec": 0.0}
-            rows.append({"galaxy_id": f"{number}-{copy}", "gz2_class": "Er" if number % 3 else "Sc", **where})
+            rows.append(
+                {
+                    "galaxy_id": f"{number}-{copy}",
+                    "gz2_class": "Er" if number % 3 else "Sc",
+                    **where,
+                }
+            )
     pd.DataFrame(rows).to_csv(tmp_path / "catalog.csv", index=False)
-    command = ["sample", tmp_path / "catalog.csv", "--scheme", "gz2-2class", "-o", tmp_path / "sample.csv"]
+    command = [
+        "sample",
+        tmp_path / "catalog.csv",
+        "--scheme",
+        "gz2-2class",
+        "-o",
+        tmp_path / "sample.csv",
+    ]
     gz(*command)
-    drawn = pd.read_csv(tmp_path / "sample.csv").assign(galaxy=lambda frame: frame["galaxy_id"].str.split("-").str[0])
+    drawn = pd.read_csv(tmp_path / "sample.csv").assign(
+        galaxy=lambda frame: frame["galaxy_id"].str.split("-").str[0]
+    )
     sides = drawn.groupby("galaxy")["split"].nunique()
     odd = sides.index.astype(int) % 2 == 1
     assert (sides[odd] == 1).all() and (sides[~odd] > 1).any()
@@ -112,4 +133,6 @@ def test_a_network_is_not_tested_on_a_copy_of_what_it_learned(tmp_path: Path) ->
     gz("finetune", pictures, "--labels", tmp_path / "labels.csv", "--network", "engel", "--view", "size=16",
        "--epochs", 1, "-o", tmp_path / "checkpoint")  # fmt: skip
     kept = pd.read_csv(tmp_path / "labels.split.csv")
-    assert (kept.assign(galaxy=kept["galaxy_id"].str[:4]).groupby("galaxy")["split"].nunique() == 1).all()
+    assert (
+        kept.assign(galaxy=kept["galaxy_id"].str[:4]).groupby("galaxy")["split"].nunique() == 1
+    ).all()

@@ -33,7 +33,16 @@ def desk(tmp_path: Path) -> Path:
 
 
 def fitted(desk: Path, *more: object) -> str:
-    words = ["fit", desk / "table.parquet", "--labels", desk / "labels.csv", "-H", "prototype", "-o", desk / "heads"]
+    words = [
+        "fit",
+        desk / "table.parquet",
+        "--labels",
+        desk / "labels.csv",
+        "-H",
+        "prototype",
+        "-o",
+        desk / "heads",
+    ]
     result = CliRunner().invoke(app, [*map(str, words), *map(str, more)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stderr
@@ -77,18 +86,25 @@ def test_a_column_of_the_labels_is_gone_on_with(desk: Path) -> None:
     assert "100 galaxies stay" in fitted(desk)
     split = read_split(desk / "labels.split.csv")
     side = dict(zip(split.ids, np.array(PARTS)[split.sides(split.ids)], strict=True))
-    assert all(side[name] == part for name, part in zip(frame["galaxy_id"][:100], frame["split"][:100], strict=True))
+    assert all(
+        side[name] == part
+        for name, part in zip(frame["galaxy_id"][:100], frame["split"][:100], strict=True)
+    )
     assert len(split.ids) == 200
     frame.loc[frame["galaxy_id"] == split.test[0], "split"] = "train"
     frame.to_csv(desk / "labels.csv", index=False)
-    with pytest.raises(InputError, match=r"1 galaxies stand elsewhere in the column split.*remove the kept file"):
+    with pytest.raises(
+        InputError, match=r"1 galaxies stand elsewhere in the column split.*remove the kept file"
+    ):
         fitted(desk)
 
 
 def test_a_file_of_that_name_that_is_no_kept_split_is_not_replaced(desk: Path) -> None:
     own = "galaxy_id,split,notes\ng0001,train,mine\n"
     (desk / "labels.split.csv").write_text(own)
-    with pytest.raises(InputError, match=r"not a split that is kept beside labels.*rename the file"):
+    with pytest.raises(
+        InputError, match=r"not a split that is kept beside labels.*rename the file"
+    ):
         fitted(desk)
     assert (desk / "labels.split.csv").read_text() == own
 
@@ -99,8 +115,12 @@ def names(*texts: str) -> np.ndarray:
 
 def test_a_group_that_joins_two_sides_is_tested_on() -> None:
     before = Split(names("a", "b", "c", "d"), names("e"), names("f"))
-    labels = Labels(names("a", "b", "c", "d", "e", "f", "new", "pair"), ("x",), np.zeros(8, dtype=np.int64))
-    grouping = Grouping().joined("are alike", {"a": "1", "new": "1", "e": "1", "b": "2", "pair": "2"})
+    labels = Labels(
+        names("a", "b", "c", "d", "e", "f", "new", "pair"), ("x",), np.zeros(8, dtype=np.int64)
+    )
+    grouping = Grouping().joined(
+        "are alike", {"a": "1", "new": "1", "e": "1", "b": "2", "pair": "2"}
+    )
     found = continued(labels, grouping, column=before)
     assert set(found.split.test) == {"f", "a", "e", "new"} and set(found.moved) == {"a", "e"}
     assert {"b", "pair", "c", "d"} == set(found.split.train)

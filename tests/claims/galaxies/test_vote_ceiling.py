@@ -25,11 +25,15 @@ def test_repeatability_is_what_a_second_panel_finds(concentration: list[float], 
     rng = np.random.default_rng(0)
     truth = rng.dirichlet(concentration, 6000)
     seen, first, second = (rng.multinomial(panel, truth) for _ in range(3))
-    agreed = ((first + rng.random(first.shape)).argmax(1) == (second + rng.random(second.shape)).argmax(1)).mean()
+    agreed = (
+        (first + rng.random(first.shape)).argmax(1) == (second + rng.random(second.shape)).argmax(1)
+    ).mean()
     shares = seen / panel
     found = of_majorities(shares, np.full(6000, panel), draws=30).mean()
     assert found == pytest.approx(agreed, abs=0.025)
-    np.testing.assert_allclose(dirichlet_prior(shares, np.full(6000, panel)), concentration, rtol=0.15)
+    np.testing.assert_allclose(
+        dirichlet_prior(shares, np.full(6000, panel)), concentration, rtol=0.15
+    )
 
 
 def test_a_unanimous_small_panel_is_not_certain_to_be_repeated() -> None:

@@ -38,7 +38,9 @@ def frame(seed: int) -> Image.Image:
         at = random.uniform(-200, 200, 2)
         light += random.uniform(30, 200) * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / 18)
     noisy = light[..., None] + random.normal(18, 25, (424, 424, 3))
-    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1.2))
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).filter(
+        ImageFilter.GaussianBlur(1.2)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image.save(folder / "trained" / f"t{number}.jpg", quality=95)
         frame(1000 + number).save(folder / "others" / f"o{number}.jpg", quality=95)
         image.save(folder / "again" / f"a{number}.jpg", quality=60)
-        image.resize((128, 128), Image.Resampling.BILINEAR).save(folder / "small" / f"s{number}.jpg", quality=90)
+        image.resize((128, 128), Image.Resampling.BILINEAR).save(
+            folder / "small" / f"s{number}.jpg", quality=90
+        )
         middle = image.crop((92, 92, 332, 332)).resize((128, 128), Image.Resampling.LANCZOS)
         middle.save(folder / "middles" / f"m{number}.jpg", quality=75)
     return folder
@@ -77,14 +81,20 @@ def test_a_picture_whose_file_says_what_share_of_a_frame_it_holds_is_known_again
     assert record.among_images(ImageSet.of(pictures / "middles", field=240 / 424)).all()
 
 
-def test_another_galaxy_of_the_same_number_is_not_marked(pictures: Path, record: TrainedOn, tmp_path: Path) -> None:
+def test_another_galaxy_of_the_same_number_is_not_marked(
+    pictures: Path, record: TrainedOn, tmp_path: Path
+) -> None:
     assert not record.among_images(ImageSet.of(pictures / "others")).any()
     for number in range(N):
-        (tmp_path / f"t{number}.jpg").write_bytes((pictures / "others" / f"o{number}.jpg").read_bytes())
+        (tmp_path / f"t{number}.jpg").write_bytes(
+            (pictures / "others" / f"o{number}.jpg").read_bytes()
+        )
     same_numbers = ImageSet.of(tmp_path)
     assert not record.among_images(same_numbers).any()
     assert not record.among_images(same_numbers.of_kind("hart16")).any()
-    assert record.among_images(same_numbers.of_kind("kaggle")).all()  # there the number is the galaxy
+    assert record.among_images(
+        same_numbers.of_kind("kaggle")
+    ).all()  # there the number is the galaxy
 
 
 def test_ids_decide_only_where_no_picture_can_and_no_kind_forbids() -> None:
@@ -92,16 +102,26 @@ def test_ids_decide_only_where_no_picture_can_and_no_kind_forbids() -> None:
     assert record.contains(["1", "3"]).tolist() == [True, False]
     assert not record.contains(["1"], kind="hart16").any()
     blank = np.zeros((1, 64), dtype=np.uint8)
-    assert record.contains(["1"], pictures=blank).all() and not record.contains(["1"], pictures=~blank).any()
+    assert (
+        record.contains(["1"], pictures=blank).all()
+        and not record.contains(["1"], pictures=~blank).any()
+    )
     bare = TrainedOn.of(["1"])  # as older checkpoints have it
-    assert bare.contains(["1"], pictures=~blank).all() and bare.contains(["1"], kind="kaggle", pictures=~blank).all()
+    assert (
+        bare.contains(["1"], pictures=~blank).all()
+        and bare.contains(["1"], kind="kaggle", pictures=~blank).all()
+    )
 
 
 def test_the_file_itself_is_known_whatever_it_is_called() -> None:
     files = [f"{number:064x}" for number in range(2**250, 2**250 + 2)]
     record = TrainedOn.decode(TrainedOn.of(["a", "b"], files=[*files[:1], "", "0" * 64]).encode())
     assert len(record.files) == 1
-    assert record.contains(["x", "y", "z"], files=[files[0], "0" * 64, ""]).tolist() == [True, False, False]
+    assert record.contains(["x", "y", "z"], files=[files[0], "0" * 64, ""]).tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_sets_of_several_kinds_are_united(record: TrainedOn) -> None:
@@ -111,7 +131,9 @@ def test_sets_of_several_kinds_are_united(record: TrainedOn) -> None:
     assert both.fingerprint != record.fingerprint
 
 
-def test_hashes_travel_with_the_table_and_are_made_of_a_store_that_lacks_them(pictures: Path, tmp_path: Path) -> None:
+def test_hashes_travel_with_the_table_and_are_made_of_a_store_that_lacks_them(
+    pictures: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("torch")
     from gzfeatures.networks.extraction.fill import PICTURE_HASH
 
@@ -156,23 +178,32 @@ def vectors(pictures: Path, record: TrainedOn) -> tuple[EmbeddingTable, Labels]:
     return table, Labels(table.ids, ("x", "y"), np.arange(2 * N) % 2)
 
 
-def test_what_a_backbone_saw_under_another_id_only_trains(pictures: Path, record: TrainedOn, tmp_path: Path) -> None:
+def test_what_a_backbone_saw_under_another_id_only_trains(
+    pictures: Path, record: TrainedOn, tmp_path: Path
+) -> None:
     table, labels = vectors(pictures, record)
     assert set(table.seen_ids) == {name for name in table.ids if name.startswith("a")}
     split = Split.draw(labels, only_train=table.seen_ids)
     assert not {name for name in split.test if name.startswith("a")}
     predicted = gz.fit(table, labels, "prototype", split=split).predict(table)
-    assert predicted.seen is not None and predicted.seen[[name.startswith("a") for name in table.ids]].all()
+    assert (
+        predicted.seen is not None
+        and predicted.seen[[name.startswith("a") for name in table.ids]].all()
+    )
     leaky = Split.draw(labels)
     with pytest.raises(LeakError, match="backbone was trained on"):
         fit_heads([table], labels, leaky, [HeadChoice(name="prototype")], seed=0, folder=tmp_path)
 
 
-def test_a_head_knows_the_files_it_was_trained_on_in_another_table(pictures: Path, record: TrainedOn) -> None:
+def test_a_head_knows_the_files_it_was_trained_on_in_another_table(
+    pictures: Path, record: TrainedOn
+) -> None:
     table, labels = vectors(pictures, TrainedOn.of([]))
     split = Split.draw(labels)
     head = gz.fit(table, labels, "prototype", split=split)
-    fresh = dataclasses.replace(table, ids=np.array([f"new{row}" for row in range(len(table))], dtype=object))
+    fresh = dataclasses.replace(
+        table, ids=np.array([f"new{row}" for row in range(len(table))], dtype=object)
+    )
     seen = head.predict(fresh).seen
     assert seen is not None and seen.tolist() == [name in set(split.train) for name in table.ids]
 
@@ -196,7 +227,9 @@ def test_every_hash_within_the_distance_is_found_and_no_other() -> None:
 
 def test_a_flat_picture_and_a_tiny_one_have_no_hash() -> None:
     assert picture_hash(np.full((424, 424, 3), 7, dtype=np.uint8)) == bytes(64)
-    assert picture_hash(np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8)) == bytes(64)
+    assert picture_hash(
+        np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8)
+    ) == bytes(64)
 
 
 def test_a_record_of_another_version_is_refused() -> None:
@@ -207,26 +240,34 @@ def test_a_record_of_another_version_is_refused() -> None:
 
 
 @pytest.mark.data
-def test_of_real_pictures_that_two_catalogs_share_the_trained_ones_are_marked(shared_data: Path) -> None:
+def test_of_real_pictures_that_two_catalogs_share_the_trained_ones_are_marked(
+    shared_data: Path,
+) -> None:
     """151 Hart+2016 pictures are Kaggle's too; the backbone was trained on 94 of them, and on no other of the 1,000."""
     record = TrainedOn.decode(backbone("googlenet-gz2").trained_on or "")
     images = ImageSet.of(shared_data / "hart16" / "images")
     table = pd.read_csv(shared_data / "hart16" / "hart16_1000.csv", dtype=str).set_index("asset_id")
     twins = table.loc[list(images.ids), "kaggle_GalaxyID_same_file"]
-    names = np.array(["" if pd.isna(twin) else str(int(float(twin))) for twin in twins], dtype=object)
+    names = np.array(
+        ["" if pd.isna(twin) else str(int(float(twin))) for twin in twins], dtype=object
+    )
     trained = record.contains(names, kind="kaggle")
     assert (names != "").sum() == 151 and trained.sum() == 94
     assert record.among_images(images).tolist() == trained.tolist()
 
 
 @pytest.mark.data
-def test_of_kaggles_pictures_those_trained_on_are_marked_under_any_id(shared_data: Path, tmp_path: Path) -> None:
+def test_of_kaggles_pictures_those_trained_on_are_marked_under_any_id(
+    shared_data: Path, tmp_path: Path
+) -> None:
     record = TrainedOn.decode(backbone("googlenet-gz2").trained_on or "")
     images = ImageSet.of(shared_data / "gz2" / "images")
     images = images.select(np.random.default_rng(0).permutation(images.ids)[:400])
     trained = record.contains(images.ids, kind="kaggle")
     for number, name in enumerate(images.ids):
-        small = Image.open(shared_data / "gz2" / "images" / f"{name}.jpg").resize((128, 128), Image.Resampling.LANCZOS)
+        small = Image.open(shared_data / "gz2" / "images" / f"{name}.jpg").resize(
+            (128, 128), Image.Resampling.LANCZOS
+        )
         small.save(tmp_path / f"x{number:03}.jpg", quality=60)
     met = record.among_images(ImageSet.of(tmp_path))
     assert met[trained].mean() >= 0.99 and met[~trained].mean() <= 0.001
@@ -247,7 +288,9 @@ def tabled(images: ImageSet, kind: str = "") -> EmbeddingTable:
 def test_a_head_of_ones_own_knows_its_galaxies_by_their_pictures(pictures: Path) -> None:
     table = pictured(pictures / "trained", "kaggle")
     labels = Labels(table.ids, ("smooth", "disk"), np.arange(N) % 2)
-    head = gz.fit(table, labels, "logistic", split=Split(table.ids[:50], table.ids[:0], table.ids[50:]))
+    head = gz.fit(
+        table, labels, "logistic", split=Split(table.ids[:50], table.ids[:0], table.ids[50:])
+    )
     again = pictured(pictures / "again", "hart16")
     known = head.predict(again).seen
     assert known is not None
@@ -265,7 +308,9 @@ def test_look_alikes_on_two_sides_of_a_split_are_known_by_file_alone(pictures: P
     head = gz.fit(table, labels, "logistic", split=Split(train, both.ids[:0], test))
     known = head.predict(table).seen
     assert known is not None and known[:N].all() and not known[N : N + 10].any()
-    assert known[N + 10 :].mean() > 0.95  # on no side: look-alikes of training galaxies that the test does not have
+    assert (
+        known[N + 10 :].mean() > 0.95
+    )  # on no side: look-alikes of training galaxies that the test does not have
     record = TrainedOn.of_images(both.select(train), others=both.select(test))
     assert not record.among_images(both.select(test)).any() and len(record.pictures) < N
 
@@ -291,7 +336,10 @@ def test_a_network_of_ones_own_records_pictures(pictures: Path, tmp_path: Path) 
 def test_near_duplicates_are_grouped_by_picture_and_all_pairs_are_found(pictures: Path) -> None:
     both = ImageSet.of(pictures / "trained").joined(ImageSet.of(pictures / "again"))
     groups = picture_groups(both.ids, both.picture_hashes())
-    together = sum(groups.get(f"t{number}") == groups.get(f"a{number}") != None for number in range(N))  # noqa: E711
+    together = sum(
+        f"t{number}" in groups and groups[f"t{number}"] == groups.get(f"a{number}")
+        for number in range(N)
+    )
     assert together >= 0.95 * N and len(set(groups.values())) == together
     words = np.ascontiguousarray(both.picture_hashes()[:, :32]).view(np.uint64)
     words[5] = words[3] ^ np.uint64(0b101)

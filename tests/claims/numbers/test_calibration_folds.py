@@ -40,7 +40,9 @@ def test_a_class_whose_rows_share_one_group_is_still_predicted(method: str, n: i
 def test_a_class_that_a_fold_was_fitted_without_does_not_spoil_the_calibration(method: str) -> None:
     """All galaxies of a class lie in one mixed group: the fold that scores them never met it."""
     X, codes = clusters(600)
-    common = np.flatnonzero(codes == 0)[:220]  # the group counts for its commonest class, so it can be in a part
+    common = np.flatnonzero(codes == 0)[
+        :220
+    ]  # the group counts for its commonest class, so it can be in a part
     groups = np.arange(600).astype(str).astype(object)
     groups[codes == 2] = "mixed"
     groups[common] = "mixed"
@@ -65,13 +67,19 @@ def test_a_class_without_held_back_rows_is_named() -> None:
 def test_a_stacked_ensemble_keeps_a_class_that_its_held_back_rows_lack() -> None:
     X, codes = clusters(900)
     kept = np.sort(np.concatenate([np.flatnonzero(codes != 2), np.flatnonzero(codes == 2)[:1]]))
-    members = [("a", Calibrated(LinearMachine())), ("b", Calibrated(LinearMachine(), method="temperature"))]
+    members = [
+        ("a", Calibrated(LinearMachine())),
+        ("b", Calibrated(LinearMachine(), method="temperature")),
+    ]
     head = Ensemble(members, "stack").fit(X[kept], codes[kept])
     test, _ = clusters(300, 5)
     p = head.predict_proba(test)
     assert 2 not in head.judge_.classes_
     np.testing.assert_allclose(
-        p[:, 2], np.mean([m.predict_proba(test)[:, 2] for m in head.members_], 0), rtol=1e-3, atol=2e-7
+        p[:, 2],
+        np.mean([m.predict_proba(test)[:, 2] for m in head.members_], 0),
+        rtol=1e-3,
+        atol=2e-7,
     )
     np.testing.assert_allclose(p.sum(1), 1)
 

@@ -14,7 +14,9 @@ from gzfeatures.galaxies.labels.labels import Labels
 CLASSES = ("round", "disk", "cigar")
 
 
-def survey(n: int, seed: int, shares: tuple[float, ...] = (0.6, 0.35, 0.05)) -> tuple[Predictions, Labels]:
+def survey(
+    n: int, seed: int, shares: tuple[float, ...] = (0.6, 0.35, 0.05)
+) -> tuple[Predictions, Labels]:
     """Galaxies of a classifier that is right nineteen times in twenty, and worst on the rare class."""
     rng = np.random.default_rng(seed)
     codes = rng.choice(3, n, p=shares)
@@ -34,7 +36,8 @@ def test_every_class_is_held_as_often_as_promised_and_no_set_is_empty(method: An
         assert sets.any(1).all() and sets[np.arange(4000), predictions.codes].all()
         inside = sets[np.arange(4000), labels.codes]
         held.append([float(inside[labels.codes == c].mean()) for c in range(3)])
-    # the rare class has 45 calibration galaxies: its share scatters by 4 points a trial, .7 in the mean of 40
+    # the rare class has 45 calibration galaxies: its share scatters by 4 points a trial, .7 in the
+    # mean of 40
     assert np.all(np.mean(held, axis=0) >= [0.893, 0.89, 0.885]), np.mean(held, axis=0)
 
 
@@ -44,7 +47,9 @@ def test_the_threshold_has_the_exact_rank(coverage: float, n: int) -> None:
     p = np.linspace(0.51, 0.99, n)
     ids = np.array([f"g{i}" for i in range(n)], dtype=object)
     predictions = Predictions(ids, np.column_stack([p, 1 - p]), ("a", "b"))
-    known = Conformal.of(predictions, Labels(ids, ("a", "b"), np.zeros(n, dtype=np.int64)), coverage)
+    known = Conformal.of(
+        predictions, Labels(ids, ("a", "b"), np.zeros(n, dtype=np.int64)), coverage
+    )
     rank = round((n + 1) * (1 - coverage))
     assert known.thresholds[0] == p[rank - 1]
 
@@ -54,7 +59,9 @@ def test_the_miss_is_never_more_than_promised_at_the_smallest_samples() -> None:
     rng = np.random.default_rng(0)
     misses = 0
     for _ in range(4000):
-        true = rng.random(10) / 3  # below the other class: only the threshold can let the true class in
+        true = (
+            rng.random(10) / 3
+        )  # below the other class: only the threshold can let the true class in
         ids = np.array([f"g{i}" for i in range(10)], dtype=object)
         both = Predictions(ids, np.column_stack([true, 1 - true]), ("a", "b"))
         labels = Labels(ids, ("a", "b"), np.zeros(10, dtype=np.int64))

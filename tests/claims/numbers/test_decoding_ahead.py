@@ -71,9 +71,13 @@ class Pictures:
 def most_held(folder: Path, number: int, patch: pytest.MonkeyPatch) -> int:
     """The most pictures that are decoded and wait for the network, of an extraction of so many."""
     folder.mkdir()
-    rng = np.random.default_rng(number)  # no picture is one of another extraction, whose vectors are kept
+    rng = np.random.default_rng(
+        number
+    )  # no picture is one of another extraction, whose vectors are kept
     for name in range(number):
-        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(folder / f"g{name:03}.png")
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(
+            folder / f"g{name:03}.png"
+        )
     pictures, lock, decode = Pictures(), threading.Lock(), Job._sight
 
     class Decoders(ThreadPoolExecutor):
@@ -89,7 +93,9 @@ def most_held(folder: Path, number: int, patch: pytest.MonkeyPatch) -> int:
 
     patch.setattr(job, "ThreadPoolExecutor", Decoders)
     patch.setattr(Job, "_sight", sight)
-    patch.setattr(fill, "engine_of", lambda how, job, images: SlowestNetwork(pictures, job.extractors[0].dim))
+    patch.setattr(
+        fill, "engine_of", lambda how, job, images: SlowestNetwork(pictures, job.extractors[0].dim)
+    )
     table = extract.extract(
         ImageSet.of(folder), "resnet18", weights="none", view=View(size=32), device="cpu", workers=WORKERS,
         progress=False,

@@ -24,16 +24,23 @@ def galaxies(n: int, seed: int, dim: int = 24) -> np.ndarray:
 
 def strangers(n: int) -> np.ndarray:
     """Vectors along the directions in which the galaxies above hardly differ."""
-    return (np.random.default_rng(2).normal(size=(n, 24)) * np.linspace(0.2, 9, 24)).astype(np.float32)
+    return (np.random.default_rng(2).normal(size=(n, 24)) * np.linspace(0.2, 9, 24)).astype(
+        np.float32
+    )
 
 
 def test_a_share_of_at_most_a_of_new_galaxies_has_a_p_value_of_at_most_a() -> None:
     shares = []
     for seed in range(100):
         known = Familiarity.of(galaxies(300, 3 * seed), galaxies(150, 3 * seed + 1))
-        shares.append([(known.p_values(galaxies(100, 3 * seed + 2)) <= a).mean() for a in (0.01, 0.05, 0.2)])
-    # 10,000 new galaxies: three standard errors, of which calibration galaxies shared by 100 are the larger part
-    for share, a, slack in zip(np.mean(shares, 0), (0.01, 0.05, 0.2), (0.003, 0.008, 0.015), strict=True):
+        shares.append(
+            [(known.p_values(galaxies(100, 3 * seed + 2)) <= a).mean() for a in (0.01, 0.05, 0.2)]
+        )
+    # 10,000 new galaxies: three standard errors, of which calibration galaxies shared by 100 are
+    # the larger part
+    for share, a, slack in zip(
+        np.mean(shares, 0), (0.01, 0.05, 0.2), (0.003, 0.008, 0.015), strict=True
+    ):
         assert a - slack - 1 / 151 <= share <= a + slack
 
 
@@ -45,7 +52,10 @@ def test_vectors_of_another_kind_are_flagged() -> None:
 def test_the_contrast_sharpens_the_distance_and_leaves_the_promise_as_it_is() -> None:
     training, kept_out, fresh = galaxies(2000, 0), galaxies(500, 1), galaxies(4000, 2)
     others = galaxies(600, 4) + np.float32(2.5) * (np.arange(24) % 3 == 0).astype(np.float32)
-    bare, sharp = Familiarity.of(training, kept_out), Familiarity.of(training, kept_out, others[:300])
+    bare, sharp = (
+        Familiarity.of(training, kept_out),
+        Familiarity.of(training, kept_out, others[:300]),
+    )
     found = [(each.p_values(others[300:]) < 0.05).mean() for each in (bare, sharp)]
     assert found[1] > found[0] + 0.2
     assert (sharp.p_values(fresh) < 0.05).mean() == pytest.approx(0.05, abs=0.03)
@@ -75,11 +85,15 @@ def test_a_head_read_from_a_file_gives_the_same_p_values_to_the_bit() -> None:
 def test_rows_of_zeros_and_scaled_rows_have_a_p_value() -> None:
     known = Familiarity.of(galaxies(500, 0), galaxies(200, 1))
     rows = galaxies(10, 2)
-    assert np.array_equal(known.p_values(rows), known.p_values(rows * np.float32(1e-3)))  # a dimmed vector
+    assert np.array_equal(
+        known.p_values(rows), known.p_values(rows * np.float32(1e-3))
+    )  # a dimmed vector
     assert np.isfinite(known.p_values(np.zeros((1, 24), np.float32))).all()
 
 
-@pytest.mark.parametrize("field", ["axes", "spread", "distances", "reference", "centre", "contrast"])
+@pytest.mark.parametrize(
+    "field", ["axes", "spread", "distances", "reference", "centre", "contrast"]
+)
 def test_a_damaged_record_is_refused(field: str) -> None:
     known = Familiarity.of(galaxies(500, 0), galaxies(200, 1), galaxies(50, 7) * 3)
     with pytest.raises((InputError, ValueError)):
@@ -95,7 +109,9 @@ def test_too_few_galaxies_or_equal_vectors_are_refused() -> None:
         Familiarity.of(np.ones((50, 4), np.float32), galaxies(5, 1, 4))
 
 
-def test_predictions_carry_the_p_value_through_every_format_and_say_how_many_are_unfamiliar(tmp_path: Path) -> None:
+def test_predictions_carry_the_p_value_through_every_format_and_say_how_many_are_unfamiliar(
+    tmp_path: Path,
+) -> None:
     p = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
     known = Predictions(
         np.array(["a", "b", "c"], dtype=object),
@@ -105,11 +121,20 @@ def test_predictions_carry_the_p_value_through_every_format_and_say_how_many_are
         unfamiliar=np.array([False, True, False]),
         familiarity=np.array([0.5, 0.003, 1.0]),
     )
-    assert known.summary == {"rows": 3, "classes": {"disk": 2, "smooth": 1}, "unsure": 1, "unfamiliar": 1}
+    assert known.summary == {
+        "rows": 3,
+        "classes": {"disk": 2, "smooth": 1},
+        "unsure": 1,
+        "unfamiliar": 1,
+    }
     for ending in ("csv", "parquet", "fits"):
         read = Predictions.read(known.write(tmp_path / f"p.{ending}"))
         assert read.familiarity is not None and np.array_equal(read.familiarity, [0.5, 0.003, 1.0])
-        assert read.empty_because is not None and read.empty_because.tolist() == ["", "unfamiliar", ""]
+        assert read.empty_because is not None and read.empty_because.tolist() == [
+            "",
+            "unfamiliar",
+            "",
+        ]
     with pytest.raises(InputError, match=r"familiarity_p; must lie in \(0, 1\]"):
         dataclasses.replace(known, familiarity=np.array([0.5, 0.0, 1.0]))
 

@@ -15,6 +15,8 @@ def test_twins_with_random_labels_cannot_be_guessed_by_any_candidate() -> None:
     codes = np.repeat(np.arange(150) % 3, 2)
     pairs = np.repeat(np.arange(150), 2)
     _, trials = search(recipe("knn"), X, codes, pairs, np.arange(300), "classes", {}, seed=0)
-    assert len(trials) > 1 and max(trial["score"] for trial in trials) < 0.5  # chance .33; with twins apart .7 and more
+    assert (
+        len(trials) > 1 and max(trial["score"] for trial in trials) < 0.5
+    )  # chance .33; with twins apart .7 and more
     _, parted = search(recipe("knn"), X, codes, None, np.arange(300), "classes", {}, seed=0)
     assert max(trial["score"] for trial in parted) > 0.6  # the leak is there to be had

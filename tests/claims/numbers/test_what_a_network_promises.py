@@ -23,7 +23,11 @@ def survey(n: int, seed: int) -> tuple[Predictions, Labels, np.ndarray]:
     scores = rng.normal(size=(n, 3)) + np.array([3.5, 3.0, 1.5])[codes][:, None] * np.eye(3)[codes]
     p = np.exp(9 * (scores - scores.max(1, keepdims=True)))  # some three times too sure
     ids = np.array([f"g{seed}-{i}" for i in range(n)], dtype=object)
-    return Predictions(ids, p / p.sum(1, keepdims=True), CLASSES), Labels(ids, CLASSES, codes), features
+    return (
+        Predictions(ids, p / p.sum(1, keepdims=True), CLASSES),
+        Labels(ids, CLASSES, codes),
+        features,
+    )
 
 
 def calibrated(n: int, seed: int) -> OutputCalibration:
@@ -44,9 +48,12 @@ def test_every_class_is_held_as_often_as_promised_unfamiliar_galaxies_among_them
         temperatures.append(calibration.temperature)
     # the rare class has 48 calibration galaxies: 4 points of scatter a trial, .7 in the mean of 40
     assert np.all(np.mean(held, axis=0) >= [0.893, 0.89, 0.885]), np.mean(held, axis=0)
-    # the most probable class alone holds the others more often; sets of a sure network would hold this one in .98
+    # the most probable class alone holds the others more often; sets of a sure network would hold
+    # this one in .98
     assert np.mean(held, axis=0)[2] <= 0.93, np.mean(held, axis=0)
-    for share, a, slack in zip(np.mean(shares, 0), (0.01, 0.05, 0.2), (0.003, 0.006, 0.012), strict=True):
+    for share, a, slack in zip(
+        np.mean(shares, 0), (0.01, 0.05, 0.2), (0.003, 0.006, 0.012), strict=True
+    ):
         assert a - slack - 1 / 601 <= share <= a + slack
     assert np.mean(temperatures) == pytest.approx(3.4, rel=0.15)
 
@@ -58,7 +65,9 @@ def test_a_calibration_galaxy_that_is_unfamiliar_counts_as_missed() -> None:
     features[8] = -30 * np.arange(16, 0, -1)
     calibration = OutputCalibration.of(bare, labels, features, survey(1200, 500_000)[2])
     assert calibration.sets is not None
-    assert sum((scores == 0).sum() for scores in calibration.sets.scores) == 3  # p = 1/400, 2/400, 3/400
+    assert (
+        sum((scores == 0).sum() for scores in calibration.sets.scores) == 3
+    )  # p = 1/400, 2/400, 3/400
 
 
 def test_features_unlike_those_of_the_training_galaxies_have_an_empty_set_and_say_why() -> None:
@@ -82,11 +91,15 @@ def test_a_checkpoint_keeps_the_promise_to_the_bit() -> None:
     assert kept.promising(0.99).applied(bare, features).sets.sum() > after.sets.sum()
 
 
-@pytest.mark.parametrize(("kept_out", "word"), [(0, "no familiarity_p"), (60, "no sets of classes"), (60, "flagged")])
+@pytest.mark.parametrize(
+    ("kept_out", "word"), [(0, "no familiarity_p"), (60, "no sets of classes"), (60, "flagged")]
+)
 def test_too_few_galaxies_promise_nothing_and_say_so(kept_out: int, word: str) -> None:
     bare, labels, features = survey(200, 5)
     few = bare.ids[:kept_out]
-    calibration = OutputCalibration.of(bare.select(few), labels, features[:kept_out], features[100:])
+    calibration = OutputCalibration.of(
+        bare.select(few), labels, features[:kept_out], features[100:]
+    )
     assert calibration.sets is None and any(word in note for note in calibration.notes)
 
 

@@ -49,7 +49,12 @@ def trained_in(images: ImageSet, labels: Labels, split: Split) -> Callable[..., 
     """Trains on the blobs, in a folder; every argument of `train` can be given in place of ours."""
 
     def call(folder: Path, **options: Any) -> Training:
-        settings: dict[str, Any] = {"batch_size": 24, "view": VIEW, "progress": False, "precision": "float32"}
+        settings: dict[str, Any] = {
+            "batch_size": 24,
+            "view": VIEW,
+            "progress": False,
+            "precision": "float32",
+        }
         settings |= {"labels": labels, "split": split, "network": NETWORK} | options
         known, parts, network = (settings.pop(name) for name in ("labels", "split", "network"))
         return train(images, known, parts, network, folder=folder, **settings)
@@ -64,6 +69,8 @@ def run(trained_in: Callable[..., Training], tmp_path: Path) -> Callable[..., Tr
 
 
 @pytest.fixture(scope="package")
-def trained(_tiny: None, trained_in: Callable[..., Training], tmp_path_factory: pytest.TempPathFactory) -> Training:
+def trained(
+    _tiny: None, trained_in: Callable[..., Training], tmp_path_factory: pytest.TempPathFactory
+) -> Training:
     """A network that knows the blobs; it is read, and never trained on."""
     return trained_in(tmp_path_factory.mktemp("trained") / "trained", epochs=12, lr=3e-3)

@@ -62,9 +62,13 @@ def test_a_probe_moves_the_output_layer_alone_and_finds_the_least_loss(
     before = tensors(trained)
     probed = run("probed", network=trained.checkpoint, recipe="probe", labels=renamed(labels))
     after = tensors(probed)
-    moved = {name.rpartition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    moved = {
+        name.rpartition(".")[0] for name in before if not torch.equal(before[name], after[name])
+    }
     assert moved == {"output"} and probed.epochs == 0 and probed.best_epoch == 0
-    accuracy = (probed.predictions.select(split.test).codes == labels.select(split.test).codes).mean()
+    accuracy = (
+        probed.predictions.select(split.test).codes == labels.select(split.test).codes
+    ).mean()
     assert accuracy >= 0.85
     assert probed.images_seen == 8 * len(split.train)
     again = run("probed", network=trained.checkpoint, recipe="probe", labels=renamed(labels))
@@ -75,7 +79,12 @@ def test_an_output_layer_that_knows_the_classes_is_kept_whatever_their_order(
     trained: Training, images: ImageSet, split: Split
 ) -> None:
     start = Initialisation.of(
-        trained.checkpoint, None, 2, VIEW, Split(split.train, split.validation, split.test[:0]), images
+        trained.checkpoint,
+        None,
+        2,
+        VIEW,
+        Split(split.train, split.validation, split.test[:0]),
+        images,
     )
     assert start.keeps(("long", "round")) and not start.keeps(("disc", "bar"))
     old = tensors(trained)
@@ -86,13 +95,18 @@ def test_an_output_layer_that_knows_the_classes_is_kept_whatever_their_order(
 
 
 def test_a_name_whose_weights_are_not_used_says_so(images: ImageSet, split: Split) -> None:
-    assert "resnet18 starts at random" in Initialisation.of("resnet18", None, 2, VIEW, split, images).hint
+    assert (
+        "resnet18 starts at random"
+        in Initialisation.of("resnet18", None, 2, VIEW, split, images).hint
+    )
     assert "--weights own" in Initialisation.of("resnet18", None, 2, VIEW, split, images).hint
     assert Initialisation.of("resnet18", "none", 2, VIEW, split, images).hint == ""
 
 
 def test_recipes_that_need_weights_say_so(run: Callable[..., Training]) -> None:
-    with pytest.raises(InputError, match="recipe tune; must have weights to start from, found a random start"):
+    with pytest.raises(
+        InputError, match="recipe tune; must have weights to start from, found a random start"
+    ):
         run(recipe="tune")
 
 
@@ -106,26 +120,37 @@ def test_steps_follow_from_the_number_of_galaxies() -> None:
     assert RECIPES["scratch"].get("lr_decay", 1.0) == 1.0
 
 
-def test_an_epoch_of_several_passes_sees_every_galaxy_so_often(run: Callable[..., Training], split: Split) -> None:
+def test_an_epoch_of_several_passes_sees_every_galaxy_so_often(
+    run: Callable[..., Training], split: Split
+) -> None:
     training = run(epochs=2, passes=3)
     assert training.images_seen == 2 * 3 * 24 * (len(split.train) // 24)
 
 
-def test_frozen_blocks_draw_no_dropout(run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frozen_blocks_draw_no_dropout(
+    run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
     modes: dict[str, bool] = {}
     started = Learner.on_train_epoch_start
 
     def looked(learner: Learner) -> None:
         started(learner)
         modes.update(
-            {name: part.training for name, part in learner.network.named_modules() if not list(part.children())}
+            {
+                name: part.training
+                for name, part in learner.network.named_modules()
+                if not list(part.children())
+            }
         )
 
     monkeypatch.setattr(Learner, "on_train_epoch_start", looked)
     run(network="efficientnet-b0", view=View(size=32), epochs=1, unfreeze=2, batch_size=72)
     parts = architectures.build("efficientnet-b0", 2).named_modules()
     drop = {name for name, part in parts if isinstance(part, (nn.Dropout, StochasticDepth))}
-    assert {name for name in drop if modes[name]} == {"features.7.0.stochastic_depth", "classifier.0"}
+    assert {name for name in drop if modes[name]} == {
+        "features.7.0.stochastic_depth",
+        "classifier.0",
+    }
     assert len(drop) == 17
 
 
@@ -153,16 +178,26 @@ def test_temperature_undoes_what_makes_probabilities_too_sure() -> None:
     codes = np.array([generator.choice(3, p=row) for row in p])
     ids = np.array([str(i) for i in range(4000)], dtype=object)
     sure = tempered(p, 1 / 3, "classes")
-    found = temperature_of(Predictions(ids, sure, ("a", "b", "c")), Labels(ids, ("a", "b", "c"), codes))
+    found = temperature_of(
+        Predictions(ids, sure, ("a", "b", "c")), Labels(ids, ("a", "b", "c"), codes)
+    )
     assert found == pytest.approx(3, rel=0.1)
     assert np.allclose(tempered(sure, 3, "classes"), p)
-    assert temperature_of(Predictions(ids[:0], sure[:0], ("a", "b", "c")), Labels(ids, ("a", "b", "c"), codes)) == 1
+    assert (
+        temperature_of(
+            Predictions(ids[:0], sure[:0], ("a", "b", "c")), Labels(ids, ("a", "b", "c"), codes)
+        )
+        == 1
+    )
 
 
 def test_a_few_right_galaxies_move_the_temperature_little() -> None:
     ids = np.array(list("abcd"), dtype=object)
     p = np.tile([0.8, 0.2], (4, 1))
-    assert temperature_of(Predictions(ids, p, ("x", "y")), Labels(ids, ("x", "y"), np.zeros(4, int))) > 0.3
+    assert (
+        temperature_of(Predictions(ids, p, ("x", "y")), Labels(ids, ("x", "y"), np.zeros(4, int)))
+        > 0.3
+    )
 
 
 def test_sets_are_promised_from_a_hundred_validation_galaxies_on(
@@ -182,27 +217,44 @@ def test_sets_are_promised_from_a_hundred_validation_galaxies_on(
     )  # fmt: skip
     assert done.predictions.sets is not None
     said = classify(more.select(wide.test), tmp_path / "many", progress=False)
-    assert said.sets is not None and np.array_equal(said.sets, done.predictions.select(wide.test).sets)
-    assert np.allclose(said.probabilities, done.predictions.select(wide.test).probabilities, atol=1e-6)
+    assert said.sets is not None and np.array_equal(
+        said.sets, done.predictions.select(wide.test).sets
+    )
+    assert np.allclose(
+        said.probabilities, done.predictions.select(wide.test).probabilities, atol=1e-6
+    )
     trained = done.predictions.select(wide.test).familiarity
     assert said.familiarity is not None and trained is not None
     assert np.abs(said.familiarity - trained).max() <= 2 / 106  # another batch may change a rank
 
 
-def test_a_network_finds_its_test_galaxies_familiar_and_noise_not(run: Callable[..., Training], tmp_path: Path) -> None:
+def test_a_network_finds_its_test_galaxies_familiar_and_noise_not(
+    run: Callable[..., Training], tmp_path: Path
+) -> None:
     pictures, noise = tmp_path / "more", tmp_path / "noise"
     pictures.mkdir()
     noise.mkdir()
     more = ImageSet.of(blobs.draw(pictures, 420))
     known = blobs.labels_of(more)
     wide = Split(known.ids[:200], known.ids[200:320], known.ids[320:])
-    options: dict[str, Any] = {"view": VIEW, "progress": False, "precision": "float32", "batch_size": 24}
-    done = train(more, known, wide, NETWORK, folder=tmp_path / "many", epochs=6, dihedral=True, **options)
+    options: dict[str, Any] = {
+        "view": VIEW,
+        "progress": False,
+        "precision": "float32",
+        "batch_size": 24,
+    }
+    done = train(
+        more, known, wide, NETWORK, folder=tmp_path / "many", epochs=6, dihedral=True, **options
+    )
     assert done.predictions.familiarity is not None
-    assert (done.predictions.select(wide.test).familiarity <= 0.1).mean() <= 0.25  # 10 expected of 100
+    assert (
+        done.predictions.select(wide.test).familiarity <= 0.1
+    ).mean() <= 0.25  # 10 expected of 100
     rng = np.random.default_rng(0)
     for number in range(20):
-        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(noise / f"n{number}.png")
+        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(
+            noise / f"n{number}.png"
+        )
     strange = classify(ImageSet.of(noise), tmp_path / "many", progress=False)
     assert strange.familiarity is not None and (strange.familiarity < 0.01).mean() >= 0.9
     assert strange.unfamiliar is not None and not strange.sets[strange.unfamiliar].any()
@@ -239,8 +291,13 @@ def test_the_best_epoch_is_chosen_by_a_running_mean(run: Callable[..., Training]
     assert training.best_epoch == int(np.argmin(smooth)) + 1
 
 
-def test_a_diverging_training_stops_and_keeps_what_was_good(run: Callable[..., Training], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"training diverged: the loss is NaN.*learning rate.*lower the learning rate"):
+def test_a_diverging_training_stops_and_keeps_what_was_good(
+    run: Callable[..., Training], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"training diverged: the loss is NaN.*learning rate.*lower the learning rate",
+    ):
         run(optimizer="sgd", lr=100.0, epochs=30, schedule="one-cycle")
     assert all(torch.isfinite(value).all() for value in tensors_in(tmp_path / "out").values())
 
@@ -266,7 +323,9 @@ def test_ctrl_c_leaves_a_checkpoint(
 
 
 def test_the_same_command_goes_on_and_another_begins_anew(
-    run: Callable[..., Training], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Callable[..., Training],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     whole = run("whole", epochs=4)
     with monkeypatch.context() as patch:
@@ -281,7 +340,10 @@ def test_the_same_command_goes_on_and_another_begins_anew(
             run("other", epochs=4, seed=5)
     assert same(run("other", epochs=4, progress=True), whole)
     assert "had another seed (5, not 0); it is begun anew" in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"holds a finished training with another seed; must be 0, found 1; .*--again"):
+    with pytest.raises(
+        InputError,
+        match=r"holds a finished training with another seed; must be 0, found 1; .*--again",
+    ):
         run("whole", epochs=4, seed=1)
     (Path(whole.checkpoint) / STATE).unlink()
     with pytest.raises(InputError, match="holds a finished training with another seed"):
@@ -290,12 +352,16 @@ def test_the_same_command_goes_on_and_another_begins_anew(
 
 
 def test_epochs_may_grow_with_a_course_of_their_own(
-    run: Callable[..., Training], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Training],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     short = run(epochs=2)
     long = run(epochs=5, progress=True)
     assert "which is not the same as asking for 5 at once" in capsys.readouterr().err
-    assert [row["epoch"] for row in long.history] == [1, 2, 3, 4, 5] and long.history[:2] == short.history
+    assert [row["epoch"] for row in long.history] == [1, 2, 3, 4, 5] and long.history[
+        :2
+    ] == short.history
     assert long.images_seen == short.images_seen // 2 * 5
     run("torn", epochs=2)
     with monkeypatch.context() as patch:
@@ -329,20 +395,31 @@ def test_a_resumed_training_computes_with_the_threads_it_began_with(
     write_state(tmp_path / "out" / STATE, state)
     met: list[int] = []
     step = Learner.training_step
-    monkeypatch.setattr(Learner, "training_step", lambda *given: (met.append(torch.get_num_threads()), step(*given))[1])
+    monkeypatch.setattr(
+        Learner,
+        "training_step",
+        lambda *given: (met.append(torch.get_num_threads()), step(*given))[1],
+    )
     run(epochs=3)
     assert set(met) == {other} and torch.get_num_threads() == other - 1
 
 
 def test_what_it_will_do_is_said_before_the_first_step(
-    run: Callable[..., Training], trained: Training, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Training],
+    trained: Training,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     killed_after(0, KeyboardInterrupt(), monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         run("tuned", network=trained.checkpoint, progress=True)
     said = capsys.readouterr().err
     assert "tune tiny on 72 galaxies: after its output layer was solved, 4 of 4 blocks" in said
-    assert " a step, about " in said and "of state on disk" in said and "pixels of 120 galaxies: " in said
+    assert (
+        " a step, about " in said
+        and "of state on disk" in said
+        and "pixels of 120 galaxies: " in said
+    )
 
 
 def test_looking_ahead_changes_nothing(run: Callable[..., Training]) -> None:
@@ -354,18 +431,28 @@ def test_pixels_that_do_not_fit_the_disk_are_refused_before_they_are_written(
 ) -> None:
     usage = type("Usage", (), {"free": 50_000_100})
     monkeypatch.setattr(forecast.shutil, "disk_usage", lambda place: usage)
-    with pytest.raises(OutputError, match=r"pixels of the training need .* must fit the disk, found 50 MB free"):
+    with pytest.raises(
+        OutputError, match=r"pixels of the training need .* must fit the disk, found 50 MB free"
+    ):
         run()
     assert not (tmp_path / "out" / "pixels").exists()
 
 
 def test_what_makes_no_sense_is_refused_before_the_first_step(
-    run: Callable[..., Training], images: ImageSet, labels: Labels, split: Split, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Training],
+    images: ImageSet,
+    labels: Labels,
+    split: Split,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     killed_after(0, AssertionError("a step was taken"), monkeypatch)
-    with pytest.raises(UnknownNameError, match=r"unknown monitor of classes; must be one of accuracy, .*found rmse"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown monitor of classes; must be one of accuracy, .*found rmse"
+    ):
         run(monitor="rmse")
-    with pytest.raises(InputError, match=r"batch_size; must be at least 2: this network normalises .* found 1"):
+    with pytest.raises(
+        InputError, match=r"batch_size; must be at least 2: this network normalises .* found 1"
+    ):
         run(batch_size=1)
     with pytest.raises(InputError, match="monitor or patience; must have validation galaxies"):
         run(patience=3, split=Split(split.train, split.train[:0], split.test))
@@ -373,14 +460,18 @@ def test_what_makes_no_sense_is_refused_before_the_first_step(
 
     flat = np.zeros((len(images), 37))
     fractions = Labels(images.ids, votes.ANSWERS, flat, "fractions", scheme="votes-37")
-    with pytest.raises(InputError, match=r"label_smoothing.*must be 0: they are shares of volunteers already"):
+    with pytest.raises(
+        InputError, match=r"label_smoothing.*must be 0: they are shares of volunteers already"
+    ):
         run(labels=fractions, label_smoothing=0.1)
 
 
 def test_a_second_target_that_knows_nothing_of_a_galaxy_leaves_its_loss_alone() -> None:
     target = joint(TARGETS["classes"], 2, TARGETS["classes"], 1.0)
     logits = torch.randn(3, 5)
-    targets = torch.tensor([[1, 0, 0, 1, 0], [0, 1, math.nan, math.nan, math.nan], [math.nan, math.nan, 1, 0, 0]])
+    targets = torch.tensor(
+        [[1, 0, 0, 1, 0], [0, 1, math.nan, math.nan, math.nan], [math.nan, math.nan, 1, 0, 0]]
+    )
     loss = target.loss(logits, targets, None, 0.0)
     first = torch.nn.functional.cross_entropy(logits[:2, :2], targets[:2, :2])
     second = torch.nn.functional.cross_entropy(logits[[0, 2], 2:], targets[[0, 2], 2:])
@@ -400,7 +491,9 @@ def test_galaxies_of_which_other_things_are_known_are_not_mixed() -> None:
 
 def warned(command: list[str], state: Path, environment: dict[str, str]) -> tuple[int, str]:
     """A training that gets the batch system's warning once an epoch is on disk."""
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+    )
     deadline = time.monotonic() + 240
     while not state.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -416,8 +509,24 @@ def test_a_batch_systems_warning_writes_a_checkpoint_and_exits_with_75(tmp_path:
     images = ImageSet.of(blobs.draw(tmp_path / "im"))
     labels = blobs.labels_of(images)
     write_labels(tmp_path / "labels.csv", labels, Split.draw(labels, blobs.SHARES, seed=0))
-    words = ["finetune", str(tmp_path / "im"), "--labels", str(tmp_path / "labels.csv"), "--network", "engel"]
-    words += ["--view", "size=16,crop=0.75", "--device", "cpu", "--precision", "float32", "-o", str(tmp_path / "net")]
+    words = [
+        "finetune",
+        str(tmp_path / "im"),
+        "--labels",
+        str(tmp_path / "labels.csv"),
+        "--network",
+        "engel",
+    ]
+    words += [
+        "--view",
+        "size=16,crop=0.75",
+        "--device",
+        "cpu",
+        "--precision",
+        "float32",
+        "-o",
+        str(tmp_path / "net"),
+    ]
     command = [sys.executable, "-m", "gzfeatures", *words, "--epochs"]
     slurm = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
     code, said = warned([*command, "5000"], tmp_path / "net" / STATE, slurm)

@@ -20,7 +20,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
-from cutout_server import PIXELS, Handler, Server, body, cube, cut_off, drip, fall_silent, galaxy, hang_up, status
+from cutout_server import (
+    PIXELS,
+    Handler,
+    Server,
+    body,
+    cube,
+    cut_off,
+    drip,
+    fall_silent,
+    galaxy,
+    hang_up,
+    status,
+)
 from PIL import Image
 
 from gzfeatures.cutouts import client, downloads
@@ -34,7 +46,9 @@ from gzfeatures.images.image_set import ImageSet
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread = threading.Thread(
+            target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
         thread.start()
         yield running
         running.shutdown()
@@ -49,7 +63,10 @@ def positions(n: int, **columns: object) -> Catalog:
 
 def fetch(catalog: Catalog, folder: Path, server: Server, **settings: object) -> CutoutReport:
     return download(
-        catalog, folder, base_url=server.url, **{"pixels": PIXELS, "backoff": 0.01, "timeout": 5.0, **settings}
+        catalog,
+        folder,
+        base_url=server.url,
+        **{"pixels": PIXELS, "backoff": 0.01, "timeout": 5.0, **settings},
     )
 
 
@@ -57,7 +74,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in folder.glob("[!.]*.jpg")}
 
 
-def test_every_galaxy_gets_its_own_bytes_and_a_second_call_asks_nothing(tmp_path: Path, server: Server) -> None:
+def test_every_galaxy_gets_its_own_bytes_and_a_second_call_asks_nothing(
+    tmp_path: Path, server: Server
+) -> None:
     catalog = positions(30)
     report = fetch(catalog, tmp_path, server)
     assert (report.downloaded, report.already_there, report.failed) == (30, 0, ())
@@ -115,7 +134,10 @@ LASTING = {
     "half a jpeg": (body(galaxy(1.0)[:900]), "image is truncated"),
     "wrong size": (body(galaxy(1.0, 16)), "answer is 16×16, not 32×32"),
     "far too long": (status(429, Retry_After="86400"), "HTTP 429, server asks to wait 86400 s"),
-    "redirect to a file": (status(302, Location="file:///etc/passwd"), "redirected to an address that cannot be used"),
+    "redirect to a file": (
+        status(302, Location="file:///etc/passwd"),
+        "redirected to an address that cannot be used",
+    ),
     "redirect to nowhere": (status(302), "redirected to an address that cannot be used"),
     "redirect in circles": (lambda h: h.answer(b"", 302, Location=h.path), "more than 5 redirects"),
 }
@@ -163,7 +185,9 @@ def test_no_more_connections_than_workers(tmp_path: Path, server: Server) -> Non
 
 
 def test_redirect_is_followed_within_the_local_network(tmp_path: Path, server: Server) -> None:
-    server.plans[10.1] = [lambda handler: handler.answer(b"", 302, Location="/moved" + handler.path)]
+    server.plans[10.1] = [
+        lambda handler: handler.answer(b"", 302, Location="/moved" + handler.path)
+    ]
     assert fetch(positions(3), tmp_path, server).failed == ()
 
 
@@ -211,21 +235,27 @@ def test_a_service_that_is_down_is_not_asked_for_every_galaxy(tmp_path: Path) ->
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    report = download(positions(60), tmp_path, base_url=url, pixels=PIXELS, workers=2, retries=0, backoff=0.0)
+    report = download(
+        positions(60), tmp_path, base_url=url, pixels=PIXELS, workers=2, retries=0, backoff=0.0
+    )
     reasons = Counter(reason for _, reason in report.failed)
     assert len(report.failed) == 60
     assert reasons["service does not answer, no longer tried"] >= 60 - client.SILENCE - 2
     assert any("refused" in reason for reason in reasons)
 
 
-def test_the_previous_galaxys_answer_is_not_saved_under_a_new_name(tmp_path: Path, server: Server) -> None:
+def test_the_previous_galaxys_answer_is_not_saved_under_a_new_name(
+    tmp_path: Path, server: Server
+) -> None:
     server.plans[10.2] = [body(galaxy(10.1))]
     report = fetch(positions(3), tmp_path, server, workers=1)
     assert (report.downloaded, report.failed) == (3, ())
     assert files(tmp_path)["g2"] == galaxy(10.2)
 
 
-def test_a_placeholder_served_for_two_positions_becomes_neither(tmp_path: Path, server: Server) -> None:
+def test_a_placeholder_served_for_two_positions_becomes_neither(
+    tmp_path: Path, server: Server
+) -> None:
     placeholder = galaxy(300.0)
     server.plans = {10.1: [body(placeholder)] * 9, 10.3: [body(placeholder)] * 9}
     report = fetch(positions(5), tmp_path, server, workers=1, retries=1)
@@ -251,7 +281,9 @@ def test_a_broken_file_of_an_earlier_call_is_fetched_again(tmp_path: Path, serve
     assert files(tmp_path)["g1"] == galaxy(10.1)
 
 
-def test_a_picture_of_another_kind_is_left_alone_until_it_is_said(tmp_path: Path, server: Server) -> None:
+def test_a_picture_of_another_kind_is_left_alone_until_it_is_said(
+    tmp_path: Path, server: Server
+) -> None:
     mine = galaxy(10.2, 16)
     fetch(positions(4), tmp_path, server)
     (tmp_path / "g2.jpg").write_bytes(mine)
@@ -273,7 +305,21 @@ def test_nothing_in_a_folder_of_ones_own_is_replaced(tmp_path: Path, server: Ser
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil", "/etc/evil", "a/b", "a\\b", "..", ".hidden", "a\nb", "a\0b", "x" * 300, "CON:", "-rf", " g"]
+    "name",
+    [
+        "../evil",
+        "/etc/evil",
+        "a/b",
+        "a\\b",
+        "..",
+        ".hidden",
+        "a\nb",
+        "a\0b",
+        "x" * 300,
+        "CON:",
+        "-rf",
+        " g",
+    ],
 )
 def test_an_id_that_is_no_safe_file_name_is_refused_and_writes_nothing(
     name: str, tmp_path: Path, server: Server
@@ -308,9 +354,13 @@ def test_scale_without_sizes_is_fixed_and_said(tmp_path: Path, server: Server) -
     assert {query["scale"] for query in server.queries} == {"0.396000"}
 
 
-@pytest.mark.parametrize("column", ["gz2_class", "t01_smooth_or_features_a01_smooth_debiased", "Class1.1", "label"])
+@pytest.mark.parametrize(
+    "column", ["gz2_class", "t01_smooth_or_features_a01_smooth_debiased", "Class1.1", "label"]
+)
 def test_a_scale_that_follows_the_class_is_refused(column: str) -> None:
-    with pytest.raises(InputError, match=f"no measured size; must follow petro_r90 or petro_r50, found {column}"):
+    with pytest.raises(
+        InputError, match=f"no measured size; must follow petro_r90 or petro_r50, found {column}"
+    ):
         Scale(0.02, column)
 
 
@@ -323,7 +373,9 @@ def test_a_scale_is_positive(factor: float) -> None:
 def test_two_kinds_of_cutouts_do_not_share_a_folder(tmp_path: Path, server: Server) -> None:
     fetch(positions(2), tmp_path, server)
     before = files(tmp_path)
-    with pytest.raises(InputError, match=r'cutouts\.json: folder holds cut-outs of another kind.*"pixels": 16'):
+    with pytest.raises(
+        InputError, match=r'cutouts\.json: folder holds cut-outs of another kind.*"pixels": 16'
+    ):
         fetch(positions(2), tmp_path, server, pixels=16)
     assert files(tmp_path) == before
     (tmp_path / "cutouts.json").write_text("{")
@@ -342,15 +394,21 @@ def test_two_kinds_of_cutouts_do_not_share_a_folder(tmp_path: Path, server: Serv
         ({"pixels": 4}, "pixels of a cut-out; must lie in 8…2048 for sdss, found 4"),
     ],
 )
-def test_arguments_keep_their_rules(settings: dict[str, float], message: str, tmp_path: Path, server: Server) -> None:
+def test_arguments_keep_their_rules(
+    settings: dict[str, float], message: str, tmp_path: Path, server: Server
+) -> None:
     with pytest.raises(InputError, match=message):
         fetch(positions(1), tmp_path, server, **settings)
 
 
 def test_unknown_survey_and_bad_address(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="unknown survey; must be one of sdss, legacy, legacy-fits, skyview"):
+    with pytest.raises(
+        UnknownNameError, match="unknown survey; must be one of sdss, legacy, legacy-fits, skyview"
+    ):
         download(positions(1), tmp_path, survey="sds")
-    with pytest.raises(InputError, match="base URL; must be an http or https address, found ftp://x"):
+    with pytest.raises(
+        InputError, match="base URL; must be an http or https address, found ftp://x"
+    ):
         download(positions(1), tmp_path, base_url="ftp://x")
 
 
@@ -387,7 +445,9 @@ def test_a_directory_in_the_place_of_a_file_is_listed(tmp_path: Path, server: Se
     assert report.failed == (("g0", "file that is there cannot be read: Is a directory"),)
 
 
-def test_progress_goes_to_stderr(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_goes_to_stderr(
+    tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     server.plans[10.1] = [status(404)]
     fetch(positions(3), tmp_path, server, progress=True)
     streams = capsys.readouterr()
@@ -415,7 +475,9 @@ def test_every_survey_is_complete() -> None:
         assert survey.url.startswith("https://"), name
         assert survey.pixels <= survey.largest
         if survey.through == "http":
-            query = parse_qs(survey.query.format(ra=1.5, dec=-0.25, scale=0.4, pixels=64), strict_parsing=True)
+            query = parse_qs(
+                survey.query.format(ra=1.5, dec=-0.25, scale=0.4, pixels=64), strict_parsing=True
+            )
             assert {"ra", "dec"} <= set(query)
         assert (survey.suffix == ".fits") == bool(survey.bands)
 
@@ -451,18 +513,28 @@ def skyview(handler: Handler) -> None:
         handler.answer(b"<p>no data</p>" if ra > 11 else link.encode(), Content_Type="text/html")
     else:
         band = page.removesuffix(".fits")[-1]
-        flux = np.random.default_rng(ord(band)).normal(ord(band), 1, (PIXELS, PIXELS)).astype(np.float32)
-        header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": float(handler.query["ra"])})
+        flux = (
+            np.random.default_rng(ord(band))
+            .normal(ord(band), 1, (PIXELS, PIXELS))
+            .astype(np.float32)
+        )
+        header = fits.Header(
+            {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": float(handler.query["ra"])}
+        )
         file = io.BytesIO()
         fits.PrimaryHDU(flux, header).writeto(file)
         handler.answer(file.getvalue())
 
 
-def test_skyview_gives_a_cube_of_named_bands(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skyview_gives_a_cube_of_named_bands(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("astroquery")
 
     def do_get(handler: Handler) -> None:
-        handler.query = {name: values[0] for name, values in parse_qs(urlsplit(handler.path).query).items()}
+        handler.query = {
+            name: values[0] for name, values in parse_qs(urlsplit(handler.path).query).items()
+        }
         skyview(handler)
 
     monkeypatch.setattr(Handler, "do_GET", do_get)

@@ -51,7 +51,11 @@ def pairing(head: str | None, signal: float = 1.0, seed: int = 0, **changes: obj
 
 
 def test_the_best_comes_first_with_its_costs() -> None:
-    weak, strong, network = pairing("knn", 0.5, 1), pairing("svm", 3.0, 2), pairing(None, 1.5, 3, contaminated=True)
+    weak, strong, network = (
+        pairing("knn", 0.5, 1),
+        pairing("svm", 3.0, 2),
+        pairing(None, 1.5, 3, contaminated=True),
+    )
     comparison = compare([weak, strong, network], TRUTH)
     assert [row["rank"] for row in comparison.ranking] == [1, 2, 3]
     assert [row["head"] for row in comparison.ranking] == ["svm", None, "knn"]
@@ -61,7 +65,11 @@ def test_the_best_comes_first_with_its_costs() -> None:
     assert second["behind"] == pytest.approx(network.scores.accuracy - strong.scores.accuracy)
     assert second["behind_interval"][0] < second["behind"] < second["behind_interval"][1] < 0
     assert not second["tied"] and second["dagger"] and not first["dagger"]
-    assert (first["extract_seconds"], first["fit_seconds"], first["end_to_end_seconds"]) == (10.0, 2.0, 12.0)
+    assert (first["extract_seconds"], first["fit_seconds"], first["end_to_end_seconds"]) == (
+        10.0,
+        2.0,
+        12.0,
+    )
     assert first["train_seconds"] is None and first["bytes"] == 1000 and first["parameters"] is None
     assert len(comparison.tests) == 3
     json.dumps(comparison.asdict(), allow_nan=False)
@@ -70,7 +78,9 @@ def test_the_best_comes_first_with_its_costs() -> None:
 def test_order_of_pairings_and_galaxies_does_not_matter() -> None:
     several = [pairing("svm", 1.2, 1), pairing("knn", 1.0, 2), pairing("lda", 0.8, 3)]
     shuffled = [
-        dataclasses.replace(p, predictions=p.predictions.select(np.random.default_rng(5).permutation(ids_of())))
+        dataclasses.replace(
+            p, predictions=p.predictions.select(np.random.default_rng(5).permutation(ids_of()))
+        )
         for p in reversed(several)
     ]
     assert compare(several, TRUTH).asdict() == compare(shuffled, TRUTH).asdict()
@@ -81,7 +91,9 @@ def test_rank_by_another_metric() -> None:
     comparison = compare(several, TRUTH, metric="log_loss")
     values = [row["log_loss"] for row in comparison.ranking]
     assert values == sorted(values)
-    with pytest.raises(InputError, match=r"metric; must be one of accuracy, balanced_accuracy.*found beauty"):
+    with pytest.raises(
+        InputError, match=r"metric; must be one of accuracy, balanced_accuracy.*found beauty"
+    ):
         compare(several, TRUTH, metric="beauty")
 
 
@@ -93,7 +105,9 @@ def test_vote_fractions_are_ranked_by_rmse() -> None:
         said = np.clip(truth.values + error * rng.normal(size=(N, 3)), 0, 1)
         predictions = Predictions(ids_of(), said, CLASSES, "fractions")
         scores = evaluate(predictions, truth, intervals=0)
-        several.append(pairing(("ridge", "svr")[seed - 1], seed=seed, predictions=predictions, scores=scores))
+        several.append(
+            pairing(("ridge", "svr")[seed - 1], seed=seed, predictions=predictions, scores=scores)
+        )
     comparison = compare(several, truth)
     assert comparison.metric == "rmse" and comparison.ranking[0]["seed"] == 1
     assert comparison.tests[0]["p"] < 0.01 and not comparison.ranking[1]["tied"]
@@ -107,7 +121,9 @@ def test_several_labels_are_tested_by_galaxies_all_right() -> None:
         said = np.where(rng.random((N, 3)) < right, truth.values, ~truth.values) * 0.8 + 0.1
         predictions = Predictions(ids_of(), said, CLASSES, "multi-label")
         scores = evaluate(predictions, truth, intervals=0)
-        several.append(pairing(("svm", "knn")[seed - 1], seed=seed, predictions=predictions, scores=scores))
+        several.append(
+            pairing(("svm", "knn")[seed - 1], seed=seed, predictions=predictions, scores=scores)
+        )
     test = compare(several, truth).tests[0]
     a, b = (((p.predictions.probabilities >= 0.5) == truth.values).all(1) for p in several)
     assert (test["only_first"], test["only_second"]) == (int((a & ~b).sum()), int((b & ~a).sum()))
@@ -117,7 +133,12 @@ def test_seeds_of_one_pairing_show_their_spread() -> None:
     several = [pairing("svm", 1.0, seed) for seed in range(4)] + [pairing("knn", 1.0, 9)]
     (row,) = compare(several, TRUTH).seeds
     values = [p.scores.accuracy for p in several[:4]]
-    assert (row["head"], row["seeds"], row["low"], row["high"]) == ("svm", 4, min(values), max(values))
+    assert (row["head"], row["seeds"], row["low"], row["high"]) == (
+        "svm",
+        4,
+        min(values),
+        max(values),
+    )
     assert row["deviation"] == pytest.approx(np.std(values, ddof=1))
 
 
@@ -126,14 +147,18 @@ def test_the_mean_over_seeds_counts_not_the_luckiest() -> None:
     steady = [pairing("knn", 2.0, seed) for seed in (2, 1, 0)]
     assert max(lucky, key=lambda p: p.scores.accuracy).scores.accuracy > steady[0].scores.accuracy
     ranking = compare([*lucky, *steady], TRUTH).ranking
-    assert [(row["head"], row["seed"]) for row in ranking] == [(h, s) for h in ("knn", "svm") for s in range(3)]
+    assert [(row["head"], row["seed"]) for row in ranking] == [
+        (h, s) for h in ("knn", "svm") for s in range(3)
+    ]
 
 
 def test_twins_are_called_different_as_rarely_as_promised() -> None:
     """Methods of equal skill: a false alarm among all pairs in at most a tenth of the comparisons."""
     alarms = 0
     for trial in range(60):
-        several = [pairing(head, 1.0, 100 * trial + s) for s, head in enumerate(("svm", "knn", "lda"))]
+        several = [
+            pairing(head, 1.0, 100 * trial + s) for s, head in enumerate(("svm", "knn", "lda"))
+        ]
         alarms += any(t["p_family"] < 0.1 for t in compare(several, TRUTH, resamples=60).tests)
     assert alarms <= 12  # binomial(60, 0.1) exceeds this in 1 % of trials
 
@@ -154,8 +179,12 @@ def test_mcnemar_by_hand() -> None:
         ({"scheme": "other"}, "differ in their scheme"),
     ],
 )
-def test_unlike_pairings_are_refused_with_the_reason(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=rf"resnet50 \+ svm and resnet50 \+ knn: pairings {message}"):
+def test_unlike_pairings_are_refused_with_the_reason(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(
+        InputError, match=rf"resnet50 \+ svm and resnet50 \+ knn: pairings {message}"
+    ):
         compare([pairing("svm"), pairing("knn", **changes)], TRUTH)
 
 
@@ -172,7 +201,9 @@ def test_other_galaxies_or_classes_are_refused() -> None:
 
 def test_seen_galaxies_are_refused() -> None:
     one = pairing("svm")
-    seen = dataclasses.replace(one, predictions=dataclasses.replace(one.predictions, seen=np.ones(N, dtype=bool)))
+    seen = dataclasses.replace(
+        one, predictions=dataclasses.replace(one.predictions, seen=np.ones(N, dtype=bool))
+    )
     with pytest.raises(LeakError, match="500 of 500 galaxies were trained on"):
         compare([seen], TRUTH)
 
@@ -200,17 +231,25 @@ def test_the_metric_of_the_ranking_is_the_one_that_is_tested() -> None:
     sharp = calm.probabilities**6
     sure = dataclasses.replace(calm, probabilities=sharp / sharp.sum(1, keepdims=True))
     several = [
-        pairing(head, predictions=said, scores=evaluate(said, TRUTH)) for head, said in (("svm", calm), ("knn", sure))
+        pairing(head, predictions=said, scores=evaluate(said, TRUTH))
+        for head, said in (("svm", calm), ("knn", sure))
     ]
-    by_accuracy, by_loss = (compare(several, TRUTH, metric=name, resamples=500) for name in ("accuracy", "log_loss"))
-    assert by_accuracy.tests[0]["p_family"] == by_accuracy.tests[0]["p"] == 1 and by_accuracy.ranking[1]["tied"]
+    by_accuracy, by_loss = (
+        compare(several, TRUTH, metric=name, resamples=500) for name in ("accuracy", "log_loss")
+    )
+    assert (
+        by_accuracy.tests[0]["p_family"] == by_accuracy.tests[0]["p"] == 1
+        and by_accuracy.ranking[1]["tied"]
+    )
     assert by_loss.tests[0]["p_family"] < 0.01 and not by_loss.ranking[1]["tied"]
     low, high = by_loss.tests[0]["interval"]
     assert low < by_loss.tests[0]["difference"] < high < 0
 
 
 def test_seeds_of_a_method_are_one_method_in_the_tests() -> None:
-    several = [pairing("svm", 1.0, seed) for seed in range(3)] + [pairing("knn", 2.0, seed) for seed in range(3)]
+    several = [pairing("svm", 1.0, seed) for seed in range(3)] + [
+        pairing("knn", 2.0, seed) for seed in range(3)
+    ]
     comparison = compare(several, TRUTH, resamples=500)
     (test,) = comparison.tests
     assert test["first"] == "resnet50 + knn, frozen, mean of 3 seeds" and test["p_family"] < 0.01
@@ -221,7 +260,10 @@ def test_seeds_of_a_method_are_one_method_in_the_tests() -> None:
 
 
 def test_the_winner_knows_that_it_was_chosen() -> None:
-    twins = [pairing(head, 1.0, seed) for seed, head in enumerate(("svm", "knn", "lda", "mlp", "logistic"))]
+    twins = [
+        pairing(head, 1.0, seed)
+        for seed, head in enumerate(("svm", "knn", "lda", "mlp", "logistic"))
+    ]
     winner = compare(twins, TRUTH, resamples=300).winner
     assert winner["among"] == 5 and 0 < winner["luck"] < 0.04
     assert winner["interval"][0] < winner["corrected"] < winner["interval"][1]

@@ -35,7 +35,9 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return e / e.sum(1, keepdims=True)
 
 
-def drawn(n: int = 600, k: int = 4, seed: int = 0, signal: float = 1.5) -> tuple[Predictions, Labels]:
+def drawn(
+    n: int = 600, k: int = 4, seed: int = 0, signal: float = 1.5
+) -> tuple[Predictions, Labels]:
     """Predictions that are right more often than not, and their labels."""
     rng = np.random.default_rng(seed)
     codes = rng.choice(k, n, p=np.arange(1, k + 1) / np.arange(1, k + 1).sum())
@@ -68,7 +70,9 @@ def test_every_metric_is_that_of_scikit_learn() -> None:
     scores = evaluate(predictions, labels, intervals=0)
     y, p, said = labels.codes, predictions.probabilities, predictions.codes
     assert scores.accuracy == reference.accuracy_score(y, said)
-    assert scores.balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(y, said), abs=1e-12)
+    assert scores.balanced_accuracy == pytest.approx(
+        reference.balanced_accuracy_score(y, said), abs=1e-12
+    )
     assert scores.macro_f1 == pytest.approx(reference.f1_score(y, said, average="macro"), abs=1e-12)
     assert scores.log_loss == pytest.approx(reference.log_loss(y, p), abs=1e-9)
     assert scores.auc == pytest.approx(reference.roc_auc_score(y, p, multi_class="ovr"), abs=1e-9)
@@ -78,7 +82,9 @@ def test_every_metric_is_that_of_scikit_learn() -> None:
     precision, recall, f1, support = reference.precision_recall_fscore_support(y, said)
     for c, row in enumerate(scores.per_class):
         assert row["support"] == support[c]
-        assert (row["precision"], row["recall"], row["f1"]) == pytest.approx((precision[c], recall[c], f1[c]))
+        assert (row["precision"], row["recall"], row["f1"]) == pytest.approx(
+            (precision[c], recall[c], f1[c])
+        )
 
 
 def test_calibration_error_by_hand() -> None:
@@ -88,12 +94,17 @@ def test_calibration_error_by_hand() -> None:
     scores = evaluate(Predictions(ids_of(4), p, ("a", "b")), labels, intervals=0)
     assert scores.ece == pytest.approx((2 * 0.4 + 0.4 + 0.3) / 4)
     bins = reliability(Predictions(ids_of(4), p, ("a", "b")), labels)
-    assert sum(b["n"] * abs(b["stated"] - b["reached"]) for b in bins) / 4 == pytest.approx(scores.ece)
+    assert sum(b["n"] * abs(b["stated"] - b["reached"]) for b in bins) / 4 == pytest.approx(
+        scores.ece
+    )
 
 
 def test_an_absent_class_is_left_out_of_the_means_and_is_null_in_json() -> None:
     p = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]])
-    scores = evaluate(Predictions(ids_of(2), p, ("a", "b", "c")), Labels(ids_of(2), ("a", "b", "c"), np.array([0, 1])))
+    scores = evaluate(
+        Predictions(ids_of(2), p, ("a", "b", "c")),
+        Labels(ids_of(2), ("a", "b", "c"), np.array([0, 1])),
+    )
     assert scores.balanced_accuracy == 1 and scores.macro_f1 == 1
     text = json.dumps(scores.asdict(), allow_nan=False)
     assert json.loads(text)["per_class"][2]["recall"] is None
@@ -101,7 +112,9 @@ def test_an_absent_class_is_left_out_of_the_means_and_is_null_in_json() -> None:
 
 def test_one_class_only_has_no_auc() -> None:
     p = np.array([[0.8, 0.2], [0.6, 0.4]])
-    scores = evaluate(Predictions(ids_of(2), p, ("a", "b")), Labels(ids_of(2), ("a", "b"), np.array([0, 0])))
+    scores = evaluate(
+        Predictions(ids_of(2), p, ("a", "b")), Labels(ids_of(2), ("a", "b"), np.array([0, 0]))
+    )
     assert scores.auc is None and "auc" not in scores.metrics
 
 
@@ -110,7 +123,9 @@ def test_one_class_only_has_no_auc() -> None:
 def test_order_of_galaxies_does_not_matter(seed: int, k: int) -> None:
     predictions, labels = drawn(60, k, seed)
     shuffled = np.random.default_rng(seed).permutation(ids_of(60))
-    here, there = (evaluate(p, labels, intervals=0) for p in (predictions, predictions.select(shuffled)))
+    here, there = (
+        evaluate(p, labels, intervals=0) for p in (predictions, predictions.select(shuffled))
+    )
     assert here.metrics == pytest.approx(there.metrics, abs=1e-12)
 
 
@@ -141,8 +156,12 @@ def test_several_labels_at_once() -> None:
     assert scores.accuracy == pytest.approx((said == truth).all(1).mean())
     assert scores.macro_f1 == pytest.approx(reference.f1_score(truth, said, average="macro"))
     assert scores.auc == pytest.approx(reference.roc_auc_score(truth, p))
-    assert scores.log_loss == pytest.approx(np.mean([reference.log_loss(truth[:, c], p[:, c]) for c in range(3)]))
-    balanced = np.mean([reference.balanced_accuracy_score(truth[:, c], said[:, c]) for c in range(3)])
+    assert scores.log_loss == pytest.approx(
+        np.mean([reference.log_loss(truth[:, c], p[:, c]) for c in range(3)])
+    )
+    balanced = np.mean(
+        [reference.balanced_accuracy_score(truth[:, c], said[:, c]) for c in range(3)]
+    )
     assert scores.balanced_accuracy == pytest.approx(balanced)
     assert scores.intervals["macro_f1"][0] <= scores.macro_f1 <= scores.intervals["macro_f1"][1]
 
@@ -152,7 +171,9 @@ def test_a_class_of_nine_galaxies_has_no_interval_and_one_of_ten_has() -> None:
         codes = np.repeat([0, 1], [90, rare])
         p = np.where(np.arange(90 + rare)[:, None] % 7 == 0, [0.4, 0.6], [0.6, 0.4])
         names = ("common", "rare")
-        scores = evaluate(Predictions(ids_of(90 + rare), p, names), Labels(ids_of(90 + rare), names, codes))
+        scores = evaluate(
+            Predictions(ids_of(90 + rare), p, names), Labels(ids_of(90 + rare), names, codes)
+        )
         assert scores.too_few == (() if there else ("rare",))
         assert {"accuracy", "log_loss", "brier", "mcc", "ece"} <= set(scores.intervals)
         for name in ("balanced_accuracy", "macro_f1", "auc"):
@@ -164,10 +185,16 @@ def test_a_class_of_nine_galaxies_has_no_interval_and_one_of_ten_has() -> None:
 def test_no_interval_leaves_its_range_and_a_perfect_score_is_not_certain() -> None:
     codes = np.repeat([0, 1, 2], [60, 30, 12])
     p = np.full((102, 3), 0.02) + 0.94 * np.eye(3)[codes]
-    scores = evaluate(Predictions(ids_of(102), p, ("a", "b", "c")), Labels(ids_of(102), ("a", "b", "c"), codes))
+    scores = evaluate(
+        Predictions(ids_of(102), p, ("a", "b", "c")), Labels(ids_of(102), ("a", "b", "c"), codes)
+    )
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mcc"):
         low, high = scores.intervals[name]
-        assert scores.metrics[name] == pytest.approx(1) and high == pytest.approx(1) and 0.7 < low < 0.99, (name, low)
+        assert (
+            scores.metrics[name] == pytest.approx(1)
+            and high == pytest.approx(1)
+            and 0.7 < low < 0.99
+        ), (name, low)
     low, high = scores.per_class[2]["intervals"]["recall"]
     assert (low, high) == (pytest.approx(0.05 ** (1 / 12)), 1)  # Clopper & Pearson, 12 of 12
     assert scores.intervals["ece"][0] >= 0
@@ -177,10 +204,15 @@ def test_the_calibration_error_is_debiased_and_its_interval_is_that_of_the_true_
     predictions, labels = calibrated(300, 7)
     scores = evaluate(predictions, labels)
     assert scores.ece > 0.02 > scores.ece_debiased >= 0 == scores.intervals["ece"][0]
-    sure = Predictions(predictions.ids, softmax(3 * np.log(predictions.probabilities)), predictions.classes)
+    sure = Predictions(
+        predictions.ids, softmax(3 * np.log(predictions.probabilities)), predictions.classes
+    )
     wrong = evaluate(sure, labels)
     low, high = wrong.intervals["ece_debiased"]
-    assert 0.05 < low < wrong.ece_debiased < min(high, wrong.ece) and wrong.intervals["ece"] == (low, high)
+    assert 0.05 < low < wrong.ece_debiased < min(high, wrong.ece) and wrong.intervals["ece"] == (
+        low,
+        high,
+    )
 
 
 def test_intervals_of_a_large_catalog_take_seconds() -> None:
@@ -189,9 +221,13 @@ def test_intervals_of_a_large_catalog_take_seconds() -> None:
     predictions, labels = drawn(50_000, 5)
     start = time.process_time()
     scores = evaluate(predictions, labels)
-    assert time.process_time() - start < 10  # about 1 s; processor time, since test machines are busy
+    assert (
+        time.process_time() - start < 10
+    )  # about 1 s; processor time, since test machines are busy
     low, high = scores.intervals["accuracy"]
-    assert high - low == pytest.approx(2 * 1.645 * np.sqrt(scores.accuracy * (1 - scores.accuracy) / 50_000), rel=0.1)
+    assert high - low == pytest.approx(
+        2 * 1.645 * np.sqrt(scores.accuracy * (1 - scores.accuracy) / 50_000), rel=0.1
+    )
 
 
 def test_what_cannot_be_scored_is_refused() -> None:
@@ -204,9 +240,14 @@ def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(InputError, match="different schemes; must predict classes w, x, y, z"):
         evaluate(predictions, other)
     seen = Predictions(
-        predictions.ids, predictions.probabilities, predictions.classes, seen=predictions.ids == "galaxy 3"
+        predictions.ids,
+        predictions.probabilities,
+        predictions.classes,
+        seen=predictions.ids == "galaxy 3",
     )
-    with pytest.raises(LeakError, match=r"1 of 10 galaxies were trained on.*found galaxy 3; select the test ids"):
+    with pytest.raises(
+        LeakError, match=r"1 of 10 galaxies were trained on.*found galaxy 3; select the test ids"
+    ):
         evaluate(seen, labels)
     assert evaluate(seen.select(labels.ids[:3]), labels).n == 3
 
@@ -233,7 +274,9 @@ def test_conformal_sets_keep_their_promise(per_class: bool, method: Any) -> None
     shares = []
     for survey in range(60):
         predictions, labels = drawn(1400, 4, seed=survey, signal=1.0)
-        known = Conformal.of(predictions.select(labels.ids[:700]), labels, 0.9, per_class=per_class, method=method)
+        known = Conformal.of(
+            predictions.select(labels.ids[:700]), labels, 0.9, per_class=per_class, method=method
+        )
         rest = predictions.select(labels.ids[700:])
         codes = labels.select(rest.ids).codes
         held = known.sets(rest)[np.arange(700), codes]
@@ -248,12 +291,16 @@ def test_how_sets_kept_their_promise_by_hand() -> None:
     p = np.array([[0.4, 0.4, 0.2], [0.2, 0.2, 0.6], [0.25, 0.25, 0.5], [0.9, 0.05, 0.05]])
     labels = Labels(ids_of(4), known.classes, np.array([0, 2, 2, 1]))
     kept = known.coverage_report(Predictions(ids_of(4), p, known.classes), labels)
-    two = known.coverage_report(Predictions(ids_of(4), p, known.classes).select(ids_of(4)[:2]), labels)
+    two = known.coverage_report(
+        Predictions(ids_of(4), p, known.classes).select(ids_of(4)[:2]), labels
+    )
     assert two["reached_per_class"] == {"a": 1.0, "b": None, "c": 1.0}
     assert (kept["promised"], kept["reached"], kept["n"]) == (0.8, 0.75, 4)
     assert kept["reached_per_class"] == {"a": 1.0, "b": 0.0, "c": 1.0}
     assert (kept["size"], kept["single"], kept["empty"]) == (1.25, 0.75, 0.0)
-    assert kept["interval"] == pytest.approx([0.1941, 0.9937], abs=1e-4)  # Clopper & Pearson, 3 of 4, 95 %
+    assert kept["interval"] == pytest.approx(
+        [0.1941, 0.9937], abs=1e-4
+    )  # Clopper & Pearson, 3 of 4, 95 %
 
 
 def test_a_set_is_empty_for_an_unfamiliar_galaxy_alone_and_says_so(tmp_path: Path) -> None:
@@ -278,13 +325,18 @@ def test_small_classes_share_a_threshold_and_smaller_ones_are_in_every_set() -> 
     sizes = {"a": 200, "b": 40, "c": 12, "d": 8}
     codes = np.repeat(np.arange(4), list(sizes.values()))
     p = softmax(rng.normal(size=(260, 4)) + 2 * np.eye(4)[codes])
-    predictions, labels = Predictions(ids_of(260), p, tuple(sizes)), Labels(ids_of(260), tuple(sizes), codes)
+    predictions, labels = (
+        Predictions(ids_of(260), p, tuple(sizes)),
+        Labels(ids_of(260), tuple(sizes), codes),
+    )
     known = Conformal.of(predictions, labels)
     assert known.thresholds[3] == 0 and known.sets(predictions)[:, 3].all()
     assert known.thresholds[1] == known.thresholds[2] <= np.sort(p[codes == 1, 1])[3]
     assert known.thresholds[0] == np.sort(p[codes == 0, 0])[19]
     first, second = known.notes
-    assert "d is in every class set: 8 calibration galaxies are too few for 90% (at least 9)" in first
+    assert (
+        "d is in every class set: 8 calibration galaxies are too few for 90% (at least 9)" in first
+    )
     assert second.startswith("c (12), b (40) share a threshold")
 
 
@@ -305,7 +357,9 @@ def test_conformal_refuses() -> None:
     predictions, labels = drawn(20)
     with pytest.raises(InputError, match=r"coverage; must lie between 0 and 1, found 1.5"):
         Conformal.of(predictions, labels, 1.5)
-    with pytest.raises(InputError, match=r"method of class sets; must be one of threshold, raps, found aps"):
+    with pytest.raises(
+        InputError, match=r"method of class sets; must be one of threshold, raps, found aps"
+    ):
         Conformal.of(predictions, labels, method="aps")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="predictions are of other classes"):
         Conformal.of(predictions, labels).sets(drawn(20, 3)[0])
@@ -329,14 +383,24 @@ def voted(n: int = 2000) -> tuple[Predictions, Labels]:
 def test_accuracy_rises_with_agreement_up_to_the_ceiling() -> None:
     predictions, labels = voted()
     scores = evaluate(predictions, labels, intervals=0)
-    assert [row["n"] for row in scores.agreement] and sum(row["n"] for row in scores.agreement) == 2000
+    assert [row["n"] for row in scores.agreement] and sum(
+        row["n"] for row in scores.agreement
+    ) == 2000
     assert np.all(np.diff([row["accuracy"] for row in scores.agreement]) > 0)
     assert np.all(np.diff([row["ceiling"] for row in scores.agreement]) > 0)
     assert scores.ceiling is not None  # the oracle reaches the ceiling of one volunteer
-    assert scores.ceiling["reached"] == scores.ceiling["ceiling"] == pytest.approx(labels.soft.max(1).mean())
+    assert (
+        scores.ceiling["reached"]
+        == scores.ceiling["ceiling"]
+        == pytest.approx(labels.soft.max(1).mean())
+    )
     assert scores.ceiling["accuracy"] == scores.accuracy and scores.ceiling["assumed"]
     few = evaluate(predictions, labels, votes=np.full(2000, 5)).ceiling
-    assert few["panel"] == 5 and not few["assumed"] and few["repeatability"] < scores.ceiling["repeatability"]
+    assert (
+        few["panel"] == 5
+        and not few["assumed"]
+        and few["repeatability"] < scores.ceiling["repeatability"]
+    )
 
 
 def test_galaxies_without_votes_stand_in_no_bin_of_agreement() -> None:
@@ -389,7 +453,9 @@ def test_predictions_come_back_as_they_went(tmp_path: Path, ending: str, kind: s
     p = softmax(np.random.default_rng(0).normal(size=(len(names), 3)))
     seen = np.arange(len(names)) % 2 == 0
     sets = p > (0.2 if kind == "classes" else 0.9)
-    predictions = Predictions(np.array(names, dtype=object), p, ("round", "in-between", "=1+1"), kind, seen, sets)
+    predictions = Predictions(
+        np.array(names, dtype=object), p, ("round", "in-between", "=1+1"), kind, seen, sets
+    )
     back = Predictions.read(predictions.write(tmp_path / f"predictions{ending}"))
     np.testing.assert_array_equal(back.ids, predictions.ids)
     np.testing.assert_array_equal(back.probabilities, p)
@@ -417,22 +483,33 @@ def test_predictions_file_holds_names_and_numbers(tmp_path: Path) -> None:
 
 def test_predictions_that_cannot_be_written_or_read(tmp_path: Path) -> None:
     predictions, _ = drawn(3, 2)
-    with pytest.raises(InputError, match=r"p.txt: unknown kind of file; must end in .csv, .csv.gz, .parquet or .fits"):
+    with pytest.raises(
+        InputError,
+        match=r"p.txt: unknown kind of file; must end in .csv, .csv.gz, .parquet or .fits",
+    ):
         predictions.write(tmp_path / "p.txt")
     named = Predictions(predictions.ids, predictions.probabilities, ("galaxy_id", "b"))
     with pytest.raises(InputError, match=r"class bears the name of a column.*found galaxy_id"):
         named.write(tmp_path / "p.csv")
-    blank = Predictions(np.array(["a ", "b", "c"], dtype=object), predictions.probabilities, predictions.classes)
-    with pytest.raises(InputError, match="FITS cannot hold this text, found galaxy_id; write Parquet"):
+    blank = Predictions(
+        np.array(["a ", "b", "c"], dtype=object), predictions.probabilities, predictions.classes
+    )
+    with pytest.raises(
+        InputError, match="FITS cannot hold this text, found galaxy_id; write Parquet"
+    ):
         blank.write(tmp_path / "p.fits")
     with pytest.raises(MissingFileError, match="predictions not found"):
         Predictions.read(tmp_path / "none.csv")
     for name in ("p.parquet", "p.fits"):
         (tmp_path / name).write_bytes(b"not this")
-        with pytest.raises(InputError, match=r"not readable as|cannot be read; must begin as FITS does"):
+        with pytest.raises(
+            InputError, match=r"not readable as|cannot be read; must begin as FITS does"
+        ):
             Predictions.read(tmp_path / name)
     (tmp_path / "p.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="not a file of predictions; must have a column galaxy_id, found a, b"):
+    with pytest.raises(
+        InputError, match="not a file of predictions; must have a column galaxy_id, found a, b"
+    ):
         Predictions.read(tmp_path / "p.csv")
     (tmp_path / "p.csv").write_text("galaxy_id,a\nx,much\n")
     with pytest.raises(InputError, match="probability is not a number"):
@@ -452,11 +529,17 @@ def test_predictions_prove_themselves() -> None:
         Predictions(ids_of(2), np.ones((2, 3)) / 3, ("a", "b"))
     with pytest.raises(InputError, match=r"NaN or outside its range; must lie in \[0, 1\]"):
         Predictions(ids_of(1), np.array([[np.nan, 1.0]]), ("a", "b"))
-    with pytest.raises(InputError, match=r"galaxy 0: probabilities of a galaxy; must sum to 1, found 0.5"):
+    with pytest.raises(
+        InputError, match=r"galaxy 0: probabilities of a galaxy; must sum to 1, found 0.5"
+    ):
         Predictions(ids_of(1), np.array([[0.25, 0.25]]), ("a", "b"))
     with pytest.raises(InputError, match="mask of seen galaxies"):
         Predictions(ids_of(1), np.array([[0.5, 0.5]]), ("a", "b"), seen=np.zeros(3, dtype=bool))
-    with pytest.raises(InputError, match=r"sets of classes; must have shape \(1, 2\), found \(2, 2\)"):
-        Predictions(ids_of(1), np.array([[0.5, 0.5]]), ("a", "b"), sets=np.zeros((2, 2), dtype=bool))
+    with pytest.raises(
+        InputError, match=r"sets of classes; must have shape \(1, 2\), found \(2, 2\)"
+    ):
+        Predictions(
+            ids_of(1), np.array([[0.5, 0.5]]), ("a", "b"), sets=np.zeros((2, 2), dtype=bool)
+        )
     with pytest.raises(InputError, match="1 duplicate ids"):
         Predictions(np.array(["a", "a"], dtype=object), np.full((2, 2), 0.5), ("a", "b"))

@@ -37,9 +37,16 @@ def test_relative_paths_are_taken_from_the_file(toml: Path) -> None:
     assert experiment.backbones[0].name == "resnet18"
 
 
-def test_settings_override_by_dotted_key(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_override_by_dotted_key(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = ["seed=7", "galaxies.images=mine", "backbones.0.weights=none", "galaxies.split=[0.5, 0.25, 0.25]"]
+    settings = [
+        "seed=7",
+        "galaxies.images=mine",
+        "backbones.0.weights=none",
+        "galaxies.split=[0.5, 0.25, 0.25]",
+    ]
     experiment = load(toml, settings)
     assert experiment.seed == 7
     assert experiment.galaxies.images == tmp_path / "mine"
@@ -66,7 +73,10 @@ def test_written_settings_read_back_the_same(toml: Path, tmp_path: Path) -> None
         (["name=a/b"], "name: String should match pattern"),
         (['networks=[{name="tomi", options={epochs=3}}]'], "options: epochs has a key of its own"),
         (['joined=[{backbones=["resnet18"]}]'], "joined: name two tables, or a table and a column"),
-        (['joined=[{networks=["vgg"], columns=["ra"]}]'], "joined: vgg is none of the experiment's fine-tuned tables"),
+        (
+            ['joined=[{networks=["vgg"], columns=["ra"]}]'],
+            "joined: vgg is none of the experiment's fine-tuned tables",
+        ),
         (["heads=[]"], "name at least one network, or a backbone and a head"),
     ],
 )

@@ -22,12 +22,16 @@ def survey(n: int = 600, seed: int = 0) -> tuple[EmbeddingTable, Labels]:
     matrix = (rng.normal(size=(3, 20)) * 1.2)[codes] + rng.normal(size=(n, 20))
     ids = np.asarray([f"g{i}" for i in range(n)], dtype=object)
     extractor = Extractor("resnet18", "resnet18", "w" * 64, "avgpool", 20, View())
-    return EmbeddingTable(ids, ids, matrix.astype(np.float32), extractor), Labels(ids, CLASSES, codes, scheme="three")
+    return EmbeddingTable(ids, ids, matrix.astype(np.float32), extractor), Labels(
+        ids, CLASSES, codes, scheme="three"
+    )
 
 
 def few(p: list[list[float]], codes: list[int]) -> tuple[Labels, Predictions]:
     ids = np.asarray([f"g{i}" for i in range(len(p))], dtype=object)
-    return Labels(ids, CLASSES[: len(p[0])], np.asarray(codes)), Predictions(ids, np.asarray(p), CLASSES[: len(p[0])])
+    return Labels(ids, CLASSES[: len(p[0])], np.asarray(codes)), Predictions(
+        ids, np.asarray(p), CLASSES[: len(p[0])]
+    )
 
 
 def test_flipped_labels_are_found() -> None:
@@ -50,10 +54,20 @@ def test_flipped_labels_are_found() -> None:
 
 def test_thresholds_are_each_classs_own_mean() -> None:
     # thresholds: mean p of class 0 among its own (.9+.8+.4)/3 = .7; of class 1: (.6+.5)/2 = .55
-    labels, predictions = few([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.4, 0.6], [0.5, 0.5]], [0, 0, 0, 1, 1])
+    labels, predictions = few(
+        [[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.4, 0.6], [0.5, 0.5]], [0, 0, 0, 1, 1]
+    )
     found = label_errors(labels, predictions).set_index("galaxy_id")
-    assert found["doubtful"].to_dict() == {"g0": False, "g1": False, "g2": True, "g3": False, "g4": False}
-    assert found.loc["g2", "suggested"] == "round" and found.loc["g2", "margin"] == pytest.approx(-0.2)
+    assert found["doubtful"].to_dict() == {
+        "g0": False,
+        "g1": False,
+        "g2": True,
+        "g3": False,
+        "g4": False,
+    }
+    assert found.loc["g2", "suggested"] == "round" and found.loc["g2", "margin"] == pytest.approx(
+        -0.2
+    )
     assert found.index[0] == "g2"
 
 
@@ -69,9 +83,15 @@ def test_one_class_leaves_no_doubt() -> None:
 
 def test_doubt_refuses_judges_that_were_trained_on_the_galaxy() -> None:
     labels, predictions = few([[0.9, 0.1], [0.2, 0.8]], [0, 1])
-    seen = Predictions(predictions.ids, predictions.probabilities, predictions.classes, seen=np.array([False, True]))
+    seen = Predictions(
+        predictions.ids,
+        predictions.probabilities,
+        predictions.classes,
+        seen=np.array([False, True]),
+    )
     with pytest.raises(
-        LeakError, match="1 of 2 galaxies were trained on; must be judged by a head that did not see them"
+        LeakError,
+        match="1 of 2 galaxies were trained on; must be judged by a head that did not see them",
     ):
         label_errors(labels, seen)
 
@@ -79,15 +99,20 @@ def test_doubt_refuses_judges_that_were_trained_on_the_galaxy() -> None:
 def test_doubt_refuses_other_classes_and_other_galaxies() -> None:
     labels, predictions = few([[0.9, 0.1], [0.2, 0.8]], [0, 1])
     other = Predictions(predictions.ids, predictions.probabilities, ("a", "b"))
-    with pytest.raises(InputError, match="predictions do not fit the labels; must be of the classes edge-on, round"):
+    with pytest.raises(
+        InputError, match="predictions do not fit the labels; must be of the classes edge-on, round"
+    ):
         label_errors(labels, other)
-    strangers = Predictions(np.asarray(["x", "y"], dtype=object), predictions.probabilities, predictions.classes)
+    strangers = Predictions(
+        np.asarray(["x", "y"], dtype=object), predictions.probabilities, predictions.classes
+    )
     with pytest.raises(InputError, match="no galaxy has a label and a prediction"):
         label_errors(labels, strangers)
 
 
 def test_nobody_is_judged_by_a_head_that_saw_them_or_their_group() -> None:
-    # labels that are pure noise, every galaxy present twice: only a judge that saw the twin could do better than chance
+    # labels that are pure noise, every galaxy present twice: only a judge that saw the twin could
+    # do better than chance
     rng = np.random.default_rng(0)
     half = rng.normal(size=(150, 12)).astype(np.float32)
     ids = np.asarray([f"g{i}" for i in range(300)], dtype=object)
@@ -120,7 +145,9 @@ def test_proposals_are_uncertain_open_and_unlike_each_other() -> None:
     p[:, 0] = 0.9
     p[200:240] = [0.5, 0.5, 0.0]
     matrix = table.matrix.copy()
-    matrix[200:230] = matrix[200] + np.random.default_rng(0).normal(size=(30, 20)) * 1e-3  # thirty times one galaxy
+    matrix[200:230] = (
+        matrix[200] + np.random.default_rng(0).normal(size=(30, 20)) * 1e-3
+    )  # thirty times one galaxy
     table = EmbeddingTable(table.ids, table.ids, matrix, table.extractor)
     found = query_next(Predictions(table.ids, p, CLASSES), table, 10, labels=known, pool=4)
     rows = [int(name[1:]) for name in found["galaxy_id"]]

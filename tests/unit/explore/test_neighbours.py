@@ -24,7 +24,9 @@ HOSTILE = '<img src=x onerror=alert(1)>"&'
 def table_of(matrix: np.ndarray, digests: np.ndarray | None = None) -> EmbeddingTable:
     ids = np.asarray([f"g{i}" for i in range(len(matrix))], dtype=object)
     extractor = Extractor("resnet18", "resnet18", "w" * 64, "avgpool", matrix.shape[1], View())
-    return EmbeddingTable(ids, ids if digests is None else digests, matrix.astype(np.float32), extractor)
+    return EmbeddingTable(
+        ids, ids if digests is None else digests, matrix.astype(np.float32), extractor
+    )
 
 
 def cloud(n: int = 400, dim: int = 24, seed: int = 0) -> np.ndarray:
@@ -33,10 +35,14 @@ def cloud(n: int = 400, dim: int = 24, seed: int = 0) -> np.ndarray:
 
 def test_nearest_is_exact() -> None:
     points = cloud()
-    truth = np.argsort(((points[:, None] - points[None]) ** 2).sum(-1) + np.diag(np.full(400, np.inf)), axis=1)[:, :7]
+    truth = np.argsort(
+        ((points[:, None] - points[None]) ** 2).sum(-1) + np.diag(np.full(400, np.inf)), axis=1
+    )[:, :7]
     found = nearest(points, None, 7)
     np.testing.assert_array_equal(found.rows, truth)
-    np.testing.assert_allclose(found.distances[:, 0], np.linalg.norm(points - points[truth[:, 0]], axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        found.distances[:, 0], np.linalg.norm(points - points[truth[:, 0]], axis=1), rtol=1e-5
+    )
     assert found.recall == 1.0
 
 
@@ -51,16 +57,22 @@ def test_the_approximate_index_states_its_recall() -> None:
     points = cloud(4000)
     found = nearest(points, None, 10, exact_up_to=1000)
     exact = nearest(points, None, 10)
-    hits = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(found.rows, exact.rows, strict=True)])
+    hits = np.mean(
+        [len(np.intersect1d(a, b)) / 10 for a, b in zip(found.rows, exact.rows, strict=True)]
+    )
     assert found.recall == pytest.approx(hits, abs=0.03) and 0.9 < found.recall < 1
     assert (found.rows != np.arange(4000)[:, None]).all()
-    same = nearest(points[:, :6], points[:50, :6], 3, exact_up_to=1000)  # queries that are in the reference
+    same = nearest(
+        points[:, :6], points[:50, :6], 3, exact_up_to=1000
+    )  # queries that are in the reference
     np.testing.assert_array_equal(same.rows[:, 0], np.arange(50))
 
 
 def test_the_approximate_index_looks_further_where_cells_are_small() -> None:
     rng = np.random.default_rng(0)
-    points = (1000 * rng.normal(size=(400, 8)).repeat(5, axis=0) + rng.normal(size=(2000, 8))).astype(np.float32)
+    points = (
+        1000 * rng.normal(size=(400, 8)).repeat(5, axis=0) + rng.normal(size=(2000, 8))
+    ).astype(np.float32)
     found = nearest(points, None, 400, exact_up_to=0)
     assert found.rows.min() >= 0 and all(len(set(row)) == 400 for row in found.rows[::100])
     twice = nearest(points, None, 400, exact_up_to=0)
@@ -69,7 +81,9 @@ def test_the_approximate_index_looks_further_where_cells_are_small() -> None:
 
 @pytest.mark.parametrize("k", [0, 400])
 def test_more_neighbours_than_galaxies_are_refused(k: int) -> None:
-    with pytest.raises(InputError, match=r"number of neighbours; must lie in 1…399 for 400 galaxies"):
+    with pytest.raises(
+        InputError, match=r"number of neighbours; must lie in 1…399 for 400 galaxies"
+    ):
         nearest(cloud(), None, k)
 
 
@@ -104,17 +118,23 @@ def test_planted_duplicates_are_found_in_flat_and_in_deep_tables(dim: int) -> No
     matrix = rng.normal(size=(1000, dim)) @ rng.normal(size=(dim, 64))
     planted = rng.permutation(1000)[:100].reshape(50, 2)
     near = nearest(matrix.astype(np.float32), None, 1).distances.mean()
-    matrix[planted[:, 1]] = matrix[planted[:, 0]] + rng.normal(size=(50, 64)) * 0.1 * near / 8  # noisier
+    matrix[planted[:, 1]] = (
+        matrix[planted[:, 0]] + rng.normal(size=(50, 64)) * 0.1 * near / 8
+    )  # noisier
     found = duplicates(table_of(matrix))
     truth = {frozenset((f"g{a}", f"g{b}")) for a, b in planted}
     pairs = {frozenset(pair) for pair in zip(found["galaxy_id"], found["twin"], strict=True)}
     assert len(truth & pairs) / len(truth) >= 0.9
     assert len(truth & pairs) / len(pairs) >= 0.9
-    assert 0.5 * dim < found.attrs["dimension"] < 1.3 * dim  # deep tables look flatter than they are
+    assert (
+        0.5 * dim < found.attrs["dimension"] < 1.3 * dim
+    )  # deep tables look flatter than they are
 
 
 def test_about_as_many_pairs_as_allowed_pass_by_chance() -> None:
-    counts = [len(duplicates(table_of(cloud(500, dim=6, seed=seed)), chance=10)) for seed in range(8)]
+    counts = [
+        len(duplicates(table_of(cloud(500, dim=6, seed=seed)), chance=10)) for seed in range(8)
+    ]
     assert 2 < np.mean(counts) < 20
 
 
@@ -129,7 +149,9 @@ def test_copies_of_bytes_are_twins_whatever_their_vectors_and_sets_share_a_group
 
 def test_a_table_without_twins_gives_none() -> None:
     assert len(duplicates(table_of(cloud(200, dim=40)))) == 0
-    with pytest.raises(InputError, match=r"chance and scale of twins; must be > 0 and at least 3, found \(0, 10\)"):
+    with pytest.raises(
+        InputError, match=r"chance and scale of twins; must be > 0 and at least 3, found \(0, 10\)"
+    ):
         duplicates(table_of(cloud()), chance=0)
 
 
@@ -149,7 +171,11 @@ def test_the_outlier_factor_is_that_of_scikit_learn() -> None:
 
     matrix = cloud(300)
     expected = -LocalOutlierFactor(n_neighbors=15).fit(matrix).negative_outlier_factor_
-    found = anomalies(table_of(matrix), components=None).set_index("galaxy_id").loc[[f"g{i}" for i in range(300)]]
+    found = (
+        anomalies(table_of(matrix), components=None)
+        .set_index("galaxy_id")
+        .loc[[f"g{i}" for i in range(300)]]
+    )
     np.testing.assert_allclose(found["outlier_factor"], expected, rtol=1e-4)
 
 
@@ -166,7 +192,11 @@ def test_prototypes_are_central_members_of_their_class() -> None:
     labels = Labels(table.ids[:61], ("round", "spiral", "rare"), np.repeat([0, 1, 2], [30, 30, 1]))
     found = prototypes(table, labels, 3)
     assert found["class"].tolist() == ["round"] * 3 + ["spiral"] * 3 + ["rare"]
-    assert found.groupby("class")["galaxy_id"].first().to_dict() == {"round": "g5", "spiral": "g35", "rare": "g60"}
+    assert found.groupby("class")["galaxy_id"].first().to_dict() == {
+        "round": "g5",
+        "spiral": "g35",
+        "rare": "g60",
+    }
     with pytest.raises(InputError, match="prototypes per class; must be at least 1"):
         prototypes(table, labels, 0)
     with pytest.raises(InputError, match="no galaxy has a label and a vector"):
@@ -191,7 +221,10 @@ SECTIONS = {
 
 def showcase(folder: Path, title: str = "Galaxies") -> Gallery:
     return Gallery(
-        title, "", {heading: tiles(folder, shown, View(size=64)) for heading, shown in SECTIONS.items()}, side=64
+        title,
+        "",
+        {heading: tiles(folder, shown, View(size=64)) for heading, shown in SECTIONS.items()},
+        side=64,
     )
 
 

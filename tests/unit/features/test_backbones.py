@@ -20,8 +20,15 @@ def checkpoint(folder: Path, **changes: object) -> Path:
     """A checkpoint folder with a record and some bytes as weights."""
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
-    spec = dataclasses.replace(BACKBONES["resnet18"], name="mine", classes=5, weights=None, url=None)
-    note = {"format": 1, "backbone": spec.asdict(), "weights_sha256": fingerprint.of_bytes(b"weights"), "classes": []}
+    spec = dataclasses.replace(
+        BACKBONES["resnet18"], name="mine", classes=5, weights=None, url=None
+    )
+    note = {
+        "format": 1,
+        "backbone": spec.asdict(),
+        "weights_sha256": fingerprint.of_bytes(b"weights"),
+        "classes": [],
+    }
     (folder / "backbone.json").write_text(json.dumps({**note, **changes}))
     return folder
 
@@ -42,7 +49,9 @@ def test_published_weights_are_torchvision_s_own() -> None:
 
     for spec in BACKBONES.values():
         if spec.url:
-            member = models.get_model_weights(spec.architecture)[str(spec.weights).removeprefix("torchvision:")]
+            member = models.get_model_weights(spec.architecture)[
+                str(spec.weights).removeprefix("torchvision:")
+            ]
             assert spec.url == member.url
             assert len(spec.sha256) == 8 and spec.sha256 in member.url
             place = hub_file(spec)
@@ -54,7 +63,9 @@ def test_googlenet_is_normalised_as_it_was_trained() -> None:
 
 
 def test_unknown_backbone_lists_the_legal_names() -> None:
-    with pytest.raises(UnknownNameError, match=r"googlenet, resnet18.*found resnet19; did you mean 'resnet18'"):
+    with pytest.raises(
+        UnknownNameError, match=r"googlenet, resnet18.*found resnet19; did you mean 'resnet18'"
+    ):
         backbone("resnet19")
 
 
@@ -84,14 +95,18 @@ def test_exchanged_checkpoint_weights_are_noticed(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "c")
     (folder / "model.safetensors").write_bytes(b"other")
     spec = backbone(folder)
-    with pytest.raises(WeightsError, match="damaged or was exchanged; must have a sha256 that begins with"):
+    with pytest.raises(
+        WeightsError, match="damaged or was exchanged; must have a sha256 that begins with"
+    ):
         weights_digest(spec, weights_file(spec))
 
 
 def test_broken_checkpoint_folders_say_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="checkpoint format is newer; must be at most 1, found 2"):
         backbone(checkpoint(tmp_path / "new", format=2))
-    with pytest.raises(InputError, match="must hold format, backbone and weights_sha256, found TypeError"):
+    with pytest.raises(
+        InputError, match="must hold format, backbone and weights_sha256, found TypeError"
+    ):
         backbone(checkpoint(tmp_path / "bad", backbone=3))
     folder = checkpoint(tmp_path / "text")
     (folder / "backbone.json").write_text("{")
@@ -106,13 +121,18 @@ def test_broken_checkpoint_folders_say_what_is_wrong(tmp_path: Path) -> None:
         backbone(folder)
 
 
-def test_weights_come_from_torch_home_a_file_or_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_come_from_torch_home_a_file_or_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = BACKBONES["resnet18"]
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert weights_file(spec) == tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
     monkeypatch.delenv("TORCH_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert weights_file(spec) == tmp_path / "cache" / "torch" / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    assert (
+        weights_file(spec)
+        == tmp_path / "cache" / "torch" / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    )
     assert weights_file(spec, "none") is None and weights_digest(spec, None) == RANDOM
     file = tmp_path / "w.pth"
     with pytest.raises(MissingFileError, match=r"w\.pth: weights file not found"):
@@ -124,11 +144,16 @@ def test_weights_come_from_torch_home_a_file_or_nowhere(tmp_path: Path, monkeypa
 
 
 def test_backbone_without_published_weights_names_the_two_ways() -> None:
-    with pytest.raises(WeightsError, match="no weights that can be downloaded; give --weights FILE, or --weights none"):
+    with pytest.raises(
+        WeightsError,
+        match="no weights that can be downloaded; give --weights FILE, or --weights none",
+    ):
         weights_file(BACKBONES["resnet50-v1"])
 
 
-def test_damaged_download_is_noticed_by_the_digest_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_download_is_noticed_by_the_digest_in_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     spec = BACKBONES["resnet18"]
     path = hub_file(spec)
@@ -144,7 +169,9 @@ def test_damaged_download_is_noticed_by_the_digest_in_its_name(tmp_path: Path, m
 def test_training_ids_are_known_again_after_writing(ids: list[str], others: list[str]) -> None:
     known = TrainedOn.decode(TrainedOn.of(ids).encode())
     assert len(known) == len(set(ids))
-    assert known.contains([*ids, *others]).tolist() == [name in set(ids) for name in [*ids, *others]]
+    assert known.contains([*ids, *others]).tolist() == [
+        name in set(ids) for name in [*ids, *others]
+    ]
     assert known.fingerprint == TrainedOn.of(reversed(ids)).fingerprint
 
 

@@ -20,7 +20,11 @@ from gzfeatures.heads.estimators.registry import HEADS
 from gzfeatures.heads.fit import fit
 from gzfeatures.images.view import View
 
-QUICK = {"xgboost": {"rounds": 20}, "xgboost-regression": {"rounds": 20}, "ensemble": {"members": ("logistic", "lda")}}
+QUICK = {
+    "xgboost": {"rounds": 20},
+    "xgboost-regression": {"rounds": 20},
+    "ensemble": {"members": ("logistic", "lda")},
+}
 IN_BLOCKS = ("logistic", "linear-svm", "xgboost", "lda", "prototype", "ridge")
 
 
@@ -55,7 +59,9 @@ def test_a_large_matrix_lies_in_a_file_without_a_name(small_memory: Path) -> Non
 
 
 @pytest.mark.parametrize("grows", [True, False])
-def test_without_room_on_the_disk_it_is_said(small_memory: Path, monkeypatch: pytest.MonkeyPatch, grows: bool) -> None:
+def test_without_room_on_the_disk_it_is_said(
+    small_memory: Path, monkeypatch: pytest.MonkeyPatch, grows: bool
+) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -63,7 +69,9 @@ def test_without_room_on_the_disk_it_is_said(small_memory: Path, monkeypatch: py
         monkeypatch.delattr(os, "posix_fallocate")
         assert allocate(1000, 300).sum() == 0
     monkeypatch.setattr(matrices, "_reserve", full)
-    with pytest.raises(OutputError, match=r"store: no room for 1,000 vectors of 300 numbers.*must have 0.0 GB free"):
+    with pytest.raises(
+        OutputError, match=r"store: no room for 1,000 vectors of 300 numbers.*must have 0.0 GB free"
+    ):
         allocate(1000, 300)
 
 
@@ -81,14 +89,23 @@ def test_a_head_is_the_same_from_a_file(small_memory: Path, tmp_path: Path, head
 
 
 @pytest.mark.parametrize("head", IN_BLOCKS)
-def test_these_heads_hold_a_part_of_their_rows(small_memory: Path, tmp_path: Path, head: str) -> None:
+def test_these_heads_hold_a_part_of_their_rows(
+    small_memory: Path, tmp_path: Path, head: str
+) -> None:
     table, labels, split = survey(60_000, 384, head)
     whole, path = table.matrix.nbytes, table.write(tmp_path / "t.parquet")
     few = {} if head in ("logistic", "linear-svm", "ridge") else {"pca": 16}
     del table
     tracemalloc.start()
     try:
-        fit(EmbeddingTable.open(path).having(labels.ids), labels, head, split=split, **few, **QUICK.get(head, {}))
+        fit(
+            EmbeddingTable.open(path).having(labels.ids),
+            labels,
+            head,
+            split=split,
+            **few,
+            **QUICK.get(head, {}),
+        )
         assert tracemalloc.get_traced_memory()[1] < 0.8 * whole
     finally:
         tracemalloc.stop()

@@ -27,13 +27,21 @@ def test_the_entry_says_what_the_record_says() -> None:
     assert {**entry.asdict(), **dict.fromkeys(("weights", "sha256", "licence", "source", "trained_on"))} == {
         **record["backbone"], **dict.fromkeys(("weights", "sha256", "licence", "source", "trained_on"))
     }  # fmt: skip
-    assert entry.sha256 == record["weights_sha256"] == hashlib.sha256((FOLDER / TENSORS).read_bytes()).hexdigest()
+    assert (
+        entry.sha256
+        == record["weights_sha256"]
+        == hashlib.sha256((FOLDER / TENSORS).read_bytes()).hexdigest()
+    )
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 13e6
 
 
-def test_it_knows_the_galaxies_it_has_seen_and_that_none_is_of_the_tenth_kept_out(shared_data: Path) -> None:
+def test_it_knows_the_galaxies_it_has_seen_and_that_none_is_of_the_tenth_kept_out(
+    shared_data: Path,
+) -> None:
     seen = TrainedOn.decode(backbone(NAME).trained_on or "")
-    ids = np.array(sorted(path.stem for path in (shared_data / "gz2" / "images").glob("*.jpg")), dtype=object)
+    ids = np.array(
+        sorted(path.stem for path in (shared_data / "gz2" / "images").glob("*.jpg")), dtype=object
+    )
     tenth = np.array([int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10 == 3 for name in ids])
     assert not seen.contains(ids[tenth]).any()
     assert seen.contains(ids[~tenth]).mean() > 0.9
@@ -48,12 +56,16 @@ def test_the_first_call_needs_no_network_and_gives_the_record_on(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     survey = draw_survey(tmp_path / "survey", n=12, seed=0, size=64, progress=False)
-    table = gz.extract(gz.ImageSet.of(survey.images), store=gz.Store(tmp_path / "store"), progress=False)
+    table = gz.extract(
+        gz.ImageSet.of(survey.images), store=gz.Store(tmp_path / "store"), progress=False
+    )
     assert table.extractor.backbone == NAME and table.matrix.shape == (12, 1024)
     assert table.extractor.trained_on == backbone(NAME).trained_on
 
 
-def test_a_galaxy_it_was_trained_on_is_not_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_galaxy_it_was_trained_on_is_not_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     survey = draw_survey(tmp_path / "survey", n=60, seed=0, size=64, progress=False)
     labels = gz.SCHEMES["q1-3class"].label(gz.Catalog.read(survey.catalog))
     labels = labels.select(labels.ids[labels.codes < 2])
@@ -63,7 +75,9 @@ def test_a_galaxy_it_was_trained_on_is_not_scored(tmp_path: Path, monkeypatch: p
     images = gz.ImageSet.of(survey.images, ids=labels.ids)
     table = gz.extract(images, NAME, store=gz.Store(tmp_path / "store"), progress=False)
     head = gz.fit(table, labels, "prototype", split=split)
-    with pytest.raises(LeakError, match=f"1 of {len(split.test)} galaxies were trained on.*{split.test[0]}"):
+    with pytest.raises(
+        LeakError, match=f"1 of {len(split.test)} galaxies were trained on.*{split.test[0]}"
+    ):
         gz.evaluate(head.predict(table.select(split.test)), labels)
 
 
@@ -77,7 +91,9 @@ def test_exchanged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("gzfeatures.features.weights.packaged", lambda _: tmp_path)
     survey = draw_survey(tmp_path / "survey", n=2, seed=0, size=64, progress=False)
     with pytest.raises(WeightsError, match="damaged or was exchanged"):
-        gz.extract(gz.ImageSet.of(survey.images), NAME, store=gz.Store(tmp_path / "store"), progress=False)
+        gz.extract(
+            gz.ImageSet.of(survey.images), NAME, store=gz.Store(tmp_path / "store"), progress=False
+        )
 
 
 def test_the_card_gives_credit_and_limits() -> None:

@@ -33,7 +33,9 @@ def digests(*numbers: int) -> list[str]:
 
 
 def rows(*numbers: int) -> npt.NDArray[np.float32]:
-    return np.asarray([[number + 0.25 * k for k in range(4)] for number in numbers], dtype=np.float32)
+    return np.asarray(
+        [[number + 0.25 * k for k in range(4)] for number in numbers], dtype=np.float32
+    )
 
 
 def shards(shelf: VectorCache) -> list[Path]:
@@ -82,7 +84,10 @@ def test_whatever_changes_a_vector_is_in_the_key(tmp_path: Path, change: dict[st
 
 
 def test_the_name_and_the_training_ids_are_not_in_the_key() -> None:
-    assert dataclasses.replace(EXTRACTOR, backbone="x", trained_on="AAAAAAAAAAA=").fingerprint == EXTRACTOR.fingerprint
+    assert (
+        dataclasses.replace(EXTRACTOR, backbone="x", trained_on="AAAAAAAAAAA=").fingerprint
+        == EXTRACTOR.fingerprint
+    )
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "text"])
@@ -93,7 +98,12 @@ def test_damaged_shard_is_set_aside_and_the_rest_serves(tmp_path: Path, damage: 
     shelf.add(digests(2), rows(2))
     data = bytearray(first.read_bytes())
     data[data.index(rows(1).tobytes())] ^= 1
-    broken = {"flipped": bytes(data), "truncated": bytes(data[:-100]), "empty": b"", "text": b"hello"}[damage]
+    broken = {
+        "flipped": bytes(data),
+        "truncated": bytes(data[:-100]),
+        "empty": b"",
+        "text": b"hello",
+    }[damage]
     first.unlink()
     first.write_bytes(broken)
     shelf = Store(tmp_path).vectors_of(EXTRACTOR)
@@ -148,7 +158,9 @@ def test_compaction_leaves_damaged_shards_out(tmp_path: Path) -> None:
     assert other.has(digests(*range(store_module.MANY + 1))).sum() == store_module.MANY
 
 
-def test_full_disk_leaves_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_what_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shelf = Store(tmp_path).vectors_of(EXTRACTOR)
     shelf.add(digests(1), rows(1))
 
@@ -156,7 +168,9 @@ def test_full_disk_leaves_what_was_finished(tmp_path: Path, monkeypatch: pytest.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"store cannot be written: No space left.*GZFEATURES_STORE"):
+    with pytest.raises(
+        OutputError, match=r"store cannot be written: No space left.*GZFEATURES_STORE"
+    ):
         shelf.add(digests(2), rows(2))
     assert shelf.has(digests(1, 2)).tolist() == [True, False]
     assert [p.name for p in shelf.folder.iterdir() if p.suffix not in (".arrow", ".json")] == []
@@ -168,7 +182,9 @@ def test_unwritable_store_names_the_remedy(tmp_path: Path) -> None:
         Store(tmp_path / "file").vectors_of(EXTRACTOR).add(digests(1), rows(1))
 
 
-def test_default_store_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_store_is_where_the_user_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GZFEATURES_STORE", str(tmp_path / "mine"))
     assert Store.default().root == tmp_path / "mine"
     monkeypatch.delenv("GZFEATURES_STORE")
@@ -177,15 +193,23 @@ def test_default_store_is_where_the_user_says(tmp_path: Path, monkeypatch: pytes
 
 
 def test_show_counts_and_prune_frees(tmp_path: Path) -> None:
-    store, other = Store(tmp_path), dataclasses.replace(EXTRACTOR, backbone="resnet34", architecture="resnet34")
+    store, other = (
+        Store(tmp_path),
+        dataclasses.replace(EXTRACTOR, backbone="resnet34", architecture="resnet34"),
+    )
     assert store.show() == [] and store.prune(unused_days=0) == []
     store.vectors_of(EXTRACTOR).add(digests(1, 2), rows(1, 2))
     store.vectors_of(other).add(digests(1), rows(1))
     old = time.time() - 10 * 86_400
     os.utime(tmp_path / EXTRACTOR.fingerprint / "extractor.json", (old, old))
     newest, oldest = store.show()
-    assert (newest.extractor, newest.rows) == (other, 1) and (oldest.extractor, oldest.rows) == (EXTRACTOR, 2)
-    assert oldest.bytes == sum(p.stat().st_size for p in (tmp_path / EXTRACTOR.fingerprint).iterdir())
+    assert (newest.extractor, newest.rows) == (other, 1) and (oldest.extractor, oldest.rows) == (
+        EXTRACTOR,
+        2,
+    )
+    assert oldest.bytes == sum(
+        p.stat().st_size for p in (tmp_path / EXTRACTOR.fingerprint).iterdir()
+    )
     assert store.prune(backbone="resnet50") == [] and store.prune(unused_days=20) == []
     assert [e.fingerprint for e in store.prune(max_bytes=newest.bytes)] == [EXTRACTOR.fingerprint]
     assert [e.fingerprint for e in store.prune(backbone="resnet34")] == [other.fingerprint]
@@ -197,7 +221,9 @@ def test_a_damaged_record_is_named_and_made_again(tmp_path: Path) -> None:
     store.vectors_of(EXTRACTOR).add(digests(1), rows(1))
     record = tmp_path / EXTRACTOR.fingerprint / "extractor.json"
     record.write_text("{")
-    with pytest.raises(InputError, match="record of the store is damaged; extract again, or remove its folder"):
+    with pytest.raises(
+        InputError, match="record of the store is damaged; extract again, or remove its folder"
+    ):
         store.show()
     assert store.vectors_of(EXTRACTOR).has(digests(1)).all()
     assert [entry.extractor for entry in store.show()] == [EXTRACTOR]
@@ -215,7 +241,9 @@ def test_prune_removes_what_killed_writers_and_damage_left(tmp_path: Path) -> No
     store = Store(tmp_path)
     shelf = store.vectors_of(EXTRACTOR)
     shelf.add(digests(1), rows(1))
-    stale, fresh, damaged = (shelf.folder / name for name in (".a.part.arrow", ".b.part.arrow", "c.damaged"))
+    stale, fresh, damaged = (
+        shelf.folder / name for name in (".a.part.arrow", ".b.part.arrow", "c.damaged")
+    )
     for path in (stale, fresh, damaged):
         path.write_bytes(b"x")
     os.utime(stale, (0, 0))
@@ -235,9 +263,16 @@ def test_import_brings_the_vectors_that_are_lacking_and_nothing_else(tmp_path: P
         (folder / name).write_bytes(b"harmless stand-in")
     (imported,) = import_vectors(own, other.root)
     assert (imported.fingerprint, imported.rows, imported.present) == (EXTRACTOR.fingerprint, 2, 1)
-    np.testing.assert_array_equal(own.vectors_of(EXTRACTOR).vectors(digests(1, 2, 3, 4)), rows(1, 2, 3, 4))
-    assert {path.suffix for path in own.vectors_of(EXTRACTOR).folder.iterdir()} == {".arrow", ".json"}
-    assert own.show()[0].extractor == EXTRACTOR, "a stranger's list of training galaxies is not taken"
+    np.testing.assert_array_equal(
+        own.vectors_of(EXTRACTOR).vectors(digests(1, 2, 3, 4)), rows(1, 2, 3, 4)
+    )
+    assert {path.suffix for path in own.vectors_of(EXTRACTOR).folder.iterdir()} == {
+        ".arrow",
+        ".json",
+    }
+    assert own.show()[0].extractor == EXTRACTOR, (
+        "a stranger's list of training galaxies is not taken"
+    )
     assert [each.rows for each in import_vectors(own, other.root)] == [0]
 
 
@@ -257,15 +292,21 @@ def test_import_leaves_out_what_is_damaged_not_finite_or_a_link_and_names_it(
     linked.rename(tmp_path / "elsewhere")
     linked.symlink_to(tmp_path / "elsewhere")
     (imported,) = import_vectors(own, other.root)
-    assert imported.rows == len(shard.read(whole, 4)[0]) == 1 and len(own.vectors_of(EXTRACTOR)) == 1
-    assert len(imported.refused) == 3 and all(len(line.splitlines()) == 1 for line in imported.refused)
+    assert (
+        imported.rows == len(shard.read(whole, 4)[0]) == 1 and len(own.vectors_of(EXTRACTOR)) == 1
+    )
+    assert len(imported.refused) == 3 and all(
+        len(line.splitlines()) == 1 for line in imported.refused
+    )
     reasons = dict(line.split(": ", 1) for line in imported.refused)
     assert reasons[str(flipped)].startswith("shard is damaged")
     assert reasons[str(linked)].startswith("shard cannot be opened; must be a file, no link")
     assert reasons[str(nan)].startswith("shard has vectors that are not finite")
 
 
-def test_import_refuses_what_is_no_store_or_says_another_extractor_than_its_name(tmp_path: Path) -> None:
+def test_import_refuses_what_is_no_store_or_says_another_extractor_than_its_name(
+    tmp_path: Path,
+) -> None:
     own, other = Store(tmp_path / "own"), Store(tmp_path / "other")
     with pytest.raises(MissingFileError, match="store not found"):
         import_vectors(own, other.root)
@@ -280,7 +321,9 @@ def test_import_refuses_what_is_no_store_or_says_another_extractor_than_its_name
     fields = json.loads(record.read_text())
     for changed in ({"dim": 5}, {"dim": "4"}, {"dim": -4}, {"view": None}, {"backbone": 3}):
         record.write_text(json.dumps(fields | changed))
-        with pytest.raises(InputError, match=r"record of the store is (another's|damaged)|record cannot be read"):
+        with pytest.raises(
+            InputError, match=r"record of the store is (another's|damaged)|record cannot be read"
+        ):
             import_vectors(own, other.root)
     record.write_text("[")
     with pytest.raises(InputError, match=r"cannot be read|damaged"):
@@ -294,9 +337,20 @@ def test_import_on_the_command_line(tmp_path: Path) -> None:
     other = Store(tmp_path / "other")
     other.vectors_of(EXTRACTOR).add(digests(1), rows(1))
     result = gz("store", "import", other.root)
-    assert [each["rows"] for each in result["imported"]] == [1] and [each["rows"] for each in result["entries"]] == [1]
-    assert result["compiled"] == {"folder": os.environ["GZFEATURES_COMPILED"], "files": 0, "bytes": 0}
-    for wrong in (["import"], ["show", str(other.root)], ["show", "--max-gb", "1"], ["import", "x", "--backbone", "y"]):
+    assert [each["rows"] for each in result["imported"]] == [1] and [
+        each["rows"] for each in result["entries"]
+    ] == [1]
+    assert result["compiled"] == {
+        "folder": os.environ["GZFEATURES_COMPILED"],
+        "files": 0,
+        "bytes": 0,
+    }
+    for wrong in (
+        ["import"],
+        ["show", str(other.root)],
+        ["show", "--max-gb", "1"],
+        ["import", "x", "--backbone", "y"],
+    ):
         assert CliRunner().invoke(app, ["store", *wrong]).exit_code == 2
 
 

@@ -67,7 +67,9 @@ def test_an_open_table_gives_the_rows_of_some_ids(tmp_path: Path, n: int) -> Non
     path, whole = tmp_path / "t.parquet", table(n)
     whole.write(path)
     wanted = whole.ids[::7]
-    assert same(EmbeddingTable.open(path).having(np.append(wanted[::-1], "absent")), whole.select(wanted))
+    assert same(
+        EmbeddingTable.open(path).having(np.append(wanted[::-1], "absent")), whole.select(wanted)
+    )
 
 
 def test_select_takes_rows_by_id() -> None:
@@ -96,7 +98,10 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable Parquet file"):
         EmbeddingTable.read(tmp_path / "t.parquet")
     pq.write_table(pa.table({"galaxy_id": ["1"], "x": [1.0]}), tmp_path / "t.parquet")
-    with pytest.raises(InputError, match=r"not an embedding table; must have columns .* found galaxy_id, x; write it"):
+    with pytest.raises(
+        InputError,
+        match=r"not an embedding table; must have columns .* found galaxy_id, x; write it",
+    ):
         EmbeddingTable.open(tmp_path / "t.parquet")
 
 
@@ -114,7 +119,9 @@ def test_metadata_is_needed_and_understood(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="table format is newer; must be at most 1, found 2"):
         EmbeddingTable.read(rewritten(path, {"format": 2}))
     with pytest.raises(InputError, match="extractor record cannot be read"):
-        EmbeddingTable.read(rewritten(path, {"format": 1, "extractor": {"view": {}}, "skipped": []}))
+        EmbeddingTable.read(
+            rewritten(path, {"format": 1, "extractor": {"view": {}}, "skipped": []})
+        )
     longer = dataclasses.replace(EXTRACTOR, dim=4).asdict()
     with pytest.raises(InputError, match="embedding column; must hold lists of 4 numbers"):
         EmbeddingTable.read(rewritten(path, {"format": 1, "extractor": longer, "skipped": []}))

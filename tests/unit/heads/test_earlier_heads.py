@@ -26,4 +26,6 @@ def test_written_again_it_has_the_names_of_this_version(tmp_path: Path) -> None:
     again = gz.Head.read(head.write(tmp_path / "again.skops"))
     assert b"heads.pipelines" not in (tmp_path / "again.skops").read_bytes()
     table = gz.EmbeddingTable.read(EARLIER / "table.parquet")
-    np.testing.assert_array_equal(again.predict(table).probabilities, head.predict(table).probabilities)
+    np.testing.assert_array_equal(
+        again.predict(table).probabilities, head.predict(table).probabilities
+    )

@@ -30,9 +30,13 @@ CLASSES = ("round", "spiral", "merger")
 QUICK = {"xgboost": {"rounds": 30}, "ensemble": {"members": ("logistic", "lda")}}
 
 
-def table_of(ids: np.ndarray, matrix: np.ndarray, backbone: str = "resnet50", **fields: object) -> EmbeddingTable:
+def table_of(
+    ids: np.ndarray, matrix: np.ndarray, backbone: str = "resnet50", **fields: object
+) -> EmbeddingTable:
     extractor = Extractor(backbone, backbone, "random:0", "pool", matrix.shape[1], View(), **fields)  # type: ignore[arg-type]
-    return EmbeddingTable(ids, np.array(["0" * 64] * len(ids), dtype=object), matrix.astype(np.float32), extractor)
+    return EmbeddingTable(
+        ids, np.array(["0" * 64] * len(ids), dtype=object), matrix.astype(np.float32), extractor
+    )
 
 
 def survey(
@@ -46,7 +50,9 @@ def survey(
     return (
         table,
         labels,
-        Split.draw(labels, groups={i: f"g{k // groups}" for k, i in enumerate(ids)} if groups else None),
+        Split.draw(
+            labels, groups={i: f"g{k // groups}" for k, i in enumerate(ids)} if groups else None
+        ),
     )
 
 
@@ -58,7 +64,11 @@ def test_every_head_learns_and_names_classes(head: str) -> None:
     assert predictions.classes == CLASSES and set(predictions.names) <= set(CLASSES)
     assert evaluate(predictions, labels, intervals=0).accuracy > 0.7
     assert fitted.seconds["fit"] > 0 and fitted.numbers > 3
-    assert (fitted.split, fitted.labels, fitted.scheme) == (split.fingerprint, labels.fingerprint, "three")
+    assert (fitted.split, fitted.labels, fitted.scheme) == (
+        split.fingerprint,
+        labels.fingerprint,
+        "three",
+    )
 
 
 @pytest.mark.parametrize("head", [name for name, entry in HEADS.items() if entry.task == "classes"])
@@ -70,7 +80,9 @@ def test_noise_labels_stay_at_chance(head: str) -> None:
     table = table_of(ids, np.vstack([half, half + 0.01 * rng.normal(size=half.shape)]))
     codes = np.tile(rng.integers(0, 2, 600), 2)
     labels = Labels(ids, ("a", "b"), codes)
-    split = Split.draw(labels, (0.6, 0.0, 0.4), groups={f"g{i}": f"galaxy {i % 600}" for i in range(1200)})
+    split = Split.draw(
+        labels, (0.6, 0.0, 0.4), groups={f"g{i}": f"galaxy {i % 600}" for i in range(1200)}
+    )
     fitted = fit(table, labels, head, split=split, **QUICK.get(head, {}))
     scores = evaluate(fitted.predict(table.select(split.test)), labels, level=0.99)
     # twins err together: the interval over single galaxies is widened by √2 about its middle
@@ -84,11 +96,22 @@ def test_order_of_rows_changes_nothing(head: str) -> None:
     table, labels, split = survey(groups=2)
     rng = np.random.default_rng(3)
     mixed = table.select(rng.permutation(table.ids))
-    other = Split(rng.permutation(split.train), split.validation, rng.permutation(split.test), split.groups)
+    other = Split(
+        rng.permutation(split.train), split.validation, rng.permutation(split.test), split.groups
+    )
     here = fit(table, labels, head, split=split, seed=5, **QUICK.get(head, {}))
-    there = fit(mixed, labels.select(rng.permutation(labels.ids)), head, split=other, seed=5, **QUICK.get(head, {}))
+    there = fit(
+        mixed,
+        labels.select(rng.permutation(labels.ids)),
+        head,
+        split=other,
+        seed=5,
+        **QUICK.get(head, {}),
+    )
     tests = table.select(split.test)
-    np.testing.assert_array_equal(here.predict(tests).probabilities, there.predict(tests).probabilities)
+    np.testing.assert_array_equal(
+        here.predict(tests).probabilities, there.predict(tests).probabilities
+    )
 
 
 def test_what_stands_outside_train_changes_nothing() -> None:
@@ -107,12 +130,16 @@ def test_what_stands_outside_train_changes_nothing() -> None:
         split=split,
         tune=True,
     )
-    np.testing.assert_array_equal(here.predict(tests).probabilities, there.predict(tests).probabilities)
+    np.testing.assert_array_equal(
+        here.predict(tests).probabilities, there.predict(tests).probabilities
+    )
     assert here.parameters == there.parameters
 
 
 def test_no_argument_of_fit_names_test_galaxies() -> None:
-    assert not {name for name in inspect.signature(fit).parameters if "test" in name or "valid" in name}
+    assert not {
+        name for name in inspect.signature(fit).parameters if "test" in name or "valid" in name
+    }
 
 
 def test_scoring_a_galaxy_that_was_trained_on_is_refused() -> None:
@@ -128,7 +155,9 @@ def test_scoring_a_galaxy_that_was_trained_on_is_refused() -> None:
 def test_scoring_one_of_a_trained_group_is_refused() -> None:
     table, labels, _ = survey()
     rest = table.ids[50:]
-    split = Split(table.ids[:40], table.ids[:0], rest, {table.ids[3]: "pair", table.ids[45]: "pair"})
+    split = Split(
+        table.ids[:40], table.ids[:0], rest, {table.ids[3]: "pair", table.ids[45]: "pair"}
+    )
     seen = fit(table, labels, "lda", split=split).predict(table).seen
     assert seen[45] and not seen[46] and seen[:40].all()
 
@@ -159,12 +188,17 @@ def test_the_group_of_a_galaxy_the_backbone_was_trained_on_is_marked() -> None:
 def test_another_extractors_table_is_refused() -> None:
     table, labels, split = survey()
     fitted = fit(table, labels, "lda", split=split)
-    other = dataclasses.replace(table, extractor=dataclasses.replace(table.extractor, weights="random:1"))
+    other = dataclasses.replace(
+        table, extractor=dataclasses.replace(table.extractor, weights="random:1")
+    )
     with pytest.raises(
-        InputError, match=r"head lda: table comes from another extractor; must be of resnet50 \(pool, 16-d"
+        InputError,
+        match=r"head lda: table comes from another extractor; must be of resnet50 \(pool, 16-d",
     ):
         fitted.predict(other)
-    renamed = dataclasses.replace(table, extractor=dataclasses.replace(table.extractor, backbone="my-name"))
+    renamed = dataclasses.replace(
+        table, extractor=dataclasses.replace(table.extractor, backbone="my-name")
+    )
     assert len(fitted.predict(renamed)) == 400  # the name is for people
     narrow = dataclasses.replace(table, matrix=table.matrix[:, :4])
     with pytest.raises(InputError, match="head lda: vector length; must be 16, found 4"):
@@ -176,7 +210,9 @@ def test_another_extractors_table_is_refused() -> None:
 def test_two_backbones_are_joined_by_id() -> None:
     table, labels, split = survey(signal=0.0)
     rng = np.random.default_rng(9)
-    informed = table_of(labels.ids, rng.normal(size=(400, 5)) + 3 * np.eye(3, 5)[labels.codes], "mobilenet-v2")
+    informed = table_of(
+        labels.ids, rng.normal(size=(400, 5)) + 3 * np.eye(3, 5)[labels.codes], "mobilenet-v2"
+    )
     both = [table, informed.select(rng.permutation(informed.ids))]
     fitted = fit(both, labels, "logistic", split=split)
     tests = [table.select(split.test), informed]
@@ -199,7 +235,9 @@ def test_catalog_columns_join_the_vectors() -> None:
     assert fitted.dim == 17 and fitted.columns == ("redshift",)
     scores = evaluate(fitted.predict(table.select(split.test), catalog), labels, intervals=0)
     assert scores.accuracy > 0.75
-    with pytest.raises(InputError, match="catalog columns without a catalog, found redshift; give the catalog too"):
+    with pytest.raises(
+        InputError, match="catalog columns without a catalog, found redshift; give the catalog too"
+    ):
         fitted.predict(table)
     with pytest.raises(InputError, match="400 of 400 ids are not there"):
         elsewhere = Catalog.of(pd.DataFrame({"galaxy_id": ["x"], "redshift": [0.1]}))
@@ -211,11 +249,16 @@ def test_catalog_columns_join_the_vectors() -> None:
 
 def test_several_labels_at_once() -> None:
     table, labels, split = survey()
-    flags = np.stack([labels.codes == 0, labels.codes < 2, np.zeros(400, dtype=bool), np.ones(400, dtype=bool)], 1)
+    flags = np.stack(
+        [labels.codes == 0, labels.codes < 2, np.zeros(400, dtype=bool), np.ones(400, dtype=bool)],
+        1,
+    )
     several = Labels(labels.ids, ("round", "not-merger", "never", "always"), flags, "multi-label")
     predictions = fit(table, several, "logistic", split=split).predict(table.select(split.test))
     assert predictions.kind == "multi-label"
-    assert (predictions.probabilities[:, 2] == 0).all() and (predictions.probabilities[:, 3] == 1).all()
+    assert (predictions.probabilities[:, 2] == 0).all() and (
+        predictions.probabilities[:, 3] == 1
+    ).all()
     assert evaluate(predictions, several, intervals=0).macro_f1 > 0.6
 
 
@@ -225,7 +268,9 @@ def test_vote_fractions(head: str) -> None:
     fractions = 1 / (1 + np.exp(-table.matrix[:, :4].astype(float)))
     fractions[::7, 1] = np.nan
     votes = Labels(labels.ids, ("a1", "a2", "a3", "a4"), fractions, "fractions")
-    scores = evaluate(fit(table, votes, head, split=split).predict(table.select(split.test)), votes, intervals=0)
+    scores = evaluate(
+        fit(table, votes, head, split=split).predict(table.select(split.test)), votes, intervals=0
+    )
     assert scores.rmse < 0.8 * np.nanstd(fractions)
 
 
@@ -233,10 +278,14 @@ def test_a_head_of_the_other_kind_is_refused() -> None:
     table, labels, split = survey(60)
     votes = Labels(labels.ids, ("x",), np.random.default_rng(0).random((60, 1)), "fractions")
     with pytest.raises(
-        InputError, match="head does not predict fractions; must be one of ridge, svr, xgboost-regression"
+        InputError,
+        match="head does not predict fractions; must be one of ridge, svr, xgboost-regression",
     ):
         fit(table, votes, "svm", split=split)
-    with pytest.raises(InputError, match=r"head does not predict classes; must be one of logistic, svm.*found ridge"):
+    with pytest.raises(
+        InputError,
+        match=r"head does not predict classes; must be one of logistic, svm.*found ridge",
+    ):
         fit(table, labels, "ridge", split=split)
 
 
@@ -244,7 +293,11 @@ def test_a_class_absent_from_train_gets_no_probability() -> None:
     table, labels, split = survey()
     split = Split(split.train[labels.select(split.train).codes != 2], split.validation, split.test)
     for head in ("svm", "xgboost"):
-        p = fit(table, labels, head, split=split, **QUICK.get(head, {})).predict(table.select(split.test)).probabilities
+        p = (
+            fit(table, labels, head, split=split, **QUICK.get(head, {}))
+            .predict(table.select(split.test))
+            .probabilities
+        )
         assert p.shape[1] == 3 and (p[:, 2] == 0).all()
 
 
@@ -258,10 +311,15 @@ def test_classes_are_weighted_by_name() -> None:
         return int((fitted.predict(tests).names == "merger").sum())
 
     assert found({"merger": 5.0}) > found(None) > found({"merger": 0.2})
-    with pytest.raises(UnknownNameError, match=r"unknown class; must be one of round, spiral, merger, found merge;"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown class; must be one of round, spiral, merger, found merge;"
+    ):
         fit(table, labels, "logistic", split=split, class_weight={"merge": 2.0})
     flags = Labels(labels.ids, CLASSES, labels.codes[:, None] == np.arange(3), "multi-label")
-    with pytest.raises(InputError, match='weights of classes; must be "balanced" or "macro-f1" where several can hold'):
+    with pytest.raises(
+        InputError,
+        match='weights of classes; must be "balanced" or "macro-f1" where several can hold',
+    ):
         fit(table, flags, "logistic", split=split, class_weight={"merger": 2.0})
 
 
@@ -276,18 +334,34 @@ def test_what_the_classifier_says_before_calibration() -> None:
 
 def test_what_cannot_be_fitted_is_refused() -> None:
     table, labels, split = survey(60)
-    with pytest.raises(UnknownNameError, match=r"unknown head; must be one of logistic.*found swm; did you mean"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown head; must be one of logistic.*found swm; did you mean"
+    ):
         fit(table, labels, "swm", split=split)
-    with pytest.raises(InputError, match=r"head svm: unknown parameter; must be one of C, gamma.*found epochs"):
+    with pytest.raises(
+        InputError, match=r"head svm: unknown parameter; must be one of C, gamma.*found epochs"
+    ):
         fit(table, labels, "svm", split=split, epochs=3)
-    with pytest.raises(InputError, match="training labels have one class; must have at least two, found round"):
-        fit(table, dataclasses.replace(labels, values=np.zeros(60, dtype=np.int64)), "svm", split=split)
+    with pytest.raises(
+        InputError, match="training labels have one class; must have at least two, found round"
+    ):
+        fit(
+            table,
+            dataclasses.replace(labels, values=np.zeros(60, dtype=np.int64)),
+            "svm",
+            split=split,
+        )
     lone = np.where(np.isin(labels.ids, split.train), 0, labels.values)
     lone[np.isin(labels.ids, split.train[:20])] = 1
     lone[labels.ids == split.train[0]] = 2
-    with pytest.raises(InputError, match=r"class has one training galaxy; must have at least two.*found merger; leave"):
+    with pytest.raises(
+        InputError,
+        match=r"class has one training galaxy; must have at least two.*found merger; leave",
+    ):
         fit(table, dataclasses.replace(labels, values=lone), "svm", split=split)
-    with pytest.raises(InputError, match=rf"embedding table: \d+ of {len(split.train)} ids are not there"):
+    with pytest.raises(
+        InputError, match=rf"embedding table: \d+ of {len(split.train)} ids are not there"
+    ):
         fit(table.select(split.test), labels, "svm", split=split)
     with pytest.raises(InputError, match=rf"labels: \d+ of {len(split.train)} ids are not there"):
         fit(table, labels.select(split.test), "svm", split=split)
@@ -299,7 +373,9 @@ def test_galaxies_the_table_says_it_skipped_are_counted_not_fatal() -> None:
     table, labels, split = survey()
     gone = split.train[:5]
     rest = table.ids[~np.isin(table.ids, gone)]
-    table = dataclasses.replace(table.select(rest), skipped=tuple((name, "broken image") for name in gone))
+    table = dataclasses.replace(
+        table.select(rest), skipped=tuple((name, "broken image") for name in gone)
+    )
     assert fit(table, labels, "lda", split=split).left_out == 5
 
 
@@ -311,7 +387,9 @@ def test_tuning_finds_the_better_parameter_and_keeps_every_trial(
 ) -> None:
     table, labels, split = survey(groups=2, signal=1.2)
     fitted = fit(table, labels, "svm", split=split, tune=True, gamma=1.0)
-    assert len(fitted.trials) == 3 and {t["parameters"]["C"] for t in fitted.trials} == set(HEADS["svm"].space["C"])
+    assert len(fitted.trials) == 3 and {t["parameters"]["C"] for t in fitted.trials} == set(
+        HEADS["svm"].space["C"]
+    )
     assert fitted.parameters["gamma"] == 1.0  # what is given is not tuned
     best = max(fitted.trials, key=lambda trial: trial["score"])
     assert fitted.parameters["C"] == best["parameters"]["C"] and best["kept"]
@@ -326,7 +404,9 @@ def test_tuning_finds_the_better_parameter_and_keeps_every_trial(
 
 def test_tuning_in_several_processes_is_the_same_tuning() -> None:
     table, labels, split = survey(groups=2)
-    here, there = (fit(table, labels, "linear-svm", split=split, tune=True, jobs=jobs) for jobs in (1, 2))
+    here, there = (
+        fit(table, labels, "linear-svm", split=split, tune=True, jobs=jobs) for jobs in (1, 2)
+    )
     strip = [{k: v for k, v in t.items() if k != "seconds"} for t in here.trials]
     assert strip == [{k: v for k, v in t.items() if k != "seconds"} for t in there.trials]
 
@@ -335,7 +415,9 @@ def test_large_tables_are_tuned_by_halving() -> None:
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 3, 7000)
     X = (rng.normal(size=(7000, 6)) + 1.5 * np.eye(3, 6)[codes]).astype(np.float32)
-    best, trials = search(HEADS["linear-svm"], X, codes, None, np.arange(7000), "classes", {"tolerance": 1e-3})
+    best, trials = search(
+        HEADS["linear-svm"], X, codes, None, np.arange(7000), "classes", {"tolerance": 1e-3}
+    )
     sizes = [trial["rows"] for trial in trials]
     assert sizes[:3] == sizes[:1] * 3 and 2900 < sizes[0] < 3600 and sizes[3:] == [7000]
     assert best["C"] == next(t for t in trials if t["rung"] == 1 and t["kept"])["parameters"]["C"]
@@ -345,7 +427,9 @@ def test_large_tables_are_tuned_by_halving() -> None:
 def test_other_targets_are_tuned_by_their_own_measure(head: str) -> None:
     table, labels, split = survey(120)
     if head == "ridge":
-        other = Labels(labels.ids, ("x",), np.clip(table.matrix[:, :1] / 4, 0, 1).astype(float), "fractions")
+        other = Labels(
+            labels.ids, ("x",), np.clip(table.matrix[:, :1] / 4, 0, 1).astype(float), "fractions"
+        )
     else:
         other = Labels(labels.ids, CLASSES, np.eye(3, dtype=bool)[labels.codes], "multi-label")
     fitted = fit(table, other, head, split=split, tune=True)
@@ -359,14 +443,22 @@ def test_other_targets_are_tuned_by_their_own_measure(head: str) -> None:
 
 def test_more_labels_help_and_the_parts_are_nested() -> None:
     table, labels, split = survey(600, signal=1.3)
-    rows = learning_curve(table, labels, split, ["lda", "knn"], sizes=(20, 100, 10**6), seeds=(0, 1))
-    assert len(rows) == 2 * 3 * 2 and {row["galaxies"] for row in rows} == {20, 100, len(split.train)}
+    rows = learning_curve(
+        table, labels, split, ["lda", "knn"], sizes=(20, 100, 10**6), seeds=(0, 1)
+    )
+    assert len(rows) == 2 * 3 * 2 and {row["galaxies"] for row in rows} == {
+        20,
+        100,
+        len(split.train),
+    }
     points = curve(rows, "lda")
     assert [size for size, *_ in points] == [20, 100, len(split.train)]
     assert points[-1][1] > points[0][1]
     assert all(low <= mean <= high for _, mean, low, high in points)
     again = learning_curve(table, labels, split, ["lda"], sizes=(20,), seeds=(0,))
-    assert again[0]["accuracy"] == next(r["accuracy"] for r in rows if r["head"] == "lda" and r["galaxies"] == 20)
+    assert again[0]["accuracy"] == next(
+        r["accuracy"] for r in rows if r["head"] == "lda" and r["galaxies"] == 20
+    )
 
 
 def test_head_is_frozen() -> None:

@@ -24,7 +24,9 @@ REGRESSORS = [name for name, entry in HEADS.items() if entry.task == "fractions"
 QUICK = {"ensemble": {"members": ("logistic", "lda")}, "xgboost": {"rounds": 40}}
 
 
-def survey(n: int, d: int = 24, k: int = 4, seed: int = 0, signal: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+def survey(
+    n: int, d: int = 24, k: int = 4, seed: int = 0, signal: float = 2.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of k classes of unequal size, on scales from 1e-3 to 1e3 and far from zero."""
     rng = np.random.default_rng(seed)
     shares = np.arange(k, 0, -1) / np.arange(k, 0, -1).sum()
@@ -44,23 +46,42 @@ def test_the_zoo_is_read_without_scikit_learn() -> None:
         "import sys, gzfeatures.heads.estimators.registry; "
         "print(sorted({'sklearn', 'xgboost', 'scipy', 'torch'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", words], capture_output=True, text=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", words], capture_output=True, text=True).stdout.strip()
+        == "[]"
+    )
 
 
 def test_recipes_tell_what_they_are() -> None:
     for name, entry in HEADS.items():
         assert entry.name == name == name.lower() and " " not in name
-        assert set(entry.asdict()) >= {"name", "task", "about", "source", "licence", "defaults", "space"}
+        assert set(entry.asdict()) >= {
+            "name",
+            "task",
+            "about",
+            "source",
+            "licence",
+            "defaults",
+            "space",
+        }
         for parameter, values in entry.space.items():
-            assert entry.defaults[parameter] == values[0], f"{name}: the space names the default first"
+            assert entry.defaults[parameter] == values[0], (
+                f"{name}: the space names the default first"
+            )
 
 
 def test_unknown_names_list_the_legal_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown head; must be one of logistic, svm.*did you mean 'svr'"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown head; must be one of logistic, svm.*did you mean 'svr'"
+    ):
         recipe("svn")
-    with pytest.raises(InputError, match=r"head svm: unknown parameter; must be one of C, gamma.*found depth"):
+    with pytest.raises(
+        InputError, match=r"head svm: unknown parameter; must be one of C, gamma.*found depth"
+    ):
         HEADS["svm"](depth=3)
-    with pytest.raises(InputError, match="ensemble member; must be a head that predicts classes, found ridge"):
+    with pytest.raises(
+        InputError, match="ensemble member; must be a head that predicts classes, found ridge"
+    ):
         HEADS["ensemble"](members=("svm", "ridge"))
 
 
@@ -104,7 +125,9 @@ def test_regressor_contract(name: str) -> None:
     assert np.all(np.sqrt(((said - fractions[400:]) ** 2).mean(0)) < 0.75 * spread)
     np.testing.assert_array_equal(X, kept)
     fractions[1:, 2] = np.nan
-    with pytest.raises(InputError, match="answer 2: answer is known on too few galaxies; must be known on two"):
+    with pytest.raises(
+        InputError, match="answer 2: answer is known on too few galaxies; must be known on two"
+    ):
         HEADS[name]().fit(X[:400], fractions[:400])
 
 
@@ -119,7 +142,9 @@ def test_heads_are_calibrated(name: str) -> None:
 def test_calibration_mends_an_overconfident_head(method: str) -> None:
     X, codes = survey(8400, d=300, signal=1.0, seed=6)
     before, after = (
-        HEADS["logistic"](C=100.0, calibration=m).fit(X[:4400], codes[:4400]).predict_proba(X[4400:])
+        HEADS["logistic"](C=100.0, calibration=m)
+        .fit(X[:4400], codes[:4400])
+        .predict_proba(X[4400:])
         for m in ("none", method)
     )
     truth = np.eye(4)[codes[4400:]]
@@ -132,7 +157,10 @@ def test_calibration_refuses() -> None:
     X, codes = survey(50)
     with pytest.raises(InputError, match="labels have one class; must have at least two, found 0"):
         HEADS["svm"]().fit(X, np.zeros(50, dtype=int))
-    with pytest.raises(InputError, match="calibration; must be one of platt, isotonic, temperature, none, found magic"):
+    with pytest.raises(
+        InputError,
+        match="calibration; must be one of platt, isotonic, temperature, none, found magic",
+    ):
         HEADS["svm"](calibration="magic").fit(X, codes)
 
 
@@ -171,7 +199,8 @@ def test_class_weights_raise_the_recall_of_rare_classes() -> None:
     X, codes = X[keep], codes[keep]
     for name in ("svm", "lda"):
         plain, balanced, asked = (
-            HEADS[name](class_weight=w).fit(X[::2], codes[::2]).predict(X[1::2]) for w in (None, "balanced", {1: 3.0})
+            HEADS[name](class_weight=w).fit(X[::2], codes[::2]).predict(X[1::2])
+            for w in (None, "balanced", {1: 3.0})
         )
         recall = [(said[codes[1::2] == 1] == 1).mean() for said in (plain, asked, balanced)]
         assert recall[0] < recall[1] < recall[2] and recall[2] > recall[0] + 0.3
@@ -183,7 +212,9 @@ def test_weights_for_macro_f1_find_rare_classes(rows: int) -> None:
     keep = (codes == 0) | (np.random.default_rng(0).random(len(codes)) < 0.08)
     X, codes = X[keep], codes[keep]
     learned, tested = slice(None, None, 2), slice(1, None, 2)
-    fitted = [HEADS["lda"](class_weight=w).fit(X[learned], codes[learned]) for w in (None, "macro-f1")]
+    fitted = [
+        HEADS["lda"](class_weight=w).fit(X[learned], codes[learned]) for w in (None, "macro-f1")
+    ]
     reached = [f1_score(codes[tested], head.predict(X[tested]), average="macro") for head in fitted]
     assert reached[1] > reached[0] + 0.03
     assert fitted[1].weights_[0] == min(fitted[1].weights_)
@@ -209,7 +240,10 @@ def test_missing_columns_are_filled_when_asked() -> None:
 def test_stacked_and_soft_ensembles_are_no_worse_than_their_weakest_member() -> None:
     X, codes = survey(1200, signal=1.5, seed=8)
     members = ("knn", "lda")
-    lone = [(HEADS[m]().fit(X[:800], codes[:800]).predict(X[800:]) == codes[800:]).mean() for m in members]
+    lone = [
+        (HEADS[m]().fit(X[:800], codes[:800]).predict(X[800:]) == codes[800:]).mean()
+        for m in members
+    ]
     for combine in ("soft", "stack"):
         together = HEADS["ensemble"](members=members, combine=combine).fit(X[:800], codes[:800])
         assert (together.predict(X[800:]) == codes[800:]).mean() > min(lone) - 0.01
@@ -234,16 +268,24 @@ def test_kernel_machine_is_scikit_learns(k: int) -> None:
             sums[:, j] -= margin
             column += 1
     np.testing.assert_allclose(ours.decision_function(X[300:]), sums, atol=2e-4)
-    assert (ours.predict(X[300:]) == theirs.predict(X[300:])).mean() > 0.9  # sums of margins, not votes
+    assert (
+        ours.predict(X[300:]) == theirs.predict(X[300:])
+    ).mean() > 0.9  # sums of margins, not votes
 
 
 def test_accelerated_and_plain_scikit_learn_agree() -> None:
     pytest.importorskip("sklearnex")
     X, codes = survey(500, signal=1.5)
-    fast, plain = (HEADS["svm"](accelerated=a).fit(X[:400], codes[:400]).predict_proba(X[400:]) for a in (True, False))
+    fast, plain = (
+        HEADS["svm"](accelerated=a).fit(X[:400], codes[:400]).predict_proba(X[400:])
+        for a in (True, False)
+    )
     np.testing.assert_allclose(fast, plain, atol=5e-3)
     fractions = np.clip(X[:, :2] / X[:, :2].max(0), 0, 1).astype(float)
-    fast, plain = (HEADS["svr"](accelerated=a).fit(X[:400], fractions[:400]).predict(X[400:]) for a in (True, False))
+    fast, plain = (
+        HEADS["svr"](accelerated=a).fit(X[:400], fractions[:400]).predict(X[400:])
+        for a in (True, False)
+    )
     np.testing.assert_allclose(fast, plain, atol=5e-3)
 
 
@@ -255,7 +297,9 @@ def test_an_answer_that_all_galaxies_share_is_regressed_to_it(accelerated: bool)
     np.testing.assert_allclose(found, answers, atol=0.051)
 
 
-def test_plain_scikit_learn_serves_where_the_accelerated_one_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_scikit_learn_serves_where_the_accelerated_one_is_absent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "sklearnex.svm", None)
     X, codes = survey(200)
     assert (HEADS["svm"]().fit(X, codes).predict(X) == codes).mean() > 0.8
@@ -315,7 +359,9 @@ def test_compression_keeps_what_there_is() -> None:
     assert Compress(3).fit(X).transform(X).shape == (50, 3)
     assert Compress(128).fit(X).transform(X).shape == (50, 8)
     assert Compress(128).fit(X[:5]).transform(X).shape == (50, 4)
-    np.testing.assert_allclose(Compress(3, whiten=True).fit(X).transform(X).std(0, ddof=1), 1, atol=1e-3)
+    np.testing.assert_allclose(
+        Compress(3, whiten=True).fit(X).transform(X).std(0, ddof=1), 1, atol=1e-3
+    )
 
 
 # folds
@@ -335,7 +381,10 @@ def test_folds_keep_groups_whole_and_classes_in_their_shares() -> None:
         )
     again = folds_of(codes, groups, 5, 1)
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(folds, again, strict=True))
-    assert any(not np.array_equal(a[1], b[1]) for a, b in zip(folds, folds_of(codes, groups, 5, 2), strict=True))
+    assert any(
+        not np.array_equal(a[1], b[1])
+        for a, b in zip(folds, folds_of(codes, groups, 5, 2), strict=True)
+    )
 
 
 def test_a_lone_galaxy_is_always_learned_from() -> None:
@@ -355,7 +404,9 @@ ALTERED = {
 @pytest.mark.parametrize("name", HEADS)
 def test_every_parameter_reaches_the_estimator(name: str) -> None:
     def settings(**parameters: object) -> str:
-        return repr(sorted(HEADS[name](**parameters).get_params().items(), key=lambda item: item[0]))
+        return repr(
+            sorted(HEADS[name](**parameters).get_params().items(), key=lambda item: item[0])
+        )
 
     with config_context(print_changed_only=False):
         for parameter, value in HEADS[name].defaults.items():
@@ -364,6 +415,8 @@ def test_every_parameter_reaches_the_estimator(name: str) -> None:
             elif parameter == "members":
                 other = ("lda", "knn")
             else:
-                other = (not value) if isinstance(value, bool) else 7 if value is None else value * 2
+                other = (
+                    (not value) if isinstance(value, bool) else 7 if value is None else value * 2
+                )
             whitened = {"pca": 8} if parameter == "whiten" else {}
             assert settings(**whitened, **{parameter: other}) != settings(**whitened), parameter

@@ -29,15 +29,26 @@ IDS = np.array([f"galaxy {i}" for i in range(N)], dtype=object)
 CODES = np.random.default_rng(0).integers(0, 3, N)
 MATRIX = (np.random.default_rng(1).normal(size=(N, 8)) + 2 * np.eye(3, 8)[CODES]).astype(np.float32)
 TABLE = EmbeddingTable(
-    IDS, np.array(["0" * 64] * N, dtype=object), MATRIX, Extractor("r", "r", "random:0", "pool", 8, View(size=64))
+    IDS,
+    np.array(["0" * 64] * N, dtype=object),
+    MATRIX,
+    Extractor("r", "r", "random:0", "pool", 8, View(size=64)),
 )
 LABELS = {
     "classes": Labels(IDS, ("round", "in-between", "spiral"), CODES, scheme="three"),
-    "multi-label": Labels(IDS, ("ring", "bar"), np.stack([CODES == 0, CODES > 0], 1), "multi-label"),
-    "fractions": Labels(IDS, ("Class1.1", "Class1.2"), np.clip(MATRIX[:, :2] / 4, 0, 1).astype(float), "fractions"),
+    "multi-label": Labels(
+        IDS, ("ring", "bar"), np.stack([CODES == 0, CODES > 0], 1), "multi-label"
+    ),
+    "fractions": Labels(
+        IDS, ("Class1.1", "Class1.2"), np.clip(MATRIX[:, :2] / 4, 0, 1).astype(float), "fractions"
+    ),
 }
 SPLIT = Split.draw(LABELS["classes"])
-QUICK = {"xgboost": {"rounds": 5}, "xgboost-regression": {"rounds": 5}, "ensemble": {"members": ("lda", "knn")}}
+QUICK = {
+    "xgboost": {"rounds": 5},
+    "xgboost-regression": {"rounds": 5},
+    "ensemble": {"members": ("lda", "knn")},
+}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +92,9 @@ def test_calibrations_and_stacks_come_back(tmp_path: Path) -> None:
     ):
         fitted = fit(TABLE, LABELS["classes"], head, split=SPLIT, **parameters)
         back = Head.read(fitted.write(tmp_path / "head.skops"))
-        np.testing.assert_array_equal(fitted.predict(TABLE).probabilities, back.predict(TABLE).probabilities)
+        np.testing.assert_array_equal(
+            fitted.predict(TABLE).probabilities, back.predict(TABLE).probabilities
+        )
 
 
 def test_promised_sets_come_back_and_stand_in_predictions(tmp_path: Path) -> None:
@@ -144,7 +157,9 @@ def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"head.skops: not a readable head"):
         Head.read(path)
     skops.io.dump({"format": 1}, path)
-    with pytest.raises(InputError, match=r"head.skops: not a head; must hold format, record and estimator"):
+    with pytest.raises(
+        InputError, match=r"head.skops: not a head; must hold format, record and estimator"
+    ):
         Head.read(path)
     skops.io.dump({"format": 2, "record": "{}", "estimator": None}, path)
     with pytest.raises(InputError, match="head format is newer; must be at most 1, found 2"):

@@ -36,7 +36,9 @@ def noise(seed: int = 0, side: int = 24, channels: int = 3) -> np.ndarray:
 
 def encoded(image: Image.Image | np.ndarray, form: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, form, **options)
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(
+        file, form, **options
+    )
     return file.getvalue()
 
 
@@ -45,7 +47,8 @@ def png_header(width: int, height: int) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
     body = b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
     )
     return b"\x89PNG\r\n\x1a\n" + body
 
@@ -73,13 +76,18 @@ def test_wanted_ids_keep_their_order_and_digests_are_those_of_the_files(folder: 
     wanted = np.asarray(["g2", "g0"], dtype=object)
     images = ImageSet.of(folder, wanted)
     assert images.ids.tolist() == ["g2", "g0"] and len(images) == 2
-    assert images.digests() == [fingerprint.of_file(folder / "g2.png"), fingerprint.of_file(folder / "g0.png")]
+    assert images.digests() == [
+        fingerprint.of_file(folder / "g2.png"),
+        fingerprint.of_file(folder / "g0.png"),
+    ]
     assert images.read(1) == (folder / "g0.png").read_bytes()
 
 
 def test_missing_images_are_an_error_or_are_listed(folder: Path) -> None:
     wanted = np.asarray(["g0", "gone", "g1", "lost"], dtype=object)
-    with pytest.raises(MissingFileError, match="2 of 4 images are missing, found gone; leave these galaxies out"):
+    with pytest.raises(
+        MissingFileError, match="2 of 4 images are missing, found gone; leave these galaxies out"
+    ):
         ImageSet.of(folder, wanted)
     images = ImageSet.of(folder, wanted, on_missing="skip")
     assert images.ids.tolist() == ["g0", "g1"] and images.missing == ("gone", "lost")
@@ -89,29 +97,44 @@ def test_missing_images_are_an_error_or_are_listed(folder: Path) -> None:
 def test_a_source_that_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="image source not found"):
         ImageSet.of(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no image found; must hold JPEG, PNG, FITS or array files"):
+    with pytest.raises(
+        InputError, match="no image found; must hold JPEG, PNG, FITS or array files"
+    ):
         ImageSet.of(tmp_path)
     (tmp_path / "votes.csv").write_text("galaxy_id\n1\n")
-    with pytest.raises(InputError, match=r"votes\.csv: not a source of images; must be a folder, \.zip"):
+    with pytest.raises(
+        InputError, match=r"votes\.csv: not a source of images; must be a folder, \.zip"
+    ):
         ImageSet.of(tmp_path / "votes.csv")
 
 
 def test_two_files_of_one_id_are_refused(folder: Path) -> None:
     (folder / "g0.jpg").write_bytes(encoded(noise(), "JPEG"))
-    with pytest.raises(InputError, match=r"two files are images of one galaxy.*g0\.jpg and g0\.png"):
+    with pytest.raises(
+        InputError, match=r"two files are images of one galaxy.*g0\.jpg and g0\.png"
+    ):
         ImageSet.of(folder)
 
 
 BROKEN = {
     "zero bytes": (b"", "image has zero bytes"),
-    "text": (b"<html>404</html>", "not an image; must be a JPEG, PNG, GIF, TIFF or WebP file, found .*html"),
+    "text": (
+        b"<html>404</html>",
+        "not an image; must be a JPEG, PNG, GIF, TIFF or WebP file, found .*html",
+    ),
     "truncated jpeg": (encoded(noise(), "JPEG")[:-200], "image is truncated, found .*truncated"),
     "truncated png": (encoded(noise())[:-300], "image is truncated"),
     "only a header": (encoded(noise(), "JPEG")[:4], "image (is truncated|cannot be decoded)"),
     "broken checksum": (encoded(noise()).replace(b"IDAT", b"IDAX"), "image cannot be decoded"),
-    "bomb": (png_header(100_000, 100_000), "image is too large to decode; must hold at most 64,000,000 pixels"),
+    "bomb": (
+        png_header(100_000, 100_000),
+        "image is too large to decode; must hold at most 64,000,000 pixels",
+    ),
     "30,000 px wide": (png_header(30_000, 30_000), "image is too large to decode.*30000×30000"),
-    "blank": (encoded(np.full((9, 9, 3), 7, np.uint8)), r"image is blank: every pixel is \[7, 7, 7\]"),
+    "blank": (
+        encoded(np.full((9, 9, 3), 7, np.uint8)),
+        r"image is blank: every pixel is \[7, 7, 7\]",
+    ),
     "not fits": (b"SIMPLE  = nonsense", "FITS file"),
     "not npy": (b"\x93NUMPY\x01\x00", "array is damaged"),
     "not zip": (b"PK\x03\x04nothing", "image file is damaged"),
@@ -120,7 +143,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_check_lists_what_is_broken_with_one_line_and_pixels_raises_it(kind: str, folder: Path) -> None:
+def test_check_lists_what_is_broken_with_one_line_and_pixels_raises_it(
+    kind: str, folder: Path
+) -> None:
     data, reason = BROKEN[kind]
     (folder / "g1.png").write_bytes(data)
     images = ImageSet.of(folder)
@@ -131,7 +156,9 @@ def test_check_lists_what_is_broken_with_one_line_and_pixels_raises_it(kind: str
         assert re.search(reason, report.broken[0][1]), report.broken
         assert "\n" not in report.broken[0][1] and str(folder) not in report.broken[0][1]
         if kind == "blank":
-            assert images.pixels(1, VIEW).min() == 7, "a flat picture can be seen; only the check complains"
+            assert images.pixels(1, VIEW).min() == 7, (
+                "a flat picture can be seen; only the check complains"
+            )
         else:
             with pytest.raises(InputError, match=rf"g1\.png: {reason}"):
                 images.pixels(1, VIEW)
@@ -168,7 +195,9 @@ def test_a_file_that_changes_between_digest_and_pixels_is_refused(folder: Path) 
         images.pixels(0, VIEW, digest=digest)
 
 
-def test_a_link_that_leaves_the_folder_is_not_followed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_link_that_leaves_the_folder_is_not_followed(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (outside / "secret.png").write_bytes(encoded(noise(7)))
     (folder / "link.png").symlink_to(outside / "secret.png")
@@ -215,7 +244,9 @@ def test_field_of_central_crops_gives_the_same_sky(tmp_path: Path) -> None:
         centre.pixels(0, View(size=32))
     with pytest.raises(InputError, match=r"field of the images; must lie in \(0, 1\]"):
         ImageSet.of(tmp_path / "centre", field=1.5)
-    assert centre.digest(0) != ImageSet.of(tmp_path / "centre").digest(0), "other pixels, another digest"
+    assert centre.digest(0) != ImageSet.of(tmp_path / "centre").digest(0), (
+        "other pixels, another digest"
+    )
 
 
 def test_stamp_changes_with_a_file_and_with_nothing_else(folder: Path) -> None:
@@ -249,7 +280,9 @@ def test_threads_read_the_same(folder: Path) -> None:
         assert list(pool.map(lambda _: pixels_of(images), range(40))) == [expected] * 40
 
 
-def test_progress_of_a_check_goes_to_stderr(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_of_a_check_goes_to_stderr(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ImageSet.of(folder).check(progress=True)
     streams = capsys.readouterr()
     assert streams.out == "" and "checking images" in streams.err
@@ -272,8 +305,12 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert (tiff == shown).all()
 
 
-def test_a_compressed_tiff_is_refused_before_its_reader_writes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match=r"a\.tif: TIFF is compressed; save it as PNG or as plain TIFF"):
+def test_a_compressed_tiff_is_refused_before_its_reader_writes_to_stderr(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(
+        InputError, match=r"a\.tif: TIFF is compressed; save it as PNG or as plain TIFF"
+    ):
         picture(encoded(noise(), "TIFF", compression="tiff_lzw"), where="a.tif")
     assert capfd.readouterr().err == ""
 
@@ -283,7 +320,9 @@ def test_damaged_exif_is_no_warning() -> None:
     place = data.index(b"Exif\0\0") + 6
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert picture(data[: place + 8] + b"\xff\xff" + data[place + 10 :], where="a.jpg").size == (24, 24)
+        assert picture(
+            data[: place + 8] + b"\xff\xff" + data[place + 10 :], where="a.jpg"
+        ).size == (24, 24)
 
 
 def test_cmyk_is_shown_as_rgb() -> None:
@@ -326,7 +365,9 @@ def test_a_damaged_animation_is_no_warning() -> None:
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
 def test_of_an_animation_the_first_frame_is_taken(form: str) -> None:
-    frames = [Image.new("RGB", (16, 16), colour) for colour in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
+    frames = [
+        Image.new("RGB", (16, 16), colour) for colour in ((250, 0, 0), (0, 250, 0), (0, 0, 250))
+    ]
     options = {"lossless": True} if form == "WEBP" else {}
     data = encoded(frames[0], form, save_all=True, append_images=frames[1:], duration=50, **options)
     assert np.asarray(picture(data, where=form).convert("RGB"))[8, 8].tolist() == [250, 0, 0]
@@ -427,7 +468,12 @@ def test_damaged_pictures_never_end_in_a_traceback(form: str) -> None:
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"II*\0", b"MM\0*"]), st.binary())
+@given(
+    st.sampled_from(
+        [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"II*\0", b"MM\0*"]
+    ),
+    st.binary(),
+)
 def test_noise_behind_a_magic_number_never_ends_in_a_traceback(magic: bytes, rest: bytes) -> None:
     survives(magic + rest)
 

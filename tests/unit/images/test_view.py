@@ -46,7 +46,9 @@ def test_arrays_keep_their_channels() -> None:
     five = np.concatenate([image, image[..., :2]], axis=2)
     pixels = View(size=16).apply(five)
     assert pixels.shape == (16, 16, 5) and (pixels[..., :3] == View(size=16).apply(image)).all()
-    with pytest.raises(InputError, match="grey view; must see three bands, found 5; name three bands"):
+    with pytest.raises(
+        InputError, match="grey view; must see three bands, found 5; name three bands"
+    ):
         View(size=16, grey=True).apply(five)
 
 
@@ -62,7 +64,10 @@ def test_text_is_read_on_top_of_a_base() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("zoom=2", "unknown field of a view; must be one of size, crop, grey, bands, stretch, found zoom"),
+        (
+            "zoom=2",
+            "unknown field of a view; must be one of size, crop, grey, bands, stretch, found zoom",
+        ),
         ("size=big", "view field cannot be read, found size=big"),
         ("grey=perhaps", "view field cannot be read, found grey=perhaps"),
         ("size=4", "view size; must lie in 8…4096 px, found 4"),
@@ -78,7 +83,10 @@ def test_fields_keep_their_rules(text: str, message: str) -> None:
 
 
 def test_an_unknown_stretch_lists_the_legal_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown stretch; must be one of lupton, engel.*did you mean 'lupton'"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"unknown stretch; must be one of lupton, engel.*did you mean 'lupton'",
+    ):
         View(stretch="luptn")
 
 
@@ -101,4 +109,10 @@ def test_a_view_survives_json_and_sees_the_same_twice(view: View) -> None:
 
 
 def test_no_field_is_a_probability() -> None:
-    assert {field.name for field in dataclasses.fields(View)} == {"size", "crop", "grey", "bands", "stretch"}
+    assert {field.name for field in dataclasses.fields(View)} == {
+        "size",
+        "crop",
+        "grey",
+        "bands",
+        "stretch",
+    }

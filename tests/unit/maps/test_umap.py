@@ -50,7 +50,9 @@ def made() -> tuple[EmbeddingTable, Labels, Map]:
     return table, labels, project(table, labels, stability_seeds=(1,))
 
 
-def test_one_seed_gives_one_map_and_another_seed_another(made: tuple[EmbeddingTable, Labels, Map]) -> None:
+def test_one_seed_gives_one_map_and_another_seed_another(
+    made: tuple[EmbeddingTable, Labels, Map],
+) -> None:
     table, labels, chart = made
     again = project(table, labels)
     np.testing.assert_array_equal(again.coordinates, chart.coordinates)
@@ -69,7 +71,9 @@ def test_the_number_of_threads_does_not_change_a_layout(monkeypatch: pytest.Monk
         found.append(layout.laid_out(graph + graph.T, start, 1.58, 0.9, epochs=20, seed=3))
     numba.set_num_threads(before)
     np.testing.assert_array_equal(*found)
-    assert not np.array_equal(found[0], layout.laid_out(graph + graph.T, start, 1.58, 0.9, epochs=20, seed=4))
+    assert not np.array_equal(
+        found[0], layout.laid_out(graph + graph.T, start, 1.58, 0.9, epochs=20, seed=4)
+    )
 
 
 def test_forces_are_umaps_at_every_distance() -> None:
@@ -82,7 +86,9 @@ def test_forces_are_umaps_at_every_distance() -> None:
     np.testing.assert_allclose(push, 2 * b / ((0.001 + s) * (1 + a * s**b)), rtol=0.02)
 
 
-def test_classes_that_are_apart_in_the_table_are_apart_on_the_map(made: tuple[EmbeddingTable, Labels, Map]) -> None:
+def test_classes_that_are_apart_in_the_table_are_apart_on_the_map(
+    made: tuple[EmbeddingTable, Labels, Map],
+) -> None:
     _, labels, chart = made
     assert silhouette_score(chart.coordinates, labels.codes) > 0.7
     assert set(chart.quality["silhouette"]) == set(labels.classes)
@@ -95,7 +101,9 @@ def test_quality_is_that_of_the_definitions(made: tuple[EmbeddingTable, Labels, 
     assert chart.quality["trustworthiness"] == pytest.approx(expected, abs=1e-6)
     squares = ((table.matrix[:, None] - table.matrix[None]) ** 2).sum(-1)
     flat = ((chart.coordinates[:, None] - chart.coordinates[None]) ** 2).sum(-1)
-    near, shown = (np.argsort(d + np.diag(np.full(len(d), np.inf)), axis=1)[:, :15] for d in (squares, flat))
+    near, shown = (
+        np.argsort(d + np.diag(np.full(len(d), np.inf)), axis=1)[:, :15] for d in (squares, flat)
+    )
     kept = np.mean([len(np.intersect1d(a, b)) / 15 for a, b in zip(near, shown, strict=True)])
     assert chart.quality["knn_preservation"] == pytest.approx(kept, abs=2e-3)
 
@@ -120,21 +128,32 @@ def test_stability_compares_seeds(made: tuple[EmbeddingTable, Labels, Map]) -> N
     found = chart.quality["stability"]
     assert 0 <= found["disparity"] < 0.9 and 0.2 < found["knn_overlap"] <= 1
     same = quality.stability(chart.coordinates, [chart.coordinates[:, ::-1]])
-    assert same["disparity"] == pytest.approx(0, abs=1e-6) and same["knn_overlap"] == pytest.approx(1, abs=1e-2)
+    assert same["disparity"] == pytest.approx(0, abs=1e-6) and same["knn_overlap"] == pytest.approx(
+        1, abs=1e-2
+    )
 
 
-def test_parquet_keeps_everything_and_no_pickle(made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path) -> None:
+def test_parquet_keeps_everything_and_no_pickle(
+    made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path
+) -> None:
     chart = made[2]
     path = chart.write(tmp_path / "map.parquet")
     back = Map.read(path)
     np.testing.assert_array_equal(back.coordinates, chart.coordinates)
     np.testing.assert_array_equal(back.vectors, chart.vectors)
     np.testing.assert_array_equal(back.ids, chart.ids)
-    assert json.loads(json.dumps(chart.settings)) == back.settings and dict(chart.quality) == back.quality
+    assert (
+        json.loads(json.dumps(chart.settings)) == back.settings
+        and dict(chart.quality) == back.quality
+    )
     stored = pq.read_table(path)
     assert stored.column_names == ["galaxy_id", "x", "y", "vector"]
     assert set(stored.schema.metadata) == {b"gzfeatures", b"gzfeatures_space"}
-    assert back.settings["seed"] == 0 and back.settings["recall"] == 1.0 and "umap-learn" in back.settings["versions"]
+    assert (
+        back.settings["seed"] == 0
+        and back.settings["recall"] == 1.0
+        and "umap-learn" in back.settings["versions"]
+    )
 
 
 def test_placed_galaxies_join_those_that_were_mapped() -> None:
@@ -144,11 +163,15 @@ def test_placed_galaxies_join_those_that_were_mapped() -> None:
     assert both.ids.tolist() == table.ids.tolist() and both.quality["far"] >= 0
     np.testing.assert_array_equal(both.coordinates[:60], chart.coordinates)
     cube = project(table, dimensions=3, epochs=5)
-    with pytest.raises(InputError, match="maps cannot be joined; must have the same dimensions, found 3"):
+    with pytest.raises(
+        InputError, match="maps cannot be joined; must have the same dimensions, found 3"
+    ):
         chart.joined(cube)
 
 
-def test_mapped_galaxies_are_placed_where_they_are(made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path) -> None:
+def test_mapped_galaxies_are_placed_where_they_are(
+    made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path
+) -> None:
     table, _, chart = made
     back = Map.read(chart.write(tmp_path / "map.parquet"))
     placed = back.place(table.select(table.ids[::7]))
@@ -177,7 +200,9 @@ def test_placing_refuses_another_extractor(made: tuple[EmbeddingTable, Labels, M
 
 
 @settings(derandomize=True, deadline=None, max_examples=20)
-@given(angle=st.floats(-3, 3), scale=st.floats(0.1, 10), flip=st.booleans(), shift=st.floats(-50, 50))
+@given(
+    angle=st.floats(-3, 3), scale=st.floats(0.1, 10), flip=st.booleans(), shift=st.floats(-50, 50)
+)
 def test_a_turned_mirrored_scaled_shifted_map_is_laid_back(
     angle: float, scale: float, flip: bool, shift: float
 ) -> None:
@@ -194,17 +219,31 @@ def test_a_turned_mirrored_scaled_shifted_map_is_laid_back(
     assert back.quality["disparity"] == pytest.approx(0, abs=1e-5) and back.quality["shared"] == 25
 
 
-def test_a_page_holds_other_maps_laid_on_the_first(made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path) -> None:
+def test_a_page_holds_other_maps_laid_on_the_first(
+    made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path
+) -> None:
     chart = made[2]
-    turned = Map(chart.ids[10:], chart.coordinates[10:, ::-1] * 3 + 7, {}, {}, chart.space, chart.vectors[10:])
-    text = chart.write_html(tmp_path / "map.html", others={"turned": turned}).read_text(encoding="utf-8")
+    turned = Map(
+        chart.ids[10:],
+        chart.coordinates[10:, ::-1] * 3 + 7,
+        {},
+        {},
+        chart.space,
+        chart.vectors[10:],
+    )
+    text = chart.write_html(tmp_path / "map.html", others={"turned": turned}).read_text(
+        encoding="utf-8"
+    )
     data = json.loads(text.split('id="data">', 1)[1].split("</script>", 1)[0])
     places = [
         np.frombuffer(base64.b64decode(one), "<f4").reshape(-1, 3)
         for one in (data["coordinates"], data["layouts"][0]["places"])
     ]
     np.testing.assert_allclose(places[1][10:], places[0][10:], atol=1e-4)
-    assert np.isnan(places[1][:10, :2]).all() and data["layouts"][0]["name"] == "turned (disparity 0.00)"
+    assert (
+        np.isnan(places[1][:10, :2]).all()
+        and data["layouts"][0]["name"] == "turned (disparity 0.00)"
+    )
 
 
 def test_maps_that_share_nothing_are_not_aligned(made: tuple[EmbeddingTable, Labels, Map]) -> None:
@@ -220,7 +259,9 @@ def test_maps_that_share_nothing_are_not_aligned(made: tuple[EmbeddingTable, Lab
 def test_labels_pull_a_supervised_map_together() -> None:
     rng = np.random.default_rng(0)
     table = table_of(rng.normal(size=(200, 16)))
-    labels = Labels(table.ids[:150], ("a", "b"), np.arange(150) % 2)  # semi-supervised: 50 galaxies have no label
+    labels = Labels(
+        table.ids[:150], ("a", "b"), np.arange(150) % 2
+    )  # semi-supervised: 50 galaxies have no label
     plain = project(table, labels, epochs=100)
     taught = project(table, labels, supervised=True, epochs=100)
     apart = [silhouette_score(chart.coordinates[:150], labels.codes) for chart in (plain, taught)]
@@ -232,7 +273,12 @@ def test_a_cube_has_three_coordinates(tmp_path: Path) -> None:
     table, _ = clumps(80)
     chart = project(table, dimensions=3, epochs=30)
     assert chart.coordinates.shape == (80, 3)
-    assert list(Map.read(chart.write(tmp_path / "cube.parquet")).frame.columns) == ["galaxy_id", "x", "y", "z"]
+    assert list(Map.read(chart.write(tmp_path / "cube.parquet")).frame.columns) == [
+        "galaxy_id",
+        "x",
+        "y",
+        "z",
+    ]
 
 
 def test_cosine_does_not_see_the_length_of_a_vector() -> None:
@@ -262,7 +308,8 @@ def test_components_are_the_principal_ones() -> None:
 def test_some_rows_of_a_large_table_stand_for_all() -> None:
     rng = np.random.default_rng(0)
     matrix = (
-        rng.normal(size=(40_000, 3)) * [9, 5, 2] @ rng.normal(size=(3, 20)) + rng.normal(size=(40_000, 20))
+        rng.normal(size=(40_000, 3)) * [9, 5, 2] @ rng.normal(size=(3, 20))
+        + rng.normal(size=(40_000, 20))
     ).astype(np.float32)
     space = FeatureSpace.fit(matrix, components=3)
     assert space.axes is not None
@@ -274,7 +321,10 @@ def test_some_rows_of_a_large_table_stand_for_all() -> None:
 def test_few_galaxies_of_long_vectors_have_the_same_components() -> None:
     rng = np.random.default_rng(0)
     matrix = (rng.normal(size=(30, 4)) @ rng.normal(size=(4, 200))).astype(np.float32)
-    few, many = FeatureSpace.fit(matrix, components=4), FeatureSpace.fit(np.tile(matrix, (10, 1)), components=4)
+    few, many = (
+        FeatureSpace.fit(matrix, components=4),
+        FeatureSpace.fit(np.tile(matrix, (10, 1)), components=4),
+    )
     np.testing.assert_allclose(few.vectors(matrix), many.vectors(matrix), atol=2e-3)
     assert few.axes is not None and few.axes.shape == (4, 200)
 
@@ -289,10 +339,14 @@ def test_one_class_and_forty_classes(k: int, tmp_path: Path) -> None:
 
 def test_labels_of_other_galaxies_are_left_aside_but_not_if_none_fit() -> None:
     table, labels = clumps(60)
-    ids = np.concatenate([labels.ids[:30], np.asarray([f"other{i}" for i in range(30)], dtype=object)])
+    ids = np.concatenate(
+        [labels.ids[:30], np.asarray([f"other{i}" for i in range(30)], dtype=object)]
+    )
     chart = project(table, Labels(ids, labels.classes, labels.codes), n_neighbors=5, epochs=20)
     assert len(chart.quality["silhouette"]) == 4
-    with pytest.raises(InputError, match="no galaxy of the table has a label; must share ids with the table"):
+    with pytest.raises(
+        InputError, match="no galaxy of the table has a label; must share ids with the table"
+    ):
         project(table, Labels(ids[30:], labels.classes, labels.codes[:30]), n_neighbors=5)
 
 
@@ -310,7 +364,10 @@ def test_a_table_on_a_line_does_not_break_a_map() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_neighbors": 60}, r"n_neighbors; must lie in 2…59 for 60 galaxies, found 60; set it lower"),
+        (
+            {"n_neighbors": 60},
+            r"n_neighbors; must lie in 2…59 for 60 galaxies, found 60; set it lower",
+        ),
         ({"n_neighbors": 1}, "n_neighbors; must lie in 2…59"),
         ({"dimensions": 4}, "dimensions of a map; must be 2 or 3, found 4"),
         ({"min_dist": -1.0}, r"min_dist; must lie in \[0, 1\]"),
@@ -325,7 +382,9 @@ def test_settings_outside_their_range_are_refused(changes: dict, message: str) -
 
 
 def test_an_unknown_metric_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match="unknown metric; must be one of euclidean, cosine, found cosin"):
+    with pytest.raises(
+        UnknownNameError, match="unknown metric; must be one of euclidean, cosine, found cosin"
+    ):
         project(clumps(60)[0], metric="cosin")
 
 
@@ -363,7 +422,9 @@ def test_a_map_proves_its_shape() -> None:
         Map(ids, xy, {}, {}, space, xy).select(np.asarray(["z"], dtype=object))
 
 
-def test_files_that_are_no_maps_are_refused(made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path) -> None:
+def test_files_that_are_no_maps_are_refused(
+    made: tuple[EmbeddingTable, Labels, Map], tmp_path: Path
+) -> None:
     with pytest.raises(MissingFileError, match="map not found"):
         Map.read(tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("x")
@@ -393,7 +454,9 @@ project(EmbeddingTable(ids, ids, matrix, Extractor("synthetic", "none", "none", 
 print(before, torch.get_num_threads())
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["1", "1"]
 
 

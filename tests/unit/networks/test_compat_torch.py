@@ -46,7 +46,9 @@ def test_without_its_compiler_or_an_option_it_is_said_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("name", ["resnet18", "googlenet", "densenet121", "mobilenet_v2"])
-def test_folded_batch_norms_are_those_of_pytorch_s_experimental_fusion_to_the_bit(name: str) -> None:
+def test_folded_batch_norms_are_those_of_pytorch_s_experimental_fusion_to_the_bit(
+    name: str,
+) -> None:
     fuse = pytest.importorskip("torch.fx.experimental.optimization").fuse
     torch.manual_seed(0)
     network = architectures.build(name, 3).eval()
@@ -81,7 +83,9 @@ def test_a_norm_whose_layer_is_used_twice_is_left() -> None:
 @pytest.mark.parametrize("named", [compat.BATCH_NORMS, compat.CONVOLUTIONS])
 def test_canary_public_names_are_all_that_share_a_private_base(named: tuple[type, ...]) -> None:
     base = named[0].__base__
-    layers = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, base)}
+    layers = {
+        kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, base)
+    }
     # lazy ones become one of the others by the first image
     assert {kind for kind in layers if "Lazy" not in kind.__name__} == set(named), VERSION
 

@@ -47,7 +47,10 @@ def test_reliability_is_the_share_that_is_right_at_each_stated_confidence() -> N
     rows = [{"stated": 0.3, "reached": 0.0, "n": 1}, {"stated": 0.9, "reached": 0.75, "n": 4}]
     (axes,) = figures.reliability([row | {"interval": [0.0, 0.9]} for row in rows]).axes
     bars, dots = axes.collections
-    assert [bar.tolist() for bar in bars.get_segments()] == [[[0.3, 0.0], [0.3, 0.9]], [[0.9, 0.0], [0.9, 0.9]]]
+    assert [bar.tolist() for bar in bars.get_segments()] == [
+        [[0.3, 0.0], [0.3, 0.9]],
+        [[0.9, 0.0], [0.9, 0.9]],
+    ]
     np.testing.assert_allclose(dots.get_offsets(), [[0.3, 0.0], [0.9, 0.75]])
     assert dots.get_sizes()[1] > dots.get_sizes()[0]
 
@@ -57,12 +60,16 @@ def test_reliability_shows_what_calibration_mended() -> None:
     (axes,) = figures.reliability(rows, [{"stated": 0.9, "reached": 0.6}]).axes
     crosses = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "x"]
     assert crosses == [[[0.9, 0.6]]]
-    assert not [line for line in figures.reliability(rows).axes[0].lines if line.get_marker() == "x"]
+    assert not [
+        line for line in figures.reliability(rows).axes[0].lines if line.get_marker() == "x"
+    ]
 
 
 def test_abstention_shows_each_road_without_the_first_handful() -> None:
     coverage = np.linspace(0.01, 1, 100)
-    (axes,) = figures.abstention({"frozen": {"coverage": coverage, "accuracy": 1 - 0.2 * coverage}}).axes
+    (axes,) = figures.abstention(
+        {"frozen": {"coverage": coverage, "accuracy": 1 - 0.2 * coverage}}
+    ).axes
     (line,) = axes.lines
     assert line.get_label() == "frozen" and line.get_xdata().min() >= 0.02
     assert line.get_ydata()[-1] == pytest.approx(0.8)
@@ -71,7 +78,9 @@ def test_abstention_shows_each_road_without_the_first_handful() -> None:
 def test_slices_show_each_road_and_the_ceiling() -> None:
     low = {"low": 0.0, "high": 0.5, "accuracy": 0.6, "interval": [0.5, 0.7], "ceiling": 0.65}
     high = {"low": 0.5, "high": 1.0, "accuracy": 0.9, "interval": [0.85, 0.95], "ceiling": 0.97}
-    axes = figures.accuracy_by_panels({"frozen": [low, high], "end-to-end": [low, high]}, "agreement").axes[0]
+    axes = figures.accuracy_by_panels(
+        {"frozen": [low, high], "end-to-end": [low, high]}, "agreement"
+    ).axes[0]
     np.testing.assert_allclose(axes.containers[0].lines[0].get_xydata(), [[0.25, 0.6], [0.75, 0.9]])
     np.testing.assert_allclose(axes.containers[0].lines[2][0].get_segments()[1][:, 1], [0.85, 0.95])
     dashes = [line.get_ydata().tolist() for line in axes.lines if line.get_color() == style.INK]
@@ -152,7 +161,9 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_name_in_another_script_costs_no_picture(tmp_path: Path) -> None:
-    path = style.write_png(figures.confusion(np.eye(2, dtype=np.int64), ("渦巻", "b")), tmp_path / "a.png")
+    path = style.write_png(
+        figures.confusion(np.eye(2, dtype=np.int64), ("渦巻", "b")), tmp_path / "a.png"
+    )
     with Image.open(path) as image:
         image.verify()
 

@@ -54,11 +54,16 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"GalaxyID": str, "asset_id": str, "same_as": str, "dr7objid": str})
+    return pd.read_csv(
+        path, dtype={"GalaxyID": str, "asset_id": str, "same_as": str, "dr7objid": str}
+    )
 
 
 def files(survey: MockSurvey) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in [*survey.images.iterdir(), survey.catalog, survey.hart, survey.truth]}
+    return {
+        p.name: p.read_bytes()
+        for p in [*survey.images.iterdir(), survey.catalog, survey.hart, survey.truth]
+    }
 
 
 def shape_of(image: Plane) -> tuple[float, float]:
@@ -73,7 +78,9 @@ def shape_of(image: Plane) -> tuple[float, float]:
 # --- light
 
 
-@pytest.mark.parametrize(("n", "error"), [(0.6, 1e-4), (1.0, 2e-5), (2.5, 1e-6), (4.0, 1e-6), (8.0, 1e-6)])
+@pytest.mark.parametrize(
+    ("n", "error"), [(0.6, 1e-4), (1.0, 2e-5), (2.5, 1e-6), (4.0, 1e-6), (8.0, 1e-6)]
+)
 def test_effective_radius_holds_half_the_light_of_a_sersic_profile(n: float, error: float) -> None:
     from scipy.special import gammainc
 
@@ -95,7 +102,9 @@ def test_cusp_is_averaged_over_the_pixel() -> None:
 
 @pytest.mark.parametrize("ratio", [1.0, 0.7, 0.45, 0.25])
 @pytest.mark.parametrize("angle", [0.0, 0.5, 2.2])
-def test_drawn_galaxy_has_the_axis_ratio_and_direction_asked_for(ratio: float, angle: float) -> None:
+def test_drawn_galaxy_has_the_axis_ratio_and_direction_asked_for(
+    ratio: float, angle: float
+) -> None:
     galaxy = Galaxy("elliptical", 16, r50=4, sersic=1, axis_ratio=ratio, position_angle=angle)
     measured, direction = shape_of(surface_brightness(galaxy, 201, rng())[1])
     assert measured == pytest.approx(ratio, abs=0.02)
@@ -105,14 +114,19 @@ def test_drawn_galaxy_has_the_axis_ratio_and_direction_asked_for(ratio: float, a
 
 def test_mirrored_and_turned_galaxies_are_the_mirrored_and_turned_image() -> None:
     def draw(angle: float) -> Plane:
-        galaxy = Galaxy("edge-on", 16, 4, axis_ratio=0.2, position_angle=angle, bulge=0.3, bulge_shape="rounded")
+        galaxy = Galaxy(
+            "edge-on", 16, 4, axis_ratio=0.2, position_angle=angle, bulge=0.3, bulge_shape="rounded"
+        )
         image: Plane = surface_brightness(galaxy, 121, rng())[2]
         return image
 
     clumpy = 0.25 * draw(0.7).max()
     assert np.abs(draw(0.7)[::-1] - draw(-0.7)).max() < clumpy
     assert shape_of(draw(0.7)[::-1])[0] == pytest.approx(shape_of(draw(0.7))[0], abs=1e-9)
-    smooth = [Galaxy("elliptical", 16, 4, 3, 0.5, position_angle=a) for a in (0.7, -0.7, 0.7 + math.pi / 2)]
+    smooth = [
+        Galaxy("elliptical", 16, 4, 3, 0.5, position_angle=a)
+        for a in (0.7, -0.7, 0.7 + math.pi / 2)
+    ]
     upright, mirrored, turned = (surface_brightness(galaxy, 121, rng())[2] for galaxy in smooth)
     np.testing.assert_allclose(upright[::-1], mirrored, rtol=1e-6)
     np.testing.assert_allclose(np.rot90(upright), turned, rtol=1e-6)
@@ -120,7 +134,9 @@ def test_mirrored_and_turned_galaxies_are_the_mirrored_and_turned_image() -> Non
 
 def test_light_adds_up_to_the_magnitude() -> None:
     for kind in ("elliptical", "disk", "edge-on", "irregular", "merger", "star"):
-        flux = surface_brightness(Galaxy(kind, 17.5, 3, bulge=0.2, arms=2 * (kind == "disk"), strength=0), 181, rng())
+        flux = surface_brightness(
+            Galaxy(kind, 17.5, 3, bulge=0.2, arms=2 * (kind == "disk"), strength=0), 181, rng()
+        )
         assert flux[1].sum() == pytest.approx(100, rel=0.03), kind
 
 
@@ -133,7 +149,9 @@ def spiral_mode(galaxy: Galaxy) -> tuple[int, float]:
     radius = np.linspace(1.0, 2.5, 25) * h
     angle = np.linspace(0, 2 * math.pi, 256, endpoint=False)
     rings = map_coordinates(
-        image, [150 - radius[:, None] * np.sin(angle), 150 + radius[:, None] * np.cos(angle)], order=1
+        image,
+        [150 - radius[:, None] * np.sin(angle), 150 + radius[:, None] * np.cos(angle)],
+        order=1,
     )
     modes = np.fft.rfft(rings / rings.mean(1, keepdims=True), axis=1)[:, :9]
     strongest = int(np.abs(modes[:, 1:]).sum(0).argmax()) + 1
@@ -141,7 +159,9 @@ def spiral_mode(galaxy: Galaxy) -> tuple[int, float]:
     return strongest, math.degrees(math.atan(1 / np.polyfit(np.log(radius), phase, 1)[0]))
 
 
-@pytest.mark.parametrize(("arms", "pitch", "hand"), [(2, 15.0, 1), (2, 30.0, -1), (3, 20.0, 1), (4, 25.0, 1)])
+@pytest.mark.parametrize(
+    ("arms", "pitch", "hand"), [(2, 15.0, 1), (2, 30.0, -1), (3, 20.0, 1), (4, 25.0, 1)]
+)
 def test_spiral_has_the_arms_and_the_winding_asked_for(arms: int, pitch: float, hand: int) -> None:
     galaxy = Galaxy("disk", 14, r50=14, arms=arms, pitch=pitch, strength=1, handedness=hand)
     found, angle = spiral_mode(galaxy)
@@ -155,14 +175,16 @@ def test_bulge_is_redder_than_the_arms() -> None:
     offset = np.abs(np.arange(121) - 60)
     radius = np.hypot(*np.meshgrid(offset, offset)) * PIXEL
     colour = [
-        -2.5 * math.log10(g[where].sum() / r[where].sum()) for where in (radius < 1, (radius > 8) & (radius < 14))
+        -2.5 * math.log10(g[where].sum() / r[where].sum())
+        for where in (radius < 1, (radius > 8) & (radius < 14))
     ]
     assert colour[0] > colour[1] + 0.15
 
 
 def test_dust_lane_dims_the_plane_and_reddens_it() -> None:
     plain, dusty = (
-        surface_brightness(Galaxy("edge-on", 15, 8, axis_ratio=0.25, dust=d), 121, rng()) for d in (0.0, 1.5)
+        surface_brightness(Galaxy("edge-on", 15, 8, axis_ratio=0.25, dust=d), 121, rng())
+        for d in (0.0, 1.5)
     )
     through = (dusty / plain)[:, 60, 60]
     assert through[0] < through[1] < through[2] < 0.6
@@ -258,7 +280,10 @@ def test_galaxies_are_bright_enough_and_nearer_ones_are_easier_to_see() -> None:
         near = nearby(galaxy, 0.03)
         assert visibility(near) >= visibility(galaxy.shape)
         assert (near == galaxy.shape) == (galaxy.redshift <= 0.03)
-    assert np.corrcoef([g.redshift for g in galaxies], [visibility(g.shape) for g in galaxies])[0, 1] < -0.3
+    assert (
+        np.corrcoef([g.redshift for g in galaxies], [visibility(g.shape) for g in galaxies])[0, 1]
+        < -0.3
+    )
 
 
 # --- volunteers
@@ -306,7 +331,9 @@ def test_most_volunteers_answer_the_truth_when_they_see_it(shape: Galaxy, answer
 
 
 def test_every_volunteer_walks_the_tree() -> None:
-    given = Panel.draw(rng(), mean=500).votes(np.concatenate([np.full(len(a), 1 / len(a)) for a in QUESTIONS.values()]))
+    given = Panel.draw(rng(), mean=500).votes(
+        np.concatenate([np.full(len(a), 1 / len(a)) for a in QUESTIONS.values()])
+    )
     for said in given:
         path: list[str] = []
         question: str | None = next(iter(QUESTIONS))
@@ -335,7 +362,18 @@ def test_careless_volunteers_guess_and_weigh_little() -> None:
         ({"smooth", "completely-round"}, "Er"),
         ({"smooth", "cigar-shaped", "odd-yes", "merger"}, "Ec(m)"),
         ({"features-or-disk", "edge-on-yes", "bulge-shape-boxy", "odd-yes", "dust-lane"}, "Seb(u)"),
-        ({"features-or-disk", "edge-on-no", "bar-no", "spiral-no", "bulge-dominant", "odd-yes", "ring"}, "Sa(r)"),
+        (
+            {
+                "features-or-disk",
+                "edge-on-no",
+                "bar-no",
+                "spiral-no",
+                "bulge-dominant",
+                "odd-yes",
+                "ring",
+            },
+            "Sa(r)",
+        ),
         (
             {
                 "features-or-disk",
@@ -353,7 +391,9 @@ def test_careless_volunteers_guess_and_weigh_little() -> None:
 )
 def test_class_string_is_spelt_like_the_catalog(answers: set[str], name: str) -> None:
     answers = answers | ({"odd-no"} - {"odd-no" if "odd-yes" in answers else ""})
-    votes = {q: np.array([float(a in answers) for a in options]) for q, options in QUESTIONS.items()}
+    votes = {
+        q: np.array([float(a in answers) for a in options]) for q, options in QUESTIONS.items()
+    }
     assert gz2_class(votes) == name
 
 
@@ -366,10 +406,16 @@ def test_every_image_decodes_and_has_its_size(survey: MockSurvey) -> None:
     assert (check.readable, check.missing, check.broken) == (N, (), ())
     with Image.open(survey.images / f"{FIRST_ID}.jpg") as image:
         assert image.size == (96, 96)
-    assert sorted(images.ids) == sorted(table(survey.catalog).GalaxyID) == sorted(table(survey.hart).asset_id)
+    assert (
+        sorted(images.ids)
+        == sorted(table(survey.catalog).GalaxyID)
+        == sorted(table(survey.hart).asset_id)
+    )
 
 
-def test_same_seed_gives_the_same_bytes_and_a_larger_survey_begins_alike(survey: MockSurvey, tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_bytes_and_a_larger_survey_begins_alike(
+    survey: MockSurvey, tmp_path: Path
+) -> None:
     first = draw_survey(tmp_path / "few", n=12, size=96, progress=False)
     before = files(first)
     assert files(draw_survey(tmp_path / "few", n=12, size=96, progress=False)) == before
@@ -383,7 +429,10 @@ def test_same_seed_gives_the_same_bytes_and_a_larger_survey_begins_alike(survey:
 
 def test_kaggle_votes_obey_the_tree(survey: MockSurvey) -> None:
     votes = table(survey.catalog)
-    assert list(votes)[:4] == ["GalaxyID", "Class1.1", "Class1.2", "Class1.3"] and votes.shape == (N, 38)
+    assert list(votes)[:4] == ["GalaxyID", "Class1.1", "Class1.2", "Class1.3"] and votes.shape == (
+        N,
+        38,
+    )
     parents = {q: f"Class{list(QUESTIONS).index(q) + 1}." for q in QUESTIONS}
     values = votes.drop(columns="GalaxyID")
     assert values.min().min() >= 0 and values.max().max() <= 1
@@ -421,7 +470,9 @@ def test_metadata_are_plausible(survey: MockSurvey) -> None:
     redshift = catalog.column("redshift")
     assert 0 < np.isnan(redshift).sum() < 0.15 * N
     assert np.nanmin(redshift) >= 0.012 and np.nanmax(redshift) <= 0.15
-    assert (catalog.column("petro_r90") >= 3).all() and (catalog.column("petro_r90") <= 14.001).all()
+    assert (catalog.column("petro_r90") >= 3).all() and (
+        catalog.column("petro_r90") <= 14.001
+    ).all()
     assert list(catalog.ids) == list(truth.GalaxyID)
     assert catalog.frame.dr7objid.str.len().eq(18).all() and catalog.frame.dr7objid.is_unique
     assert set(truth.type) == set(TYPES)
@@ -460,9 +511,14 @@ def test_repeated_entries_are_found_by_file_and_by_place(survey: MockSurvey) -> 
     for name in again:
         other = truth.same_as[name]
         assert image(name) != image(other)
-        pixels = [np.asarray(Image.open(io.BytesIO(image(n))), dtype=float).ravel() for n in (name, other)]
+        pixels = [
+            np.asarray(Image.open(io.BytesIO(image(n))), dtype=float).ravel() for n in (name, other)
+        ]
         assert np.corrcoef(pixels)[0, 1] > 0.95
-        apart = math.hypot((sky.ra[name] - sky.ra[other]) * math.cos(math.radians(sky.dec[name])), 0) * 3600
+        apart = (
+            math.hypot((sky.ra[name] - sky.ra[other]) * math.cos(math.radians(sky.dec[name])), 0)
+            * 3600
+        )
         assert 0 < apart < 1 and sky.dec[name] == sky.dec[other]
     assert not truth.repeats.drop([*again, *same]).notna().any()
 
@@ -475,7 +531,9 @@ def test_repeated_entries_are_found_by_file_and_by_place(survey: MockSurvey) -> 
         ({"size": 5}, r"synthetic survey: size; must lie in 16…2048, found 5"),
     ],
 )
-def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int], message: str) -> None:
+def test_numbers_out_of_range_are_refused(
+    tmp_path: Path, wrong: dict[str, int], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         draw_survey(tmp_path, progress=False, **wrong)
     assert not list(tmp_path.iterdir())
@@ -484,7 +542,8 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int],
 def test_another_survey_is_not_mixed_in(tmp_path: Path) -> None:
     draw_survey(tmp_path, n=3, size=32, progress=False)
     with pytest.raises(
-        InputError, match=r"images: 1 files of another survey, found 10000003\.jpg; choose an empty folder"
+        InputError,
+        match=r"images: 1 files of another survey, found 10000003\.jpg; choose an empty folder",
     ):
         draw_survey(tmp_path, n=2, size=32, progress=False)
 

@@ -15,7 +15,11 @@ HITS, TRIALS = (np.array(numbers) for numbers in ([0, 1, 7, 20, 411], [3, 9, 8, 
 
 @pytest.mark.parametrize("method", ["exact", "wilson"])
 def test_intervals_of_shares_are_those_of_binomtest(method: str) -> None:
-    ours = clopper_pearson(HITS, TRIALS, 0.9) if method == "exact" else score_interval(HITS / TRIALS, TRIALS, 0.9)
+    ours = (
+        clopper_pearson(HITS, TRIALS, 0.9)
+        if method == "exact"
+        else score_interval(HITS / TRIALS, TRIALS, 0.9)
+    )
     tests = [binomtest(int(k), int(n)) for k, n in zip(HITS, TRIALS, strict=True)]
     theirs = np.transpose([test.proportion_ci(0.9, method) for test in tests])
     np.testing.assert_allclose(np.array(ours), theirs, atol=1e-10)

@@ -43,7 +43,9 @@ def written(frame: pd.DataFrame, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet", ".fits", ".fits.gz"])
-def test_the_same_table_gives_the_same_catalog_from_every_format(tmp_path: Path, ending: str) -> None:
+def test_the_same_table_gives_the_same_catalog_from_every_format(
+    tmp_path: Path, ending: str
+) -> None:
     frame = pd.DataFrame(
         {
             "objid": [BIG, BIG + 1, BIG + 2],
@@ -96,9 +98,14 @@ def test_big_endian_masked_and_vector_columns_of_fits(tmp_path: Path) -> None:
 def test_a_fits_file_that_cannot_be_read_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "t.fits"
     Table({"objid": [1]}).write(path)
-    path.write_bytes(path.read_bytes().replace(b"NAXIS   =                    0", b"NAXIS   =                  1.5", 1))
+    path.write_bytes(
+        path.read_bytes().replace(
+            b"NAXIS   =                    0", b"NAXIS   =                  1.5", 1
+        )
+    )
     with pytest.raises(
-        InputError, match=r"FITS file is damaged in unit 0; must state NAXIS as a whole number.*found 1\.5"
+        InputError,
+        match=r"FITS file is damaged in unit 0; must state NAXIS as a whole number.*found 1\.5",
     ):
         Catalog.read(path)
     assert str(path) not in [file.path for file in psutil.Process().open_files()]
@@ -149,14 +156,21 @@ def test_missing_columns_name_those_found_and_those_needed(tmp_path: Path) -> No
     ):
         Catalog.read(written(frame, tmp_path / "short.csv"))
     with pytest.raises(
-        InputError, match=r"columns of a table catalog are missing; must have galaxy_id or GalaxyID or .*, found x, y"
+        InputError,
+        match=r"columns of a table catalog are missing; must have galaxy_id or GalaxyID or .*, found x, y",
     ):
         Catalog.read(written(pd.DataFrame({"x": [1], "y": [2]}), tmp_path / "none.csv"))
-    with pytest.raises(UnknownNameError, match="unknown kind of catalog; must be one of kaggle, hart16"):
+    with pytest.raises(
+        UnknownNameError, match="unknown kind of catalog; must be one of kaggle, hart16"
+    ):
         Catalog.of(kaggle(), kind="keggle")
-    with pytest.raises(InputError, match=r"columns of a hart16 catalog are missing; must have dr7objid, gz2_class"):
+    with pytest.raises(
+        InputError, match=r"columns of a hart16 catalog are missing; must have dr7objid, gz2_class"
+    ):
         Catalog.of(kaggle(), kind="hart16")
-    with pytest.raises(InputError, match="id column is missing; must have asset_id, found GalaxyID"):
+    with pytest.raises(
+        InputError, match="id column is missing; must have asset_id, found GalaxyID"
+    ):
         Catalog.of(kaggle(), id_column="asset_id")
 
 
@@ -164,19 +178,25 @@ def test_unreadable_files_say_so(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="catalog not found"):
         Catalog.read(tmp_path / "nowhere.csv")
     (tmp_path / "table.txt").write_text("x")
-    with pytest.raises(InputError, match=r"unknown kind of table; must end in .fits, .fit, .csv, .parquet, .pq"):
+    with pytest.raises(
+        InputError, match=r"unknown kind of table; must end in .fits, .fit, .csv, .parquet, .pq"
+    ):
         Catalog.read(tmp_path / "table.txt")
     path = tmp_path / "cut.fits.gz"
     Table({"objid": np.arange(1000)}).write(tmp_path / "whole.fits.gz")
     path.write_bytes((tmp_path / "whole.fits.gz").read_bytes()[:300])
-    with pytest.raises(InputError, match=r"cut.fits.gz: catalog cannot be read, found .*; fetch it again"):
+    with pytest.raises(
+        InputError, match=r"cut.fits.gz: catalog cannot be read, found .*; fetch it again"
+    ):
         Catalog.read(path)
     for name in ("empty.csv", "empty.parquet", "empty.fits"):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(InputError, match=f"{name}: catalog cannot be read"):
             Catalog.read(tmp_path / name)
     fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "image.fits")
-    with pytest.raises(InputError, match="catalog cannot be read, found ValueError: it holds no table"):
+    with pytest.raises(
+        InputError, match="catalog cannot be read, found ValueError: it holds no table"
+    ):
         Catalog.read(tmp_path / "image.fits")
     (tmp_path / "torn.csv.gz").write_bytes(gzip.compress(b"galaxy_id,ra\n" + b"1,2\n" * 5000)[:60])
     with pytest.raises(InputError, match=r"torn.csv.gz: catalog cannot be read"):
@@ -194,7 +214,10 @@ def test_ids_in_csv_are_text_however_they_look(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"GalaxyID": [1, 1, 2, 3]}, r"1 of 4 galaxies break a rule; must stand once \(id\), found 1"),
+        (
+            {"GalaxyID": [1, 1, 2, 3]},
+            r"1 of 4 galaxies break a rule; must stand once \(id\), found 1",
+        ),
         (
             {"Class1.1": [1, np.nan, 1, 1]},
             r"galaxy 101 \(row 1\): 1 of 4 .* must not be missing \(Class1.1\), found nan",
@@ -203,19 +226,32 @@ def test_ids_in_csv_are_text_however_they_look(tmp_path: Path) -> None:
             {"Class7.2": [1, 1, 1.5, 1]},
             r"galaxy 102 .* must be a vote fraction in \[0, 1\] \(Class7.2\), found 1.5; correct or drop",
         ),
-        ({"Class7.2": [1, "x", 1, 1]}, r"must be a vote fraction in \[0, 1\] \(Class7.2\), found x"),
-        ({"ra": [0, 10, 360, 2]}, r"galaxy 102 .* must lie in \[0, 360\) degrees \(ra\), found 360"),
-        ({"dec": [0, 10, 90, -90.5]}, r"galaxy 103 .* must lie in \[-90, 90\] degrees \(dec\), found -90.5"),
+        (
+            {"Class7.2": [1, "x", 1, 1]},
+            r"must be a vote fraction in \[0, 1\] \(Class7.2\), found x",
+        ),
+        (
+            {"ra": [0, 10, 360, 2]},
+            r"galaxy 102 .* must lie in \[0, 360\) degrees \(ra\), found 360",
+        ),
+        (
+            {"dec": [0, 10, 90, -90.5]},
+            r"galaxy 103 .* must lie in \[-90, 90\] degrees \(dec\), found -90.5",
+        ),
     ],
 )
-def test_a_broken_rule_names_galaxy_rule_value_and_remedy(change: dict[str, list[object]], message: str) -> None:
+def test_a_broken_rule_names_galaxy_rule_value_and_remedy(
+    change: dict[str, list[object]], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         Catalog.of(kaggle().assign(**change))
 
 
 def test_a_missing_id_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("galaxy_id,ra\na,1\n,2\n")
-    with pytest.raises(InputError, match=r"row 1.*1 of 2 galaxies break a rule; must not be missing \(id\)"):
+    with pytest.raises(
+        InputError, match=r"row 1.*1 of 2 galaxies break a rule; must not be missing \(id\)"
+    ):
         Catalog.read(tmp_path / "t.csv")
     with pytest.raises(InputError, match="catalog has no ids; must have a column galaxy_id"):
         Catalog(pd.DataFrame({"x": [1]}))
@@ -223,7 +259,8 @@ def test_a_missing_id_is_refused(tmp_path: Path) -> None:
 
 def test_examine_goes_through_the_whole_catalog_and_lists_everything(tmp_path: Path) -> None:
     frame = kaggle(6).assign(
-        ra=[1, 2, -5, 4, 400, 6], file=["a.jpg", "../../etc/passwd", "b.jpg", "c.jpg", "/abs.jpg", "d.jpg"]
+        ra=[1, 2, -5, 4, 400, 6],
+        file=["a.jpg", "../../etc/passwd", "b.jpg", "c.jpg", "/abs.jpg", "d.jpg"],
     )
     frame.loc[5, "GalaxyID"] = 100
     frame.loc[1, "Class1.1"] = np.nan
@@ -276,7 +313,10 @@ def test_votes_come_in_the_form_asked_for() -> None:
     catalog = Catalog.of(hart())
     conditional = catalog.votes("conditional", ("debiased",))
     assert isinstance(conditional, Conditional) and conditional.measure == "debiased"
-    assert np.isnan(conditional.question("bar")).all() and (conditional.answer("in-between") == 1).all()
+    assert (
+        np.isnan(conditional.question("bar")).all()
+        and (conditional.answer("in-between") == 1).all()
+    )
     assert isinstance(catalog.votes("cumulative"), Cumulative)
     assert isinstance(Catalog.of(kaggle()).votes("conditional"), Conditional)
     with pytest.raises(InputError, match="no count votes; must have columns of count votes"):
@@ -303,37 +343,67 @@ def test_decals_counts_speak_of_the_answers_they_share_with_gz2() -> None:
     catalog = Catalog.of(pd.DataFrame(columns))
     votes = catalog.votes("count", ("count",))
     assert catalog.kind == "vote-counts" and isinstance(votes, Counts)
-    assert votes.answer("bar-yes").tolist() == [2, 3] and np.isnan(votes.answer("bulge-dominant")).all()
+    assert (
+        votes.answer("bar-yes").tolist() == [2, 3]
+        and np.isnan(votes.answer("bulge-dominant")).all()
+    )
     cumulative = catalog.votes("cumulative", ("count",), ("smooth", "bar-yes"))
-    np.testing.assert_allclose(cumulative.answer("bar-yes"), [5 / 20 * 2 / 5, 8 / 10 * 6 / 8 * 3 / 6])
+    np.testing.assert_allclose(
+        cumulative.answer("bar-yes"), [5 / 20 * 2 / 5, 8 / 10 * 6 / 8 * 3 / 6]
+    )
     with pytest.raises(InputError, match="on merger"):
         catalog.votes("cumulative", ("count",), ("merger",))
-    with pytest.raises(InputError, match=r"must be a number of votes, 0 or more \(bar_no\), found -3"):
+    with pytest.raises(
+        InputError, match=r"must be a number of votes, 0 or more \(bar_no\), found -3"
+    ):
         Catalog.of(pd.DataFrame(columns | {"bar_no": [-3, 3]}))
 
 
 def test_decals_fractions_and_marks_of_campaigns() -> None:
-    columns = {"id_str": ["J1"], "smooth-or-featured-dr5_smooth": [3], "smooth-or-featured-dr5_featured-or-disk": [1]}
+    columns = {
+        "id_str": ["J1"],
+        "smooth-or-featured-dr5_smooth": [3],
+        "smooth-or-featured-dr5_featured-or-disk": [1],
+    }
     catalog = Catalog.of(pd.DataFrame(columns | {"smooth-or-featured-dr5_artifact": [0]}))
-    assert catalog.kind == "vote-counts" and catalog.votes("count", ("count",)).answer("smooth").tolist() == [3]
+    assert catalog.kind == "vote-counts" and catalog.votes("count", ("count",)).answer(
+        "smooth"
+    ).tolist() == [3]
     assert catalog.votes("cumulative", ("count",)).answer("smooth").tolist() == [0.75]
     desi = Catalog.of(
         pd.DataFrame(
-            {"dr8_id": ["a"], "bar_strong_fraction": [0.1], "bar_weak_fraction": [0.3], "bar_no_fraction": [0.6]}
+            {
+                "dr8_id": ["a"],
+                "bar_strong_fraction": [0.1],
+                "bar_weak_fraction": [0.3],
+                "bar_no_fraction": [0.6],
+            }
         )
     )
-    assert desi.kind == "table" and desi.votes("conditional", ("fraction",)).answer("bar-yes").tolist() == [0.4]
+    assert desi.kind == "table" and desi.votes("conditional", ("fraction",)).answer(
+        "bar-yes"
+    ).tolist() == [0.4]
 
 
 def test_columns_have_one_name_whatever_the_catalog_calls_them() -> None:
     catalog = Catalog.of(
-        pd.DataFrame({"OBJID": [1, 2], "REDSHIFT": [0.1, -9999], "PETROMAG_MR": [-21, -20], "PETROR90_R": [4, 5]})
+        pd.DataFrame(
+            {
+                "OBJID": [1, 2],
+                "REDSHIFT": [0.1, -9999],
+                "PETROMAG_MR": [-21, -20],
+                "PETROR90_R": [4, 5],
+            }
+        )
     )
     assert catalog.column("redshift").tolist() == [0.1, -9999]
-    assert catalog.column("petro_mag_r_abs").tolist() == [-21, -20] and catalog.column("petro_r90").tolist() == [4, 5]
+    assert catalog.column("petro_mag_r_abs").tolist() == [-21, -20] and catalog.column(
+        "petro_r90"
+    ).tolist() == [4, 5]
     assert not catalog.has_column("dec")
     with pytest.raises(
-        InputError, match=r"no numeric column for dec; must have one of dec, DEC, .*; join the table that has it"
+        InputError,
+        match=r"no numeric column for dec; must have one of dec, DEC, .*; join the table that has it",
     ):
         catalog.column("dec")
 
@@ -362,7 +432,9 @@ def test_a_join_reports_what_matched_what_did_not_and_what_doubled() -> None:
             "gz2_class": "?",
         }
     )
-    joined, report = left.join(Catalog.of(mapping, kind="filename-mapping"), left_on="dr7objid", right_on="objid")
+    joined, report = left.join(
+        Catalog.of(mapping, kind="filename-mapping"), left_on="dr7objid", right_on="objid"
+    )
     assert joined.kind == "hart16" and joined.frame["asset_id"].tolist() == ["10"]
     assert joined.frame["gz2_class"].tolist() == ["Ei"] and joined.ids.tolist() == [str(BIG)]
     assert (report.matched, report.unmatched, report.unused) == (1, (str(BIG + 2), str(BIG + 3)), 1)
@@ -374,16 +446,28 @@ def test_two_keys_tell_doubles_apart() -> None:
     left = Catalog.of(hart(2).assign(sample=["original", "stripe82"]))
     mapping = Catalog.of(
         pd.DataFrame(
-            {"objid": [BIG, BIG + 1, BIG + 1], "sample": ["original", "original", "stripe82"], "asset_id": list("xyz")}
+            {
+                "objid": [BIG, BIG + 1, BIG + 1],
+                "sample": ["original", "original", "stripe82"],
+                "asset_id": list("xyz"),
+            }
         )
     )
-    joined, report = left.join(mapping, left_on=["dr7objid", "sample"], right_on=["objid", "sample"])
-    assert joined.frame["asset_id"].tolist() == ["x", "z"] and report.matched == 2 and report.doubled == ()
+    joined, report = left.join(
+        mapping, left_on=["dr7objid", "sample"], right_on=["objid", "sample"]
+    )
+    assert (
+        joined.frame["asset_id"].tolist() == ["x", "z"]
+        and report.matched == 2
+        and report.doubled == ()
+    )
 
 
 def test_a_join_that_cannot_be_says_why() -> None:
     left, right = Catalog.of(hart(2)), Catalog.of(kaggle())
-    with pytest.raises(InputError, match=rf"nothing matches, found {BIG} here, 100 there; name the columns"):
+    with pytest.raises(
+        InputError, match=rf"nothing matches, found {BIG} here, 100 there; name the columns"
+    ):
         left.join(right, "dr7objid", "GalaxyID")
     with pytest.raises(InputError, match="key column is missing; must have OBJID, found galaxy_id"):
         left.join(right, "dr7objid", "OBJID")
@@ -396,7 +480,10 @@ def test_a_join_that_cannot_be_says_why() -> None:
 def test_real_fits_and_csv_of_stripe82_are_one_catalog(shared_data: Path) -> None:
     names = ("gz2_table5_stripe82_coadd.fits.gz", "gz2_table5_stripe82_coadd.csv.gz")
     first, second = (Catalog.read(shared_data / "catalogs" / name) for name in names)
-    assert first.kind == second.kind == "willett13" and first.frame.shape == second.frame.shape == (19_761, 229)
+    assert first.kind == second.kind == "willett13" and first.frame.shape == second.frame.shape == (
+        19_761,
+        229,
+    )
     pd.testing.assert_frame_equal(first.frame, second.frame)
     assert first.fingerprint == second.fingerprint
     assert first.ids[0] == "8647474690312307154"
@@ -413,10 +500,15 @@ def test_real_fits_and_csv_of_stripe82_are_one_catalog(shared_data: Path) -> Non
         ("hart16/hart16_1000.csv", "hart16", 1_000, 4),
     ],
 )
-def test_real_catalogs_keep_the_rules(shared_data: Path, name: str, kind: str, rows: int, problems: int) -> None:
+def test_real_catalogs_keep_the_rules(
+    shared_data: Path, name: str, kind: str, rows: int, problems: int
+) -> None:
     found = Catalog.examine(shared_data / name, image_root=shared_data)
     assert (found.kind, found.rows, len(found.problems)) == (kind, rows, problems)
-    assert all(re.fullmatch(r"t\d\d_\w+_debiased must not be missing", problem.rule) for problem in found.problems)
+    assert all(
+        re.fullmatch(r"t\d\d_\w+_debiased must not be missing", problem.rule)
+        for problem in found.problems
+    )
 
 
 @pytest.mark.data

@@ -19,7 +19,15 @@ from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, GZ2, KAGGLE, Condi
 steady = settings(derandomize=True, deadline=None, max_examples=40)
 PROMISED = {
     *(f"gz2-{n}class{twin}" for n in (2, 4, 8, 12) for twin in ("", "-faithful")),
-    *("hazra-3class", "tuning-fork", "engel-esa", "q1-3class", "q1-3class-faithful", "zhu-5class", "walmsley-7class"),
+    *(
+        "hazra-3class",
+        "tuning-fork",
+        "engel-esa",
+        "q1-3class",
+        "q1-3class-faithful",
+        "zhu-5class",
+        "walmsley-7class",
+    ),
     *("smooth-featured", "votes-37"),
 }
 
@@ -30,7 +38,9 @@ def fractions(n: int, seed: int = 0) -> Conditional:
     for part in COLUMNS.values():
         drawn = random.exponential(size=(n, part.stop - part.start)) ** 3
         values[:, part] = drawn / drawn.sum(axis=1, keepdims=True)
-    return Conditional(np.array([f"g{row:04d}" for row in range(n)], dtype=object), values, "weighted")
+    return Conditional(
+        np.array([f"g{row:04d}" for row in range(n)], dtype=object), values, "weighted"
+    )
 
 
 def kaggle(votes: Conditional) -> Catalog:
@@ -44,7 +54,11 @@ def hart(votes: Conditional, strings: str = "Sb2t") -> Catalog:
         pd.DataFrame(votes.values, columns=[stem + suffix for stem in stems])
         for suffix in ("_weighted_fraction", "_debiased")
     ]
-    return Catalog.of(pd.concat(parts, axis=1).assign(dr7objid=votes.ids, gz2_class=strings, total_classifications=40))
+    return Catalog.of(
+        pd.concat(parts, axis=1).assign(
+            dr7objid=votes.ids, gz2_class=strings, total_classifications=40
+        )
+    )
 
 
 def answers(**given_answers: float) -> Catalog:
@@ -56,7 +70,11 @@ def answers(**given_answers: float) -> Catalog:
 
 
 def name_of(labels: Labels) -> str:
-    return str(labels.names[0]) if len(labels) else next(reason for reason, ids in labels.left_out.items() if len(ids))
+    return (
+        str(labels.names[0])
+        if len(labels)
+        else next(reason for reason, ids in labels.left_out.items() if len(ids))
+    )
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -102,23 +120,32 @@ def test_zhu_cuts_are_at_least_and_classes_exclude_each_other() -> None:
 def test_a_catalog_of_ready_classes_needs_no_votes() -> None:
     frame = pd.DataFrame({"GalaxyID": [1, 2, 3], "class5": ["spiral", None, "edge-on"]})
     labels = SCHEMES["zhu-5class"].label(Catalog.of(frame))
-    assert labels.names.tolist() == ["spiral", "edge-on"] and labels.left_out["class column is empty"].tolist() == ["2"]
+    assert labels.names.tolist() == ["spiral", "edge-on"] and labels.left_out[
+        "class column is empty"
+    ].tolist() == ["2"]
     with pytest.raises(
-        InputError, match=r"galaxy 3: unknown class name; must be one of smooth-round, .* or empty, found disk"
+        InputError,
+        match=r"galaxy 3: unknown class name; must be one of smooth-round, .* or empty, found disk",
     ):
         SCHEMES["zhu-5class"].label(Catalog.of(frame.assign(class5=["spiral", "", "disk"])))
 
 
 def test_hazra_cuts_are_strict_and_its_overlap_is_reported() -> None:
     corrected, faithful = SCHEMES["hazra-3class"], SCHEMES["hazra-3class-faithful"]
-    assert name_of(corrected.label(answers(smooth=0.8, completely_round=0.7))) == "no rule claims it"
-    assert name_of(corrected.label(answers(smooth=0.9, completely_round=0.4))) == "no rule claims it"
+    assert (
+        name_of(corrected.label(answers(smooth=0.8, completely_round=0.7))) == "no rule claims it"
+    )
+    assert (
+        name_of(corrected.label(answers(smooth=0.9, completely_round=0.4))) == "no rule claims it"
+    )
     assert name_of(corrected.label(answers(features_or_disk=0.9, edge_on_yes=0.5))) == "edge-on"
     assert name_of(faithful.label(answers(features_or_disk=0.9, edge_on_yes=0.5))) == "spiral"
     both = answers(smooth=0.9, completely_round=0.45, in_between=0.45)
     assert name_of(corrected.label(both)) == "two rules claim it"
     assert name_of(faithful.label(both)) == "elliptical"
-    assert corrected.label(both).conflicts.tolist() == faithful.label(both).conflicts.tolist() == ["g"]
+    assert (
+        corrected.label(both).conflicts.tolist() == faithful.label(both).conflicts.tolist() == ["g"]
+    )
 
 
 def test_tuning_fork_flags_may_be_several_or_none() -> None:
@@ -129,13 +156,26 @@ def test_tuning_fork_flags_may_be_several_or_none() -> None:
     votes.values[0, ANSWERS.index("spiral-yes")] = 0.5  # a half rounds to even, so to 0
     labels = SCHEMES["tuning-fork"].label(hart(votes))
     assert labels.target == "multi-label"
-    assert labels.counts == {"elliptical": 1, "edge-on": 0, "barred": 1, "spiral": 0, "bulge": 0, "merger": 1}
+    assert labels.counts == {
+        "elliptical": 1,
+        "edge-on": 0,
+        "barred": 1,
+        "spiral": 0,
+        "bulge": 0,
+        "merger": 1,
+    }
 
 
 def test_q1_takes_the_most_voted_answer_and_leaves_ties_out() -> None:
     q1 = SCHEMES["q1-3class"]
-    assert name_of(q1.label(answers(smooth=0.3, features_or_disk=0.6, star_or_artifact=0.1))) == "features-or-disk"
-    assert name_of(q1.label(answers(smooth=0.45, features_or_disk=0.45, star_or_artifact=0.1))) == "no rule claims it"
+    assert (
+        name_of(q1.label(answers(smooth=0.3, features_or_disk=0.6, star_or_artifact=0.1)))
+        == "features-or-disk"
+    )
+    assert (
+        name_of(q1.label(answers(smooth=0.45, features_or_disk=0.45, star_or_artifact=0.1)))
+        == "no rule claims it"
+    )
 
 
 def test_q1_faithful_draws_each_answer_as_often_as_it_was_voted() -> None:
@@ -152,15 +192,27 @@ def test_q1_faithful_draws_each_answer_as_often_as_it_was_voted() -> None:
 
 def test_a_question_counts_for_walmsley_where_more_than_half_reached_it() -> None:
     walmsley = SCHEMES["walmsley-7class"]
-    barred = {"features_or_disk": 0.8, "edge_on_no": 0.6, "edge_on_yes": 0.2, "bar_yes": 0.4, "bar_no": 0.2}
+    barred = {
+        "features_or_disk": 0.8,
+        "edge_on_no": 0.6,
+        "edge_on_yes": 0.2,
+        "bar_yes": 0.4,
+        "bar_no": 0.2,
+    }
     assert name_of(walmsley.label(answers(**barred))) == "barred"
     assert name_of(walmsley.label(answers(**barred | {"edge_on_no": 0.5}))) == "no rule claims it"
     unbarred = barred | {"bar_yes": 0.2, "bar_no": 0.4, "spiral_yes": 0.4, "spiral_no": 0.2}
     assert name_of(walmsley.label(answers(**unbarred))) == "unbarred-spiral"
     assert name_of(walmsley.label(answers(**unbarred | {"spiral_yes": 0.1}))) == "featured-other"
     assert name_of(walmsley.label(answers(**unbarred | {"bar_yes": 0.4}))) == "no rule claims it"
-    assert name_of(walmsley.label(answers(features_or_disk=0.6, edge_on_yes=0.5, edge_on_no=0.1))) == "edge-on"
-    assert name_of(walmsley.label(answers(smooth=0.6, in_between=0.3, cigar_shaped=0.2))) == "in-between"
+    assert (
+        name_of(walmsley.label(answers(features_or_disk=0.6, edge_on_yes=0.5, edge_on_no=0.1)))
+        == "edge-on"
+    )
+    assert (
+        name_of(walmsley.label(answers(smooth=0.6, in_between=0.3, cigar_shaped=0.2)))
+        == "in-between"
+    )
 
 
 def test_smooth_featured_asks_for_votes_and_no_artifact() -> None:
@@ -181,7 +233,8 @@ def test_smooth_featured_asks_for_votes_and_no_artifact() -> None:
     }
     rules = {"a": ("wins smooth",), "b": ("wins features-or-disk",)}
     with pytest.raises(
-        InputError, match="no numeric column for votes; must have one of votes; join the table that has it"
+        InputError,
+        match="no numeric column for votes; must have one of votes; join the table that has it",
     ):
         LabelScheme("strict", rules, leave_out={"few": ("votes < 20",)}).label(kaggle(votes))
 
@@ -217,17 +270,22 @@ def test_unknown_votes_are_a_reason_of_their_own_where_no_rule_can_decide() -> N
 
 def test_a_scheme_says_what_the_catalog_lacks() -> None:
     with pytest.raises(
-        InputError, match=r"no class strings; must have a column gz2_class or gz2class; scheme gz2-4class works on"
+        InputError,
+        match=r"no class strings; must have a column gz2_class or gz2class; scheme gz2-4class works on",
     ):
         SCHEMES["gz2-4class"].label(kaggle(fractions(2)))
     with pytest.raises(
-        InputError, match=r"no cumulative votes; must have columns of weighted or .* votes on smooth, completely-round"
+        InputError,
+        match=r"no cumulative votes; must have columns of weighted or .* votes on smooth, completely-round",
     ):
         SCHEMES["hazra-3class"].label(Catalog.of(pd.DataFrame({"galaxy_id": ["a"]})))
 
 
 @steady
-@given(st.integers(0, 10_000), st.sampled_from(["zhu-5class", "walmsley-7class", "q1-3class", "hazra-3class"]))
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from(["zhu-5class", "walmsley-7class", "q1-3class", "hazra-3class"]),
+)
 def test_kaggle_and_hart_forms_of_the_same_votes_give_the_same_labels(seed: int, name: str) -> None:
     votes = fractions(30, seed)
     first, second = SCHEMES[name].label(kaggle(votes)), SCHEMES[name].label(hart(votes))
@@ -249,7 +307,10 @@ disk = ["features-or-disk > smooth"]
 def test_a_scheme_of_ones_own_is_a_short_file(tmp_path: Path) -> None:
     (tmp_path / "Round_or_disk.toml").write_text(TOML)
     own = scheme(tmp_path / "Round_or_disk.toml")
-    assert own.name == "round-or-disk" and scheme(str(tmp_path / "Round_or_disk.toml")).classes == own.classes
+    assert (
+        own.name == "round-or-disk"
+        and scheme(str(tmp_path / "Round_or_disk.toml")).classes == own.classes
+    )
     votes = fractions(3)
     votes.values[:, :3] = [[0.9, 0.1, 0], [0.1, 0.9, 0], [0.5, 0.4, 0.1]]
     votes.values[:, COLUMNS["rounded"]] = [1, 0, 0]
@@ -259,11 +320,19 @@ def test_a_scheme_of_ones_own_is_a_short_file(tmp_path: Path) -> None:
 def test_the_example_file_of_the_experiments_is_a_scheme() -> None:
     example = scheme(EXPERIMENTS / "schemes" / "tuning-fork-4class.toml")
     labels = example.label(answers(features_or_disk=0.9, bar_no=0.75, edge_on_yes=0.75, odd_no=0.9))
-    assert example.name == "tuning-fork-4class" and name_of(labels) == "spiral" and len(labels.conflicts) == 1
+    assert (
+        example.name == "tuning-fork-4class"
+        and name_of(labels) == "spiral"
+        and len(labels.conflicts) == 1
+    )
 
 
 def test_the_same_scheme_in_python() -> None:
-    own = LabelScheme("barred-or-not", {"barred": ("wins bar-yes",), "unbarred": ("wins bar-no",)}, form="conditional")
+    own = LabelScheme(
+        "barred-or-not",
+        {"barred": ("wins bar-yes",), "unbarred": ("wins bar-no",)},
+        form="conditional",
+    )
     labels = own.label(hart(fractions(50)))
     assert len(labels) == 50 and set(labels.names) == {"barred", "unbarred"}
 
@@ -272,7 +341,10 @@ def test_the_same_scheme_in_python() -> None:
     ("text", "message"),
     [
         ("classes = 3", r"scheme file; must have a table \[classes\], .* found classes"),
-        ("colour = 'red'\n[classes]\na=['wins smooth']\nb=['wins merger']", "scheme file; .* found colour"),
+        (
+            "colour = 'red'\n[classes]\na=['wins smooth']\nb=['wins merger']",
+            "scheme file; .* found colour",
+        ),
         (
             "[classes]\na = 'wins smooth'\nb = ['wins merger']",
             r"classes.a: conditions; must be a list of texts, found wins smooth",
@@ -290,8 +362,14 @@ def test_the_same_scheme_in_python() -> None:
             "[classes]\na = ['smooth > inf']\nb = ['wins merger']",
             "threshold; must be a finite number, found smooth > inf",
         ),
-        ("[classes]\na = ['wins smoth']\nb = ['wins merger']", "unknown answer; .* found smoth; did you mean 'smooth'"),
-        ("[classes]\na = ['smooth > brigt']\nb = ['wins merger']", "unknown answer; .* found brigt"),
+        (
+            "[classes]\na = ['wins smoth']\nb = ['wins merger']",
+            "unknown answer; .* found smoth; did you mean 'smooth'",
+        ),
+        (
+            "[classes]\na = ['smooth > brigt']\nb = ['wins merger']",
+            "unknown answer; .* found brigt",
+        ),
         (
             "[classes]\na = ['colour in r']\nb = ['wins merger']",
             "unknown part of gz2_class; must be one of form, roundness",
@@ -304,8 +382,14 @@ def test_the_same_scheme_in_python() -> None:
             "measures = ['x']\n[classes]\na = ['wins smooth']\nb = ['wins merger']",
             "measures; must be one of count, weight",
         ),
-        ("draw = true\n[classes]\na = []\nb = []", "soft labels; must name an answer for each class"),
-        ("[classes]\na = []\nb = ['wins merger']", "class without conditions; must have at least one"),
+        (
+            "draw = true\n[classes]\na = []\nb = []",
+            "soft labels; must name an answer for each class",
+        ),
+        (
+            "[classes]\na = []\nb = ['wins merger']",
+            "class without conditions; must have at least one",
+        ),
         (
             "[classes]\na = ['wins smooth']\nb = ['wins merger']\n[soft]\nc = 'smooth'",
             "soft labels; must name an answer for each class, found {'c': 'smooth'}",
@@ -325,7 +409,8 @@ def test_a_broken_scheme_file_says_what_is_wrong(tmp_path: Path, text: str, mess
 
 def test_unknown_names_list_the_legal_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        UnknownNameError, match=r"unknown scheme; must be one of gz2-2class, .*; did you mean 'zhu-5class'"
+        UnknownNameError,
+        match=r"unknown scheme; must be one of gz2-2class, .*; did you mean 'zhu-5class'",
     ):
         scheme("zhu-5clas")
     with pytest.raises(MissingFileError, match="scheme not found"):
@@ -336,7 +421,9 @@ def test_unknown_names_list_the_legal_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-def test_zhu_from_real_votes_is_the_published_class_of_every_galaxy_that_has_both(shared_data: Path) -> None:
+def test_zhu_from_real_votes_is_the_published_class_of_every_galaxy_that_has_both(
+    shared_data: Path,
+) -> None:
     from_votes = SCHEMES["zhu-5class"].label(Catalog.read(shared_data / "gz2" / "votes.csv"))
     published = Catalog.read(shared_data / "gz2" / "classes.csv")
     ready = SCHEMES["zhu-5class"].label(published)
@@ -377,5 +464,11 @@ def test_every_scheme_works_on_a_real_table(shared_data: Path) -> None:
 def test_columns_of_ready_classes_are_those_of_the_schemes() -> None:
     from gzfeatures.galaxies.catalogs.kinds import READY_CLASSES
 
-    named = {scheme.column: (name, tuple(scheme.classes)) for name, scheme in SCHEMES.items() if scheme.column}
-    assert named == {column: (ready.scheme, ready.classes) for column, ready in READY_CLASSES.items()}
+    named = {
+        scheme.column: (name, tuple(scheme.classes))
+        for name, scheme in SCHEMES.items()
+        if scheme.column
+    }
+    assert named == {
+        column: (ready.scheme, ready.classes) for column, ready in READY_CLASSES.items()
+    }

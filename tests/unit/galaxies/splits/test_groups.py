@@ -25,7 +25,9 @@ def sky(*positions: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def test_neighbours_form_chains_and_the_radius_is_on_the_sphere() -> None:
-    ra, dec, names = sky((10, 60), (10 + 8 * ARCSEC, 60), (10 + 16 * ARCSEC, 60), (10, 60 + 8 * ARCSEC), (50, 0))
+    ra, dec, names = sky(
+        (10, 60), (10 + 8 * ARCSEC, 60), (10 + 16 * ARCSEC, 60), (10, 60 + 8 * ARCSEC), (50, 0)
+    )
     # 8 arcsec of right ascension at declination 60 are 4 arcsec on the sky
     assert sky_groups(ra, dec, names, 5.0) == {"g0": "g0", "g1": "g0", "g2": "g0"}
     assert set(sky_groups(ra, dec, names, 9.0)) == {"g0", "g1", "g2", "g3"}
@@ -42,7 +44,10 @@ def test_galaxies_without_position_are_alone() -> None:
 
 
 @steady
-@given(st.lists(st.tuples(st.floats(0, 359), st.floats(-80, 80)), min_size=2, max_size=25), st.floats(1, 300_000))
+@given(
+    st.lists(st.tuples(st.floats(0, 359), st.floats(-80, 80)), min_size=2, max_size=25),
+    st.floats(1, 300_000),
+)
 def test_groups_are_the_connected_parts_of_the_pairs_within_the_radius(
     positions: list[tuple[float, float]], radius: float
 ) -> None:
@@ -65,8 +70,14 @@ def test_the_same_key_is_the_same_galaxy() -> None:
 
 
 @steady
-@given(st.lists(st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("xyz"), max_size=8), max_size=4))
-def test_merged_groups_hold_together_whatever_any_of_them_held(mappings: list[dict[str, str]]) -> None:
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("xyz"), max_size=8), max_size=4
+    )
+)
+def test_merged_groups_hold_together_whatever_any_of_them_held(
+    mappings: list[dict[str, str]],
+) -> None:
     merged = merge(*mappings)
     for mapping in mappings:
         for name in mapping:
@@ -90,7 +101,10 @@ def test_merging_chains_groups_through_a_shared_id() -> None:
 
 def test_senseless_radius_and_shapes_are_refused() -> None:
     ra, dec, names = sky((1, 2), (3, 4))
-    with pytest.raises(InputError, match="radius of sky groups; must lie between 0 and 180 degrees in arcsec, found 0"):
+    with pytest.raises(
+        InputError,
+        match="radius of sky groups; must lie between 0 and 180 degrees in arcsec, found 0",
+    ):
         sky_groups(ra, dec, names, 0)
     with pytest.raises(InputError, match=r"positions do not fit their ids; must have shape \(2,\)"):
         sky_groups(ra[:1], dec, names, 1)
@@ -100,18 +114,28 @@ def test_senseless_radius_and_shapes_are_refused() -> None:
 def test_real_pictures_that_are_the_same_file_stay_on_one_side(shared_data: Path) -> None:
     """hart16 and gz2 share galaxies under different ids: only the bytes of the image tell."""
     folders = {"hart": shared_data / "hart16" / "images", "kaggle": shared_data / "gz2" / "images"}
-    files = [(f"{survey}:{path.stem}", path) for survey, folder in folders.items() for path in sorted(folder.iterdir())]
+    files = [
+        (f"{survey}:{path.stem}", path)
+        for survey, folder in folders.items()
+        for path in sorted(folder.iterdir())
+    ]
     names = as_ids([name for name, _ in files])
     groups = key_groups(names, [hashlib.sha256(path.read_bytes()).hexdigest() for _, path in files])
     catalog = Catalog.read(shared_data / "hart16" / "hart16_1000.csv")
     stated = catalog.frame[["galaxy_id", "kaggle_GalaxyID_same_file"]].dropna()
-    pairs = [(f"hart:{row[0]}", f"kaggle:{int(float(row[1]))}") for row in stated.itertuples(index=False)]
+    pairs = [
+        (f"hart:{row[0]}", f"kaggle:{int(float(row[1]))}") for row in stated.itertuples(index=False)
+    ]
     here = [pair for pair in pairs if pair[1] in set(names)]
     assert here and all(groups[left] == groups[right] for left, right in here)
     labels = SCHEMES["gz2-2class"].label(catalog)
-    prefixed = labels.__class__(as_ids([f"hart:{name}" for name in labels.ids]), labels.classes, labels.values)
+    prefixed = labels.__class__(
+        as_ids([f"hart:{name}" for name in labels.ids]), labels.classes, labels.values
+    )
     both = prefixed.joined(
-        labels.__class__(as_ids([pair[1] for pair in here]), labels.classes, np.zeros(len(here), dtype=np.int64))
+        labels.__class__(
+            as_ids([pair[1] for pair in here]), labels.classes, np.zeros(len(here), dtype=np.int64)
+        )
     )
     split = Split.draw(both, groups=groups)
     side = {name: part for part in PARTS for name in getattr(split, part)}

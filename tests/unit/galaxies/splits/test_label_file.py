@@ -18,14 +18,20 @@ BIG = 588017605758025732
 
 
 def test_classes_split_and_groups_come_back(tmp_path: Path) -> None:
-    labels = Labels(as_ids([BIG + row for row in range(20)]), ("spiral", "edge-on", "unused"), np.arange(20) % 2)
+    labels = Labels(
+        as_ids([BIG + row for row in range(20)]), ("spiral", "edge-on", "unused"), np.arange(20) % 2
+    )
     groups = dict.fromkeys(labels.ids[:2], "pair")
     split = Split.draw(labels, (0.5, 0.25, 0.25), groups=groups, seed=1)
     path = write_labels(tmp_path / "deep" / "labels.csv", labels, split)
     assert path.read_text().splitlines()[0] == "galaxy_id,label,split,group"
     read, read_split = read_labels(path)
     assert read.fingerprint == labels.fingerprint and read.ids.tolist() == labels.ids.tolist()
-    assert read_split is not None and read_split.fingerprint == split.fingerprint and read_split.groups == groups
+    assert (
+        read_split is not None
+        and read_split.fingerprint == split.fingerprint
+        and read_split.groups == groups
+    )
 
 
 def test_without_split_the_columns_are_two(tmp_path: Path) -> None:
@@ -33,7 +39,10 @@ def test_without_split_the_columns_are_two(tmp_path: Path) -> None:
     path = write_labels(tmp_path / "labels.csv", labels)
     assert path.read_text() == "galaxy_id,label\na,x\nb,y\n"
     assert read_labels(path)[1] is None
-    assert write_labels(path, labels, groups={"a": "g"}).read_text() == "galaxy_id,label,group\na,x,g\nb,y,\n"
+    assert (
+        write_labels(path, labels, groups={"a": "g"}).read_text()
+        == "galaxy_id,label,group\na,x,g\nb,y,\n"
+    )
 
 
 def test_ids_that_a_spreadsheet_would_run_are_guarded_and_come_back(tmp_path: Path) -> None:
@@ -52,8 +61,16 @@ def test_ids_that_a_spreadsheet_would_run_are_guarded_and_come_back(tmp_path: Pa
 def test_several_labels_come_back(
     tmp_path_factory: pytest.TempPathFactory, flags: list[tuple[bool, bool, bool]]
 ) -> None:
-    flags = [(True, True, True), *flags]  # without one "|" a file cannot tell several labels from one
-    labels = Labels(as_ids([f"g{row}" for row in range(len(flags))]), ("a", "b", "c"), np.array(flags), "multi-label")
+    flags = [
+        (True, True, True),
+        *flags,
+    ]  # without one "|" a file cannot tell several labels from one
+    labels = Labels(
+        as_ids([f"g{row}" for row in range(len(flags))]),
+        ("a", "b", "c"),
+        np.array(flags),
+        "multi-label",
+    )
     path = write_labels(tmp_path_factory.mktemp("labels") / "labels.csv", labels)
     read, _ = read_labels(path)
     assert read.target == "multi-label" and read.fingerprint == labels.fingerprint
@@ -75,21 +92,29 @@ def test_vote_fractions_travel_with_the_classes(tmp_path: Path) -> None:
     labels = Labels(as_ids("abcdef"), ("spiral", "edge-on", "unused"), np.arange(6) % 2, soft=votes)
     path = write_labels(tmp_path / "labels.csv", labels, groups={"a": "g"})
     read, _ = read_labels(path)
-    assert read.classes == ("edge-on", "spiral", "unused") and read.fingerprint == labels.fingerprint
+    assert (
+        read.classes == ("edge-on", "spiral", "unused") and read.fingerprint == labels.fingerprint
+    )
     again = read.ordered(labels.classes)
     np.testing.assert_array_equal(again.soft, votes)
     np.testing.assert_array_equal(again.codes, labels.codes)
     path.write_text("galaxy_id,label,votes x\na,x,0.5\nb,y,0.5\n")
     assert read_labels(path)[0].soft is None  # a class has no votes: these columns are not ours
     path.write_text("galaxy_id,label,votes x,votes y\na,x,0.5,0.5\nb,y,1.5,0\n")
-    with pytest.raises(InputError, match=r"galaxy b, column votes x: vote fraction out of range.*found 1.5"):
+    with pytest.raises(
+        InputError, match=r"galaxy b, column votes x: vote fraction out of range.*found 1.5"
+    ):
         read_labels(path)
 
 
 def test_a_file_of_ones_own_with_gaps(tmp_path: Path) -> None:
-    (tmp_path / "own.csv").write_text("GalaxyID,label,split\n1,spiral,train\n2,,train\n3,round,test\n4,round,\n")
+    (tmp_path / "own.csv").write_text(
+        "GalaxyID,label,split\n1,spiral,train\n2,,train\n3,round,test\n4,round,\n"
+    )
     labels, split = read_labels(tmp_path / "own.csv")
-    assert labels.ids.tolist() == ["1", "3", "4"] and labels.left_out["label is empty"].tolist() == ["2"]
+    assert labels.ids.tolist() == ["1", "3", "4"] and labels.left_out[
+        "label is empty"
+    ].tolist() == ["2"]
     assert split is not None and split.train.tolist() == ["1"] and split.test.tolist() == ["3"]
 
 
@@ -123,4 +148,6 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
         write_labels(tmp_path / "labels.csv", several)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_labels(tmp_path / "file" / "labels.csv", Labels(as_ids("ab"), ("x",), np.array([0, 0])))
+        write_labels(
+            tmp_path / "file" / "labels.csv", Labels(as_ids("ab"), ("x",), np.array([0, 0]))
+        )

@@ -20,7 +20,9 @@ def ids(*names: str) -> np.ndarray:
 
 def labels_of(codes: list[int], k: int = 4) -> Labels:
     names = np.array([f"g{row:04d}" for row in range(len(codes))], dtype=object)
-    return Labels(names, tuple(f"class-{code}" for code in range(k)), np.array(codes, dtype=np.int64))
+    return Labels(
+        names, tuple(f"class-{code}" for code in range(k)), np.array(codes, dtype=np.int64)
+    )
 
 
 @steady
@@ -29,9 +31,15 @@ def labels_of(codes: list[int], k: int = 4) -> Labels:
     st.lists(st.one_of(st.none(), st.integers(0, 8)), min_size=60, max_size=60),
     st.integers(0, 5),
 )
-def test_every_galaxy_has_one_side_and_every_group_too(codes: list[int], drawn: list[int | None], seed: int) -> None:
+def test_every_galaxy_has_one_side_and_every_group_too(
+    codes: list[int], drawn: list[int | None], seed: int
+) -> None:
     labels = labels_of(codes)
-    groups = {name: f"group {group}" for name, group in zip(labels.ids, drawn, strict=False) if group is not None}
+    groups = {
+        name: f"group {group}"
+        for name, group in zip(labels.ids, drawn, strict=False)
+        if group is not None
+    }
     try:
         split = Split.draw(labels, groups=groups, seed=seed)
     except InputError as error:
@@ -41,7 +49,9 @@ def test_every_galaxy_has_one_side_and_every_group_too(codes: list[int], drawn: 
     sides = {name: part for part in PARTS for name in getattr(split, part)}
     for group in set(groups.values()):
         assert len({sides[name] for name in groups if groups[name] == group}) == 1
-    again = Split.draw(labels.select(labels.ids[::-1]), groups=dict(reversed(groups.items())), seed=seed)
+    again = Split.draw(
+        labels.select(labels.ids[::-1]), groups=dict(reversed(groups.items())), seed=seed
+    )
     assert again.fingerprint == split.fingerprint
 
 
@@ -60,9 +70,17 @@ def test_groups_are_kept_together_and_the_shares_still_hold() -> None:
     labels = labels_of([row % 2 for row in range(1000)], k=2)
     groups = {name: str(row // 5) for row, name in enumerate(labels.ids[:500])}
     split = Split.draw(labels, (0.6, 0.2, 0.2), groups=groups, seed=1)
-    assert [len(split.train), len(split.validation), len(split.test)] == pytest.approx([600, 200, 200], abs=5)
+    assert [len(split.train), len(split.validation), len(split.test)] == pytest.approx(
+        [600, 200, 200], abs=5
+    )
     for part in PARTS:
-        assert abs(labels.select(getattr(split, part)).counts["class-0"] / len(getattr(split, part)) - 0.5) < 0.03
+        assert (
+            abs(
+                labels.select(getattr(split, part)).counts["class-0"] / len(getattr(split, part))
+                - 0.5
+            )
+            < 0.03
+        )
 
 
 def test_a_part_without_share_stays_empty_and_a_single_galaxy_trains() -> None:
@@ -83,7 +101,9 @@ def test_fractions_and_several_labels_are_split_without_strata() -> None:
 
 
 def test_a_leak_is_refused_wherever_it_comes_from() -> None:
-    with pytest.raises(LeakError, match=r"train and test: galaxy or its group .* found b; draw the split by group"):
+    with pytest.raises(
+        LeakError, match=r"train and test: galaxy or its group .* found b; draw the split by group"
+    ):
         Split(ids("a", "b"), ids("c"), ids("b"))
     with pytest.raises(LeakError, match=r"train and validation: .* found c"):
         Split(ids("a"), ids("c"), ids("d"), {"a": "same", "c": "same"})
@@ -100,21 +120,29 @@ def test_sizes_are_read_from_text_as_shares() -> None:
     for text in ("70/30", "a/b/c", "-1/1/1", "0/1/1", "1/1/nan", "1/1/inf"):
         with pytest.raises(InputError, match=r"split sizes; must look like 70/10/20"):
             shares(text)
-    with pytest.raises(InputError, match=r"split sizes; must be three shares that sum to 1, found \[0.5, 0.4, 0.2\]"):
+    with pytest.raises(
+        InputError,
+        match=r"split sizes; must be three shares that sum to 1, found \[0.5, 0.4, 0.2\]",
+    ):
         Split.draw(labels_of([0, 1]), (0.5, 0.4, 0.2))
 
 
 def test_a_split_among_fewer_galaxies_keeps_every_side() -> None:
     split = Split.draw(labels_of([0] * 40), seed=2)
     fewer = split.among(np.concatenate([split.train[::2], split.test[:3], ids("stranger")]))
-    assert fewer.train.tolist() == split.train[::2].tolist() and fewer.test.tolist() == split.test[:3].tolist()
+    assert (
+        fewer.train.tolist() == split.train[::2].tolist()
+        and fewer.test.tolist() == split.test[:3].tolist()
+    )
     assert not len(fewer.validation)
 
 
 def test_a_split_by_digest_is_a_matter_of_the_id_alone() -> None:
     ids = np.array([str(number) for number in range(2000)], dtype=object)
     split = Split.by_digest(ids, test=[3], validation=[7])
-    expected = [name for name in ids if int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10 == 3]
+    expected = [
+        name for name in ids if int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10 == 3
+    ]
     assert split.test.tolist() == expected and 150 < len(expected) < 250
     fewer = Split.by_digest(ids[::-1][:500], test=[3], validation=[7])
     assert set(fewer.test) <= set(split.test) and set(fewer.validation) <= set(split.validation)

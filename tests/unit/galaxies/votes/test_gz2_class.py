@@ -40,9 +40,15 @@ def test_every_letter_of_a_disk_is_read_in_its_place(
 
 @steady
 @given(st.sampled_from("ric"), odd)
-def test_roundness_and_odd_feature_share_letters_but_not_places(roundness: str, feature: str) -> None:
+def test_roundness_and_odd_feature_share_letters_but_not_places(
+    roundness: str, feature: str
+) -> None:
     parts = parse(f"E{roundness}" + (f"({feature})" if feature else ""))
-    assert parts is not None and (parts.roundness, parts.odd, parts.winding) == (roundness, feature, "")
+    assert parts is not None and (parts.roundness, parts.odd, parts.winding) == (
+        roundness,
+        feature,
+        "",
+    )
 
 
 @steady
@@ -52,19 +58,30 @@ def test_what_is_read_can_be_written_again(text: str) -> None:
     if parts is not None:
         edge = f"e{parts.edge}" if parts.edge else ""
         suffix = f"({parts.odd})" if parts.odd else ""
-        head = parts.form + parts.roundness + edge + parts.bar + parts.bulge + parts.arms + parts.winding
+        head = (
+            parts.form
+            + parts.roundness
+            + edge
+            + parts.bar
+            + parts.bulge
+            + parts.arms
+            + parts.winding
+        )
         assert head + suffix == text
 
 
 @pytest.mark.parametrize(
-    "text", ["", "E", "S", "Ee", "SBer", "Sb(m", "Sb2t(x)", " Sb", "Sb2t ", "sb", "nan", "Sb2t(m)(r)"]
+    "text",
+    ["", "E", "S", "Ee", "SBer", "Sb(m", "Sb2t(x)", " Sb", "Sb2t ", "sb", "nan", "Sb2t(m)(r)"],
 )
 def test_strings_outside_the_grammar_are_not_read(text: str) -> None:
     assert parse(text) is None
 
 
 def test_columns_are_read_once_per_distinct_string_and_keep_gaps() -> None:
-    letters, codes = gz2_class.parse_column(pd.Series(["Sb2t", None, "Ei(m)", "bad", "Sb2t"], dtype="str"))
+    letters, codes = gz2_class.parse_column(
+        pd.Series(["Sb2t", None, "Ei(m)", "bad", "Sb2t"], dtype="str")
+    )
     assert codes.tolist() == [0, -1, 1, -1, 0]
     assert letters["winding"].tolist() == ["t", ""] and letters["odd"].tolist() == ["", "m"]
 
@@ -112,18 +129,30 @@ def test_a_full_size_catalog_with_the_published_frequencies_has_the_published_co
     for name, total in FULL.items():
         members = strings[names == name].tolist()
         drawn += [members[place % len(members)] for place in range(total)]
-    full = Catalog.of(pd.DataFrame({"galaxy_id": [f"g{row}" for row in range(len(drawn))], "gz2_class": drawn}))
+    full = Catalog.of(
+        pd.DataFrame({"galaxy_id": [f"g{row}" for row in range(len(drawn))], "gz2_class": drawn})
+    )
     assert len(full) == 239_695
-    labels = {number: SCHEMES[f"gz2-{number}class-faithful"].label(full) for number in (2, 4, 8, 12)}
-    assert {number: len(found) for number, found in labels.items()} == dict.fromkeys((2, 4, 8, 12), 239_100)
+    labels = {
+        number: SCHEMES[f"gz2-{number}class-faithful"].label(full) for number in (2, 4, 8, 12)
+    }
+    assert {number: len(found) for number, found in labels.items()} == dict.fromkeys(
+        (2, 4, 8, 12), 239_100
+    )
     assert labels[2].counts == {"elliptical": 97_670, "spiral": 141_430}
     assert labels[4].counts == {"en": 97_670, "edge-on": 19_606, "sb": 45_581, "s": 76_243}
     assert labels[8].counts["sbabc"] == 40_558 and labels[8].counts["sabc"] == 58_034
     assert labels[12].counts == FULL
-    assert {reason: len(ids) for reason, ids in labels[12].left_out.items()} == {"star or artifact": 595}
+    assert {reason: len(ids) for reason, ids in labels[12].left_out.items()} == {
+        "star or artifact": 595
+    }
     corrected = SCHEMES["gz2-12class"].label(full).counts
     assert sum(corrected.values()) == 239_100
-    assert corrected["s0"] > FULL["s0"] and corrected["sb"] < FULL["sb"] and corrected["e0"] == FULL["e0"]
+    assert (
+        corrected["s0"] > FULL["s0"]
+        and corrected["sb"] < FULL["sb"]
+        and corrected["e0"] == FULL["e0"]
+    )
 
 
 @pytest.mark.data
@@ -131,10 +160,21 @@ def test_real_hart16_rows_that_the_correction_changes(shared_data: Path) -> None
     catalog = Catalog.read(shared_data / "hart16" / "hart16_1000.csv")
     labels = {name: SCHEMES[name].label(catalog) for name in SCHEMES if name.startswith("gz2-")}
     changed = {
-        number: int((labels[f"gz2-{number}class"].codes != labels[f"gz2-{number}class-faithful"].codes).sum())
+        number: int(
+            (
+                labels[f"gz2-{number}class"].codes != labels[f"gz2-{number}class-faithful"].codes
+            ).sum()
+        )
         for number in (8, 12)
     }
     assert changed == {8: 86, 12: 94}
     before, after = labels["gz2-12class-faithful"].counts, labels["gz2-12class"].counts
     moved = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
-    assert moved == {"s0": (69, 144), "sb": (130, 48), "sb0": (14, 25), "sbb": (54, 42), "sbc": (12, 13), "sc": (8, 15)}
+    assert moved == {
+        "s0": (69, 144),
+        "sb": (130, 48),
+        "sb0": (14, 25),
+        "sbb": (54, 42),
+        "sbc": (12, 13),
+        "sc": (8, 15),
+    }

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from gzfeatures.errors import InputError, UnknownNameError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.votes import votes
-from gzfeatures.galaxies.votes.votes import ANSWERS, COLUMNS, PARENTS, QUESTIONS, Conditional, Counts, Cumulative
+from gzfeatures.galaxies.votes.votes import (
+    ANSWERS,
+    COLUMNS,
+    PARENTS,
+    QUESTIONS,
+    Conditional,
+    Counts,
+    Cumulative,
+)
 
 steady = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -42,8 +50,13 @@ def walks(draw: st.DrawFn) -> list[str]:
 def test_tree_has_eleven_questions_and_37_answers_in_the_order_of_the_catalogs() -> None:
     assert [len(answers) for answers in QUESTIONS.values()] == [3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6]
     assert len(set(ANSWERS)) == 37
-    assert votes.KAGGLE["dust-lane"] == "Class8.7" and votes.GZ2["dust-lane"].endswith("_a38_dust_lane")
-    assert votes.KAGGLE["spiral-no"] == "Class4.2" and votes.GZ2["spiral-no"] == "t04_spiral_a09_no_spiral"
+    assert votes.KAGGLE["dust-lane"] == "Class8.7" and votes.GZ2["dust-lane"].endswith(
+        "_a38_dust_lane"
+    )
+    assert (
+        votes.KAGGLE["spiral-no"] == "Class4.2"
+        and votes.GZ2["spiral-no"] == "t04_spiral_a09_no_spiral"
+    )
     assert {part.stop - part.start for part in COLUMNS.values()} == {2, 3, 4, 6, 7}
 
 
@@ -58,12 +71,16 @@ def test_every_walk_ends_and_passes_the_parent_of_each_question(walk: list[str])
 
 @steady
 @given(st.lists(walks(), min_size=1, max_size=40))
-def test_cumulative_fractions_of_walks_are_shares_of_all_volunteers(all_walks: list[list[str]]) -> None:
+def test_cumulative_fractions_of_walks_are_shares_of_all_volunteers(
+    all_walks: list[list[str]],
+) -> None:
     counts = counts_of(all_walks)
     cumulative = counts.conditional().cumulative()
     for question, part in COLUMNS.items():
         if PARENTS[question] is not None and question != "odd-feature":
-            np.testing.assert_allclose(cumulative.values[0, part], counts.values[0, part] / len(all_walks), atol=1e-12)
+            np.testing.assert_allclose(
+                cumulative.values[0, part], counts.values[0, part] / len(all_walks), atol=1e-12
+            )
     asked_odd = counts.question("odd").sum() > 0
     assert np.isnan(cumulative.question("odd")).all() == (not asked_odd)
     assert votes.inconsistencies(cumulative, 1e-9) == {}
@@ -75,7 +92,9 @@ def test_conversion_there_and_back_keeps_every_defined_fraction(drawn: np.ndarra
     values = drawn.copy()
     for part in COLUMNS.values():
         total = values[:, part].sum(axis=1, keepdims=True)
-        values[:, part] = np.divide(values[:, part], total, out=np.full_like(values[:, part], np.nan), where=total > 0)
+        values[:, part] = np.divide(
+            values[:, part], total, out=np.full_like(values[:, part], np.nan), where=total > 0
+        )
     conditional = Conditional(ids(5), values, "fraction")
     cumulative = conditional.cumulative()
     again = cumulative.conditional()
@@ -88,7 +107,9 @@ def test_conversion_there_and_back_keeps_every_defined_fraction(drawn: np.ndarra
 
 def test_a_question_nobody_reached_is_undefined_and_says_so() -> None:
     conditional = counts_of([["smooth", "in-between", "odd-no"]]).conditional()
-    missing = {name: np.isnan(conditional.question(name)).any(1).sum() for name in ("edge-on", "rounded")}
+    missing = {
+        name: np.isnan(conditional.question(name)).any(1).sum() for name in ("edge-on", "rounded")
+    }
     assert missing == {"edge-on": 1, "rounded": 0}
     cumulative = conditional.cumulative()
     assert (cumulative.question("edge-on") == 0).all()
@@ -103,7 +124,8 @@ def test_rounding_of_published_tables_is_forgiven_in_the_quotient_but_not_more()
     assert Cumulative(ids(1), values, "weighted").conditional().answer("completely-round")[0] == 1
     values[0, ANSWERS.index("completely-round")] = 0.5
     with pytest.raises(
-        InputError, match=r"galaxy g0: weighted of 'completely-round' out of range; must lie in \[0, 1\], found 1.25"
+        InputError,
+        match=r"galaxy g0: weighted of 'completely-round' out of range; must lie in \[0, 1\], found 1.25",
     ):
         Cumulative(ids(1), values, "weighted").conditional()
 
@@ -117,12 +139,16 @@ def test_inconsistencies_name_the_question_and_the_row() -> None:
 
 
 def test_votes_out_of_range_and_of_wrong_shape_are_refused() -> None:
-    with pytest.raises(InputError, match=r"count of 'smooth' out of range; must lie in \[0, inf\], found -1"):
+    with pytest.raises(
+        InputError, match=r"count of 'smooth' out of range; must lie in \[0, inf\], found -1"
+    ):
         Counts(ids(1), np.full((1, 37), -1.0), "count")
     with pytest.raises(InputError, match=r"votes do not fit their ids; must have shape \(2, 37\)"):
         Conditional(ids(2), np.zeros((2, 36)), "fraction")
     table = Conditional(ids(1), np.zeros((1, 37)), "fraction")
-    with pytest.raises(UnknownNameError, match="unknown question; must be one of smooth-or-features"):
+    with pytest.raises(
+        UnknownNameError, match="unknown question; must be one of smooth-or-features"
+    ):
         table.question("colour")
     with pytest.raises(UnknownNameError, match=r"unknown answer.*did you mean 'spiral-yes'"):
         table.answer("spiral-yess")
@@ -156,9 +182,13 @@ def test_the_ceiling_of_a_panel_is_the_chance_that_its_majority_is_the_crowd_s()
     even = 0.6**2 + 0.6 * 0.4  # two of two, or one of two and the toss
     assert votes.vote_ceiling(table, "smooth-or-features", 2) == pytest.approx(even, abs=0.01)
     mixed = np.array([3, 1, 0] * 100)
-    assert votes.vote_ceiling(table, "smooth-or-features", mixed) == pytest.approx((three + 0.6) / 2, abs=0.01)
+    assert votes.vote_ceiling(table, "smooth-or-features", mixed) == pytest.approx(
+        (three + 0.6) / 2, abs=0.01
+    )
     assert votes.vote_ceiling(table, "smooth-or-features", 500, draws=20) > 0.999
-    assert votes.vote_ceiling(table, "smooth-or-features", 3) == votes.vote_ceiling(table, "smooth-or-features", 3)
+    assert votes.vote_ceiling(table, "smooth-or-features", 3) == votes.vote_ceiling(
+        table, "smooth-or-features", 3
+    )
 
 
 @pytest.mark.data
@@ -168,7 +198,9 @@ def test_real_kaggle_rows_keep_the_sums_of_the_tree(shared_data: Path) -> None:
     assert isinstance(table, Cumulative) and len(table) == 12_038
     assert votes.inconsistencies(table, 2e-6 + 1e-12) == {}
     conditional = table.conditional()
-    missing = {name: np.isnan(conditional.question(name)).any(1).sum() for name in ("odd", "bulge-shape")}
+    missing = {
+        name: np.isnan(conditional.question(name)).any(1).sum() for name in ("odd", "bulge-shape")
+    }
     assert missing["odd"] == 0 and missing["bulge-shape"] > 6000
     again = conditional.cumulative()
     np.testing.assert_allclose(again.values, table.values, atol=2e-6)
@@ -179,7 +211,10 @@ def test_real_fractions_of_stripe82_follow_the_counts_and_are_blank_where_hardly
     shared_data: Path,
 ) -> None:
     catalog = Catalog.read(shared_data / "catalogs" / "gz2_table5_stripe82_coadd.fits.gz")
-    counts, fractions = catalog.votes("count", ("count",)), catalog.votes("conditional", ("fraction",))
+    counts, fractions = (
+        catalog.votes("count", ("count",)),
+        catalog.votes("conditional", ("fraction",)),
+    )
     assert isinstance(counts, Counts) and isinstance(fractions, Conditional)
     made = counts.conditional()
     both = ~np.isnan(made.values) & ~np.isnan(fractions.values)

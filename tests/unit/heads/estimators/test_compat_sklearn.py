@@ -26,13 +26,17 @@ def network() -> MLPClassifier:
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-def test_canary_a_fitted_network_of_scikit_learn_keeps_an_optimiser_of_a_private_type(network: MLPClassifier) -> None:
+def test_canary_a_fitted_network_of_scikit_learn_keeps_an_optimiser_of_a_private_type(
+    network: MLPClassifier,
+) -> None:
     kept = type(vars(network)["_optimizer"])
     assert f"{kept.__module__}.{kept.__name__}" in OPTIMIZERS, f"scikit-learn {sklearn.__version__}"
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-def test_a_head_names_no_private_type_and_predicts_the_same(tmp_path: Path, network: MLPClassifier) -> None:
+def test_a_head_names_no_private_type_and_predicts_the_same(
+    tmp_path: Path, network: MLPClassifier
+) -> None:
     ours = Perceptron((5,), max_iter=3, random_state=0).fit(X, CODES)
     np.testing.assert_array_equal(ours.predict_proba(X), network.predict_proba(X))
     path = persist.write(tmp_path / "head.skops", {}, ours)
@@ -46,7 +50,9 @@ def test_a_head_written_with_its_optimiser_is_read(
     path = persist.write(tmp_path / "old.skops", {}, network)
     np.testing.assert_array_equal(persist.read(path)[1].predict_proba(X), network.predict_proba(X))
     monkeypatch.delattr("sklearn.neural_network._stochastic_optimizers.AdamOptimizer")
-    with pytest.raises(InputError, match=r"old\.skops: not a readable head, .*AdamOptimizer") as caught:
+    with pytest.raises(
+        InputError, match=r"old\.skops: not a readable head, .*AdamOptimizer"
+    ) as caught:
         persist.read(path)
     assert "\n" not in str(caught.value)
 

@@ -78,11 +78,14 @@ def test_the_order_of_planes_changes_nothing() -> None:
 
 
 def test_a_cube_without_names_needs_them_and_does_not_contradict_them() -> None:
-    with pytest.raises(InputError, match=r"a\.fits: bands are not named; must have a name for each of 3 planes"):
+    with pytest.raises(
+        InputError, match=r"a\.fits: bands are not named; must have a name for each of 3 planes"
+    ):
         read(cube(sky()))
     assert read(cube(sky()), ("g", "r", "i")).names == ("g", "r", "i")
     with pytest.raises(
-        InputError, match=r"bands of the file are not those named; must be .*'r', 'g', 'z'.*found .*'g', 'r', 'z'"
+        InputError,
+        match=r"bands of the file are not those named; must be .*'r', 'g', 'z'.*found .*'g', 'r', 'z'",
     ):
         read(cube(sky(), BANDS="grz"), ("r", "g", "z"))
     with pytest.raises(InputError, match="bands are not named"):
@@ -140,17 +143,24 @@ def test_one_file_per_band_is_one_galaxy(tmp_path: Path) -> None:
 def test_a_file_name_that_contradicts_the_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "PGC1_r.fits").write_bytes(cube(sky()[0], FILTER="i"))
     broken = ImageSet.of(tmp_path).check().broken
-    assert broken == (("PGC1", "bands of the file are not those named; must be ('r',), found ('i',)"),)
+    assert broken == (
+        ("PGC1", "bands of the file are not those named; must be ('r',), found ('i',)"),
+    )
 
 
 def test_bands_of_different_shapes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a_g.fits").write_bytes(cube(sky()[0]))
     (tmp_path / "a_r.fits").write_bytes(cube(sky()[0][:30]))
-    assert ImageSet.of(tmp_path).check().broken[0][1].startswith("bands differ in shape, found g (40, 40), r (30, 40)")
-    file = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(sky()[0], header(BAND="g")), fits.ImageHDU(sky()[0][:9], header(BAND="r"))]).writeto(
-        file
+    assert (
+        ImageSet.of(tmp_path)
+        .check()
+        .broken[0][1]
+        .startswith("bands differ in shape, found g (40, 40), r (30, 40)")
     )
+    file = io.BytesIO()
+    fits.HDUList(
+        [fits.PrimaryHDU(sky()[0], header(BAND="g")), fits.ImageHDU(sky()[0][:9], header(BAND="r"))]
+    ).writeto(file)
     with pytest.raises(InputError, match="bands differ in shape"):
         read(file.getvalue())
 
@@ -159,19 +169,29 @@ def test_a_picture_beside_its_bands_is_refused_until_one_is_preferred(tmp_path: 
     shown = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
     Image.fromarray(shown).save(tmp_path / "a.png")
     for name in ("a.fits", "a_g.fits"):
-        (tmp_path / name).write_bytes(cube(sky(), BANDS="gri") if name == "a.fits" else cube(sky()[0]))
-        with pytest.raises(InputError, match=rf"a picture and bands.*found a\.png and {name}; .*--prefer picture or"):
+        (tmp_path / name).write_bytes(
+            cube(sky(), BANDS="gri") if name == "a.fits" else cube(sky()[0])
+        )
+        with pytest.raises(
+            InputError,
+            match=rf"a picture and bands.*found a\.png and {name}; .*--prefer picture or",
+        ):
             ImageSet.of(tmp_path)
         picture = ImageSet.of(tmp_path, reading=Reading(prefer="picture"))
         assert (picture.pixels(0, View(size=SIDE)) == shown).all()
-        with pytest.raises(InputError, match=r"a\.png: view asks for bands of a picture; leave bands and stretch out"):
+        with pytest.raises(
+            InputError,
+            match=r"a\.png: view asks for bands of a picture; leave bands and stretch out",
+        ):
             picture.pixels(0, View(bands=("i", "r", "g")))
         bands = ImageSet.of(tmp_path, reading=Reading(prefer="bands"))
         assert (bands.pixels(0, View(size=SIDE)) != shown).any()
         assert (bands.pixels(0, View(size=SIDE, stretch="engel")) != shown).any()
         (tmp_path / name).unlink()
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.png").read_bytes())
-    with pytest.raises(InputError, match=r"two files are images of one galaxy.*found a\.jpg and a\.png"):
+    with pytest.raises(
+        InputError, match=r"two files are images of one galaxy.*found a\.jpg and a\.png"
+    ):
         ImageSet.of(tmp_path, reading=Reading(prefer="picture"))
 
 
@@ -184,7 +204,10 @@ def test_npz_names_its_bands_and_npy_is_named_by_the_caller(tmp_path: Path) -> N
         match=r"a\.npz: bands of the view are not chosen; must be some of g, r, i, z, y; name .* bands=i\+r\+g",
     ):
         ImageSet.of(tmp_path / "a.npz").pixels(0, View())
-    named, unnamed = ImageSet.of(tmp_path / "a.npz"), ImageSet.of(tmp_path / "b.npy", bands=tuple("grizy"))
+    named, unnamed = (
+        ImageSet.of(tmp_path / "a.npz"),
+        ImageSet.of(tmp_path / "b.npy", bands=tuple("grizy")),
+    )
     view = View(size=SIDE, bands=("i", "r", "g"))
     assert (named.pixels(0, view) == unnamed.pixels(0, view)).all()
     assert named.pixels(0, View(size=16, bands=tuple("grizy"))).shape == (16, 16, 5)
@@ -194,7 +217,9 @@ def test_npz_names_its_bands_and_npy_is_named_by_the_caller(tmp_path: Path) -> N
 
 
 def test_npz_without_an_image_or_with_objects() -> None:
-    with pytest.raises(InputError, match="npz file holds no image; must have an array 'images', found psfs"):
+    with pytest.raises(
+        InputError, match="npz file holds no image; must have an array 'images', found psfs"
+    ):
         read_npz({"psfs.npy": npy(np.zeros(3))}, where="a.npz", max_pixels=LIMIT)
     file = io.BytesIO()
     np.save(file, np.asarray([{"evil": 1}], dtype=object), allow_pickle=True)
@@ -260,7 +285,9 @@ def test_a_cut_over_the_edge_is_marked_and_one_off_the_image_refused() -> None:
     bands = read(cube(sky(), BANDS="grz"))
     corner = WCS(bands.header, naxis=2).pixel_to_world(0, 0)
     cut = bands.cut(corner.ra.deg, corner.dec.deg, 20 * SCALE)
-    assert cut.flux.shape == (3, 20, 20) and cut.bad.mean() > 0.6 and np.isnan(cut.flux[cut.bad]).all()
+    assert (
+        cut.flux.shape == (3, 20, 20) and cut.bad.mean() > 0.6 and np.isnan(cut.flux[cut.bad]).all()
+    )
     assert cut.faults()[0].endswith("bad pixels")
     with pytest.raises(InputError, match=r"cut lies off the image, found ra 10\.0"):
         bands.cut(10.0, 2.0, 4.0)
@@ -323,10 +350,13 @@ def test_every_stretch_leaves_bad_pixels_out_and_draws_them_black(name: str) -> 
 
 
 def test_a_header_that_claims_a_huge_image_is_refused_before_decoding() -> None:
-    data = cube(sky(), BANDS="grz").replace(b"NAXIS1  =                   40", b"NAXIS1  =             40000000")
+    data = cube(sky(), BANDS="grz").replace(
+        b"NAXIS1  =                   40", b"NAXIS1  =             40000000"
+    )
     start = time.perf_counter()
     with pytest.raises(
-        InputError, match=r"image is too large to decode; must hold at most 1,000,000 pixels, found \(3, 40, 40000000\)"
+        InputError,
+        match=r"image is too large to decode; must hold at most 1,000,000 pixels, found \(3, 40, 40000000\)",
     ):
         read(data)
     assert time.perf_counter() - start < 0.5
@@ -348,7 +378,9 @@ def test_a_truncated_file_says_how_much_is_missing() -> None:
 def test_a_fits_file_without_an_image() -> None:
     file = io.BytesIO()
     fits.PrimaryHDU().writeto(file)
-    with pytest.raises(InputError, match="FITS file holds no image; must have a plane or cube of pixels"):
+    with pytest.raises(
+        InputError, match="FITS file holds no image; must have a plane or cube of pixels"
+    ):
         read(file.getvalue())
 
 
@@ -364,7 +396,9 @@ WHOLE = {
     "gzip": gzip.compress(cube(sky()[:, :9, :9], BANDS="grz")),
     "npz": bundle({"images.npy": npy(sky()), "filters.npy": npy(np.asarray(list("grz")))}),
     "npy": npy(sky()[0]),
-    "parcel": bundle({band: cube(plane[:12, :12]) for band, plane in zip("grz", sky(), strict=True)}),
+    "parcel": bundle(
+        {band: cube(plane[:12, :12]) for band, plane in zip("grz", sky(), strict=True)}
+    ),
 }
 
 
@@ -397,7 +431,9 @@ def test_damaged_files_of_bands_never_end_in_a_traceback(form: str) -> None:
 
 
 @pytest.mark.data
-def test_every_real_multi_band_image_loads_and_the_broken_ones_are_reported(shared_data: Path) -> None:
+def test_every_real_multi_band_image_loads_and_the_broken_ones_are_reported(
+    shared_data: Path,
+) -> None:
     folder = shared_data / "multiband"
     for name in ("efigi_gri", "decals_grz", "decals_grz_pysersic"):
         images = ImageSet.of(folder / name, reading=Reading(prefer="bands"))
@@ -409,26 +445,43 @@ def test_every_real_multi_band_image_loads_and_the_broken_ones_are_reported(shar
     report = ImageSet.of(folder / "decals_grz").check()
     assert [name for name, _ in report.broken] == ["willettk_example_bad_pix"]
     assert "bad pixels" in report.broken[0][1]
-    assert ImageSet.of(folder / "hsc_grizy_scarlet").pixels(0, View(size=32, bands=("i", "r", "g"))).std() > 1
+    assert (
+        ImageSet.of(folder / "hsc_grizy_scarlet")
+        .pixels(0, View(size=32, bands=("i", "r", "g")))
+        .std()
+        > 1
+    )
     broken = ImageSet.of(folder / "broken").check()
     assert broken.readable == 2 and len(broken.broken) == 2
-    assert all(reason.startswith("image is truncated; must hold 2160192 bytes") for _, reason in broken.broken)
+    assert all(
+        reason.startswith("image is truncated; must hold 2160192 bytes")
+        for _, reason in broken.broken
+    )
 
 
 @pytest.mark.data
 def test_rendered_bands_lie_as_the_published_picture(shared_data: Path) -> None:
     folder = shared_data / "multiband" / "efigi_gri"
-    pictures, images = (ImageSet.of(folder, reading=Reading(prefer=kind)) for kind in ("picture", "bands"))
+    pictures, images = (
+        ImageSet.of(folder, reading=Reading(prefer=kind)) for kind in ("picture", "bands")
+    )
     agree, behind = 0, []
     for row, name in enumerate(images.ids):
         picture = pictures.pixels(row, View(size=64, grey=True))[..., 0].astype(float)
         ours = images.pixels(row, View(size=64, grey=True, stretch="lupton"))[..., 0].astype(float)
-        turned = [np.corrcoef(picture.ravel(), side.ravel())[0, 1] for side in (ours, ours[::-1], ours[:, ::-1])]
-        header = read_fits((folder / f"{name}_g.fits").read_bytes(), where=name, max_pixels=LIMIT).header
+        turned = [
+            np.corrcoef(picture.ravel(), side.ravel())[0, 1]
+            for side in (ours, ours[::-1], ours[:, ::-1])
+        ]
+        header = read_fits(
+            (folder / f"{name}_g.fits").read_bytes(), where=name, max_pixels=LIMIT
+        ).header
         behind += [name] if mirrored(header) else []
         agree += int(turned[2 if mirrored(header) else 0] > max(turned) - 0.02)
     assert agree == len(images), "neither mirrored nor upside down"
-    assert behind == ["PGC0000670"], "its axes are north and west, so that the published picture is a mirror image"
+    assert behind == ["PGC0000670"], (
+        "its axes are north and west, so that the published picture is a mirror image"
+    )
 
 
 @pytest.mark.data
@@ -457,5 +510,6 @@ def test_a_sky_of_few_photons_is_no_bad_area_and_an_area_beside_it_is_found(
     third = side // 3
     counts[:, :third] = 0
     bad = unobserved(counts)
-    # a third of 64 pixels is hardly wider than a square of zeros that .95 of them make by themselves
+    # a third of 64 pixels is hardly wider than a square of zeros that .95 of them make by
+    # themselves
     assert bad[:, third:].mean() < 0.1 and ((share, side) == (0.95, 64) or bad[:, :third].all())

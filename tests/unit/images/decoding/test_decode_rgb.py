@@ -20,7 +20,9 @@ def noise(height: int, width: int, bands: int = 3) -> np.ndarray:
 
 def jpeg(image: Image.Image | np.ndarray, **options: object) -> bytes:
     file = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, "JPEG", **options)
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(
+        file, "JPEG", **options
+    )
     return file.getvalue()
 
 
@@ -28,11 +30,20 @@ def by_pillow(data: bytes) -> np.ndarray:
     return np.asarray(picture(data, where="here").convert("RGB"))
 
 
-PLAIN = [{}, {"subsampling": 0}, {"subsampling": 1}, {"progressive": True}, {"keep_rgb": True}, {"quality": 30}]
+PLAIN = [
+    {},
+    {"subsampling": 0},
+    {"subsampling": 1},
+    {"progressive": True},
+    {"keep_rgb": True},
+    {"quality": 30},
+]
 
 
 @pytest.mark.parametrize("options", PLAIN)
-def test_a_jpeg_has_the_pixels_pillow_gives_it(options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jpeg_has_the_pixels_pillow_gives_it(
+    options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = jpeg(Image.fromarray(noise(9, 11)).resize((117, 93)), **options)
     expected = by_pillow(data)
     monkeypatch.setattr(module, "picture", None)  # it is not asked
@@ -46,17 +57,26 @@ def test_other_pictures_are_left_to_pillow() -> None:
     turned[0x0112] = 6
     Image.fromarray(noise(20, 30)).save(png, "PNG")
     cmyk = Image.fromarray(noise(20, 30)).convert("CMYK")
-    for data in (jpeg(noise(20, 30, 1)), jpeg(noise(20, 30), exif=turned), jpeg(cmyk), png.getvalue()):
+    for data in (
+        jpeg(noise(20, 30, 1)),
+        jpeg(noise(20, 30), exif=turned),
+        jpeg(cmyk),
+        png.getvalue(),
+    ):
         np.testing.assert_array_equal(decode_rgb(data, where="here"), by_pillow(data))
     assert decode_rgb(jpeg(noise(20, 30), exif=turned), where="here").shape == (30, 20, 3)
-    with pytest.raises(InputError, match="image is too large to decode; must hold at most 599 pixels, found 30×20"):
+    with pytest.raises(
+        InputError, match="image is too large to decode; must hold at most 599 pixels, found 30×20"
+    ):
         decode_rgb(jpeg(noise(20, 30)), where="here", max_pixels=599)
 
 
 def test_a_damaged_jpeg_is_as_good_or_as_bad() -> None:
     whole, random, judged = jpeg(noise(64, 64), quality=80), np.random.default_rng(0), set()
     for _ in range(400):
-        data = bytearray(whole[: random.integers(4, len(whole) + 1)] if random.random() < 0.5 else whole)
+        data = bytearray(
+            whole[: random.integers(4, len(whole) + 1)] if random.random() < 0.5 else whole
+        )
         for place in random.integers(3, len(data), random.integers(0, 3)):
             data[place] = random.integers(256)
         outcomes: list[np.ndarray | str] = []

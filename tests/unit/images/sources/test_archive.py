@@ -44,7 +44,11 @@ def png(seed: int) -> bytes:
 
 
 MEMBERS = {f"images_training/{100 + k}.png": png(k) for k in range(12)}
-OTHERS = {"readme.txt": b"no image", "__MACOSX/._100.png": b"no image", "images_training/.hidden.png": b"no image"}
+OTHERS = {
+    "readme.txt": b"no image",
+    "__MACOSX/._100.png": b"no image",
+    "images_training/.hidden.png": b"no image",
+}
 
 
 def write_zip(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -75,7 +79,9 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_an_archive_is_read_in_place_and_gives_what_a_folder_gives(name: str, tmp_path: Path) -> None:
+def test_an_archive_is_read_in_place_and_gives_what_a_folder_gives(
+    name: str, tmp_path: Path
+) -> None:
     path = WRITERS[name](tmp_path / name, MEMBERS | OTHERS)
     images = ImageSet.of(path)
     assert images.ids.tolist() == [str(100 + k) for k in range(12)]
@@ -94,10 +100,14 @@ def test_any_order_any_thread_and_any_process_reads_the_same(name: str, tmp_path
         assert list(pool.map(images.read, rows)) == [expected[row] for row in rows]
     with multiprocessing.get_context("fork").Pool(2) as processes:
         assert processes.map(images.read, rows) == [expected[row] for row in rows]
-    assert [pickle.loads(pickle.dumps(images)).read(row) for row in rows[:20]] == [expected[r] for r in rows[:20]]
+    assert [pickle.loads(pickle.dumps(images)).read(row) for row in rows[:20]] == [
+        expected[r] for r in rows[:20]
+    ]
 
 
-def test_a_gzipped_tar_is_not_unpacked_again_for_each_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gzipped_tar_is_not_unpacked_again_for_each_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(seekable_gzip, "STRIDE", 2**18)
     blob = np.random.default_rng(0).bytes(2**16)
     members = {f"{k}.png": blob + bytes([k]) for k in range(60)}
@@ -123,7 +133,9 @@ def test_a_gzipped_tar_is_not_unpacked_again_for_each_image(tmp_path: Path, monk
     st.lists(st.binary(max_size=3000), min_size=1, max_size=4),
     st.lists(st.tuples(st.integers(0, 9000), st.integers(-1, 4000)), max_size=20),
 )
-def test_gzip_reader_reads_what_gzip_reads(tmp_path: Path, parts: list[bytes], reads: list[tuple[int, int]]) -> None:
+def test_gzip_reader_reads_what_gzip_reads(
+    tmp_path: Path, parts: list[bytes], reads: list[tuple[int, int]]
+) -> None:
     path = tmp_path / f"{abs(hash((tuple(parts), tuple(reads))))}.gz"
     path.write_bytes(b"".join(gzip.compress(part) for part in parts))
     plain = b"".join(parts)
@@ -136,19 +148,32 @@ def test_gzip_reader_reads_what_gzip_reads(tmp_path: Path, parts: list[bytes], r
             reader.seek(0, io.SEEK_END)
 
 
-HOSTILE = ["../../evil.png", "/etc/evil.png", "..\\evil.png", "C:\\evil.png", "a/../../evil.png", "\\\\host\\evil.png"]
+HOSTILE = [
+    "../../evil.png",
+    "/etc/evil.png",
+    "..\\evil.png",
+    "C:\\evil.png",
+    "a/../../evil.png",
+    "\\\\host\\evil.png",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("kind", ["images.zip", "images.tar", "images.tar.gz"])
-def test_a_name_that_leaves_the_archive_is_refused_and_listed(name: str, kind: str, tmp_path: Path) -> None:
+def test_a_name_that_leaves_the_archive_is_refused_and_listed(
+    name: str, kind: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "inner"
     folder.mkdir()
     images = ImageSet.of(WRITERS[kind](folder / kind, {"good.png": png(0), name: png(1)}))
     report = images.check()
-    assert report.readable == 2 and [reason for _, reason in report.broken] == ["name leaves the archive"]
+    assert report.readable == 2 and [reason for _, reason in report.broken] == [
+        "name leaves the archive"
+    ]
     row = next(k for k in range(2) if images.ids[k] != "good")
-    with pytest.raises(InputError, match="name leaves the archive; pack the archive again without it"):
+    with pytest.raises(
+        InputError, match="name leaves the archive; pack the archive again without it"
+    ):
         images.pixels(row, VIEW)
     assert {path.name for path in tmp_path.rglob("*")} == {"inner", kind}
 
@@ -157,12 +182,18 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     secret.write_bytes(png(5))
     with tarfile.open(tmp_path / "a.tar", "w") as file:
-        for name, kind in (("soft.png", tarfile.SYMTYPE), ("hard.png", tarfile.LNKTYPE), ("dev.png", tarfile.CHRTYPE)):
+        for name, kind in (
+            ("soft.png", tarfile.SYMTYPE),
+            ("hard.png", tarfile.LNKTYPE),
+            ("dev.png", tarfile.CHRTYPE),
+        ):
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, str(secret)
             file.addfile(info)
     report = ImageSet.of(tmp_path / "a.tar").check()
-    assert report.broken == tuple((name, "archive member is a link or a device") for name in ("dev", "hard", "soft"))
+    assert report.broken == tuple(
+        (name, "archive member is a link or a device") for name in ("dev", "hard", "soft")
+    )
 
 
 def test_links_encrypted_and_oddly_packed_members_of_a_zip_are_refused(tmp_path: Path) -> None:
@@ -207,7 +238,9 @@ def test_a_truncated_archive_is_one_line(kind: str, share: float, tmp_path: Path
     path = WRITERS[kind](tmp_path / kind, MEMBERS)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(InputError, match=rf"{kind}: (zip|tar) file is damaged, found .*; fetch it again") as caught:
+    with pytest.raises(
+        InputError, match=rf"{kind}: (zip|tar) file is damaged, found .*; fetch it again"
+    ) as caught:
         ImageSet.of(path).check()
     assert "\n" not in str(caught.value)
 
@@ -221,7 +254,9 @@ def test_an_archive_that_vanishes_is_named(tmp_path: Path) -> None:
 
 def test_two_members_with_one_id_are_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", {"train/7.png": png(0), "test/7.png": png(1)})
-    with pytest.raises(InputError, match=r"two files are images of one galaxy.*test/7\.png and train/7\.png"):
+    with pytest.raises(
+        InputError, match=r"two files are images of one galaxy.*test/7\.png and train/7\.png"
+    ):
         ImageSet.of(path)
 
 
@@ -231,7 +266,8 @@ def test_a_damaged_archive_never_ends_in_a_traceback(kind: str, tmp_path: Path) 
 
     @settings(max_examples=120, deadline=None, derandomize=True)
     @given(
-        st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), max_size=8), st.integers(0, len(whole))
+        st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), max_size=8),
+        st.integers(0, len(whole)),
     )
     def check(flips: list[tuple[int, int]], cut: int) -> None:
         data = bytearray(whole)
@@ -317,7 +353,9 @@ def test_more_than_ten_rows_keep_their_number(tmp_path: Path) -> None:
 
 
 def test_ids_in_the_file_are_used(tmp_path: Path) -> None:
-    stack = galaxy10(tmp_path / "a.h5", galaxy_id=np.asarray([f"J{k}" for k in range(6)], dtype="S"))
+    stack = galaxy10(
+        tmp_path / "a.h5", galaxy_id=np.asarray([f"J{k}" for k in range(6)], dtype="S")
+    )
     images = ImageSet.of(tmp_path / "a.h5", np.asarray(["J4"], dtype=object))
     assert (images.pixels(0, VIEW) == stack[4]).all()
     galaxy10(tmp_path / "b.h5", galaxy_id=np.asarray([7, 7, 8, 9, 10, 11]))
@@ -329,7 +367,9 @@ def test_blank_rows_are_reported(tmp_path: Path) -> None:
     galaxy10(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "a") as file:
         file["images"][3] = 0
-    assert ImageSet.of(tmp_path / "a.h5").check().broken == (("3", "image is blank: every pixel is [0, 0, 0]"),)
+    assert ImageSet.of(tmp_path / "a.h5").check().broken == (
+        ("3", "image is blank: every pixel is [0, 0, 0]"),
+    )
 
 
 def test_channels_first_and_grey_stacks_are_understood(tmp_path: Path) -> None:
@@ -376,7 +416,11 @@ def test_stacks_of_named_bands_are_chosen_by_name(tmp_path: Path) -> None:
     ],
 )
 def test_stacks_that_cannot_be_understood(
-    shape: tuple[int, ...], kind: object, bands: tuple[str, ...] | None, message: str, tmp_path: Path
+    shape: tuple[int, ...],
+    kind: object,
+    bands: tuple[str, ...] | None,
+    message: str,
+    tmp_path: Path,
 ) -> None:
     np.save(tmp_path / "stack.npy", np.zeros(shape, kind))
     with pytest.raises(InputError, match=message):
@@ -393,7 +437,8 @@ def test_hdf5_without_images_or_damaged(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["ans"] = np.arange(3)
     with pytest.raises(
-        InputError, match=r"no images in the HDF5 file; must have an array images or image or data.*found ans"
+        InputError,
+        match=r"no images in the HDF5 file; must have an array images or image or data.*found ans",
     ):
         ImageSet.of(tmp_path / "a.h5")
     (tmp_path / "b.h5").write_bytes(b"\x89HDF\r\n\x1a\nnothing")
@@ -406,7 +451,9 @@ def test_hdf5_that_points_into_other_files_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["images"] = np.zeros((3, 8, 8), np.uint8)
     with h5py.File(tmp_path / "raw.h5", "w") as file:
-        file.create_dataset("images", (3, 8, 8), np.uint8, external=[(str(tmp_path / "secret.bin"), 0, 192)])
+        file.create_dataset(
+            "images", (3, 8, 8), np.uint8, external=[(str(tmp_path / "secret.bin"), 0, 192)]
+        )
     with h5py.File(tmp_path / "virtual.h5", "w") as file:
         layout = h5py.VirtualLayout((3, 8, 8), np.uint8)
         layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "images", (3, 8, 8))
@@ -423,15 +470,21 @@ def test_hdf5_that_points_into_other_files_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [0, 10**12])
 def test_a_stack_that_claims_no_or_endless_rows_is_refused(rows: int, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("images", (rows, 8, 8), np.uint8, chunks=(1, 8, 8), maxshape=(None, 8, 8))
-    with pytest.raises(InputError, match=rf"number of images; must lie in 1…50000000, found {rows}"):
+        file.create_dataset(
+            "images", (rows, 8, 8), np.uint8, chunks=(1, 8, 8), maxshape=(None, 8, 8)
+        )
+    with pytest.raises(
+        InputError, match=rf"number of images; must lie in 1…50000000, found {rows}"
+    ):
         ImageSet.of(tmp_path / "a.h5")
 
 
 def test_a_stack_that_claims_huge_images_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "bomb.h5", "w") as file:
         file.create_dataset("images", (2, 100_000, 100_000), np.uint8, chunks=(1, 1000, 1000))
-    with pytest.raises(InputError, match="images are too large; must take at most 1073741824 B each"):
+    with pytest.raises(
+        InputError, match="images are too large; must take at most 1073741824 B each"
+    ):
         ImageSet.of(tmp_path / "bomb.h5")
 
 

@@ -52,9 +52,14 @@ def web(folder: Path) -> Iterator[str]:
 
 def same(there: ImageSet, here: ImageSet) -> bool:
     pixels = [
-        np.array_equal(there.pixels(row, View(size=16)), here.pixels(row, View(size=16))) for row in range(len(here))
+        np.array_equal(there.pixels(row, View(size=16)), here.pixels(row, View(size=16)))
+        for row in range(len(here))
     ]
-    return there.ids.tolist() == here.ids.tolist() and there.digests() == here.digests() and all(pixels)
+    return (
+        there.ids.tolist() == here.ids.tolist()
+        and there.digests() == here.digests()
+        and all(pixels)
+    )
 
 
 def test_web_folder_is_read_like_a_folder(web: str, folder: Path) -> None:
@@ -66,7 +71,10 @@ def test_web_folder_is_read_like_a_folder(web: str, folder: Path) -> None:
 def test_image_that_vanishes_from_the_web_is_one_line(web: str, folder: Path) -> None:
     there = ImageSet.of(web)
     (folder / "1.jpg").unlink()
-    with pytest.raises(InputError, match=r"1\.jpg: image cannot be read.*404|1\.jpg: image cannot be read.*NotFound"):
+    with pytest.raises(
+        InputError,
+        match=r"1\.jpg: image cannot be read.*404|1\.jpg: image cannot be read.*NotFound",
+    ):
         there.read(1)
 
 

@@ -39,15 +39,26 @@ def test_code_comes_back_for_what_it_was_compiled_for_and_is_private(code: CodeF
         user_folders.state_folder() / "private",
         user_folders.state_folder() / "private" / KEY,
     ]
-    assert [oct(stat.S_IMODE(path.stat().st_mode)) for path in private] == ["0o700", "0o600", "0o700", "0o600"]
+    assert [oct(stat.S_IMODE(path.stat().st_mode)) for path in private] == [
+        "0o700",
+        "0o600",
+        "0o700",
+        "0o600",
+    ]
 
 
-@pytest.mark.parametrize("change", [{"extractor": "b" * 64}, {"library": "torch 3"}, {"workers": 2}], ids=str)
-def test_code_of_another_network_version_or_way_is_not_taken(code: CodeFolder, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"extractor": "b" * 64}, {"library": "torch 3"}, {"workers": 2}], ids=str
+)
+def test_code_of_another_network_version_or_way_is_not_taken(
+    code: CodeFolder, change: dict[str, object]
+) -> None:
     assert code.read(NAME, BOUND | change) is None
 
 
-def test_code_of_another_machine_is_not_taken(code: CodeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_of_another_machine_is_not_taken(
+    code: CodeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content, other = (code.path / NAME).read_bytes(), code.path.parent
     monkeypatch.setattr(code_folder, "cpu_flags", lambda: ["another"])
     elsewhere = CodeFolder(other)
@@ -99,8 +110,12 @@ def test_a_file_that_others_could_have_made_is_not_taken(code: CodeFolder, kind:
     assert code.read(NAME, BOUND) is None
 
 
-def test_a_file_of_another_user_is_not_taken(code: CodeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gzfeatures.networks.compilation.private_folder.os.getuid", lambda: os.geteuid() + 1)
+def test_a_file_of_another_user_is_not_taken(
+    code: CodeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "gzfeatures.networks.compilation.private_folder.os.getuid", lambda: os.geteuid() + 1
+    )
     assert code.read(NAME, BOUND) is None and code.names() == []
     obstacle = code.obstacle()
     assert obstacle is not None and "folder is not private; must belong to the user" in obstacle
@@ -137,7 +152,11 @@ def test_a_key_that_others_could_have_read_is_replaced_and_what_it_sealed_is_com
         if damage == "link":
             key.symlink_to(tmp_path / "planted")
     assert code.read(NAME, BOUND) is None
-    assert key.read_bytes() != before and not key.is_symlink() and stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert (
+        key.read_bytes() != before
+        and not key.is_symlink()
+        and stat.S_IMODE(key.stat().st_mode) == 0o600
+    )
     code.write(NAME, BOUND, CODE)
     assert code.read(NAME, BOUND) == CODE
 
@@ -157,7 +176,9 @@ def test_a_place_that_cannot_be_written_is_named_with_the_remedy(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ("file" if variable == "state" else "state")))
+    monkeypatch.setenv(
+        "XDG_STATE_HOME", str(tmp_path / ("file" if variable == "state" else "state"))
+    )
     code = CodeFolder(tmp_path / ("file" if variable == "code" else "code"))
     obstacle = code.obstacle()
     assert obstacle is not None and len(obstacle.splitlines()) == 1
@@ -192,7 +213,9 @@ assert code.read("x.so", {}) == b"code"
 """
 
 
-def test_processes_that_start_together_compile_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_start_together_compile_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     arguments = [sys.executable, "-c", RACER, str(tmp_path / "code"), str(tmp_path / "log")]
     CodeFolder(tmp_path / "code").obstacle()  # the folder is there, as before any compiling
@@ -211,4 +234,6 @@ def test_pruning_frees_the_code_of_an_extractor_and_what_was_long_unused(
     assert code_folder.prune(root, [extractor]) == (1, 32 + len(CODE))
     assert code_folder.prune(root, unused_days=1) == (0, 0)
     os.utime(code.path / NAME, (0, 0))
-    assert code_folder.prune(root, unused_days=1) == (1, 32 + len(CODE)) and code_folder.disk_use(root) == (0, 0)
+    assert code_folder.prune(root, unused_days=1) == (1, 32 + len(CODE)) and code_folder.disk_use(
+        root
+    ) == (0, 0)

@@ -54,7 +54,13 @@ class Foreign(Small):
 
 
 def pixels() -> torch.Tensor:
-    return torch.randint(0, 256, (IMAGES, SIZE, SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0,
+        256,
+        (IMAGES, SIZE, SIZE, 3),
+        dtype=torch.uint8,
+        generator=torch.Generator().manual_seed(0),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return compile_ahead(Small().eval(), pixels(), tmp_path_factory.mktemp("workshop"))
 
 
-def test_canary_a_compiled_library_has_the_functions_that_are_called(library: bytes, tmp_path: Path) -> None:
+def test_canary_a_compiled_library_has_the_functions_that_are_called(
+    library: bytes, tmp_path: Path
+) -> None:
     (tmp_path / "library.so").write_bytes(library)
     loaded, version = ctypes.CDLL(str(tmp_path / "library.so")), f"PyTorch {torch.__version__}"
     names = [*(f"AOTInductor{name}" for name in _compat_torch.CONTAINER), *_compat_torch.TENSORS]
@@ -75,7 +83,9 @@ def test_a_library_without_a_function_is_refused_with_the_version(
     library: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_compat_torch, "TENSORS", ("aoti_torch_of_another_version",))
-    with pytest.raises(_compat_torch.Missing, match=r"PyTorch [\w.+]+ has no aoti_torch_of_another_version"):
+    with pytest.raises(
+        _compat_torch.Missing, match=r"PyTorch [\w.+]+ has no aoti_torch_of_another_version"
+    ):
         Compiled(library, 1, DIM)
 
 
@@ -118,7 +128,9 @@ def test_bytes_that_are_no_library_are_refused(library: bytes) -> None:
             Compiled(damaged, 1, DIM)
 
 
-def test_two_libraries_loaded_one_after_the_other_are_not_taken_for_each_other(library: bytes, tmp_path: Path) -> None:
+def test_two_libraries_loaded_one_after_the_other_are_not_taken_for_each_other(
+    library: bytes, tmp_path: Path
+) -> None:
     """The loader knows a library by its path, and descriptors are numbered again."""
     torch.manual_seed(1)
     other = compile_ahead(Small().eval(), pixels(), tmp_path / "workshop")
@@ -146,7 +158,9 @@ def test_the_compiler_works_in_the_private_folder_and_not_under_a_name_that_anyb
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     torch.manual_seed(2)
     compile_ahead(Small().eval(), pixels(), tmp_path / "workshop")
-    assert [path.name for path in tmp_path.iterdir()] == ["workshop"] and list((tmp_path / "workshop").iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["workshop"] and list(
+        (tmp_path / "workshop").iterdir()
+    )
     assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
 
 

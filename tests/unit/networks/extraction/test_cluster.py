@@ -68,7 +68,10 @@ def test_two_nodes_one_killed_half_way_give_the_complete_local_table(tmp_path: P
     folder = draw(tmp_path / "i", 120)
     (folder / "bad.jpg").write_bytes((folder / "1.jpg").read_bytes()[:900])
     with subprocess.Popen(
-        [sys.executable, "-c", TWO_NODES, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", TWO_NODES, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as driver:
         try:
             printed, _ = driver.communicate(timeout=240)
@@ -77,7 +80,9 @@ def test_two_nodes_one_killed_half_way_give_the_complete_local_table(tmp_path: P
                 os.killpg(driver.pid, signal.SIGKILL)
     assert "killed" in printed and "rows 120 {'bad': " in printed
     table = EmbeddingTable.read(tmp_path / "t.parquet")
-    near = Extraction("resnet18", "none", view=View(size=64), precision="float32", on_bad="skip", progress=False)
+    near = Extraction(
+        "resnet18", "none", view=View(size=64), precision="float32", on_bad="skip", progress=False
+    )
     local = compute_table(ImageSet.of(folder), near)
     assert table.extractor == local.extractor and table.ids.tolist() == local.ids.tolist()
     np.testing.assert_allclose(table.matrix, local.matrix, rtol=1e-5, atol=1e-5)
@@ -94,7 +99,10 @@ def test_what_is_stored_needs_no_cluster(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_without_ray_the_install_line_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'gzfeatures\[cluster\]'"), cluster.joined(None):
+    with (
+        pytest.raises(MissingExtraError, match=r"pip install 'gzfeatures\[cluster\]'"),
+        cluster.joined(None),
+    ):
         pass
 
 
@@ -110,7 +118,9 @@ def test_absent_cluster_is_one_line() -> None:
 
 
 def test_unknown_engine_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="unknown engine; must be one of local, ray, found spark"):
+    with pytest.raises(
+        UnknownNameError, match="unknown engine; must be one of local, ray, found spark"
+    ):
         Extraction(engine="spark")
 
 

@@ -24,7 +24,13 @@ import torch
 from PIL import Image
 
 from gzfeatures import fingerprint
-from gzfeatures.errors import InputError, MissingFileError, OutputError, UnknownNameError, WeightsError
+from gzfeatures.errors import (
+    InputError,
+    MissingFileError,
+    OutputError,
+    UnknownNameError,
+    WeightsError,
+)
 from gzfeatures.features.backbones import BACKBONES, Backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
@@ -66,7 +72,9 @@ def plain(images: ImageSet, backbone: str = "resnet18") -> npt.NDArray[np.float3
     mean, std = (torch.tensor(value).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
     with torch.inference_mode():
         for row in range(len(images)):
-            pixels = torch.from_numpy(to_views(images, row, (SMALL,))[0].copy()).permute(2, 0, 1) / 255
+            pixels = (
+                torch.from_numpy(to_views(images, row, (SMALL,))[0].copy()).permute(2, 0, 1) / 255
+            )
             rows.append(network(((pixels - mean) / std)[None])[0].numpy())
     return np.stack(rows)
 
@@ -74,23 +82,33 @@ def plain(images: ImageSet, backbone: str = "resnet18") -> npt.NDArray[np.float3
 @pytest.mark.parametrize("backbone", ["resnet18", "googlenet", "mobilenet-v2"])
 def test_vectors_are_those_of_the_plain_network(tmp_path: Path, backbone: str) -> None:
     images = ImageSet.of(draw(tmp_path / "i", *range(11)))
-    table = extract(images, backbone, weights="none", view=SMALL, precision="float32", progress=False)
+    table = extract(
+        images, backbone, weights="none", view=SMALL, precision="float32", progress=False
+    )
     assert table.ids.tolist() == images.ids.tolist() and table.dim == BACKBONES[backbone].dim
     assert table.digests.tolist() == [images.digest(row) for row in range(11)]
     reference = plain(images, backbone)
-    np.testing.assert_allclose(table.matrix, reference, rtol=1e-3, atol=1e-4 * np.abs(reference).max())
+    np.testing.assert_allclose(
+        table.matrix, reference, rtol=1e-3, atol=1e-4 * np.abs(reference).max()
+    )
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_an_image_alone_and_in_company_gives_the_same_vector(tmp_path: Path, precision: str) -> None:
+def test_an_image_alone_and_in_company_gives_the_same_vector(
+    tmp_path: Path, precision: str
+) -> None:
     images = ImageSet.of(draw(tmp_path / "i", *range(13)))
     together = compute_table(images, dataclasses.replace(QUICK, precision=precision))
     for row in (0, 7, 12):
-        alone = dataclasses.replace(QUICK, precision=precision, store=Store(tmp_path / f"s{row}"), batch_size=1)
+        alone = dataclasses.replace(
+            QUICK, precision=precision, store=Store(tmp_path / f"s{row}"), batch_size=1
+        )
         one = compute_table(images.select(images.ids[[row]]), alone)
         assert one.made is not None and one.made.computed == 1
         tolerance = 1e-5 if precision == "float32" else 2e-2
-        np.testing.assert_allclose(one.matrix[0], together.matrix[row], rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(
+            one.matrix[0], together.matrix[row], rtol=tolerance, atol=tolerance
+        )
 
 
 def test_half_precision_keeps_the_direction(tmp_path: Path) -> None:
@@ -101,7 +119,9 @@ def test_half_precision_keeps_the_direction(tmp_path: Path) -> None:
     assert cosine.mean() >= 0.9995 and not np.array_equal(a, b)
 
 
-def test_second_run_loads_no_weights_and_decodes_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_run_loads_no_weights_and_decodes_no_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = ImageSet.of(draw(tmp_path / "i", *range(6)))
     first = compute_table(images, QUICK)
     assert first.made is not None and (first.made.computed, first.made.reused) == (6, 0)
@@ -185,10 +205,14 @@ def test_a_fine_tuned_checkpoint_is_one_more_backbone(tmp_path: Path, architectu
     head = network.get_submodule(architectures.output_layer(network))
     with torch.inference_mode():
         logits = network((torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std)
-        np.testing.assert_allclose(head(torch.from_numpy(table.matrix)), logits, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            head(torch.from_numpy(table.matrix)), logits, rtol=1e-3, atol=1e-4
+        )
 
 
-def test_streamed_table_equals_the_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streamed_table_equals_the_one_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(job_module, "GROUP_ROWS", 4)
     images = ImageSet.of(draw(tmp_path / "i", *range(10)))
     file = write_table(images, QUICK, tmp_path / "t.parquet")
@@ -221,7 +245,11 @@ def test_bad_images_are_skipped_with_their_reasons(spoilt: Path) -> None:
         reasons = dict(table.skipped)
         assert set(reasons) == {"truncated", "twin", "zero", "text", "huge"}
         assert "truncated" in reasons["truncated"] and "truncated" in reasons["twin"]
-        assert "zero bytes" in reasons["zero"] and "not an image" in reasons["text"] and "too large" in reasons["huge"]
+        assert (
+            "zero bytes" in reasons["zero"]
+            and "not an image" in reasons["text"]
+            and "too large" in reasons["huge"]
+        )
     assert table.made is not None and table.made.computed == 0
 
 
@@ -235,7 +263,9 @@ def test_image_that_vanishes_meanwhile_is_skipped_or_an_error(tmp_path: Path) ->
     assert table.ids.tolist() == ["1", "3"] and [name for name, _ in table.skipped] == ["2"]
 
 
-def test_nothing_but_bad_images_gives_an_empty_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_but_bad_images_gives_an_empty_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = draw(tmp_path / "i", 1)
     (folder / "1.jpg").write_bytes(b"no image")
     monkeypatch.setattr("gzfeatures.networks.models.load.load", None)
@@ -252,7 +282,9 @@ def test_a_bad_image_is_an_error_and_what_was_computed_stays(spoilt: Path) -> No
     assert made is not None and made.reused == 6
 
 
-def test_full_disk_is_one_line_and_finished_shards_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_one_line_and_finished_shards_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(job_module, "SHARD_ROWS", 4)
     images = ImageSet.of(draw(tmp_path / "i", *range(16)))
     left, real = iter([True] * 3), os.fsync
@@ -263,14 +295,18 @@ def test_full_disk_is_one_line_and_finished_shards_stay(tmp_path: Path, monkeypa
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"store cannot be written: No space left on device.*stays"):
+    with pytest.raises(
+        OutputError, match=r"store cannot be written: No space left on device.*stays"
+    ):
         compute_table(images, dataclasses.replace(QUICK, batch_size=4))
     monkeypatch.setattr(os, "fsync", real)
     made = compute_table(images, QUICK).made
     assert made is not None and (made.computed, made.reused) == (8, 8)
 
 
-def test_damaged_shard_is_reported_and_computed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_shard_is_reported_and_computed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = ImageSet.of(draw(tmp_path / "i", *range(5)))
     store = Store(tmp_path / "s")
     first = compute_table(images, dataclasses.replace(QUICK, store=store))
@@ -280,10 +316,14 @@ def test_damaged_shard_is_reported_and_computed_again(tmp_path: Path, capsys: py
     assert second.made is not None and second.made.computed == 5
     np.testing.assert_allclose(first.matrix, second.matrix, rtol=1e-5, atol=1e-5)
     printed = capsys.readouterr()
-    assert "damaged shard set aside, its rows are computed again" in printed.err and printed.out == ""
+    assert (
+        "damaged shard set aside, its rows are computed again" in printed.err and printed.out == ""
+    )
 
 
-def test_rows_pruned_while_a_table_is_made_are_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_pruned_while_a_table_is_made_are_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images, store = ImageSet.of(draw(tmp_path / "i", *range(4))), Store(tmp_path / "s")
     pruned: list[bool] = []
     compute = job_module.Job.compute
@@ -294,7 +334,9 @@ def test_rows_pruned_while_a_table_is_made_are_computed_again(tmp_path: Path, mo
             pruned.append(bool(store.prune(unused_days=0)))
 
     monkeypatch.setattr(job_module.Job, "compute", then_prune)
-    assert len(compute_table(images, dataclasses.replace(QUICK, store=store))) == 4 and pruned == [True]
+    assert len(compute_table(images, dataclasses.replace(QUICK, store=store))) == 4 and pruned == [
+        True
+    ]
 
 
 KILLED = """
@@ -312,12 +354,17 @@ extract(images, "resnet18", weights="none", view=View(size=64), precision="float
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is a Unix word")
-def test_killed_half_way_loses_at_most_one_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_half_way_loses_at_most_one_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GZFEATURES_STORE", str(tmp_path / "s"))
     folder = draw(tmp_path / "i", *range(400))
     with subprocess.Popen([sys.executable, "-c", KILLED, str(folder)]) as process:
         deadline = time.monotonic() + 300
-        while len(list((tmp_path / "s").glob("*/[0-9a-f]*.arrow"))) < 3 and time.monotonic() < deadline:
+        while (
+            len(list((tmp_path / "s").glob("*/[0-9a-f]*.arrow"))) < 3
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.005)
         process.kill()
     shards = len(list((tmp_path / "s").glob("*/[0-9a-f]*.arrow")))
@@ -326,7 +373,9 @@ def test_killed_half_way_loses_at_most_one_shard(tmp_path: Path, monkeypatch: py
     assert made.computed == 400 - made.reused > 0
 
 
-def test_changed_image_is_not_stored_under_its_old_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_image_is_not_stored_under_its_old_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = draw(tmp_path / "i", 1, 2)
     look = job_module.Job.hash_images
 
@@ -351,7 +400,8 @@ def test_choices_are_checked_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown backbone"):
         extract(images, "resnet19")
     with pytest.raises(
-        UnknownNameError, match="unknown precision; must be one of auto, float32, bfloat16, float16, int8"
+        UnknownNameError,
+        match="unknown precision; must be one of auto, float32, bfloat16, float16, int8",
     ):
         extract(images, "resnet18", precision="int4")
     with pytest.raises(UnknownNameError, match="unknown device; must be one of auto, cpu, cuda"):
@@ -364,7 +414,9 @@ def test_choices_are_checked_before_any_work(tmp_path: Path) -> None:
         extract(images, "resnet18", weights="none", view=View(bands=("g", "r")))
 
 
-def test_float16_and_cuda_are_refused_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_float16_and_cuda_are_refused_where_there_is_no_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(hardware, "_has_cuda", lambda: False)
     with pytest.raises(InputError, match="no CUDA device is usable"):
         hardware.choose("cuda")
@@ -374,7 +426,10 @@ def test_float16_and_cuda_are_refused_where_there_is_no_gpu(monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("found", "precision", "why"),
-    [(None, "float32", "no native bfloat16"), ("amx_bf16", "bfloat16", r"multiplies it natively \(amx_bf16\)")],
+    [
+        (None, "float32", "no native bfloat16"),
+        ("amx_bf16", "bfloat16", r"multiplies it natively \(amx_bf16\)"),
+    ],
 )
 def test_auto_precision_follows_the_hardware_and_says_why(
     monkeypatch: pytest.MonkeyPatch, found: str | None, precision: str, why: str
@@ -394,7 +449,10 @@ def eager_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def noise(n: int, size: int = 64) -> list[tuple[npt.NDArray[np.uint8]]]:
-    return [(pixels,) for pixels in np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)]
+    return [
+        (pixels,)
+        for pixels in np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+    ]
 
 
 def made_engine(lines: list[str], folder: Path, images: int = 100, **options: Any) -> CpuEngine:
@@ -402,18 +460,24 @@ def made_engine(lines: list[str], folder: Path, images: int = 100, **options: An
     spec = BACKBONES["resnet18"]
     extractor = extractor_of(spec, weights="none", layer="layer1", view=SMALL, **options)
     (task,) = plan_forwards([extractor])
-    forward = TorchForward(lambda: load(spec, "none", "layer1"), extractor, CodeFolder(folder), lines.append)
+    forward = TorchForward(
+        lambda: load(spec, "none", "layer1"), extractor, CodeFolder(folder), lines.append
+    )
     return CpuEngine([(task, forward)], images, say=lines.append)
 
 
-def in_a_lane(engine: CpuEngine, images: list[tuple[npt.NDArray[np.uint8]]]) -> npt.NDArray[np.float32]:
+def in_a_lane(
+    engine: CpuEngine, images: list[tuple[npt.NDArray[np.uint8]]]
+) -> npt.NDArray[np.float32]:
     with engine.pool() as lanes:
         (vectors,) = lanes.submit(engine.vectors, images).result()
     return vectors
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], npt.NDArray[np.float32]]:
+def compiled(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[str], npt.NDArray[np.float32]]:
     """A folder with a compiled network, what was said while it was made, and its vectors of `noise(5)`."""
     folder, lines = tmp_path_factory.mktemp("compiled"), []
     with pytest.MonkeyPatch.context() as patch:
@@ -436,7 +500,9 @@ def test_compiled_network_gives_the_same_vectors_and_is_kept(
     tmp_path: Path,
 ) -> None:
     _, said, vectors = compiled
-    assert len(said) == 2 and "images a pass: best of" in said[0] and said[1].startswith("compiled in")
+    assert (
+        len(said) == 2 and "images a pass: best of" in said[0] and said[1].startswith("compiled in")
+    )
     lines: list[str] = []
     again = in_a_lane(made_engine(lines, kept, images=1), noise(5))
     assert lines == [], "neither measured nor compiled again"
@@ -459,7 +525,14 @@ def trap(folder: Path) -> tuple[bytes, Path]:
     """A stand-in for a stranger's code, and the mark that it would leave."""
     mark = folder / "sprung"
     (folder / "trap.c").write_text(TRAP % mark)
-    command = [shutil.which("cc") or "gcc", "-shared", "-fPIC", "-o", str(folder / "trap.so"), str(folder / "trap.c")]
+    command = [
+        shutil.which("cc") or "gcc",
+        "-shared",
+        "-fPIC",
+        "-o",
+        str(folder / "trap.so"),
+        str(folder / "trap.c"),
+    ]
     subprocess.run(command, check=True)
     return (folder / "trap.so").read_bytes(), mark
 
@@ -478,7 +551,11 @@ def test_code_that_this_user_did_not_compile_is_compiled_again_and_never_loaded(
         "gzfeatures.networks.extraction.forward.compile_ahead", lambda *_: code
     )  # what it made the first time
     stranger, mark = trap(tmp_path)
-    for planted in (stranger, file.read_bytes()[:32] + stranger, stranger + hashlib.sha256(stranger).digest()):
+    for planted in (
+        stranger,
+        file.read_bytes()[:32] + stranger,
+        stranger + hashlib.sha256(stranger).digest(),
+    ):
         file.write_bytes(planted)
         again = in_a_lane(made_engine(lines, kept), noise(5))
         np.testing.assert_allclose(compiled[2], again, rtol=1e-3, atol=1e-4)
@@ -487,20 +564,28 @@ def test_code_that_this_user_did_not_compile_is_compiled_again_and_never_loaded(
     assert mark.exists(), "the trap is sharp"
 
 
-def test_code_that_lies_in_a_store_is_not_loaded_by_any_extraction(eager_to_compile: None, tmp_path: Path) -> None:
+def test_code_that_lies_in_a_store_is_not_loaded_by_any_extraction(
+    eager_to_compile: None, tmp_path: Path
+) -> None:
     stranger, mark = trap(tmp_path)
     images = ImageSet.of(draw(tmp_path / "i", *range(5)))
     store = Store(tmp_path / "copied")
-    extraction = Extraction("resnet18", "none", "layer1", SMALL, "float32", store=store, progress=False)
+    extraction = Extraction(
+        "resnet18", "none", "layer1", SMALL, "float32", store=store, progress=False
+    )
     shelf = store.vectors_of(extraction.extractor)
     shelf.folder.mkdir(parents=True)
     for lanes, threads in itertools.product((1, 2), repeat=2):
-        key = fingerprint.of([extraction.extractor.fingerprint, f"torch {torch.__version__}", cpu_flags()])[:16]
+        key = fingerprint.of(
+            [extraction.extractor.fingerprint, f"torch {torch.__version__}", cpu_flags()]
+        )[:16]
         planted = shelf.folder / f"compiled-{key}-{lanes}-{threads}-{8 * threads}.so"
         planted.write_bytes(stranger + hashlib.sha256(stranger).digest())
     assert compute_table(images, extraction).made.computed == len(images)
     assert not mark.exists()
-    assert not [path for path in store.root.rglob("*.so") if "compiled-" not in path.name], "the store holds no code"
+    assert not [path for path in store.root.rglob("*.so") if "compiled-" not in path.name], (
+        "the store holds no code"
+    )
     store.prune()
     assert not list(store.root.rglob("*.so"))
 
@@ -516,14 +601,18 @@ def test_without_a_private_place_for_code_it_runs_eagerly_and_that_is_said_first
     assert lines[-1].endswith("set GZFEATURES_COMPILED and XDG_STATE_HOME to folders of your own")
     vectors = in_a_lane(engine, noise(3))
     monkeypatch.setattr(TorchForward, "compile_from", math.inf)
-    np.testing.assert_array_equal(vectors, in_a_lane(made_engine(lines, tmp_path / "other"), noise(3)))
+    np.testing.assert_array_equal(
+        vectors, in_a_lane(made_engine(lines, tmp_path / "other"), noise(3))
+    )
 
 
 def test_a_network_compiled_on_another_cpu_is_not_loaded(
     eager_to_compile: None, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
-    monkeypatch.setattr("gzfeatures.networks.compilation.code_folder.cpu_flags", lambda: ["another"])
+    monkeypatch.setattr(
+        "gzfeatures.networks.compilation.code_folder.cpu_flags", lambda: ["another"]
+    )
     monkeypatch.setattr(TorchForward, "compile_from", math.inf)
     made_engine(lines, kept)
     (line,) = lines
@@ -537,10 +626,13 @@ def test_without_a_compiler_it_is_slower_and_as_right(
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     lines: list[str] = []
-    # PyTorch's own patch: taken back by monkeypatch, which sees a class here, the setting would be gone for later tests
+    # PyTorch's own patch: taken back by monkeypatch, which sees a class here, the setting would be
+    # gone for later tests
     with torch._inductor.config.patch({"cpp.cxx": (None, "no-such-compiler")}):
         vectors = in_a_lane(made_engine(lines, tmp_path), noise(3))
-    assert lines[-1].startswith("not compiled, slower but as right: ") and not list(tmp_path.glob("*/*.so"))
+    assert lines[-1].startswith("not compiled, slower but as right: ") and not list(
+        tmp_path.glob("*/*.so")
+    )
     monkeypatch.setattr(engine_module, "MEASURE_FROM", 10**9)
     np.testing.assert_array_equal(vectors, in_a_lane(made_engine(lines, tmp_path), noise(3)))
 
@@ -554,10 +646,15 @@ def test_few_images_are_neither_measured_nor_compiled(tmp_path: Path) -> None:
 def test_dihedral_mean_is_the_mean_over_the_symmetries_and_knows_no_up(tmp_path: Path) -> None:
     images = noise(3)
     (plain,), (mean,) = (
-        [in_a_lane(made_engine([], tmp_path, 1, dihedral=dihedral), images)] for dihedral in (False, True)
+        [in_a_lane(made_engine([], tmp_path, 1, dihedral=dihedral), images)]
+        for dihedral in (False, True)
     )
     sights = [
-        [(np.ascontiguousarray(np.rot90(flipped, turns)),) for (pixels,) in images for flipped in [pixels[:, ::way]]]
+        [
+            (np.ascontiguousarray(np.rot90(flipped, turns)),)
+            for (pixels,) in images
+            for flipped in [pixels[:, ::way]]
+        ]
         for way in (1, -1)
         for turns in range(4)
     ]
@@ -577,8 +674,13 @@ def test_gpu_gives_the_vectors_of_the_cpu_and_survives_small_memory(
     from gzfeatures.networks.extraction.gpu import GpuEngine
 
     images = ImageSet.of(draw(tmp_path / "i", *range(20)))
-    cpu = compute_table(images, dataclasses.replace(QUICK, device="cpu", store=Store(tmp_path / "c")))
-    gpu = compute_table(images, dataclasses.replace(QUICK, device="cuda", store=Store(tmp_path / "g"), batch_size=16))
+    cpu = compute_table(
+        images, dataclasses.replace(QUICK, device="cpu", store=Store(tmp_path / "c"))
+    )
+    gpu = compute_table(
+        images,
+        dataclasses.replace(QUICK, device="cuda", store=Store(tmp_path / "g"), batch_size=16),
+    )
     np.testing.assert_allclose(cpu.matrix, gpu.matrix, rtol=1e-2, atol=1e-2)
     network = ready(load(BACKBONES["resnet18"], "none", "avgpool"), cpu.extractor)
     (task,) = plan_forwards([cpu.extractor])

@@ -22,7 +22,9 @@ from gzfeatures.networks.extraction.spec import Extraction
 from gzfeatures.synthetic.survey import draw_survey
 
 needs_openvino = pytest.mark.skipif(not find_spec("openvino"), reason="needs openvino")
-needs_nncf = pytest.mark.skipif(not (find_spec("openvino") and find_spec("nncf")), reason="needs openvino and nncf")
+needs_nncf = pytest.mark.skipif(
+    not (find_spec("openvino") and find_spec("nncf")), reason="needs openvino and nncf"
+)
 """Looked for, not imported: OpenVINO loads a library of which a process holds one."""
 PLAIN = Extraction("resnet18", "none", view=View(size=64), precision="float32", progress=False)
 VINO = dataclasses.replace(PLAIN, runtime="openvino")
@@ -42,7 +44,10 @@ def test_openvino_gives_the_same_vectors_under_a_key_of_its_own_and_converts_onc
     images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, table = compute_table(images, PLAIN), compute_table(images.select(images.ids[:9]), VINO)
-    assert table.extractor.engine == "openvino" and table.extractor.fingerprint != plain.extractor.fingerprint
+    assert (
+        table.extractor.engine == "openvino"
+        and table.extractor.fingerprint != plain.extractor.fingerprint
+    )
     np.testing.assert_allclose(table.matrix, plain.matrix[:9], rtol=1e-3, atol=1e-4)
 
     def refuse(*_: object) -> None:
@@ -63,7 +68,9 @@ def test_a_converted_network_that_this_user_did_not_store_is_converted_again(
     assert not list(Store.default().root.rglob("*.blob"))
     blob.write_bytes(blob.read_bytes()[:-1] + b"x")
     imported: list[object] = []
-    monkeypatch.setattr("openvino.Core.import_model", lambda self, *arguments: imported.append(arguments))
+    monkeypatch.setattr(
+        "openvino.Core.import_model", lambda self, *arguments: imported.append(arguments)
+    )
     table = compute_table(images, VINO)
     assert not imported, "what was not stored by this user does not reach OpenVINO"
     np.testing.assert_allclose(table.matrix[:9], first.matrix, rtol=1e-3, atol=1e-4)
@@ -71,17 +78,25 @@ def test_a_converted_network_that_this_user_did_not_store_is_converted_again(
 
 @needs_openvino
 def test_without_a_private_place_it_is_converted_each_time_and_that_is_said(
-    images: ImageSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    images: ImageSet,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GZFEATURES_COMPILED", str(tmp_path / "file"))
-    assert compute_table(images, dataclasses.replace(VINO, progress=True)).made.computed == len(images)
+    assert compute_table(images, dataclasses.replace(VINO, progress=True)).made.computed == len(
+        images
+    )
     assert "the converted network is not kept: " in capsys.readouterr().err
 
 
 @needs_openvino
 def test_dihedral_means_agree(images: ImageSet) -> None:
-    a, b = (compute_table(images, dataclasses.replace(each, dihedral=True)).matrix for each in (PLAIN, VINO))
+    a, b = (
+        compute_table(images, dataclasses.replace(each, dihedral=True)).matrix
+        for each in (PLAIN, VINO)
+    )
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
@@ -112,7 +127,9 @@ def test_what_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
         hardware.choose("auto", "int8", "torch")
 
 
-def test_without_openvino_the_install_line_is_named(images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openvino_the_install_line_is_named(
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'gzfeatures\[openvino\]'"):
         compute_table(images, VINO)

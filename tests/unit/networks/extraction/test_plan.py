@@ -55,14 +55,25 @@ def counted(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[Any
 def test_layers_of_one_network_under_one_view_are_one_pass() -> None:
     extractors = [each.extractor for each in SEVERAL]
     tasks = plan_forwards(extractors)
-    assert [task.extractor.layer for task in tasks] == ["avgpool+layer1", "avgpool", "layer4", "flatten"]
-    assert tasks[0].members == ((0, 512), (1, extractors[1].dim)) and tasks[0].extractor.dim == 512 + extractors[1].dim
+    assert [task.extractor.layer for task in tasks] == [
+        "avgpool+layer1",
+        "avgpool",
+        "layer4",
+        "flatten",
+    ]
+    assert (
+        tasks[0].members == ((0, 512), (1, extractors[1].dim))
+        and tasks[0].extractor.dim == 512 + extractors[1].dim
+    )
     assert [task.view for task in tasks] == [0, 1, 0, 0]
 
 
 def test_joined_layers_are_one_vector(images: ImageSet) -> None:
     joined = compute_table(images, dataclasses.replace(QUICK, layer="layer1+avgpool"))
-    parts = [compute_table(images, dataclasses.replace(QUICK, layer=layer)).matrix for layer in ("layer1", "avgpool")]
+    parts = [
+        compute_table(images, dataclasses.replace(QUICK, layer=layer)).matrix
+        for layer in ("layer1", "avgpool")
+    ]
     np.testing.assert_allclose(joined.matrix, np.hstack(parts), rtol=1e-4, atol=1e-5)
     assert joined.extractor == extractor_of(
         "resnet18", weights="none", layer="layer1+avgpool", view=SMALL, precision="float32"
@@ -75,7 +86,9 @@ def test_several_tables_from_one_decode_equal_those_made_alone(
     decoded = counted(monkeypatch, ImageSet, "network_input")
     run = counted(monkeypatch, TorchForward, "run")
     files = write_all(SEVERAL, images, [tmp_path / f"{n}.parquet" for n in range(len(SEVERAL))])
-    assert len(decoded) == len(images) and len(run) == 2 * len(plan_forwards([each.extractor for each in SEVERAL]))
+    assert len(decoded) == len(images) and len(run) == 2 * len(
+        plan_forwards([each.extractor for each in SEVERAL])
+    )
     for file, each in zip(files, SEVERAL, strict=True):
         table = EmbeddingTable.read(file.path)
         assert table.extractor == each.extractor and file.made.computed == len(images)
@@ -85,15 +98,24 @@ def test_several_tables_from_one_decode_equal_those_made_alone(
 
 def test_only_what_a_table_lacks_is_stored(images: ImageSet, tmp_path: Path) -> None:
     compute_table(images.select(images.ids[:4]), QUICK)
-    made = [file.made for file in write_all(SEVERAL[:3], images, [tmp_path / f"{n}.parquet" for n in range(3)])]
+    made = [
+        file.made
+        for file in write_all(SEVERAL[:3], images, [tmp_path / f"{n}.parquet" for n in range(3)])
+    ]
     assert [(each.computed, each.reused) for each in made] == [(5, 4), (9, 0), (9, 0)]
 
 
-def test_pictures_that_go_to_the_engine_whole_give_the_same_vectors(images: ImageSet, tmp_path: Path) -> None:
-    job = Job(images, [Store(tmp_path / "whole").vectors_of(QUICK.extractor)], True, 1, False, whole=True)
+def test_pictures_that_go_to_the_engine_whole_give_the_same_vectors(
+    images: ImageSet, tmp_path: Path
+) -> None:
+    job = Job(
+        images, [Store(tmp_path / "whole").vectors_of(QUICK.extractor)], True, 1, False, whole=True
+    )
     job.hash_images()
     job.compute(job.absent(), lambda: engine_of([QUICK], job, len(images)))
-    np.testing.assert_allclose(job.table(0, 0.0).matrix, compute_table(images, QUICK).matrix, rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(
+        job.table(0, 0.0).matrix, compute_table(images, QUICK).matrix, rtol=0.02, atol=0.02
+    )
 
 
 def test_one_pass_has_one_store(images: ImageSet, tmp_path: Path) -> None:

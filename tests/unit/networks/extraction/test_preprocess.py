@@ -59,8 +59,14 @@ def test_images_of_many_sizes_and_kinds_keep_their_order() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_views_on_a_gpu_are_those_on_the_cpu() -> None:
-    frames, view = [WholePicture(picture(424, 424, seed), (0.6,)) for seed in range(4)], View(size=96, crop=0.6)
-    (near,), (far,) = batch_views(frames, [view], CPU), batch_views(frames, [view], torch.device("cuda"))
+    frames, view = (
+        [WholePicture(picture(424, 424, seed), (0.6,)) for seed in range(4)],
+        View(size=96, crop=0.6),
+    )
+    (near,), (far,) = (
+        batch_views(frames, [view], CPU),
+        batch_views(frames, [view], torch.device("cuda")),
+    )
     assert (near.int() - far.cpu().int()).abs().max() <= 1
 
 
@@ -76,7 +82,10 @@ def test_views_on_a_gpu_are_those_on_the_cpu() -> None:
 def test_views_made_on_the_cpu_are_those_of_pillow_to_one_level(
     height: int, width: int, size: int, crop: float, grey: bool, square: bool
 ) -> None:
-    view, pixels = View(size=size, crop=crop, grey=grey), picture(height, height if square else width)
+    view, pixels = (
+        View(size=size, crop=crop, grey=grey),
+        picture(height, height if square else width),
+    )
     with tempfile.TemporaryDirectory() as folder:
         Image.fromarray(pixels).save(f"{folder}/1.png")
         images = ImageSet.of(folder)

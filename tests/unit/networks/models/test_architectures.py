@@ -14,7 +14,12 @@ def parameters(module: nn.Module) -> int:
 
 @pytest.mark.parametrize(
     ("name", "classes", "published"),
-    [("tomi", 2, 2_601_153), ("tomi", 4, 3_454_660), ("tomi", 8, 3_456_712), ("hazra-2", 3, 671_939)],
+    [
+        ("tomi", 2, 2_601_153),
+        ("tomi", 4, 3_454_660),
+        ("tomi", 8, 3_456_712),
+        ("hazra-2", 3, 671_939),
+    ],
 )
 def test_parameter_counts_are_the_published_ones(name: str, classes: int, published: int) -> None:
     assert parameters(architectures.build(name, classes)) == published
@@ -27,7 +32,9 @@ def test_every_network_gives_one_logit_per_class_and_an_embedding(name: str) -> 
     module = architectures.build(name, classes).eval()
     size = architectures.size_of(name, classes)
     assert module(torch.rand(2, network.bands, size, size)).shape == (2, classes)
-    assert architectures.width_of(module, "embedding", network.bands, size) == network.layers[-1][1] or name in (
+    assert architectures.width_of(module, "embedding", network.bands, size) == network.layers[-1][
+        1
+    ] or name in (
         "galaxyid",
         "engel",
     )
@@ -55,7 +62,9 @@ def test_any_number_of_bands(name: str, bands: int) -> None:
     assert module(torch.rand(1, bands, size, size)).shape == (1, 3)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "squeezenet1-1", "shufflenet-v2-x0-5", "densenet121", "vgg11"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "squeezenet1-1", "shufflenet-v2-x0-5", "densenet121", "vgg11"]
+)
 def test_torchvision_classifiers_by_name_and_their_output_is_replaced(name: str) -> None:
     with torch.device("meta"):
         module = architectures.build(name, 4)
@@ -74,7 +83,8 @@ def test_googlenet_has_auxiliary_classifiers_in_training_only() -> None:
 
 def test_an_unknown_network_lists_the_legal_names() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"unknown network; must be one of tomi, .*resnet18.*did you mean 'tomi'"
+        UnknownNameError,
+        match=r"unknown network; must be one of tomi, .*resnet18.*did you mean 'tomi'",
     ):
         architectures.build("tomy", 3)
 
@@ -82,9 +92,13 @@ def test_an_unknown_network_lists_the_legal_names() -> None:
 def test_bad_shapes_are_refused() -> None:
     with pytest.raises(InputError, match="at least one class and one band"):
         architectures.build("tomi", 0)
-    with pytest.raises(InputError, match="image is too small for this network; must be larger, found 16 px"):
+    with pytest.raises(
+        InputError, match="image is too small for this network; must be larger, found 16 px"
+    ):
         architectures.build("tomi", 3, size=16)
-    with pytest.raises(InputError, match="resnet18: network has no auxiliary classifiers; leave aux off"):
+    with pytest.raises(
+        InputError, match="resnet18: network has no auxiliary classifiers; leave aux off"
+    ):
         architectures.build("resnet18", 3, aux=True)
 
 

@@ -67,7 +67,9 @@ def test_safetensors_and_training_prefixes_are_read(tmp_path: Path) -> None:
     torch.manual_seed(3)
     state = models.resnet18(num_classes=7).state_dict()
     save_file(state, tmp_path / "w.safetensors")
-    torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3}, tmp_path / "w.pth")
+    torch.save(
+        {"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3}, tmp_path / "w.pth"
+    )
     a, b = load(SMALL, tmp_path / "w.safetensors"), load(SMALL, tmp_path / "w.pth")
     with torch.inference_mode():
         assert a(images()).shape == (2, 7)
@@ -87,17 +89,23 @@ def test_googlenet_is_normalised_exactly_once(tmp_path: Path) -> None:
 
     with torch.inference_mode():
         torch.testing.assert_close(
-            network(normalised(spec.mean, spec.std)), reference(normalised(imagenet.mean, imagenet.std))
+            network(normalised(spec.mean, spec.std)),
+            reference(normalised(imagenet.mean, imagenet.std)),
         )
 
 
 def test_stride_sits_where_the_weights_want_it() -> None:
     strides = {name: build(BACKBONES[name]).layer3[0] for name in ("resnet50", "resnet50-v1")}  # type: ignore[index, union-attr]
     assert (strides["resnet50"].conv1.stride, strides["resnet50"].conv2.stride) == ((1, 1), (2, 2))
-    assert (strides["resnet50-v1"].conv1.stride, strides["resnet50-v1"].conv2.stride) == ((2, 2), (1, 1))
+    assert (strides["resnet50-v1"].conv1.stride, strides["resnet50-v1"].conv2.stride) == (
+        (2, 2),
+        (1, 1),
+    )
 
 
-@pytest.mark.parametrize(("layer", "dim"), [("layer3", 256 * 4 * 4), ("layer4.1.bn2", 512 * 2 * 2), ("fc", 1000)])
+@pytest.mark.parametrize(
+    ("layer", "dim"), [("layer3", 256 * 4 * 4), ("layer4.1.bn2", 512 * 2 * 2), ("fc", 1000)]
+)
 def test_any_layer_by_its_node_name(layer: str, dim: int) -> None:
     with torch.inference_mode():
         assert load(SMALL, "none", layer)(images()).shape == (2, dim)
@@ -105,11 +113,16 @@ def test_any_layer_by_its_node_name(layer: str, dim: int) -> None:
 
 
 def test_layers_of_networks_that_count_their_widths_while_they_are_built() -> None:
-    assert layer_dim(dataclasses.replace(SMALL, architecture="regnet_y_400mf"), "trunk_output", 64) == 440 * 2 * 2
+    assert (
+        layer_dim(dataclasses.replace(SMALL, architecture="regnet_y_400mf"), "trunk_output", 64)
+        == 440 * 2 * 2
+    )
 
 
 def test_unknown_layer_lists_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown layer; .* found layer9; nearest are .*layer4"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown layer; .* found layer9; nearest are .*layer4"
+    ):
         load(SMALL, "none", "layer9")
     with pytest.raises(UnknownNameError, match=r"found zzz; nearest are .*fc"):
         layer_dim(SMALL, "zzz", 64)
@@ -122,7 +135,9 @@ def test_unknown_architecture_is_refused() -> None:
 
 def test_weights_of_another_network_do_not_load(tmp_path: Path) -> None:
     file = saved(models.resnet34(), tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"w\.pth: weights do not fit resnet18, found .*Unexpected key"):
+    with pytest.raises(
+        WeightsError, match=r"w\.pth: weights do not fit resnet18, found .*Unexpected key"
+    ):
         load(SMALL, file)
 
 
@@ -154,7 +169,9 @@ def test_malicious_weights_run_nothing(tmp_path: Path, form: str) -> None:
 def test_files_that_are_no_weights_give_one_line(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "w.pth"
     file.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"w\.pth: weights file (is refused|cannot be read)") as caught:
+    with pytest.raises(
+        WeightsError, match=r"w\.pth: weights file (is refused|cannot be read)"
+    ) as caught:
         load(SMALL, file)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -219,15 +236,21 @@ def test_weights_are_downloaded_once_with_torchvision_s_hash_check(
     assert path is not None and fingerprint.of_file(path) == digest
 
 
-def test_download_that_hashes_wrongly_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_that_hashes_wrongly_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     served(monkeypatch, b"something else")
-    with pytest.raises(WeightsError, match=r"tried https://download.pytorch.org.*invalid hash value"):
+    with pytest.raises(
+        WeightsError, match=r"tried https://download.pytorch.org.*invalid hash value"
+    ):
         load(SMALL)
     assert not list((tmp_path / "hub" / "checkpoints").iterdir())
 
 
-def test_no_network_says_what_was_tried_and_the_two_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_says_what_was_tried_and_the_two_ways_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     served(monkeypatch, None)
     path = hub_file(SMALL)
@@ -259,5 +282,7 @@ def test_real_mobilenet_weights_load_through_torch_home(
     reference = models.mobilenet_v2(weights="IMAGENET1K_V1").eval()
     reference.classifier = nn.Identity()
     with torch.inference_mode():
-        np.testing.assert_allclose(network(images()).numpy(), reference(images()).numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            network(images()).numpy(), reference(images()).numpy(), rtol=1e-4, atol=1e-5
+        )
     assert asked == []

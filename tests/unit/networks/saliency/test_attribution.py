@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from gzfeatures.errors import InputError, UnknownNameError
-from gzfeatures.networks.saliency.attribution import METHODS, Headed, activations, dream, map_layers, saliency
+from gzfeatures.networks.saliency.attribution import (
+    METHODS,
+    Headed,
+    activations,
+    dream,
+    map_layers,
+    saliency,
+)
 
 
 class Bright(nn.Module):
@@ -70,13 +77,18 @@ def test_a_smooth_head_is_explained_as_if_it_were_a_layer_of_the_network(method:
         e = np.exp(vectors @ weight.T + bias)
         return e / e.sum(1, keepdims=True)
 
-    one, other = (saliency(network, images, [0, 2], method=method) for network in (whole, Headed(Bright(), head)))
+    one, other = (
+        saliency(network, images, [0, 2], method=method)
+        for network in (whole, Headed(Bright(), head))
+    )
     np.testing.assert_allclose(one, other, atol=0.02 * np.abs(one).max())
 
 
 def test_integrated_gradients_add_up_to_the_score() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, 16), nn.Tanh(), nn.Linear(16, 3)).eval()
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(2 * 8 * 8, 16), nn.Tanh(), nn.Linear(16, 3)
+    ).eval()
     images = torch.randn(4, 2, 8, 8)
     images[:, 0, [0, -1]], images[:, 1, :, [0, -1]] = 0.5, -1.0
     images[:, 0, :, [0, -1]], images[:, 1, [0, -1]] = 0.5, -1.0
@@ -108,7 +120,9 @@ def test_each_image_may_have_a_class_of_its_own() -> None:
 
 
 def test_grad_cam_passes_over_maps_too_coarse_to_tell_where() -> None:
-    coarse = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.AvgPool2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    coarse = nn.Sequential(
+        nn.Conv2d(1, 1, 1, bias=False), nn.AvgPool2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     nn.init.ones_(coarse[0].weight)
     image = torch.zeros(1, 1, 16, 16)
     image[0, 0, 2, 3] = 1
@@ -121,7 +135,9 @@ def test_explanations_leave_the_network_as_it_was_and_do_not_depend_on_the_batch
     images = torch.cat([scene(), scene().flip(2), torch.rand(3, 2, 32, 32)])
     for method in METHODS:
         together = saliency(network, images, 1, method=method, patch=16)
-        alone = np.concatenate([saliency(network, image[None], 1, method=method, patch=16) for image in images])
+        alone = np.concatenate(
+            [saliency(network, image[None], 1, method=method, patch=16) for image in images]
+        )
         np.testing.assert_allclose(together, alone, atol=1e-5)
     assert not any(module._forward_hooks for module in network.modules())
     assert all(p.grad is None for p in network.parameters())
@@ -131,7 +147,9 @@ def test_activations_are_the_maps_of_a_layer() -> None:
     maps = activations(Bright(), scene(), "relu")
     assert maps.shape == (1, 2, 16, 16)
     assert maps[0, 1, :8, :8].sum() > 0 and maps[0, 1, 8:, 8:].sum() == 0
-    with pytest.raises(UnknownNameError, match="unknown layer; must be a node of the network, found rely"):
+    with pytest.raises(
+        UnknownNameError, match="unknown layer; must be a node of the network, found rely"
+    ):
         activations(Bright(), scene(), "rely")
     with pytest.raises(InputError, match="flatten: activations; must be maps"):
         activations(Bright(), scene(), "flatten")
@@ -146,12 +164,16 @@ def test_a_dream_is_what_the_class_likes() -> None:
 
 def test_layers_are_named_from_fine_to_coarse() -> None:
     assert map_layers(Bright(), scene()) == ["relu"]
-    network = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 2, 1))
+    network = nn.Sequential(
+        nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 2, 1)
+    )
     assert map_layers(network, scene()) == ["1", "3"]
 
 
 def test_questions_without_an_answer_are_refused() -> None:
-    with pytest.raises(UnknownNameError, match="unknown method of explanation; must be one of grad-cam"):
+    with pytest.raises(
+        UnknownNameError, match="unknown method of explanation; must be one of grad-cam"
+    ):
         saliency(Bright(), scene(), 1, method="guess")
     with pytest.raises(InputError, match="covered square; must have a side in 1…32 px, found 40"):
         saliency(Bright(), scene(), 1, method="occlusion", patch=40)

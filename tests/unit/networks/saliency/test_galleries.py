@@ -19,7 +19,14 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.spec import extractor_of
 from gzfeatures.networks.models.load import build
 from gzfeatures.networks.saliency.attribution import METHODS
-from gzfeatures.networks.saliency.galleries import SIDE, ExplainedModel, attributions, layers, maximal_images, overlaid
+from gzfeatures.networks.saliency.galleries import (
+    SIDE,
+    ExplainedModel,
+    attributions,
+    layers,
+    maximal_images,
+    overlaid,
+)
 from gzfeatures.networks.training.checkpoint import write_folder
 
 IDS = np.asarray(["red", "green", "<b>"], dtype=object)
@@ -47,7 +54,9 @@ def some(*names: str) -> Ids:
     return np.asarray(names, dtype=object)
 
 
-def test_a_network_is_explained_under_the_classes_it_gives(checkpoint: Path, images: ImageSet) -> None:
+def test_a_network_is_explained_under_the_classes_it_gives(
+    checkpoint: Path, images: ImageSet
+) -> None:
     judge = ExplainedModel.of_network(checkpoint)
     assert judge.classes == classes_of(checkpoint) == ("round", "<i>spiral</i>")
     found = attributions(judge, images, IDS)
@@ -55,19 +64,28 @@ def test_a_network_is_explained_under_the_classes_it_gives(checkpoint: Path, ima
     placed = {tile.name: name for name, shown in found.items() for tile in shown}
     assert placed == {name: judge.classes[code] for name, code in zip(IDS, likeliest, strict=True)}
     tile = next(iter(found.values()))[0]
-    assert tile.picture is not None and tile.picture.size == ((SIDE + 2) * (1 + len(METHODS)) - 2, SIDE)
+    assert tile.picture is not None and tile.picture.size == (
+        (SIDE + 2) * (1 + len(METHODS)) - 2,
+        SIDE,
+    )
 
 
 def test_all_galaxies_can_be_asked_about_one_class(checkpoint: Path, images: ImageSet) -> None:
-    found = attributions(ExplainedModel.of_network(checkpoint), images, IDS, target="round", methods=["grad-cam"])
+    found = attributions(
+        ExplainedModel.of_network(checkpoint), images, IDS, target="round", methods=["grad-cam"]
+    )
     assert [tile.name for tile in found["round"]] == list(IDS) and len(found) == 1
-    with pytest.raises(InputError, match="class to explain; must be one of round, <i>spiral</i>, found oval"):
+    with pytest.raises(
+        InputError, match="class to explain; must be one of round, <i>spiral</i>, found oval"
+    ):
         attributions(ExplainedModel.of_network(checkpoint), images, IDS, target="oval")
     with pytest.raises(InputError, match="images: 1 of 1 ids are not there"):
         attributions(ExplainedModel.of_network(checkpoint), images, some("nobody"))
 
 
-def test_a_head_is_explained_with_its_own_classes_and_probabilities(checkpoint: Path, images: ImageSet) -> None:
+def test_a_head_is_explained_with_its_own_classes_and_probabilities(
+    checkpoint: Path, images: ImageSet
+) -> None:
     def head(vectors: np.ndarray) -> np.ndarray:
         p = 1 / (1 + np.exp(-vectors[:, :1].astype(np.float64)))
         return np.hstack([p, 1 - p])
@@ -75,12 +93,16 @@ def test_a_head_is_explained_with_its_own_classes_and_probabilities(checkpoint: 
     judge = ExplainedModel.of_head(checkpoint, head, ("first", "second"), extractor_of(checkpoint))
     given = judge.images(judge.pixels(images, IDS))
     with torch.no_grad():
-        first = judge.plain.avgpool(nn.Sequential(*list(judge.plain.children())[:-2])(given))[:, 0, 0, 0].double()
+        first = judge.plain.avgpool(nn.Sequential(*list(judge.plain.children())[:-2])(given))[
+            :, 0, 0, 0
+        ].double()
     np.testing.assert_allclose(judge.outputs(given)[:, 0], torch.sigmoid(first).numpy(), rtol=1e-5)
     found = attributions(judge, images, some("red"), methods=["occlusion"])
     (name,) = found
     assert found[name][0].caption == f"{name} {judge.outputs(given[:1]).max():.2f}"
-    with pytest.raises(InputError, match="must be of a network that ends in classes; leave the head out"):
+    with pytest.raises(
+        InputError, match="must be of a network that ends in classes; leave the head out"
+    ):
         maximal_images(judge)
 
 
@@ -98,7 +120,9 @@ def test_layers_show_their_strongest_channels(checkpoint: Path, images: ImageSet
     ]
 
 
-def test_there_is_a_dream_for_each_class(checkpoint: Path, images: ImageSet, tmp_path: Path) -> None:
+def test_there_is_a_dream_for_each_class(
+    checkpoint: Path, images: ImageSet, tmp_path: Path
+) -> None:
     found = maximal_images(ExplainedModel.of_network(checkpoint), steps=3)
     (shown,) = found.values()
     assert [tile.name for tile in shown] == ["round", "<i>spiral</i>"]
@@ -114,16 +138,24 @@ def test_an_overlay_warms_what_speaks_for_and_cools_what_speaks_against() -> Non
     seen = overlaid(pixels, speaks)
     assert seen[0, 0, 0] > 200 > seen[0, 0, 2] and seen[3, 3, 2] > 200 > seen[3, 3, 0]
     assert (seen[1, 1] == 100).all()
-    assert overlaid(pixels[:, :, :1], speaks).shape == overlaid(np.repeat(pixels, 2, 2), speaks).shape == (4, 4, 3)
+    assert (
+        overlaid(pixels[:, :, :1], speaks).shape
+        == overlaid(np.repeat(pixels, 2, 2), speaks).shape
+        == (4, 4, 3)
+    )
     with pytest.raises(InputError, match="saliency; must have the image's shape"):
         overlaid(pixels, speaks[:2])
 
 
 def test_judges_that_cannot_judge_are_refused(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="resnet18: a network without classes of galaxies; must be a fine-tuned"):
+    with pytest.raises(
+        InputError, match="resnet18: a network without classes of galaxies; must be a fine-tuned"
+    ):
         ExplainedModel.of_network("resnet18")
     other = extractor_of("resnet18", weights="none")
-    with pytest.raises(InputError, match="tiny: head reads the vectors of another network; must have weights"):
+    with pytest.raises(
+        InputError, match="tiny: head reads the vectors of another network; must have weights"
+    ):
         ExplainedModel.of_head(checkpoint, lambda v: v, ("a",), other)
     with pytest.raises(MissingFileError, match="checkpoint record not found"):
         classes_of(tmp_path)

@@ -10,7 +10,14 @@ from scipy.stats import dirichlet_multinomial
 from gzfeatures.errors import InputError, UnknownNameError
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.votes import votes
-from gzfeatures.networks.setup.targets import TARGETS, concentrations, joint, target_matrix, target_of, tree_fractions
+from gzfeatures.networks.setup.targets import (
+    TARGETS,
+    concentrations,
+    joint,
+    target_matrix,
+    target_of,
+    tree_fractions,
+)
 
 IDS = np.array(["a", "b", "c"], dtype=object)
 
@@ -62,9 +69,9 @@ def test_dirichlet_multinomial_is_the_published_likelihood() -> None:
     )
     loss = TARGETS["counts"].loss(logits, torch.from_numpy(counts), None, 0)
     assert loss.item() == pytest.approx(-expected / 3, rel=1e-9)
-    assert TARGETS["counts"].loss(logits, torch.full((3, 37), float("nan")), None, 0).item() == pytest.approx(
-        0, abs=1e-9
-    )
+    assert TARGETS["counts"].loss(
+        logits, torch.full((3, 37), float("nan")), None, 0
+    ).item() == pytest.approx(0, abs=1e-9)
 
 
 def test_classes_become_shares() -> None:
@@ -78,13 +85,15 @@ def test_class_weights_and_smoothing_reach_the_loss() -> None:
     logits, truth = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.eye(2)
     plain = TARGETS["classes"].loss(logits, truth, None, 0.0)
     assert TARGETS["classes"].loss(logits, truth, torch.tensor([0.1, 1.9]), 0.0) > plain
-    assert TARGETS["classes"].loss(logits, torch.tensor([[1.0, 0.0]] * 2), None, 0.2) > TARGETS["classes"].loss(
-        logits, torch.tensor([[1.0, 0.0]] * 2), None, 0.0
-    )
+    assert TARGETS["classes"].loss(logits, torch.tensor([[1.0, 0.0]] * 2), None, 0.2) > TARGETS[
+        "classes"
+    ].loss(logits, torch.tensor([[1.0, 0.0]] * 2), None, 0.0)
 
 
 def test_several_labels_at_once() -> None:
-    labels = Labels(IDS, ("x", "y"), np.array([[True, True], [False, False], [True, False]]), "multi-label")
+    labels = Labels(
+        IDS, ("x", "y"), np.array([[True, True], [False, False], [True, False]]), "multi-label"
+    )
     target = target_of(labels)
     assert target.kind == "multi-label"
     matrix = torch.from_numpy(target_matrix(labels))
@@ -94,21 +103,29 @@ def test_several_labels_at_once() -> None:
 
 
 def test_targets_that_the_labels_cannot_serve_are_refused() -> None:
-    with pytest.raises(UnknownNameError, match="unknown target; must be one of classes, soft-classes"):
+    with pytest.raises(
+        UnknownNameError, match="unknown target; must be one of classes, soft-classes"
+    ):
         target_of(classes(), "klasses")
-    with pytest.raises(InputError, match="scheme toy: target fractions; must have fractions, found classes"):
+    with pytest.raises(
+        InputError, match="scheme toy: target fractions; must have fractions, found classes"
+    ):
         target_of(classes(), "fractions")
     with pytest.raises(InputError, match="target soft-classes; must have vote fractions per class"):
         target_of(classes(), "soft-classes")
     other = Labels(IDS, ("x", "y"), np.zeros((3, 2)), "fractions", scheme="mine")
-    with pytest.raises(InputError, match=r"follows the decision tree; must have the 37 answers.*sigmoid-fractions"):
+    with pytest.raises(
+        InputError, match=r"follows the decision tree; must have the 37 answers.*sigmoid-fractions"
+    ):
         target_of(other)
     assert target_of(other, "sigmoid-fractions").kind == "fractions"
 
 
 def test_counts_need_votes_of_every_galaxy() -> None:
     labels = fractions(np.zeros((3, 37)))
-    with pytest.raises(InputError, match="target counts: vote counts are missing; give a catalog of counts"):
+    with pytest.raises(
+        InputError, match="target counts: vote counts are missing; give a catalog of counts"
+    ):
         target_matrix(labels, "counts")
     with pytest.raises(InputError, match="vote counts: 1 of 3 ids are not there, found c"):
         target_matrix(labels, "counts", votes.Counts(IDS[:2], np.ones((2, 37)), "count"))
@@ -117,9 +134,12 @@ def test_counts_need_votes_of_every_galaxy() -> None:
 
 
 def test_fractions_of_those_asked_are_not_taken_for_fractions_of_all() -> None:
-    conditional = np.concatenate([np.full((3, len(a)), 1 / len(a)) for a in votes.QUESTIONS.values()], axis=1)
+    conditional = np.concatenate(
+        [np.full((3, len(a)), 1 / len(a)) for a in votes.QUESTIONS.values()], axis=1
+    )
     with pytest.raises(
-        InputError, match=r"question edge-on exceed their parent's; must be cumulative.*found 0\.67 too much"
+        InputError,
+        match=r"question edge-on exceed their parent's; must be cumulative.*found 0\.67 too much",
     ):
         target_matrix(fractions(conditional))
     cumulative = tree_fractions(torch.zeros(3, 37)).numpy()
@@ -131,16 +151,30 @@ def test_two_targets_are_learned_side_by_side() -> None:
     first, second = TARGETS["classes"], TARGETS["fractions"]
     both = joint(first, 2, second, 3.0)
     logits = torch.from_numpy(np.random.default_rng(1).normal(0, 1, (3, 39))).requires_grad_()
-    shares, answers = torch.eye(2, dtype=torch.float64)[[0, 1, 1]], tree_fractions(torch.zeros(3, 37)).double()
+    shares, answers = (
+        torch.eye(2, dtype=torch.float64)[[0, 1, 1]],
+        tree_fractions(torch.zeros(3, 37)).double(),
+    )
     targets = torch.hstack([shares, answers])
-    apart = first.loss(logits[:, :2], shares, None, 0.1) + 3 * second.loss(logits[:, 2:], answers, None, 0)
+    apart = first.loss(logits[:, :2], shares, None, 0.1) + 3 * second.loss(
+        logits[:, 2:], answers, None, 0
+    )
     assert both.loss(logits, targets, None, 0.1).item() == pytest.approx(apart.item())
     assert torch.equal(both.probabilities(logits), first.probabilities(logits[:, :2]))
-    targets[0, :2], targets[2, 2:] = torch.nan, torch.nan  # one galaxy without a class, one without votes
-    known = first.loss(logits[1:, :2], shares[1:], None, 0.1) + 3 * second.loss(logits[:2, 2:], answers[:2], None, 0)
+    targets[0, :2], targets[2, 2:] = (
+        torch.nan,
+        torch.nan,
+    )  # one galaxy without a class, one without votes
+    known = first.loss(logits[1:, :2], shares[1:], None, 0.1) + 3 * second.loss(
+        logits[:2, 2:], answers[:2], None, 0
+    )
     loss = both.loss(logits, targets, None, 0.1)
     assert loss.item() == pytest.approx(known.item())
     loss.backward()
-    assert torch.isfinite(logits.grad).all() and not logits.grad[0, :2].any() and not logits.grad[2, 2:].any()
+    assert (
+        torch.isfinite(logits.grad).all()
+        and not logits.grad[0, :2].any()
+        and not logits.grad[2, 2:].any()
+    )
     targets[:, :2] = torch.nan
     assert torch.isfinite(both.loss(logits, targets, None, 0.1))

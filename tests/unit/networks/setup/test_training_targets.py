@@ -26,18 +26,34 @@ def fractions(names: str) -> Labels:
 
 
 def test_each_galaxy_teaches_what_is_known_of_it() -> None:
-    lessons = TrainingTargets.of(CLASSES, SPLIT, TrainingRecipe(balance="sampling"), also=fractions("bfgea"))
-    assert lessons.ids.tolist() == ["a", "b", "c", "d", "g"]  # g is of no side: it trains; e and f are scored
+    lessons = TrainingTargets.of(
+        CLASSES, SPLIT, TrainingRecipe(balance="sampling"), also=fractions("bfgea")
+    )
+    assert lessons.ids.tolist() == [
+        "a",
+        "b",
+        "c",
+        "d",
+        "g",
+    ]  # g is of no side: it trains; e and f are scored
     assert lessons.matrix.shape == (5, 39)
     assert lessons.matrix[:4, :2].tolist() == [[1, 0], [0, 1], [0, 1], [0, 1]]
     assert np.isnan(lessons.matrix[4, :2]).all() and np.isnan(lessons.matrix[[2, 3], 2:]).all()
     assert lessons.matrix[[1, 4, 0], 2] == pytest.approx([0.1, 0.3, 0.5])
-    assert lessons.shares is not None and lessons.shares[0] > lessons.shares[1] and lessons.shares[4] == 1
+    assert (
+        lessons.shares is not None
+        and lessons.shares[0] > lessons.shares[1]
+        and lessons.shares[4] == 1
+    )
 
 
 def test_without_a_second_target_there_are_the_classes_alone() -> None:
     lessons = TrainingTargets.of(CLASSES, SPLIT, TrainingRecipe())
-    assert lessons.ids.tolist() == list("abcd") and lessons.matrix.shape == (4, 2) and lessons.shares is None
+    assert (
+        lessons.ids.tolist() == list("abcd")
+        and lessons.matrix.shape == (4, 2)
+        and lessons.shares is None
+    )
 
 
 def test_a_second_target_of_other_galaxies_only_is_refused() -> None:
