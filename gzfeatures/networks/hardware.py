@@ -1,4 +1,4 @@
-"""What this machine computes on, and in which precision; found without importing torch where that is possible."""
+"""Choose the device, the precision and the library of the forward pass on this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Hardware:
 
 
 def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto") -> Hardware:
-    """Device, precision and library for this machine.
+    """Choose device, precision and library for this machine.
 
     Parameters
     ----------
@@ -62,7 +62,20 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
     ):
         require_known(kind, [name], legal)
     on_cpu = runtime == "openvino" or precision == "int8"
-    if on_cpu and device == "cuda":
+    _require_cpu_settings(device, precision, runtime)
+    cuda = device != "cpu" and not on_cpu and _has_cuda()
+    _require_device(device, precision, cuda)
+    place, library = "cuda" if cuda else "cpu", "openvino" if on_cpu else "torch"
+    if precision != "auto":
+        return Hardware(place, precision, f"{precision} on {place}, as asked", library)
+    # the fastest arithmetic is the one that the hardware multiplies without emulation
+    chosen, why = _native_on_cuda() if cuda else _native_on_cpu()
+    return Hardware(place, chosen, why, library)
+
+
+def _require_cpu_settings(device: str, precision: str, runtime: str) -> None:
+    """Refuse a combination of settings that no machine can run."""
+    if (runtime == "openvino" or precision == "int8") and device == "cuda":
         raise InputError(
             "openvino and int8 are for CPUs",
             where="--device",
@@ -75,7 +88,10 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
             where="--precision",
             rule="be auto, bfloat16 or float32 in torch",
         )
-    cuda = device != "cpu" and not on_cpu and _has_cuda()
+
+
+def _require_device(device: str, precision: str, cuda: bool) -> None:
+    """Refuse settings that need a CUDA device where none is used."""
     if device == "cuda" and not cuda:
         raise InputError(
             "no CUDA device is usable",
@@ -87,30 +103,30 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
         raise InputError(
             "float16 needs a CUDA device", where="--precision", remedy="use bfloat16 or float32"
         )
-    place, library = "cuda" if cuda else "cpu", "openvino" if on_cpu else "torch"
-    if precision != "auto":
-        return Hardware(place, precision, f"{precision} on {place}, as asked", library)
-    if cuda:
-        import torch
 
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        name = torch.cuda.get_device_name()
-        chosen = "bfloat16" if native else "float16"
-        return Hardware(
-            place, chosen, f"{chosen} on cuda: {name} has {'' if native else 'no '}native bfloat16"
-        )
-    found = next((name for name in ("amx_bf16", "avx512_bf16") if name in cpu_flags()), None)
-    if found is None:
-        return Hardware(
-            place, "float32", "float32 on cpu: this CPU has no native bfloat16", library
-        )
-    return Hardware(
-        place, "bfloat16", f"bfloat16 on cpu: this CPU multiplies it natively ({found})", library
-    )
+
+def _native_on_cuda() -> tuple[str, str]:
+    """Return the fastest precision of the CUDA device, and one line that gives the reason."""
+    import torch
+
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    name = torch.cuda.get_device_name()
+    chosen = "bfloat16" if native else "float16"
+    return chosen, f"{chosen} on cuda: {name} has {'' if native else 'no '}native bfloat16"
+
+
+def _native_on_cpu() -> tuple[str, str]:
+    """Return the fastest precision of this CPU, and one line that gives the reason."""
+    flags = cpu_flags()
+    instruction = next((name for name in ("amx_bf16", "avx512_bf16") if name in flags), None)
+    if instruction is None:
+        return "float32", "float32 on cpu: this CPU has no native bfloat16"
+    return "bfloat16", f"bfloat16 on cpu: this CPU multiplies it natively ({instruction})"
 
 
 def _has_cuda() -> bool:
-    """Whether CUDA works here. Torch is asked only where an NVIDIA driver may be."""
+    """Whether torch can use a CUDA device."""
+    # importing torch takes seconds: ask it only where an NVIDIA driver is installed
     if not Path("/proc/driver/nvidia").exists() and shutil.which("nvidia-smi") is None:
         return False
     import torch
@@ -119,9 +135,10 @@ def _has_cuda() -> bool:
 
 
 def cpu_flags() -> list[str]:
-    """Names of the instruction sets of this CPU, sorted; what little is known of it where the system does not say."""
+    """Return the instruction sets of this CPU, sorted; elsewhere than on Linux its model name."""
     if platform.system() != "Linux":
         return [platform.machine(), platform.processor()]
     lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    said = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return sorted(said.partition(":")[2].split())
+    # x86 kernels write "flags", ARM kernels "Features"
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return sorted(flags.partition(":")[2].split())
