@@ -81,8 +81,28 @@ def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
 
 
 def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> Iterator[_Table]:
+    """Yield every table of a group and of the groups in it."""
     import h5py
 
+    _require_readable(group, path)
+    # soft and external links may lead into another file: only what is stored here is read
+    stored = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
+    entries = {name: group[name] for name in stored}
+    for name, entry in entries.items():
+        if isinstance(entry, h5py.Dataset) and entry.dtype.names and entry.ndim == 1:
+            _require_here(entry, path)
+            fields: dict[str, Any] = {str(field): (entry, field) for field in entry.dtype.names}
+            units, notes = _units(entries.get(name + _ASTROPY), path)
+            yield _Table(name, fields, len(entry), notes, units)
+        elif isinstance(entry, h5py.Group) and depth < _DEEPEST:
+            yield from _tables(entry, path, id_columns, depth + 1)
+    table = _table_of_datasets(group, entries, path, id_columns)
+    if table is not None:
+        yield table
+
+
+def _require_readable(group: Any, path: Path) -> None:
+    """Refuse a group of pandas' HDFStore, and one with more entries than a table can have."""
     if "pandas_type" in group.attrs:
         raise InputError(
             "table of pandas' HDFStore, which keeps its columns as pickles",
@@ -93,22 +113,15 @@ def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> It
         raise InputError(
             "HDF5 group is too large", where=path, rule=f"have {_MOST} entries", found=len(group)
         )
-    own = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
-    entries = {name: group[name] for name in own}
-    for name, entry in entries.items():
-        if isinstance(entry, h5py.Dataset) and entry.dtype.names and entry.ndim == 1:
-            _require_here(entry, path)
-            units, notes = _units(entries.get(name + _ASTROPY), path)
-            yield _Table(
-                name,
-                {str(field): (entry, field) for field in entry.dtype.names},
-                len(entry),
-                notes,
-                units,
-            )
-        elif isinstance(entry, h5py.Group) and depth < _DEEPEST:
-            yield from _tables(entry, path, id_columns, depth + 1)
-    flat = {
+
+
+def _table_of_datasets(
+    group: Any, entries: dict[str, Any], path: Path, id_columns: Sequence[str]
+) -> _Table | None:
+    """Return the table that the one-dimensional datasets of a group make, or None without any."""
+    import h5py
+
+    plain = {
         name: entry
         for name, entry in entries.items()
         if isinstance(entry, h5py.Dataset)
@@ -116,23 +129,14 @@ def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> It
         and not entry.dtype.names
         and entry.shape
     }
-    columns = {name: entry for name, entry in flat.items() if entry.ndim == 1}
+    columns = {name: entry for name, entry in plain.items() if entry.ndim == 1}
     if not columns:
-        return
-    leading = next((name for name in id_columns if name in columns), None)
-    lengths = {len(entry) for entry in columns.values()}
-    notes = []
-    others = [name for name in flat if name not in columns]
-    if leading is None and len(lengths) > 1:
-        listed = ", ".join(f"{name} has {len(entry)}" for name, entry in list(columns.items())[:8])
-        raise InputError(
-            "datasets differ in length",
-            where=f"{path}, {group.name}",
-            found=listed,
-            remedy="name the id column",
-        )
-    rows = len(columns[leading]) if leading is not None else lengths.pop()
+        return None
+    rows = _rows_of(columns, f"{path}, {group.name}", id_columns)
+    # images and datasets of another length are no columns of these galaxies: a note names them
+    others = [name for name in plain if name not in columns]
     others += [name for name, entry in columns.items() if len(entry) != rows]
+    notes = []
     if others:
         notes.append(
             f"datasets that are no columns of {rows} rows are left out: {', '.join(others)}"
@@ -140,7 +144,21 @@ def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> It
     kept = {name: (entry, None) for name, entry in columns.items() if len(entry) == rows}
     for entry, _ in kept.values():
         _require_here(entry, path)
-    yield _Table(group.name, kept, rows, notes)
+    return _Table(group.name, kept, rows, notes)
+
+
+def _rows_of(columns: dict[str, Any], where: str, id_columns: Sequence[str]) -> int:
+    """Return the number of galaxies: the length of the id column, or the one length of all."""
+    leading = next((name for name in id_columns if name in columns), None)
+    if leading is not None:
+        return len(columns[leading])
+    lengths = {len(entry) for entry in columns.values()}
+    if len(lengths) > 1:
+        listed = ", ".join(f"{name} has {len(entry)}" for name, entry in list(columns.items())[:8])
+        raise InputError(
+            "datasets differ in length", where=where, found=listed, remedy="name the id column"
+        )
+    return lengths.pop()
 
 
 def _units(header: Any, path: Path) -> tuple[dict[str, str], list[str]]:

@@ -84,22 +84,36 @@ class LabelScheme:
     others: Others = "left out"
 
     def __post_init__(self) -> None:
-        where = f"scheme {self.name}"
+        self._require_names()
+        self._require_legal_words()
+        self._require_others_possible()
+        self._require_conditions()
+
+    @property
+    def _where(self) -> str:
+        """Place that error messages name."""
+        return f"scheme {self.name}"
+
+    def _require_names(self) -> None:
+        """Refuse names that files and command lines could not carry, and fewer than two classes."""
         for name in (self.name, *self.classes):
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise InputError(
                     "name",
-                    where=where,
+                    where=self._where,
                     rule="be lower case letters and digits with hyphens",
                     found=name,
                 )
         if len(self.classes) < 2:
             raise InputError(
                 "scheme has too few classes",
-                where=where,
+                where=self._where,
                 rule="have two or more",
                 found=list(self.classes),
             )
+
+    def _require_legal_words(self) -> None:
+        """Refuse a field whose value is not one of its words: TOML files give any text."""
         legal: tuple[tuple[str, object, tuple[str, ...]], ...] = (
             ("target", self.target, ("classes", "multi-label", "fractions")),
             ("form", self.form, ("cumulative", "conditional")),
@@ -111,40 +125,47 @@ class LabelScheme:
         for field, value, allowed in legal:
             if value not in allowed:
                 raise InputError(
-                    field, where=where, rule=f"be one of {', '.join(allowed)}", found=value
+                    field, where=self._where, rule=f"be one of {', '.join(allowed)}", found=value
                 )
-        if self.others == "class" and (self.target != "classes" or self.draw):
+
+    def _require_others_possible(self) -> None:
+        """Refuse a class of unclaimed galaxies in a scheme that cannot have one."""
+        if self.others != "class":
+            return
+        # a drawn class or a list of booleans claims every galaxy: none is left for this class
+        if self.target != "classes" or self.draw:
             raise InputError(
                 "others",
-                where=where,
+                where=self._where,
                 rule="be left out of a scheme without one ruled class per galaxy",
             )
-        if self.others == "class" and NONE_OF_THESE in self.classes:
+        if NONE_OF_THESE in self.classes:
             raise InputError(
                 "others",
-                where=where,
+                where=self._where,
                 rule=f"be left out where {NONE_OF_THESE} has rules of its own",
             )
+
+    def _require_conditions(self) -> None:
+        """Refuse conditions that cannot be read, and classes that lack the texts they need."""
         for conditions in (*self.classes.values(), *self.leave_out.values()):
             for text in conditions if self.target != "fractions" else ():
-                parse(text, where=where)
+                parse(text, where=self._where)
         if (self.soft or self.draw) and set(self.soft) != set(self.classes):
             raise InputError(
                 "soft labels",
-                where=where,
+                where=self._where,
                 rule="name an answer for each class",
                 found=dict(self.soft),
             )
+        # an answer that does not exist is an error when the scheme is read, not when it is used
         self.answer_of_class()
-        if (
-            self.target == "classes"
-            and not self.draw
-            and self.column is None
-            and not all(self.classes.values())
-        ):
+        # a class without a condition would claim every galaxy
+        ruled = self.target == "classes" and not self.draw and self.column is None
+        if ruled and not all(self.classes.values()):
             raise InputError(
                 "class without conditions",
-                where=where,
+                where=self._where,
                 rule="have at least one",
                 found=dict(self.classes),
             )

@@ -61,27 +61,10 @@ def header_of(path: Path) -> Header:
 
 
 def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
-    """The header in the first bytes of a file; None where they do not hold it and the first row."""
+    """Return the header in a file's first bytes, or None where header or first row is cut off."""
     bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
-    try:
-        text = (
-            head[bom:].decode("utf-8")
-            if whole
-            else head[bom : head.rfind(b"\n") + 1].decode("utf-8")
-        )
-    except UnicodeDecodeError as error:
-        line = head[: bom + error.start].count(b"\n") + 1
-        raise InputError(
-            "not a text in UTF-8", where=f"{path}, line {line}", remedy="save it as UTF-8"
-        ) from None
-    lines = list(io.StringIO(text, newline=""))
-    first, comments = 0, []
-    while first < len(lines) and (
-        lines[first].startswith("#") or not lines[first].strip() or _SEP.match(lines[first])
-    ):
-        if lines[first].startswith("#"):
-            comments.append(lines[first])
-        first += 1
+    lines = list(io.StringIO(_text(head, bom, path, whole=whole), newline=""))
+    first, comments = _leading(lines)
     separator = _separator(lines[first:])
     records = _records(lines[first:], separator)
     header, header_end = next(records, ([], 0))
@@ -90,18 +73,9 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
         return None
     notes = []
     if comments:
-        names = next(
-            csv.reader(
-                [comments[-1].lstrip("#").strip()], delimiter=separator, skipinitialspace=True
-            ),
-            [],
-        )
-        is_row = any(_NUMBER.fullmatch(cell.strip()) for cell in header)
-        if (
-            len(names) == len(header)
-            and is_row
-            and not any(_NUMBER.fullmatch(name.strip()) for name in names)
-        ):
+        names = _names_in_comment(comments[-1], separator, header)
+        if names:
+            # the record taken for a header is the first galaxy: rows begin where it begins
             header, row, header_end = names, header, 0
             comments.pop()
         if comments:
@@ -109,12 +83,47 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
     if not header:
         raise ValueError("it is empty")
     names = [name.strip() for name in header]
+    # some programs end each row, others the header, with one comma too many
     spare = len(row) == len(names) + 1 and not row[-1].strip()
     if row and len(row) == len(names) - 1 and not names[-1]:
         names = names[:-1]
     end = first + header_end
     offset = bom + len("".join(lines[:end]).encode())
     return Header(tuple(names), spare, end, offset, separator, tuple(notes))
+
+
+def _text(head: bytes, bom: int, path: Path, *, whole: bool) -> str:
+    """Return the bytes behind the byte order mark as text; a last line cut off is dropped."""
+    end = len(head) if whole else head.rfind(b"\n") + 1
+    try:
+        return head[bom:end].decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = head[: bom + error.start].count(b"\n") + 1
+        raise InputError(
+            "not a text in UTF-8", where=f"{path}, line {line}", remedy="save it as UTF-8"
+        ) from None
+
+
+def _leading(lines: list[str]) -> tuple[int, list[str]]:
+    """Return how many lines precede the header, and the comments among them."""
+    first, comments = 0, []
+    while first < len(lines) and (
+        lines[first].startswith("#") or not lines[first].strip() or _SEP.match(lines[first])
+    ):
+        if lines[first].startswith("#"):
+            comments.append(lines[first])
+        first += 1
+    return first, comments
+
+
+def _names_in_comment(comment: str, separator: str, record: list[str]) -> list[str]:
+    """Return the column names in a comment above a first row of numbers; empty where none are."""
+    reader = csv.reader([comment.lstrip("#").strip()], delimiter=separator, skipinitialspace=True)
+    names = next(reader, [])
+    # a record with a number in it is no header; a comment with a number is no list of names
+    is_row = any(_NUMBER.fullmatch(cell.strip()) for cell in record)
+    has_number = any(_NUMBER.fullmatch(name.strip()) for name in names)
+    return names if len(names) == len(record) and is_row and not has_number else []
 
 
 def _separator(lines: list[str]) -> str:
