@@ -1,4 +1,4 @@
-"""The only module that scores: predictions against labels, each number with its interval over galaxies."""
+"""Score predictions against labels, and give each metric a confidence interval over galaxies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOWER_IS_BETTER = ("log_loss", "brier", "ece", "ece_debiased", "rmse")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """What predictions are worth. A metric that has no meaning for the target is None.
+    """Metrics of predictions with their intervals; None where a metric does not fit the target.
 
     Parameters
     ----------
@@ -76,12 +76,12 @@ class Scores:
         `class, support, precision, recall, f1` (fractions: `class, support, answer_rmse`) and
         `intervals`.
     agreement : list of AccuracyBin
-        Accuracy by volunteer agreement (see `slices.by_agreement`); empty without vote fractions.
+        Accuracy by volunteer agreement (see `accuracy_by.by_agreement`); empty without vote fractions.
     ceiling : Ceiling, optional
         `reached` and `ceiling` against one volunteer drawn at random, `accuracy` and
-        `repeatability` against the majority of a panel (see `slices.against_ceiling`).
+        `repeatability` against the majority of a panel (see `accuracy_by.against_ceiling`).
     slices : mapping of str to list of AccuracyBin
-        Accuracy along redshift, magnitude and size (see `slices.along`), where a catalog was given.
+        Accuracy along redshift, magnitude and size (see `accuracy_by.accuracy_along`), where a catalog was given.
     """
 
     kind: str
@@ -108,12 +108,12 @@ class Scores:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The metrics that have a meaning here, by name."""
+        """Return the metrics that fit the target, by name."""
         values = {name: getattr(self, name) for name in HIGHER_IS_BETTER + LOWER_IS_BETTER}
         return {name: value for name, value in values.items() if value is not None}
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values; what is undefined (recall of an absent class) is None."""
+        """Return the fields as JSON values; an undefined metric (recall of an absent class) is None."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields["confusion"] = None if self.confusion is None else self.confusion.tolist()
         return {name: jsonable(value) for name, value in fields.items()}
@@ -156,45 +156,24 @@ def evaluate(
         There is nothing to score, an id has no label, or the classes differ.
     """
     truth = scorable(predictions, labels)
+    # One formula for each metric, of column sums over galaxies, so that resamples share it.
     columns = sufficient_statistics(predictions, truth)
-    k = len(predictions.classes)
-    point = metrics_of(columns.sum(0), len(truth), predictions.kind, k)
-    spread: dict[str, tuple[Array, Array]] = {}
+    point = metrics_of(columns.sum(0), len(truth), predictions.kind, len(predictions.classes))
     if predictions.kind != "fractions":
         point["ece_debiased"] = np.float64(debiased_ece(predictions, truth)) * np.ones(())
-    if intervals:
-        spread = score_intervals(predictions, truth, level)
-        if "ece" in spread:
-            spread["ece_debiased"] = spread["ece"]
-    support = truth.counts
-    per_class = [
-        {"class": name, "support": support[name]}
-        | {metric: float(values[c]) for metric, values in point.items() if values.ndim}
-        | {
-            "intervals": {
-                m: (float(low[c]), float(high[c]))
-                for m, (low, high) in spread.items()
-                if _known(low, c)
-            }
-        }
-        for c, name in enumerate(predictions.classes)
-    ]
-    more: dict[str, Any] = {
+    limits = _limits(predictions, truth, level) if intervals else {}
+    overall: dict[str, Any] = {
         m: float(values) for m, values in point.items() if not values.ndim and np.isfinite(values)
     }
     if predictions.kind == "classes":
-        confusion = np.zeros((k, k), dtype=np.int64)
-        np.add.at(confusion, (truth.codes, predictions.codes), 1)
-        more["confusion"] = confusion
-        panels = (
-            None if votes is None else votes[positions(labels.ids, predictions.ids, where="labels")]
+        overall["confusion"] = _confusion(predictions, truth)
+        panels = _panels(predictions, labels, truth, votes, catalog)
+        overall["agreement"] = accuracy_by.by_agreement(
+            predictions, truth, level=level, panels=panels
         )
-        if panels is None and catalog is not None and truth.soft is not None:
-            panels = catalog.volunteers(predictions.ids)
-        more["agreement"] = accuracy_by.by_agreement(predictions, truth, level=level, panels=panels)
-        more["ceiling"] = accuracy_by.against_ceiling(predictions, truth, panels)
+        overall["ceiling"] = accuracy_by.against_ceiling(predictions, truth, panels)
         if catalog is not None:
-            more["slices"] = accuracy_by.by_catalog(predictions, truth, catalog, level=level)
+            overall["slices"] = accuracy_by.by_catalog(predictions, truth, catalog, level=level)
     return Scores(
         kind=predictions.kind,
         n=len(predictions),
@@ -202,34 +181,96 @@ def evaluate(
         level=level,
         intervals={
             m: (float(low), float(high))
-            for m, (low, high) in spread.items()
-            if m in more and _known(low)
+            for m, (low, high) in limits.items()
+            if m in overall and _is_finite(low)
         },
-        too_few=tuple(name for name, number in support.items() if number < FEWEST),
-        per_class=per_class,
-        **more,
+        too_few=tuple(name for name, number in truth.counts.items() if number < FEWEST),
+        per_class=_class_rows(truth, point, limits),
+        **overall,
     )
 
 
-def _known(limits: Array, place: int | None = None) -> bool:
-    """Whether there is an interval: of a figure over all, or of the class at a place."""
-    if place is None:
+def _limits(
+    predictions: Predictions, truth: Labels, level: float
+) -> dict[str, tuple[Array, Array]]:
+    """Return the lower and upper limit of every metric, scalar or per class."""
+    limits = score_intervals(predictions, truth, level)
+    # The interval of `ece` is already one of the true error, which is what `ece_debiased` estimates.
+    if "ece" in limits:
+        limits["ece_debiased"] = limits["ece"]
+    return limits
+
+
+def _confusion(predictions: Predictions, truth: Labels) -> npt.NDArray[np.int64]:
+    """Count galaxies by true class (row) and predicted class (column)."""
+    k = len(predictions.classes)
+    confusion = np.zeros((k, k), dtype=np.int64)
+    np.add.at(confusion, (truth.codes, predictions.codes), 1)
+    return confusion
+
+
+def _panels(
+    predictions: Predictions,
+    labels: Labels,
+    truth: Labels,
+    votes: npt.NDArray[np.int64] | None,
+    catalog: Catalog | None,
+) -> npt.NDArray[np.int64] | None:
+    """Return the number of volunteers of each predicted galaxy; None where nothing tells it."""
+    if votes is not None:
+        return votes[positions(labels.ids, predictions.ids, where="labels")]
+    # Without vote fractions there is no majority whose repeatability the numbers would give.
+    if catalog is not None and truth.soft is not None:
+        return catalog.volunteers(predictions.ids)
+    return None
+
+
+def _class_rows(
+    truth: Labels, point: dict[str, Array], limits: dict[str, tuple[Array, Array]]
+) -> list[dict[str, Any]]:
+    """Return name, support, metrics and intervals of each class."""
+    rows: list[dict[str, Any]] = []
+    for code, (name, support) in enumerate(truth.counts.items()):
+        row: dict[str, Any] = {"class": name, "support": support}
+        row |= {metric: float(values[code]) for metric, values in point.items() if values.ndim}
+        row["intervals"] = {
+            metric: (float(low[code]), float(high[code]))
+            for metric, (low, high) in limits.items()
+            if _is_finite(low, code)
+        }
+        rows.append(row)
+    return rows
+
+
+def _is_finite(limits: Array, code: int | None = None) -> bool:
+    """Return whether an interval exists: of a metric over all galaxies, or of the class `code`."""
+    if code is None:
         return limits.ndim == 0 and bool(np.isfinite(limits))
-    return limits.ndim == 1 and bool(np.isfinite(limits[place]))
+    return limits.ndim == 1 and bool(np.isfinite(limits[code]))
 
 
 def headline(target: str) -> str:
-    """The metric that pairings are ranked by where none is named: RMSE of vote fractions, else accuracy."""
+    """Return the metric that ranks candidates by default: RMSE of vote fractions, else accuracy.
+
+    Examples
+    --------
+    >>> headline("classes"), headline("fractions")
+    ('accuracy', 'rmse')
+    """
     return "rmse" if target == "fractions" else "accuracy"
 
 
 def scorable(predictions: Predictions, labels: Labels) -> Labels:
-    """Labels of the predicted galaxies in their order, after every check a score needs (raises as `evaluate`)."""
+    """Return the labels of the predicted galaxies in their order, or refuse to score them.
+
+    Raises as `evaluate` does.
+    """
     if not len(predictions):
         raise InputError("no galaxy to score", rule="have at least one prediction")
     if predictions.seen is not None and predictions.seen.any():
         raise LeakError(
-            f"{predictions.seen.sum()} of {len(predictions)} galaxies were trained on, or one of their group was",
+            f"{predictions.seen.sum()} of {len(predictions)} galaxies were trained on, "
+            "or one of their group was",
             rule="be scored on galaxies kept out of training",
             found=str(predictions.ids[np.argmax(predictions.seen)]),
             remedy="select the test ids of the split before scoring",
@@ -244,7 +285,13 @@ def scorable(predictions: Predictions, labels: Labels) -> Labels:
 
 
 def jsonable(value: Any) -> Any:
-    """The value with None in place of every number that is not finite, at any depth; tuples become lists."""
+    """Replace every number that is not finite by None, at any depth, and tuples by lists.
+
+    Examples
+    --------
+    >>> jsonable({"auc": float("nan"), "limits": (0.5, 0.75)})
+    {'auc': None, 'limits': [0.5, 0.75]}
+    """
     if isinstance(value, Mapping):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

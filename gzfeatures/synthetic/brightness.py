@@ -78,68 +78,126 @@ def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tup
 
 
 def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Exponential disk with bulge, bar, ring, and logarithmic arms of young stars, dust and knots."""
-    sky, (x, y) = (x, y), turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
-    h, q = galaxy.r50 / 1.678, galaxy.axis_ratio
-    radius, angle = np.hypot(x, y / q), np.arctan2(y / q, x)
-    bar_angle, start = rng.uniform(0, math.pi), max(galaxy.bar, 0.35) * h
-    old = np.exp(-radius / h) * clumps(x.shape, 0.1 * h, 0.04, rng)
+    """Draw a disk with bulge, bar, ring, and logarithmic arms of young stars, dust and knots."""
+    disk = _face_on(galaxy, x, y, rng)
+    # Old stars fill the disk by the exponential law (Freeman 1970, doi:10.1086/150474).
+    old = np.exp(-disk.radius / disk.h) * clumps(x.shape, 0.1 * disk.h, 0.04, rng)
     young, opacity = np.zeros_like(x), np.zeros_like(x)
-    layers = []
+    layers: list[tuple[Plane, float, float]] = []
     if galaxy.arms:
-        wind = galaxy.handedness / math.tan(math.radians(galaxy.pitch))
-        wobble = 0.25 * np.sin(rng.uniform(1.5, 3) * np.log1p(radius / h) + rng.uniform(0, 6))
-        phase = galaxy.arms * (
-            angle - bar_angle - wind * np.log(np.maximum(radius, 0.3 * h) / start) + wobble
-        )
-        lopsided = 1 + 0.25 * np.cos(angle - rng.uniform(0, 6))
-        begun = 1 / (1 + np.exp(-(radius - 0.9 * start) / (0.15 * h)))
-        narrow = 3.0 if galaxy.arms < 3 else 2.2
-        crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
-        young = (
-            np.exp(-radius / (1.35 * h))
-            * crest
-            * clumps(x.shape, 0.12 * h, 0.45 * galaxy.strength, rng)
-        )
-        opacity = (
-            0.7
-            * galaxy.strength
-            * begun
-            * np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
-        )
-        old = old * (1 + 0.9 * galaxy.strength * (crest - 0.3))
-        count = rng.poisson(14 * galaxy.strength * galaxy.arms)
-        r = rng.gamma(2.6, 0.75 * h, count) + start
-        turn = (
-            bar_angle
-            + wind * np.log(r / start)
-            + 2 * math.pi * rng.integers(galaxy.arms, size=count) / galaxy.arms
-        )
-        turn += rng.normal(0, 0.13, count)
-        places = turned(r * np.cos(turn), r * np.sin(turn) * q, galaxy.position_angle)
-        knots = scattered(*sky, *places, rng.exponential(1, count) * np.exp(-r / (2 * h)))
+        arms = _arms(galaxy, disk, rng)
+        young, opacity = arms.young, arms.opacity
+        # The wave that makes the arms gathers old stars too, weaker than young ones.
+        old = old * (1 + 0.9 * galaxy.strength * (arms.crest - 0.3))
+        knots = _knots(galaxy, disk, (x, y), rng)
         layers.append((knots / max(knots.sum(), 1e-12), 0.035 * galaxy.strength, 0.12))
     if galaxy.ring:
-        band = np.exp(-0.5 * ((radius - 1.9 * h) / (0.28 * h)) ** 2) * clumps(
-            x.shape, 0.12 * h, 0.25, rng
-        )
+        band = np.exp(-0.5 * ((disk.radius - 1.9 * disk.h) / (0.28 * disk.h)) ** 2)
+        band = band * clumps(x.shape, 0.12 * disk.h, 0.25, rng)
         layers.append((band / band.sum(), galaxy.ring, galaxy.colour - 0.3))
     if galaxy.bar:
-        cross = np.cos(angle - bar_angle) * radius, np.sin(angle - bar_angle) * radius
-        bar = np.exp(-((elliptical_radius(*cross, 0.26, boxiness=2.6) / (galaxy.bar * h)) ** 2.2))
+        bar = _bar(galaxy, disk)
         layers.append((bar / bar.sum(), 0.1 + 0.1 * galaxy.bar, galaxy.colour + 0.1))
     if galaxy.bulge:
-        q_bulge = 1 - 0.5 * (1 - q)
+        # A bulge is thicker than its disk: half of the disk's flattening.
+        q_bulge = 1 - 0.5 * (1 - galaxy.axis_ratio)
         bulge = on_pixels(
-            lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2), x, y
+            lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2),
+            disk.along,
+            disk.across,
         )
         layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
     layers.append((young / max(young.sum(), 1e-12), 0.45 * galaxy.strength, galaxy.colour - 0.4))
-    layers.append(
-        (old / old.sum(), max(1 - sum(share for _, share, _ in layers), 0.1), galaxy.colour)
-    )
+    # Old stars give the light that no other layer gave, so that all shares sum to 1.
+    rest = max(1 - sum(share for _, share, _ in layers), 0.1)
+    layers.append((old / old.sum(), rest, galaxy.colour))
     light = summed(layers)
     return light * np.exp(-DUST[:, None, None] * opacity) if galaxy.arms else light
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FaceOnDisk:
+    """Coordinates of pixels in the plane of a disk; lengths in arcsec, angles in radians."""
+
+    along: Plane
+    across: Plane
+    radius: Plane
+    angle: Plane
+    h: float
+    bar_angle: float
+    start: float
+
+
+def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _FaceOnDisk:
+    """Return the coordinates of pixels in the disk's plane, and the angle at which arms begin."""
+    along, across = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
+    # Half of an exponential disk's light lies within 1.678 scale lengths.
+    h = galaxy.r50 / 1.678
+    deprojected = across / galaxy.axis_ratio
+    return _FaceOnDisk(
+        along,
+        across,
+        radius=np.hypot(along, deprojected),
+        angle=np.arctan2(deprojected, along),
+        h=h,
+        bar_angle=rng.uniform(0, math.pi),
+        start=max(galaxy.bar, 0.35) * h,
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _SpiralArms:
+    """Brightness of the arms on pixels: the density wave, its young stars, its dust lanes."""
+
+    crest: Plane
+    young: Plane
+    opacity: Plane
+
+
+def _winding(galaxy: Galaxy) -> float:
+    """Return the radians an arm turns per unit of ln(radius): 1 / tan(pitch), signed."""
+    return galaxy.handedness / math.tan(math.radians(galaxy.pitch))
+
+
+def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _SpiralArms:
+    """Draw logarithmic spiral arms with their young stars and the dust lanes beside them."""
+    h, radius, angle, shape = disk.h, disk.radius, disk.angle, disk.radius.shape
+    wobble = 0.25 * np.sin(rng.uniform(1.5, 3) * np.log1p(radius / h) + rng.uniform(0, 6))
+    # A logarithmic spiral keeps its pitch: its angle grows as ln(radius), begun at the bar's end.
+    unwound = np.log(np.maximum(radius, 0.3 * h) / disk.start)
+    phase = galaxy.arms * (angle - disk.bar_angle - _winding(galaxy) * unwound + wobble)
+    lopsided = 1 + 0.25 * np.cos(angle - rng.uniform(0, 6))
+    begun = 1 / (1 + np.exp(-(radius - 0.9 * disk.start) / (0.15 * h)))
+    narrow = 3.0 if galaxy.arms < 3 else 2.2
+    crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
+    grains = clumps(shape, 0.12 * h, 0.45 * galaxy.strength, rng)
+    young = np.exp(-radius / (1.35 * h)) * crest * grains
+    # Dust runs beside the crest, not on it: 0.9 rad of the wave's phase away, on the same side.
+    lane = np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
+    opacity = 0.7 * galaxy.strength * begun * lane
+    return _SpiralArms(crest, young, opacity)
+
+
+def _knots(
+    galaxy: Galaxy, disk: _FaceOnDisk, sky: tuple[Plane, Plane], rng: np.random.Generator
+) -> Plane:
+    """Draw star-forming knots along the arms as point sources on the pixels at `sky`."""
+    count = rng.poisson(14 * galaxy.strength * galaxy.arms)
+    r = rng.gamma(2.6, 0.75 * disk.h, count) + disk.start
+    arm = 2 * math.pi * rng.integers(galaxy.arms, size=count) / galaxy.arms
+    azimuth = disk.bar_angle + _winding(galaxy) * np.log(r / disk.start) + arm
+    azimuth += rng.normal(0, 0.13, count)
+    inclined = r * np.sin(azimuth) * galaxy.axis_ratio
+    places = turned(r * np.cos(azimuth), inclined, galaxy.position_angle)
+    return scattered(*sky, *places, rng.exponential(1, count) * np.exp(-r / (2 * disk.h)))
+
+
+def _bar(galaxy: Galaxy, disk: _FaceOnDisk) -> Plane:
+    """Draw a bar: a boxy ellipse whose light falls off steeply at its end."""
+    angle = disk.angle - disk.bar_angle
+    cross = np.cos(angle) * disk.radius, np.sin(angle) * disk.radius
+    length = galaxy.bar * disk.h
+    return np.exp(-((elliptical_radius(*cross, 0.26, boxiness=2.6) / length) ** 2.2))
 
 
 def _bulge_size(galaxy: Galaxy) -> float:
