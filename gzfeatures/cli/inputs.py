@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.labels import Labels
     from gzfeatures.galaxies.splits.groups import Grouping
     from gzfeatures.galaxies.splits.split import Split
+    from gzfeatures.galaxies.splits.split_file import Continued
     from gzfeatures.ids import Ids
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
@@ -243,54 +244,79 @@ def labels_and_split(
     """
     import numpy as np
 
-    from gzfeatures.errors import OutputError
     from gzfeatures.galaxies.splits import split_file
     from gzfeatures.galaxies.splits.groups import Grouping
-    from gzfeatures.ids import among
 
     labels, column = read
-    here = among(labels.ids, ids)
-    if not here.all():
-        say(
-            f"{int((~here).sum())} of {len(labels)} labelled galaxies are not there and are left out"
-        )
-        labels = labels.select(labels.ids[here])
-    found = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
-    found = found.united(split_file.known_of(path, labels.ids, arcsec, id_column=id_column))
-    say(str(found))
+    labels = _at_hand(labels, ids)
+    # galaxies stand on one side by image, by position, and by what the file's `group` column says
+    groups = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
+    groups = groups.united(split_file.known_of(path, labels.ids, arcsec, id_column=id_column))
+    say(str(groups))
+    # a split drawn earlier is continued, so that a galaxy set aside once stays so
     kept = split_file.kept_beside(path)
     beside = split_file.read_split(kept) if kept.exists() else None
-    met = np.concatenate([labels.ids[:0], *seen])
+    trained_on = np.concatenate([labels.ids[:0], *seen])
     drawn = split_file.continued(
-        labels, found, column=column, beside=beside, only_train=met, seed=seed, where=kept
+        labels, groups, column=column, beside=beside, only_train=trained_on, seed=seed, where=kept
     )
-    split = drawn.split.among(labels.ids)
     if column is None and beside is None:
-        say(
-            f"{path} has no split: a grouped, stratified 0.7/0.1/0.2 one was drawn with seed {seed}"
-        )
-    elif drawn.new:
-        say(
-            f"{drawn.stayed} galaxies stay where {kept if beside else path} has them; {drawn.new} new ones were drawn"
-        )
-    elif beside:
-        say(f"the split is that of {kept}; remove the file to have another drawn")
+        shares = "a grouped, stratified 0.7/0.1/0.2 one"
+        say(f"{path} has no split: {shares} was drawn with seed {seed}")
+    else:
+        _say_continued(drawn, kept if beside else path, unchanged=beside is not None)
+    _keep_split(drawn, kept)
+    split = drawn.split.among(labels.ids)
+    return labels, _fair(split, len(labels), trained_on, of_file=column is not None)
+
+
+def _at_hand(labels: Labels, ids: Ids) -> Labels:
+    """Leave out labelled galaxies that have no image or vector, and print how many."""
+    from gzfeatures.ids import among
+
+    present = among(labels.ids, ids)
+    if present.all():
+        return labels
+    absent = int((~present).sum())
+    say(f"{absent} of {len(labels)} labelled galaxies have no image or vector and are left out")
+    return labels.select(labels.ids[present])
+
+
+def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
+    """Print what an earlier split decides and how many galaxies were added to it."""
+    if drawn.new:
+        say(f"{drawn.stayed} galaxies stay where {where} has them; {drawn.new} new ones were drawn")
+    elif unchanged:
+        say(f"the split is that of {where}; remove the file to have another drawn")
+
+
+def _keep_split(drawn: Continued, kept: Path) -> None:
+    """Write a changed split beside its labels; where that fails, print the consequence."""
+    from gzfeatures.errors import OutputError
+    from gzfeatures.galaxies.splits import split_file
+
     if drawn.moved:
         say(split_file.moved_text(drawn.moved))
-    if drawn.new or drawn.moved:
-        try:
-            say(f"the split is kept in {split_file.write_split(kept, drawn.split)}")
-        except OutputError as error:
-            say(f"the split is not kept, and labels added later may move galaxies: {error}")
-    train = split.train[among(split.train, met)]
+    if not (drawn.new or drawn.moved):
+        return
+    try:
+        say(f"the split is kept in {split_file.write_split(kept, drawn.split)}")
+    except OutputError as error:
+        # the folder may be read-only: the fit is still right, only the next draw may differ
+        say(f"the split is not kept, and labels added later may move galaxies: {error}")
+
+
+def _fair(split: Split, galaxies: int, trained_on: Ids, of_file: bool) -> Split:
+    """Leave out galaxies set aside for scoring that a backbone was trained on."""
+    from gzfeatures.ids import among
+
+    train = split.train[among(split.train, trained_on)]
     if len(train):
-        say(f"{len(train)} of {len(labels)} galaxies only train: a backbone was trained on them")
-    unfair = among(split.ids, met) & ~among(split.ids, split.train)
-    if (
-        unfair.any() and column is None
-    ):  # a split of the user's own is not cut down: scoring it is refused
-        say(
-            f"{int(unfair.sum())} galaxies set aside before are left out: a backbone was trained on them"
-        )
-        split = split.among(split.ids[~unfair])
-    return labels, split
+        say(f"{len(train)} of {galaxies} galaxies only train: a backbone was trained on them")
+    unfair = among(split.ids, trained_on) & ~among(split.ids, split.train)
+    # a split of the user's own is not cut down: scoring it is refused later
+    if of_file or not unfair.any():
+        return split
+    number = int(unfair.sum())
+    say(f"{number} galaxies set aside before are left out: a backbone was trained on them")
+    return split.among(split.ids[~unfair])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from gzfeatures.evaluation.predictions import Predictions
     from gzfeatures.features.extractor import Extractor
     from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.features.table import TableFile as WrittenTable
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.labels.labels import Labels
     from gzfeatures.galaxies.splits.groups import Grouping
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
     from gzfeatures.images.view import View
+    from gzfeatures.unlabelled.familiarity import Familiarity
     from gzfeatures.unlabelled.shift import TableSample
 
 Coverage = Annotated[
@@ -199,7 +202,7 @@ def extract(
             name,
             weights=weights,
             layer=node,
-            view=_view_of(name, sight),
+            view=_view_of(name, text),
             dihedral=dihedral,
             precision=precision,
             runtime=runtime,
@@ -208,39 +211,39 @@ def extract(
             address=address,
             on_bad=on_bad,
         )
-        for name in backbone or (DEFAULT,)
-        for node in layer or (None,)
-        for sight in view or (None,)
+        for name, node, text in itertools.product(
+            backbone or (DEFAULT,), layer or (None,), view or (None,)
+        )
     ]
-    paths = (
-        [output]
-        if len(extractions) == 1
-        else [output / _file_name(each.extractor) for each in extractions]
-    )
+    paths = [output]
+    if len(extractions) > 1:
+        paths = [output / _file_name(each.extractor) for each in extractions]
+    # names of several tables hold the extractor's fingerprint, so they are only known here
     outputs.allow(paths, output if len(paths) > 1 else None)
-    chosen = images_of(source, images, on_bad, id_column, reading)
-    tables = write_all(extractions, chosen, paths)
-    nothing = _showing_nothing(chosen, *tables[0].hashes())
-    results = [
-        {
-            "rows": len(table),
-            "dim": table.extractor.dim,
-            **dataclasses.asdict(table.made),
-            "skipped": [{"id": name, "reason": reason} for name, reason in table.skipped],
-            "nothing_shown": nothing,
-            "table": table.path,
-            **({"extractor": table.extractor.asdict()} if as_json else {}),
-        }
-        for table in tables
-    ]
+    image_set = images_of(source, images, on_bad, id_column, reading)
+    tables = write_all(extractions, image_set, paths)
+    blank = _showing_nothing(image_set, *tables[0].hashes())
+    rows = [_table_row(table, blank, with_extractor=as_json) for table in tables]
     say(f"written to {output}")
-    brief = [key for key in results[0] if key != "nothing_shown"]
-    show(
-        results[0] if len(results) == 1 else {"tables": results},
-        as_json,
-        hide=("nothing_shown",),
-        columns=brief,
-    )
+    brief = [key for key in rows[0] if key != "nothing_shown"]
+    result = rows[0] if len(rows) == 1 else {"tables": rows}
+    show(result, as_json, hide=("nothing_shown",), columns=brief)
+
+
+def _table_row(
+    table: WrittenTable, blank: list[dict[str, str]], with_extractor: bool
+) -> dict[str, Any]:
+    """Return what is printed about one written table: size, cost and galaxies left out."""
+    row: dict[str, Any] = {
+        "rows": len(table),
+        "dim": table.extractor.dim,
+        **dataclasses.asdict(table.made),
+        "skipped": [{"id": name, "reason": reason} for name, reason in table.skipped],
+        "nothing_shown": blank,
+        "table": table.path,
+    }
+    # the extractor has dozens of fields: scripts read them, a person asks `list backbones -v`
+    return {**row, "extractor": table.extractor.asdict()} if with_extractor else row
 
 
 def _showing_nothing(
@@ -504,84 +507,136 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of each class."""
-    from gzfeatures.cli.shift_notes import compared, sample_for
-    from gzfeatures.evaluation.predictions import Predictions
-    from gzfeatures.experiment.prediction import find_head
-    from gzfeatures.features.table import EmbeddingTable
+    from gzfeatures.cli.shift_notes import compared
 
-    fitted: Head | None = None
-    sample = sets = familiarity = nothing = None
-    skipped: tuple[tuple[str, str], ...] = ()
     _require_use_of(view, scheme, head, table)
-    if head.is_dir():
-        from gzfeatures.networks.inference.output_calibration import calibration_of
-        from gzfeatures.networks.inference.probabilities import classify
-
-        chosen = images_of(table, None, "raise", reading=reading)
-        nothing = _showing_nothing(chosen, chosen.ids, chosen.picture_hashes())
-        predictions = classify(chosen, head, unfamiliar=unfamiliar, coverage=coverage)
-        calibration = calibration_of(head)
-        sets = calibration.sets if coverage is None else calibration.promising(coverage).sets
-        familiarity = calibration.familiarity
-    else:
-        fitted = find_head(head, scheme)
-        fitted = fitted if coverage is None else fitted.promising(coverage)
-        sample = sample_for(fitted)
-        sets, familiarity = fitted.sets, fitted.familiarity
-        if table.suffix not in TABLES:
-            predictions, nothing, skipped = _of_images(
-                fitted, table, view, on_bad, reading, unfamiliar, sample
-            )
-        elif others or catalog:
-            tables = [EmbeddingTable.read(path) for path in (table, *(others or ()))]
-            columns = None if catalog is None else catalog_from(catalog, id_column)
-            predictions = fitted.predict(tables, columns, unfamiliar=unfamiliar, sample=sample)
-        else:
-            batches = EmbeddingTable.open(table).batches()  # a table may be larger than memory
-            parts = [
-                fitted.predict(batch, unfamiliar=unfamiliar, sample=sample) for batch in batches
-            ]
-            predictions = Predictions.joined(parts or [fitted.predict(EmbeddingTable.read(table))])
-    corrected, told = compared(fitted, predictions, sample, priors == "unlabelled")
+    options = _PredictOptions(
+        view, scheme, on_bad, reading, unfamiliar, coverage, tuple(others or ()), catalog, id_column
+    )
+    answer = _by_network(head, table, options)
+    if answer is None:
+        answer = _by_head(head, table, options)
+    # the whole table is compared with the head's kept-out galaxies before anything is written
+    corrected, comparison = compared(
+        answer.head, answer.predictions, answer.sample, priors == "unlabelled"
+    )
     corrected.write(output)
     say(f"predictions written to {output}")
-    result = corrected.summary | told
-    if nothing is not None:
-        result["nothing_shown"] = nothing
-        result["skipped"] = [{"id": name, "reason": reason} for name, reason in skipped]
-    if familiarity is not None and familiarity.why_none_flagged:
-        say(f"note: {familiarity.why_none_flagged}")
+    result = corrected.summary | comparison
+    if answer.blank is not None:
+        result["nothing_shown"] = answer.blank
+        result["skipped"] = [{"id": name, "reason": reason} for name, reason in answer.skipped]
+    if answer.familiarity is not None and answer.familiarity.why_none_flagged:
+        say(f"note: {answer.familiarity.why_none_flagged}")
+    # class sets promise coverage for uncorrected probabilities, so those are measured
     if labels is not None:
-        known = labels_from(labels, missing_label, label_as_is, id_column)[0]
-        result["sets"] = _held_elsewhere(predictions, known, labels, sets)
+        true_labels = labels_from(labels, missing_label, label_as_is, id_column)[0]
+        result["sets"] = _held_elsewhere(answer.predictions, true_labels, labels, answer.sets)
     show(result, as_json, hide=("sets", "shift", "nothing_shown", "skipped"))
     if labels is not None and not as_json:
         show({"class_sets": [_coverage(head.stem, result["sets"])]}, as_json)
 
 
+@dataclasses.dataclass(frozen=True)
+class _PredictOptions:
+    """Options of `predict` that decide how probabilities are computed."""
+
+    view: str | None
+    scheme: str | None
+    on_bad: Literal["raise", "skip"]
+    reading: Reading
+    unfamiliar: float
+    coverage: float | None
+    others: tuple[Path, ...]
+    catalog: Path | None
+    id_column: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answer:
+    """Predictions of a table or of images, with what is needed to judge them.
+
+    `head` and `sample` are None for a network without a head; `blank` is None where no image was
+    read.
+    """
+
+    predictions: Predictions
+    sets: Conformal | None
+    familiarity: Familiarity | None
+    head: Head | None = None
+    sample: TableSample | None = None
+    blank: list[dict[str, str]] | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer | None:
+    """Predict by a network's checkpoint folder; None where the path is no folder."""
+    if not path.is_dir():
+        return None
+    from gzfeatures.networks.inference.output_calibration import calibration_of
+    from gzfeatures.networks.inference.probabilities import classify
+
+    images = images_of(source, None, "raise", reading=options.reading)
+    blank = _showing_nothing(images, images.ids, images.picture_hashes())
+    predictions = classify(images, path, unfamiliar=options.unfamiliar, coverage=options.coverage)
+    calibration = calibration_of(path)
+    familiarity = calibration.familiarity
+    if options.coverage is not None:
+        calibration = calibration.promising(options.coverage)
+    return _Answer(predictions, calibration.sets, familiarity, blank=blank)
+
+
+def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
+    """Predict by a saved head, from images, from several tables, or from one table in parts."""
+    from gzfeatures.cli.shift_notes import sample_for
+    from gzfeatures.evaluation.predictions import Predictions
+    from gzfeatures.experiment.prediction import find_head
+    from gzfeatures.features.table import EmbeddingTable
+
+    head = find_head(path, options.scheme)
+    if options.coverage is not None:
+        head = head.promising(options.coverage)
+    sample = sample_for(head)
+    if table.suffix not in TABLES:
+        return _of_images(head, table, options, sample)
+    if options.others or options.catalog:
+        tables = [EmbeddingTable.read(each) for each in (table, *options.others)]
+        columns = None
+        if options.catalog is not None:
+            columns = catalog_from(options.catalog, options.id_column)
+        predictions = head.predict(tables, columns, unfamiliar=options.unfamiliar, sample=sample)
+    else:
+        # one table may be larger than memory
+        parts = [
+            head.predict(batch, unfamiliar=options.unfamiliar, sample=sample)
+            for batch in EmbeddingTable.open(table).batches()
+        ]
+        # a table without rows has no batch; its predictions have the classes and no galaxy
+        predictions = Predictions.joined(parts or [head.predict(EmbeddingTable.read(table))])
+    return _Answer(predictions, head.sets, head.familiarity, head, sample)
+
+
 def _of_images(
-    head: Head,
-    source: Path,
-    view: str | None,
-    on_bad: Literal["raise", "skip"],
-    reading: Reading,
-    unfamiliar: float,
-    sample: TableSample | None,
-) -> tuple[Predictions, list[dict[str, str]], tuple[tuple[str, str], ...]]:
-    """Predictions of images, whose vectors are extracted as the head's own were; images that show nothing; skipped."""
+    head: Head, source: Path, options: _PredictOptions, sample: TableSample | None
+) -> _Answer:
+    """Predict images, whose vectors are extracted as the head's own were."""
     from gzfeatures.experiment.prediction import vectors_of
     from gzfeatures.images.view import View
 
-    images = images_of(source, None, on_bad, reading=reading)
-    framing = None if view is None else View.parse(view, head.extractors[0].view)
-    vectors = vectors_of(images, head, view=framing, on_bad=on_bad)
+    images = images_of(source, None, options.on_bad, reading=options.reading)
+    framing = None
+    if options.view is not None:
+        framing = View.parse(options.view, head.extractors[0].view)
+    vectors = vectors_of(images, head, view=framing, on_bad=options.on_bad)
     for name, reason in vectors.skipped:
         say(f"left out: {name}: {reason}")
-    nothing = _showing_nothing(images, vectors.ids, vectors.pictures)
+    blank = _showing_nothing(images, vectors.ids, vectors.pictures)
     predictions = head.predict(
-        vectors, unfamiliar=unfamiliar, any_crop=framing is not None, sample=sample
+        vectors, unfamiliar=options.unfamiliar, any_crop=framing is not None, sample=sample
     )
-    return predictions, nothing, vectors.skipped
+    return _Answer(
+        predictions, head.sets, head.familiarity, head, sample, blank, tuple(vectors.skipped)
+    )
 
 
 def _held_elsewhere(
