@@ -1,4 +1,7 @@
-"""The command line: a verb is one library call. Words go to stderr, results to stdout or to `-o`."""
+"""Run the command line: each verb makes one library call and prints its result.
+
+Messages for people go to stderr; results go to stdout or to the file of `-o`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ VERBS = ("experiments", "catalogs", "tables", "training", "maps", "explore")
 
 
 def _described(error: Exception) -> str:
-    """One line about an error of any library."""
+    """Return one line about an error of any library."""
     if isinstance(error, GzError):
         return str(error)
     if lacks_memory(error):
@@ -31,7 +34,7 @@ def _described(error: Exception) -> str:
 
 
 def _run(debug: bool) -> int:
-    """Run a verb and give the exit code."""
+    """Run a verb and return the exit code."""
     try:
         require_surroundings()
         from gzfeatures.cli.console import app

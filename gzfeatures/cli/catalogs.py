@@ -1,4 +1,4 @@
-"""Verbs about galaxies: check, label, sample, join, cutouts."""
+"""Define the verbs about catalogs: check, label, sample, join, cutouts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def check(
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
-    """Read and validate a catalog and its images: what will be used, what is broken and why.
+    """Check a catalog and its images: print what will be used, what is broken and why.
 
     Ends with 1 where label, sample or join would refuse the catalog.
     """
@@ -183,7 +183,7 @@ def sample(
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a sample and its split: stratified, grouped, disjoint."""
+    """Draw a stratified sample of galaxies, with its train, validation and test split."""
     from gzfeatures.galaxies.splits import sampling
     from gzfeatures.galaxies.splits.completeness import completeness
     from gzfeatures.galaxies.splits.groups import SAME_FILE, Grouping
@@ -239,7 +239,7 @@ def join(
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Join two catalogs by a key: what matched, what did not, what doubled."""
+    """Join two catalogs by a key; print how many rows matched, and which did not."""
     from gzfeatures.galaxies.catalogs.catalog_join import Rows, shadows
     from gzfeatures.tablefiles.tables import write_table
 
@@ -282,7 +282,7 @@ def cutouts(
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Download cutouts: resumable, polite, every file verified."""
+    """Download cutouts from a survey, verify every file, and continue a download that was stopped."""
     from gzfeatures.cutouts.cutouts import download
 
     report = download(

@@ -1,4 +1,4 @@
-"""What every verb shares: the app, and how results are printed."""
+"""Define the app that verbs are added to, and print their results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 
 
 class VerbsByChapter(TyperGroup):
-    """The verbs, chapter by chapter."""
+    """List the verbs chapter by chapter in the help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each verb with its whole first sentence."""
@@ -66,11 +66,11 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
-    """Galaxy morphology: images → embedding tables → classifiers, compared fairly with end-to-end CNNs."""
+    """Galaxy morphology: images → embedding tables → classifiers, compared with trained networks."""
 
 
 def say(text: str) -> None:
-    """Print words for the person, on stderr."""
+    """Print a message on stderr."""
     typer.echo(text, err=True)
 
 
@@ -91,7 +91,7 @@ def _console() -> Console:
 
 
 def show_markdown(text: str) -> None:
-    """Print Markdown as a person reads it, on stdout."""
+    """Print Markdown on stdout, laid out for a terminal."""
     from rich.markdown import Markdown
 
     _console().print(Markdown(text))
@@ -124,7 +124,7 @@ def show(
     hide: Sequence[str] = (),
     columns: Sequence[str] | None = None,
 ) -> None:
-    """Print a verb's result: as JSON, or as lines and tables for a person.
+    """Print a verb's result: as one JSON object, or as lines and tables for a person.
 
     Parameters
     ----------

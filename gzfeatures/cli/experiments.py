@@ -1,4 +1,4 @@
-"""Verbs of the whole job: demo, run, compare, ui."""
+"""Define the verbs about whole experiments: demo, run, compare, ui."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Again = Annotated[
 
 
 def _tracking(uri: str | None, upgrade: bool) -> Tracking:
-    """Where runs are recorded; the first line says it."""
+    """Open the place where runs are recorded, and print its address."""
     from gzfeatures.tracking import Tracking
 
     found = Tracking(uri, upgrade=upgrade)
@@ -83,7 +83,7 @@ def demo(
     again: Again = False,
     as_json: Json = False,
 ) -> None:
-    """Do the whole job on a synthetic survey, without a download: about a minute on 2 cores."""
+    """Run a whole experiment on a synthetic survey, without a download (one minute on 2 cores)."""
     from gzfeatures.experiment.demo import experiment
 
     settings = experiment(output / "survey", galaxies)
@@ -110,7 +110,7 @@ def run(
     again: Again = False,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment: both roads, every pairing, one split."""
+    """Run an experiment: train, extract, fit, score and compare all candidates on one split."""
     from gzfeatures.experiment.config import load
 
     folder = experiment if output is None and experiment.is_dir() else output
@@ -134,7 +134,7 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rank the pairings of finished runs, with intervals and paired tests; different splits are refused."""
+    """Rank the candidates of finished runs that share a split, with intervals and paired tests."""
     from gzfeatures.experiment.run import compare_runs
 
     comparison = compare_runs(runs, metric)

@@ -1,4 +1,4 @@
-"""Verbs for looking at galaxies: similar, odd, duplicates, doubt, explain."""
+"""Define the verbs that search a table: similar, odd, duplicates, doubt, explain."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _give(
     images: ImageSet | None,
     as_json: bool,
 ) -> None:
-    """Write the CSV and the gallery of a verb, print its first rows."""
+    """Write the CSV and the gallery of a verb, and print its first rows."""
     from gzfeatures.figures.gallery import Gallery, tiles
     from gzfeatures.tablefiles.tables import write_csv
 
@@ -76,7 +76,7 @@ def similar(
     gallery: Gallery = None,
     as_json: Json = False,
 ) -> None:
-    """Find the galaxies that look most like these."""
+    """Find the galaxies whose embeddings are nearest to those of given galaxies."""
     from gzfeatures.explore.neighbours import similar as similar_galaxies
     from gzfeatures.features.table import EmbeddingTable
 
@@ -101,7 +101,7 @@ def odd(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Rank galaxies from the oddest to the most ordinary."""
+    """Rank galaxies by how much they differ from the others, the most unusual first."""
     from gzfeatures.explore.anomalies import anomalies as odd_galaxies
     from gzfeatures.features.table import EmbeddingTable
 
@@ -121,7 +121,7 @@ def duplicates(
     gallery: Gallery = None,
     as_json: Json = False,
 ) -> None:
-    """Find galaxies that stand in the table twice."""
+    """Find galaxies that appear twice in the table under two ids."""
     from gzfeatures.explore.neighbours import duplicates as duplicate_galaxies
     from gzfeatures.features.table import EmbeddingTable
 
@@ -161,7 +161,7 @@ def doubt(
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
-    """Find labels that are probably wrong, and the galaxies most worth a human look."""
+    """Find labels that are probably wrong, and the unlabelled galaxies most worth a human look."""
     from gzfeatures.explore.label_errors import label_errors as doubtful
     from gzfeatures.explore.label_errors import query_next
     from gzfeatures.features.table import EmbeddingTable
@@ -246,7 +246,7 @@ def explain(
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
-    """Show which pixels a network, or a head on its vectors, rests a class on."""
+    """Show which pixels decide the class that a network, or a head on its embeddings, predicts."""
     from gzfeatures.experiment.figures import Classifier
     from gzfeatures.experiment.figures import explain as explained
     from gzfeatures.ids import as_ids

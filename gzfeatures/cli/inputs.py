@@ -1,4 +1,4 @@
-"""What verbs take: arguments and options that several of them have, and what is read from those."""
+"""Define the arguments and options that several verbs share, and read the files they name."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def labelled(
     min_votes: int,
     others: Literal["class", "left-out"] | None = None,
 ) -> Labels:
-    """Labels of a catalog, with the votes they come from and the share without a class said."""
+    """Label a catalog by a scheme, and print which votes were read and what was left out."""
     from typing import cast
 
     from gzfeatures.errors import InputError
@@ -161,7 +161,7 @@ def labelled(
 
 
 def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str] = ()) -> Catalog:
-    """A catalog, with what was changed or left out in reading said."""
+    """Read a catalog, and print what was changed or left out while reading."""
     from gzfeatures.galaxies.catalogs.catalog import Catalog
 
     catalog = Catalog.read(path, id_column=id_column, keys=keys)
@@ -171,7 +171,7 @@ def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str
 
 
 def label_words(missing_label: Sequence[str] | None, label_as_is: bool) -> LabelWords:
-    """What words of a label column mean, as the options say."""
+    """Return what the words of a label column mean, by the options of a verb."""
     from gzfeatures.galaxies.catalogs.label_words import LabelWords
 
     return LabelWords(tuple(missing_label or ()), label_as_is)
@@ -180,7 +180,7 @@ def label_words(missing_label: Sequence[str] | None, label_as_is: bool) -> Label
 def labels_from(
     path: Path, missing_label: Sequence[str] | None, label_as_is: bool, id_column: str | None = None
 ) -> tuple[Labels, Split | None]:
-    """Labels of a file, and their split where it has one."""
+    """Read the labels of a file, and their split where the file has one."""
     from gzfeatures.galaxies.splits.label_file import read_labels
 
     return read_labels(path, words=label_words(missing_label, label_as_is), id_column=id_column)
@@ -193,7 +193,7 @@ def images_of(
     id_column: str | None = None,
     reading: Reading | None = None,
 ) -> ImageSet:
-    """Images of a folder or archive, or of a catalog's galaxies."""
+    """Open the images of a folder or archive, or those of a catalog's galaxies."""
     from gzfeatures.images.image_set import ImageSet
 
     if images is None:
@@ -215,7 +215,10 @@ def labels_and_split(
     arcsec: float = NEAR_ARCSEC,
     id_column: str | None = None,
 ) -> tuple[Labels, Split]:
-    """Labels of the galaxies at hand, with the split that is kept beside them, gone on with where labels are new.
+    """Select the labels of galaxies that have an image or vector, and split them.
+
+    A split that is kept beside the labels is continued: galaxies stay on their side, new ones are
+    drawn.
 
     What was grouped, drawn and moved is said. A split that was drawn is written beside the labels,
     so that a galaxy set aside once stays so.

@@ -1,4 +1,4 @@
-"""Interruption: Ctrl-C and SIGTERM end a verb wherever it is; a batch system's warning ends it in order.
+"""End a verb on Ctrl-C, on SIGTERM, and on a batch system's warning.
 
 Python runs a signal's handler in the main thread, between two of its own steps: while that thread
 is inside compiled code, or waits for another, nothing happens. So a thread of its own reads of each
@@ -38,12 +38,12 @@ _held_back = threading.local()
 
 
 def exit_code() -> int | None:
-    """Exit code of the interruption that this process has had; None where it had none."""
+    """Return the exit code of the interruption that this process received; None without one."""
     return EXITS[_received[0]] if _received else None
 
 
 def heed() -> None:
-    """Have signals end this process: the first interruption within the grace, a second one at once.
+    """Install the signal handlers: the first interruption leaves time to clear up, the second none.
 
     Call it once, in the main thread.
     """
@@ -63,7 +63,7 @@ def heed() -> None:
 
 
 def _warned(number: int, frame: FrameType | None) -> NoReturn:
-    """End in order when a batch system says that time is running out; its job may be queued again."""
+    """End in order when a batch system warns that time is running out; the job may run again."""
     signal.signal(number, signal.SIG_IGN)
     print(
         "warned that time is running out; what was finished is kept: run the same again",
@@ -73,7 +73,7 @@ def _warned(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Stop what the main thread does; blocks that are left on the way clear up behind themselves.
+    """Raise KeyboardInterrupt in the main thread, so that open `with` blocks clear up.
 
     Only once: a second interruption, which would break off the clearing up, is the other thread's.
     """
@@ -86,24 +86,27 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _say() -> None:
-    """Say what happens, once, past all buffers: the main thread may be at work on them just now."""
+    """Print the message of the interruption once, without Python's buffers.
+
+    The main thread may hold the lock of a buffer at this moment.
+    """
     if _unsaid.acquire(blocking=False):
         with contextlib.suppress(OSError):
             os.write(2, SAID.encode())
 
 
 def _hold_back() -> None:
-    """Keep interruptions from this thread while it forks."""
+    """Block interruptions in this thread while it forks."""
     _held_back.mask = signal.pthread_sigmask(signal.SIG_BLOCK, EXITS)
 
 
 def _let_through() -> None:
-    """Let interruptions come to this thread again as before."""
+    """Unblock interruptions in this thread after a fork."""
     signal.pthread_sigmask(signal.SIG_SETMASK, _held_back.mask)
 
 
 def _forget() -> None:
-    """A forked process is ended as by default, and does not write into its parent's pipe."""
+    """Restore the default signal handlers in a forked process, and close its use of the pipe."""
     signal.set_wakeup_fd(-1)
     for number in EXITS:
         signal.signal(number, signal.SIG_DFL)
@@ -111,7 +114,7 @@ def _forget() -> None:
 
 
 def _next(reader: int, seconds: float | None) -> int | None:
-    """The next signal that interrupts; None where none came in time."""
+    """Return the next signal that interrupts; None where none came in time."""
     end = None if seconds is None else time.monotonic() + seconds
     while True:
         left = None if end is None else max(0.0, end - time.monotonic())
@@ -122,7 +125,7 @@ def _next(reader: int, seconds: float | None) -> int | None:
 
 
 def _watch(reader: int) -> None:
-    """Wait for an interruption, say so, and end the process at a second one or after the grace."""
+    """Wait for an interruption, then end the process at a second one or after the grace time."""
     while (first := _next(reader, None)) is None:
         pass
     if (
@@ -135,7 +138,10 @@ def _watch(reader: int) -> None:
 
 
 def end_in_order(code: int) -> NoReturn:
-    """End the process after its blocks were left: what libraries do at an end is done, as long as the grace lasts."""
+    """End the process after its blocks were left, and run the exit functions of libraries.
+
+    The grace time bounds it: the watching thread ends the process afterwards.
+    """
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()  # temporary folders, workers
         sys.stdout.flush()
@@ -143,7 +149,7 @@ def end_in_order(code: int) -> NoReturn:
 
 
 def end(code: int) -> NoReturn:
-    """End the process at once: no file half written and no process started by it is left behind.
+    """End the process at once, without leaving half-written files or child processes.
 
     Not by way of Python's own ending, which waits for threads, and which calls every interruption
     within an `exec` one that nobody heeded (it then ends by SIGINT, whatever the exit code is).
@@ -158,7 +164,7 @@ def end(code: int) -> NoReturn:
 
 
 def _end_children() -> None:
-    """End the processes that this one started, except those that clear up after it by themselves."""
+    """End the processes that this one started, except those that clear up after it."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):

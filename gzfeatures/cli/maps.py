@@ -1,4 +1,4 @@
-"""The verb for maps of morphology space: map."""
+"""Define the verb `map`, which draws the UMAP of a table."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
-    """Files by their stem, or by their whole name where stems repeat."""
+    """Name files by their stem, or by their whole path where stems repeat."""
     paths = paths or []
     unique = len({path.stem for path in paths}) == len(paths)
     return {path.stem if unique else str(path): path for path in paths}
@@ -45,7 +45,7 @@ def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
 def _offered(
     catalog: Catalog | None, names: list[str] | None, mapped: Ids | None, all_: Ids
 ) -> pd.DataFrame | None:
-    """Columns to colour by; where galaxies were placed into a map, also which."""
+    """Return the columns that can colour a map; also which galaxies were placed into an old map."""
     import pandas as pd
 
     from gzfeatures.ids import among
@@ -64,7 +64,7 @@ def _mapped(
     options: MapOptions,
     further_seeds: int,
 ) -> Map:
-    """A new map; further seeds show how stable it is."""
+    """Compute a new map; further seeds measure how stable it is."""
     from gzfeatures.maps.umap import project
 
     first = options.seed + 1
@@ -73,7 +73,7 @@ def _mapped(
 
 
 def _coordinates(page: Path) -> Path:
-    """Where the coordinates of a map go: a name that no table has."""
+    """Return where the coordinates of a map are written: a name that no table has."""
     return page.with_suffix(".map.parquet")
 
 
@@ -143,7 +143,7 @@ def map_(
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
-    """Draw the UMAP of a table, with thumbnails, in one offline HTML."""
+    """Draw the UMAP of a table, with thumbnails, in one offline HTML page."""
     from gzfeatures.evaluation.predictions import Predictions
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.maps.figures import write_figure

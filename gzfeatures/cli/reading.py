@@ -1,4 +1,4 @@
-"""How images are read: the options that every verb with images has, handed to it as one value."""
+"""Define the options that say how images are read, shared by every verb with images."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
 
 
 def reads_images(verb: Verb) -> Verb:
-    """Give a verb the options of how images are read, before `--json`; it takes them as one value, `reading`.
+    """Add the options of image reading to a verb, which takes them as one value, `reading`.
+
+    They stand before `--json` in the help.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def reads_images(verb: Verb) -> Verb:
 
 
 def reading_of(chosen: dict[str, Any]) -> Reading:
-    """The options as one value; bands are separated by commas or +."""
+    """Return the options of image reading as one value; bands are separated by commas or +."""
     from gzfeatures.images.reading import Reading
 
     bands = chosen.get("bands")
@@ -114,7 +116,10 @@ def reading_of(chosen: dict[str, Any]) -> Reading:
 
 
 def shown_from(images: Path | None, reading: Reading, ids: Ids | None = None) -> ImageSet | None:
-    """Images that are looked at, of all galaxies or of these as far as they are there; None where none were named."""
+    """Open the images that a verb displays; None where the user named none.
+
+    Ids without an image are left out.
+    """
     if images is None:
         return None
     from gzfeatures.images.image_set import ImageSet
@@ -123,7 +128,7 @@ def shown_from(images: Path | None, reading: Reading, ids: Ids | None = None) ->
 
 
 def warned(check: ImageCheck) -> str | None:
-    """A line about images that have few grey levels; None where none has."""
+    """Return a warning about images with few grey levels; None where no image has so few."""
     if not check.shallow:
         return None
     name, levels = check.shallow[0]

@@ -1,4 +1,4 @@
-"""What `predict` says of a table whose galaxies are not drawn like those its head was fitted on."""
+"""Print how the galaxies of a table differ from those that a head was fitted on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def sample_for(head: Head) -> TableSample | None:
-    """What is to meet the table's galaxies; None where the head knows none to compare them with."""
+    """Return an empty sample for a table's galaxies; None for a head without kept-out galaxies."""
     from gzfeatures.unlabelled.shift import TableSample
 
     return None if head.familiarity is None else TableSample(head.familiarity)
@@ -22,7 +22,7 @@ def sample_for(head: Head) -> TableSample | None:
 def compared(
     head: Head | None, predictions: Predictions, sample: TableSample | None, correct: bool
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Say how a table differs from the head's kept-out galaxies, and correct class shares on request.
+    """Compare a table with the head's kept-out galaxies, and correct class shares on request.
 
     Parameters
     ----------
@@ -70,7 +70,10 @@ def compared(
 
 
 def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> Shift | None:
-    """The comparison; None, with the reason said, where there is too little to compare."""
+    """Measure the shift between a table and a head's kept-out galaxies; None for too few galaxies.
+
+    The reason is printed where nothing can be compared.
+    """
     from gzfeatures.unlabelled.shift import FEWEST, Shares, Shift
 
     if sample is None:

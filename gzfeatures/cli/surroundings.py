@@ -1,4 +1,4 @@
-"""What a process is started with: streams, a working folder, a clock. Each may be missing or wrong."""
+"""Check what a process is started with: standard streams, working folder and clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_YEAR = 1980
 
 
 class _Results(io.FileIO):
-    """Standard output: the first failure is raised, as one of ours, and what comes after it is dropped.
+    """Write standard output; the first failure raises an OutputError, later bytes are dropped.
 
     Python would try once more to write what is left when it ends, and turn the exit code into 120.
     """
@@ -42,10 +42,10 @@ class _Results(io.FileIO):
 
 
 class _Words(io.FileIO):
-    """Standard error: words that nobody can be told are lost, and the work goes on."""
+    """Write standard error; bytes that cannot be written are dropped and the work goes on."""
 
     def write(self, data: object) -> int:
-        """Write bytes; return how many, as though all had been written."""
+        """Write bytes; return how many, also where they were dropped."""
         try:
             return super().write(data)  # type: ignore[arg-type]
         except OSError:
@@ -53,7 +53,7 @@ class _Words(io.FileIO):
 
 
 def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextIO:
-    """A text stream on `raw`, in the encoding of another.
+    """Return a text stream on `raw`, in the encoding of another stream.
 
     What the encoding lacks is written as "?": a dash in a title is no reason to end with an error
     after the work.
@@ -64,7 +64,7 @@ def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextI
 
 
 def prepare_streams() -> None:
-    """Make the three standard streams safe to use, whatever the process was given.
+    """Make the three standard streams safe to use, also where one is closed.
 
     A closed one gets a file descriptor of its own: the next file that is opened would have its
     number, and whatever a library prints would go into that file. Streams that somebody else has
@@ -90,7 +90,7 @@ def prepare_streams() -> None:
 
 
 def require_surroundings() -> None:
-    """Refuse to begin in a folder that is gone, or at a time that cannot be.
+    """Refuse to start in a removed folder, or with a clock that is wrong.
 
     Raises
     ------

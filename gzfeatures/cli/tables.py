@@ -1,4 +1,4 @@
-"""Verbs about vectors and what is fitted on them: list, extract, fit, predict, store."""
+"""Define the verbs about embeddings and heads: list, extract, fit, predict, store."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ ColumnsOf = Annotated[
 
 
 def _view_of(backbone: str, text: str | None) -> View | None:
-    """View of `--view`, on top of the backbone's own; None leaves the latter."""
+    """Return the view of `--view`, based on the backbone's own; None without the option."""
     from gzfeatures.features.backbones import backbone as backbone_of
     from gzfeatures.images.view import View
 
@@ -130,7 +130,7 @@ def list_(
 
 
 def _one_table(given: Given) -> list[Path]:
-    """The table, where it is one; the names of several are known once their extractors are."""
+    """Return the table's path where there is one table; names of several depend on extractors."""
     several = any(len(given[name] or ()) > 1 for name in ("backbone", "layer", "view"))
     return [] if several else [given["output"]]
 
@@ -188,7 +188,7 @@ def extract(
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Push images through a backbone once; write the embedding table.
+    """Compute the embedding of every image with a backbone, and write the embedding table.
 
     Several backbones, layers or views give a table for every combination; each image is still
     decoded once.
@@ -249,7 +249,7 @@ def _table_row(
 def _showing_nothing(
     images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None
 ) -> list[dict[str, str]]:
-    """Say which images show no galaxy and why; rows for JSON."""
+    """Print which images show no galaxy and why; return rows for JSON."""
     from gzfeatures.images.emptiness import showing_nothing
 
     found = showing_nothing(images, ids, hashes)
@@ -261,7 +261,7 @@ def _showing_nothing(
 
 
 def _file_name(extractor: Extractor) -> str:
-    """Name of a table among several: for people, and unique."""
+    """Return a unique and readable file name for one table among several."""
     network = f"{Path(extractor.backbone).name}-{extractor.layer}"
     name = f"{network}-{extractor.view.size}px-{extractor.fingerprint[:8]}.parquet"
     return name.replace("/", "_")
@@ -322,7 +322,7 @@ def fit(
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
-    """Fit heads on the split's training galaxies, score them on its test galaxies, save them."""
+    """Fit heads on the training galaxies, score them on the test galaxies, and save them."""
     from gzfeatures.experiment.candidates import FitOptions, fit_heads
     from gzfeatures.experiment.config import HeadChoice, with_settings
     from gzfeatures.features.table import EmbeddingTable
@@ -365,7 +365,7 @@ def fit(
 
 
 def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
-    """Galaxies of a table that a split holds together."""
+    """Return the groups of a table's galaxies that a split must not separate."""
     if not near_duplicates:
         return table.grouping
     from gzfeatures.explore.neighbours import twin_groups
@@ -384,7 +384,7 @@ def _telling(
     split: Split,
     seed: int,
 ) -> list[str]:
-    """Warn of catalog columns that name the class by themselves."""
+    """Print a warning for each catalog column that reveals the class by itself."""
     if catalog is None or not columns:
         return []
     from gzfeatures.heads.label_leaks import telling_columns
@@ -396,7 +396,7 @@ def _telling(
 
 
 def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
-    """Show scores, costs and class sets of heads."""
+    """Print scores, costs and class sets of heads."""
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in dict.fromkeys(notes):
         say(f"note: {note}")
@@ -420,7 +420,7 @@ def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_js
 
 
 def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
-    """How class sets kept their promise, as a person reads it: held overall and in the class held least often."""
+    """Return the measured coverage of class sets, overall and in the class with the lowest."""
     known = [row for row in sets["per_class"] if row["n"]]
     worst = min(known, key=lambda row: row["reached"])
 
@@ -439,7 +439,7 @@ def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Path) -> None:
-    """Refuse options that would have no effect on what is predicted from."""
+    """Refuse options that would have no effect on the given head and table."""
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if scheme is not None and head.is_dir():
@@ -506,7 +506,7 @@ def predict(
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
-    """Class probabilities per galaxy id, and the set of classes that holds the true one in 90 % of each class."""
+    """Write class probabilities per galaxy, and the class set that holds the true class in 90 %."""
     from gzfeatures.cli.shift_notes import compared
 
     _require_use_of(view, scheme, head, table)
@@ -642,7 +642,7 @@ def _of_images(
 def _held_elsewhere(
     predictions: Predictions, labels: Labels, where: Path, sets: Conformal | None
 ) -> dict[str, Any]:
-    """How class sets hold the labels of a file, of the galaxies that were not trained on."""
+    """Measure the coverage of class sets on labelled galaxies that were not trained on."""
     from gzfeatures.errors import InputError
     from gzfeatures.ids import among
 
@@ -681,7 +681,10 @@ def store(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what vectors are cached, free them, or bring those of another store: vectors only, never code."""
+    """Show which embeddings are cached, remove some, or import those of another store.
+
+    An import reads embeddings only, never code.
+    """
     from gzfeatures import user_folders
     from gzfeatures.features.store import Store
     from gzfeatures.features.store_import import import_vectors

@@ -1,4 +1,4 @@
-"""The verb that trains a network: finetune."""
+"""Define the verb `finetune`, which trains a network."""
 
 from __future__ import annotations
 
@@ -178,14 +178,14 @@ def finetune(
 
 @dataclasses.dataclass(frozen=True)
 class _LabelReading:
-    """How labels files are read: what words such as NA mean there, and which column has the ids."""
+    """Hold how labels files are read: words for a missing label, and the column of ids."""
 
     missing_label: list[str] | None
     label_as_is: bool
     id_column: str | None
 
     def labels(self, path: Path) -> tuple[Labels, Split | None]:
-        """Labels of a file, and its split where it has one."""
+        """Read the labels of a file, and its split where it has one."""
         return labels_from(path, self.missing_label, self.label_as_is, self.id_column)
 
 
@@ -196,7 +196,7 @@ def _known_of(
     weights: str | None,
     near_duplicates: bool,
 ) -> tuple[Grouping, Sequence[Ids]]:
-    """Labelled galaxies that are one file, and those that the network's weights were trained on."""
+    """Return groups of labelled galaxies with one image file, and those the weights have seen."""
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
     from gzfeatures.ids import among
@@ -212,14 +212,14 @@ def _known_of(
 
 
 def _among(labels: Labels, images: ImageSet) -> Labels:
-    """Labels of the galaxies that have an image."""
+    """Select the labels of galaxies that have an image."""
     import numpy as np
 
     return labels.select(labels.ids[np.isin(labels.ids, images.ids)])
 
 
 def _show_training(training: Training, labels: Labels, split: Split, as_json: bool) -> None:
-    """Score the network on the test galaxies, or on those of validation, and show what it gave."""
+    """Score a network on the test galaxies, or else on the validation galaxies, and print it."""
     from gzfeatures.evaluation.metrics import evaluate
 
     side, ids = ("test", split.test) if len(split.test) else ("validation", split.validation)

@@ -1,4 +1,4 @@
-"""What verbs write: each declares its outputs, is asked about them before any work, and takes --overwrite."""
+"""Declare which files a verb writes, and refuse to overwrite others before any work."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def writes(
     *files: str, folder: str | None = None, beside: Derived = lambda given: (), verb: str | None = None,
     known: bool = True, resumes: str | None = None,
 ) -> Callable[[Verb], Verb]:  # fmt: skip
-    """Declare what a verb writes; every other path that it takes is an input.
+    """Declare which files a verb writes; every other path among its arguments is an input.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def writes(
 
 
 def _inputs(values: Given, written: set[str]) -> Iterator[Path]:
-    """Paths among the arguments that are read."""
+    """Yield the paths among the arguments that are read."""
     for name, value in values.items():
         for each in value if isinstance(value, (list, tuple)) else (value,):
             if name in written or each is None:

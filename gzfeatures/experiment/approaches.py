@@ -1,4 +1,4 @@
-"""The steps of an experiment to its tables: train a network, tabulate a backbone."""
+"""Train the networks of an experiment, and extract its embedding tables."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def train_network(
     again: bool = False,
     watch: Watch | None = None,
 ) -> Candidate:
-    """Train a network end to end and score it on the test galaxies; a finished training of the same inputs is read.
+    """Train a network end to end and score it on the test galaxies.
+
+    A finished training of the same inputs is read from its folder.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ def train_network(
 def _training_key(
     network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int
 ) -> str:
-    """Sha256 of all that the weights depend on: the seed, not which others are asked for."""
+    """Return the sha256 of all inputs that the weights depend on, the seed among them."""
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
 
@@ -105,7 +107,7 @@ def _train(
     seed: int,
     watch: Watch | None,
 ) -> dict[str, Any]:
-    """Train, write predictions, and note what was spent and which files are left."""
+    """Train a network, write its predictions, and record costs and file digests in a sidecar."""
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.train import train
 
@@ -151,7 +153,7 @@ def _scored(
     note: Mapping[str, Any],
     seed: int,
 ) -> Candidate:
-    """Score a finished training on the test galaxies, by the predictions it left."""
+    """Score a finished training on the test galaxies, from the predictions it wrote."""
     predictions = Predictions.read(folder / PREDICTIONS).select(group.split.test)
     weights = folder / TENSORS
     return Candidate(
@@ -178,7 +180,7 @@ def _calibration(
     record: Mapping[str, Any],
     labels: Labels,
 ) -> dict[str, Any]:
-    """Errors of the probabilities before they were calibrated, and how sets kept their coverage."""
+    """Measure errors before calibration, and the coverage of class sets."""
     calibration: dict[str, Any] = {}
     if labels.target == "classes":
         temperature = float(record.get("temperature", 1.0))
@@ -204,7 +206,7 @@ def network_curve(
     seed: int,
     whole: Candidate,
 ) -> list[tuple[int, float, float, float]]:
-    """How many labels a network needs: it is trained on growing parts of the training galaxies, the last being `whole`.
+    """Measure the accuracy of a network trained on growing parts of the training galaxies.
 
     Returns
     -------
@@ -233,7 +235,7 @@ def network_curve(
 
 
 def _learned(path: Path) -> int:
-    """How many numbers a network has learned, by the header of its file."""
+    """Count the numbers that a network has learned, from the header of its file."""
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as file:
@@ -250,7 +252,7 @@ def extract_table(
     store: Store | None = None,
     again: bool = False,
 ) -> tuple[EmbeddingTable, dict[str, float]]:
-    """Embedding table of every galaxy of the cohort, and the seconds it took when it was made.
+    """Extract or read the embedding table of all galaxies, with the seconds its making took.
 
     A table at `path` that the same extractor made of the same images is read; neither network nor
     image is touched.
@@ -306,7 +308,7 @@ def extract_table(
 
 
 def _noted(folder: Path, note: Mapping[str, Any]) -> bool:
-    """Whether files were noted, and each is still the very same."""
+    """Return whether a sidecar names files, and each still has the noted digest."""
     files = note.get("files", {})
     return bool(files) and all(
         (folder / name).exists() and fingerprint.of_file(folder / name) == digest

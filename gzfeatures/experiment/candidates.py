@@ -1,4 +1,4 @@
-"""Pairings of tables and heads: heads fitted on one table or several side by side, saved, and scored."""
+"""Fit heads on embedding tables, save them, and score them as candidates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class FitOptions:
-    """How heads are fitted and scored; which heads, and on what, is no part of it.
+    """Hold how heads are fitted and scored.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def fit_heads(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Bench:
-    """What all heads of one call share: tables by side of the split, truth and options."""
+    """Hold what all heads of one call share, and fit one head after the other."""
 
     tables: Sequence[EmbeddingTable]
     tests: Sequence[EmbeddingTable]
@@ -154,7 +154,7 @@ class _Bench:
 
     @property
     def source(self) -> Catalog | None:
-        """Catalog with the columns that heads read; None where they read none."""
+        """Return the catalog with the columns that heads read; None where they read none."""
         return self.catalog if self.options.columns else None
 
     def candidate(
@@ -213,7 +213,7 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Add what validation galaxies say of a head: its class sets, and its shares of classes."""
+        """Add class sets and class shares, measured on validation galaxies, to a head."""
         checked = head.predict(self.kept_out, self.source)
         sets = _sets(
             head,
@@ -226,7 +226,7 @@ class _Bench:
         return dataclasses.replace(head, sets=sets, shares=_shares(checked))
 
     def _write(self, head: Head, choice: HeadChoice, seed: int) -> Path:
-        """Write a head, and beside it a picture of what its tuning tried."""
+        """Write a head, and a figure of its tuning beside it."""
         from gzfeatures.figures.tuning import draw_trials
 
         name = f"{choice.name}-seed{seed}" if choice.seeds else choice.name
@@ -238,7 +238,7 @@ class _Bench:
         return path
 
     def _uncalibrated(self, head: Head) -> Predictions | None:
-        """Predictions of the classifier by itself; None where it is not calibrated."""
+        """Return the predictions before calibration; None for a head without calibration."""
         if head.target != "classes" or head.parameters["calibration"] == "none":
             return None
         return head.predict(self.tests, self.source, calibrated=False)
@@ -286,7 +286,7 @@ def _sets(
     coverage: float,
     method: Method,
 ) -> Conformal | None:
-    """Class sets by galaxies kept out of training, of which those unlike the others count as missed."""
+    """Calibrate class sets on kept-out galaxies; those unlike the others count as missed."""
     from gzfeatures.heads.inputs import Inputs
 
     if head.familiarity is not None:
@@ -297,7 +297,7 @@ def _sets(
 
 
 def _shares(kept_out: Predictions) -> Shares | None:
-    """What a head says of the classes' shares among galaxies that nothing was trained on."""
+    """Measure the class shares that a head predicts for galaxies that no training used."""
     fresh = (
         kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
     )
@@ -305,12 +305,12 @@ def _shares(kept_out: Predictions) -> Shares | None:
 
 
 def files_of(head: Path) -> list[Path]:
-    """The file of a head, and the picture of what its tuning tried, where it was tuned."""
+    """Return the file of a head, and the figure of its tuning where it was tuned."""
     return [path for path in (head, _trials_beside(head)) if path.exists()]
 
 
 def named(folder: Path, choices: Sequence[HeadChoice]) -> list[Path]:
-    """Every file that `fit_heads` may write into a folder."""
+    """Return every file that `fit_heads` may write into a folder."""
     names = [name for choice in choices for name in _names(choice)]
     return [
         path
@@ -328,14 +328,17 @@ def _trials_beside(head: Path) -> Path:
 
 
 def name_of(tables: Sequence[EmbeddingTable], columns: Sequence[str] = ()) -> str:
-    """What a head reads, as the backbone of a pairing: `resnet50 & redshift`."""
+    """Return the name of a candidate's inputs: backbones and columns, `resnet50 & redshift`."""
     return " & ".join([*(table.extractor.backbone for table in tables), *columns])
 
 
 def learning_curves(
     tables: Sequence[EmbeddingTable], labels: Labels, seen: Split, settings: Experiment
 ) -> dict[str, list[tuple[int, float, float, float]]]:
-    """How many labels each head needs on the tables: pairing → (galaxies, accuracy or RMSE, lowest, highest)."""
+    """Measure the accuracy of each head against the number of labelled galaxies.
+
+    Returns candidate name → (galaxies, accuracy or RMSE, lower end, upper end).
+    """
     from gzfeatures.heads.learning_curve import curve, learning_curve
 
     heads = [choice.name for choice in settings.heads]
@@ -350,7 +353,7 @@ def learning_curves(
 def _calibration(
     head: Head, predictions: Predictions, bare: Predictions | None, labels: Labels
 ) -> dict[str, Any]:
-    """What is known of probabilities beside the scores: before calibration, and how sets kept their promise."""
+    """Return calibration errors before calibration, coverage of class sets, and notes."""
     known: dict[str, Any] = (
         {} if bare is None else {"before": measured(bare.without_seen(), labels)}
     )

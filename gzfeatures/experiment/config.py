@@ -1,4 +1,4 @@
-"""The schema of experiment files (TOML): read, override, resolve. A config stops at this door."""
+"""Define the schema of experiment files (TOML), and read them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Section(BaseModel):
 
 
 class HowRead(_Section):
-    """How images are read, where their files do not say: see `gzfeatures.images.reading.Reading`."""
+    """Say how images are read where files leave it open (`gzfeatures.images.reading.Reading`)."""
 
     range: tuple[float, float] | None = None
     stretch: str | None = None
@@ -46,7 +46,7 @@ class HowRead(_Section):
 
 
 class _Votes(_Section):
-    """Which votes of a catalog are read, where it leaves a choice: `label --campaign`, `--measure`, `--min-votes`."""
+    """Say which votes of a catalog are read: `label --campaign`, `--measure`, `--min-votes`."""
 
     campaign: str | None = None
     measure: Literal["weighted", "fraction", "count", "weight", "debiased"] | None = None
@@ -54,14 +54,14 @@ class _Votes(_Section):
 
     @property
     def choice(self) -> Choice:
-        """The three as one."""
+        """Return the three settings as one value."""
         from gzfeatures.galaxies.votes.vote_columns import Choice
 
         return Choice(self.campaign, self.measure, self.min_votes)
 
 
 class ImagedCatalog(_Section):
-    """A catalog and its images; `id_column` names the galaxies where their column is not told by its name.
+    """Name a catalog and its images; `id_column` is needed where no column has a known name.
 
     `field` is the share of the survey frame that the image files hold: 1 for full frames, less for
     files that were cropped before; a view's crop is a share of the full frame, so that both show a
@@ -76,12 +76,15 @@ class ImagedCatalog(_Section):
 
     @property
     def how(self) -> Reading:
-        """How its images are read, as one value."""
+        """Return how the images are read, as one value."""
         return Reading(**dict(self.reading), field=self.field)
 
 
 class ByDigest(_Section):
-    """A split by the ids' own digests (`Split.by_digest`): remainders that are tested or chosen on, and the divisor."""
+    """Split galaxies by a digest of their ids (`Split.by_digest`).
+
+    Holds the divisor, and the remainders that go to validation and test.
+    """
 
     test: tuple[int, ...]
     validation: tuple[int, ...] = ()
@@ -89,7 +92,7 @@ class ByDigest(_Section):
 
 
 class SecondTarget(_Votes):
-    """A catalog under another scheme, which networks learn beside the first where it knows a training galaxy."""
+    """Name a catalog under another scheme, which networks learn beside the first target."""
 
     catalog: Path
     scheme: str = "votes-37"
@@ -97,7 +100,7 @@ class SecondTarget(_Votes):
 
 
 class Galaxies(ImagedCatalog, _Votes):
-    """The galaxies that are split and scored, and those that only train.
+    """Name the galaxies that are split and scored, and those that only train.
 
     `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept.
     `split` is shares of train, validation and test, or a rule on the ids' digests, which then also
@@ -129,7 +132,7 @@ class Galaxies(ImagedCatalog, _Votes):
 
 
 class FrozenBackbone(_Section):
-    """A backbone used as it is: its name or checkpoint folder, and what to override.
+    """Name a backbone that is not trained further, and the settings to override.
 
     With `dihedral` its vectors are means over the 8 symmetries of the square.
     """
@@ -142,7 +145,7 @@ class FrozenBackbone(_Section):
 
 
 class NetworkChoice(_Section):
-    """A network trained end to end; with `as_backbone`, its checkpoint feeds the heads too.
+    """Name a network to train; with `as_backbone`, heads are fitted on its embeddings too.
 
     `recipe` is probe, tune or scratch; by default tune where there are weights to start from.
     `epochs` follow from the number of galaxies where they are not given. `options` are keyword
@@ -179,7 +182,7 @@ class NetworkChoice(_Section):
 
 
 class HeadChoice(_Section):
-    """A head and its parameters.
+    """Name a head and its parameters.
 
     With `seeds` it is fitted once for each (the split stays that of the experiment's seed), and the
     report says how far they spread; on a network trained with several seeds, heads have the
@@ -193,7 +196,7 @@ class HeadChoice(_Section):
 
 
 class Joined(_Section):
-    """Tables side by side, and catalog columns after them, as one more input of every head.
+    """Join several tables and catalog columns as one more input of every head.
 
     `backbones` and `networks` (that are backbones too; of several seeds the first) are listed by
     the names they have in the experiment; `columns` are those that `Catalog.column` knows, such as
@@ -206,7 +209,7 @@ class Joined(_Section):
 
     @property
     def tables(self) -> tuple[tuple[str, str], ...]:
-        """Road and name of each table, in order."""
+        """Return approach and name of each table, in order."""
         return (
             *(("frozen", name) for name in self.backbones),
             *(("fine-tuned", name) for name in self.networks),
@@ -214,7 +217,7 @@ class Joined(_Section):
 
 
 class Experiment(_Section):
-    """Everything one run needs; nothing in it changes while it runs.
+    """Hold all settings of one run; nothing changes them while it runs.
 
     `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog
     that is split, for galaxies that only train may have other shares of classes than the galaxies
@@ -275,7 +278,7 @@ class Experiment(_Section):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """Files and folders that a run reads: catalogs, images, labels, and what is named by an absolute path."""
+        """Return the files and folders that a run reads: catalogs, images, labels, weights."""
         return tuple(_paths(self.model_dump()))
 
     @property
@@ -299,7 +302,7 @@ def _paths(fields: Any) -> Iterator[Path]:
 
 
 def _value(text: str) -> Any:
-    """Read one value as TOML reads it; what is not TOML is text."""
+    """Parse one value by the rules of TOML; text that is not TOML stays text."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
@@ -329,7 +332,7 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
 
 
 def _absolute(fields: Any, base: Path, key: str = "") -> Any:
-    """Make paths absolute; names, weights and schemes are paths where they begin with `./`, `../`, `/` or `~`."""
+    """Make paths absolute; names may be paths where they begin with `./`, `../`, `/` or `~`."""
     if isinstance(fields, list):
         return [_absolute(item, base, key) for item in fields]
     if isinstance(fields, dict):
@@ -345,7 +348,9 @@ def _absolute(fields: Any, base: Path, key: str = "") -> Any:
 
 
 def with_settings(fields: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """Put `key=value` settings with dotted keys into `fields`; relative paths are taken from the working folder.
+    """Put `key=value` settings with dotted keys into `fields`.
+
+    Relative paths start at the working folder.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The demo: the whole main job on a synthetic survey, without a download."""
+"""Draw a synthetic survey, and configure the demo experiment on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from gzfeatures.synthetic.survey import draw_survey
 
 
 def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
-    """Draw the survey into `folder`, unless it is there, and give the experiment to run on it (`demo.toml`).
+    """Draw the survey into `folder` where it is absent, and return the demo experiment.
+
+    The settings are those of `demo.toml`.
 
     Parameters
     ----------

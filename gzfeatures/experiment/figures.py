@@ -1,4 +1,4 @@
-"""Illustrations: the map of an experiment's best table, and why networks and heads say what they say."""
+"""Draw the map of an experiment's best table, and explain networks and heads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILES = ("map.html", "map.parquet", "map.json")
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """What names the class of a galaxy, and where it lies: a network by itself, or a head on its vectors.
+    """Name the model that predicts a class: a network alone, or a head on embeddings.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Classifier:
 def draw_map(
     table: Path, group: LabelledSample, predictions: Mapping[str, Predictions], folder: Path
 ) -> tuple[Path, Gallery]:
-    """Map of the catalog's galaxies in a table: interactive, as pictures, as coordinates, and its quality.
+    """Draw the map of a table's galaxies: interactive page, pictures, coordinates, quality.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def explain(
     dreams: bool = False,
     seed: int = 0,
 ) -> Gallery:
-    """Why a network, or a head on its vectors, says what it says.
+    """Explain the classes that a network, or a head on its embeddings, predicts.
 
     Parameters
     ----------
@@ -196,7 +196,9 @@ def explain_pairing(
     *,
     seed: int = 0,
 ) -> Gallery:
-    """Why a pairing is right: its surest right answers of each class, and prototypes of a head or layers of a network.
+    """Explain the most certain right answers of a candidate, class by class.
+
+    Prototypes are added for a head, layers for a network.
 
     Of a head Grad-CAM alone is shown, for a gallery of a report has to be cheap.
 

@@ -1,4 +1,4 @@
-"""RunFolder: where a run's pairings lie, and how to read them again."""
+"""Write the candidates of a run to its folder, and read them again."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ FIELDS = {
 
 
 def slug(text: str) -> str:
-    """File name for a pairing or backbone: letters, digits, dots and hyphens."""
+    """Return a file name for a candidate or backbone: letters, digits, dots and hyphens."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "unnamed"
 
 
 def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
-    """Write each pairing's test predictions (Parquet) and `pairings.json`.
+    """Write the test predictions of each candidate (Parquet) and `pairings.json`.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
 
 
 def read_pairings(folder: Path) -> tuple[list[Candidate], Labels, Split]:
-    """Pairings of a finished run, scored anew, with its labels and split.
+    """Read the candidates of a finished run and score them anew; also its labels and split.
 
     Raises
     ------

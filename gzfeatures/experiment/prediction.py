@@ -1,4 +1,4 @@
-"""Heads found by name or file, and the vectors of images that a head reads."""
+"""Find heads by name or file, and extract the embeddings that a head reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ FOLDER = "heads"
 
 
 def packaged_heads(backbone: str) -> dict[str, Path]:
-    """Heads that come with a packaged backbone: scheme → file, the default first; none for others.
+    """Return the heads of a packaged backbone, scheme → file, the default first.
+
+    Other backbones have none.
 
     Examples
     --------
@@ -65,7 +67,7 @@ def find_head(name: str | Path, scheme: str | None = None) -> Head:
 def vectors_of(
     images: ImageSet, head: Head, *, view: View | None = None, on_bad: str = "raise"
 ) -> EmbeddingTable:
-    """Extract the vectors that a head reads, by the backbone it was fitted on.
+    """Extract the embeddings that a head reads, with the backbone it was fitted on.
 
     Parameters
     ----------

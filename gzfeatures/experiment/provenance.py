@@ -1,4 +1,4 @@
-"""Where numbers come from: versions, hardware, and the state of the code."""
+"""Record what numbers depend on: versions, hardware, and the state of the code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIBRARIES = (
 
 
 def surroundings() -> dict[str, Any]:
-    """Versions of Python and of the libraries installed, the machine, and the commit of a checkout.
+    """Return versions of Python and libraries, the machine, and the commit of a checkout.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def surroundings() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
-    """What git says of the checkout this package lies in; nothing where there is none."""
+    """Return what git says about the checkout of this package; empty where there is none."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return ""

@@ -1,4 +1,4 @@
-"""run(config): the recipe from catalogs to a ranking, top to bottom, both roads.
+"""Run an experiment: train, extract, fit, score, compare, draw and record.
 
 A run folder holds everything a run made: `experiment.json` (settings), `labels.csv` (labels and
 split), `networks/` (checkpoints), `tables/`, `heads/`, `predictions/`, `report.html`, `map.html`.
@@ -54,28 +54,28 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Where runs are recorded; `gzfeatures.tracking.Tracking` is one."""
+    """Record runs; `gzfeatures.tracking.Tracking` implements it."""
 
     uri: str
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Watch]:
-        """The run of a training, filled while it is on: called with the history so far after every epoch."""
+        """Open the run of a training, which is called with the history after every epoch."""
         ...
 
     def pairing(
         self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
     ) -> str:
-        """Record one pairing, as a new run or in that of its training; return the run id."""
+        """Record one candidate, as a new run or in the run of its training; return the run id."""
         ...
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
-        """Record the comparison of all pairings; return its run id."""
+        """Record the comparison of all candidates; return its run id."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run.
+    """Hold the results of a finished run.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Run:
     seconds: float
 
     def asdict(self) -> dict[str, Any]:
-        """Outcome as JSON values, ranked pairings first."""
+        """Return the results as JSON values, ranked candidates first."""
         return {
             "pairings": [_flat(row) for row in self.report.comparison.ranking],
             "table": self.table,
@@ -174,7 +174,7 @@ def run(
 
 
 def _settings_of(place: Path) -> Experiment | None:
-    """Settings of the last run in a folder; None where it had none, or they cannot be read."""
+    """Read the settings of the last run in a folder; None where there are none to read."""
     try:
         return configs.load(place) if (place / SETTINGS).exists() else None
     except InputError:
@@ -184,7 +184,7 @@ def _settings_of(place: Path) -> Experiment | None:
 def _run(
     settings: Experiment, place: Path, store: Store | None, tracker: Tracker | None, again: bool
 ) -> Run:
-    """Run the steps, from catalogs to a ranking; the files of each are taken up by the next run."""
+    """Run all steps; each writes files that the next run can use again."""
     start = time.perf_counter()
     _require_weights(settings)
     group = _gathered(settings, place)
@@ -212,7 +212,7 @@ def _run(
 
 
 def _gathered(settings: Experiment, place: Path) -> LabelledSample:
-    """Gather the galaxies, and write their labels and sides of the split."""
+    """Load the galaxies, and write their labels and split."""
     # a split that is drawn has galaxies train that a backbone was trained on
     records = []
     if not settings.allow_seen:
@@ -224,7 +224,7 @@ def _gathered(settings: Experiment, place: Path) -> LabelledSample:
 
 @dataclasses.dataclass(frozen=True)
 class _Session:
-    """What the steps of one run share, and the steps."""
+    """Hold what the steps of one run share, and the steps themselves."""
 
     settings: Experiment
     group: LabelledSample
@@ -235,11 +235,11 @@ class _Session:
 
     @property
     def seen(self) -> Split:
-        """Split whose training side heads are fitted on."""
+        """Return the split whose training side heads are fitted on."""
         return self.group.split if self.settings.heads_on == "all" else self.group.scored_split
 
     def trained(self, training: _Training) -> _Outcome:
-        """Train one network with one seed, recorded while it is on, and score it."""
+        """Train one network with one seed, score it, and record it while it trains."""
         settings, network, seed = self.settings, training.network, training.seed
         checkpoint = self.place / "networks" / training.folder
         named = network.name + training.apart
@@ -274,7 +274,7 @@ class _Session:
         return _Outcome(candidate, files, Classifier(str(checkpoint)), live, column, curve)
 
     def table(self, number: int, column: _Column) -> tuple[_Table, EmbeddingTable]:
-        """Tabulate one backbone."""
+        """Extract the embedding table of one backbone."""
         name = f"{number:02d}-{slug(Path(column.choice.name).name)}.parquet"
         path = self.place / "tables" / name
         vectors, seconds = extract_table(
@@ -310,7 +310,7 @@ class _Session:
         return outcomes
 
     def joined(self, tables: Sequence[_Table]) -> list[_Outcome]:
-        """Fit heads on tables side by side, and on catalog columns after them."""
+        """Fit heads on several tables side by side, followed by catalog columns."""
         made: dict[tuple[str, str], _Table] = {}
         for table in tables:
             # of several seeds the first
@@ -341,7 +341,7 @@ class _Session:
         options: FitOptions,
         seconds: Mapping[str, float],
     ) -> list[tuple[Candidate, Path]]:
-        """Fit heads with what is the same for all of a run."""
+        """Fit heads with the settings that all heads of a run share."""
         settings = self.settings
         return fit_heads(
             tables,
@@ -355,7 +355,7 @@ class _Session:
         )
 
     def report(self, outcomes: Sequence[_Outcome]) -> Report:
-        """Rank and test the pairings."""
+        """Rank and test the candidates."""
         group, settings = self.group, self.settings
         candidates = tuple(outcome.candidate for outcome in outcomes)
         comparison = compare(candidates, group.labels, seed=settings.seed)
@@ -363,7 +363,7 @@ class _Session:
         return Report(settings.name, candidates, comparison, group.labels, group.split, provenance)
 
     def curves(self, trained: Sequence[_Outcome], ranked: _Ranked) -> dict[str, Curve]:
-        """How many labels networks need, and heads on the best table of each road."""
+        """Measure learning curves of networks, and of heads on the best table of each approach."""
         curves = {each.candidate.name: each.curve for each in trained if each.curve is not None}
         # worst first, so that the best table of each road is the one that stays
         best: dict[str, Path] = {}
@@ -389,7 +389,7 @@ class _Session:
         return [explain_pairing(*each, group, wanted, seed=settings.seed) for each in best]
 
     def map(self, ranked: _Ranked) -> tuple[Path | None, list[Gallery]]:
-        """Draw the best table, coloured by what the best pairing of each road predicts."""
+        """Draw the map of the best table, coloured by the best predictions of each approach."""
         best = _best_table(ranked)
         if best is None or not self.settings.map:
             return None, []
@@ -402,7 +402,7 @@ class _Session:
         return drawn, [pictures]
 
     def record(self, report: Report, outcomes: Sequence[_Outcome]) -> str | None:
-        """Record each pairing and the comparison; returns the address of the records."""
+        """Record each candidate and the comparison; return the address of the records."""
         if self.tracker is None:
             return None
         for outcome in outcomes:
@@ -421,7 +421,10 @@ _Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
 
 
 def _explainable(report: Report, outcomes: Sequence[_Outcome]) -> _Ranked:
-    """Pairings on one table or by a network itself, best first; those on joined tables are not."""
+    """Return the candidates on one table or of a network alone, best first.
+
+    Those on joined tables cannot be explained.
+    """
     classifiers = {}
     for outcome in outcomes:
         if outcome.classifier is not None:
@@ -431,21 +434,23 @@ def _explainable(report: Report, outcomes: Sequence[_Outcome]) -> _Ranked:
 
 
 def _best_table(ranked: _Ranked) -> Path | None:
-    """Table of the best pairing that has one."""
+    """Return the table of the best candidate that has one."""
     tables = (classifier.table for _, classifier in ranked if classifier.table is not None)
     return next(tables, None)
 
 
 def _summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Seconds of each step over several tables."""
+    """Add up the seconds of each step over several tables."""
     steps = dict.fromkeys(step for cost in costs for step in cost)
     return {step: sum(cost.get(step, 0.0) for cost in costs) for step in steps}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """A backbone on its way to a table: as it is listed, whose heads follow, what was spent on it before, and what
-    tells it from another of its name."""
+    """Describe a backbone to extract: its settings, its heads, and what was spent before.
+
+    `apart` tells it from another backbone of the same name.
+    """
 
     name: str
     choice: FrozenBackbone
@@ -464,7 +469,7 @@ class _Column:
         seed: int,
         spent: float,
     ) -> _Column:
-        """A network that was trained; of several, heads have the network's seed."""
+        """Describe a trained network as a backbone; its heads take the network's seed."""
         own = (
             tuple(head.model_copy(update={"seeds": ()}) for head in heads)
             if network.seeds
@@ -482,7 +487,7 @@ class _Column:
 
 @dataclasses.dataclass(frozen=True)
 class _Table:
-    """The embedding table of a backbone, and the seconds spent on it by step."""
+    """Hold the path of a backbone's embedding table, and the seconds spent on it by step."""
 
     path: Path
     column: _Column
@@ -491,8 +496,10 @@ class _Table:
 
 @dataclasses.dataclass(frozen=True)
 class _Outcome:
-    """A pairing with the files to keep of it, what explains it (of one table), the run of its
-    training, and of a network what it is as a backbone and how many labels it needs."""
+    """Hold a candidate with its files, its explanation and its run in the tracker.
+
+    Of a network also: the network as a backbone, and its learning curve.
+    """
 
     candidate: Candidate
     artifacts: list[Path]
@@ -504,8 +511,10 @@ class _Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class _Training:
-    """One training: name of its folder, network, seed, what tells the network from others of its
-    name, and whether it is the first of the network's seeds."""
+    """Describe one training: folder name, network and seed.
+
+    `apart` tells the network from others of its name; `first` is true for the first of its seeds.
+    """
 
     folder: str
     network: NetworkChoice
@@ -515,14 +524,14 @@ class _Training:
 
 
 def _untrained(settings: Experiment) -> list[_Column]:
-    """Backbones that are used as they are."""
+    """List the backbones that are used without further training."""
     every = zip(settings.backbones, _told_apart(settings.backbones), strict=True)
     heads, seed = settings.heads, settings.seed
     return [_Column(choice.name, choice, heads, seed, apart=apart) for choice, apart in every]
 
 
 def _trainings(settings: Experiment) -> Iterator[_Training]:
-    """Every network with every seed it is trained with."""
+    """Yield every network with every seed that it is trained with."""
     every = zip(settings.networks, _told_apart(settings.networks), strict=True)
     for number, (network, apart) in enumerate(every):
         folder = f"{number:02d}-{slug(network.name)}"
@@ -532,7 +541,7 @@ def _trainings(settings: Experiment) -> Iterator[_Training]:
 
 
 def _told_apart(listed: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
-    """What follows the name of each so that no two are one: nothing, or what was chosen of it, or a number."""
+    """Return a suffix for each name so that no two are equal: settings, or a number."""
     names = [each.name for each in listed]
     met: Counter[str] = Counter()
     found = []
@@ -550,14 +559,14 @@ def _told_apart(listed: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
 
 
 def _starts(settings: Experiment) -> list[str]:
-    """Names of the backbones, and of those whose weights a network starts from."""
+    """Return the names of backbones, and of those whose weights a network starts from."""
     known = [each.name for each in settings.networks if each.weights != "none"]
     known = [name for name in known if name in BACKBONES or Path(name).is_dir()]
     return [*(choice.name for choice in settings.backbones), *known]
 
 
 def _require_weights(settings: Experiment) -> None:
-    """Say that weights are missing before anything is trained; hashes files, loads no network."""
+    """Refuse missing weights before any training; hashes files, loads no network."""
     from gzfeatures.networks.extraction.spec import extractor_of
 
     for choice in settings.backbones:
@@ -565,7 +574,7 @@ def _require_weights(settings: Experiment) -> None:
 
 
 def compare_runs(places: Sequence[Path], metric: str | None = None) -> Comparison:
-    """Compare the pairings of finished runs.
+    """Compare the candidates of finished runs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Cohort: the galaxies of an experiment, labelled, split and with readable images."""
+"""Load the galaxies of an experiment: labelled, split, and with readable images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gzfeatures.images.image_set import ImageSet
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledSample:
-    """The galaxies of an experiment: one label, one image and one side of the split each.
+    """Hold the galaxies of an experiment: one label, one image and one side of the split each.
 
     Parameters
     ----------
@@ -76,13 +76,13 @@ class LabelledSample:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of labels, split and images (by their stamp)."""
+        """Return the sha256 of labels, split and images (by their stamp)."""
         also = None if self.auxiliary_labels is None else self.auxiliary_labels.fingerprint
         return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.stamp, also])
 
 
 def require_unchanged(images: ImageSet, stamp: str) -> None:
-    """An InputError if a file of the images is not the one it was when they had this stamp."""
+    """Raise InputError where a file of the images differs from its state at this stamp."""
     if images.stamp() != stamp:
         raise InputError(
             "an image was changed or removed while it was in use",
@@ -137,7 +137,7 @@ def load_sample(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Readable:
-    """Labelled galaxies whose image can be read, the others with the reason, and digests by id."""
+    """Hold labelled galaxies with a readable image, skipped ones with a reason, and digests."""
 
     labels: Labels
     images: ImageSet
@@ -157,7 +157,7 @@ def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Sp
 
 
 def _grouping(settings: Galaxies, catalog: Catalog | None, found: _Readable) -> Grouping:
-    """Hold together galaxies that are one file, lie close, or share a group of the labels."""
+    """Group galaxies that share a file, lie close, or share a group in the labels file."""
     ids = found.labels.ids
     keys = key_groups(ids, (found.digests[name] for name in ids))
     grouping = Grouping().joined(SAME_FILE, keys)
@@ -182,7 +182,7 @@ def _split(
     seen: TrainedOn | None,
     notes: Path,
 ) -> tuple[Split, tuple[str, ...]]:
-    """Split the galaxies by digest, by what is kept with the labels, or anew; and who was moved."""
+    """Split the galaxies by digest, by a kept split, or anew; return also who was moved."""
     rule, labels = settings.split, found.labels
     if isinstance(rule, ByDigest) and column is None:
         return Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump()), ()
@@ -207,7 +207,7 @@ def _split(
 def _with_training_only(
     found: _Readable, settings: Galaxies, source: ImagedCatalog, seed: int, notes: Path
 ) -> tuple[_Readable, Ids]:
-    """Add the galaxies of a source that only train; returns also their ids."""
+    """Add the galaxies of a source that only train; return also their ids."""
     catalog = Catalog.read(source.catalog, id_column=source.id_column)
     chosen = scheme(settings.scheme).with_others(settings.others)
     labels = chosen.label(catalog, seed, settings.choice)
@@ -234,7 +234,7 @@ def _second_target(
     seed: int,
     notes: Path,
 ) -> tuple[Labels, ImageSet]:
-    """Labels of the second target, and the images with those of galaxies that it alone knows."""
+    """Label the second target, and add the images of galaxies that only it has."""
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
     labels = scheme(target.scheme).label(catalog, seed, target.choice)
     images = found.images
@@ -254,7 +254,10 @@ def _second_target(
 def _seen(
     galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path
 ) -> npt.NDArray[np.bool_]:
-    """Which images show one of some galaxies; what pictures look like is noted, so that they are decoded once."""
+    """Return which images show galaxies that a backbone was trained on.
+
+    Picture hashes are noted in a sidecar, so that images are decoded once.
+    """
     files = [digests[name] for name in images.ids]
     if not len(galaxies.pictures):
         return galaxies.contains(images.ids, files=files, kind=images.kind)
@@ -269,7 +272,7 @@ def _seen(
 
 
 def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
-    """Ids that are not known yet and that the rule of the split does not keep for validation or test."""
+    """Select ids that are new, and that the split does not keep for validation or test."""
     free = ~among(ids, known)
     if isinstance(rule, ByDigest):
         free &= ~np.isin(digest_remainders(ids, rule.of), (*rule.test, *rule.validation))
@@ -277,7 +280,7 @@ def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
 
 
 def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path) -> _Readable:
-    """Check images, or read what an earlier check noted, and leave out what cannot be read."""
+    """Check images, or read an earlier check, and leave out galaxies without a readable one."""
     images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
     stamp = images.stamp()
     path = notes / f"images-{stamp[:16]}.json"

@@ -23,6 +23,8 @@ from gzfeatures.report import examples, figures
 from gzfeatures.report.figures import Point
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
     from gzfeatures.evaluation.candidate import Candidate
@@ -124,8 +126,49 @@ def render(
     showcases: Sequence[Gallery],
 ) -> str:
     """The whole page: nothing fetched, no script but `SCRIPT`, readable from disk and inside another page's frame."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
+
+    svg = {name: Markup(style.svg(figure, name)) for name, figure in drawn.items()}
+    classed = report.labels.target == "classes"
+    galleries = list(_galleries(report)) if classed else []
+    ids = np.array([example.id for *_, group in galleries for example in group], dtype=object)
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    contaminated = any(candidate.contaminated for candidate in report.candidates)
+    return _template().render(
+        report=report,
+        # the page's own policy lets this script run and no other (Content-Security-Policy)
+        script=Markup(SCRIPT),
+        script_digest=f"sha256-{digest}",
+        # the ranking
+        rows=_rows(report),
+        axis=_axis(report),
+        costs=[COSTS[key] for key in report.costs],
+        dagger=DAGGER if contaminated else None,
+        # figures, those of one kind side by side
+        svg=svg,
+        panels=_panels(report, svg),
+        limit=PANELS,
+        panel_width={
+            "confusion": 13 + 0.9 * len(report.labels.classes),
+            "per-class": 19,
+            "reliability": 14,
+        },
+        slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
+        # calibration
+        trust=_trust_rows(report),
+        set_notes=_set_notes(report),
+        ceiling=report.ranked[0][1].scores.ceiling,
+        # pictures of galaxies
+        galleries=galleries,
+        showcases=showcases,
+        thumbnails={} if images is None else examples.thumbnails(images, ids, view),
+        provenance=_provenance(report),
+    )
+
+
+def _template() -> Template:
+    """Return the page's template; every value that is not `Markup` is escaped in it."""
+    from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -137,50 +180,25 @@ def render(
         "plain": _plain,
         "address": address,
     }
-    template = environment.from_string(
-        resources.files("gzfeatures.report").joinpath("templates", "report.html").read_text("utf-8")
-    )
-    svg = {name: Markup(style.svg(figure, name)) for name, figure in drawn.items()}
-    galleries = list(_galleries(report)) if report.labels.target == "classes" else []
-    ids = np.array([e.id for *_, shown in galleries for e in shown], dtype=object)
-    titles = [(row.rank, report.title(candidate)) for row, candidate in report.ranked]
-    return template.render(
-        report=report,
-        script=Markup(SCRIPT),
-        script_digest="sha256-"
-        + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
-        rows=_rows(report),
-        axis=_axis(report),
-        costs=[COSTS[key] for key in report.costs],
-        dagger=DAGGER if any(p.contaminated for p in report.candidates) else None,
-        svg=svg,
-        panels={
-            kind: [
-                (rank, title, svg[f"{kind}-{rank:02d}"])
-                for rank, title in titles
-                if f"{kind}-{rank:02d}" in svg
-            ]
-            for kind in KINDS
-        },
-        limit=PANELS,
-        trust=[
-            _trust(report, pairing)
-            for _, pairing in report.ranked
-            if pairing.scores.kind == "classes"
-        ],
-        set_notes=_set_notes(report),
-        panel_width={
-            "confusion": 13 + 0.9 * len(report.labels.classes),
-            "per-class": 19,
-            "reliability": 14,
-        },
-        slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
-        ceiling=report.ranked[0][1].scores.ceiling,
-        galleries=galleries,
-        showcases=showcases,
-        thumbnails={} if images is None else examples.thumbnails(images, ids, view),
-        provenance=_provenance(report),
-    )
+    file = resources.files("gzfeatures.report").joinpath("templates", "report.html")
+    return environment.from_string(file.read_text("utf-8"))
+
+
+def _panels(report: Report, svg: Mapping[str, Markup]) -> dict[str, list[tuple[int, str, Markup]]]:
+    """Return rank, title and drawing of each candidate's figures, by kind of figure."""
+    panels: dict[str, list[tuple[int, str, Markup]]] = {kind: [] for kind in KINDS}
+    for row, candidate in report.ranked:
+        for kind in KINDS:
+            # vote fractions have no confusion matrix, and low ranks get no panel
+            if (name := f"{kind}-{row.rank:02d}") in svg:
+                panels[kind].append((row.rank, report.title(candidate), svg[name]))
+    return panels
+
+
+def _trust_rows(report: Report) -> list[dict[str, Any]]:
+    """Return a row of the table of calibration for each candidate that predicts classes."""
+    candidates = [candidate for _, candidate in report.ranked]
+    return [_trust(report, each) for each in candidates if each.scores.kind == "classes"]
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:
