@@ -1,8 +1,8 @@
-"""Checks of a head that was read: every array has the shape, kind and number of classes that the head says.
+"""Check that every array of a head read from disk has the shape and kind that the head needs.
 
-Each part is judged by the part before it: a table's rows have `dim` numbers, a step hands on so
-many, and a machine answers for so many classes. What is not judged here meets two rows of zeros,
-whose answer is judged.
+Each part is checked against the part before it: the rows of a table have `dim` numbers, a step of
+the pipeline may change that number, and a machine predicts a known number of classes. At the end
+the head predicts two rows of zeros, and its answer is checked too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Shape = tuple[int | None, ...]
 
 
 def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
-    """Refuse an estimator that is not one for rows of `dim` numbers and `k` classes.
+    """Refuse an estimator that does not fit rows of `dim` numbers and `k` classes.
 
     Parameters
     ----------
@@ -54,6 +54,7 @@ def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
     else:
         classes = _calibrated(_typed(estimator, Calibrated, "head on classes"), dim)
         _codes(estimator.classes_, classes, k, "classes of the head")
+    # arrays that fit one another may still predict nonsense: a trial shows it
     zeros = np.zeros((2, dim), dtype=np.float32)
     answer = np.asarray(
         estimator.predict(zeros) if target == "fractions" else estimator.predict_proba(zeros)
@@ -77,6 +78,7 @@ def _answers(head: Answers, dim: int, k: int) -> None:
 
 def _flags(head: Flags, dim: int, k: int) -> None:
     constant = _array(head.constant_, "constant flags", (k,), "f", finite=False)
+    # a flag that never varied in training has its constant value and no classifier
     if len(head.estimators_) != int(np.isnan(constant).sum()):
         raise InputError(
             "classifiers of flags",
@@ -89,14 +91,15 @@ def _flags(head: Flags, dim: int, k: int) -> None:
 
 
 def _calibrated(head: Calibrated, dim: int) -> int:
-    """Judge a calibrated classifier; its number of classes."""
+    """Check a calibrated classifier and return its number of classes."""
     k = len(_array(head.classes_, "classes", (None,), "iu"))
-    known = _codes(head.known_, None, k, "classes that the classifier met")
+    trained_codes = _codes(head.known_, None, k, "classes that the classifier met")
     _choice(head.output, "output of the classifier", ("decision_function", "predict_proba"))
     _array(np.asarray(head.scale_), "scale of the calibration", (), "f")
     _array(head.bias_, "offsets of the calibration", (k,), "f")
     _array(head.weights_, "weights of the classes", (k,), "f")
     _codes(head.unchecked_, None, k, "classes without calibration")
+    # heads of earlier versions have no `stepped_`: their steps belong to every class
     stepped = _codes(getattr(head, "stepped_", np.arange(k)), None, k, "classes with steps")
     if head.steps_ and len(head.steps_) != len(stepped):
         raise InputError(
@@ -106,9 +109,9 @@ def _calibrated(head: Calibrated, dim: int) -> int:
         _array(step, "steps of the calibration", (2, None), "f")
     inner = head.estimator_
     if isinstance(inner, Ensemble):
-        _ensemble(inner, dim, len(known))
+        _ensemble(inner, dim, len(trained_codes))
     else:
-        _pipeline(inner, dim, len(known))
+        _pipeline(inner, dim, len(trained_codes))
     return k
 
 
@@ -119,12 +122,12 @@ def _ensemble(head: Ensemble, dim: int, k: int) -> None:
             raise InputError("classes of a member", rule=f"be {k}")
     if head.judge_ is not None:
         model = _typed(head.judge_, LinearMachine, "judge of the ensemble")
-        met = _codes(model.classes_, None, k, "classes of the ensemble's judge")
-        _linear(model, len(head.members_) * k, len(met))
+        combined_codes = _codes(model.classes_, None, k, "classes of the ensemble's judge")
+        _linear(model, len(head.members_) * k, len(combined_codes))
 
 
 def _pipeline(steps: Any, dim: int, outputs: int) -> None:
-    """Judge a pipeline for rows of `dim` numbers and so many classes or targets."""
+    """Check the steps of a pipeline for rows of `dim` numbers and `outputs` classes or targets."""
     for name, step in _typed(steps, Pipeline, "steps of the head").steps:
         if name == "machine":
             model = _MACHINES.get(type(step))
@@ -137,6 +140,7 @@ def _pipeline(steps: Any, dim: int, outputs: int) -> None:
             _array(step.mean_, "means of the columns", (dim,), "f")
             if not (_array(step.scale_, "scales of the columns", (dim,), "f") > 0).all():
                 raise InputError("scales of the columns", rule="be above 0")
+        # the next step gets as many numbers as there are principal components
         elif isinstance(step, Compress):
             dim = _pca(_typed(step.pca_, PCA, "components"), dim)
         else:
@@ -212,7 +216,7 @@ def _ridge(machine: Ridge, dim: int, k: int) -> None:
 
 
 def _trees(machine: BoostedTrees, dim: int, k: int) -> None:
-    """Judge trees: every node but a root is the child of one node before it, so that no path comes round."""
+    """Check that each node but a root is the child of one earlier node: no path is a loop."""
     nodes = len(_array(machine.left_, "left children", (None,), "i"))
     right = _array(machine.right_, "right children", (nodes,), "i")
     feature = _array(machine.feature_, "columns of the nodes", (nodes,), "i")
@@ -232,13 +236,14 @@ def _trees(machine: BoostedTrees, dim: int, k: int) -> None:
         raise InputError("columns of the nodes", rule=f"be from 0 to {dim - 1}")
     if trees and (outputs.min() < 0 or outputs.max() >= sums):
         raise InputError("classes of the trees", rule=f"be from 0 to {sums - 1}")
-    inner = np.flatnonzero((machine.left_ >= 0) | (right >= 0))
-    below = np.concatenate([machine.left_[inner], right[inner]])
-    if len(below) and (below.max() >= nodes or (below <= np.tile(inner, 2)).any()):
+    # a child may only come after its node: prediction then ends at a leaf, for any input
+    inner_nodes = np.flatnonzero((machine.left_ >= 0) | (right >= 0))
+    children = np.concatenate([machine.left_[inner_nodes], right[inner_nodes]])
+    if len(children) and (children.max() >= nodes or (children <= np.tile(inner_nodes, 2)).any()):
         raise InputError(
             "children of the nodes", rule=f"stand behind their node and before {nodes}"
         )
-    if sorted([*below.tolist(), *machine.roots_.tolist()]) != list(range(nodes)):
+    if sorted([*children.tolist(), *machine.roots_.tolist()]) != list(range(nodes)):
         raise InputError("nodes of the trees", rule="be a root or the child of one node each")
 
 
@@ -256,7 +261,7 @@ _MACHINES: dict[type, Callable[[Any, int, int], None]] = {
 
 
 def _array(value: Any, what: str, shape: Shape, kinds: str, *, finite: bool = True) -> Any:
-    """The array, if it is one of such a shape and of one of the kinds of numbers (numpy's letters)."""
+    """Return an array if its shape and its kind (numpy's letters) are the expected ones."""
     if not isinstance(value, np.ndarray):
         raise InputError(what, rule="be an array", found=type(value).__name__)
     wanted = len(shape) == value.ndim and all(
@@ -274,13 +279,13 @@ def _array(value: Any, what: str, shape: Shape, kinds: str, *, finite: bool = Tr
     return value
 
 
-def _codes(value: Any, number: int | None, below: int | None, what: str) -> Any:
-    """Ascending codes of classes, so many, all below a number."""
-    codes = _array(value, what, (number,), "iu")
+def _codes(value: Any, count: int | None, limit: int | None, what: str) -> Any:
+    """Check that class codes rise and lie below a limit; return them."""
+    codes = _array(value, what, (count,), "iu")
     if len(codes) and (
-        (np.diff(codes) <= 0).any() or codes[0] < 0 or (below is not None and codes[-1] >= below)
+        (np.diff(codes) <= 0).any() or codes[0] < 0 or (limit is not None and codes[-1] >= limit)
     ):
-        rule = "be different codes in order" + ("" if below is None else f", all below {below}")
+        rule = "be different codes in order" + ("" if limit is None else f", all below {limit}")
         raise InputError(what, rule=rule, found=str(codes[:20].tolist()))
     return codes
 

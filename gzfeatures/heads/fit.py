@@ -1,4 +1,4 @@
-"""fit: an embedding table and the training side of a split → a Head that predicts class names."""
+"""Fit a head: learn classes from an embedding table and the training galaxies of a split."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fit(
     jobs: int = 1,
     **parameters: Any,
 ) -> Head:
-    """Fit a head on the training galaxies of a split; nothing else of the table is looked at.
+    """Fit a head on the training galaxies of a split; no other galaxy of the table is used.
 
     Parameters
     ----------
@@ -66,6 +66,7 @@ def fit(
         No such head, parameter or weighted class; the head does not predict such labels; a training
         galaxy has no vector or no label; train has one class, or a class with one galaxy.
     """
+    # what is asked for has to go together before any work is done
     chosen = _suited(recipe(head), labels)
     inputs = Inputs.of(table, catalog, columns)
     train, rows = _training_rows(inputs, split)
@@ -73,22 +74,32 @@ def fit(
     if labels.target == "classes":
         _check_classes(targets, labels.classes)
     groups = _groups(train, split)
-    given = {**parameters, **({"impute": True} if inputs.columns else {})}
-    named = given.get("class_weight")
-    if isinstance(named, Mapping):
-        given["class_weight"] = _by_code(named, labels)
+    # catalogs have gaps: a head that reads columns fills them with the training median
+    settings = {**parameters, **({"impute": True} if inputs.columns else {})}
+    class_weight = settings.get("class_weight")
+    if isinstance(class_weight, Mapping):
+        settings["class_weight"] = _by_code(class_weight, labels)
     seconds: dict[str, float] = {}
     trials: tuple[dict[str, Any], ...] = ()
+    # parameters are chosen by cross-validation inside train: no other side of the split is touched
     if tune:
         from gzfeatures.heads.tune import search
 
         start = time.perf_counter()
-        given, trials = search(
-            chosen, inputs.matrix, targets, groups, rows, labels.target, given, seed=seed, jobs=jobs
+        settings, trials = search(
+            chosen,
+            inputs.matrix,
+            targets,
+            groups,
+            rows,
+            labels.target,
+            settings,
+            seed=seed,
+            jobs=jobs,
         )
         seconds["tune"] = time.perf_counter() - start
     start = time.perf_counter()
-    estimator = build_for(chosen, labels.target, seed, given).fit(
+    estimator = build_for(chosen, labels.target, seed, settings).fit(
         inputs.matrix, targets, groups, rows
     )
     seconds["fit"] = time.perf_counter() - start
@@ -105,7 +116,10 @@ def fit(
         labels=labels.fingerprint,
         split=split.fingerprint,
         seed=seed,
-        parameters=chosen.complete(given | ({"class_weight": named} if named is not None else {})),
+        # the record names classes, not codes
+        parameters=chosen.complete(
+            settings | ({"class_weight": class_weight} if class_weight is not None else {})
+        ),
         seconds=seconds,
         trials=trials,
         left_out=len(split.train) - len(train),
@@ -123,14 +137,15 @@ def _suited(chosen: HeadKind, labels: Labels) -> HeadKind:
 
 
 def _training_rows(inputs: Inputs, split: Split) -> tuple[Ids, npt.NDArray[np.intp]]:
-    """Training ids that have a vector, sorted so that the order of rows cannot matter, and their rows."""
+    """Return the training ids that have a vector, sorted, and their rows."""
+    # sorted, so that the order of rows in the table cannot change the head
     train = np.sort(split.train)
     train = train[~among(train, inputs.skipped)] if inputs.skipped else train
     return train, positions(inputs.ids, train, where="embedding table")
 
 
 def _by_code(weights: Mapping[str, float], labels: Labels) -> dict[int, float]:
-    """Weights of classes by their codes."""
+    """Return the weights of classes by class code instead of class name."""
     if labels.target != "classes":
         raise InputError(
             "weights of classes",
@@ -169,23 +184,27 @@ def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
 
 
 def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
-    """Training galaxies, and every galaxy in a group with one that the head or a backbone was trained on."""
+    """Return the galaxies that head or backbone were trained on, with their whole groups."""
     before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
-    met = {name for name, is_met in zip(inputs.ids, inputs.among(before), strict=True) if is_met}
+    seen = set(inputs.ids[inputs.among(before)])
+    # galaxies of a group that have no row in the table are known by their ids alone
     grouped = np.array(list(split.groups), dtype=object)
     absent = grouped[~among(grouped, inputs.ids)]
-    met |= set(absent[before.contains(absent, kind=inputs.first.kind)])
-    known = {group for name, group in split.groups.items() if name in met}
-    known |= {split.groups[name] for name in split.train if name in split.groups}
-    ids = np.array(
-        [*split.train, *(name for name, group in split.groups.items() if group in known)],
-        dtype=object,
-    )
+    seen |= set(absent[before.contains(absent, kind=inputs.first.kind)])
+    # one galaxy trained on makes its whole group unfit for a test
+    seen_groups = {group for name, group in split.groups.items() if name in seen}
+    seen_groups |= {split.groups[name] for name in split.train if name in split.groups}
+    members = [name for name, group in split.groups.items() if group in seen_groups]
+    ids = np.array([*split.train, *members], dtype=object)
     first = inputs.first
-    here = among(first.ids, ids)
+    trained_rows = among(first.ids, ids)
     if first.pictures is None:
-        return TrainedOn.of(ids, kind=first.kind, files=first.digests[here])
+        return TrainedOn.of(ids, kind=first.kind, files=first.digests[trained_rows])
     trained = TrainedOn.of(
-        ids, kind=first.kind, files=first.digests[here], pictures=first.pictures[here]
+        ids,
+        kind=first.kind,
+        files=first.digests[trained_rows],
+        pictures=first.pictures[trained_rows],
     )
-    return trained.without_pictures_like(first.pictures[among(first.ids, split.ids) & ~here])
+    other_sides = among(first.ids, split.ids) & ~trained_rows
+    return trained.without_pictures_like(first.pictures[other_sides])

@@ -1,4 +1,4 @@
-"""Head: a fitted classifier, and all that says what it may be used on."""
+"""Keep a fitted classifier together with everything that tells on which tables it may be used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Head:
-    """A fitted head, and all that says what it may be used on.
+    """A fitted classifier or regressor, with the record of what it was trained on.
 
     Parameters
     ----------
@@ -142,18 +142,19 @@ class Head:
                 rule=f"be {len(self.extractors)}",
                 found=len(inputs.extractors),
             )
-        for mine, theirs in zip(self.extractors, inputs.extractors, strict=True):
+        for extractor, offered in zip(self.extractors, inputs.extractors, strict=True):
             if any_crop:
-                theirs = dataclasses.replace(
-                    theirs, view=dataclasses.replace(theirs.view, crop=mine.view.crop)
+                offered = dataclasses.replace(
+                    offered, view=dataclasses.replace(offered.view, crop=extractor.view.crop)
                 )
-            if mine.fingerprint != theirs.fingerprint:
+            if extractor.fingerprint != offered.fingerprint:
                 raise InputError(
                     "table comes from another extractor",
                     where=f"head {self.name}",
-                    rule=f"be of {_described(mine)}",
-                    found=_described(theirs),
-                    remedy="extract the images with that backbone, weights, layer, view and precision",
+                    rule=f"be of {_described(extractor)}",
+                    found=_described(offered),
+                    remedy="extract the images with that backbone, weights, layer, view and "
+                    "precision",
                 )
         if inputs.matrix.shape[1] != self.dim:
             raise InputError(
@@ -163,9 +164,11 @@ class Head:
                 found=inputs.matrix.shape[1],
             )
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
+        # galaxies that the backbone was trained on count too: their vectors are too good
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
         seen = inputs.among(self.trained_on) | inputs.among(before)
         predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)
+        # without calibration there is no promise that familiarity and sets could keep
         if self.familiarity is not None and calibrated:
             vectors = self.vectors(inputs.matrix)
             p = self.familiarity.p_values(vectors)
@@ -177,11 +180,13 @@ class Head:
         return predictions
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The part of rows that comes from embedding tables, without catalog columns: (n, dim)."""
+        """Return the columns of rows that come from embedding tables, not catalogs: (n, dim)."""
         return matrix[:, : self.dim - len(self.columns)]
 
     def promising(self, coverage: float) -> Head:
-        """The same head with class sets of another coverage, by the calibration galaxies it keeps.
+        """Return the same head with class sets of another coverage.
+
+        The thresholds are found anew on the calibration galaxies that the head keeps.
 
         Raises
         ------
@@ -200,7 +205,7 @@ class Head:
     def probabilities(
         self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True
     ) -> npt.NDArray[np.float64]:
-        """Class probabilities (see `predict`), or fractions, of bare rows of length `dim`: shape (n, k)."""
+        """Return class probabilities, or vote fractions, of rows of length `dim`: shape (n, k)."""
         if self.target == "fractions":
             return np.asarray(self.estimator.predict(matrix))
         values = (
@@ -210,23 +215,23 @@ class Head:
         )
         if self.target != "classes":
             return np.asarray(values)
-        found = np.zeros((len(values), len(self.classes)))
-        found[:, self.estimator.classes_] = values
-        return found
+        probabilities = np.zeros((len(values), len(self.classes)))
+        probabilities[:, self.estimator.classes_] = values
+        return probabilities
 
     @property
     def uncalibrated_classes(self) -> tuple[str, ...]:
-        """Classes that no row held back for the calibration had; their probabilities are the classifier's own."""
+        """Return classes that no calibration galaxy had: their probabilities are not calibrated."""
         codes = getattr(self.estimator, "unchecked_", ())
         return tuple(self.classes[int(self.estimator.classes_[code])] for code in codes)
 
     @property
     def numbers(self) -> int:
-        """How many numbers were learned: entries of all fitted arrays, nodes of all trees."""
+        """Count the numbers that were learned: entries of all fitted arrays, nodes of all trees."""
         return _numbers(self.estimator)
 
     def write(self, path: str | Path) -> Path:
-        """Write the head as a skops file; returns its path."""
+        """Write the head as a skops file and return its path."""
         record = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -245,7 +250,7 @@ class Head:
 
     @classmethod
     def read(cls, path: str | Path) -> Head:
-        """Read a head written by `write`; a file that holds anything else is refused before anything is built of it.
+        """Read a head written by `write`; any other file is refused before objects are built.
 
         Raises
         ------
@@ -261,10 +266,11 @@ class Head:
             )
             record["trained_on"] = TrainedOn.decode(record["trained_on"])
             record["sets"] = Conformal.fromdict(record["sets"]) if record.get("sets") else None
-            known = record.get("familiarity")
-            record["familiarity"] = Familiarity.fromdict(known) if known else None
+            familiarity = record.get("familiarity")
+            record["familiarity"] = Familiarity.fromdict(familiarity) if familiarity else None
             record["shares"] = Shares.fromdict(record["shares"]) if record.get("shares") else None
             head = cls(estimator=estimator, **record)
+        # the record is only text until the arrays are checked against it
         with parsing("numbers of the head do not go together", path):
             if type(head.dim) is not int or not 0 < head.dim < 2**24:
                 raise InputError("head is damaged: length of a row", where=path, found=head.dim)

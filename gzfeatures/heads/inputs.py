@@ -1,4 +1,4 @@
-"""Inputs: what a head reads of a galaxy, the vectors of one or more tables and columns of a catalog, joined by id."""
+"""Join what a head reads of a galaxy: the vectors of embedding tables, and catalog columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Tables: TypeAlias = EmbeddingTable | Sequence[EmbeddingTable]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inputs:
-    """One row per galaxy for a head.
+    """What a head reads: one row of numbers per galaxy.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class Inputs:
     first: EmbeddingTable
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
-        """Which rows are of these galaxies, shape (n,); as `EmbeddingTable.among`."""
-        met = self.first.among(galaxies)
-        return met if len(met) == len(self.ids) else met[positions(self.first.ids, self.ids)]
+        """Tell which rows are galaxies of a training record, shape (n,)."""
+        rows = self.first.among(galaxies)
+        return rows if len(rows) == len(self.ids) else rows[positions(self.first.ids, self.ids)]
 
     @classmethod
     def of(
@@ -67,6 +67,7 @@ class Inputs:
             There is no table, a galaxy of the first is in no row of another and not among its
             skipped, it is not in the catalog, or columns are named without a catalog.
         """
+        # one table and no columns, the usual case, needs no copy of a large matrix
         several = [tables] if isinstance(tables, EmbeddingTable) else list(tables)
         if not several:
             raise InputError("no embedding table", rule="be at least one")
@@ -88,9 +89,12 @@ class Inputs:
         ]
         if catalog is not None and columns:
             values = np.column_stack([catalog.column(name) for name in columns])
-            known = np.where(present(values), values, np.nan).astype(np.float32)
-            sources.append((known, positions(catalog.ids, ids, where=f"catalog {catalog.source}")))
+            numbers = np.where(present(values), values, np.nan).astype(np.float32)
+            sources.append(
+                (numbers, positions(catalog.ids, ids, where=f"catalog {catalog.source}"))
+            )
         matrix = allocate(len(ids), sum(source.shape[1] for source, _ in sources))
+        # joined by blocks: a joined copy of each table would double the memory
         for start in range(0, len(ids), BLOCK):
             part = slice(start, start + BLOCK)
             np.concatenate(

@@ -1,4 +1,4 @@
-"""Catalog columns that tell the label: a head that reads them repeats the rule the labels were made by."""
+"""Find catalog columns that define the label: a head that reads them only repeats that rule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST = 5000
 def telling_columns(
     catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int = 0
 ) -> list[str]:
-    """Find columns that define the label, by what they are and by what they say of the training galaxies.
+    """Find columns that define the label, by their name or by how well they predict it.
 
     A column of votes is named whatever it says: labels are made of votes. Of the others a shallow
     decision tree (CART) tries to tell the label, on galaxies it was not grown on; redshift or
@@ -56,22 +56,23 @@ def telling_columns(
         for parts in source.columns.values()
         for column in parts
     }
-    made_of = [name for name in columns if name in votes or name in CLASS_STRINGS]
-    lines = [
-        f"column {name} defines the label: it is a vote of the volunteers, and labels are made of those"
-        for name in made_of
-    ]
-    others = [name for name in columns if name not in made_of]
+    vote_names = [name for name in columns if name in votes or name in CLASS_STRINGS]
+    reason = "it is a vote of the volunteers, and labels are made of those"
+    lines = [f"column {name} defines the label: {reason}" for name in vote_names]
+    others = [name for name in columns if name not in vote_names]
     if labels.target == "multi-label" or not others:
         return lines
-    known = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
-    rows = positions(catalog.ids, known, where=f"catalog {catalog.source}")
+    # a few thousand galaxies tell: a leaking column predicts nearly all of them
+    sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
+    rows = positions(catalog.ids, sample, where=f"catalog {catalog.source}")
     values = np.column_stack([catalog.column(name)[rows] for name in others])
-    targets = labels.select(known).values
-    for part in [[number] for number in range(len(others))] + (
-        [list(range(len(others)))] if len(others) > 1 else []
-    ):
-        score = _told(values[:, part], targets, seed)
+    targets = labels.select(sample).values
+    # each column alone, then all together: a label may be a rule over two of them
+    parts = [[number] for number in range(len(others))]
+    if len(others) > 1:
+        parts.append(list(range(len(others))))
+    for part in parts:
+        score = _score_of_tree(values[:, part], targets, seed)
         if score >= SURE:
             names = " and ".join(others[number] for number in part)
             lines.append(
@@ -82,8 +83,11 @@ def telling_columns(
     return lines
 
 
-def _told(values: npt.NDArray[np.float64], targets: npt.NDArray[np.generic], seed: int) -> float:
-    """Balanced accuracy, or explained variance, of a shallow tree on galaxies it was not grown on; 0 for too few."""
+def _score_of_tree(
+    values: npt.NDArray[np.float64], targets: npt.NDArray[np.generic], seed: int
+) -> float:
+    """Return how well a shallow tree predicts the label of galaxies kept out of its fit."""
+    # balanced accuracy for classes, explained variance for fractions; 0 for too few galaxies
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 

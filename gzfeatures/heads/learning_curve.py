@@ -1,4 +1,4 @@
-"""Learning curves: how many labels does a head need."""
+"""Measure learning curves: the accuracy of a head against the number of training galaxies."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def learning_curve(
     steps = [*sorted({size for size in sizes if size < whole}), whole]
     tests = _tests(table, split.test)
     rows = []
+    # parts of one seed are nested: a curve then differs by its new galaxies only
     for seed in seeds:
         train = nested(split.train, labels, seed)
         for size in steps:
@@ -91,7 +92,7 @@ def learning_curve(
 def curve(
     rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy"
 ) -> list[tuple[int, float, float, float]]:
-    """One head's curve: (galaxies, mean, lowest, highest over seeds), rising in galaxies."""
+    """Return the curve of one head: (galaxies, mean, lowest, highest over seeds), by galaxies."""
     values: dict[int, list[float]] = {}
     for row in rows:
         if row["head"] == head:
@@ -108,15 +109,17 @@ def _tests(table: Tables, ids: Ids) -> Tables:
 
 
 def nested(train: Ids, labels: Labels, seed: int) -> Ids:
-    """Training ids in an order whose every beginning is stratified, the first two of each class in front."""
+    """Order training ids so that every beginning of the list keeps the shares of the classes."""
+    # two galaxies of each class come first: a head cannot be fitted on fewer
     train = np.sort(train)
     rng = np.random.default_rng(seed)
     chosen = labels.select(train)
     codes = chosen.codes if labels.target == "classes" else np.zeros(len(train), dtype=np.int64)
     place: npt.NDArray[np.float64] = np.empty(len(train))
     for code in np.unique(codes):
-        mine = rng.permutation(np.flatnonzero(codes == code))
-        place[mine] = (np.arange(len(mine)) + rng.random()) / len(mine)
-        place[mine[:2]] = -1
+        rows = rng.permutation(np.flatnonzero(codes == code))
+        # spread evenly over (0, 1), so that each class has its share of every beginning
+        place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
+        place[rows[:2]] = -1
     ordered: Ids = train[np.argsort(place, kind="stable")]
     return ordered

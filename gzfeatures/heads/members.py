@@ -1,4 +1,4 @@
-"""Members of a head's file, judged before anything is built of them: types from a list, arrays as long as they say."""
+"""Check the members of a head file before any object is built: known types, whole arrays."""
 
 from __future__ import annotations
 
@@ -72,12 +72,17 @@ SCHEMA, DEEPEST, MOST = "schema.json", 100, 2**26
 
 
 def renewed(path: Path) -> bytes | None:
-    """Return a head of an earlier version with the modules and classes of this one; None where it has them already.
+    """Rewrite a head of an earlier version with the present names of modules and classes.
 
     Parameters
     ----------
     path : Path
-        A file that `judge` let pass.
+        A file that `check_members` let pass.
+
+    Returns
+    -------
+    bytes, optional
+        The file with present names; None where it has them already.
     """
     changed = False
     with zipfile.ZipFile(path) as archive:
@@ -99,7 +104,7 @@ def renewed(path: Path) -> bytes | None:
 
 
 def _current(node: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Module and class of a part, by the names they have now."""
+    """Return the present module and class of a part that an earlier version named otherwise."""
     module, name = node.get("__module__"), node.get("__class__")
     folder, _, old = str(module).rpartition(".")
     if folder != "gzfeatures.heads" or old not in _MODULES:
@@ -107,8 +112,8 @@ def _current(node: Mapping[str, Any]) -> tuple[Any, Any]:
     return f"gzfeatures.heads.estimators.{_MODULES[old]}", _CLASSES.get(str(name), name)
 
 
-def judge(path: Path) -> None:
-    """Refuse a file that holds what no head has, or arrays that are not as long as they say.
+def check_members(path: Path) -> None:
+    """Refuse a file with a type that no head has, or with an array of another size than it claims.
 
     Raises
     ------
@@ -119,6 +124,7 @@ def judge(path: Path) -> None:
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
+            # a small compressed member could unpack to more than memory holds
             if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
                 raise InputError(
                     "member of the head is compressed", where=path, found=member.filename
@@ -130,14 +136,15 @@ def judge(path: Path) -> None:
                     rule=f"have {MOST} bytes at most",
                 )
         for node in _nodes(json.loads(archive.read(SCHEMA)), 0):
-            _judge_node(node, path)
+            _check_node(node, path)
         for member in archive.infolist():
             if member.filename.endswith(".npy"):
-                _judge_array(archive, member, path)
+                _check_array(archive, member, path)
 
 
 def _nodes(value: Any, level: int) -> Iterator[dict[str, Any]]:
-    """Every part of the structure."""
+    """Go through every part of the structure that names a type."""
+    # a structure nested without end would overflow the stack
     if level > DEEPEST:
         raise InputError("structure of the head is too deep", rule=f"have {DEEPEST} levels at most")
     if isinstance(value, dict):
@@ -150,7 +157,7 @@ def _nodes(value: Any, level: int) -> Iterator[dict[str, Any]]:
             yield from _nodes(part, level + 1)
 
 
-def _judge_node(node: Mapping[str, Any], path: Path) -> None:
+def _check_node(node: Mapping[str, Any], path: Path) -> None:
     module, name = _current(node)
     kind, loader = f"{module}.{name}", node.get("__loader__")
     if not isinstance(loader, str) or kind not in LOADERS.get(loader, ()):
@@ -166,9 +173,10 @@ def _judge_node(node: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _judge_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Refuse an array whose numbers do not fill its member."""
+def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    """Refuse an array whose header claims another number of bytes than its member has."""
     with archive.open(member) as file:
+        # only the header is read: no memory is allocated for what it claims
         version = np.lib.format.read_magic(file)
         read = (
             np.lib.format.read_array_header_1_0
@@ -176,11 +184,11 @@ def _judge_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) 
             else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = read(file)
-        said, there = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
-    if dtype.kind not in "biufU" or min(shape, default=0) < 0 or said != there:
+        claimed, stored = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+    if dtype.kind not in "biufU" or min(shape, default=0) < 0 or claimed != stored:
         raise InputError(
             "array of the head is damaged",
             where=path,
             rule="hold numbers that fill its member",
-            found=f"{member.filename}: {dtype} {shape}, {there} bytes",
+            found=f"{member.filename}: {dtype} {shape}, {stored} bytes",
         )

@@ -1,4 +1,4 @@
-"""Out-of-sample predictions: every labelled galaxy judged by a head that was fitted without it."""
+"""Predict every labelled galaxy by a head that was fitted without it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def out_of_sample(
     seed: int = 0,
     **parameters: Any,
 ) -> Predictions:
-    """Fit a head on all folds but one, predict that one, in turn.
+    """Fit a head on all folds but one and predict the galaxies of that one, fold by fold.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def out_of_sample(
     folds : int
         Parts, stratified by class; at least 2.
     groups : mapping of str to str, optional
-        Id → group; a group is never parted, so that a twin does not judge its twin.
+        Id → group; a group is never parted, so that no galaxy is predicted from its duplicate.
     seed : int
         Of folds and heads.
     **parameters
@@ -59,12 +59,13 @@ def out_of_sample(
     """
     if folds < 2:
         raise InputError("folds", rule="be at least 2", found=folds)
-    known = among(table.ids, labels.ids)
-    if not known.any():
+    labelled = among(table.ids, labels.ids)
+    if not labelled.any():
         raise InputError(
             "no galaxy has a label and a vector", rule="share ids", remedy="check the id columns"
         )
-    ids = table.ids[known]
+    ids = table.ids[labelled]
+    # a galaxy without a group is a group by itself
     group_of = {name: name for name in ids} | {
         name: f"group {group}" for name, group in (groups or {}).items()
     }
@@ -76,6 +77,6 @@ def out_of_sample(
         split = Split(ids[rest], ids[:0], ids[part])
         fitted = fit(table, labels, head, split=split, seed=seed, **parameters)
         parts.append(fitted.predict(table.select(ids[part])))
-    judged = np.concatenate([part.ids for part in parts])
+    predicted = np.concatenate([part.ids for part in parts])
     chances = np.concatenate([part.probabilities for part in parts])
-    return Predictions(judged, chances, labels.classes).select(ids[among(ids, judged)])
+    return Predictions(predicted, chances, labels.classes).select(ids[among(ids, predicted)])

@@ -1,4 +1,4 @@
-"""Save and load what was fitted: skops, which builds no object of a type that `members` does not list."""
+"""Write and read heads as skops files; only objects of types listed in `members` are built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from gzfeatures.errors import InputError, parsing, require_format
 from gzfeatures.files import require_file, written_whole
-from gzfeatures.heads.members import TRUSTED, judge, renewed
+from gzfeatures.heads.members import TRUSTED, check_members, renewed
 
 FORMAT = 1
 """Raise when a reader of the old number would misread a new file; readers refuse a higher
@@ -33,7 +33,7 @@ def write(path: Path, record: dict[str, Any], estimator: Any) -> Path:
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], Any]:
-    """Record and estimator of a file written by `write`; nothing in the file is executed.
+    """Return record and estimator of a file written by `write`; no code in the file runs.
 
     Raises
     ------
@@ -44,7 +44,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
 
     path = require_file(path, "head")
     with parsing("not a readable head", path):
-        judge(path)
+        # skops builds objects as it reads: everything is checked first
+        check_members(path)
         data = renewed(path)
         trusted = list(TRUSTED)
         content = (

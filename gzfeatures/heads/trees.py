@@ -1,7 +1,7 @@
-"""Gradient-boosted trees: XGBoost grows them, plain arrays keep them, and numpy predicts from the arrays.
+"""Boosted trees: XGBoost grows them, plain arrays keep them, and numpy predicts from the arrays.
 
-XGBoost reads its own files without distrust: a damaged one can overwrite memory. So a head holds no
-object of that library, and its predictions come from arrays that `check` can judge.
+XGBoost reads its own files without checks: a damaged one can overwrite memory. So a head holds no
+object of that library, and its predictions come from arrays that `checks` verifies.
 """
 
 from __future__ import annotations
@@ -93,9 +93,11 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             device=self.device,
             random_state=self.seed,
         ).fit(X, y)
+        # XGBoost's JSON is its documented format; nothing private is read
         learner = json.loads(machine.get_booster().save_raw("json"))["learner"]
         model = learner["gradient_booster"]["model"]
         trees = model["trees"]
+        # nodes of all trees lie one after the other, so children need an offset for each tree
         sizes = np.array([len(tree["left_children"]) for tree in trees], dtype=np.int64)
         first = np.cumsum(sizes) - sizes
 
@@ -121,13 +123,14 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             self.classes_ = np.arange(len(np.unique(y)))
             if len(self.classes_) == 2:  # it is told as a probability, and added to a logit
                 base = np.log(base) - np.log1p(-base)
+        # a binary classifier has one sum, whose sign decides
         outputs = max(1, int(self.outputs_.max()) + 1)
         self.base_ = np.asarray(np.broadcast_to(base, (outputs,)), dtype=np.float32).copy()
         self.n_features_in_ = X.shape[1]
         return self
 
     def predict_proba(self, X: Matrix) -> Matrix:
-        """Probability of each class, float32, shape (n, k)."""
+        """Return the probability of each class, float32, shape (n, k)."""
         sums = self._sums(X)
         if sums.shape[1] > 1:
             return np.asarray(softmax(sums, axis=1), dtype=np.float32)
@@ -135,7 +138,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         return np.stack([1 - second, second], axis=1)
 
     def predict(self, X: Matrix) -> npt.NDArray[Any]:
-        """Targets, float32, shape (n, m); of a classifier the most probable class, shape (n,)."""
+        """Return targets, float32, shape (n, m); or the most probable class, shape (n,)."""
         return (
             self._sums(X)
             if self.kind == "XGBRegressor"
@@ -143,7 +146,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         )
 
     def _sums(self, X: Matrix) -> Matrix:
-        """Sum of what each tree adds to each output, shape (n, outputs)."""
+        """Sum the values of the leaves that each row reaches, shape (n, outputs)."""
         X = np.asarray(X, dtype=np.float32)
         adds = np.zeros((len(self.roots_), len(self.base_)), dtype=np.float32)
         adds[np.arange(len(self.roots_)), self.outputs_] = 1
@@ -159,6 +162,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             gaps = bool(np.isnan(rows).any())
             at = np.tile(self.roots_.astype(np.int64), (len(rows), 1))
             begin = np.arange(len(rows))[:, None] * rows.shape[1]
+            # all rows go down all trees one level at a time: a few numpy calls for each level
             for _ in range(depth):
                 values = rows.take(begin + self.feature_.take(at))
                 lower = values < self.value_.take(at)
@@ -169,7 +173,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         return sums
 
     def _depth(self) -> int:
-        """Levels below the roots.
+        """Count the levels below the roots.
 
         Raises
         ------

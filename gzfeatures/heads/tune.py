@@ -1,4 +1,4 @@
-"""Choose a head's parameters inside train: grouped, stratified folds; successive halving for large tables."""
+"""Choose the parameters of a head by cross-validation inside the training galaxies."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ def search(
     groups: Groups | None,
     rows: Rows,
     target: Target,
-    given: Mapping[str, Any],
+    fixed: Mapping[str, Any],
     *,
     seed: int = 0,
     jobs: int = 1,
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
-    """Try every combination of the recipe's space on the training rows and keep the best.
+    """Try every combination of the head's parameters on the training rows and keep the best.
 
+    Large tables are tried by successive halving: all combinations on few rows, the best third on
+    more (Jamieson & Talwalkar 2016, arXiv:1502.07943).
     Candidates are scored without calibration, by accuracy (classes; balanced accuracy if classes
     are weighted), mean of −ln p (several labels) or RMSE (vote fractions). Ties go to the earlier
     candidate: the space names the default first.
@@ -56,7 +58,7 @@ def search(
         Training rows in X, shape (n,).
     target : {"classes", "multi-label", "fractions"}
         What `targets` are.
-    given : mapping
+    fixed : mapping
         Parameters that are not to be tuned.
     seed : int
         Of folds and subsets.
@@ -66,47 +68,57 @@ def search(
     Returns
     -------
     best : dict
-        `given` and the best values of the rest.
+        `fixed` and the best values of the rest.
     trials : tuple of dict
         In the order tried: `rung, rows, parameters, metric, score, deviation` (over folds),
         `seconds, kept`.
     """
-    free = {name: values for name, values in chosen.space.items() if name not in given}
+    free = {name: values for name, values in chosen.space.items() if name not in fixed}
     candidates = [
         dict(zip(free, values, strict=True)) for values in itertools.product(*free.values())
     ]
     strata = targets if target == "classes" else np.zeros(len(rows), dtype=np.int64)
     console = Console(stderr=True)
     trials: list[dict[str, Any]] = []
+    # each rung has more rows and fewer candidates than the one before
     for rung, size in enumerate(_rungs(len(rows))):
         kept = _subset(strata, groups, size, seed + rung)
         block = X[rows[kept]]
-        mine = None if groups is None else groups[kept]
-        folds = folds_of(strata[kept], mine, FOLDS, seed)
+        kept_groups = None if groups is None else groups[kept]
+        folds = folds_of(strata[kept], kept_groups, FOLDS, seed)
         results = joblib.Parallel(jobs, max_nbytes="1M", mmap_mode="r", return_as="generator")(
             joblib.delayed(_trial)(
-                chosen.name, block, targets[kept], mine, folds, target, {**given, **c}, seed
+                chosen.name,
+                block,
+                targets[kept],
+                kept_groups,
+                folds,
+                target,
+                {**fixed, **candidate},
+                seed,
             )
-            for c in candidates
+            for candidate in candidates
         )
         tried = []
         for candidate, result in zip(candidates, results, strict=True):
             tried.append({"rung": rung, "rows": len(kept), "parameters": candidate, **result})
             words = ", ".join(f"{name}={value}" for name, value in candidate.items())
+            score = f"{result['metric']} {result['score']:.4f} ± {result['deviation']:.4f}"
             console.print(
-                f"tune {chosen.name}, {len(kept):,} galaxies: {words}: {result['metric']} {result['score']:.4f}"
-                f" ± {result['deviation']:.4f} ({result['seconds']:.1f} s)",
+                f"tune {chosen.name}, {len(kept):,} galaxies: {words}: {score}"
+                f" ({result['seconds']:.1f} s)",
                 highlight=False,
                 soft_wrap=True,
             )
         sign = 1 if "accuracy" in tried[0]["metric"] else -1
+        # sorting is stable: of equal scores the earlier candidate, nearest the default, wins
         order = sorted(range(len(tried)), key=lambda i: -sign * tried[i]["score"])
         best = order[: max(1, len(order) // 3)]
         for i, trial in enumerate(tried):
             trial["kept"] = i in best
         trials += tried
         candidates = [candidates[i] for i in best]
-    return {**given, **candidates[0]}, tuple(trials)
+    return {**fixed, **candidates[0]}, tuple(trials)
 
 
 def _rungs(n: int) -> tuple[int, ...]:
@@ -115,7 +127,7 @@ def _rungs(n: int) -> tuple[int, ...]:
 
 
 def _subset(strata: npt.NDArray[Any], groups: Groups | None, size: int, seed: int) -> Rows:
-    """About `size` rows, whole groups, classes in their shares."""
+    """Choose about `size` rows: whole groups, classes in their shares."""
     count = round(len(strata) / size)
     return np.arange(len(strata)) if count < 2 else folds_of(strata, groups, count, seed)[0][1]
 

@@ -1,7 +1,7 @@
-"""scikit-learn's parts without a promise of stability: a fitted network's optimiser, what fitted neighbours keep.
+"""Reach two private parts of scikit-learn: a network's optimiser and what neighbours keep.
 
-Predicting needs none, so heads are written without; the path of its class remains for heads of
-earlier versions.
+Predicting needs no optimiser, so heads are written without one; the path of its class remains for
+heads of earlier versions.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ OPTIMIZERS = ("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",)
 
 
 def without_optimizer(network: MLPClassifier) -> None:
-    """Forget the optimiser of a fitted network: its module is private, and a head file would name it."""
+    """Remove the optimiser of a fitted network: its private module would enter the head file."""
     vars(network).pop("_optimizer", None)
 
 
 def fitted_neighbours(machine: KNeighborsClassifier) -> tuple[Any, Any, Any]:
-    """Vectors (n, d), codes (n,) and algorithm that fitted neighbours keep: they have no public name."""
+    """Return vectors (n, d), codes (n,) and algorithm of fitted neighbours: private attributes."""
     return machine._fit_X, machine._y, machine._fit_method

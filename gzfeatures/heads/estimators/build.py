@@ -1,4 +1,4 @@
-"""From a name and its parameters to an unfitted scikit-learn estimator."""
+"""Build the unfitted scikit-learn estimator of a head from its name and parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gzfeatures.heads.trees import BoostedTrees
 
 
 def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> BaseEstimator:
-    """Unfitted estimator of the head `name` with all its parameters given (see `HEADS`)."""
+    """Build the unfitted estimator of the head `name`, all its parameters given (see `HEADS`)."""
     machine = _MACHINES[name](parameters, seed)
     if name == "ensemble":
         steps: Any = machine
@@ -54,7 +54,7 @@ def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> Bas
 
 
 class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Vote fractions of several answers; an answer learns only from the galaxies on which it is known.
+    """Regression of several vote fractions; each learns from the galaxies that have its answer.
 
     Parameters
     ----------
@@ -66,7 +66,9 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Any = None, rows: Rows | None = None) -> Self:
-        """Fit on X (n, d), or its `rows` (n,), with fractions y (n, m), NaN where unknown; groups are not needed.
+        """Fit on X (n, d), or its `rows` (n,), with fractions y (n, m), NaN where unknown.
+
+        Groups are taken and not used: a regression has no rows to hold back.
 
         Raises
         ------
@@ -82,29 +84,28 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 rule="be known on two",
             )
         rows = np.arange(len(y)) if rows is None else rows
+        # answers known on the same galaxies share a regressor: one fit for a whole question
         patterns, owner = np.unique(known, axis=1, return_inverse=True)
         self.n_features_in_, self.n_answers_ = X.shape[1], y.shape[1]
         self.answers_ = [np.flatnonzero(owner == p) for p in range(patterns.shape[1])]
         with threads_for(len(y) * X.shape[1]):
-            self.estimators_ = [
-                clone(self.estimator).fit(
-                    take_rows(X, rows[asked]), y[np.ix_(asked, answers)].astype(np.float32)
-                )
-                for asked, answers in zip(
-                    map(np.flatnonzero, patterns.T), self.answers_, strict=True
-                )
-            ]
+            self.estimators_ = []
+            for pattern, answers in zip(patterns.T, self.answers_, strict=True):
+                asked = np.flatnonzero(pattern)
+                fractions = y[np.ix_(asked, answers)].astype(np.float32)
+                regressor = clone(self.estimator).fit(take_rows(X, rows[asked]), fractions)
+                self.estimators_.append(regressor)
         return self
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:
-        """Vote fractions clipped to [0, 1], float64, shape (n, m)."""
+        """Return vote fractions clipped to [0, 1], float64, shape (n, m)."""
         X = np.asarray(X)
         fractions = np.empty((len(X), self.n_answers_))
         for start in range(0, len(X), BLOCK):
             for answers, estimator in zip(self.answers_, self.estimators_, strict=True):
                 rows = np.array(X[start : start + BLOCK], dtype=np.float32, order="C")
-                said = np.asarray(estimator.predict(rows)).reshape(len(rows), len(answers))
-                fractions[start : start + BLOCK, answers] = said
+                part = np.asarray(estimator.predict(rows)).reshape(len(rows), len(answers))
+                fractions[start : start + BLOCK, answers] = part
         return np.clip(fractions, 0, 1)
 
 
@@ -121,7 +122,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
-        """Fit on X (n, d), or its `rows` (n,), with flags y (n, k); a flag with one value keeps that value."""
+        """Fit on X (n, d), or its `rows` (n,), with flags y (n, k); constant flags stay so."""
         y = np.asarray(y, dtype=np.int64)
         self.n_features_in_ = X.shape[1]
         self.constant_ = np.where(y.min(0) == y.max(0), y[0].astype(float), np.nan)
@@ -132,7 +133,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Probability of each flag, float64, shape (n, k)."""
+        """Return the probability of each flag, float64, shape (n, k)."""
         p = np.tile(self.constant_, (len(X), 1))
         for c, estimator in zip(
             np.flatnonzero(np.isnan(self.constant_)), self.estimators_, strict=True
@@ -142,7 +143,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Several calibrated heads together.
+    """Several calibrated heads whose predictions are combined.
 
     Parameters
     ----------
@@ -174,36 +175,40 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if self.combine == "stack"
             else [(everything, everything[:0])]
         )
+        # the fold with most classes: the combining regression knows only the classes it holds
         rest, part = max(folds, key=lambda fold: len(np.unique(y[fold[1]])))
         self.members_ = [clone(member).fit(X[rest], y[rest]) for _, member in self.members]
-        self.judge_ = LinearMachine(C=1.0).fit(self._said(X[part]), y[part]) if len(part) else None
+        self.judge_ = (
+            LinearMachine(C=1.0).fit(self._member_logs(X[part]), y[part]) if len(part) else None
+        )
         return self
 
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
-        """Probability of each class, shape (n, k)."""
-        said = self._said(X)
-        p = np.exp(said).reshape(len(X), len(self.members_), len(self.classes_)).mean(1)
+        """Return the probability of each class, shape (n, k)."""
+        logs = self._member_logs(X)
+        p = np.exp(logs).reshape(len(X), len(self.members_), len(self.classes_)).mean(1)
         if self.judge_ is not None:
             # a class that the held-back rows lack keeps the members' mean: its absence there is no
             # verdict
-            met = np.searchsorted(self.classes_, self.judge_.classes_)
-            whole = p[:, met].sum(1, keepdims=True)
-            p[:, met] = (
-                softmax(self.judge_.decision_function(said).astype(np.float64), axis=1) * whole
+            columns = np.searchsorted(self.classes_, self.judge_.classes_)
+            whole = p[:, columns].sum(1, keepdims=True)
+            p[:, columns] = (
+                softmax(self.judge_.decision_function(logs).astype(np.float64), axis=1) * whole
             )
         return np.asarray(p / p.sum(1, keepdims=True), dtype=np.float64)
 
-    def _said(self, X: Matrix) -> Matrix:
+    def _member_logs(self, X: Matrix) -> Matrix:
+        """Return the log probabilities of all members side by side, shape (n, members·k)."""
         return np.hstack(
             [np.log(np.maximum(member.predict_proba(X), 1e-7)) for member in self.members_]
         ).astype(np.float32)
 
 
 class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
-    """scikit-learn's nearest neighbours, with one vote more that is spread evenly: no class is impossible."""
+    """scikit-learn's nearest neighbours, with one extra vote spread evenly over the classes."""
 
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
-        """Share of the votes of each class, shape (n, k)."""
+        """Return each class's share of the votes, shape (n, k); none is 0."""
         share = super().predict_proba(X)
         return np.asarray(
             (share * self.n_neighbors + 1 / share.shape[1]) / (self.n_neighbors + 1),
@@ -212,7 +217,7 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
 
 
 class Perceptron(MLPClassifier):  # type: ignore[misc]
-    """scikit-learn's network, trained for a fixed number of epochs: reaching that number is no failure."""
+    """scikit-learn's network, trained for a fixed number of epochs without a warning about it."""
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
         """Fit on rows X (n, d) with codes y (n,)."""

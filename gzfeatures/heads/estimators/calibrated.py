@@ -1,4 +1,4 @@
-"""Calibrated: a classifier whose probabilities are right, learned on training rows held back from it."""
+"""Calibrate the probabilities of a classifier on training rows held back from it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FACTORS = tuple(
 
 
 class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Classifier with calibrated probabilities; it takes its rows as they are and never changes them.
+    """Classifier with calibrated probabilities; it never changes the rows it is given.
 
     A large table is fitted once, on all rows but a held-back share, which teaches the calibration.
     A small one (`crossed_below`) is too precious for that: its rows are scored out of fold, and the
@@ -116,22 +116,23 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.arange(n) if rows is None else rows
         self.scale_, self.bias_ = 1.0, np.zeros(k)
         self.steps_: list[Scores] = []
+        # scores and classes that teach the calibration come from rows the classifier did not see
         if self.method == "none":
             self._learn(take_rows(X, rows), codes)
             scores, truth = np.empty((0, k)), codes[:0]
-        elif n >= self.crossed_below and (held := self._held_back(codes, groups)) is not None:
-            rest, part = held
+        elif n >= self.crossed_below and (fold := self._held_back(codes, groups)) is not None:
+            rest, part = fold
             self._learn(take_rows(X, rows[rest]), codes[rest])
             scores, truth = self._scores_of(X, rows[part]), codes[part]
         else:
+            # few rows: score each out of fold, then fit the classifier that is kept on all of them
             order, parts = [], []
             for rest, part in folds_of(codes, groups, 5, self.seed):
                 self._learn(X[rows[rest]], codes[rest])
-                met = part[
-                    np.isin(codes[part], self.known_)
-                ]  # a class it has not met tells nothing about its scores
-                parts.append(self._scores(X[rows[met]], k) if len(met) else np.empty((0, k)))
-                order.append(codes[met])
+                # a class that this fold's classifier was not fitted on tells nothing of its scores
+                scored = part[np.isin(codes[part], self.known_)]
+                parts.append(self._scores(X[rows[scored]], k) if len(scored) else np.empty((0, k)))
+                order.append(codes[scored])
             self._learn(X[rows], codes)
             scores, truth = np.concatenate(parts), np.concatenate(order)
         self.unchecked_ = (
@@ -139,6 +140,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         if len(truth):
             self._calibrate(scores, truth)
+        # weights act on calibrated probabilities, so they are learned last
         if self.class_weight == "macro-f1":
             self.weights_ = weights_for_macro_f1(self._probabilities(scores), truth)
         else:
@@ -146,14 +148,14 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _held_back(self, codes: Codes, groups: Groups | None) -> tuple[Rows, Rows] | None:
-        """The fold whose part has most classes, of those whose rest has all; None where there is none such."""
+        """Choose the fold with most classes inside and all classes outside; None if none has."""
         k = len(self.classes_)
         folds = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)
         whole = [fold for fold in folds if len(np.unique(codes[fold[0]])) == k and len(fold[1])]
         return max(whole, key=lambda fold: len(np.unique(codes[fold[1]]))) if whole else None
 
     def recalibrate(self, X: Any, y: Any) -> Self:
-        """Learn the calibration anew from rows that neither the estimator nor its vectors were trained on.
+        """Learn the calibration anew from rows that neither estimator nor backbone was trained on.
 
         A backbone places the galaxies it was trained on more surely than others, and a calibration
         learned on those promises too much. `method` stays as it is; weights stay too.
@@ -171,27 +173,27 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _learn(self, X: Matrix, codes: Codes) -> None:
-        """Fit the estimator on codes without gaps: a fold may lack a class, and XGBoost refuses gaps."""
+        """Fit the estimator on codes 0, 1, … without gaps: a fold may lack a class."""
         self.known_, compact = np.unique(codes, return_inverse=True)
         self.estimator_ = clone(self.estimator).fit(X, compact)
 
     def predict_proba(self, X: Any) -> Scores:
-        """Probability of each class, float64, shape (n, k); X is left as it is."""
+        """Return the probability of each class, float64, shape (n, k); X is not changed."""
         p = self._probabilities(self._scores_of(X)) * self.weights_
         p /= p.sum(1, keepdims=True)
         return p
 
     def uncalibrated(self, X: Any) -> Scores:
-        """What the estimator alone says, as probabilities (softmax of its scores), without weights; shape (n, k)."""
+        """Return the softmax of the estimator's scores, uncalibrated and unweighted: (n, k)."""
         return np.asarray(softmax(self._scores_of(X), axis=1), dtype=np.float64)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Most probable class of each row, shape (n,)."""
+        """Return the most probable class of each row, shape (n,)."""
         winners: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
         return winners
 
     def _scores_of(self, X: Any, rows: Rows | None = None) -> Scores:
-        """Scores of X, or some of its rows, which are left as they are, by blocks, shape (n, k)."""
+        """Return scores of X or some of its rows, by blocks, shape (n, k); X is not changed."""
         X, k = np.asarray(X), len(self.classes_)
         rows = np.arange(len(X)) if rows is None else rows
         if not len(rows):
@@ -203,14 +205,14 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def _scores(self, X: Matrix, k: int) -> Scores:
-        """Scores of all k classes; −inf, probability 0, for a class the estimator never met."""
-        said = np.asarray(getattr(self.estimator_, self.output)(X), dtype=np.float64)
+        """Return scores of all k classes; −inf, probability 0, for a class not trained on."""
+        outputs = np.asarray(getattr(self.estimator_, self.output)(X), dtype=np.float64)
         if self.output == "predict_proba":
-            said = np.log(np.maximum(said, _TINY))
+            outputs = np.log(np.maximum(outputs, _TINY))
         if len(self.known_) == k:
-            return said
-        scores = np.full((len(said), k), -np.inf)
-        scores[:, self.known_] = said
+            return outputs
+        scores = np.full((len(outputs), k), -np.inf)
+        scores[:, self.known_] = outputs
         return scores
 
     def _calibrate(self, scores: Scores, codes: Codes) -> None:
@@ -220,18 +222,20 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         softmax here, for its absence from these rows says nothing of its frequency; it gets the
         mean offset of the others and no steps.
         """
-        met = np.unique(codes)
-        scores, codes = scores[:, met], np.searchsorted(met, codes)
+        present = np.unique(codes)
+        scores, codes = scores[:, present], np.searchsorted(present, codes)
         n, k = scores.shape
+        # a class a fold's classifier does not know has score −inf: it takes no part in the gradient
         truth = np.eye(k)[codes]
         finite = np.where(np.isfinite(scores), scores, 0.0)
         spread = max(float(scores[np.isfinite(scores)].std()), _TINY)
         biased = self.method != "temperature"
 
         def loss(free: Scores) -> tuple[float, Scores]:
+            # the scale is fitted as a logarithm: it stays positive, and steps are alike at any unit
             a, b = np.exp(free[0]) / spread, free[1:] if biased else np.zeros(k)
-            logits = a * scores + b
-            p = softmax(logits, axis=1)
+            p = softmax(a * scores + b, axis=1)
+            # mean log loss, with a weak penalty on the offsets that keeps them finite
             slope = (p - truth) / n
             value = (
                 -float(np.log(np.maximum((p * truth).sum(1), 1e-30)).mean())
@@ -240,24 +244,25 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             gradient = [np.sum(slope * finite) * a, *((slope.sum(0) + b / n) if biased else ())]
             return value, np.asarray(gradient)
 
-        found = minimize(
+        optimum = minimize(
             loss,
             np.zeros(1 + k * biased),
             jac=True,
             method="L-BFGS-B",
             bounds=[(-6, 6)] + [(-20, 20)] * (k * biased),
         )
-        self.scale_ = float(np.exp(found.x[0]) / spread)
+        self.scale_ = float(np.exp(optimum.x[0]) / spread)
         if biased:
-            self.bias_ = np.full(len(self.classes_), found.x[1:].mean())
-            self.bias_[met] = found.x[1:]
+            self.bias_ = np.full(len(self.classes_), optimum.x[1:].mean())
+            self.bias_[present] = optimum.x[1:]
+        # steps act on probabilities: scores of different classes have no common scale
         if self.method == "isotonic":
-            p = softmax(self.scale_ * scores + self.bias_[met], axis=1)
-            self.stepped_ = met
+            p = softmax(self.scale_ * scores + self.bias_[present], axis=1)
+            self.stepped_ = present
             for c in range(k):
-                known = np.isfinite(scores[:, c])
+                scored = np.isfinite(scores[:, c])
                 step = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
-                    p[known, c], truth[known, c]
+                    p[scored, c], truth[scored, c]
                 )
                 self.steps_.append(np.stack([step.X_thresholds_, step.y_thresholds_]))
 
@@ -265,14 +270,14 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         p = softmax(self.scale_ * scores + self.bias_, axis=1)
         if self.steps_:
             # heads of earlier versions have steps for every class, and do not say for which
-            met = getattr(self, "stepped_", np.arange(p.shape[1]))
-            whole = p[:, met].sum(1, keepdims=True)
-            part = p[:, met] / np.maximum(whole, _TINY)
+            stepped = getattr(self, "stepped_", np.arange(p.shape[1]))
+            whole = p[:, stepped].sum(1, keepdims=True)
+            part = p[:, stepped] / np.maximum(whole, _TINY)
             part = np.column_stack(
                 [np.interp(part[:, c], *step) for c, step in enumerate(self.steps_)]
             )
             part = np.maximum(part, _TINY)
-            p[:, met] = part / part.sum(1, keepdims=True) * np.maximum(whole, _TINY)
+            p[:, stepped] = part / part.sum(1, keepdims=True) * np.maximum(whole, _TINY)
             p /= p.sum(1, keepdims=True)
         return np.asarray(p, dtype=np.float64)
 
@@ -286,7 +291,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def weights_for_macro_f1(probabilities: Scores, codes: Codes) -> Scores:
-    """Weight of each class with which the most probable class has the highest macro F1.
+    """Find the class weights with which the most probable class has the highest macro F1.
 
     As thresholds of F1 lie below those of accuracy where a class is rare (Lipton+2014,
     doi:10.1007/978-3-662-44851-9_15), rare classes are mostly weighted up. Each class in turn, the
@@ -308,9 +313,9 @@ def weights_for_macro_f1(probabilities: Scores, codes: Codes) -> Scores:
     counts = np.bincount(codes, minlength=k)
 
     def macro_f1(weights: Scores) -> float:
-        said = (probabilities * weights).argmax(1)
-        hits = np.bincount(codes[said == codes], minlength=k)
-        return float((2 * hits / np.maximum(counts + np.bincount(said, minlength=k), 1)).mean())
+        winners = (probabilities * weights).argmax(1)
+        hits = np.bincount(codes[winners == codes], minlength=k)
+        return float((2 * hits / np.maximum(counts + np.bincount(winners, minlength=k), 1)).mean())
 
     weights = np.ones(k)
     best = macro_f1(weights)

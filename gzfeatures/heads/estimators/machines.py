@@ -1,4 +1,4 @@
-"""Classifiers of our own: a Gaussian-kernel and a linear machine in single precision, and class prototypes.
+"""Define support vector machines, linear machines and class prototypes in single precision.
 
 Each one's `decision_function` gives one score per class, shape (n, k), and keeps plain arrays only:
 a head fitted with Intel's accelerated scikit-learn predicts alike, and as fast, where that library
@@ -28,7 +28,7 @@ twice."""
 
 
 def library(module: str, accelerated: bool) -> Any:
-    """Module of the accelerated scikit-learn where it is wanted and installed, of plain scikit-learn otherwise."""
+    """Import a module of the accelerated scikit-learn if it is installed, else the plain one."""
     if accelerated:
         try:
             return importlib.import_module(f"sklearnex.{module}")
@@ -38,7 +38,7 @@ def library(module: str, accelerated: bool) -> Any:
 
 
 class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """What scores every class: the highest score wins."""
+    """A classifier that gives every class a score: the highest score wins."""
 
     classes_: Codes
 
@@ -46,13 +46,14 @@ class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def predict(self, X: Matrix) -> Codes:
-        """Class of the highest score, shape (n,)."""
+        """Return the class of the highest score, shape (n,)."""
         winners: Codes = self.classes_[self.decision_function(X).argmax(1)]
         return winners
 
 
 def _kernel_scale(gamma: float, X: Matrix) -> float:
-    """γ of the kernel from γ in units of 1 / (d × variance of X)."""
+    """Return γ of the kernel from γ in units of 1 / (d × variance of X)."""
+    # summed in double precision: float32 sums of millions of numbers drift
     mean = X.mean(dtype=np.float64)
     blocks = (X[start : start + BLOCK] - mean for start in range(0, len(X), BLOCK))
     variance = sum(float(np.vdot(block, block)) for block in blocks) / X.size
@@ -60,11 +61,12 @@ def _kernel_scale(gamma: float, X: Matrix) -> float:
 
 
 def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Matrix:
-    """Σ over vectors of exp(−γ‖x − vector‖²) × its weights (v, m), by blocks of rows, shape (n, m)."""
+    """Return Σ exp(−γ‖x − vector‖²) × weights (v, m) over the vectors, by blocks; shape (n, m)."""
     sums = np.empty((len(X), weights.shape[1]), dtype=np.float32)
     lengths = (vectors**2).sum(1)
     for start in range(0, len(X), BLOCK // 4):
         rows = np.ascontiguousarray(X[start : start + BLOCK // 4], dtype=np.float32)
+        # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v: one matrix product in place of all differences
         kernel = rows @ vectors.T
         kernel *= 2
         kernel -= lengths
@@ -107,12 +109,10 @@ class RbfMachine(_Scored):
             np.zeros((len(y), k), dtype=np.float32),
             np.zeros(k, dtype=np.float32),
         )
-        margin = np.array([[-1, 1]], dtype=np.float32) / (
-            2 if k == 2 else 1
-        )  # two classes: their scores differ by it
-        for i, j in combinations(
-            range(k), 2
-        ):  # given all classes at once, a machine holds its vectors several times
+        # the scores of two classes differ by the margin, so each takes half of it
+        margin = np.array([[-1, 1]], dtype=np.float32) / (2 if k == 2 else 1)
+        # pair by pair: fitted on all classes at once, a machine keeps its vectors several times
+        for i, j in combinations(range(k), 2):
             pair = np.flatnonzero((codes == i) | (codes == j))
             machine = svm.SVC(C=self.C, gamma=self.gamma_).fit(X[pair], codes[pair] == j)
             weights[np.ix_(pair[machine.support_], [i, j])] += (
@@ -124,7 +124,7 @@ class RbfMachine(_Scored):
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:
-        """Score of each class, shape (n, k)."""
+        """Return the score of each class, shape (n, k)."""
         return _kernel_sum(X, self.vectors_, self.gamma_, self.weights_) + self.intercept_
 
 
@@ -160,14 +160,14 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             weights[machine.support_, c] = np.ravel(machine.dual_coef_)
             # scikit-learn-intelex gives no intercept where all targets lie within epsilon of one
             # value
-            known = np.ravel(machine.intercept_)
-            self.intercept_[c] = known[0] if len(known) else (target.min() + target.max()) / 2
+            offset = np.ravel(machine.intercept_)
+            self.intercept_[c] = offset[0] if len(offset) else (target.min() + target.max()) / 2
         used = np.flatnonzero(weights.any(1))
         self.vectors_, self.weights_ = X[used], weights[used]
         return self
 
     def predict(self, X: Matrix) -> Matrix:
-        """Targets, shape (n, m)."""
+        """Return the targets, shape (n, m)."""
         return _kernel_sum(X, self.vectors_, self.gamma_, self.weights_) + self.intercept_
 
 
@@ -208,10 +208,13 @@ class LinearMachine(_Scored):
         weight = (
             np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         )
+        # scikit-learn's C multiplies the sum of losses; divided by Σ weight it is a mean, whose
+        # gradient has one scale at any n
         share = (weight / weight.sum()).astype(np.float32)[:, None]
         penalty = 1 / (self.C * weight.sum())
         slope = _softmax_slope if self.loss == "softmax" else _hinge_slope
 
+        # blocks small enough for the cache: scores and gradient read each row from memory once
         def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
             W = flat.reshape(k, d + 1).astype(np.float32)
             total, step = 0.0, np.zeros_like(W)
@@ -231,20 +234,21 @@ class LinearMachine(_Scored):
 
         options = {"maxiter": self.iterations, "gtol": self.tolerance, "ftol": 1e-7, "maxcor": 10}
         with threadpool_limits(1):  # products this small are done before a second thread has woken
-            found = minimize(
+            optimum = minimize(
                 objective, np.zeros((d + 1) * k), jac=True, method="L-BFGS-B", options=options
             )
-        if found.nit >= self.iterations:
+        if optimum.nit >= self.iterations:
             warnings.warn(
                 f"no convergence in {self.iterations} steps; raise 'iterations'", stacklevel=2
             )
-        solution = found.x.reshape(k, d + 1).T.astype(np.float32)
+        # kept as (d, k), so that the scores of many rows are one product
+        solution = optimum.x.reshape(k, d + 1).T.astype(np.float32)
         self.coefficients_, self.intercept_ = np.ascontiguousarray(solution[:d]), solution[d]
-        self.steps_ = int(found.nit)
+        self.steps_ = int(optimum.nit)
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:
-        """Score of each class, shape (n, k)."""
+        """Return the score of each class, shape (n, k)."""
         return np.asarray(X @ self.coefficients_ + self.intercept_, dtype=np.float32)
 
 
@@ -252,7 +256,7 @@ Slope = Callable[[Matrix, Matrix, Matrix], tuple[float, Matrix]]
 
 
 def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
-    """Weighted mean of −ln softmax at the true class, and its gradient by the scores."""
+    """Return the weighted mean of −ln softmax at the true class, and its gradient by the scores."""
     scores = scores - scores.max(1, keepdims=True)
     odds = np.exp(scores)
     total = odds.sum(1, keepdims=True)
@@ -261,14 +265,15 @@ def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float,
 
 
 def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
-    """Weighted mean of the squared hinge over one-against-rest machines, and its gradient by the scores."""
+    """Return the weighted mean squared hinge, one class against the rest, and its gradient."""
     sign = 2 * truth - 1
+    # max(0, 1 − y·score)², the L2 loss of LIBLINEAR (Fan+2008)
     short = np.maximum(1 - sign * scores, 0)
     return float((share * short**2).sum(dtype=np.float64)), -2 * share * sign * short
 
 
 class Prototype(_Scored):
-    """Nearest class mean: the score is minus half the squared distance to it, per dimension."""
+    """Nearest class mean: the score is minus half the squared distance to the mean, over √d."""
 
     def fit(self, X: Matrix, y: Codes) -> Self:
         """Fit on rows X (n, d) with codes y (n,)."""
@@ -277,6 +282,6 @@ class Prototype(_Scored):
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:
-        """Score of each class, shape (n, k)."""
+        """Return the score of each class, shape (n, k)."""
         scores = X @ self.means_.T - 0.5 * (self.means_**2).sum(1)
         return np.asarray(scores / np.sqrt(X.shape[1]), dtype=np.float32)

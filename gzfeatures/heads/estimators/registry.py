@@ -1,4 +1,4 @@
-"""HEADS: what each name stands for. Data only: scikit-learn and XGBoost are imported when one is built."""
+"""List the heads by name (`HEADS`), as data: scikit-learn and XGBoost are imported later."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TREES: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class HeadKind:
-    """A classifier or regressor on vectors; calling it builds an unfitted scikit-learn estimator.
+    """A kind of classifier or regressor on vectors; calling it builds an unfitted estimator.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class HeadKind:
     space: Mapping[str, tuple[Any, ...]]
 
     def __call__(self, seed: int = 0, **parameters: Any) -> BaseEstimator:
-        """Build the unfitted estimator: scaler inside, calibrated, codes 0…k−1 in.
+        """Build the unfitted estimator: with scaler and calibration inside, for codes 0…k−1.
 
         Raises
         ------
@@ -81,19 +81,30 @@ class HeadKind:
         return build(self.name, self.task, seed, complete)
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters: the defaults, overridden by `parameters` (an unknown one is an InputError)."""
-        strange = [name for name in parameters if name not in self.defaults]
-        if strange:
+        """Return all parameters: the defaults, overridden by `parameters`.
+
+        Raises
+        ------
+        InputError
+            A parameter is not one of this head's.
+
+        Examples
+        --------
+        >>> HEADS["ridge"].complete({"alpha": 10.0})
+        {'alpha': 10.0, 'pca': None, 'whiten': False, 'impute': False}
+        """
+        unknown_names = [name for name in parameters if name not in self.defaults]
+        if unknown_names:
             raise InputError(
                 "unknown parameter",
                 where=f"head {self.name}",
                 rule=f"be one of {', '.join(self.defaults)}",
-                found=strange[0],
+                found=unknown_names[0],
             )
         return {**self.defaults, **parameters}
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
+        """Return the fields as JSON values."""
         return {
             "name": self.name,
             "task": self.task,
@@ -123,7 +134,8 @@ HEADS: dict[str, HeadKind] = {
     "svm": HeadKind(
         "svm",
         "classes",
-        "support vector machine with a Gaussian kernel; gamma in units of 1 / (length of vector × variance)",
+        "support vector machine with a Gaussian kernel; "
+        "gamma in units of 1 / (length of vector × variance)",
         "Cortes & Vapnik 1995, doi:10.1007/BF00994018",
         {"C": 3.0, "gamma": 1.0, "accelerated": True, **_CLASSES},
         {"C": (3.0, 10.0, 1.0), "gamma": (1.0, 0.3)},
@@ -186,7 +198,8 @@ HEADS: dict[str, HeadKind] = {
     "ensemble": HeadKind(
         "ensemble",
         "classes",
-        "named heads together: mean of their probabilities (soft), or a logistic regression on them (stack)",
+        "named heads together: mean of their probabilities (soft), "
+        "or a logistic regression on them (stack)",
         "Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1",
         {
             "members": ("svm", "logistic", "xgboost"),
@@ -208,7 +221,8 @@ HEADS: dict[str, HeadKind] = {
     "svr": HeadKind(
         "svr",
         "fractions",
-        "support vector regression with a Gaussian kernel, one machine per answer; fractions clipped to [0, 1]",
+        "support vector regression with a Gaussian kernel, one machine per answer; "
+        "fractions clipped to [0, 1]",
         "Smola & Schölkopf 2004, doi:10.1023/B:STCO.0000035301.49549.88",
         {"C": 0.3, "gamma": 1.0, "epsilon": 0.05, "accelerated": True, **_FRACTIONS},
         {"C": (0.3, 1.0, 0.1), "gamma": (1.0, 0.3)},
@@ -244,7 +258,7 @@ def build_for(chosen: HeadKind, target: Target, seed: int, parameters: Mapping[s
 
 
 def recipe(name: str) -> HeadKind:
-    """Entry of `HEADS`; an unknown name lists the legal ones."""
+    """Return the entry of `HEADS` with a name; an unknown name lists the legal ones."""
     if name not in HEADS:
         raise unknown("head", name, HEADS)
     return HEADS[name]

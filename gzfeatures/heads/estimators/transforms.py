@@ -1,4 +1,4 @@
-"""What stands before the classifier in a pipeline: unit variance, and fewer dimensions."""
+"""Transform vectors before the classifier: fill gaps, scale to unit variance, compress by PCA."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SMALL = 4_000_000
 
 
 def threads_for(size: int) -> AbstractContextManager[object]:
-    """One thread for a table of fewer than `SMALL` numbers, as many as there are for a larger one."""
+    """Limit a small table (fewer than `SMALL` numbers) to one thread; a large one has all."""
     return threadpool_limits(1) if size < SMALL else nullcontext()
 
 
 class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """The training median in place of what is NaN, column by column; 0 where a column is all NaN. Works in place."""
+    """Replace NaN by the training median of its column, or by 0 if all is NaN; in place."""
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
         """Learn the medians, shape (d,)."""
-        known = (column[~np.isnan(column)] for column in X.T)
+        values = (column[~np.isnan(column)] for column in X.T)
         self.medians_: Matrix = np.array(
-            [np.median(column) if len(column) else 0 for column in known], dtype=np.float32
+            [np.median(column) if len(column) else 0 for column in values], dtype=np.float32
         )
         return self
 
@@ -40,19 +40,22 @@ class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Zero mean and unit variance per column, computed by blocks of rows; constant columns keep their scale.
+    """Scale columns to zero mean and unit variance, in place; constant ones keep their scale.
 
-    `transform` works in place: the estimator around the pipeline hands it rows of its own.
+    Mean and variance are computed by blocks of rows. `transform` may work in place, for the
+    estimator around the pipeline gives it a copy of the rows.
     """
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
         """Learn mean and scale of the columns, each of shape (d,)."""
         blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
+        # double precision, and blocks: a float64 copy of a large table would not fit in memory
         mean = sum(block.sum(0, dtype=np.float64) for block in blocks) / len(X)
         self.mean_: Matrix = np.asarray(mean, dtype=np.float32)
         variance = sum(
             ((block - self.mean_) ** 2).sum(0, dtype=np.float64) for block in blocks
         ) / len(X)
+        # rounding leaves a constant column a tiny variance: dividing by it would blow noise up
         scale = np.sqrt(np.asarray(variance))
         self.scale_: Matrix = np.where(
             scale > 1e-7 * (np.abs(self.mean_) + 1e-30), scale, 1
@@ -67,7 +70,7 @@ class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Leading principal components, as many as asked for or as there are.
+    """Keep the leading principal components, as many as asked for or as exist.
 
     Parameters
     ----------
@@ -83,10 +86,11 @@ class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
         """Learn the components from the covariance of the columns."""
+        # n rows span n − 1 directions about their mean
         kept = min(self.width, X.shape[1], max(1, len(X) - 1))
         self.pca_ = PCA(kept, whiten=self.whiten, svd_solver="covariance_eigh").fit(X)
         return self
 
     def transform(self, X: Matrix) -> Matrix:
-        """Rows in the components, shape (n, at most `width`), float32."""
+        """Return the rows in the components, shape (n, at most `width`), float32."""
         return np.asarray(self.pca_.transform(X), dtype=np.float32)
