@@ -1,4 +1,4 @@
-"""Galaxy morphology: images to embedding tables to classifiers, compared fairly with end-to-end CNNs."""
+"""Turn galaxy images into embedding tables and classifiers, and compare them with networks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _moved.install()
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use, so that importing the package loads nothing heavy (PEP 562)."""
+    """Import a public name on first use (PEP 562), so that importing the package is quick."""
     if name not in _HOME:
         raise AttributeError(f"module 'gzfeatures' has no attribute '{name}'")
     return getattr(importlib.import_module(f"gzfeatures.{_HOME[name]}"), name)

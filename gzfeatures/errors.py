@@ -1,4 +1,4 @@
-"""Errors that say what, where, the rule, the value found and the remedy, in one line.
+"""Define errors that name what, where, the rule, the value found and the remedy, in one line.
 
 ::
 
@@ -22,7 +22,7 @@ from types import ModuleType
 
 
 def _quoted(value: object, limit: int = 160) -> str:
-    """One line of `value`, control characters escaped: ids and file names are untrusted text."""
+    """Return one line of `value`, control characters escaped: ids and names are untrusted text."""
     text = value if isinstance(value, str) else repr(value)
     text = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
@@ -31,7 +31,7 @@ def _quoted(value: object, limit: int = 160) -> str:
 
 
 class NotFirstProcess(Exception):
-    """This process has helped another to train a network: it is to end, and the other goes on.
+    """Signal that this process only helped another to train a network, and should end.
 
     It is no error. Strategies of Lightning that run the caller's script in every process bring all
     of them to the end of the training, and one alone may write what follows.
@@ -120,7 +120,7 @@ NO_MEMORY = (
 
 
 def lacks_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says that memory does not suffice.
+    """Return whether an error, or one of its causes, reports a lack of memory.
 
     A library that the system could not map for want of address space is an ImportError, often
     wrapped in another, which looks like a package that is not installed.
@@ -136,7 +136,7 @@ def lacks_memory(error: BaseException | None) -> bool:
 def parsing(
     what: str, where: object, *, rule: str | None = None, remedy: str | None = None
 ) -> Iterator[None]:
-    """Turn whatever another library's parser says of damaged or hostile bytes into one InputError.
+    """Turn any error that a parser raises on damaged or hostile bytes into one InputError.
 
     Such parsers fail in any way: with errors of any type, or with nothing but its name. Errors of
     ours, and a lack of memory, pass as they are.
@@ -163,7 +163,7 @@ def parsing(
 
 
 def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:
-    """Error for a name that is not in its table, listing the legal ones.
+    """Return the error for a name that is not in its table, listing the legal ones.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def require_known(kind: str, names: Iterable[str], legal: Collection[str]) -> No
 
 
 def require_format(what: str, found: int, newest: int, where: object) -> None:
-    """Raise InputError for a file in a format that is newer than the newest this version reads."""
+    """Raise InputError for a file of a newer format than this version reads."""
     if found > newest:
         raise InputError(
             f"{what} format is newer",

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, folders that one process holds, and names that stay inside their folder."""
+"""Write files whole or not at all, lock folders, and keep names inside their folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNFINISHED: set[Path] = set()
 
 
 def drop_unfinished() -> None:
-    """Remove what is being written: the process ends at once, and nobody else would clear it up."""
+    """Remove the temporary files of this process, before it ends at once."""
     for path in tuple(_UNFINISHED):
         path.unlink(missing_ok=True)
 
@@ -86,7 +86,7 @@ def _new_beside(path: Path) -> Path:
 
 
 def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
-    """Keep a folder for this process until it ends, however it ends; another that wants it waits for its turn.
+    """Lock a folder until this process ends; wait where another process holds it.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
 
 
 def write_sidecar(path: Path, note: Mapping[str, Any]) -> None:
-    """Write a JSON object that a later call goes by.
+    """Write a JSON object beside a result, for later calls to read.
 
     Raises
     ------
@@ -135,7 +135,10 @@ def write_sidecar(path: Path, note: Mapping[str, Any]) -> None:
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """What an earlier call noted; nothing where there is no note or it is damaged: the work is then done anew."""
+    """Read the JSON object of an earlier call; empty where it is missing or damaged.
+
+    The work is then done again.
+    """
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -144,7 +147,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
 
 def require_file(path: str | Path, what: str) -> Path:
-    """Return `path` as a Path, or say that it is not there.
+    """Return `path` as a Path, or raise MissingFileError where nothing is there.
 
     Parameters
     ----------
@@ -165,7 +168,7 @@ def require_file(path: str | Path, what: str) -> Path:
 
 
 def file_state(path: Path) -> list[int] | None:
-    """Size in bytes and time of change in ns of a file; None where it is gone."""
+    """Return size in bytes and modification time in ns of a file; None where it is gone."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -174,7 +177,7 @@ def file_state(path: Path) -> list[int] | None:
 
 
 def join_inside(root: Path, name: str) -> Path:
-    """Resolve `name` under `root`, following links; refuse names that lead out of it.
+    """Join `name` to `root`; refuse names that lead out of it, also through links.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Fingerprints: the same content gives the same sha256, whatever its name or place."""
+"""Compute sha256 digests of content, independent of its name and place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces; NaN is refused.
+    """Return JSON with sorted keys and no spaces; NaN is refused.
 
     Raises
     ------
@@ -28,23 +28,26 @@ def canonical_json(value: Any) -> str:
 
 
 def of(value: Any) -> str:
-    """Sha256 (64 hex digits) of the canonical JSON of `value`."""
+    """Return the sha256 (64 hex digits) of the canonical JSON of `value`."""
     return of_bytes(canonical_json(value).encode())
 
 
 def of_bytes(data: bytes) -> str:
-    """Sha256 (64 hex digits) of bytes."""
+    """Return the sha256 (64 hex digits) of bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 def of_file(path: Path) -> str:
-    """Sha256 (64 hex digits) of a file's bytes, read in blocks."""
+    """Return the sha256 (64 hex digits) of a file's bytes, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def of_array(array: npt.NDArray[Any]) -> str:
-    """Sha256 (64 hex digits) of an array's dtype, shape and C-ordered bytes (NaN counts as its bytes)."""
+    """Return the sha256 (64 hex digits) of an array's dtype, shape and C-ordered bytes.
+
+    NaN counts as its bytes.
+    """
     import numpy as np  # late: whoever asks for help waits for nothing heavy
 
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
@@ -53,7 +56,10 @@ def of_array(array: npt.NDArray[Any]) -> str:
 
 
 def of_ids(ids: Iterable[str]) -> str:
-    """Sha256 (64 hex digits) of a set of ids: order does not matter, no id can run into the next."""
+    """Return the sha256 (64 hex digits) of a set of ids, in any order.
+
+    No id can run into the next.
+    """
     digest = hashlib.sha256()
     for name in sorted(ids):
         data = name.encode("utf-8", "surrogatepass")

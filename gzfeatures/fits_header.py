@@ -1,4 +1,4 @@
-"""FITS headers: every number that says how much a file holds, judged by the file's length before a parser believes it.
+"""Check the sizes in FITS headers against the file's length, before a parser reads them.
 
 A parser that believes a header allocates what it asks for, or seeks where it points: with a
 negative size it reads the same unit again, for ever. So headers are read here first, card by card,
@@ -41,7 +41,7 @@ _VALUE = re.compile(r" *(?:'((?:[^']|'')*)'|([^/ ]*)) *(?:/.*)?")
 
 @contextmanager
 def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
-    """Open a FITS file, plain or gzipped, whose headers ask for no more than it holds.
+    """Open a FITS file, plain or gzipped, whose headers claim no more than it holds.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
 
     Examples
     --------
-    >>> with judged(Path("catalog.fits.gz")) as file, fits.open(file, memmap=False) as units:  # doctest: +SKIP
-    ...     units.info()
+    >>> with judged(Path("catalog.fits.gz")) as file:  # doctest: +SKIP
+    ...     fits.open(file, memmap=False).info()
     """
     with path.open("rb") as file:
         size = path.stat().st_size
@@ -97,7 +97,9 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
 
 
 def judged_bytes(data: bytes, *, where: object, max_pixels: int, what: str = "image") -> bytes:
-    """The part of a FITS file's bytes, plain, whose headers were judged; otherwise as `judged`.
+    """Return the bytes of a plain FITS file up to the last unit whose header was checked.
+
+    Otherwise as `judged`.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def require_sizes(
     max_pixels: int | None = None,
     copy: IO[bytes] | None = None,
 ) -> int:
-    """Read the headers of a FITS file one after the other and judge their numbers.
+    """Read the headers of a FITS file one after the other and check their sizes.
 
     Parameters
     ----------
@@ -185,7 +187,7 @@ def _truncated(what: str, where: object, needed: int, found: int) -> InputError:
 def _header(
     file: IO[bytes] | gzip.GzipFile, where: Unit, what: str, copy: IO[bytes] | None
 ) -> tuple[dict[str, str] | None, int]:
-    """Cards about sizes, and the header's length; None where no further unit begins.
+    """Return the cards about sizes, and the header's length; None where no unit begins.
 
     Readers differ in which of two cards of one keyword they take, so two that disagree are refused.
     """
@@ -225,7 +227,7 @@ def _header(
 
 
 def _pass(file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None) -> int:
-    """Go over so many bytes, or what is left; how many were passed. Packed ones are read, and kept in `copy`."""
+    """Skip bytes, or what is left; return how many. Packed bytes are read into `copy`."""
     if copy is None:
         length = min(length, left)
         file.seek(length, io.SEEK_CUR)
@@ -234,7 +236,7 @@ def _pass(file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[byte
 
 
 def _copy(source: IO[bytes] | gzip.GzipFile, target: IO[bytes], length: int) -> int:
-    """Write so many bytes of a file, or as many as there are, into another, in blocks; how many they were."""
+    """Copy bytes of one file, or all that are left, into another; return how many."""
     done = 0
     while done < length:
         block = source.read(min(2**20, length - done))

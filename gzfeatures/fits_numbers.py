@@ -1,4 +1,4 @@
-"""FITS numbers: what the cards of one header say of sizes, judged against each other and against what may be decoded.
+"""Check the sizes in one FITS header against each other and against a limit.
 
 FITS standard 4.0 (doi:10.1051/0004-6361/201015362), sections 4.4 (units), 7.2 and 7.3 (tables),
 10.1 (tiled images).
@@ -33,14 +33,14 @@ _BYTES = {
 
 
 class Unit(NamedTuple):
-    """A file, named in errors, and the number of a unit in it."""
+    """Name a file, for errors, and the number of a unit in it."""
 
     source: object
     number: int
 
 
 def damaged(where: Unit, rule: str, found: object) -> InputError:
-    """The error of a header that cannot be right."""
+    """Return the error for a header that cannot be right."""
     what = f"FITS file is damaged in unit {where.number}"
     return InputError(what, where=where.source, rule=rule, found=found, remedy="fetch it again")
 
@@ -48,7 +48,7 @@ def damaged(where: Unit, rule: str, found: object) -> InputError:
 def _number(
     cards: Mapping[str, str], key: str, where: Unit, least: int = 0, default: int | None = None
 ) -> int:
-    """A whole number of a header, at least `least`; without a default it must be there."""
+    """Return a whole number of a header, at least `least`; an error without card and default."""
     text = cards.get(key)
     if text is None and default is not None:
         return default
@@ -58,7 +58,7 @@ def _number(
 
 
 def _shape(cards: Mapping[str, str], prefix: str, where: Unit) -> list[int]:
-    """NAXIS1, NAXIS2 … (or ZNAXIS1 …); and BITPIX is one of the standard's."""
+    """Return NAXIS1, NAXIS2 … (or ZNAXIS1 …), and require a BITPIX of the standard."""
     bits = _number(cards, f"{prefix}BITPIX", where, -64)
     if bits not in (8, 16, 32, 64, -32, -64):
         raise damaged(where, f"state {prefix}BITPIX as 8, 16, 32, 64, -32 or -64", bits)
@@ -69,7 +69,9 @@ def _shape(cards: Mapping[str, str], prefix: str, where: Unit) -> list[int]:
 
 
 def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> int:
-    """Bytes of a unit's data by its header (standard, equations 1, 2 and 4), exact whatever the numbers are.
+    """Return the size in bytes of a unit's data (standard, equations 1, 2 and 4).
+
+    It is exact however large the numbers are.
 
     Parameters
     ----------
@@ -110,7 +112,7 @@ def _require_small(shape: list[int], where: Unit, max_pixels: int | None) -> Non
 
 
 def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> None:
-    """A compressed image (section 10.1): each row of its table is a tile, and no tile is larger than the limit."""
+    """Require that a compressed image (section 10.1) has a row for each tile, none too large."""
     shape = _shape(cards, "Z", where)
     if not shape:
         raise damaged(where, "have axes in ZNAXIS", 0)
@@ -128,7 +130,7 @@ def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) 
 
 
 def judge_table(cards: Mapping[str, str], where: Unit) -> None:
-    """Require that a table's columns fill its rows, no more and no less, and that its heap lies behind them.
+    """Require that a table's columns fill its rows exactly, and that its heap follows them.
 
     Parameters
     ----------
@@ -167,7 +169,7 @@ def judge_table(cards: Mapping[str, str], where: Unit) -> None:
 
 
 def _width(cards: Mapping[str, str], field: int, heap: int, where: Unit) -> int:
-    """Bytes of a binary column in each row; its TDIM, or its longest array in the heap, asks for no more."""
+    """Return the bytes of a binary column in each row; check TDIM and arrays in the heap."""
     form = cards.get(f"TFORM{field}", "")
     match = _BINARY.fullmatch(form)
     if match is None or len(match[1]) > 18:

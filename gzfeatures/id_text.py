@@ -1,4 +1,4 @@
-"""Ids as exact text, whatever a spreadsheet, a float column or a database made of them."""
+"""Convert ids to exact text, after spreadsheets, float columns or databases changed them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MISSING_WORDS = (
-    "", "-", "--", "---", "nan", "NaN", "NAN", "na", "NA", "n/a", "N/A", "#N/A", "#NA", "<NA>", "null", "Null", "NULL",
+    "", "-", "--", "---", "nan", "NaN", "NAN", "na", "NA", "n/a", "N/A", "#N/A", "#NA",
+    "<NA>", "null", "Null", "NULL",
     "none", "None", "NONE", "nil", "masked", r"\N",
 )  # fmt: skip
 """Words that stand for a missing value where the other cells of a column are numbers or ids."""
@@ -32,12 +33,15 @@ gone."""
 
 
 def trimmed(texts: Any) -> Any:
-    """Texts without the blanks before and behind them; a leading tab is part of a text."""
+    """Strip blanks around texts; a leading tab is part of a text."""
     return pc.utf8_ltrim(pc.utf8_rtrim_whitespace(texts), " \u00a0")
 
 
 def of_floats(numbers: npt.NDArray[np.float64]) -> Any:
-    """Whole floats below 2^53, shape (n,), as decimal text, NaN as missing; None where one is no exact id."""
+    """Return whole floats below 2^53, shape (n,), as decimal text; None where one is no id.
+
+    NaN is missing.
+    """
     missing = np.isnan(numbers)
     values = np.where(missing, 0.0, numbers)
     if not np.isfinite(values).all() or (np.abs(values) >= _EXACT).any() or (values % 1 != 0).any():
@@ -46,7 +50,7 @@ def of_floats(numbers: npt.NDArray[np.float64]) -> Any:
 
 
 def cleaned(texts: Any) -> Any:
-    """Ids without blanks around them, without the quotes of a spreadsheet, and null for a word of MISSING_WORDS.
+    """Strip blanks and a spreadsheet's quotes from ids, and turn MISSING_WORDS into null.
 
     Parameters
     ----------
@@ -71,7 +75,7 @@ def cleaned(texts: Any) -> Any:
 
 
 def exact(texts: Any) -> Any:
-    """Ids with every digit as decimal text, or as floats where the file lost digits.
+    """Return ids with every digit as decimal text, or as floats where the file lost digits.
 
     Parameters
     ----------
@@ -118,12 +122,12 @@ def exact(texts: Any) -> Any:
 
 
 def may_be_rounded(texts: Any) -> bool:
-    """Whether the first ids all have zeros behind the 15th digit."""
+    """Return whether the first ids all have zeros behind the 15th digit."""
     return pc.all(pc.match_substring_regex(texts.slice(0, 64), _ROUNDED)).as_py() is not False
 
 
 def _are_integers(texts: Any) -> bool:
-    """Whether all are written as an int64 is: the usual case, told faster than by a pattern."""
+    """Return whether all texts are written as an int64; quicker than a pattern."""
     try:
         return pc.all(pc.equal(texts.cast(pa.int64()).cast(texts.type), texts)).as_py() is not False
     except pa.ArrowInvalid:

@@ -1,4 +1,4 @@
-"""Galaxy ids: strings, unique, joined by value and never by position."""
+"""Convert, check and join galaxy ids: unique texts, never matched by position."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from gzfeatures.id_text import LOST
 
 Ids: TypeAlias = npt.NDArray[np.object_]
 """One-dimensional object array of `str`."""
-REMEDY = "name another id column with --id OTHER, match on the sky, or fetch the ids as text or 64-bit integers"
+REMEDY = (
+    "name another id column with --id OTHER, match on the sky, "
+    "or fetch the ids as text or 64-bit integers"
+)
 """What can be done where a file itself lost the digits of its ids."""
 _EXACT = {2: 2.0**11, 4: 2.0**24, 8: 2.0**53, 16: 2.0**53}
 """Bytes of a float → from here on it stands for several integers."""
@@ -30,7 +33,7 @@ def as_ids(
     rows: npt.NDArray[np.intp] | None = None,
     remedy: str = REMEDY,
 ) -> Ids:
-    """Turn ids of any kind into strings; 64-bit integers keep every digit.
+    """Convert ids of any kind to strings; 64-bit integers keep every digit.
 
     Parameters
     ----------
@@ -87,12 +90,12 @@ def as_ids(
 
 
 def _row(bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp] | None) -> int:
-    """Row of the first bad id in its file."""
+    """Return the row of the first bad id in its file."""
     return int(np.argmax(bad) if rows is None else rows[np.argmax(bad)])
 
 
 def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
-    """Cells of a column by which rows of two tables are matched, as text; shape (n,), NaN where a cell is missing.
+    """Convert a column to keys that match rows of two tables, shape (n,); NaN where missing.
 
     Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Blanks around a key and the
     quotes of a spreadsheet are no part of it; `NA` and its like are missing. Two missing keys are
@@ -130,7 +133,7 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
 def _require_digits(
     ids: Ids, where: object, rows: npt.NDArray[np.intp] | None, remedy: str
 ) -> None:
-    """Refuse `1.237678598634734e+18` among names: it stands for 256 neighbouring ids."""
+    """Refuse `1.237678598634734e+18` as an id: it stands for 256 neighbouring integers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -146,7 +149,7 @@ def _require_digits(
 
 
 def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
-    """Raise InputError naming the first id (or other entry) that is no text, or that no file could hold.
+    """Raise InputError for the first id that is no text, or that no UTF-8 file could hold.
 
     The latter come from names of files in another encoding than UTF-8: Python keeps their bytes as
     lone surrogates.
@@ -161,7 +164,7 @@ def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
 
 
 def require_unique(ids: Ids, *, where: object = "ids") -> None:
-    """Raise InputError naming the first id that is repeated, with how many there are, or that is no text."""
+    """Raise InputError for the first id that is repeated, or is no text."""
     require_text(ids, where=where)
     repeated = pd.Index(ids).duplicated()
     if repeated.any():
@@ -175,12 +178,17 @@ def require_unique(ids: Ids, *, where: object = "ids") -> None:
 
 
 def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np.intp]:
-    """Row of each wanted id in `ids` (unique).
+    """Return the row of each wanted id in `ids` (unique).
 
     Raises
     ------
     InputError
-        A wanted id is not there, or is no text.
+        A wanted id is absent, or is no text.
+
+    Examples
+    --------
+    >>> positions(np.array(["a", "b"], dtype=object), np.array(["b"], dtype=object)).tolist()
+    [1]
     """
     require_text(wanted, where=where)
     rows = pd.Index(ids).get_indexer(pd.Index(wanted))
@@ -194,13 +202,21 @@ def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np
 
 
 def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
-    """Which ids are also in `others`, shape (n,), by hash: `numpy.isin` compares every text with every other."""
+    """Return which ids are also in `others`, shape (n,).
+
+    It looks ids up by hash; `numpy.isin` compares every text with every other.
+
+    Examples
+    --------
+    >>> among(np.array(["a", "b"], dtype=object), ["b", "c"]).tolist()
+    [False, True]
+    """
     found: npt.NDArray[np.bool_] = pd.Index(ids, dtype=object).isin(list(others))
     return found
 
 
 def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
-    """One random number in [0, 1) per id, shape (n,).
+    """Return one random number in [0, 1) per id, shape (n,).
 
     It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies
     are there.

@@ -1,4 +1,4 @@
-"""Outputs: what a verb may write. An input is never overwritten, nor a file that the same verb did not write there.
+"""Refuse to write over an input, or over a file that the same verb did not write.
 
 A verb works under a `Guard`. It is asked before any work about every file that is known by then,
 and by `files.written_whole` about every file at the moment it would appear. What appears is noted,
@@ -58,7 +58,7 @@ _guard: Guard | None = None
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Guard:
-    """The rule under which a verb writes.
+    """Decide which files a verb may write.
 
     Parameters
     ----------
@@ -103,9 +103,12 @@ class Guard:
         read = self._input(path, status, ours)
         if read is not None:
             raise OutputError(
-                "would overwrite an input", where=path, rule="be none of the files that are read", found=str(read),
+                "would overwrite an input",
+                where=path,
+                rule="be none of the files that are read",
+                found=str(read),
                 remedy="choose another name",
-            )  # fmt: skip
+            )
         if status is None or ours:
             return
         if not stat.S_ISREG(status.st_mode):
@@ -123,11 +126,14 @@ class Guard:
             )
 
     def wrote(self, path: Path) -> bool:
-        """Whether the verb wrote the very bytes of a file to its place, or under its name in a folder since copied."""
+        """Return whether the verb wrote the present bytes of a file.
+
+        The file may lie in its place, or under its name in a folder that was copied.
+        """
         return written_by(path, self._own, self.verb) == self.verb
 
     def allow_folder(self, folder: Path) -> None:
-        """Refuse a folder to write in that is itself read; else it is one of the verb's own from now on.
+        """Refuse an output folder that is also read; otherwise remember it as the verb's own.
 
         Raises
         ------
@@ -138,9 +144,12 @@ class Guard:
         read = None if status is None else self._nodes.get((status.st_dev, status.st_ino))
         if read is not None:
             raise OutputError(
-                "would be written into while it is read", where=folder, rule="be none of the inputs", found=str(read),
+                "would be written into while it is read",
+                where=folder,
+                rule="be none of the inputs",
+                found=str(read),
                 remedy="choose another folder",
-            )  # fmt: skip
+            )
         if status is not None and not stat.S_ISDIR(status.st_mode):
             raise OutputError(
                 "cannot be written: it is no folder", where=folder, remedy="choose another place"
@@ -148,7 +157,7 @@ class Guard:
         self._own.append(_real(folder))
 
     def keep_apart(self, path: Path) -> None:
-        """Refuse an output that would be one more image of a folder of images that is read.
+        """Refuse an output that would become another image of a folder that is read.
 
         Raises
         ------
@@ -159,12 +168,15 @@ class Guard:
         read = next((given for folder, given in self._folders if real.is_relative_to(folder)), None)
         if read is not None and real.name.lower().endswith(IMAGES):
             raise OutputError(
-                "would become one of the images that are read", where=path,
-                rule="lie outside of the folders that are read", found=str(read), remedy="choose another place",
-            )  # fmt: skip
+                "would become one of the images that are read",
+                where=path,
+                rule="lie outside of the folders that are read",
+                found=str(read),
+                remedy="choose another place",
+            )
 
     def replacing(self, path: Path, fresh: Path) -> None:
-        """Ask about a file at the moment in which `fresh` takes its place, and note what will lie there.
+        """Check a file just before `fresh` replaces it, and record the new bytes.
 
         It is noted before it appears: a call that is killed in between leaves a note too many, not
         a file without one.
@@ -181,7 +193,7 @@ class Guard:
         record_write(path, self._own, digest, self.verb)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
-        """The input that a path is, or lies in; what the verb itself wrote into an input folder is not of it."""
+        """Return the input that a path is, or lies in; None where it is the verb's own."""
         if status is not None and (status.st_dev, status.st_ino) in self._nodes:
             return self._nodes[status.st_dev, status.st_ino]
         if (plain := _plain(path)) in self._names:
@@ -201,7 +213,7 @@ def guarded(
     folders: Iterable[Path] = (),
     overwrite: bool = False,
 ) -> Iterator[Guard]:
-    """Work as a verb: what is written meanwhile is asked about and noted.
+    """Check and record all files that are written inside the block, under the name of a verb.
 
     Parameters
     ----------
@@ -243,12 +255,12 @@ def guarded(
 
 
 def current() -> Guard | None:
-    """Guard of the verb at work; None in a Python session outside of `guarded`."""
+    """Return the guard of the running verb; None in a Python session outside of `guarded`."""
     return _guard
 
 
 def allow(paths: Iterable[Path], folder: Path | None = None) -> None:
-    """Ask about files that become known while a verb works, and their folder; nothing without a guard.
+    """Check files whose names become known while a verb runs; do nothing without a guard.
 
     Raises
     ------
@@ -263,7 +275,7 @@ def allow(paths: Iterable[Path], folder: Path | None = None) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that has to go for an output to be right; only what may be replaced.
+    """Remove an outdated file that a verb may replace.
 
     Raises
     ------
@@ -275,13 +287,16 @@ def remove(path: Path) -> None:
 
 
 def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
-    """Let a Parquet file that is all written but its metadata say which verb wrote it; nothing without a guard."""
+    """Write the verb's seal into a Parquet file whose columns are all written.
+
+    Without a guard nothing is written.
+    """
     if _guard is not None:
         writer.add_key_value_metadata({SEAL: table_seal(path, _guard.verb)})
 
 
 def sealed(page: str) -> str:
-    """An HTML page that says which verb wrote it; the same page without a guard."""
+    """Return an HTML page with the verb's seal; without a guard the same page."""
     return page if _guard is None else sealed_page(page, _guard.verb)
 
 
@@ -297,5 +312,5 @@ def _real(path: Path) -> Path:
 
 
 def _plain(path: Path) -> str:
-    """Name by which two paths are one also where letter case does not count."""
+    """Return a name that is equal for two paths of one file, also where case does not count."""
     return os.path.realpath(path).casefold()

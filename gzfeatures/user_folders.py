@@ -1,4 +1,4 @@
-"""Folders of the user that the package keeps things of its own in: what can be made again, and what it remembers."""
+"""Locate the folders in the user's home that keep embeddings, compiled networks and records."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def cache() -> Path:
-    """Where vectors are stored: `$GZFEATURES_STORE`, or in the user's cache folder."""
+    """Return the folder of stored embeddings: `$GZFEATURES_STORE`, or in the user's cache."""
     return _cached("GZFEATURES_STORE", "gzfeatures")
 
 
 def compiled() -> Path:
-    """Where compiled networks are stored: `$GZFEATURES_COMPILED`, or in the user's cache folder, beside the vectors."""
+    """Return the folder of compiled networks: `$GZFEATURES_COMPILED`, or in the user's cache."""
     return _cached("GZFEATURES_COMPILED", "gzfeatures-compiled")
 
 
@@ -29,7 +29,7 @@ def _cached(variable: str, name: str) -> Path:
 
 
 def state_folder() -> Path:
-    """Where the record of written files is kept: in `$XDG_STATE_HOME`, or the user's state folder."""
+    """Return the folder with the record of written files, `$XDG_STATE_HOME` or the user's."""
     home = Path.home()
     states = {
         "darwin": home / "Library" / "Application Support",

@@ -1,4 +1,4 @@
-"""Written files: which verb wrote the very bytes of a file, by a record of paths and sha256, or by its own seal."""
+"""Tell which verb wrote a file, by a record of paths and sha256, or by a seal in the file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def written_by(path: Path, folders: Iterable[Path] = (), verb: str | None = None) -> str | None:
-    """The verb that wrote the very bytes of a file to its place: by the record, or by the file's own seal.
+    """Return the verb that wrote the present bytes of a file, by the record or by its seal.
 
     In one of `folders` its place is its name there, since a folder of results may be copied. Where
     several did, it is the one asked for.
@@ -42,19 +42,19 @@ def written_by(path: Path, folders: Iterable[Path] = (), verb: str | None = None
 
 
 def described(path: Path) -> str:
-    """What an existing file is, in a word."""
+    """Describe an existing file in a few words."""
     verb = written_by(path)
     size = path.stat().st_size
     return f"a file of '{verb}'" if verb else f"a file of {size:,} bytes"
 
 
 def table_seal(path: Path, verb: str) -> str:
-    """Text for the metadata of a Parquet file whose columns are all written, by which the verb is known."""
+    """Return the seal for the metadata of a Parquet file whose columns are all written."""
     return json.dumps({"verb": verb, "sha256": _digest(path)})
 
 
 def sealed_page(page: str, verb: str) -> str:
-    """An HTML page that says which verb wrote it."""
+    """Return an HTML page with the seal of a verb."""
     digest = fingerprint.of_bytes(page.encode())
     return page.replace(
         _HEAD, f'{_HEAD}<meta name="generator" content="gzfeatures {verb} {digest}">', 1
@@ -62,7 +62,7 @@ def sealed_page(page: str, verb: str) -> str:
 
 
 def _parquet_seal(path: Path) -> str | None:
-    """Verb of a Parquet file whose columns are as that verb wrote them."""
+    """Return the verb of a Parquet file whose columns are unchanged since; None without."""
     import pyarrow.parquet as pq
 
     try:
@@ -76,7 +76,7 @@ def _parquet_seal(path: Path) -> str | None:
 
 
 def _page_seal(path: Path) -> str | None:
-    """Verb of a page that is as that verb wrote it."""
+    """Return the verb of a page that is unchanged since; None without."""
     page = path.read_bytes()
     found = _MARK.search(page, 0, 4096)
     if found is None or fingerprint.of_bytes(_MARK.sub(b"", page, 1)) != found[2].decode():
@@ -88,7 +88,7 @@ _SEALS = {".parquet": _parquet_seal, ".html": _page_seal}
 
 
 def _digest(path: Path, size: int | None = None) -> str:
-    """Sha256 of a file, or of so many bytes from its start."""
+    """Return the sha256 of a file, or of a number of bytes from its start."""
     if size is None:
         return fingerprint.of_file(path)
     digest = hashlib.sha256()
@@ -100,7 +100,7 @@ def _digest(path: Path, size: int | None = None) -> str:
 
 
 def _keys(path: Path, folders: Iterable[Path]) -> list[bytes]:
-    """A file's own place: the folder without links, and the name; and its name in each folder that holds it."""
+    """Return a file's path without links, and its name in each folder that holds it."""
     place = Path(os.path.realpath(path.parent)) / path.name
     inside = [
         os.fsencode(place.relative_to(each)) for each in folders if place.is_relative_to(each)
@@ -122,7 +122,9 @@ def _record() -> Iterator[sqlite3.Connection]:
 
 
 def record_write(path: Path, folders: Iterable[Path], digest: str, verb: str) -> None:
-    """Note what a verb is about to write to a file, by its place and by its name in each of the folders.
+    """Record a verb and the digest of a file that it is about to write.
+
+    The file is named by its path, and by its name in each of the folders.
 
     Raises
     ------
@@ -148,7 +150,10 @@ def record_write(path: Path, folders: Iterable[Path], digest: str, verb: str) ->
 def _noted(keys: list[bytes], digest: str) -> set[str]:
     try:
         with _record() as connection:
-            query = f"select verb from outputs where path in ({','.join('?' * len(keys))}) and sha256 = ?"
+            query = (
+                f"select verb from outputs where path in ({','.join('?' * len(keys))}) "
+                "and sha256 = ?"
+            )
             verbs: list[Any] = connection.execute(query, (*keys, digest)).fetchall()
     except (OSError, RuntimeError, sqlite3.Error) as error:
         _complain(str(error))
@@ -160,11 +165,12 @@ _complained: list[str] = []
 
 
 def _complain(why: str) -> None:
-    """Say once that what is written cannot be noted."""
+    """Print once that written files cannot be recorded."""
     if not _complained:
         _complained.append(why)
         print(
-            f"the record of written files in $XDG_STATE_HOME/gzfeatures (~/.local/state) cannot be used ({why}): "
+            "the record of written files in $XDG_STATE_HOME/gzfeatures (~/.local/state) "
+            f"cannot be used ({why}): "
             "the same command again will ask for --overwrite",
             file=sys.stderr,
         )

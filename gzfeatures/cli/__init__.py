@@ -24,7 +24,8 @@ def _described(error: Exception) -> str:
         return str(error)
     if lacks_memory(error):
         return (
-            "memory does not suffice; close other programs, raise the limit (ulimit -v, the batch system's), "
+            "memory does not suffice; close other programs, raise the limit (ulimit -v, "
+            "the batch system's), "
             "or give fewer galaxies or workers"
         )
     text = " ".join(str(error).split())

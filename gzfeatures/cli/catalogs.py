@@ -72,7 +72,8 @@ def check(
                 say("the catalog's ids cannot be used, so every image is checked")
             if output is not None:
                 say(
-                    f"{output} is not written: the problems below keep the table from being a catalog"
+                    f"{output} is not written: the problems below keep the table from "
+                    "being a catalog"
                 )
     if output is not None and understood is not None:
         from gzfeatures.tablefiles.tables import write_table
@@ -101,7 +102,9 @@ def check(
 
 
 @app.command(
-    epilog="Example: gzfeatures label votes.csv --scheme zhu-5class --measure weighted -o labels.csv"
+    epilog=(
+        "Example: gzfeatures label votes.csv --scheme zhu-5class --measure weighted -o labels.csv"
+    )
 )
 @writes("output", "plot")
 def label(
@@ -153,8 +156,10 @@ def label(
 
 
 @app.command(
-    epilog="Example: gzfeatures sample hart16.fits --scheme gz2-4class --strategy volume-limited --per-class 400 "
-    "--split 0.6/0.2/0.2 -o sample.csv",
+    epilog=(
+        "Example: gzfeatures sample hart16.fits --scheme gz2-4class --strategy "
+        "volume-limited --per-class 400 --split 0.6/0.2/0.2 -o sample.csv"
+    ),
 )
 @writes("output")
 @reads_images
@@ -222,7 +227,10 @@ def sample(
 
 
 @app.command(
-    epilog="Example: gzfeatures join gz2_hart16.fits gz2_filename_mapping.csv --on dr7objid=objid -o catalog.parquet",
+    epilog=(
+        "Example: gzfeatures join gz2_hart16.fits gz2_filename_mapping.csv --on "
+        "dr7objid=objid -o catalog.parquet"
+    ),
 )
 @writes("output")
 def join(
@@ -282,7 +290,7 @@ def cutouts(
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Download cutouts from a survey, verify every file, and continue a download that was stopped."""
+    """Download cutouts from a survey, verify every file, and continue a stopped download."""
     from gzfeatures.cutouts.cutouts import download
 
     report = download(

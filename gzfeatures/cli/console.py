@@ -44,7 +44,10 @@ class VerbsByChapter(TyperGroup):
 app = typer.Typer(
     name="gzfeatures",
     cls=VerbsByChapter,
-    epilog="Start with: gzfeatures demo. Errors end with exit code 1 and one line; --debug anywhere shows where.",
+    epilog=(
+        "Start with: gzfeatures demo. Errors end with exit code 1 and one line; --debug "
+        "anywhere shows where."
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -66,7 +69,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
-    """Galaxy morphology: images → embedding tables → classifiers, compared with trained networks."""
+    """Galaxy morphology: images → embedding tables → classifiers, compared with networks."""
 
 
 def say(text: str) -> None:

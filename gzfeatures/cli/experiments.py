@@ -28,7 +28,8 @@ Upgrade = Annotated[
     typer.Option("--upgrade", help="Bring a database of an older MLflow up to date, after a copy."),
 ]
 BRIEF = (
-    "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "fit_seconds",
+    "rank", "road", "backbone", "head", "accuracy", "balanced_accuracy", "macro_f1",
+    "log_loss", "ece", "fit_seconds",
     "end_to_end_seconds", "tied",
 )  # fmt: skip
 """Columns of the ranking that a person sees first; --json and the report have all."""

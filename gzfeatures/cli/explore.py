@@ -62,7 +62,9 @@ def _give(
 
 
 @app.command(
-    epilog="Example: gzfeatures similar table.parquet 100053 --images images/ --gallery similar.png",
+    epilog=(
+        "Example: gzfeatures similar table.parquet 100053 --images images/ --gallery similar.png"
+    ),
 )
 @writes("output", "gallery")
 @reads_images
@@ -137,7 +139,9 @@ def duplicates(
 
 
 @app.command(
-    epilog="Example: gzfeatures doubt table.parquet --labels labels.csv -o doubt.csv --next next.csv",
+    epilog=(
+        "Example: gzfeatures doubt table.parquet --labels labels.csv -o doubt.csv --next next.csv"
+    ),
 )
 @writes("output", "gallery", "next_")
 @reads_images
@@ -198,7 +202,10 @@ def doubt(
 
 
 @app.command(
-    epilog="Example: gzfeatures explain checkpoint/ 100053 --images images/ --head heads/svm.skops -o why.html",
+    epilog=(
+        "Example: gzfeatures explain checkpoint/ 100053 --images images/ --head "
+        "heads/svm.skops -o why.html"
+    ),
 )
 @writes("output")
 @reads_images

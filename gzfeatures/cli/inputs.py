@@ -46,7 +46,10 @@ Scheme = Annotated[
 Campaign = Annotated[
     str | None,
     typer.Option(
-        help="Campaign whose votes are read (gz2, dr5, hubble, …); default the one that asked each galaxy."
+        help=(
+            "Campaign whose votes are read (gz2, dr5, hubble, …); default the one that "
+            "asked each galaxy."
+        )
     ),
 ]
 VoteMeasure = Annotated[
@@ -134,12 +137,14 @@ def labelled(
             say(f"votes read: {read} of {name}{of}")
         if measure is None and rule.measures[0] != RAW[0]:
             say(
-                f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its source does; --measure chooses"
+                f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its "
+                "source does; --measure chooses"
             )
         for name, few in (labels.origin.few or {}).items():
             if few and min_votes < FEW:
                 say(
-                    f"{name}: {few} of {labels.counts[name]} galaxies were asked of fewer than {FEW} volunteers; "
+                    f"{name}: {few} of {labels.counts[name]} galaxies were asked of fewer "
+                    f"than {FEW} volunteers; "
                     f"--min-votes {FEW} leaves them out"
                 )
     share = without_class(labels)
@@ -150,7 +155,8 @@ def labelled(
             else "left out; --others class gives them one"
         )
         say(
-            f"{share:.1%} of the galaxies that could be judged have no class in {rule.name} ({fate})"
+            f"{share:.1%} of the galaxies that could be judged have no class in "
+            f"{rule.name} ({fate})"
         )
     if not len(labels):
         reasons = ", ".join(

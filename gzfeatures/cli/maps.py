@@ -85,8 +85,10 @@ def _beside(given: Given) -> list[Path]:
 
 @app.command(
     "map",
-    epilog="Example: gzfeatures map table.parquet --labels labels.csv --images images/ --catalog gz2.csv "
-    "--predictions svm.csv -o map.html",
+    epilog=(
+        "Example: gzfeatures map table.parquet --labels labels.csv --images images/ "
+        "--catalog gz2.csv --predictions svm.csv -o map.html"
+    ),
 )
 @writes("output", "figure", beside=_beside)
 @reads_images

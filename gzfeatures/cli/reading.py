@@ -33,7 +33,10 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
         str,
         "--stretch",
         {
-            "help": "Rule from values to grey levels: lupton, engel or quantile (of each image by itself)."
+            "help": (
+                "Rule from values to grey levels: lupton, engel or quantile (of each "
+                "image by itself)."
+            )
         },
     ),
     "bands": (
@@ -45,7 +48,10 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
         str,
         "--science",
         {
-            "help": "FITS plane that is the image: EXTNAME, EXTNAME,EXTVER or number; or HDF5 array of the images."
+            "help": (
+                "FITS plane that is the image: EXTNAME, EXTNAME,EXTVER or number; or "
+                "HDF5 array of the images."
+            )
         },
     ),
     "prefer": (
@@ -133,6 +139,7 @@ def warned(check: ImageCheck) -> str | None:
         return None
     name, levels = check.shallow[0]
     return (
-        f"warning: {len(check.shallow)} of {check.readable} images have fewer than 32 grey levels, such as {name} with "
+        f"warning: {len(check.shallow)} of {check.readable} images have fewer than 32 "
+        f"grey levels, such as {name} with "
         f"{levels}; if their values are no grey levels, give --range LOW HIGH or --stretch NAME"
     )

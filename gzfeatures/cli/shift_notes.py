@@ -78,20 +78,24 @@ def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> 
 
     if sample is None:
         say(
-            "note: whether this table's galaxies are drawn like those of the head is not known: it keeps none of them"
+            "note: whether this table's galaxies are drawn like those of the head is not "
+            "known: it keeps none of them"
         )
         return None
     kept_out, met = sample.known.reference, sample.coordinates
     if min(len(kept_out), len(met)) < FEWEST:
         say(
-            f"note: whether this table's galaxies are drawn like those of the head is not known: {len(met)} that were "
-            f"not trained on and {len(kept_out)} kept out of training are too few to compare ({FEWEST} or more each)"
+            "note: whether this table's galaxies are drawn like those of the head is not "
+            f"known: {len(met)} that were "
+            f"not trained on and {len(kept_out)} kept out of training are too few to "
+            f"compare ({FEWEST} or more each)"
         )
         return None
     of_table = None
     if head.shares is None and head.target == "classes":
         say(
-            "note: the head keeps no class shares of galaxies kept out of training, so that they cannot be compared"
+            "note: the head keeps no class shares of galaxies kept out of training, so "
+            "that they cannot be compared"
         )
     if head.shares is not None:
         p, seen = predictions.probabilities, predictions.seen

@@ -36,7 +36,8 @@ class _Results(io.FileIO):
         except OSError as error:
             self.failed = True
             raise OutputError(
-                f"standard output cannot be written: {error.strerror}; the files that were written stay",
+                f"standard output cannot be written: {error.strerror}; the files that "
+                "were written stay",
                 remedy="send it elsewhere",
             ) from error
 

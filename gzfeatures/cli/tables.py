@@ -58,7 +58,10 @@ if TYPE_CHECKING:
 Coverage = Annotated[
     float | None,
     typer.Option(
-        help="Share of galaxies of each class whose class_set holds the true class; default 0.9, or the head's."
+        help=(
+            "Share of galaxies of each class whose class_set holds the true class; "
+            "default 0.9, or the head's."
+        )
     ),
 ]
 TABLES = (".parquet", ".pq")
@@ -151,7 +154,10 @@ def extract(
     backbone: Annotated[
         list[str] | None,
         typer.Option(
-            help="Name in 'list backbones', or a checkpoint folder; again for more. Default googlenet-gz2."
+            help=(
+                "Name in 'list backbones', or a checkpoint folder; again for more. "
+                "Default googlenet-gz2."
+            )
         ),
     ] = None,
     weights: Annotated[
@@ -457,7 +463,10 @@ def predict(
         Path,
         typer.Argument(
             metavar="HEAD",
-            help="Head saved by 'fit', a network's checkpoint folder, or googlenet-gz2: no labels needed.",
+            help=(
+                "Head saved by 'fit', a network's checkpoint folder, or googlenet-gz2: "
+                "no labels needed."
+            ),
         ),
     ],
     table: Annotated[
@@ -486,7 +495,10 @@ def predict(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Labels of some of the galaxies, of this or another catalog: do the class sets hold them?"
+            help=(
+                "Labels of some of the galaxies, of this or another catalog: do the "
+                "class sets hold them?"
+            )
         ),
     ] = None,
     unfamiliar: Annotated[
@@ -498,7 +510,9 @@ def predict(
     priors: Annotated[
         Literal["training", "unlabelled"],
         typer.Option(
-            help="Class shares that probabilities are for: training's, or estimated from this table."
+            help=(
+                "Class shares that probabilities are for: training's, or estimated from this table."
+            )
         ),
     ] = "training",
     id_column: IdColumn = None,

@@ -51,8 +51,10 @@ def _checkpoint(given: Given) -> list[Path]:
 
 
 @app.command(
-    epilog="Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 --epochs 10 --set ema=0.997 "
-    "-o checkpoint/",
+    epilog=(
+        "Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 "
+        "--epochs 10 --set ema=0.997 -o checkpoint/"
+    ),
 )
 @writes(folder="output", beside=_checkpoint)
 @reads_images
@@ -70,7 +72,10 @@ def finetune(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="'own' (those the name is known with), a file, or 'none'; default: a checkpoint's own, else random."
+            help=(
+                "'own' (those the name is known with), a file, or 'none'; default: a "
+                "checkpoint's own, else random."
+            )
         ),
     ] = None,
     recipe: Annotated[
@@ -129,7 +134,7 @@ def finetune(
     label_as_is: LabelAsIs = False,
     as_json: Json = False,
 ) -> None:
-    """Train a network end to end, or fine-tune one that has weights; its checkpoint is a backbone."""
+    """Train a network from random or given weights; its checkpoint is a backbone."""
     from gzfeatures.experiment.config import with_settings
     from gzfeatures.images.view import View
     from gzfeatures.networks.setup.options import TrainingOptions

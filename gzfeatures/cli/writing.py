@@ -79,9 +79,13 @@ PLAIN = frozenset(
 
 
 def writes(
-    *files: str, folder: str | None = None, beside: Derived = lambda given: (), verb: str | None = None,
-    known: bool = True, resumes: str | None = None,
-) -> Callable[[Verb], Verb]:  # fmt: skip
+    *files: str,
+    folder: str | None = None,
+    beside: Derived = lambda given: (),
+    verb: str | None = None,
+    known: bool = True,
+    resumes: str | None = None,
+) -> Callable[[Verb], Verb]:
     """Declare which files a verb writes; every other path among its arguments is an input.
 
     Parameters

@@ -358,7 +358,8 @@ def _calibration(
         {} if bare is None else {"before": measured(bare.without_seen(), labels)}
     )
     notes = [
-        f"{name} cannot be calibrated: all its training galaxies share one group, so that none was held back in a fold;"
+        f"{name} cannot be calibrated: all its training galaxies share one group, so that "
+        "none was held back in a fold;"
         " its probabilities are the classifier's own"
         for name in head.uncalibrated_classes
     ]
@@ -379,6 +380,8 @@ def _refuse_seen(tables: Sequence[EmbeddingTable], split: Split) -> None:
                 f"backbone was trained on {int(seen.sum())} of {len(split.test)} test galaxies",
                 where=extractor.backbone,
                 found=str(split.test[seen.argmax()]),
-                remedy="score it on galaxies it has not seen, or with allow_seen (--allow-seen) and a dagger in the "
-                "report",
+                remedy=(
+                    "score it on galaxies it has not seen, or with allow_seen "
+                    "(--allow-seen) and a dagger in the report"
+                ),
             )

@@ -126,7 +126,8 @@ class Galaxies(ImagedCatalog, _Votes):
     def _others_of_a_scheme(self) -> Galaxies:
         if self.others is not None and self.labels is not None:
             raise ValueError(
-                "others: belongs to a scheme, and labels take the scheme's place; leave one of them out"
+                "others: belongs to a scheme, and labels take the scheme's place; leave "
+                "one of them out"
             )
         return self
 

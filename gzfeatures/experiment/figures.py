@@ -94,8 +94,14 @@ def draw_map(
             write_figure(path, drawn, kind, labels=classes, images=group.images)
         ) as picture:
             shown.append(Picture(f"Map as {kind}", "", picture.convert("RGB")))
-    quality = f"trustworthiness {drawn.quality['trustworthiness']:.3f}, {drawn.quality['knn_preservation']:.0%}"
-    note = f"UMAP of the best table: {quality} of the nearest neighbours kept. The interactive map is map.html."
+    quality = (
+        f"trustworthiness {drawn.quality['trustworthiness']:.3f}, "
+        f"{drawn.quality['knn_preservation']:.0%}"
+    )
+    note = (
+        f"UMAP of the best table: {quality} of the nearest neighbours kept. The "
+        "interactive map is map.html."
+    )
     return page, Gallery("Map of the galaxies", note, {drawn.settings["backbone"]: shown}, side=460)
 
 

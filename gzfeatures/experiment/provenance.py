@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    "gzfeatures", "torch", "torchvision", "lightning", "scikit-learn", "scikit-learn-intelex", "xgboost", "numpy",
+    "gzfeatures", "torch", "torchvision", "lightning", "scikit-learn",
+    "scikit-learn-intelex", "xgboost", "numpy",
     "pandas", "pyarrow", "pillow", "umap-learn", "mlflow", "skops",
 )  # fmt: skip
 """Whose versions can change a number."""

@@ -1,1 +1,1 @@
-"""Pictures of galaxies and plots, all in one style."""
+"""Draw pictures of galaxies and plots in one style."""

@@ -1,4 +1,4 @@
-"""The balance of classes as a small plot."""
+"""Draw the number of galaxies of each class."""
 
 from __future__ import annotations
 

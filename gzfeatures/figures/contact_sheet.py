@@ -1,4 +1,4 @@
-"""Contact sheets: many images at one glance, for people."""
+"""Lay many images out on one sheet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Showcase: pictures side by side under headings, as one PNG, one HTML file that needs no network, or in a report."""
+"""Show pictures side by side under headings, as PNG, offline HTML, or part of a report."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ BACK, INK, SOFT = "#0a0d14", "#e8edf6", "#9aa7bd"
 HEADING, LINE, GAP = 30, 15, 6
 
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{title}</title><style>
 body {{ margin: 24px; background: #0a0d14; color: #e8edf6; font: 14px/1.4 system-ui, sans-serif; }}
 h1 {{ font-size: 18px; }} h2 {{ font-size: 15px; margin: 26px 0 8px; overflow-wrap: anywhere; }}
@@ -42,7 +44,7 @@ figure p {{ aspect-ratio: 1; display: grid; place-items: center; color: #9aa7bd;
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture with its words.
+    """Hold one picture with its name and caption.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ class Picture:
     picture: Image.Image | None
 
     def width(self, side: int) -> int:
-        """Width in pixels at a height of `side`."""
+        """Return the width in pixels at a height of `side`."""
         return (
             side if self.picture is None else round(side * self.picture.width / self.picture.height)
         )
@@ -68,7 +70,7 @@ class Picture:
 def tiles(
     images: ImageSet | str | Path, shown: Iterable[tuple[str, str]], view: View = VIEW
 ) -> list[Picture]:
-    """Tiles of galaxies; one without a readable image is blank.
+    """Return pictures of galaxies; a galaxy without a readable image has a blank one.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ def tiles(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gallery:
-    """Pictures under headings.
+    """Hold pictures under headings, and write them to a file.
 
     Parameters
     ----------
@@ -197,7 +199,7 @@ class Gallery:
 
 
 def _rows(shown: Sequence[Picture], width: int, side: int) -> Iterator[list[Picture]]:
-    """Tiles broken into rows no wider than `width` pixels."""
+    """Break pictures into rows no wider than `width` pixels."""
     row: list[Picture] = []
     filled = 0
     for picture in shown:
@@ -211,7 +213,7 @@ def _rows(shown: Sequence[Picture], width: int, side: int) -> Iterator[list[Pict
 
 
 def _one_line(text: str, limit: int) -> str:
-    """The text without line breaks and control signs, cut to `limit` signs."""
+    """Return a text without line breaks and control characters, cut to `limit` characters."""
     return short("".join(sign if sign.isprintable() else "�" for sign in text), limit)
 
 
@@ -220,4 +222,5 @@ def _figure(tile: Picture, side: int) -> str:
         "<p>no image</p>" if tile.picture is None else f'<img alt="" src="{address(tile.picture)}">'
     )
     text = f"<b>{html.escape(tile.name)}</b>\n{html.escape(tile.caption)}"
-    return f'<figure style="width:{tile.width(side)}px">{picture}<figcaption>{text}</figcaption></figure>'
+    width = f"width:{tile.width(side)}px"
+    return f'<figure style="{width}">{picture}<figcaption>{text}</figcaption></figure>'

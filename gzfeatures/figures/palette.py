@@ -1,4 +1,4 @@
-"""Colours of classes and numbers, told apart under the common colour-vision deficiencies.
+"""Choose colours of classes and numbers that colour-blind readers can tell apart.
 
 The twelve class colours maximise the smallest OKLab distance between any two, seen normally and as
 by people without long-, middle- or short-wave cones (simulation of Machado+2009,
@@ -32,12 +32,18 @@ RAMP = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde7
 
 
 def class_mark(code: int) -> tuple[str, str]:
-    """Colour and marker of a class code: every pair differs up to 72 classes."""
+    """Return colour and marker of a class code: every pair differs up to 72 classes."""
     return CLASS_COLOURS[code % len(CLASS_COLOURS)], SHAPES[
         code // len(CLASS_COLOURS) % len(SHAPES)
     ]
 
 
 def on_paper(colour: str) -> str:
-    """The colour darkened to 72 %, for points on white."""
+    """Return the colour darkened to 72 %, for points on white.
+
+    Examples
+    --------
+    >>> on_paper("#ffffff")
+    '#b8b8b8'
+    """
     return "#" + "".join(f"{round(int(colour[i : i + 2], 16) * 0.72):02x}" for i in (1, 3, 5))

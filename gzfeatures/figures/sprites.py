@@ -1,4 +1,4 @@
-"""Sprites: thumbnails of galaxies packed in square JPEG sheets."""
+"""Pack thumbnails of galaxies into square JPEG sheets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUALITY = 82
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sprites:
-    """Thumbnails in sheets of `ACROSS`² tiles.
+    """Hold thumbnails in sheets of `ACROSS`² tiles.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Sprites:
 def pack(
     ids: Ids, coordinates: npt.NDArray[np.float32], images: ImageSet | str | Path, view: View
 ) -> Sprites:
-    """Pack the thumbnails of galaxies, neighbours on the map on the same sheet.
+    """Pack the thumbnails of galaxies, with neighbours on the map on the same sheet.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def pack(
 def _thumbnails(
     images: ImageSet, queue: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], view: View
 ) -> Iterator[tuple[int, Image.Image | GzError]]:
-    """Galaxy row and its thumbnail, or why it has none, in the order of the queue."""
+    """Yield each galaxy's row with its thumbnail, or with the error that prevented one."""
     from rich.console import Console
     from rich.progress import track
 
@@ -120,12 +120,18 @@ def _thumbnails(
 
 
 def thumbnail(images: ImageSet, row: int, view: View) -> Image.Image:
-    """RGB thumbnail of an image: the first three channels, or one repeated; a broken image is an InputError."""
+    """Return the RGB thumbnail of an image; raise InputError for a broken image.
+
+    It shows the first three channels, or one channel repeated.
+    """
     return picture_of(images.pixels(row, view))
 
 
 def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    """RGB picture of pixels, shape (height, width, channels): the first three channels, or one repeated."""
+    """Return pixels of shape (height, width, channels) as an RGB picture.
+
+    It shows the first three channels, or one channel repeated.
+    """
     return Image.fromarray(
         np.repeat(pixels, 3, axis=2)
         if pixels.shape[2] < 3
@@ -134,7 +140,7 @@ def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def address(picture: Image.Image) -> str:
-    """A picture as a `data:` address that a page can hold."""
+    """Return a picture as a `data:` address that a page can hold."""
     return "data:image/jpeg;base64," + base64.b64encode(_jpeg(picture)).decode("ascii")
 
 
@@ -145,7 +151,7 @@ def _jpeg(picture: Image.Image) -> bytes:
 
 
 def _along_curve(coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Place of each point along Morton's curve through the first two coordinates."""
+    """Return each point's place along Morton's curve through the first two coordinates."""
     if not len(coordinates):
         return np.empty(0, dtype=np.int64)
     low = coordinates[:, :2].min(0)

@@ -1,4 +1,4 @@
-"""How figures look and are saved: one style, as PNG and as inline SVG that takes the page's light or dark ink."""
+"""Define the style of all figures, and save them as PNG or inline SVG."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Decorator of a function that draws, in the one style."""
+    """Decorate a function that draws, so that it draws in the common style."""
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -56,7 +56,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of this size in inches, and its axes."""
+    """Return a figure of a size in inches, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -64,7 +64,13 @@ def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def short(name: str, limit: int = 22) -> str:
-    """The name, or its beginning and an ellipsis."""
+    """Return a name, cut with an ellipsis where it is longer than `limit`.
+
+    Examples
+    --------
+    >>> short("completely-round", 10)
+    'completel…'
+    """
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
@@ -99,7 +105,7 @@ def _saving(**more: str) -> Iterator[None]:
 
 
 def write_png(figure: Figure, path: Path) -> Path:
-    """Save as PNG on white, 150 dots per inch."""
+    """Save a figure as PNG on white, 150 dots per inch."""
     with written_whole(path) as temporary, _saving():
         figure.savefig(
             temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None}
@@ -108,9 +114,10 @@ def write_png(figure: Figure, path: Path) -> Path:
 
 
 def svg(figure: Figure, name: str) -> str:
-    """`<svg>` element for an HTML page: transparent, its ink the page's `currentColor`, every text escaped.
+    """Return a figure as a transparent `<svg>` element, drawn in the page's `currentColor`.
 
-    `name` keeps the references inside it apart from those of other figures of the page.
+    Every text is escaped. `name` keeps the references inside it apart from those of other figures
+    of the page.
     """
     buffer = io.StringIO()
     with _saving(**{"svg.hashsalt": name}):

@@ -1,4 +1,4 @@
-"""Curves of a training: JSON for programs, PNG for people."""
+"""Write the curves of a training, as JSON and PNG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT = ("epoch", "lr", "seconds")
 
 
 def write_curves(folder: Path, history: list[dict[str, float]]) -> Path:
-    """Write `history.json` and `curves.png`; returns the picture's path.
+    """Write `history.json` and `curves.png`; return the picture's path.
 
     Parameters
     ----------

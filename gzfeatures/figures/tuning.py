@@ -1,4 +1,4 @@
-"""What tuning tried, as a picture."""
+"""Draw the candidates that tuning tried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from gzfeatures.files import written_whole
 
 
 def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw the score of every candidate with its spread over folds, best on top; a marker per rung.
+    """Draw the score of every tried setting with its spread over folds, best on top.
+
+    The marker shows the rung of successive halving.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Reports: the ranking with its evidence, as one page, Markdown, JSON and figures."""
+"""Write the ranking of candidates as one page, Markdown, JSON and figures."""

@@ -1,4 +1,4 @@
-"""Galleries of a report: galaxies worth looking at, with what each road says of them, as small pictures."""
+"""Choose the galaxies that a report's galleries show, with the classes that candidates predict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THUMBNAIL = View(size=96, crop=0.6)
 
 @dataclasses.dataclass(frozen=True)
 class Guess:
-    """What one pairing says of a galaxy.
+    """Hold what one candidate predicts for a galaxy.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Guess:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One galaxy of a gallery.
+    """Hold one galaxy of a gallery.
 
     Parameters
     ----------
@@ -67,20 +67,26 @@ class Example:
 
 
 def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
-    """Ids that are wrong, the most confident first, shape (≤ count,)."""
+    """Return the ids predicted wrong, the most confident first, shape (≤ count,)."""
     wrong = predictions.codes != labels.select(predictions.ids).codes
     return _most(predictions.ids, np.where(wrong, predictions.probabilities.max(1), -np.inf), count)
 
 
 def disagreements(one: Predictions, other: Predictions, count: int = 24) -> Ids:
-    """Ids that two pairings put in different classes, those both are surest of first, shape (≤ count,)."""
+    """Return ids that two candidates classify differently, shape (≤ count,).
+
+    Those of which both are most certain come first.
+    """
     other = other.select(one.ids)
     sure = np.minimum(one.probabilities.max(1), other.probabilities.max(1))
     return _most(one.ids, np.where(one.codes != other.codes, sure, -np.inf), count)
 
 
 def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> Ids:
-    """Ids that are right, the most confident of each class, in the order of classes, shape (≤ k · per_class,)."""
+    """Return ids predicted right, the most confident of each class, shape (≤ k · per_class,).
+
+    Classes follow one another in their order.
+    """
     actual = labels.select(predictions.ids).codes
     right = predictions.codes == actual
     best = [
@@ -102,7 +108,7 @@ def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
 def examples(
     ids: Ids, labels: Labels, guesses: Sequence[tuple[int, str, Predictions]]
 ) -> list[Example]:
-    """Galaxies with the volunteers' class and each pairing's opinion, in the order of `ids`."""
+    """Describe galaxies by the volunteers' class and each candidate's guess, in order of `ids`."""
     chosen = labels.select(ids)
     actual, rows = chosen.names, np.arange(len(ids))
     votes = np.full(len(ids), np.nan) if chosen.soft is None else chosen.soft[rows, chosen.codes]
@@ -128,7 +134,7 @@ def examples(
 
 
 def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, str]:
-    """JPEG pictures as `data:` addresses by id; a galaxy without a readable image has none.
+    """Return JPEG pictures as `data:` addresses by id; unreadable images are left out.
 
     Parameters
     ----------

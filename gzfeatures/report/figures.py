@@ -1,4 +1,4 @@
-"""Figures of a report, drawn once for its page and as files.
+"""Draw the figures of a report, for its page and as files.
 
 They stay legible in grey and to colour-blind readers: roads differ by marker as well as by colour
 (Okabe & Ito 2008), shades are of one hue, precision and recall differ by hatching, and values are
@@ -24,9 +24,9 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Curve: TypeAlias = Sequence[tuple[int, float, float, float]]
 
 SECONDS = {
-    0.1: "0.1 s", 0.3: "0.3 s", 1: "1 s", 3: "3 s", 10: "10 s", 30: "30 s", 60: "1 min", 120: "2 min", 300: "5 min",
-    600: "10 min", 1200: "20 min", 1800: "30 min", 3600: "1 h", 7200: "2 h", 18000: "5 h", 36000: "10 h", 86400: "1 d",
-    172800: "2 d", 432000: "5 d",
+    0.1: "0.1 s", 0.3: "0.3 s", 1: "1 s", 3: "3 s", 10: "10 s", 30: "30 s", 60: "1 min",
+    120: "2 min", 300: "5 min", 600: "10 min", 1200: "20 min", 1800: "30 min", 3600: "1 h",
+    7200: "2 h", 18000: "5 h", 36000: "10 h", 86400: "1 d", 172800: "2 d", 432000: "5 d",
 }  # fmt: skip
 """Ticks of an axis of time."""
 WHITE_FROM = 0.85
@@ -36,7 +36,7 @@ at least."""
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One pairing in a plot: its rank and road, what it cost, what it reached and the interval of that."""
+    """Hold one candidate of a plot: rank, approach, cost, score and interval."""
 
     rank: int
     approach: str
@@ -48,7 +48,7 @@ class Point:
 
 @styled
 def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """Confusion matrix: shade and number are the share of the actual class, in percent.
+    """Draw the confusion matrix in percent of the volunteers' class.
 
     Parameters
     ----------
@@ -96,7 +96,9 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
 
 @styled
 def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figure:
-    """Bars of precision (plain) and recall (hatched) of each class; a class never predicted has no precision (NaN).
+    """Draw precision (plain) and recall (hatched) of each class as bars.
+
+    A class that is never predicted has no precision (NaN).
 
     Parameters
     ----------
@@ -138,7 +140,9 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
 def reliability(
     rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()
 ) -> Figure:
-    """Reliability diagram: share that is right against stated confidence; the diagonal is perfect calibration.
+    """Draw the fraction predicted right against the stated confidence (reliability diagram).
+
+    The diagonal is perfect calibration.
 
     Parameters
     ----------
@@ -191,7 +195,9 @@ def reliability(
 
 @styled
 def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
-    """Accuracy on the galaxies that are kept when the least certain ones are left to people, a line per road.
+    """Draw accuracy against the fraction of galaxies kept, a line per approach.
+
+    The least certain galaxies are left to people first.
 
     Parameters
     ----------
@@ -226,7 +232,7 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
 
 @styled
 def ranking(points: Sequence[Point], metric: str) -> Figure:
-    """A metric with its interval, one row per rank; marker and colour tell the road."""
+    """Draw a metric with its interval, one row per rank; marker and colour show the approach."""
     figure, axes = axes_of(6.4, 0.8 + 0.24 * len(points))
     _intervals(axes, points, [float(p.rank) for p in points], along="x")
     axes.set_yticks([p.rank for p in points])
@@ -239,7 +245,7 @@ def ranking(points: Sequence[Point], metric: str) -> Figure:
 
 @styled
 def cost(points: Sequence[Point], metric: str) -> Figure:
-    """A metric against seconds of computing, on a logarithmic axis; the number is the rank."""
+    """Draw a metric against computing time on a logarithmic axis; the number is the rank."""
     figure, axes = axes_of(6.4, 3.8)
     shown = [p for p in points if p.seconds > 0]
     _intervals(axes, shown, [p.seconds for p in shown], along="y")
@@ -259,7 +265,7 @@ def cost(points: Sequence[Point], metric: str) -> Figure:
 
 @styled
 def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric: str) -> Figure:
-    """A metric against the number of labelled training galaxies.
+    """Draw a metric against the number of labelled training galaxies.
 
     Parameters
     ----------
@@ -287,7 +293,9 @@ def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric:
 
 @styled
 def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
-    """Accuracy in bins of a quantity, of the best pairing of each road; dashes are the volunteers' own repeatability.
+    """Draw accuracy in bins of a quantity, for the best candidate of each approach.
+
+    Dashes are the volunteers' own repeatability.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The HTML page of a report: its figures, galleries and tables, every text from outside escaped."""
+"""Render the HTML page of a report; every text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ KINDS = ("confusion", "per-class", "reliability")
 
 
 def draw(report: Report) -> dict[str, Figure]:
-    """Figures of a report by file name without ending: `ranking`, `cost`, `learning`, `confusion-01`, …"""
+    """Draw the figures of a report by name: `ranking`, `cost`, `learning`, `confusion-01`, …"""
     metric = report.comparison.metric
     points = [
         Point(
@@ -125,7 +125,10 @@ def render(
     view: View,
     showcases: Sequence[Gallery],
 ) -> str:
-    """The whole page: nothing fetched, no script but `SCRIPT`, readable from disk and inside another page's frame."""
+    """Render the whole page, which loads nothing from elsewhere and runs no script but `SCRIPT`.
+
+    It can be read from disk, and inside another page's frame.
+    """
     from markupsafe import Markup
 
     svg = {name: Markup(style.svg(figure, name)) for name, figure in drawn.items()}
@@ -202,7 +205,7 @@ def _trust_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:
-    """Rows of the ranking table; places on the interval's axis are in percent of its width."""
+    """Return the rows of the ranking table; places on the axis are in percent of its width."""
     metric = report.comparison.metric
     low, high = _axis(report)
 
@@ -236,13 +239,13 @@ def _rows(report: Report) -> list[dict[str, Any]]:
 
 
 def _interval(row: RankedRow, metric: str) -> tuple[float, float]:
-    """Interval of a row of the ranking; NaN where a class has too few galaxies for one."""
+    """Return the interval of a ranked row; NaN where a class has too few galaxies for one."""
     low, high = row.interval(metric) or (np.nan, np.nan)
     return low, high
 
 
 def _axis(report: Report) -> tuple[float, float]:
-    """Ends of the axis of the intervals, rounded outwards to whole hundredths."""
+    """Return the ends of the intervals' axis, rounded outwards to whole hundredths."""
     metric = report.comparison.metric
     bounds = np.array(
         [end for row, _ in report.ranked for end in (row.metrics[metric], *_interval(row, metric))],
@@ -253,7 +256,7 @@ def _axis(report: Report) -> tuple[float, float]:
 
 
 def _best(report: Report) -> dict[str, Candidate]:
-    """The best pairing of each road."""
+    """Return the best candidate of each approach."""
     best: dict[str, Candidate] = {}
     for _, candidate in report.ranked:
         best.setdefault(candidate.approach, candidate)
@@ -261,7 +264,7 @@ def _best(report: Report) -> dict[str, Candidate]:
 
 
 def _trust(report: Report, candidate: Candidate) -> dict[str, Any]:
-    """Row of the table of calibration: each error before and after it, and how sets of classes kept their promise."""
+    """Return a row of the calibration table: errors before and after, coverage of class sets."""
     before = candidate.calibration.get("before", {})
     errors = [
         (before.get(name), candidate.scores.metrics[name]) for name in ("ece", "brier", "log_loss")
@@ -279,19 +282,19 @@ def _trust(report: Report, candidate: Candidate) -> dict[str, Any]:
 
 
 def _held(found: Mapping[str, Any]) -> str:
-    """Measured coverage with its interval, in percent."""
+    """Format a measured coverage with its interval, in percent."""
     low, high = found["interval"]
     return f"{found['reached']:.1%} ({low:.0%}–{high:.0%})"
 
 
 def _set_notes(report: Report) -> list[str]:
-    """What is said of classes with few calibration galaxies, each sentence once."""
+    """Return the notes on classes with few calibration galaxies, each once."""
     said = (note for p in report.candidates for note in p.calibration.get("notes", ()))
     return list(dict.fromkeys(said))
 
 
 def _slices(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
-    """Bins of accuracy by quantity and road, those of the best pairing of each road."""
+    """Return bins of accuracy by quantity and approach, of the best candidate of each."""
     found: dict[str, dict[str, list[AccuracyBin]]] = {}
     for approach, candidate in _best(report).items():
         for name, rows in {
@@ -304,7 +307,7 @@ def _slices(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
 
 
 def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[examples.Example]]]:
-    """Anchor, title, explanation and galaxies of each gallery."""
+    """Yield anchor, title, explanation and galaxies of each gallery."""
     (_, best), *_ = report.ranked
     rivals = (best, _rival(report))
     ranked = [(row, candidate) for row, candidate in report.ranked if candidate in rivals]
@@ -335,7 +338,10 @@ def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[examples.Ex
 
 
 def _rival(report: Report) -> Candidate | None:
-    """The best pairing on the other side of the end-to-end divide from the first; failing that, the second."""
+    """Return the candidate to compare with the best one.
+
+    It is the best of the other kind (end-to-end, or with a head), or else the second.
+    """
     (_, best), *others = report.ranked
     across = [
         p for _, p in others if (p.approach == "end-to-end") != (best.approach == "end-to-end")
@@ -360,7 +366,13 @@ def _provenance(report: Report) -> list[tuple[str, str]]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Entries of nested mappings under dotted names."""
+    """Yield the entries of nested mappings under dotted names.
+
+    Examples
+    --------
+    >>> dict(flat({"git": {"commit": "1f3"}, "seed": 0}))
+    {'git.commit': '1f3', 'seed': 0}
+    """
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")

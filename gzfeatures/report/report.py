@@ -1,4 +1,4 @@
-"""Report: the ranking of all pairings with its evidence, as one HTML file, Markdown, JSON and figures."""
+"""Hold the ranking of all candidates with its evidence, and write it as HTML, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FILES = ("report.html", "report.md", "report.json")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """All pairings of one experiment on one split, ranked.
+    """Hold all candidates of one experiment on one split, ranked.
 
     Parameters
     ----------
@@ -101,13 +101,13 @@ class Report:
 
     @cached_property
     def ranked(self) -> tuple[tuple[RankedRow, Candidate], ...]:
-        """Rows of the ranking with their pairings, best first."""
+        """Return the rows of the ranking with their candidates, best first."""
         pairing_of = {_key(vars(p)): p for p in self.candidates}
         return tuple((row, pairing_of[_key(row)]) for row in self.comparison.ranking)
 
     @property
     def metrics(self) -> dict[str, str]:
-        """Metrics of the ranking and their titles, the one it is ranked by first."""
+        """Return the ranked metrics and their titles, the one that ranks first."""
         by = self.comparison.metric
         known = self.comparison.ranking[0].metrics
         shown = {key: title for key, title in COLUMNS.items() if key in known}
@@ -115,18 +115,18 @@ class Report:
 
     @property
     def approaches(self) -> frozenset[str]:
-        """Roads on which a pairing lies."""
+        """Return the approaches of all candidates."""
         return frozenset(candidate.approach for candidate in self.candidates)
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """Costs that are known of any pairing."""
+        """Return the costs that are known for any candidate."""
         costs = [row.costs for row in self.comparison.ranking]
         return tuple(key for key in COSTS if any(each[key] is not None for each in costs))
 
     @property
     def headline(self) -> str:
-        """Who comes first, in one sentence."""
+        """Name the best candidate in one sentence."""
         row, best = self.ranked[0]
         metric = self.comparison.metric
         spread = next((s for s in self.comparison.seeds if s.method == row.method), None)
@@ -142,7 +142,7 @@ class Report:
 
     @property
     def _chosen(self) -> str:
-        """What the first is worth, knowing that it was chosen among several; nothing where there was no choice."""
+        """Correct the best score for having been chosen among several; empty without a choice."""
         winner = self.comparison.winner
         if winner is None or winner.among < 2 or winner.interval is None:
             return ""
@@ -152,11 +152,12 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """On what, by how much, and against which end-to-end network, in a few sentences."""
+        """Describe sample, differences and the best end-to-end network in a few sentences."""
         first, best = self.ranked[0]
         others = {row.method for row, _ in self.ranked if row.tied} - {first.method}
         said = (
-            f"{len(best.predictions):,} test galaxies, {len(self.labels.classes)} classes of {best.scheme}, "
+            f"{len(best.predictions):,} test galaxies, {len(self.labels.classes)} classes "
+            f"of {best.scheme}, "
             f"{len(self.candidates)} pairings on one split."
         )
         if len(self.candidates) > 1:
@@ -175,7 +176,7 @@ class Report:
         return said + (f" † {DAGGER}." if best.contaminated else "")
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values: everything but the single predictions; what is not finite is None."""
+        """Return the fields as JSON values, without single predictions; None for NaN."""
         record = {
             "format": FORMAT,
             "name": self.name,
@@ -202,7 +203,7 @@ class Report:
         return cleaned
 
     def markdown(self) -> str:
-        """Headline, summary and the ranking as a Markdown table; every text from outside is escaped."""
+        """Return headline, summary and ranking as Markdown; every text from outside is escaped."""
         titles = [
             "#",
             "pairing",
@@ -241,7 +242,7 @@ class Report:
         return "\n".join(lines)
 
     def title(self, candidate: Candidate) -> str:
-        """Name of a pairing, with its road and seed where another pairing bears the same name."""
+        """Return a candidate's name, with approach and seed where another has the same name."""
         same = [p for p in self.candidates if p.name == candidate.name]
         approach = f" ({candidate.approach})" if len({p.approach for p in same}) > 1 else ""
         seed = f", seed {candidate.seed}" if len({p.seed for p in same}) > 1 else ""
@@ -254,7 +255,7 @@ class Report:
         view: View = THUMBNAIL,
         showcases: Sequence[Gallery] = (),
     ) -> Path:
-        """Write `report.html` (one self-contained file), `report.md`, `report.json` and `figures/*.png`.
+        """Write `report.html` (self-contained), `report.md`, `report.json` and `figures/*.png`.
 
         Parameters
         ----------
@@ -294,7 +295,7 @@ class Report:
 
 
 def _key(fields: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Road, backbone, head and, of what has one, seed."""
+    """Return approach, backbone, head and, where there is one, seed."""
     return tuple(fields[name] for name in ("road", "backbone", "head", "seed") if name in fields)
 
 
@@ -303,6 +304,6 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no new table cell."""
+    """Escape text for Markdown: no markup, no HTML, no new table cell."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in text)

@@ -1,4 +1,4 @@
-"""Pairings, comparisons and heads as MLflow runs and models; the only importer of MLflow."""
+"""Record candidates, comparisons and models in MLflow; no other folder imports MLflow."""
 
 from gzfeatures.tracking.runs import Tracking
 

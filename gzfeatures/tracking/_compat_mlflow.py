@@ -1,4 +1,4 @@
-"""MLflow's parts without a promise of stability: its schema, its monitors of the machine, and tags its UI reads.
+"""Keep every private name of MLflow in one place: its schema, its monitors, the tags of its UI.
 
 Nothing else in the package names them; `test_compat_mlflow.py` warns where one is gone. Then the
 public client and command line make the schema (slower, the same tables), psutil and NVIDIA's
@@ -70,7 +70,7 @@ def create_tables(address: str) -> None:
 
 
 def upgrade_tables(address: str) -> None:
-    """Bring a database of an older MLflow to the schema of the one that is installed.
+    """Bring a database of an older MLflow to the schema of the installed one.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def upgrade_tables(address: str) -> None:
 
 
 def schemas() -> tuple[str, set[str]]:
-    """Newest revision of MLflow's schema, and all that the installed version can upgrade.
+    """Return the newest revision of MLflow's schema, and all that it can upgrade.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def schemas() -> tuple[str, set[str]]:
 
 
 def require_columns(database: sqlite3.Connection, path: Path) -> None:
-    """Refuse to move artifacts where MLflow keeps their addresses in other columns than it did.
+    """Refuse to move artifacts where MLflow stores their addresses in unknown columns.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def require_columns(database: sqlite3.Connection, path: Path) -> None:
 
 
 def monitors() -> list[Any]:
-    """MLflow's monitors of this machine, each with `clear_metrics`, `collect_metrics` and `aggregate_metrics`.
+    """Return monitors of this machine: `clear_metrics`, `collect_metrics`, `aggregate_metrics`.
 
     Processors and memory, and NVIDIA GPUs where there are any and `nvidia-ml-py` is installed.
     """
@@ -159,7 +159,7 @@ def monitors() -> list[Any]:
 
 
 class Processors:
-    """What MLflow's monitor of processors and memory says, under its names, asked of psutil."""
+    """Measure processors and memory with psutil, under the names of MLflow's own monitor."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, float] = {}
@@ -178,12 +178,12 @@ class Processors:
         self._numbers["system_memory_usage_percentage"] = memory.used / memory.total * 100
 
     def aggregate_metrics(self) -> dict[str, float]:
-        """The last sample, rounded to a decimal as MLflow does."""
+        """Return the last sample, rounded to one decimal as MLflow does."""
         return {name: round(number, 1) for name, number in self._numbers.items()}
 
 
 class Gpus(Processors):
-    """What MLflow's monitor of NVIDIA GPUs says, under its names, asked of NVIDIA's own library.
+    """Measure NVIDIA GPUs with NVIDIA's library, under the names of MLflow's own monitor.
 
     Raises
     ------
@@ -204,7 +204,7 @@ class Gpus(Processors):
         ]
 
     def collect_metrics(self) -> None:
-        """Take a sample; what a GPU does not tell is left out."""
+        """Take a sample; values that a GPU does not report are left out."""
         ask = self._library
         for number, device in enumerate(self._devices):
             with suppress(ask.NVMLError):
@@ -224,7 +224,7 @@ class Gpus(Processors):
 
 
 def _function(name: str) -> Callable[..., Any] | None:
-    """A private function of MLflow's database module; None where it is gone."""
+    """Return a private function of MLflow's database module; None where it is gone."""
     try:
         return getattr(import_module(_STORE), name, None)
     except ImportError:

@@ -1,4 +1,4 @@
-"""The SQLite file of the runs: made whole, of MLflow's own schema, with its artifacts beside it."""
+"""Create, upgrade and relocate the SQLite database in which MLflow keeps runs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ them."""
 
 
 def address_of(path: Path) -> str:
-    """Address of a database file; `?` would begin options, and `%20` would be read as a space."""
+    """Return the address of a database file, with `?` and `%` escaped."""
     return SQLITE + str(path.absolute()).replace("%", "%25").replace("?", "%3F")
 
 
 def file_of(address: str) -> Path | None:
-    """Database file of an address; None where it is none."""
+    """Return the database file of an address; None for other kinds of address."""
     if not address.startswith(SQLITE):
         return None
     return Path(unquote(address.removeprefix(SQLITE).partition("?")[0]))
@@ -45,7 +45,7 @@ def file_of(address: str) -> Path | None:
 
 @contextmanager
 def without_strays(address: str) -> Iterator[None]:
-    """Remove the empty folder that MLflow makes where it takes the `%3F` of an address for part of a name."""
+    """Remove the empty folder that MLflow makes where it misreads `%3F` in an address."""
     raw = Path(address.removeprefix(SQLITE).partition("?")[0]).parent
     stray = address.startswith(SQLITE) and "%" in str(raw) and not raw.exists()
     try:
@@ -77,7 +77,7 @@ def make_database(path: Path) -> None:
 
 
 def require_schema(path: Path, upgrade: bool) -> str | None:
-    """Refuse a database of another version of MLflow; an older one is brought up to date where that is wanted.
+    """Refuse a database of another MLflow version; upgrade an older one on request.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
 
 
 def _schema(path: Path) -> str | None:
-    """Revision of MLflow's schema; None where the file does not say."""
+    """Return the revision of MLflow's schema; None where the file does not say."""
     try:
         with _opened(path) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
@@ -133,7 +133,7 @@ def _schema(path: Path) -> str | None:
 
 
 def _upgraded(path: Path, found: str) -> Path:
-    """Replace a database by one of the newest schema; returns the copy that is kept."""
+    """Replace a database by one of the newest schema; return the path of the kept copy."""
     names = (
         path.with_name(f"{path.stem}-{found}{number}{path.suffix}")
         for number in ("", *range(2, 1000))
@@ -155,7 +155,7 @@ def _upgraded(path: Path, found: str) -> Path:
 
 
 def settle(path: Path) -> str | None:
-    """Lead a database that was copied or moved to the artifacts that lie beside it.
+    """Point a database that was copied or moved to the artifacts beside it.
 
     MLflow keeps absolute addresses. Those of experiments that were made here tell where the
     database lay then; new runs would be written there, and models of a moved project would not be

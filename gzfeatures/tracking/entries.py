@@ -1,4 +1,4 @@
-"""Entries of a run: what a pairing becomes in MLflow's words."""
+"""Translate candidates and reports into MLflow's tags, metrics, parameters and views."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ METRICS_PER_BATCH, PARAMETERS_PER_BATCH = 1000, 100
 
 
 def name_of(text: str) -> str:
-    """Text as a name MLflow takes for a metric, parameter or model: letters, digits, `_`, `-` and spaces."""
+    """Return a text as a name that MLflow accepts: letters, digits, `_`, `-` and spaces."""
     return re.sub(r"[^\w -]+", "-", text)[:200].strip(" -") or "unnamed"
 
 
 def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
-    """What a run is found by."""
+    """Return the tags by which the run of a candidate is found."""
     return {
         "kind": "pairing",
         "experiment": experiment,
@@ -50,7 +50,7 @@ def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
 
 
 def metrics(candidate: Candidate) -> dict[str, float]:
-    """Numbers of a pairing under names that are alike on every road: `accuracy`, `accuracy_low`, `accuracy_high`, …"""
+    """Return the numbers of a candidate, named alike for every approach: `accuracy_low`, …"""
     scores = candidate.scores
     found = dict(scores.metrics)
     for name, (low, high) in scores.intervals.items():
@@ -77,7 +77,7 @@ def metrics(candidate: Candidate) -> dict[str, float]:
 
 
 def parameters(candidate: Candidate) -> dict[str, Any]:
-    """Settings of a pairing, with the names it is made of, for the UI's plots of parameters against metrics."""
+    """Return the settings of a candidate, and its names, for the UI's plots."""
     named = {
         "road": candidate.approach,
         "backbone": candidate.backbone,
@@ -88,7 +88,7 @@ def parameters(candidate: Candidate) -> dict[str, Any]:
 
 
 def summary_line(candidate: Candidate) -> str:
-    """What a run reached, in one line of Markdown."""
+    """Describe the scores of a run in one line of Markdown."""
     names = {name: f"{value:.3f}" for name, value in candidate.scores.metrics.items()}
     for name, (low, high) in candidate.scores.intervals.items():
         names[name] += f" ({low:.3f}–{high:.3f})"
@@ -99,7 +99,7 @@ def summary_line(candidate: Candidate) -> str:
 
 
 def dataset(candidate: Candidate) -> DatasetInput:
-    """The test galaxies as a dataset of the run: named by scheme, told apart by the split's fingerprint."""
+    """Describe the test galaxies as a dataset of MLflow, by scheme and the split's fingerprint."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     source = json.dumps({"tags": {"split": candidate.split}})
@@ -113,7 +113,7 @@ def dataset(candidate: Candidate) -> DatasetInput:
 
 
 def best(report: Report) -> dict[str, float]:
-    """Numbers of the best run, for the comparison: sorted by the metric that ranks, the later of equals is on top."""
+    """Return the numbers of the best candidate, which the comparison's own run shows."""
     by = report.comparison.metric
     choose = min if by in LOWER_IS_BETTER else max
     numbers = metrics(choose(report.candidates, key=lambda pairing: pairing.scores.metrics[by]))
@@ -128,7 +128,7 @@ def _columns(report: Report) -> list[str]:
 
 
 def view(report: Report) -> str:
-    """View of the runs in order of the ranking, as the UI keeps it."""
+    """Return the UI's view of the runs in the order of the ranking."""
     by = report.comparison.metric
     state = {
         "orderByKey": f"metrics.`{by}`",
@@ -148,7 +148,7 @@ def log(
     settings: Mapping[str, Any],
     step: int = 0,
 ) -> None:
-    """Log numbers and settings in as few requests as MLflow takes; a long setting is cut with an ellipsis."""
+    """Log numbers and settings in few requests; a long setting is cut with an ellipsis."""
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)

@@ -1,4 +1,4 @@
-"""Machine: how busy it is during a run, under MLflow's names of system metrics; which processes of it have ended."""
+"""Measure how busy the machine is, and tell whether a process has ended."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ set."""
 
 
 def this_process() -> str:
-    """Machine, number and beginning (seconds since 1970) of this process, for `has_ended`."""
+    """Return host name, number and start time (s since 1970) of this process, for `has_ended`."""
     own = psutil.Process()
     return f"{platform.node()} {own.pid} {own.create_time():.0f}"
 
 
 def has_ended(process: str) -> bool:
-    """Whether a process is known to be no more; nothing is known of those of other machines."""
+    """Return whether a process of this machine has ended; False for other machines."""
     host, number, began = process.rsplit(" ", 2)
     if host != platform.node():
         return False
@@ -32,14 +32,17 @@ def has_ended(process: str) -> bool:
 
 
 class Machine:
-    """Processors, memory, and NVIDIA GPUs where `nvidia-ml-py` is installed."""
+    """Measure processors, memory, and NVIDIA GPUs where `nvidia-ml-py` is installed."""
 
     def __init__(self) -> None:
         self._monitors = monitors()
         self.sample()
 
     def sample(self) -> dict[str, float]:
-        """`system/…` → percent, megabytes or watts; of the processors the mean since the last sample."""
+        """Return `system/…` → percent, megabytes or watts.
+
+        Processors give the mean since the last sample.
+        """
         found: dict[str, float] = {}
         for monitor in self._monitors:
             monitor.clear_metrics()

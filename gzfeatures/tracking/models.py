@@ -1,4 +1,4 @@
-"""Heads and networks as MLflow models: rows with vectors, or with images, in; probabilities and familiarity out."""
+"""Register heads and networks as MLflow models, which predict classes from embeddings or images."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ FAMILIARITY = "familiarity_p"
 """Column of an answer beside the classes, as in files of predictions."""
 HEAD_SUFFIX = ".skops"
 HEAD, BACKBONE = f"head{HEAD_SUFFIX}", "backbone"
-"""What a model folder holds: the head, and the checkpoint it reads from, if that is not a backbone known by name; or a
-checkpoint alone."""
+"""What a model folder holds: the head, and the checkpoint it reads from, if that is not a backbone
+known by name; or a checkpoint alone."""
 
 
 def register(
@@ -44,7 +44,7 @@ def register(
     backbone: Path | None = None,
     wheel: Path,
 ) -> None:
-    """Keep a head or a network as a model of its run, and as the next version of `name` in the model registry.
+    """Save a head or network as a model of its run, and as the next version in the registry.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def register(
 
 
 def _share(wheel: Path, model: str) -> None:
-    """Let the wheel in a model that lies on the same disk be the wheel itself."""
+    """Replace the wheel in a model by a hard link to the wheel itself, on the same disk."""
     place = urlsplit(model)
     copy = Path(unquote(place.path)) / FOLDER / wheel.name
     if place.scheme not in ("", "file") or not copy.exists():
@@ -132,7 +132,7 @@ def _signature_of_network(checkpoint: Path) -> ModelSignature:
 def _signature(
     more: Sequence[ColSpec], classes: Sequence[str], *, familiarity: bool
 ) -> ModelSignature:
-    """Ids, images and `more` in; ids, a probability per class and, where it is known, familiarity_p out."""
+    """Return the columns that a model reads, and those that it answers with."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
@@ -147,18 +147,18 @@ def _signature(
 
 
 def _columns(head: Head) -> tuple[str, ...]:
-    """Columns of vectors: `embedding`, and for a head on several tables `embedding_2`, …"""
+    """Return the columns of embeddings: `embedding`, and for further tables `embedding_2`, …"""
     return ("embedding", *(f"embedding_{number}" for number in range(2, len(head.extractors) + 1)))
 
 
 class _Network:
-    """What MLflow calls: a network trained end to end behind a data frame."""
+    """Predict from a data frame with a network that was trained end to end."""
 
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Probabilities of each row.
+        """Return the class probabilities of each row.
 
         Parameters
         ----------
@@ -184,13 +184,13 @@ class _Network:
 
 
 class _Model:
-    """What MLflow calls: a head behind a data frame."""
+    """Predict from a data frame with a head."""
 
     def __init__(self, head: Head, backbone: Path | None) -> None:
         self._head, self._backbone = head, backbone
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Probabilities of each row.
+        """Return the class probabilities of each row.
 
         Parameters
         ----------
@@ -255,7 +255,7 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Probabilities of each class, and how like the training galaxies each row is, where that is known."""
+    """Return ids, class probabilities and, where known, familiarity as a data frame."""
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
@@ -265,7 +265,7 @@ def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
 
 @contextmanager
 def _images(files: Iterable[bytes]) -> Iterator[ImageSet]:
-    """Bytes of image files as images named by their row."""
+    """Write the bytes of image files to a folder, and open them as images named by their row."""
     import numpy as np
 
     from gzfeatures.images.image_set import ImageSet
@@ -288,7 +288,10 @@ def _table(ids: Ids, vectors: pd.Series, extractor: Extractor) -> EmbeddingTable
 
 
 def _load_pyfunc(path: str) -> _Model | _Network:
-    """What `mlflow.pyfunc.load_model` calls; heads are read by skops, networks by safetensors: nothing is unpickled."""
+    """Load a head by skops, or a network by safetensors, for `mlflow.pyfunc.load_model`.
+
+    Nothing is unpickled.
+    """
     from gzfeatures.heads.fit import Head
 
     head, backbone = Path(path) / HEAD, Path(path) / BACKBONE

@@ -1,4 +1,4 @@
-"""Live: the run of a training that is on; its curves, and how busy the machine is, grow epoch by epoch."""
+"""Record a training while it runs: its curves, and how busy the machine is, after every epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Live:
-    """The run of a training: call it with the history so far after every epoch.
+    """Record the run of a training; call it with the history after every epoch.
 
     The run is opened by the first call, so that a training that is only read again opens none. It
     is marked as failed when the training ends in an error or is interrupted; `Tracking.pairing`
@@ -42,7 +42,7 @@ class Live:
         self._machine: Machine | None = None
 
     def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Log the epochs that are new; an OutputError where they cannot be recorded."""
+        """Log the epochs that are new; raise OutputError where they cannot be recorded."""
         with self.tracking.writing() as client:
             if self.run is None:
                 self.run = self.tracking.opened(

@@ -1,4 +1,4 @@
-"""Tracking: one flat run per pairing and one for their comparison, in SQLite or on any server.
+"""Record each candidate and their comparison as MLflow runs, in SQLite or on a server.
 
 Runs are flat so that sorting and filtering in the UI never hide one; tags say what each is. Writers
 of one SQLite file take turns on a file lock, and the database appears under that lock, schema and
@@ -74,7 +74,7 @@ DEFAULT_ROOT = Path("mlruns")
 
 
 class Tracking:
-    """Where runs are recorded.
+    """Record candidates and comparisons as MLflow runs.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class Tracking:
             client.search_experiments(max_results=1)
 
     def require(self, experiment: str) -> None:
-        """Make sure that runs of an experiment can be recorded, before there are any.
+        """Refuse an experiment that cannot be recorded, before any run.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Tracking:
             self._experiment(client, experiment)
 
     def training(self, experiment: str, name: str) -> Live:
-        """The run of a training that is about to begin, to be filled while it is on."""
+        """Return the recorder of a training that is about to begin."""
         return Live(self, experiment, name)
 
     def pairing(
@@ -138,7 +138,7 @@ class Tracking:
         artifacts: Sequence[Path],
         live: Live | None = None,
     ) -> str:
-        """Record one pairing as a run.
+        """Record one candidate as a run.
 
         Parameters
         ----------
@@ -203,7 +203,9 @@ class Tracking:
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
-        """Record the comparison of all pairings as a run; its ranking also describes the experiment in the UI.
+        """Record the comparison of all candidates as a run.
+
+        Its ranking also becomes the experiment's description in the UI.
 
         Parameters
         ----------
@@ -256,7 +258,7 @@ class Tracking:
         return run
 
     def pages(self, port: int) -> dict[str, str]:
-        """Address of the ranked runs of each experiment that has a comparison, by name, in a UI on 127.0.0.1."""
+        """Return the UI's address of each experiment that has a comparison, by name."""
         with self.writing() as client:
             found = client.search_experiments(max_results=100)
         return {
@@ -266,7 +268,7 @@ class Tracking:
         }
 
     def ui(self, port: int = 5000, say: Callable[[str], object] | None = None) -> NoReturn:
-        """Become the MLflow UI on 127.0.0.1, until interrupted.
+        """Replace this process by the MLflow UI on 127.0.0.1, until interrupted.
 
         Parameters
         ----------
@@ -305,7 +307,7 @@ class Tracking:
 
     @contextmanager
     def writing(self) -> Iterator[MlflowClient]:
-        """Client to write with; on SQLite, one writer at a time."""
+        """Yield a client to write with; on SQLite, one writer at a time."""
         from filelock import FileLock
 
         os.environ.update(ENVIRONMENT)
@@ -332,7 +334,8 @@ class Tracking:
                         ]
                         self.notes += [note for note in done if note]
                         self._settled = True
-                    address = f"{self._address}{'&' if '?' in self._address else '?'}timeout={WAIT_SECONDS}"
+                    joint = "&" if "?" in self._address else "?"
+                    address = f"{self._address}{joint}timeout={WAIT_SECONDS}"
                     yield MlflowClient(address, address)
             except GzError:
                 raise
@@ -347,14 +350,20 @@ class Tracking:
                 ) from error
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
-        """Id of the experiment, made on first use."""
+        """Return the id of an experiment, which is created on first use."""
         known = client.get_experiment_by_name(name)
         if known is not None and known.lifecycle_stage == "deleted":
             raise OutputError(
-                f"experiment '{name}' was deleted here", where=self.uri, rule="be active", found=known.experiment_id,
-                remedy=f"restore it ('mlflow experiments restore -x {known.experiment_id}', with this address as "
-                "MLFLOW_TRACKING_URI), or give this one another name (--set name=…)",
-            )  # fmt: skip
+                f"experiment '{name}' was deleted here",
+                where=self.uri,
+                rule="be active",
+                found=known.experiment_id,
+                remedy=(
+                    f"restore it ('mlflow experiments restore -x {known.experiment_id}', "
+                    "with this address as MLFLOW_TRACKING_URI), "
+                    "or give this one another name (--set name=…)"
+                ),
+            )
         if known is not None:
             return str(known.experiment_id)
         place = None if self._served else f"{self._artifacts.as_uri()}/{fingerprint.of(name)[:12]}"
@@ -387,13 +396,16 @@ class Tracking:
             models.register(client, home, run, name, backbone=path, wheel=self._wheel())
 
     def _wheel(self) -> Path:
-        """This package, once per database; where a server keeps the artifacts, in the user's cache folder."""
+        """Write the wheel of this package, once per database.
+
+        Where a server keeps the artifacts, it lies in the user's cache folder.
+        """
         return write_wheel((user_folders.cache() if self._served else self._artifacts) / FOLDER)
 
     def opened(
         self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]
     ) -> str:
-        """A new run; runs of the experiment whose process was killed are marked so."""
+        """Open a run, and mark runs as killed whose process has ended."""
         home = self._experiment(client, experiment)
         for run in client.search_runs([home], "attributes.status = 'RUNNING'"):
             if PROCESS in run.data.tags and has_ended(run.data.tags[PROCESS]):
@@ -410,7 +422,7 @@ class Tracking:
         tags: Mapping[str, str],
         opened: str | None = None,
     ) -> Iterator[str]:
-        """A run, new or opened before, that is finished on leaving, or marked as failed on an error."""
+        """Yield a run that is marked as finished afterwards, or as failed on an error."""
         run = opened or self.opened(client, experiment, name, tags)
         try:
             for tag, value in tags.items() if opened else ():
@@ -423,7 +435,7 @@ class Tracking:
 
 
 def _mark_latest(client: MlflowClient, experiment_id: str, report: Report, comparison: str) -> None:
-    """Tag the runs that a comparison is of with `latest: yes` and those of earlier ones with `latest: no`."""
+    """Tag runs of this comparison with `latest: yes`, and those of earlier ones with `no`."""
     wanted = {(p.approach, p.backbone, p.head or "none", str(p.seed)) for p in report.candidates}
     for run in client.search_runs(
         [experiment_id], max_results=MOST_RUNS, order_by=["attributes.start_time DESC"]
@@ -438,5 +450,5 @@ def _mark_latest(client: MlflowClient, experiment_id: str, report: Report, compa
 
 
 def _masked(text: str) -> str:
-    """Text without the passwords of the addresses in it."""
+    """Hide the passwords in the addresses of a text."""
     return re.sub(r"(//[^:/@\s]*):[^/@\s]*@", r"\1:…@", text)

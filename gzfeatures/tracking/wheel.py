@@ -1,4 +1,4 @@
-"""Wheel: this package as pip installs it, repacked from the files that are at work, of an editable installation too."""
+"""Write the wheel of this package, also from an editable installation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PACKED = (".safetensors", ".npz", ".png", ".jpg")
 
 
 def write_wheel(folder: Path) -> Path:
-    """Write the wheel of this package under a folder, unless it lies there.
+    """Write the wheel of this package into a folder, unless it is already there.
 
     Parameters
     ----------
@@ -72,13 +72,15 @@ def _installed() -> Distribution:
         if each.read_text("METADATA") is not None:
             return each
     raise OutputError(
-        "a model needs the wheel of gzfeatures", rule="be installed", found="source files on the path alone",
+        "a model needs the wheel of gzfeatures",
+        rule="be installed",
+        found="source files on the path alone",
         remedy="pip install it, with -e if you like",
-    )  # fmt: skip
+    )
 
 
 def _content(installed: Distribution) -> Iterator[tuple[str, bytes]]:
-    """Names in the wheel and bytes: the package's files, and what its installation says of it."""
+    """Yield names and bytes of the wheel's files: the package, and its installation record."""
     package = Path(gzfeatures.__file__).parent
     for path in sorted(package.rglob("*")):
         name = path.relative_to(package.parent).as_posix()

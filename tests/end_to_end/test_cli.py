@@ -120,14 +120,14 @@ def test_a_reader_that_never_returns_does_not_outlive_an_interruption(
     code = """if True:
         import sys, time
         from gzfeatures import cli
-        from gzfeatures.images.decode import Contents
+        from gzfeatures.images.decode import Decoder
         def endless(*_):
             print("reading", file=sys.stderr, flush=True)
             while True:
                 time.sleep(0.01)
         cli.interruption.GRACE = float(sys.argv.pop())
-        Contents.see = endless
-        Contents.picture = property(endless)
+        Decoder.see = endless
+        Decoder.picture = property(endless)
         sys.argv = ["gzfeatures", *sys.argv[1:]]
         cli.main()
     """
