@@ -1,1 +1,1 @@
-"""Predictions and their scores: metrics, intervals, class sets, comparisons."""
+"""Score predictions against labels: metrics, intervals, conformal sets, comparisons."""

@@ -1,4 +1,4 @@
-"""Where it goes wrong: accuracy by volunteer agreement, against the vote ceiling, and along catalog columns."""
+"""Compute accuracy by volunteer agreement, by catalog columns, and against the vote ceiling."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def by_agreement(
     level: float = 0.9,
     panels: npt.NDArray[np.int64] | None = None,
 ) -> list[AccuracyBin]:
-    """Accuracy in bins of how far the volunteers agreed, (k·max p − 1) / (k − 1), from even (0) to unanimous (1).
+    """Compute accuracy in bins of how far the volunteers agreed.
+
+    Agreement is (k·max p − 1) / (k − 1) for k classes of vote fractions p: 0 where the votes are
+    even, 1 where they are unanimous.
 
     Parameters
     ----------
@@ -58,25 +61,26 @@ def by_agreement(
     share, voted = _shares(truth.soft)
     k = share.shape[1]
     agreement = (k * share.max(1) - 1) / (k - 1)
-    which = np.clip((agreement * bins).astype(int), 0, bins - 1)
+    bin_numbers = np.clip((agreement * bins).astype(int), 0, bins - 1)
     right = predictions.codes == truth.codes
     repeated = np.zeros(len(share))
     if voted.any():
         sizes = _panel_sizes(panels, len(share))
+        # No prediction can agree with majorities more often than they agree with each other.
         repeated[voted] = of_majorities(share[voted], sizes[voted])
     rows = []
     for b in range(bins):
-        inside = voted & (which == b)
-        if inside.any():
-            ceiling = float(repeated[inside].mean())
-            rows.append(_bin(b / bins, (b + 1) / bins, right[inside], level, ceiling))
+        in_bin = voted & (bin_numbers == b)
+        if in_bin.any():
+            ceiling = float(repeated[in_bin].mean())
+            rows.append(_bin(b / bins, (b + 1) / bins, right[in_bin], level, ceiling))
     return rows
 
 
 def against_ceiling(
     predictions: Predictions, truth: Labels, panels: npt.NDArray[np.int64] | None = None
 ) -> Ceiling | None:
-    """How far volunteers agree, with the prediction and with themselves: like is compared with like.
+    """Compare a prediction's agreement with volunteers to that of volunteers with each other.
 
     The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the
     accuracy, which is against the majority of a panel, with `repeatability`: how often two such
@@ -115,15 +119,15 @@ def against_ceiling(
 
 
 def _panel_sizes(panels: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64]:
-    """Volunteers of each of n galaxies; the usual number where it is not known."""
-    known = np.zeros(n, dtype=np.int64) if panels is None else panels
-    return np.where(known < 1, ASSUMED_PANEL, known).astype(np.int64)
+    """Return the volunteers of each of n galaxies; the usual number where it is unknown."""
+    sizes = np.zeros(n, dtype=np.int64) if panels is None else panels
+    return np.where(sizes < 1, ASSUMED_PANEL, sizes).astype(np.int64)
 
 
 def accuracy_along(
     predictions: Predictions, truth: Labels, values: Array, bins: int = 5, level: float = 0.9
 ) -> list[AccuracyBin]:
-    """Accuracy in bins of a quantity, equally filled.
+    """Compute accuracy in bins of a quantity, with as many galaxies in each bin.
 
     Parameters
     ----------
@@ -142,25 +146,31 @@ def accuracy_along(
     list of AccuracyBin
         Filled bins, rising.
     """
-    known = present(values)
-    if not known.any():
+    measured = present(values)
+    if not measured.any():
         return []
-    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, bins + 1)))
-    which = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(0, len(edges) - 2))
+    # Quantiles fill the bins equally; equal edges, of values that repeat, become one.
+    edges = np.unique(np.quantile(values[measured], np.linspace(0, 1, bins + 1)))
+    bin_numbers = np.clip(
+        np.searchsorted(edges, values, side="right") - 1, 0, max(0, len(edges) - 2)
+    )
     right = predictions.codes == truth.codes
     rows = []
     for b in range(max(1, len(edges) - 1)):
-        inside = known & (which == b)
-        if inside.any():
+        in_bin = measured & (bin_numbers == b)
+        if in_bin.any():
             low, high = float(edges[b]), float(edges[min(b + 1, len(edges) - 1)])
-            rows.append(_bin(low, high, right[inside], level))
+            rows.append(_bin(low, high, right[in_bin], level))
     return rows
 
 
 def by_catalog(
     predictions: Predictions, truth: Labels, catalog: Catalog, bins: int = 5, level: float = 0.9
 ) -> dict[str, list[AccuracyBin]]:
-    """`along` redshift, magnitude and size, as far as the catalog has them (an id it lacks is an InputError)."""
+    """Compute accuracy along the redshift, magnitude and size columns that a catalog has.
+
+    An id that the catalog lacks is an InputError.
+    """
     rows = positions(catalog.ids, predictions.ids, where=f"catalog {catalog.source}")
     return {
         name: accuracy_along(predictions, truth, catalog.column(column)[rows], bins, level)
@@ -170,13 +180,13 @@ def by_catalog(
 
 
 def present(values: Array) -> npt.NDArray[np.bool_]:
-    """Which numbers are finite and no sentinel."""
-    known: npt.NDArray[np.bool_] = np.isfinite(values) & ~np.isin(values, SENTINELS)
-    return known
+    """Return which numbers are finite and no sentinel (−9999, −999)."""
+    measured: npt.NDArray[np.bool_] = np.isfinite(values) & ~np.isin(values, SENTINELS)
+    return measured
 
 
 def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Vote fractions scaled to sum 1, and which galaxies have votes."""
+    """Scale vote fractions to sum 1, and return which galaxies have votes."""
     total = np.nansum(soft, 1)
     voted = total > 0
     return np.nan_to_num(soft) / np.where(voted, total, 1)[:, None], voted
@@ -189,6 +199,6 @@ def _bin(
     level: float,
     ceiling: float | None = None,
 ) -> AccuracyBin:
-    """Accuracy of the galaxies of one bin, by which of them are right."""
+    """Return the row of one bin from which of its galaxies are right."""
     n, p = len(right), float(right.mean())
     return AccuracyBin(low, high, n, p, wilson(p, n, level), ceiling)

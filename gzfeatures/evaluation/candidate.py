@@ -1,4 +1,4 @@
-"""Pairing: one way from images to classes, and what came of it."""
+"""Define a candidate: one scored way from images to classes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Candidate:
 
     Parameters
     ----------
-    road : {"frozen", "fine-tuned", "end-to-end"}
+    approach : {"frozen", "fine-tuned", "end-to-end"}
         Head on an untouched backbone, head on a backbone trained on galaxies, or the network by
         itself.
     backbone : str
-        Backbone, or network of the end-to-end road.
+        Backbone, or network of the end-to-end approach.
     head : str, optional
-        Head; None on the end-to-end road.
+        Head; None in the end-to-end approach.
     scheme : str
         Label scheme.
     split : str
@@ -40,20 +40,20 @@ class Candidate:
         Hyper-parameters.
     seed : int
         Seed of the fit or the training.
-    dagger : bool
-        The number is not a fair hold-out (a backbone that may have met test galaxies); marked † in
-        the ranking.
+    contaminated : bool
+        The backbone may have been trained on test galaxies, so that the scores are no fair test;
+        marked † in the ranking.
     cost : mapping of str to float
         What it takes beside seconds: `parameters` (numbers learned), `bytes` (size on disk).
     calibration : mapping
-        What is known of its probabilities beside the scores: `before` calibration (see
-        `calibration.measured`), and conformal `sets`, and `notes` on what could not be calibrated
-        (see `conformal.Conformal.coverage_report`).
+        Quality of the probabilities beside the scores: `before` calibration (see
+        `reliability.measured`), conformal `sets`, and `notes` on what could not be calibrated (see
+        `conformal.Conformal.coverage_report`).
 
     Raises
     ------
     InputError
-        An end-to-end road names a head, another road names none, or the scores are of other
+        An end-to-end approach names a head, another approach names none, or the scores are of other
         predictions.
     """
 
@@ -74,7 +74,7 @@ class Candidate:
     def __post_init__(self) -> None:
         if (self.head is None) != (self.approach == "end-to-end"):
             raise InputError(
-                "pairing",
+                "candidate",
                 where=self.name,
                 rule="name a head unless it is end-to-end",
                 found=self.head,
@@ -91,10 +91,10 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """`backbone + head`, or the network's name; what sets two seeds of one pairing apart is the seed."""
+        """Return `backbone + head`, or the network's name; two seeds have the same name."""
         return self.backbone if self.head is None else f"{self.backbone} + {self.head}"
 
     @property
     def method(self) -> tuple[Approach, str, str | None]:
-        """Road, backbone and head: what pairings of several seeds have in common."""
+        """Return approach, backbone and head, which candidates of several seeds have in common."""
         return self.approach, self.backbone, self.head

@@ -1,4 +1,4 @@
-"""Comparison of pairings on one split: ranking, all pairs tested as one family, seeds, the luck of the first."""
+"""Rank candidates of one split, and test every two methods on the galaxies they share."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Pairings ranked, and each two of them tested.
+    """A ranking of candidates, with a test of every two methods.
 
     Parameters
     ----------
     metric : str
-        What the ranking is by.
+        Metric that ranks the candidates.
     ranking : list of RankedRow
         Best first, tied where not told apart from the first, all pairs tested as one family. Of
         several seeds the mean counts, and they stand together by seed: a lucky one wins nothing.
@@ -44,7 +44,7 @@ class Comparison:
         Each two methods, by the metric of the ranking, mean over seeds; `p` is that of exact
         McNemar for accuracy, else of the bootstrap, `p_family` see `family.step_down`.
     seeds : list of SeedsRow
-        Pairings run with several seeds.
+        Methods run with several seeds.
     split : str
         Fingerprint of the split they share.
     level : float
@@ -62,7 +62,7 @@ class Comparison:
     winner: WinnerRow | None = None
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
+        """Return the fields as JSON values."""
         return {
             "metric": self.metric,
             "ranking": [row.asdict() for row in self.ranking],
@@ -83,11 +83,11 @@ def compare(
     level: float = 0.9,
     seed: int = 0,
 ) -> Comparison:
-    """Rank pairings and test every two methods on the galaxies they share, by the metric they are ranked by.
+    """Rank candidates by a metric, and test every two methods on the galaxies they share.
 
     Parameters
     ----------
-    pairings : sequence of Candidate
+    candidates : sequence of Candidate
         At least one; all on the same split, scheme and test ids. Those that differ in their seed
         alone are one method.
     labels : Labels
@@ -116,6 +116,7 @@ def compare(
     first = _comparable(candidates)
     ids = np.sort(first.predictions.ids)
     ordered = [candidate.predictions.select(ids) for candidate in candidates]
+    # All methods are scored on the same galaxies in the same order, so that differences pair up.
     truth = scorable(ordered[0], labels)
     kind, k, n = first.predictions.kind, len(first.predictions.classes), len(ids)
     metric = metric or headline(kind)
@@ -127,6 +128,7 @@ def compare(
         legal = ", ".join(name for name, value in points[0].items() if not value.ndim)
         raise InputError("metric", rule=f"be one of {legal}", found=metric)
     values = [float(point[metric]) for point in points]
+    # Seeds of one method count by their mean: a lucky seed wins nothing.
     sign = -1 if metric in LOWER_IS_BETTER else 1
     methods = _methods(candidates, values, sign)
     of_method = [np.array([values[i] for i in members]) for members in methods]
@@ -142,15 +144,15 @@ def compare(
     def measure(sums: Array, size: Array | float) -> Array:
         return metrics_of(sums, size, kind, k)[metric]
 
+    # The best of several owes a part of its score to the choice (Tsamardinos+2018).
     luck = 0.0
     if len(methods) > 1:
         parts = [[columns[i] for i in members] for members in methods]
         luck = luck_of_the_best(parts, measure, sign > 0, min(resamples, 1000), seed)
     ranking: list[RankedRow] = []
     for place, members in enumerate(methods):
-        test = (
-            tests[place - 1] if place else None
-        )  # the first method stands first in the first tests
+        # The first method stands first in the first tests, one for each other method in order.
+        test = tests[place - 1] if place else None
         for i in members:
             ranking.append(_row(len(ranking) + 1, candidates[i], test, level))
     winner = _winner(
@@ -164,7 +166,7 @@ def compare(
 def _methods(
     candidates: Sequence[Candidate], values: Sequence[float], sign: int
 ) -> list[list[int]]:
-    """Places of the pairings of each method by seed, the method of the best mean first."""
+    """Group candidates by method; return their places by seed, the best mean first."""
     members: dict[tuple[str, str, str | None], list[int]] = {}
     for i, candidate in enumerate(candidates):
         members.setdefault(candidate.method, []).append(i)
@@ -182,43 +184,46 @@ def _winner(
     luck: float,
     among: int,
 ) -> WinnerRow:
-    """The first method's score and interval, moved by what it owes to having been chosen."""
-    known = [p.scores.intervals[metric] for p in best if metric in p.scores.intervals]
+    """Return the first method's score and interval without the luck of being chosen."""
+    intervals = [p.scores.intervals[metric] for p in best if metric in p.scores.intervals]
     interval = None
-    if len(known) == len(best):
-        low, high = np.mean(known, axis=0)
+    if len(intervals) == len(best):
+        low, high = np.mean(intervals, axis=0)
         shift = value - float(np.mean([p.scores.metrics[metric] for p in best])) - luck
-        top = np.inf if metric in ("log_loss", "rmse") else 2.0 if metric == "brier" else 1.0
+        # No corrected limit leaves the metric's range; losses have no upper end.
+        top = {"log_loss": np.inf, "rmse": np.inf, "brier": 2.0}.get(metric, 1.0)
         least = -1.0 if metric == "mcc" else 0.0
         interval = [float(np.clip(end + shift, least, top)) for end in (low, high)]
     return WinnerRow(among, value, luck, value - luck, interval)
 
 
 def _comparable(candidates: Sequence[Candidate]) -> Candidate:
+    """Return the first candidate, or refuse candidates of different galaxies or classes."""
     if not candidates:
-        raise InputError("nothing to compare", rule="have at least one pairing")
+        raise InputError("nothing to compare", rule="have at least one candidate")
     first, *rest = candidates
     test = fingerprint.of_ids(first.predictions.ids)
     for other in rest:
-        for what, here, there in (
+        for property_name, of_first, of_other in (
             ("split", first.split, other.split),
             ("scheme", first.scheme, other.scheme),
             ("classes", first.predictions.classes, other.predictions.classes),
             ("test galaxies", test, fingerprint.of_ids(other.predictions.ids)),
         ):
-            if here != there:
+            if of_first != of_other:
                 raise InputError(
-                    f"pairings differ in their {what}",
+                    f"candidates differ in their {property_name}",
                     where=f"{first.name} and {other.name}",
-                    rule="agree in it: a difference in score would be one of galaxies, not of methods",
-                    found=f"{here!s:.60} and {there!s:.60}",
+                    rule="agree in it: "
+                    "a difference in score would be one of galaxies, not of methods",
+                    found=f"{of_first!s:.60} and {of_other!s:.60}",
                     remedy="run both on one split",
                 )
     names = [_label([candidate]) for candidate in candidates]
     for name in names:
         if names.count(name) > 1:
             raise InputError(
-                "pairing stands twice",
+                "candidate stands twice",
                 where=name,
                 rule="be compared once",
                 remedy="drop one of the two",
@@ -227,15 +232,15 @@ def _comparable(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _label(seeds: Sequence[Candidate]) -> str:
-    """Name of a method by the pairings of its seeds."""
-    one = seeds[0]
-    return f"{one.name}, {one.approach}, " + (
-        f"seed {one.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
+    """Return the name of a method from the candidates of its seeds."""
+    candidate = seeds[0]
+    return f"{candidate.name}, {candidate.approach}, " + (
+        f"seed {candidate.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
     )
 
 
 def _row(rank: int, candidate: Candidate, test: PairTest | None, level: float) -> RankedRow:
-    """Row of a pairing; `test` is that of the first method against its own, None for the first."""
+    """Return the ranking's row of a candidate; `test` compares the first method with its own."""
     costs: dict[str, float | None] = {}
     for step in ("extract", "fit", "predict", "train"):
         costs[f"{step}_seconds"] = candidate.seconds.get(step)
@@ -275,7 +280,7 @@ def _tests(
     seed: int,
     metric: str,
 ) -> list[PairTest]:
-    """Each two methods, in the order of the ranking: (first, second), (first, third), …"""
+    """Test every two methods in the order of the ranking: (first, second), (first, third), …"""
     family, single, _ = step_down(values, shares, resamples, seed)
     noise = seed_variance(values, shares)
     right = [_right(predictions, truth) for predictions in ordered]
@@ -306,7 +311,9 @@ def _tests(
 
 
 def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> list[float]:
-    """Interval of the mean of the galaxies' differences (n,); a difference of shares as if two more galaxies differed.
+    """Return the interval of a mean difference over galaxies, shape (n,).
+
+    A difference of shares is taken as if two more galaxies differed.
 
     The two, one each way, keep methods that never differ from being certain to be equal (Bonett &
     Price 2012).
@@ -322,6 +329,7 @@ def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> li
 
 
 def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | None:
+    """Return which galaxies are classified right; None for vote fractions."""
     if predictions.kind == "classes":
         same: npt.NDArray[np.bool_] = predictions.codes == truth.codes
         return same
@@ -334,7 +342,7 @@ def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | N
 def _runs(
     candidates: Sequence[Candidate], values: Sequence[float]
 ) -> dict[tuple[str, str, str | None], list[float]]:
-    """Values of each pairing's seeds."""
+    """Return the values of each method's seeds."""
     runs: dict[tuple[str, str, str | None], list[float]] = {}
     for candidate, value in zip(candidates, values, strict=True):
         runs.setdefault(candidate.method, []).append(value)
@@ -342,6 +350,7 @@ def _runs(
 
 
 def _seeds(candidates: Sequence[Candidate], values: Sequence[float]) -> list[SeedsRow]:
+    """Return a row for each method that was run with several seeds."""
     return [
         SeedsRow(
             approach,

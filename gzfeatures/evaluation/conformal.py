@@ -1,4 +1,4 @@
-"""Class sets that hold the true class as often as promised, in every class: conformal prediction."""
+"""Give sets of classes that hold the true class as often as promised (conformal prediction)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REPORT_LEVEL = 0.95
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Conformal:
-    """Sets of classes that hold the true one with a stated probability (split conformal prediction).
+    """Class sets that hold the true class with a stated probability (split conformal prediction).
 
     A class is in a galaxy's set when its conformity reaches the threshold of the class; the most
     probable class is always in it, so no set is empty unless the galaxy is unlike the training
@@ -82,7 +82,7 @@ class Conformal:
         per_class: bool = True,
         method: Method = "threshold",
     ) -> Conformal:
-        """Thresholds from galaxies kept out of training.
+        """Calibrate thresholds on galaxies kept out of training.
 
         Parameters
         ----------
@@ -113,8 +113,8 @@ class Conformal:
         codes = scorable(predictions, labels).codes
         true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
         if predictions.unfamiliar is not None:
-            # their sets will be empty, which is a miss: the other galaxies' sets have to make up
-            # for it
+            # An unfamiliar galaxy's set is empty, which is a miss: the sets of the other galaxies
+            # have to make up for it.
             true = np.where(predictions.unfamiliar, 0.0, true)
         k = len(predictions.classes)
         parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
@@ -122,7 +122,7 @@ class Conformal:
         return cls(predictions.classes, thresholds, coverage, method, per_class, tuple(parts))
 
     def at(self, coverage: float) -> Conformal:
-        """The same galaxies' sets for another promise.
+        """Return the sets of the same calibration galaxies for another coverage.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Conformal:
         return dataclasses.replace(self, thresholds=thresholds, coverage=coverage)
 
     def sets(self, predictions: Predictions) -> npt.NDArray[np.bool_]:
-        """Which classes are in each galaxy's set, shape (n, k).
+        """Return which classes are in each galaxy's set, shape (n, k).
 
         The most probable class always is, unless `predictions.unfamiliar` marks the galaxy: its set
         is empty.
@@ -154,34 +154,35 @@ class Conformal:
             raise InputError(
                 "predictions are of other classes", rule=f"be of {', '.join(self.classes)}"
             )
-        inside = _conformity(predictions.probabilities, self.method) >= self.thresholds
-        inside[np.arange(len(predictions)), predictions.codes] = True
+        members = _conformity(predictions.probabilities, self.method) >= self.thresholds
+        members[np.arange(len(predictions)), predictions.codes] = True
         if predictions.unfamiliar is not None:
-            inside[predictions.unfamiliar] = False
-        return np.asarray(inside)
+            members[predictions.unfamiliar] = False
+        return np.asarray(members)
 
     @property
     def notes(self) -> list[str]:
-        """What holds for classes that were too small for a threshold of their own, one sentence each."""
+        """Return one sentence for each class that was too small for a threshold of its own."""
         if not self.per_class or not self.scores:
             return []
         sizes = [len(part) for part in self.scores]
-        said = [
-            f"{self.classes[c]} is in every class set: {sizes[c]} calibration galaxies are too few for"
-            f" {self.coverage:.0%} (at least {_least(self.coverage)})"
+        sentences = [
+            f"{self.classes[c]} is in every class set: {sizes[c]} calibration galaxies are too few "
+            f"for {self.coverage:.0%} (at least {_least(self.coverage)})"
             for c in range(len(sizes))
             if sizes[c] < _least(self.coverage)
         ]
         for members in _sharing(sizes, self.coverage):
             if len(members) > 1:
                 names = ", ".join(f"{self.classes[c]} ({sizes[c]})" for c in members)
-                said.append(
-                    f"{names} share a threshold: below {SHARED_BELOW} calibration galaxies one is uncertain"
+                sentences.append(
+                    f"{names} share a threshold: "
+                    f"below {SHARED_BELOW} calibration galaxies one is uncertain"
                 )
-        return said
+        return sentences
 
     def coverage_report(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
-        """How the promise was kept on other galaxies, such as a test part or another catalog.
+        """Measure how often the sets hold the true class on other galaxies.
 
         Returns
         -------
@@ -200,17 +201,17 @@ class Conformal:
         """
         codes = scorable(predictions, labels).codes
         sets = self.sets(predictions)
-        held = sets[np.arange(len(codes)), codes]
+        holds_truth = sets[np.arange(len(codes)), codes]
         size = sets.sum(1)
         rows = [
-            {"class": name, **_counted(held[codes == code])}
+            {"class": name, **_counted(holds_truth[codes == code])}
             for code, name in enumerate(self.classes)
         ]
         unfamiliar = predictions.unfamiliar
         return {
             "promised": self.coverage,
             "level": REPORT_LEVEL,
-            **_counted(held),
+            **_counted(holds_truth),
             "per_class": rows,
             "reached_per_class": {row["class"]: row["reached"] for row in rows},
             "size": float(size.mean()),
@@ -222,7 +223,7 @@ class Conformal:
         }
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
+        """Return the fields as JSON values."""
         return {
             "classes": list(self.classes),
             "thresholds": self.thresholds.tolist(),
@@ -234,7 +235,7 @@ class Conformal:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Conformal:
-        """What `asdict` gave, also that of earlier versions."""
+        """Rebuild the sets from what `asdict` returned, in earlier versions too."""
         return cls(
             tuple(fields["classes"]),
             np.asarray(fields["thresholds"], dtype=np.float64),
@@ -248,7 +249,10 @@ class Conformal:
 def calibrate_sets(
     kept_out: Predictions, labels: Labels, coverage: float = 0.9, method: Method = "threshold"
 ) -> Conformal | None:
-    """Sets by galaxies kept out of training; None where no such galaxy is, or labels are not one class per galaxy."""
+    """Calibrate class sets on galaxies kept out of training; None where that is impossible.
+
+    It is impossible without such galaxies, or where labels are not one class per galaxy.
+    """
     fresh = kept_out.ids if kept_out.seen is None else kept_out.ids[~kept_out.seen]
     if labels.target != "classes" or not len(fresh):
         return None
@@ -256,41 +260,44 @@ def calibrate_sets(
 
 
 def _share(coverage: float) -> float:
+    """Refuse a coverage outside (0, 1) with an InputError."""
     if not 0 < coverage < 1:
         raise InputError("coverage", rule="lie between 0 and 1", found=coverage)
     return coverage
 
 
 def _conformity(p: Array, method: Method) -> Array:
-    """How well each class fits a galaxy, in [0, 1], shape (n, k)."""
+    """Score how well each class fits a galaxy, in [0, 1], shape (n, k)."""
     if method == "threshold":
         return p
+    # Regularised adaptive sets (Angelopoulos+2021, arXiv:2009.14193, eq. 4): the probability of
+    # all likelier classes, plus a penalty for each rank beyond the first few.
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, 1)
-    late = np.maximum(np.arange(1, p.shape[1] + 1) - UNPENALISED, 0)
+    ranks_above = np.maximum(np.arange(1, p.shape[1] + 1) - UNPENALISED, 0)
     score = np.empty_like(p)
-    np.put_along_axis(score, order, np.cumsum(ranked, 1) - ranked + PENALTY * late, 1)
+    np.put_along_axis(score, order, np.cumsum(ranked, 1) - ranked + PENALTY * ranks_above, 1)
     return np.asarray(1 - np.clip(score, 0, 1))
 
 
 def _least(coverage: float) -> int:
-    """Fewest calibration galaxies with which a promise can be kept: 9 at 90 %, 19 at 95 %."""
+    """Return the fewest calibration galaxies for a coverage: 9 at 90 %, 19 at 95 %."""
     return int(np.ceil(coverage / (1 - coverage) - 1e-9))
 
 
 def _thresholds(parts: Sequence[Array], k: int, coverage: float) -> Array:
+    """Return the threshold of each class, shape (k,); small classes share one."""
     lowest = np.array([_lowest(part, coverage) for part in parts])
     if len(parts) == 1:
         return np.repeat(lowest, k)
     for members in _sharing([len(part) for part in parts], coverage):
-        lowest[members] = lowest[
-            members
-        ].min()  # the lower keeps the promise of both, whichever is the harder class
+        # The lowest threshold holds the coverage of every member, whichever class is the hardest.
+        lowest[members] = lowest[members].min()
     return lowest
 
 
 def _sharing(sizes: Sequence[int], coverage: float) -> list[list[int]]:
-    """Groups of classes with one threshold each: merged from the smallest on until 20 galaxies are together."""
+    """Group classes so that each group has 20 calibration galaxies, merging the smallest first."""
     groups: list[list[int]] = []
     open_ = False
     for c in sorted(range(len(sizes)), key=lambda c: (sizes[c], c)):
@@ -307,13 +314,18 @@ def _sharing(sizes: Sequence[int], coverage: float) -> list[list[int]]:
 
 
 def _lowest(true: Array, coverage: float) -> float:
-    """Highest threshold that keeps the promise: the ⌊(n + 1)(1 − coverage)⌋-th smallest; 0 where n is too small."""
+    """Return the highest threshold that holds the coverage; 0 where galaxies are too few.
+
+    It is the ⌊(n + 1)(1 − coverage)⌋-th smallest score of the true classes.
+    """
+    # The small number keeps rounding of (n + 1)(1 − coverage) from losing a whole galaxy.
     allowed = int(np.floor((len(true) + 1) * (1 - coverage) + 1e-9))
     return float(true[allowed - 1]) if allowed else 0.0
 
 
-def _counted(held: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    n, hits = len(held), int(held.sum())
+def _counted(holds_truth: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Count how many sets hold the true class, with a Clopper–Pearson interval."""
+    n, hits = len(holds_truth), int(holds_truth.sum())
     if not n:
         return {"n": 0, "reached": None, "interval": None}
     low, high = clopper_pearson(np.float64(hits), np.float64(n), REPORT_LEVEL)

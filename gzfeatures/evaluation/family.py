@@ -1,4 +1,4 @@
-"""All pairs of methods tested as one family: differences that many comparisons would not bring about by chance."""
+"""Test all pairs of methods as one family, so that many comparisons give few false differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCK_BYTES = 64 * 2**20
 
 
 def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
-    """Variance of each method's mean that its seeds bring in, beside that of the galaxies, shape (K,).
+    """Estimate the variance that seeds add to each method's mean score, shape (K,).
 
     Parameters
     ----------
@@ -31,24 +31,27 @@ def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
         divided by S: three seeds tell little of their spread, and a method whose three happen to
         agree would be called different too often.
     """
-    own = np.full(len(values), np.nan)
+    of_method = np.full(len(values), np.nan)
     for method, (value, share) in enumerate(zip(values, shares, strict=True)):
         count, n = share.shape
         if count > 1:
-            rest = share - share.mean(0) - (value - value.mean())[:, None]
-            own[method] = value.var(ddof=1) - (rest**2).sum() / ((count - 1) * n**2)
-    several = np.isfinite(own)
-    if not several.any():
+            # Galaxies alone would scatter the seeds' means by this part; the excess is the seeds'.
+            residual = share - share.mean(0) - (value - value.mean())[:, None]
+            of_method[method] = value.var(ddof=1) - (residual**2).sum() / ((count - 1) * n**2)
+    with_seeds = np.isfinite(of_method)
+    if not with_seeds.any():
         return np.zeros(len(values))
-    pooled = max(float(own[several].mean()), 0.0)
+    pooled = max(float(of_method[with_seeds].mean()), 0.0)
     counts = np.array([len(value) for value in values])
-    return np.asarray(np.where(several, np.maximum(np.nan_to_num(own), pooled), 0.0) / counts)
+    return np.asarray(
+        np.where(with_seeds, np.maximum(np.nan_to_num(of_method), pooled), 0.0) / counts
+    )
 
 
 def step_down(
     values: Sequence[Array], shares: Sequence[Array], resamples: int, seed: int
 ) -> tuple[Array, Array, Array]:
-    """p values of all pairs of K methods as one family, and the standard error of each difference.
+    """Compute p values of all pairs of K methods as one family, and each difference's error.
 
     Every resample gives each galaxy a random sign, one for all methods, and each method a mean over
     seeds drawn from the seeds' deviations. The sign turns a galaxy's difference of two methods
@@ -77,39 +80,37 @@ def step_down(
     Romano & Wolf 2005, doi:10.1198/016214504000000539, algorithms 3.1 and 4.1 (step-down, largest
     studentised statistic); Liu 1988, doi:10.1214/aos/1176351062 (wild bootstrap).
     """
-    mean = np.stack(
-        [share.mean(0) for share in shares], axis=1
-    )  # (n, K), of each method over its seeds
+    # Shape (n, K): each galaxy's share in each method, averaged over the method's seeds.
+    mean = np.stack([share.mean(0) for share in shares], axis=1)
     n, methods = mean.shape
     rng = np.random.default_rng(seed)
     variance = seed_variance(values, shares)
     first, second = np.array(list(combinations(range(methods), 2))).T
-    square = (
-        np.array(
-            [((mean[:, i] - mean[:, j]) ** 2).sum() for i, j in zip(first, second, strict=True)]
-        )
-        / n**2
-    )
+    pairs = zip(first, second, strict=True)
+    square = np.array([((mean[:, i] - mean[:, j]) ** 2).sum() for i, j in pairs]) / n**2
     error = np.sqrt(square + variance[first] + variance[second])
     statistic = _ratio(np.abs(mean.mean(0)[first] - mean.mean(0)[second]), error)
     drawn = _signed_means(mean, resamples, rng) + _seed_means(values, variance, resamples, rng)
     spread = _ratio(np.abs(drawn[:, first] - drawn[:, second]), error)
+    # Step down (Romano & Wolf 2005, algorithm 4.1): each pair meets the largest statistic of the
+    # pairs that are no clearer than itself, the clearest pair that of all.
     order = np.argsort(-statistic, kind="stable")
     largest = np.maximum.accumulate(spread[:, order[::-1]], axis=1)[:, ::-1]
     single = (1 + (spread >= statistic * (1 - 1e-9)).sum(0)) / (1 + resamples)
     p = (1 + (largest >= statistic[order] * (1 - 1e-9)).sum(0)) / (1 + resamples)
+    # A pair is never told apart more surely than a clearer one.
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p)
     return corrected, single, error
 
 
 def _ratio(difference: Array, error: Array) -> Array:
-    """Studentised difference; 0 between methods that never differ."""
+    """Divide differences by their standard errors; 0 between methods that never differ."""
     return np.asarray(np.divide(difference, error, out=np.zeros_like(difference), where=error > 0))
 
 
 def _signed_means(shares: Array, resamples: int, rng: np.random.Generator) -> Array:
-    """Mean over the galaxies of each method's shares with random signs, shape (B, K)."""
+    """Average each method's shares over galaxies with random signs, shape (B, K)."""
     n = len(shares)
     means = np.empty((resamples, shares.shape[1]))
     block = max(1, _BLOCK_BYTES // (4 * n))
@@ -123,7 +124,7 @@ def _signed_means(shares: Array, resamples: int, rng: np.random.Generator) -> Ar
 def _seed_means(
     values: Sequence[Array], variance: Array, resamples: int, rng: np.random.Generator
 ) -> Array:
-    """What drawing seeds anew does to each method's mean, shape (B, K), of the given variance.
+    """Draw how far new seeds would move each method's mean, shape (B, K).
 
     Seeds are drawn from the deviations of all methods together, each scaled to variance 1: three of
     one method alone have ten means, and no tails.

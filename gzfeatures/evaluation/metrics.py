@@ -76,12 +76,14 @@ class Scores:
         `class, support, precision, recall, f1` (fractions: `class, support, answer_rmse`) and
         `intervals`.
     agreement : list of AccuracyBin
-        Accuracy by volunteer agreement (see `accuracy_by.by_agreement`); empty without vote fractions.
+        Accuracy by volunteer agreement (see `accuracy_by.by_agreement`); empty without vote
+        fractions.
     ceiling : Ceiling, optional
         `reached` and `ceiling` against one volunteer drawn at random, `accuracy` and
         `repeatability` against the majority of a panel (see `accuracy_by.against_ceiling`).
     slices : mapping of str to list of AccuracyBin
-        Accuracy along redshift, magnitude and size (see `accuracy_by.accuracy_along`), where a catalog was given.
+        Accuracy along redshift, magnitude and size (see `accuracy_by.accuracy_along`), where a
+        catalog was given.
     """
 
     kind: str
@@ -113,7 +115,7 @@ class Scores:
         return {name: value for name, value in values.items() if value is not None}
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; an undefined metric (recall of an absent class) is None."""
+        """Return the fields as JSON values; an undefined metric is None."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields["confusion"] = None if self.confusion is None else self.confusion.tolist()
         return {name: jsonable(value) for name, value in fields.items()}
@@ -195,7 +197,7 @@ def _limits(
 ) -> dict[str, tuple[Array, Array]]:
     """Return the lower and upper limit of every metric, scalar or per class."""
     limits = score_intervals(predictions, truth, level)
-    # The interval of `ece` is already one of the true error, which is what `ece_debiased` estimates.
+    # The interval of `ece` is one of the true error already, which `ece_debiased` estimates.
     if "ece" in limits:
         limits["ece_debiased"] = limits["ece"]
     return limits

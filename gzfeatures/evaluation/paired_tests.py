@@ -1,10 +1,13 @@
-"""Paired test of two methods on the same galaxies."""
+"""Test whether two methods err equally often on the same galaxies."""
 
 from __future__ import annotations
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Exact two-sided p that two methods err alike, from the galaxies that one alone has right; 1 if there are none."""
+    """Compute McNemar's exact two-sided p from the galaxies that only one method has right.
+
+    It is 1 where no galaxy tells the methods apart.
+    """
     from scipy.stats import binomtest
 
     discordant = only_first + only_second

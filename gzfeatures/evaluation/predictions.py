@@ -1,4 +1,4 @@
-"""Predictions: class probabilities per galaxy id, the noun in which all roads meet."""
+"""Hold class probabilities by galaxy id, and read and write them as CSV, Parquet or FITS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gzfeatures.tablefiles.tables import fits_units, unguarded, write_csv
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-    """Class probabilities per galaxy.
+    """Class probabilities of galaxies by id, with the class set and familiarity of each galaxy.
 
     Parameters
     ----------
@@ -62,6 +62,7 @@ class Predictions:
     familiarity: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
+        # A galaxy that stands twice would be scored twice.
         require_unique(self.ids, where="predictions")
         p = self.probabilities
         if p.shape != (len(self.ids), len(self.classes)):
@@ -70,13 +71,15 @@ class Predictions:
                 rule=f"have shape {(len(self.ids), len(self.classes))}",
                 found=p.shape,
             )
-        for what, values in (
+        for column_name, values in (
             ("mask of seen galaxies", self.seen),
             ("mask of unfamiliar galaxies", self.unfamiliar),
             ("familiarity of galaxies", self.familiarity),
         ):
             if values is not None and values.shape != (len(self.ids),):
-                raise InputError(what, rule=f"have shape {(len(self.ids),)}", found=values.shape)
+                raise InputError(
+                    column_name, rule=f"have shape {(len(self.ids),)}", found=values.shape
+                )
         if (
             self.familiarity is not None
             and not ((self.familiarity > 0) & (self.familiarity <= 1)).all()
@@ -84,6 +87,7 @@ class Predictions:
             raise InputError("familiarity_p", rule="lie in (0, 1]")
         if self.sets is not None and self.sets.shape != p.shape:
             raise InputError("sets of classes", rule=f"have shape {p.shape}", found=self.sets.shape)
+        # Rounding in single precision may leave the range by 1e-6 and the sum 1 by 1e-4.
         if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
             raise InputError("probability is NaN or outside its range", rule="lie in [0, 1]")
         if self.kind == "classes" and len(p) and np.abs(p.sum(1) - 1).max() > 1e-4:
@@ -97,7 +101,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
-        """What one head says of the parts of a table, one after the other; at least one."""
+        """Join the predictions of one head for the parts of a table; at least one part."""
         columns: dict[str, Any] = {}
         for name in ("ids", "probabilities", *_PER_GALAXY):
             values = [getattr(part, name) for part in parts]
@@ -109,56 +113,62 @@ class Predictions:
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:
-        """Most probable class of each galaxy, shape (n,); the first wins a tie."""
+        """Return the most probable class of each galaxy, shape (n,); the first wins a tie."""
         codes: npt.NDArray[np.int64] = self.probabilities.argmax(1)
         return codes
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
-        """Name of the most probable class, shape (n,)."""
+        """Return the name of the most probable class, shape (n,)."""
         return np.asarray(self.classes, dtype=object)[self.codes]
 
     def select(self, ids: Ids) -> Predictions:
-        """Predictions of these ids, in this order; an unknown id is an InputError."""
+        """Return the predictions of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="predictions")
-        known = {
+        per_galaxy = {
             name: values[rows]
             for name in _PER_GALAXY
             if (values := getattr(self, name)) is not None
         }
-        return dataclasses.replace(self, ids=ids, probabilities=self.probabilities[rows], **known)
+        return dataclasses.replace(
+            self, ids=ids, probabilities=self.probabilities[rows], **per_galaxy
+        )
 
     @property
     def empty_because(self) -> npt.NDArray[np.object_] | None:
-        """Why a galaxy's set is empty, shape (n,): `unfamiliar`, `no class fits`, or "" where it is not.
+        """Return why each galaxy's set is empty, shape (n,); "" where it is not.
+
+        The reason is `unfamiliar` or `no class fits`.
 
         None without sets. Heads of today give no set for which no class fits: the most probable
         class is in all.
         """
         if self.sets is None:
             return None
-        strange = np.zeros(len(self), dtype=bool) if self.unfamiliar is None else self.unfamiliar
+        unfamiliar = np.zeros(len(self), dtype=bool) if self.unfamiliar is None else self.unfamiliar
         return np.where(
-            self.sets.any(1), "", np.where(strange, UNFAMILIAR, "no class fits")
+            self.sets.any(1), "", np.where(unfamiliar, UNFAMILIAR, "no class fits")
         ).astype(object)
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What a person asks first: `rows`; `classes` (class → galaxies of which it is the most probable); `unsure`
-        (galaxies whose set holds several classes, or without sets whose most probable class is
-        below 0.5);
-        `unfamiliar` (galaxies unlike those trained on). The last is None where nothing is known of
-        it."""
-        several = (
-            self.sets.sum(1) > 1
-            if self.sets is not None
-            else self.probabilities.max(1, initial=0) < 0.5
-        )
-        counts = (
-            np.bincount(self.codes, minlength=len(self.classes)).tolist()
-            if self.kind == "classes"
-            else []
-        )
+        """Count galaxies by most probable class, unsure galaxies and unfamiliar ones.
+
+        Returns
+        -------
+        dict
+            `rows`; `classes` (class → galaxies of which it is the most probable); `unsure`
+            (galaxies whose set holds several classes, or without sets whose most probable class is
+            below 0.5); `unfamiliar` (galaxies unlike those trained on), None where familiarity is
+            unknown.
+        """
+        # Class sets, where there are any, are the calibrated measure of being unsure.
+        several = self.probabilities.max(1, initial=0) < 0.5
+        if self.sets is not None:
+            several = self.sets.sum(1) > 1
+        counts: list[int] = []
+        if self.kind == "classes":
+            counts = np.bincount(self.codes, minlength=len(self.classes)).tolist()
         return {
             "rows": len(self),
             "classes": dict(zip(self.classes, counts, strict=False)),
@@ -167,11 +177,16 @@ class Predictions:
         }
 
     def without_seen(self) -> Predictions:
-        """The same without the mark of galaxies that were trained on; what is scored on them is no fair hold-out."""
+        """Return the same predictions without the mark of galaxies that were trained on.
+
+        Scores of such galaxies are no fair test.
+        """
         return dataclasses.replace(self, seen=None)
 
     def write(self, path: str | Path) -> Path:
-        """Write one row per galaxy; the ending chooses CSV, Parquet or FITS (`.csv`, `.csv.gz`, `.parquet`, `.fits`).
+        """Write one row per galaxy as CSV, Parquet or FITS, which the file's ending chooses.
+
+        Endings are `.csv`, `.csv.gz`, `.parquet` and `.fits`.
 
         Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64
         column per class, under its name; `class_set` (joined by `|`) and `trained_on` where `sets`
@@ -196,14 +211,14 @@ class Predictions:
             columns["predicted_labels"] = self._named(self.probabilities >= 0.5)
         if self.sets is not None:
             columns["class_set"] = self._named(self.sets)
-        reasons = self.empty_because
-        if reasons is not None and (reasons != "").any():
-            columns["empty_because"] = reasons
+        empty_because = self.empty_because
+        if empty_because is not None and (empty_because != "").any():
+            columns["empty_because"] = empty_because
         if self.familiarity is not None:
             columns["familiarity_p"] = self.familiarity
         if self.seen is not None:
             columns["trained_on"] = self.seen
-        taken = set(self.classes) & {*columns, *_OWN}
+        taken = set(self.classes) & {*columns, *_RESERVED}
         if taken:
             raise InputError(
                 "class bears the name of a column",
@@ -218,13 +233,13 @@ class Predictions:
         return path
 
     def _named(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-        """Names of the classes that are true in each row, joined by `|`."""
+        """Join the names of the classes that are true in each row by `|`."""
         names = np.asarray(self.classes, dtype=object)
         return np.array(["|".join(names[row]) for row in flags], dtype=object)
 
     @classmethod
     def read(cls, path: str | Path) -> Predictions:
-        """Read what `write` wrote.
+        """Read a file of predictions that `write` wrote.
 
         Raises
         ------
@@ -242,8 +257,11 @@ class Predictions:
                 rule="have a column galaxy_id",
                 found=", ".join(frame.columns),
             )
-        classes = tuple(str(name) for name in frame.columns if name not in _OWN)
-        target = next((_OWN[name] for name in frame.columns if _OWN.get(name)), "fractions")
+        # Every column that is none of the reserved ones holds the probabilities of a class.
+        classes = tuple(str(name) for name in frame.columns if name not in _RESERVED)
+        target = next(
+            (_RESERVED[name] for name in frame.columns if _RESERVED.get(name)), "fractions"
+        )
         try:
             probabilities = frame[list(classes)].to_numpy(np.float64)
         except ValueError as error:
@@ -251,11 +269,11 @@ class Predictions:
         seen = frame["trained_on"].to_numpy(bool) if "trained_on" in frame else None
         sets = None
         if "class_set" in frame:
-            held = [set(text.split("|")) for text in frame["class_set"]]
-            sets = np.array([[name in one for name in classes] for one in held]).reshape(
-                probabilities.shape
-            )
-        strange = (
+            class_sets = [set(text.split("|")) for text in frame["class_set"]]
+            sets = np.array(
+                [[name in class_set for name in classes] for class_set in class_sets]
+            ).reshape(probabilities.shape)
+        unfamiliar = (
             (frame["empty_because"] == UNFAMILIAR).to_numpy(bool)
             if "empty_because" in frame
             else None
@@ -263,15 +281,16 @@ class Predictions:
         familiarity = (
             frame["familiarity_p"].to_numpy(np.float64) if "familiarity_p" in frame else None
         )
+        # Ids are read as text of their digits, so that 64-bit ids lose none.
         ids = as_ids(frame["galaxy_id"], where=path)
-        return cls(ids, probabilities, classes, target, seen, sets, strange, familiarity)
+        return cls(ids, probabilities, classes, target, seen, sets, unfamiliar, familiarity)
 
 
 UNFAMILIAR = "unfamiliar"
 """Reason of an empty set: the galaxy is unlike those trained on."""
 _PER_GALAXY = ("seen", "sets", "unfamiliar", "familiarity")
 """Fields beside the probabilities that have a row for each galaxy, where they are known."""
-_OWN: dict[str, str] = {
+_RESERVED: dict[str, str] = {
     "galaxy_id": "",
     "predicted_class": "classes",
     "predicted_labels": "multi-label",
@@ -284,6 +303,7 @@ _OWN: dict[str, str] = {
 
 
 def _kind(path: Path) -> str:
+    """Return the kind of file that a name's ending stands for."""
     for ending, kind in {
         ".csv": "CSV",
         ".csv.gz": "CSV",
@@ -302,7 +322,7 @@ def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    texts = dict.fromkeys(name for name in _OWN if name not in ("trained_on", "familiarity_p"))
+    texts = dict.fromkeys(name for name in _RESERVED if name not in ("trained_on", "familiarity_p"))
     frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
     frame = frame.rename(columns=lambda name: unguarded(str(name)))
     return frame.assign(**{name: frame[name].map(unguarded) for name in texts if name in frame})
@@ -328,7 +348,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    held: dict[str, npt.NDArray[Any]] = {}
+    encoded_columns: dict[str, npt.NDArray[Any]] = {}
     for name, values in columns.items():
         encoded = np.char.encode(values.astype(str), "utf-8") if values.dtype == object else values
         lost = values.dtype == object and (
@@ -338,9 +358,9 @@ def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
             raise InputError(
                 "FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead"
             )
-        held[name] = encoded
+        encoded_columns[name] = encoded
     with _fits_tables() as table, written_whole(path) as temporary:
-        table(held).write(temporary, format="fits", overwrite=True)
+        table(encoded_columns).write(temporary, format="fits", overwrite=True)
 
 
 def _read_fits(path: Path) -> pd.DataFrame:
@@ -357,7 +377,8 @@ def _read_fits(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def _fits_tables() -> Iterator[Any]:
-    """astropy's table type; hyphens in column names are legal FITS, and our classes have them."""
+    """Lend astropy's table type, without its warning about hyphens, which FITS allows in names."""
+    # Imported late: astropy's tables take half a second, and only FITS needs them.
     from astropy.table import Table
     from astropy.utils.exceptions import AstropyWarning
 

@@ -1,4 +1,4 @@
-"""Are the probabilities right: reliability, and accuracy of what is kept when the uncertain are left to people."""
+"""Measure calibration: whether probabilities are as often right as they say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 
 def reliability(predictions: Predictions, labels: Labels) -> list[ReliabilityBin]:
-    """Reliability diagram of the most probable class, in the bins of the expected calibration error.
+    """Compute a reliability diagram of the most probable class, in the bins of the ECE.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ def reliability(predictions: Predictions, labels: Labels) -> list[ReliabilityBin
 
 
 def measured(predictions: Predictions, labels: Labels) -> dict[str, Any]:
-    """How far probabilities are from the truth: `ece`, `brier`, `log_loss`, and the `bins` of `reliability`."""
+    """Measure how far probabilities are from the truth: `ece`, `brier`, `log_loss`, `bins`."""
     metrics = evaluate(predictions, labels, intervals=0).metrics
     bins = [each.asdict() for each in reliability(predictions, labels)]
     return {name: metrics[name] for name in ("ece", "brier", "log_loss")} | {"bins": bins}
 
 
 def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Array]:
-    """Accuracy on the galaxies that are kept when the least certain ones are left to people.
+    """Compute accuracy on the most certain galaxies, for every share that is kept.
 
     Galaxies of equal confidence are kept or left together.
 
@@ -73,14 +73,15 @@ def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Arr
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
     last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-    kept = last + 1.0
+    counts = last + 1.0
     return {
         "threshold": falling[last],
-        "coverage": kept / len(order),
-        "accuracy": np.cumsum(right[order])[last] / kept,
+        "coverage": counts / len(order),
+        "accuracy": np.cumsum(right[order])[last] / counts,
     }
 
 
 def _confidence(predictions: Predictions, labels: Labels) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Return the probability of the most probable class, and whether that class is right."""
     right = scorable(predictions, labels).codes == predictions.codes
     return predictions.probabilities.max(1), right

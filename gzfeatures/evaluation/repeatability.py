@@ -1,4 +1,4 @@
-"""Repeatability: how often the majorities of two panels of volunteers agree on the same galaxy."""
+"""Estimate how often the majorities of two panels of volunteers agree on a galaxy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DRAWS = 200
 def of_majorities(
     shares: Array, panels: npt.NDArray[np.integer], *, draws: int = DRAWS, seed: int = 0
 ) -> Array:
-    """Chance that two panels of volunteers, drawn anew, give a galaxy the same majority class.
+    """Estimate the chance that two new panels of volunteers give the same majority class.
 
     The observed fractions of a panel scatter more than the galaxies' own: taken as they are, a
     galaxy on which 40 people happened to agree would seem sure to be agreed on again. They are
@@ -51,22 +51,19 @@ def of_majorities(
     rng = np.random.default_rng(seed)
     same = np.zeros(len(shares))
     for _ in range(draws):
-        # fractions that the galaxy may have, given its votes; their mean alone would make galaxies
-        # too undecided
+        # Draw the fractions that the galaxy may have, given its votes (Dirichlet posterior): their
+        # mean alone would make galaxies too undecided.
         likely = rng.standard_gamma(shares * sizes[:, None] + prior) + 1e-12
         likely /= likely.sum(1, keepdims=True)
-        first, second = (
-            (rng.multinomial(sizes, likely) + rng.random(shares.shape)).argmax(
-                1
-            )  # the fraction settles ties
-            for _ in range(2)
-        )
+        # A random fraction of a vote settles ties of the majority.
+        first = (rng.multinomial(sizes, likely) + rng.random(shares.shape)).argmax(1)
+        second = (rng.multinomial(sizes, likely) + rng.random(shares.shape)).argmax(1)
         same += first == second
     return same / draws
 
 
 def dirichlet_prior(shares: Array, sizes: npt.NDArray[np.integer]) -> Array:
-    """Parameters (k,) of the Dirichlet distribution of the galaxies' true fractions, by moments.
+    """Fit the Dirichlet distribution of the galaxies' true vote fractions by moments.
 
     Observed fractions have the variance m(1 − m)(1 / (s + 1) + (1 − 1 / (s + 1)) / n) about their
     mean m with panels of n volunteers, where s is the sum of the parameters; s follows from the sum

@@ -1,4 +1,4 @@
-"""Rows of the tables of a report: of a ranking, of tests, of calibration, of accuracy by quantity.
+"""Define the rows of a report's tables: ranking, tests, calibration, accuracy by quantity.
 
 Each row is a frozen dataclass. It is a mapping too, with the keys and the order that the row has in
 JSON files and under `--json`: a field that is None because it does not apply has no key there.
@@ -16,12 +16,12 @@ them."""
 
 
 class Row(Mapping[str, Any]):
-    """A row whose fields can be read by key as well, as JSON has them."""
+    """A row whose fields can be read by their JSON key as well."""
 
     absent_if_none: ClassVar[frozenset[str]] = frozenset()
 
     def asdict(self) -> dict[str, Any]:
-        """Fields by their key in JSON, those that do not apply left out."""
+        """Return the fields by their JSON key, without those that do not apply."""
         fields: dict[str, Any] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]  # each row is a dataclass
             value = getattr(self, field.name)
@@ -41,14 +41,14 @@ class Row(Mapping[str, Any]):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RankedRow(Row):
-    """One pairing in a ranking.
+    """One candidate in a ranking.
 
     Parameters
     ----------
     rank : int
         From 1.
     approach, backbone, head, scheme, seed, contaminated
-        Of the pairing.
+        Of the candidate.
     metrics : mapping of str to float
         By name; in JSON each is a key of its own.
     intervals : mapping of str to [low, high]
@@ -80,19 +80,19 @@ class RankedRow(Row):
 
     @property
     def method(self) -> tuple[str, str, str | None]:
-        """What it is but for its seed."""
+        """Return approach, backbone and head: the candidate without its seed."""
         return self.approach, self.backbone, self.head
 
     def interval(self, metric: str) -> list[float] | None:
-        """Interval of a metric; None where a class has too few galaxies for one."""
+        """Return the interval of a metric; None where a class has too few galaxies."""
         return self.intervals.get(metric)
 
     def asdict(self) -> dict[str, Any]:
-        """Fields by name, with metrics, intervals and costs as keys of their own."""
+        """Return the fields by name, with metrics, intervals and costs as keys of their own."""
         fields = super().asdict()
         for name in ("metrics", "intervals", "costs"):
             del fields[name]
-        # the keys of one pairing stand in this order in every file of an earlier version too
+        # the keys of one candidate stand in this order in every file of an earlier version too
         last = {name: fields.pop(name) for name in ("behind", "behind_interval", "tied")}
         named = {f"{name}_interval": ends for name, ends in self.intervals.items()}
         return {**fields, **self.metrics, **named, **self.costs, **last}
@@ -100,7 +100,7 @@ class RankedRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairTest(Row):
-    """Two methods of a ranking, tested on the galaxies they share.
+    """A test of two methods of a ranking on the galaxies they share.
 
     Parameters
     ----------
@@ -133,12 +133,12 @@ class PairTest(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SeedsRow(Row):
-    """A pairing run with several seeds: how its score spreads over them.
+    """The spread of a method's score over several seeds.
 
     Parameters
     ----------
     approach, backbone, head
-        The pairing.
+        The method.
     seeds : int
         How many.
     mean, deviation : float
@@ -158,13 +158,13 @@ class SeedsRow(Row):
 
     @property
     def method(self) -> tuple[str, str, str | None]:
-        """What it is but for its seed."""
+        """Return approach, backbone and head of the method."""
         return self.approach, self.backbone, self.head
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WinnerRow(Row):
-    """The first method of a ranking, knowing that it was chosen.
+    """The first method of a ranking, its score corrected for having been chosen.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class WinnerRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReliabilityBin(Row):
-    """Galaxies of like confidence.
+    """Galaxies whose most probable class has a similar probability.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ class AccuracyBin(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ceiling(Row):
-    """How far volunteers agree, with a prediction and with themselves.
+    """Agreement of volunteers with a prediction and with each other.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Winner: how good the best of several methods is, knowing that it was chosen for looking best."""
+"""Correct the score of the best of several methods for having been chosen as the best."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def luck_of_the_best(
     resamples: int,
     seed: int,
 ) -> float:
-    """How much the best of K methods owes to having been chosen on the galaxies it is scored on.
+    """Estimate how much choosing the best of K methods inflates its score.
 
     Methods are ranked on galaxies drawn with replacement, and the first is scored on those not
     drawn; the mean of its scores there is what the choice is worth. Its distance from the best
@@ -49,22 +49,24 @@ def luck_of_the_best(
     """
     n = len(columns[0][0])
     rng = np.random.default_rng(seed)
+    # A resample is a count per galaxy; galaxies with count 0 are the ones it is tested on.
     drawn = np.stack(
         [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(resamples)]
     ).astype(np.float32)
     left = (drawn == 0).astype(np.float32)
 
     def means(weights: npt.NDArray[np.float32], number: Array) -> Array:
-        """Value of each method, mean over its seeds, shape (B, K)."""
-        found = []
+        """Return the value of each method, the mean over its seeds, shape (B, K)."""
+        method_values = []
         for seeds in columns:
             sums = ((weights @ each.astype(np.float32)).astype(np.float64) for each in seeds)
-            found.append(np.mean([metric(each, number) for each in sums], axis=0))
-        return np.stack(found, axis=1)
+            method_values.append(np.mean([metric(each, number) for each in sums], axis=0))
+        return np.stack(method_values, axis=1)
 
     sign = 1.0 if higher_is_better else -1.0
-    inside = sign * np.nan_to_num(means(drawn, np.full(resamples, float(n))), nan=-np.inf * sign)
-    outside = sign * means(left, left.sum(1))
-    all_of_it = sign * means(np.ones((1, n), dtype=np.float32), np.full(1, float(n)))[0]
-    chosen = outside[np.arange(resamples), inside.argmax(1)]
-    return float(sign * max(np.nanmax(all_of_it) - float(np.nanmean(chosen)), 0.0))
+    on_drawn = sign * np.nan_to_num(means(drawn, np.full(resamples, float(n))), nan=-np.inf * sign)
+    on_left = sign * means(left, left.sum(1))
+    on_all = sign * means(np.ones((1, n), dtype=np.float32), np.full(1, float(n)))[0]
+    # Score the resample's own choice on the galaxies that did not take part in choosing.
+    chosen = on_left[np.arange(resamples), on_drawn.argmax(1)]
+    return float(sign * max(np.nanmax(on_all) - float(np.nanmean(chosen)), 0.0))

@@ -1,1 +1,1 @@
-"""Intervals of scores, chosen so that they hold the truth as often as they say."""
+"""Confidence intervals of scores, chosen so that they hold the truth as often as they say."""

@@ -1,4 +1,4 @@
-"""Expected calibration error without what noise adds to it, and an interval that holds for right probabilities too."""
+"""Estimate the expected calibration error without noise, with an interval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gzfeatures.evaluation.statistics.proportions import Array
 
 
 def interval(bins: Array, n: Any, level: float) -> Interval:
-    """Interval of the expected calibration error: the errors that would give the measured one, by inverting its test.
+    """Return the true calibration errors that would give the measured one (test inversion).
 
     The measured error is a sum of absolute values, so that noise alone gives a positive one. Its
     distribution for a true error ε, spread over the bins as the measured one after subtracting
@@ -41,9 +41,10 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
     still = _folded(np.zeros_like(noise), noise)
 
     def position(true: Array) -> tuple[Array, Array]:
-        """Quantile of the measured error for a true one, and the probability of the lower tail that counts there."""
+        """Return the measured error's quantile under a true error, and its lower tail."""
         mean, variance = _folded(true[..., None] * shape, noise)
         variance = np.maximum(variance, 1e-300)
+        # A gamma distribution of the same mean and variance stands for the sum of folded normals.
         place = gammainc(np.maximum(mean**2 / variance, 1e-9), measured * mean / variance)
         apart = np.clip(
             2 * ndtr((mean - still[0]) / np.sqrt(np.maximum(still[1], 1e-300))) - 1, 0, 1
@@ -59,7 +60,7 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
 
 
 def debiased(bins: Array, n: Any) -> Array:
-    """Calibration error without the part that noise alone would give, shape (…,): never below 0.
+    """Subtract from a calibration error what noise alone would give, shape (…,); at least 0.
 
     The error ε ≥ 0 of `interval` whose mean measured value is the measured one.
     """
@@ -73,29 +74,29 @@ def debiased(bins: Array, n: Any) -> Array:
 
 
 def _parts(bins: Array, n: Any) -> tuple[Array, Array, Array]:
-    """Measured error, noise of each bin, and how a true error is thought to be spread over the bins (sum 1)."""
+    """Return the measured error, each bin's noise, and how a true error is spread over bins."""
     sums, squares, expected = np.moveaxis(bins, -2, 0)
     n = np.asarray(n, dtype=np.float64)[..., None]
     error = sums / n
-    seen = np.maximum(squares / n - error**2, 0) / n
-    # a bin in which one error is expected, and none is seen, shows no spread: there at least that
-    # of right confidences
-    known = expected / (expected + 1)
-    noise = np.sqrt(known * seen + (1 - known) * np.maximum(seen, expected / n**2))
+    observed = np.maximum(squares / n - error**2, 0) / n
+    # A bin in which one error is expected and none occurs shows no spread: its noise is at least
+    # that of right confidences.
+    certainty = expected / (expected + 1)
+    noise = np.sqrt(certainty * observed + (1 - certainty) * np.maximum(observed, expected / n**2))
     shape = np.sqrt(np.maximum(error**2 - noise**2, 0)) + noise
     return np.abs(error).sum(-1), noise, shape / np.maximum(shape.sum(-1, keepdims=True), 1e-300)
 
 
-def _above(found: tuple[Array, Array], level: float) -> Mask:
-    return np.asarray(found[0] > level + found[1])
+def _above(position: tuple[Array, Array], level: float) -> Mask:
+    return np.asarray(position[0] > level + position[1])
 
 
-def _not_below(found: tuple[Array, Array]) -> Mask:
-    return np.asarray(found[0] >= found[1])
+def _not_below(position: tuple[Array, Array]) -> Mask:
+    return np.asarray(position[0] >= position[1])
 
 
 def _edge(low: Array, high: Array, holds: Any) -> Array:
-    """Where a condition that holds at the low end ceases to hold, by bisection."""
+    """Find by bisection where a condition that holds at the low end ceases to hold."""
     for _ in range(40):
         middle = (low + high) / 2
         yes = holds(middle)
@@ -104,7 +105,7 @@ def _edge(low: Array, high: Array, holds: Any) -> Array:
 
 
 def _folded(mean: Array, deviation: Array) -> tuple[Array, Array]:
-    """Mean and variance of Σ |N(mean, deviation²)| over the last axis."""
+    """Return mean and variance of Σ |N(mean, deviation²)| over the last axis."""
     ratio = mean / np.maximum(deviation, 1e-300)
     centre = deviation * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + mean * (
         1 - 2 * ndtr(-ratio)

@@ -1,4 +1,4 @@
-"""Confidence intervals of every metric, chosen so that a 90 % interval holds the truth in 90 % of surveys.
+"""Compute confidence intervals of metrics from sums and confusion matrices.
 
 No resampling: each follows from sums over galaxies, by the method that a simulation found to hold
 its level down to ten galaxies of a class (`experiments/benchmarks/coverage.py` prints the table).
@@ -28,7 +28,9 @@ little more."""
 
 
 class Curves(NamedTuple):
-    """What the interval of the mean area under the classes' ROC curves needs; k classes, with or without leading axes.
+    """What an interval of the mean area under the classes' ROC curves needs.
+
+    Arrays may have leading axes; there are k classes.
 
     `areas` (…, k) and their `correlation` (…, k, k); `variance` and `skewness` (…,) of what their
     mean lacks to 1, and of the galaxies' shares in it; `disordered` (…,): members of a class that a
@@ -43,7 +45,9 @@ class Curves(NamedTuple):
 
 
 def mover(values: Array, low: Array, high: Array, correlation: Array | None = None) -> Interval:
-    """Interval of a mean of k estimates from their own intervals: the method of variance estimates recovery.
+    """Return the interval of a mean of k estimates from the interval of each.
+
+    This is the method of variance estimates recovery (MOVER).
 
     Parameters
     ----------
@@ -74,17 +78,19 @@ def mover(values: Array, low: Array, high: Array, correlation: Array | None = No
 
 
 def correlation_of(covariance: Array) -> Array:
-    """Correlations of estimates, shape (…, k, k); 0 with an estimate that shows no spread."""
+    """Return correlations of estimates, shape (…, k, k); 0 where an estimate has no spread."""
     spread = np.sqrt(np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), 0))
     scale = spread[..., :, None] * spread[..., None, :]
-    found: Array = np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0)
+    correlation: Array = np.divide(
+        covariance, scale, out=np.zeros_like(covariance), where=scale > 0
+    )
     diagonal = np.arange(covariance.shape[-1])
-    found[..., diagonal, diagonal] = 1
-    return found
+    correlation[..., diagonal, diagonal] = 1
+    return correlation
 
 
 def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
-    """Intervals of all that a confusion matrix gives.
+    """Compute intervals of every metric that a confusion matrix gives.
 
     Accuracy, precision and recall are shares of a number of galaxies: Clopper & Pearson. So is F1 =
     2J / (1 + J): J is the share of hits among the galaxies that are of the class or called so.
@@ -120,32 +126,35 @@ def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
     rates = {"recall": (hit, true), "precision": (hit, chosen), "f1": (hit, either)}
     exact = {name: clopper_pearson(part, whole, level) for name, (part, whole) in rates.items()}
     exact["f1"] = f1_of(exact["f1"])
-    found = {name: unless(few, bounds) for name, bounds in exact.items()}
-    found["accuracy"] = clopper_pearson(hits, n, level)
+    limits = {name: unless(few, bounds) for name, bounds in exact.items()}
+    limits["accuracy"] = clopper_pearson(hits, n, level)
+    # Means over classes: Wilson's intervals of the classes, put together by `mover`.
     safe, wide = np.maximum(true, 1), np.maximum(either, 1)
     recall = hit / safe
-    found["balanced_accuracy"] = mover(recall, *score_interval(recall, safe, level))
+    limits["balanced_accuracy"] = mover(recall, *score_interval(recall, safe, level))
     f1 = 2 * hit / np.maximum(true + chosen, 1)
-    limits = f1_of(score_interval(hit / wide, wide, level))
-    found["macro_f1"] = mover(f1, *limits, correlation_of(_f1_covariance(confusion, f1)))
+    f1_limits = f1_of(score_interval(hit / wide, wide, level))
+    limits["macro_f1"] = mover(f1, *f1_limits, correlation_of(_f1_covariance(confusion, f1)))
     for name in ("balanced_accuracy", "macro_f1"):
-        found[name] = unless(few.any(-1), found[name])
-    found["mcc"] = _matthews(confusion, found["accuracy"][0], level)
-    return found
+        limits[name] = unless(few.any(-1), limits[name])
+    limits["mcc"] = _matthews(confusion, limits["accuracy"][0], level)
+    return limits
 
 
 def f1_of(jaccard: Interval) -> Interval:
-    """Limits of F1 from those of the share J of hits among what is of a class or called so: 2J / (1 + J)."""
+    """Turn limits of the Jaccard index J into limits of F1 = 2J / (1 + J)."""
     return 2 * jaccard[0] / (1 + jaccard[0]), 2 * jaccard[1] / (1 + jaccard[1])
 
 
 def unless(few: Mask, bounds: Interval) -> Interval:
-    """The limits, NaN where galaxies are too few."""
+    """Replace the limits by NaN where galaxies are too few."""
     return np.where(few, np.nan, bounds[0]), np.where(few, np.nan, bounds[1])
 
 
 def _f1_covariance(confusion: Array, f1: Array) -> Array:
-    """Covariance of the classes' F1 under multinomial counts (delta method), shape (…, k, k).
+    """Return the covariance of the classes' F1, shape (…, k, k), by the delta method.
+
+    Counts are taken to be multinomial.
 
     The gradient of F1_c by cell (i, j) is (2[i = j = c] − F1_c([i = c] + [j = c])) / (true_c +
     chosen_c): only row and column c count, so that the sums below need no array of k⁴ numbers.
@@ -155,34 +164,37 @@ def _f1_covariance(confusion: Array, f1: Array) -> Array:
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     weight = f1 / size
     # two classes c ≠ d share the cells (c, d) and (d, c), and the diagonal cells of neither
-    found: Array = (
+    covariance: Array = (
         (confusion + np.swapaxes(confusion, -1, -2)) * weight[..., :, None] * weight[..., None, :]
     )
-    own = hit * ((2 - 2 * f1) / size) ** 2 + (size - 2 * hit) * weight**2
+    variances = hit * ((2 - 2 * f1) / size) ** 2 + (size - 2 * hit) * weight**2
     diagonal = np.arange(k)
-    found[..., diagonal, diagonal] = own
-    return found
+    covariance[..., diagonal, diagonal] = variances
+    return covariance
 
 
 def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
+    """Compute the interval of the Matthews correlation of a confusion matrix."""
     hit = np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1)
     true, chosen = confusion.sum(-1), confusion.sum(-2)
     n = true.sum(-1)
     a, b = n**2 - (chosen**2).sum(-1), n**2 - (true**2).sum(-1)
-    known = (a > 0) & (b > 0)
-    root = np.sqrt(np.where(known, a * b, 1))
+    defined = (a > 0) & (b > 0)
+    root = np.sqrt(np.where(defined, a * b, 1))
     value = (n * hit - (true * chosen).sum(-1)) / root
+    # Gradient of the correlation by each cell of the confusion matrix, for the delta method.
     same = np.eye(confusion.shape[-1])
     slope = (
         hit[..., None, None] + n[..., None, None] * same - chosen[..., :, None] - true[..., None, :]
     )
     slope = slope / root[..., None, None]
-    of_a = ((n[..., None] - chosen) / np.where(known, a, 1)[..., None])[..., None, :]
-    of_b = ((n[..., None] - true) / np.where(known, b, 1)[..., None])[..., :, None]
+    of_a = ((n[..., None] - chosen) / np.where(defined, a, 1)[..., None])[..., None, :]
+    of_b = ((n[..., None] - true) / np.where(defined, b, 1)[..., None])[..., :, None]
     slope = slope - value[..., None, None] * (of_a + of_b)
     deviation = np.sqrt((confusion * slope**2).sum((-1, -2)))
-    inside = np.clip(value, -1 + 1e-12, 1 - 1e-12)
-    z, reach = np.arctanh(inside), ndtri((1 + level) / 2) * deviation / (1 - inside**2)
+    # Fisher's z = artanh(value) has a variance that hardly depends on the value.
+    clipped = np.clip(value, -1 + 1e-12, 1 - 1e-12)
+    z, reach = np.arctanh(clipped), ndtri((1 + level) / 2) * deviation / (1 - clipped**2)
     # without an error the variance is 0: what the accuracy can be, on the scale of chance-corrected
     # agreement
     chance = (true * chosen).sum(-1) / np.maximum(n, 1) ** 2
@@ -190,13 +202,15 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
     perfect = hit == n
     low = np.where(perfect, least, np.tanh(z - reach))
     high = np.where(perfect, 1.0, np.tanh(z + reach))
-    return unless(~known, (low, high))
+    return unless(~defined, (low, high))
 
 
 def of_mean(
     mean: Array, variance: Array, skewness: Array, n: Array | int, level: float
 ) -> Interval:
-    """Interval of the mean of skewed numbers that are not negative, such as losses: Hall's transformation of t.
+    """Compute the interval of the mean of skewed, non-negative numbers such as losses.
+
+    This is Hall's transformation of t.
 
     Parameters
     ----------
@@ -225,7 +239,7 @@ def of_mean(
 
 
 def moments(values: Array) -> tuple[Array, Array, Array]:
-    """Mean, variance (n − 1) and skewness of each column of values (n, …) for `of_mean`."""
+    """Return mean, variance (n − 1) and skewness of each column of values (n, …)."""
     n = len(values)
     mean = values.mean(0)
     centred = values - mean
@@ -238,7 +252,7 @@ def moments(values: Array) -> tuple[Array, Array, Array]:
 
 
 def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
-    """Interval of the mean of the classes' one-vs-rest areas under the ROC curve.
+    """Compute the interval of the mean of the classes' one-vs-rest areas under the ROC curve.
 
     What is missing to 1 is a mean of skewed numbers, the galaxies' placements: DeLong's variance
     with Hall's transformation of t. Where next to no galaxy is out of order, these say nothing of
@@ -281,12 +295,12 @@ def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
 
 
 def _between(first: Array, second: Array, share: Array) -> Array:
-    """Geometric mean of two distances, the first with weight `share`."""
+    """Return the geometric mean of two distances, the first with weight `share`."""
     return np.asarray(np.maximum(first, 0) ** share * np.maximum(second, 0) ** (1 - share))
 
 
 def _newcombe(area: Array, members: Array, others: Array, z: float) -> Interval:
-    """Both areas θ with |area − θ| = z √V(θ), by bisection."""
+    """Find both areas θ with |area − θ| = z √V(θ), by bisection."""
     half = (members + others) / 2 - 1
 
     def differs(theta: Array) -> Mask:

@@ -1,4 +1,4 @@
-"""Every metric as a function of column sums over galaxies: one formula for the score and for its resamples."""
+"""Compute every metric from column sums over galaxies, for scores and for their resamples."""
 
 from __future__ import annotations
 
@@ -16,33 +16,37 @@ _TINY = 1e-7
 
 
 def sufficient_statistics(predictions: Predictions, truth: Labels) -> Array:
-    """One row of numbers per galaxy whose column sums give every metric (see `metrics_of`), shape (n, m)."""
+    """Return a row of numbers per galaxy whose column sums give every metric, (n, m)."""
     p = predictions.probabilities
     if predictions.kind == "fractions":
-        known = np.isfinite(truth.values)
-        return np.hstack([np.where(known, p - np.where(known, truth.values, 0), 0) ** 2, known])
+        voted = np.isfinite(truth.values)
+        return np.hstack([np.where(voted, p - np.where(voted, truth.values, 0), 0) ** 2, voted])
     if predictions.kind == "multi-label":
         return _label_columns(p, truth.values)
     return _class_columns(p, truth.codes)
 
 
 def metrics_of(sums: Array, n: Array | float, kind: str, k: int) -> dict[str, Array]:
-    """Metrics from column sums over n galaxies, of shape (…, m): each has shape (…) or, per class, (…, k).
+    """Compute metrics from column sums over n galaxies, shape (…, m).
+
+    Each metric has shape (…) or, per class, (…, k).
 
     Of several samples, n is their size or, of shape (…), their sizes.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         if kind == "fractions":
-            error, known = sums[..., :k], sums[..., k:]
+            error, counts = sums[..., :k], sums[..., k:]
             return {
-                "rmse": np.sqrt(error.sum(-1) / known.sum(-1)),
-                "answer_rmse": np.sqrt(error / known),
+                "rmse": np.sqrt(error.sum(-1) / counts.sum(-1)),
+                "answer_rmse": np.sqrt(error / counts),
             }
         return _label_metrics(sums, n, k) if kind == "multi-label" else _class_metrics(sums, n, k)
 
 
 def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
-    """What each galaxy adds to a metric, shape (n,): its value plus the galaxy's influence, so that their mean is it.
+    """Return what each galaxy adds to a metric, shape (n,), so that the mean is the metric.
+
+    It is the metric's value plus the galaxy's influence on it.
 
     For accuracy, 1 where right and 0 where wrong. Of other metrics the first-order part (von Mises'
     expansion), by central differences of the metric by the column sums.
@@ -52,11 +56,13 @@ def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
     moved = step * np.eye(m)
     up, down = (metrics_of(sums + sign * moved, n, kind, k)[metric] for sign in (1, -1))
     value = metrics_of(sums, n, kind, k)[metric]
+    # First-order influence of a galaxy: the metric's gradient by the sums, times its columns.
     influence = columns @ np.nan_to_num((up - down) / (2 * step))
     return np.asarray(value + n * (influence - influence.mean()))
 
 
 def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
+    """Return the columns of predictions of one class per galaxy."""
     n, k = p.shape
     rows = np.arange(n)
     chosen = p.argmax(1)
@@ -65,6 +71,7 @@ def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
     truth = np.zeros((n, k))
     truth[rows, codes] = 1
     confidence = p[rows, chosen]
+    # Every column is additive over galaxies, so that resamples need weighted sums only.
     return np.column_stack(
         [
             cells,
@@ -77,11 +84,13 @@ def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
 
 
 def _class_metrics(sums: Array, n: Array | float, k: int) -> dict[str, Array]:
+    """Compute the metrics of one class per galaxy from column sums."""
     confusion = sums[..., : k * k].reshape(*sums.shape[:-1], k, k)
     log_loss, brier, auc, *calibration = np.moveaxis(sums[..., k * k :], -1, 0) / n
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, chosen = confusion.sum(-1), confusion.sum(-2)
     chance = (true * chosen).sum(-1)
+    # Matthews correlation of k classes (Gorodkin 2004, eq. 8), from the confusion matrix.
     mcc = (hit.sum(-1) * n - chance) / np.sqrt(
         (n**2 - (chosen**2).sum(-1)) * (n**2 - (true**2).sum(-1))
     )
@@ -102,6 +111,7 @@ def _class_metrics(sums: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
+    """Return the columns of multi-label predictions."""
     k = p.shape[1]
     chosen = p >= 0.5
     p = np.clip(p, _TINY, 1 - _TINY)
@@ -121,14 +131,15 @@ def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
 
 
 def _label_metrics(sums: Array, n: Array | float, k: int) -> dict[str, Array]:
+    """Compute multi-label metrics from column sums."""
     hit, true, chosen = sums[..., :k], sums[..., k : 2 * k], sums[..., 2 * k : 3 * k]
     accuracy, log_loss, brier, auc, *calibration = np.moveaxis(sums[..., 3 * k :], -1, 0) / n
     recall, f1 = hit / true, 2 * hit / (true + chosen)
     whole = np.asarray(n)[..., None]
-    kept = (whole - true - chosen + hit) / (whole - true)
+    specificity = (whole - true - chosen + hit) / (whole - true)
     return {
         "accuracy": accuracy,
-        "balanced_accuracy": _known_mean((recall + kept) / 2),
+        "balanced_accuracy": _known_mean((recall + specificity) / 2),
         "macro_f1": _known_mean(f1),
         "log_loss": log_loss,
         "brier": brier,
@@ -141,32 +152,39 @@ def _label_metrics(sums: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _bin_columns(confidence: Array, excess: Array) -> Array:
-    """`excess` (confidence − correct) in the column of its confidence bin: |column sums| / n add up to the ECE."""
+    """Put `excess` (confidence − correct) in the column of its confidence bin.
+
+    |Column sums| / n add up to the expected calibration error.
+    """
     columns = np.zeros((len(confidence), BINS))
     columns[np.arange(len(confidence)), bin_of(confidence)] = excess
     return columns
 
 
 def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
-    """Bin of each confidence in [0, 1], closed above, 0…BINS−1."""
+    """Return the bin of each confidence in [0, 1], closed above, 0 … BINS − 1."""
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 def _auc_column(p: Array, truth: Array) -> Array:
-    """Macro one-vs-rest AUC as a mean over galaxies, by its placement values.
+    """Return the macro one-vs-rest AUC as a mean over galaxies, by placement values.
 
     The column mean is the AUC; resampled means are its linear expansion (DeLong+1988,
     doi:10.2307/2531595, eq. 5–8). NaN throughout where no class has both members and non-members.
     """
     areas, placed = placements(p, truth)
-    known = np.isfinite(areas)
+    defined = np.isfinite(areas)
     return (
-        np.asarray((areas + placed)[:, known].mean(1)) if known.any() else np.full(len(p), np.nan)
+        np.asarray((areas + placed)[:, defined].mean(1))
+        if defined.any()
+        else np.full(len(p), np.nan)
     )
 
 
 def placements(p: Array, truth: Array) -> tuple[Array, Array]:
-    """Area under each class's one-vs-rest ROC curve (k,), and what each galaxy adds to it (n, k), of mean 0.
+    """Return the area under each class's ROC curve (k,) and each galaxy's part in it (n, k).
+
+    Curves are one class against the rest; the parts have mean 0.
 
     A galaxy adds n / members × (placement − area), or n / non-members × that, where its placement
     is the share of the other side that its score is on the right side of (DeLong+1988,
@@ -178,21 +196,22 @@ def placements(p: Array, truth: Array) -> tuple[Array, Array]:
     areas, placed = np.full(k, np.nan), np.full((n, k), np.nan)
     for c in range(k):
         score, member = p[:, c], truth[:, c].astype(bool)
-        inside = int(member.sum())
-        outside = n - inside
-        if not inside or not outside:
+        members = int(member.sum())
+        others = n - members
+        if not members or not others:
             continue
+        # Ranks among all minus ranks among one's side count the other side's lower scores.
         rank = rankdata(score)
         placement = np.empty(n)
-        placement[member] = (rank[member] - rankdata(score[member])) / outside
-        placement[~member] = 1 - (rank[~member] - rankdata(score[~member])) / inside
+        placement[member] = (rank[member] - rankdata(score[member])) / others
+        placement[~member] = 1 - (rank[~member] - rankdata(score[~member])) / members
         areas[c] = placement[member].mean()
-        placed[:, c] = (placement - areas[c]) * n / np.where(member, inside, outside)
+        placed[:, c] = (placement - areas[c]) * n / np.where(member, members, others)
     return areas, placed
 
 
 def _known_mean(values: Array) -> Array:
-    """Mean over the last axis without NaN; NaN where nothing is known."""
-    known = np.isfinite(values)
-    mean: Array = np.where(known, values, 0).sum(-1) / known.sum(-1)
+    """Average over the last axis without NaN; NaN where every value is NaN."""
+    defined = np.isfinite(values)
+    mean: Array = np.where(defined, values, 0).sum(-1) / defined.sum(-1)
     return mean

@@ -1,4 +1,4 @@
-"""Intervals of a share of n galaxies: exact (Clopper & Pearson) and score (Wilson)."""
+"""Compute intervals of a share of n galaxies: exact (Clopper & Pearson) and score (Wilson)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 
 def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
-    """Interval of a share that covers at least `level`, whatever the share and n.
+    """Compute an interval of a share that covers at least `level` for any share and n.
 
     Parameters
     ----------
@@ -49,13 +49,16 @@ def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array
 
 
 def wilson(share: float, n: int, level: float = 0.9) -> list[float]:
-    """Interval of a share of n that covers `level` (Wilson 1927, doi:10.1080/01621459.1927.10502953): [low, high]."""
+    """Compute the score interval [low, high] of a share of n galaxies.
+
+    Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    """
     low, high = score_interval(np.float64(share), np.float64(n), level)
     return [float(low), float(high)]
 
 
 def score_interval(share: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
-    """`wilson` of whole arrays of shares and sizes n > 0 (which need not be integers)."""
+    """Compute `wilson` intervals of arrays of shares and sizes n > 0, integers or not."""
     from scipy.stats import norm
 
     z2 = float(norm.ppf((1 + level) / 2)) ** 2

@@ -1,4 +1,4 @@
-"""Intervals of the scores of predictions: each metric by the method that holds its level (see `intervals`)."""
+"""Compute the interval of every metric of predictions, by the method that holds its level."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
-    """What the intervals of class predictions need of a survey; with leading axes, of many surveys.
+    """What the intervals of class predictions need of a survey.
+
+    With leading axes, of many surveys.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ class Statistics:
 
     @classmethod
     def of(cls, p: Array, codes: npt.NDArray[np.int64]) -> Statistics:
-        """Of probabilities (n, k) and true codes (n,)."""
+        """Collect the statistics from probabilities (n, k) and true codes (n,)."""
         n, k = p.shape
         rows, chosen = np.arange(n), p.argmax(1)
         truth = np.eye(k)[codes]
@@ -72,7 +74,10 @@ class Statistics:
         )
 
     def intervals(self, level: float) -> dict[str, Interval]:
-        """Of every metric, shapes (…,) and, per class, (…, k); NaN where galaxies are too few."""
+        """Compute the interval of every metric, shapes (…,) and, per class, (…, k).
+
+        Limits are NaN where galaxies are too few.
+        """
         found = of_confusion(self.confusion, level)
         for row, name in enumerate(("log_loss", "brier")):
             mean, variance, skewness = np.moveaxis(self.losses[..., row, :], -1, 0)
@@ -84,7 +89,9 @@ class Statistics:
 
 
 def score_intervals(predictions: Predictions, truth: Labels, level: float) -> dict[str, Interval]:
-    """Interval of every metric at `level`: scalars and, per class, shape (k,); NaN where galaxies are too few.
+    """Compute the interval of every metric at `level`: scalars and, per class, shape (k,).
+
+    Limits are NaN where galaxies are too few.
 
     Parameters
     ----------
@@ -101,7 +108,10 @@ def score_intervals(predictions: Predictions, truth: Labels, level: float) -> di
 
 
 def debiased_ece(predictions: Predictions, truth: Labels) -> float:
-    """Calibration error without the part that noise alone would give (see `calibration_error.debiased`)."""
+    """Return the calibration error without what noise alone would give.
+
+    See `calibration_error.debiased`.
+    """
     p, k = predictions.probabilities, predictions.probabilities.shape[1]
     if predictions.kind == "classes":
         bins = Statistics.of(p, truth.codes).bins
@@ -111,6 +121,7 @@ def debiased_ece(predictions: Predictions, truth: Labels) -> float:
 
 
 def _curves(p: Array, truth: Array) -> Curves:
+    """Collect what the interval of the mean area under the ROC curves needs."""
     n, k = p.shape
     areas, placed = placements(p, truth)
     placed = np.nan_to_num(placed)
@@ -135,7 +146,9 @@ def _curves(p: Array, truth: Array) -> Curves:
 
 
 def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
-    """Mean, variance and skewness of each loss, shape (m, 3), from its value for every class (m, n, k).
+    """Return mean, variance and skewness of each loss, shape (m, 3).
+
+    `each` holds the loss for every class, shape (m, n, k).
 
     A loss that one galaxy in hundreds makes large shows no spread where no such galaxy was met.
     Where hardly an error is expected, its variance and third moment are at least those that the
@@ -144,19 +157,20 @@ def _losses(each: Array, p: Array, codes: npt.NDArray[np.int64]) -> Array:
     n = len(p)
     rows = []
     errors = float((1 - p.max(1)).sum())
-    known = errors**2 / (errors**2 + 1)
+    certainty = errors**2 / (errors**2 + 1)
     for values in each:
         mean, variance, skewness = (float(x) for x in moments(values[np.arange(n), codes]))
         centred = values - (p * values).sum() / n
         stated = [float((p * centred**power).sum()) / n for power in (2, 3)]
         third = skewness * variance**1.5
-        variance = known * variance + (1 - known) * max(variance, stated[0])
-        third = known * third + (1 - known) * max(third, stated[1])
+        variance = certainty * variance + (1 - certainty) * max(variance, stated[0])
+        third = certainty * third + (1 - certainty) * max(third, stated[1])
         rows.append([mean, variance, third / variance**1.5 if variance > 0 else 0.0])
     return np.array(rows)
 
 
 def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
+    """Sum the excess, its square and the expected square in each confidence bin."""
     which = bin_of(confidence)
     return np.stack(
         [np.bincount(which, weights, BINS) for weights in (excess, excess**2, expected)]
@@ -164,7 +178,7 @@ def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
 
 
 def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
-    """As `_bins`, over all labels: one galaxy's labels are in several bins, each with weight 1 / k."""
+    """Return `_bins` over all labels, each of weight 1 / k in its own bin."""
     columns = np.zeros((len(p), BINS))
     expected = np.zeros(BINS)
     rows = np.arange(len(p))
@@ -176,57 +190,63 @@ def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
 
 
 def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str, Interval]:
+    """Compute the intervals of multi-label predictions."""
     n, k = p.shape
     chosen = p >= 0.5
-    hit, true, said = (
+    hit, true, predicted = (
         np.asarray(x.sum(0), dtype=np.float64) for x in (chosen & truth, truth, chosen)
     )
-    either, miss = true + said - hit, n - true
+    either, miss = true + predicted - hit, n - true
     few = true < FEWEST
-    found: dict[str, Interval] = {
+    result: dict[str, Interval] = {
         name: intervals.unless(few, bounds)
         for name, bounds in {
             "recall": clopper_pearson(hit, true, level),
-            "precision": clopper_pearson(hit, said, level),
+            "precision": clopper_pearson(hit, predicted, level),
             "f1": intervals.f1_of(clopper_pearson(hit, either, level)),
         }.items()
     }
-    found["accuracy"] = clopper_pearson(
+    result["accuracy"] = clopper_pearson(
         np.float64((chosen == truth).all(1).sum()), np.float64(n), level
     )
+    # F1 of the labels is averaged with its correlations, as a galaxy has several labels.
     safe, wide = np.maximum(true, 1), np.maximum(either, 1)
-    f1 = 2 * hit / np.maximum(true + said, 1)
+    f1 = 2 * hit / np.maximum(true + predicted, 1)
     slope = (2 * (chosen & truth) - f1 * (chosen.astype(float) + truth)) / np.maximum(
-        true + said, 1
+        true + predicted, 1
     )
-    found["macro_f1"] = mover(
+    result["macro_f1"] = mover(
         f1,
         *intervals.f1_of(score_interval(hit / wide, wide, level)),
         correlation_of(slope.T @ slope),
     )
-    # balanced accuracy: the mean of k recalls and k specificities, which share galaxies
+    # Balanced accuracy is the mean of k recalls and k specificities, which share galaxies.
     off = np.maximum(miss, 1)
-    rates = np.concatenate([hit / safe, (miss - (said - hit)) / off])
+    rates = np.concatenate([hit / safe, (miss - (predicted - hit)) / off])
     adds = np.hstack([truth * (chosen - rates[:k]) / safe, ~truth * (~chosen - rates[k:]) / off])
     limits = score_interval(rates, np.concatenate([safe, off]), level)
-    found["balanced_accuracy"] = mover(rates, *limits, correlation_of(adds.T @ adds))
+    result["balanced_accuracy"] = mover(rates, *limits, correlation_of(adds.T @ adds))
     rare = few.any() | (miss < FEWEST).any()
     for name in ("macro_f1", "balanced_accuracy"):
-        found[name] = intervals.unless(
-            np.asarray(few.any() if name == "macro_f1" else rare), found[name]
+        result[name] = intervals.unless(
+            np.asarray(few.any() if name == "macro_f1" else rare), result[name]
         )
+    # Losses are means over galaxies of a skewed number: Hall's transformation of t.
     clipped = np.clip(p, 1e-7, 1 - 1e-7)
     losses = {"log_loss": -np.log(np.where(truth, clipped, 1 - clipped)), "brier": (p - truth) ** 2}
-    found |= {name: of_mean(*moments(values.mean(1)), n, level) for name, values in losses.items()}
-    found["auc"] = of_auc(_curves(p, truth.astype(np.float64)), true, np.asarray(float(n)), level)
-    found["ece"] = calibration_error.interval(_label_bins(p, truth, k), float(n), level)
-    return found
+    result |= {name: of_mean(*moments(values.mean(1)), n, level) for name, values in losses.items()}
+    result["auc"] = of_auc(_curves(p, truth.astype(np.float64)), true, np.asarray(float(n)), level)
+    result["ece"] = calibration_error.interval(_label_bins(p, truth, k), float(n), level)
+    return result
 
 
 def _of_fractions(p: Array, truth: Array, level: float) -> dict[str, Interval]:
-    """Root mean square errors: the interval of the mean square, a ratio of sums over galaxies, and its root."""
-    known = np.isfinite(truth)
-    square = np.where(known, p - np.where(known, truth, 0), 0) ** 2
+    """Compute intervals of root mean square errors of vote fractions.
+
+    The mean square is a ratio of sums over galaxies; the limits are the roots of its limits.
+    """
+    voted = np.isfinite(truth)
+    square = np.where(voted, p - np.where(voted, truth, 0), 0) ** 2
 
     def root(error: Array, count: Array) -> Interval:
         share = np.maximum(count.mean(0), 1e-300)
@@ -236,6 +256,6 @@ def _of_fractions(p: Array, truth: Array, level: float) -> dict[str, Interval]:
         return intervals.unless(count.sum(0) < FEWEST, (np.sqrt(low), np.sqrt(high)))
 
     return {
-        "rmse": root(square.sum(1), known.sum(1).astype(float)),
-        "answer_rmse": root(square, known.astype(float)),
+        "rmse": root(square.sum(1), voted.sum(1).astype(float)),
+        "answer_rmse": root(square, voted.astype(float)),
     }

@@ -183,7 +183,7 @@ def test_unlike_pairings_are_refused_with_the_reason(
     changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(
-        InputError, match=rf"resnet50 \+ svm and resnet50 \+ knn: pairings {message}"
+        InputError, match=rf"resnet50 \+ svm and resnet50 \+ knn: candidates {message}"
     ):
         compare([pairing("svm"), pairing("knn", **changes)], TRUTH)
 
@@ -209,16 +209,18 @@ def test_seen_galaxies_are_refused() -> None:
 
 
 def test_nothing_twice_and_not_nothing() -> None:
-    with pytest.raises(InputError, match="nothing to compare; must have at least one pairing"):
+    with pytest.raises(InputError, match="nothing to compare; must have at least one candidate"):
         compare([], TRUTH)
-    with pytest.raises(InputError, match=r"resnet50 \+ svm, frozen, seed 0: pairing stands twice"):
+    with pytest.raises(
+        InputError, match=r"resnet50 \+ svm, frozen, seed 0: candidate stands twice"
+    ):
         compare([pairing("svm"), pairing("svm")], TRUTH)
 
 
 def test_pairing_proves_itself() -> None:
-    with pytest.raises(InputError, match="pairing; must name a head unless it is end-to-end"):
+    with pytest.raises(InputError, match="candidate; must name a head unless it is end-to-end"):
         pairing("svm", approach="end-to-end")
-    with pytest.raises(InputError, match="pairing; must name a head unless it is end-to-end"):
+    with pytest.raises(InputError, match="candidate; must name a head unless it is end-to-end"):
         pairing(None, approach="frozen")
     few = guesses(1, 1).select(ids_of()[:10])
     with pytest.raises(InputError, match="scores are of other predictions"):
