@@ -122,7 +122,7 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
         ) from error
 
 
-def write_sidecar(path: Path, note: Mapping[str, Any]) -> None:
+def write_sidecar(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object beside a result, for later calls to read.
 
     Raises
@@ -131,7 +131,7 @@ def write_sidecar(path: Path, note: Mapping[str, Any]) -> None:
         The place cannot be written.
     """
     with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(note), encoding="utf-8")
+        temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:

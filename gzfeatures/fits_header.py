@@ -167,7 +167,7 @@ def require_sizes(
             raise _truncated(what, where, place + needed, size)
         judge_table(cards, name)
         padded = -(-needed // BLOCK) * BLOCK
-        passed = _pass(file, padded, size - place, copy)
+        passed = _skip_data(file, padded, size - place, copy)
         if passed < needed:
             raise _truncated(what, where, place + needed, place + passed)
         place += passed
@@ -226,7 +226,7 @@ def _header(
             raise damaged(where, f"have at most {MAX_CARDS} cards in a header", length // CARD)
 
 
-def _pass(file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None) -> int:
+def _skip_data(file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None) -> int:
     """Skip bytes, or what is left; return how many. Packed bytes are read into `copy`."""
     if copy is None:
         length = min(length, left)

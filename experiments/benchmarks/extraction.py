@@ -218,7 +218,7 @@ def ours(folder: str, count: int, backbone: str, *, kept: Path, **options: str) 
 
     images = ImageSet.of(folder)
     images = images.select(images.ids[:count])
-    watch, pool, judge = Watch(), CpuEngine.pool, Job.raise_bad
+    watch, pool, raise_bad = Watch(), CpuEngine.pool, Job.raise_bad
     ended: list[tuple[int, float, float]] = []
 
     def ready(engine: CpuEngine) -> ThreadPoolExecutor:
@@ -227,14 +227,14 @@ def ours(folder: str, count: int, backbone: str, *, kept: Path, **options: str) 
 
     def done(job: Job) -> None:
         ended.append(watch.stop(count))
-        judge(job)
+        raise_bad(job)
 
     def run() -> tuple[int, float, float]:
         for shard in kept.glob("*/*.arrow"):
             shard.unlink()
         with (
             mock.patch.object(CpuEngine, "pool", ready),
-            mock.patch.object(Job, "judge", done),
+            mock.patch.object(Job, "raise_bad", done),
             mock.patch("gzfeatures.networks.extraction.cpu.MEASURE_FROM", 0),  # as for many images
             mock.patch.object(TorchForward, "compile_from", 0.0),
         ):

@@ -113,9 +113,9 @@ def main() -> None:
         tracking = Tracking(root=folder)
         path = head.write(folder / "logistic.skops")
         start = time.perf_counter()
-        tracking.pairing("many", pairing, [path])
+        tracking.record_candidate("many", pairing, [path])
         for _ in range(given.runs - 1):
-            tracking.pairing("many", pairing, [])
+            tracking.record_candidate("many", pairing, [])
         each = (time.perf_counter() - start) / given.runs
         print(f"{given.runs} runs recorded, {each:.2f} s each", flush=True)
         with served(["ui", "--backend-store-uri", tracking.uri], "/health", folder) as server:

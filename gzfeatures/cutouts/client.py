@@ -115,7 +115,7 @@ class Service:
                 )  # spreads load; no result depends on it
                 if error.wait > LONGEST_WAIT:
                     raise NoAnswer(f"{error}, server asks to wait {error.wait:.0f} s") from error
-                self._hold(error.wait)
+                self._postpone(error.wait)
                 self._stopped.wait(pause)
             else:
                 self._silent = 0
@@ -193,7 +193,7 @@ class Service:
         if self._stopped.is_set():
             raise NoAnswer("stopped")
 
-    def _hold(self, seconds: float) -> None:
+    def _postpone(self, seconds: float) -> None:
         """Let no thread ask for a while: the server's Retry-After is meant for all of them."""
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)

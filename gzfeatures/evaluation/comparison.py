@@ -141,8 +141,8 @@ def compare(
             candidates, ordered, truth, methods, of_method, shares, resamples, level, seed, metric
         )
 
-    def measure(sums: Array, size: Array | float) -> Array:
-        return metrics_of(sums, size, kind, k)[metric]
+    def measure(totals: Array, size: Array | float) -> Array:
+        return metrics_of(totals, size, kind, k)[metric]
 
     # The best of several owes a part of its score to the choice (Tsamardinos+2018).
     luck = 0.0

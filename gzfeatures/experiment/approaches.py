@@ -150,7 +150,7 @@ def _scored(
     network: NetworkChoice,
     group: LabelledSample,
     folder: Path,
-    note: Mapping[str, Any],
+    sidecar: Mapping[str, Any],
     seed: int,
 ) -> Candidate:
     """Score a finished training on the test galaxies, from the predictions it wrote."""
@@ -164,9 +164,9 @@ def _scored(
         split=group.split.fingerprint,
         predictions=predictions,
         scores=evaluate(predictions, group.labels, catalog=group.catalog),
-        seconds={"train": note["seconds"]},
+        seconds={"train": sidecar["seconds"]},
         parameters={
-            **{name: note[name] for name in ("recipe", "epochs", "best_epoch", "images_seen")},
+            **{name: sidecar[name] for name in ("recipe", "epochs", "best_epoch", "images_seen")},
             **network.options,
         },
         seed=seed,
@@ -307,9 +307,9 @@ def extract_table(
     return table, {"extract": note["seconds"]}
 
 
-def _noted(folder: Path, note: Mapping[str, Any]) -> bool:
+def _noted(folder: Path, sidecar: Mapping[str, Any]) -> bool:
     """Return whether a sidecar names files, and each still has the noted digest."""
-    files = note.get("files", {})
+    files = sidecar.get("files", {})
     return bool(files) and all(
         (folder / name).exists() and fingerprint.of_file(folder / name) == digest
         for name, digest in files.items()

@@ -51,8 +51,8 @@ class FitOptions:
         Share of galaxies, of each class, whose class set is to hold the true class.
     sets_by : {"threshold", "raps"}
         How class sets are formed (see `conformal.Conformal`).
-    road : {"frozen", "fine-tuned"}
-        Which road the tables are on.
+    approach : {"frozen", "fine-tuned"}
+        How the tables were made.
     title : str, optional
         What tells the tables from others of the same backbone; default its name and the columns.
     """
@@ -71,7 +71,7 @@ class FitOptions:
 def fit_heads(
     tables: Sequence[EmbeddingTable],
     labels: Labels,
-    seen: Split,
+    fitting_split: Split,
     choices: Sequence[HeadChoice],
     options: FitOptions | None = None,
     *,
@@ -88,7 +88,7 @@ def fit_heads(
         Each holds every galaxy of the split; several are joined by id.
     labels : Labels
         Their labels.
-    seen : Split
+    fitting_split : Split
         Heads see its training side only, promise sets of classes by its validation side, and are
         scored on its test side.
     choices : sequence of HeadChoice
@@ -116,7 +116,7 @@ def fit_heads(
         A backbone was trained on a test galaxy, and that is not allowed.
     """
     options = options or FitOptions(**fields)
-    split = split or seen
+    split = split or fitting_split
     if not options.allow_seen:
         _refuse_seen(tables, split)
     kept_out = [table.select(split.validation) for table in tables]
@@ -125,10 +125,10 @@ def fit_heads(
         [table.select(split.test) for table in tables],
         kept_out,
         labels,
-        seen,
+        fitting_split,
         split,
         catalog,
-        familiarity_of(tables, kept_out, seen),
+        familiarity_of(tables, kept_out, fitting_split),
         options,
     )
     made = []
@@ -146,7 +146,7 @@ class _Bench:
     tests: Sequence[EmbeddingTable]
     kept_out: Sequence[EmbeddingTable]
     labels: Labels
-    seen: Split
+    fitting_split: Split
     split: Split
     catalog: Catalog | None
     familiarity: Familiarity | None
@@ -203,7 +203,7 @@ class _Bench:
             self.tables,
             self.labels,
             choice.name,
-            split=self.seen,
+            split=self.fitting_split,
             seed=seed,
             tune=choice.tune,
             catalog=self.source,
@@ -333,7 +333,7 @@ def name_of(tables: Sequence[EmbeddingTable], columns: Sequence[str] = ()) -> st
 
 
 def learning_curves(
-    tables: Sequence[EmbeddingTable], labels: Labels, seen: Split, settings: Experiment
+    tables: Sequence[EmbeddingTable], labels: Labels, fitting_split: Split, settings: Experiment
 ) -> dict[str, list[tuple[int, float, float, float]]]:
     """Measure the accuracy of each head against the number of labelled galaxies.
 
@@ -343,7 +343,12 @@ def learning_curves(
 
     heads = [choice.name for choice in settings.heads]
     rows = learning_curve(
-        tables, labels, seen, heads, settings.learning_curve, allow_seen=settings.allow_seen
+        tables,
+        labels,
+        fitting_split,
+        heads,
+        settings.learning_curve,
+        allow_seen=settings.allow_seen,
     )
     return {
         f"{name_of(tables)} + {head}": curve(rows, head, headline(labels.target)) for head in heads

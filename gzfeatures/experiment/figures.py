@@ -210,7 +210,7 @@ def explain_pairing(
 
     Parameters
     ----------
-    pairing : Candidate
+    candidate : Candidate
         Of classes.
     classifier : Classifier
         Its network, table and head.

@@ -62,7 +62,7 @@ class Tracker(Protocol):
         """Open the run of a training, which is called with the history after every epoch."""
         ...
 
-    def pairing(
+    def record_candidate(
         self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
     ) -> str:
         """Record one candidate, as a new run or in the run of its training; return the run id."""
@@ -234,7 +234,7 @@ class _Session:
     again: bool
 
     @property
-    def seen(self) -> Split:
+    def fitting_split(self) -> Split:
         """Return the split whose training side heads are fitted on."""
         return self.group.split if self.settings.heads_on == "all" else self.group.scored_split
 
@@ -273,7 +273,7 @@ class _Session:
         files = [checkpoint / "curves.png", checkpoint / "history.json", checkpoint]
         return _Outcome(candidate, files, Classifier(str(checkpoint)), live, column, curve)
 
-    def table(self, number: int, column: _Column) -> tuple[_Table, EmbeddingTable]:
+    def table(self, number: int, column: _Column) -> tuple[_TimedTable, EmbeddingTable]:
         """Extract the embedding table of one backbone."""
         name = f"{number:02d}-{slug(Path(column.choice.name).name)}.parquet"
         path = self.place / "tables" / name
@@ -285,9 +285,9 @@ class _Session:
             store=self.store,
             again=self.again,
         )
-        return _Table(path, column, {**seconds, **column.spent}), vectors
+        return _TimedTable(path, column, {**seconds, **column.spent}), vectors
 
-    def with_heads(self, table: _Table, vectors: EmbeddingTable) -> list[_Outcome]:
+    def with_heads(self, table: _TimedTable, vectors: EmbeddingTable) -> list[_Outcome]:
         """Fit heads on one table."""
         column = table.column
         fitted = self._fit(
@@ -309,9 +309,9 @@ class _Session:
             outcomes.append(_Outcome(candidate, [*files_of(head), *checkpoint], classifier))
         return outcomes
 
-    def joined(self, tables: Sequence[_Table]) -> list[_Outcome]:
+    def joined(self, tables: Sequence[_TimedTable]) -> list[_Outcome]:
         """Fit heads on several tables side by side, followed by catalog columns."""
-        made: dict[tuple[str, str], _Table] = {}
+        made: dict[tuple[str, str], _TimedTable] = {}
         for table in tables:
             # of several seeds the first
             made.setdefault((table.column.approach, table.column.name), table)
@@ -346,7 +346,7 @@ class _Session:
         return fit_heads(
             tables,
             self.group.labels,
-            self.seen,
+            self.fitting_split,
             heads,
             dataclasses.replace(options, jobs=settings.jobs, allow_seen=settings.allow_seen),
             split=self.group.split,
@@ -372,7 +372,7 @@ class _Session:
                 best[candidate.approach] = classifier.table
         for path in best.values():
             table = EmbeddingTable.read(path)
-            curves |= learning_curves([table], self.group.labels, self.seen, self.settings)
+            curves |= learning_curves([table], self.group.labels, self.fitting_split, self.settings)
         return curves
 
     def explanations(self, ranked: _Ranked) -> list[Gallery]:
@@ -406,7 +406,7 @@ class _Session:
         if self.tracker is None:
             return None
         for outcome in outcomes:
-            self.tracker.pairing(
+            self.tracker.record_candidate(
                 self.settings.name,
                 outcome.candidate,
                 outcome.artifacts,
@@ -486,7 +486,7 @@ class _Column:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Table:
+class _TimedTable:
     """Hold the path of a backbone's embedding table, and the seconds spent on it by step."""
 
     path: Path

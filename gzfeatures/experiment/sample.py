@@ -37,7 +37,7 @@ class LabelledSample:
         Of all galaxies, those that only train included.
     split : Split
         Training, validation and test galaxies.
-    own : Split
+    scored_split : Split
         The same without the galaxies that only train.
     images : ImageSet
         One readable image per label, of either target.
@@ -45,7 +45,7 @@ class LabelledSample:
         The catalog that was split; None where labels were given.
     skipped : tuple of (str, str)
         Id and reason of labelled galaxies left out for their image.
-    also : Labels, optional
+    auxiliary_labels : Labels, optional
         Second target of the networks: of galaxies above, and of others with an image that train for
         it alone.
     grouping : Grouping
@@ -190,7 +190,7 @@ def _split(
     kept = None if settings.labels is None else split_file.kept_beside(settings.labels)
     only_train = None
     if seen:
-        only_train = labels.ids[_seen(seen, found.images, found.digests, notes)]
+        only_train = labels.ids[_trained_on(seen, found.images, found.digests, notes)]
     drawn = split_file.continued(
         labels,
         grouping,
@@ -251,7 +251,7 @@ def _second_target(
     return labels.select(labels.ids[among(labels.ids, images.ids)]), images
 
 
-def _seen(
+def _trained_on(
     galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path
 ) -> npt.NDArray[np.bool_]:
     """Return which images show galaxies that a backbone was trained on.

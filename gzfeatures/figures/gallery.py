@@ -217,10 +217,10 @@ def _one_line(text: str, limit: int) -> str:
     return short("".join(sign if sign.isprintable() else "�" for sign in text), limit)
 
 
-def _figure(tile: Picture, side: int) -> str:
-    picture = (
-        "<p>no image</p>" if tile.picture is None else f'<img alt="" src="{address(tile.picture)}">'
-    )
-    text = f"<b>{html.escape(tile.name)}</b>\n{html.escape(tile.caption)}"
-    width = f"width:{tile.width(side)}px"
-    return f'<figure style="{width}">{picture}<figcaption>{text}</figcaption></figure>'
+def _figure(picture: Picture, side: int) -> str:
+    image = "<p>no image</p>"
+    if picture.picture is not None:
+        image = f'<img alt="" src="{address(picture.picture)}">'
+    text = f"<b>{html.escape(picture.name)}</b>\n{html.escape(picture.caption)}"
+    width = f"width:{picture.width(side)}px"
+    return f'<figure style="{width}">{image}<figcaption>{text}</figcaption></figure>'

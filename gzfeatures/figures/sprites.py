@@ -32,7 +32,7 @@ class Sprites:
     ----------
     size : int
         Side of a tile in pixels.
-    tiles : ndarray of int32
+    pictures : ndarray of int32
         Tile of each galaxy, shape (n,); −1 without an image. Tile t is number t mod 144 of sheet t
         // 144, row by row.
     sheets : tuple of bytes

@@ -73,7 +73,7 @@ def search(
         In the order tried: `rung, rows, parameters, metric, score, deviation` (over folds),
         `seconds, kept`.
     """
-    free = {name: values for name, values in chosen.space.items() if name not in fixed}
+    free = {name: values for name, values in chosen.search_space.items() if name not in fixed}
     candidates = [
         dict(zip(free, values, strict=True)) for values in itertools.product(*free.values())
     ]

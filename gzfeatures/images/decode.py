@@ -117,7 +117,7 @@ class Decoder:
         try:
             parts = self._parts
             if PICTURE in parts:
-                shown = self._shown
+                shown = self._whole_picture
                 if (shown == shown[0, 0]).all():
                     lines.append(
                         f"image is {_flat(shown[0, 0])}: every pixel is {shown[0, 0].tolist()}"
@@ -141,7 +141,7 @@ class Decoder:
 
     def levels(self) -> int | None:
         """Grey levels of a picture, 1 … 256; None of bands."""
-        return number_of(self._shown) if PICTURE in self._parts else None
+        return number_of(self._whole_picture) if PICTURE in self._parts else None
 
     @property
     def lossy(self) -> bool:
@@ -182,7 +182,7 @@ class Decoder:
         return {BANDS if self.data.startswith((FITS, GZIP, NPY)) else PICTURE: self.data}
 
     @cached_property
-    def _shown(self) -> npt.NDArray[np.uint8]:
+    def _whole_picture(self) -> npt.NDArray[np.uint8]:
         """The picture as it is read without a view, shape (height, width[, 3])."""
         return np.asarray(self._picture(self.reading.levels))
 

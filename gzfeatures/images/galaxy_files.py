@@ -225,7 +225,7 @@ class GalaxyFiles:
 
     def states(self, files: Files) -> list[Sequence[int | None] | None]:
         """Size and time of change of each file; None for one that is gone."""
-        return [self.archive.state(name) for name in files]
+        return [self.archive.file_state(name) for name in files]
 
     def where(self, files: Files) -> str:
         """Archive and name of a galaxy's first file, for errors."""

@@ -33,7 +33,7 @@ class ImageCheck:
 
     Parameters
     ----------
-    found : int
+    readable : int
         Galaxies that have an image, whole or broken.
     missing : tuple of str
         Ids asked for that have none.
@@ -68,10 +68,10 @@ class ImageSet:
     ----------
     ids : Ids
         Shape (n,), unique.
-    shelves : tuple of GalaxyFiles
+    galaxy_files : tuple of GalaxyFiles
         Archives the images lie in.
     places : tuple of (int, Files)
-        For each id its shelf and its files there.
+        For each id which of these archives it lies in, and its files there.
     missing : tuple of str
         Ids that were asked for and have no image.
     kind : str
@@ -347,8 +347,8 @@ class ImageSet:
             return list(track(results, progress, total=len(self), console=Console(stderr=True)))
 
 
-def hash_of(sight: NetworkInput, views: Sequence[View]) -> bytes:
+def hash_of(source: NetworkInput, views: Sequence[View]) -> bytes:
     """Hash of the picture that was decoded for some views, 64 bytes; all zero where there are only bands."""
-    if not isinstance(sight, WholePicture):
+    if not isinstance(source, WholePicture):
         return NOTHING + NOTHING
-    return picture_hash(sight.pixels, views[0].crop / sight.crops[0])
+    return picture_hash(source.pixels, views[0].crop / source.crops[0])

@@ -188,7 +188,7 @@ class MapPage:
         return {
             "probabilities": _probabilities(ids, self.predictions or {}),
             "neighbours": _neighbours(vectors, self.seed) if len(ids) > 1 else None,
-            "sky": _sky(ids, self.catalog),
+            "sky": _sky_positions(ids, self.catalog),
             "sheets": None if sprites is None else _sheets(sprites),
             "density": density,
         }
@@ -199,10 +199,10 @@ def write_page(
     ids: Ids,
     coordinates: npt.NDArray[np.float32],
     vectors: npt.NDArray[np.float32],
-    **contents: Any,
+    **fields: Any,
 ) -> Path:
-    """Write the interactive map of galaxies: `MapPage.write`, whose other fields are `contents`."""
-    return MapPage(ids, coordinates, vectors, **contents).write(path)
+    """Write the interactive map of galaxies: `MapPage.write`, whose other fields are `fields`."""
+    return MapPage(ids, coordinates, vectors, **fields).write(path)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -282,7 +282,7 @@ def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dic
     return found
 
 
-def _sky(ids: Ids, catalog: pd.DataFrame | None) -> str | None:
+def _sky_positions(ids: Ids, catalog: pd.DataFrame | None) -> str | None:
     if catalog is None or not {"ra", "dec"} <= set(catalog.columns):
         return None
     places = catalog.set_index(catalog["galaxy_id"].astype(str))[["ra", "dec"]].reindex(ids)

@@ -33,7 +33,7 @@ INFINITE = 0x7F800000
 
 
 def laid_out(
-    graph: Any, start: npt.NDArray[np.float32], a: float, b: float, *, epochs: int, seed: int
+    graph: Any, first: npt.NDArray[np.float32], a: float, b: float, *, epochs: int, seed: int
 ) -> npt.NDArray[np.float32]:
     """Move galaxies until neighbours lie together.
 
@@ -41,7 +41,7 @@ def laid_out(
     ----------
     graph : scipy sparse matrix
         Symmetric strengths of edges in [0, 1], shape (n, n).
-    start : ndarray of float32
+    first : ndarray of float32
         First places, shape (n, 2 or 3).
     a, b : float
         Of the curve 1 / (1 + a d^2b) between distance and strength (McInnes+2018, arXiv:1802.03426,
@@ -54,23 +54,23 @@ def laid_out(
     Returns
     -------
     ndarray of float32
-        Places, of the shape of `start`.
+        Places, of the shape of `first`.
     """
     edges = graph.tocsr()
     edges.data[edges.data < edges.data.max() / epochs] = 0
     edges.eliminate_zeros()
     share = (edges.data / edges.data.max()).astype(np.float32)
-    here = np.zeros((len(start), 3), dtype=np.float32)
-    here[:, : start.shape[1]] = 10 * (start - start.min(0)) / np.ptp(start, axis=0)
+    here = np.zeros((len(first), 3), dtype=np.float32)
+    here[:, : first.shape[1]] = 10 * (first - first.min(0)) / np.ptp(first, axis=0)
     there = np.empty_like(here)
-    step, (pull, push) = _compiled(len(start) > SHARED_BEYOND), forces(a, b)
+    step, (pull, push) = _compiled(len(first) > SHARED_BEYOND), forces(a, b)
     for epoch in range(epochs):
         rate = np.float32(1 - epoch / epochs)
         step(
             here, there, edges.indptr, edges.indices, share, pull, push, rate, REPELLED, seed, epoch
         )
         here, there = there, here
-    return here[:, : start.shape[1]].copy()
+    return here[:, : first.shape[1]].copy()
 
 
 def forces(a: float, b: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -49,7 +49,7 @@ class Map:
         How the map was made, as JSON values.
     quality : dict
         Numbers about the map: `trustworthiness`, `knn_preservation`, … (see `project`).
-    space : FeatureSpace
+    feature_space : FeatureSpace
         Where distances were taken.
     vectors : ndarray of float32
         The galaxies in that space, shape (n, components): what new galaxies are placed by.
@@ -64,7 +64,7 @@ class Map:
     coordinates: npt.NDArray[np.float32]
     settings: Mapping[str, Any]
     quality: Mapping[str, Any]
-    space: FeatureSpace
+    feature_space: FeatureSpace
     vectors: npt.NDArray[np.float32]
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class Map:
                 found=table.extractor.fingerprint[:12],
                 remedy="extract the new galaxies as the mapped ones were",
             )
-        vectors = self.space.vectors(table.matrix)
+        vectors = self.feature_space.vectors(table.matrix)
         found = nearest(self.vectors, vectors, min(self.settings["n_neighbors"], len(self)))
         beyond = found.distances - found.distances[:, :1]
         width = np.maximum(beyond.mean(1, keepdims=True), np.finfo(np.float32).tiny)
@@ -262,10 +262,10 @@ class Map:
             "format": FORMAT,
             "settings": self.settings,
             "quality": self.quality,
-            "space": self.space.asdict(),
+            "space": self.feature_space.asdict(),
         }
-        axes = None if self.space.axes is None else _encoded(self.space.axes)
-        arrays = {"mean": _encoded(self.space.mean), "axes": axes}
+        axes = None if self.feature_space.axes is None else _encoded(self.feature_space.axes)
+        arrays = {"mean": _encoded(self.feature_space.mean), "axes": axes}
         flat = pa.array(np.ascontiguousarray(self.vectors).reshape(-1))
         table = pa.Table.from_pandas(self.frame, preserve_index=False).append_column(
             "vector", pa.FixedSizeListArray.from_arrays(flat, width)

@@ -268,7 +268,7 @@ def _laid_out(
     # would round otherwise
     with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
         graph = _graph(vectors, rows, distances, codes, seed)
-        first = _start(vectors, options.dimensions, seed)
+        first = _first_layout(vectors, options.dimensions, seed)
         return layout.laid_out(graph, first, a, b, epochs=epochs, seed=seed)
 
 
@@ -310,7 +310,9 @@ def _curve(min_dist: float) -> tuple[float, float]:
     return float(a), float(b)
 
 
-def _start(vectors: npt.NDArray[np.float32], dimensions: int, seed: int) -> npt.NDArray[np.float32]:
+def _first_layout(
+    vectors: npt.NDArray[np.float32], dimensions: int, seed: int
+) -> npt.NDArray[np.float32]:
     """First principal components scaled to ±10, with UMAP's own touch of noise (1e-4) that parts equal galaxies."""
     axes = FeatureSpace.fit(vectors, components=dimensions)
     first = axes.vectors(vectors)[:, :dimensions]

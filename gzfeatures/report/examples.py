@@ -27,7 +27,7 @@ class Guess:
     ----------
     rank : int
         Rank of the pairing.
-    pairing : str
+    candidate : str
         Its name.
     predicted : str
         Most probable class.
@@ -56,7 +56,7 @@ class Example:
         The volunteers' class.
     votes : float or None
         Their vote fraction for it, where known.
-    opinions : tuple of Guess
+    guesses : tuple of Guess
         One per pairing shown.
     """
 

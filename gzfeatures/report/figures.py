@@ -234,7 +234,7 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
 def ranking(points: Sequence[Point], metric: str) -> Figure:
     """Draw a metric with its interval, one row per rank; marker and colour show the approach."""
     figure, axes = axes_of(6.4, 0.8 + 0.24 * len(points))
-    _intervals(axes, points, [float(p.rank) for p in points], along="x")
+    _intervals(axes, points, [float(p.rank) for p in points], axis="x")
     axes.set_yticks([p.rank for p in points])
     axes.invert_yaxis()
     axes.grid(axis="x")
@@ -248,7 +248,7 @@ def cost(points: Sequence[Point], metric: str) -> Figure:
     """Draw a metric against computing time on a logarithmic axis; the number is the rank."""
     figure, axes = axes_of(6.4, 3.8)
     shown = [p for p in points if p.seconds > 0]
-    _intervals(axes, shown, [p.seconds for p in shown], along="y")
+    _intervals(axes, shown, [p.seconds for p in shown], axis="y")
     axes.set_xscale("log")
     write_beside(axes, {(p.seconds, p.value): str(p.rank) for p in shown})
     low, high = axes.get_xlim()
@@ -271,7 +271,7 @@ def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric:
     ----------
     curves : mapping of str to sequence of (galaxies, value, low, high)
         One curve per pairing.
-    roads : mapping of str to str
+    approaches : mapping of str to str
         Road of each pairing.
     """
     figure, axes = axes_of(6.4, 3.8)
@@ -337,14 +337,14 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
     return figure
 
 
-def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], along: str) -> None:
+def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], axis: str) -> None:
     for point, at in zip(points, positions, strict=True):
         marker, colour, _ = MARKS[point.approach]
-        x, y = (point.value, at) if along == "x" else (at, point.value)
+        x, y = (point.value, at) if axis == "x" else (at, point.value)
         # the calibration error's interval is of the true one, which noise lifts: it may lie below
         # the measured value
         reach = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
-        xerr, yerr = (reach, None) if along == "x" else (None, reach)
+        xerr, yerr = (reach, None) if axis == "x" else (None, reach)
         axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)
 
 

@@ -113,7 +113,7 @@ def draw(report: Report) -> dict[str, Figure]:
                 for approach, pairing in best
             }
         )
-    for name, rows_of in _slices(report).items():
+    for name, rows_of in _accuracy_bins(report).items():
         drawn[f"slice-{name}"] = figures.accuracy_by_panels(rows_of, SLICES[name])
     return drawn
 
@@ -293,7 +293,7 @@ def _set_notes(report: Report) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def _slices(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
+def _accuracy_bins(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
     """Return bins of accuracy by quantity and approach, of the best candidate of each."""
     found: dict[str, dict[str, list[AccuracyBin]]] = {}
     for approach, candidate in _best(report).items():
@@ -314,26 +314,26 @@ def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[examples.Ex
     shown = [(row.rank, report.title(pairing), pairing.predictions) for row, pairing in ranked]
     key = " ".join(f"{rank} is {name}." for rank, name, _ in shown)
 
-    def hung(ids: Ids) -> list[examples.Example]:
+    def shown_as(ids: Ids) -> list[examples.Example]:
         return examples.examples(ids, report.labels, shown)
 
     if len(shown) == 2:
         ids = examples.disagreements(shown[0][2], shown[1][2])
         note = f"Galaxies that the two put in different classes, the surest first. {key}"
-        yield "disagreements", "Where they disagree", note, hung(ids)
+        yield "disagreements", "Where they disagree", note, shown_as(ids)
     note = f"Galaxies that {shown[0][1]} has wrong, the most confident first. {key}"
     yield (
         "mistakes",
         "Most confident mistakes",
         note,
-        hung(examples.mistakes(best.predictions, report.labels)),
+        shown_as(examples.mistakes(best.predictions, report.labels)),
     )
     note = f"Galaxies that {shown[0][1]} has right, the most confident of each class. {key}"
     yield (
         "examples",
         "What each class looks like",
         note,
-        hung(examples.successes(best.predictions, report.labels)),
+        shown_as(examples.successes(best.predictions, report.labels)),
     )
 
 

@@ -41,7 +41,7 @@ class Report:
     ----------
     name : str
         Name of the experiment.
-    pairings : tuple of Candidate
+    candidates : tuple of Candidate
         What was compared.
     comparison : Comparison
         Their ranking and paired tests.

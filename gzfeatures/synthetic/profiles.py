@@ -54,13 +54,13 @@ def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2
 
 
 def on_pixels(
-    light: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0
+    profile: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0
 ) -> Plane:
-    """Sample `light` at pixel centres, and average it over `fine`² points per pixel near the cusp at the origin.
+    """Sample `profile` at pixel centres, and average it over `fine`² points per pixel near the cusp at the origin.
 
     Parameters
     ----------
-    light : callable
+    profile : callable
         (x, y) in arcsec → surface brightness.
     x, y : ndarray of float64
         Pixel centres relative to the source, arcsec, shape (n, n).
@@ -74,12 +74,12 @@ def on_pixels(
     ndarray of float64
         Shape (n, n), summing to 1.
     """
-    image = light(x, y)
+    image = profile(x, y)
     core = np.hypot(x, y) < reach * PIXEL
     if core.any():
         step = (np.arange(fine) - (fine - 1) / 2) * PIXEL / fine
         dy, dx = (d.ravel() for d in np.meshgrid(step, step, indexing="ij"))
-        image[core] = light(x[core, None] + dx, y[core, None] + dy).mean(-1)
+        image[core] = profile(x[core, None] + dx, y[core, None] + dy).mean(-1)
     shares: Plane = image / image.sum()
     return shares
 

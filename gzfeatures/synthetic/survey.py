@@ -65,7 +65,7 @@ class SurveyRow:
         Its place.
     source : int
         Place of the galaxy it shows; differs from `index` for a repeated entry.
-    exposure : int
+    observation : int
         Place of the exposure it shows; differs from `index` for a copied image.
     """
 

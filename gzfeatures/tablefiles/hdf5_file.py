@@ -26,7 +26,7 @@ _FILL = "_FillValue"
 
 
 @dataclasses.dataclass
-class _Table:
+class _ColumnGroup:
     """Columns of one length in a group, or the fields of one dataset of records."""
 
     title: str
@@ -80,7 +80,7 @@ def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
         return raw
 
 
-def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> Iterator[_Table]:
+def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> Iterator[_ColumnGroup]:
     """Yield every table of a group and of the groups in it."""
     import h5py
 
@@ -93,7 +93,7 @@ def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> It
             _require_here(entry, path)
             fields: dict[str, Any] = {str(field): (entry, field) for field in entry.dtype.names}
             units, notes = _units(entries.get(name + _ASTROPY), path)
-            yield _Table(name, fields, len(entry), notes, units)
+            yield _ColumnGroup(name, fields, len(entry), notes, units)
         elif isinstance(entry, h5py.Group) and depth < _DEEPEST:
             yield from _tables(entry, path, id_columns, depth + 1)
     table = _table_of_datasets(group, entries, path, id_columns)
@@ -117,7 +117,7 @@ def _require_readable(group: Any, path: Path) -> None:
 
 def _table_of_datasets(
     group: Any, entries: dict[str, Any], path: Path, id_columns: Sequence[str]
-) -> _Table | None:
+) -> _ColumnGroup | None:
     """Return the table that the one-dimensional datasets of a group make, or None without any."""
     import h5py
 
@@ -144,7 +144,7 @@ def _table_of_datasets(
     kept = {name: (entry, None) for name, entry in columns.items() if len(entry) == rows}
     for entry, _ in kept.values():
         _require_here(entry, path)
-    return _Table(group.name, kept, rows, notes)
+    return _ColumnGroup(group.name, kept, rows, notes)
 
 
 def _rows_of(columns: dict[str, Any], where: str, id_columns: Sequence[str]) -> int:

@@ -116,7 +116,7 @@ def best(report: Report) -> dict[str, float]:
     """Return the numbers of the best candidate, which the comparison's own run shows."""
     by = report.comparison.metric
     choose = min if by in LOWER_IS_BETTER else max
-    numbers = metrics(choose(report.candidates, key=lambda pairing: pairing.scores.metrics[by]))
+    numbers = metrics(choose(report.candidates, key=lambda candidate: candidate.scores.metrics[by]))
     return {name: numbers[name] for name in _columns(report) if name in numbers}
 
 

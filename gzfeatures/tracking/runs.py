@@ -131,7 +131,7 @@ class Tracking:
         """Return the recorder of a training that is about to begin."""
         return Live(self, experiment, name)
 
-    def pairing(
+    def record_candidate(
         self,
         experiment: str,
         candidate: Candidate,
@@ -144,7 +144,7 @@ class Tracking:
         ----------
         experiment : str
             Name of the experiment.
-        pairing : Candidate
+        candidate : Candidate
             What was fitted and scored.
         artifacts : sequence of Path
             Files and folders to keep with it. A head (`.skops`) becomes a registered model, and the

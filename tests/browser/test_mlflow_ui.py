@@ -33,7 +33,8 @@ class Shown:
         self.report.write(folder / "report", pictures(folder / "images", labels))
         tracking = Tracking(root=folder)
         self.runs = {
-            pairing.name: tracking.pairing("zhu", pairing, []) for pairing in self.report.candidates
+            pairing.name: tracking.record_candidate("zhu", pairing, [])
+            for pairing in self.report.candidates
         }
         self.comparison = tracking.comparison("zhu", self.report, folder / "report")
         port = free_port()
@@ -126,7 +127,7 @@ def test_a_server_s_own_ui_is_pointed_at(monkeypatch: pytest.MonkeyPatch, shown:
 def test_runs_can_be_recorded_through_a_server(shown: Shown) -> None:
     tracking = Tracking(shown.base)
     pairing = shown.report.candidates[0]
-    run = tracking.pairing("through a server", pairing, [])
+    run = tracking.record_candidate("through a server", pairing, [])
     shown.browser.open(f"{shown.base}/#/experiments/2/runs/{run}")
     assert f"accuracy {pairing.scores.accuracy:.3f}" in text_of(shown.browser, "test galaxies")
 

@@ -84,7 +84,9 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     head = dataclasses.replace(head, familiarity=Familiarity.of(train, kept_out))
     path = head.write(root / "logistic.skops")
     tracking = Tracking(root=root)
-    run = tracking.pairing("gz2: zhu/5 'classes'", pairings(labels, split)[1], [path, checkpoint])
+    run = tracking.record_candidate(
+        "gz2: zhu/5 'classes'", pairings(labels, split)[1], [path, checkpoint]
+    )
     (known,) = MlflowClient(tracking.uri, tracking.uri).search_registered_models()
     assert known.name == "gz2- zhu-5 -classes- mobilenet-v2 logistic frozen"
     (version,) = known.latest_versions
@@ -153,7 +155,7 @@ def test_a_network_is_a_model_too(registered: Registered, tmp_path: Path) -> Non
     note |= {"settings": {"target": "classes"}} | kept
     (checkpoint / "backbone.json").write_text(json.dumps(note))
     tracking = Tracking(root=tmp_path)
-    tracking.pairing("networks", pairings(labels, split)[0], [checkpoint])
+    tracking.record_candidate("networks", pairings(labels, split)[0], [checkpoint])
     (known,) = MlflowClient(tracking.uri, tracking.uri).search_registered_models()
     assert known.name == "networks resnet18 end-to-end"
     model = mlflow.pyfunc.load_model(known.latest_versions[0].source)

@@ -46,7 +46,7 @@ def recorded(
     ]
     history.write_text(json.dumps(epochs))
     runs = {
-        p.name: tracking.pairing(EXPERIMENT, p, [history] if p.head is None else [])
+        p.name: tracking.record_candidate(EXPERIMENT, p, [history] if p.head is None else [])
         for p in made.candidates
     }
     made.write(root / "report")
@@ -124,7 +124,7 @@ def test_curves_of_a_training_grow_while_it_is_on(made: Report, tmp_path: Path) 
     with tracking.training(EXPERIMENT, "resnet18") as live:
         live(history[:3])  # resumed: the run is new, its curves are whole
     network = next(p for p in made.candidates if p.head is None)
-    run = tracking.pairing(EXPERIMENT, network, [tmp_path / "history.json"], live)
+    run = tracking.record_candidate(EXPERIMENT, network, [tmp_path / "history.json"], live)
     assert run == live.run and steps(run) == [1, 2, 3, 4]
     (memory,) = client.get_metric_history(run, "system/system_memory_usage_megabytes")
     (busy,) = client.get_metric_history(run, "system/cpu_utilization_percentage")
@@ -152,10 +152,10 @@ def test_a_run_whose_process_was_killed_is_marked_by_the_next(made: Report, tmp_
             live([])
             client.set_tag(live.run, PROCESS, process)
             runs.append(live.run)
-        tracking.pairing(EXPERIMENT, made.candidates[0], [])
+        tracking.record_candidate(EXPERIMENT, made.candidates[0], [])
         assert [client.get_run(run).info.status for run in runs] == ["RUNNING", "RUNNING", "KILLED"]
         child.kill()
-    tracking.pairing(EXPERIMENT, made.candidates[0], [])
+    tracking.record_candidate(EXPERIMENT, made.candidates[0], [])
     assert [client.get_run(run).info.status for run in runs] == ["KILLED", "RUNNING", "KILLED"]
 
 
@@ -240,9 +240,9 @@ def test_only_the_runs_of_the_last_comparison_are_its_latest(
     tracking, runs = recorded
     folder = Path(tracking.uri.removeprefix("sqlite:///")).parent / "report"
     client = client_of(tracking)
-    old = tracking.pairing("again", made.candidates[0], [])
+    old = tracking.record_candidate("again", made.candidates[0], [])
     tracking.comparison("again", made, folder)
-    new = [tracking.pairing("again", pairing, []) for pairing in made.candidates]
+    new = [tracking.record_candidate("again", pairing, []) for pairing in made.candidates]
     new.append(tracking.comparison("again", made, folder))
     assert {client.get_run(run).data.tags["latest"] for run in new} == {"yes"}
     assert client.get_run(old).data.tags["latest"] == "no"
@@ -282,7 +282,9 @@ def test_more_than_one_batch_and_long_values_are_kept(
 ) -> None:
     tracking, _ = recorded
     given = {f"p{i}": i for i in range(230)} | {"long": "x" * 9000, "bad: é/°\n": 1}
-    run = tracking.pairing("many", dataclasses.replace(made.candidates[1], parameters=given), [])
+    run = tracking.record_candidate(
+        "many", dataclasses.replace(made.candidates[1], parameters=given), []
+    )
     logged = client_of(tracking).get_run(run).data.params
     assert {name: logged[name] for name in given if name.startswith("p")} == {
         f"p{i}": str(i) for i in range(230)
@@ -308,7 +310,7 @@ def test_a_run_that_cannot_be_finished_is_marked_as_failed(
 ) -> None:
     tracking, _ = recorded
     with pytest.raises(MissingFileError, match="artifact not found"):
-        tracking.pairing("failing", made.candidates[0], [Path("nothing.png")])
+        tracking.record_candidate("failing", made.candidates[0], [Path("nothing.png")])
     client = client_of(tracking)
     (run,) = client.search_runs([client.get_experiment_by_name("failing").experiment_id])
     assert run.info.status == "FAILED"
@@ -361,7 +363,7 @@ def test_an_empty_experiment_name_is_refused(
     recorded: tuple[Tracking, dict[str, str]], made: Report
 ) -> None:
     with pytest.raises(OutputError, match="Invalid experiment name"):
-        recorded[0].pairing("", made.candidates[0], [])
+        recorded[0].record_candidate("", made.candidates[0], [])
 
 
 def place_of(tracking: Tracking, run: str) -> Path:
@@ -470,7 +472,7 @@ def test_a_folder_of_any_name_holds_its_own_database(
     name: str, made: Report, tmp_path: Path
 ) -> None:
     tracking = Tracking(root=tmp_path / name)
-    run = tracking.pairing(EXPERIMENT, made.candidates[0], [])
+    run = tracking.record_candidate(EXPERIMENT, made.candidates[0], [])
     assert [each.name for each in tmp_path.iterdir()] == [name]
     assert list((tmp_path / name / "artifacts").rglob(f"{run}/artifacts/pairing.json"))
     assert client_of(Tracking(root=tmp_path / name)).get_run(run).info.status == "FINISHED"
@@ -481,14 +483,14 @@ def test_a_project_that_is_copied_works_in_the_copy_and_touches_nothing_of_the_o
     made: Report, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two%20"
-    run = Tracking(root=one / "mlruns").pairing(EXPERIMENT, made.candidates[0], [])
+    run = Tracking(root=one / "mlruns").record_candidate(EXPERIMENT, made.candidates[0], [])
     shutil.copytree(one, two)
     before = {path: path.stat().st_mtime_ns for path in one.rglob("*")}
     tracking = Tracking(root=two / "mlruns")
     assert (
         "was copied or moved from" in tracking.notes[0] and str(one / "mlruns") in tracking.notes[0]
     )
-    new = tracking.pairing(EXPERIMENT, made.candidates[1], [])
+    new = tracking.record_candidate(EXPERIMENT, made.candidates[1], [])
     for each in (run, new):
         place = place_of(tracking, each)
         assert place.is_relative_to(two) and json.loads((place / "pairing.json").read_text("utf-8"))
@@ -500,14 +502,14 @@ def test_a_project_that_is_copied_works_in_the_copy_and_touches_nothing_of_the_o
 
 def test_a_run_whose_files_did_not_come_along_is_still_found(made: Report, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    run = Tracking(root=one).pairing(EXPERIMENT, made.candidates[0], [])
+    run = Tracking(root=one).record_candidate(EXPERIMENT, made.candidates[0], [])
     two.mkdir()
     shutil.copy(one / "mlflow.db", two)
     tracking = Tracking(root=two)
     assert (place_of(tracking, run) / "pairing.json").exists() and place_of(
         tracking, run
     ).is_relative_to(one)
-    new = tracking.pairing(EXPERIMENT, made.candidates[0], [])
+    new = tracking.record_candidate(EXPERIMENT, made.candidates[0], [])
     assert (place_of(tracking, new) / "pairing.json").exists() and place_of(
         tracking, new
     ).is_relative_to(two)
@@ -554,7 +556,7 @@ def test_the_first_line_of_a_run_says_where_it_is_recorded(
 def write_one(root: Path, number: int) -> str:
     """One of several processes that begin on an empty folder at the same time."""
     labels = labelled(100)
-    return Tracking(root=root).pairing(
+    return Tracking(root=root).record_candidate(
         "parallel", pairings(labels, Split.draw(labels))[number % 4], []
     )
 

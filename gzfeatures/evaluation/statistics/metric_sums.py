@@ -26,7 +26,7 @@ def sufficient_statistics(predictions: Predictions, truth: Labels) -> Array:
     return _class_columns(p, truth.codes)
 
 
-def metrics_of(sums: Array, n: Array | float, kind: str, k: int) -> dict[str, Array]:
+def metrics_of(totals: Array, n: Array | float, kind: str, k: int) -> dict[str, Array]:
     """Compute metrics from column sums over n galaxies, shape (…, m).
 
     Each metric has shape (…) or, per class, (…, k).
@@ -35,12 +35,14 @@ def metrics_of(sums: Array, n: Array | float, kind: str, k: int) -> dict[str, Ar
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         if kind == "fractions":
-            error, counts = sums[..., :k], sums[..., k:]
+            error, counts = totals[..., :k], totals[..., k:]
             return {
                 "rmse": np.sqrt(error.sum(-1) / counts.sum(-1)),
                 "answer_rmse": np.sqrt(error / counts),
             }
-        return _label_metrics(sums, n, k) if kind == "multi-label" else _class_metrics(sums, n, k)
+        return (
+            _label_metrics(totals, n, k) if kind == "multi-label" else _class_metrics(totals, n, k)
+        )
 
 
 def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
@@ -83,10 +85,10 @@ def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
     )
 
 
-def _class_metrics(sums: Array, n: Array | float, k: int) -> dict[str, Array]:
+def _class_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
     """Compute the metrics of one class per galaxy from column sums."""
-    confusion = sums[..., : k * k].reshape(*sums.shape[:-1], k, k)
-    log_loss, brier, auc, *calibration = np.moveaxis(sums[..., k * k :], -1, 0) / n
+    confusion = totals[..., : k * k].reshape(*totals.shape[:-1], k, k)
+    log_loss, brier, auc, *calibration = np.moveaxis(totals[..., k * k :], -1, 0) / n
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, chosen = confusion.sum(-1), confusion.sum(-2)
     chance = (true * chosen).sum(-1)
@@ -130,10 +132,10 @@ def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
     ).astype(np.float64)
 
 
-def _label_metrics(sums: Array, n: Array | float, k: int) -> dict[str, Array]:
+def _label_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
     """Compute multi-label metrics from column sums."""
-    hit, true, chosen = sums[..., :k], sums[..., k : 2 * k], sums[..., 2 * k : 3 * k]
-    accuracy, log_loss, brier, auc, *calibration = np.moveaxis(sums[..., 3 * k :], -1, 0) / n
+    hit, true, chosen = totals[..., :k], totals[..., k : 2 * k], totals[..., 2 * k : 3 * k]
+    accuracy, log_loss, brier, auc, *calibration = np.moveaxis(totals[..., 3 * k :], -1, 0) / n
     recall, f1 = hit / true, 2 * hit / (true + chosen)
     whole = np.asarray(n)[..., None]
     specificity = (whole - true - chosen + hit) / (whole - true)

@@ -19,7 +19,7 @@ class Kind:
 
     Parameters
     ----------
-    marks : tuple of str
+    recognised_by : tuple of str
         Columns whose presence tells the kind.
     ids : tuple of str
         Id columns; the first that is there names the galaxies.
@@ -29,7 +29,7 @@ class Kind:
         Paper or place.
     """
 
-    marks: tuple[str, ...]
+    recognised_by: tuple[str, ...]
     ids: tuple[str, ...]
     source: str
     needs: tuple[str, ...] = ()
@@ -37,13 +37,13 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "kaggle": Kind(
-        marks=("GalaxyID", "Class1.1"),
+        recognised_by=("GalaxyID", "Class1.1"),
         ids=("GalaxyID",),
         needs=tuple(KAGGLE.values()),
         source="Kaggle Galaxy Zoo challenge (2014), training_solutions_rev1.csv: cumulative vote fractions",
     ),
     "hart16": Kind(
-        marks=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
+        recognised_by=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
         ids=(
             "asset_id",
             "dr7objid",
@@ -51,39 +51,41 @@ KINDS: dict[str, Kind] = {
         source="Hart+2016, doi:10.1093/mnras/stw1588, gz2_hart16: conditional vote fractions",
     ),
     "hubble": Kind(
-        marks=(f"{_SMOOTH}_fraction", "t12_clumpy_a01_yes_fraction"),
+        recognised_by=(f"{_SMOOTH}_fraction", "t12_clumpy_a01_yes_fraction"),
         ids=("zooniverse_id", "survey_id", *ID_COLUMNS),
         source="Galaxy Zoo: Hubble, Willett+2017, doi:10.1093/mnras/stw2568: conditional vote fractions",
     ),
     "candels": Kind(
-        marks=("t00_smooth_or_featured_a0_smooth_frac",),
+        recognised_by=("t00_smooth_or_featured_a0_smooth_frac",),
         ids=("ID", *ID_COLUMNS),
         source="Galaxy Zoo: CANDELS, Simmons+2017, doi:10.1093/mnras/stw2587: conditional vote fractions",
     ),
     "willett13": Kind(
-        marks=(f"{_SMOOTH}_fraction",),
+        recognised_by=(f"{_SMOOTH}_fraction",),
         ids=("asset_id", "dr7objid", "objid", "specobjid"),
         source="Willett+2013, doi:10.1093/mnras/stt1458, tables 5 to 9: conditional vote fractions",
     ),
     "gz2sample": Kind(
-        marks=("OBJID", "REDSHIFT", "PETROMAG_MR"),
+        recognised_by=("OBJID", "REDSHIFT", "PETROMAG_MR"),
         ids=("OBJID",),
         source="Galaxy Zoo 2 metadata, gz2sample: positions, sizes, magnitudes, redshifts",
     ),
     "filename-mapping": Kind(
-        marks=("objid", "sample", "asset_id"),
+        recognised_by=("objid", "sample", "asset_id"),
         ids=("asset_id",),
         source="gz2_filename_mapping: SDSS objid to image name",
     ),
     "vote-counts": Kind(
-        marks=("smooth-or-featured_smooth",),
+        recognised_by=("smooth-or-featured_smooth",),
         ids=ID_COLUMNS,
         source="Galaxy Zoo DECaLS and DESI, doi:10.1093/mnras/stab2093: vote counts per answer",
     ),
     "labels": Kind(
-        marks=("galaxy_id", "label"), ids=("galaxy_id",), source="labels written by gzfeatures"
+        recognised_by=("galaxy_id", "label"),
+        ids=("galaxy_id",),
+        source="labels written by gzfeatures",
     ),
-    "table": Kind(marks=(), ids=ID_COLUMNS, source="a table with an id"),
+    "table": Kind(recognised_by=(), ids=ID_COLUMNS, source="a table with an id"),
 }
 """Name → kind, the more particular first."""
 
@@ -123,9 +125,9 @@ def recognise(
     if kind is not None and kind not in KINDS:
         raise unknown("kind of catalog", kind, KINDS)
     known = {*columns, *map(without_mark, columns)}
-    name = kind or next(name for name, entry in KINDS.items() if set(entry.marks) <= known)
+    name = kind or next(name for name, entry in KINDS.items() if set(entry.recognised_by) <= known)
     entry = KINDS[name]
-    absent = [column for column in (*entry.marks, *entry.needs) if column not in known]
+    absent = [column for column in (*entry.recognised_by, *entry.needs) if column not in known]
     id_column = id_column or next((column for column in entry.ids if column in columns), None)
     if absent or id_column is None:
         listed = ", ".join(list(columns)[:12]) + (", …" if len(columns) > 12 else "")

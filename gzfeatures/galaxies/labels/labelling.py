@@ -79,19 +79,19 @@ class Labelling:
             fractions, fewest = self.soft, self.choice.min_votes
             if fewest:  # a fraction of too few volunteers is unknown; the galaxy keeps the others
                 fractions = np.where(self.voters >= fewest, fractions, np.nan)
-            return self._kept(fractions, self._reasons(), with_soft=False)
+            return self._supported(fractions, self._exclusions(), with_soft=False)
         if self.scheme.draw:
             values = self._drawn()
-            return self._kept(
-                values, self._reasons(), np.eye(len(self.scheme.classes), dtype=bool)[values]
+            return self._supported(
+                values, self._exclusions(), np.eye(len(self.scheme.classes), dtype=bool)[values]
             )
         conditions = [self.scheme.conditions(name) for name in self.scheme.classes]
         claims = np.stack([all_hold(texts, self.facts) for texts in conditions], axis=1)
         unsure = np.stack([undecided(texts, self.facts) for texts in conditions], axis=1)
-        reasons = self._reasons()
+        reasons = self._exclusions()
         if self.scheme.target == "multi-label":
             reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
-            return self._kept(claims, reasons, claims)
+            return self._supported(claims, reasons, claims)
         claimants = np.asarray(claims.sum(axis=1))
         if (
             self.scheme.on_conflict == "first"
@@ -109,7 +109,7 @@ class Labelling:
         values = claims.argmax(axis=1)
         chosen = np.eye(claims.shape[1], dtype=bool)[values]
         # no answer's fraction says how much a galaxy belongs to no class: no soft label is made up
-        return self._kept(values, reasons, chosen, conflict, with_soft=not self.own_class)
+        return self._supported(values, reasons, chosen, conflict, with_soft=not self.own_class)
 
     @property
     def own_class(self) -> bool:
@@ -225,7 +225,7 @@ class Labelling:
 
     # why a galaxy gets no label
 
-    def _reasons(self) -> dict[str, Mask]:
+    def _exclusions(self) -> dict[str, Mask]:
         """Reason → the galaxies it keeps from a label, before the classes are asked."""
         reasons: dict[str, Mask] = {}
         if self.scheme.needs_string:
@@ -290,10 +290,10 @@ class Labelling:
 
     # the labels
 
-    def _kept(
+    def _supported(
         self,
         values: npt.NDArray[Any],
-        reasons: dict[str, Mask],
+        exclusions: dict[str, Mask],
         claims: Mask | None = None,
         conflict: Mask | None = None,
         *,
@@ -303,25 +303,25 @@ class Labelling:
         fewest, origin = self.choice.min_votes, None
         if fewest and claims is not None and self.ballots is not None:
             too_few = (claims & ~(self.voters >= fewest)).any(axis=1)
-            reasons[f"asked of fewer than {fewest} volunteers"] = np.asarray(too_few)
-        kept = ~np.logical_or.reduce([self._nobody, *reasons.values()])
+            exclusions[f"asked of fewer than {fewest} volunteers"] = np.asarray(too_few)
+        kept = ~np.logical_or.reduce([self._nobody, *exclusions.values()])
         if self.ballots is not None:
             origin = self._origin(self.ballots, np.asarray(kept), claims)
-        return self._made(values, reasons, self.soft if with_soft else None, conflict, origin)
+        return self._made(values, exclusions, self.soft if with_soft else None, conflict, origin)
 
-    def _origin(self, ballots: Ballots, kept: Mask, claims: Mask | None) -> Origin:
+    def _origin(self, ballots: Ballots, labelled: Mask, claims: Mask | None) -> Origin:
         few = None
         if claims is not None and not np.isnan(self.voters).all():
-            small = claims & kept[:, None] & (self.voters < FEW)
+            small = claims & labelled[:, None] & (self.voters < FEW)
             few = dict(zip(self.classes, small.sum(axis=0).tolist(), strict=True))
-        names, numbers = np.unique(ballots.campaign[kept].astype(str), return_counts=True)
+        names, numbers = np.unique(ballots.campaign[labelled].astype(str), return_counts=True)
         read = {source.campaign: str(source) for source in ballots.sources}
         return Origin(read, dict(zip(names.tolist(), numbers.tolist(), strict=True)), few)
 
     def _made(
         self,
         values: npt.NDArray[Any],
-        reasons: Mapping[str, Mask],
+        exclusions: Mapping[str, Mask],
         soft: Numbers | None,
         conflict: Mask | None,
         origin: Origin | None,
@@ -329,7 +329,7 @@ class Labelling:
         """Labels of the galaxies that no reason leaves out; a galaxy is listed under its first reason."""
         out = np.zeros(len(self.catalog), dtype=bool)
         left_out = {}
-        for reason, rows in reasons.items():
+        for reason, rows in exclusions.items():
             if (rows & ~out).any() or reason.endswith(UNKNOWABLE):
                 left_out[reason] = self.catalog.ids[rows & ~out]
             out |= rows

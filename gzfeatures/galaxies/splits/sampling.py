@@ -46,7 +46,7 @@ def _binned(values: Numbers, low: float, high: float, width: float) -> Numbers:
     return np.where(np.isnan(values) | (values <= NO_REDSHIFT), NO_REDSHIFT, bins)
 
 
-def _known(catalog: Catalog, name: str, legal: tuple[float, float]) -> Numbers:
+def _physical(catalog: Catalog, name: str, legal: tuple[float, float]) -> Numbers:
     """A physical column with its sentinels as NaN."""
     values = catalog.column(name)
     return np.where((values >= legal[0]) & (values < legal[1]), values, np.nan)
@@ -64,9 +64,9 @@ def _everything(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
     if catalog.has_column("redshift"):
-        redshift = _known(catalog, "redshift", (0.0, np.nextafter(HIGHEST, np.inf)))
+        redshift = _physical(catalog, "redshift", (0.0, np.nextafter(HIGHEST, np.inf)))
     else:
-        redshift = _known(catalog, "redshift_bin", (0, ABOVE))
+        redshift = _physical(catalog, "redshift_bin", (0, ABOVE))
     return np.where(np.isnan(redshift), np.nan, 0.0), redshift
 
 
@@ -77,8 +77,8 @@ def _nearest_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
 def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
     if catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs"):
         inside = (
-            _known(catalog, "redshift", REDSHIFTS),
-            _known(catalog, "petro_mag_r_abs", MAGNITUDES),
+            _physical(catalog, "redshift", REDSHIFTS),
+            _physical(catalog, "petro_mag_r_abs", MAGNITUDES),
         )
         kept = ~np.isnan(inside[0]) & ~np.isnan(inside[1])
     else:

@@ -52,7 +52,7 @@ class HeadKind:
         `calibration` (platt, isotonic, temperature, none) and `class_weight` (None, "balanced",
         "macro-f1" for weights that are best for it, or code → weight; probabilities are then those
         of a sample so weighted).
-    space : mapping of str to tuple
+    search_space : mapping of str to tuple
         Values `tune` tries, best guess first.
     """
 
@@ -61,7 +61,7 @@ class HeadKind:
     about: str
     source: str
     defaults: Mapping[str, Any]
-    space: Mapping[str, tuple[Any, ...]]
+    search_space: Mapping[str, tuple[Any, ...]]
 
     def __call__(self, seed: int = 0, **parameters: Any) -> BaseEstimator:
         """Build the unfitted estimator: with scaler and calibration inside, for codes 0…k−1.
@@ -112,7 +112,7 @@ class HeadKind:
             "source": self.source,
             "licence": "Apache-2.0" if "xgboost" in self.name else "BSD-3-Clause",
             "defaults": dict(self.defaults),
-            "space": {name: list(values) for name, values in self.space.items()},
+            "space": {name: list(values) for name, values in self.search_space.items()},
         }
 
 

@@ -51,10 +51,10 @@ def celestial(header: Header | None) -> WCS | None:
 def mirrored(header: Header | None) -> bool:
     """Whether the image shows the sky from behind: east to the right of north (determinant of CD above 0)."""
     world = celestial(header)
-    return world is not None and _hand(world) > 0
+    return world is not None and _handedness(world) > 0
 
 
-def _hand(world: WCS) -> float:
+def _handedness(world: WCS) -> float:
     """Determinant of the change of longitude and latitude along the pixel axes."""
     sign = -1 if world.wcs.lng > world.wcs.lat else 1
     return sign * float(np.linalg.det(world.pixel_scale_matrix))
@@ -160,7 +160,7 @@ def _require_alike(
     if not abs(scales[0] / scales[1] - 1) <= BENT / size.max():
         found = f'{scales[0]:.4g}" and {scales[1]:.4g}" a pixel in {pair}'
         raise InputError(what, where=where, rule="have one pixel scale", found=found, remedy=remedy)
-    if (_hand(one) > 0) != (_hand(other) > 0):
+    if (_handedness(one) > 0) != (_handedness(other) > 0):
         raise InputError(what, where=where, rule="have east on one side", found=pair, remedy=remedy)
     middle = shift.mean(axis=0)
     if not (np.abs(middle) < size / 2).all():  # not-a-number too

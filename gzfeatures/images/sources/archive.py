@@ -45,7 +45,7 @@ class Archive(Protocol):
         """Bytes of one image."""
         ...
 
-    def state(self, name: str) -> Sequence[int | None] | None:
+    def file_state(self, name: str) -> Sequence[int | None] | None:
         """Size and time of change of the file that holds the image, as far as known; None where it is gone."""
         ...
 
@@ -160,7 +160,7 @@ class Zip:
         with parsing("zip member is damaged", f"{self.path}: {name}"):
             return zlib.decompressobj(-15).decompress(data, size + 1)
 
-    def state(self, name: str) -> list[int] | None:
+    def file_state(self, name: str) -> list[int] | None:
         """Size and time of change of the file that holds the image; None where it is gone."""
         return file_state(self.path)
 
@@ -234,7 +234,7 @@ class Tar:
             file.seek(offset)
             return file.read(size)
 
-    def state(self, name: str) -> list[int] | None:
+    def file_state(self, name: str) -> list[int] | None:
         """Size and time of change of the file that holds the image; None where it is gone."""
         return file_state(self.path)
 

@@ -140,7 +140,7 @@ class ArrayFile:
         image = np.moveaxis(image, channel_axis(image.shape, self.bands, where=self.path), 0)
         return bundle({"images.npy": npy(image), "filters.npy": npy(np.asarray(self.bands))})
 
-    def state(self, name: str) -> list[int] | None:
+    def file_state(self, name: str) -> list[int] | None:
         """Size and time of change of the file that holds the image; None where it is gone."""
         return file_state(self.path)
 

@@ -57,9 +57,9 @@ class Folder:
         path = self.path / name
         if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
             raise InputError("link leaves its folder", where=path, rule=f"stay under {self.path}")
-        return _contents(path)
+        return _file_bytes(path)
 
-    def state(self, name: str) -> list[int] | None:
+    def file_state(self, name: str) -> list[int] | None:
         """Size and time of change of the file; None where it is gone."""
         return file_state(self.path / name)
 
@@ -76,9 +76,9 @@ class Single:
 
     def read(self, name: str) -> bytes:
         """Bytes of the file."""
-        return _contents(self.path)
+        return _file_bytes(self.path)
 
-    def state(self, name: str) -> list[int] | None:
+    def file_state(self, name: str) -> list[int] | None:
         """Size and time of change of the file that holds the image; None where it is gone."""
         return file_state(self.path)
 
@@ -107,7 +107,7 @@ def opened(path: Path) -> IO[bytes]:
         raise InputError("image cannot be read", where=path, found=error.strerror) from None
 
 
-def _contents(path: Path) -> bytes:
+def _file_bytes(path: Path) -> bytes:
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:

@@ -92,7 +92,7 @@ class Remote:
             data: bytes = _system(self.path)[0].cat_file(f"{self.root}/{name}".lstrip("/"))
         return data
 
-    def state(self, name: str) -> list[int | None]:
+    def file_state(self, name: str) -> list[int | None]:
         """Size of the image, as far as the place said when it was listed."""
         return [self.sizes[name]]
 

@@ -19,7 +19,7 @@ Mark: TypeAlias = tuple[int, int, Any]
 """Unpacked offset, packed offset, and the decompressor's state there."""
 
 
-class _Marks:
+class _SeekPoints:
     """Where unpacking can start again: at every stride, and where the last readers stopped."""
 
     def __init__(self) -> None:
@@ -40,9 +40,9 @@ class _Marks:
 
 
 @functools.lru_cache(maxsize=8)
-def _marks(path: Path, size: int, changed: int) -> _Marks:
+def _seek_points(path: Path, size: int, changed: int) -> _SeekPoints:
     """Marks of one state of a file; each process has its own. Lists and deques need no lock that a fork could break."""
-    return _Marks()
+    return _SeekPoints()
 
 
 class GzipReader(io.RawIOBase):
@@ -58,7 +58,7 @@ class GzipReader(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         status = path.stat()
-        self._marks = _marks(path, status.st_size, status.st_mtime_ns)
+        self._marks = _seek_points(path, status.st_size, status.st_mtime_ns)
         self._file = path.open("rb")
         self._position = 0
         self._restart(self._marks.before(0))

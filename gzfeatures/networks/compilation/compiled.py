@@ -88,7 +88,7 @@ class Compiled:
     ----------
     library : bytes
         Machine code, to be trusted like a program: see `codefolder`.
-    lanes : int
+    workers : int
         Threads that may call it at once.
     dim : int
         Length of a vector.

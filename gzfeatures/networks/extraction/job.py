@@ -70,7 +70,7 @@ class Job:
     Parameters
     ----------
     images : ImageSet
-    shelves : sequence of VectorCache
+    caches : sequence of VectorCache
         One for each table: what is wanted, and where its vectors are kept.
     strict : bool
         The first bad image is an error.
@@ -277,18 +277,18 @@ class Job:
         """Hashes of pictures, shape (n, 64)."""
         return None if self.hashes is None else self.hashes.vectors(digests).astype(np.uint8)
 
-    def table(self, number: int, start: float) -> EmbeddingTable:
-        """All rows of a table in memory; `start` is when the extraction began (`time.perf_counter`)."""
-        kept, digests = self._kept()
+    def table(self, number: int, began: float) -> EmbeddingTable:
+        """All rows of a table in memory; `began` is when the extraction began (`time.perf_counter`)."""
+        kept, digests = self._readable()
         vectors = self.caches[number].vectors(digests)
         return EmbeddingTable(
             self.images.ids[kept], digests, vectors, self.extractors[number], self._skipped(),
-            self._made(number, len(kept), start), self._hashes_of(digests), self.images.kind,
+            self._made(number, len(kept), began), self._hashes_of(digests), self.images.kind,
         )  # fmt: skip
 
-    def write(self, number: int, path: Path, start: float) -> TableFile:
+    def write(self, number: int, path: Path, began: float) -> TableFile:
         """All rows of a table to a file, a row group at a time."""
-        kept, digests = self._kept()
+        kept, digests = self._readable()
         described, kind = self.hashes is not None, self.images.kind
         with writer(
             path, self.extractors[number], self._skipped(), pictures=described, kind=kind
@@ -302,9 +302,9 @@ class Job:
                     vectors,
                     self._hashes_of(digests[part]),
                 )
-        return TableFile(path, self._made(number, len(kept), start))
+        return TableFile(path, self._made(number, len(kept), began))
 
-    def _kept(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
+    def _readable(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
         good = self.good()
         return good, self.digests[good]
 
@@ -315,10 +315,10 @@ class Job:
                 reasons[row] = self.undecoded[key].message
         return tuple((str(self.images.ids[row]), reasons[row]) for row in sorted(reasons))
 
-    def _made(self, number: int, rows: int, start: float) -> Made:
+    def _made(self, number: int, rows: int, began: float) -> Made:
         computed = self.pending[number].stored
         rate = computed / self.seconds if computed else 0.0
-        return Made(computed, rows - min(computed, rows), time.perf_counter() - start, rate)
+        return Made(computed, rows - min(computed, rows), time.perf_counter() - began, rate)
 
     def _digests(self, rows: range) -> list[str | GzError]:
         return [self._digest(row) for row in rows]
@@ -329,7 +329,7 @@ class Job:
         except GzError as error:
             return error
 
-    def _sight(self, row: int) -> NetworkInput | GzError:
+    def _network_input(self, row: int) -> NetworkInput | GzError:
         from gzfeatures.networks.extraction.preprocess import (
             views_of_input,  # with torch, which a warm store never needs
         )
@@ -355,7 +355,7 @@ class Job:
     ) -> Iterator[tuple[int, NetworkInput]]:
         """Place in `todo` and sight of images that could be decoded; the first that could not ends a strict job."""
         for place, sight in enumerate(
-            _ahead(decoders, self._sight, todo.tolist(), 64 + 4 * self.workers)
+            _ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)
         ):
             if not isinstance(sight, GzError):
                 yield place, sight

@@ -73,35 +73,35 @@ class OpenVinoForward(Forward):
     def _core(self) -> Any:
         return self._vino.Core()
 
-    def prepare(self, way: Threading) -> None:
+    def prepare(self, threading: Threading) -> None:
         """Convert the network, once, and make it ready for a way."""
-        self._size = self._images(way)
+        self._size = self._images(threading)
         if self._model is None:
             self._model = self._converted()
         self._model.reshape([self._size, *self._shape])
-        self._use(self._core.compile_model(self._model, "CPU", self._settings(way)))
+        self._use(self._core.compile_model(self._model, "CPU", self._settings(threading)))
 
-    def compile(self, way: Threading) -> None:
+    def compile(self, threading: Threading) -> None:
         """Take what an earlier run stored, or store what was started."""
-        self._size = self._images(way)
-        if self._imported(way):
+        self._size = self._images(threading)
+        if self._imported(threading):
             return
         if self._model is None:
-            self.prepare(way)
+            self.prepare(threading)
         if (obstacle := self._code.obstacle()) is not None:
             self._say(f"the converted network is not kept: {obstacle}")
-        elif not (result := self._store(way, self._compiled.export_model().getvalue())).startswith(
-            "kept"
-        ):
+        elif not (
+            result := self._store(threading, self._compiled.export_model().getvalue())
+        ).startswith("kept"):
             self._say(f"the converted network is {result}")
 
-    def _imported(self, way: Threading) -> bool:
+    def _imported(self, threading: Threading) -> bool:
         """Whether an earlier run of this user stored the network, and it could be taken."""
-        blob = self._stored(way)
+        blob = self._stored(threading)
         if blob is None:
             return False
         try:
-            self._use(self._core.import_model(blob, "CPU", self._settings(way)))
+            self._use(self._core.import_model(blob, "CPU", self._settings(threading)))
         except RuntimeError:  # of another OpenVINO build
             return False
         return True
@@ -113,18 +113,18 @@ class OpenVinoForward(Forward):
         """Run this from now on; each lane asks it in a request of its own."""
         self._compiled, self._requests = compiled, threading.local()
 
-    def _pass(self, pixels: Pixels) -> Vectors:
+    def _run(self, pixels: Pixels) -> Vectors:
         if not hasattr(self._requests, "own"):
             self._requests.own = self._compiled.create_infer_request()
         self._requests.own.infer([pixels])
         return np.array(self._requests.own.get_output_tensor().data, dtype=np.float32)
 
-    def _settings(self, way: Threading) -> dict[str, Any]:
+    def _settings(self, threading: Threading) -> dict[str, Any]:
         """A stream for each lane."""
         return {
             "INFERENCE_PRECISION_HINT": HINTS[self._extractor.precision],
-            "NUM_STREAMS": way.workers,
-            "INFERENCE_NUM_THREADS": way.workers * way.threads,
+            "NUM_STREAMS": threading.workers,
+            "INFERENCE_NUM_THREADS": threading.workers * threading.threads,
         }
 
     def _converted(self) -> Any:

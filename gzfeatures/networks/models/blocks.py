@@ -97,7 +97,7 @@ def blocks(network: nn.Module) -> list[Block]:
             groups.append([*waiting, unit])
             waiting = []
     groups[-1] += [*waiting, *auxiliary]
-    held = [[name for unit in group for name in _state(unit)] for group in groups]
+    held = [[name for unit in group for name in _weight_names(unit)] for group in groups]
     held[0] = [*loose, *held[0]]
     return [
         Block(tuple(names), tuple(unit.module for unit in group))
@@ -139,5 +139,5 @@ def _holder(unit: _Unit) -> str:
     return unit.path.rpartition(".")[0]
 
 
-def _state(unit: _Unit) -> list[str]:
+def _weight_names(unit: _Unit) -> list[str]:
     return [f"{unit.path}.{name}" for name in unit.module.state_dict()]

@@ -142,12 +142,12 @@ def saliency(
     if method == "occlusion" and not 1 <= patch <= side:
         raise InputError("covered square", rule=f"have a side in 1…{side} px", found=patch)
     network.eval()
-    layer = _telling(_maps(network, images[:1])) if method == "grad-cam" else None
+    layer = _telling(_feature_maps(network, images[:1])) if method == "grad-cam" else None
     codes = np.broadcast_to(np.asarray(target), len(images))
     found = np.empty((len(images), *images.shape[2:]), dtype=np.float32)
     for row, code in enumerate(codes.tolist()):
         image = images[row : row + 1].clone().requires_grad_()
-        sky = _sky(images[row : row + 1])
+        sky = _empty_images(images[row : row + 1])
         if layer is not None:
             cam = LayerGradCam(network, layer).attribute(image, code, relu_attributions=True)
             speaks = LayerAttribution.interpolate(cam, tuple(images.shape[2:]), "bilinear")
@@ -166,13 +166,13 @@ def saliency(
     return found
 
 
-def _sky(images: torch.Tensor) -> torch.Tensor:
+def _empty_images(images: torch.Tensor) -> torch.Tensor:
     """Empty images at the median of the outermost pixels, of the shape of `images`."""
     rim = torch.cat([images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)], dim=2)
     return rim.median(2).values[:, :, None, None].expand_as(images)
 
 
-def _maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module, int]]:
+def _feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module, int]]:
     """Name, module and side of all maps, (n, channels, height, width) with more than one pixel a side, as they come."""
     seen: list[tuple[str, nn.Module, int]] = []
 
@@ -199,10 +199,10 @@ def _maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module,
     return seen
 
 
-def _telling(maps: list[tuple[str, nn.Module, int]]) -> nn.Module:
+def _telling(feature_maps: list[tuple[str, nn.Module, int]]) -> nn.Module:
     """The last module whose maps are `COARSEST` pixels a side, or else as fine as any."""
-    bar = min(COARSEST, max(side for *_, side in maps))
-    return [module for _, module, side in maps if side >= bar][-1]
+    bar = min(COARSEST, max(side for *_, side in feature_maps))
+    return [module for _, module, side in feature_maps if side >= bar][-1]
 
 
 def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
@@ -213,7 +213,7 @@ def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
     InputError
         The network has no maps.
     """
-    last = {side: name for name, _, side in _maps(network, image)}
+    last = {side: name for name, _, side in _feature_maps(network, image)}
     return [last[side] for side in sorted(last, reverse=True)]
 
 

@@ -161,7 +161,7 @@ def attributions(
 
     Parameters
     ----------
-    judge : ExplainedModel
+    model : ExplainedModel
         Who says so.
     images : ImageSet
         Holds the galaxies.
@@ -220,7 +220,7 @@ def layers(
 
     Parameters
     ----------
-    judge : ExplainedModel
+    model : ExplainedModel
         Its network is looked into; a head plays no part.
     images : ImageSet
         Holds the galaxy.
@@ -274,7 +274,7 @@ def maximal_images(
 
 
 def overlaid(
-    pixels: npt.NDArray[np.uint8], speaks: npt.NDArray[np.float32]
+    pixels: npt.NDArray[np.uint8], attribution: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.uint8]:
     """An image with what speaks for the class in warm and against it in cold colour.
 
@@ -282,7 +282,7 @@ def overlaid(
     ----------
     pixels : ndarray of uint8
         Shape (height, width, bands); the first three bands are shown, or one in grey.
-    speaks : ndarray of float32
+    attribution : ndarray of float32
         From `saliency`, shape (height, width); scaled by its 99th percentile.
 
     Raises
@@ -290,13 +290,13 @@ def overlaid(
     InputError
         The shapes differ.
     """
-    if pixels.shape[:2] != speaks.shape:
+    if pixels.shape[:2] != attribution.shape:
         raise InputError(
-            "saliency", rule=f"have the image's shape {pixels.shape[:2]}", found=speaks.shape
+            "saliency", rule=f"have the image's shape {pixels.shape[:2]}", found=attribution.shape
         )
-    strength = np.clip(speaks / max(float(np.percentile(np.abs(speaks), 99)), 1e-12), -1, 1)[
-        :, :, None
-    ]
+    strength = np.clip(
+        attribution / max(float(np.percentile(np.abs(attribution), 99)), 1e-12), -1, 1
+    )[:, :, None]
     share = 0.75 * np.abs(strength)
     mixed = (1 - share) * np.asarray(picture_of(pixels)) + share * np.where(
         strength > 0, WARM, COLD

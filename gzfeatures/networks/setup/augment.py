@@ -101,12 +101,12 @@ class Augmentation:
         """No change at all."""
         return cls(False, 0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0)
 
-    def apply(self, frames: torch.Tensor, uniforms: torch.Tensor, size: int) -> torch.Tensor:
+    def apply(self, images: torch.Tensor, uniforms: torch.Tensor, size: int) -> torch.Tensor:
         """One random copy of each frame.
 
         Parameters
         ----------
-        frames : Tensor
+        images : Tensor
             Float, shape (n, bands, side, side), values in [0, 1].
         uniforms : Tensor
             Float, shape (n, DRAWS), in [0, 1): rows of `draws`.
@@ -121,7 +121,7 @@ class Augmentation:
         u = uniforms.unbind(1)
         # bilinear weights of a pixel half outside the frame are given to the edge: no dark rim
         copies = functional.grid_sample(
-            frames, self._grid(u, size), "bilinear", "border", align_corners=False
+            images, self._grid(u, size), "bilinear", "border", align_corners=False
         )
         return self._coloured(copies, u)
 

@@ -60,7 +60,7 @@ class Batches:
 
     Parameters
     ----------
-    frames : TrainingPixels
+    pixels : TrainingPixels
     epoch : callable
         Gives the epoch that is on.
     rank, world : int
@@ -69,7 +69,7 @@ class Batches:
         Over the training galaxies in one epoch.
     """
 
-    frames: TrainingPixels
+    pixels: TrainingPixels
     epoch: Callable[[], int]
     rank: int = 0
     world: int = 1
@@ -81,11 +81,11 @@ class Batches:
     def _steps_of_a_pass(self) -> int:
         # a last batch that is not full is left out: it would weigh its galaxies more, and one alone
         # has no variance
-        return max(1, len(self.frames.targets) // self.world // self.frames.batch_size)
+        return max(1, len(self.pixels.targets) // self.world // self.pixels.batch_size)
 
     def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:
         """Rows of each step, and the random numbers of their copies."""
-        frames = self.frames
+        frames = self.pixels
         for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
             order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)
             places = np.arange(self.rank, len(order), self.world)
@@ -94,7 +94,7 @@ class Batches:
                 yield order[step], uniforms[torch.from_numpy(step)]
 
     def __iter__(self) -> Iterator[Batch]:
-        frames = self.frames
+        frames = self.pixels
 
         def read(rows: npt.NDArray[np.intp], uniforms: torch.Tensor) -> Batch:
             return frames.cache.batch(rows), torch.from_numpy(frames.targets[rows]), uniforms

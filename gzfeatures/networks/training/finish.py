@@ -68,7 +68,7 @@ class Finish:
         What it is.
     labels : Labels
     split : Split
-    seen : TrainedOn
+    trained_on : TrainedOn
         Galaxies it was trained on.
     settings : dict
         What the training depended on.

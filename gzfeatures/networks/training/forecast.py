@@ -76,7 +76,7 @@ def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
 
     The second of two steps counts: the first finds its memory and its kernels.
     """
-    frames, recipe = learner.frames, learner.recipe
+    frames, recipe = learner.pixels, learner.recipe
     size = min(recipe.batch_size, len(frames.targets))
     network = copy.deepcopy(learner.network).to(device)
     optimizer = recipe.optimizer_of(network)
@@ -127,7 +127,7 @@ def plan_text(
     epochs_done : int
         Of an earlier training.
     """
-    galaxies = len(learner.frames.targets)
+    galaxies = len(learner.pixels.targets)
     order = blocks(learner.network)
     learning = recipe.trained_blocks(learner.network)
     per_epoch = max(1, galaxies // recipe.batch_size) * (recipe.passes or 1)

@@ -54,7 +54,7 @@ class Learner(pl.LightningModule):
         Loss and probabilities.
     recipe : TrainingRecipe
     augmentation : Augmentation
-    frames : TrainingPixels
+    pixels : TrainingPixels
         Training galaxies.
     score : callable, optional
         Network → validation metrics; None where there is no validation galaxy.
@@ -76,7 +76,7 @@ class Learner(pl.LightningModule):
         target: Target,
         recipe: TrainingRecipe,
         augmentation: Augmentation,
-        frames: TrainingPixels,
+        pixels: TrainingPixels,
         score: Callable[[nn.Module], dict[str, float]] | None,
         *,
         class_weights: torch.Tensor | None,
@@ -93,8 +93,8 @@ class Learner(pl.LightningModule):
             recipe,
             augmentation,
         )
-        self.frames, self.score, self.mean, self.std, self.size, self.seed = (
-            frames,
+        self.pixels, self.score, self.mean, self.std, self.size, self.seed = (
+            pixels,
             score,
             mean,
             std,
@@ -160,7 +160,7 @@ class Learner(pl.LightningModule):
     def train_dataloader(self) -> Batches:
         """Batches of this process."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
-        return Batches(self.frames, lambda: self.epoch, rank, world, self.recipe.passes or 1)
+        return Batches(self.pixels, lambda: self.epoch, rank, world, self.recipe.passes or 1)
 
     def configure_optimizers(self) -> Any:
         """Optimizer and schedule of the recipe, stepped with every change of the weights."""
@@ -265,7 +265,7 @@ class Learner(pl.LightningModule):
                 row |= self.score(scored)
             except FloatingPointError:
                 raise Diverged(self.epoch + 1, len(self._losses), rate) from None
-        self.images += len(self._losses) * self.frames.batch_size * self.trainer.world_size
+        self.images += len(self._losses) * self.pixels.batch_size * self.trainer.world_size
         self.history.append(row | {"seconds": time.monotonic() - self._started})
         if self.kept_row == len(self.history) - 1:
             self._keep(scored)

@@ -33,7 +33,7 @@ from gzfeatures.networks.training.resuming import SETTINGS_FORMAT
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Galaxies:
+class TrainingGalaxies:
     """What a network is trained and scored on.
 
     Parameters
@@ -69,37 +69,37 @@ class Preparation:
 
     Parameters
     ----------
-    galaxies : Galaxies
+    galaxies : TrainingGalaxies
     options : TrainingOptions
-    start : Initialisation
+    initialisation : Initialisation
         Architecture, weights and view.
     recipe : TrainingRecipe
         As chosen; what follows from the network's depth is still open.
-    lessons : TrainingTargets
+    training_targets : TrainingTargets
         Training galaxies and what each teaches.
     machine : Hardware
         Device and precision.
     augmentation : Augmentation
         With the margin that the images leave.
-    frames, exact : PixelCache
+    pixels, exact : PixelCache
         Frames that training copies are cut from, and the exact views of what is scored, or solved
         on.
     """
 
-    galaxies: Galaxies
+    galaxies: TrainingGalaxies
     options: TrainingOptions
-    start: Initialisation
+    initialisation: Initialisation
     recipe: TrainingRecipe
     training_targets: TrainingTargets
     machine: hardware.Hardware
     augmentation: Augmentation
-    frames: PixelCache
+    pixels: PixelCache
     exact: PixelCache
 
     @classmethod
     def of(
         cls,
-        galaxies: Galaxies,
+        galaxies: TrainingGalaxies,
         network: str | Path | Backbone,
         options: TrainingOptions,
         say: Callable[[str], object],
@@ -144,16 +144,16 @@ class Preparation:
 
 
 def _pixels(
-    galaxies: Galaxies,
+    galaxies: TrainingGalaxies,
     training_targets: TrainingTargets,
-    start: Initialisation,
+    initialisation: Initialisation,
     recipe: TrainingRecipe,
     margin: float,
     options: TrainingOptions,
     say: Callable[[str], object],
 ) -> tuple[PixelCache, PixelCache]:
     """Decode the frames of training copies, and the exact views of what is scored, or solved on."""
-    scored, images, view = galaxies.scored, galaxies.images, start.view
+    scored, images, view = galaxies.scored, galaxies.images, initialisation.view
     # an output layer is solved on exact views of all training galaxies; from scratch none is
     # solved, and those suffice that others are compared with
     compared = (
@@ -161,7 +161,7 @@ def _pixels(
     )
     exact = np.concatenate([compared, scored])
     wide = training_targets.ids if recipe.recipe != "probe" else training_targets.ids[:0]
-    frame = start.frame(margin)
+    frame = initialisation.frame(margin)
     bands = 1 if view.grey else len(view.bands or "rgb")
     needed = pixel_bytes(len(exact), view, bands) + pixel_bytes(len(wide), frame, bands)
     # refuse before an hour of decoding ends on a full disk
@@ -216,13 +216,13 @@ class Model:
             ready.training_targets,
             ready.recipe,
         )
-        module, backbone = ready.start.network(
+        module, backbone = ready.initialisation.network(
             labels.scheme,
             labels.classes,
             training_targets.matrix.shape[
                 1
             ],  # more outputs than classes where there is a second target
-            ready.frames.bands,
+            ready.pixels.bands,
             aux=recipe.aux_weight > 0,
         )
         recipe = recipe.settled(len(training_targets.ids), len(blocks(module)))
@@ -242,7 +242,7 @@ class Model:
 
 def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
     """Record all that the weights depend on: a training goes on only where none of it changed."""
-    galaxies, options, start = ready.galaxies, ready.options, ready.start
+    galaxies, options, start = ready.galaxies, ready.options, ready.initialisation
     return {
         "format": SETTINGS_FORMAT,
         "recipe": dataclasses.asdict(recipe),
@@ -252,7 +252,7 @@ def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) ->
         "weights": start.digest,
         "view": start.view.asdict(),
         # caches are named by the bytes of the images
-        "images": fingerprint.of([ready.frames.path.stem, ready.exact.path.stem]),
+        "images": fingerprint.of([ready.pixels.path.stem, ready.exact.path.stem]),
         "labels": galaxies.labels.fingerprint,
         "split": galaxies.split.fingerprint,
         "precision": ready.machine.precision,

@@ -20,7 +20,7 @@ def require_sense(
     training_targets: TrainingTargets,
     network: nn.Module,
     score: Validation | None,
-    start: Initialisation,
+    initialisation: Initialisation,
 ) -> None:
     """Refuse a training that could not end well.
 
@@ -31,10 +31,10 @@ def require_sense(
         step; labels of fractions are to be smoothed; the monitor is no metric of the labels, or
         there is nothing to watch.
     """
-    if plan.recipe != "scratch" and start.backbone is None:
+    if plan.recipe != "scratch" and initialisation.backbone is None:
         raise InputError(
             f"recipe {plan.recipe}",
-            where=start.architecture,
+            where=initialisation.architecture,
             rule="have weights to start from",
             found="a random start",
             remedy="name them with --weights (own or a file), or choose --recipe scratch",

@@ -134,26 +134,30 @@ def earlier(
 
 def _tell(
     path: Path,
-    kept: dict[str, Any],
+    stored: dict[str, Any],
     before: dict[str, Any],
     settings: dict[str, Any],
     grows: bool,
     machine: dict[str, Any],
     say: Callable[[str], object],
 ) -> None:
-    done, total = kept["history"][-1]["epoch"], settings["recipe"]["epochs"]
+    done, total = stored["history"][-1]["epoch"], settings["recipe"]["epochs"]
     if grows:
         say(
             f"{path} holds {done:g} epochs of {before['recipe']['epochs']}; training goes on to {total} with a warm-up "
             f"and a decay of its own, which is not the same as asking for {total} at once"
         )
-    elif kept["finished"]:
+    elif stored["finished"]:
         say(f"{path} holds this very training, finished; it is read (--again trains anew)")
     else:
         say(f"going on after epoch {done:g} of {total}, from {path}")
     here = machine_now()
     for name, text in (("kind", "on another machine"), ("torch", "with another PyTorch")):
-        if name in machine and machine[name] != here[name] and not (kept["finished"] and not grows):
+        if (
+            name in machine
+            and machine[name] != here[name]
+            and not (stored["finished"] and not grows)
+        ):
             say(
                 f"it began {text} ({machine[name]}, here {here[name]}): the last digits will differ"
             )

@@ -30,7 +30,7 @@ from gzfeatures.networks.training.finish import Finish, references
 from gzfeatures.networks.training.fitting import LIGHTNING_PRECISION, fit
 from gzfeatures.networks.training.forecast import plan_text, seconds_a_step
 from gzfeatures.networks.training.learner import Diverged, Learner
-from gzfeatures.networks.training.preparation import Galaxies, Model, Preparation
+from gzfeatures.networks.training.preparation import Model, Preparation, TrainingGalaxies
 from gzfeatures.networks.training.probe import Teaching, probe
 from gzfeatures.networks.training.progress_bar import TrainingBar
 from gzfeatures.networks.training.refusals import require_sense
@@ -140,7 +140,7 @@ def train(
     started = time.monotonic()
     options = options or TrainingOptions.of(fields)
     say = _speaker(options.progress)
-    galaxies = Galaxies(images, labels, split, counts, also)
+    galaxies = TrainingGalaxies(images, labels, split, counts, also)
     ready = Preparation.of(galaxies, network, options, say)
     # the random numbers of the caller stay as they were; those of the training follow from its seed
     with torch.random.fork_rng(devices=[]):
@@ -153,7 +153,9 @@ def train(
             again=options.again,
             say=say,
         )
-        require_sense(model.recipe, ready.training_targets, model.module, model.score, ready.start)
+        require_sense(
+            model.recipe, ready.training_targets, model.module, model.score, ready.initialisation
+        )
         history, copies = _begun(ready, model, before, started, say)
         learner = _learner(ready, model, history)
         learner.images = copies
@@ -232,7 +234,7 @@ def _learner(ready: Preparation, model: Model, history: list[dict[str, float]]) 
     """The network as Lightning trains it."""
     training_targets, seed = ready.training_targets, ready.options.seed
     frames = TrainingPixels(
-        ready.frames,
+        ready.pixels,
         training_targets.matrix,
         training_targets.shares,
         model.recipe.batch_size,
@@ -248,7 +250,7 @@ def _learner(ready: Preparation, model: Model, history: list[dict[str, float]]) 
         class_weights=training_targets.class_weights,
         mean=model.backbone.mean,
         std=model.backbone.std,
-        size=ready.start.view.size,
+        size=ready.initialisation.view.size,
         seed=seed,
         before=history,
     )
@@ -259,14 +261,14 @@ def _ending(ready: Preparation, model: Model) -> Finish:
     galaxies, options, training = ready.galaxies, ready.options, ready.training_targets.ids
     validation = galaxies.images.select(ready.split.validation)
     # those that the starting weights were trained on calibrate nothing
-    met = ready.split.validation[ready.start.seen_before().among_images(validation)]
+    met = ready.split.validation[ready.initialisation.seen_before().among_images(validation)]
     return Finish(
         options.folder,
         model.module,
         model.backbone,
         galaxies.labels,
         galaxies.split,
-        ready.start.trained_on(
+        ready.initialisation.trained_on(
             galaxies.images.select(training), galaxies.images.select(galaxies.scored)
         ),
         model.settings,

@@ -78,7 +78,7 @@ def most_held(folder: Path, number: int, patch: pytest.MonkeyPatch) -> int:
         Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(
             folder / f"g{name:03}.png"
         )
-    pictures, lock, decode = Pictures(), threading.Lock(), Job._sight
+    pictures, lock, decode = Pictures(), threading.Lock(), Job._network_input
 
     class Decoders(ThreadPoolExecutor):
         def submit(self, function: Any, /, *words: Any, **named: Any) -> Future[Any]:
@@ -92,7 +92,7 @@ def most_held(folder: Path, number: int, patch: pytest.MonkeyPatch) -> int:
         return found
 
     patch.setattr(job, "ThreadPoolExecutor", Decoders)
-    patch.setattr(Job, "_sight", sight)
+    patch.setattr(Job, "_network_input", sight)
     patch.setattr(
         fill, "engine_of", lambda how, job, images: SlowestNetwork(pictures, job.extractors[0].dim)
     )

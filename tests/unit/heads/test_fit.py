@@ -388,7 +388,7 @@ def test_tuning_finds_the_better_parameter_and_keeps_every_trial(
     table, labels, split = survey(groups=2, signal=1.2)
     fitted = fit(table, labels, "svm", split=split, tune=True, gamma=1.0)
     assert len(fitted.trials) == 3 and {t["parameters"]["C"] for t in fitted.trials} == set(
-        HEADS["svm"].space["C"]
+        HEADS["svm"].search_space["C"]
     )
     assert fitted.parameters["gamma"] == 1.0  # what is given is not tuned
     best = max(fitted.trials, key=lambda trial: trial["score"])

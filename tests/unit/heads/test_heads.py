@@ -64,7 +64,7 @@ def test_recipes_tell_what_they_are() -> None:
             "defaults",
             "space",
         }
-        for parameter, values in entry.space.items():
+        for parameter, values in entry.search_space.items():
             assert entry.defaults[parameter] == values[0], (
                 f"{name}: the space names the default first"
             )

@@ -228,7 +228,7 @@ def test_a_page_holds_other_maps_laid_on_the_first(
         chart.coordinates[10:, ::-1] * 3 + 7,
         {},
         {},
-        chart.space,
+        chart.feature_space,
         chart.vectors[10:],
     )
     text = chart.write_html(tmp_path / "map.html", others={"turned": turned}).read_text(
@@ -251,7 +251,7 @@ def test_maps_that_share_nothing_are_not_aligned(made: tuple[EmbeddingTable, Lab
     few = chart.select(chart.ids[:2])
     with pytest.raises(InputError, match="share three galaxies"):
         few.aligned(chart)
-    point = Map(chart.ids, chart.coordinates * 0, {}, {}, chart.space, chart.vectors)
+    point = Map(chart.ids, chart.coordinates * 0, {}, {}, chart.feature_space, chart.vectors)
     with pytest.raises(InputError, match="have points that differ"):
         point.aligned(chart)
 
