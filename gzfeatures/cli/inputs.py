@@ -299,7 +299,7 @@ def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
         say(f"the split is that of {where}; remove the file to have another drawn")
 
 
-def _keep_split(drawn: Continued, kept: Path) -> None:
+def _keep_split(drawn: Continued, path: Path) -> None:
     """Write a changed split beside its labels; where that fails, print the consequence."""
     from gzfeatures.errors import OutputError
     from gzfeatures.galaxies.splits import split_file
@@ -309,7 +309,7 @@ def _keep_split(drawn: Continued, kept: Path) -> None:
     if not (drawn.new or drawn.moved):
         return
     try:
-        say(f"the split is kept in {split_file.write_split(kept, drawn.split)}")
+        say(f"the split is kept in {split_file.write_split(path, drawn.split)}")
     except OutputError as error:
         # the folder may be read-only: the fit is still right, only the next draw may differ
         say(f"the split is not kept, and labels added later may move galaxies: {error}")

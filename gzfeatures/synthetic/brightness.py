@@ -103,8 +103,8 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         q_bulge = 1 - 0.5 * (1 - galaxy.axis_ratio)
         bulge = on_pixels(
             lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2),
-            disk.along,
-            disk.across,
+            disk.major,
+            disk.minor,
         )
         layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
     layers.append((young / max(young.sum(), 1e-12), 0.45 * galaxy.strength, galaxy.colour - 0.4))
@@ -119,13 +119,13 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
 class _FaceOnDisk:
     """Coordinates of pixels in the plane of a disk; lengths in arcsec, angles in radians."""
 
-    along: Plane
-    across: Plane
+    major: Plane
+    minor: Plane
     radius: Plane
     angle: Plane
     h: float
     bar_angle: float
-    start: float
+    arms_begin: float
 
 
 def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _FaceOnDisk:
@@ -141,7 +141,7 @@ def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _F
         angle=np.arctan2(deprojected, along),
         h=h,
         bar_angle=rng.uniform(0, math.pi),
-        start=max(galaxy.bar, 0.35) * h,
+        arms_begin=max(galaxy.bar, 0.35) * h,
     )
 
 
@@ -164,10 +164,10 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
     h, radius, angle, shape = disk.h, disk.radius, disk.angle, disk.radius.shape
     wobble = 0.25 * np.sin(rng.uniform(1.5, 3) * np.log1p(radius / h) + rng.uniform(0, 6))
     # A logarithmic spiral keeps its pitch: its angle grows as ln(radius), begun at the bar's end.
-    unwound = np.log(np.maximum(radius, 0.3 * h) / disk.start)
+    unwound = np.log(np.maximum(radius, 0.3 * h) / disk.arms_begin)
     phase = galaxy.arms * (angle - disk.bar_angle - _winding(galaxy) * unwound + wobble)
     lopsided = 1 + 0.25 * np.cos(angle - rng.uniform(0, 6))
-    begun = 1 / (1 + np.exp(-(radius - 0.9 * disk.start) / (0.15 * h)))
+    begun = 1 / (1 + np.exp(-(radius - 0.9 * disk.arms_begin) / (0.15 * h)))
     narrow = 3.0 if galaxy.arms < 3 else 2.2
     crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
     grains = clumps(shape, 0.12 * h, 0.45 * galaxy.strength, rng)
@@ -183,9 +183,9 @@ def _knots(
 ) -> Plane:
     """Draw star-forming knots along the arms as point sources on the pixels at `sky`."""
     count = rng.poisson(14 * galaxy.strength * galaxy.arms)
-    r = rng.gamma(2.6, 0.75 * disk.h, count) + disk.start
+    r = rng.gamma(2.6, 0.75 * disk.h, count) + disk.arms_begin
     arm = 2 * math.pi * rng.integers(galaxy.arms, size=count) / galaxy.arms
-    azimuth = disk.bar_angle + _winding(galaxy) * np.log(r / disk.start) + arm
+    azimuth = disk.bar_angle + _winding(galaxy) * np.log(r / disk.arms_begin) + arm
     azimuth += rng.normal(0, 0.13, count)
     inclined = r * np.sin(azimuth) * galaxy.axis_ratio
     places = turned(r * np.cos(azimuth), inclined, galaxy.position_angle)

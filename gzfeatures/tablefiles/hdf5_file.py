@@ -80,7 +80,9 @@ def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
         return raw
 
 
-def _tables(group: Any, path: Path, id_columns: Sequence[str], depth: int) -> Iterator[_ColumnGroup]:
+def _tables(
+    group: Any, path: Path, id_columns: Sequence[str], depth: int
+) -> Iterator[_ColumnGroup]:
     """Yield every table of a group and of the groups in it."""
     import h5py
 

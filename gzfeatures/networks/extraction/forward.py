@@ -107,7 +107,7 @@ class Forward(abc.ABC):
                 else part
             )
             full[: len(part)] = part
-            parts.append(self._run(full)[: len(part)])
+            parts.append(self._embed(full)[: len(part)])
         return np.concatenate(parts)
 
     @abc.abstractmethod
@@ -115,7 +115,7 @@ class Forward(abc.ABC):
         """What compiles, with its version."""
 
     @abc.abstractmethod
-    def _run(self, pixels: Pixels) -> Vectors:
+    def _embed(self, pixels: Pixels) -> Vectors:
         """Vectors of one forward pass."""
 
     def _name(self, threading: Threading) -> str:
@@ -243,7 +243,7 @@ class TorchForward(Forward):
     def _library(self) -> str:
         return f"torch {torch.__version__}"
 
-    def _run(self, pixels: Pixels) -> Vectors:
+    def _embed(self, pixels: Pixels) -> Vectors:
         return self._run(pixels)
 
     def _eager(self) -> Callable[[Pixels], Vectors]:

@@ -113,7 +113,7 @@ class OpenVinoForward(Forward):
         """Run this from now on; each lane asks it in a request of its own."""
         self._compiled, self._requests = compiled, threading.local()
 
-    def _run(self, pixels: Pixels) -> Vectors:
+    def _embed(self, pixels: Pixels) -> Vectors:
         if not hasattr(self._requests, "own"):
             self._requests.own = self._compiled.create_infer_request()
         self._requests.own.infer([pixels])
