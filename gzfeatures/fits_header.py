@@ -226,7 +226,9 @@ def _header(
             raise damaged(where, f"have at most {MAX_CARDS} cards in a header", length // CARD)
 
 
-def _skip_data(file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None) -> int:
+def _skip_data(
+    file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None
+) -> int:
     """Skip bytes, or what is left; return how many. Packed bytes are read into `copy`."""
     if copy is None:
         length = min(length, left)
