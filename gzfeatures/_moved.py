@@ -50,6 +50,18 @@ def names_of(old: str) -> Callable[[str], Any]:
     return lookup
 
 
+def renamed(old: str, new: str) -> property:
+    """Return a property that gives what is called `new` now, with a DeprecationWarning."""
+
+    def lookup(self: object) -> Any:
+        warnings.warn(
+            f"{type(self).__name__}.{old} is .{new} now", DeprecationWarning, stacklevel=2
+        )
+        return getattr(self, new)
+
+    return property(lookup, doc=f"Earlier name of `{new}`.")
+
+
 class _Moved(MetaPathFinder, Loader):
     """Finds a module by its old name, after all others have not found it."""
 

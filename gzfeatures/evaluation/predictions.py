@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.files import require_file, written_whole
 from gzfeatures.ids import Ids, as_ids, positions, require_unique
@@ -182,6 +183,8 @@ class Predictions:
         Scores of such galaxies are no fair test.
         """
         return dataclasses.replace(self, seen=None)
+
+    unmarked = renamed("unmarked", "without_seen")
 
     def write(self, path: str | Path) -> Path:
         """Write one row per galaxy as CSV, Parquet or FITS, which the file's ending chooses.

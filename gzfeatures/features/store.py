@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import user_folders
+from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, OutputError
 from gzfeatures.features import shard
 from gzfeatures.features.extractor import Extractor
@@ -278,6 +279,8 @@ class Store:
             if not read_sidecar(folder / EXTRACTOR_FILE):  # damaged
                 write_sidecar(folder / EXTRACTOR_FILE, extractor.asdict())
         return VectorCache(folder, extractor)
+
+    shelf = renamed("shelf", "vectors_of")
 
     def show(self) -> list[StoredVectors]:
         """What is stored, most recently used first."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, parsing, require_format
 from gzfeatures.features.extractor import FORMAT
 from gzfeatures.features.extractor import Extractor as Extractor
@@ -130,6 +131,8 @@ class EmbeddingTable:
     def seen_ids(self) -> Ids:
         """Ids of its galaxies that the backbone was trained on: they may train heads, but are not scored."""
         return self.ids[self.among(TrainedOn.joined([self.extractor.trained_on]))]
+
+    seen = renamed("seen", "seen_ids")
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
         """Which rows are of these galaxies, shape (n,): by file, by picture, by id (see `TrainedOn.contains`)."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint
+from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, MissingFileError
 from gzfeatures.ids import Ids, positions, require_unique
 from gzfeatures.images.decode import reason
@@ -47,6 +48,8 @@ class ImageCheck:
     missing: tuple[str, ...]
     broken: tuple[tuple[str, str], ...]
     shallow: tuple[tuple[str, int], ...] = ()
+
+    found = renamed("found", "readable")
 
     def asdict(self) -> dict[str, Any]:
         """Fields as JSON values; `shallow` where there are some."""

@@ -79,10 +79,7 @@ class Report:
                 found=self.comparison.split[:12],
             )
         ranked = {_key(row) for row in self.comparison.ranking}
-        if (
-            len(self.candidates) != len(ranked)
-            or {_key(vars(p)) for p in self.candidates} != ranked
-        ):
+        if len(self.candidates) != len(ranked) or {_key(p) for p in self.candidates} != ranked:
             raise InputError(
                 "report and comparison differ in their pairings",
                 where=self.name,
@@ -102,8 +99,8 @@ class Report:
     @cached_property
     def ranked(self) -> tuple[tuple[RankedRow, Candidate], ...]:
         """Return the rows of the ranking with their candidates, best first."""
-        pairing_of = {_key(vars(p)): p for p in self.candidates}
-        return tuple((row, pairing_of[_key(row)]) for row in self.comparison.ranking)
+        candidate_of = {_key(candidate): candidate for candidate in self.candidates}
+        return tuple((row, candidate_of[_key(row)]) for row in self.comparison.ranking)
 
     @property
     def metrics(self) -> dict[str, str]:
@@ -294,9 +291,9 @@ class Report:
         return folder / "report.html"
 
 
-def _key(fields: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return approach, backbone, head and, where there is one, seed."""
-    return tuple(fields[name] for name in ("road", "backbone", "head", "seed") if name in fields)
+def _key(scored: Candidate | RankedRow) -> tuple[str, str, str | None, int]:
+    """Return what tells one candidate of a report from another."""
+    return scored.approach, scored.backbone, scored.head, scored.seed
 
 
 def _counted(number: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 
 import pytest
@@ -44,3 +45,24 @@ def test_what_never_was_is_not_found() -> None:
         importlib.import_module("gzfeatures.results.nothing")
     with pytest.raises(ImportError):
         exec("from gzfeatures.galaxies.labels import nothing")  # noqa: S102
+
+
+@pytest.mark.parametrize(
+    ("module", "owner", "old"),
+    [
+        ("features.table", "EmbeddingTable", "seen"),
+        ("evaluation.predictions", "Predictions", "unmarked"),
+        ("features.store", "Store", "shelf"),
+        ("images.image_set", "ImageCheck", "found"),
+    ],
+)
+def test_a_renamed_attribute_of_a_public_class_is_found_by_its_old_name(
+    module: str, owner: str, old: str
+) -> None:
+    kind = getattr(importlib.import_module(f"gzfeatures.{module}"), owner)
+    one = object.__new__(kind)
+    with (
+        pytest.warns(DeprecationWarning, match=rf"{owner}\.{old} is \."),
+        contextlib.suppress(AttributeError),
+    ):
+        getattr(one, old)
