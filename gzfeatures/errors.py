@@ -128,6 +128,7 @@ def lacks_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
             return True
+        # an ImportError hides the system's own error in its context
         error = error.__cause__ or (error.__context__ if isinstance(error, ImportError) else None)
     return False
 
@@ -158,8 +159,8 @@ def parsing(
     except Exception as error:
         if lacks_memory(error):
             raise
-        found = f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0]
-        raise InputError(what, where=where, rule=rule, found=found, remedy=remedy) from error
+        raised = f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0]
+        raise InputError(what, where=where, rule=rule, found=raised, remedy=remedy) from error
 
 
 def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:

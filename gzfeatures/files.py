@@ -51,8 +51,10 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary = _new_beside(path)
         _UNFINISHED.add(temporary)
         yield temporary
+        # a rename may reach the disk before the data: a crash would leave an empty file
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        # asked at the last moment, since another process may have written the file meanwhile
         if (guard := outputs.current()) is not None:
             guard.replacing(path, temporary)
         temporary.replace(path)
@@ -103,6 +105,7 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
     from filelock import FileLock, Timeout
 
     place = folder.resolve()
+    # a process may ask twice, for a run and for a training inside it
     if place in _HELD:
         return
     try:
@@ -161,10 +164,10 @@ def require_file(path: str | Path, what: str) -> Path:
     MissingFileError
         It does not exist.
     """
-    found = Path(path)
-    if not found.exists():
-        raise MissingFileError(f"{what} not found", where=found, remedy="check the path")
-    return found
+    required = Path(path)
+    if not required.exists():
+        raise MissingFileError(f"{what} not found", where=required, remedy="check the path")
+    return required
 
 
 def file_state(path: Path) -> list[int] | None:

@@ -77,6 +77,7 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                 yield file
                 return
         with tempfile.TemporaryFile() as plain:
+            # a gzipped file is checked while it is unpacked: no more is written than its headers claim
             if packed:
                 with parsing(f"{what} cannot be read", path, remedy="fetch it again"):
                     require_sizes(
@@ -89,11 +90,10 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
             else:
                 _copy(file, plain, end)  # what lies behind the last unit was not judged
             plain.flush()
-            with os.fdopen(
-                os.dup(plain.fileno()), "rb"
-            ) as shown:  # astropy refuses a file that can be written
-                shown.seek(0)
-                yield shown
+            # astropy refuses a file that can be written
+            with os.fdopen(os.dup(plain.fileno()), "rb") as read_only:
+                read_only.seek(0)
+                yield read_only
 
 
 def judged_bytes(data: bytes, *, where: object, max_pixels: int, what: str = "image") -> bytes:
@@ -163,9 +163,11 @@ def require_sizes(
             break
         place += length
         needed = data_size(cards, name, max_pixels)
+        # a parser would allocate what the header claims
         if place + needed > size:
             raise _truncated(what, where, place + needed, size)
         judge_table(cards, name)
+        # units fill whole blocks of 2880 bytes (standard, section 3.1)
         padded = -(-needed // BLOCK) * BLOCK
         passed = _skip_data(file, padded, size - place, copy)
         if passed < needed:
@@ -209,6 +211,7 @@ def _header(
         length += BLOCK
         if copy is not None:
             copy.write(block)
+        # a header is a list of 80-character cards that ends with END (section 4.1)
         for place in range(0, BLOCK, CARD):
             card = block[place : place + CARD].decode("ascii", "replace")
             if re.match(r"END(?![A-Z0-9_-])", card):
@@ -216,6 +219,7 @@ def _header(
                     raise damaged(where, "have a blank END card", card.strip())
                 return cards, length
             match = _CARD.match(card)
+            # only cards about sizes matter here; others may say anything
             if match is None or not _SIZE.fullmatch(key := match[1].upper()):
                 continue
             value = _VALUE.fullmatch(match[2].rstrip())

@@ -88,6 +88,7 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
         A number is missing or cannot be, or the image is larger than the limit.
     """
     shape = _shape(cards, "", where)
+    # random groups (section 6) have NAXIS1 = 0 and leave it out of the product
     groups = bool(shape) and shape[0] == 0 and cards.get("GROUPS") == "T"
     elements = math.prod(shape[1:] if groups else shape) if shape else 0
     pcount = _number(cards, "PCOUNT", where, default=0)
@@ -98,6 +99,7 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
         _judge_tiles(cards, where, max_pixels)
     elif cards.get("XTENSION", "IMAGE") == "IMAGE":
         _require_small(shape, where, max_pixels)
+    # equations 1, 2 and 4 in one: GCOUNT and PCOUNT are 1 and 0 for a plain image
     return abs(int(cards["BITPIX"])) // 8 * gcount * (pcount + elements) if shape else 0
 
 
@@ -155,6 +157,7 @@ def judge_table(cards: Mapping[str, str], where: Unit) -> None:
     fields = _number(cards, "TFIELDS", where)
     if fields > 999:
         raise damaged(where, "have at most 999 columns in TFIELDS", fields)
+    # arrays of variable length lie in the heap behind the rows (section 7.3.5)
     heap = _number(cards, "PCOUNT", where, default=0)
     begin = _number(cards, "THEAP", where, default=row * rows)
     if not row * rows <= begin <= row * rows + heap:

@@ -66,6 +66,7 @@ def cleaned(texts: Any) -> Any:
         return texts
     texts = trimmed(texts)
     if pc.any(pc.match_substring_regex(texts, "[\"']")).as_py():
+        # `="587"` keeps a spreadsheet from rounding an id; the quotes are not part of it
         texts = pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
         texts = pc.replace_substring_regex(texts, r'^"([^"]*)"$', r"\1")
         texts = pc.replace_substring_regex(texts, r"^'([+-]?[0-9]+)'?$", r"\1")
@@ -98,6 +99,7 @@ def exact(texts: Any) -> Any:
     if len(texts) == texts.null_count:
         return texts
     if _are_integers(texts) or pc.all(pc.match_substring_regex(texts, _INTEGER)).as_py():
+        # 15 digits and zeros behind: a spreadsheet kept the id as a float
         rounded = (
             may_be_rounded(texts) and pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
         )
@@ -105,6 +107,7 @@ def exact(texts: Any) -> Any:
             len(texts) - texts.null_count
         )
         return _floats(texts) if rounded and zeros >= _EVIDENCE else texts
+    # one name among numbers makes all of them names
     if not pc.all(pc.match_substring_regex(texts, _FLOAT)).as_py():
         return texts
     if pc.any(pc.match_substring_regex(texts, _LEADING_ZERO)).as_py():
@@ -113,6 +116,7 @@ def exact(texts: Any) -> Any:
         zero_copy_only=False
     )
     numbers = _floats(texts)
+    # from 2^53 on a float stands for several ids, so the caller has to refuse
     if (np.abs(numbers[marked]) >= _EXACT).any():
         return numbers
     whole = of_floats(np.where(marked, numbers, np.nan))

@@ -60,9 +60,11 @@ def as_ids(
     array = values.to_numpy() if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
     if array.ndim == 0:
         array = np.asarray(list(values), dtype=object)
+    # FITS tables hold ids as padded bytes; those that are not UTF-8 are refused below
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "surrogateescape")
     if array.dtype.kind == "f":
+        # a float holds an id only while it can hold its neighbours too
         bad = (
             ~np.isfinite(array)
             | (array != np.trunc(array))
@@ -79,6 +81,7 @@ def as_ids(
         array = array.astype(np.int64)
     missing = pd.isna(array) if array.dtype == object else np.zeros(len(array), dtype=bool)
     ids = array.astype(str).astype(object)
+    # an empty text is what most writers make of a missing id
     missing |= ids == ""
     if missing.any():
         raise InputError(
@@ -113,9 +116,8 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     InputError
         A key is a float that may have lost digits, or is not a whole number, or is not UTF-8.
     """
-    if (
-        values.dtype.kind not in "iufb"
-    ):  # a column that was not read as ids may hold what is no part of one
+    # a column that was not read as ids may hold blanks, quotes and words that are no part of one
+    if values.dtype.kind not in "iufb":
         import pyarrow as pa
 
         texts = id_text.exact(
@@ -157,9 +159,9 @@ def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
     try:
         "".join(ids).encode()
     except (TypeError, UnicodeEncodeError):
-        found = next(name for name in ids if not isinstance(name, str) or SURROGATE.search(name))
+        bad = next(name for name in ids if not isinstance(name, str) or SURROGATE.search(name))
         raise InputError(
-            "not a text in UTF-8", where=where, found=found, remedy="rename it"
+            "not a text in UTF-8", where=where, found=bad, remedy="rename it"
         ) from None
 
 
@@ -211,8 +213,8 @@ def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
     >>> among(np.array(["a", "b"], dtype=object), ["b", "c"]).tolist()
     [False, True]
     """
-    found: npt.NDArray[np.bool_] = pd.Index(ids, dtype=object).isin(list(others))
-    return found
+    members: npt.NDArray[np.bool_] = pd.Index(ids, dtype=object).isin(list(others))
+    return members
 
 
 def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
@@ -221,6 +223,7 @@ def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
     It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies
     are there.
     """
+    # 53 bits of a hash fill the mantissa of a double
     bits = pd.util.hash_array(
         np.asarray([f"{seed}:{name}" for name in ids], dtype=object), categorize=False
     )

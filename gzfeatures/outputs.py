@@ -83,9 +83,8 @@ class Guard:
             self._names[_plain(path)] = path
             status = _status(path)
             if status is not None:
-                self._nodes[status.st_dev, status.st_ino] = (
-                    path  # another name, a link, other letter case
-                )
+                # device and inode find another name of the file: a link, or other letter case
+                self._nodes[status.st_dev, status.st_ino] = path
                 if stat.S_ISDIR(status.st_mode):
                     self._folders.append((_real(path), path))
 
@@ -100,13 +99,13 @@ class Guard:
         """
         status = _status(path)
         ours = status is not None and stat.S_ISREG(status.st_mode) and self.wrote(path)
-        read = self._input(path, status, ours)
-        if read is not None:
+        source = self._input(path, status, ours)
+        if source is not None:
             raise OutputError(
                 "would overwrite an input",
                 where=path,
                 rule="be none of the files that are read",
-                found=str(read),
+                found=str(source),
                 remedy="choose another name",
             )
         if status is None or ours:
@@ -141,13 +140,13 @@ class Guard:
             It is an input, or is there and no folder.
         """
         status = _status(folder)
-        read = None if status is None else self._nodes.get((status.st_dev, status.st_ino))
-        if read is not None:
+        source = None if status is None else self._nodes.get((status.st_dev, status.st_ino))
+        if source is not None:
             raise OutputError(
                 "would be written into while it is read",
                 where=folder,
                 rule="be none of the inputs",
-                found=str(read),
+                found=str(source),
                 remedy="choose another folder",
             )
         if status is not None and not stat.S_ISDIR(status.st_mode):
@@ -165,13 +164,15 @@ class Guard:
             It is named like an image and lies in a folder that is an input.
         """
         real = _real(path)
-        read = next((given for folder, given in self._folders if real.is_relative_to(folder)), None)
-        if read is not None and real.name.lower().endswith(IMAGES):
+        input_folder = next(
+            (source for folder, source in self._folders if real.is_relative_to(folder)), None
+        )
+        if input_folder is not None and real.name.lower().endswith(IMAGES):
             raise OutputError(
                 "would become one of the images that are read",
                 where=path,
                 rule="lie outside of the folders that are read",
-                found=str(read),
+                found=str(input_folder),
                 remedy="choose another place",
             )
 
@@ -181,8 +182,10 @@ class Guard:
         It is noted before it appears: a call that is killed in between leaves a note too many, not
         a file without one.
         """
+        # the cache is the package's own and holds no result of a verb
         if _real(path).is_relative_to(_real(user_folders.cache())):
             return
+        # the same bytes again change nothing and need no permission
         digest = fingerprint.of_file(fresh)
         if not (
             path.is_file()
@@ -201,7 +204,9 @@ class Guard:
         if status is None or ours or stat.S_ISDIR(status.st_mode):
             return None
         real = _real(path)
-        return next((given for folder, given in self._folders if real.is_relative_to(folder)), None)
+        return next(
+            (source for folder, source in self._folders if real.is_relative_to(folder)), None
+        )
 
 
 @contextmanager
@@ -234,17 +239,18 @@ def guarded(
     """
     global _guard
     outer = _guard
-    known = outer.inputs if outer else ()
-    guard = Guard(verb, (*known, *inputs), overwrite or bool(outer and outer.overwrite))
-    named: dict[str, Path] = {}
+    outer_inputs = outer.inputs if outer else ()
+    guard = Guard(verb, (*outer_inputs, *inputs), overwrite or bool(outer and outer.overwrite))
+    requested: dict[str, Path] = {}
     for path in files:
-        if (twice := named.setdefault(_plain(path), path)) is not path:
+        if (same := requested.setdefault(_plain(path), path)) is not path:
             raise OutputError(
-                "named for two outputs", where=path, found=str(twice), remedy="choose another name"
+                "named for two outputs", where=path, found=str(same), remedy="choose another name"
             )
     for folder in folders:
         guard.allow_folder(folder)
-    for path in named.values():
+    for path in requested.values():
+        # asked before any work, so that nothing is computed in vain
         guard.allow(path)
         guard.keep_apart(path)
     _guard = guard

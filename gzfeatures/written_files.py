@@ -34,9 +34,10 @@ def written_by(path: Path, folders: Iterable[Path] = (), verb: str | None = None
     """
     try:
         digest = _digest(path)
-        noted = _noted(_keys(path, folders), digest)
-        found = verb if verb in noted else min(noted, default=None)
-        return found or _SEALS.get(path.suffix.lower(), lambda _: None)(path)
+        # two verbs may have written the same bytes, such as an empty table
+        writers = _noted(_keys(path, folders), digest)
+        writer = verb if verb in writers else min(writers, default=None)
+        return writer or _SEALS.get(path.suffix.lower(), lambda _: None)(path)
     except OSError:
         return None
 
@@ -69,6 +70,7 @@ def _parquet_seal(path: Path) -> str | None:
         note = json.loads((pq.read_metadata(path).metadata or {})[SEAL.encode()])
         with path.open("rb") as file:
             file.seek(-8, os.SEEK_END)
+            # the footer with the seal lies behind the columns; its length is in the last 8 bytes
             rest = path.stat().st_size - 8 - int.from_bytes(file.read(4), "little")
             return str(note["verb"]) if _digest(path, rest) == note["sha256"] else None
     except Exception:  # whatever is the matter with it: it says nothing
@@ -78,10 +80,10 @@ def _parquet_seal(path: Path) -> str | None:
 def _page_seal(path: Path) -> str | None:
     """Return the verb of a page that is unchanged since; None without."""
     page = path.read_bytes()
-    found = _MARK.search(page, 0, 4096)
-    if found is None or fingerprint.of_bytes(_MARK.sub(b"", page, 1)) != found[2].decode():
+    seal = _MARK.search(page, 0, 4096)
+    if seal is None or fingerprint.of_bytes(_MARK.sub(b"", page, 1)) != seal[2].decode():
         return None
-    return found[1].decode()
+    return seal[1].decode()
 
 
 _SEALS = {".parquet": _parquet_seal, ".html": _page_seal}

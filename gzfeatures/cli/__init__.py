@@ -54,9 +54,8 @@ def _run(debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
-        if (
-            interruption.exit_code() is None
-        ):  # compiled code turns an interruption into errors of its own
+        # compiled code turns an interruption into errors of its own: those are not reported
+        if interruption.exit_code() is None:
             print(f"error: {_described(error)}", file=sys.stderr)
         return EXIT_ERROR
 
@@ -67,10 +66,12 @@ def main() -> None:
     Exit codes: 0 done, 1 our error, 2 wrong usage, 75 warned by a batch system, 130 Ctrl-C, 143
     SIGTERM.
     """
+    # --debug may stand anywhere, so it is taken out before typer reads the words
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     prepare_streams()
     code = EXIT_INTERRUPTED
+    # an interruption before any verb has begun ends the process with the same code
     with contextlib.suppress(KeyboardInterrupt):
         interruption.heed()
         code = _run(debug)

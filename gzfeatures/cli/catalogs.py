@@ -60,13 +60,14 @@ def check(
     """
     from gzfeatures.galaxies.catalogs.catalog import Catalog
 
-    words = label_words(missing_label, label_as_is)
-    report = Catalog.examine(catalog, image_root=images, id_column=id_column, words=words)
+    label_meaning = label_words(missing_label, label_as_is)
+    # the report never fails: it lists every problem, where reading stops at the first
+    report = Catalog.examine(catalog, image_root=images, id_column=id_column, words=label_meaning)
     result: dict[str, Any] = dataclasses.asdict(report)
-    understood = None
+    table = None
     if output is not None or images is not None:
         try:
-            understood = Catalog.read(catalog, id_column=id_column)
+            table = Catalog.read(catalog, id_column=id_column)
         except InputError:  # what it says is among the problems that are listed below
             if images is not None:
                 say("the catalog's ids cannot be used, so every image is checked")
@@ -75,29 +76,31 @@ def check(
                     f"{output} is not written: the problems below keep the table from "
                     "being a catalog"
                 )
-    if output is not None and understood is not None:
+    if output is not None and table is not None:
         from gzfeatures.tablefiles.tables import write_table
 
-        say(f"table written to {write_table(understood.frame, output)}")
+        say(f"table written to {write_table(table.frame, output)}")
     if images is not None:
         from gzfeatures.images.image_set import ImageSet
 
-        wanted = None if understood is None else understood.ids
-        found = ImageSet.of(images, ids=wanted, on_missing="skip", reading=reading).check(
+        # only the catalog's own galaxies are checked; without usable ids, every image
+        wanted = None if table is None else table.ids
+        image_check = ImageSet.of(images, ids=wanted, on_missing="skip", reading=reading).check(
             progress=True
         )
-        result["images"] = found.asdict()
-        if line := warned(found):
+        result["images"] = image_check.asdict()
+        if line := warned(image_check):
             say(line)
     if not as_json:
-        most = 60
-        typer.echo("\n".join(map(str, report.used[:most])))
-        if len(report.used) > most:
+        limit = 60
+        typer.echo("\n".join(map(str, report.used[:limit])))
+        if len(report.used) > limit:
             typer.echo(
-                f"… and {len(report.used) - most} more columns of votes (all of them with --json)"
+                f"… and {len(report.used) - limit} more columns of votes (all of them with --json)"
             )
     show(result, as_json, hide=("columns", "refused", "used"))
-    if report.refused or (output is not None and understood is None):
+    # scripts learn from the exit code whether another verb would take this catalog
+    if report.refused or (output is not None and table is None):
         raise typer.Exit(1)
 
 
@@ -130,17 +133,20 @@ def label(
     from gzfeatures.galaxies.labels.labelling import without_class
     from gzfeatures.galaxies.splits.label_file import write_labels
 
+    # which votes were read is printed there, since two surveys' votes are not comparable
     labels = labelled(
         catalog_from(catalog, id_column), scheme, seed, campaign, measure, min_votes, others
     )
     if output is not None:
         say(f"labels written to {write_labels(output, labels)}")
+    # matplotlib is slow to import, so only a plot pays for it
     if plot is not None:
         from gzfeatures.figures.balance import balance_figure
 
         with written_whole(plot) as temporary:
             balance_figure(labels).savefig(temporary, dpi=150)
         say(f"class balance drawn in {plot}")
+    # scripts get all counts; a person has read the votes on stderr already
     result = {
         "scheme": labels.scheme,
         "galaxies": len(labels),
@@ -197,13 +203,16 @@ def sample(
 
     galaxies = catalog_from(catalog, id_column)
     labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes, others)
+    # the strategy decides who is in the sample, before any split
     labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
+    # close galaxies share sky and light: they must not be on both sides of a split
     grouping = Grouping().near(galaxies, labels.ids, group_arcsec)
     if images is not None:
         from gzfeatures.images.image_set import ImageSet
 
-        shown = ImageSet.of(images, ids=labels.ids, on_missing="skip", reading=reading)
-        grouping = grouping.joined(SAME_FILE, shown.duplicate_groups())
+        image_set = ImageSet.of(images, ids=labels.ids, on_missing="skip", reading=reading)
+        # two ids with one image file would leak a test galaxy into training
+        grouping = grouping.joined(SAME_FILE, image_set.duplicate_groups())
     try:
         sizes = shares(split)
     except InputError as error:
@@ -213,14 +222,15 @@ def sample(
     say(f"sample written to {write_labels(output, labels, drawn)}")
     counts = {part: labels.select(getattr(drawn, part)).counts for part in PARTS}
     result: dict[str, Any] = {"counts": counts, "split": drawn.fingerprint}
+    # a volume-limited sample is complete down to one absolute magnitude, which is printed
     if strategy.startswith("volume-limited"):
-        found = completeness(galaxies)
+        complete = completeness(galaxies)
         result["complete_to"] = (
-            None if found is None else dataclasses.asdict(found) | {"whole": found.whole}
+            None if complete is None else dataclasses.asdict(complete) | {"whole": complete.whole}
         )
         say(
-            str(found)
-            if found
+            str(complete)
+            if complete
             else "volume-limited: how far it is complete cannot be said without redshifts and M_r"
         )
     show(result, as_json, hide=("complete_to",))
@@ -252,6 +262,7 @@ def join(
     from gzfeatures.tablefiles.tables import write_table
 
     left, _, right = on.partition("=")
+    # one name stands for both tables' key
     right = right or left
     beside = Rows.read(other, (right,))
     for note in beside.frame.attrs["notes"]:

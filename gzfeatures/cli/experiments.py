@@ -42,11 +42,11 @@ def _tracking(uri: str | None, upgrade: bool) -> Tracking:
     """Open the place where runs are recorded, and print its address."""
     from gzfeatures.tracking import Tracking
 
-    found = Tracking(uri, upgrade=upgrade)
-    say(f"recorded in {found.uri}")
-    for note in found.notes:
+    tracking = Tracking(uri, upgrade=upgrade)
+    say(f"recorded in {tracking.uri}")
+    for note in tracking.notes:
         say(note)
-    return found
+    return tracking
 
 
 def _do(

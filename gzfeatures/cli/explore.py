@@ -56,8 +56,8 @@ def _give(
     if gallery is not None:
         if images is None:
             raise typer.BadParameter("a gallery needs --images")
-        shown = tiles(images, zip(frame["galaxy_id"].head(100), captions, strict=False))
-        say(f"gallery drawn in {Gallery('Galaxies', '', {gallery.stem: shown}).write(gallery)}")
+        pictures = tiles(images, zip(frame["galaxy_id"].head(100), captions, strict=False))
+        say(f"gallery drawn in {Gallery('Galaxies', '', {gallery.stem: pictures}).write(gallery)}")
     show({"rows": frame.to_dict("records")}, as_json)
 
 
@@ -175,28 +175,32 @@ def doubt(
     from gzfeatures.ids import among
     from gzfeatures.tablefiles.tables import write_csv
 
-    vectors, (known, _) = (
+    vectors, (labelled, _) = (
         EmbeddingTable.read(table),
         labels_from(labels, missing_label, label_as_is, id_column),
     )
     say(str(vectors.grouping))
-    frame = doubtful(known, out_of_sample(vectors, known, head, groups=vectors.groups, seed=seed))
+    # a label is judged by a head that was not fitted on it (cross-validation)
+    frame = doubtful(
+        labelled, out_of_sample(vectors, labelled, head, groups=vectors.groups, seed=seed)
+    )
     frame = frame[frame["doubtful"]]
+    # the query needs one head on all labelled galaxies, and only unlabelled ones to rank
     if next_ is not None:
-        both = among(vectors.ids, known.ids)
+        has_label = among(vectors.ids, labelled.ids)
         fitted = fit(
             vectors,
-            known,
+            labelled,
             head,
-            split=Split(vectors.ids[both], none := known.ids[:0], none),
+            split=Split(vectors.ids[has_label], nobody := labelled.ids[:0], nobody),
             seed=seed,
         )
-        open_ = vectors.select(vectors.ids[~both])
-        looks = query_next(fitted.predict(open_), open_, count)
-        say(f"unlabelled galaxies to look at written to {write_csv(looks, next_)}")
+        unlabelled = vectors.select(vectors.ids[~has_label])
+        queries = query_next(fitted.predict(unlabelled), unlabelled, count)
+        say(f"unlabelled galaxies to look at written to {write_csv(queries, next_)}")
     captions = [
-        f"{said}, looks {seen}"
-        for said, seen in zip(frame["label"], frame["suggested"], strict=True)
+        f"{label}, looks {suggested}"
+        for label, suggested in zip(frame["label"], frame["suggested"], strict=True)
     ]
     _give(frame, captions, output, gallery, shown_from(images, reading), as_json)
 
@@ -259,6 +263,7 @@ def explain(
     from gzfeatures.ids import as_ids
     from gzfeatures.images.image_set import ImageSet
 
+    # without ids the prototypes of each class are explained, which needs table and labels
     gallery = explained(
         Classifier(network, weights, table, head),
         ImageSet.of(images, reading=reading),
@@ -275,6 +280,11 @@ def explain(
     )
     say(f"gallery drawn in {gallery.write(output)}")
     show(
-        {"sections": {key: [t.name for t in found] for key, found in gallery.sections.items()}},
+        {
+            "sections": {
+                heading: [picture.name for picture in pictures]
+                for heading, pictures in gallery.sections.items()
+            }
+        },
         as_json,
     )

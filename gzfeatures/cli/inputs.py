@@ -129,12 +129,12 @@ def labelled(
     labels = rule.label(catalog, seed, Choice(campaign, cast("Measure | None", measure), min_votes))
     if labels.origin is not None:
         for name, read in labels.origin.measures.items():
-            of = (
+            number = (
                 f" for {labels.origin.galaxies[name]} galaxies"
                 if name in labels.origin.galaxies
                 else ""
             )
-            say(f"votes read: {read} of {name}{of}")
+            say(f"votes read: {read} of {name}{number}")
         if measure is None and rule.measures[0] != RAW[0]:
             say(
                 f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its "
@@ -205,8 +205,9 @@ def images_of(
     if images is None:
         return ImageSet.of(source, reading=reading)
     catalog = catalog_from(source, id_column)
-    shown = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
-    return shown.of_kind(catalog.kind)
+    image_set = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
+    # the catalog's kind says whose ids these are, by which seen galaxies are recognised
+    return image_set.of_kind(catalog.kind)
 
 
 def labels_and_split(

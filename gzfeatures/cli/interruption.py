@@ -128,9 +128,8 @@ def _watch(reader: int) -> None:
     """Wait for an interruption, then end the process at a second one or after the grace time."""
     while (first := _next(reader, None)) is None:
         pass
-    if (
-        not _received
-    ):  # the main thread has not come to it, or a library has put its own handler in place
+    # the main thread has not come to it, or a library has put its own handler in place
+    if not _received:
         _received.append(first)
     _say()
     _next(reader, GRACE)

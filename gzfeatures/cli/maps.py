@@ -77,10 +77,10 @@ def _coordinates(page: Path) -> Path:
     return page.with_suffix(".map.parquet")
 
 
-def _beside(given: Given) -> list[Path]:
-    if given["output"].suffix.lower() not in (".html", ".htm"):
-        raise InputError("map", where=given["output"], rule="end in .html")
-    return [_coordinates(given["output"])]
+def _beside(arguments: Given) -> list[Path]:
+    if arguments["output"].suffix.lower() not in (".html", ".htm"):
+        raise InputError("map", where=arguments["output"], rule="end in .html")
+    return [_coordinates(arguments["output"])]
 
 
 @app.command(
@@ -151,7 +151,7 @@ def map_(
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import Map, MapOptions
 
-    known = (
+    class_labels = (
         None if labels is None else labels_from(labels, missing_label, label_as_is, id_column)[0]
     )
     vectors = EmbeddingTable.read(table)
@@ -164,8 +164,11 @@ def map_(
         metric=metric,
         supervised=supervised,
     )
+    # galaxies placed into an old map keep its coordinates, so that maps stay comparable
     old = None if into is None else Map.read(into)
-    fresh = _mapped(vectors, known, options, stability) if old is None else old.place(vectors)
+    fresh = (
+        _mapped(vectors, class_labels, options, stability) if old is None else old.place(vectors)
+    )
     coordinates = fresh.write(_coordinates(output))
     chart = fresh if old is None else old.joined(fresh)
     columns = _offered(
@@ -174,20 +177,22 @@ def map_(
         None if old is None else old.ids,
         chart.ids,
     )
+    # other tables are mapped on their own and then aligned with the first by Procrustes
     others = {}
     for name, path in _by_stem(beside).items():
-        others[name] = _mapped(EmbeddingTable.read(path), known, options, 0)
+        others[name] = _mapped(EmbeddingTable.read(path), class_labels, options, 0)
     approaches = {name: Predictions.read(path) for name, path in _by_stem(predictions).items()}
     shown_images = shown_from(images, reading)
     page = chart.write_html(
-        output, known, shown_images, predictions=approaches, catalog=columns, others=others
+        output, class_labels, shown_images, predictions=approaches, catalog=columns, others=others
     )
     say(f"map written to {page}")
+    # the figure shows all maps in one frame
     if figure is not None:
         laid = {name: other.aligned(chart) for name, other in others.items()}
-        shown = {table.stem: chart, **laid} if laid else chart
+        maps = {table.stem: chart, **laid} if laid else chart
         drawn = write_figure(
-            figure, shown, kind, labels=known, images=shown_images, width=width, seed=seed
+            figure, maps, kind, labels=class_labels, images=shown_images, width=width, seed=seed
         )
         say(f"figure written to {drawn}")
     show({"rows": len(chart.ids), **chart.quality, "coordinates": coordinates}, as_json)

@@ -79,13 +79,14 @@ def reads_images(verb: Verb) -> Verb:
     callable
         Its signature holds the options in place of `reading`, for Typer to read.
     """
+    # `Reading` is imported for type checking only, so its name is resolved to any object
     hints = typing.get_type_hints(verb, localns={"Reading": object}, include_extras=True)
-    own = [
+    parameters_of_verb = [
         parameter.replace(annotation=hints[name])
         for name, parameter in inspect.signature(verb).parameters.items()
         if name != "reading"
     ]
-    more = [
+    options = [
         inspect.Parameter(
             f"image_{field}",
             inspect.Parameter.KEYWORD_ONLY,
@@ -94,10 +95,14 @@ def reads_images(verb: Verb) -> Verb:
         )
         for field, (kind, flag, words) in OPTIONS.items()
     ]
-    place = next((n for n, parameter in enumerate(own) if parameter.name == "as_json"), len(own))
+    # --json stands last in every help text
+    position = next(
+        (n for n, parameter in enumerate(parameters_of_verb) if parameter.name == "as_json"),
+        len(parameters_of_verb),
+    )
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in [*own[:place], *more, *own[place:]]
+        for parameter in [*parameters_of_verb[:position], *options, *parameters_of_verb[position:]]
     ]
 
     @functools.wraps(verb)
@@ -105,6 +110,7 @@ def reads_images(verb: Verb) -> Verb:
         chosen = {field: values.pop(f"image_{field}") for field in OPTIONS}
         verb(**values, reading=reading_of(chosen))
 
+    # typer reads the signature of the wrapper, not that of the verb
     described: Any = with_options
     described.__signature__ = inspect.Signature(parameters)
     described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

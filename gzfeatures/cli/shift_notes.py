@@ -51,22 +51,23 @@ def compared(
     from gzfeatures.errors import InputError
     from gzfeatures.unlabelled.priors import Priors
 
-    found = None if head is None else _shift(head, predictions, sample)
-    told: dict[str, Any] = {"shift": None if found is None else found.asdict()}
-    warning = None if found is None else found.warning(corrected=correct)
+    shift = None if head is None else _shift(head, predictions, sample)
+    result: dict[str, Any] = {"shift": None if shift is None else shift.asdict()}
+    warning = None if shift is None else shift.warning(corrected=correct)
     if warning:
         say(f"warning: {warning}")
     if not correct:
-        return predictions, told
+        return predictions, result
     if head is None or head.shares is None:
         raise InputError(
             "class shares cannot be corrected",
             rule="be those of a head on classes, fitted with galaxies kept out of training",
             remedy="fit the head again on a split that has a validation part",
         )
+    # shares are estimated by expectation maximisation (Saerens+2002), labels being unknown
     priors = Priors.of(predictions, head.shares.mean)
-    told["class_shares"] = priors.rows()
-    return priors.corrected(predictions), told
+    result["class_shares"] = priors.rows()
+    return priors.corrected(predictions), result
 
 
 def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> Shift | None:
@@ -82,11 +83,12 @@ def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> 
             "known: it keeps none of them"
         )
         return None
-    kept_out, met = sample.known.reference, sample.coordinates
-    if min(len(kept_out), len(met)) < FEWEST:
+    kept_out, new = sample.known.reference, sample.coordinates
+    # a classifier cannot tell two samples apart that are smaller than this
+    if min(len(kept_out), len(new)) < FEWEST:
         say(
             "note: whether this table's galaxies are drawn like those of the head is not "
-            f"known: {len(met)} that were "
+            f"known: {len(new)} that were "
             f"not trained on and {len(kept_out)} kept out of training are too few to "
             f"compare ({FEWEST} or more each)"
         )
@@ -98,6 +100,7 @@ def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> 
             "that they cannot be compared"
         )
     if head.shares is not None:
+        # training galaxies look more certain than new ones and would hide a shift
         p, seen = predictions.probabilities, predictions.seen
         of_table = Shares.of(p if seen is None else p[~seen])
-    return Shift.between(kept_out, met, head.shares, of_table)
+    return Shift.between(kept_out, new, head.shares, of_table)

@@ -60,6 +60,7 @@ def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextI
     after the work.
     """
     encoding = like.encoding if like is not None else "utf-8"
+    # a strict stream would end a finished job over one dash in a title
     errors = like.errors if like is not None and like.errors not in (None, "strict") else "replace"
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=line_buffering)
 

@@ -97,6 +97,7 @@ def list_(
     if kind == "backbones":
         from gzfeatures.features.backbones import BACKBONES, model_card
 
+        # a model card exists for packaged backbones only
         cards = {entry.name: card for entry in BACKBONES.values() if (card := model_card(entry))}
         items = [{**entry.asdict(), "card": cards.get(entry.name)} for entry in BACKBONES.values()]
         brief = ("name", "architecture", "dim", "layer", "licence", "source")
@@ -121,9 +122,11 @@ def list_(
     else:
         from gzfeatures.networks.models.architectures import NETWORKS
 
+        # torchvision's classifiers are too many to list, so they are only mentioned
         items = [{"name": name, **dataclasses.asdict(entry)} for name, entry in NETWORKS.items()]
         brief = ("name", "size", "bands", "source")
         say("and every classifier of torchvision by its name there, such as resnet18 or googlenet")
+    # a person sees the few columns that help to choose
     if not (verbose or as_json):
         items = [{key: item[key] for key in brief} for item in items]
     show({"items": items}, as_json)
@@ -132,10 +135,10 @@ def list_(
             show_markdown(card.read_text(encoding="utf-8"))
 
 
-def _one_table(given: Given) -> list[Path]:
+def _one_table(arguments: Given) -> list[Path]:
     """Return the table's path where there is one table; names of several depend on extractors."""
-    several = any(len(given[name] or ()) > 1 for name in ("backbone", "layer", "view"))
-    return [] if several else [given["output"]]
+    several = any(len(arguments[name] or ()) > 1 for name in ("backbone", "layer", "view"))
+    return [] if several else [arguments["output"]]
 
 
 @app.command(epilog="Example: gzfeatures extract images/ -o table.parquet")
@@ -258,12 +261,13 @@ def _showing_nothing(
     """Print which images show no galaxy and why; return rows for JSON."""
     from gzfeatures.images.emptiness import showing_nothing
 
-    found = showing_nothing(images, ids, hashes)
-    for name, reason in found[:10]:
+    blank = showing_nothing(images, ids, hashes)
+    # a damaged survey has thousands of blank images: ten lines are enough to notice
+    for name, reason in blank[:10]:
         say(f"warning: {name} shows no galaxy: {reason}")
-    if len(found) > 10:
-        say(f"warning: {len(found) - 10} more images show no galaxy (--json lists them)")
-    return [{"id": name, "reason": reason} for name, reason in found]
+    if len(blank) > 10:
+        say(f"warning: {len(blank) - 10} more images show no galaxy (--json lists them)")
+    return [{"id": name, "reason": reason} for name, reason in blank]
 
 
 def _file_name(extractor: Extractor) -> str:
@@ -273,11 +277,13 @@ def _file_name(extractor: Extractor) -> str:
     return name.replace("/", "_")
 
 
-def _heads(given: Given) -> list[Path]:
+def _heads(arguments: Given) -> list[Path]:
     from gzfeatures.experiment.candidates import named
     from gzfeatures.experiment.config import HeadChoice
 
-    return named(given["output"], [HeadChoice(name=name) for name in dict.fromkeys(given["head"])])
+    return named(
+        arguments["output"], [HeadChoice(name=name) for name in dict.fromkeys(arguments["head"])]
+    )
 
 
 @app.command(
@@ -333,14 +339,14 @@ def fit(
     from gzfeatures.experiment.config import HeadChoice, with_settings
     from gzfeatures.features.table import EmbeddingTable
 
-    read = labels_from(labels, missing_label, label_as_is, id_column)
+    labels_and_column = labels_from(labels, missing_label, label_as_is, id_column)
     paths = (table, *(others or ()))
     # a table may have many more galaxies than there are labels
-    tables = [EmbeddingTable.open(path).having(read[0].ids) for path in paths]
+    tables = [EmbeddingTable.open(path).having(labels_and_column[0].ids) for path in paths]
     columns_of = None if catalog is None else catalog_from(catalog, id_column)
-    known, split = labels_and_split(
+    fit_labels, split = labels_and_split(
         labels,
-        read,
+        labels_and_column,
         seed,
         tables[0].ids,
         () if allow_seen else [each.seen_ids for each in tables],
@@ -349,11 +355,13 @@ def fit(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    telling = _telling(columns_of, columns, known, split, seed)
+    # a column such as a vote fraction gives the class away, and the score with it
+    warnings = _telling(columns_of, columns, fit_labels, split, seed)
+    # the same settings go to every head
     parameters = with_settings({}, settings or ())
     fitted = fit_heads(
         tables,
-        known,
+        fit_labels,
         split,
         [HeadChoice(name=name, tune=tune, parameters=parameters) for name in head],
         FitOptions(
@@ -367,7 +375,7 @@ def fit(
         ),
         catalog=columns_of,
     )
-    _show_heads(fitted, telling, as_json)
+    _show_heads(fitted, warnings, as_json)
 
 
 def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
@@ -395,28 +403,29 @@ def _telling(
         return []
     from gzfeatures.heads.label_leaks import telling_columns
 
-    telling = telling_columns(catalog, columns, labels, split.train, seed)
-    for line in telling:
+    warnings = telling_columns(catalog, columns, labels, split.train, seed)
+    for line in warnings:
         say(f"warning: {line}; the scores say nothing about images")
-    return telling
+    return warnings
 
 
 def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
     """Print scores, costs and class sets of heads."""
+    # heads of one fit share most notes, so each is printed once
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in dict.fromkeys(notes):
         say(f"note: {note}")
     rows: list[dict[str, Any]] = [
         {
-            "head": pairing.head,
-            **pairing.scores.metrics,
-            **{f"{step}_seconds": seconds for step, seconds in pairing.seconds.items()},
-            "dagger": pairing.contaminated,
-            "params": pairing.parameters,
-            "sets": pairing.calibration.get("sets"),
+            "head": candidate.head,
+            **candidate.scores.metrics,
+            **{f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()},
+            "dagger": candidate.contaminated,
+            "params": candidate.parameters,
+            "sets": candidate.calibration.get("sets"),
             "path": path,
         }
-        for pairing, path in fitted
+        for candidate, path in fitted
     ]
     brief = [key for key in rows[0] if key != "sets"]
     show({"heads": rows, "warnings": warnings}, as_json, hide=("warnings",), columns=brief)
@@ -427,18 +436,19 @@ def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_js
 
 def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
     """Return the measured coverage of class sets, overall and in the class with the lowest."""
-    known = [row for row in sets["per_class"] if row["n"]]
-    worst = min(known, key=lambda row: row["reached"])
+    # a class without test galaxies has no measured coverage
+    measured = [row for row in sets["per_class"] if row["n"]]
+    worst = min(measured, key=lambda row: row["reached"])
 
-    def held(row: dict[str, Any]) -> str:
+    def percent(row: dict[str, Any]) -> str:
         low, high = row["interval"]
         return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})"
 
     return {
         "head": head,
         "promised": f"{sets['promised']:.0%}",
-        "held": held(sets),
-        "rarest held": f"{worst['class']} {held(worst)}",
+        "held": percent(sets),
+        "rarest held": f"{worst['class']} {percent(worst)}",
         "classes a set": f"{sets['size']:.2f}",
         "one class": f"{sets['single']:.0%}",
     }
@@ -446,6 +456,7 @@ def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
 
 def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Path) -> None:
     """Refuse options that would have no effect on the given head and table."""
+    # a table has its vectors already, and a checkpoint its own view
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if scheme is not None and head.is_dir():
@@ -654,7 +665,7 @@ def _of_images(
 
 
 def _held_elsewhere(
-    predictions: Predictions, labels: Labels, where: Path, sets: Conformal | None
+    predictions: Predictions, labels: Labels, path: Path, sets: Conformal | None
 ) -> dict[str, Any]:
     """Measure the coverage of class sets on labelled galaxies that were not trained on."""
     from gzfeatures.errors import InputError
@@ -665,17 +676,18 @@ def _held_elsewhere(
             "no class sets to measure",
             rule="be predictions of a head or network that gives class sets",
         )
-    known = labels.ordered(predictions.classes)
-    fresh = among(predictions.ids, known.ids) & (
+    true_labels = labels.ordered(predictions.classes)
+    # coverage on training galaxies would look better than it is
+    fresh = among(predictions.ids, true_labels.ids) & (
         True if predictions.seen is None else ~predictions.seen
     )
     if not fresh.any():
         raise InputError(
             "no labelled galaxy that was not trained on",
-            where=where,
+            where=path,
             rule="share ids with the table",
         )
-    return sets.coverage_report(predictions.select(predictions.ids[fresh]), known)
+    return sets.coverage_report(predictions.select(predictions.ids[fresh]), true_labels)
 
 
 @app.command(epilog="Example: gzfeatures store prune --unused-days 90")
@@ -704,6 +716,7 @@ def store(
     from gzfeatures.features.store_import import import_vectors
     from gzfeatures.networks.compilation import code_folder
 
+    # an option without effect hides a mistake, so it is refused
     if (source is None) == (action == "import"):
         raise typer.BadParameter("it goes with import, which needs it", param_hint="SOURCE")
     if action != "prune" and (backbone, unused_days, max_gb) != (None, None, None):
@@ -721,6 +734,7 @@ def store(
         size = None if max_gb is None else int(max_gb * 1e9)
         removed = cached.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
         result["removed"] = [dataclasses.asdict(entry) for entry in removed]
+        # the compiled network of an extractor goes with its embeddings
         number, freed = code_folder.prune(
             code, [entry.fingerprint for entry in removed], unused_days
         )

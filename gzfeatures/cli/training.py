@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from gzfeatures.networks.training.train import Training
 
 
-def _checkpoint(given: Given) -> list[Path]:
+def _checkpoint(arguments: Given) -> list[Path]:
     from gzfeatures.networks.training.checkpoint import FILES
 
-    return [given["output"] / name for name in FILES]
+    return [arguments["output"] / name for name in FILES]
 
 
 @app.command(
@@ -141,10 +141,11 @@ def finetune(
     from gzfeatures.networks.training.train import train
 
     reader = _LabelReading(missing_label, label_as_is, id_column)
+    # galaxies without an image are left out here; labels_and_split prints how many
     chosen = images_of(source, images, "skip", id_column, reading)
     read = reader.labels(labels)
     grouping, seen = _known_of(chosen, read[0], network, weights, near_duplicates)
-    known, split = labels_and_split(
+    train_labels, split = labels_and_split(
         labels,
         read,
         seed,
@@ -155,12 +156,14 @@ def finetune(
         arcsec=group_arcsec,
         id_column=id_column,
     )
+    # the second target is learned where a galaxy has an image, whatever its first label
     second = None if also is None else _among(reader.labels(also)[0], chosen)
     fields: dict[str, Any] = {
         **{"epochs": epochs, "seed": seed, "resume": resume, "again": again, "recipe": recipe},
         **{"target": target, "unfreeze": unfreeze, "weights": weights},
         **{"precision": precision, "device": device, "dihedral": dihedral},
     }
+    # --set goes over the options, so that one recipe can be varied in a loop
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
     if (
@@ -169,7 +172,7 @@ def finetune(
         lock_folder(output, say)
     training = train(
         chosen,
-        known,
+        train_labels,
         split,
         network,
         TrainingOptions.of(fields),
@@ -178,7 +181,7 @@ def finetune(
     )
     if not training.first:
         raise typer.Exit
-    _show_training(training, known, split, as_json)
+    _show_training(training, train_labels, split, as_json)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,9 +211,11 @@ def _known_of(
     from gzfeatures.networks.training.initialisation import seen_by
 
     near = images.select(images.ids[among(images.ids, labels.ids)])
+    # random weights have seen no galaxy; others may have, by id, file or picture
     seen = () if weights == "none" else [seen_by(network, near)]
     grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
     if near_duplicates:
+        # a resampled or recompressed copy has another file, but the same picture hash
         alike = picture_groups(near.ids, near.picture_hashes())
         grouping = grouping.joined(NEAR_DUPLICATES, alike)
     return grouping, seen
@@ -227,6 +232,7 @@ def _show_training(training: Training, labels: Labels, split: Split, as_json: bo
     """Score a network on the test galaxies, or else on the validation galaxies, and print it."""
     from gzfeatures.evaluation.metrics import evaluate
 
+    # without test galaxies the validation galaxies are scored, and the result says so
     side, ids = ("test", split.test) if len(split.test) else ("validation", split.validation)
     if not len(ids):
         say("no galaxy is on the test or validation side: the network is not scored")

@@ -118,15 +118,17 @@ def writes(
 
         @functools.wraps(function)
         def guarded(*words: Any, overwrite: bool = False, **options: Any) -> None:
-            given = signature.bind(*words, **options)
-            given.apply_defaults()
-            values = given.arguments
+            bound = signature.bind(*words, **options)
+            bound.apply_defaults()
+            values = bound.arguments
             named = [values[each] for each in files if values[each] is not None] if known else []
-            own = values.get(resumes or "")
+            resumed = values.get(resumes or "")
             with outputs.guarded(
                 name,
                 inputs=[
-                    path for path in _inputs(values, written) if path is not own or path.is_file()
+                    path
+                    for path in _inputs(values, written)
+                    if path is not resumed or path.is_file()
                 ],
                 files=[*named, *beside(values)],
                 folders=[values[folder]] if folder else [],
@@ -137,13 +139,13 @@ def writes(
         guarded.writes = frozenset(written)  # type: ignore[attr-defined]
         if written:
             hints = get_type_hints(function, include_extras=True)
-            own = [
+            parameters = [
                 each.replace(annotation=hints[each.name]) for each in signature.parameters.values()
             ]
-            more = inspect.Parameter(
+            option = inspect.Parameter(
                 "overwrite", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Overwrite
             )
-            guarded.__signature__ = signature.replace(parameters=[*own, more])  # type: ignore[attr-defined]
+            guarded.__signature__ = signature.replace(parameters=[*parameters, option])  # type: ignore[attr-defined]
         return guarded  # type: ignore[return-value]
 
     return declare

@@ -71,17 +71,18 @@ def train_network(
     NotFirstProcess
         Several processes trained together, and this is not the one to go on.
     """
+    # the sidecar holds the key of the last training in this folder
     key = _training_key(network, group, settings, seed)
     note = read_sidecar(folder / "training.json")
-    known = note.get("key") == key and not again
-    if not (known and _noted(folder, note)):
+    unchanged = note.get("key") == key and not again
+    if not (unchanged and _noted(folder, note)):
         note = _train(
             network,
             group,
             folder,
             settings,
             key,
-            again=not known,
+            again=not unchanged,
             seed=seed,
             watch=watch,
         )
@@ -92,6 +93,7 @@ def _training_key(
     network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int
 ) -> str:
     """Return the sha256 of all inputs that the weights depend on, the seed among them."""
+    # other seeds and curve points are separate trainings and must not retrain this one
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
 
@@ -154,6 +156,7 @@ def _scored(
     seed: int,
 ) -> Candidate:
     """Score a finished training on the test galaxies, from the predictions it wrote."""
+    # predictions cover validation too; only test galaxies are scored
     predictions = Predictions.read(folder / PREDICTIONS).select(group.split.test)
     weights = folder / TENSORS
     return Candidate(
@@ -215,14 +218,18 @@ def network_curve(
     """
     from gzfeatures.heads.learning_curve import nested
 
+    # each part holds the smaller ones, so that the curve varies by size alone
     train = nested(group.split.train, group.labels, seed)
     plain = network.model_copy(update={"learning_curve": ()})
-    made = {len(train): whole}
+    candidate_of = {len(train): whole}
+    # the largest point is the training that was done anyway
     for size in sorted(size for size in network.learning_curve if size < len(train)):
         part = dataclasses.replace(
             group, split=dataclasses.replace(group.split, train=train[:size])
         )
-        made[size] = train_network(plain, part, folder / f"labels-{size}", settings, seed=seed)
+        candidate_of[size] = train_network(
+            plain, part, folder / f"labels-{size}", settings, seed=seed
+        )
     metric = headline(group.labels.target)
     return [
         (
@@ -230,7 +237,7 @@ def network_curve(
             candidate.scores.metrics[metric],
             *candidate.scores.intervals.get(metric, (float("nan"), float("nan"))),
         )
-        for size, candidate in sorted(made.items())
+        for size, candidate in sorted(candidate_of.items())
     ]
 
 
@@ -239,6 +246,7 @@ def _learned(path: Path) -> int:
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as file:
+        # running means of batch normalisation are measured, not learned
         names = [name for name in file.keys() if "running_" not in name]  # noqa: SIM118
         return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 
@@ -285,22 +293,23 @@ def extract_table(
         device=settings.device,
         store=store,
     )
+    # vectors depend on the extractor and the images, not on labels or split
     key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])
     beside = path.with_suffix(".json")
     note = read_sidecar(beside)
+    # a table of another run with the same key is read: extraction is the slow step
     if again or note.get("key") != key or not _noted(path.parent, note):
-        made = write_table(group.images, extraction, path).made
+        cost = write_table(group.images, extraction, path).made
         try:
-            require_unchanged(
-                group.images, group.stamp
-            )  # a network may have been trained on the images as they were
+            # a network may have been trained on the images as they were
+            require_unchanged(group.images, group.stamp)
         except InputError:
             path.unlink()
             raise
         note = {
             "key": key,
             "files": {path.name: fingerprint.of_file(path)},
-            **dataclasses.asdict(made),
+            **dataclasses.asdict(cost),
         }
         write_sidecar(beside, note)
     table = EmbeddingTable.read(path)

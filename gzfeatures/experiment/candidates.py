@@ -117,8 +117,10 @@ def fit_heads(
     """
     options = options or FitOptions(**fields)
     split = split or fitting_split
+    # a test galaxy that the backbone has seen would make the score too good
     if not options.allow_seen:
         _refuse_seen(tables, split)
+    # validation galaxies calibrate class sets and familiarity; no head is fitted on them
     kept_out = [table.select(split.validation) for table in tables]
     bench = _Bench(
         tables,
@@ -131,11 +133,12 @@ def fit_heads(
         familiarity_of(tables, kept_out, fitting_split),
         options,
     )
-    made = []
+    candidates = []
+    # tables are read and compared once for all heads and seeds
     for choice in choices:
         for seed in choice.seeds or (options.seed,):
-            made.append(bench.candidate(choice, seed, seconds or {}))
-    return made
+            candidates.append(bench.candidate(choice, seed, seconds or {}))
+    return candidates
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -172,9 +175,10 @@ class _Bench:
         predictions = head.predict(self.tests, self.source)
         predicted = time.perf_counter()
         # galaxies that the backbone was trained on are scored only where the options say so
-        met = predictions.seen is not None and bool(predictions.seen.any())
-        dagger = self.options.allow_seen and met
-        predictions = predictions.without_seen() if dagger else predictions
+        saw_any = predictions.seen is not None and bool(predictions.seen.any())
+        contaminated = self.options.allow_seen and saw_any
+        predictions = predictions.without_seen() if contaminated else predictions
+        # the classifier's own probabilities show what calibration changed
         bare = self._uncalibrated(head)
         head = self._with_sets(head)
         path = self._write(head, choice, seed)
@@ -189,7 +193,7 @@ class _Bench:
             seconds={**seconds, "fit": fitted - start, "predict": predicted - fitted},
             parameters=head.parameters,
             seed=seed,
-            contaminated=dagger,
+            contaminated=contaminated,
             cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
             calibration=_calibration(head, predictions, bare, self.labels),
         )
@@ -270,8 +274,10 @@ def familiarity_of(
     train = np.sort(split.train)
     train = train[~among(train, skipped)] if skipped else train
     train = train[:: max(1, len(train) // ROWS)]  # evenly spaced: no large table is copied
-    met = np.concatenate([table.seen_ids for table in kept_out])  # known by file, picture or id
-    fresh = kept_out[0].ids[~among(kept_out[0].ids, met)]
+    # a galaxy that a backbone was trained on is recognised by its file, picture or id
+    trained_on = np.concatenate([table.seen_ids for table in kept_out])
+    fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
+    # nearest-neighbour distances need two training galaxies and one to calibrate on
     if len(train) < 2 or not len(fresh):
         return None
     training = Inputs.of([table.select(train) for table in tables]).matrix
@@ -356,11 +362,11 @@ def learning_curves(
 
 
 def _calibration(
-    head: Head, predictions: Predictions, bare: Predictions | None, labels: Labels
+    head: Head, predictions: Predictions, uncalibrated: Predictions | None, labels: Labels
 ) -> dict[str, Any]:
     """Return calibration errors before calibration, coverage of class sets, and notes."""
-    known: dict[str, Any] = (
-        {} if bare is None else {"before": measured(bare.without_seen(), labels)}
+    calibration: dict[str, Any] = (
+        {} if uncalibrated is None else {"before": measured(uncalibrated.without_seen(), labels)}
     )
     notes = [
         f"{name} cannot be calibrated: all its training galaxies share one group, so that "
@@ -371,9 +377,9 @@ def _calibration(
     if head.familiarity is not None and head.familiarity.why_none_flagged:
         notes.append(head.familiarity.why_none_flagged)
     if head.sets is not None:
-        known["sets"] = head.sets.coverage_report(predictions, labels)
-        notes += known["sets"]["notes"]
-    return known | ({"notes": notes} if notes else {})
+        calibration["sets"] = head.sets.coverage_report(predictions, labels)
+        notes += calibration["sets"]["notes"]
+    return calibration | ({"notes": notes} if notes else {})
 
 
 def _refuse_seen(tables: Sequence[EmbeddingTable], split: Split) -> None:

@@ -255,6 +255,7 @@ class Experiment(_Section):
 
     @model_validator(mode="after")
     def _heads_once(self) -> Experiment:
+        # heads of one name would write to one file
         names = [choice.name for choice in self.heads]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -265,13 +266,13 @@ class Experiment(_Section):
 
     @model_validator(mode="after")
     def _known_tables(self) -> Experiment:
-        known = {("frozen", choice.name) for choice in self.backbones}
-        known |= {("fine-tuned", network.name) for network in self.networks if network.as_backbone}
+        tables = {("frozen", choice.name) for choice in self.backbones}
+        tables |= {("fine-tuned", network.name) for network in self.networks if network.as_backbone}
         for joint in self.joined:
             if not joint.tables or len(joint.tables) + len(joint.columns) < 2:
                 raise ValueError("joined: name two tables, or a table and a column")
             for approach, name in joint.tables:
-                if (approach, name) not in known:
+                if (approach, name) not in tables:
                     raise ValueError(
                         f"joined: {name} is none of the experiment's {approach} tables"
                     )
@@ -313,6 +314,7 @@ def _value(text: str) -> Any:
 def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
     key: Any = keys[0]
     try:
+        # `backbones.0.weights` counts list entries from 0
         if isinstance(fields, list):
             key = int(key)
         if len(keys) == 1:
@@ -385,14 +387,17 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """
     path = require_file(path, "experiment")
     if path.is_dir():
+        # a run folder keeps the settings that it was run with
         path = require_file(path / SETTINGS, "settings of the earlier run")
     with parsing("experiment cannot be read", path, rule="be TOML"):
         text = path.read_text(encoding="utf-8")
         fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    # paths in the file start at the file, those of --set at the working folder
     fields = with_settings(_absolute(fields, path.parent), settings)
     try:
         return Experiment.model_validate(fields)
     except ValidationError as error:
+        # every problem is named at once: a run may wait a day in a queue
         problems = [
             f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {e['msg']}" for e in error.errors()
         ]

@@ -36,6 +36,7 @@ def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
         folder / "survey.json",
         {"galaxies": galaxies, "seed": seed, "version": __version__},
     )
+    # drawing is the slow part, and a survey of the same settings is the same
     if read_sidecar(note) != drawn:
         outputs.allow(
             folder / name

@@ -73,36 +73,41 @@ def draw_map(
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import project
 
-    drawn = project(EmbeddingTable.read(table).select(group.scored_split.ids), group.labels)
-    drawn.write(folder / "map.parquet")
+    # galaxies that only train may come from another catalog and would bend the map
+    umap = project(EmbeddingTable.read(table).select(group.scored_split.ids), group.labels)
+    umap.write(folder / "map.parquet")
     with written_whole(folder / "map.json") as temporary:
-        record = {"galaxies": len(drawn), "quality": drawn.quality, "settings": drawn.settings}
+        record = {"galaxies": len(umap), "quality": umap.quality, "settings": umap.settings}
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    # votes, redshift and the like can colour the interactive page
     columns = None if group.catalog is None else offered(group.catalog)
-    page = drawn.write_html(
+    page = umap.write_html(
         folder / "map.html",
         labels=group.labels,
         images=group.images,
         predictions=predictions,
         catalog=columns,
     )
-    shown = []
+    pictures = []
     classes = group.labels if group.labels.target == "classes" else None
+    # still pictures for the report, which cannot hold the interactive page
     for kind in ("points", "images"):
         path = folder / "figures" / f"map-{kind}.png"
         with Image.open(
-            write_figure(path, drawn, kind, labels=classes, images=group.images)
+            write_figure(path, umap, kind, labels=classes, images=group.images)
         ) as picture:
-            shown.append(Picture(f"Map as {kind}", "", picture.convert("RGB")))
+            pictures.append(Picture(f"Map as {kind}", "", picture.convert("RGB")))
     quality = (
-        f"trustworthiness {drawn.quality['trustworthiness']:.3f}, "
-        f"{drawn.quality['knn_preservation']:.0%}"
+        f"trustworthiness {umap.quality['trustworthiness']:.3f}, "
+        f"{umap.quality['knn_preservation']:.0%}"
     )
     note = (
         f"UMAP of the best table: {quality} of the nearest neighbours kept. The "
         "interactive map is map.html."
     )
-    return page, Gallery("Map of the galaxies", note, {drawn.settings["backbone"]: shown}, side=460)
+    return page, Gallery(
+        "Map of the galaxies", note, {umap.settings["backbone"]: pictures}, side=460
+    )
 
 
 def explain(
@@ -155,15 +160,17 @@ def explain(
     from gzfeatures.networks.saliency.attribution import METHODS
 
     sections: dict[str, Sequence[Picture]] = {}
+    # prototypes are the galaxies nearest to the mean vector of their class
     if classifier.table is not None and labels is not None:
         central = prototypes(EmbeddingTable.read(classifier.table), labels, per_class)
-        shown = zip(central["galaxy_id"], central["class"], strict=True)
-        sections["Prototypes, nearest to the middle of their class"] = tiles(images, shown)
+        captions = zip(central["galaxy_id"], central["class"], strict=True)
+        sections["Prototypes, nearest to the middle of their class"] = tiles(images, captions)
         ids = np.asarray(central["galaxy_id"], dtype=object) if ids is None else ids
     if ids is None or not len(ids):
         raise InputError(
             "an explanation", rule="have galaxies", remedy="name some, or give a table and labels"
         )
+    # a head has no gradient to pixels: its slope is measured along directions instead
     if classifier.head is None:
         model = galleries.ExplainedModel.of_network(classifier.network)
     else:
@@ -179,12 +186,16 @@ def explain(
             seed=seed,
         )
     methods = methods or METHODS
-    why = galleries.attributions(model, images, ids, target=target, methods=methods)
-    sections |= {f"{name}: {', '.join(methods)}": found for name, found in why.items()}
+    attributions = galleries.attributions(model, images, ids, target=target, methods=methods)
+    sections |= {
+        f"{name}: {', '.join(methods)}": pictures for name, pictures in attributions.items()
+    }
+    # layers of one galaxy are enough to see what a network responds to
     if layers:
         sections |= galleries.layers(model, images, ids[0])
     if dreams:
         sections |= galleries.maximal_images(model, seed=seed)
+    # the title tells a head on a backbone from the network alone
     name = " on ".join(
         [*([classifier.head.stem] if classifier.head else []), Path(classifier.network).name]
     )

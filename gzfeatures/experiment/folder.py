@@ -83,6 +83,7 @@ def read_pairings(folder: Path) -> tuple[list[Candidate], Labels, Split]:
     with parsing("pairings of a run cannot be read", path):
         for note in json.loads(path.read_text(encoding="utf-8")):
             predictions = Predictions.read(join_inside(folder, note.pop("predictions")))
+            # predictions fix the order of classes, which labels read from a CSV do not know
             labels = labels.ordered(predictions.classes)
             candidates.append(
                 Candidate(

@@ -89,39 +89,41 @@ def vectors_of(
     from gzfeatures.networks.extraction.extract import compute_table
     from gzfeatures.networks.extraction.spec import Extraction
 
+    # images give the vectors of one backbone: other inputs have to come as tables
     if len(head.extractors) != 1 or head.columns:
         raise InputError(
             "head reads more than the vectors of one backbone",
             where=f"head {head.name}",
             remedy="extract the tables and give them in place of images",
         )
-    made = head.extractors[0]
-    require_framing(made, view)
+    extractor = head.extractors[0]
+    require_framing(extractor, view)
     extraction = Extraction(
-        made.backbone,
-        layer=made.layer,
-        view=view or made.view,
-        precision=made.precision,
-        runtime=made.engine,
-        dihedral=made.dihedral,
+        extractor.backbone,
+        layer=extractor.layer,
+        view=view or extractor.view,
+        precision=extractor.precision,
+        runtime=extractor.engine,
+        dihedral=extractor.dihedral,
         on_bad=on_bad,
     )
-    if extraction.extractor.weights != made.weights:
+    # other weights give other vectors, which the head would classify without notice
+    if extraction.extractor.weights != extractor.weights:
         raise InputError(
             "backbone has other weights than the head was fitted on",
-            where=f"{made.backbone}, head {head.name}",
+            where=f"{extractor.backbone}, head {head.name}",
             remedy="extract with those weights and give the table in place of images",
         )
     return compute_table(images, extraction)
 
 
-def require_framing(made: Extractor, view: View | None) -> None:
+def require_framing(extractor: Extractor, view: View | None) -> None:
     """Raise InputError for a view that differs from an extractor's in more than its crop."""
-    if view is not None and dataclasses.replace(view, crop=made.view.crop) != made.view:
+    if view is not None and dataclasses.replace(view, crop=extractor.view.crop) != extractor.view:
         raise InputError(
             "view",
-            where=f"head on {made.backbone}",
-            rule=f"differ in crop alone from {made.view}",
+            where=f"head on {extractor.backbone}",
+            rule=f"differ in crop alone from {extractor.view}",
             found=str(view),
             remedy="fit a head on vectors of that view",
         )

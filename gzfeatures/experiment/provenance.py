@@ -27,23 +27,25 @@ def surroundings() -> dict[str, Any]:
         files were changed.
     """
     installed = {}
+    # optional libraries may be absent
     for name in LIBRARIES:
         try:
             installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    found: dict[str, Any] = {
+    versions: dict[str, Any] = {
         "python": platform.python_version(),
         "versions": installed,
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
     }
+    # numbers of changed code must not be taken for those of the commit
     commit = _git("rev-parse", "--short=12", "HEAD")
     if commit:
-        found["commit"] = commit + (
+        versions["commit"] = commit + (
             "+" if _git("status", "--porcelain", "--untracked-files=no") else ""
         )
-    return found
+    return versions
 
 
 def _git(*words: str) -> str:

@@ -155,22 +155,29 @@ def run(
         call.
     """
     settings = experiment if isinstance(experiment, Experiment) else configs.load(experiment)
-    place = Path(folder) if folder is not None else Path("runs") / settings.name
-    read = (
+    run_folder = Path(folder) if folder is not None else Path("runs") / settings.name
+    config_files = (
         [Path(experiment)]
         if isinstance(experiment, (str, Path)) and Path(experiment).is_file()
         else []
     )
-    written = [place / name for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS)]
-    if _settings_of(place) == settings:
-        written.remove(place / SETTINGS)  # it stays as it is, whoever wrote it
+    # every file is checked before hours of training, not after
+    written = [
+        run_folder / name for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS)
+    ]
+    if _settings_of(run_folder) == settings:
+        written.remove(run_folder / SETTINGS)  # it stays as it is, whoever wrote it
     with outputs.guarded(
-        "run", inputs=[*read, *settings.inputs], files=written, folders=[place], overwrite=overwrite
+        "run",
+        inputs=[*config_files, *settings.inputs],
+        files=written,
+        folders=[run_folder],
+        overwrite=overwrite,
     ):
-        if place / SETTINGS in written:
-            with written_whole(place / SETTINGS) as temporary:
+        if run_folder / SETTINGS in written:
+            with written_whole(run_folder / SETTINGS) as temporary:
                 temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-        return _run(settings, place, store, tracker, again)
+        return _run(settings, run_folder, store, tracker, again)
 
 
 def _settings_of(place: Path) -> Experiment | None:
@@ -189,6 +196,7 @@ def _run(
     _require_weights(settings)
     group = _gathered(settings, place)
     session = _Session(settings, group, place, store, tracker, again)
+    # networks come first: they are backbones of later tables
     trained = [session.trained(training) for training in _trainings(settings)]
     columns = [*_untrained(settings), *(outcome.column for outcome in trained if outcome.column)]
     outcomes, tables = list(trained), []
@@ -200,15 +208,17 @@ def _run(
     outcomes += session.joined(tables)
 
     report = session.report(outcomes)
+    # curves, map and explanations are drawn of the best, so the ranking comes first
     ranked = _explainable(report, outcomes)
     report = dataclasses.replace(report, curves=session.curves(trained, ranked))
+    # the run can be compared and reported again from these files
     write_pairings(place, report.candidates)
-    shown = session.explanations(ranked)
-    drawn, pictures = session.map(ranked)
-    report.write(place, images=group.images, showcases=[*pictures, *shown])
-    uri = session.record(report, outcomes)
+    explanations = session.explanations(ranked)
+    page, pictures = session.map(ranked)
+    report.write(place, images=group.images, showcases=[*pictures, *explanations])
+    address = session.record(report, outcomes)
     seconds = time.perf_counter() - start
-    return Run(report, place, _best_table(ranked), drawn, uri, seconds)
+    return Run(report, place, _best_table(ranked), page, address, seconds)
 
 
 def _gathered(settings: Experiment, place: Path) -> LabelledSample:
@@ -244,6 +254,7 @@ class _Session:
         checkpoint = self.place / "networks" / training.folder
         named = network.name + training.apart
         recorded = self.tracker.training(settings.name, named) if self.tracker else nullcontext()
+        # the run appears in MLflow with the first epoch, not after the last
         with recorded as live:
             candidate = train_network(
                 network,
@@ -256,6 +267,7 @@ class _Session:
             )
         candidate = dataclasses.replace(candidate, backbone=candidate.backbone + training.apart)
         curve: Curve | None = None
+        # one seed is enough for the curve, which retrains the network at each size
         if network.learning_curve and training.first:
             curve = network_curve(
                 network,
@@ -266,6 +278,7 @@ class _Session:
                 whole=candidate,
             )
         column = None
+        # the checkpoint is extracted like any backbone, which makes the fine-tuned approach
         if network.as_backbone:
             spent = candidate.seconds["train"]
             column = _Column.of(network, checkpoint, settings.heads, seed, spent)
@@ -311,13 +324,13 @@ class _Session:
 
     def joined(self, tables: Sequence[_TimedTable]) -> list[_Outcome]:
         """Fit heads on several tables side by side, followed by catalog columns."""
-        made: dict[tuple[str, str], _TimedTable] = {}
+        table_of: dict[tuple[str, str], _TimedTable] = {}
         for table in tables:
             # of several seeds the first
-            made.setdefault((table.column.approach, table.column.name), table)
+            table_of.setdefault((table.column.approach, table.column.name), table)
         outcomes: list[_Outcome] = []
         for number, joint in enumerate(self.settings.joined):
-            parts = [made[key] for key in joint.tables]
+            parts = [table_of[key] for key in joint.tables]
             approaches = [part.column.approach for part in parts]
             fitted = self._fit(
                 [EmbeddingTable.read(part.path) for part in parts],
@@ -394,12 +407,12 @@ class _Session:
         if best is None or not self.settings.map:
             return None, []
         # worst first, so that the best pairing of each road is the one that stays
-        first_of = {pairing.approach: pairing for pairing, _ in reversed(ranked)}
+        first_of = {scored.approach: scored for scored, _ in reversed(ranked)}
         predictions = {}
         for approach, candidate in first_of.items():
             predictions[f"{approach}, {candidate.name}"] = candidate.predictions
-        drawn, pictures = draw_map(best, self.group, predictions, self.place)
-        return drawn, [pictures]
+        page, pictures = draw_map(best, self.group, predictions, self.place)
+        return page, [pictures]
 
     def record(self, report: Report, outcomes: Sequence[_Outcome]) -> str | None:
         """Record each candidate and the comparison; return the address of the records."""
@@ -429,7 +442,7 @@ def _explainable(report: Report, outcomes: Sequence[_Outcome]) -> _Ranked:
     for outcome in outcomes:
         if outcome.classifier is not None:
             classifiers[outcome.candidate] = outcome.classifier
-    ranked = (pairing for _, pairing in report.ranked if pairing in classifiers)
+    ranked = (scored for _, scored in report.ranked if scored in classifiers)
     return [(candidate, classifiers[candidate]) for candidate in ranked]
 
 
@@ -470,7 +483,7 @@ class _Column:
         spent: float,
     ) -> _Column:
         """Describe a trained network as a backbone; its heads take the network's seed."""
-        own = (
+        own_heads = (
             tuple(head.model_copy(update={"seeds": ()}) for head in heads)
             if network.seeds
             else heads
@@ -478,7 +491,7 @@ class _Column:
         return cls(
             network.name,
             FrozenBackbone(name=str(checkpoint)),
-            own,
+            own_heads,
             seed,
             "fine-tuned",
             {"train": spent},
@@ -535,34 +548,37 @@ def _trainings(settings: Experiment) -> Iterator[_Training]:
     every = zip(settings.networks, _told_apart(settings.networks), strict=True)
     for number, (network, apart) in enumerate(every):
         folder = f"{number:02d}-{slug(network.name)}"
-        for place, seed in enumerate(network.seeds or (settings.seed,)):
-            own = f"{folder}-seed{seed}" if network.seeds else folder
-            yield _Training(own, network, seed, apart, place == 0)
+        for number_of_seed, seed in enumerate(network.seeds or (settings.seed,)):
+            folder_of_seed = f"{folder}-seed{seed}" if network.seeds else folder
+            yield _Training(folder_of_seed, network, seed, apart, number_of_seed == 0)
 
 
-def _told_apart(listed: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
+def _told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
     """Return a suffix for each name so that no two are equal: settings, or a number."""
-    names = [each.name for each in listed]
-    met: Counter[str] = Counter()
-    found = []
-    for each in listed:
-        chosen = [
+    names = [each.name for each in choices]
+    counts: Counter[str] = Counter()
+    suffixes = []
+    for each in choices:
+        # settings that differ from the plain backbone are the most telling suffix
+        parts = [
             each.view,
             getattr(each, "layer", None),
             "dihedral" if getattr(each, "dihedral", False) else None,
         ]
-        apart = "".join(f" {text}" for text in chosen if text) if names.count(each.name) > 1 else ""
-        met[each.name + apart] += 1
-        number = met[each.name + apart]
-        found.append(f"{apart} {number}" if number > 1 else apart)
-    return found
+        apart = "".join(f" {text}" for text in parts if text) if names.count(each.name) > 1 else ""
+        # two equal choices can only be numbered
+        counts[each.name + apart] += 1
+        number = counts[each.name + apart]
+        suffixes.append(f"{apart} {number}" if number > 1 else apart)
+    return suffixes
 
 
 def _starts(settings: Experiment) -> list[str]:
     """Return the names of backbones, and of those whose weights a network starts from."""
-    known = [each.name for each in settings.networks if each.weights != "none"]
-    known = [name for name in known if name in BACKBONES or Path(name).is_dir()]
-    return [*(choice.name for choice in settings.backbones), *known]
+    starts = [each.name for each in settings.networks if each.weights != "none"]
+    # a network that is no backbone has no record of the galaxies it was trained on
+    starts = [name for name in starts if name in BACKBONES or Path(name).is_dir()]
+    return [*(choice.name for choice in settings.backbones), *starts]
 
 
 def _require_weights(settings: Experiment) -> None:

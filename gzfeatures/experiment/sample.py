@@ -118,21 +118,26 @@ def load_sample(
         A file is missing or breaks a rule; an image is bad and `on_bad` is "raise".
     """
     catalog, labels, column = _labelled(settings, seed)
-    found = _with_images(labels, settings, settings.on_bad, notes)
+    readable = _with_images(labels, settings, settings.on_bad, notes)
     if catalog is not None:
-        found = dataclasses.replace(found, images=found.images.of_kind(catalog.kind))
-    grouping = _grouping(settings, catalog, found)
-    own, moved = _split(settings, found, grouping, column, seed, seen, notes)
-    split = own
+        readable = dataclasses.replace(readable, images=readable.images.of_kind(catalog.kind))
+    # groups must be known before the split, which keeps each on one side
+    grouping = _grouping(settings, catalog, readable)
+    scored_split, moved = _split(settings, readable, grouping, column, seed, seen, notes)
+    split = scored_split
+    # galaxies that only train join afterwards and cannot reach validation or test
     for source in settings.training_only:
-        found, new = _with_training_only(found, settings, source, seed, notes)
-        split = dataclasses.replace(split, train=np.concatenate([split.train, new]))
-    also = None
-    images = found.images
+        readable, new_ids = _with_training_only(readable, settings, source, seed, notes)
+        split = dataclasses.replace(split, train=np.concatenate([split.train, new_ids]))
+    auxiliary = None
+    images = readable.images
+    # the second target may bring images of its own
     if settings.also is not None:
-        also, images = _second_target(settings, settings.also, found, split, seed, notes)
-    skipped = found.skipped
-    return LabelledSample(found.labels, split, own, images, catalog, skipped, also, grouping, moved)
+        auxiliary, images = _second_target(settings, settings.also, readable, split, seed, notes)
+    skipped = readable.skipped
+    return LabelledSample(
+        readable.labels, split, scored_split, images, catalog, skipped, auxiliary, grouping, moved
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -156,10 +161,10 @@ def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Sp
     return catalog, chosen.label(catalog, seed, settings.choice), None
 
 
-def _grouping(settings: Galaxies, catalog: Catalog | None, found: _Readable) -> Grouping:
+def _grouping(settings: Galaxies, catalog: Catalog | None, readable: _Readable) -> Grouping:
     """Group galaxies that share a file, lie close, or share a group in the labels file."""
-    ids = found.labels.ids
-    keys = key_groups(ids, (found.digests[name] for name in ids))
+    ids = readable.labels.ids
+    keys = key_groups(ids, (readable.digests[name] for name in ids))
     grouping = Grouping().joined(SAME_FILE, keys)
     if settings.labels is None:
         return grouping.near(catalog, ids, settings.neighbours_arcsec)
@@ -175,7 +180,7 @@ def _grouping(settings: Galaxies, catalog: Catalog | None, found: _Readable) -> 
 
 def _split(
     settings: Galaxies,
-    found: _Readable,
+    readable: _Readable,
     grouping: Grouping,
     column: Split | None,
     seed: int,
@@ -183,14 +188,14 @@ def _split(
     notes: Path,
 ) -> tuple[Split, tuple[str, ...]]:
     """Split the galaxies by digest, by a kept split, or anew; return also who was moved."""
-    rule, labels = settings.split, found.labels
+    rule, labels = settings.split, readable.labels
     if isinstance(rule, ByDigest) and column is None:
         return Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump()), ()
     # who was set aside once stays so: the split kept beside the labels goes on
     kept = None if settings.labels is None else split_file.kept_beside(settings.labels)
     only_train = None
     if seen:
-        only_train = labels.ids[_trained_on(seen, found.images, found.digests, notes)]
+        only_train = labels.ids[_trained_on(seen, readable.images, readable.digests, notes)]
     drawn = split_file.continued(
         labels,
         grouping,
@@ -205,23 +210,23 @@ def _split(
 
 
 def _with_training_only(
-    found: _Readable, settings: Galaxies, source: ImagedCatalog, seed: int, notes: Path
+    readable: _Readable, settings: Galaxies, source: ImagedCatalog, seed: int, notes: Path
 ) -> tuple[_Readable, Ids]:
     """Add the galaxies of a source that only train; return also their ids."""
     catalog = Catalog.read(source.catalog, id_column=source.id_column)
     chosen = scheme(settings.scheme).with_others(settings.others)
     labels = chosen.label(catalog, seed, settings.choice)
-    labels = labels.select(_free(labels.ids, found.labels.ids, settings.split))
-    more = _with_images(labels, source, settings.on_bad, notes)
+    labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
+    added = _with_images(labels, source, settings.on_bad, notes)
     # the very image of a galaxy that may be tested on is not trained on under another id
-    known = set(found.digests.values())
-    new = more.labels.ids[[more.digests[name] not in known for name in more.labels.ids]]
-    images = more.images.select(new).of_kind(catalog.kind)
+    digests = set(readable.digests.values())
+    new = added.labels.ids[[added.digests[name] not in digests for name in added.labels.ids]]
+    images = added.images.select(new).of_kind(catalog.kind)
     joined = _Readable(
-        found.labels.joined(more.labels.select(new)),
-        found.images.joined(images),
-        found.skipped + more.skipped,
-        found.digests | more.digests,
+        readable.labels.joined(added.labels.select(new)),
+        readable.images.joined(images),
+        readable.skipped + added.skipped,
+        readable.digests | added.digests,
     )
     return joined, new
 
@@ -229,7 +234,7 @@ def _with_training_only(
 def _second_target(
     settings: Galaxies,
     target: SecondTarget,
-    found: _Readable,
+    readable_galaxies: _Readable,
     split: Split,
     seed: int,
     notes: Path,
@@ -237,8 +242,8 @@ def _second_target(
     """Label the second target, and add the images of galaxies that only it has."""
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
     labels = scheme(target.scheme).label(catalog, seed, target.choice)
-    images = found.images
-    scored = {found.digests[name] for name in (*split.validation, *split.test)}
+    images = readable_galaxies.images
+    scored = {readable_galaxies.digests[name] for name in (*split.validation, *split.test)}
     for source in (settings, *settings.training_only):
         more = labels.select(_free(labels.ids, images.ids, settings.split))
         if not len(more):
@@ -259,6 +264,7 @@ def _trained_on(
     Picture hashes are noted in a sidecar, so that images are decoded once.
     """
     files = [digests[name] for name in images.ids]
+    # decoding every image is slow, and needless without picture hashes to compare
     if not len(galaxies.pictures):
         return galaxies.contains(images.ids, files=files, kind=images.kind)
     stamp = images.stamp()
@@ -271,9 +277,9 @@ def _trained_on(
     return galaxies.contains(images.ids, files=files, pictures=pictures, kind=images.kind)
 
 
-def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
+def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
     """Select ids that are new, and that the split does not keep for validation or test."""
-    free = ~among(ids, known)
+    free = ~among(ids, taken)
     if isinstance(rule, ByDigest):
         free &= ~np.isin(digest_remainders(ids, rule.of), (*rule.test, *rule.validation))
     return ids[free]
@@ -282,6 +288,7 @@ def _free(ids: Ids, known: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
 def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path) -> _Readable:
     """Check images, or read an earlier check, and leave out galaxies without a readable one."""
     images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
+    # the stamp covers names, sizes and times: unchanged images need no second look
     stamp = images.stamp()
     path = notes / f"images-{stamp[:16]}.json"
     note = read_sidecar(path)
@@ -295,6 +302,7 @@ def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path
         }
         require_unchanged(images, stamp)
         write_sidecar(path, note)
+    # one galaxy may be missing here and broken elsewhere; both are reported with a reason
     bad = (
         *((name, "image is missing") for name in images.missing),
         *((n, r) for n, r in note["broken"]),

@@ -40,6 +40,7 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     figure = Figure(figsize=(6, 1.2 + 0.28 * len(labels.classes)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(labels.classes))
+    # bars are stacked by side of the split, which shows whether it is stratified
     for name, part in parts.items():
         counts = np.asarray(list(part.counts.values()))
         axes.barh(labels.classes, counts, left=left, color=_SHADES[name], label=name or None)
@@ -58,6 +59,7 @@ def balance_figure(labels: Labels, split: Split | None = None) -> Figure:
     axes.set_title(labels.scheme, loc="left")
     if split is not None:
         figure.legend(loc="outside upper right", ncols=len(PARTS), frameon=False)
+    # galaxies without a label are the first thing to notice about a scheme
     left_out = [f"{reason}: {len(ids):,}" for reason, ids in labels.left_out.items()]
     if left_out:
         figure.supxlabel("no label — " + "; ".join(left_out), fontsize="x-small", x=0.01, ha="left")

@@ -51,6 +51,7 @@ def contact_sheet(
     from PIL import ImageDraw
 
     view = view or View(size=96)
+    # without captions the images touch
     line = 14 if captions is not None else 0
     sheet = Image.new(
         "RGB", (columns * view.size, math.ceil(len(images) / columns) * (view.size + line))

@@ -68,7 +68,7 @@ class Picture:
 
 
 def tiles(
-    images: ImageSet | str | Path, shown: Iterable[tuple[str, str]], view: View = VIEW
+    images: ImageSet | str | Path, captions: Iterable[tuple[str, str]], view: View = VIEW
 ) -> list[Picture]:
     """Return pictures of galaxies; a galaxy without a readable image has a blank one.
 
@@ -84,15 +84,16 @@ def tiles(
     images = images if isinstance(images, ImageSet) else ImageSet.of(images)
     row_of = {name: row for row, name in enumerate(images.ids)}
     pictures: dict[str, Image.Image | None] = {}
-    found = []
-    for name, caption in shown:
+    result = []
+    # a galaxy may appear in several sections, and is decoded once
+    for name, caption in captions:
         if name not in pictures:
             try:
                 pictures[name] = thumbnail(images, row_of[name], view) if name in row_of else None
             except GzError:  # one broken picture must not cost the others
                 pictures[name] = None
-        found.append(Picture(name, caption, pictures[name]))
-    return found
+        result.append(Picture(name, caption, pictures[name]))
+    return result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -157,8 +158,8 @@ class Gallery:
 
     def _page(self) -> str:
         parts = []
-        for heading, shown in self.sections.items():
-            figures = "".join(_figure(picture, self.side) for picture in shown)
+        for heading, pictures in self.sections.items():
+            figures = "".join(_figure(picture, self.side) for picture in pictures)
             parts.append(f"<h2>{html.escape(heading)}</h2>\n<div>{figures}</div>")
         note = f"<p>{html.escape(self.note)}</p>\n" if self.note else ""
         return PAGE.format(title=html.escape(self.title), note=note, sections="\n".join(parts))
@@ -167,42 +168,44 @@ class Gallery:
         import matplotlib  # brings a font that knows most letters and signs
 
         side = self.side
-        widest = max(tile.width(side) for shown in self.sections.values() for tile in shown)
+        # a map is wider than a row of galaxies and sets the width
+        widest = max(item.width(side) for pictures in self.sections.values() for item in pictures)
         width = max(columns * (side + GAP), widest + GAP)
-        placed, top = [], 0
-        for heading, shown in self.sections.items():
-            rows = list(_rows(shown, width, side))
-            placed.append((top, heading, rows))
+        sections, top = [], 0
+        # the layout is known before drawing, since PIL cannot enlarge a picture
+        for heading, pictures in self.sections.items():
+            rows = list(_rows(pictures, width, side))
+            sections.append((top, heading, rows))
             top += HEADING + len(rows) * (side + 2 * LINE)
         sheet = Image.new("RGB", (width + GAP, top + GAP), BACK)
         pen = ImageDraw.Draw(sheet)
         pen.font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
-        for top, heading, rows in placed:
+        for top, heading, rows in sections:
             pen.text((GAP, top + 8), _one_line(heading, width // 7), fill=INK)
             for number, row in enumerate(rows):
                 down = top + HEADING + number * (side + 2 * LINE)
                 left = GAP
-                for tile in row:
-                    wide = tile.width(side)
+                for item in row:
+                    wide = item.width(side)
                     picture = (
-                        Image.new("RGB", (wide, side)) if tile.picture is None else tile.picture
+                        Image.new("RGB", (wide, side)) if item.picture is None else item.picture
                     )
                     sheet.paste(picture.resize((wide, side)), (left, down))
-                    pen.text((left, down + side), _one_line(tile.name, wide // 7), fill=INK)
+                    pen.text((left, down + side), _one_line(item.name, wide // 7), fill=INK)
                     pen.text(
                         (left, down + side + LINE - 2),
-                        _one_line(tile.caption, wide // 7),
+                        _one_line(item.caption, wide // 7),
                         fill=SOFT,
                     )
                     left += wide + GAP
         return sheet
 
 
-def _rows(shown: Sequence[Picture], width: int, side: int) -> Iterator[list[Picture]]:
+def _rows(pictures: Sequence[Picture], width: int, side: int) -> Iterator[list[Picture]]:
     """Break pictures into rows no wider than `width` pixels."""
     row: list[Picture] = []
     filled = 0
-    for picture in shown:
+    for picture in pictures:
         filled += picture.width(side) + GAP
         if row and filled > width:
             yield row
@@ -217,10 +220,10 @@ def _one_line(text: str, limit: int) -> str:
     return short("".join(sign if sign.isprintable() else "�" for sign in text), limit)
 
 
-def _figure(picture: Picture, side: int) -> str:
-    image = "<p>no image</p>"
-    if picture.picture is not None:
-        image = f'<img alt="" src="{address(picture.picture)}">'
-    text = f"<b>{html.escape(picture.name)}</b>\n{html.escape(picture.caption)}"
-    width = f"width:{picture.width(side)}px"
-    return f'<figure style="{width}">{image}<figcaption>{text}</figcaption></figure>'
+def _figure(item: Picture, side: int) -> str:
+    picture = (
+        "<p>no image</p>" if item.picture is None else f'<img alt="" src="{address(item.picture)}">'
+    )
+    text = f"<b>{html.escape(item.name)}</b>\n{html.escape(item.caption)}"
+    width = f"width:{item.width(side)}px"
+    return f'<figure style="{width}">{picture}<figcaption>{text}</figcaption></figure>'

@@ -72,10 +72,12 @@ def pack(
     rows = pd.Index(images.ids).get_indexer(pd.Index(ids))
     missing = [(str(name), "no image") for name in ids[rows < 0]]
     queue = np.flatnonzero(rows >= 0)
+    # neighbours on one sheet: a browser that zooms in loads few sheets
     queue = queue[np.argsort(_along_curve(coordinates[queue]), kind="stable")]
     pictures = np.full(len(ids), -1, dtype=np.int32)
     sheets: list[bytes] = []
     sheet, filled = Image.new("RGB", (ACROSS * view.size, ACROSS * view.size)), 0
+    # thumbnails come in the order of the queue, so no tile stays empty
     for galaxy, thumbnail in _thumbnails(images, queue, rows, view):
         if isinstance(thumbnail, GzError):
             missing.append((str(ids[galaxy]), str(thumbnail)))
@@ -104,6 +106,7 @@ def _thumbnails(
         except GzError as error:
             return error
 
+    # decoding releases Python's lock, so threads use all cores
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         console = Console(stderr=True)
         done: Iterable[tuple[int, Image.Image | GzError]] = zip(
@@ -158,6 +161,7 @@ def _along_curve(coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     reach = np.ptp(coordinates[:, :2], axis=0)
     cells = ((coordinates[:, :2] - low) / np.where(reach > 0, reach, 1) * 1023).astype(np.int64)
     code = np.zeros(len(cells), dtype=np.int64)
+    # Morton order interleaves the bits of x and y: near points get near numbers
     for bit in range(10):
         code |= (cells[:, 0] >> bit & 1) << (2 * bit) | (cells[:, 1] >> bit & 1) << (2 * bit + 1)
     return code

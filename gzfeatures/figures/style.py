@@ -81,6 +81,7 @@ def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
     for point in sorted(texts, key=lambda p: p[1]):
         x, y = axes.transData.transform(point) * scale
         height = y
+        # only upwards, in steps of a point: labels stay near their points
         while any(abs(x - px) < 20 and abs(height - py) < 9 for px, py in placed):
             height += 1
         placed.append((x, height))

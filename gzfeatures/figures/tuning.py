@@ -38,7 +38,9 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
         ", ".join(f"{key}={value}" for key, value in trial["parameters"].items())
         for trial in trials
     ]
+    # best on top: accuracy rises, losses fall
     sign = 1 if "accuracy" in trials[0]["metric"] else -1
+    # successive halving scores a setting on more galaxies at each rung: the last one counts
     latest = {
         name: (trial["rung"], sign * trial["score"])
         for name, trial in zip(names, trials, strict=True)
@@ -47,19 +49,19 @@ def draw_trials(trials: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     figure = Figure(figsize=(6.4, 1.0 + 0.24 * len(place)), layout="constrained")
     axes = figure.subplots()
     for rung in sorted({trial["rung"] for trial in trials}):
-        mine = [
+        of_rung = [
             (name, trial)
             for name, trial in zip(names, trials, strict=True)
             if trial["rung"] == rung
         ]
         axes.errorbar(
-            [trial["score"] for _, trial in mine],
-            [place[name] for name, _ in mine],
-            xerr=[trial["deviation"] for _, trial in mine],
+            [trial["score"] for _, trial in of_rung],
+            [place[name] for name, _ in of_rung],
+            xerr=[trial["deviation"] for _, trial in of_rung],
             fmt="osD^v"[rung],
             color=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#1b1f24")[rung],
             capsize=2,
-            label=f"{mine[0][1]['rows']:,} galaxies",
+            label=f"{of_rung[0][1]['rows']:,} galaxies",
         )
     axes.set_yticks(list(place.values()), list(place))
     axes.set_xlabel(f"{trials[0]['metric']} in cross-validation inside train")

@@ -72,14 +72,14 @@ def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
     return _most(predictions.ids, np.where(wrong, predictions.probabilities.max(1), -np.inf), count)
 
 
-def disagreements(one: Predictions, other: Predictions, count: int = 24) -> Ids:
+def disagreements(first: Predictions, second: Predictions, count: int = 24) -> Ids:
     """Return ids that two candidates classify differently, shape (≤ count,).
 
     Those of which both are most certain come first.
     """
-    other = other.select(one.ids)
-    sure = np.minimum(one.probabilities.max(1), other.probabilities.max(1))
-    return _most(one.ids, np.where(one.codes != other.codes, sure, -np.inf), count)
+    second = second.select(first.ids)
+    sure = np.minimum(first.probabilities.max(1), second.probabilities.max(1))
+    return _most(first.ids, np.where(first.codes != second.codes, sure, -np.inf), count)
 
 
 def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> Ids:
@@ -89,6 +89,7 @@ def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> I
     """
     actual = labels.select(predictions.ids).codes
     right = predictions.codes == actual
+    # the most confident right answers show what a network takes a class to be
     best = [
         _most(
             predictions.ids,
@@ -101,6 +102,7 @@ def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> I
 
 
 def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
+    # ids break ties, so that a report is the same each time
     order = np.lexsort((ids.astype(str), -weight))[:count]
     return ids[order[np.isfinite(weight[order])]]
 
@@ -112,7 +114,7 @@ def examples(
     chosen = labels.select(ids)
     actual, rows = chosen.names, np.arange(len(ids))
     votes = np.full(len(ids), np.nan) if chosen.soft is None else chosen.soft[rows, chosen.codes]
-    said = [(rank, name, predictions.select(ids)) for rank, name, predictions in guesses]
+    predicted = [(rank, name, predictions.select(ids)) for rank, name, predictions in guesses]
     return [
         Example(
             id=str(ids[row]),
@@ -126,7 +128,7 @@ def examples(
                     probability=float(predictions.probabilities[row].max()),
                     right=bool(predictions.names[row] == actual[row]),
                 )
-                for rank, name, predictions in said
+                for rank, name, predictions in predicted
             ),
         )
         for row in range(len(ids))
@@ -145,7 +147,9 @@ def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, 
     view : View
         Size and crop of the pictures.
     """
-    shown = tiles(images, ((name, "") for name in dict.fromkeys(ids)), view)
+    pictures = tiles(images, ((name, "") for name in dict.fromkeys(ids)), view)
     return {
-        picture.name: address(picture.picture) for picture in shown if picture.picture is not None
+        picture.name: address(picture.picture)
+        for picture in pictures
+        if picture.picture is not None
     }

@@ -62,12 +62,13 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
     k = len(classes)
     side = 1.6 + 0.34 * max(k, 4)
     figure, axes = axes_of(side + 0.3, side)
+    # shares of the actual class compare classes of different size; an empty row stays 0
     total = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
-    shades = LinearSegmentedColormap.from_list(
-        "shades", ["#0072b200", "#0072b2"]
-    )  # clear: fits light and dark pages
+    # zero is transparent, which fits light and dark pages
+    shades = LinearSegmentedColormap.from_list("shades", ["#0072b200", "#0072b2"])
     axes.pcolormesh(share, cmap=shades, vmin=0, vmax=1, edgecolors=LINE, linewidth=0.4)
+    # numbers are written too: a shade alone cannot be read
     for row, column in zip(*np.nonzero(matrix), strict=True):
         percent = 100 * share[row, column]
         axes.text(
@@ -124,6 +125,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
             label=name,
         )
         for row, value in zip(rows, values, strict=True):
+            # a class that was never predicted has no precision, which is not 0
             text = "–" if np.isnan(value) else f"{value:.2f}"
             axes.text(np.nan_to_num(value) + 0.015, row + offset, text, va="center", fontsize=6.5)
     axes.set_yticks(rows, [short(name) for name in classes])
@@ -159,6 +161,7 @@ def reliability(
     figure, axes = axes_of(2.9, 3.1)
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
     axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
+    # a large dot is a bin with many galaxies, whose position can be trusted
     area = 12 + 130 * count / count.max()
     axes.scatter(
         stated,
@@ -171,6 +174,7 @@ def reliability(
         clip_on=False,
         label="calibrated",
     )
+    # crosses show the same bins before calibration
     if before:
         points = [[row[key] for row in before] for key in ("stated", "reached")]
         axes.plot(
@@ -207,8 +211,9 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
     figure, axes = axes_of(6.4, 3.4)
     for approach, curve in curve_of.items():
         marker, colour, line = MARKS[approach]
-        shown = curve["coverage"] >= 0.02  # accuracy of a handful of galaxies says nothing
-        coverage, accuracy = curve["coverage"][shown], curve["accuracy"][shown]
+        kept = curve["coverage"] >= 0.02  # accuracy of a handful of galaxies says nothing
+        coverage, accuracy = curve["coverage"][kept], curve["accuracy"][kept]
+        # ten markers per line keep it readable in grey
         marks = np.searchsorted(coverage, np.linspace(0.1, 1, 10)).clip(max=len(coverage) - 1)
         axes.plot(
             coverage,
@@ -247,10 +252,11 @@ def ranking(points: Sequence[Point], metric: str) -> Figure:
 def cost(points: Sequence[Point], metric: str) -> Figure:
     """Draw a metric against computing time on a logarithmic axis; the number is the rank."""
     figure, axes = axes_of(6.4, 3.8)
-    shown = [p for p in points if p.seconds > 0]
-    _intervals(axes, shown, [p.seconds for p in shown], axis="y")
+    # a logarithmic axis has no place for zero seconds
+    timed = [p for p in points if p.seconds > 0]
+    _intervals(axes, timed, [p.seconds for p in timed], axis="y")
     axes.set_xscale("log")
-    write_beside(axes, {(p.seconds, p.value): str(p.rank) for p in shown})
+    write_beside(axes, {(p.seconds, p.value): str(p.rank) for p in timed})
     low, high = axes.get_xlim()
     axes.set_xticks(
         [s for s in SECONDS if low <= s <= high],
@@ -259,7 +265,7 @@ def cost(points: Sequence[Point], metric: str) -> Figure:
     axes.set_xticks([], minor=True)
     axes.grid()
     axes.set(xlabel="time from pixels to predictions", ylabel=metric)
-    _legend(figure, shown)
+    _legend(figure, timed)
     return figure
 
 
@@ -308,6 +314,7 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
     figure, axes = axes_of(3.6, 2.9)
     for shift, (approach, rows) in enumerate(rows_of.items()):
         marker, colour, line = MARKS[approach]
+        # a small shift keeps the intervals of two approaches apart
         middle = [
             (row["low"] + row["high"]) / 2 + 0.03 * shift * (row["high"] - row["low"])
             for row in rows
@@ -327,6 +334,7 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
             label=approach,
         )
     for row in next(iter(rows_of.values())):
+        # the volunteers' repeatability bounds the accuracy (the same for each approach)
         if "ceiling" in row:
             axes.plot(
                 [row["low"], row["high"]], [row["ceiling"]] * 2, color=INK, lw=1.0, ls=(0, (4, 2))
@@ -351,8 +359,9 @@ def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], 
 def _legend(figure: Figure, points: Sequence[Point]) -> None:
     from matplotlib.lines import Line2D
 
-    approaches = [approach for approach in MARKS if any(p.approach == approach for p in points)]
-    handles = [
-        Line2D([], [], marker=MARKS[r][0], color=MARKS[r][1], ls="", label=r) for r in approaches
-    ]
+    present = {point.approach for point in points}
+    handles = []
+    for approach, (marker, colour, _) in MARKS.items():
+        if approach in present:
+            handles.append(Line2D([], [], marker=marker, color=colour, ls="", label=approach))
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8)

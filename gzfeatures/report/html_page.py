@@ -109,8 +109,8 @@ def draw(report: Report) -> dict[str, Figure]:
         best = _best(report).items()
         drawn["abstention"] = figures.abstention(
             {
-                approach: reliability.coverage_accuracy(pairing.predictions, report.labels)
-                for approach, pairing in best
+                approach: reliability.coverage_accuracy(scored.predictions, report.labels)
+                for approach, scored in best
             }
         )
     for name, rows_of in _accuracy_bins(report).items():
@@ -215,6 +215,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
     spread = {seeds.method: seeds for seeds in report.comparison.seeds}
     rows = []
     for row, candidate in report.ranked:
+        # a class of few galaxies has no interval: the bar is left out
         left, right = _interval(row, metric)
         rows.append(
             {
@@ -265,9 +266,10 @@ def _best(report: Report) -> dict[str, Candidate]:
 
 def _trust(report: Report, candidate: Candidate) -> dict[str, Any]:
     """Return a row of the calibration table: errors before and after, coverage of class sets."""
-    before = candidate.calibration.get("before", {})
+    uncalibrated = candidate.calibration.get("before", {})
     errors = [
-        (before.get(name), candidate.scores.metrics[name]) for name in ("ece", "brier", "log_loss")
+        (uncalibrated.get(name), candidate.scores.metrics[name])
+        for name in ("ece", "brier", "log_loss")
     ]
     row: dict[str, Any] = {
         "title": report.title(candidate),
@@ -275,65 +277,68 @@ def _trust(report: Report, candidate: Candidate) -> dict[str, Any]:
         "sets": candidate.calibration.get("sets"),
     }
     if row["sets"]:
-        classes = [found for found in row["sets"]["per_class"] if found["n"]]
-        worst = min(classes, key=lambda found: found["reached"])
+        classes = [row_of_class for row_of_class in row["sets"]["per_class"] if row_of_class["n"]]
+        worst = min(classes, key=lambda row_of_class: row_of_class["reached"])
         row |= {"held": _held(row["sets"]), "worst": f"{worst['class']} {_held(worst)}"}
     return row
 
 
-def _held(found: Mapping[str, Any]) -> str:
+def _held(coverage: Mapping[str, Any]) -> str:
     """Format a measured coverage with its interval, in percent."""
-    low, high = found["interval"]
-    return f"{found['reached']:.1%} ({low:.0%}–{high:.0%})"
+    low, high = coverage["interval"]
+    return f"{coverage['reached']:.1%} ({low:.0%}–{high:.0%})"
 
 
 def _set_notes(report: Report) -> list[str]:
     """Return the notes on classes with few calibration galaxies, each once."""
-    said = (note for p in report.candidates for note in p.calibration.get("notes", ()))
-    return list(dict.fromkeys(said))
+    notes = (
+        note for candidate in report.candidates for note in candidate.calibration.get("notes", ())
+    )
+    return list(dict.fromkeys(notes))
 
 
 def _accuracy_bins(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
     """Return bins of accuracy by quantity and approach, of the best candidate of each."""
-    found: dict[str, dict[str, list[AccuracyBin]]] = {}
+    bins: dict[str, dict[str, list[AccuracyBin]]] = {}
     for approach, candidate in _best(report).items():
         for name, rows in {
             "agreement": candidate.scores.agreement,
             **candidate.scores.slices,
         }.items():
             if rows:
-                found.setdefault(name, {})[approach] = rows
-    return found
+                bins.setdefault(name, {})[approach] = rows
+    return bins
 
 
 def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[examples.Example]]]:
     """Yield anchor, title, explanation and galaxies of each gallery."""
     (_, best), *_ = report.ranked
+    # where the two best kinds of candidate disagree is the most instructive
     rivals = (best, _rival(report))
     ranked = [(row, candidate) for row, candidate in report.ranked if candidate in rivals]
-    shown = [(row.rank, report.title(pairing), pairing.predictions) for row, pairing in ranked]
-    key = " ".join(f"{rank} is {name}." for rank, name, _ in shown)
+    compared = [(row.rank, report.title(scored), scored.predictions) for row, scored in ranked]
+    names = " ".join(f"{rank} is {name}." for rank, name, _ in compared)
 
-    def shown_as(ids: Ids) -> list[examples.Example]:
-        return examples.examples(ids, report.labels, shown)
+    def examples_of(ids: Ids) -> list[examples.Example]:
+        return examples.examples(ids, report.labels, compared)
 
-    if len(shown) == 2:
-        ids = examples.disagreements(shown[0][2], shown[1][2])
-        note = f"Galaxies that the two put in different classes, the surest first. {key}"
-        yield "disagreements", "Where they disagree", note, shown_as(ids)
-    note = f"Galaxies that {shown[0][1]} has wrong, the most confident first. {key}"
+    if len(compared) == 2:
+        ids = examples.disagreements(compared[0][2], compared[1][2])
+        note = f"Galaxies that the two put in different classes, the surest first. {names}"
+        yield "disagreements", "Where they disagree", note, examples_of(ids)
+    note = f"Galaxies that {compared[0][1]} has wrong, the most confident first. {names}"
     yield (
         "mistakes",
         "Most confident mistakes",
         note,
-        shown_as(examples.mistakes(best.predictions, report.labels)),
+        examples_of(examples.mistakes(best.predictions, report.labels)),
     )
-    note = f"Galaxies that {shown[0][1]} has right, the most confident of each class. {key}"
+    note = f"Galaxies that {compared[0][1]} has right, the most confident of each class. {names}"
     yield (
         "examples",
         "What each class looks like",
         note,
-        shown_as(examples.successes(best.predictions, report.labels)),
+        examples_of(examples.successes(best.predictions, report.labels)),
     )
 
 
@@ -350,6 +355,7 @@ def _rival(report: Report) -> Candidate | None:
 
 
 def _provenance(report: Report) -> list[tuple[str, str]]:
+    # sizes and digests let a reader check that two reports share their galaxies
     sizes = ", ".join(f"{len(getattr(report.split, part)):,} {part}" for part in PARTS)
     counts = report.labels.select(report.split.test).counts
     return [

@@ -71,6 +71,7 @@ class Report:
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # a report of mixed splits would compare accuracies on different galaxies
         if self.comparison.split != self.split.fingerprint:
             raise InputError(
                 "report of another split",
@@ -78,6 +79,7 @@ class Report:
                 rule=f"compare pairings of split {self.split.fingerprint[:12]}",
                 found=self.comparison.split[:12],
             )
+        # ranking and candidates come separately: each must hold the same ones
         ranked = {_key(row) for row in self.comparison.ranking}
         if len(self.candidates) != len(ranked) or {_key(p) for p in self.candidates} != ranked:
             raise InputError(
@@ -85,6 +87,7 @@ class Report:
                 where=self.name,
                 rule="hold the same pairings",
             )
+        # the ranking figure and the headline need intervals
         if not any(candidate.scores.intervals for candidate in self.candidates):
             raise InputError(
                 "report of scores without intervals",
@@ -105,10 +108,10 @@ class Report:
     @property
     def metrics(self) -> dict[str, str]:
         """Return the ranked metrics and their titles, the one that ranks first."""
-        by = self.comparison.metric
-        known = self.comparison.ranking[0].metrics
-        shown = {key: title for key, title in COLUMNS.items() if key in known}
-        return {by: shown.get(by, by.replace("_", " "))} | shown
+        metric = self.comparison.metric
+        ranked = self.comparison.ranking[0].metrics
+        titles = {key: title for key, title in COLUMNS.items() if key in ranked}
+        return {metric: titles.get(metric, metric.replace("_", " "))} | titles
 
     @property
     def approaches(self) -> frozenset[str]:
@@ -152,25 +155,27 @@ class Report:
         """Describe sample, differences and the best end-to-end network in a few sentences."""
         first, best = self.ranked[0]
         others = {row.method for row, _ in self.ranked if row.tied} - {first.method}
-        said = (
+        text = (
             f"{len(best.predictions):,} test galaxies, {len(self.labels.classes)} classes "
             f"of {best.scheme}, "
             f"{len(self.candidates)} pairings on one split."
         )
+        # one candidate has nobody to be compared with
         if len(self.candidates) > 1:
-            said += (
+            text += (
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"
                 f" (all pairs tested as one family, {self.comparison.level:.0%})."
             )
+        # the first question of a reader: does a plain network do as well?
         network = next((row for row, _ in self.ranked if row.approach == "end-to-end"), None)
         if network is not None and network is not first:
             low, high = network.behind_interval
-            said += (
+            text += (
                 f" The best end-to-end network, {network.backbone}, "
                 f"differs from it by {network.behind:+.3f}"
                 f" ({low:+.3f} to {high:+.3f})."
             )
-        return said + (f" † {DAGGER}." if best.contaminated else "")
+        return text + (f" † {DAGGER}." if best.contaminated else "")
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values, without single predictions; None for NaN."""
@@ -222,6 +227,7 @@ class Report:
                 _escaped(self.title(candidate)) + " †" * candidate.contaminated,
                 candidate.approach,
             ]
+            # intervals stand beside each value: a ranking without them misleads
             for metric in self.metrics:
                 ends = row.interval(metric)
                 bounds = "" if ends is None else f" ({ends[0]:.3f}–{ends[1]:.3f})"
@@ -281,6 +287,7 @@ class Report:
             write_png(figure, folder / "figures" / f"{name}.png")
         for number, gallery in enumerate(showcases, 1):
             gallery.write(folder / "figures" / f"showcase-{number:02d}.png")
+        # the page is sealed last, when its text is final
         for name, text in (
             ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
             ("report.md", self.markdown()),

@@ -60,13 +60,13 @@ def create_tables(address: str) -> None:
     OutputError
         MLflow's command line fails, where that has to do it.
     """
-    own = _function("_initialize_tables")
-    if own is None:
+    private = _function("_initialize_tables")
+    if private is None:
         _command_line(
             ["experiments", "search"], address
         )  # any command makes the tables that it needs
         return
-    _with_engine(own, address)
+    _with_engine(private, address)
 
 
 def upgrade_tables(address: str) -> None:
@@ -77,14 +77,14 @@ def upgrade_tables(address: str) -> None:
     OutputError
         MLflow's command line fails, where that has to do it.
     """
-    own = _function("_upgrade_db")
-    if own is None:
+    private = _function("_upgrade_db")
+    if private is None:
         _command_line(["db", "upgrade", address], address)
         return
     # MLflow would say "Updating database tables" before our own first line, which tells where and
     # what was kept
     logging.getLogger(_STORE).setLevel(logging.WARNING)
-    _with_engine(own, address)
+    _with_engine(private, address)
 
 
 def schemas() -> tuple[str, set[str]]:
@@ -97,9 +97,9 @@ def schemas() -> tuple[str, set[str]]:
     """
     from alembic.script import ScriptDirectory
 
-    own = _function("_get_alembic_config")
-    if own is not None:
-        scripts = ScriptDirectory.from_config(own(""))
+    private = _function("_get_alembic_config")
+    if private is not None:
+        scripts = ScriptDirectory.from_config(private(""))
     else:
         import mlflow
 
@@ -112,8 +112,8 @@ def schemas() -> tuple[str, set[str]]:
                 remedy="pip install 'mlflow<4'",
             )
         scripts = ScriptDirectory(str(folder))
-    known = {script.revision for script in scripts.walk_revisions()}
-    return str(scripts.get_current_head()), known
+    revisions = {script.revision for script in scripts.walk_revisions()}
+    return str(scripts.get_current_head()), revisions
 
 
 def require_columns(database: sqlite3.Connection, path: Path) -> None:
@@ -147,15 +147,16 @@ def monitors() -> list[Any]:
         ("cpu_monitor", "CPUMonitor", Processors),
         ("gpu_monitor", "GPUMonitor", Gpus),
     ):
+        # MLflow may move its monitors: ours measure the same under the same names
         try:
             kinds.append(getattr(import_module(f"{package}.{module}"), name))
         except (ImportError, AttributeError):
             kinds.append(instead)
-    found = []
+    working = []
     for kind in kinds:
         with suppress(ImportError, RuntimeError):  # no GPU of that make, or nothing to ask it with
-            found.append(kind())
-    return found
+            working.append(kind())
+    return working
 
 
 class Processors:

@@ -97,24 +97,26 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
     OutputError
         It is newer; or it is older, and no upgrade is wanted.
     """
-    found = _schema(path)
-    if found is None:
+    revision = _schema(path)
+    if revision is None:
         return None
-    newest, known = schemas()
-    if found == newest:
+    newest, older = schemas()
+    if revision == newest:
         return None
     rule = f"have schema {newest} of MLflow {version('mlflow')}"
-    if found not in known:
+    # a newer schema cannot be downgraded
+    if revision not in older:
         remedy = "pip install --upgrade mlflow, or record elsewhere with --tracking-uri"
         raise OutputError(
-            "database is of a newer MLflow", where=path, rule=rule, found=found, remedy=remedy
+            "database is of a newer MLflow", where=path, rule=rule, found=revision, remedy=remedy
         )
+    # an upgrade cannot be undone, so it waits for the user's word
     if not upgrade:
         remedy = "say --upgrade to bring it up to date; a copy of it is kept beside it"
         raise OutputError(
-            "database is of an older MLflow", where=path, rule=rule, found=found, remedy=remedy
+            "database is of an older MLflow", where=path, rule=rule, found=revision, remedy=remedy
         )
-    kept = _upgraded(path, found)
+    kept = _upgraded(path, revision)
     return (
         f"{path} has the schema of MLflow {version('mlflow')} now; as it was it is kept in {kept}"
     )
@@ -125,27 +127,27 @@ def _schema(path: Path) -> str | None:
     try:
         with _opened(path) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
-    except (
-        sqlite3.DatabaseError
-    ):  # no database, or none of MLflow's: MLflow says what is the matter
+    except sqlite3.DatabaseError:
+        # no database, or none of MLflow's: MLflow reports that better when it opens the file
         return None
     return str(row[0]) if row else None
 
 
-def _upgraded(path: Path, found: str) -> Path:
+def _upgraded(path: Path, revision: str) -> Path:
     """Replace a database by one of the newest schema; return the path of the kept copy."""
+    # an earlier copy is never overwritten
     names = (
-        path.with_name(f"{path.stem}-{found}{number}{path.suffix}")
+        path.with_name(f"{path.stem}-{revision}{number}{path.suffix}")
         for number in ("", *range(2, 1000))
     )
     kept = next(name for name in names if not name.exists())
+    # SQLite may keep the newest rows in a write-ahead log beside the file
     with _opened(path) as database:
         database.execute("pragma wal_checkpoint(truncate)")
         with written_whole(kept) as temporary, closing(sqlite3.connect(temporary)) as copy:
             database.backup(copy)
-    with TemporaryDirectory(
-        dir=path.parent
-    ) as folder:  # no half-way schema where it is killed meanwhile
+    # the schema is upgraded in a copy: a process killed on the way leaves the database as it was
+    with TemporaryDirectory(dir=path.parent) as folder:
         fresh = Path(folder) / path.name
         with closing(sqlite3.connect(kept)) as database, closing(sqlite3.connect(fresh)) as copy:
             database.backup(copy)
@@ -172,28 +174,29 @@ def settle(path: Path) -> str | None:
     str or None
         What was done.
     """
-    new = path.parent.resolve() / ARTIFACTS
+    folder = path.parent.resolve() / ARTIFACTS
     with _opened(path) as database:
         try:
-            homes = database.execute(
+            experiments = database.execute(
                 "select experiment_id, artifact_location from experiments"
             ).fetchall()
         except sqlite3.DatabaseError:
             return None
-        before = {
+        old_addresses = {
             found[1]
-            for _, home in homes
-            if (found := _OURS.fullmatch(home or "")) and found[1] != new.as_uri()
+            for _, address in experiments
+            if (found := _OURS.fullmatch(address or "")) and found[1] != folder.as_uri()
         }
-        if before:
+        if old_addresses:
             require_columns(database, path)
-        for old in sorted(before):
-            there = Path(unquote(urlsplit(old).path))
-            for number, home in homes:
-                if home.startswith(f"{old}/"):
-                    moved = new.as_uri() + home.removeprefix(old)
-                elif home.startswith(f"{there.parent}/"):  # of MLflow itself, without a scheme
-                    moved = str(new.parent / home.removeprefix(f"{there.parent}/"))
+        for old in sorted(old_addresses):
+            old_folder = Path(unquote(urlsplit(old).path))
+            for number, address in experiments:
+                if address.startswith(f"{old}/"):
+                    moved = folder.as_uri() + address.removeprefix(old)
+                elif address.startswith(f"{old_folder.parent}/"):
+                    # experiments that MLflow made itself have a path without a scheme
+                    moved = str(folder.parent / address.removeprefix(f"{old_folder.parent}/"))
                 else:
                     continue
                 database.execute(
@@ -207,17 +210,19 @@ def settle(path: Path) -> str | None:
                 ).fetchall()
                 for number, place in rows:
                     rest = place.removeprefix(old)
-                    came = (new / unquote(rest).lstrip("/")).exists()
-                    if came or not (there / unquote(rest).lstrip("/")).exists():
-                        moved = new.as_uri() + rest
+                    arrived = (folder / unquote(rest).lstrip("/")).exists()
+                    if arrived or not (old_folder / unquote(rest).lstrip("/")).exists():
+                        moved = folder.as_uri() + rest
                         database.execute(
                             f"update {table} set {column} = ? where {key} = ?", (moved, number)
                         )
         database.commit()
-    if not before:
+    if not old_addresses:
         return None
-    places = ", ".join(str(Path(unquote(urlsplit(old).path)).parent) for old in sorted(before))
-    return f"{path} was copied or moved from {places}: its runs and models lie in {new} now"
+    places = ", ".join(
+        str(Path(unquote(urlsplit(old).path)).parent) for old in sorted(old_addresses)
+    )
+    return f"{path} was copied or moved from {places}: its runs and models lie in {folder} now"
 
 
 @contextmanager

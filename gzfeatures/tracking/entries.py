@@ -52,28 +52,30 @@ def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
 def metrics(candidate: Candidate) -> dict[str, float]:
     """Return the numbers of a candidate, named alike for every approach: `accuracy_low`, …"""
     scores = candidate.scores
-    found = dict(scores.metrics)
+    numbers = dict(scores.metrics)
     for name, (low, high) in scores.intervals.items():
-        found |= {f"{name}_low": low, f"{name}_high": high}
+        numbers |= {f"{name}_low": low, f"{name}_high": high}
     for entry in scores.per_class:
-        own = name_of(entry["class"])
-        found |= {
-            f"{name}/{own}": entry[name]
+        class_name = name_of(entry["class"])
+        numbers |= {
+            f"{name}/{class_name}": entry[name]
             for name in ("precision", "recall", "f1", "answer_rmse")
             if name in entry
         }
+    # one metric per bin, named by its ends, can be plotted across runs in the UI
     for quantity, rows in {"agreement": scores.agreement, **scores.slices}.items():
         for row in rows:
-            found[f"slices/{quantity} {row.low:.3g} to {row.high:.3g}"] = row.accuracy
-    found |= {
+            numbers[f"slices/{quantity} {row.low:.3g} to {row.high:.3g}"] = row.accuracy
+    numbers |= {
         f"volunteers/{name}": value
         for name, value in (scores.ceiling or {}).items()
         if name not in ("n", "assumed")
     }
-    found |= {f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()}
-    found["end_to_end_seconds"] = sum(candidate.seconds.values())
-    found |= {f"cost/{name}": value for name, value in candidate.cost.items()}
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+    numbers |= {f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()}
+    numbers["end_to_end_seconds"] = sum(candidate.seconds.values())
+    numbers |= {f"cost/{name}": value for name, value in candidate.cost.items()}
+    # the UI cannot plot NaN or infinity
+    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
 def parameters(candidate: Candidate) -> dict[str, Any]:
@@ -92,9 +94,9 @@ def summary_line(candidate: Candidate) -> str:
     names = {name: f"{value:.3f}" for name, value in candidate.scores.metrics.items()}
     for name, (low, high) in candidate.scores.intervals.items():
         names[name] += f" ({low:.3f}–{high:.3f})"
-    shown = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in names.items())
+    scores = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in names.items())
     return (
-        f"{shown}; {candidate.scores.n:,} test galaxies, {sum(candidate.seconds.values()):,.1f} s"
+        f"{scores}; {candidate.scores.n:,} test galaxies, {sum(candidate.seconds.values()):,.1f} s"
     )
 
 
@@ -116,6 +118,7 @@ def best(report: Report) -> dict[str, float]:
     """Return the numbers of the best candidate, which the comparison's own run shows."""
     by = report.comparison.metric
     choose = min if by in LOWER_IS_BETTER else max
+    # the UI sorts by metric: the comparison stands on top with the numbers of its best
     numbers = metrics(choose(report.candidates, key=lambda candidate: candidate.scores.metrics[by]))
     return {name: numbers[name] for name in _columns(report) if name in numbers}
 
@@ -153,14 +156,15 @@ def log(
 
     now = int(time.time() * 1000)
     measured = [Metric(name, value, now, step) for name, value in numbers.items()]
-    given = []
+    texts = []
+    # MLflow stores parameters as text and refuses long ones
     for name, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value, default=str)
-        given.append(Param(name_of(name), short(text, PARAMETER_LIMIT)))
-    for some_measured in _batches(measured, METRICS_PER_BATCH):
-        client.log_batch(run, metrics=some_measured)
-    for some_given in _batches(given, PARAMETERS_PER_BATCH):
-        client.log_batch(run, params=some_given)
+        texts.append(Param(name_of(name), short(text, PARAMETER_LIMIT)))
+    for some in _batches(measured, METRICS_PER_BATCH):
+        client.log_batch(run, metrics=some)
+    for batch in _batches(texts, PARAMETERS_PER_BATCH):
+        client.log_batch(run, params=batch)
 
 
 def log_history(
@@ -182,6 +186,7 @@ def log_history(
     now = int(time.time() * 1000)
     curves: list[Metric] = [
         Metric(f"epochs/{name_of(name)}", float(value), now, epoch)
+        # epochs that a live run has logged already are skipped
         for epoch, numbers in list(enumerate(history, 1))[after:]
         for name, value in numbers.items()
         if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)

@@ -15,8 +15,8 @@ set."""
 
 def this_process() -> str:
     """Return host name, number and start time (s since 1970) of this process, for `has_ended`."""
-    own = psutil.Process()
-    return f"{platform.node()} {own.pid} {own.create_time():.0f}"
+    process = psutil.Process()
+    return f"{platform.node()} {process.pid} {process.create_time():.0f}"
 
 
 def has_ended(process: str) -> bool:
@@ -28,6 +28,7 @@ def has_ended(process: str) -> bool:
         since: float = psutil.Process(int(number)).create_time() - float(began)
     except psutil.NoSuchProcess:
         return True
+    # the number was given to another process that began at another time
     return abs(since) > SAME_SECONDS
 
 
@@ -43,12 +44,12 @@ class Machine:
 
         Processors give the mean since the last sample.
         """
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for monitor in self._monitors:
             monitor.clear_metrics()
             monitor.collect_metrics()
-            found |= {
+            metrics |= {
                 f"system/{name}": float(value)
                 for name, value in monitor.aggregate_metrics().items()
             }
-        return found
+        return metrics

@@ -71,12 +71,14 @@ def register(
     with TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir()
+        # a model folder is self-contained: head and checkpoint are copied into it
         if head is not None:
             shutil.copy(head, data / HEAD)
         if backbone is not None:
             (data / BACKBONE).mkdir()
             for file in (RECORD, TENSORS):
                 shutil.copy(backbone / file, data / BACKBONE / file)
+        # a served model is loaded by this module, without pickle
         pyfunc.save_model(
             f"{folder}/model",
             loader_module=__name__,
@@ -90,11 +92,12 @@ def register(
         (Path(folder) / "model" / FOLDER).mkdir()
         shutil.copy(wheel, Path(folder) / "model" / FOLDER / wheel.name)
         client.log_model_artifacts(model.model_id, f"{folder}/model")
+    # every model holds the same wheel, so that one copy on a disk is enough
     _share(wheel, model.artifact_location)
     client.finalize_logged_model(model.model_id, "READY")
     if not client.search_registered_models(f"name = '{name}'"):
-        given = "Embeddings or images" if head else "Images"
-        client.create_registered_model(name, description=f"{given} in, class probabilities out.")
+        inputs = "Embeddings or images" if head else "Images"
+        client.create_registered_model(name, description=f"{inputs} in, class probabilities out.")
     client.create_model_version(name, model.artifact_location, run, model_id=model.model_id)
 
 
@@ -115,18 +118,18 @@ def _signature_of_head(head: Head) -> ModelSignature:
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
-    given = [ColSpec(DataType.string, "image_sha256", required=False)]
-    given += [ColSpec(Array(DataType.double), name, required=False) for name in _columns(head)]
-    given += [ColSpec(DataType.double, name) for name in head.columns]
-    return _signature(given, head.classes, familiarity=head.familiarity is not None)
+    inputs = [ColSpec(DataType.string, "image_sha256", required=False)]
+    inputs += [ColSpec(Array(DataType.double), name, required=False) for name in _columns(head)]
+    inputs += [ColSpec(DataType.double, name) for name in head.columns]
+    return _signature(inputs, head.classes, familiarity=head.familiarity is not None)
 
 
 def _signature_of_network(checkpoint: Path) -> ModelSignature:
     from gzfeatures.features.backbones import classes_of
     from gzfeatures.networks.inference.output_calibration import calibration_of
 
-    known = calibration_of(checkpoint).familiarity is not None
-    return _signature([], classes_of(checkpoint), familiarity=known)
+    has_familiarity = calibration_of(checkpoint).familiarity is not None
+    return _signature([], classes_of(checkpoint), familiarity=has_familiarity)
 
 
 def _signature(
@@ -136,14 +139,14 @@ def _signature(
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    given: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id", required=False)]
-    given += [ColSpec(DataType.binary, "image", required=False), *more]
-    answered: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id")]
-    answered += [
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id", required=False)]
+    inputs += [ColSpec(DataType.binary, "image", required=False), *more]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "galaxy_id")]
+    outputs += [
         ColSpec(DataType.double, name)
         for name in (*classes, *([FAMILIARITY] if familiarity else []))
     ]
-    return ModelSignature(Schema(given), Schema(answered))
+    return ModelSignature(Schema(inputs), Schema(outputs))
 
 
 def _columns(head: Head) -> tuple[str, ...]:
@@ -179,8 +182,8 @@ class _Network:
                 found=", ".join(map(str, frame.columns)),
             )
         with _images(frame["image"]) as images:
-            said = classify(images, self._checkpoint, progress=False)
-        return _answer(_ids(frame), said)
+            predictions = classify(images, self._checkpoint, progress=False)
+        return _answer(_ids(frame), predictions)
 
 
 class _Model:
@@ -210,6 +213,7 @@ class _Model:
         from gzfeatures.galaxies.catalogs.catalog import Catalog
 
         names, ids = _columns(self._head), _ids(frame)
+        # vectors need no network; images are extracted as the head's own were
         if set(names) <= set(frame):
             tables = [
                 _table(ids, frame[n], e) for n, e in zip(names, self._head.extractors, strict=True)
@@ -233,6 +237,7 @@ class _Model:
         from gzfeatures.features.store import Store
         from gzfeatures.networks.extraction.extract import extract
 
+        # a temporary store: images sent to a server must not fill the user's own
         with _images(images) as chosen, TemporaryDirectory() as folder:
             table = extract(
                 chosen,
@@ -259,8 +264,8 @@ def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
-    known = {} if predictions.familiarity is None else {FAMILIARITY: predictions.familiarity}
-    return pd.DataFrame({"galaxy_id": ids} | columns | known)
+    familiarity = {} if predictions.familiarity is None else {FAMILIARITY: predictions.familiarity}
+    return pd.DataFrame({"galaxy_id": ids} | columns | familiarity)
 
 
 @contextmanager

@@ -44,6 +44,7 @@ class Live:
     def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
         """Log the epochs that are new; raise OutputError where they cannot be recorded."""
         with self.tracking.writing() as client:
+            # a training that is only read again never comes here, and opens no run
             if self.run is None:
                 self.run = self.tracking.opened(
                     client, self.experiment, self.name, {"kind": "training"}

@@ -104,15 +104,17 @@ class Tracking:
     def __init__(
         self, uri: str | None = None, root: Path | None = None, *, upgrade: bool = False
     ) -> None:
-        said = uri or (os.environ.get("MLFLOW_TRACKING_URI") if root is None else None)
-        place = (root or DEFAULT_ROOT).resolve()
-        self._address = said or address_of(place / "mlflow.db")
+        address = uri or (os.environ.get("MLFLOW_TRACKING_URI") if root is None else None)
+        folder = (root or DEFAULT_ROOT).resolve()
+        self._address = address or address_of(folder / "mlflow.db")
         self.uri = _masked(self._address)
         self.notes: list[str] = []
         self._database = file_of(self._address)
         self._upgrade, self._settled = upgrade, self._database is None
         self._served = self._address.startswith(("http:", "https:", "databricks"))
-        self._artifacts = (self._database.parent if self._database else place).resolve() / ARTIFACTS
+        self._artifacts = (
+            self._database.parent if self._database else folder
+        ).resolve() / ARTIFACTS
         with self.writing() as client:
             client.search_experiments(max_results=1)
 
@@ -172,6 +174,7 @@ class Tracking:
             "parameters": dict(candidate.parameters),
             "scores": candidate.scores.asdict(),
         }
+        # one lock for the whole record: another writer sees a finished run or a running one
         with (
             self.writing() as client,
             self._run(
@@ -185,12 +188,14 @@ class Tracking:
         ):
             entries.log(client, run, entries.metrics(candidate), entries.parameters(candidate))
             client.log_inputs(run, [entries.dataset(candidate)])
+            # parameters are cut at a length by MLflow; the JSON has them whole
             client.log_text(run, json.dumps(record, indent=1, default=str), "pairing.json")
             if candidate.scores.confusion is not None:
                 drawn = figures.confusion(candidate.scores.confusion, candidate.scores.classes)
                 client.log_artifact(
                     run, str(style.write_png(drawn, Path(folder) / "confusion.png"))
                 )
+            # a head or network becomes a model, other files are kept beside the run
             for path in artifacts:
                 self._keep(
                     client, experiment, candidate, run, require_file(path, "artifact"), artifacts
@@ -227,9 +232,8 @@ class Tracking:
         OutputError
             The run cannot be recorded; what there is of it is marked as failed.
         """
-        ranking = report.markdown().removeprefix(
-            "# "
-        )  # the UI cuts a description off after one line of text
+        # the UI shows one line of a description until it is unfolded: the headline, without its #
+        ranking = report.markdown().removeprefix("# ")
         tags = {
             "kind": "comparison",
             "experiment": experiment,
@@ -240,6 +244,7 @@ class Tracking:
         with self.writing() as client, self._run(client, experiment, "comparison", tags) as run:
             numbers = {"pairings": float(len(report.candidates))} | entries.best(report)
             entries.log(client, run, numbers, dict(html_page.flat(report.provenance)))
+            # the map is optional: a run may be configured without one
             for name in (
                 "report.html",
                 "report.md",
@@ -252,6 +257,7 @@ class Tracking:
                     client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
             described = self._experiment(client, experiment)
+            # the UI's view filters by this tag, so that old runs do not mix with the ranking
             _mark_latest(client, described, report, run)
             client.set_experiment_tag(described, NOTE, ranking)
             client.set_experiment_tag(described, VIEW, entries.view(report))
@@ -260,12 +266,14 @@ class Tracking:
     def pages(self, port: int) -> dict[str, str]:
         """Return the UI's address of each experiment that has a comparison, by name."""
         with self.writing() as client:
-            found = client.search_experiments(max_results=100)
-        return {
-            e.name: f"http://127.0.0.1:{port}/#/experiments/{e.experiment_id}/runs?{VIEW_QUERY}"
-            for e in found
-            if VIEW in e.tags
-        }
+            experiments = client.search_experiments(max_results=100)
+        pages = {}
+        for experiment in experiments:
+            # only a comparison gives an experiment the tag with a ranked view
+            if VIEW in experiment.tags:
+                place = f"{experiment.experiment_id}/runs?{VIEW_QUERY}"
+                pages[experiment.name] = f"http://127.0.0.1:{port}/#/experiments/{place}"
+        return pages
 
     def ui(self, port: int = 5000, say: Callable[[str], object] | None = None) -> NoReturn:
         """Replace this process by the MLflow UI on 127.0.0.1, until interrupted.
@@ -286,6 +294,7 @@ class Tracking:
             raise InputError(
                 "the tracking server has its own UI", where=self.uri, remedy="open it in a browser"
             )
+        # one worker on the loopback address: the UI has no login
         options = {
             "--backend-store-uri": self._address,
             "--default-artifact-root": self._artifacts.as_uri(),
@@ -303,6 +312,7 @@ class Tracking:
             "ui",
             *(part for option in options.items() for part in option),
         ]
+        # the UI takes the place of this process, so that Ctrl-C ends it alone
         os.execve(sys.executable, command, os.environ | ENVIRONMENT)
 
     @contextmanager
@@ -312,6 +322,7 @@ class Tracking:
 
         os.environ.update(ENVIRONMENT)
         os.environ.update(DEFAULTS | os.environ)
+        # warnings about MLflow's own code say nothing to the user
         with warnings.catch_warnings():
             for message in KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message)
@@ -324,9 +335,11 @@ class Tracking:
                     yield MlflowClient(self._address, self._address)
                     return
                 self._database.parent.mkdir(parents=True, exist_ok=True)
+                # two writers at once would meet "database is locked", so they take turns by a lock file
                 with FileLock(f"{self._database}.lock"), without_strays(self._address):
                     if not self._database.exists():
                         make_database(self._database)
+                    # the schema is checked once: no other process changes it while this one works
                     if not self._settled:
                         done = [
                             require_schema(self._database, self._upgrade),
@@ -351,23 +364,25 @@ class Tracking:
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
         """Return the id of an experiment, which is created on first use."""
-        known = client.get_experiment_by_name(name)
-        if known is not None and known.lifecycle_stage == "deleted":
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
             raise OutputError(
                 f"experiment '{name}' was deleted here",
                 where=self.uri,
                 rule="be active",
-                found=known.experiment_id,
+                found=experiment.experiment_id,
                 remedy=(
-                    f"restore it ('mlflow experiments restore -x {known.experiment_id}', "
+                    f"restore it ('mlflow experiments restore -x {experiment.experiment_id}', "
                     "with this address as MLFLOW_TRACKING_URI), "
                     "or give this one another name (--set name=…)"
                 ),
             )
-        if known is not None:
-            return str(known.experiment_id)
-        place = None if self._served else f"{self._artifacts.as_uri()}/{fingerprint.of(name)[:12]}"
-        return str(client.create_experiment(name, place, EXPERIMENT_TAGS))
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        artifacts = (
+            None if self._served else f"{self._artifacts.as_uri()}/{fingerprint.of(name)[:12]}"
+        )
+        return str(client.create_experiment(name, artifacts, EXPERIMENT_TAGS))
 
     def _keep(
         self,
@@ -378,22 +393,29 @@ class Tracking:
         path: Path,
         others: Sequence[Path],
     ) -> None:
-        whose = [
+        words = [
             experiment,
             candidate.backbone,
             *([candidate.head] if candidate.head else []),
             candidate.approach,
         ]
-        name, home = entries.name_of(" ".join(whose)), self._experiment(client, experiment)
+        name, experiment_id = entries.name_of(" ".join(words)), self._experiment(client, experiment)
+        # a fine-tuned head needs its checkpoint to read images
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((other for other in others if other.is_dir()), None)
             models.register(
-                client, home, run, name, head=path, backbone=checkpoint, wheel=self._wheel()
+                client,
+                experiment_id,
+                run,
+                name,
+                head=path,
+                backbone=checkpoint,
+                wheel=self._wheel(),
             )
         elif path.is_file():
             client.log_artifact(run, str(path))
         elif candidate.head is None:
-            models.register(client, home, run, name, backbone=path, wheel=self._wheel())
+            models.register(client, experiment_id, run, name, backbone=path, wheel=self._wheel())
 
     def _wheel(self) -> Path:
         """Write the wheel of this package, once per database.
@@ -407,11 +429,12 @@ class Tracking:
     ) -> str:
         """Open a run, and mark runs as killed whose process has ended."""
         home = self._experiment(client, experiment)
+        # a killed process cannot close its run, and the UI would show it as running for ever
         for run in client.search_runs([home], "attributes.status = 'RUNNING'"):
             if PROCESS in run.data.tags and has_ended(run.data.tags[PROCESS]):
                 client.set_terminated(run.info.run_id, "KILLED")
-        made = client.create_run(home, tags={**tags, PROCESS: this_process()}, run_name=name)
-        return str(made.info.run_id)
+        created = client.create_run(home, tags={**tags, PROCESS: this_process()}, run_name=name)
+        return str(created.info.run_id)
 
     @contextmanager
     def _run(
@@ -442,9 +465,9 @@ def _mark_latest(client: MlflowClient, experiment_id: str, report: Report, compa
     ):
         tags = run.data.tags
         key = tuple(tags.get(name, "") for name in ("road", "backbone", "head", "seed"))
-        of_it = tags.get("split") == report.split.fingerprint and key in wanted
-        wanted -= {key} if of_it else set()
-        latest = "yes" if of_it or run.info.run_id == comparison else "no"
+        compared = tags.get("split") == report.split.fingerprint and key in wanted
+        wanted -= {key} if compared else set()
+        latest = "yes" if compared or run.info.run_id == comparison else "no"
         if tags.get("latest") != latest:
             client.set_tag(run.info.run_id, "latest", latest)
 

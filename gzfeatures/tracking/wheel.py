@@ -55,6 +55,7 @@ def write_wheel(folder: Path) -> Path:
     with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, data in content.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
+            # fixed times and permissions make the wheel the same, byte for byte
             entry.external_attr = 0o644 << 16
             kind = zipfile.ZIP_STORED if name.endswith(_PACKED) else zipfile.ZIP_DEFLATED
             archive.writestr(entry, data, compress_type=kind)
