@@ -66,7 +66,7 @@ def draw_map(
 
     Returns
     -------
-    path, Showcase
+    path, Gallery
         Of `map.html`; the pictures for a report.
     """
     from gzfeatures.maps.columns import offered

@@ -78,9 +78,9 @@ def read_pairings(folder: Path) -> tuple[list[Candidate], Labels, Split]:
         raise InputError(
             "labels of a run have no split", where=folder / LABELS, rule="have a split column"
         )
-    path = require_file(folder / PAIRINGS, "pairings of a finished run")
+    path = require_file(folder / PAIRINGS, "candidates of a finished run")
     candidates = []
-    with parsing("pairings of a run cannot be read", path):
+    with parsing("candidates of a run cannot be read", path):
         for note in json.loads(path.read_text(encoding="utf-8")):
             predictions = Predictions.read(join_inside(folder, note.pop("predictions")))
             # predictions fix the order of classes, which labels read from a CSV do not know

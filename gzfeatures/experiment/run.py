@@ -84,7 +84,7 @@ class Run:
     folder : Path
         Where everything lies.
     table, map : Path or None
-        Embedding table of the best pairing on a table, and the map of it.
+        Embedding table of the best candidate on a table, and the map of it.
     tracking_uri : str or None
         Where the runs are recorded.
     seconds : float
@@ -139,7 +139,7 @@ def run(
     tracker : Tracker, optional
         Where runs are recorded; None records nothing.
     again : bool
-        Train and tabulate anew, whatever the folder holds.
+        Train and extract anew, whatever the folder holds.
     overwrite : bool
         Replace files in the folder that no run wrote there, or that were changed since; an input
         never.
@@ -378,7 +378,7 @@ class _Session:
     def curves(self, trained: Sequence[_Outcome], ranked: _Ranked) -> dict[str, Curve]:
         """Measure learning curves of networks, and of heads on the best table of each approach."""
         curves = {each.candidate.name: each.curve for each in trained if each.curve is not None}
-        # worst first, so that the best table of each road is the one that stays
+        # worst first, so that the best table of each approach is the one that stays
         best: dict[str, Path] = {}
         for candidate, classifier in reversed(ranked):
             if classifier.table is not None and self.settings.learning_curve:
@@ -406,7 +406,7 @@ class _Session:
         best = _best_table(ranked)
         if best is None or not self.settings.map:
             return None, []
-        # worst first, so that the best pairing of each road is the one that stays
+        # worst first, so that the best candidate of each approach is the one that stays
         first_of = {scored.approach: scored for scored, _ in reversed(ranked)}
         predictions = {}
         for approach, candidate in first_of.items():
@@ -430,7 +430,7 @@ class _Session:
 
 
 _Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
-"""Pairings that can be explained, best first, each with what explains it."""
+"""Candidates that can be explained, best first, each with what explains it."""
 
 
 def _explainable(report: Report, outcomes: Sequence[_Outcome]) -> _Ranked:

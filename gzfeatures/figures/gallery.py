@@ -105,9 +105,9 @@ class Gallery:
     title, note : str
         What is shown, and how to read it.
     sections : mapping of str to sequence of Picture
-        Heading → tiles under it.
+        Heading → pictures under it.
     side : int
-        Height of a tile in pixels.
+        Height of a picture in pixels.
 
     Raises
     ------
@@ -132,7 +132,7 @@ class Gallery:
         path : str or Path
             File to write.
         columns : int
-            Square tiles per row of a PNG.
+            Square pictures per row of a PNG.
 
         Raises
         ------

@@ -24,7 +24,7 @@ MARKS = {
     "fine-tuned": ("s", "#009e73", "--"),
     "end-to-end": ("^", "#d55e00", ":"),
 }
-"""Marker, colour and line of each road, alike in every figure."""
+"""Marker, colour and line of each approach, alike in every figure."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,

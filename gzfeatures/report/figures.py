@@ -1,6 +1,6 @@
 """Draw the figures of a report, for its page and as files.
 
-They stay legible in grey and to colour-blind readers: roads differ by marker as well as by colour
+They stay legible in grey and to colour-blind readers: approaches differ by marker as well as by colour
 (Okabe & Ito 2008), shades are of one hue, precision and recall differ by hatching, and values are
 written beside the marks.
 """
@@ -206,7 +206,7 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
     Parameters
     ----------
     curve_of : mapping of str to mapping
-        Road → `coverage` and `accuracy` as `calibration.coverage_accuracy` gives them.
+        Approach → `coverage` and `accuracy` as `calibration.coverage_accuracy` gives them.
     """
     figure, axes = axes_of(6.4, 3.4)
     for approach, curve in curve_of.items():
@@ -276,9 +276,9 @@ def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric:
     Parameters
     ----------
     curves : mapping of str to sequence of (galaxies, value, low, high)
-        One curve per pairing.
+            One curve per candidate.
     approaches : mapping of str to str
-        Road of each pairing.
+        Approach of each candidate.
     """
     figure, axes = axes_of(6.4, 3.8)
     ends: dict[tuple[float, float], str] = {}
@@ -306,7 +306,7 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
     Parameters
     ----------
     rows_of : mapping of str to sequence of mapping
-        Road → bins as the functions of `slices` give them: `low, high, accuracy, interval` and
+        Approach → bins as the functions of `slices` give them: `low, high, accuracy, interval` and
         perhaps `ceiling`.
     title : str
         The quantity.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gzfeatures.report.report import Report
 
 PANELS = 12
-"""Pairings, from the first rank on, that get a confusion matrix, bars and a reliability diagram."""
+"""Candidates, from the first rank on, that get a confusion matrix, bars and a reliability diagram."""
 COLUMNS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -51,7 +51,7 @@ COSTS = {
     "bytes": "bytes on disk",
 }
 """Costs of the ranking, and their titles."""
-DAGGER = "not a fair hold-out: this backbone may have met some of the test galaxies in its training"
+DAGGER = "not a fair hold-out: this backbone may have been trained on some of the test galaxies"
 SCRIPT = """addEventListener("click", event => {
   const link = event.target.closest("nav a");
   if (link) { event.preventDefault(); document.querySelector(link.hash).scrollIntoView(); }
@@ -324,7 +324,7 @@ def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[examples.Ex
 
     if len(compared) == 2:
         ids = examples.disagreements(compared[0][2], compared[1][2])
-        note = f"Galaxies that the two put in different classes, the surest first. {names}"
+        note = f"Galaxies that the two put in different classes, the most certain first. {names}"
         yield "disagreements", "Where they disagree", note, examples_of(ids)
     note = f"Galaxies that {compared[0][1]} has wrong, the most confident first. {names}"
     yield (

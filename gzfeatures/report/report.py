@@ -46,20 +46,20 @@ class Report:
     comparison : Comparison
         Their ranking and paired tests.
     labels : Labels
-        Truth of the galaxies of the split.
+        The volunteers' labels of all galaxies of the split.
     split : Split
         Train, validation and test galaxies.
     provenance : mapping of str to JSON value
         Versions, hardware, git state, seeds, fingerprints.
     curves : mapping of str to sequence of (galaxies, value, low, high)
-        Learning curve of a pairing, by the pairing's name: the ranking's metric and its interval
+        Learning curve of a candidate, by its name: the ranking's metric and its interval
         for each number of labelled training galaxies.
 
     Raises
     ------
     InputError
-        The comparison is of other pairings or another split, no score has an interval, or a curve
-        belongs to no pairing.
+        The comparison is of other candidates or another split, no score has an interval, or a curve
+        belongs to no candidate.
     """
 
     name: str
@@ -76,16 +76,16 @@ class Report:
             raise InputError(
                 "report of another split",
                 where=self.name,
-                rule=f"compare pairings of split {self.split.fingerprint[:12]}",
+                rule=f"compare candidates of split {self.split.fingerprint[:12]}",
                 found=self.comparison.split[:12],
             )
         # ranking and candidates come separately: each must hold the same ones
         ranked = {_key(row) for row in self.comparison.ranking}
         if len(self.candidates) != len(ranked) or {_key(p) for p in self.candidates} != ranked:
             raise InputError(
-                "report and comparison differ in their pairings",
+                "report and comparison differ in their candidates",
                 where=self.name,
-                rule="hold the same pairings",
+                rule="hold the same candidates",
             )
         # the ranking figure and the headline need intervals
         if not any(candidate.scores.intervals for candidate in self.candidates):
@@ -97,7 +97,7 @@ class Report:
             )
         stray = set(self.curves) - {p.name for p in self.candidates}
         if stray:
-            raise InputError("learning curve of no pairing", where=self.name, found=min(stray))
+            raise InputError("learning curve of no candidate", where=self.name, found=min(stray))
 
     @cached_property
     def ranked(self) -> tuple[tuple[RankedRow, Candidate], ...]:
@@ -158,7 +158,7 @@ class Report:
         text = (
             f"{len(best.predictions):,} test galaxies, {len(self.labels.classes)} classes "
             f"of {best.scheme}, "
-            f"{len(self.candidates)} pairings on one split."
+            f"{len(self.candidates)} candidates on one split."
         )
         # one candidate has nobody to be compared with
         if len(self.candidates) > 1:
@@ -208,8 +208,8 @@ class Report:
         """Return headline, summary and ranking as Markdown; every text from outside is escaped."""
         titles = [
             "#",
-            "pairing",
-            "road",
+            "candidate",
+            "approach",
             *self.metrics.values(),
             *(COSTS[cost] for cost in self.costs),
         ]

@@ -238,7 +238,7 @@ def _command_line(arguments: list[str], address: str) -> None:
     command = [sys.executable, "-m", "mlflow", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if ended.returncode:
-        last = (ended.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
         raise OutputError("database cannot be made", where=f"mlflow {arguments[0]}", found=last)
 
 

@@ -213,7 +213,7 @@ def test_headline_names_the_first_and_summary_the_ties() -> None:
     )  # its interval knows that it was chosen
     ties = sum(r["tied"] for r in made.comparison.ranking[1:])
     assert f"{ties} other" in made.summary
-    assert "120 test galaxies, 5 classes of zhu-5class, 4 pairings on one split" in made.summary
+    assert "120 test galaxies, 5 classes of zhu-5class, 4 candidates on one split" in made.summary
 
 
 def test_summary_sets_the_first_against_the_best_network() -> None:
@@ -232,8 +232,10 @@ def test_an_unfair_hold_out_is_marked(tmp_path: Path) -> None:
     assert "resnet18 †" in marked.markdown()
     alone = Report("gz2", made[:1], compare(made[:1], labels, resamples=50), labels, split)
     assert alone.headline.startswith("resnet18 † comes first")
-    assert "may have met some of the test galaxies" in alone.summary
-    assert "may have met some of the test galaxies" in marked.write(tmp_path).read_text("utf-8")
+    assert "may have been trained on some of the test galaxies" in alone.summary
+    assert "may have been trained on some of the test galaxies" in marked.write(tmp_path).read_text(
+        "utf-8"
+    )
     assert "†" not in report().markdown()
 
 
@@ -344,13 +346,15 @@ def test_pairings_of_one_name_are_told_apart_by_road_and_seed() -> None:
 
 def test_a_comparison_of_another_split_is_refused() -> None:
     made = report()
-    with pytest.raises(InputError, match="report of another split; must compare pairings of split"):
+    with pytest.raises(
+        InputError, match="report of another split; must compare candidates of split"
+    ):
         dataclasses.replace(made, split=Split.draw(made.labels, seed=9))
 
 
 def test_a_comparison_of_other_pairings_is_refused() -> None:
     made = report()
-    with pytest.raises(InputError, match="report and comparison differ in their pairings"):
+    with pytest.raises(InputError, match="report and comparison differ in their candidates"):
         dataclasses.replace(made, pairings=made.pairings[:-1])
 
 
@@ -380,7 +384,7 @@ def test_one_pairing_alone_and_names_in_other_scripts_have_a_report(tmp_path: Pa
 
 
 def test_a_learning_curve_of_no_pairing_is_refused() -> None:
-    with pytest.raises(InputError, match="learning curve of no pairing, found vgg"):
+    with pytest.raises(InputError, match="learning curve of no candidate, found vgg"):
         report(curves={"vgg": [(50, 0.4, 0.3, 0.5)]})
 
 
