@@ -46,14 +46,15 @@ class FitOptions:
     jobs : int
         Candidates tried at once when tuning.
     allow_seen : bool
-        Score also on test galaxies that a backbone was trained on; such candidates are contaminated.
+        Score also on test galaxies that a backbone was trained on: such candidates are marked
+        contaminated.
     coverage : float
         Share of galaxies, of each class, whose class set is to hold the true class.
     sets_by : {"threshold", "raps"}
         How class sets are formed (see `conformal.Conformal`).
     approach : {"frozen", "fine-tuned"}
-            Whether the backbone was trained on galaxies of the run.
-        title : str, optional
+        Whether the backbone was trained on galaxies of the run.
+    title : str, optional
         What tells the tables from others of the same backbone; default its name and the columns.
     """
 

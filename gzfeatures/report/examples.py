@@ -26,8 +26,8 @@ class Guess:
     Parameters
     ----------
     rank : int
-            Rank of the candidate.
-        candidate : str
+        Rank of the candidate.
+    candidate : str
         Its name.
     predicted : str
         Most probable class.
@@ -57,7 +57,7 @@ class Example:
     votes : float or None
         Their vote fraction for it, where known.
     guesses : tuple of Guess
-            One per candidate.
+        One per candidate.
     """
 
     id: str

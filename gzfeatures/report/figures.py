@@ -1,6 +1,6 @@
 """Draw the figures of a report, for its page and as files.
 
-They stay legible in grey and to colour-blind readers: approaches differ by marker as well as by colour
+They stay legible in grey and to colour-blind readers: approaches differ by marker and colour
 (Okabe & Ito 2008), shades are of one hue, precision and recall differ by hatching, and values are
 written beside the marks.
 """
@@ -306,7 +306,7 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
     Parameters
     ----------
     rows_of : mapping of str to sequence of mapping
-        Approach → bins as the functions of `slices` give them: `low, high, accuracy, interval` and
+        Approach → bins of `evaluation.accuracy_by`: `low, high, accuracy, interval` and
         perhaps `ceiling`.
     title : str
         The quantity.
