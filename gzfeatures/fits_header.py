@@ -77,7 +77,7 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                 yield file
                 return
         with tempfile.TemporaryFile() as plain:
-            # a gzipped file is checked while it is unpacked: no more is written than its headers claim
+            # gzipped data are checked while they are unpacked: no more is written than headers claim
             if packed:
                 with parsing(f"{what} cannot be read", path, remedy="fetch it again"):
                     require_sizes(

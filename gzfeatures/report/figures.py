@@ -276,7 +276,7 @@ def learning(curves: Mapping[str, Curve], approaches: Mapping[str, str], metric:
     Parameters
     ----------
     curves : mapping of str to sequence of (galaxies, value, low, high)
-            One curve per candidate.
+        One curve per candidate.
     approaches : mapping of str to str
         Approach of each candidate.
     """

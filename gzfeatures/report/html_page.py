@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gzfeatures.report.report import Report
 
 PANELS = 12
-"""Candidates, from the first rank on, that get a confusion matrix, bars and a reliability diagram."""
+"""Candidates, from the first rank on, that get a confusion matrix and two more figures."""
 COLUMNS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",

@@ -17,8 +17,8 @@ class Live:
     """Record the run of a training; call it with the history after every epoch.
 
     The run is opened by the first call, so that a training that is only read again opens none. It
-    is marked as failed when the training ends in an error or is interrupted; `Tracking.record_candidate`
-    adds scores and files to it.
+    is marked as failed when the training ends in an error or is interrupted;
+    `Tracking.record_candidate` adds scores and files to it.
 
     Parameters
     ----------

@@ -335,7 +335,7 @@ class Tracking:
                     yield MlflowClient(self._address, self._address)
                     return
                 self._database.parent.mkdir(parents=True, exist_ok=True)
-                # two writers at once would meet "database is locked", so they take turns by a lock file
+                # two writers at once would meet "database is locked", so they take turns
                 with FileLock(f"{self._database}.lock"), without_strays(self._address):
                     if not self._database.exists():
                         make_database(self._database)

@@ -227,7 +227,7 @@ def test_an_unfair_hold_out_is_marked(tmp_path: Path) -> None:
     labels = labelled()
     split = Split.draw(labels)
     first, *others = pairings(labels, split)
-    made = (dataclasses.replace(first, dagger=True), *others)
+    made = (dataclasses.replace(first, contaminated=True), *others)
     marked = Report("gz2", made, compare(made, labels, resamples=50), labels, split)
     assert "resnet18 †" in marked.markdown()
     alone = Report("gz2", made[:1], compare(made[:1], labels, resamples=50), labels, split)
