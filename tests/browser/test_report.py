@@ -352,10 +352,10 @@ def test_a_comparison_of_another_split_is_refused() -> None:
         dataclasses.replace(made, split=Split.draw(made.labels, seed=9))
 
 
-def test_a_comparison_of_other_pairings_is_refused() -> None:
+def test_a_comparison_of_other_candidates_is_refused() -> None:
     made = report()
     with pytest.raises(InputError, match="report and comparison differ in their candidates"):
-        dataclasses.replace(made, pairings=made.pairings[:-1])
+        dataclasses.replace(made, candidates=made.candidates[:-1])
 
 
 def test_scores_without_intervals_are_refused() -> None:
