@@ -1,1 +1,1 @@
-"""Searching a table of embeddings: neighbours, duplicates, anomalies, label errors, prototypes."""
+"""Search a table of embeddings: neighbours, duplicates, anomalies, label errors, prototypes."""

@@ -1,4 +1,4 @@
-"""Oddity: galaxies unlike the others of a table, by three measures that need no labels."""
+"""Rank galaxies that are unlike the others of a table, by three measures without labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def anomalies(
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Rank galaxies from the oddest to the most ordinary.
+    """Rank galaxies from the most to the least anomalous.
 
     Parameters
     ----------
@@ -75,7 +75,10 @@ def anomalies(
 
 
 def _outlier_factor(near: Nearest) -> npt.NDArray[np.float64]:
-    """Mean local density of the neighbours over one's own; copies, infinitely dense, are held just short of it."""
+    """Divide the mean local density of a galaxy's neighbours by its own density.
+
+    Equal rows, infinitely dense, are held to a finite density.
+    """
     reach = np.maximum(near.distances[near.rows, -1], near.distances).mean(1, dtype=np.float64)
     density = 1 / np.maximum(reach, 1e-10)
     return np.asarray(density[near.rows].mean(1) / density)

@@ -1,4 +1,4 @@
-"""Space: where galaxies are compared. Metric and principal components, fitted once, applied to any table."""
+"""Define the feature space in which galaxies are compared: metric and principal components."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ spaced ones."""
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureSpace:
-    """Linear road from an embedding to the vector in which distances are taken.
+    """A linear map from an embedding to the vector in which distances are taken.
 
     Distances in the space are euclidean. Under `cosine` each embedding is first scaled to unit
     length, so that the distance is the chord between directions, sqrt(2 − 2 cos): its order is that
@@ -59,7 +59,7 @@ class FeatureSpace:
         metric: str = "euclidean",
         components: int | None = 50,
     ) -> FeatureSpace:
-        """Fit to the rows of a matrix.
+        """Fit the space to the rows of a matrix.
 
         Parameters
         ----------
@@ -92,15 +92,17 @@ class FeatureSpace:
             )
         if components is None or components >= min(rows.shape):
             return cls(metric, mean, None)
-        kept, axes = _principal(
+        share, axes = _principal(
             rows[:: max(1, len(rows) // max(ENOUGH, components))], mean, components
         )
         # the sign of an eigenvector is arbitrary: fix it, so that machines agree
         axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
-        return cls(metric, mean, np.ascontiguousarray(axes, dtype=np.float32), kept)
+        return cls(metric, mean, np.ascontiguousarray(axes, dtype=np.float32), share)
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Rows of `matrix`, shape (n, dim), in this space: shape (n, components), or (n, dim) without axes.
+        """Map rows of `matrix`, shape (n, dim), into this space.
+
+        The result has shape (n, components), or (n, dim) without axes.
 
         Raises
         ------
@@ -111,17 +113,17 @@ class FeatureSpace:
             raise InputError(
                 "embedding", rule=f"have {len(self.mean)} dimensions", found=matrix.shape[1]
             )
-        found = np.empty(
+        mapped = np.empty(
             (len(matrix), len(self.mean) if self.axes is None else len(self.axes)), dtype=np.float32
         )
         rows = unit_rows(matrix, self.metric)
         for start in range(0, len(rows), BLOCK):
             centred = rows[start : start + BLOCK] - self.mean
-            found[start : start + BLOCK] = centred if self.axes is None else centred @ self.axes.T
-        return found
+            mapped[start : start + BLOCK] = centred if self.axes is None else centred @ self.axes.T
+        return mapped
 
     def asdict(self) -> dict[str, Any]:
-        """Metric and share of variance, as JSON values (the arrays are kept beside them)."""
+        """Return metric and share of variance as JSON values; arrays are kept elsewhere."""
         return {
             "metric": self.metric,
             "components": None if self.axes is None else len(self.axes),
@@ -132,7 +134,10 @@ class FeatureSpace:
 def _principal(
     rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], count: int
 ) -> tuple[float, Array]:
-    """Share of the variance along the first principal axes, and the axes, shape (count, dim), by falling variance."""
+    """Return the first principal axes, shape (count, dim), and each one's share of the variance.
+
+    Axes stand by falling variance.
+    """
     from scipy.linalg import eigh
     from threadpoolctl import threadpool_limits
 
@@ -155,7 +160,10 @@ def _principal(
 
 
 def unit_rows(matrix: npt.NDArray[np.float32], metric: str) -> npt.NDArray[np.float32]:
-    """Rows as they are (`euclidean`), or scaled to unit length (`cosine`); an all-zero row is then an InputError."""
+    """Return rows as given (`euclidean`), or scaled to unit length (`cosine`).
+
+    An all-zero row is then an InputError.
+    """
     rows = np.asarray(matrix, dtype=np.float32)
     if metric == "euclidean":
         return rows

@@ -1,4 +1,4 @@
-"""Doubt: labels that are likely wrong, and the galaxies most worth a human look."""
+"""Find labels that are likely wrong, and unlabelled galaxies most worth a human look."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gzfeatures.ids import among, positions
 
 
 def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
-    """Labels that out-of-sample probabilities contradict.
+    """Find labels that out-of-sample probabilities contradict.
 
     Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125, section 3.1): a class's threshold
     is the mean probability that galaxies so labelled get for it, and a galaxy counts for the class
@@ -65,13 +65,13 @@ def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
         raise InputError("no galaxy has a label and a prediction", rule="share ids")
     codes, p = labels.select(predictions.ids).codes, predictions.probabilities
     rows = np.arange(len(p))
-    own = p[rows, codes]
+    p_label = p[rows, codes]
     others = p.copy()
     others[rows, codes] = -np.inf
     doubtful = _doubtful(p, codes)
     members = np.bincount(codes, minlength=p.shape[1])
     suggested = np.where(doubtful, np.where(members > 0, others, -np.inf).argmax(1), codes)
-    margin = own - (others.max(1) if p.shape[1] > 1 else 0.0)
+    margin = p_label - (others.max(1) if p.shape[1] > 1 else 0.0)
     classes = np.asarray(labels.classes, dtype=object)
     frame = pd.DataFrame(
         {
@@ -79,7 +79,7 @@ def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
             "label": classes[codes],
             "suggested": classes[suggested],
             "doubtful": doubtful,
-            "p_label": own,
+            "p_label": p_label,
             "p_suggested": p[rows, suggested],
             "margin": margin,
         }
@@ -90,21 +90,21 @@ def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
 
 
 def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Of each class as many labels as the confident joint says, those with the lowest probability."""
+    """Choose the least probable labels of each class, as many as the confident joint gives."""
     k = p.shape[1]
-    own, members = p[np.arange(len(p)), codes], np.bincount(codes, minlength=k)
-    thresholds = np.bincount(codes, weights=own, minlength=k) / np.maximum(members, 1)
+    p_label, members = p[np.arange(len(p)), codes], np.bincount(codes, minlength=k)
+    thresholds = np.bincount(codes, weights=p_label, minlength=k) / np.maximum(members, 1)
     thresholds[members == 0] = np.inf  # nobody bears this label: no bar is known
     passing = np.where(p >= thresholds, p, -np.inf)
     sure = np.isfinite(passing.max(1))
     joint = np.zeros((k, k))
     np.add.at(joint, (codes[sure], passing[sure].argmax(1)), 1)
-    found = np.zeros(len(p), dtype=bool)
+    doubtful = np.zeros(len(p), dtype=bool)
     for code in np.flatnonzero(joint.sum(1)):
         wrong = round(members[code] * (1 - joint[code, code] / joint[code].sum()))
         of_it = np.flatnonzero(codes == code)
-        found[of_it[np.argsort(own[of_it], kind="stable")[:wrong]]] = True
-    return found
+        doubtful[of_it[np.argsort(p_label[of_it], kind="stable")[:wrong]]] = True
+    return doubtful
 
 
 def query_next(
@@ -116,7 +116,7 @@ def query_next(
     pool: int = 10,
     metric: str = "euclidean",
 ) -> pd.DataFrame:
-    """Galaxies whose label would teach most: uncertain, and unlike each other.
+    """Choose unlabelled galaxies that are uncertain and unlike each other, for labelling.
 
     Among the `pool` × `count` galaxies with the smallest margin between their two most probable
     classes (Scheffer+2001, doi:10.1007/3-540-44816-0_31), the most uncertain is taken first, then
@@ -187,7 +187,7 @@ def query_next(
 
 
 def _spread(vectors: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
-    """The first row, then always the row farthest from all taken."""
+    """Return the first row, then again and again the row farthest from all chosen ones."""
     taken = np.zeros(count, dtype=np.int64)
     apart = np.full(len(vectors), np.inf)
     for i in range(1, count):

@@ -1,4 +1,4 @@
-"""Neighbours of galaxies in a table: nearest, similar, the same twice."""
+"""Find the nearest galaxies of a table, similar galaxies, and duplicates."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def nearest(
         )
     if len(reference) <= exact_up_to:
         return _exact(reference, queries, k, own)
-    found = _by_cells(reference, queries, k, own, seed)
+    near = _by_cells(reference, queries, k, own, seed)
     sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
     truth = _exact(reference, queries[sample], k, None if own is None else own[sample])
-    hits = [len(np.intersect1d(a, b)) for a, b in zip(found.rows[sample], truth.rows, strict=True)]
-    return dataclasses.replace(found, recall=float(np.mean(hits) / k))
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(near.rows[sample], truth.rows, strict=True)]
+    return dataclasses.replace(near, recall=float(np.mean(hits) / k))
 
 
 def _exact(
@@ -105,6 +105,7 @@ def _exact(
     k: int,
     own: npt.NDArray[np.intp] | None,
 ) -> Nearest:
+    """Find the nearest rows by comparing every pair."""
     from sklearn.neighbors import NearestNeighbors
 
     index = NearestNeighbors(algorithm="brute", n_jobs=-1).fit(reference)
@@ -119,6 +120,7 @@ def _by_cells(
     own: npt.NDArray[np.intp] | None,
     seed: int,
 ) -> Nearest:
+    """Find the nearest rows among the cells of a k-means partition that lie nearest."""
     import faiss
 
     dim, cells = reference.shape[1], max(2, int(np.sqrt(len(reference))))
@@ -140,13 +142,13 @@ def _without_own(
     distances: npt.NDArray[np.floating],
     own: npt.NDArray[np.intp] | None,
 ) -> Nearest:
-    """The neighbours found, without the galaxy itself."""
+    """Drop the galaxy itself from its neighbours."""
     if own is not None:
         keep = rows != own[:, None]
         keep[keep.all(1), -1] = (
             False  # copies pushed the query itself out: the farthest goes instead
         )
-        rows, distances = (found[keep].reshape(len(rows), -1) for found in (rows, distances))
+        rows, distances = (array[keep].reshape(len(rows), -1) for array in (rows, distances))
     return Nearest(rows.astype(np.int64), distances.astype(np.float32))
 
 
@@ -159,7 +161,7 @@ def similar(
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Nearest galaxies of each id, compared in every dimension of the table.
+    """Find the nearest galaxies of each id, compared in every dimension of the table.
 
     Parameters
     ----------
@@ -185,19 +187,19 @@ def similar(
     InputError
         An id is not in the table, or there are fewer galaxies than neighbours.
     """
-    asked = as_ids(list(ids))
-    rows = positions(table.ids, asked, where="embedding table")
+    wanted = as_ids(list(ids))
+    rows = positions(table.ids, wanted, where="embedding table")
     vectors = FeatureSpace.fit(table.matrix, metric=metric, components=None).vectors(table.matrix)
-    found = nearest(vectors, vectors[rows], k, own=rows, exact_up_to=exact_up_to, seed=seed)
+    near = nearest(vectors, vectors[rows], k, own=rows, exact_up_to=exact_up_to, seed=seed)
     frame = pd.DataFrame(
         {
-            "galaxy_id": table.ids[found.rows.ravel()],
-            "query": np.repeat(asked, k),
-            "rank": np.tile(np.arange(1, k + 1), len(asked)),
-            "distance": found.distances.ravel(),
+            "galaxy_id": table.ids[near.rows.ravel()],
+            "query": np.repeat(wanted, k),
+            "rank": np.tile(np.arange(1, k + 1), len(wanted)),
+            "distance": near.distances.ravel(),
         }
     )
-    frame.attrs["recall"] = found.recall
+    frame.attrs["recall"] = near.recall
     return frame
 
 
@@ -211,7 +213,7 @@ def duplicates(
     exact_up_to: int = EXACT_UP_TO,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Pairs that are likely the same galaxy twice.
+    """Find pairs of rows that likely show the same galaxy.
 
     Two rows are twins when their images have the same bytes, or when they lie closer to each other
     than chance puts neighbours: of galaxies strewn evenly in D dimensions, the nearest lies within
@@ -285,7 +287,10 @@ def duplicates(
 
 
 def twin_groups(table: EmbeddingTable) -> dict[str, str]:
-    """Id → smallest id of its group, of galaxies that `duplicates` takes for the same; none in a table too small."""
+    """Group galaxies that `duplicates` takes for the same: id → smallest id of its group.
+
+    A table too small for `duplicates` has none.
+    """
     if len(table) <= AMONG:
         return {}
     frame = duplicates(table)
@@ -295,7 +300,10 @@ def twin_groups(table: EmbeddingTable) -> dict[str, str]:
 
 
 def _dimension(distances: npt.NDArray[np.float32]) -> float:
-    """Intrinsic dimension by the distances to the 1…k nearest: log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average."""
+    """Estimate the intrinsic dimension from the distances to the 1 … k nearest.
+
+    log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average.
+    """
     k = distances.shape[1]
     expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # over j = k−1 … 2
     floor = np.finfo(np.float32).tiny
@@ -306,7 +314,7 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
 
 
 def _connected(pairs: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
-    """Number of the connected set of each pair, by first appearance."""
+    """Number the connected set of each pair, in order of first appearance."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

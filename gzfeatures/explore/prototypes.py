@@ -1,4 +1,4 @@
-"""Prototypes: the galaxies that stand for a class."""
+"""Find the galaxies that are typical of each class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from gzfeatures.ids import among, positions
 def prototypes(
     table: EmbeddingTable, labels: Labels, k: int = 5, *, metric: str = "euclidean"
 ) -> pd.DataFrame:
-    """The k galaxies of each class nearest to its centre, the median of its vectors in every principal component.
+    """Return the k galaxies of each class nearest to its centre.
+
+    The centre is the median of the class's vectors in every principal component.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Pixels: files, archives, cutouts, views, and a synthetic survey."""
+"""Read images of galaxies: files, archives, addresses and arrays to pixels."""

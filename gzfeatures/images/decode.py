@@ -1,4 +1,4 @@
-"""Contents: what the bytes of one galaxy hold – a picture, bands, or both – and how a view sees them."""
+"""Decode the bytes of one galaxy, a picture or bands, to the pixels of a view."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ZIP, NPY, FITS, GZIP, PNG = (
 
 @dataclasses.dataclass(frozen=True)
 class Decoder:
-    """The bytes of one galaxy, and what has to be known to read them.
+    """The bytes of one galaxy, with the options that reading them needs.
 
     Parameters
     ----------
@@ -56,7 +56,9 @@ class Decoder:
     reading: Reading = READING
 
     def see(self, view: View) -> npt.NDArray[np.uint8]:
-        """Pixels under a view, shape (size, size, channels). With bands or a stretch it sees the bands.
+        """Return the pixels under a view, shape (size, size, channels).
+
+        A view with bands or a stretch takes the bands of a galaxy that has a picture too.
 
         Raises
         ------
@@ -97,7 +99,7 @@ class Decoder:
 
     @property
     def picture(self) -> npt.NDArray[np.uint8] | None:
-        """The decoded picture in colour, shape (height, width, 3); None where there are bands only."""
+        """Return the picture in colour, shape (height, width, 3); None for bands only."""
         data = self._parts.get(PICTURE)
         if data is None:
             return None
@@ -108,7 +110,7 @@ class Decoder:
         )
 
     def faults(self) -> list[str]:
-        """Everything wrong with the bytes, one line each; empty when nothing is.
+        """List everything wrong with the bytes, one line each; empty when nothing is.
 
         Values of more than 8 bits that become fewer than 32 grey levels are wrong too: their
         contrast is lost.
@@ -117,12 +119,12 @@ class Decoder:
         try:
             parts = self._parts
             if PICTURE in parts:
-                shown = self._whole_picture
-                if (shown == shown[0, 0]).all():
+                pixels = self._whole_picture
+                if (pixels == pixels[0, 0]).all():
                     lines.append(
-                        f"image is {_flat(shown[0, 0])}: every pixel is {shown[0, 0].tolist()}"
+                        f"image is {_flat(pixels[0, 0])}: every pixel is {pixels[0, 0].tolist()}"
                     )
-                elif self.lossy and (count := number_of(shown)) < FEWEST:
+                elif self.lossy and (count := number_of(pixels)) < FEWEST:
                     lines.append(f"{shallow(count)}: its contrast is lost; give --range LOW HIGH")
             if set(parts) - {PICTURE}:
                 bands = self._bands
@@ -140,12 +142,12 @@ class Decoder:
         return lines
 
     def levels(self) -> int | None:
-        """Grey levels of a picture, 1 … 256; None of bands."""
+        """Count the grey levels of a picture, 1 … 256; None for bands."""
         return number_of(self._whole_picture) if PICTURE in self._parts else None
 
     @property
     def lossy(self) -> bool:
-        """Whether the picture's values are no 8-bit grey levels, so that some of them become one."""
+        """Return whether the picture's values must be reduced to 8-bit grey levels."""
         data = self._parts.get(PICTURE, b"")
         if data.startswith(NPY):
             return (
@@ -155,7 +157,7 @@ class Decoder:
         return depth > 8 or self.reading.range is not None
 
     def _require_levels(self, bands: Bands, stretch: str | None) -> None:
-        """An array of floats that says nowhere what it is has no grey levels by itself, as a picture has none."""
+        """Refuse an array of floats without a range or stretch, which has no grey levels."""
         if (
             bands.names == (UNNAMED,)
             and bands.header is None
@@ -165,25 +167,25 @@ class Decoder:
 
     @cached_property
     def _parts(self) -> dict[str, bytes]:
-        """Parts of the galaxy by name: its picture, its bands, or files of one band each."""
+        """Return the parts of the galaxy by name: its picture, its bands, or files of one band."""
         if self.data.startswith(ZIP):
             parts = unpacked(self.data, where=self.where, max_bytes=16 * self.max_pixels)
             return {BANDS: self.data} if any(name.endswith(".npy") for name in parts) else parts
         if self.data.startswith(NPY) and self.reading.bands is None:
-            shown = array(self.data, where=self.where, max_bytes=16 * self.max_pixels)
-            plain = shown.ndim == 2 or (
-                shown.ndim == 3 and {shown.shape[0], shown.shape[2]} & {1, 3}
+            stored = array(self.data, where=self.where, max_bytes=16 * self.max_pixels)
+            plain = stored.ndim == 2 or (
+                stored.ndim == 3 and {stored.shape[0], stored.shape[2]} & {1, 3}
             )
             return {
                 PICTURE
-                if shown.dtype == np.uint8 or (plain and shown.dtype.kind in "uif")
+                if stored.dtype == np.uint8 or (plain and stored.dtype.kind in "uif")
                 else BANDS: self.data
             }
         return {BANDS if self.data.startswith((FITS, GZIP, NPY)) else PICTURE: self.data}
 
     @cached_property
     def _whole_picture(self) -> npt.NDArray[np.uint8]:
-        """The picture as it is read without a view, shape (height, width[, 3])."""
+        """Return the picture as it is read without a view, shape (height, width[, 3])."""
         return np.asarray(self._picture(self.reading.levels))
 
     def _picture(self, levels: Levels) -> Image.Image:
@@ -234,12 +236,12 @@ class Decoder:
 
 
 def reason(error: GzError) -> str:
-    """What an error says, without the place, for a list in which the place is the id."""
+    """Return an error's text without its place, for a list in which the place is the id."""
     return str(GzError(error.what, rule=error.rule, found=error.found))
 
 
 def _flat(pixel: npt.NDArray[np.uint8]) -> str:
-    """What a picture is whose pixels are all this one: blank, saturated, or of a single colour."""
+    """Name a picture whose pixels all have this value: blank, saturated, or of a single colour."""
     if (pixel == np.iinfo(pixel.dtype).max).all():
         return "saturated"
     return "of a single colour" if np.ptp(pixel) else "blank"

@@ -1,4 +1,4 @@
-"""Images that show no galaxy: blank, saturated, of a single colour, or bad in many pixels."""
+"""Find images that show no galaxy: blank, saturated, of one colour, or with many bad pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gzfeatures.images.image_set import ImageSet
 def showing_nothing(
     images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None = None
 ) -> list[tuple[str, str]]:
-    """Images that show no galaxy, and why: id and reason.
+    """List the images that show no galaxy, each with its id and the reason.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Shelf: an archive seen galaxy by galaxy – which files show which one, and how they are read."""
+"""Find the files of each galaxy in an archive, and read them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_BANDS = 12
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WholePicture:
-    """A decoded picture that no view was applied to, for views that are made elsewhere.
+    """A decoded picture before any view, for a caller that applies the views itself.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ NetworkInput: TypeAlias = WholePicture | tuple[npt.NDArray[np.uint8], ...]
 
 @dataclasses.dataclass(frozen=True)
 class GalaxyFiles:
-    """An archive and what its images have in common.
+    """An archive, with the options that reading its images needs.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class GalaxyFiles:
     max_pixels: int = MAX_PIXELS
 
     def galaxies(self) -> dict[str, Files]:
-        """Files of each galaxy by id, sorted (rows of an array: in their order).
+        """Return the files of each galaxy by id, sorted (rows of an array: in their order).
 
         Raises
         ------
@@ -82,23 +82,23 @@ class GalaxyFiles:
         if isinstance(self.archive, ArrayFile):
             return {name: (name,) for name in self.archive.names()}
         files: dict[str, dict[str, str]] = {}
-        found = galaxies_and_parts(self.archive.names(), self.reading.bands or ())
-        self._require_no_bands([name for name, (_, part) in found.items() if part == BANDS])
-        for name, (galaxy, part) in found.items():
-            others = files.setdefault(galaxy, {})
-            if part in others:
+        parts = galaxies_and_parts(self.archive.names(), self.reading.bands or ())
+        self._require_no_bands([name for name, (_, part) in parts.items() if part == BANDS])
+        for name, (galaxy, part) in parts.items():
+            of_galaxy = files.setdefault(galaxy, {})
+            if part in of_galaxy:
                 raise InputError(
                     "two files are images of one galaxy",
                     where=self.archive.path,
                     rule="have one image per id",
-                    found=f"{others[part]} and {name}",
+                    found=f"{of_galaxy[part]} and {name}",
                     remedy="rename or remove one of them",
                 )
-            others[part] = name
+            of_galaxy[part] = name
         return {galaxy: self._preferred(files[galaxy]) for galaxy in sorted(files)}
 
     def _require_no_bands(self, names: Sequence[str]) -> None:
-        """Raise InputError where files that would each be a galaxy are one galaxy's bands by their own headers.
+        """Refuse files whose headers show that they are bands of one galaxy.
 
         Asked are the files of the first stem that others share up to a last word, which is no
         number: they are bands where their headers name as many filters as there are files, and one
@@ -110,9 +110,9 @@ class GalaxyFiles:
             if stem and not word.isdigit() and name.lower().endswith(FITS_ENDINGS):
                 alike.setdefault(stem, []).append(name)
         first = next((sorted(each) for each in alike.values() if 1 < len(each) <= MOST_BANDS), [])
-        told = [self._told(name) for name in first]
-        filters = [each[0] for each in told if each is not None]
-        places = {each[1] for each in told if each is not None}
+        headers = [self._told(name) for name in first]
+        filters = [each[0] for each in headers if each is not None]
+        places = {each[1] for each in headers if each is not None}
         if first and len(set(filters)) == len(first) and len(places) == 1:
             words = [
                 _stem(name).replace("-", "_").replace(".", "_").rpartition("_")[2] for name in first
@@ -128,16 +128,24 @@ class GalaxyFiles:
             )
 
     def _told(self, name: str) -> tuple[str, tuple[float, float]] | None:
-        """The filter and the place on the sky, to a thousandth of a degree, that a file's header tells of its image."""
+        """Read from a file's header the filter and the sky position of its image.
+
+        The position is rounded to a thousandth of a degree.
+        """
         try:
-            own = planes(
+            image_planes = planes(
                 self.archive.read(name),
                 where=name,
                 max_pixels=self.max_pixels,
                 science=self.reading.science,
             )
-            band, header = own[0].names, own[0].header
-            if len(own) == 1 and band is not None and len(band) == 1 and "CRVAL1" in header:
+            band, header = image_planes[0].names, image_planes[0].header
+            if (
+                len(image_planes) == 1
+                and band is not None
+                and len(band) == 1
+                and "CRVAL1" in header
+            ):
                 return band[0], (
                     round(float(header["CRVAL1"]), 3),
                     round(float(header["CRVAL2"]), 3),
@@ -147,8 +155,8 @@ class GalaxyFiles:
         return None
 
     def _preferred(self, parts: dict[str, str]) -> Files:
-        """Files of one galaxy by part, those that are preferred where it has a picture and bands."""
-        shown = parts
+        """Return the files of one galaxy; of a picture and bands the preferred ones."""
+        chosen = parts
         if PICTURE in parts and len(parts) > 1:
             rest = {part: name for part, name in parts.items() if part != PICTURE}
             if self.reading.prefer is None:
@@ -159,11 +167,11 @@ class GalaxyFiles:
                     found=f"{parts[PICTURE]} and {', '.join(rest[part] for part in sorted(rest))}",
                     remedy="choose with --prefer picture or --prefer bands",
                 )
-            shown = {PICTURE: parts[PICTURE]} if self.reading.prefer == "picture" else rest
-        return tuple(shown[part] for part in sorted(shown))
+            chosen = {PICTURE: parts[PICTURE]} if self.reading.prefer == "picture" else rest
+        return tuple(chosen[part] for part in sorted(chosen))
 
     def read(self, files: Files) -> bytes:
-        """Bytes of a galaxy's only file, or an uncompressed zip of its several files."""
+        """Return the bytes of a galaxy's only file, or an uncompressed zip of its files."""
         if len(files) == 1:
             return self.archive.read(files[0])
         named = self.reading.bands or ()
@@ -172,7 +180,11 @@ class GalaxyFiles:
         )
 
     def digest(self, data: bytes) -> str:
-        """Sha256 of a galaxy's bytes, and of what else their pixels depend on where it is not as for plain pictures."""
+        """Return the SHA-256 of a galaxy's bytes and of the options that change its pixels.
+
+        Options at their defaults are left out, so that plain pictures have the digest of their
+        file.
+        """
         digest, key = fingerprint.of_bytes(data), self.reading.key
         reader = version(data, max_pixels=self.max_pixels)
         if reader is not None:
@@ -182,7 +194,7 @@ class GalaxyFiles:
         return fingerprint.of({"image": digest, **key})
 
     def decoder(self, files: Files, data: bytes) -> Decoder:
-        """What a galaxy's bytes hold."""
+        """Return the decoder of a galaxy's bytes."""
         part = (
             BANDS
             if isinstance(self.archive, ArrayFile)
@@ -190,11 +202,11 @@ class GalaxyFiles:
         )
         if len(files) > 1 or part in (PICTURE, BANDS):
             return Decoder(data, self.where(files), self.max_pixels, self.reading)
-        own = dataclasses.replace(self.reading, bands=(part,))
-        return Decoder(data, self.where(files), self.max_pixels, own)
+        of_band = dataclasses.replace(self.reading, bands=(part,))
+        return Decoder(data, self.where(files), self.max_pixels, of_band)
 
     def see(self, files: Files, data: bytes, view: View) -> npt.NDArray[np.uint8]:
-        """Pixels of a galaxy under a view of the whole survey frame.
+        """Return the pixels of a galaxy under a view of the whole survey frame.
 
         Raises
         ------
@@ -204,15 +216,18 @@ class GalaxyFiles:
         return self.decoder(files, data).see(self._within(files, [view])[0])
 
     def network_input(self, files: Files, data: bytes, views: Sequence[View]) -> NetworkInput:
-        """Picture of a galaxy, for views of the survey frame, or bands under them; decoded once, raises as `see`."""
-        contents, within = self.decoder(files, data), self._within(files, views)
-        pixels = None if any(view.bands or view.stretch for view in views) else contents.picture
+        """Return a galaxy's whole picture, or its bands under each view.
+
+        The bytes are decoded once; raises as `see`.
+        """
+        decoder, within = self.decoder(files, data), self._within(files, views)
+        pixels = None if any(view.bands or view.stretch for view in views) else decoder.picture
         if pixels is None:
-            return tuple(contents.see(view) for view in within)
+            return tuple(decoder.see(view) for view in within)
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
-        """Views of the survey frame as views of what the images hold of it."""
+        """Convert views of the survey frame into views of the part that the images hold."""
         for view in views:
             if view.crop > self.reading.field:
                 raise InputError(
@@ -224,18 +239,20 @@ class GalaxyFiles:
         return [dataclasses.replace(view, crop=view.crop / self.reading.field) for view in views]
 
     def states(self, files: Files) -> list[Sequence[int | None] | None]:
-        """Size and time of change of each file; None for one that is gone."""
+        """Return size and time of change of each file; None for a file that is gone."""
         return [self.archive.file_state(name) for name in files]
 
     def where(self, files: Files) -> str:
-        """Archive and name of a galaxy's first file, for errors."""
+        """Return the archive and name of a galaxy's first file, for error messages."""
         return f"{self.archive.path}/{files[0]}"
 
 
 def galaxies_and_parts(
     names: Iterable[str], named: Collection[str] = ()
 ) -> dict[str, tuple[str, str]]:
-    """Galaxy and part of it that each file shows, by the files' names; weights beside an image are left out.
+    """Tell from file names which galaxy and which part of it each file shows.
+
+    Weights beside an image are left out.
 
     Parameters
     ----------
@@ -256,13 +273,13 @@ def galaxies_and_parts(
     doubtful = []
     for name in images_among(names):
         stem, part = _stem(name), part_of(name, named)
-        found = None if part == PICTURE else split(stem, named)
-        if found is None:
+        split_name = None if part == PICTURE else split(stem, named)
+        if split_name is None:
             result[name] = stem, part
             continue
-        bands.setdefault(found[0], set()).add(found[1])
-        result[name] = found[:2]
-        if not found[2]:
+        bands.setdefault(split_name[0], set()).add(split_name[1])
+        result[name] = split_name[:2]
+        if not split_name[2]:
             doubtful.append(name)
     for name in doubtful:
         if len(bands[result[name][0]]) < 2:
@@ -271,14 +288,17 @@ def galaxies_and_parts(
 
 
 def part_of(name: str, named: Collection[str] = (), *, alone: bool = True) -> str:
-    """The part of its galaxy that a file shows by its own name; of one that lies `alone`, only what is certain."""
+    """Tell from a file's name which part of its galaxy it shows.
+
+    Of a file that lies `alone` only what is certain counts.
+    """
     if posixpath.splitext(name)[1].lower() in PICTURES:
         return PICTURE
-    found = split(_stem(name), named)
-    return BANDS if found is None or (alone and not found[2]) else found[1]
+    split_name = split(_stem(name), named)
+    return BANDS if split_name is None or (alone and not split_name[2]) else split_name[1]
 
 
 def _stem(name: str) -> str:
-    """A file's name without its ending, nor that of what it is packed with."""
+    """Return a file's name without its ending, nor that of its compression."""
     stem, suffix = posixpath.splitext(posixpath.basename(name))
     return posixpath.splitext(stem)[0] if suffix.lower() in (".gz", ".fz") else stem

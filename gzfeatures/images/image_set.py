@@ -1,4 +1,4 @@
-"""ImageSet: ids → files → digests → pixels; what is broken, and why."""
+"""Hold the images of galaxies by id: files, digests, pixels, and a check for broken images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class ImageCheck:
-    """What `ImageSet.check` found.
+    """The result of `ImageSet.check`.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class ImageCheck:
     found = renamed("found", "readable")
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values; `shallow` where there are some."""
+        """Return the fields as JSON values; `shallow` only where there are some."""
         broken = [{"id": name, "reason": why} for name, why in self.broken]
         shallow = [{"id": name, "levels": levels} for name, levels in self.shallow]
         result: dict[str, Any] = {
@@ -65,7 +65,9 @@ class ImageCheck:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images of galaxies by id. Picklable, and safe to use from threads, forks and spawned workers.
+    """Images of galaxies by id.
+
+    It can be pickled, and is safe to use from threads, forks and spawned workers.
 
     Parameters
     ----------
@@ -109,7 +111,7 @@ class ImageSet:
         max_pixels: int = MAX_PIXELS,
         reading: Reading | None = None,
     ) -> ImageSet:
-        """Images of a folder or archive, read in place.
+        """List the images of a folder or archive, which are read in place.
 
         An id is a file's stem, at any depth. `PGC0000212_g.fits`, `…_r.fits` (FITS or .npy; after
         _, - or .) are bands of one galaxy, and so are files named by any filter that `filters`
@@ -146,8 +148,8 @@ class ImageSet:
         how = reading or Reading()
         how = how if field is None else dataclasses.replace(how, field=field)
         how = how if bands is None else dataclasses.replace(how, bands=bands)
-        shelf = GalaxyFiles(archive(source, how), how, max_pixels)
-        files = shelf.galaxies()
+        galaxy_files = GalaxyFiles(archive(source, how), how, max_pixels)
+        files = galaxy_files.galaxies()
         if not files:
             raise InputError(
                 "no image found", where=source, rule="hold JPEG, PNG, FITS or array files"
@@ -161,14 +163,19 @@ class ImageSet:
                 found=missing[0],
                 remedy="leave these galaxies out, or ask to skip them",
             )
-        here = np.asarray([name for name in wanted if name in files], dtype=object)
-        return cls(here, (shelf,), tuple((0, files[name]) for name in here), missing)
+        ids_with_image = np.asarray([name for name in wanted if name in files], dtype=object)
+        return cls(
+            ids_with_image,
+            (galaxy_files,),
+            tuple((0, files[name]) for name in ids_with_image),
+            missing,
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def read(self, row: int) -> bytes:
-        """Bytes of the image as stored; of several files, an uncompressed zip of them.
+        """Return the bytes of an image as stored; of several files, an uncompressed zip of them.
 
         Raises
         ------
@@ -181,7 +188,7 @@ class ImageSet:
         return source.read(files)
 
     def digest(self, row: int) -> str:
-        """Sha256 (64 hex digits) of the image's bytes, and of field and band names where they were given.
+        """Return the SHA-256 of an image's bytes and of the options that change its pixels.
 
         Two images with one digest give the same pixels under every view.
         """
@@ -189,11 +196,13 @@ class ImageSet:
         return source.digest(source.read(files))
 
     def digests(self) -> list[str]:
-        """Digest of each image, in order."""
+        """Return the digest of each image, in order."""
         return self._each(self.digest)
 
     def stamp(self) -> str:
-        """Sha256 of ids, and of names, sizes and times of change of their files: quick to compute, new after a change.
+        """Return a SHA-256 of ids and file states, which is new after any change of a file.
+
+        It covers names, sizes and times of change, and reads no image.
 
         An archive counts as one file. A file that has vanished counts as such.
         """
@@ -202,7 +211,9 @@ class ImageSet:
         return fingerprint.of([sources, self.ids.tolist(), places])
 
     def pixels(self, row: int, view: View, *, digest: str | None = None) -> npt.NDArray[np.uint8]:
-        """Pixels of one image under a view, shape (size, size, channels): 3, or as many as the view names bands.
+        """Return the pixels of one image under a view, shape (size, size, channels).
+
+        There are 3 channels, or as many as the view names bands.
 
         Parameters
         ----------
@@ -228,12 +239,18 @@ class ImageSet:
     def network_input(
         self, row: int, views: Sequence[View], *, digest: str | None = None
     ) -> NetworkInput:
-        """The decoded picture, for views that are made elsewhere, or bands under each view; otherwise as `pixels`."""
+        """Return an image's whole picture, or its bands under each view.
+
+        Parameters and errors are those of `pixels`.
+        """
         source, files = self._place(row)
         return source.network_input(files, self._unchanged(row, digest), views)
 
     def picture_hash(self, row: int) -> bytes:
-        """Hash of one picture (see `picturehash.picture_hash`), 64 bytes; all zero for bands, or a broken image."""
+        """Return the hash of one picture, 64 bytes; all zero for bands or a broken image.
+
+        See `picture_hash.picture_hash`.
+        """
         view = View(
             size=8, crop=1e-3
         )  # any that every image can serve: its picture alone is of use here
@@ -243,16 +260,17 @@ class ImageSet:
             return NOTHING + NOTHING
 
     def picture_hashes(self) -> npt.NDArray[np.uint8]:
-        """Hash of each picture, in order, shape (n, 64); every image is decoded."""
+        """Return the hash of each picture, in order, shape (n, 64); every image is decoded."""
         return np.frombuffer(b"".join(self._each(self.picture_hash)), dtype=np.uint8).reshape(
             len(self), -1
         )
 
     def of_kind(self, kind: str) -> ImageSet:
-        """The same images, with the kind of the catalog that their ids come from."""
+        """Return the same images, with the kind of the catalog that their ids come from."""
         return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
 
     def _unchanged(self, row: int, digest: str | None) -> bytes:
+        """Return an image's bytes, or refuse an image that changed since its digest was taken."""
         source, files = self._place(row)
         data = source.read(files)
         if digest is not None and source.digest(data) != digest:
@@ -264,14 +282,14 @@ class ImageSet:
         return data
 
     def select(self, ids: Ids) -> ImageSet:
-        """Images of these ids, in this order; an unknown id is an InputError."""
+        """Return the images of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="images")
         return dataclasses.replace(
             self, ids=ids, places=tuple(self.places[r] for r in rows), missing=()
         )
 
     def joined(self, other: ImageSet) -> ImageSet:
-        """These images, then the other's; an id on both sides is an InputError."""
+        """Join two sets of images; an id in both is an InputError."""
         moved = tuple((source + len(self.galaxy_files), files) for source, files in other.places)
         ids = np.concatenate([self.ids, other.ids])
         kind = self.kind if self.kind == other.kind else ""
@@ -284,7 +302,7 @@ class ImageSet:
         )
 
     def check(self, *, progress: bool = False) -> ImageCheck:
-        """Decode every image and list what is broken, with the reason; raises for none of them.
+        """Decode every image and list the broken ones with the reason; none of them raises.
 
         A picture whose pixels all have one value is listed too, although `pixels` would serve it,
         and so are bands with more than a tenth of bad pixels, and values of more than 8 bits that
@@ -295,12 +313,12 @@ class ImageSet:
         progress : bool
             Draw a progress bar on stderr.
         """
-        found = self._each(self._fault, progress="checking images" if progress else None)
+        faults = self._each(self._fault, progress="checking images" if progress else None)
         names = list(map(str, self.ids))
-        broken = tuple((name, why) for name, (why, _) in zip(names, found, strict=True) if why)
+        broken = tuple((name, why) for name, (why, _) in zip(names, faults, strict=True) if why)
         few = (
             (name, levels)
-            for name, (why, levels) in zip(names, found, strict=True)
+            for name, (why, levels) in zip(names, faults, strict=True)
             if not why and levels
         )
         return ImageCheck(
@@ -308,7 +326,7 @@ class ImageSet:
         )
 
     def duplicate_groups(self) -> dict[str, str]:
-        """Group of each galaxy whose image is byte for byte another's: id → the first id that shows it.
+        """Group galaxies whose images are equal byte for byte: id → first id of the group.
 
         Images that cannot be read belong to no group.
         """
@@ -323,12 +341,12 @@ class ImageSet:
         return self.galaxy_files[source], files
 
     def _fault(self, row: int) -> tuple[str | None, int | None]:
-        """Why the image cannot be used, or None; and how many grey levels a picture has."""
+        """Return why an image cannot be used, or None, and how many grey levels it has."""
         source, files = self._place(row)
         try:
-            contents = source.decoder(files, source.read(files))
-            why = "; ".join(contents.faults())
-            return (why, None) if why else (None, contents.levels())
+            decoder = source.decoder(files, source.read(files))
+            why = "; ".join(decoder.faults())
+            return (why, None) if why else (None, decoder.levels())
         except (InputError, MissingFileError) as error:
             return reason(error), None
 
@@ -339,7 +357,7 @@ class ImageSet:
             return None
 
     def _each(self, work: Callable[[int], Result], progress: str | None = None) -> list[Result]:
-        """Results of `work` for every row, in order; with a bar on stderr where its title is given."""
+        """Return the results of `work` for every row, in order, with a progress bar if titled."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(work, range(len(self)))
             if progress is None:
@@ -351,7 +369,7 @@ class ImageSet:
 
 
 def hash_of(source: NetworkInput, views: Sequence[View]) -> bytes:
-    """Hash of the picture that was decoded for some views, 64 bytes; all zero where there are only bands."""
+    """Return the hash of a picture decoded for some views, 64 bytes; all zero for bands."""
     if not isinstance(source, WholePicture):
         return NOTHING + NOTHING
     return picture_hash(source.pixels, views[0].crop / source.crops[0])

@@ -1,4 +1,4 @@
-"""Picture hash: 256 signs by which a picture is known again after it was compressed or resized.
+"""Hash pictures by 256 signs that survive compression and resizing.
 
 The middle 240 of 424 pixels of a Galaxy Zoo frame, brought to 64 × 64, are taken through a cosine
 transform. Of the 256 lowest frequencies but the mean only the sign is kept (perceptual hashing by
@@ -37,7 +37,7 @@ NOTHING = bytes(BYTES)
 
 
 def _frequencies() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Row and column of the lowest frequencies but the mean, in the order of their bits.
+    """Return row and column of the lowest frequencies but the mean, in the order of bits.
 
     Neighbouring bits are 16 places apart in frequency, so that each 16 of them tell about as much.
     """
@@ -52,7 +52,7 @@ COUNT = int(max(DOWN.max(), ACROSS.max())) + 1
 
 @lru_cache(maxsize=64)
 def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]]:
-    """Pixels of a row that show the central `side` of its `length`, and their share in each cosine: (COUNT, pixels)."""
+    """Return which pixels of a row are central, and their weight in each cosine."""
     scale = side / SIZE
     reach = max(
         scale, 1.0
@@ -70,18 +70,18 @@ def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]
 
 
 def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
-    """Hash of the central share of a picture's shorter side, as `NOTHING` where it has none."""
+    """Hash the central share of a picture; `NOTHING` where it is flat or too small."""
     height, width = pixels.shape[:2]
     side = share * min(height, width)
     if share > 1 + 1e-6 or side < FEWEST:
         return NOTHING
     down, rows = _transform(height, side)
     across, columns = _transform(width, side)
-    shown = pixels[down, across]
+    window = pixels[down, across]
     # brightness survives where JPEG thins colours out
-    light = np.multiply(shown[..., 0], LUMINANCE[0], dtype=np.float32)
+    light = np.multiply(window[..., 0], LUMINANCE[0], dtype=np.float32)
     for colour in (1, 2):
-        light += np.multiply(shown[..., colour], LUMINANCE[colour], dtype=np.float32)
+        light += np.multiply(window[..., colour], LUMINANCE[colour], dtype=np.float32)
     waves = (_product(rows, light) @ columns.T)[DOWN, ACROSS]
     if np.abs(waves).max() < FAINTEST:
         return NOTHING
@@ -91,7 +91,7 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
 def _product(
     left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """`left @ right`, in parts so small that OpenBLAS does not share them out.
+    """Multiply two matrices in parts so small that OpenBLAS keeps each on one thread.
 
     Its threads, woken by every thread that decodes, would wait for each other ten times as long as
     the product takes.
@@ -102,7 +102,7 @@ def _product(
 
 
 def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
-    """Hash of a picture, 64 bytes: of the middle of its frame, and of the whole of a small picture.
+    """Hash a picture, 64 bytes: the middle of its frame, and the whole of a small picture.
 
     Parameters
     ----------
@@ -121,7 +121,8 @@ def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
     Examples
     --------
     >>> rows, columns = np.indices((424, 424))
-    >>> disk = np.repeat((200 * np.exp(-((rows - 212) ** 2 + (columns - 190) ** 2) / 2000))[..., None], 3, 2)
+    >>> light = 200 * np.exp(-((rows - 212) ** 2 + (columns - 190) ** 2) / 2000)
+    >>> disk = np.repeat(light[..., None], 3, 2)
     >>> picture_hash(disk.astype(np.uint8))[32:] == NOTHING
     True
     """

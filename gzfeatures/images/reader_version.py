@@ -1,4 +1,4 @@
-"""Readers: which version of the reading of values makes an image's pixels, for the key of what is stored of them."""
+"""Tell which version of the reading code makes an image's pixels, for keys of stored vectors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ VALUES = 2
 again."""
 
 SKY = 3
-"""As `VALUES`, of FITS that holds integers (zeros that fill an area are bad, as in floats), or whose first header alone
-tells the sky of its extensions. Other FITS keeps its key, since its pixels are what they were."""
+"""As `VALUES`, of FITS that holds integers (zeros that fill an area are bad, as in floats), or
+whose first header alone tells the sky of its extensions. Other FITS keeps its key, since its
+pixels are what they were."""
 
 FITS, ZIP, NPY = b"SIMPLE", b"PK\x03\x04", b"\x93NUMPY"
 
@@ -28,12 +29,12 @@ _PACKED_INTEGERS = re.compile(rb"ZBITPIX = *[1-9]")
 
 
 def version(data: bytes, *, max_pixels: int) -> int | None:
-    """Number of the reading that makes the pixels of an image's bytes.
+    """Return the number of the reading code that makes the pixels of an image's bytes.
 
     Parameters
     ----------
     data : bytes
-        The file, or the parcel of the galaxy's several files; never believed: of damaged bytes it
+        The file, or the bundle of the galaxy's several files; never believed: of damaged bytes it
         says something too.
     max_pixels : int
         Largest image that is decoded; bounds what is unpacked.
@@ -45,14 +46,16 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
 
     Examples
     --------
-    >>> version(b"\\x89PNG\\r\\n\\x1a\\n", max_pixels=10**6) is None, version(b"\\x93NUMPY", max_pixels=10**6)
-    (True, 2)
+    >>> version(b"\\x89PNG\\r\\n\\x1a\\n", max_pixels=10**6) is None
+    True
+    >>> version(b"\\x93NUMPY", max_pixels=10**6)
+    2
     """
     limit = 16 * max_pixels
     if data.startswith(ZIP):
         try:
             parts = unpacked(data, where="image", max_bytes=limit).values()
-        except GzError:  # it is told when it is read
+        except GzError:  # damaged bytes are refused with their reason when they are decoded
             return VALUES
         return SKY if any(_changed(part, limit) for part in parts) else VALUES
     if data.startswith((FITS, GZIP)):
@@ -64,7 +67,9 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
 
 
 def _changed(data: bytes, limit: int) -> bool:
-    """Whether bytes are FITS, plain or gzipped, that holds integers, or has the sky in a first header without pixels.
+    """Return whether the bytes are FITS of a kind that a later version reads differently.
+
+    These are integers, or a sky in a first header without pixels, plain or gzipped.
 
     A header begins where a block does, so a mark amid pixels counts at most by chance, and then
     costs a computation.

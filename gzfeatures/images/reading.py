@@ -1,4 +1,4 @@
-"""Reading: what has to be said about files of images where they do not say it themselves, as one value."""
+"""Hold the options of reading image files, where the files do not say it themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from gzfeatures.images.decoding.grey_levels import Levels
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How files of images are read. Everything here that changes pixels also changes an image's digest.
+    """Options of reading image files.
+
+    Every option that changes pixels also changes an image's digest.
 
     Parameters
     ----------
@@ -65,11 +67,11 @@ class Reading:
 
     @property
     def levels(self) -> Levels:
-        """How values become grey levels."""
+        """Return how values become grey levels."""
         return Levels(self.range, self.stretch)
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
+        """Return the fields as JSON values."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
@@ -77,12 +79,15 @@ class Reading:
 
     @property
     def key(self) -> dict[str, Any]:
-        """What changes the pixels of the same bytes, and is not as by default; field and bands always."""
-        given = {"range": self.range, "stretch": self.stretch, "science": self.science}
+        """Return the options that change pixels and differ from the default.
+
+        Field and bands are always among them.
+        """
+        values = {"range": self.range, "stretch": self.stretch, "science": self.science}
         return {
             "field": self.field,
             "bands": self.bands,
-            **{name: value for name, value in given.items() if value is not None},
+            **{name: value for name, value in values.items() if value is not None},
         }
 
 

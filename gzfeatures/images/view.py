@@ -1,4 +1,4 @@
-"""View: the deterministic road from an image to the pixels a network sees. No field is a probability."""
+"""Define a view: crop, size, colours and stretch from an image to the pixels of a network."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class View:
 
     @classmethod
     def parse(cls, text: str, base: View | None = None) -> View:
-        """Read `size=128,crop=0.566,grey=true,bands=i+r+g,stretch=lupton`, on top of `base`.
+        """Read a view such as `size=128,crop=0.566,bands=i+r+g`; `base` gives the other fields.
 
         Raises
         ------
@@ -89,14 +89,14 @@ class View:
         return dataclasses.replace(base or cls(), **fields)
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values, for fingerprints and files; `View(**fields)` reads them back."""
+        """Return the fields as JSON values; `View(**fields)` reads them back."""
         return {
             **dataclasses.asdict(self),
             "bands": None if self.bands is None else list(self.bands),
         }
 
     def apply(self, image: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Pixels of `image` under this view.
+        """Return the pixels of `image` under this view.
 
         Parameters
         ----------
@@ -135,13 +135,16 @@ class View:
         )
 
     def _box(self, width: int, height: int) -> Box:
-        """Left, upper, right and lower edge of what the view keeps of a picture, in pixels."""
+        """Return left, upper, right and lower edge of the crop in a picture, in pixels."""
         side = self.crop * min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         return left, top, left + side, top + side
 
     def _window(self, pixels: npt.NDArray[np.uint8]) -> tuple[Image.Image, Box]:
-        """Part of an array, shape (height, width[, 3]), that resampling looks at, and what the view keeps of it."""
+        """Return the part of an array that resampling reads, and the crop's edges in it.
+
+        The array has shape (height, width[, 3]).
+        """
         height, width = pixels.shape[:2]
         left, top, right, bottom = self._box(width, height)
         reach = math.ceil(max(1.0, (right - left) / self.size)) + 1

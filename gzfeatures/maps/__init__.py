@@ -1,1 +1,1 @@
-"""Maps of morphology space: UMAP of an embedding table, its quality, its page and its figures."""
+"""Map galaxies by the UMAP of their embeddings: quality, interactive page, figures."""

@@ -1,4 +1,4 @@
-"""Columns: what a map can be coloured by. Classes or numbers, joined by id, missing where unknown."""
+"""Collect the classes and numbers that can colour a map, joined by id."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USUAL = ("redshift", "petro_mag_r_abs", "petro_r90", "ra", "dec")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapColumn:
-    """One property of n galaxies.
+    """One property of n galaxies, a class or a number.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class MapColumn:
 
     @property
     def kind(self) -> str:
-        """`class` or `number`."""
+        """Return `class` or `number`."""
         return "number" if self.classes is None else "class"
 
 
@@ -57,7 +57,7 @@ def columns(
     predictions: Mapping[str, Predictions] | None = None,
     catalog: pd.DataFrame | None = None,
 ) -> list[MapColumn]:
-    """Columns of galaxies, in the order in which they are offered.
+    """Collect the columns of galaxies, in the order in which the page lists them.
 
     Parameters
     ----------
@@ -80,39 +80,47 @@ def columns(
     InputError
         The catalog has no `galaxy_id`, names a galaxy twice, or has too many columns.
     """
-    found: list[MapColumn] = []
+    result: list[MapColumn] = []
     if (
         labels is not None and labels.target == "classes"
     ):  # a class has one code, and so one colour, in all columns
         orders = [
-            one.classes
-            for one in (predictions or {}).values()
-            if set(one.classes) == set(labels.classes)
+            prediction.classes
+            for prediction in (predictions or {}).values()
+            if set(prediction.classes) == set(labels.classes)
         ]
         labels = labels.ordered(orders[0]) if orders else labels
     if labels is not None:
-        found += _of_labels(ids, labels)
-    for name, one in (predictions or {}).items():
-        rows = pd.Index(one.ids).get_indexer(pd.Index(ids))
-        if one.kind == "classes":
-            predicted = _codes(one.codes, rows)
-            found.append(MapColumn(f"predicted, {name}", predicted, one.classes))
-            if labels is not None and labels.target == "classes" and labels.classes == one.classes:
-                truth = found[0].values
-                known = (truth != NONE) & (predicted != NONE)
-                verdict = np.where(known, truth != predicted, NONE).astype(np.uint16)
-                found.append(MapColumn(f"right or wrong, {name}", verdict, ("right", "wrong")))
-        found.append(MapColumn(f"confidence, {name}", _numbers(one.probabilities.max(1), rows)))
-        if one.familiarity is not None:
-            found.append(MapColumn(f"familiarity_p, {name}", _numbers(one.familiarity, rows)))
-    found += _disagreement(ids, predictions or {})
+        result += _of_labels(ids, labels)
+    for name, prediction in (predictions or {}).items():
+        rows = pd.Index(prediction.ids).get_indexer(pd.Index(ids))
+        if prediction.kind == "classes":
+            predicted = _codes(prediction.codes, rows)
+            result.append(MapColumn(f"predicted, {name}", predicted, prediction.classes))
+            if (
+                labels is not None
+                and labels.target == "classes"
+                and labels.classes == prediction.classes
+            ):
+                truth = result[0].values
+                labelled = (truth != NONE) & (predicted != NONE)
+                verdict = np.where(labelled, truth != predicted, NONE).astype(np.uint16)
+                result.append(MapColumn(f"right or wrong, {name}", verdict, ("right", "wrong")))
+        result.append(
+            MapColumn(f"confidence, {name}", _numbers(prediction.probabilities.max(1), rows))
+        )
+        if prediction.familiarity is not None:
+            result.append(
+                MapColumn(f"familiarity_p, {name}", _numbers(prediction.familiarity, rows))
+            )
+    result += _disagreement(ids, predictions or {})
     if catalog is not None:
-        found += _of_catalog(ids, catalog)
-    return found
+        result += _of_catalog(ids, catalog)
+    return result
 
 
 def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Columns of a catalog to colour a map by, with `galaxy_id`.
+    """Choose the columns of a catalog that can colour a map, with `galaxy_id`.
 
     Parameters
     ----------
@@ -136,8 +144,12 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
             *usual,
             *(alias for name in usual for alias in QUANTITIES[name].names),
         }
-        own = [str(name) for name in frame if name not in taken and not _is_name(frame[name])]
-        names = usual + (own if len(usual) + len(own) <= MOST_COLUMNS else [])
+        names_in_catalog = [
+            str(name) for name in frame if name not in taken and not _is_name(frame[name])
+        ]
+        names = usual + (
+            names_in_catalog if len(usual) + len(names_in_catalog) <= MOST_COLUMNS else []
+        )
     # whole numbers and flags with gaps stay what they are; as objects they would be taken for names
     chosen = {name: frame[name].array if name in frame else catalog.column(name) for name in names}
     return pd.DataFrame({"galaxy_id": catalog.ids, **chosen})
@@ -148,6 +160,7 @@ def _is_name(values: pd.Series) -> bool:
 
 
 def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
+    """Return the class codes of rows; `NONE` without a class."""
     return (
         np.where(rows < 0, NONE, codes[rows]).astype(np.uint16)
         if len(codes)
@@ -158,6 +171,7 @@ def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDAr
 def _numbers(
     values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
+    """Return the numbers of rows; NaN where there is none."""
     if not len(values):
         return np.full(len(rows), np.nan, dtype=np.float32)
     chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)
@@ -181,13 +195,14 @@ def _of_labels(ids: Ids, labels: Labels) -> list[MapColumn]:
 def _disagreement(ids: Ids, predictions: Mapping[str, Predictions]) -> list[MapColumn]:
     approaches = list(predictions.values())
     if len(approaches) < 2 or any(
-        one.classes != approaches[0].classes or one.kind != "classes" for one in approaches
+        prediction.classes != approaches[0].classes or prediction.kind != "classes"
+        for prediction in approaches
     ):
         return []
     aligned = []
-    for one in approaches:
-        rows = pd.Index(one.ids).get_indexer(pd.Index(ids))
-        aligned.append(np.where(rows[:, None] < 0, np.nan, one.probabilities[rows]))
+    for prediction in approaches:
+        rows = pd.Index(prediction.ids).get_indexer(pd.Index(ids))
+        aligned.append(np.where(rows[:, None] < 0, np.nan, prediction.probabilities[rows]))
     apart = [np.abs(a - b).sum(1) / 2 for a, b in combinations(aligned, 2)]
     return [MapColumn("disagreement", np.mean(apart, axis=0).astype(np.float32))]
 
@@ -199,23 +214,23 @@ def _of_catalog(ids: Ids, catalog: pd.DataFrame) -> list[MapColumn]:
             rule="have a column galaxy_id",
             found=", ".join(map(str, catalog.columns[:20])),
         )
-    own = as_ids(catalog["galaxy_id"], where="catalog")
-    require_unique(own, where="catalog")
-    rows = pd.Index(own).get_indexer(pd.Index(ids))
+    catalog_ids = as_ids(catalog["galaxy_id"], where="catalog")
+    require_unique(catalog_ids, where="catalog")
+    rows = pd.Index(catalog_ids).get_indexer(pd.Index(ids))
     offered = catalog.drop(columns="galaxy_id")
-    found = [
+    result = [
         column
         for name in offered
         if (column := _of_series(str(name), offered[name], rows)) is not None
     ]
-    if len(found) > MOST_COLUMNS:
+    if len(result) > MOST_COLUMNS:
         raise InputError(
             "columns of a map's catalog",
             rule=f"be at most {MOST_COLUMNS}",
-            found=len(found),
+            found=len(result),
             remedy="choose the columns to colour by",
         )
-    return found
+    return result
 
 
 def _of_series(name: str, values: pd.Series, rows: npt.NDArray[np.intp]) -> MapColumn | None:

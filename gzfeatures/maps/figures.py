@@ -1,4 +1,4 @@
-"""Figures of a map for papers: points, galaxies in place of points, densities of classes; PNG, PDF or SVG."""
+"""Draw maps for papers: points, galaxy images, or densities of classes, as PNG, PDF or SVG."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _codes(chart: Map, labels: Labels) -> npt.NDArray[np.int64]:
 
 
 def _side(places: npt.NDArray[np.float64]) -> float:
-    """Diameter of a mark in points: smaller in a crowd."""
+    """Return the diameter of a mark in points; smaller in a crowd."""
     return float(np.clip(90 / np.sqrt(len(places)), 0.7, 5))
 
 
@@ -162,6 +162,7 @@ def _draw_points(
     labels: Labels | None,
     seed: int,
 ) -> None:
+    """Draw each galaxy as a point, in the colour of its class."""
     size = _side(places) ** 2
     if codes is None or labels is None:
         _scatter(axes, places, size, "#3b5f8f")
@@ -185,6 +186,7 @@ def _draw_images(
     cells: int,
     view: View,
 ) -> None:
+    """Draw the galaxy nearest to each grid cell's centre as its image."""
     if images is None:
         raise InputError("a figure of galaxies", rule="have images", remedy="give images")
     if cells < 1:
@@ -195,16 +197,16 @@ def _draw_images(
     step = float(np.ptp(places, axis=0).max()) / cells or 1.0
     cell = np.minimum((places - low) // step, cells - 1).astype(int)
     off = np.linalg.norm(places - low - (cell + 0.5) * step, axis=1)
-    shown: set[tuple[int, int]] = set()
+    filled: set[tuple[int, int]] = set()
     for galaxy in np.argsort(off, kind="stable"):
         where = (int(cell[galaxy, 0]), int(cell[galaxy, 1]))
-        if where in shown or rows[galaxy] < 0:
+        if where in filled or rows[galaxy] < 0:
             continue
         try:
             picture = thumbnail(images, int(rows[galaxy]), view)
         except GzError:  # the next nearest galaxy stands in for one that cannot be shown
             continue
-        shown.add(where)
+        filled.add(where)
         left, bottom = low + np.asarray(where) * step
         extent = (
             left + 0.03 * step,
@@ -231,6 +233,7 @@ def _draw_densities(
     codes: npt.NDArray[np.int64] | None,
     labels: Labels | None,
 ) -> None:
+    """Draw contours of the density of each class."""
     if codes is None or labels is None:
         raise InputError("densities of classes", rule="have labels", remedy="give labels")
     from scipy.ndimage import gaussian_filter
@@ -240,15 +243,17 @@ def _draw_densities(
     span = [[places[:, axis].min() - margin, places[:, axis].max() + margin] for axis in (0, 1)]
     centres = [np.linspace(low, high, 161)[:-1] + (high - low) / 320 for low, high in span]
     for code in np.unique(codes[codes >= 0]):
-        own = places[codes == code]
-        counts, _, _ = np.histogram2d(own[:, 0], own[:, 1], bins=160, range=span)
+        members = places[codes == code]
+        counts, _, _ = np.histogram2d(members[:, 0], members[:, 1], bins=160, range=span)
         # half of Scott's rule, in cells: a class is seldom one clump, for which the rule is made
-        spread = np.subtract(*np.percentile(own, [84, 16], axis=0)) / 4 * len(own) ** (-1 / 6)
+        spread = (
+            np.subtract(*np.percentile(members, [84, 16], axis=0)) / 4 * len(members) ** (-1 / 6)
+        )
         width = np.clip(spread / [(high - low) / 160 for low, high in span], 1.5, 6)
         density = gaussian_filter(counts, width, mode="constant")
         falling = np.sort(density.ravel())[::-1]
-        held = np.cumsum(falling) / falling.sum()
-        levels = sorted({float(falling[np.searchsorted(held, share)]) for share in (0.9, 0.5)})
+        enclosed = np.cumsum(falling) / falling.sum()
+        levels = sorted({float(falling[np.searchsorted(enclosed, share)]) for share in (0.9, 0.5)})
         colour = on_paper(class_mark(int(code))[0])
         strokes = [("dashed", 0.7), ("solid", 1.4)][-len(levels) :]
         styles, widths = zip(*strokes, strict=True)
@@ -258,6 +263,7 @@ def _draw_densities(
 
 
 def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> None:
+    """Draw the legend of classes below the map."""
     from matplotlib.lines import Line2D
 
     entries = []

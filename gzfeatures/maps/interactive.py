@@ -1,4 +1,4 @@
-"""The interactive map: one HTML file that works from disk, without a network.
+"""Write the interactive map: one HTML file that works from disk, without a network.
 
 Weighed for this work, 5,000 galaxies with thumbnails or 100,000 without, in one file: Plotly's
 WebGL scatter (1.6 MB of script, images only as fixed layout objects), Bokeh (1.4 MB, no images in
@@ -58,7 +58,7 @@ THUMBNAIL = View(size=80, crop=0.6)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapPage:
-    """What an interactive map shows.
+    """The content of an interactive map.
 
     Parameters
     ----------
@@ -105,18 +105,18 @@ class MapPage:
 
     @cached_property
     def rows(self) -> npt.NDArray[np.intp]:
-        """Galaxies drawn as points, in ascending order: all, or a seeded sample of `most`."""
+        """Return the galaxies drawn as points, ascending: all, or a seeded sample of `most`."""
         order = np.random.default_rng(self.seed).permutation(len(self.ids))
         return np.sort(order[: self.most])
 
     @cached_property
     def places(self) -> npt.NDArray[np.float32]:
-        """Place of each galaxy in the cube of the page, shape (n, 3)."""
+        """Return the place of each galaxy in the page's cube, shape (n, 3)."""
         return self.cube.placed(self.coordinates)
 
     @cached_property
     def cube(self) -> _Cube:
-        """How coordinates become places in the cube of the page."""
+        """Return the rule from coordinates to places in the page's cube."""
         return _Cube.around(self.coordinates)
 
     def write(self, path: str | Path) -> Path:
@@ -143,7 +143,7 @@ class MapPage:
         return path
 
     def _header(self) -> dict[str, Any]:
-        """What the scripts know of the map as a whole."""
+        """Return what the scripts need to know of the map as a whole."""
         light = [on_paper(colour) for colour in CLASS_COLOURS]
         return {
             "title": self.title,
@@ -158,7 +158,7 @@ class MapPage:
         }
 
     def _points(self) -> dict[str, Any]:
-        """Ids and places of the points, here and in other layouts, and what colours them."""
+        """Return ids and places of the points, in every layout, and their colouring columns."""
         ids = self.ids[self.rows]
         layouts = []
         for name, coordinates in (self.layouts or {}).items():
@@ -180,7 +180,7 @@ class MapPage:
         }
 
     def _details(self, sprites: Sprites | None) -> dict[str, Any]:
-        """What a galaxy's card shows, its thumbnail, and the density under a sample."""
+        """Return the text, thumbnail and density that the page shows of a galaxy."""
         ids, vectors = self.ids[self.rows], self.vectors[self.rows]
         density = None
         if len(self.ids) > self.most:
@@ -201,13 +201,16 @@ def write_page(
     vectors: npt.NDArray[np.float32],
     **fields: Any,
 ) -> Path:
-    """Write the interactive map of galaxies: `MapPage.write`, whose other fields are `fields`."""
+    """Write the interactive map of galaxies, as `MapPage.write` does.
+
+    Other fields of `MapPage` are passed by name.
+    """
     return MapPage(ids, coordinates, vectors, **fields).write(path)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Cube:
-    """The cube −1…1 that a page draws in: what coordinate lies in its middle, and how long 1 is."""
+    """The cube −1 … 1 that a page draws in: the coordinate of its centre, and the length of 1."""
 
     centre: npt.NDArray[np.float32]
     unit: float
@@ -219,14 +222,14 @@ class _Cube:
         return cls((low + high) / 2, float((high - low).max()) / 2 or 1.0)
 
     def placed(self, coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Place coordinates (n, 2 or 3) in the cube (n, 3), a map of two dimensions at depth 0."""
+        """Place coordinates (n, 2 or 3) in the cube (n, 3); two dimensions have depth 0."""
         places = np.zeros((len(coordinates), 3), dtype=np.float32)
         places[:, : coordinates.shape[1]] = (coordinates - self.centre) / self.unit
         return places
 
 
 def _filled(title: str, data: Mapping[str, Any], sprites: Sprites | None) -> str:
-    """Fill the places `{{…}}` of the page: scripts and styles of its folder, data, thumbnails."""
+    """Fill the places `{{…}}` of the page: scripts, styles, data, thumbnails."""
     sheets = () if sprites is None else sprites.sheets
     parts = {
         "title": html.escape(title),
@@ -251,8 +254,8 @@ def _text(array: npt.NDArray[Any], kind: str) -> str:
 
 def _neighbours(vectors: npt.NDArray[np.float32], seed: int) -> dict[str, Any]:
     k = min(NEIGHBOURS, len(vectors) - 1)
-    found = nearest(vectors, None, k, exact_up_to=EXACT_UP_TO, seed=seed)
-    return {"k": k, "rows": _text(found.rows, "<u4"), "recall": found.recall}
+    near = nearest(vectors, None, k, exact_up_to=EXACT_UP_TO, seed=seed)
+    return {"k": k, "rows": _text(near.rows, "<u4"), "recall": near.recall}
 
 
 def _sheets(sprites: Sprites) -> dict[str, Any]:
@@ -271,7 +274,7 @@ def _sheet(number: int, jpeg: bytes) -> str:
 
 
 def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
-    """Probabilities in 1/255; zero for a galaxy without a prediction."""
+    """Return probabilities in 1/255; zero for a galaxy without a prediction."""
     found = []
     for name, one in predictions.items():
         rows = pd.Index(one.ids).get_indexer(pd.Index(ids))
@@ -290,7 +293,7 @@ def _sky_positions(ids: Ids, catalog: pd.DataFrame | None) -> str | None:
 
 
 def _density(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Galaxies per cell of the map's square, top row first, as opacity that grows with the logarithm."""
+    """Count galaxies per cell of the map's square, top row first, as logarithmic opacity."""
     counts, _, _ = np.histogram2d(
         -places[:, 1], places[:, 0], bins=DENSITY_SIDE, range=[[-1, 1], [-1, 1]]
     )

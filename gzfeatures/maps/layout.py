@@ -1,4 +1,4 @@
-"""Layout: the forces of UMAP, on all cores and yet the same for the same seed.
+"""Compute the layout of UMAP on all cores, the same for the same seed.
 
 UMAP moves both ends of an edge at once, so that threads would race, and a seeded run keeps to one
 core. Here every galaxy moves by itself against the places all others had at the end of the last
@@ -60,21 +60,31 @@ def laid_out(
     edges.data[edges.data < edges.data.max() / epochs] = 0
     edges.eliminate_zeros()
     share = (edges.data / edges.data.max()).astype(np.float32)
-    here = np.zeros((len(first), 3), dtype=np.float32)
-    here[:, : first.shape[1]] = 10 * (first - first.min(0)) / np.ptp(first, axis=0)
-    there = np.empty_like(here)
+    places = np.zeros((len(first), 3), dtype=np.float32)
+    places[:, : first.shape[1]] = 10 * (first - first.min(0)) / np.ptp(first, axis=0)
+    moved = np.empty_like(places)
     step, (pull, push) = _compiled(len(first) > SHARED_BEYOND), forces(a, b)
     for epoch in range(epochs):
         rate = np.float32(1 - epoch / epochs)
         step(
-            here, there, edges.indptr, edges.indices, share, pull, push, rate, REPELLED, seed, epoch
+            places,
+            moved,
+            edges.indptr,
+            edges.indices,
+            share,
+            pull,
+            push,
+            rate,
+            REPELLED,
+            seed,
+            epoch,
         )
-        here, there = there, here
-    return here[:, : first.shape[1]].copy()
+        places, moved = moved, places
+    return places[:, : first.shape[1]].copy()
 
 
 def forces(a: float, b: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Pull and push per unit of displacement, by the square of the distance s: UMAP's gradients.
+    """Return UMAP's pull and push per unit of displacement, by the squared distance s.
 
     −2ab s^(b−1) / (1 + a s^b) and 2b / ((0.001 + s) (1 + a s^b)), each at the middle of its entry:
     entry i holds the squares whose float32 has i in its upper bits. Forces between galaxies at the
@@ -94,47 +104,52 @@ def _compiled(parallel: bool) -> Any:
 
 
 def _step(
-    here: Array, there: Array, bounds: Array, ends: Array, share: Array, pull: Array, push: Array, rate: Any,
-    repelled: int, seed: int, epoch: int,
+    before: Array, after: Array, bounds: Array, ends: Array, share: Array, pull: Array, push: Array,
+    rate: Any, repelled: int, seed: int, epoch: int,
 ) -> None:  # fmt: skip
-    """One epoch: each galaxy moves edge by edge, each force at most 4 × rate along an axis.
+    """Move each galaxy edge by edge through one epoch; a force is at most 4 × rate on an axis.
 
     A pull and its pushes are taken at one place: they do not wait for each other, which halves the
     time.
     """
-    n = len(here)
+    n = len(before)
     most = np.float32(4)
     for i in numba.prange(n):
-        # xorshift64*, begun from seed, epoch and galaxy
+        # Random numbers of its own for each galaxy and epoch make the layout independent of the
+        # number of threads: xorshift64* (Vigna 2016, doi:10.1145/2845077).
         state = np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(epoch) * np.uint64(
             0xD1B54A32D192ED03
         )
         state += np.uint64(i + 1) * np.uint64(0x2545F4914F6CDD1D)
-        x, y, z = here[i, 0], here[i, 1], here[i, 2]
+        x, y, z = before[i, 0], before[i, 1], before[i, 2]
         for edge in range(bounds[i], bounds[i + 1]):
+            # An edge acts in a share of the epochs, evenly spread, that is its weight
+            # (McInnes+2018, algorithm 5).
             if int((epoch + 1) * share[edge]) == int(epoch * share[edge]):
                 continue
             right, up, out = np.float32(0), np.float32(0), np.float32(0)
-            for other in range(repelled + 1):
-                if other == 0:
+            for number in range(repelled + 1):
+                if number == 0:
                     j = np.int64(ends[edge])
                 else:
                     state ^= state >> np.uint64(12)
                     state ^= state << np.uint64(25)
                     state ^= state >> np.uint64(27)
-                    # the upper 32 of 64 random bits, scaled to 0…n − 1
+                    # Negative sampling pushes from any galaxy: 32 random bits scaled to 0 … n − 1.
                     j = np.int64(
                         ((state * np.uint64(0x2545F4914F6CDD1D) >> np.uint64(32)) * np.uint64(n))
                         >> np.uint64(32)
                     )
                     if j == i:
                         continue
-                dx, dy, dz = x - here[j, 0], y - here[j, 1], z - here[j, 2]
+                dx, dy, dz = x - before[j, 0], y - before[j, 1], z - before[j, 2]
                 square = dx * dx + dy * dy + dz * dz
+                # Forces come from a table, by the leading bits of s: powers cost more.
                 place = np.float32(square).view(np.uint32) >> np.uint32(CUT)
-                force = pull[place] if other == 0 else push[place]
+                force = pull[place] if number == 0 else push[place]
                 right += min(most, max(-most, force * dx))
                 up += min(most, max(-most, force * dy))
                 out += min(most, max(-most, force * dz))
             x, y, z = x + rate * right, y + rate * up, z + rate * out
-        there[i, 0], there[i, 1], there[i, 2] = x, y, z
+        # Galaxies move all at once: no thread reads a place that another one has just changed.
+        after[i, 0], after[i, 1], after[i, 2] = x, y, z

@@ -1,4 +1,4 @@
-"""Map: galaxies laid out on a plane or in a cube, with all that is needed to place more; Parquet in and out."""
+"""Hold a map of galaxies, place new galaxies into it, and read and write it as Parquet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ AXES = ("x", "y", "z")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Map:
-    """Galaxies on a plane (or in a cube).
+    """Galaxies on a plane or in a cube.
 
     Parameters
     ----------
@@ -83,14 +83,14 @@ class Map:
         return len(self.ids)
 
     def select(self, ids: Ids) -> Map:
-        """Rows of these ids, in this order; an unknown id is an InputError."""
+        """Return the rows of these ids, in this order; an unknown id is an InputError."""
         rows = positions(self.ids, ids, where="map")
         return dataclasses.replace(
             self, ids=ids, coordinates=self.coordinates[rows], vectors=self.vectors[rows]
         )
 
     def place(self, table: EmbeddingTable) -> Map:
-        """Place new galaxies into this map, which stays as it is.
+        """Place new galaxies into this map, which stays unchanged.
 
         A galaxy lands on the mean of its nearest mapped galaxies, weighted by exp(−(d − d₁) / (d̄ −
         d₁)) with d₁ their smallest and d̄ their mean distance: UMAP's own first guess for new
@@ -122,25 +122,25 @@ class Map:
                 remedy="extract the new galaxies as the mapped ones were",
             )
         vectors = self.feature_space.vectors(table.matrix)
-        found = nearest(self.vectors, vectors, min(self.settings["n_neighbors"], len(self)))
-        beyond = found.distances - found.distances[:, :1]
+        near = nearest(self.vectors, vectors, min(self.settings["n_neighbors"], len(self)))
+        beyond = near.distances - near.distances[:, :1]
         width = np.maximum(beyond.mean(1, keepdims=True), np.finfo(np.float32).tiny)
         weights = np.exp(-beyond / width)
         scale = np.linalg.norm(self.vectors.std(0))
         weights = np.where(
-            found.distances[:, :1] <= 1e-5 * scale, found.distances <= 1e-5 * scale, weights
+            near.distances[:, :1] <= 1e-5 * scale, near.distances <= 1e-5 * scale, weights
         )
         weights /= weights.sum(1, keepdims=True)
-        coordinates = np.einsum("ij,ijk->ik", weights, self.coordinates[found.rows]).astype(
+        coordinates = np.einsum("ij,ijk->ik", weights, self.coordinates[near.rows]).astype(
             np.float32
         )
-        far = float((found.distances[:, 0] > self.settings["reach"]).mean()) if len(table) else 0.0
+        far = float((near.distances[:, 0] > self.settings["reach"]).mean()) if len(table) else 0.0
         return dataclasses.replace(
             self, ids=table.ids, coordinates=coordinates, vectors=vectors, quality={"far": far}
         )
 
     def joined(self, placed: Map) -> Map:
-        """This map with galaxies that were placed into it; one that was mapped before keeps its place.
+        """Join this map with galaxies that were placed into it; mapped ones keep their place.
 
         Raises
         ------
@@ -163,7 +163,9 @@ class Map:
         )
 
     def aligned(self, onto: Map) -> Map:
-        """This map turned, mirrored, scaled and shifted onto another by the galaxies both hold (Procrustes).
+        """Turn, mirror, scale and shift this map onto another by the galaxies both hold.
+
+        This is a Procrustes fit.
 
         Returns
         -------
@@ -181,18 +183,19 @@ class Map:
             raise InputError(
                 "maps cannot be laid on each other",
                 rule="share three galaxies and their number of dimensions",
-                found=f"{len(shared)} shared, {self.coordinates.shape[1]} and {onto.coordinates.shape[1]} dimensions",
+                found=f"{len(shared)} shared, {self.coordinates.shape[1]} and "
+                f"{onto.coordinates.shape[1]} dimensions",
             )
-        here = self.coordinates[positions(self.ids, shared)].astype(np.float64)
-        there = onto.coordinates[positions(onto.ids, shared)].astype(np.float64)
-        turn, scale, centre, disparity, target = quality.superposed(here, there)
+        own_places = self.coordinates[positions(self.ids, shared)].astype(np.float64)
+        target_places = onto.coordinates[positions(onto.ids, shared)].astype(np.float64)
+        turn, scale, centre, disparity, target = quality.superposed(own_places, target_places)
         coordinates = ((self.coordinates - centre) @ turn * scale + target).astype(np.float32)
         gained = {**self.quality, "disparity": disparity, "shared": len(shared)}
         return dataclasses.replace(self, coordinates=coordinates, quality=gained)
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Columns `galaxy_id`, `x`, `y` (and `z`): a catalog can be joined with it."""
+        """Return columns `galaxy_id`, `x`, `y` (and `z`), which a catalog can be joined with."""
         columns = {
             name: self.coordinates[:, i] for i, name in enumerate(AXES[: self.coordinates.shape[1]])
         }
@@ -211,7 +214,9 @@ class Map:
         view: View = interactive.THUMBNAIL,
         most: int = interactive.POINTS,
     ) -> Path:
-        """Write the map as one interactive HTML file that needs no network, see `mapview.MapPage`.
+        """Write the map as one interactive HTML file that needs no network.
+
+        See `interactive.MapPage`.
 
         `others`, by name, are maps of the same galaxies from other tables or settings: each is
         aligned with this one (Procrustes), and the page glides between them; galaxies it lacks are
@@ -248,8 +253,10 @@ class Map:
         return page.write(path)
 
     def write(self, path: str | Path) -> Path:
-        """Write Parquet: `galaxy_id`, `x`, `y` (`z`), `vector`; metadata key `gzfeatures` holds settings and quality as
-        JSON, `gzfeatures_space` the mean and axes as base64 of little-endian float32.
+        """Write the map as Parquet: `galaxy_id`, `x`, `y` (`z`), `vector`.
+
+        The metadata key `gzfeatures` holds settings and quality as JSON, `gzfeatures_space` the
+        mean and axes as base64 of little-endian float32.
 
         Raises
         ------
@@ -258,7 +265,7 @@ class Map:
         """
         path = Path(path)
         width = self.vectors.shape[1]
-        note = {
+        settings = {
             "format": FORMAT,
             "settings": self.settings,
             "quality": self.quality,
@@ -271,7 +278,7 @@ class Map:
             "vector", pa.FixedSizeListArray.from_arrays(flat, width)
         )
         table = table.replace_schema_metadata(
-            {"gzfeatures": json.dumps(note), "gzfeatures_space": json.dumps(arrays)}
+            {"gzfeatures": json.dumps(settings), "gzfeatures_space": json.dumps(arrays)}
         )
         with (
             written_whole(path) as temporary,
@@ -300,10 +307,10 @@ class Map:
         with parsing("not a map", path, rule="be a Parquet file written by 'gzfeatures map'"):
             table = pq.read_table(path, page_checksum_verification=True)
             metadata = table.schema.metadata or {}
-            note, arrays = (
+            fields, arrays = (
                 json.loads(metadata[key]) for key in (b"gzfeatures", b"gzfeatures_space")
             )
-            require_format("map", note["format"], FORMAT, path)
+            require_format("map", fields["format"], FORMAT, path)
             mean = _decoded(arrays["mean"])
             axes = (
                 None if arrays["axes"] is None else _decoded(arrays["axes"]).reshape(-1, len(mean))
@@ -313,9 +320,9 @@ class Map:
             return cls(
                 as_ids(table["galaxy_id"].to_numpy(), where=path),
                 np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float32),
-                note["settings"],
-                note["quality"],
-                FeatureSpace(note["space"]["metric"], mean, axes, note["space"]["kept"]),
+                fields["settings"],
+                fields["quality"],
+                FeatureSpace(fields["space"]["metric"], mean, axes, fields["space"]["kept"]),
                 column.flatten()
                 .to_numpy(zero_copy_only=False)
                 .reshape(len(table), column.type.list_size),

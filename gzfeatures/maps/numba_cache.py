@@ -1,4 +1,4 @@
-"""Where numba keeps what it compiled: umap cannot even be imported where there is no such place."""
+"""Give numba a folder for compiled code, without which umap cannot be imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ user's cache."""
 
 
 def require_numba_cache() -> None:
-    """Give numba a folder for this process alone where it may write neither beside the sources nor in the user's cache.
+    """Give numba a temporary folder where it may write neither of its usual ones.
+
+    These are beside the sources, and in the user's cache.
 
     So it is with an installation that is read-only (a container, a module of a cluster) and a home
     that cannot be written. The folder is new, private and removed at the end: compiled code is only
@@ -33,17 +35,17 @@ def require_numba_cache() -> None:
 
 
 def _beside(library: str) -> bool:
-    """Whether the folder of a package's sources can be written."""
-    found = importlib.util.find_spec(library)
+    """Return whether the folder of a package's sources can be written."""
+    spec = importlib.util.find_spec(library)
     return (
-        found is not None
-        and found.origin is not None
-        and os.access(Path(found.origin).parent, os.W_OK)
+        spec is not None
+        and spec.origin is not None
+        and os.access(Path(spec.origin).parent, os.W_OK)
     )
 
 
 def _user_cache() -> Path:
-    """Numba's folder in the user's cache."""
+    """Return numba's folder in the user's cache."""
     home = os.environ.get("XDG_CACHE_HOME")
     places = {
         "darwin": Path("~/Library/Caches"),
@@ -53,7 +55,7 @@ def _user_cache() -> Path:
 
 
 def _usable(folder: Path) -> bool:
-    """Whether files can be made in a folder, or in the first one above it that is there."""
+    """Return whether files can be made in a folder, or in its nearest existing parent."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

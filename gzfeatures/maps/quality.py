@@ -1,4 +1,4 @@
-"""Quality of a map: how far neighbourhoods on paper are neighbourhoods of embeddings."""
+"""Measure how well a map keeps neighbourhoods of embeddings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def neighbourhoods(
     sample: int = SAMPLE,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Trustworthiness and neighbour preservation of a map.
+    """Measure trustworthiness and neighbour preservation of a map.
 
     Parameters
     ----------
@@ -48,24 +48,24 @@ def neighbourhoods(
     """
     n = len(vectors)
     k = max(1, min(k, (n - 1) // 2))
-    asked = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
+    sampled = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    penalty, kept = 0.0, 0
-    shown = nearest(coordinates, coordinates[asked], k, own=asked, exact_up_to=n).rows
-    for start in range(0, len(asked), BLOCK):
-        rows = asked[start : start + BLOCK]
+    penalty, preserved = 0.0, 0
+    on_map = nearest(coordinates, coordinates[sampled], k, own=sampled, exact_up_to=n).rows
+    for start in range(0, len(sampled), BLOCK):
+        rows = sampled[start : start + BLOCK]
         distances = squares - 2.0 * (vectors[rows] @ vectors.T)
         distances[np.arange(len(rows)), rows] = -np.inf  # a galaxy is its own rank 0
-        for row, near in zip(distances, shown[start : start + BLOCK], strict=True):
+        for row, near in zip(distances, on_map[start : start + BLOCK], strict=True):
             ranks = np.array([np.count_nonzero(row < reach) for reach in row[near]])
             penalty += np.maximum(ranks - k, 0).sum()
-            kept += int((ranks <= k).sum())
-    worst = len(asked) * k * (2 * n - 3 * k - 1) / 2
+            preserved += int((ranks <= k).sum())
+    worst = len(sampled) * k * (2 * n - 3 * k - 1) / 2
     return {
         "trustworthiness": float(1 - penalty / worst) if worst > 0 else 1.0,
-        "knn_preservation": kept / (len(asked) * k),
+        "knn_preservation": preserved / (len(sampled) * k),
         "quality_k": float(k),
-        "quality_sample": float(len(asked)),
+        "quality_sample": float(len(sampled)),
     }
 
 
@@ -77,7 +77,9 @@ def silhouettes(
     sample: int = 5000,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Mean silhouette of each class on the map (Rousseeuw 1987, doi:10.1016/0377-0427(87)90125-7).
+    """Compute the mean silhouette of each class on the map.
+
+    Rousseeuw 1987, doi:10.1016/0377-0427(87)90125-7.
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ def silhouettes(
 def superposed(
     coordinates: npt.NDArray[np.float64], onto: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], float, npt.NDArray[np.float64], float, npt.NDArray[np.float64]]:
-    """Procrustes: the turn, mirror, scale and shift that lay one point set on another.
+    """Turn, mirror, scale and shift one point set onto another (Procrustes).
 
     Parameters
     ----------
@@ -155,7 +157,7 @@ def stability(
     *,
     seed: int = 0,
 ) -> dict[str, float]:
-    """How alike maps of other seeds are to a map.
+    """Measure how alike maps of other seeds are to a map.
 
     Parameters
     ----------
@@ -177,7 +179,7 @@ def stability(
     shapes = [
         superposed(other.astype(np.float64), coordinates.astype(np.float64))[3] for other in others
     ]
-    kept = [
+    shared = [
         neighbourhoods(coordinates, other, k, seed=seed)["knn_preservation"] for other in others
     ]
-    return {"disparity": float(np.mean(shapes)), "knn_overlap": float(np.mean(kept))}
+    return {"disparity": float(np.mean(shapes)), "knn_overlap": float(np.mean(shared))}

@@ -1,4 +1,4 @@
-"""UMAP of an embedding table. The only importer of umap.
+"""Map an embedding table by UMAP; no other module imports umap.
 
 A seeded `umap.UMAP` runs on one core and finds its neighbours approximately. Here principal
 components and every distance come first, on all cores; the graph of neighbours is umap's own; and
@@ -42,7 +42,7 @@ times weaker."""
 
 @dataclasses.dataclass(frozen=True)
 class MapOptions:
-    """Options of a map; each has the default of umap where umap has it.
+    """Options of a map, with the defaults of umap where umap has them.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def project(
 
 @contextlib.contextmanager
 def _step(name: str, galaxies: int, seconds: dict[str, float]) -> Iterator[None]:
-    """Show one step of a map while it lasts, and note how long it took."""
+    """Show the progress of one step of a map, and record its duration."""
     from rich.console import Console
 
     with Console(stderr=True).status(f"map of {galaxies:,} galaxies: {name}"):
@@ -193,10 +193,10 @@ def _quality(
     embedding = unit_rows(table.matrix, options.metric)
     scores: dict[str, Any] = quality.neighbourhoods(embedding, coordinates, seed=options.seed)
     if labels is not None and codes is not None:
-        known = codes >= 0
+        labelled = codes >= 0
         scores["silhouette"] = quality.silhouettes(
-            coordinates[known],
-            codes[known],
+            coordinates[labelled],
+            codes[labelled],
             labels.classes,
             seed=options.seed,
         )
@@ -209,7 +209,7 @@ def _settings(
     options: MapOptions,
     near: Nearest,
 ) -> dict[str, Any]:
-    """Record how the map was made, as JSON values that are kept with it."""
+    """Record the options, reach, extractor and library versions of a map as JSON values."""
     return {
         "seed": options.seed,
         "n_neighbors": options.n_neighbors,
@@ -230,7 +230,7 @@ def _settings(
 
 
 def _codes(ids: Ids, labels: Labels | None) -> npt.NDArray[np.int64] | None:
-    """Class code of each id, −1 without a label; None without classes."""
+    """Return the class code of each id, −1 without a label; None without classes."""
     if labels is None or labels.target != "classes":
         return None
     rows = pd.Index(labels.ids).get_indexer(pd.Index(ids))
@@ -252,15 +252,15 @@ def _laid_out(
     codes: npt.NDArray[np.int64] | None,
     seed: int,
 ) -> npt.NDArray[np.float32]:
-    """UMAP of known neighbours, begun from the first principal components: shape (n, dimensions)."""
+    """Lay out known neighbours by UMAP from the first principal components: (n, dimensions)."""
     require_numba_cache()
     import numba
     from threadpoolctl import threadpool_limits
 
     from gzfeatures.maps import layout
 
-    own = np.arange(len(vectors))[:, None]
-    rows = np.hstack([own, near.rows])
+    own_rows = np.arange(len(vectors))[:, None]
+    rows = np.hstack([own_rows, near.rows])
     distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
     a, b = _curve(options.min_dist)
     epochs = options.epochs or (500 if len(vectors) <= 10_000 else 200)
@@ -279,7 +279,10 @@ def _graph(
     codes: npt.NDArray[np.int64] | None,
     seed: int,
 ) -> csr_matrix:
-    """Weighted edges between neighbours, shape (n, n), by umap's public estimator, which draws nothing here."""
+    """Return weighted edges between neighbours, shape (n, n), by umap's public estimator.
+
+    The estimator's own layout is switched off.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         # it warns that further galaxies cannot be laid out by it, which is not asked of it
@@ -298,7 +301,9 @@ def _graph(
 
 
 def _curve(min_dist: float) -> tuple[float, float]:
-    """a and b of 1 / (1 + a x^2b), the closeness on a map, fitted to exp(min_dist - x) beyond `min_dist`.
+    """Fit a and b of 1 / (1 + a x^2b), the closeness on a map, to exp(min_dist − x).
+
+    The exponential holds beyond `min_dist`; nearer, closeness is 1.
 
     McInnes+2018, section 3.2, definition 11; the points are those of umap, hence its numbers.
     """
@@ -313,7 +318,10 @@ def _curve(min_dist: float) -> tuple[float, float]:
 def _first_layout(
     vectors: npt.NDArray[np.float32], dimensions: int, seed: int
 ) -> npt.NDArray[np.float32]:
-    """First principal components scaled to ±10, with UMAP's own touch of noise (1e-4) that parts equal galaxies."""
+    """Scale the first principal components to ±10, with noise of 1e-4 as UMAP adds.
+
+    The noise parts galaxies that are equal.
+    """
     axes = FeatureSpace.fit(vectors, components=dimensions)
     first = axes.vectors(vectors)[:, :dimensions]
     start = np.zeros((len(vectors), dimensions), dtype=np.float32)

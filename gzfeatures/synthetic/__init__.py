@@ -1,1 +1,1 @@
-"""A synthetic survey: galaxies of known shape, images of them, and votes of simulated volunteers."""
+"""Simulate a survey: galaxies of known shape, images of them, votes of simulated volunteers."""

@@ -1,4 +1,4 @@
-"""Surface brightness of galaxies of known shape, in three bands, before seeing and noise."""
+"""Compute the light of galaxies of known shape, in three bands, before seeing and noise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DUST = np.array([1.35, 1.0, 0.75])
 
 
 def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> Plane:
-    """Light of a galaxy on camera pixels, without seeing or noise.
+    """Compute the light of a galaxy on camera pixels, without seeing or noise.
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> P
 
 
 def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
+    """Draw a smooth galaxy by Sérsic's law, bluer outwards."""
     x, y = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
     light = on_pixels(
         lambda u, v: sersic(elliptical_radius(u, v, galaxy.axis_ratio), galaxy.r50, galaxy.sersic),
@@ -66,14 +67,14 @@ def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) ->
 
 
 def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """Coordinates bent by a long wave, so that isophotes lose their symmetry."""
+    """Bend coordinates by a long wave, so that isophotes lose their symmetry."""
     if not galaxy.disturbance:
         return x, y
     angle, phase = rng.uniform(0, 2 * math.pi, 2)
     wave = galaxy.disturbance * galaxy.r50
-    along = (math.cos(angle) * x + math.sin(angle) * y) / (2.2 * galaxy.r50)
-    return x + wave * np.sin(along + phase) * math.sin(angle), y - wave * np.sin(
-        along + phase
+    distance = (math.cos(angle) * x + math.sin(angle) * y) / (2.2 * galaxy.r50)
+    return x + wave * np.sin(distance + phase) * math.sin(angle), y - wave * np.sin(
+        distance + phase
     ) * math.cos(angle)
 
 
@@ -201,12 +202,15 @@ def _bar(galaxy: Galaxy, disk: _FaceOnDisk) -> Plane:
 
 
 def _bulge_size(galaxy: Galaxy) -> float:
-    """Effective radius of the bulge, arcsec: heavier bulges are larger."""
+    """Return the effective radius of the bulge, arcsec; heavier bulges are larger."""
     return galaxy.r50 * (0.12 + 0.45 * galaxy.bulge)
 
 
 def _edge_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Exponential disk seen from its side (van der Kruit & Searle 1981, A&A 95, 105), with bulge and dust lane."""
+    """Draw an exponential disk seen edge-on, with bulge and dust lane.
+
+    van der Kruit & Searle 1981, A&A 95, 105.
+    """
     from scipy.special import k1
 
     x, y = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
@@ -231,7 +235,7 @@ def _edge_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Pl
 
 
 def _irregular(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """A lopsided blue disk broken into clumps."""
+    """Draw a lopsided blue disk broken into clumps."""
     u, v = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
     h = galaxy.r50 / 1.678
     smooth = np.exp(-elliptical_radius(u, v, galaxy.axis_ratio) / h)
@@ -254,10 +258,10 @@ def _irregular(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> 
 
 
 def _merger(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Two galaxies in contact, each bent, joined and trailed by tidal debris."""
+    """Draw two galaxies in contact, each bent, joined and trailed by tidal debris."""
     ratio, direction = rng.uniform(0.35, 1.0), rng.uniform(0, 2 * math.pi)
     gap = rng.uniform(1.3, 3.0) * galaxy.r50
-    other = dataclasses.replace(
+    companion = dataclasses.replace(
         galaxy,
         r50=galaxy.r50 * rng.uniform(0.6, 0.9),
         position_angle=rng.uniform(0, math.pi),
@@ -267,7 +271,7 @@ def _merger(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Pla
     )
     dx, dy = gap * math.cos(direction), gap * math.sin(direction)
     first = (_disk if galaxy.arms else _elliptical)(galaxy, x + 0.3 * dx, y + 0.3 * dy, rng)
-    second = _elliptical(other, x - 0.7 * dx, y - 0.7 * dy, rng)
+    second = _elliptical(companion, x - 0.7 * dx, y - 0.7 * dy, rng)
     debris = np.zeros_like(x)
     for base, sense in ((-0.3, 1), (0.7, 1)) if rng.random() < 0.5 else ((-0.3, -1), (0.7, 1)):
         t = rng.beta(1.2, 1.8, 4000)
@@ -283,7 +287,10 @@ def _merger(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Pla
 
 
 def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """A bright star: point, scattered halo, and four diffraction spikes of the secondary's vanes."""
+    """Draw a bright star: point, scattered halo, and four diffraction spikes.
+
+    The spikes come from the vanes that hold the telescope's secondary mirror.
+    """
     u, v = turned(x, y, galaxy.position_angle)
     radius = np.hypot(u, v) + 0.5 * PIXEL
     halo = (1 + (radius / 2.0) ** 2) ** -1.5
@@ -302,7 +309,10 @@ def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
 
 
 def _trail(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """A satellite's trail across the frame: seen in one band only, as the bands are exposed minutes apart."""
+    """Draw a satellite's trail across the frame.
+
+    It appears in one band only, as the bands are exposed minutes apart.
+    """
     _, v = turned(x, y, galaxy.position_angle)
     line = np.exp(-0.5 * (v / (0.9 * PIXEL)) ** 2)
     ghost = np.exp(-0.5 * ((v - 5) / (2.5 * PIXEL)) ** 2)

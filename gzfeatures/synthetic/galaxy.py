@@ -1,4 +1,4 @@
-"""Galaxy: the true shape of one synthetic source."""
+"""Describe the true shape of one synthetic galaxy, star or satellite trail."""
 
 from __future__ import annotations
 
@@ -102,10 +102,13 @@ class Galaxy:
 
     @property
     def flux(self) -> float:
-        """Total r flux, nanomaggies."""
+        """Return the total r flux, nanomaggies."""
         return nanomaggies(self.magnitude)
 
     @property
     def r90(self) -> float:
-        """Radius of the circle with 90 % of the Petrosian light, arcsec; near 2.3 r50 for a disk, 3.3 for n = 4."""
+        """Return the radius that holds 90 % of the Petrosian light, arcsec.
+
+        It is near 2.3 r50 for a disk, 3.3 r50 for a Sérsic index of 4.
+        """
         return self.r50 * (2.3 + 0.33 * (self.sersic - 1)) * (0.7 + 0.3 * self.axis_ratio)

@@ -1,4 +1,4 @@
-"""A camera on the synthetic sky: seeing, neighbours, noise, and the colour JPEG that volunteers saw."""
+"""Simulate a camera: seeing, neighbours, noise, and the colour JPEG that volunteers saw."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PEDESTAL = 0.008
 
 
 def observed(flux: Plane) -> Plane:
-    """Blur by the seeing: a core and 3 times wider wings, whose sum has the width `SEEING`.
+    """Blur an image by the seeing: a core and wings three times wider, of total width `SEEING`.
 
     Parameters
     ----------
@@ -48,7 +48,10 @@ def observed(flux: Plane) -> Plane:
 
 
 def neighbours(side: int, rng: np.random.Generator) -> Plane:
-    """Field stars and small far galaxies, shape (3, side, side), nanomaggies per pixel, before seeing."""
+    """Draw field stars and small distant galaxies, shape (3, side, side), before seeing.
+
+    The unit is nanomaggies per pixel.
+    """
     field = np.zeros((3, side, side))
     area = (side * PIXEL / 60) ** 2
     keep_clear = 0.09 * side
@@ -88,14 +91,17 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
 def _field_catalog(
     side: int, area: float, rng: np.random.Generator
 ) -> tuple[Plane, Plane, npt.NDArray[np.bool_]]:
-    """Places (n, 2) in pixels, r magnitudes (n,) and "is a galaxy" (n,) of a Poisson field of `area` square arcmin."""
+    """Draw pixel places (n, 2), r magnitudes (n,) and "is a galaxy" (n,) of a Poisson field.
+
+    The field covers `area` square arcmin.
+    """
     count = rng.poisson(8 * area)
     magnitudes = 22.0 - rng.exponential(1.5, count)
     return rng.uniform(0, side, (count, 2)), np.maximum(magnitudes, 12.0), rng.random(count) < 0.5
 
 
 def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
-    """Add a small image to `field` with its centre on the pixel at `place`, cut at the border."""
+    """Add a small image to `field`, centred on the pixel at `place`, cut at the border."""
     side, width = field.shape[-1], stamp.shape[-1]
     row, column = (int(p) - width // 2 for p in place)
     top, left, bottom, right = (
@@ -111,14 +117,14 @@ def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
 
 
 def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
-    """Add sky that was not quite subtracted, its noise, and that of the source's own photons to a blurred image."""
+    """Add the noise of sky and source to a blurred image, and a small error of the sky level."""
     variance = SKY_NOISE[:, None, None] ** 2 + np.maximum(flux, 0) / GAIN
     left_over = SKY_NOISE * rng.normal(0, 0.15, 3)
     return flux + left_over[:, None, None] + rng.standard_normal(flux.shape) * np.sqrt(variance)
 
 
 def coloured(flux: Plane, size: int) -> Image.Image:
-    """Colour image of g, r, i, with i as red, r as green, g as blue.
+    """Compose a colour image of g, r, i, with i as red, r as green, g as blue.
 
     The asinh stretch of Lupton et al. 2004 (doi:10.1086/382245): all bands are scaled by one
     function of their mean, so that colours survive, and a pixel too bright for the screen keeps its
@@ -143,7 +149,9 @@ def coloured(flux: Plane, size: int) -> Image.Image:
 def photograph(
     galaxy: Galaxy, size: int, sky: np.random.Generator, night: np.random.Generator
 ) -> bytes:
-    """JPEG of a galaxy and its field, as wide as Galaxy Zoo's cut-outs: 8.48 Petrosian 90 % radii.
+    """Take the JPEG of a galaxy and its field, as wide as Galaxy Zoo's cutouts.
+
+    These are 8.48 Petrosian 90 % radii wide.
 
     Parameters
     ----------

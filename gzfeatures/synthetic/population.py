@@ -1,4 +1,4 @@
-"""Which galaxies a synthetic survey holds: types, distances, luminosities, sizes, and shapes."""
+"""Draw the galaxies of a synthetic survey: types, distances, luminosities, sizes and shapes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIMIT = 17.0
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One galaxy of the survey: where it is, and its true shape.
+    """One galaxy of the survey: its position, distance and true shape.
 
     Parameters
     ----------
@@ -62,7 +62,10 @@ class Member:
 
 
 def type_of(index: int, seed: int) -> str:
-    """Type of the galaxy at `index`: a golden-ratio sequence, so that any first n hold all types in their shares."""
+    """Return the type of the galaxy at `index`, so that any first n hold all types in their shares.
+
+    Types follow a golden-ratio sequence.
+    """
     start = float(np.random.default_rng([seed, 0]).random())
     place = (start + (index + 1) * (math.sqrt(5) - 1) / 2) % 1.0
     edges = np.cumsum(list(TYPES.values()))
@@ -72,7 +75,10 @@ def type_of(index: int, seed: int) -> str:
 
 
 def distance(redshift: float) -> tuple[float, float]:
-    """Distance modulus (mag) and kiloparsec per arcsec in a flat universe of H0 = 70 km/s/Mpc, Ωm = 0.3."""
+    """Return distance modulus (mag) and kiloparsec per arcsec at a redshift.
+
+    The universe is flat, with H0 = 70 km/s/Mpc and Ωm = 0.3.
+    """
     z = np.linspace(0, redshift, 64)
     comoving = 299792.458 / 70 * float(np.trapezoid((0.3 * (1 + z) ** 3 + 0.7) ** -0.5, z))
     return 5 * math.log10(comoving * (1 + redshift)) + 25, comoving / (
@@ -121,7 +127,7 @@ def member(index: int, seed: int, rng: np.random.Generator) -> Member:
 
 
 def nearby(galaxy: Member, redshift: float) -> Galaxy:
-    """The galaxy's shape as it would appear at `redshift`, or where it is if that is nearer."""
+    """Return the galaxy's shape as it would appear at `redshift`; unchanged if it is nearer."""
     if galaxy.redshift <= redshift or galaxy.type == "artifact":
         return galaxy.shape
     (far, kpc_far), (near, kpc_near) = distance(galaxy.redshift), distance(redshift)

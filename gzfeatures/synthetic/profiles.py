@@ -1,4 +1,4 @@
-"""Primitives of surface brightness: the Sérsic law, pixels, colours, clumps, points."""
+"""Compute basic light distributions: the Sérsic law, clumps, point sources, colours."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ PIXEL = 0.396
 
 
 def nanomaggies(magnitude: float) -> float:
-    """Flux of an AB magnitude; magnitude 22.5 is one nanomaggy."""
+    """Convert an AB magnitude to flux; magnitude 22.5 is one nanomaggy."""
     return math.pow(10, 0.4 * (22.5 - magnitude))
 
 
 def bands(g_minus_r: float) -> Plane:
-    """Flux in g, r, i relative to r, shape (3,), for a stellar population of this observed colour."""
+    """Return the flux in g, r, i relative to r, shape (3,), of stars with this observed colour."""
     return np.array([10 ** (-0.4 * g_minus_r), 1.0, 10 ** (0.4 * (0.02 + 0.42 * g_minus_r))])
 
 
 def sersic_b(n: float) -> float:
-    """Constant b of a Sérsic profile that makes r_e enclose half the light.
+    """Compute the constant b of a Sérsic profile, which makes r_e enclose half the light.
 
     Ciotti & Bertin 1999, A&A 352, 447, equation 18: the half is right to 1e-4 at n = 0.6, to 2e-5
     from n = 1.
@@ -42,12 +42,15 @@ def sersic_b(n: float) -> float:
 
 
 def sersic(radius: Plane, r_e: float, n: float) -> Plane:
-    """Sérsic surface brightness, 1 at the effective radius `r_e`."""
+    """Compute the Sérsic surface brightness, 1 at the effective radius `r_e`."""
     return np.exp(-sersic_b(n) * ((radius / r_e) ** (1 / n) - 1))
 
 
 def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2.0) -> Plane:
-    """Major-axis radius of the generalised ellipse through (x, y); 2 is an ellipse, more is boxier."""
+    """Return the major-axis radius of the generalised ellipse through (x, y).
+
+    A boxiness of 2 is an ellipse; more is boxier.
+    """
     if boxiness == 2:
         return np.hypot(x, y / axis_ratio)
     return (np.abs(x) ** boxiness + np.abs(y / axis_ratio) ** boxiness) ** (1 / boxiness)
@@ -56,7 +59,7 @@ def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2
 def on_pixels(
     profile: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0
 ) -> Plane:
-    """Sample `profile` at pixel centres, and average it over `fine`² points per pixel near the cusp at the origin.
+    """Sample `profile` at pixel centres; near the cusp average over `fine`² points per pixel.
 
     Parameters
     ----------
@@ -85,13 +88,16 @@ def on_pixels(
 
 
 def turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
-    """Coordinates along and across a direction `angle` (y counts down, angles upwards); its own inverse."""
+    """Rotate coordinates to those along and across `angle`; twice gives the original back.
+
+    y counts downwards, angles upwards.
+    """
     c, s = math.cos(angle), math.sin(angle)
     return c * x - s * y, -s * x - c * y
 
 
 def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.Generator) -> Plane:
-    """Log-normal texture of mean near 1 whose grains are `size` arcsec wide."""
+    """Draw a log-normal texture of mean near 1 whose grains are `size` arcsec wide."""
     from scipy.ndimage import gaussian_filter
 
     sigma = max(size / PIXEL, 0.7)
@@ -101,7 +107,10 @@ def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.
 
 
 def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Plane) -> Plane:
-    """Image, on the pixels at (x, y), of point sources in the same arcsec, shared out to the four nearest pixels."""
+    """Draw point sources on the pixels at (x, y), each shared by the four nearest pixels.
+
+    All coordinates are in the same arcsec.
+    """
     side = len(x)
     column, row = (points_x - x[0, 0]) / PIXEL, (points_y - y[0, 0]) / PIXEL
     image = np.zeros_like(x)
@@ -109,13 +118,16 @@ def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Pla
     for dr in (0, 1):
         for dc in (0, 1):
             share = weights * (1 - np.abs(column - c0 - dc)) * (1 - np.abs(row - r0 - dr))
-            inside = (c0 + dc >= 0) & (c0 + dc < side) & (r0 + dr >= 0) & (r0 + dr < side)
-            np.add.at(image, (r0[inside] + dr, c0[inside] + dc), share[inside])
+            on_image = (c0 + dc >= 0) & (c0 + dc < side) & (r0 + dr >= 0) & (r0 + dr < side)
+            np.add.at(image, (r0[on_image] + dr, c0[on_image] + dc), share[on_image])
     return image
 
 
 def summed(layers: list[tuple[Plane, float, float]]) -> Plane:
-    """Add layers (unit-sum image, share of the light, g − r) into three bands of total r light 1."""
+    """Add layers of light into three bands of total r light 1.
+
+    A layer is an image of sum 1, its share of the light, and its g − r.
+    """
     total = sum(share for _, share, _ in layers)
     light: Plane = np.sum(
         [image * (bands(c) * (share / total))[:, None, None] for image, share, c in layers], axis=0

@@ -1,4 +1,4 @@
-"""A synthetic survey of galaxies of known shape: images, volunteers' votes, and the truth."""
+"""Simulate a survey of galaxies of known shape: images, volunteers' votes, and the truth."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REPEAT_EVERY = 40
 
 @dataclasses.dataclass(frozen=True)
 class MockSurvey:
-    """Where a survey lies.
+    """The files of a simulated survey.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class MockSurvey:
 
 @dataclasses.dataclass(frozen=True)
 class SurveyRow:
-    """One row of the survey.
+    """One row of the simulated survey.
 
     Parameters
     ----------
@@ -75,13 +75,17 @@ class SurveyRow:
 
     @classmethod
     def at(cls, index: int) -> SurveyRow:
-        """The entry at a place: a galaxy of its own, or by turns the one before on another night, or its very file."""
+        """Return the row at a place.
+
+        It is a galaxy of its own, or by turns the galaxy before on another night, or the same file
+        again.
+        """
         repeat, turn = index % REPEAT_EVERY == REPEAT_EVERY - 1, index // REPEAT_EVERY % 2
         return cls(index, index - repeat, index - (repeat and turn))
 
     @property
     def repeats(self) -> str:
-        """How it repeats the entry before: "" (not at all), "seen-again" or "same-file"."""
+        """Return how the row repeats the one before: "", "seen-again" or "same-file"."""
         return (
             "same-file"
             if self.observation != self.index
@@ -94,7 +98,7 @@ class SurveyRow:
 def draw_survey(
     folder: str | Path, n: int = 1000, seed: int = 0, size: int = 212, progress: bool = True
 ) -> MockSurvey:
-    """Draw a survey of galaxies of known shape that looks like SDSS, and have volunteers classify it.
+    """Simulate a survey that looks like SDSS, with votes of simulated volunteers.
 
     Everything about entry i follows from (`seed`, i): the first k of a larger survey are the same,
     byte for byte. The light is modelled on 0.396 arcsec pixels with 1.3 arcsec seeing, sky and
@@ -170,14 +174,14 @@ _STREAMS = ("shape", "sky", "night", "votes")
 
 
 def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
-    """Random numbers for one purpose of one entry."""
+    """Return the random numbers for one purpose of one row."""
     return np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(index, _STREAMS.index(purpose)))
     )
 
 
 def _tracked(entries: Sequence[SurveyRow], progress: bool) -> Iterable[SurveyRow]:
-    """The entries, with a progress bar on stderr while they are gone through."""
+    """Go through the rows with a progress bar on stderr."""
     from rich.console import Console
     from rich.progress import track
 
@@ -185,7 +189,7 @@ def _tracked(entries: Sequence[SurveyRow], progress: bool) -> Iterable[SurveyRow
 
 
 def _refuse_others(images: Path, ids: Ids) -> None:
-    """Raise InputError where the image folder holds files that this survey will not write."""
+    """Refuse an image folder that holds files which this survey will not write."""
     others = (
         sorted({p.name for p in images.glob("*")} - {f"{name}.jpg" for name in ids})
         if images.is_dir()
@@ -201,19 +205,19 @@ def _refuse_others(images: Path, ids: Ids) -> None:
 
 
 def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Counts, weights, and weights with the galaxy brought near, shape (3, 37)."""
+    """Count the votes, plain, weighted, and weighted with the galaxy brought near, (3, 37)."""
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)
     near = nearby(galaxy, REFERENCE_REDSHIFT)
-    here, there = (
+    observed, brought_near = (
         panel.votes(chances(shape, float(np.clip(visibility(shape) + mood, 0.02, 0.98))))
         for shape in (galaxy.shape, near)
     )
-    return np.stack([here.sum(0), panel.weights @ here, panel.weights @ there])
+    return np.stack([observed.sum(0), panel.weights @ observed, panel.weights @ brought_near])
 
 
 def _metadata(entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
-    """Columns that the GZ2 metadata add to the votes: identifiers, position, redshift, magnitude, size."""
+    """Return the GZ2 metadata columns: identifiers, position, redshift, magnitude, size."""
     return pd.DataFrame(
         [
             {
@@ -232,7 +236,7 @@ def _metadata(entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.Dat
 
 
 def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
-    """What was drawn, one row per entry."""
+    """Return the true shapes, one row per galaxy."""
     return pd.DataFrame(
         [
             {
@@ -250,6 +254,9 @@ def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) ->
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV whole; nine digits, enough for 0.1 arcsec on the sky and for sums of fractions to 1e-8."""
+    """Write a CSV whole, with nine digits.
+
+    Nine are enough for 0.1 arcsec on the sky and for sums of fractions to 1e-8.
+    """
     with written_whole(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")

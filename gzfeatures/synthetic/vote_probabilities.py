@@ -1,4 +1,4 @@
-"""What an earnest volunteer answers: chances from the true shape and from how well it can be seen."""
+"""Compute how an attentive volunteer answers, from a galaxy's true shape and its visibility."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Votes: TypeAlias = Sequence[float] | Chances
 
 
 def visibility(galaxy: Galaxy) -> float:
-    """How well features are seen, in (0, 1): grows with apparent size in units of the seeing, and with brightness."""
+    """Return how well features can be seen, in (0, 1).
+
+    It grows with apparent size in units of the seeing, and with brightness.
+    """
     return 1 / (
         1
         + math.exp(
@@ -28,7 +31,7 @@ def visibility(galaxy: Galaxy) -> float:
 
 
 def chances(galaxy: Galaxy, clear: float) -> Chances:
-    """Probability of every answer of a volunteer who is asked its question.
+    """Return the probability of every answer of a volunteer who is asked its question.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ def _yes(probability: float) -> tuple[float, float]:
 
 
 def _near(value: float, centres: Votes, width: float, clear: float = 1.0) -> Chances:
-    """Votes for the classes whose `centres` are near `value`, blurred towards an even split as `clear` falls."""
+    """Share votes among classes with `centres` near `value`; an unclear view evens them out."""
     bell = np.exp(-0.5 * ((value - np.asarray(centres)) / width) ** 2) + 1e-6
     shares: Chances = clear * bell / bell.sum() + (1 - clear) / len(centres)
     return shares
@@ -122,10 +125,10 @@ def _odd_feature(galaxy: Galaxy, clear: float) -> Votes:
 
 
 def _bulge_shape(galaxy: Galaxy, clear: float) -> Votes:
-    seen = 0.45 + 0.5 * clear
+    visible = 0.45 + 0.5 * clear
     shape = galaxy.bulge_shape if galaxy.kind == "edge-on" else "rounded"
     truth = np.array([shape == "rounded", shape == "boxy", shape == "none"])
-    return seen * truth + (1 - seen) * np.array([0.5, 0.1, 0.4])
+    return visible * truth + (1 - visible) * np.array([0.5, 0.1, 0.4])
 
 
 def _winding(galaxy: Galaxy, clear: float) -> Votes:

@@ -1,4 +1,4 @@
-"""Volunteers of the synthetic survey: each walks the decision tree; their votes make the catalogs."""
+"""Simulate volunteers who walk the decision tree, and build catalogs of their votes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WALK: tuple[str, ...] = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """The volunteers who look at one galaxy, with their luck drawn in advance.
+    """The volunteers who classify one galaxy, with their random numbers drawn in advance.
 
     The same panel can be shown the galaxy twice, at two distances, which is what debiasing
     estimates.
@@ -55,7 +55,7 @@ class Panel:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, mean: float = 40.0) -> Panel:
-        """About `mean` volunteers (at least 20), most of them careful."""
+        """Draw about `mean` volunteers (at least 20), most of them careful."""
         number = max(int(rng.normal(mean, 5)), 20)
         return cls(
             rng.random((number, len(QUESTIONS))),
@@ -64,11 +64,14 @@ class Panel:
 
     @property
     def weights(self) -> Chances:
-        """Weight of each volunteer by consistency, shape (volunteers,): Willett+2013, section 3."""
+        """Return each volunteer's weight by consistency, shape (volunteers,).
+
+        Willett+2013, section 3.
+        """
         return np.minimum(1.0, (self.care / 0.6) ** 8.5)
 
     def votes(self, chances: Chances) -> npt.NDArray[np.bool_]:
-        """Answers each volunteer gives.
+        """Return the answers that each volunteer gives.
 
         Parameters
         ----------
@@ -81,26 +84,26 @@ class Panel:
         ndarray of bool
             Shape (volunteers, 37); False under questions a volunteer did not reach.
         """
-        given = np.zeros((len(self.luck), len(ANSWERS)), dtype=bool)
+        answers = np.zeros((len(self.luck), len(ANSWERS)), dtype=bool)
         for column, part in enumerate(COLUMNS.values()):
             options = part.stop - part.start
             earnest = self.care[:, None] * chances[part] + (1 - self.care[:, None]) / options
             chosen = (self.luck[:, column, None] >= earnest.cumsum(1)[:, :-1]).sum(1)
-            given[np.arange(len(given)), part.start + chosen] = True
-        return given & self._asked(given)
+            answers[np.arange(len(answers)), part.start + chosen] = True
+        return answers & self._asked(answers)
 
-    def _asked(self, given: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Which answers lie on each volunteer's way through the tree, shape (volunteers, 37)."""
-        asked = {question: np.full(len(given), question == WALK[0]) for question in WALK}
+    def _asked(self, answers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return which answers lie on each volunteer's way, shape (volunteers, 37)."""
+        on_way = {question: np.full(len(answers), question == WALK[0]) for question in WALK}
         for question in WALK:
-            for answer, said in zip(
-                QUESTIONS[question], given[:, COLUMNS[question]].T, strict=True
+            for answer, chosen in zip(
+                QUESTIONS[question], answers[:, COLUMNS[question]].T, strict=True
             ):
                 after = NEXT[answer]
                 if after is not None:
-                    asked[after] |= asked[question] & said
+                    on_way[after] |= on_way[question] & chosen
         return np.column_stack(
-            [asked[question] for question, answers in QUESTIONS.items() for _ in answers]
+            [on_way[question] for question, choices in QUESTIONS.items() for _ in choices]
         )
 
 
@@ -141,7 +144,7 @@ LETTERS: dict[str, str] = {
 
 
 def gz2_class(debiased: Mapping[str, Chances]) -> str:
-    """Name a galaxy the way the GZ2 catalog does.
+    """Return a galaxy's class string by the rules of the GZ2 catalog.
 
     The largest debiased answer of the first question, then the most common answer of each question
     that follows (Willett+2013, doi:10.1093/mnras/stt1458).
@@ -173,7 +176,7 @@ def gz2_class(debiased: Mapping[str, Chances]) -> str:
 
 
 def kaggle_table(weights: Counts) -> pd.DataFrame:
-    """Votes as in the Kaggle solutions: `GalaxyID` and 37 cumulative fractions.
+    """Build the votes as in the Kaggle solutions: `GalaxyID` and 37 cumulative fractions.
 
     Where no volunteer was asked whether anything is odd (all of them saw an artifact), the answer
     is "no".
@@ -189,7 +192,9 @@ def kaggle_table(weights: Counts) -> pd.DataFrame:
 
 
 def hart_table(counts: Counts, weights: Counts, debiased: Counts) -> pd.DataFrame:
-    """Votes as in Hart+2016: class string, totals, and counts, weights and conditional fractions of the 37 answers.
+    """Build the votes as in Hart+2016.
+
+    Columns: class string, totals, and counts, weights and conditional fractions of the 37 answers.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Galaxies without labels: whether they are like the training galaxies, and which classes they hold."""
+"""Judge galaxies without labels: familiarity, shift, class shares."""

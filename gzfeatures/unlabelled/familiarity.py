@@ -1,4 +1,4 @@
-"""Whether a galaxy is like the training galaxies: a distance in feature space with a conformal p value."""
+"""Measure whether galaxies are like the training galaxies, with conformal p values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ REFERENCE_COMPONENTS = 32
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Familiarity:
-    """How far a galaxy lies from the training galaxies, and how often a familiar galaxy lies as far.
+    """Distance of a galaxy from the training galaxies, with a conformal p value.
+
+    The p value is the share of familiar galaxies that lie at least as far.
 
     The distance is that of Mahalanobis between directions: vectors are scaled to unit length and
     compared along the principal axes of the training galaxies, each in units of its own spread.
@@ -121,7 +123,8 @@ class Familiarity:
         if len(training) < 2 or not len(kept_out):
             raise InputError(
                 "familiarity",
-                rule="be learned from 2 or more training galaxies and 1 or more kept out of training",
+                rule="be learned from 2 or more training galaxies "
+                "and 1 or more kept out of training",
                 found=f"{len(training)} and {len(kept_out)}",
             )
         if not (np.isfinite(training).all() and np.isfinite(kept_out).all()):
@@ -131,14 +134,14 @@ class Familiarity:
         if not np.ptp(rows, axis=0).any():
             raise InputError("vectors are all equal", rule="differ between galaxies")
         count = min(MOST_COMPONENTS, max(1, len(rows) // ROWS_A_COMPONENT), rows.shape[1])
-        found = PCA(count, svd_solver="randomized", random_state=0).fit(rows)
-        spread = np.sqrt(found.explained_variance_)
+        components = PCA(count, svd_solver="randomized", random_state=0).fit(rows)
+        spread = np.sqrt(components.explained_variance_)
         # axes along which the training galaxies do not differ would make every galaxy infinitely
         # far
-        kept = spread > 1e-4 * spread[0]
+        spread_out = spread > 1e-4 * spread[0]
         # rounded here as they are in a file, so that a head read from one gives the same p values
-        axes, centre = _halved(found.components_[kept]), _halved(found.mean_)
-        bare = cls(centre, axes, spread[kept].astype(np.float64), np.empty(0), _no_rows(axes))
+        axes, centre = _halved(components.components_[spread_out]), _halved(components.mean_)
+        bare = cls(centre, axes, spread[spread_out].astype(np.float64), np.empty(0), _no_rows(axes))
         contrast = None if strangers is None else bare._contrast(rows, strangers)
         bare = dataclasses.replace(bare, contrast=contrast)
         coordinates = bare._coordinates(kept_out)
@@ -147,7 +150,7 @@ class Familiarity:
         return dataclasses.replace(bare, distances=distances, reference=reference)
 
     def p_values(self, matrix: Matrix) -> Array:
-        """Share of calibration galaxies that lie at least as far as each row, itself counted.
+        """Return the share of calibration galaxies at least as far as each row, plus itself.
 
         Parameters
         ----------
@@ -167,7 +170,7 @@ class Familiarity:
         return self._p_values(matrix, 1)
 
     def p_values_of_calibration(self, matrix: Matrix) -> Array:
-        """The same of the calibration galaxies themselves, each compared with the others."""
+        """Return the p value of each calibration galaxy among the others."""
         return self._p_values(matrix, 0)
 
     def _p_values(self, matrix: Matrix, itself: int) -> Array:
@@ -183,17 +186,20 @@ class Familiarity:
 
     @property
     def why_none_flagged(self) -> str | None:
-        """Why no galaxy can be flagged, where the calibration galaxies are too few for that."""
+        """Return why no galaxy can be flagged where calibration galaxies are too few."""
         m = len(self.distances)
         if 1 / (m + 1) < LEVEL:
             return None
         return (
-            f"no galaxy can be flagged as unfamiliar: {m} calibration galaxies give no p value below "
-            f"{1 / (m + 1):.3g} (100 or more give one below {LEVEL:g})"
+            f"no galaxy can be flagged as unfamiliar: {m} calibration galaxies give no p value "
+            f"below {1 / (m + 1):.3g} (100 or more give one below {LEVEL:g})"
         )
 
     def coordinates(self, matrix: Matrix) -> Array:
-        """Coordinates along the first axes, in which `reference` is kept: shape (n, up to 32)."""
+        """Return coordinates along the first axes, shape (n, up to 32).
+
+        `reference` is kept in the same axes.
+        """
         return self._coordinates(matrix)[:, :REFERENCE_COMPONENTS]
 
     def _coordinates(self, matrix: Matrix) -> Array:
@@ -208,20 +214,23 @@ class Familiarity:
         return np.asarray(distance, dtype=np.float64)
 
     def _contrast(self, rows: Matrix, strangers: Matrix) -> Array:
-        """Direction in which pictures without a galaxy differ from galaxies."""
+        """Return the direction in which pictures without a galaxy differ from galaxies."""
         from sklearn.linear_model import LogisticRegression
 
         galaxies, others = self._coordinates(rows), self._coordinates(strangers)
         both = np.concatenate([galaxies, others])
         of = np.repeat([0, 1], [len(galaxies), len(others)])
         both = np.clip(both, -CLIP, CLIP)
-        found = LogisticRegression(C=0.03, max_iter=2000).fit(both, of).coef_[0]
+        direction = LogisticRegression(C=0.03, max_iter=2000).fit(both, of).coef_[0]
         # in units of its own spread over galaxies it weighs twice what the distance does
-        spread = (both[: len(galaxies)] @ found).std()
-        return np.asarray(2 * found / spread * self._distance(galaxies).std())
+        spread = (both[: len(galaxies)] @ direction).std()
+        return np.asarray(2 * direction / spread * self._distance(galaxies).std())
 
     def asdict(self) -> dict[str, Any]:
-        """Arrays as base64 text (axes, centre and reference in half precision), for JSON."""
+        """Return the fields for JSON, arrays as base64 text.
+
+        Axes, centre and reference are in half precision.
+        """
         return {
             "components": len(self.axes),
             "centre": _encoded(self.centre, "<f2"),
@@ -234,7 +243,7 @@ class Familiarity:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Familiarity:
-        """What `asdict` gave; ValueError or InputError where it is something else."""
+        """Rebuild what `asdict` returned; ValueError or InputError for anything else."""
         c = int(fields["components"])
         distances = _decoded(fields["distances"], "<f8")
         reference = _decoded(fields["reference"], "<f2")
@@ -250,7 +259,7 @@ class Familiarity:
 
 
 def _directions(matrix: Matrix) -> Matrix:
-    """Rows scaled to unit length; a row of zeros stays one."""
+    """Scale rows to unit length; a row of zeros stays one."""
     rows = np.asarray(matrix, dtype=np.float32)
     # squares of features of a network that diverged do not fit into single precision
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))[:, None]
@@ -258,7 +267,7 @@ def _directions(matrix: Matrix) -> Matrix:
 
 
 def _halved(array: npt.NDArray[Any]) -> Matrix:
-    """The array as half precision keeps it."""
+    """Round an array to the values that half precision can hold."""
     return np.asarray(array, dtype=np.float16).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Class shares of galaxies without labels, and probabilities corrected to them: prior shift."""
+"""Estimate class shares of galaxies without labels, and correct probabilities to them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROUNDS, STEP = 5000, 1e-7
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Priors:
-    """Shares of the classes among galaxies without labels, estimated from what a calibrated head says of them.
+    """Class shares among galaxies without labels, from a calibrated head's predictions.
 
     A head's probabilities hold where classes have the shares they had among its own galaxies. Where
     only the shares differ, and galaxies of each class look as before, expectation maximisation
@@ -60,7 +60,7 @@ class Priors:
 
     @classmethod
     def of(cls, predictions: Predictions, training: Array) -> Priors:
-        """Estimate shares from predictions.
+        """Estimate class shares from predictions.
 
         Parameters
         ----------
@@ -81,17 +81,18 @@ class Priors:
                 "class shares",
                 rule="be estimated from predictions of one class per galaxy, of a head",
             )
-        kept = np.ones(len(predictions), dtype=bool)
+        usable = np.ones(len(predictions), dtype=bool)
         for mask in (predictions.seen, predictions.unfamiliar):
-            kept &= True if mask is None else ~mask
-        if kept.sum() < FEWEST:
+            usable &= True if mask is None else ~mask
+        if usable.sum() < FEWEST:
             raise InputError(
                 "galaxies to estimate class shares from",
-                rule=f"be {FEWEST} or more that were not trained on and are like the training galaxies",
-                found=int(kept.sum()),
+                rule=f"be {FEWEST} or more that were not trained on "
+                "and are like the training galaxies",
+                found=int(usable.sum()),
                 remedy="predict a larger table, or leave out --priors",
             )
-        rows = np.flatnonzero(kept)
+        rows = np.flatnonzero(usable)
         if len(rows) > MOST:
             rows = rows[np.argsort(uniform(predictions.ids[rows], 0), kind="stable")[:MOST]]
         p = predictions.probabilities[rows]
@@ -99,7 +100,7 @@ class Priors:
         return cls(predictions.classes, training, p.mean(0), after, len(rows))
 
     def corrected(self, predictions: Predictions) -> Predictions:
-        """The same predictions with probabilities that belong to the estimated shares.
+        """Return the predictions with probabilities for the estimated class shares.
 
         Class sets stay those of the uncorrected probabilities, with the most probable class added
         where the correction made it another one: thresholds within each class ask nothing of the
@@ -112,12 +113,12 @@ class Priors:
         if predictions.sets is None:
             return moved
         sets = predictions.sets.copy()
-        told = sets.any(1)  # an unfamiliar galaxy keeps its empty set
-        sets[np.flatnonzero(told), moved.codes[told]] = True
+        corrected_rows = sets.any(1)  # an unfamiliar galaxy keeps its empty set
+        sets[np.flatnonzero(corrected_rows), moved.codes[corrected_rows]] = True
         return dataclasses.replace(moved, sets=sets)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Shares of each class: `class`, `training`, `before`, `after`."""
+        """Return the shares of each class: `class`, `training`, `before`, `after`."""
         columns = zip(self.classes, self.training, self.before, self.after, strict=True)
         return [
             {"class": name, "training": float(t), "before": float(b), "after": float(a)}
@@ -126,18 +127,21 @@ class Priors:
 
 
 def _estimated(p: Array, training: Array) -> Array:
-    """Shares of maximum likelihood, from the training shares on: every round's mean is the next round's guess."""
+    """Find the shares of maximum likelihood by expectation maximisation.
+
+    The mean probabilities of each round are the shares of the next.
+    """
     shares = training / training.sum()
     for _ in range(ROUNDS):
-        found = _normalised(p * _weights(shares, training)).mean(0)
-        if np.abs(found - shares).max() < STEP:
-            return np.asarray(found)
-        shares = found
+        new_shares = _normalised(p * _weights(shares, training)).mean(0)
+        if np.abs(new_shares - shares).max() < STEP:
+            return np.asarray(new_shares)
+        shares = new_shares
     return np.asarray(shares)
 
 
 def _weights(shares: Array, training: Array) -> Array:
-    """New over old shares; a class that the head never gives has no weight to find."""
+    """Divide new shares by old ones; 0 for a class that the head never predicts."""
     return np.where(training > 0, shares / np.where(training > 0, training, 1), 0.0)
 
 

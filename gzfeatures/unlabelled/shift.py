@@ -1,4 +1,7 @@
-"""Whether a table's galaxies are drawn like those a head was fitted on: class shares, and a classifier between both."""
+"""Test whether a table's galaxies differ from those a head was fitted on.
+
+By class shares, and by a classifier between both.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ coordinates are cut."""
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shares:
-    """Mean predicted probability of each class over some galaxies, and how it scatters.
+    """Mean predicted probability of each class over some galaxies, with its scatter.
 
     Parameters
     ----------
@@ -62,17 +65,17 @@ class Shares:
 
     @classmethod
     def of(cls, probabilities: Array) -> Shares:
-        """Of class probabilities of n ≥ 1 galaxies, shape (n, k)."""
+        """Compute the shares from class probabilities of n ≥ 1 galaxies, shape (n, k)."""
         mean = probabilities.mean(0)
         return cls(mean, np.atleast_2d(np.cov(probabilities.T, bias=True)), len(probabilities))
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
+        """Return the fields as JSON values."""
         return {"mean": self.mean.tolist(), "covariance": self.covariance.tolist(), "n": self.n}
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Shares:
-        """What `asdict` gave."""
+        """Rebuild what `asdict` returned."""
         mean, covariance = (
             np.asarray(fields[name], dtype=np.float64) for name in ("mean", "covariance")
         )
@@ -80,7 +83,7 @@ class Shares:
 
 
 class TableSample:
-    """At most `MOST` galaxies of a table that is met part by part, chosen by their ids alone.
+    """At most `MOST` galaxies of a table that is read in parts, chosen by their ids alone.
 
     Parameters
     ----------
@@ -95,7 +98,9 @@ class TableSample:
         """Shape (up to 2,000, up to 32)."""
 
     def add(self, ids: Ids, vectors: Matrix, seen: npt.NDArray[np.bool_] | None) -> None:
-        """Meet some galaxies; those that were trained on are left out, since a network places them otherwise.
+        """Add galaxies to the sample, without those that a network was trained on.
+
+        A network places its training galaxies otherwise than new ones.
 
         Parameters
         ----------
@@ -113,18 +118,20 @@ class TableSample:
         if len(self._order) == MOST:
             rows, order = rows[order < self._order.max()], order[order < self._order.max()]
         best = np.argsort(order, kind="stable")[:MOST]
-        found = self.known.coordinates(vectors[rows[best]])
-        order, found = (
+        coordinates = self.known.coordinates(vectors[rows[best]])
+        order, coordinates = (
             np.concatenate([self._order, order[best]]),
-            np.concatenate([self.coordinates, found]),
+            np.concatenate([self.coordinates, coordinates]),
         )
-        kept = np.argsort(order, kind="stable")[:MOST]
-        self._order, self.coordinates = order[kept], found[kept]
+        smallest = np.argsort(order, kind="stable")[:MOST]
+        self._order, self.coordinates = order[smallest], coordinates[smallest]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shift:
-    """How far a table's galaxies are from those a head was fitted on, by size and never by p alone.
+    """Size of the difference between a table's galaxies and those a head was fitted on.
+
+    A small p value alone is never taken for a difference.
 
     With 10⁶ galaxies every test rejects; what matters is how large a difference is. Two are
     measured: half the summed difference of the mean class probabilities (total variation, 0 = same
@@ -175,7 +182,7 @@ class Shift:
         shares: Shares | None = None,
         of_table: Shares | None = None,
     ) -> Shift:
-        """Compare a table's galaxies with kept-out ones.
+        """Compare a table's galaxies with galaxies kept out of training.
 
         Parameters
         ----------
@@ -205,21 +212,21 @@ class Shift:
 
     @property
     def shares_shifted(self) -> bool:
-        """Whether class shares differ by more than .05, with the whole interval."""
+        """Return whether class shares differ by more than .05, with the whole interval."""
         return self.variation_interval is not None and self.variation_interval[0] > VARIATION
 
     @property
     def looks_shifted(self) -> bool:
-        """Whether a classifier tells the tables apart with an AUC above .6, with the whole interval."""
+        """Return whether a classifier tells both apart: AUC above .6, with the whole interval."""
         return self.auc_interval[0] > AUC
 
     @property
     def shifted(self) -> bool:
-        """Whether either is."""
+        """Return whether class shares or looks are shifted."""
         return self.shares_shifted or self.looks_shifted
 
     def warning(self, *, corrected: bool = False) -> str | None:
-        """One line with the sizes, their intervals and the remedy; None where nothing need be said.
+        """Return a line with sizes, intervals and the remedy; None where nothing is shifted.
 
         Parameters
         ----------
@@ -228,43 +235,41 @@ class Shift:
         """
         parts = []
         if self.shares_shifted and not corrected:
-            parts.append(
-                f"class shares differ by {_sized(self.variation, self.variation_interval)}, above {VARIATION:g}"
-            )
+            size = _sized(self.variation, self.variation_interval)
+            parts.append(f"class shares differ by {size}, above {VARIATION:g}")
         if self.looks_shifted:
-            parts.append(
-                f"a classifier tells them from it with an AUC of {_sized(self.auc, self.auc_interval)}, above {AUC:g}"
-            )
+            size = _sized(self.auc, self.auc_interval)
+            parts.append(f"a classifier tells them from it with an AUC of {size}, above {AUC:g}")
         if not parts:
             return None
-        shares = (
-            ""
-            if corrected or not self.shares_shifted
-            else "; for shares alone, --priors unlabelled corrects them"
-        )
+        remedy = "fit on some labelled galaxies of this table"
+        # Corrected priors mend class shares, but nothing that looks otherwise.
+        if self.shares_shifted and not corrected:
+            remedy += "; for shares alone, --priors unlabelled corrects them"
         return (
-            f"galaxies of this table are not drawn like those the head was fitted on: {', and '.join(parts)}; "
-            f"fit on some labelled galaxies of this table{shares}"
+            "galaxies of this table are not drawn like those the head was fitted on: "
+            f"{', and '.join(parts)}; {remedy}"
         )
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values, and `level`, `shifted`."""
+        """Return the fields as JSON values, and `level`, `shifted`."""
         return {**dataclasses.asdict(self), "level": LEVEL, "shifted": self.shifted}
 
 
 def _sized(value: float | None, interval: tuple[float, float] | None) -> str:
+    """Return a number with its interval as text."""
     low, high = interval or (np.nan, np.nan)
     return f"{value:.2f} ({LEVEL:.0%} interval {low:.2f} to {high:.2f})"
 
 
 def _thinned(rows: Array | Matrix) -> Array:
-    """At most `MOST` evenly spaced rows."""
+    """Return at most `MOST` evenly spaced rows."""
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), MOST)).round().astype(np.intp)
     return np.asarray(rows[chosen], dtype=np.float64)
 
 
 def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float]]:
-    """Total variation without what noise adds, and its interval, by a bootstrap of both sides' means.
+    """Estimate the total variation without noise, and its interval by bootstrap of both means.
 
     Noise can only add to a sum of absolute differences, the more the smaller the true ones are, so
     that a percentile interval would lie too high. Instead the true difference is taken to lie along
@@ -279,23 +284,26 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
     noise = np.random.default_rng(0).multivariate_normal(
         np.zeros(len(difference)), scatter, DRAWS, method="eigh"
     )
-    found = np.abs(difference).sum() / 2
+    variation = np.abs(difference).sum() / 2
     widest = float(np.quantile(np.abs(noise).sum(1) / 2, (1 + LEVEL) / 2))
-    if found < 1e-9 * max(widest, 1e-9):  # the same galaxies twice
+    if variation < 1e-9 * max(widest, 1e-9):  # the same galaxies twice
         return 0.0, (0.0, widest)
-    lengths = np.linspace(0, 1 + 2 * widest / found, LENGTHS)
+    lengths = np.linspace(0, 1 + 2 * widest / variation, LENGTHS)
     drawn = np.stack([np.abs(a * difference + noise).sum(1) / 2 for a in lengths])
     tails = ((1 + LEVEL) / 2, 0.5, (1 - LEVEL) / 2)
     # sums of absolute values grow with a; what the draws' own noise turns back is straightened
     rising = np.maximum.accumulate(np.quantile(drawn, tails, axis=1), axis=1)
     low, middle, high = (
-        float(np.clip(found * np.interp(found, row, lengths), 0, 1)) for row in rising
+        float(np.clip(variation * np.interp(variation, row, lengths), 0, 1)) for row in rising
     )
     return middle, (low, high)
 
 
 def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, float]]:
-    """AUC of a classifier between both on galaxies it did not learn from, and its interval by DeLong."""
+    """Compute the AUC of a classifier between both, and its interval by DeLong's method.
+
+    It is scored on galaxies that it was not fitted on.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
@@ -310,6 +318,6 @@ def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, flo
     )
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     p = cross_val_predict(model, rows, of, cv=folds, method="predict_proba")
-    known = Statistics.of(p, of)
-    low, high = of_auc(known.curves, known.confusion.sum(-1), known.n, LEVEL)
-    return float(known.curves.areas.mean()), (float(low), float(high))
+    statistics = Statistics.of(p, of)
+    low, high = of_auc(statistics.curves, statistics.confusion.sum(-1), statistics.n, LEVEL)
+    return float(statistics.curves.areas.mean()), (float(low), float(high))

@@ -1,1 +1,1 @@
-"""Bytes of image files to pixels: pictures, bands, grey levels."""
+"""Decode the bytes of image files: pictures, bands, grey levels."""

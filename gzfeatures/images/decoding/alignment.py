@@ -1,4 +1,4 @@
-"""Alignment: bands of one galaxy laid on one grid by their celestial coordinates, or refused."""
+"""Align the bands of one galaxy on one grid by their celestial coordinates, or refuse them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ BENT = 0.5
 """Most pixels by which the corners of two bands may part after the shift: above, their scale or
 angle differ."""
 
-_CARDS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CTYPE1", "CTYPE2", "CDELT1", "CDELT2", "CD1_1", "CD1_2", "CD2_1",
-          "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CROTA2", "LONPOLE", "LATPOLE")  # fmt: skip
+_CARDS = (
+    "CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CTYPE1", "CTYPE2", "CDELT1", "CDELT2", "CD1_1",
+    "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CROTA2", "LONPOLE",
+    "LATPOLE"
+)  # fmt: skip
 
 Corners = npt.NDArray[np.float64]
 
 
 def celestial(header: Header | None) -> WCS | None:
-    """Celestial coordinates of an image's two axes; None where it has none."""
+    """Return the celestial coordinates of an image's two axes; None where it has none."""
     if header is None or "CTYPE1" not in header:
         return None
     from astropy.wcs import WCS
@@ -49,19 +52,19 @@ def celestial(header: Header | None) -> WCS | None:
 
 
 def mirrored(header: Header | None) -> bool:
-    """Whether the image shows the sky from behind: east to the right of north (determinant of CD above 0)."""
+    """Return whether east lies to the right of north (determinant of CD above 0)."""
     world = celestial(header)
     return world is not None and _handedness(world) > 0
 
 
 def _handedness(world: WCS) -> float:
-    """Determinant of the change of longitude and latitude along the pixel axes."""
+    """Return the determinant of the change of longitude and latitude along the pixel axes."""
     sign = -1 if world.wcs.lng > world.wcs.lat else 1
     return sign * float(np.linalg.det(world.pixel_scale_matrix))
 
 
 def aligned(parts: Sequence[Bands], *, where: object) -> list[Bands]:
-    """The same bands on the grid of one of them, by their celestial coordinates.
+    """Put bands on the grid of one of them by their celestial coordinates.
 
     The grid is that of the band in the middle of the wavelengths. Others are shifted by whole
     pixels where that is right to a tenth of one, else interpolated linearly; pixels that nothing
@@ -99,17 +102,20 @@ def aligned(parts: Sequence[Bands], *, where: object) -> list[Bands]:
 
 
 def _cards(header: Header | None) -> tuple[object, ...] | None:
+    """Return the header values that place an image on the sky; None without coordinates."""
     if header is None or "CTYPE1" not in header:
         return None
     return tuple(header.get(card) for card in _CARDS)
 
 
 def _middle(parts: Sequence[Bands]) -> int:
+    """Return the row of the band with the middle wavelength."""
     order = sorted(range(len(parts)), key=lambda row: (wavelength(parts[row].names[0]) or 0.0, row))
     return order[len(order) // 2]
 
 
 def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> list[Bands]:
+    """Shift every band onto the grid of the middle one."""
     height, width = parts[middle].flux.shape[1:]
     corners = np.array(
         [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], dtype=np.float64
@@ -121,25 +127,25 @@ def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> 
             result.append(part)
             continue
         with without_warnings():
-            there = _mapped(worlds[middle], world, corners)
-        _require_alike(there - corners, corners, pair, worlds[middle], world, where)
-        result.append(_moved(part, (there - corners).mean(axis=0), parts[middle].header))
+            mapped = _mapped(worlds[middle], world, corners)
+        _require_alike(mapped - corners, corners, pair, worlds[middle], world, where)
+        result.append(_moved(part, (mapped - corners).mean(axis=0), parts[middle].header))
     return result
 
 
-def _mapped(one: WCS, other: WCS, corners: Corners) -> Corners:
-    """Pixels (x, y) of one image in the pixels of another; NaN on the far side of the sky."""
+def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
+    """Convert pixels (x, y) of one image to pixels of another; NaN on the far side of the sky."""
     from astropy.coordinates import SkyCoord
     from astropy.wcs.utils import wcs_to_celestial_frame
 
     try:
-        sky = np.asarray(one.all_pix2world(corners, 0))[:, [one.wcs.lng, one.wcs.lat]]
-        frames = [wcs_to_celestial_frame(world) for world in (one, other)]
+        sky = np.asarray(source.all_pix2world(corners, 0))[:, [source.wcs.lng, source.wcs.lat]]
+        frames = [wcs_to_celestial_frame(world) for world in (source, target)]
         if not frames[0].is_equivalent_frame(frames[1]):
             moved = SkyCoord(*sky.T, unit="deg", frame=frames[0]).transform_to(frames[1]).spherical
             sky = np.column_stack([moved.lon.deg, moved.lat.deg])
         return np.asarray(
-            other.all_world2pix(sky if other.wcs.lng < other.wcs.lat else sky[:, ::-1], 0)
+            target.all_world2pix(sky if target.wcs.lng < target.wcs.lat else sky[:, ::-1], 0)
         )
     except (
         Exception
@@ -148,44 +154,48 @@ def _mapped(one: WCS, other: WCS, corners: Corners) -> Corners:
 
 
 def _require_alike(
-    shift: Corners, corners: Corners, pair: str, one: WCS, other: WCS, where: object
+    shift: Corners, corners: Corners, pair: str, reference: WCS, moved: WCS, where: object
 ) -> None:
-    """Raise InputError unless two images differ by a shift alone, and by less than half of the image."""
+    """Refuse two images that differ by more than a shift of less than half of the image."""
     from astropy.wcs.utils import proj_plane_pixel_scales
 
-    scales = [float(proj_plane_pixel_scales(world).mean()) * 3600 for world in (other, one)]
+    scales = [float(proj_plane_pixel_scales(world).mean()) * 3600 for world in (moved, reference)]
     remedy = "put them on one grid first, or leave one of them out"
-    what = "bands of one galaxy cannot be aligned"
+    fault = "bands of one galaxy cannot be aligned"
     size = corners.max(axis=0) + 1
     if not abs(scales[0] / scales[1] - 1) <= BENT / size.max():
-        found = f'{scales[0]:.4g}" and {scales[1]:.4g}" a pixel in {pair}'
-        raise InputError(what, where=where, rule="have one pixel scale", found=found, remedy=remedy)
-    if (_handedness(one) > 0) != (_handedness(other) > 0):
-        raise InputError(what, where=where, rule="have east on one side", found=pair, remedy=remedy)
+        values = f'{scales[0]:.4g}" and {scales[1]:.4g}" a pixel in {pair}'
+        raise InputError(
+            fault, where=where, rule="have one pixel scale", found=values, remedy=remedy
+        )
+    if (_handedness(reference) > 0) != (_handedness(moved) > 0):
+        raise InputError(
+            fault, where=where, rule="have east on one side", found=pair, remedy=remedy
+        )
     middle = shift.mean(axis=0)
     if not (np.abs(middle) < size / 2).all():  # not-a-number too
         raise InputError(
-            what, where=where, rule="show one field of the sky", found=pair, remedy=remedy
+            fault, where=where, rule="show one field of the sky", found=pair, remedy=remedy
         )
     if not np.abs(shift - middle).max() <= BENT:
-        raise InputError(what, where=where, rule="have one orientation", found=pair, remedy=remedy)
+        raise InputError(fault, where=where, rule="have one orientation", found=pair, remedy=remedy)
 
 
 def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -> Bands:
-    """A band whose pixel (x, y) is what it had at (x, y) + shift; NaN and bad where that lies off it."""
+    """Shift a band by (x, y); pixels from outside become NaN and bad."""
     flux = np.full_like(part.flux, np.nan)
     bad = np.ones_like(part.bad)
     whole = np.rint(shift).astype(int)
     shift = np.where(np.abs(shift - whole) <= WHOLE, whole, shift)
     if (shift == whole).all():
         height, width = flux.shape[1:]
-        (x, y), (here_x, there_x), (here_y, there_y) = (
+        (x, y), (target_x, source_x), (target_y, source_y) = (
             whole,
             _span(whole[0], width),
             _span(whole[1], height),
         )
-        flux[:, here_y, here_x] = part.flux[:, there_y, there_x]
-        bad[:, here_y, here_x] = part.bad[:, there_y, there_x]
+        flux[:, target_y, target_x] = part.flux[:, source_y, source_x]
+        bad[:, target_y, target_x] = part.bad[:, source_y, source_x]
         return dataclasses.replace(part, flux=flux, bad=bad, header=header) if x or y else part
     from scipy import ndimage
 
@@ -204,7 +214,7 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
 
 
 def _span(shift: int, length: int) -> tuple[slice, slice]:
-    """Where pixels come to lie, and where they come from, along one axis."""
+    """Return the target and the source slice of a shift along one axis."""
     return slice(max(0, -shift), min(length, length - shift)), slice(
         max(0, shift), min(length, length + shift)
     )

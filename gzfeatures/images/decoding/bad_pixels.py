@@ -1,4 +1,4 @@
-"""Bad pixels: areas that a survey did not observe and filled with zeros, told from sky that happens to be zero."""
+"""Find pixels without a measurement: areas filled with zeros, and pixels that a mask marks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy.typing as npt
 Mask = npt.NDArray[np.bool_]
 
 BLOCK, RUN = 5, 16
-"""A square, or a straight run, of so many zeros does not happen by chance: of 2 … 10 % of the pixels, which is what
-compression by RICE turns into zeros, one in 10²⁵ squares would."""
+"""Side of a square, and length of a straight run, of zeros that chance does not make: of the 2 … 10
+% of pixels that compression by RICE turns into zeros, one in 10²⁵ squares would."""
 
 MANY, CHANCE = 0.2, 1e-3
-"""Share of zeros above which a sky has zeros by nature, as maps of few photons have, and the chance per image that
-zeros scattered over it are taken for an area."""
+"""Share of zeros above which a sky has zeros by nature, as maps of few photons have, and the chance
+per image that zeros scattered over it are taken for an area."""
 
 HSC = ("BAD", "NO_DATA", "UNMASKEDNAN")
 """Planes of an HSC or LSST mask (MP_…) that say a pixel holds no measurement; DETECTED marks the
@@ -25,7 +25,7 @@ galaxy itself."""
 
 
 def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | float = 0.0) -> Mask:
-    """Pixels of areas that were filled with zeros.
+    """Find the areas of an image that were filled with zeros.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
         # zeros of a sky of few photons hang together: through them an area would spread all over it
         return opened
     areas, _ = ndimage.label(zero)
-    found: Mask = np.isin(areas, np.unique(areas[solid]))
-    return found
+    filled: Mask = np.isin(areas, np.unique(areas[solid]))
+    return filled
 
 
 def _unlikely(zero: Mask) -> tuple[int, int]:
-    """Sides of a square and length of a run of zeros that chance does not make of so many zeros in any image."""
+    """Return the side of a square and the length of a run of zeros that chance does not make."""
     share = float(zero.mean())
     if share <= MANY:
         return BLOCK, RUN
@@ -79,7 +79,7 @@ def _unlikely(zero: Mask) -> tuple[int, int]:
 
 
 def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask | None:
-    """Pixels that a weight or mask plane calls bad; None where the plane does not say.
+    """Find the pixels that a weight or mask plane marks as bad; None where it does not say.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Files of bands: FITS planes, cubes and extensions, .npy and .npz → Bands. A band is known by name, never by place."""
+"""Read bands by name from FITS planes, cubes and extensions, and from .npy and .npz."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_fits(
     names: tuple[str, ...] | None = None,
     science: str | None = None,
 ) -> Bands:
-    """Bands of a FITS file: a plane, a cube, or an image extension for each band.
+    """Read the bands of a FITS file: a plane, a cube, or an image extension for each band.
 
     Names come from the header (BANDS or BAND0…, BAND, FILTER, or EXTNAME where it is a band's),
     else from `names`. Weights, errors and masks are never taken for the image; weights and masks
@@ -59,7 +59,7 @@ def read_fits(
     if data[:2] == b"\x1f\x8b":
         data = _gunzipped(data, where=where, max_bytes=16 * max_pixels)
     chosen = planes(data, where=where, max_pixels=max_pixels, science=science)
-    found = [name for plane in chosen for name in plane.names or ()]
+    names_in_file = [name for plane in chosen for name in plane.names or ()]
     cubes = [plane.values.reshape((-1, *plane.values.shape[-2:])) for plane in chosen]
     if len({cube.shape[1:] for cube in cubes}) > 1:
         raise InputError(
@@ -70,7 +70,7 @@ def read_fits(
         raise InputError(
             "image is too large to decode", where=where, rule=f"hold at most {max_pixels:,} pixels"
         )
-    named = iter(_agreed(tuple(found), names, total, where=where))
+    named = iter(_agreed(tuple(names_in_file), names, total, where=where))
     bands = [
         Bands(
             tuple(itertools.islice(named, len(cube))),
@@ -84,7 +84,7 @@ def read_fits(
         name
         for part in bands
         for name in part.names
-        if sum(name in other.names for other in bands) > 1
+        if sum(name in part_of_file.names for part_of_file in bands) > 1
     ]
     if twice:
         raise InputError(
@@ -100,7 +100,9 @@ def read_fits(
 def read_npy(
     data: bytes, *, where: object, max_pixels: int, names: tuple[str, ...] | None = None
 ) -> Bands:
-    """Bands of a .npy file of shape (bands, height, width) or (height, width), which holds no names.
+    """Read the bands of a .npy file of shape (bands, height, width) or (height, width).
+
+    Such a file holds no names.
 
     Raises
     ------
@@ -113,7 +115,9 @@ def read_npy(
 def read_npz(
     parts: dict[str, bytes], *, where: object, max_pixels: int, names: tuple[str, ...] | None = None
 ) -> Bands:
-    """Bands of a .npz file: `images` of shape (bands, height, width) and their names `filters` (or `image`, `bands`).
+    """Read the bands of a .npz file: `images` and their names `filters`.
+
+    `images` (or `image`) has shape (bands, height, width); `bands` may hold the names too.
 
     Raises
     ------
@@ -128,15 +132,17 @@ def read_npz(
             rule="have an array 'images'",
             found=", ".join(parts),
         )
-    own = next((parts[key] for key in ("filters.npy", "bands.npy") if key in parts), None)
-    if own is not None:
-        listed = tuple(str(name) for name in array(own, where=where, max_bytes=2**16).ravel())
+    stored_names = next((parts[key] for key in ("filters.npy", "bands.npy") if key in parts), None)
+    if stored_names is not None:
+        listed = tuple(
+            str(name) for name in array(stored_names, where=where, max_bytes=2**16).ravel()
+        )
         names = _agreed(listed, names, len(listed), where=where)
     return _of_array(array(stored, where=where, max_bytes=16 * max_pixels), names, where=where)
 
 
 def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
-    """Bands of one galaxy from several files or planes, aligned by their coordinates (see `alignment`).
+    """Stack the bands of several files or planes, aligned by their coordinates.
 
     Raises
     ------
@@ -158,6 +164,7 @@ def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
 
 
 def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: object) -> Bands:
+    """Return the bands of an array (bands, height, width), or refuse what is no image."""
     cube = cube[None] if cube.ndim == 2 else cube
     if cube.ndim != 3 or cube.dtype.kind not in "uif":
         raise InputError(
@@ -169,32 +176,41 @@ def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: o
     return Bands(_agreed((), names, len(cube), where=where), _native(cube), _bad(cube))
 
 
-def _compatible(found: str, given: str) -> bool:
-    """Whether a file's own word for a band may mean the given one, which may be a name of the caller's making."""
-    return canonical(given) is None or alike(found, given)
+def _compatible(in_file: str, requested: str) -> bool:
+    """Return whether a file's own name of a band may mean the name that the caller gives it."""
+    return canonical(requested) is None or alike(in_file, requested)
 
 
 def _agreed(
-    found: tuple[str, ...], given: tuple[str, ...] | None, n: int, *, where: object
+    in_file: tuple[str, ...], requested: tuple[str, ...] | None, n: int, *, where: object
 ) -> tuple[str, ...]:
-    """Names of the bands, where the file's own and those given may not contradict each other."""
-    if found and given and not (len(found) == len(given) and all(map(_compatible, found, given))):
+    """Return the bands' names, or refuse names of the caller that contradict the file's own."""
+    if (
+        in_file
+        and requested
+        and not (len(in_file) == len(requested) and all(map(_compatible, in_file, requested)))
+    ):
         raise InputError(
-            "bands of the file are not those named", where=where, rule=f"be {given}", found=found
+            "bands of the file are not those named",
+            where=where,
+            rule=f"be {requested}",
+            found=in_file,
         )
-    names = given or found or ((UNNAMED,) if n == 1 else ())
+    names = requested or in_file or ((UNNAMED,) if n == 1 else ())
     if len(names) != n:
         raise InputError(
             "bands are not named",
             where=where,
             rule=f"have a name for each of {n} planes (FITS: BANDS or BAND0…; npz: filters)",
             found=names,
-            remedy="name them in the file's order with --bands, or the one plane that is the image with --science",
+            remedy="name them in the file's order with --bands, "
+            "or the one plane that is the image with --science",
         )
     return names
 
 
 def _gunzipped(data: bytes, *, where: object, max_bytes: int) -> bytes:
+    """Unpack a gzipped file, or refuse one larger than `max_bytes`."""
     with (
         parsing("image is truncated or damaged", where),
         gzip.GzipFile(fileobj=io.BytesIO(data)) as file,
@@ -215,7 +231,7 @@ def _native(planes: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _bad(planes: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Pixels of shape (bands, height, width) without a measurement, as far as the values say."""
+    """Find pixels without a measurement by their values alone, shape (bands, height, width)."""
     if planes.dtype.kind != "f":
         return np.zeros(planes.shape, dtype=bool)
     return np.stack([~np.isfinite(plane) | unobserved(plane) for plane in planes])

@@ -1,4 +1,4 @@
-"""Bands: an image in several filters, its bands known by name, cut by position, judged and drawn."""
+"""Hold an image in several filters: select bands by name, cut by position, check, draw."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ class Bands:
             raise InputError("bands", rule="be named once each", found=", ".join(self.names))
 
     def select(self, names: Sequence[str]) -> Bands:
-        """These bands, in this order; `r` is also `HSC-R` where no other band is an r, and `f115w` is `F115W`.
+        """Return these bands, in this order.
+
+        `r` also selects `HSC-R` where no other band is an r, and `f115w` selects `F115W`.
 
         Raises
         ------
@@ -76,15 +78,15 @@ class Bands:
     def _row(self, name: str) -> int:
         if name in self.names:
             return self.names.index(name)
-        able = [row for row, own in enumerate(self.names) if alike(own, name)]
-        if len(able) != 1:
+        rows = [row for row, name_in_file in enumerate(self.names) if alike(name_in_file, name)]
+        if len(rows) != 1:
             raise InputError(
                 f"no band {name}", rule=f"be one of {', '.join(self.names)}", found=name
             )
-        return able[0]
+        return rows[0]
 
     def cut(self, ra: float, dec: float, arcsec: float) -> Bands:
-        """A square around a position, cut by the image's celestial coordinates.
+        """Cut a square around a sky position by the image's celestial coordinates.
 
         Parameters
         ----------
@@ -140,7 +142,7 @@ class Bands:
         )
 
     def faults(self) -> list[str]:
-        """What is wrong with the pixels, one line each: blank bands, and bands with many bad pixels."""
+        """List what is wrong with the pixels: blank bands, and bands with many bad pixels."""
         lines = []
         for name, flux, bad in zip(self.names, self.flux, self.bad, strict=True):
             good = flux[~bad]
@@ -156,7 +158,7 @@ class Bands:
         stretch: str = "lupton",
         range: tuple[float, float] | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """The image in 8 bits, as it lies on the sky.
+        """Draw the image in 8 bits, oriented as on the sky.
 
         Parameters
         ----------
@@ -193,6 +195,7 @@ class Bands:
         return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
 
     def _order(self) -> tuple[str, ...]:
+        """Return the default channels: one band, or three from the longest wavelength down."""
         if len(self.names) == 1:
             return self.names
         lengths = {name: wavelength(name) for name in self.names}

@@ -1,4 +1,4 @@
-"""Parcels: the several files or arrays of one galaxy as one run of bytes, the same bytes for the same content."""
+"""Bundle the files or arrays of one galaxy as one run of bytes, equal for equal content."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MAX_HEADER = 10_000
 
 
 def npy(array: npt.NDArray[Any]) -> bytes:
-    """An array as the bytes of a .npy file."""
+    """Return an array as the bytes of a .npy file."""
     file = io.BytesIO()
     np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
     return file.getvalue()
 
 
 def bundle(parts: Mapping[str, bytes]) -> bytes:
-    """Named parts as the bytes of an uncompressed zip file (of a .npz, when the parts are .npy), sorted by name."""
+    """Return named parts as an uncompressed zip file (.npz for .npy parts), sorted by name."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as target:
         for name in sorted(parts):
@@ -36,7 +36,7 @@ def bundle(parts: Mapping[str, bytes]) -> bytes:
 
 
 def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
-    """Parts of a zip file by name; `max_bytes` bounds their sum, judged before they are unpacked.
+    """Return the parts of a zip file by name; their sum is checked before they are unpacked.
 
     Raises
     ------
@@ -57,7 +57,9 @@ def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
 
 
 def array(data: bytes, *, where: object, max_bytes: int) -> npt.NDArray[Any]:
-    """The array of a .npy file, read-only; its shape is judged before it is read, pickled objects are refused.
+    """Return the array of a .npy file, read-only.
+
+    Its shape is checked before it is read; pickled objects are refused.
 
     The header is parsed here (numpy.lib.format, versions 1 to 3), because numpy warns of, and tries
     to mend, damaged ones.

@@ -1,4 +1,4 @@
-"""Pictures: JPEG, PNG, GIF, WebP and plain TIFF bytes → a decoded image, its size judged before a pixel is decoded."""
+"""Decode JPEG, PNG, GIF, WebP and plain TIFF; the size is checked before any pixel."""
 
 from __future__ import annotations
 
@@ -137,14 +137,14 @@ def decode_rgb(
         levels == PLAIN and data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]
     ):  # that might say it lies on its side
         with suppress(ValueError):
-            height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-            if space in ("YCbCr", "RGB") and height * width <= max_pixels:
+            height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
+            if colour_space in ("YCbCr", "RGB") and height * width <= max_pixels:
                 return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
     return np.array(picture(data, where=where, max_pixels=max_pixels, levels=levels).convert("RGB"))
 
 
 def no_bands(where: object) -> InputError:
-    """The error of bands, or a stretch of flux, asked of a picture that holds grey levels."""
+    """Return the error for bands or a stretch of a picture that holds grey levels."""
     return InputError(
         "view asks for bands of a picture",
         where=where,
@@ -153,12 +153,13 @@ def no_bands(where: object) -> InputError:
 
 
 def _may_warn(data: bytes) -> bool:
-    """Whether a reader could warn of damage in the header; of plain JPEG and PNG it never does."""
+    """Return whether a reader could warn of damage in the header; never of plain JPEG and PNG."""
     head = data[:HEAD]
     return head.startswith((b"GIF8", b"II*\0", b"MM\0*")) or b"Exif" in head or b"acTL" in head
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF orientation asks."""
     if "exif" not in image.info and image.format != "TIFF":
         return image
     with without_warnings():
@@ -166,7 +167,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def bits(data: bytes) -> tuple[str, int] | None:
-    """Kind (u, i or f) and bits of a TIFF's values, by its header alone; None for other files and damaged ones."""
+    """Return kind (u, i, f) and bits of a TIFF's values from its header; None for other files.
+
+    None for a damaged one too.
+    """
     if not data.startswith((b"II*\0", b"MM\0*")):
         return None
     with suppress(Exception), without_warnings():  # what is damaged is told when it is decoded
@@ -175,7 +179,7 @@ def bits(data: bytes) -> tuple[str, int] | None:
 
 
 def _bits(image: Image.Image) -> tuple[str, int]:
-    """Kind and bits of the values in the file, which Pillow's mode does not tell."""
+    """Return kind and bits of the values in the file, which Pillow's mode does not tell."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         kinds = {1: "u", 2: "i", 3: "f"}
         formats, depths = image.tag_v2.get(FORMAT, (1,)), image.tag_v2.get(BITS, (1,))
@@ -184,14 +188,14 @@ def _bits(image: Image.Image) -> tuple[str, int]:
 
 
 def _stored_bits(data: bytes, image: Image.Image) -> int:
-    """Bits of a sample in the file: Pillow keeps the upper 8 of 16 where there are colours, and does not tell."""
+    """Return the bits of a sample in the file, of which Pillow keeps the upper 8 in colour."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _bits(image)[1]
     return data[PNG_DEPTH] if isinstance(image, PngImagePlugin.PngImageFile) else 8
 
 
 def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: object) -> Image.Image:
-    """The image as 8-bit L or RGB; values of more bits become levels as `levels` says."""
+    """Return the image as 8-bit L or RGB; `levels` converts values of more bits."""
     image.info.pop("transparency", None)  # Pillow would warn that it is lost
     if image.mode in DEEP:
         kind, depth = _bits(stored)

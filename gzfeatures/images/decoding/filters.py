@@ -1,4 +1,4 @@
-"""Filters: the bands surveys observe in, by the names that files and headers give them, with their wavelengths."""
+"""Know the filters of surveys: their names in files and headers, and their wavelengths."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LETTERS = {
 """Central wavelengths in nm (Fukugita et al. 1996; y of PS1; J, H, Ks of 2MASS)."""
 
 NAMED = {
-    "FUV": 154, "NUV": 232, "VIS": 715, "NIR_Y": 1080, "NIR_J": 1370, "NIR_H": 1770, "W1": 3400, "W2": 4600,
-    "W3": 12000, "W4": 22000,
+    "FUV": 154, "NUV": 232, "VIS": 715, "NIR_Y": 1080, "NIR_J": 1370, "NIR_H": 1770, "W1": 3400,
+    "W2": 4600, "W3": 12000, "W4": 22000,
 }  # fmt: skip
 """Filters of GALEX, Euclid (Schirmer et al. 2022, doi:10.1051/0004-6361/202142897) and WISE, in
 nm."""
@@ -74,18 +74,19 @@ TAILS = ("sci", "drz", "drc", "i2d", "img", "image", "cutout", "coadd", "sw", "l
 """Words that may follow the name of a filter in a file's name."""
 
 WEIGHTS = frozenset((
-    "err", "error", "errors", "wht", "weight", "weights", "wgt", "var", "variance", "ivar", "invvar", "ivm",
-    "rms", "sigma", "noise", "unc", "uncert", "uncertainty", "std", "stddev", "mask", "dq", "flag", "flags",
-    "bpm", "badpix", "badpixel", "ctx", "con", "context", "exp", "exptime", "expmap", "exposure", "coverage",
-    "nexp", "nimage", "psf", "psfsize", "bkg", "background", "sky", "segm", "seg", "segmap", "segmentation",
-    "area", "covar", "cov", "quality", "maskbits", "model", "resid", "residual",
+    "err", "error", "errors", "wht", "weight", "weights", "wgt", "var", "variance", "ivar",
+    "invvar", "ivm", "rms", "sigma", "noise", "unc", "uncert", "uncertainty", "std", "stddev",
+    "mask", "dq", "flag", "flags", "bpm", "badpix", "badpixel", "ctx", "con", "context", "exp",
+    "exptime", "expmap", "exposure", "coverage", "nexp", "nimage", "psf", "psfsize", "bkg",
+    "background", "sky", "segm", "seg", "segmap", "segmentation", "area", "covar", "cov",
+    "quality", "maskbits", "model", "resid", "residual",
 ))  # fmt: skip
 """Words by which planes and files call themselves weights, errors, masks or models: none of them is
 an image."""
 
 
 def canonical(text: str) -> str | None:
-    """The name of a filter as this package writes it; None where the text is none that it knows.
+    """Return this package's name of a filter; None where the text names no known filter.
 
     Parameters
     ----------
@@ -95,8 +96,10 @@ def canonical(text: str) -> str | None:
 
     Examples
     --------
-    >>> [canonical(text) for text in ("g", "hsc_g", "f115w", "nir-y", "r DECam SDSS c0002 6415.0", "CLEAR")]
-    ['g', 'HSC-G', 'F115W', 'NIR_Y', 'r', None]
+    >>> [canonical(text) for text in ("g", "hsc_g", "f115w", "nir-y", "CLEAR")]
+    ['g', 'HSC-G', 'F115W', 'NIR_Y', None]
+    >>> canonical("r DECam SDSS c0002 6415.0")
+    'r'
     """
     text = text.strip()
     if text.lower() in LETTERS:
@@ -117,11 +120,11 @@ def canonical(text: str) -> str | None:
 
 
 def wavelength(name: str) -> float | None:
-    """Wavelength in nm by which bands become red, green and blue; None for a band that is not known."""
-    known = canonical(name)
-    if known is None:
+    """Return the wavelength in nm by which bands become red, green and blue; None if unknown."""
+    filter_name = canonical(name)
+    if filter_name is None:
         return None
-    if match := _SPACE.fullmatch(known):
+    if match := _SPACE.fullmatch(filter_name):
         number, kind = match[1], match[2]
         tens = (
             number.startswith("0")
@@ -130,13 +133,13 @@ def wavelength(name: str) -> float | None:
             or number + kind in MICRONS
         )
         return float(number) * (10 if tens else 1)
-    if match := _NARROW.fullmatch(known):
+    if match := _NARROW.fullmatch(filter_name):
         return float(match[2])
-    return NAMED.get(known) or LETTERS[_letter(known)]
+    return NAMED.get(filter_name) or LETTERS[_letter(filter_name)]
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two names mean one filter, as far as they say: `HSC-R` and `r` do, `HSC-R` and `HSC-I` do not."""
+    """Return whether two names may mean one filter: `HSC-R` and `r`, not `HSC-R` and `HSC-I`."""
     first, second = canonical(one) or one, canonical(other) or other
     if first == second:
         return True
@@ -145,13 +148,13 @@ def alike(one: str, other: str) -> bool:
 
 
 def _letter(name: str) -> str:
-    """Letter at the end of a survey's filter, in lower case; empty where it has none."""
+    """Return the letter at the end of a survey's filter, in lower case; empty where it has none."""
     last = re.split(r"[-_]", name)[-1].lower()
     return last if last in LETTERS else ""
 
 
 def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | None:
-    """Galaxy, band and certainty of a file's name that has a band in it, or None.
+    """Split a file's name into galaxy, band and certainty; None where it names no band.
 
     A band at the end of the name is certain where nothing else is written so; elsewhere in the
     name, and for capital letters, it is certain only once another band of the same galaxy is there.
@@ -176,7 +179,7 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
         for length in (3, 1):
             first = last - length
             text = "".join(words[max(first, 0) : last])
-            known = (
+            band = (
                 text
                 if text in named
                 else canonical(text)
@@ -184,7 +187,7 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
                 else None
             )
             rest = _joined(words[:first], words[last:tail])
-            if known is None or first < 0 or not rest or (length == 1 and text.isdigit()):
+            if band is None or first < 0 or not rest or (length == 1 and text.isdigit()):
                 continue
             certain = (
                 last == tail
@@ -193,23 +196,29 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
             )
             if len(text) == 1 and last != tail and text not in "ugrizy":
                 continue
-            return rest, known, certain
+            return rest, band, certain
     return None
 
 
 def _joined(before: list[str], after: list[str]) -> str:
-    """What is left of a name without its band: the separator before it goes with the band, or the one after it."""
+    """Join what is left of a name without its band and one separator."""
     return "".join([*before[:-1], *after]) if before else "".join(after[1:])
 
 
 def is_weight(name: str) -> bool:
-    """Whether a plane, by its EXTNAME or IMAGETYP, or a file, by the last word of its stem, is no image."""
+    """Return whether a plane or file is, by its name, a weight, error or mask.
+
+    A plane is known by its EXTNAME or IMAGETYP, a file by the last word of its stem.
+    """
     words = re.split(r"[-_. ]", name.strip().lower())
     return words[-1] in WEIGHTS or words[0] in WEIGHTS
 
 
 def images_among(names: Iterable[str]) -> list[str]:
-    """Names of files without the weights, errors and masks that lie beside an image of the same stem."""
+    """Return the names of files without weights, errors and masks that lie beside an image.
+
+    Such a file has the stem of the image.
+    """
     listed = list(names)
     stems = {_stem(name) for name in listed}
     return [name for name in listed if not _lies_beside(_stem(name), stems)]
@@ -221,6 +230,7 @@ def _stem(name: str) -> str:
 
 
 def _lies_beside(stem: str, stems: set[str]) -> bool:
+    """Return whether a stem names a weight or mask of an image that is listed."""
     match = re.fullmatch(r"(.+)([-_.])([A-Za-z]+)", stem)
     if match is None or match[3].lower() not in WEIGHTS:
         return False

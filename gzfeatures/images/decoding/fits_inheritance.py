@@ -1,4 +1,7 @@
-"""Inheritance: the sky of a FITS extension that only the file's first header tells (FITS 4.0, section 4.4.2.6)."""
+"""Copy celestial coordinates from a FITS file's first header to its extensions.
+
+FITS 4.0, section 4.4.2.6.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ doi:10.1051/0004-6361:20021327)."""
 
 
 def with_sky(header: Header, first: Header) -> Header:
-    """Header of an image, with the celestial coordinates of the file's first header where it has none of its own.
+    """Return an image's header with the first header's celestial coordinates if it has none.
 
     Parameters
     ----------
@@ -58,7 +61,7 @@ def with_sky(header: Header, first: Header) -> Header:
     # other together
     whole = any(_MATRIX.fullmatch(key) for key in result)
     for card in first.cards:
-        own = card.keyword in result or (whole and _MATRIX.fullmatch(card.keyword))
-        if _COORDINATES.fullmatch(card.keyword) and not own:
+        replaced = card.keyword in result or (whole and _MATRIX.fullmatch(card.keyword))
+        if _COORDINATES.fullmatch(card.keyword) and not replaced:
             result[card.keyword] = card.value
     return result

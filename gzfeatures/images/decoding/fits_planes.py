@@ -1,4 +1,4 @@
-"""FITS planes: which units of a file are the image, which are its weights, errors and masks, and its bad pixels."""
+"""Choose the image planes of a FITS file, and mark bad pixels by its weights and masks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Plane:
 def planes(
     data: bytes, *, where: object, max_pixels: int, science: str | None = None
 ) -> list[Plane]:
-    """Planes of the image in a FITS file, in the file's order.
+    """Return the planes of the image in a FITS file, in the file's order.
 
     Parameters
     ----------
@@ -111,24 +111,25 @@ def planes(
 
 
 def _label(unit: Any) -> str:
+    """Return the name of a unit: its IMAGETYP if that names a weight, else its EXTNAME."""
     kind = str(unit.header.get("IMAGETYP", "")).strip()
     name = str(unit.name).strip()
     return kind if is_weight(kind) and kind else ("" if name == "PRIMARY" else name)
 
 
 def _words(name: str, keep: bool = False) -> list[str]:
-    """Words of a name; with `keep` also what stands between them."""
+    """Split a name into words; with `keep` the separators stay in the list."""
     return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
 
 
 def _chosen(
     images: Sequence[tuple[int, Any]], science: str | None, where: object
 ) -> list[tuple[int, Any]]:
-    """The units that are the image."""
-    known = ", ".join(f"{number} ({_label(unit) or 'unnamed'})" for number, unit in images)
+    """Choose the units that are the image."""
+    units = ", ".join(f"{number} ({_label(unit) or 'unnamed'})" for number, unit in images)
     if science is not None:
         name, _, version = science.partition(",")
-        found = [
+        named = [
             (number, unit)
             for number, unit in images
             if (
@@ -137,21 +138,21 @@ def _chosen(
             )
             or science == str(number)
         ]
-        if not found:
+        if not named:
             raise InputError(
                 f"no plane {science}",
                 where=where,
-                rule=f"be one of {known}",
+                rule=f"be one of {units}",
                 found=science,
                 remedy="name another with --science",
             )
-        return found
+        return named
     able = [(number, unit) for number, unit in images if not is_weight(_label(unit))]
     if not able:
         raise InputError(
             "FITS file holds no image but weights, errors or masks",
             where=where,
-            found=known,
+            found=units,
             remedy="name the plane with --science if one is the image",
         )
     called = [
@@ -165,14 +166,19 @@ def _chosen(
             "several planes may be the image",
             where=where,
             rule="have one, or planes of one kind",
-            found=known,
+            found=units,
             remedy="name it with --science",
         )
     return able
 
 
-def _mark(images: Sequence[tuple[int, Any]], chosen: Sequence[int], found: Sequence[Plane]) -> None:
-    """Mark pixels as bad that weights and masks call so, in the plane of their version or else the one before them."""
+def _mark(
+    images: Sequence[tuple[int, Any]], chosen: Sequence[int], planes_of_image: Sequence[Plane]
+) -> None:
+    """Mark the pixels that weights and masks call bad in the plane that each belongs to.
+
+    That is the plane of the same version, or else the one before it.
+    """
     versions = {unit.ver for number, unit in images if number in chosen}
     for number, unit in images:
         label = _label(unit)
@@ -181,18 +187,20 @@ def _mark(images: Sequence[tuple[int, Any]], chosen: Sequence[int], found: Seque
         rows = [row for row, science in enumerate(chosen) if science < number][-1:] or [0]
         if len(versions) == len(chosen) > 1 and unit.ver in versions:
             rows = [
-                row for row, plane in enumerate(found) if plane.header.get("EXTVER", 1) == unit.ver
+                row
+                for row, plane in enumerate(planes_of_image)
+                if plane.header.get("EXTVER", 1) == unit.ver
             ] or rows
         for row in rows:
-            shape = found[row].bad.shape
+            shape = planes_of_image[row].bad.shape
             if unit.shape == shape or unit.shape == shape[-2:]:
                 mask = masked(label, np.asarray(unit.data), unit.header)
                 if mask is not None:
-                    np.logical_or(found[row].bad, mask, out=found[row].bad)
+                    np.logical_or(planes_of_image[row].bad, mask, out=planes_of_image[row].bad)
 
 
 def _names(header: Header, first: Header) -> tuple[str, ...] | None:
-    """Names of a unit's bands by its own header, or of its only band by the file's first header."""
+    """Return the band names of a unit from its own header or the file's first header."""
     n = int(header.get("NAXIS3", 1)) if header.get("NAXIS", 0) > 2 else 1
     numbered = tuple(str(header.get(f"BAND{k}", "")).strip() for k in range(n))
     if all(numbered):
@@ -204,18 +212,18 @@ def _names(header: Header, first: Header) -> tuple[str, ...] | None:
             if re.search(r"[,+\s]", together)
             else tuple(together)
         )
-    own = (
+    in_header = (
         word
         for word in _words(str(header.get("EXTNAME", "")), keep=True)
         if word.lower() not in SCIENCE
     )
-    extension = canonical("".join(own).strip("-_. "))
+    extension = canonical("".join(in_header).strip("-_. "))
     single = _filter(header) or extension or (_filter(first) if first is not header else "")
     return (single,) if single else None
 
 
 def _filter(header: Header) -> str:
-    """The filter an image was taken through, by its own word for it; of a wheel of filters the one that is no hole."""
+    """Return the filter of an image from its header; of a filter wheel the one that is no hole."""
     for key in ("BAND", "FILTER"):
         text = str(header.get(key, "")).strip()
         if text and not text.upper().startswith("CLEAR"):
@@ -228,7 +236,7 @@ def _filter(header: Header) -> str:
 
 
 def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
-    """Pixels without a measurement as far as the values say: not finite (BLANK, ZBLANK), or areas filled with zeros.
+    """Find pixels without a measurement: not finite (BLANK, ZBLANK), or areas filled with zeros.
 
     The same values in integers and in floats have the same bad pixels.
     A step of quantisation may have moved a zero by half of it, or have made one of sky.
@@ -242,7 +250,7 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
 
 
 def _steps(data: bytes) -> dict[int, npt.NDArray[np.float64]]:
-    """Half a step of quantisation at each pixel of the compressed images that have one, by number of the unit."""
+    """Return half a quantisation step at each pixel of compressed images, by number of the unit."""
     from astropy.io import fits
 
     result = {}
@@ -252,7 +260,7 @@ def _steps(data: bytes) -> dict[int, npt.NDArray[np.float64]]:
             if not header.get("ZIMAGE") or int(header["ZBITPIX"]) > 0:
                 continue
             shape = [int(header[f"ZNAXIS{axis}"]) for axis in range(1, int(header["ZNAXIS"]) + 1)]
-            pictures = [
+            tiles = [
                 int(header.get(f"ZTILE{axis + 1}", length if axis == 0 else 1))
                 for axis, length in enumerate(shape)
             ]
@@ -262,9 +270,9 @@ def _steps(data: bytes) -> dict[int, npt.NDArray[np.float64]]:
                 if "ZSCALE" in columns
                 else np.full(len(unit.data), header.get("ZSCALE", 0.0))
             )
-            grid = [-(-length // tile) for length, tile in zip(shape, pictures, strict=True)]
+            grid = [-(-length // tile) for length, tile in zip(shape, tiles, strict=True)]
             steps = np.nan_to_num(np.asarray(scale, dtype=np.float64)).reshape(grid[::-1])
-            for axis, (length, picture) in enumerate(zip(shape[::-1], pictures[::-1], strict=True)):
-                steps = np.repeat(steps, picture, axis=axis).take(range(length), axis=axis)
+            for axis, (length, tile) in enumerate(zip(shape[::-1], tiles[::-1], strict=True)):
+                steps = np.repeat(steps, tile, axis=axis).take(range(length), axis=axis)
             result[number] = np.abs(steps) / 2 * (1 + 1e-6)
     return result

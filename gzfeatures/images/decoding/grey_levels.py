@@ -1,4 +1,4 @@
-"""Levels: values of any type → 256 grey levels, by the type's range, by two values that are given, or by a stretch."""
+"""Convert values of any type to 256 grey levels, by the type's range, given ends or a stretch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLAGS = "--stretch NAME or --range LOW HIGH"
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
-    """How values become grey levels where they are not levels already.
+    """A rule by which values become grey levels.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Levels:
             )
 
     def of(self, values: npt.NDArray[Any], *, where: object) -> npt.NDArray[np.uint8]:
-        """Grey levels of an image, of the same shape.
+        """Return the grey levels of an image, of the same shape.
 
         Parameters
         ----------
@@ -119,12 +119,13 @@ class Levels:
 
 
 def _span(values: npt.NDArray[Any]) -> str:
+    """Return the least and largest finite value as text."""
     finite = values[np.isfinite(values)]
     return f"{finite.min():.6g} … {finite.max():.6g}" if finite.size else "no number"
 
 
 def number_of(pixels: npt.NDArray[np.uint8]) -> int:
-    """How many grey levels an image uses, 1 … 256, in all its channels together.
+    """Count the grey levels that an image uses, 1 … 256, in all its channels together.
 
     A sixteenth of the pixels is looked at first: most images show all they need there.
     """
@@ -137,5 +138,5 @@ def number_of(pixels: npt.NDArray[np.uint8]) -> int:
 
 
 def shallow(levels: int) -> str:
-    """The line about an image that uses so few levels."""
+    """Return the warning about an image with few grey levels."""
     return f"image has {levels} grey levels of 256, fewer than {FEWEST}"

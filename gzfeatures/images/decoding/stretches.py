@@ -1,4 +1,4 @@
-"""Stretches: flux in any unit → 0…255, by rules with a name and a source."""
+"""Turn flux in any unit into 0…255 by named rules, each with its source."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ class Stretch(Protocol):
     """A rule from flux to 8 bits."""
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Values of shape (channels, height, width); NaN is left out of every statistic and drawn as 0."""
+        """Return 8-bit values of shape (channels, height, width).
+
+        NaN is left out of every statistic and drawn as 0.
+        """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Lupton:
-    """Asinh of the mean intensity, which keeps the colour of bright pixels (Lupton et al. 2004, doi:10.1086/382245).
+    """Asinh of the mean intensity, which keeps the colour of bright pixels.
+
+    Lupton et al. 2004, doi:10.1086/382245.
 
     The black point of each channel is its median. The linear range is a multiple of the sky noise,
     so that images in any flux unit come out alike; the noise is the median less the 15.87th
@@ -39,7 +44,10 @@ class Lupton:
     linear: float
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Values of shape (channels, height, width); NaN is left out of every statistic and drawn as 0."""
+        """Return 8-bit values of shape (channels, height, width).
+
+        NaN is left out of every statistic and drawn as 0.
+        """
         flux = flux - np.nanmedian(flux, axis=(1, 2), keepdims=True)
         bad = np.isnan(flux).any(axis=0)
         flux[:, bad] = 0
@@ -50,7 +58,10 @@ class Lupton:
 
 
 def lupton(flux: Flux, intensity: Flux, *, softening: float, scale: float) -> npt.NDArray[np.uint8]:
-    """Equations 2 to 4 of Lupton et al. (2004), with astropy's slope: intensity 0.1 `scale` becomes 25.5."""
+    """Apply equations 2 to 4 of Lupton et al. (2004).
+
+    The slope is astropy's: intensity 0.1 `scale` becomes 25.5.
+    """
     slope = 0.1 * 255 / np.arcsinh(0.1 * softening)
     positive = intensity > 0
     safe = np.where(positive, intensity, 1.0)
@@ -61,7 +72,9 @@ def lupton(flux: Flux, intensity: Flux, *, softening: float, scale: float) -> np
 
 @dataclasses.dataclass(frozen=True)
 class Background:
-    """Each channel by itself, between two levels counted from its background (the lower half of the sorted pixels).
+    """Scale each channel by itself, between two levels counted from its background.
+
+    The background is the lower half of the sorted pixels.
 
     Parameters
     ----------
@@ -74,7 +87,10 @@ class Background:
     above: float
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Values of shape (channels, height, width); NaN is left out of every statistic and drawn as 0."""
+        """Return 8-bit values of shape (channels, height, width).
+
+        NaN is left out of every statistic and drawn as 0.
+        """
         return np.stack([self._channel(channel) for channel in flux])
 
     def _channel(self, flux: Flux) -> npt.NDArray[np.uint8]:
@@ -82,15 +98,17 @@ class Background:
         sky = pixels[: max(1, len(pixels) // 2)]
         low, high = sky.mean() - self.below * sky.std(), sky.mean() + self.above * sky.std()
         scaled = (flux - low) / max(high - low, np.finfo(np.float64).tiny)
-        shown: npt.NDArray[np.uint8] = (np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1) * 255).astype(
-            np.uint8
-        )
-        return shown
+        levels: npt.NDArray[np.uint8] = (
+            np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1) * 255
+        ).astype(np.uint8)
+        return levels
 
 
 @dataclasses.dataclass(frozen=True)
 class Quantiles:
-    """All channels together between two quantiles of the image's own values: brightness is not kept between images.
+    """Scale all channels together between two quantiles of the image's own values.
+
+    Brightness is not kept between images.
 
     Parameters
     ----------
@@ -102,7 +120,10 @@ class Quantiles:
     high: float
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Values of shape (channels, height, width); NaN is left out of every statistic and drawn as 0."""
+        """Return 8-bit values of shape (channels, height, width).
+
+        NaN is left out of every statistic and drawn as 0.
+        """
         low, high = np.nanquantile(flux, [self.low, self.high])
         scaled = (np.nan_to_num(flux, nan=low) - low) / max(high - low, np.finfo(np.float64).tiny)
         return np.asarray(np.rint(np.clip(scaled, 0, 1) * 255), dtype=np.uint8)
@@ -113,5 +134,5 @@ STRETCHES: dict[str, Stretch] = {
     "engel": Background(below=1.0, above=5.0),
     "quantile": Quantiles(0.005, 0.995),
 }
-"""Stretches by name. `engel`: mean − 1 std … mean + 5 std of the lower half × 255, as in A. Engel's GZ2 project.
-`quantile`: 1 % of each image's own values are black or white."""
+"""Stretches by name. `engel`: mean − 1 std … mean + 5 std of the lower half × 255, as in A. Engel's
+GZ2 project. `quantile`: 1 % of each image's own values are black or white."""

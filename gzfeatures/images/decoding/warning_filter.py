@@ -1,4 +1,4 @@
-"""Quiet: readers that tell of damage by warnings, kept from warning. Python's filters belong to all threads at once."""
+"""Run readers without their warnings, under one lock, as Python's filters serve all threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _locks = [threading.RLock()]
 
 
 def _renew() -> None:
-    """A lock that another thread holds during a fork is never released in the child."""
+    """Make a new lock in a forked child, where a lock held by another thread is never released."""
     _locks[0] = threading.RLock()
 
 
@@ -21,7 +21,7 @@ os.register_at_fork(after_in_child=_renew)
 
 @contextmanager
 def without_warnings(*errors: type[Warning]) -> Iterator[None]:
-    """One thread at a time, with warnings ignored and those named raised."""
+    """Ignore warnings in one thread at a time, and raise those that are named."""
     with _locks[0], warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for kind in errors:

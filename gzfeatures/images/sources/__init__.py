@@ -1,1 +1,1 @@
-"""Where image files lie: folders, archives, arrays, addresses."""
+"""Open the places of image files: folders, archives, arrays, addresses."""

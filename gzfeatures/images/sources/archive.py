@@ -1,4 +1,4 @@
-"""Archives: images read in place, by name, from a folder, zip, tar, HDF5 file, stack of arrays, or an address.
+"""Read images in place, by name, from a folder, zip, tar, HDF5 file, array stack or address.
 
 Nothing is unpacked and no name from inside an archive ever becomes a path on disk. An archive is a
 small picklable value; what it needs to read is opened at each read, so threads, forks and spawned
@@ -34,24 +34,24 @@ class Archive(Protocol):
 
     @property
     def path(self) -> Path | str:
-        """File, folder or address of the archive."""
+        """Return the file, folder or address of the archive."""
         ...
 
     def names(self) -> list[str]:
-        """Names of its images, sorted."""
+        """Return the names of its images, sorted."""
         ...
 
     def read(self, name: str) -> bytes:
-        """Bytes of one image."""
+        """Return the bytes of one image."""
         ...
 
     def file_state(self, name: str) -> Sequence[int | None] | None:
-        """Size and time of change of the file that holds the image, as far as known; None where it is gone."""
+        """Return size and time of change of an image's file, where known; None where it is gone."""
         ...
 
 
 def archive(source: str | Path, how: Reading = READING) -> Archive:
-    """Open a folder, .zip, .tar, .tar.gz, .tgz, .h5, .hdf5, or .npy stack; any other file stands for itself.
+    """Open a folder, .zip, .tar, .tar.gz, .tgz, .h5, .hdf5, .npy stack, or one image file.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ def archive(source: str | Path, how: Reading = READING) -> Archive:
     InputError
         It is damaged, or of a kind that cannot be read in place.
     """
-    there = address(source)
-    if there is not None:
-        return Remote.of(there, is_image)
+    remote = address(source)
+    if remote is not None:
+        return Remote.of(remote, is_image)
     path = require_file(source, "image source")
     name = path.name.lower()
     if path.is_dir():
@@ -99,7 +99,7 @@ unpacked."""
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Zip:
-    """Images in a zip file. The members' places are listed once; a read needs no directory."""
+    """Images in a zip file, whose members are listed once; a read needs no directory."""
 
     path: Path
     rows: dict[str, int]
@@ -130,11 +130,11 @@ class Zip:
         )
 
     def names(self) -> list[str]:
-        """Names of the images, sorted."""
+        """Return the names of the images, sorted."""
         return sorted(self.rows)
 
     def read(self, name: str) -> bytes:
-        """Bytes of one member, unpacked.
+        """Return the bytes of one member, unpacked.
 
         Raises
         ------
@@ -161,11 +161,12 @@ class Zip:
             return zlib.decompressobj(-15).decompress(data, size + 1)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Size and time of change of the file that holds the image; None where it is gone."""
+        """Return size and time of change of the zip file; None where it is gone."""
         return file_state(self.path)
 
 
 def _zip_fault(member: zipfile.ZipInfo) -> str | None:
+    """Return why a zip member is not read, or None."""
     if member.flag_bits & 1:
         return "zip member is encrypted"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -179,7 +180,10 @@ def _zip_fault(member: zipfile.ZipInfo) -> str | None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tar:
-    """Images in a .tar or .tar.gz file. A gzipped one is searched from the nearest of the marks set when listing it."""
+    """Images in a .tar or .tar.gz file.
+
+    A gzipped one is read from the nearest of the marks that were set while listing it.
+    """
 
     path: Path
     places: dict[str, Place]
@@ -214,11 +218,11 @@ class Tar:
         return cls(path, places, refused, gzipped)
 
     def names(self) -> list[str]:
-        """Names of the images, sorted."""
+        """Return the names of the images, sorted."""
         return sorted(self.places)
 
     def read(self, name: str) -> bytes:
-        """Bytes of one member.
+        """Return the bytes of one member.
 
         Raises
         ------
@@ -235,7 +239,7 @@ class Tar:
             return file.read(size)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Size and time of change of the file that holds the image; None where it is gone."""
+        """Return size and time of change of the tar file; None where it is gone."""
         return file_state(self.path)
 
 
@@ -244,7 +248,7 @@ def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:
 
 
 def _name_fault(name: str, size: int) -> str | None:
-    """Why a member of an archive is not read, or None."""
+    """Return why a member of an archive is not read, or None."""
     parts = name.replace("\\", "/").split("/")
     if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0] or "\0" in name:
         return "name leaves the archive"
@@ -252,6 +256,7 @@ def _name_fault(name: str, size: int) -> str | None:
 
 
 def _allow(path: Path, name: str, refused: dict[str, str]) -> None:
+    """Refuse a member that was listed as unsafe."""
     if name in refused:
         raise InputError(
             refused[name], where=f"{path}: {name}", remedy="pack the archive again without it"

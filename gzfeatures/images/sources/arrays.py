@@ -1,4 +1,4 @@
-"""Array files: HDF5 (Galaxy10, GalaxyMNIST) and .npy stacks, one galaxy per row of the first axis."""
+"""Read images from HDF5 (Galaxy10, GalaxyMNIST) and .npy stacks, one galaxy per row."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ MAX_ROWS = 50_000_000
 """Most images in one file: a damaged header claims any number."""
 
 IDS = (
-    "galaxyid", "galaxyids", "id", "ids", "idstr", "objid", "objids", "objectid", "objectids", "sourceid", "sourceids",
-    "specobjid", "dr7objid", "dr8objid", "dr8id", "targetid", "assetid", "iauname", "pgc",
+    "galaxyid", "galaxyids", "id", "ids", "idstr", "objid", "objids", "objectid", "objectids",
+    "sourceid", "sourceids", "specobjid", "dr7objid", "dr8objid", "dr8id", "targetid",
+    "assetid", "iauname", "pgc",
 )  # fmt: skip
 """Names, without _ and in lower case, under which it may keep their ids; without them a galaxy's id
 is its row."""
@@ -63,7 +64,7 @@ class ArrayFile:
 
     @staticmethod
     def is_stack(path: Path) -> bool:
-        """Whether a .npy file holds several images rather than one."""
+        """Return whether a .npy file holds several images rather than one."""
         return _mapped(path).ndim == 4
 
     @classmethod
@@ -120,11 +121,14 @@ class ArrayFile:
         return cls(path, dataset, rows, bands)
 
     def names(self) -> list[str]:
-        """Id of each row, in the file's order."""
+        """Return the id of each row, in the file's order."""
         return list(self.rows)
 
     def read(self, name: str) -> bytes:
-        """One image as the bytes of a .npy file, or of a .npz with `images` and `filters` when the bands are named."""
+        """Return one image as the bytes of a .npy file, or of a .npz where bands are named.
+
+        The .npz holds `images` and `filters`.
+        """
         if self.dataset:
             import h5py
 
@@ -141,12 +145,12 @@ class ArrayFile:
         return bundle({"images.npy": npy(image), "filters.npy": npy(np.asarray(self.bands))})
 
     def file_state(self, name: str) -> list[int] | None:
-        """Size and time of change of the file that holds the image; None where it is gone."""
+        """Return size and time of change of the array's file; None where it is gone."""
         return file_state(self.path)
 
 
 def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object) -> int:
-    """Axis of the channels in an image's shape; never guessed where two could be meant.
+    """Return the axis of the channels in an image's shape, or refuse an ambiguous shape.
 
     Raises
     ------
@@ -172,6 +176,7 @@ def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where
 
 
 def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None]:
+    """Return array name, shape, type and ids (none) of a .npy stack."""
     array = _mapped(path)
     return "", array.shape, array.dtype, None
 
@@ -179,17 +184,22 @@ def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None
 def _hdf5_contents(
     path: Path, reading: Reading
 ) -> tuple[str, tuple[int, ...], np.dtype[Any], list[str] | None]:
+    """Return array name, shape, type and ids of the images in an HDF5 file."""
     import h5py
 
     with (
         reading_bytes("HDF5 file is damaged", path, remedy="fetch it again"),
         h5py.File(path, "r") as file,
     ):
-        own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-        arrays = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
+        own_names = [
+            name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)
+        ]
+        arrays = {name: file[name] for name in own_names if isinstance(file[name], h5py.Dataset)}
         able = [name for name, array in arrays.items() if array.ndim in (3, 4)]
         name = _images_key(able, reading.science, path, ", ".join(file) or "nothing")
-        key = _ids_key([other for other in arrays if other != name], reading.ids_from, path)
+        key = _ids_key(
+            [other_name for other_name in arrays if other_name != name], reading.ids_from, path
+        )
         ids = None if key is None else arrays[key]
         for array in (arrays[name], ids):
             if array is not None and (array.external or array.is_virtual):
@@ -216,8 +226,8 @@ def _hdf5_contents(
         return name, shape, arrays[name].dtype, keys.tolist()
 
 
-def _images_key(able: Sequence[str], science: str | None, path: Path, found: str) -> str:
-    """The array that holds the images, of those that have their shape: the named one, or the only one called so."""
+def _images_key(able: Sequence[str], science: str | None, path: Path, listing: str) -> str:
+    """Choose the array of images: the one that is named, or the only one with a known name."""
     if science is not None:
         if science not in able:
             rule = (
@@ -241,14 +251,17 @@ def _images_key(able: Sequence[str], science: str | None, path: Path, found: str
             "no images in the HDF5 file",
             where=path,
             rule=f"have an array {' or '.join(IMAGES)} of shape (n, height, width[, channels])",
-            found=found,
+            found=listing,
             remedy=f"name the array that holds them, as --science {able[0]}" if able else None,
         )
     return called[0]
 
 
 def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | None:
-    """The array that holds the ids: the one that is named, or the only one that is called so; None for none."""
+    """Choose the array of ids: the one that is named, or the only one with a known name.
+
+    None for none.
+    """
     if ids_from is not None:
         if ids_from not in names:
             raise InputError(

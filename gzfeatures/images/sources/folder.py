@@ -1,4 +1,4 @@
-"""Folders: images as files of their own, in a folder or one by itself, and which files are images at all."""
+"""Read images that are files of their own, and tell which files are images."""
 
 from __future__ import annotations
 
@@ -29,23 +29,26 @@ BANDS = (
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Images in a folder and the folders below it; hidden names are passed over, linked folders are not entered."""
+    """Images in a folder and its subfolders.
+
+    Hidden names are passed over, linked folders are not entered.
+    """
 
     path: Path
 
     def names(self) -> list[str]:
-        """Relative names of the images, sorted."""
-        found: list[str] = []
+        """Return the relative names of the images, sorted."""
+        listed: list[str] = []
         for folder, below, files in os.walk(self.path):
             below[:] = [name for name in below if not name.startswith(".")]
             prefix = os.path.relpath(folder, self.path)
-            found += [
+            listed += [
                 name if prefix == "." else f"{prefix}/{name}" for name in files if is_image(name)
             ]
-        return sorted(found)
+        return sorted(listed)
 
     def read(self, name: str) -> bytes:
-        """Bytes of one file.
+        """Return the bytes of one file.
 
         Raises
         ------
@@ -60,7 +63,7 @@ class Folder:
         return _file_bytes(path)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Size and time of change of the file; None where it is gone."""
+        """Return size and time of change of the file; None where it is gone."""
         return file_state(self.path / name)
 
 
@@ -71,26 +74,26 @@ class Single:
     path: Path
 
     def names(self) -> list[str]:
-        """The file's own name."""
+        """Return the file's own name."""
         return [self.path.name]
 
     def read(self, name: str) -> bytes:
-        """Bytes of the file."""
+        """Return the bytes of the file."""
         return _file_bytes(self.path)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Size and time of change of the file that holds the image; None where it is gone."""
+        """Return size and time of change of the file; None where it is gone."""
         return file_state(self.path)
 
 
 def is_image(name: str) -> bool:
-    """Whether a file, by its name, holds an image; a hidden one does not."""
+    """Return whether a file's name is that of an image; a hidden file's is not."""
     name = posixpath.basename(name.replace("\\", "/"))
     return not name.startswith(".") and name.lower().endswith(PICTURES + BANDS)
 
 
 def opened(path: Path) -> IO[bytes]:
-    """A file that was there when it was listed, open for reading.
+    """Open a file for reading that existed when it was listed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Remote: images at an address – a bucket, a web folder with its index, a zip file there – read in place."""
+"""Read images in place from an address: a bucket, a web folder with its index, a zip file."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class Remote:
         with parsing("images cannot be listed", address, remedy=remedy):
             system, root = _system(address)
             system.ls(root, detail=False)  # `find` would pass over a place that does not answer
-            found = system.find(root, detail=True)
+            listed = system.find(root, detail=True)
         names = {
             str(name).removeprefix(root).lstrip("/"): entry.get("size")
-            for name, entry in found.items()
+            for name, entry in listed.items()
         }
         return cls(
             address,
@@ -71,11 +71,11 @@ class Remote:
         )
 
     def names(self) -> list[str]:
-        """Names below the address, sorted."""
+        """Return the names below the address, sorted."""
         return list(self.sizes)
 
     def read(self, name: str) -> bytes:
-        """Bytes of one image.
+        """Return the bytes of one image.
 
         Raises
         ------
@@ -93,19 +93,19 @@ class Remote:
         return data
 
     def file_state(self, name: str) -> list[int | None]:
-        """Size of the image, as far as the place said when it was listed."""
+        """Return the size of the image, as far as known when it was listed."""
         return [self.sizes[name]]
 
 
 def address(source: str | Path) -> str | None:
-    """The address a source is, None for a path; a Path has lost one of the slashes."""
+    """Return the address that a source is, with both slashes again; None for a path."""
     text = str(source)
     match = SCHEME.match(text)
     return None if match is None else text[: match.end()].rstrip("/") + "//" + text[match.end() :]
 
 
 def _below(name: str) -> bool:
-    """Whether a listed name stays below the address: an index page may link anywhere."""
+    """Return whether a listed name stays below the address, as an index page may link anywhere."""
     return bool(name) and ".." not in name.split("/") and "://" not in name
 
 

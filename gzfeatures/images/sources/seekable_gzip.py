@@ -1,4 +1,4 @@
-"""Gzip that can be searched: a reader that leaves marks as it goes and starts again from the nearest one."""
+"""Read a gzip file from any offset, by marks that are left on the way."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ Mark: TypeAlias = tuple[int, int, Any]
 
 
 class _SeekPoints:
-    """Where unpacking can start again: at every stride, and where the last readers stopped."""
+    """Places where unpacking can start again.
+
+    There is one at every stride, and where the last readers stopped.
+    """
 
     def __init__(self) -> None:
         self.strides: list[Mark] = [(0, 0, zlib.decompressobj(31))]
         self.stops: deque[Mark] = deque(maxlen=16)
 
     def before(self, offset: int) -> Mark:
-        """The last mark at or before an unpacked offset."""
+        """Return the last mark at or before an unpacked offset."""
         best = self.strides[bisect.bisect_right(self.strides, offset, key=lambda mark: mark[0]) - 1]
         for stop in tuple(self.stops):
             best = stop if best[0] < stop[0] <= offset else best
@@ -41,7 +44,10 @@ class _SeekPoints:
 
 @functools.lru_cache(maxsize=8)
 def _seek_points(path: Path, size: int, changed: int) -> _SeekPoints:
-    """Marks of one state of a file; each process has its own. Lists and deques need no lock that a fork could break."""
+    """Return the marks of one state of a file in this process.
+
+    Lists and deques need no lock that a fork could break.
+    """
     return _SeekPoints()
 
 
@@ -70,26 +76,26 @@ class GzipReader(io.RawIOBase):
         self._file.seek(self._packed)
 
     def readable(self) -> bool:
-        """Whether it can be read: yes."""
+        """Return True: the file can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Whether it can be searched: yes."""
+        """Return True: the file can be sought."""
         return True
 
     def tell(self) -> int:
-        """Unpacked offset of the next byte."""
+        """Return the unpacked offset of the next byte."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to an unpacked offset, counted from the start or from here."""
+        """Go to an unpacked offset, counted from the start or from the current one."""
         if whence == io.SEEK_END:
             raise io.UnsupportedOperation("the end of a gzip file is not known beforehand")
         self._position = offset + (self._position if whence == io.SEEK_CUR else 0)
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` unpacked bytes, all of them when negative; fewer only at the end."""
+        """Return up to `size` unpacked bytes, all of them if negative; fewer only at the end."""
         mark = self._marks.before(self._position)
         if self._position < self._done or mark[0] > self._done + len(self._ready):
             self._restart(mark)

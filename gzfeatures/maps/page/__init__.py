@@ -1,1 +1,1 @@
-"""Parts of the interactive map's page: markup, style and scripts, put together by `results.mapview`."""
+"""Hold the parts of the interactive map's page, put together by `maps.interactive`."""
