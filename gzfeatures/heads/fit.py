@@ -73,7 +73,7 @@ def fit(
     targets = labels.select(train).values
     if labels.target == "classes":
         _check_classes(targets, labels.classes)
-    groups = _groups(train, split)
+    examples = (inputs.matrix, targets, _groups(train, split), rows)
     # catalogs have gaps: a head that reads columns fills them with the training median
     settings = {**parameters, **({"impute": True} if inputs.columns else {})}
     class_weight = settings.get("class_weight")
@@ -86,22 +86,10 @@ def fit(
         from gzfeatures.heads.tune import search
 
         start = time.perf_counter()
-        settings, trials = search(
-            chosen,
-            inputs.matrix,
-            targets,
-            groups,
-            rows,
-            labels.target,
-            settings,
-            seed=seed,
-            jobs=jobs,
-        )
+        settings, trials = search(chosen, *examples, labels.target, settings, seed=seed, jobs=jobs)
         seconds["tune"] = time.perf_counter() - start
     start = time.perf_counter()
-    estimator = build_for(chosen, labels.target, seed, settings).fit(
-        inputs.matrix, targets, groups, rows
-    )
+    estimator = build_for(chosen, labels.target, seed, settings).fit(*examples)
     seconds["fit"] = time.perf_counter() - start
     return Head(
         name=head,
