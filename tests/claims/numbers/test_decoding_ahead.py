@@ -44,7 +44,7 @@ class SlowestNetwork:
     What is held then is the most that can be held, on every machine and at every speed.
     """
 
-    batch, lanes = BATCH, LANES
+    batch, workers = BATCH, LANES
 
     def __init__(self, pictures: Pictures, dim: int) -> None:
         self.pictures, self.dim = pictures, dim
