@@ -1,4 +1,4 @@
-"""BACKBONES: what each name stands for, and where its weights lie. Data only: no network is loaded here."""
+"""List the backbones by name, with their weights and views, without loading a network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGENET = "BSD-3-Clause (torchvision); trained on ImageNet-1k, whose own terms 
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A network that turns an image into a vector.
+    """Describes a network that turns an image into an embedding.
 
     Parameters
     ----------
@@ -109,16 +109,11 @@ class Backbone:
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Backbone:
-        """Inverse of `asdict`; unknown or missing fields are an InputError."""
+        """Return a Backbone from the fields of `asdict`; InputError for unknown or missing ones."""
         try:
-            return cls(
-                **{
-                    **fields,
-                    "view": View(**fields["view"]),
-                    "mean": tuple(fields["mean"]),
-                    "std": tuple(fields["std"]),
-                }
-            )
+            mean, std = tuple(fields["mean"]), tuple(fields["std"])
+            view = View(**fields["view"])
+            return cls(**{**fields, "view": view, "mean": mean, "std": std})
         except (TypeError, KeyError) as error:
             raise InputError("backbone record cannot be read", found=str(error)) from None
 
@@ -126,7 +121,9 @@ class Backbone:
 def _torchvision(
     name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any
 ) -> Backbone:
-    """Entry whose weights torchvision publishes: the digest's beginning stands in the file's name."""
+    """Return a backbone with weights of torchvision, whose file name ends in their digest."""
+    # torchvision has no page of digests: eight hex digits of the sha256 stand in the file's name
+    page = "https://docs.pytorch.org/vision/stable/models/generated/torchvision.models"
     return Backbone(
         name=name,
         architecture=architecture,
@@ -136,7 +133,7 @@ def _torchvision(
         url=f"https://download.pytorch.org/models/{file}",
         sha256=file.removesuffix(".pth").rpartition("-")[2],
         licence=IMAGENET,
-        source=f"https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.{architecture}.html",
+        source=f"{page}.{architecture}.html",
         **more,
     )
 
@@ -152,7 +149,8 @@ BACKBONES: dict[str, Backbone] = {
         classes=5,
         sha256="2ef1a8fdf4d90d2cb44f1f622fc8c2575c71082dd25be968eb86de92ca33d7ca",
         licence="BSD-3-Clause; trained on SDSS images and Galaxy Zoo 2 votes",
-        source="https://doi.org/10.1093/mnras/stt1458 (votes); experiments/pretrain_googlenet_gz2.toml",
+        source="https://doi.org/10.1093/mnras/stt1458 (votes); "
+        "experiments/pretrain_googlenet_gz2.toml",
     ),
     # torchvision re-normalises GoogLeNet's input inside the network (transform_input); here it is
     # normalised once.
@@ -175,8 +173,10 @@ BACKBONES: dict[str, Backbone] = {
         layer="avgpool",
         dim=2048,
         stride_on="conv1",
-        licence="MIT (K. He's release, as carried by Keras); trained on ImageNet-1k, whose own terms apply",
-        source="https://github.com/KaimingHe/deep-residual-networks, under torchvision's parameter names",
+        licence="MIT (K. He's release, as carried by Keras); trained on ImageNet-1k, whose own "
+        "terms apply",
+        source="https://github.com/KaimingHe/deep-residual-networks, under torchvision's parameter "
+        "names",
     ),
     "mobilenet-v2": _torchvision(
         "mobilenet-v2", "mobilenet_v2", "mobilenet_v2-b0353104.pth", 1280, layer="flatten"
@@ -189,18 +189,18 @@ DEFAULT = "googlenet-gz2"
 
 
 def packaged(name: str) -> Path:
-    """Checkpoint folder that comes with this package, its model card (`card.md`) beside the weights."""
+    """Return the checkpoint folder of this package that holds weights and a model card."""
     return Path(str(files("gzfeatures"))) / "networks" / "weights" / name
 
 
 def model_card(entry: Backbone) -> Path | None:
-    """Markdown that says what a backbone of this package was trained on and what it is worth; None for others."""
+    """Return the model card (Markdown) of a backbone of this package; None for others."""
     kind, _, place = (entry.weights or "").partition(":")
     return packaged(place) / "card.md" if kind == "package" else None
 
 
 def backbone(name: str | Path | Backbone) -> Backbone:
-    """Entry of `BACKBONES`, or the backbone of a fine-tuned checkpoint folder.
+    """Return a backbone by its name, or that of a fine-tuned checkpoint folder.
 
     Parameters
     ----------
@@ -215,6 +215,11 @@ def backbone(name: str | Path | Backbone) -> Backbone:
         Neither a known name nor a checkpoint folder; the legal names are listed.
     MissingFileError, InputError
         The checkpoint folder lacks a file, or its record cannot be read.
+
+    Examples
+    --------
+    >>> backbone("resnet50").dim
+    2048
     """
     entry = name if isinstance(name, Backbone) else BACKBONES.get(str(name))
     if entry is None:
@@ -228,7 +233,7 @@ def backbone(name: str | Path | Backbone) -> Backbone:
 
 
 def classes_of(folder: str | Path) -> tuple[str, ...]:
-    """Classes that a fine-tuned checkpoint ends in, in the order of its outputs.
+    """Return the classes of a fine-tuned checkpoint, in the order of its outputs.
 
     Raises
     ------
@@ -241,17 +246,16 @@ def classes_of(folder: str | Path) -> tuple[str, ...]:
 
 
 def _checkpoint(folder: Path) -> Backbone:
+    """Return the backbone that a checkpoint folder describes, with its weights in that folder."""
     record = require_file(folder / RECORD, "checkpoint record")
     with parsing(
         "checkpoint record cannot be read", record, rule="hold format, backbone and weights_sha256"
     ):
         note = json.loads(record.read_text("utf-8"))
-        number, fields, digest = (
-            int(note["format"]),
-            dict(note["backbone"]),
-            str(note["weights_sha256"]),
-        )
+        number, fields = int(note["format"]), dict(note["backbone"])
+        digest = str(note["weights_sha256"])
     require_format("checkpoint", number, CHECKPOINT_FORMAT, record)
+    # the folder may have been moved since it was written: where it is now is what counts
     place = require_file(folder / TENSORS, "checkpoint weights").resolve()
     return dataclasses.replace(
         Backbone.fromdict(fields), weights=f"file:{place}", url=None, sha256=digest

@@ -1,4 +1,4 @@
-"""Extractor: everything that changes a vector, and its fingerprint."""
+"""Describe extractors: everything that changes an embedding, and a fingerprint of that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ number."""
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
-    """Everything that changes a vector, and nothing else.
+    """Holds everything that changes an embedding.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Extractor:
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Extractor:
-        """Inverse of `asdict`; unknown or missing fields are an InputError."""
+        """Return an Extractor from the fields of `asdict`; InputError for unknown ones."""
         try:
             fields = {**fields, "view": View(**fields["view"])}
             fields |= {key: tuple(fields[key]) for key in ("mean", "std") if key in fields}
@@ -79,9 +79,10 @@ class Extractor:
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of all that changes a vector (not the backbone's name, nor what it was trained on)."""
+        """Sha256 of everything that changes an embedding: neither name nor training galaxies."""
         fields = self.asdict()
         del fields["backbone"], fields["trained_on"]
-        if not self.dihedral:  # a field younger than the first stores
+        # stores older than this field have no key for it: without it their vectors stay valid
+        if not self.dihedral:
             del fields["dihedral"]
         return fingerprint.of({**fields, "format": FORMAT})

@@ -1,4 +1,4 @@
-"""HashIndex: every stored hash within a Hamming distance of a given one, found exactly."""
+"""Search picture hashes by Hamming distance, exactly, without comparing all pairs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FLIPS = np.array([0, *(1 << bit for bit in range(16))], dtype=np.uint16)
 
 
 class HashIndex:
-    """Hashes of 256 bits, searched by multi-index hashing (Norouzi+2012, doi:10.1109/CVPR.2012.6248043, section 3).
+    """Index of 256-bit hashes for exact searches by Hamming distance.
 
-    Of two hashes that differ in at most 31 bits, one of the 16 chunks differs in at most one: the
-    candidates that share such a chunk are all that can be near, and their distance is computed in
-    full.
+    Multi-index hashing (Norouzi+2012, doi:10.1109/CVPR.2012.6248043, section 3): of two hashes that
+    differ in at most 31 bits, one of the 16 chunks differs in at most one bit. The candidates that
+    share such a chunk are all that can be near, and their distance is computed in full.
 
     Parameters
     ----------
@@ -45,20 +45,27 @@ class HashIndex:
 
     @cached_property
     def _buckets(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]]:
-        """For each chunk where the rows with each value begin, shape (65537,), and the rows by value."""
-        made = []
+        """For each chunk the first row of each value, shape (65537,), and the rows by value."""
+        buckets = []
         for values in _chunks(self.hashes).T:
+            # rows sorted by value, and where each value begins: a table without Python objects
             starts = np.concatenate([[0], np.cumsum(np.bincount(values, minlength=2**16))])
-            made.append((starts, np.argsort(values, kind="stable")))
-        return made
+            buckets.append((starts, np.argsort(values, kind="stable")))
+        return buckets
 
     def near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
-        """Which of some hashes, shape (m, 4), are within `distance` bits of a stored one; shape (m,).
+        """Return which hashes, shape (m, 4), have a stored one within a distance; shape (m,).
 
         Raises
         ------
         InputError
-            The distance is not in 0…31, for which the index is exact.
+            The distance is not in 0…31 bits, for which the index is exact.
+
+        Examples
+        --------
+        >>> index = HashIndex(np.zeros((1, 4), dtype=np.uint64))
+        >>> index.near(np.array([[3, 0, 0, 0], [15, 0, 0, 0]], dtype=np.uint64), 2).tolist()
+        [True, False]
         """
         _require_exact(distance)
         met = np.zeros(len(hashes), dtype=bool)
@@ -67,7 +74,7 @@ class HashIndex:
         return met
 
     def pairs(self, distance: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Rows of all pairs of stored hashes within `distance` bits, the smaller row first; shape (pairs,) each.
+        """Return the rows of all stored pairs within a distance, smaller row first; shape (pairs,).
 
         Raises
         ------
@@ -81,12 +88,15 @@ class HashIndex:
             for chunk in range(CHUNKS):
                 query, row = self._within(hashes, np.arange(len(hashes)), chunk, distance)
                 query = query + first
+                # each pair is met from both sides, in up to 16 chunks: `unique` keeps it once
                 met.append(np.column_stack([query, row])[query < row])
         rows = np.unique(np.concatenate(met), axis=0)
         return rows[:, 0], rows[:, 1]
 
     def _near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
+        """Return which hashes of a block have a stored one within a distance, shape (m,)."""
         met = np.zeros(len(hashes), dtype=bool)
+        # a hash that one chunk has settled is not looked up by the next
         for chunk in range(CHUNKS):
             met[self._within(hashes, np.flatnonzero(~met), chunk, distance)[0]] = True
         return met
@@ -94,25 +104,29 @@ class HashIndex:
     def _within(
         self, hashes: npt.NDArray[np.uint64], asked: npt.NDArray[np.intp], chunk: int, distance: int
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Rows of asked hashes and of stored ones that share a chunk, but for a bit, and are within the distance."""
+        """Return pairs within a distance whose chunk differs in at most one bit: both rows."""
         starts, rows = self._buckets[chunk]
+        # 17 values a hash: its own chunk, and the 16 that differ in one bit
         wanted = (_chunks(hashes)[asked, chunk][:, None] ^ _FLIPS).astype(np.intp)
         begin, count = starts[wanted].ravel(), (starts[wanted + 1] - starts[wanted]).ravel()
+        # the buckets' ranges begin…begin+count one after the other, without a loop
         query = np.repeat(np.repeat(asked, len(_FLIPS)), count)
         place = (
             np.arange(len(query))
             - np.repeat(np.cumsum(count) - count, count)
             + np.repeat(begin, count)
         )
+        # candidates share a chunk only: the full distance decides
         differ = np.bitwise_count(self.hashes[rows[place]] ^ hashes[query]).sum(1, dtype=np.int64)
         return query[differ <= distance], rows[place[differ <= distance]]
 
 
 def _require_exact(distance: int) -> None:
+    """Refuse a distance at which two hashes may share no chunk: some pairs would be missed."""
     if not 0 <= distance < 2 * CHUNKS:
         raise InputError("distance of hashes", rule=f"lie in 0…{2 * CHUNKS - 1}", found=distance)
 
 
 def _chunks(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:
-    """16 chunks of each hash, shape (n, 16)."""
+    """Return the 16 chunks of each hash, shape (n, 16)."""
     return np.ascontiguousarray(hashes).view(np.uint16).reshape(len(hashes), CHUNKS)

@@ -1,4 +1,4 @@
-"""Matrices that may be larger than memory: a large one lies in a file, of which only the pages in use are held."""
+"""Allocate matrices that may be larger than memory: large ones lie in a file on disk."""
 
 from __future__ import annotations
 
@@ -22,15 +22,20 @@ SHARE = 0.25
 
 
 def allocate(rows: int, columns: int) -> Matrix:
-    """Matrix to be filled, shape (rows, columns), in memory or, where it is large, in a nameless file.
+    """Return an empty matrix, shape (rows, columns), in memory or, if large, in a file.
 
-    The file lies in the store's folder, is readable by nobody else, and is gone when the matrix or
-    the process is.
+    The file lies in the store's folder without a name, is readable by nobody else, and disappears
+    with the matrix or the process.
 
     Raises
     ------
     OutputError
         The disk has no room for it.
+
+    Examples
+    --------
+    >>> allocate(3, 2).shape
+    (3, 2)
     """
     size = 4 * rows * columns
     if size <= SHARE * psutil.virtual_memory().total:
@@ -53,7 +58,8 @@ def allocate(rows: int, columns: int) -> Matrix:
 
 
 def take_rows(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
-    """Copy of some rows of a matrix, shape (len(rows), d); raises as `room` does."""
+    """Return a copy of some rows, shape (len(rows), d); raises as `allocate` does."""
+    # block by block: indexing all rows at once would make a second copy in memory
     taken = allocate(len(rows), matrix.shape[1])
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
@@ -62,7 +68,8 @@ def take_rows(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
 
 
 def _reserve(file: BinaryIO, size: int) -> None:
-    """Have the disk give all of a file's space now: a map of a file that cannot grow would end the process."""
+    """Reserve all of a file's space on the disk now."""
+    # a page of a mapped file that finds the disk full ends the process without an error
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return

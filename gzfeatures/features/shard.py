@@ -1,4 +1,4 @@
-"""Shard: one file of rows (image digest → vector) whose name is the sha256 of its bytes.
+"""Read and write shards: files of embeddings by image digest, named by their own sha256.
 
 Arrow IPC with the columns `image_sha256: fixed_size_binary[32]` and `embedding:
 fixed_size_list<float>[dim]`, memory mapped when read. The name is the checksum, so a damaged file
@@ -29,7 +29,13 @@ Matrix: TypeAlias = npt.NDArray[np.float32]
 
 
 def as_keys(digests: npt.NDArray[np.object_] | list[str]) -> Keys:
-    """Sha256 hex texts as 32-byte keys, shape (n,)."""
+    """Return sha256 digests in hex as 32-byte keys, shape (n,).
+
+    Examples
+    --------
+    >>> as_keys(["00" * 32, "ff" * 32]).shape
+    (2,)
+    """
     return np.array(bytearray.fromhex("".join(digests)), dtype=np.uint8).view("V32")
 
 
@@ -50,6 +56,7 @@ def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
         ),
     }
     table = pa.table(columns)
+    # the name is needed before the file is: the bytes are hashed once without a file
     digest = _Digest()
     _stream(table, pa.PythonFile(digest, "w"))
     path = folder / (digest.sha256.hexdigest() + SUFFIX)
@@ -59,7 +66,7 @@ def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
 
 
 class _Digest(io.RawIOBase):
-    """A file that keeps nothing but the sha256 of what is written to it."""
+    """A file object that hashes what is written to it and keeps nothing else."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
@@ -73,12 +80,13 @@ class _Digest(io.RawIOBase):
 
 
 def _stream(table: pa.Table, sink: pa.NativeFile | str) -> None:
+    """Write a table as Arrow IPC."""
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
 
 def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
-    """Keys (n,) and vectors (n, dim) of a shard, not yet verified; the vectors are memory-mapped.
+    """Return keys (n,) and memory-mapped vectors (n, dim) of a shard, without verifying them.
 
     Raises
     ------
@@ -90,7 +98,8 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
             table = reader.read_all()
-            table.validate()  # Arrow ends the process over arrays that say more rows than they hold
+            # Arrow ends the process over arrays that claim more rows than they hold
+            table.validate()
             table = table.combine_chunks()
             keys, vectors = (table[name].chunk(0) for name in ("image_sha256", "embedding"))
             values = vectors.flatten().to_numpy(zero_copy_only=True).reshape(len(keys), dim)
@@ -102,11 +111,12 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
 
 
 def intact(path: Path) -> bool:
-    """Whether the file's bytes still hash to its name (FileNotFoundError if it is gone)."""
+    """Return whether a file's bytes hash to its name; FileNotFoundError if it is gone."""
     return fingerprint.of_file(path) == path.stem
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged shard out of the way; another process may have done so already."""
+    """Rename a damaged shard, so that no process reads it again."""
+    # another process may have renamed it already
     with contextlib.suppress(FileNotFoundError):
         path.replace(path.with_suffix(DAMAGED))

@@ -1,4 +1,4 @@
-"""EmbeddingTable: ids, image digests and vectors with their provenance; Parquet in and out."""
+"""Hold embedding tables (ids, image digests, embeddings, extractor), and read and write them."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ from gzfeatures.outputs import seal_parquet
 DAMAGED = "table is damaged"
 COLUMNS = ("galaxy_id", "image_sha256", "embedding")
 PICTURES = "picture_hash"
-"""Column that a table may have besides: what its galaxies' pictures look like (see
-`images.picturehash`)."""
+"""Optional column of picture hashes, which say how images look (see `images.picture_hash`)."""
 GROUP_ROWS = 8192
 """Rows of a row group: 64 MB of 2048 numbers each."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """How a table came about; not stored with it: all zero for a table that was read.
+    """Reports how an extraction went; not stored: all zero for a table that was read.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ class Made:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddingTable:
-    """Vectors of galaxies, from one extractor.
+    """Embeddings of galaxies from one extractor.
 
     Parameters
     ----------
@@ -113,6 +112,7 @@ class EmbeddingTable:
                 rule=f"have shape {(len(self), 2 * BYTES)}",
                 found=self.pictures.shape,
             )
+        # the sum is finite in almost every table, and needs no mask of the matrix's size
         if not np.isfinite(self.matrix.sum()) and not np.isfinite(self.matrix).all():
             row = int(np.argmin(np.isfinite(self.matrix).all(1)))
             raise InputError(
@@ -129,13 +129,13 @@ class EmbeddingTable:
 
     @property
     def seen_ids(self) -> Ids:
-        """Ids of its galaxies that the backbone was trained on: they may train heads, but are not scored."""
+        """Ids that the backbone was trained on: they may train heads, but are not scored."""
         return self.ids[self.among(TrainedOn.joined([self.extractor.trained_on]))]
 
     seen = renamed("seen", "seen_ids")
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
-        """Which rows are of these galaxies, shape (n,): by file, by picture, by id (see `TrainedOn.contains`)."""
+        """Return which rows show these galaxies, shape (n,); see `TrainedOn.contains`."""
         return galaxies.contains(
             self.ids, files=self.digests, pictures=self.pictures, kind=self.kind
         )
@@ -143,18 +143,17 @@ class EmbeddingTable:
     @property
     def grouping(self) -> Grouping:
         """Galaxies whose images are the same file, byte for byte: a split must not part them."""
-        told = [
-            digest if str(digest).strip("0") else "" for digest in self.digests
-        ]  # all zero: the file is not known
-        return Grouping().joined(SAME_FILE, key_groups(self.ids, told))
+        # a digest of zeros stands for a file that is not known: such galaxies share nothing
+        keys = [digest if str(digest).strip("0") else "" for digest in self.digests]
+        return Grouping().joined(SAME_FILE, key_groups(self.ids, keys))
 
     @property
     def groups(self) -> Mapping[str, str]:
-        """Id → smallest id with the same image, for galaxies whose image stands in the table more than once."""
+        """Id → smallest id with the same image file, for galaxies that share one."""
         return self.grouping.groups
 
     def select(self, ids: Ids) -> EmbeddingTable:
-        """Rows of these ids, in this order; an id without a row is an InputError."""
+        """Return the rows of these ids, in this order; InputError for an id without a row."""
         rows = positions(self.ids, ids, where="embedding table")
         pictures = None if self.pictures is None else self.pictures[rows]
         return dataclasses.replace(
@@ -166,7 +165,7 @@ class EmbeddingTable:
         )
 
     def write(self, path: str | Path) -> Path:
-        """Write Parquet: `galaxy_id`, `image_sha256`, `embedding`[, `picture_hash`]; metadata key `gzfeatures`.
+        """Write Parquet: `galaxy_id`, `image_sha256`, `embedding`[, `picture_hash`] and metadata.
 
         Raises
         ------
@@ -201,7 +200,7 @@ class EmbeddingTable:
 
 
 class TableFile:
-    """A table on disk that is read batch by batch, however many rows it has. Made by `EmbeddingTable.open`.
+    """A table on disk that is read batch by batch; returned by `EmbeddingTable.open`.
 
     Attributes
     ----------
@@ -218,10 +217,9 @@ class TableFile:
         self.path, self.made = require_file(path, "embedding table"), made
         with parsing("not a readable Parquet file", self.path), pq.ParquetFile(self.path) as file:
             schema, self._rows = file.schema_arrow, file.metadata.num_rows
-            stored = {**(file.metadata.metadata or {}), **(schema.metadata or {})}.get(
-                b"gzfeatures", b"null"
-            )
-            note = json.loads(stored)
+            # pandas and Arrow keep metadata in the schema, other writers in the file's footer
+            metadata = {**(file.metadata.metadata or {}), **(schema.metadata or {})}
+            note = json.loads(metadata.get(b"gzfeatures", b"null"))
         if not isinstance(note, dict) or not set(COLUMNS) <= set(schema.names):
             raise InputError(
                 "not an embedding table",
@@ -237,6 +235,7 @@ class TableFile:
                 (str(name), str(reason)) for name, reason in note.get("skipped", [])
             )
             self.kind = str(note.get("catalog", ""))
+        # types are checked here, once: batches are then read as raw bytes of these lengths
         self._described = PICTURES in schema.names
         width = schema.field(PICTURES).type if self._described else pa.binary(2 * BYTES)
         if width != pa.binary(2 * BYTES):
@@ -259,7 +258,7 @@ class TableFile:
         return int(self._rows)
 
     def batches(self, rows: int = GROUP_ROWS) -> Iterator[EmbeddingTable]:
-        """The table in order, at most `rows` rows at a time.
+        """Yield the table in order, at most `rows` rows at a time.
 
         Raises
         ------
@@ -268,19 +267,16 @@ class TableFile:
         """
         for part in self._read((*COLUMNS, *([PICTURES] if self._described else [])), rows):
             with parsing(DAMAGED, self.path):
-                names, digests, matrix = (
-                    _texts(part[COLUMNS[0]]),
-                    _texts(part[COLUMNS[1]]),
-                    self._vectors(part),
-                )
+                names, digests = _texts(part[COLUMNS[0]]), _texts(part[COLUMNS[1]])
+                matrix = self._vectors(part)
                 pictures = _hashes(part[PICTURES]) if self._described else None
             yield self._table(names, digests, matrix, pictures)
 
     def having(self, ids: Ids | None) -> EmbeddingTable:
-        """Rows of those of `ids` that have one, or all rows for None, in the order of the file.
+        """Return the rows of those `ids` that the table has, or all for None, in file order.
 
-        No other rows are held, and where these would take much of the machine's memory they lie in
-        a file (see `matrices.room`).
+        No other rows are kept in memory, and where these would take much of it they lie in a file
+        (see `matrices.allocate`).
 
         Raises
         ------
@@ -290,15 +286,8 @@ class TableFile:
             The disk has no room for that file.
         """
         with parsing(DAMAGED, self.path):
-            names, digests = (
-                np.concatenate(
-                    [
-                        np.empty(0, dtype=object),
-                        *(_texts(part[name]) for part in self._read([name])),
-                    ]
-                )
-                for name in COLUMNS[:2]
-            )
+            # ids come first and alone: only then is it known how many vectors need memory
+            names, digests = (self._column(name) for name in COLUMNS[:2])
             kept = np.ones(len(names), dtype=bool) if ids is None else among(names, ids)
             pictures = None
             if self._described:
@@ -310,13 +299,14 @@ class TableFile:
                 vectors = self._vectors(part)[kept[read : read + len(part)]]
                 matrix[filled : filled + len(vectors)] = vectors
                 read, filled = read + len(part), filled + len(vectors)
+            # a file cut short can hold columns of different lengths: ids would get other vectors
             if not len(names) == len(digests) == read:
                 raise ValueError(f"columns of {len(names)}, {len(digests)} and {read} rows")
             names, digests = names[kept], digests[kept]
         return self._table(names, digests, matrix, pictures)
 
     def hashes(self) -> tuple[Ids, Pictures | None]:
-        """Ids, shape (n,), and picture hashes, shape (n, 64), without the vectors; None where none are kept."""
+        """Return ids, shape (n,), and picture hashes, shape (n, 64), or None without hashes."""
         names = [COLUMNS[0], *([PICTURES] if self._described else [])]
         parts = list(self._read(names))
         ids = np.concatenate(
@@ -329,18 +319,26 @@ class TableFile:
             [np.empty((0, 2 * BYTES), dtype=np.uint8), *kept]
         )
 
+    def _column(self, name: str) -> Ids:
+        """Return a whole text column, shape (n,)."""
+        parts = [_texts(part[name]) for part in self._read([name])]
+        return np.concatenate([np.empty(0, dtype=object), *parts])
+
     def _read(self, columns: Sequence[str], rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield some columns batch by batch; a page with a wrong checksum is an error."""
         verified = {"memory_map": True, "page_checksum_verification": True}
         with parsing(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
             yield from file.iter_batches(rows, columns=list(columns))
 
     def _vectors(self, rows: pa.RecordBatch) -> Matrix:
+        """Return the embeddings of a batch, shape (n, dim)."""
         values = rows[COLUMNS[2]].flatten().to_numpy(zero_copy_only=False)
         return np.asarray(values, dtype=np.float32).reshape(len(rows), self.extractor.dim)
 
     def _table(
         self, names: Ids, digests: Ids, matrix: Matrix, pictures: Pictures | None
     ) -> EmbeddingTable:
+        """Return a table of some rows with this file's extractor and kind of catalog."""
         ids = as_ids(names, where=self.path)
         return EmbeddingTable(
             ids, digests, matrix, self.extractor, self.skipped, pictures=pictures, kind=self.kind
@@ -348,12 +346,14 @@ class TableFile:
 
 
 def _texts(column: pa.Array) -> Ids:
+    """Return an Arrow column of texts as Python strings, shape (n,)."""
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
 
 
 def _hashes(column: pa.Array) -> Pictures:
-    """Picture hashes, shape (n, 64), zeros for null."""
+    """Return picture hashes, shape (n, 64), zeros for null."""
     filled = column.fill_null(bytes(2 * BYTES)) if column.null_count else column
+    # a slice shares the buffer of the whole column: its rows begin at its offset
     start = filled.offset * 2 * BYTES
     stop = start + len(filled) * 2 * BYTES
     return (
@@ -364,7 +364,7 @@ def _hashes(column: pa.Array) -> Pictures:
 
 
 class Append(Protocol):
-    """Appends ids (n,), digests (n,), vectors (n, dim) and, where they are kept, picture hashes (n, 64)."""
+    """Appends ids (n,), digests (n,), vectors (n, dim) and picture hashes (n, 64)."""
 
     def __call__(
         self,
@@ -385,7 +385,7 @@ def writer(
     pictures: bool = False,
     kind: str = "",
 ) -> Iterator[Append]:
-    """Write a table row group by row group; the file appears whole at the end.
+    """Write a table row group by row group; the file appears whole or not at all.
 
     Parameters
     ----------
@@ -416,11 +416,12 @@ def writer(
     }
     note |= {"catalog": kind} if kind else {}
     kinds = (pa.string(), pa.string(), pa.list_(pa.float32(), extractor.dim))
-    fields = list(zip(COLUMNS, kinds, strict=True)) + (
-        [(PICTURES, pa.binary(2 * BYTES))] if pictures else []
-    )
+    fields = list(zip(COLUMNS, kinds, strict=True))
+    if pictures:
+        fields.append((PICTURES, pa.binary(2 * BYTES)))
     described = pictures
     schema = pa.schema(fields, {"gzfeatures": json.dumps(note)})
+    # a dictionary pays for digests of shared files only; zstd finds little in vectors, but in ids
     with (
         written_whole(Path(path)) as temporary,
         pq.ParquetWriter(
@@ -442,18 +443,16 @@ def writer(
             vectors = pa.FixedSizeListArray.from_arrays(values, extractor.dim)
             columns = [pa.array(ids, pa.string()), pa.array(digests, pa.string()), vectors]
             if described:
-                held = (
-                    np.zeros((len(ids), 2 * BYTES), dtype=np.uint8)
-                    if pictures is None
-                    else pictures
-                )
-                data = pa.py_buffer(np.ascontiguousarray(held))
-                columns.append(
-                    pa.FixedSizeBinaryArray.from_buffers(
-                        pa.binary(2 * BYTES), len(ids), [None, data]
-                    )
-                )
+                columns.append(_picture_column(len(ids), pictures))
             file.write_batch(pa.record_batch(columns, schema=schema))
 
         yield append
+        # the seal says that the file is complete and ours: another verb may replace it
         seal_parquet(file, temporary)
+
+
+def _picture_column(rows: int, pictures: Pictures | None) -> pa.Array:
+    """Return picture hashes as an Arrow column of fixed width; zeros where none are known."""
+    hashes = np.zeros((rows, 2 * BYTES), dtype=np.uint8) if pictures is None else pictures
+    data = pa.py_buffer(np.ascontiguousarray(hashes))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * BYTES), rows, [None, data])

@@ -1,4 +1,4 @@
-"""Where a backbone's weights lie and what they hash to, known without torch: a fingerprint needs no network."""
+"""Locate and hash the weights of backbones without importing torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from gzfeatures.features.backbones import TENSORS, Backbone, packaged
 from gzfeatures.files import require_file
 
 RANDOM = "random:0"
-"""What stands for the digest of a network left at its seeded random start."""
+"""Stands for the digest of a network with seeded random weights."""
 REMEDY = "give --weights FILE, or --weights none for random ones"
 
 
 def hub_file(backbone: Backbone) -> Path | None:
-    """Where torchvision keeps, or would put, its weights: `$TORCH_HOME/hub/checkpoints/<file>`; None without a url."""
+    """Return where torchvision keeps a backbone's weights; None without a url.
+
+    `$TORCH_HOME/hub/checkpoints/<file>`, whether or not it has been downloaded.
+    """
+    # torch's own rule (torch.hub.get_dir), repeated here: importing torch takes seconds
     if backbone.url is None:
         return None
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -25,7 +29,7 @@ def hub_file(backbone: Backbone) -> Path | None:
 
 
 def own_file(backbone: Backbone) -> Path | None:
-    """Where the backbone's own weights lie, or will once downloaded; None where it has none."""
+    """Return where a backbone's own weights lie or will lie; None where it has none."""
     kind, _, place = (backbone.weights or "").partition(":")
     if kind == "package":
         return packaged(place) / TENSORS
@@ -33,7 +37,7 @@ def own_file(backbone: Backbone) -> Path | None:
 
 
 def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path | None:
-    """File the weights are read from; a file that torchvision publishes need not have been downloaded yet.
+    """Return the file of the weights, which may have to be downloaded first.
 
     Parameters
     ----------
@@ -68,12 +72,12 @@ def weights_file(backbone: Backbone, weights: str | Path | None = None) -> Path 
 
 
 def weights_digest(backbone: Backbone, path: Path | None) -> str:
-    """Sha256 of the weights file; `random:0` for None.
+    """Return the sha256 of the weights file, or `random:0` for None.
 
     Raises
     ------
     MissingFileError
-        The file is not there (`networks.load.fetch` downloads what torchvision publishes).
+        The file is not there (`networks.models.load.fetch` downloads torchvision's files).
     WeightsError
         The file is the backbone's own by its place, but not by its digest.
     """

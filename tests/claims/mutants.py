@@ -163,15 +163,15 @@ MUTANTS = (
     Mutant(
         "a split parts galaxies at one place of the sky",
         "galaxies/splits/groups.py",
-        '        return self.joined(f"lie within {arcsec:g} arcsec of one another", found)\n',
+        '        return self.joined(f"lie within {arcsec:g} arcsec of one another", neighbours)\n',
         "        return self\n",
         "test_no_galaxy_is_parted.py",
     ),
     Mutant(
         "a split depends on the order of class names",
         "galaxies/splits/split.py",
-        "np.argsort(np.argsort(np.asarray(labels.classes)))[",
-        "np.arange(len(labels.classes))[",
+        "by_name[labels.select(ids[labelled]).codes]",
+        "labels.select(ids[labelled]).codes",
         "test_a_split_is_of_galaxies_not_of_words.py",
     ),
     Mutant(

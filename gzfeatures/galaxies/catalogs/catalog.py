@@ -1,4 +1,4 @@
-"""Catalog: a table of galaxies with unique ids, read from any of the published forms."""
+"""Read catalogs of galaxies, check them, and give their columns, votes and ids."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gzfeatures.tablefiles.tables import ID_COLUMNS, plain, read_table
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Catalog:
-    """A table of galaxies.
+    """A table of galaxies with unique ids.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Catalog:
         id_column: str | None = None,
         keys: Sequence[str] = (),
     ) -> Catalog:
-        """Read a catalog of any format of `tables.read_table`; its kind is told by its columns.
+        """Read a catalog in any format of `tables.read_table`; its columns tell its kind.
 
         Parameters
         ----------
@@ -98,7 +98,13 @@ class Catalog:
     def of(
         cls, frame: pd.DataFrame, kind: str | None = None, *, id_column: str | None = None
     ) -> Catalog:
-        """Make a Catalog of a table in memory, under the same rules as `read`."""
+        """Make a Catalog from a table in memory, under the same rules as `read`.
+
+        Examples
+        --------
+        >>> Catalog.of(pd.DataFrame({"objid": [12, 13], "ra": [10.0, 11.5]})).ids.tolist()
+        ['12', '13']
+        """
         frame, kind, _ = _with_ids(quantities.understood(plain(frame)), "memory", kind, id_column)
         return cls(frame, kind)
 
@@ -110,7 +116,7 @@ class Catalog:
         id_column: str | None = None,
         words: LabelWords = ASK,
     ) -> checks.Examination:
-        """Go through a whole catalog and list everything that breaks a rule, in place of raising at the first.
+        """List everything in a catalog that breaks a rule, where `read` raises at the first.
 
         Parameters
         ----------
@@ -130,30 +136,20 @@ class Catalog:
         """
         frame, kind, columns = _identified(path, None, id_column)
         root = None if image_root is None else Path(image_root)
+        # a galaxy without id is named by its row, so that its author finds it
         ids = frame["galaxy_id"].to_numpy(object)
-        names = np.where(
-            pd.isna(ids), np.array([f"row {row}" for row in range(len(ids))], dtype=object), ids
-        )
+        rows = np.array([f"row {row}" for row in range(len(ids))], dtype=object)
+        names = np.where(pd.isna(ids), rows, ids)
         findings = [
             *checks.find(frame, kind, root, words, named=id_column is not None),
             *_unknown_classes(frame),
         ]
-        found = [problem for finding in findings for problem in finding.problems(names)]
+        problems = [problem for finding in findings for problem in finding.problems(names)]
         refused = any(finding.fatal or finding.refused for finding in findings)
         used = column_report.used(frame, frame.attrs["id_column"])
-        named_by = frame.attrs["id_column"]
-        others = [
-            name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)
-        ]
-        others = [
-            name for name in others if frame[name].dtype.kind != "f"
-        ]  # which would have lost digits
-        could = [
-            f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"
-        ]
-        notes = (*(could if others else ()), *_notes(frame))
+        notes = (*_other_ids(frame), *_notes(frame))
         return checks.Examination(
-            len(frame), columns, kind, tuple(found), tuple(used), notes, refused
+            len(frame), columns, kind, tuple(problems), tuple(used), notes, refused
         )
 
     def __len__(self) -> int:
@@ -166,7 +162,7 @@ class Catalog:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 over ids and all columns; neither the order of rows nor that of columns matters."""
+        """Sha256 of ids and all columns; neither the order of rows nor that of columns matters."""
         order = np.argsort(self.ids)
         columns = {}
         for name in sorted(self.frame.columns):
@@ -175,7 +171,7 @@ class Catalog:
         return fingerprint.of(columns)
 
     def column(self, name: str) -> npt.NDArray[np.float64]:
-        """A numeric column by our name or the catalog's, shape (n,), NaN = missing.
+        """Return a numeric column by our name or the catalog's, shape (n,), NaN = missing.
 
         Our names: redshift, petro_mag_r_abs, petro_r90 and petro_r50 (arcsec), ra and dec
         (degrees), classifications, redshift_bin, magnitude_bin. Sentinels such as −9999 are
@@ -189,16 +185,16 @@ class Catalog:
         return quantities.required(self.frame, name, f"{self.kind} catalog {self.source}")
 
     def has_column(self, name: str) -> bool:
-        """Whether `column(name)` has an answer."""
+        """Return whether the catalog has a numeric column that `column(name)` can return."""
         return quantities.column_of(self.frame, name).column is not None
 
     @property
     def notes(self) -> list[str]:
-        """What reading the catalog changed or left out, and which of two columns for one purpose is read."""
+        """Sentences on what reading changed or left out, and which of two like columns is read."""
         return _notes(self.frame)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
-        """Whether some measure of these has all these answers, in some campaign."""
+        """Return whether a campaign has all these answers in one of these measures."""
         return bool(vote_columns.chosen(self.frame.columns, "cumulative", measures, answers, ANY))
 
     def votes(
@@ -208,7 +204,7 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Counts | Conditional | Cumulative:
-        """Votes of the catalog, converted to the form asked for: `ballots` without their origin.
+        """Return the votes of the catalog in one form (`ballots` also returns their origin).
 
         Parameters
         ----------
@@ -235,17 +231,23 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Ballots:
-        """Votes with the campaign and measure they were read from; parameters and errors of `votes`."""
+        """Return the votes with their campaign and measure; parameters and errors as in `votes`."""
         where = f"{self.kind} catalog {self.source}"
         return vote_columns.ballots(self.frame, form, measures, answers, choice, where=where)
 
     @property
     def counts(self) -> Counts:
-        """How many volunteers gave each answer, weighted where only that is published; InputError without counts."""
+        """Number of volunteers per answer, weighted where only that is published.
+
+        Raises
+        ------
+        InputError
+            The catalog has no counts.
+        """
         return cast(Counts, self.votes("count", ("count", "weight")))
 
     def volunteers(self, ids: Ids) -> npt.NDArray[np.int64] | None:
-        """How many volunteers looked at each galaxy: those who answered the first question.
+        """Return how many volunteers answered the first question about each galaxy.
 
         Parameters
         ----------
@@ -259,7 +261,8 @@ class Catalog:
         """
         try:
             counts = self.votes("count", ("count",)).question("smooth-or-features")
-        except InputError:  # no counts, or weighted ones only, which are no numbers of people
+        # no counts, or weighted ones only, which are no numbers of people
+        except InputError:
             return None
         asked = np.where(np.isnan(counts).all(1), np.nan, np.nansum(counts, axis=1))
         if np.isnan(asked).all():
@@ -268,19 +271,25 @@ class Catalog:
         return np.where(rows < 0, 0, np.rint(np.nan_to_num(asked))[rows]).astype(np.int64)
 
     def select(self, ids: Ids) -> Catalog:
-        """These galaxies, in this order; InputError if one is not there."""
+        """Return these galaxies, in this order; InputError where one is absent."""
         rows = positions(self.ids, ids, where=f"catalog {self.source}")
         return dataclasses.replace(self, frame=self.frame.iloc[rows].reset_index(drop=True))
 
     def with_ids(self, column: str) -> Catalog:
-        """The same galaxies named by another column, such as asset_id; InputError if it repeats or has gaps."""
+        """Return the same galaxies named by another column, such as asset_id.
+
+        Raises
+        ------
+        InputError
+            The column is absent, repeats an id, or has gaps.
+        """
         frame, _, _ = _with_ids(self.frame, self.source, self.kind, column)
         return dataclasses.replace(self, frame=frame)
 
     def join(
         self, other: Catalog | Rows, left_on: str | Sequence[str], right_on: str | Sequence[str]
     ) -> tuple[Catalog, JoinReport]:
-        """Put the columns of another catalog beside these, by key; only galaxies that match are kept.
+        """Join the columns of another catalog by key, and keep the galaxies that match.
 
         Parameters
         ----------
@@ -308,24 +317,35 @@ class Catalog:
 
 
 def _bits(values: pd.Series) -> npt.NDArray[Any]:
-    """Numbers of a column as they are, those with gaps as doubles (see `tables`); texts by their hashes."""
+    """Return a column as an array of fixed width that can be hashed: texts by their hashes."""
     if values.dtype.kind not in "iufb":
         return pd.util.hash_array(values.to_numpy(object))
-    return (
-        values.to_numpy(np.float64)
-        if isinstance(values.dtype, pd.api.extensions.ExtensionDtype)
-        else values.to_numpy()
-    )
+    # integers with gaps are at most 2^53 (see `tables`): a double holds them exactly, NaN the gaps
+    if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
+        return values.to_numpy(np.float64)
+    return values.to_numpy()
+
+
+def _other_ids(frame: pd.DataFrame) -> list[str]:
+    """Return a sentence on other columns that could name the galaxies, where the table has any."""
+    named_by = frame.attrs["id_column"]
+    others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
+    # ids that were read as floats have lost digits: no column to recommend
+    others = [name for name in others if frame[name].dtype.kind != "f"]
+    if not others:
+        return []
+    return [f"galaxies are named by {named_by}; {', '.join(others)} could name them too (--id)"]
 
 
 def _notes(frame: pd.DataFrame) -> list[str]:
+    """Return sentences on what reading changed, and on votes that are not read."""
     strangers = foreign(frame.columns).items()
     unread = [f"votes of Galaxy Zoo '{name}' are not read: {why}" for name, why in strangers]
     return [*frame.attrs.get("notes", []), *quantities.notes(frame), *unread]
 
 
 def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
-    """Names in a column of ready classes that its scheme would refuse."""
+    """Find names in a column of ready classes that its scheme would refuse."""
     for column, ready in READY_CLASSES.items():
         if column in frame:
             names = frame[column].astype("str").fillna("")
@@ -340,6 +360,7 @@ def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
 def _identified(
     path: str | Path, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    """Read a table; return it with its galaxies named, its kind, and the columns of the file."""
     frame = read_table(path, id_column=id_column, keys=keys, texts=("label",))
     return _with_ids(quantities.understood(frame), path, kind, id_column, keys)
 
@@ -351,9 +372,10 @@ def _with_ids(
     id_column: str | None,
     keys: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """The table with `galaxy_id` first, its kind, and the columns it came with; missing ids stay missing.
+    """Return the table with `galaxy_id` first, its kind, and its columns before.
 
-    Where no id column is known or asked for, the first of the keys is one.
+    Missing ids stay missing. Where the table has no id column and none is asked for, the first of
+    the keys names its galaxies.
     """
     columns = tuple(frame.columns)
     if id_column is not None and id_column not in frame:
@@ -363,6 +385,7 @@ def _with_ids(
             rule=f"have {id_column}",
             found=", ".join(columns[:12]),
         )
+    # a table to be joined need not have ids of its own: its key tells the rows apart
     if (
         id_column is None
         and frame.columns.isin(keys).any()

@@ -1,4 +1,4 @@
-"""Two catalogs beside each other, galaxy by galaxy, by a key that both have."""
+"""Join two catalogs by a key, and count what matched and what did not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class JoinReport:
-    """What a join did.
+    """Counts the galaxies that a join matched, left out or doubled.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class JoinReport:
 
 
 def shadows(report: JoinReport) -> str:
-    """Sentence on the columns that two tables share: whose values stay, and for how many galaxies that loses some."""
+    """Return a sentence on columns that both tables have, with the values that this loses."""
     listed = ", ".join(
         f"{name} (empty here and known there for {report.forgone[name]} galaxies)"
         if name in report.forgone
@@ -65,7 +65,7 @@ def shadows(report: JoinReport) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
-    """A table whose rows need no ids of their own: they are asked for by a key, which may be missing or repeat.
+    """A table whose rows are found by a key, which may be missing or repeat.
 
     Parameters
     ----------
@@ -80,8 +80,9 @@ class Rows:
 
     @classmethod
     def read(cls, path: str | Path, keys: Sequence[str]) -> Rows:
-        """Read a table with its key columns as ids; errors of `read_table`."""
+        """Read a table with its key columns as ids; errors as in `read_table`."""
         frame = read_table(path, keys=keys)
+        # `galaxy_id` is our name: in a published table it means the column of its own ids
         if "galaxy_id" in keys and "galaxy_id" not in frame:
             column = next((name for name in ID_COLUMNS if name in frame), None)
             frame = frame if column is None else frame.assign(galaxy_id=frame[column])
@@ -94,12 +95,17 @@ def joined(
     left_on: str | Sequence[str],
     right_on: str | Sequence[str],
 ) -> tuple[pd.DataFrame, JoinReport]:
-    """The galaxies of a catalog that have a row in the other, with its columns beside theirs; see `Catalog.join`."""
+    """Return the galaxies that have a row in the other table, with its columns added.
+
+    See `Catalog.join`.
+    """
     left, right = _keys(catalog, left_on), _keys(other, right_on)
+    # a missing key equals nothing, not even another missing key
     asked = pd.Index(left)
     keyed = ~pd.isna(left)
     index = pd.Index(right[~pd.isna(right)])
     places = np.flatnonzero(~pd.isna(right))
+    # which of two rows with one key belongs to a galaxy is not known: neither is taken
     twice = index.duplicated(keep=False)
     single = np.flatnonzero(~twice)
     rows = np.full(len(left), -1, dtype=np.intp)
@@ -121,26 +127,30 @@ def joined(
             found=f"{left[0]} here, {right[0]} there" if len(left) and len(right) else None,
             remedy="name the columns that hold the same ids",
         )
-    there = other.frame.iloc[places[single[rows[matched]]]].reset_index(drop=True)
-    here = catalog.frame[matched].reset_index(drop=True)
-    keys = {one for one, two in zip(_names(left_on), _names(right_on), strict=False) if one == two}
+    partners = other.frame.iloc[places[single[rows[matched]]]].reset_index(drop=True)
+    galaxies = catalog.frame[matched].reset_index(drop=True)
+    # keys of one name are equal in both tables: leaving one out loses nothing
+    columns = zip(_names(left_on), _names(right_on), strict=False)
+    keys = {left_name for left_name, right_name in columns if left_name == right_name}
     if not isinstance(other, Rows):
-        keys.add("galaxy_id")  # which every catalog has, made of another column or not
-    shadowed = tuple(str(name) for name in there if name in here and name not in keys)
-    lost = {name: int((here[name].isna() & there[name].notna()).sum()) for name in shadowed}
+        keys.add("galaxy_id")  # every catalog has one, copied from a column of its own
+    shadowed = tuple(str(name) for name in partners if name in galaxies and name not in keys)
+    # the first table's gaps are not filled from the second: the report says what that costs
+    lost = {name: int((galaxies[name].isna() & partners[name].notna()).sum()) for name in shadowed}
     report = dataclasses.replace(
         report, shadowed=shadowed, forgone={name: count for name, count in lost.items() if count}
     )
-    taken = there.drop(columns=[name for name in there if name in here])
-    return pd.concat([here, taken], axis=1), report
+    added = partners.drop(columns=[name for name in partners if name in galaxies])
+    return pd.concat([galaxies, added], axis=1), report
 
 
 def _names(columns: str | Sequence[str]) -> list[str]:
+    """Return the names of key columns as a list, whether one or several are given."""
     return [columns] if isinstance(columns, str) else list(columns)
 
 
 def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
-    """Key of each galaxy, shape (n,), NaN where a part of it is missing."""
+    """Return the key of each row, shape (n,), NaN where one of its columns is missing."""
     names = _names(columns)
     for name in names:
         if name not in catalog.frame:
@@ -154,6 +164,7 @@ def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[
         as_keys(catalog.frame[name], where=f"{catalog.source}, column {name}") for name in names
     ]
     keys = parts[0].copy()
+    # a zero byte stands in no id: 1 + 23 and 12 + 3 stay different keys
     for part in parts[1:]:
         whole = ~pd.isna(keys) & ~pd.isna(part)
         keys[whole] = keys[whole] + "\0" + part[whole]

@@ -1,4 +1,4 @@
-"""What is wrong in a catalog: every rule, over every galaxy, all of it at once."""
+"""Check a catalog against every rule, and list all galaxies that break one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ three decimals."""
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One rule that one galaxy breaks.
+    """Names a rule, a galaxy that breaks it, and the value found.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """A table, what of it will be used, and all that is wrong with it.
+    """Describes a table: its columns, which of them verbs use, and all its problems.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Examination:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Finding:
-    """One rule and the rows that break it.
+    """A rule and the rows that break it.
 
     A fatal one keeps the table from being a Catalog; a refused one keeps verbs from using the
     column.
@@ -97,7 +97,7 @@ class Finding:
     refused: bool = False
 
     def problems(self, ids: Ids) -> list[Problem]:
-        """One Problem per row."""
+        """Return a Problem for each row."""
         return [
             Problem(ids[row], self.rule, str(value))
             for row, value in zip(self.rows, self.values, strict=True)
@@ -107,6 +107,7 @@ class Finding:
 def _finding(
     rule: str, bad: npt.NDArray[np.bool_], values: Any, *, fatal: bool, refused: bool = False
 ) -> Iterator[Finding]:
+    """Yield a Finding where any row is bad."""
     rows = np.flatnonzero(bad)
     if len(rows):
         yield Finding(rule, rows, np.asarray(values)[rows].tolist(), fatal, refused)
@@ -120,7 +121,7 @@ def find(
     *,
     named: bool = False,
 ) -> Iterator[Finding]:
-    """Rules broken in a table with a `galaxy_id` column.
+    """Yield the rules that a table with a `galaxy_id` column breaks.
 
     Parameters
     ----------
@@ -135,6 +136,7 @@ def find(
     named : bool
         Whether its user named the id column: what other id columns have lost is known then.
     """
+    # without unique ids and positions on the sky a table is no catalog: these rules are fatal
     ids = frame["galaxy_id"]
     yield from _finding(
         "id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True
@@ -151,6 +153,7 @@ def find(
             yield from _finding(
                 f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True
             )
+    # a wrong quantity, key, label or class string only keeps verbs from using that column
     yield from _quantities(frame)
     yield from _foreign(frame)
     yield from _keys(frame, refused=not named)
@@ -167,6 +170,7 @@ def find(
             yield from _finding(
                 f"{column} must follow the GZ2 grammar", unreadable, frame[column], fatal=False
             )
+    # a path such as ../../etc would make a verb read files that its user never named
     if image_root is not None:
         for column in PATH_COLUMNS:
             if column in frame:
@@ -179,20 +183,17 @@ def find(
 
 
 def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Columns that are called as a quantity and that no verb can read as one."""
+    """Find columns that have the name of a quantity and cannot be read as one."""
     for name in QUANTITIES:
         lookup = column_of(frame, name)
         for column in lookup.refused if lookup.column is None else ():
             if frame[column].dtype.kind in "iufb":
-                if name != "redshift":  # a magnitude called z is no fault of the catalog
-                    rule = f"{column} must be in {QUANTITIES[name].unit}"
-                    unit = frame.attrs["units"][column]
-                    yield Finding(
-                        rule,
-                        np.arange(min(len(frame), 1)),
-                        [unit][: len(frame)],
-                        False,
-                        refused=True,
+                # a magnitude called z is no fault of the catalog
+                if name != "redshift":
+                    yield _of_whole_table(
+                        frame,
+                        f"{column} must be in {QUANTITIES[name].unit}",
+                        frame.attrs["units"][column],
                     )
                 continue
             texts = frame[column].astype("str").fillna("")
@@ -210,8 +211,14 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
         yield from _finding(rule, values > HIGHEST, values, fatal=False)
 
 
+def _of_whole_table(frame: pd.DataFrame, rule: str, value: str) -> Finding:
+    """Return a finding on a whole column, listed at the first row; at none of an empty table."""
+    rows = np.arange(min(len(frame), 1))
+    return Finding(rule, rows, [value][: len(frame)], fatal=False, refused=True)
+
+
 def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
-    """Columns of ids, of another kind than the catalog's own, whose digits the file has lost."""
+    """Find columns of ids whose digits the file has lost."""
     for column in ID_COLUMNS:
         if column in frame and frame[column].dtype.kind == "f":
             values = frame[column].to_numpy(dtype=float, na_value=np.nan)
@@ -220,16 +227,15 @@ def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
 
 
 def _foreign(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Votes of a Galaxy Zoo whose questions are not known, where no others are there."""
+    """Find votes of a campaign with unknown questions, in a table without other votes."""
     if not any(sources(frame.columns)):
         for name, why in foreign(frame.columns).items():
             rule = f"votes must be of a campaign that is known ({name}: {why})"
-            yield Finding(
-                rule, np.arange(min(len(frame), 1)), [name][: len(frame)], fatal=False, refused=True
-            )
+            yield _of_whole_table(frame, rule, name)
 
 
 def _leaves(root: Path, name: str) -> bool:
+    """Return whether a path points out of a folder."""
     try:
         join_inside(root, name)
     except InputError:
@@ -238,12 +244,10 @@ def _leaves(root: Path, name: str) -> bool:
 
 
 def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Finding]:
-    high = np.finfo(np.float64).max if source.form == "count" else 1.0
-    rule = (
-        "must be a number of votes, 0 or more"
-        if source.form == "count"
-        else "must be a vote fraction in [0, 1]"
-    )
+    """Find vote columns with impossible values, and questions whose answers have a wrong sum."""
+    high, rule = 1.0, "must be a vote fraction in [0, 1]"
+    if source.form == "count":
+        high, rule = float(np.finfo(np.float64).max), "must be a number of votes, 0 or more"
     usable = True
     for column in (name for columns in source.columns.values() for name in columns):
         values = pd.to_numeric(frame[column], errors="coerce").to_numpy(
@@ -258,6 +262,7 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
             f"{column} must not be missing", missing, values, fatal=kind == "kaggle"
         )
         yield from _finding(f"{column} {rule}", bad, frame[column], fatal=True)
+    # counts have no sum rule, and debiasing moves answers one by one (Hart+2016)
     if usable and source.form != "count" and source.measure != "debiased":
         votes = table(frame, source)
         if not isinstance(votes, Counts):

@@ -1,4 +1,4 @@
-"""What of a catalog will be used, column by column: its name in the file, ours, and what stands in it."""
+"""Report the columns of a catalog that verbs use: names, types, units, gaps and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPES = {"i": "integer", "u": "integer", "f": "number", "b": "flag"}
 
 @dataclasses.dataclass(frozen=True)
 class Used:
-    """One column that will be used.
+    """Describes a column that verbs use.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Used:
     values: tuple[Any, ...]
 
     def __str__(self) -> str:
-        """One line: name in the file → ours, type, unit, missing, least and largest, three values."""
+        """Return a line with both names, type, unit, gaps, range and three values."""
         kind = f"{self.type} in {self.unit}" if self.unit else self.type
         span = "" if self.least is None else f", {_short(self.least)} to {_short(self.largest)}"
         values = ", ".join(map(_short, self.values)) or "no value"
@@ -56,7 +56,7 @@ class Used:
 
 
 def used(frame: pd.DataFrame, id_column: str) -> list[Used]:
-    """The columns of a table that a verb can use, ids first, votes last.
+    """Return the columns of a table that verbs use, ids first, votes last.
 
     Parameters
     ----------
@@ -77,6 +77,7 @@ def used(frame: pd.DataFrame, id_column: str) -> list[Used]:
 
 
 def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Yield class strings, labels and votes: the name in the file, and ours."""
     string = next((column for column in CLASS_STRINGS if column in frame), None)
     if string is not None:
         yield string, "gz2_class"
@@ -84,14 +85,16 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
         if column in frame:
             yield column, column
     every = list(sources(frame.columns))
+    # the measure that schemes prefer comes first: a reader sees which votes a label rests on
     order = [*RAW, "weight"]
-    for source in sorted(every, key=lambda one: order.index(one.measure)):
+    for source in sorted(every, key=lambda source: order.index(source.measure)):
         for answer, columns in source.columns.items():
             for column in columns:
                 yield column, f"{answer} ({source} of {source.campaign})"
 
 
 def _row(values: pd.Series, column: str, name: str, unit: str) -> Used:
+    """Return the description of a column; an empty text counts as missing."""
     kind = _TYPES.get(values.dtype.kind, "text")
     filled = values.notna().to_numpy(bool)
     present = values[filled & (values != "").to_numpy(bool) if kind == "text" else filled]
@@ -103,9 +106,10 @@ def _row(values: pd.Series, column: str, name: str, unit: str) -> Used:
 
 
 def _short(value: Any) -> str:
-    """A value in a line: cells are untrusted text, so that what is not printed is written out."""
+    """Return a value as short text for one line."""
     if isinstance(value, float):
         return f"{value:.7g}"
+    # cells are untrusted: a control character could rewrite the terminal's line
     text = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value)
     )
@@ -113,7 +117,7 @@ def _short(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it; what is not finite as text."""
+    """Return a value as JSON has it, one that is not finite as text."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool | int) or (isinstance(value, float) and np.isfinite(value)):

@@ -1,4 +1,4 @@
-"""Kinds of catalog, recognised by their columns: data only."""
+"""List the kinds of published catalogs, and recognise them by their columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SMOOTH = GZ2["smooth"]
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A published table: what marks it, what it must have, and which column names its galaxies.
+    """Describes a published table: columns that mark it, columns it needs, and its id columns.
 
     Parameters
     ----------
@@ -40,25 +40,26 @@ KINDS: dict[str, Kind] = {
         recognised_by=("GalaxyID", "Class1.1"),
         ids=("GalaxyID",),
         needs=tuple(KAGGLE.values()),
-        source="Kaggle Galaxy Zoo challenge (2014), training_solutions_rev1.csv: cumulative vote fractions",
+        source="Kaggle Galaxy Zoo challenge (2014), training_solutions_rev1.csv: cumulative vote "
+        "fractions",
     ),
     "hart16": Kind(
         recognised_by=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
-        ids=(
-            "asset_id",
-            "dr7objid",
-        ),  # asset_id, the name of the image, is there once the file names are joined
+        # asset_id, the name of the image, is a column once the file names are joined
+        ids=("asset_id", "dr7objid"),
         source="Hart+2016, doi:10.1093/mnras/stw1588, gz2_hart16: conditional vote fractions",
     ),
     "hubble": Kind(
         recognised_by=(f"{_SMOOTH}_fraction", "t12_clumpy_a01_yes_fraction"),
         ids=("zooniverse_id", "survey_id", *ID_COLUMNS),
-        source="Galaxy Zoo: Hubble, Willett+2017, doi:10.1093/mnras/stw2568: conditional vote fractions",
+        source="Galaxy Zoo: Hubble, Willett+2017, doi:10.1093/mnras/stw2568: conditional vote "
+        "fractions",
     ),
     "candels": Kind(
         recognised_by=("t00_smooth_or_featured_a0_smooth_frac",),
         ids=("ID", *ID_COLUMNS),
-        source="Galaxy Zoo: CANDELS, Simmons+2017, doi:10.1093/mnras/stw2587: conditional vote fractions",
+        source="Galaxy Zoo: CANDELS, Simmons+2017, doi:10.1093/mnras/stw2587: conditional vote "
+        "fractions",
     ),
     "willett13": Kind(
         recognised_by=(f"{_SMOOTH}_fraction",),
@@ -97,7 +98,7 @@ def recognise(
     where: object = "catalog",
     id_column: str | None = None,
 ) -> tuple[str, str]:
-    """Kind of a table and its id column.
+    """Return the kind of a table and its id column.
 
     Parameters
     ----------
@@ -121,13 +122,21 @@ def recognise(
     InputError
         A needed column, or every id column, is absent; the message has those found and those
         needed.
+
+    Examples
+    --------
+    >>> recognise(["objid", "sample", "asset_id"])
+    ('filename-mapping', 'asset_id')
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of catalog", kind, KINDS)
-    known = {*columns, *map(without_mark, columns)}
-    name = kind or next(name for name, entry in KINDS.items() if set(entry.recognised_by) <= known)
+    # columns of DECaLS and its followers bear a mark of their campaign: kinds are told without it
+    present = {*columns, *map(without_mark, columns)}
+    name = kind or next(
+        name for name, entry in KINDS.items() if set(entry.recognised_by) <= present
+    )
     entry = KINDS[name]
-    absent = [column for column in (*entry.recognised_by, *entry.needs) if column not in known]
+    absent = [column for column in (*entry.recognised_by, *entry.needs) if column not in present]
     id_column = id_column or next((column for column in entry.ids if column in columns), None)
     if absent or id_column is None:
         listed = ", ".join(list(columns)[:12]) + (", …" if len(columns) > 12 else "")
@@ -152,7 +161,7 @@ CLASS_STRINGS = ("gz2_class", "gz2class")
 
 @dataclasses.dataclass(frozen=True)
 class ReadyClasses:
-    """Names of classes that a catalog's own column may hold.
+    """Lists the class names that a catalog's own column may hold.
 
     Parameters
     ----------

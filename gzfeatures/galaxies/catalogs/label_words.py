@@ -1,4 +1,4 @@
-"""Cells of a label column that may be a class or nobody's answer: decided by their author, never guessed."""
+"""Read label columns whose words may mean a class or a missing answer: ask, never guess."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WHOLE = re.compile(r"-?[0-9]+(\.0)?")
 
 @dataclasses.dataclass(frozen=True)
 class LabelWords:
-    """What words of a label column mean.
+    """Says which words of a label column are classes and which mean unlabelled.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class LabelWords:
     as_is: bool = False
 
     def read(self, column: pd.Series, ids: Ids, where: object) -> npt.NDArray[np.object_]:
-        """Labels as text, shape (n,), "" = unlabelled.
+        """Return labels as text, shape (n,), "" = unlabelled.
 
         Whole numbers are 0, 1, 2 whether or not one is missing.
 
@@ -79,19 +79,28 @@ class LabelWords:
             "a label may be a class or nobody's answer",
             where=f"{where}, galaxy {ids[np.argmax(doubtful)]} (row {int(np.argmax(doubtful))})",
             found=f"{', '.join(words)} in {int(doubtful.sum())} of {len(texts)} rows",
-            remedy=f"say --missing-label {words[0]} where it means unlabelled, --label-as-is where it is a class",
+            remedy=f"say --missing-label {words[0]} where it means unlabelled, "
+            "--label-as-is where it is a class",
         )
 
     def doubtful(self, column: pd.Series) -> npt.NDArray[np.bool_]:
-        """Cells that `read` would refuse, shape (n,)."""
+        """Return which cells `read` would refuse, shape (n,).
+
+        Examples
+        --------
+        >>> ASK.doubtful(pd.Series(["spiral", "NA"])).tolist()
+        [False, True]
+        """
         return self._doubtful(self._texts(column))
 
     def _texts(self, column: pd.Series) -> npt.NDArray[np.object_]:
+        """Return cells as text, "" for missing ones and for words that mean unlabelled."""
         texts = _texts(column)
         texts[np.isin(texts.astype(str), self.missing)] = ""
         return _whole(texts)
 
     def _doubtful(self, texts: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+        """Return which texts may mean a missing answer, shape (n,)."""
         return np.asarray([not self.as_is and _doubtful(text) for text in texts], dtype=bool)
 
 
@@ -103,6 +112,7 @@ AS_IS = LabelWords(as_is=True)
 
 
 def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
+    """Return cells as text, "" for missing ones."""
     missing = column.isna().to_numpy(bool)
     texts = column.astype("str").to_numpy(object, copy=True)
     texts[missing] = ""
@@ -110,7 +120,8 @@ def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
 
 
 def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """The texts; where all of them are whole numbers, those that a gap made a float are integers again."""
+    """Return whole numbers that a gap in the column turned into floats as integers again."""
+    # in a table with a gap pandas reads 0, 1, 2 as 0.0, 1.0, 2.0: these would be other classes
     if any(text.endswith(".0") for text in texts) and all(
         _WHOLE.fullmatch(text) for text in texts if text
     ):
@@ -119,4 +130,5 @@ def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
 
 
 def _doubtful(text: str) -> bool:
+    """Return whether one of the names that a bar separates may mean a missing answer."""
     return any(part.strip().lower() in DOUBTFUL for part in text.split("|"))

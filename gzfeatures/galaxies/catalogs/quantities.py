@@ -1,4 +1,4 @@
-"""What a column measures: our names for quantities, the names that catalogs give them, and which column is meant.
+"""Find the columns of redshifts, magnitudes, sizes and positions, and convert their units.
 
 Refused rather than guessed: a `z` that is a magnitude is no redshift, a position in a form nobody
 can tell is no position, and a unit that is not the quantity's is an error.
@@ -18,7 +18,7 @@ from gzfeatures.galaxies.catalogs import sexagesimal
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
-    """A quantity under our name.
+    """Lists the names that catalogs give a quantity, and our unit for it.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ MEDIAN_OF_MAGNITUDES = 7.0
 
 @dataclasses.dataclass(frozen=True)
 class Lookup:
-    """Where a quantity stands in a table.
+    """Names the column that holds a quantity, and the columns that do not.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Lookup:
 
 
 def column_of(frame: pd.DataFrame, name: str) -> Lookup:
-    """Which column of a table holds a quantity, by our name or as the catalog calls it."""
+    """Return the column that holds a quantity, by our name or as the catalog calls it."""
     names = dict.fromkeys((name, *(QUANTITIES[name].names if name in QUANTITIES else ())))
     columns = [column for column in names if column in frame]
     refused = {column: why for column in columns if (why := _unfit(frame, name, column))}
@@ -110,7 +110,7 @@ def column_of(frame: pd.DataFrame, name: str) -> Lookup:
 
 
 def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
-    """Why a column of a fitting name is not the quantity."""
+    """Return why a column with the name of a quantity is not that quantity, or None."""
     values = frame[column]
     if values.dtype.kind not in "iufb":
         return f"is text: {strange_cells(values)}"
@@ -119,6 +119,7 @@ def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
         return f"is in {unit}, which is no {QUANTITIES[name].unit}"
     if name != "redshift" or column not in ("z", "Z"):
         return None
+    # from here on the column is called z, which is a redshift or the magnitude in the z band
     lower = {str(other).lower() for other in frame.columns}
     if {"g", "r"} <= lower:
         return "stands beside g and r: a magnitude"
@@ -130,7 +131,7 @@ def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
 
 
 def strange_cells(texts: pd.Series) -> str:
-    """What the cells of a text column hold: how many are no number, and the first of those."""
+    """Return how many cells of a text column are no number, and the first of those."""
     present = texts[texts.notna() & (texts.astype("str") != "")].astype("str")
     strange = present[pd.to_numeric(present, errors="coerce").isna()]
     if strange.empty:
@@ -140,7 +141,7 @@ def strange_cells(texts: pd.Series) -> str:
 
 
 def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.float64]:
-    """The numbers of a quantity or column, shape (n,), NaN = missing.
+    """Return the numbers of a quantity or column, shape (n,), NaN = missing.
 
     Raises
     ------
@@ -174,7 +175,7 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
 
 
 def understood(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table with its positions in degrees and its quantities in our units; what was changed stands in its notes.
+    """Convert the positions of a table to degrees and its angles to our units, with notes.
 
     Parameters
     ----------
@@ -183,6 +184,7 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
     """
     frame = _split_pairs(frame.copy(deep=False))
     changes = list(frame.attrs.get("notes", []))
+    # texts first: a position in hours becomes numbers, whose unit is then known to be degrees
     for name, hours in (("ra", True), ("dec", False)):
         for column in QUANTITIES[name].names:
             if column in frame and frame[column].dtype.kind not in "iufb":
@@ -196,35 +198,36 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
                     frame.attrs["units"] = {**frame.attrs.get("units", {}), column: "deg"}
     units = dict(frame.attrs.get("units", {}))
     for name, quantity in QUANTITIES.items():
-        read = column_of(frame, name).column
-        factor = _factor(units.get(read or "", ""), quantity.unit) or 1.0
-        if read is not None and factor != 1:
-            changes.append(f"{read} is given in {units[read]} and held in {quantity.unit}")
-            frame[read] = frame[read].to_numpy(dtype=np.float64, na_value=np.nan) * factor
-            units[read] = quantity.unit
+        source = column_of(frame, name).column
+        factor = _factor(units.get(source or "", ""), quantity.unit) or 1.0
+        if source is not None and factor != 1:
+            changes.append(f"{source} is given in {units[source]} and held in {quantity.unit}")
+            frame[source] = frame[source].to_numpy(dtype=np.float64, na_value=np.nan) * factor
+            units[source] = quantity.unit
     frame.attrs = {**frame.attrs, "notes": changes, "units": units}
     return frame
 
 
 def notes(frame: pd.DataFrame) -> list[str]:
-    """A sentence for each quantity that two columns serve, and for each column of numbers that is none in spite of its
-    name."""
+    """Return a sentence for each quantity with two columns, and for each misnamed column."""
     sentences = []
     for name in QUANTITIES:
         lookup = column_of(frame, name)
         if lookup.others:
             verb = "is" if len(lookup.others) == 1 else "are"
+            others = ", ".join(lookup.others)
             sentences.append(
-                f"{name} is read from {lookup.column}; {', '.join(lookup.others)} {verb} there too and not read"
+                f"{name} is read from {lookup.column}; {others} {verb} there too and not read"
             )
-        numbers = {
-            one: why for one, why in lookup.refused.items() if frame[one].dtype.kind in "iufb"
-        }
-        sentences += [f"{one} is not read as {name}: it {why}" for one, why in numbers.items()]
+        # `check` lists texts that are no position; numbers may be a right column of another kind
+        for column, why in lookup.refused.items():
+            if frame[column].dtype.kind in "iufb":
+                sentences.append(f"{column} is not read as {name}: it {why}")
     return sentences
 
 
 def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Split a column of positions into ra and dec, where the table has no declinations."""
     if any(column in frame and frame[column].notna().any() for column in QUANTITIES["dec"].names):
         return frame
     for column in (*PAIRS, *QUANTITIES["ra"].names):
@@ -243,10 +246,10 @@ def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _factor(given: str, ours: str) -> float | None:
-    """What an angle in one unit is multiplied with to be in another; None where the unit is of no angle.
+    """Return the factor from one unit of angle to another; None where a unit is no angle.
 
-    1 where either is not told, or astropy does not know it. Magnitudes are left as they are: their
-    zero points are no matter of a factor.
+    The factor is 1 where a unit is not told or unknown to astropy. Magnitudes stay unchanged: no
+    factor converts between their zero points.
     """
     if not given or given == ours or ours not in ANGLES:
         return 1.0

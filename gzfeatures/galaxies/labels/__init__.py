@@ -1,4 +1,4 @@
-"""Labels of galaxies: class schemes, their conditions, and what they make of votes."""
+"""Turn votes of volunteers into labels, by class schemes and their conditions."""
 
 from gzfeatures._moved import names_of
 

@@ -1,13 +1,13 @@
-"""Conditions of class schemes, written as text, and what they say of each galaxy.
+"""Read the conditions of class schemes from text, and evaluate them for each galaxy.
 
-======================= ===============================================================================
+======================= =====================================================================
 `smooth >= 0.469`       a cut on an answer's fraction, or on a numeric column of the catalog
 `bar-yes > bar-no`      one answer against another
-`wins completely-round` the answer has the largest fraction of its question, alone
+`wins completely-round` the answer has the largest fraction of its question, without a tie
 `winding in tm`         a letter of the gz2_class string, read in its place; `-` is no letter
-`votes < 20 if known`    a cut on a column that a catalog may lack: there it holds for nobody, and is reported
-=======================
-===============================================================================
+`votes < 20 if known`   a cut on a column that a catalog may lack: without the column it
+                        holds for no galaxy, and the labels report that it is not known
+======================= =====================================================================
 
 Answers are named as in `votes.ANSWERS`, by their Kaggle column (Class1.1) or by their GZ2 stem.
 """
@@ -39,7 +39,8 @@ _OPERATORS: dict[
 _FORM = re.compile(
     r"""\s*(?: wins\s+(?P<winner>\S+)
       | (?P<part>[a-z]+)\s+in\s+(?P<letters>[A-Za-z0-9+?-]+)
-      | (?P<left>[A-Za-z][^\s<>=]*)\s*(?P<op>>=|<=|>|<)\s*(?P<right>[^\s<>=]+)(?P<known>\s+if\s+known)? )\s*""",
+      | (?P<left>[A-Za-z][^\s<>=]*)\s*(?P<op>>=|<=|>|<)\s*(?P<right>[^\s<>=]+)
+        (?P<known>\s+if\s+known)? )\s*""",
     re.VERBOSE,
 )
 _ANSWER = {
@@ -53,7 +54,7 @@ _FLAG = "_flag"
 
 
 class Cut(NamedTuple):
-    """A fraction or column against a number or an answer; an optional one may look at a column that is not there."""
+    """Compares a fraction or column with a number or an answer; optional: the column may lack."""
 
     left: str
     op: str
@@ -62,13 +63,13 @@ class Cut(NamedTuple):
 
 
 class Wins(NamedTuple):
-    """An answer with the largest fraction of its question, alone."""
+    """Holds where an answer has the largest fraction of its question, without a tie."""
 
     answer: str
 
 
 class Letter(NamedTuple):
-    """A letter of the class string among some; "-" stands for none."""
+    """Holds where a part of the class string has one of some letters; "-" means no letter."""
 
     part: str
     letters: str
@@ -78,7 +79,13 @@ Condition = Cut | Wins | Letter
 
 
 def answer_name(text: str) -> str:
-    """The answer that a canonical, Kaggle or GZ2 name means; UnknownNameError for another name."""
+    """Return the answer of a canonical, Kaggle or GZ2 name; UnknownNameError for another name.
+
+    Examples
+    --------
+    >>> answer_name("Class1.1")
+    'smooth'
+    """
     if text not in _ANSWER:
         raise unknown("answer", text, ANSWERS)
     return _ANSWER[text]
@@ -93,6 +100,11 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
         It has none of the forms above, or its threshold is not finite.
     UnknownNameError
         It names an answer or a part of the class string that does not exist.
+
+    Examples
+    --------
+    >>> parse("smooth >= 0.469")
+    Cut(left='smooth', op='>=', right=0.469, optional=False)
     """
     match = _FORM.fullmatch(text)
     if match is None:
@@ -119,20 +131,18 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
 
 
 def flags_of(condition: Condition) -> tuple[str, ...]:
-    """Flags of the question whose flag a condition cuts on, by their columns in the Galaxy Zoo 2 tables."""
+    """Return the columns of all flags of the question whose flag a condition cuts on."""
     if not isinstance(condition, Cut) or not condition.left.endswith(_FLAG):
         return ()
     answer = _ANSWER.get(condition.left.removesuffix(_FLAG))
     if answer is None:
         return ()
-    return tuple(
-        GZ2[beside] + _FLAG
-        for beside in next(group for group in QUESTIONS.values() if answer in group)
-    )
+    answers = next(group for group in QUESTIONS.values() if answer in group)
+    return tuple(GZ2[name] + _FLAG for name in answers)
 
 
 def answers_of(condition: Condition) -> tuple[str, ...]:
-    """Answers whose fractions a condition needs."""
+    """Return the answers whose fractions a condition needs."""
     if isinstance(condition, Wins):
         return next(answers for answers in QUESTIONS.values() if condition.answer in answers)
     if isinstance(condition, Letter):
@@ -143,7 +153,7 @@ def answers_of(condition: Condition) -> tuple[str, ...]:
 
 
 class Facts(NamedTuple):
-    """What conditions look at, for n galaxies.
+    """Values that conditions read, for n galaxies.
 
     Parameters
     ----------
@@ -171,30 +181,31 @@ class Facts(NamedTuple):
 
 
 def unknowable(condition: Condition, facts: Facts) -> bool:
-    """Whether it is an optional cut on a column that the catalog does not have."""
+    """Return whether a condition is an optional cut on a column that the catalog lacks."""
     return (
         isinstance(condition, Cut) and condition.optional and not facts.has_column(condition.left)
     )
 
 
 def holds(condition: Condition, facts: Facts) -> Mask:
-    """Whether a condition holds, shape (n,); False where a number it needs is NaN."""
+    """Return whether a condition holds, shape (n,); False where a number that it needs is NaN."""
     if isinstance(condition, Letter):
-        wanted = ["" if letter == "-" else letter for letter in condition.letters]
-        return np.isin(facts.letter(condition.part), wanted)
+        letters = ["" if letter == "-" else letter for letter in condition.letters]
+        return np.isin(facts.letter(condition.part), letters)
     if isinstance(condition, Wins):
-        own = facts.fraction(condition.answer)
+        fraction = facts.fraction(condition.answer)
         rivals = [
             facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer
         ]
-        return np.asarray(own > np.max(rivals, axis=0))
+        # strictly larger: a tie has no winner
+        return np.asarray(fraction > np.max(rivals, axis=0))
     left = facts.fraction(condition.left) if condition.left in GZ2 else facts.column(condition.left)
     right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
     return _OPERATORS[condition.op](left, right)
 
 
 def decided(condition: Condition, facts: Facts) -> Mask:
-    """Whether the catalog says if a condition holds, shape (n,): a vote that is missing says neither yes nor no.
+    """Return whether the votes decide if a condition holds, shape (n,); missing votes do not.
 
     Where nobody was asked for an answer it is known to have no votes, and no fraction is larger
     than its path lets it be: four in a hundred who saw features cannot become half who saw an edge.
@@ -208,6 +219,7 @@ def decided(condition: Condition, facts: Facts) -> Mask:
     if isinstance(condition, Cut) and condition.left not in GZ2:
         parts.append(~np.isnan(facts.column(condition.left)))
     sure = np.asarray(np.logical_and.reduce(parts))
+    # a lower limit fails for certain where even the largest possible fraction misses it
     if isinstance(condition, Cut) and condition.left in GZ2 and condition.op in (">", ">="):
         right = (
             facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
@@ -218,12 +230,13 @@ def decided(condition: Condition, facts: Facts) -> Mask:
 
 
 def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
-    """Whether all of some conditions hold, shape (n,)."""
+    """Return whether all conditions hold, shape (n,)."""
     return np.asarray(np.logical_and.reduce([holds(condition, facts) for condition in conditions]))
 
 
 def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
-    """Whether nobody can tell if all of some conditions hold, shape (n,): none fails, and one is not decided."""
+    """Return whether it is unknown if all conditions hold, shape (n,)."""
     true = np.stack([holds(condition, facts) for condition in conditions])
     sure = np.stack([decided(condition, facts) for condition in conditions])
+    # one condition that fails for certain settles the matter, whatever the others lack
     return np.asarray((true | ~sure).all(axis=0) & ~sure.all(axis=0))

@@ -1,4 +1,4 @@
-"""LabelScheme: a rule from votes or class strings to classes, as data (`labelling` applies it)."""
+"""Describe class schemes: rules that turn votes or class strings into classes, as data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelScheme:
-    """Classes, and what makes a galaxy belong to them.
+    """A class scheme: its classes, and the conditions under which a galaxy belongs to each.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class LabelScheme:
         What becomes of a galaxy that two classes claim. Either way it is listed in
         `Labels.conflicts`.
     reading : {"place", "anywhere"}
-        How gz2_class strings are read (see `gz2class.parse`).
+        How gz2_class strings are read (see `gz2_class.parse`).
     soft : mapping of str to str
         Class → the answer whose fraction is its soft label; empty = none are given.
     draw : bool
@@ -171,21 +171,19 @@ class LabelScheme:
             )
 
     def answer_of_class(self) -> dict[str, str]:
-        """Class → the answer whose fraction is its soft label, or its value."""
-        texts = (
-            {k: "".join(v) for k, v in self.classes.items()}
-            if self.target == "fractions"
-            else self.soft
-        )
+        """Return, for each class, the answer whose vote fraction is its soft label or its value."""
+        texts = self.soft
+        if self.target == "fractions":
+            texts = {name: "".join(answers) for name, answers in self.classes.items()}
         return {name: answer_name(text) for name, text in texts.items()}
 
     def with_others(self, others: str | None) -> LabelScheme:
-        """The same scheme with another fate of galaxies that no rule claims; None changes nothing.
+        """Return the scheme with another treatment of galaxies that no rule claims.
 
         Parameters
         ----------
         others : str, optional
-            `class`, or `left out` (on a command line `left-out`).
+            `class`, or `left out` (on a command line `left-out`); None changes nothing.
 
         Raises
         ------
@@ -224,31 +222,30 @@ class LabelScheme:
         return Labelling(self, catalog, seed, choice).labels()
 
     def conditions(self, name: str) -> tuple[Condition, ...]:
-        """Conditions of a class; none for fractions, whose texts are answers."""
+        """Return the conditions of a class; empty for fractions, whose texts are answers."""
         return () if self.target == "fractions" else parsed(self.classes[name])
 
     @property
     def every_condition(self) -> list[Condition]:
-        """Conditions of all classes and left-outs."""
+        """Conditions of all classes, and of all reasons to leave a galaxy out."""
         if self.target == "fractions":
             return []
-        return [
-            c for texts in (*self.classes.values(), *self.leave_out.values()) for c in parsed(texts)
-        ]
+        lists = (*self.classes.values(), *self.leave_out.values())
+        return [condition for texts in lists for condition in parsed(texts)]
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """Answers whose fractions the rule needs."""
+        """Answers whose vote fractions the scheme needs."""
         needed = [answer for condition in self.every_condition for answer in answers_of(condition)]
         return tuple(dict.fromkeys([*needed, *self.answer_of_class().values()]))
 
     @property
     def needs_string(self) -> bool:
-        """Whether it looks at the class string."""
+        """Whether a condition reads the class string `gz2_class`."""
         return any(isinstance(condition, Letter) for condition in self.every_condition)
 
 
 @cache
 def parsed(texts: tuple[str, ...]) -> tuple[Condition, ...]:
-    """Conditions, read from their texts."""
+    """Read conditions from their texts, each tuple of texts once."""
     return tuple(parse(text) for text in texts)

@@ -1,4 +1,4 @@
-"""Labelling: one scheme applied to one catalog, with what keeps galaxies from a label and what the labels rest on."""
+"""Apply a class scheme to a catalog, and count the galaxies that each reason leaves unlabelled."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _UNREAD = "?"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labelling:
-    """A scheme at work on a catalog; `LabelScheme.label` says what comes of it.
+    """Labels one catalog by one class scheme (called by `LabelScheme.label`).
 
     Parameters
     ----------
@@ -71,36 +71,50 @@ class Labelling:
     choice: Choice
 
     def labels(self) -> Labels:
-        """The labels; see `LabelScheme.label`."""
+        """Return the labels of the catalog's galaxies; see `LabelScheme.label`."""
         ready = self._ready()
         if ready is not None:
             return ready
         if self.scheme.target == "fractions":
             fractions, fewest = self.soft, self.choice.min_votes
-            if fewest:  # a fraction of too few volunteers is unknown; the galaxy keeps the others
+            # a fraction of too few volunteers is unknown; the galaxy keeps its other fractions
+            if fewest:
                 fractions = np.where(self.voters >= fewest, fractions, np.nan)
             return self._supported(fractions, self._exclusions(), with_soft=False)
         if self.scheme.draw:
             values = self._drawn()
-            return self._supported(
-                values, self._exclusions(), np.eye(len(self.scheme.classes), dtype=bool)[values]
-            )
+            one_hot = np.eye(len(self.scheme.classes), dtype=bool)[values]
+            return self._supported(values, self._exclusions(), one_hot)
         conditions = [self.scheme.conditions(name) for name in self.scheme.classes]
         claims = np.stack([all_hold(texts, self.facts) for texts in conditions], axis=1)
         unsure = np.stack([undecided(texts, self.facts) for texts in conditions], axis=1)
-        reasons = self._exclusions()
         if self.scheme.target == "multi-label":
+            reasons = self._exclusions()
+            # one unknown boolean makes the whole row unknown: a row has no way to say "unknown"
             reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
             return self._supported(claims, reasons, claims)
+        return self._one_class(claims, unsure)
+
+    def _one_class(self, claims: Mask, unsure: Mask) -> Labels:
+        """Return one class per galaxy from the claims of all classes.
+
+        Parameters
+        ----------
+        claims : ndarray of bool
+            Whether the conditions of each class hold, shape (n, k).
+        unsure : ndarray of bool
+            Whether missing votes leave that undecided, shape (n, k).
+        """
+        reasons = self._exclusions()
         claimants = np.asarray(claims.sum(axis=1))
-        if (
-            self.scheme.on_conflict == "first"
-        ):  # a class behind the first that is true takes nothing from it
-            first = np.where(claimants > 0, claims.argmax(axis=1), len(conditions))
-            unsure &= np.arange(len(conditions)) < first[:, None]
+        # a class behind the first true one cannot take the galaxy from it, decided or not
+        if self.scheme.on_conflict == "first":
+            first = np.where(claimants > 0, claims.argmax(axis=1), claims.shape[1])
+            unsure = unsure & (np.arange(claims.shape[1]) < first[:, None])
+        # two claims are a conflict whatever a third, undecided class would say
         conflict = claimants > 1
         reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | (unsure.any(axis=1) & ~conflict)
-        if self.own_class:
+        if self.has_none_class:
             claims = np.column_stack([claims, claimants == 0])
         else:
             reasons[NO_RULE] = claimants == 0
@@ -109,23 +123,21 @@ class Labelling:
         values = claims.argmax(axis=1)
         chosen = np.eye(claims.shape[1], dtype=bool)[values]
         # no answer's fraction says how much a galaxy belongs to no class: no soft label is made up
-        return self._supported(values, reasons, chosen, conflict, with_soft=not self.own_class)
+        return self._supported(values, reasons, chosen, conflict, with_soft=not self.has_none_class)
 
     @property
-    def own_class(self) -> bool:
-        """Whether galaxies that no rule claims are a class of their own."""
+    def has_none_class(self) -> bool:
+        """Whether galaxies that no rule claims get the class `none-of-these`."""
         return self.scheme.others == "class"
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Classes that labels can have."""
-        return (*self.scheme.classes, *((NONE_OF_THESE,) if self.own_class else ()))
-
-    # what it looks at
+        return (*self.scheme.classes, *((NONE_OF_THESE,) if self.has_none_class else ()))
 
     @cached_property
     def ballots(self) -> Ballots | None:
-        """The votes the scheme reads; None where it reads none."""
+        """Votes that the scheme reads; None where it reads none."""
         if not self.scheme.answers:
             return None
         return self.catalog.ballots(
@@ -134,7 +146,7 @@ class Labelling:
 
     @cached_property
     def facts(self) -> Facts:
-        """What the conditions look at; letters are read when the first condition asks for them."""
+        """Values that conditions read; class strings are parsed when the first condition asks."""
         ballots = self.ballots
         none = np.zeros(len(self.catalog))
         return Facts(
@@ -148,21 +160,21 @@ class Labelling:
 
     @cached_property
     def soft(self) -> Numbers:
-        """Fraction of each class, shape (n, k); (n, 0) where the scheme gives none."""
+        """Vote fraction of each class, shape (n, k); (n, 0) where the scheme gives none."""
         answers = self.scheme.answer_of_class()
         if not answers:
             return np.empty((len(self.catalog), 0))
-        read = [answers[name] for name in self.scheme.classes]
-        soft = np.stack([self.facts.fraction(answer) for answer in read], axis=1)
+        columns = [answers[name] for name in self.scheme.classes]
+        soft = np.stack([self.facts.fraction(answer) for answer in columns], axis=1)
+        # an answer that nobody was asked for got no vote: as a soft label it is 0, not unknown
         if self.scheme.target != "fractions":
-            soft[
-                np.stack([self.facts.unasked(answer) for answer in read], axis=1) & np.isnan(soft)
-            ] = 0.0
+            unasked = np.stack([self.facts.unasked(answer) for answer in columns], axis=1)
+            soft[unasked & np.isnan(soft)] = 0.0
         return soft
 
     @cached_property
     def voters(self) -> Numbers:
-        """Volunteers that each class rests on, shape (n, k): the fewest of its questions; NaN where it is not known."""
+        """Fewest volunteers asked a question of each class, shape (n, k); NaN where unknown."""
         voters = np.full((len(self.catalog), len(self.scheme.classes)), np.nan)
         answer_of = self.scheme.answer_of_class()
         for place, name in enumerate(self.scheme.classes):
@@ -171,15 +183,16 @@ class Labelling:
                 for condition in self.scheme.conditions(name)
                 for answer in answers_of(condition)
             }
+            # a drawn class has no condition: it rests on the question of its soft answer
             answers = answers or ({answer_of[name]} if name in answer_of else set())
-            rows = [
+            questions = [
                 row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)
             ]
-            if rows and self.ballots is not None:
-                voters[:, place] = self.ballots.asked[:, rows].min(axis=1)
-        if (
-            self.own_class
-        ):  # a galaxy belongs to none by the questions that most volunteers were asked
+            if questions and self.ballots is not None:
+                # a class is as certain as its least asked question
+                voters[:, place] = self.ballots.asked[:, questions].min(axis=1)
+        # a galaxy belongs to no class by the questions that most volunteers were asked
+        if self.has_none_class:
             most = np.where(np.isnan(voters), -np.inf, voters).max(axis=1)
             voters = np.column_stack([voters, np.where(np.isinf(most), np.nan, most)])
         if self.choice.min_votes and np.isnan(voters).all():
@@ -192,10 +205,12 @@ class Labelling:
 
     @cached_property
     def _nobody(self) -> Mask:
+        """A mask that selects no galaxy, shape (n,)."""
         return np.zeros(len(self.catalog), dtype=bool)
 
     @cached_property
     def _letters(self) -> dict[str, npt.NDArray[np.str_]]:
+        """Letters of each part of the class string, shape (n,); `?` where it cannot be read."""
         name = next((column for column in CLASS_STRINGS if column in self.catalog.frame), None)
         if name is None:
             raise InputError(
@@ -211,22 +226,23 @@ class Labelling:
         }
 
     def _unknown(self, answers: Collection[str]) -> Mask:
-        """Galaxies for which one of these fractions is NaN, shape (n,)."""
+        """Return the galaxies for which one of these fractions is NaN, shape (n,)."""
         return np.asarray(
             np.isnan([np.zeros(len(self.catalog)), *map(self.facts.fraction, answers)]).any(axis=0)
         )
 
     def _drawn(self) -> npt.NDArray[np.int64]:
+        """Draw the class of each galaxy with its vote fractions as probabilities, shape (n,)."""
+        # inverse of the cumulative distribution: the first class whose sum exceeds a uniform number
         cumulated = np.cumsum(self.soft, axis=1)
+        # fractions of a path need not sum to 1: the number is scaled to their sum
         drawn = uniform(self.catalog.ids, self.seed)[:, None] * cumulated[:, -1:]
         return np.asarray(
             np.minimum((cumulated <= drawn).sum(axis=1), len(self.scheme.classes) - 1)
         )
 
-    # why a galaxy gets no label
-
     def _exclusions(self) -> dict[str, Mask]:
-        """Reason → the galaxies it keeps from a label, before the classes are asked."""
+        """Return, for each reason to leave galaxies out, their mask; class rules come later."""
         reasons: dict[str, Mask] = {}
         if self.scheme.needs_string:
             reasons[NO_STRING] = np.asarray(self.facts.letter("form") == _UNREAD)
@@ -234,6 +250,7 @@ class Labelling:
             reasons |= self._without_votes(self.ballots)
         for reason, texts in self.scheme.leave_out.items():
             conditions = tuple(map(parse, texts))
+            # a catalog without the column cannot tell whom the reason concerns: say so, drop nobody
             if any(unknowable(condition, self.facts) for condition in conditions):
                 reasons[reason + UNKNOWABLE] = self._nobody
                 continue
@@ -246,19 +263,21 @@ class Labelling:
             flags_of(condition) for condition in self.scheme.every_condition
         ):
             values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
+            # flags of one question exclude one another: two that are set contradict themselves
             if values:
                 twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
                 reasons[TWO_FLAGS] = reasons.get(TWO_FLAGS, self._nobody) | twice
         return reasons
 
     def _without_votes(self, ballots: Ballots) -> dict[str, Mask]:
-        """Galaxies that no campaign, or more than one, or one with other questions, was asked about."""
+        """Return the galaxies without usable votes, by reason."""
         reasons = {TWO_CAMPAIGNS: np.asarray(ballots.campaign == SEVERAL)}
-        read = {source.campaign for source in ballots.sources}
-        for name in sorted({*ballots.campaign} - read - {"", SEVERAL}):
+        usable = {source.campaign for source in ballots.sources}
+        for name in sorted({*ballots.campaign} - usable - {"", SEVERAL}):
             reasons[f"campaign {name} did not ask what the scheme needs"] = np.asarray(
                 ballots.campaign == name
             )
+        # only the first question is asked of every volunteer: there a gap is a missing vote
         asked_of_all = [
             answer for answer in self.scheme.answers if answer in QUESTIONS["smooth-or-features"]
         ]
@@ -266,10 +285,11 @@ class Labelling:
         return reasons
 
     def _ready(self) -> Labels | None:
-        """Labels from a column of ready class names, where the catalog has one and no votes."""
+        """Return labels from a column of ready class names, where the catalog has no votes."""
         column, catalog, classes = self.scheme.column, self.catalog, self.classes
         if column is None or column not in catalog.frame:
             return None
+        # votes can be checked against the rules, ready names cannot: votes win
         if catalog.has_votes(self.scheme.measures, self.scheme.answers):
             return None
         names = catalog.frame[column]
@@ -286,9 +306,7 @@ class Labelling:
             )
         empty = np.isnan(codes)
         values = np.where(empty, 0, codes).astype(np.int64)
-        return self._made(values, {NO_CLASS: empty}, None, None, None)
-
-    # the labels
+        return self._without_left_out(values, {NO_CLASS: empty}, None, None, None)
 
     def _supported(
         self,
@@ -299,7 +317,7 @@ class Labelling:
         *,
         with_soft: bool = True,
     ) -> Labels:
-        """The labels, without those that rest on too few volunteers, and the origin of their votes."""
+        """Return the labels that rest on enough volunteers, with the origin of their votes."""
         fewest, origin = self.choice.min_votes, None
         if fewest and claims is not None and self.ballots is not None:
             too_few = (claims & ~(self.voters >= fewest)).any(axis=1)
@@ -307,9 +325,11 @@ class Labelling:
         kept = ~np.logical_or.reduce([self._nobody, *exclusions.values()])
         if self.ballots is not None:
             origin = self._origin(self.ballots, np.asarray(kept), claims)
-        return self._made(values, exclusions, self.soft if with_soft else None, conflict, origin)
+        soft = self.soft if with_soft else None
+        return self._without_left_out(values, exclusions, soft, conflict, origin)
 
     def _origin(self, ballots: Ballots, labelled: Mask, claims: Mask | None) -> Origin:
+        """Return campaigns, measures and thinly voted classes of the labelled galaxies."""
         few = None
         if claims is not None and not np.isnan(self.voters).all():
             small = claims & labelled[:, None] & (self.voters < FEW)
@@ -318,7 +338,7 @@ class Labelling:
         read = {source.campaign: str(source) for source in ballots.sources}
         return Origin(read, dict(zip(names.tolist(), numbers.tolist(), strict=True)), few)
 
-    def _made(
+    def _without_left_out(
         self,
         values: npt.NDArray[Any],
         exclusions: Mapping[str, Mask],
@@ -326,10 +346,11 @@ class Labelling:
         conflict: Mask | None,
         origin: Origin | None,
     ) -> Labels:
-        """Labels of the galaxies that no reason leaves out; a galaxy is listed under its first reason."""
+        """Return labels of the galaxies that no reason leaves out, and list the others."""
         out = np.zeros(len(self.catalog), dtype=bool)
         left_out = {}
         for reason, rows in exclusions.items():
+            # a galaxy is listed under its first reason, so that the counts sum to the catalog
             if (rows & ~out).any() or reason.endswith(UNKNOWABLE):
                 left_out[reason] = self.catalog.ids[rows & ~out]
             out |= rows
@@ -348,7 +369,7 @@ class Labelling:
 
 
 def without_class(labels: Labels) -> float | None:
-    """Share of galaxies that no rule of the scheme claims, of those whose votes the rules could judge.
+    """Return the share of galaxies that no rule claims, of those with the votes that rules need.
 
     Parameters
     ----------

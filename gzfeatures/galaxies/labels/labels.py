@@ -1,4 +1,4 @@
-"""Labels: what volunteers said of each galaxy, as codes, several booleans, or vote fractions."""
+"""Hold the labels of galaxies: class codes, several booleans each, or vote fractions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ counted."""
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """The votes that labels were made from.
+    """Describes the votes that labels were made from.
 
     Parameters
     ----------
@@ -129,6 +129,13 @@ class Labels:
         return self.values
 
     @property
+    def _soft_or_nan(self) -> npt.NDArray[np.float64]:
+        """Vote fraction of each class, shape (n, k), NaN where the labels have none."""
+        if self.soft is None:
+            return np.full((len(self), len(self.classes)), np.nan)
+        return self.soft
+
+    @property
     def names(self) -> npt.NDArray[np.object_]:
         """Class name of each galaxy, shape (n,)."""
         return np.asarray(self.classes, dtype=object)[self.codes]
@@ -146,9 +153,10 @@ class Labels:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 over ids and what is said of each; order of galaxies or classes and empty classes do not matter."""
+        """Sha256 of ids and labels; it depends neither on any order nor on empty classes."""
         order = np.argsort(self.ids)
         if self.target == "classes":
+            # codes are numbered anew by the names in use: an empty class changes no galaxy's label
             used, values = np.unique(self.names[order].astype(str), return_inverse=True)
             classes = used.tolist()
         else:
@@ -159,7 +167,7 @@ class Labels:
         )
 
     def select(self, ids: Ids) -> Labels:
-        """Labels of these ids, in this order.
+        """Return the labels of these ids, in this order.
 
         Raises
         ------
@@ -173,7 +181,7 @@ class Labels:
         )
 
     def ordered(self, classes: tuple[str, ...]) -> Labels:
-        """The same labels under `classes` in that order, as a label file does not keep it.
+        """Return the same labels with the classes in another order, which no label file keeps.
 
         Raises
         ------
@@ -198,7 +206,9 @@ class Labels:
         return dataclasses.replace(self, classes=classes, values=values, soft=soft)
 
     def joined(self, other: Labels) -> Labels:
-        """These labels and those of other galaxies under the same classes; who has no vote fractions gets NaN.
+        """Return these labels and those of other galaxies, under the same classes.
+
+        Galaxies without vote fractions get NaN where the other labels have them.
 
         Raises
         ------
@@ -214,11 +224,9 @@ class Labels:
             )
         reasons = {**self.left_out, **other.left_out}
         none = self.ids[:0]
-        votes = [
-            np.full((len(one), len(one.classes)), np.nan) if one.soft is None else one.soft
-            for one in (self, other)
-        ]
-        soft = None if self.soft is None and other.soft is None else np.concatenate(votes)
+        soft = None
+        if self.soft is not None or other.soft is not None:
+            soft = np.concatenate([self._soft_or_nan, other._soft_or_nan])
         return dataclasses.replace(
             self,
             ids=np.concatenate([self.ids, other.ids]),

@@ -1,4 +1,4 @@
-"""SCHEMES: the class schemes of the literature and of five published systems, as data.
+"""List the class schemes of the literature and of five published systems, as data.
 
 A scheme whose source has a defect comes twice: corrected, and as `-faithful`, which does what the
 source did.
@@ -53,8 +53,9 @@ _GZ2_CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
         "sbc": (*_BARRED, "winding in l"),
     },
 }
-"""a, b and c are the winding of the arms, tight to loose, not the size of the bulge. The `-faithful` twins look for the
-winding letter in the whole string, where the odd features (m)erger and (l)ens are taken for it."""
+"""a, b and c are the winding of the arms, tight to loose, not the size of the bulge. The
+`-faithful` schemes look for the winding letter in the whole string, where they take the odd
+features (m)erger and (l)ens for it."""
 
 _HAZRA_RULES = (
     ("smooth > 0.8", "completely-round > 0.4"),
@@ -83,15 +84,15 @@ _ALL: tuple[LabelScheme, ...] = (
     LabelScheme(
         "hazra-3class",
         dict(zip(("round", "in-between", "edge-on"), _HAZRA_RULES, strict=True)),
-        "sayan0506/Galaxy-Classification-using-CNN (2020), its cuts under the names of the answers they cut on; "
-        "a galaxy both round and in between is left out",
+        "sayan0506/Galaxy-Classification-using-CNN (2020), its cuts under the names of the answers "
+        "they cut on; a galaxy both round and in between is left out",
         soft=dict(zip(("round", "in-between", "edge-on"), _HAZRA_SOFT, strict=True)),
     ),
     LabelScheme(
         "hazra-3class-faithful",
         dict(zip(("elliptical", "lenticular", "spiral"), _HAZRA_RULES, strict=True)),
-        "sayan0506/Galaxy-Classification-using-CNN (2020), its own names; a galaxy that it copied into two folders "
-        "stands in the first",
+        "sayan0506/Galaxy-Classification-using-CNN (2020), its own names; a galaxy that it copied "
+        "into two folders stands in the first",
         on_conflict="first",
         soft=dict(zip(("elliptical", "lenticular", "spiral"), _HAZRA_SOFT, strict=True)),
     ),
@@ -105,7 +106,8 @@ _ALL: tuple[LabelScheme, ...] = (
             "bulge": ("bulge-dominant > 0.5",),
             "merger": ("merger > 0.5",),
         },
-        "timchilders/galaxyzoo2 (2023), rounded debiased fractions of Hart+2016; several or none may be true",
+        "timchilders/galaxyzoo2 (2023), rounded debiased fractions of Hart+2016; several or none "
+        "may be true",
         target="multi-label",
         form="conditional",
         measures=("debiased", "weighted", "fraction", "count"),
@@ -124,7 +126,8 @@ _ALL: tuple[LabelScheme, ...] = (
     LabelScheme(
         "q1-3class-faithful",
         dict.fromkeys(_Q1, ()),
-        "iled/galaxyzoo (2017): the class is drawn with the vote fractions as probabilities, here once per galaxy",
+        "iled/galaxyzoo (2017): the class is drawn with the vote fractions as probabilities, here "
+        "once per galaxy",
         soft=_Q1,
         draw=True,
     ),
@@ -137,7 +140,8 @@ _ALL: tuple[LabelScheme, ...] = (
             "edge-on": ("features-or-disk >= 0.430", "edge-on-yes >= 0.602"),
             "spiral": ("features-or-disk >= 0.430", "edge-on-no >= 0.715", "spiral-yes >= 0.619"),
         },
-        "Zhu+2019, doi:10.1007/s10509-019-3540-1, thresholds of Willett+2013 table 3 on Kaggle fractions",
+        "Zhu+2019, doi:10.1007/s10509-019-3540-1, thresholds of Willett+2013 table 3 on Kaggle "
+        "fractions",
         soft={
             "smooth-round": "completely-round",
             "smooth-inbetween": "in-between",
@@ -158,14 +162,15 @@ _ALL: tuple[LabelScheme, ...] = (
             "unbarred-spiral": ("edge-on-no > 0.5", "wins bar-no", "wins spiral-yes"),
             "featured-other": ("edge-on-no > 0.5", "wins bar-no", "wins spiral-no"),
         },
-        "mwalmsley/galaxy-datasets, on Hart+2016 votes: the tree is walked by the most voted answers, a question "
-        "counts where more than half of the volunteers reached it; ties are left out",
+        "mwalmsley/galaxy-datasets, on Hart+2016 votes: the tree is walked by the most voted "
+        "answers, a question counts where more than half of the volunteers reached it; ties are "
+        "left out",
     ),
     LabelScheme(
         "smooth-featured",
         {"smooth": ("smooth >= features-or-disk",), "featured": ("features-or-disk > smooth",)},
-        "ralorin (2026): raw fractions of question 1, at least 20 votes (the Kaggle table does not tell), artifact "
-        "fraction at most 0.3",
+        "ralorin (2026): raw fractions of question 1, at least 20 votes (the Kaggle table does not "
+        "tell), artifact fraction at most 0.3",
         measures=("weighted", "fraction", "count"),
         leave_out={
             "fewer than 20 votes": ("classifications < 20 if known",),
@@ -182,7 +187,8 @@ _ALL: tuple[LabelScheme, ...] = (
     LabelScheme(
         "votes-37-debiased",
         {answer: (answer,) for answer in ANSWERS},
-        "timchilders/galaxyzoo2 (2023): all debiased conditional fractions of Hart+2016, NaN where nobody was asked",
+        "timchilders/galaxyzoo2 (2023): all debiased conditional fractions of Hart+2016, NaN where "
+        "nobody was asked",
         target="fractions",
         form="conditional",
         measures=("debiased",),
@@ -194,7 +200,7 @@ SCHEMES: dict[str, LabelScheme] = {entry.name: entry for entry in _ALL}
 
 
 def scheme(name: str | Path) -> LabelScheme:
-    """A scheme by its name, or from a TOML file of your own.
+    """Return a class scheme by its name, or read one from a TOML file.
 
     ::
 
@@ -222,6 +228,11 @@ def scheme(name: str | Path) -> LabelScheme:
         The file is not there.
     InputError
         The file is not TOML, or a field is unknown or not legal.
+
+    Examples
+    --------
+    >>> list(scheme("gz2-2class").classes)
+    ['elliptical', 'spiral']
     """
     if str(name).endswith(".toml"):
         return _read(require_file(name, "scheme"))
@@ -231,8 +242,10 @@ def scheme(name: str | Path) -> LabelScheme:
 
 
 def _read(file: Path) -> LabelScheme:
+    """Read a scheme from a TOML file; a field that no scheme has is refused, not ignored."""
     with parsing("scheme cannot be read", file, rule="be TOML"):
         fields: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    # a text in place of a list would be read letter by letter: each field has one TOML type
     shape = {"classes": dict, "leave_out": dict, "soft": dict, "measures": list, "draw": bool}
     legal = {field.name: shape.get(field.name, str) for field in dataclasses.fields(LabelScheme)}
     wrong = [

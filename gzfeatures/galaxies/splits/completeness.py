@@ -1,4 +1,4 @@
-"""Completeness: to which redshift a volume-limited sample has every galaxy, for the catalog's magnitude limit."""
+"""Compute to which redshift a volume-limited sample is complete, from magnitude limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ it."""
 
 @dataclasses.dataclass(frozen=True)
 class Completeness:
-    """How far a volume-limited sample is complete.
+    """Says to which redshift a volume-limited sample is complete.
 
     Parameters
     ----------
@@ -40,24 +40,23 @@ class Completeness:
 
     @property
     def whole(self) -> bool:
-        """Whether the sample is complete as far as it goes."""
+        """Whether the sample is complete up to its own redshift limit."""
         return self.redshift >= self.asked
 
     def __str__(self) -> str:
-        end = (
-            "as far as it goes"
-            if self.whole
-            else f"beyond it, to z = {self.asked:g}, faint galaxies are missing"
-        )
+        end = "as far as it goes"
+        if not self.whole:
+            end = f"beyond it, to z = {self.asked:g}, faint galaxies are missing"
+        redshift = min(self.redshift, self.asked)
         return (
-            f"volume-limited: complete to z = {min(self.redshift, self.asked):.3f} for galaxies down to"
+            f"volume-limited: complete to z = {redshift:.3f} for galaxies down to"
             f" M_r = {self.faintest:g}, since the catalog ends at r = {self.limit:.2f}"
             f" ({SHARE:.0%} of its galaxies are brighter; H0 = {HUBBLE:g}, no K correction); {end}"
         )
 
 
 def completeness(catalog: Catalog) -> Completeness | None:
-    """To which redshift the volume of `volume-limited` is complete, from the catalog's own magnitudes and redshifts.
+    """Return the redshift to which the `volume-limited` sample of a catalog is complete.
 
     The catalog's limit is the apparent magnitude m = M + 5 lg(d_L / 10 pc) under which 99 % of all
     its galaxies lie, with their own absolute magnitudes M: since these are K-corrected, so is the
@@ -78,19 +77,22 @@ def completeness(catalog: Catalog) -> Completeness | None:
     if not (catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs")):
         return None
     redshift, magnitude = catalog.column("redshift"), catalog.column("petro_mag_r_abs")
-    known = (
-        (redshift > 0) & (redshift < 2) & (magnitude > -30) & (magnitude < -5)
-    )  # no sentinel, no NaN
+    # sentinels such as −9999 lie outside these ranges, and NaN compares false
+    known = (redshift > 0) & (redshift < 2) & (magnitude > -30) & (magnitude < -5)
     if not known.any():
         return None
+    # astropy integrates for each redshift: a grid of 4,000 serves catalogs of any size
     grid = np.geomspace(1e-4, 2, 4000)
     modulus = _distance_modulus(grid)
+    # m = M + 5 lg(d_L / 10 pc); the limit is a quantile, since a few faint strays mean nothing
     limit = float(np.quantile(magnitude[known] + np.interp(redshift[known], grid, modulus), SHARE))
+    # the same equation the other way: the modulus at which the faintest galaxy meets the limit
     reached = float(np.interp(limit - MAGNITUDES[1], modulus, grid))
     return Completeness(limit, MAGNITUDES[1], reached, REDSHIFTS[1])
 
 
 def _distance_modulus(redshift: Numbers) -> Numbers:
+    """Return 5 lg(d_L / 10 pc) in the flat cosmology above, shape (n,)."""
     from astropy.cosmology import FlatLambdaCDM
 
     return np.asarray(FlatLambdaCDM(HUBBLE, MATTER).distmod(redshift).value, dtype=np.float64)

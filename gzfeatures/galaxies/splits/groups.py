@@ -1,4 +1,4 @@
-"""Galaxies that belong together, so that a split keeps them on one side: id → group, for groups of two or more."""
+"""Find galaxies that a split must keep on one side: same files, neighbours, given groups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ARCSEC_IN_RADIAN = 3600 * 180 / np.pi
 
 @dataclasses.dataclass(frozen=True)
 class Grouping:
-    """Galaxies that a split must not part, and why.
+    """Groups of galaxies that a split must not separate, and the reasons.
 
     Parameters
     ----------
@@ -46,18 +46,18 @@ class Grouping:
     counts: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def joined(self, reason: str, groups: Mapping[str, str]) -> Grouping:
-        """With groups for one more reason; groups that share a galaxy become one."""
+        """Return the grouping with groups for one more reason; overlapping groups become one."""
         return Grouping(
             merge(self.groups, groups),
             {**self.counts, reason: (len(groups), len(set(groups.values())))},
         )
 
     def united(self, other: Grouping) -> Grouping:
-        """With all that another holds together."""
+        """Return the union of two groupings; overlapping groups become one."""
         return Grouping(merge(self.groups, other.groups), {**self.counts, **other.counts})
 
     def near(self, catalog: Catalog | None, ids: Ids, arcsec: float = NEAR_ARCSEC) -> Grouping:
-        """With chains of neighbours on the sky, where a catalog knows positions (see `sky_groups`); 0 looks for none.
+        """Return the grouping with neighbours on the sky, where a catalog has positions.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class Grouping:
         ids : Ids
             Galaxies that matter; others of the catalog are not looked at.
         arcsec : float
-            Largest separation of neighbours.
+            Largest separation of neighbours (see `sky_groups`); 0 looks for none.
         """
         if (
             catalog is None
@@ -74,14 +74,13 @@ class Grouping:
             or not (catalog.has_column("ra") and catalog.has_column("dec"))
         ):
             return self
-        here = among(catalog.ids, ids)
-        found = sky_groups(
-            catalog.column("ra")[here], catalog.column("dec")[here], catalog.ids[here], arcsec
-        )
-        return self.joined(f"lie within {arcsec:g} arcsec of one another", found)
+        rows = among(catalog.ids, ids)
+        ra, dec = catalog.column("ra")[rows], catalog.column("dec")[rows]
+        neighbours = sky_groups(ra, dec, catalog.ids[rows], arcsec)
+        return self.joined(f"lie within {arcsec:g} arcsec of one another", neighbours)
 
     def __str__(self) -> str:
-        """One line for the user: what was grouped, and how many."""
+        """Return a line that says how many galaxies were grouped, and for which reasons."""
         if not self.counts:
             return "grouped: nothing, for neither images nor positions are known"
         parts = [
@@ -94,7 +93,7 @@ class Grouping:
 def sky_groups(
     ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], ids: Ids, radius_arcsec: float
 ) -> dict[str, str]:
-    """Groups of galaxies that a chain of neighbours within a radius holds together.
+    """Return groups of galaxies that chains of neighbours within a radius connect.
 
     Parameters
     ----------
@@ -130,15 +129,17 @@ def sky_groups(
             found=(len(ra), len(dec)),
         )
     placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    # as points of the unit sphere: angles near a pole or at 0 = 360 degrees need no special care
     lon, lat = np.radians(ra[placed]), np.radians(dec[placed])
     points = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    # two points at an angle θ are joined by a chord of 2 sin(θ/2)
     chord = 2 * np.sin(radius_arcsec / _ARCSEC_IN_RADIAN / 2)
     pairs = cKDTree(points).query_pairs(chord, output_type="ndarray")
     return linked(ids, placed[pairs[:, 0]], placed[pairs[:, 1]])
 
 
 def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
-    """Groups of ids with the same key: a digest of the image's bytes, the dr7objid of the galaxy, a parent's id.
+    """Return groups of ids with the same key, such as the digest of the image file.
 
     Parameters
     ----------
@@ -153,6 +154,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
         Id → smallest id of its group.
     """
     codes, _ = pd.factorize(pd.Series(list(keys), dtype=object).replace("", None))
+    # pandas gives a missing key the code −1: those galaxies stay alone
     rows = np.flatnonzero(codes >= 0)
     rows = rows[np.argsort(codes[rows], kind="stable")]
     same = codes[rows[1:]] == codes[rows[:-1]]
@@ -160,12 +162,17 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
 
 
 def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
-    """Groups of several mappings as one: groups that share an id become one.
+    """Return the groups of several mappings; groups that share an id become one.
 
     Returns
     -------
     dict of str to str
         Id → smallest id of its group.
+
+    Examples
+    --------
+    >>> merge({"a": "x", "b": "x"}, {"b": "y", "c": "y"})
+    {'a': 'a', 'b': 'a', 'c': 'a'}
     """
     ids = np.asarray(sorted({name for mapping in mappings for name in mapping}), dtype=object)
     index = pd.Index(ids)
@@ -174,6 +181,7 @@ def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
     for mapping in mappings:
         rows = index.get_indexer(pd.Index(list(mapping), dtype=object))
         codes, distinct = pd.factorize(pd.Series(list(mapping.values()), dtype=object))
+        # a link from each id to the first of its group is enough: links need no pairs of members
         first = np.zeros(len(distinct), dtype=np.intp)
         first[codes[::-1]] = rows[::-1]
         left.append(rows)
@@ -182,10 +190,17 @@ def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
 
 
 def linked(ids: Ids, left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> dict[str, str]:
-    """Groups of two or more ids that a chain of pairs of rows holds together: id → smallest id of its group."""
+    """Return the groups of two or more ids that pairs of rows connect.
+
+    Returns
+    -------
+    dict of str to str
+        Id → smallest id of its group.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
+    # the connected components of a graph with one edge a pair
     n = len(ids)
     links = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(n, n))
     _, component = connected_components(links, directed=False)

@@ -1,4 +1,4 @@
-"""Labels on disk: one CSV with a galaxy per line, its label, vote fractions, and its place in the split."""
+"""Read and write labels files: a galaxy per line, with its label, votes and part of the split."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ def read_labels(
         labels = _fractions(frame.drop(columns=id_column), ids, path)
     if "split" not in frame:
         return labels, None
-    part = frame["split"].astype("str").fillna("")  # an empty column is read as numbers
+    # a column without any cell is read as numbers: as text it says that no galaxy has a part
+    part = frame["split"].astype("str").fillna("")
     strange = ~part.isin(("", *PARTS)).to_numpy()
     if strange.any():
         raise InputError(
@@ -148,33 +149,31 @@ def read_labels(
 
 
 def _named(column: pd.Series, ids: Any, path: object) -> Labels:
+    """Return labels from class names; several names joined by a bar make them multi-label."""
     # a blank behind a name is a slip of the hand, not another class
     text = column.astype("str").fillna("").str.strip().to_numpy(object)
     if any(SEPARATOR in label for label in text):
         sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
         classes = tuple(sorted(set().union(*sets)))
-        _require_distinct([name for held in sets for name in held], path)
-        return Labels(
-            ids,
-            classes,
-            np.array([[name in held for name in classes] for held in sets]),
-            "multi-label",
-        )
-    known = text != ""
-    _require_distinct(text[known], path)
-    names, codes = np.unique(text[known], return_inverse=True)
-    left_out = {EMPTY: ids[~known]} if not known.all() else {}
-    return Labels(ids[known], tuple(names.tolist()), codes.astype(np.int64), left_out=left_out)
+        _require_distinct([name for names in sets for name in names], path)
+        values = np.array([[name in names for name in classes] for names in sets])
+        return Labels(ids, classes, values, "multi-label")
+    # with one class each, an empty cell is no class of its own but a galaxy without label
+    labelled = text != ""
+    _require_distinct(text[labelled], path)
+    names, codes = np.unique(text[labelled], return_inverse=True)
+    left_out = {EMPTY: ids[~labelled]} if not labelled.all() else {}
+    return Labels(ids[labelled], tuple(names.tolist()), codes.astype(np.int64), left_out=left_out)
 
 
 def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: object) -> None:
-    """Refuse class names that differ by case or by blanks inside only: one class or two, only their author knows."""
+    """Refuse class names that differ by case or blanks only: their author decides."""
     numbers = pd.Series(names, dtype=object).value_counts()
     alike: dict[str, list[str]] = {}
     for name in sorted(numbers.index):
-        alike.setdefault(
-            " ".join(unicodedata.normalize("NFKC", name).casefold().split()), []
-        ).append(name)
+        # NFKC: a letter typed as one sign or as two looks the same and must count the same
+        folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        alike.setdefault(folded, []).append(name)
     for spellings in alike.values():
         if len(spellings) > 1:
             raise InputError(
@@ -187,6 +186,7 @@ def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: obje
 
 
 def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:
+    """Return vote fractions as labels: every numeric column is an answer."""
     answers = [
         str(name)
         for name in frame.columns
@@ -203,7 +203,7 @@ def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:
 
 
 def _with_votes(labels: Labels, frame: pd.DataFrame, path: object) -> Labels:
-    """The labels with the vote fractions of the columns `votes <class>`, where every class has one."""
+    """Return the labels with the columns `votes <class>`, where every class has one."""
     classes = tuple(
         sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES))
     )
@@ -214,7 +214,7 @@ def _with_votes(labels: Labels, frame: pd.DataFrame, path: object) -> Labels:
 
 
 def _shares(frame: pd.DataFrame, ids: Ids, path: object) -> npt.NDArray[np.float64]:
-    """Vote fractions of galaxies (n,) as an array; one outside [0, 1] is refused."""
+    """Return vote fractions as an array, shape (n, k); refuse one outside [0, 1]."""
     values = frame.to_numpy(dtype=np.float64)
     outside = (values < 0) | (values > 1)
     if outside.any():

@@ -1,9 +1,9 @@
-"""Samples of labelled galaxies: random, lowest redshift first, limited in volume; so many per class.
+"""Draw samples of labelled galaxies: random, nearest first, or limited in volume.
 
-The rules are those of SatoshiTomi/galaxy-morphology (2018), on the bins of Hart+2016
-(doi:10.1093/mnras/stw1588). That system cut on bin numbers, and let the sentinels of unknown or
-out-of-range values (−999, −9999) through its `<=`; the `-faithful` strategies do so too, the others
-ask for a known value.
+A quota limits the galaxies of each class. The rules are those of SatoshiTomi/galaxy-morphology
+(2018), on the bins of Hart+2016 (doi:10.1093/mnras/stw1588). That system cut on bin numbers, and
+let the sentinels of unknown or out-of-range values (−999, −9999) through its `<=`; the `-faithful`
+strategies do so too, the others ask for a known value.
 """
 
 from __future__ import annotations
@@ -31,23 +31,38 @@ BELOW, ABOVE, NO_REDSHIFT = -999, 999, -9999
 
 
 def redshift_bin(redshift: Numbers) -> Numbers:
-    """floor((z − 0.01) / 0.01) for 0.01 ≤ z < 0.15: 0…13; else −999, 999, and −9999 for NaN. Shape (n,)."""
+    """Return the redshift bins of Hart+2016, shape (n,).
+
+    floor((z − 0.01) / 0.01) for 0.01 ≤ z < 0.15, which is 0…13; below −999, above 999, and −9999
+    for NaN.
+
+    Examples
+    --------
+    >>> redshift_bin(np.array([0.005, 0.01, 0.035, np.nan])).tolist()
+    [-999.0, 0.0, 2.0, -9999.0]
+    """
     return _binned(redshift, 0.01, 0.15, 0.01)
 
 
 def magnitude_bin(magnitude: Numbers) -> Numbers:
-    """floor((Mr + 24) / 0.05) for −24 ≤ Mr < −15: 0…179; else −999, 999, and −9999 for NaN. Shape (n,)."""
+    """Return the bins of absolute r magnitude of Hart+2016, shape (n,).
+
+    floor((Mr + 24) / 0.05) for −24 ≤ Mr < −15, which is 0…179; below −999, above 999, and −9999
+    for NaN.
+    """
     return _binned(magnitude, -24.0, -15.0, 0.05)
 
 
 def _binned(values: Numbers, low: float, high: float, width: float) -> Numbers:
-    bins = np.floor((values - low) / width + 1e-9)  # a value on an edge belongs to the bin it opens
+    """Return bin numbers, with the sentinels of Hart+2016 outside the range."""
+    # a value on an edge opens its bin, though (0.03 − 0.01) / 0.01 is a little below 2 in binary
+    bins = np.floor((values - low) / width + 1e-9)
     bins = np.where(values < low, BELOW, np.where(values >= high, ABOVE, bins))
     return np.where(np.isnan(values) | (values <= NO_REDSHIFT), NO_REDSHIFT, bins)
 
 
 def _physical(catalog: Catalog, name: str, legal: tuple[float, float]) -> Numbers:
-    """A physical column with its sentinels as NaN."""
+    """Return a physical column with its sentinels as NaN."""
     values = catalog.column(name)
     return np.where((values >= legal[0]) & (values < legal[1]), values, np.nan)
 
@@ -55,14 +70,18 @@ def _physical(catalog: Catalog, name: str, legal: tuple[float, float]) -> Number
 def _bins(
     catalog: Catalog, name: str, column: str, binned: Callable[[Numbers], Numbers]
 ) -> Numbers:
+    """Return the published bins, or bins computed from the physical column without them."""
     return catalog.column(name) if catalog.has_column(name) else binned(catalog.column(column))
 
 
 def _everything(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    """Admit every galaxy, in random order."""
     return np.zeros(len(catalog)), np.zeros(len(catalog))
 
 
 def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    """Admit galaxies with a known redshift, the nearest first."""
+    # a redshift orders finer than its bin: bins serve only where nothing else is published
     if catalog.has_column("redshift"):
         redshift = _physical(catalog, "redshift", (0.0, np.nextafter(HIGHEST, np.inf)))
     else:
@@ -71,10 +90,12 @@ def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _nearest_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    """Admit every galaxy, lowest bin number first, sentinels before all others."""
     return np.zeros(len(catalog)), _bins(catalog, "redshift_bin", "redshift", redshift_bin)
 
 
 def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    """Admit galaxies of known redshift and magnitude inside the volume, in random order."""
     if catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs"):
         inside = (
             _physical(catalog, "redshift", REDSHIFTS),
@@ -88,6 +109,7 @@ def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _volume_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
+    """Admit galaxies as the published system did, those of unknown magnitude too."""
     redshift = _bins(catalog, "redshift_bin", "redshift", redshift_bin)
     magnitude = _bins(catalog, "magnitude_bin", "petro_mag_r_abs", magnitude_bin)
     kept = (redshift >= 2) & (redshift <= 7) & (magnitude <= 60)
@@ -96,7 +118,7 @@ def _volume_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """Who may be drawn, and who comes first.
+    """Says which galaxies may be drawn, and in which order.
 
     Parameters
     ----------
@@ -179,6 +201,7 @@ def sample(
 def _quota(
     labels: Labels, admitted: npt.NDArray[np.bool_], order: Numbers, per_class: int, seed: int
 ) -> npt.NDArray[np.bool_]:
+    """Return which galaxies the quota takes, shape (n,)."""
     if per_class < 1:
         raise InputError("quota per class", rule="be 1 or more", found=per_class)
     codes = labels.codes
@@ -196,9 +219,11 @@ def _quota(
             found=", ".join(short),
             remedy=f"ask for {have.min()} per class or fewer, or use another strategy or scheme",
         )
-    ranking = np.lexsort((uniform(labels.ids, seed), order, codes, ~admitted))[
-        : int(admitted.sum())
-    ]
+    # sorted by class, then by the strategy's order, ties by a number that depends on the id alone;
+    # those not admitted stand at the end and are cut off
+    ranking = np.lexsort((uniform(labels.ids, seed), order, codes, ~admitted))
+    ranking = ranking[: int(admitted.sum())]
+    # place of a galaxy within its class: the quota takes the first ones
     start = np.concatenate([[0], np.cumsum(have)[:-1]])
     place = np.arange(len(ranking)) - start[codes[ranking]]
     chosen = np.zeros(len(codes), dtype=bool)

@@ -1,4 +1,4 @@
-"""Split: train, validation and test, disjoint by construction; a group never stands on two sides."""
+"""Split galaxies into train, validation and test, with each group on one side."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ PARTS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Which galaxies are trained on, chosen on, and scored on.
+    """Lists the galaxies that models are trained on, chosen on, and scored on.
 
     Parameters
     ----------
@@ -55,6 +56,7 @@ class Split:
             names.append(ids)
             parts.append(np.full(len(ids), code))
         ids, part_of = np.concatenate(names), np.concatenate(parts)
+        # an id in two parts is a leak too: it is its own group
         group = group_codes(ids, self.groups)
         first = np.full(len(ids), len(PARTS))
         np.minimum.at(first, group, part_of)
@@ -79,7 +81,7 @@ class Split:
         kept: Split | None = None,
         seed: int = 0,
     ) -> Split:
-        """Draw a stratified, grouped split, or go on with one that was drawn before.
+        """Draw a split stratified by class and kept together by group, or continue one.
 
         Parameters
         ----------
@@ -109,38 +111,22 @@ class Split:
         if shares.shape != (3,) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-9:
             raise InputError("split sizes", rule="be three shares that sum to 1", found=list(sizes))
         groups = groups or {} if kept is None else merge(groups or {}, kept.groups)
-        labelled = labels.ids
-        ids = np.sort(labelled if kept is None else np.union1d(labelled, kept.ids))
-        here = among(ids, labelled)
-        codes = np.zeros(len(ids), dtype=np.int64)
-        if (
-            labels.target == "classes"
-        ):  # by name: the order in which a scheme lists its classes is no part of a draw
-            codes[here] = np.argsort(np.argsort(np.asarray(labels.classes)))[
-                labels.select(ids[here]).codes
-            ]
+        # sorted ids: the order of the rows is no part of a draw
+        ids = np.sort(labels.ids if kept is None else np.union1d(labels.ids, kept.ids))
+        codes = _codes_by_name(labels, ids)
         group = group_codes(ids, groups)
         part = np.full(len(ids), -1) if kept is None else kept.sides(ids, group)
         free = part < 0
+        # a group with a galaxy that must train trains whole, unless it has its side already
         tied = among(ids, () if only_train is None else only_train)
         part[np.isin(group, group[tied]) & free] = 0
-        random = np.random.default_rng(seed)
-        # galaxies that stand already say nothing about how the new ones are shared out
+        # galaxies that have their side already do not count towards the shares of the new ones
         have = np.zeros((max(1, len(labels.classes)), 3), dtype=np.int64)
         np.add.at(have[:, 0], codes[free & (part == 0)], 1)
-        sizes_of_group = np.bincount(group[part < 0], minlength=len(ids))
-        shared = np.flatnonzero((sizes_of_group[group] > 1) & (part < 0))
-        blocks = np.split(
-            shared[np.argsort(group[shared], kind="stable")],
-            np.cumsum(sizes_of_group[sizes_of_group > 1])[:-1],
-        )
-        random.shuffle(blocks)
-        for block in sorted(blocks, key=len, reverse=True) if len(shared) else []:
-            code = int(np.bincount(codes[block]).argmax())
-            lacking = shares * (have[code].sum() + len(block)) - have[code]
-            part[block] = np.where(shares > 0, lacking, -np.inf).argmax()
-            np.add.at(have, (codes[block], part[block]), 1)
-        for code in np.unique(codes):  # single galaxies even out the shares of their class
+        random = np.random.default_rng(seed)
+        _place_groups(part, group, codes, have, shares, random)
+        # single galaxies come last: they even out the shares of their class
+        for code in np.unique(codes):
             rows = random.permutation(np.flatnonzero((codes == code) & (part < 0)))
             numbers = _apportion(shares, have[code], len(rows))
             part[rows] = np.repeat(np.arange(3), numbers)
@@ -156,7 +142,7 @@ class Split:
         of: int = 10,
         groups: Mapping[str, str] | None = None,
     ) -> Split:
-        """Split by the ids themselves, so that a galaxy has the same side in every catalog that holds it.
+        """Split by a digest of each id, so that a galaxy has the same side in every catalog.
 
         Parameters
         ----------
@@ -183,12 +169,12 @@ class Split:
 
     @classmethod
     def _of_parts(cls, ids: Ids, part: npt.NDArray[np.int64], groups: Mapping[str, str]) -> Split:
-        """Split of ids by the number of their part in `PARTS`, with those groups that are theirs."""
+        """Return the split of ids by the number of their part in `PARTS`, with their groups."""
         train, validation, test = (ids[part == number] for number in range(3))
         return cls(train, validation, test, {name: groups[name] for name in ids if name in groups})
 
     def sides(self, ids: Ids, group: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.int64]:
-        """Number in `PARTS` of the side each galaxy stands on, −1 for none; shape (n,).
+        """Return the number in `PARTS` of each galaxy's side, −1 for none; shape (n,).
 
         Parameters
         ----------
@@ -210,9 +196,9 @@ class Split:
         return np.where(last > first, 2, last)[group]
 
     def among(self, ids: Ids) -> Split:
-        """The split of those of its galaxies that are among `ids`; the order is kept."""
-        here = [part[among(part, ids)] for part in (self.train, self.validation, self.test)]
-        return Split(here[0], here[1], here[2], self.groups)
+        """Return the split of those galaxies that are among `ids`, in the same order."""
+        parts = [part[among(part, ids)] for part in (self.train, self.validation, self.test)]
+        return Split(parts[0], parts[1], parts[2], self.groups)
 
     @property
     def ids(self) -> Ids:
@@ -221,24 +207,29 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 over the three sets of ids; reports with equal fingerprints may be compared."""
+        """Sha256 of the three sets of ids; reports with equal fingerprints may be compared."""
         return fingerprint.of([fingerprint.of_ids(getattr(self, part)) for part in PARTS])
 
 
 def digest_remainders(ids: Ids, of: int) -> npt.NDArray[np.int64]:
-    """Sha256 of each id (UTF-8), read as one whole number, modulo `of`; shape (n,)."""
+    """Return the sha256 of each id (UTF-8) as a whole number modulo `of`; shape (n,)."""
     return np.asarray(
         [int(hashlib.sha256(name.encode()).hexdigest(), 16) % of for name in ids], dtype=np.int64
     )
 
 
 def shares(text: str) -> tuple[float, float, float]:
-    """Shares of train, validation and test from text such as "70/10/20", "0.7/0.1/0.2" or "2000/1000/1000".
+    """Return the shares of train, validation and test from a text such as "70/10/20".
 
     Raises
     ------
     InputError
         It is not three numbers of 0 or more, the first above 0.
+
+    Examples
+    --------
+    >>> shares("2000/1000/1000")
+    (0.5, 0.25, 0.25)
     """
     try:
         train, validation, test = (float(number) for number in text.split("/"))
@@ -253,22 +244,71 @@ def shares(text: str) -> tuple[float, float, float]:
 
 
 def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
-    """Number of the group of each id, shape (n,), below n; an id that is in no group has one of its own."""
+    """Return the number of each id's group, shape (n,); an id without group has its own."""
+    keys: Any = ids
     # an id and a group of the same spelling are different things
-    keys = (
-        [("group", groups[name]) if name in groups else ("id", name) for name in ids]
-        if groups
-        else ids
-    )
+    if groups:
+        keys = [("group", groups[name]) if name in groups else ("id", name) for name in ids]
     return np.asarray(pd.factorize(pd.Series(keys, dtype=object))[0])
+
+
+def _codes_by_name(labels: Labels, ids: Ids) -> npt.NDArray[np.int64]:
+    """Return class codes in the alphabetical order of the names, shape (n,); 0 without a class."""
+    codes = np.zeros(len(ids), dtype=np.int64)
+    # by name: the order in which a scheme lists its classes is no part of a draw
+    if labels.target == "classes":
+        labelled = among(ids, labels.ids)
+        by_name = np.argsort(np.argsort(np.asarray(labels.classes)))
+        codes[labelled] = by_name[labels.select(ids[labelled]).codes]
+    return codes
+
+
+def _place_groups(
+    part: npt.NDArray[np.int64],
+    group: npt.NDArray[np.intp],
+    codes: npt.NDArray[np.int64],
+    have: npt.NDArray[np.int64],
+    shares: npt.NDArray[np.float64],
+    random: np.random.Generator,
+) -> None:
+    """Place groups of two or more galaxies, each on one side; changes `part` and `have`.
+
+    Parameters
+    ----------
+    part : ndarray of int
+        Number in `PARTS` of each galaxy, −1 where it has none yet, shape (n,).
+    group : ndarray of int
+        Number of each galaxy's group, shape (n,).
+    codes : ndarray of int
+        Class of each galaxy, shape (n,).
+    have : ndarray of int
+        Galaxies of each class on each side, shape (k, 3).
+    shares : ndarray of float
+        Shares of the sides, shape (3,).
+    random : Generator
+        Settles the order of groups of one size.
+    """
+    sizes = np.bincount(group[part < 0], minlength=len(part))
+    shared = np.flatnonzero((sizes[group] > 1) & (part < 0))
+    members = shared[np.argsort(group[shared], kind="stable")]
+    blocks = np.split(members, np.cumsum(sizes[sizes > 1])[:-1])
+    random.shuffle(blocks)
+    # largest first: what they leave uneven, smaller groups and single galaxies can still even out
+    for block in sorted(blocks, key=len, reverse=True) if len(shared) else []:
+        # a group counts for its most frequent class, and goes to the side that lacks that most
+        code = int(np.bincount(codes[block]).argmax())
+        lacking = shares * (have[code].sum() + len(block)) - have[code]
+        part[block] = np.where(shares > 0, lacking, -np.inf).argmax()
+        np.add.at(have, (codes[block], part[block]), 1)
 
 
 def _apportion(
     shares: npt.NDArray[np.float64], have: npt.NDArray[np.int64], n: int
 ) -> npt.NDArray[np.int64]:
-    """How many of n more galaxies each part gets, so that with those it has the shares are met as nearly as can be."""
+    """Return how many of n more galaxies each part gets to come nearest to the shares."""
     wanted = np.maximum(shares * (have.sum() + n) - have, 0.0)
     wanted *= n / max(wanted.sum(), 1e-300)
+    # largest remainders: whole numbers first, then one galaxy each to the largest fractions
     numbers: npt.NDArray[np.int64] = np.floor(wanted + 1e-9).astype(np.int64)
     remainder = np.where(shares > 0, wanted - numbers, -np.inf)
     numbers[np.argsort(-remainder, kind="stable")[: n - numbers.sum()]] += 1

@@ -1,4 +1,4 @@
-"""The split kept beside a labels file: who was set aside once stays so when labels are added."""
+"""Keep the split beside a labels file, so that galaxies keep their side when labels are added."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHARES = (0.7, 0.1, 0.2)
 
 
 def kept_beside(labels: str | Path) -> Path:
-    """Where the split of a labels file is kept: `labels.split.csv` beside `labels.csv`."""
+    """Return where the split of a labels file is kept: `labels.split.csv` beside `labels.csv`."""
     path = Path(labels)
     stem = path.name.removesuffix(".gz")
     return path.with_name(f"{stem.rpartition('.')[0] or stem}.split.csv")
@@ -60,9 +60,10 @@ def read_split(path: str | Path) -> Split:
             found=str(part[np.argmax(strange)]),
         )
     groups: dict[str, str] = {}
+    # an empty cell is no group: else all single galaxies would belong together
     if "group" in frame:
-        told = frame["group"].notna().to_numpy()
-        groups = dict(zip(ids[told], frame["group"][told].astype("str"), strict=True))
+        grouped = frame["group"].notna().to_numpy()
+        groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
     train, validation, test = (ids[part == name] for name in PARTS)
     return Split(train, validation, test, groups)
 
@@ -91,7 +92,7 @@ def write_split(path: str | Path, split: Split) -> Path:
 def known_of(
     labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | None = None
 ) -> Grouping:
-    """What a labels file itself says of galaxies that belong together: its column `group`, its columns ra and dec.
+    """Return groups of galaxies by a labels file's own columns: `group`, and ra with dec.
 
     Parameters
     ----------
@@ -112,35 +113,33 @@ def known_of(
     frame = read_table(labels, id_column=id_column)
     named_by = next(name for name in (*ID_COLUMNS, id_column) if name in frame)
     names = as_ids(frame[named_by], where=labels)
-    found = Grouping()
+    grouping = Grouping()
     if "group" in frame:
-        here = among(names, ids) & frame["group"].notna().to_numpy()
-        found = found.joined(GIVEN, key_groups(names[here], frame["group"][here].astype("str")))
+        rows = among(names, ids) & frame["group"].notna().to_numpy()
+        groups = key_groups(names[rows], frame["group"][rows].astype("str"))
+        grouping = grouping.joined(GIVEN, groups)
     # no other column is looked at: a labels file may hold whatever its author likes
     frame = understood(frame)
-    held = [
-        column for place in ("ra", "dec") if (column := column_of(frame, place).column) is not None
-    ]
-    if len(held) < 2:
-        return found
-    ra, dec = (frame[name].to_numpy(np.float64, na_value=np.nan) for name in held)
-    return found.near(
-        Catalog(pd.DataFrame({"galaxy_id": names, "ra": ra % 360, "dec": dec})), ids, arcsec
-    )
+    columns = [column_of(frame, name).column for name in ("ra", "dec")]
+    if None in columns:
+        return grouping
+    ra, dec = (frame[name].to_numpy(np.float64, na_value=np.nan) for name in columns)
+    positions = pd.DataFrame({"galaxy_id": names, "ra": ra % 360, "dec": dec})
+    return grouping.near(Catalog(positions), ids, arcsec)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Continued:
-    """A split that was drawn, or gone on with, and what became of the galaxies.
+    """A split that was drawn or continued, with counts of old, new and moved galaxies.
 
     Parameters
     ----------
     split : Split
         Of every galaxy that has a label now or had one before.
     stayed : int
-        Labelled galaxies that stand where they stood.
+        Labelled galaxies that an earlier split had placed.
     new : int
-        Labelled galaxies that stood nowhere.
+        Labelled galaxies that no earlier split had placed.
     moved : tuple of str
         Galaxies that went to the test side because they belong together with one of another side.
     """
@@ -162,9 +161,9 @@ def continued(
     seed: int = 0,
     where: object = "labels",
 ) -> Continued:
-    """Draw a split, or go on with an earlier one.
+    """Draw a split, or continue an earlier one.
 
-    Who stands in the earlier one stays there. Groups that are new are drawn, stratified, among
+    Galaxies of the earlier split keep their side. Groups that are new are drawn, stratified, among
     themselves; a group that joins two sides is tested on.
 
     Parameters
@@ -195,23 +194,23 @@ def continued(
     split = Split.draw(labels, sizes, groups=groups, only_train=only_train, kept=before, seed=seed)
     if before is None:
         return Continued(split, 0, len(labels), ())
-    stood, stands = before.sides(before.ids), split.sides(before.ids)
-    known = among(labels.ids, before.ids)
-    return Continued(
-        split, int(known.sum()), int((~known).sum()), tuple(before.ids[stood != stands])
-    )
+    old_sides, new_sides = before.sides(before.ids), split.sides(before.ids)
+    placed = among(labels.ids, before.ids)
+    moved = tuple(before.ids[old_sides != new_sides])
+    return Continued(split, int(placed.sum()), int((~placed).sum()), moved)
 
 
 def moved_text(moved: Sequence[str]) -> str:
-    """One line for the person: how many galaxies a group took to the test side."""
+    """Return a line that says how many galaxies went to the test side with their group."""
+    examples = ", ".join(moved[:3]) + (", …" if len(moved) > 3 else "")
     return (
-        f"{len(moved)} galaxies went from train or validation to test: they belong together with galaxies of "
-        f"another side ({', '.join(moved[:3])}{', …' if len(moved) > 3 else ''})"
+        f"{len(moved)} galaxies went from train or validation to test: they belong together with "
+        f"galaxies of another side ({examples})"
     )
 
 
 def _united(splits: Sequence[Split], where: object) -> Split | None:
-    """The galaxies of all, without their groups; an InputError if one stands on two sides."""
+    """Return the galaxies of all splits without groups; InputError where two splits differ."""
     if not splits:
         return None
     first = splits[0]

@@ -1,7 +1,7 @@
-"""Campaigns of Galaxy Zoo: the answers each one offered, and the columns its votes stand in.
+"""List the campaigns of Galaxy Zoo, the answers of each, and the columns of its votes.
 
-A campaign asked its own questions. Those that mean the same as one of Galaxy Zoo 2's, on the same
-path of the tree, are named here; whatever it asked otherwise is left unknown, and never read as
+Each campaign asked its own questions. This module names those that mean the same as a question of
+Galaxy Zoo 2 on the same path of the tree. All other questions stay unknown: a vote never counts for
 another survey's question.
 
 Three ways of naming columns are known: `Class1.1` (Kaggle);
@@ -76,8 +76,8 @@ _CLUMPY = {
     "in-between": ("how-rounded", "in-between"),
     "cigar-shaped": ("how-rounded", "cigar-shaped"),
 }
-"""Hubble and CANDELS ask whether a galaxy is clumpy before they ask of edges, bars and arms: those answers lie on
-another path of the tree."""
+"""Hubble and CANDELS ask whether a galaxy is clumpy before they ask of edges, bars and arms: those
+answers lie on another path of the tree."""
 
 MARKED: dict[str, Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("dr1", "dr2", "dr12"), _DR12),
@@ -86,9 +86,9 @@ MARKED: dict[str, Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("cd", "euclid", "jwst"), _PROBLEM),
     **dict.fromkeys(("hubble", "candels"), _CLUMPY),
 }
-"""Mark of a campaign → answer → (question, its answers that add up to it). cd is Cosmic Dawn. DECaLS and its followers
-ask of the bulge's size and of mergers on other scales, so those answers of Galaxy Zoo 2 are unknown
-there."""
+"""Mark of a campaign → answer → (question, its answers that add up to it). cd is Cosmic Dawn.
+DECaLS and its followers ask of the bulge's size and of mergers on other scales, so those answers of
+Galaxy Zoo 2 are unknown there."""
 
 _TELLING: tuple[tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]], ...] = (
     (_CLUMPY, ("smooth-or-featured-features", "clumpy-appearance-yes")),
@@ -142,17 +142,29 @@ _MER = "smooth-or-featured-artifact-star-zoom"
 
 
 def uniform(column: str) -> str:
-    """A column as it is looked up: lower case, `-` for `_`."""
+    """Return a column name in lower case, with `-` for `_`, as columns are looked up.
+
+    Examples
+    --------
+    >>> uniform("smooth-or-featured_Smooth")
+    'smooth-or-featured-smooth'
+    """
     return column.lower().replace("_", "-")
 
 
 def without_mark(column: str) -> str:
-    """A column without the mark of its campaign: smooth-or-featured-dr5_smooth loses its -dr5."""
+    """Return a column name without the mark of its campaign.
+
+    Examples
+    --------
+    >>> without_mark("smooth-or-featured-dr5_smooth")
+    'smooth-or-featured_smooth'
+    """
     return re.sub(rf"-({'|'.join(MARKED)})(?=_)", "", column)
 
 
 def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]]:
-    """Votes a table holds: name of the campaign, measure, and the columns of each answer.
+    """Yield the votes of a table: campaign, measure, and the columns of each answer.
 
     Parameters
     ----------
@@ -166,11 +178,13 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
     """
     if KAGGLE["smooth"] in columns:
         yield "kaggle", "weighted", {a: (c,) for a, c in KAGGLE.items() if c in columns}
+    # Galaxy Zoo: Hubble names its columns as Galaxy Zoo 2 does; its own questions tell it apart
     hubble = any(map(_HUBBLE_MARK.fullmatch, columns))
     yield from _stemmed(
         "hubble" if hubble else "gz2", columns, _STEMS_BELOW_CLUMPS if hubble else GZ2, GZ2_SUFFIXES
     )
     yield from _stemmed("candels", columns, _CANDELS_STEMS, _CANDELS_SUFFIXES)
+    # the first of two columns that differ in case only is read: reversed, it is set last
     columns_of = {uniform(column): column for column in reversed(list(columns))}
     plain = next(
         (names for names, marks in _TELLING if not columns_of.keys().isdisjoint(marks)), _DR5
@@ -182,7 +196,7 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
 
 
 def foreign(columns: Collection[str]) -> dict[str, str]:
-    """Name of a campaign whose votes are there and are not read → why."""
+    """Return the campaigns whose votes a table has and that are not read, with the reasons."""
     names = [uniform(column) for column in columns]
     matches = [
         match for match in map(_FOREIGN.fullmatch, names) if match and match["mark"] not in MARKED
@@ -198,6 +212,7 @@ def foreign(columns: Collection[str]) -> dict[str, str]:
 def _stemmed(
     name: str, columns: Collection[str], stems: Mapping[str, str], suffixes: Mapping[Measure, str]
 ) -> Iterator[tuple[str, Measure, Columns]]:
+    """Yield the votes in columns named by a stem and a suffix."""
     for measure, suffix in suffixes.items():
         parts_of = {
             answer: (stem + suffix,) for answer, stem in stems.items() if stem + suffix in columns
@@ -209,6 +224,7 @@ def _stemmed(
 def _marked(
     name: str, mark: str, columns: Mapping[str, str], names: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[str, Measure, Columns]]:
+    """Yield the votes in columns named by question, mark, answer and measure."""
     for measure, suffix in SUFFIXES.items():
         asked = {
             answer: [f"{question}{mark}-{part}{suffix}" for part in parts]
@@ -221,8 +237,9 @@ def _marked(
         }
         if not parts_of:
             continue
-        for answer, parts in asked.items():  # not offered, beside answers of its question that were
-            beside = next(answers for answers in QUESTIONS.values() if answer in answers)
-            if not parts and not parts_of.keys().isdisjoint(beside):
+        # an answer that the campaign did not offer, beside answers that it did, has no votes: 0
+        for answer, parts in asked.items():
+            answers = next(answers for answers in QUESTIONS.values() if answer in answers)
+            if not parts and not parts_of.keys().isdisjoint(answers):
                 parts_of[answer] = ()
         yield name, measure, parts_of

@@ -1,4 +1,4 @@
-"""The class string of Galaxy Zoo 2, `gz2_class`, read letter by letter in its place.
+"""Read the class strings of Galaxy Zoo 2 (`gz2_class`), each letter in its place.
 
 E + roundness, or S + edge-on bulge, or S + bar + bulge + number of arms + winding; then the odd
 feature in brackets; A is a star or artifact (Willett+2013, doi:10.1093/mnras/stt1458, section 5 and
@@ -71,6 +71,12 @@ def parse(text: str, reading: Reading = "place") -> Parts | None:
     Parts or None
         None where the string does not follow the grammar ("anywhere": where no form letter leads
         it).
+
+    Examples
+    --------
+    >>> parts = parse("SBb2m(r)")
+    >>> parts.bar, parts.arms, parts.winding, parts.odd
+    ('B', '2', 'm', 'r')
     """
     if reading == "place":
         match = _GRAMMAR.fullmatch(text)
@@ -107,16 +113,14 @@ def parse_column(
     """
     codes, distinct = pd.factorize(column)
     parsed = [parse(text, reading) for text in distinct.astype(str)]
-    place = np.full(len(parsed) + 1, -1, dtype=np.intp)  # the last entry serves code −1
-    place[:-1][[parts is not None for parts in parsed]] = np.arange(
-        sum(parts is not None for parts in parsed)
-    )
-    letters = pd.DataFrame(
-        [parts for parts in parsed if parts is not None], columns=list(Parts._fields), dtype="str"
-    )
+    readable_parts = [parts for parts in parsed if parts is not None]
+    # code → row of `letters`; one entry more, at the end, serves the code −1 of a missing string
+    place = np.full(len(parsed) + 1, -1, dtype=np.intp)
+    place[:-1][[parts is not None for parts in parsed]] = np.arange(len(readable_parts))
+    letters = pd.DataFrame(readable_parts, columns=list(Parts._fields), dtype="str")
     return letters, place[codes]
 
 
 def readable(column: pd.Series) -> npt.NDArray[np.bool_]:
-    """Whether each string follows the grammar; shape (n,), False for NaN."""
+    """Return whether each string follows the grammar; shape (n,), False for NaN."""
     return parse_column(column)[1] >= 0

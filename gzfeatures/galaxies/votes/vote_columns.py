@@ -1,8 +1,8 @@
-"""Which columns of a catalog hold votes, whose they are, and the vote table they make.
+"""Find the vote columns of a catalog, their campaigns and measures, and make vote tables.
 
 One table can hold several measures (counts, fractions, debiased fractions) of several campaigns.
-Each galaxy is read from the campaign that asked it; one that two campaigns asked is unknown until
-one of them is named.
+The votes of a galaxy come from the campaign that asked about it; a galaxy that two campaigns asked
+about is unknown until the user names one of them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SEVERAL = "several"
 
 @dataclasses.dataclass(frozen=True)
 class VoteColumns:
-    """Votes of one campaign, form and measure in a catalog: answer → the columns that add up to it."""
+    """Lists the columns of one campaign, form and measure: answer → columns that add up to it."""
 
     form: Form
     measure: Measure
@@ -59,7 +59,7 @@ class VoteColumns:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which votes are read, where a catalog leaves a choice.
+    """Says which votes are read where a catalog has several.
 
     Parameters
     ----------
@@ -81,7 +81,8 @@ class Choice:
                 "a flag is no measure of votes",
                 rule=f"be one of {', '.join(GZ2_SUFFIXES)}",
                 found="flag",
-                remedy="flags say 1 or 0 beyond a threshold; cut on their columns in a scheme of your own",
+                remedy="flags say 1 or 0 beyond a threshold; cut on their columns in a scheme of "
+                "your own",
             )
         if self.measure is not None and self.measure not in GZ2_SUFFIXES:
             raise unknown("measure", self.measure, GZ2_SUFFIXES)
@@ -93,7 +94,7 @@ ANY = Choice()
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ballots:
-    """The votes that are read of each galaxy.
+    """Votes of galaxies, with the campaigns and columns they come from.
 
     Parameters
     ----------
@@ -113,8 +114,10 @@ class Ballots:
     asked: Numbers
 
     def unasked(self, answer: str) -> npt.NDArray[np.bool_]:
-        """Galaxies whose volunteers are known not to have been asked for an answer: its fraction is no vote that is
-        missing. Shape (n,)."""
+        """Return the galaxies that nobody was asked an answer's question about, shape (n,).
+
+        Their NaN is not a missing vote.
+        """
         if not isinstance(self.votes, Conditional):
             return np.zeros(len(self.votes), dtype=bool)
         question = next(
@@ -125,8 +128,11 @@ class Ballots:
         return np.asarray(nobody | (path == 0))
 
     def most(self, answer: str) -> Numbers:
-        """The most an answer's fraction can be, shape (n,): itself where it is known, else the fraction of its path (1
-        in the conditional form). Of counts there is no such limit."""
+        """Return the largest possible fraction of an answer, shape (n,).
+
+        A known fraction is its own limit, an unknown one is limited by the fraction of its path (by
+        1 in the conditional form). Counts have no such limit.
+        """
         fraction = self.votes.answer(answer)
         if isinstance(self.votes, Counts):
             return np.where(np.isnan(fraction), np.inf, fraction)
@@ -136,7 +142,7 @@ class Ballots:
 
 
 def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
-    """Votes a table holds, one Source per campaign, form and measure."""
+    """Yield the votes of a table, one VoteColumns per campaign, form and measure."""
     for campaign, measure, parts in campaigns(columns):
         form: Form = "conditional"
         if measure in ("count", "weight"):
@@ -147,7 +153,7 @@ def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
 
 
 def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cumulative:
-    """The vote table of one source; NaN for answers the catalog does not have.
+    """Return the vote table of one source; NaN for answers that the catalog lacks.
 
     Published conditional fractions are all zero where nobody was asked, and where every voter's
     weight is zero: those become NaN.
@@ -167,9 +173,9 @@ def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cu
         return Cumulative(ids, values, source.measure)
     for question in COLUMNS.values():
         values[(values[:, question] == 0).all(axis=1), question] = np.nan
-    return Conditional(
-        ids, np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values), source.measure
-    )
+    # a sum of rounded parts may exceed 1 by a rounding error; a larger excess stays and is refused
+    values = np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values)
+    return Conditional(ids, values, source.measure)
 
 
 _ROUNDING = 1e-5
@@ -179,7 +185,7 @@ _ROUNDING = 1e-5
 def converted(
     votes: Counts | Conditional | Cumulative, form: Form
 ) -> Counts | Conditional | Cumulative:
-    """The same votes in another form (fractions cannot be made counts again)."""
+    """Convert votes to another form (fractions cannot become counts again)."""
     if isinstance(votes, Counts) and form != "count":
         votes = votes.conditional()
     if isinstance(votes, Conditional) and form == "cumulative":
@@ -196,9 +202,9 @@ def chosen(
     answers: Collection[str],
     choice: Choice,
 ) -> tuple[VoteColumns, ...]:
-    """The source of each campaign that has these answers in this form; none where no campaign has.
+    """Return the source of each campaign that has these answers in this form.
 
-    One measure is read of all campaigns where one is there for all of them, else the first of each.
+    All campaigns are read in one measure where they share one, else each in its first.
     """
     usable = [
         source
@@ -208,16 +214,17 @@ def chosen(
         and source.measure in measures
         and choice.campaign in (None, source.campaign)
     ]
-    names = dict.fromkeys(source.campaign for source in usable)
-    of = {
-        name: {source.measure: source for source in reversed(usable) if source.campaign == name}
-        for name in names
-    }
+    # campaign → measure → source; of two sources with one measure the first counts
+    by_campaign: dict[str, dict[Measure, VoteColumns]] = {}
+    for source in usable:
+        by_campaign.setdefault(source.campaign, {}).setdefault(source.measure, source)
+    # fractions of one measure can be compared from campaign to campaign
     for measure in measures:
-        if of and all(measure in one for one in of.values()):
-            return tuple(one[measure] for one in of.values())
+        if by_campaign and all(measure in of_measure for of_measure in by_campaign.values()):
+            return tuple(of_measure[measure] for of_measure in by_campaign.values())
     return tuple(
-        next(one[measure] for measure in measures if measure in one) for one in of.values()
+        next(of_measure[measure] for measure in measures if measure in of_measure)
+        for of_measure in by_campaign.values()
     )
 
 
@@ -230,7 +237,7 @@ def ballots(
     *,
     where: object = "catalog",
 ) -> Ballots:
-    """The votes of each galaxy, from the campaign that asked it.
+    """Return the votes of each galaxy, from the campaign that asked about it.
 
     Parameters
     ----------
@@ -256,11 +263,9 @@ def ballots(
     every = tuple(sources(frame.columns))
     names = list(dict.fromkeys(source.campaign for source in every))
     if choice.campaign is not None and choice.campaign not in names:
-        raise (
-            unknown("campaign", choice.campaign, names)
-            if names
-            else _absent(every, form, measures, answers, where)
-        )
+        if names:
+            raise unknown("campaign", choice.campaign, names)
+        raise _absent(every, form, measures, answers, where)
     read = chosen(frame.columns, form, measures, answers, choice)
     if not read:
         others = foreign(frame.columns)
@@ -268,16 +273,16 @@ def ballots(
             name, why = next(iter(others.items()))
             raise InputError(f"votes of Galaxy Zoo '{name}' are not read: {why}", where=where)
         raise _absent(every, form, measures, answers, where)
+    # without a named campaign those that cannot be read count too: they make a galaxy ambiguous
     campaign = _campaigns(frame, every, read if choice.campaign else every)
     votes = {source.campaign: converted(table(frame, source), form) for source in read}
     first = votes[read[0].campaign]
     values = np.full_like(first.values, np.nan)
-    for name, one in votes.items():
+    for name, of_campaign in votes.items():
         rows = campaign == name
-        values[rows] = one.values[rows]
-    return Ballots(
-        dataclasses.replace(first, values=values), read, campaign, _asked(frame, every, campaign)
-    )
+        values[rows] = of_campaign.values[rows]
+    whole = dataclasses.replace(first, values=values)
+    return Ballots(whole, read, campaign, _asked(frame, every, campaign))
 
 
 def _absent(
@@ -287,6 +292,7 @@ def _absent(
     answers: Collection[str],
     where: object,
 ) -> InputError:
+    """Return an error that says which votes a catalog lacks, and which it has."""
     others = dict.fromkeys(f"{source} of {source.campaign}" for source in every)
     missing = [
         f"{source.campaign} has none on {', '.join(a for a in answers if a not in source.columns)}"
@@ -306,16 +312,17 @@ def _absent(
 def _campaigns(
     frame: pd.DataFrame, every: Sequence[VoteColumns], among: Sequence[VoteColumns]
 ) -> npt.NDArray[np.object_]:
-    """Campaign that asked each galaxy: where there is but one, it is that of all."""
+    """Return the campaign that asked about each galaxy; a single one asked about all."""
     names = list(dict.fromkeys(source.campaign for source in among))
     if len(names) == 1:
         return np.full(len(frame), names[0], dtype=object)
     campaign = np.full(len(frame), "", dtype=object)
     for name in names:
         asked = np.zeros(len(frame), dtype=bool)
-        for column in {
-            c for s in every if s.campaign == name for parts in s.columns.values() for c in parts
-        }:
+        tables = [source.columns for source in every if source.campaign == name]
+        columns = {column for table in tables for parts in table.values() for column in parts}
+        # a galaxy that a campaign did not ask about has no vote above zero in any of its columns
+        for column in columns:
             asked |= frame[column].to_numpy(dtype=np.float64, na_value=np.nan) > 0
         campaign[asked] = np.where(campaign[asked] == "", name, SEVERAL)
     return campaign
@@ -324,10 +331,11 @@ def _campaigns(
 def _asked(
     frame: pd.DataFrame, every: Sequence[VoteColumns], campaign: npt.NDArray[np.object_]
 ) -> Numbers:
-    """Volunteers who answered each question, shape (n, 11): the counts of each galaxy's campaign, NaN without."""
+    """Return how many volunteers answered each question, shape (n, 11), NaN = not known."""
     asked = np.full((len(frame), len(QUESTIONS)), np.nan)
     for source in every:
         rows = campaign == source.campaign
+        # only whole counts are numbers of people: weights and fractions are not
         if source.measure != "count" or not rows.any():
             continue
         counts = table(frame, source).values[rows]

@@ -1,4 +1,4 @@
-"""The Galaxy Zoo 2 decision tree as data, and vote tables whose type says what their numbers mean.
+"""Define the Galaxy Zoo 2 decision tree, and vote tables of counts and fractions.
 
 The tree is that of Willett+2013 (doi:10.1093/mnras/stt1458, table 2): 11 questions, 37 answers. A
 volunteer starts at `smooth-or-features` and follows `NEXT` from answer to question until it says
@@ -116,7 +116,8 @@ _GZ2_STEMS = {
     "t05_bulge_prominence": "a10_no_bulge a11_just_noticeable a12_obvious a13_dominant",
     "t06_odd": "a14_yes a15_no",
     "t07_rounded": "a16_completely_round a17_in_between a18_cigar_shaped",
-    "t08_odd_feature": "a19_ring a20_lens_or_arc a21_disturbed a22_irregular a23_other a24_merger a38_dust_lane",
+    "t08_odd_feature": "a19_ring a20_lens_or_arc a21_disturbed a22_irregular a23_other a24_merger "
+    "a38_dust_lane",
     "t09_bulge_shape": "a25_rounded a26_boxy a27_no_bulge",
     "t10_arms_winding": "a28_tight a29_medium a30_loose",
     "t11_arms_number": "a31_1 a32_2 a33_3 a34_4 a36_more_than_4 a37_cant_tell",
@@ -129,8 +130,8 @@ GZ2: dict[str, str] = dict(
         strict=True,
     )
 )
-"""Answer → stem of its columns in the Willett+2013 and Hart+2016 tables (a38 stands before a25;
-there is no a35)."""
+"""Answer → stem of its columns in the Willett+2013 and Hart+2016 tables (a38 precedes a25; no
+answer has the number a35)."""
 
 GZ2_SUFFIXES: dict[Measure, str] = {
     "count": "_count",
@@ -143,12 +144,17 @@ GZ2_SUFFIXES: dict[Measure, str] = {
 
 
 def columns(question: str) -> slice:
-    """Columns of a question among the 37.
+    """Return the columns of a question among the 37.
 
     Raises
     ------
     UnknownNameError
-        There is no such question.
+        No question has this name.
+
+    Examples
+    --------
+    >>> columns("edge-on")
+    slice(3, 5, None)
     """
     if question not in COLUMNS:
         raise unknown("question", question, QUESTIONS)
@@ -157,7 +163,7 @@ def columns(question: str) -> slice:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _VoteTable(abc.ABC):
-    """Ids, a matrix of 37 columns in the order of `ANSWERS`, and the measure it was made from."""
+    """Holds ids, a matrix of 37 columns in the order of `ANSWERS`, and the measure of its votes."""
 
     ids: Ids
     values: Matrix
@@ -187,16 +193,16 @@ class _VoteTable(abc.ABC):
         return len(self.ids)
 
     def question(self, question: str) -> Matrix:
-        """Columns of one question, shape (n, number of its answers)."""
+        """Return the columns of one question, shape (n, number of its answers)."""
         return self.values[:, columns(question)]
 
     def answer(self, answer: str) -> Matrix:
-        """One column, shape (n,).
+        """Return the column of one answer, shape (n,).
 
         Raises
         ------
         UnknownNameError
-            There is no such answer.
+            No answer has this name.
         """
         if answer not in GZ2:
             raise unknown("answer", answer, ANSWERS)
@@ -204,12 +210,15 @@ class _VoteTable(abc.ABC):
 
 
 class Counts(_VoteTable):
-    """Votes per answer, `measure` count or weight; float64 ≥ 0, shape (n, 37), NaN = the survey did not ask."""
+    """Votes per answer: float64 ≥ 0, shape (n, 37), NaN where the survey did not ask.
+
+    `measure` is count or weight.
+    """
 
     _highest = float("inf")
 
     def conditional(self) -> Conditional:
-        """Fractions of those who were asked; NaN where nobody was."""
+        """Return fractions of the volunteers who were asked; NaN where nobody was."""
         values = np.full_like(self.values, np.nan)
         for part in COLUMNS.values():
             asked = self.values[:, part].sum(axis=1, keepdims=True)
@@ -218,33 +227,38 @@ class Counts(_VoteTable):
 
 
 class Conditional(_VoteTable):
-    """Fraction of those who were asked the question; float64 in [0, 1], shape (n, 37), NaN where nobody was asked.
+    """Fractions of the volunteers who were asked a question: float64 in [0, 1], shape (n, 37).
 
-    `measure` is fraction, weighted or debiased; debiased answers need not sum to 1.
+    NaN where nobody was asked. `measure` is fraction, weighted or debiased; debiased answers need
+    not sum to 1.
     """
 
     def path(self, answer: str) -> Matrix:
-        """Fraction of all volunteers who walked to an answer's question, shape (n,); NaN where it is not known.
+        """Return the fraction of all volunteers who reached an answer's question, shape (n,).
+
+        NaN where it is not known.
 
         Raises
         ------
         UnknownNameError
-            There is no such answer.
+            No answer has this name.
         """
-        own = self.answer(answer)
+        fractions = self.answer(answer)
         parent = PARENTS[next(name for name, answers in QUESTIONS.items() if answer in answers)]
         if parent is None:
-            return np.ones_like(own)
+            return np.ones_like(fractions)
+        # the product of the fractions along the tree; zero times unknown is zero, not unknown
         before = self.path(parent)
         return np.where(before == 0, 0.0, before * self.answer(parent))
 
     def cumulative(self) -> Cumulative:
-        """Multiply every fraction by those of the path to its question.
+        """Multiply every fraction by the fractions on the path to its question.
 
         Where the path has fraction zero the product is zero, asked or not; a missing fraction below
         a path that was walked stays NaN.
         """
         values = np.empty_like(self.values)
+        # questions are listed after their parents, so that the path's product is ready
         for question, part in COLUMNS.items():
             parent = PARENTS[question]
             if parent is None:
@@ -256,10 +270,10 @@ class Conditional(_VoteTable):
 
 
 class Cumulative(_VoteTable):
-    """Fraction of all volunteers who walked to this answer; float64 in [0, 1], shape (n, 37), NaN = unknown."""
+    """Fractions of all volunteers: float64 in [0, 1], shape (n, 37), NaN = unknown."""
 
     def conditional(self) -> Conditional:
-        """Divide by the fraction of the path to the question; NaN where that is zero (see `Conditional.undefined`).
+        """Divide every fraction by that of the path to its question; NaN where that is zero.
 
         Rounding in published tables can lift a fraction over its path's by some parts in a million:
         it counts as equal.
@@ -268,9 +282,10 @@ class Cumulative(_VoteTable):
         for question, part in COLUMNS.items():
             parent = PARENTS[question]
             path = np.ones((len(self), 1)) if parent is None else self.answer(parent)[:, None]
-            own = self.values[:, part]
-            own = np.where((own > path) & (own <= path + _ROUNDING), path, own)
-            np.divide(own, path, out=values[:, part], where=path > 0)
+            fractions = self.values[:, part]
+            rounded = (fractions > path) & (fractions <= path + _ROUNDING)
+            fractions = np.where(rounded, path, fractions)
+            np.divide(fractions, path, out=values[:, part], where=path > 0)
         return Conditional(self.ids, values, self.measure)
 
 
@@ -280,7 +295,7 @@ _ROUNDING = 1e-5
 def inconsistencies(
     votes: Conditional | Cumulative, tolerance: float = 1e-5
 ) -> dict[str, npt.NDArray[Any]]:
-    """Question → rows whose answers do not sum to what the tree says, for the questions that have such rows.
+    """Return the rows whose answers have a wrong sum, by question.
 
     Cumulative answers sum to the parent's fraction (1 for the questions without parent);
     conditional ones to 1.
@@ -293,16 +308,17 @@ def inconsistencies(
     tolerance : float
         Largest allowed absolute difference. The Kaggle table keeps the rules to 2e-6.
     """
-    found: dict[str, npt.NDArray[Any]] = {}
+    rows_of: dict[str, npt.NDArray[Any]] = {}
     for question in QUESTIONS:
         parent = PARENTS[question]
-        expected = (
-            votes.answer(parent) if isinstance(votes, Cumulative) and parent is not None else 1.0
-        )
+        expected: Matrix | float = 1.0
+        if isinstance(votes, Cumulative) and parent is not None:
+            expected = votes.answer(parent)
+        # NaN compares false: a question that was not asked breaks no rule
         rows = np.flatnonzero(np.abs(votes.question(question).sum(axis=1) - expected) > tolerance)
         if len(rows):
-            found[question] = rows
-    return found
+            rows_of[question] = rows
+    return rows_of
 
 
 def vote_ceiling(
@@ -313,7 +329,7 @@ def vote_ceiling(
     draws: int = 200,
     seed: int = 0,
 ) -> float:
-    """Best accuracy anyone can reach against labels that a panel of volunteers gives by majority.
+    """Return the best accuracy possible against labels that a panel of volunteers votes for.
 
     The best guess is each galaxy's most voted answer; panels are drawn with the galaxy's fractions,
     ties at random. With one volunteer it is the mean of the largest fraction; it grows towards 1
@@ -337,21 +353,30 @@ def vote_ceiling(
     -------
     float
         In [0, 1]; NaN where nobody was asked.
+
+    Examples
+    --------
+    >>> fractions = np.full((2, 37), np.nan)
+    >>> fractions[:, :3] = [[0.9, 0.1, 0.0], [0.3, 0.7, 0.0]]
+    >>> votes = Conditional(np.array(["a", "b"], dtype=object), fractions, "fraction")
+    >>> vote_ceiling(votes, "smooth-or-features")
+    0.8
     """
     values = votes.question(question)
     total = values.sum(axis=1)
     asked = (total > 0) & (np.asarray(panel) > 0)
     if not asked.any():
         return float("nan")
+    # debiased answers need not sum to 1: a panel is drawn with their shares
     shares = values[asked] / total[asked, None]
     sizes = np.broadcast_to(panel, len(values))[asked].astype(np.int64)
+    # one volunteer gives the best guess with the probability of its share: no draw is needed
     if (sizes == 1).all():
         return float(shares.max(axis=1).mean())
     random = np.random.default_rng(seed)
     best, right = shares.argmax(axis=1), 0.0
     for _ in range(draws):
-        drawn = random.multinomial(sizes, shares) + random.random(
-            shares.shape
-        )  # the fraction settles ties
+        # a number below 1 beside the whole votes settles ties at random, and nothing else
+        drawn = random.multinomial(sizes, shares) + random.random(shares.shape)
         right += float((drawn.argmax(axis=1) == best).mean())
     return right / draws
