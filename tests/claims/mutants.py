@@ -156,7 +156,7 @@ MUTANTS = (
     Mutant(
         "a split parts galaxies with one image",
         "features/table.py",
-        "return Grouping().joined(SAME_FILE, key_groups(self.ids, told))",
+        "return Grouping().joined(SAME_FILE, key_groups(self.ids, keys))",
         "return Grouping().joined(SAME_FILE, {})",
         "test_no_galaxy_is_parted.py",
     ),
