@@ -43,7 +43,7 @@ def test_the_lines_of_python_and_the_commands_test_on_the_same_galaxies(tmp_path
     digests = [f"{row // 2 if row < 30 else row:064x}" for row in range(len(IDS))]
     table = table_of(random.normal(size=(len(IDS), 6)), digests, list(IDS))
     python = Split.draw(
-        labels, sizes=(0.7, 0.1, 0.2), groups=table.groups, only_train=table.seen, seed=0
+        labels, sizes=(0.7, 0.1, 0.2), groups=table.groups, only_train=table.seen_ids, seed=0
     )
     table.write(tmp_path / "table.parquet")
     write_labels(tmp_path / "labels.csv", labels)
