@@ -71,7 +71,7 @@ def _give(
 def similar(
     reading: Reading,
     table: TableFile,
-    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Galaxies asked about.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of the galaxies.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Neighbours of each.")] = 10,
     output: Csv = None,
     images: MaybeImages = None,
@@ -150,12 +150,12 @@ def doubt(
     table: TableFile,
     labels: LabelsFile,
     head: Annotated[
-        str, typer.Option("--head", "-H", help="Head that judges what it was not fitted on.")
+        str, typer.Option("--head", "-H", help="Head that predicts galaxies it was not fitted on.")
     ] = "svm",
     next_: Annotated[
         Path | None, typer.Option("--next", help="CSV of unlabelled galaxies worth a look next.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many of those.")] = 50,
+    count: Annotated[int, typer.Option(min=1, help="Number of such galaxies.")] = 50,
     output: Csv = None,
     images: MaybeImages = None,
     gallery: Gallery = None,
@@ -226,7 +226,7 @@ def explain(
         list[str] | None, typer.Argument(metavar="[ID…]", help="Galaxies; default the prototypes.")
     ] = None,
     head: Annotated[
-        Path | None, typer.Option("--head", "-H", help="Head saved by 'fit', to look through.")
+        Path | None, typer.Option("--head", "-H", help="Head saved by 'fit', which is explained.")
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Weights file of a backbone that has none of its own.")
@@ -246,10 +246,10 @@ def explain(
         str | None, typer.Option("--class", help="Class to explain; default the likeliest.")
     ] = None,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Also what each layer shows of the first galaxy.")
+        bool, typer.Option("--layers", help="Also what each layer responds to in the first galaxy.")
     ] = False,
     dreams: Annotated[
-        bool, typer.Option("--dreams", help="Also the image each class would like best.")
+        bool, typer.Option("--dreams", help="Also an image that maximises each class.")
     ] = False,
     seed: Seed = 0,
     id_column: IdColumn = None,

@@ -68,12 +68,12 @@ Others = Annotated[
     Literal["class", "left-out"] | None,
     typer.Option(
         "--others",
-        help="Galaxies that no rule claims: the class none-of-these, or left out (default).",
+        help="Galaxies that no rule of the scheme claims: class none-of-these, or left out (default).",
     ),
 ]
 IdColumn = Annotated[
     str | None,
-    typer.Option("--id", help="Column that names the galaxies; default told by the columns."),
+    typer.Option("--id", help="Column of the galaxies' ids; default by the columns' names."),
 ]
 MissingLabel = Annotated[
     list[str] | None,
@@ -154,10 +154,7 @@ def labelled(
             if rule.others == "class"
             else "left out; --others class gives them one"
         )
-        say(
-            f"{share:.1%} of the galaxies that could be judged have no class in "
-            f"{rule.name} ({fate})"
-        )
+        say(f"{share:.1%} of the galaxies with known votes have no class in {rule.name} ({fate})")
     if not len(labels):
         reasons = ", ".join(
             f"{reason}: {len(ids)}" for reason, ids in labels.left_out.items() if len(ids)

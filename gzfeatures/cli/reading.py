@@ -57,7 +57,7 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "prefer": (
         Literal["picture", "bands"],
         "--prefer",
-        {"help": "What shows a galaxy that has both, a JPEG or PNG and FITS."},
+        {"help": "Which file to read of a galaxy with a JPEG or PNG and with FITS."},
     ),
     "ids_from": (str, "--ids-from", {"help": "Array of an HDF5 file that holds the ids."}),
 }

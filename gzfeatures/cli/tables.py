@@ -695,7 +695,7 @@ def _held_elsewhere(
 def store(
     action: Annotated[
         Literal["show", "prune", "import"],
-        typer.Argument(help="Look, free space, or bring vectors."),
+        typer.Argument(help="Show entries, remove some, or import others."),
     ],
     source: Annotated[Path | None, typer.Argument(help="import: folder of another store.")] = None,
     backbone: Annotated[str | None, typer.Option(help="prune: entries of this backbone.")] = None,

@@ -73,7 +73,7 @@ def finetune(
         str | None,
         typer.Option(
             help=(
-                "'own' (those the name is known with), a file, or 'none'; default: a "
+                "'own' (the published ones of that name), a file, or 'none'; default: a "
                 "checkpoint's own, else random."
             )
         ),
