@@ -77,7 +77,7 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                 yield file
                 return
         with tempfile.TemporaryFile() as plain:
-            # gzipped data are checked while they are unpacked: no more is written than headers claim
+            # gzipped data are checked while they are unpacked: only what headers claim is written
             if packed:
                 with parsing(f"{what} cannot be read", path, remedy="fetch it again"):
                     require_sizes(

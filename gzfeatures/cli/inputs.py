@@ -68,7 +68,7 @@ Others = Annotated[
     Literal["class", "left-out"] | None,
     typer.Option(
         "--others",
-        help="Galaxies that no rule of the scheme claims: class none-of-these, or left out (default).",
+        help="Galaxies that no rule claims: the class none-of-these, or left out (default).",
     ),
 ]
 IdColumn = Annotated[
@@ -154,7 +154,9 @@ def labelled(
             if rule.others == "class"
             else "left out; --others class gives them one"
         )
-        say(f"{share:.1%} of the galaxies with known votes have no class in {rule.name} ({fate})")
+        say(
+            f"{share:.1%} of the galaxies that could be judged have no class in {rule.name} ({fate})"
+        )
     if not len(labels):
         reasons = ", ".join(
             f"{reason}: {len(ids)}" for reason, ids in labels.left_out.items() if len(ids)

@@ -507,8 +507,8 @@ def predict(
         Path | None,
         typer.Option(
             help=(
-                "Labels of some of the galaxies, of this or another catalog: do the "
-                "class sets hold them?"
+                "Labels of some of the galaxies, of this or another catalog, to "
+                "measure the coverage of class sets."
             )
         ),
     ] = None,
