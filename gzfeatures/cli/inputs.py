@@ -120,49 +120,53 @@ def labelled(
 
     from gzfeatures.errors import InputError
     from gzfeatures.galaxies.labels import schemes
-    from gzfeatures.galaxies.labels.labelling import NONE_OF_THESE, without_class
-    from gzfeatures.galaxies.labels.labels import FEW
     from gzfeatures.galaxies.votes.vote_columns import RAW, Choice
     from gzfeatures.galaxies.votes.votes import Measure
 
     rule = schemes.scheme(scheme).with_others(others)
     labels = rule.label(catalog, seed, Choice(campaign, cast("Measure | None", measure), min_votes))
-    if labels.origin is not None:
-        for name, read in labels.origin.measures.items():
-            number = (
-                f" for {labels.origin.galaxies[name]} galaxies"
-                if name in labels.origin.galaxies
-                else ""
-            )
-            say(f"votes read: {read} of {name}{number}")
-        if measure is None and rule.measures[0] != RAW[0]:
-            say(
-                f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its "
-                "source does; --measure chooses"
-            )
-        for name, few in (labels.origin.few or {}).items():
-            if few and min_votes < FEW:
-                say(
-                    f"{name}: {few} of {labels.counts[name]} galaxies were asked of fewer "
-                    f"than {FEW} volunteers; "
-                    f"--min-votes {FEW} leaves them out"
-                )
-    share = without_class(labels)
-    if share:
-        fate = (
-            f"they are {NONE_OF_THESE}"
-            if rule.others == "class"
-            else "left out; --others class gives them one"
-        )
+    _say_votes(labels, min_votes)
+    # a scheme's source may prefer debiased votes, which shift the shares of classes
+    if labels.origin is not None and measure is None and rule.measures[0] != RAW[0]:
         say(
-            f"{share:.1%} of the galaxies that could be judged have no class in {rule.name} ({fate})"
+            f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its "
+            "source does; --measure chooses"
         )
+    _say_unclaimed(labels, rule.name, as_class=rule.others == "class")
     if not len(labels):
         reasons = ", ".join(
             f"{reason}: {len(ids)}" for reason, ids in labels.left_out.items() if len(ids)
         )
         raise InputError("no galaxy is labelled", where=catalog.source, found=reasons or None)
     return labels
+
+
+def _say_votes(labels: Labels, min_votes: int) -> None:
+    """Print which votes were read, and how many labels rest on few volunteers."""
+    from gzfeatures.galaxies.labels.labels import FEW
+
+    if labels.origin is None:
+        return
+    for name, measure in labels.origin.measures.items():
+        number = labels.origin.galaxies.get(name)
+        galaxies = "" if number is None else f" for {number} galaxies"
+        say(f"votes read: {measure} of {name}{galaxies}")
+    for name, few in (labels.origin.few or {}).items():
+        # a fraction of so few votes is mostly chance
+        if few and min_votes < FEW:
+            say(
+                f"{name}: {few} of {labels.counts[name]} galaxies were asked of fewer "
+                f"than {FEW} volunteers; --min-votes {FEW} leaves them out"
+            )
+
+
+def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
+    """Print the share of galaxies that no rule of the scheme claims, and what becomes of them."""
+    from gzfeatures.galaxies.labels.labelling import NONE_OF_THESE, without_class
+
+    fate = f"they are {NONE_OF_THESE}" if as_class else "left out; --others class gives them one"
+    if share := without_class(labels):
+        say(f"{share:.1%} of the galaxies that could be judged have no class in {scheme} ({fate})")
 
 
 def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str] = ()) -> Catalog:

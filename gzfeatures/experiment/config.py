@@ -223,9 +223,9 @@ class Experiment(_Section):
     `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog
     that is split, for galaxies that only train may have other shares of classes than the galaxies
     that are scored. `learning_curve` lists numbers of labels at which the heads of each approach's
-    best table are fitted too, for three seeds each. `jobs` is how many settings are tried at
-    once when heads are tuned. `explain` says how many galaxies of each class the report explains, of the best
-    head and the best network; with 0, a run in which only heads changed loads no network.
+    best table are fitted too, for three seeds each. `jobs` is how many settings are tried at once
+    when heads are tuned. `explain` says how many galaxies of each class the report explains, of the
+    best head and the best network; with 0, a run in which only heads changed loads no network.
     `allow_seen` scores heads also on test galaxies that their backbone was trained on, with a
     dagger in the report.
     """
