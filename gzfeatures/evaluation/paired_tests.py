@@ -7,6 +7,11 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Compute McNemar's exact two-sided p from the galaxies that only one method has right.
 
     It is 1 where no galaxy tells the methods apart.
+
+    Examples
+    --------
+    >>> round(mcnemar(9, 1), 4), mcnemar(0, 0)
+    (0.0215, 1.0)
     """
     from scipy.stats import binomtest
 

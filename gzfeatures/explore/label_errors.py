@@ -93,6 +93,8 @@ def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.N
     """Choose the least probable labels of each class, as many as the confident joint gives."""
     k = p.shape[1]
     p_label, members = p[np.arange(len(p)), codes], np.bincount(codes, minlength=k)
+    # Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125): a galaxy counts for a class if
+    # its probability is at least the class's mean over its own members.
     thresholds = np.bincount(codes, weights=p_label, minlength=k) / np.maximum(members, 1)
     thresholds[members == 0] = np.inf  # nobody bears this label: no bar is known
     passing = np.where(p >= thresholds, p, -np.inf)
@@ -164,11 +166,13 @@ def query_next(
     vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[
         positions(table.ids, predictions.ids)
     ]
+    # The margin between the two likeliest classes measures doubt (margin sampling; Scheffer+2001).
     ordered = np.sort(predictions.probabilities, axis=1)
     margin = ordered[:, -1] - ordered[:, -2]
     open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
     if not len(open_rows):
         raise InputError("galaxies to look at", rule="include one without a label")
+    # Among the most doubtful galaxies choose unlike ones, or the labels would repeat each other.
     considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]
     taken = (
         considered[_spread(vectors[considered], min(count, len(considered)))]

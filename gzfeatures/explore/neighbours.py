@@ -93,6 +93,7 @@ def nearest(
     if len(reference) <= exact_up_to:
         return _exact(reference, queries, k, own)
     near = _by_cells(reference, queries, k, own, seed)
+    # The search by cells may miss neighbours: measure how many, on a sample searched exactly.
     sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
     truth = _exact(reference, queries[sample], k, None if own is None else own[sample])
     hits = [len(np.intersect1d(a, b)) for a, b in zip(near.rows[sample], truth.rows, strict=True)]
@@ -124,6 +125,8 @@ def _by_cells(
     import faiss
 
     dim, cells = reference.shape[1], max(2, int(np.sqrt(len(reference))))
+    # √n cells of √n galaxies each balance the search of centres with that of rows (inverted file
+    # index; Jégou+2011, doi:10.1109/TPAMI.2010.57).
     centres = faiss.IndexFlatL2(dim)
     index = faiss.IndexIVFFlat(centres, dim, cells)
     index.cp.seed, index.cp.min_points_per_centroid, index.nprobe = seed, 1, PROBES

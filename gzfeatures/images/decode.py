@@ -41,7 +41,7 @@ class Decoder:
     Parameters
     ----------
     data : bytes
-        A file of a picture or of bands, or a parcel of several.
+        A file of a picture or of bands, or a bundle of several.
     where : object
         Named in errors.
     max_pixels : int
@@ -68,6 +68,8 @@ class Decoder:
             picture of 8 bits.
         """
         parts = self._parts
+        # Of a galaxy with a picture and bands the view decides: only bands can be stretched or
+        # chosen.
         wants_bands = view.bands is not None or view.stretch is not None
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if view.bands is not None:
@@ -76,6 +78,8 @@ class Decoder:
                 self._picture(Levels(self.reading.range, view.stretch or self.reading.stretch))
             )
         bands, limits = self._bands, self.reading.range
+        # A range fixes black and white for all images alike, a stretch for each by itself: not
+        # both.
         if view.stretch and limits:
             raise InputError(
                 "range and stretch",
@@ -153,6 +157,7 @@ class Decoder:
             return (
                 array(data, where=self.where, max_bytes=8 * 3 * self.max_pixels).dtype != np.uint8
             )
+        # A PNG tells its bits in its header, a TIFF in a tag; other pictures have 8.
         depth = data[24] if data.startswith(PNG) and len(data) > 24 else (bits(data) or ("u", 8))[1]
         return depth > 8 or self.reading.range is not None
 
@@ -173,6 +178,8 @@ class Decoder:
             return {BANDS: self.data} if any(name.endswith(".npy") for name in parts) else parts
         if self.data.startswith(NPY) and self.reading.bands is None:
             stored = array(self.data, where=self.where, max_bytes=16 * self.max_pixels)
+            # An array of 8 bits, or with one or three channels, is a picture; any other shape is
+            # bands.
             plain = stored.ndim == 2 or (
                 stored.ndim == 3 and {stored.shape[0], stored.shape[2]} & {1, 3}
             )
@@ -200,6 +207,7 @@ class Decoder:
                 rule=f"hold ≤ {self.max_pixels:,} pixels",
             )
         axis = channel_axis(image.shape, None, where=self.where)
+        # Pillow wants the channels last, the grey levels want them first.
         image = image[..., None] if image.ndim == 2 else np.moveaxis(image, axis, 2)
         if image.dtype == np.uint8 and levels.stretch is not None:
             raise no_bands(self.where)

@@ -83,6 +83,7 @@ class GalaxyFiles:
             return {name: (name,) for name in self.archive.names()}
         files: dict[str, dict[str, str]] = {}
         parts = galaxies_and_parts(self.archive.names(), self.reading.bands or ())
+        # Files of unknown filters would otherwise each count as a galaxy of one band, silently.
         self._require_no_bands([name for name, (_, part) in parts.items() if part == BANDS])
         for name, (galaxy, part) in parts.items():
             of_galaxy = files.setdefault(galaxy, {})
@@ -106,13 +107,15 @@ class GalaxyFiles:
         """
         alike: dict[str, list[str]] = {}
         for name in names:
+            # Numbers at the end of a name count galaxies (`cutout_1`), words may name filters.
             stem, _, word = _stem(name).replace("-", "_").replace(".", "_").rpartition("_")
             if stem and not word.isdigit() and name.lower().endswith(FITS_ENDINGS):
                 alike.setdefault(stem, []).append(name)
         first = next((sorted(each) for each in alike.values() if 1 < len(each) <= MOST_BANDS), [])
-        headers = [self._told(name) for name in first]
+        headers = [self._filter_and_position(name) for name in first]
         filters = [each[0] for each in headers if each is not None]
         places = {each[1] for each in headers if each is not None}
+        # Bands of one galaxy differ in filter and agree in position; galaxies of a survey do not.
         if first and len(set(filters)) == len(first) and len(places) == 1:
             words = [
                 _stem(name).replace("-", "_").replace(".", "_").rpartition("_")[2] for name in first
@@ -127,7 +130,7 @@ class GalaxyFiles:
                 remedy=f"give --bands {','.join(words)}",
             )
 
-    def _told(self, name: str) -> tuple[str, tuple[float, float]] | None:
+    def _filter_and_position(self, name: str) -> tuple[str, tuple[float, float]] | None:
         """Read from a file's header the filter and the sky position of its image.
 
         The position is rounded to a thousandth of a degree.
@@ -189,6 +192,7 @@ class GalaxyFiles:
         reader = version(data, max_pixels=self.max_pixels)
         if reader is not None:
             key["reader"] = reader
+        # Plain pictures keep the digest of their bytes, so that other tools can recompute it.
         if key == {"field": 1, "bands": None}:
             return digest
         return fingerprint.of({"image": digest, **key})
@@ -221,6 +225,7 @@ class GalaxyFiles:
         The bytes are decoded once; raises as `see`.
         """
         decoder, within = self.decoder(files, data), self._within(files, views)
+        # One decoded picture serves every view; bands are stretched for each view by itself.
         pixels = None if any(view.bands or view.stretch for view in views) else decoder.picture
         if pixels is None:
             return tuple(decoder.see(view) for view in within)
@@ -280,6 +285,8 @@ def galaxies_and_parts(
         bands.setdefault(split_name[0], set()).add(split_name[1])
         result[name] = split_name[:2]
         if not split_name[2]:
+            # A capital letter or a word inside a name may be part of an id: another band must
+            # confirm it.
             doubtful.append(name)
     for name in doubtful:
         if len(bands[result[name][0]]) < 2:

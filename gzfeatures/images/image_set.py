@@ -207,6 +207,7 @@ class ImageSet:
         An archive counts as one file. A file that has vanished counts as such.
         """
         sources = [[source.reading.asdict(), source.max_pixels] for source in self.galaxy_files]
+        # Size and time of change tell of a new file without reading it.
         places = [[n, files, self.galaxy_files[n].states(files)] for n, files in self.places]
         return fingerprint.of([sources, self.ids.tolist(), places])
 
@@ -358,6 +359,7 @@ class ImageSet:
 
     def _each(self, work: Callable[[int], Result], progress: str | None = None) -> list[Result]:
         """Return the results of `work` for every row, in order, with a progress bar if titled."""
+        # Decoders release Python's lock, so that threads use every core.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(work, range(len(self)))
             if progress is None:

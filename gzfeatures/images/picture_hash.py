@@ -41,6 +41,7 @@ def _frequencies() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 
     Neighbouring bits are 16 places apart in frequency, so that each 16 of them tell about as much.
     """
+    # Order frequencies by their distance from the mean, as in the zigzag of JPEG.
     down, across = np.indices((SIZE, SIZE)).reshape(2, -1)
     order = np.lexsort((across, down, down**2 + across**2))[1 : BITS + 1].reshape(16, 16).T.ravel()
     return down[order], across[order]
@@ -63,6 +64,7 @@ def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]
     pixels = np.arange(part.start, part.stop) + 0.5
     shares = np.clip(1 - np.abs(pixels - centres[:, None]) / reach, 0, None)
     shares /= shares.sum(1, keepdims=True)
+    # The discrete cosine transform (DCT-II), orthonormal but for the mean, which is not used.
     waves = np.cos(np.pi * np.arange(COUNT)[:, None] * (np.arange(SIZE) + 0.5) / SIZE) * np.sqrt(
         2 / SIZE
     )
@@ -83,6 +85,7 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
     for colour in (1, 2):
         light += np.multiply(window[..., colour], LUMINANCE[colour], dtype=np.float32)
     waves = (_product(rows, light) @ columns.T)[DOWN, ACROSS]
+    # Signs of rounding errors would make all flat pictures look like one another.
     if np.abs(waves).max() < FAINTEST:
         return NOTHING
     return np.packbits(waves > 0).tobytes()

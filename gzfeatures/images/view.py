@@ -137,6 +137,7 @@ class View:
     def _box(self, width: int, height: int) -> Box:
         """Return left, upper, right and lower edge of the crop in a picture, in pixels."""
         side = self.crop * min(width, height)
+        # Galaxies lie at the centre of their cutouts, so the crop is central.
         left, top = (width - side) / 2, (height - side) / 2
         return left, top, left + side, top + side
 
@@ -147,6 +148,8 @@ class View:
         """
         height, width = pixels.shape[:2]
         left, top, right, bottom = self._box(width, height)
+        # Bilinear resampling looks one result pixel beyond the crop: the part must hold that
+        # margin, so that it gives the same pixels as the whole image would.
         reach = math.ceil(max(1.0, (right - left) / self.size)) + 1
         x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
         part = pixels[y : math.ceil(bottom) + reach, x : math.ceil(right) + reach]

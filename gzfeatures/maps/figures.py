@@ -196,6 +196,7 @@ def _draw_images(
     low = places.min(0)
     step = float(np.ptp(places, axis=0).max()) / cells or 1.0
     cell = np.minimum((places - low) // step, cells - 1).astype(int)
+    # The galaxy nearest to the centre of a cell stands for the cell.
     off = np.linalg.norm(places - low - (cell + 0.5) * step, axis=1)
     filled: set[tuple[int, int]] = set()
     for galaxy in np.argsort(off, kind="stable"):
@@ -252,6 +253,7 @@ def _draw_densities(
         width = np.clip(spread / [(high - low) / 160 for low, high in span], 1.5, 6)
         density = gaussian_filter(counts, width, mode="constant")
         falling = np.sort(density.ravel())[::-1]
+        # Contours enclose 50 and 90 % of a class's galaxies: sum densities from the highest down.
         enclosed = np.cumsum(falling) / falling.sum()
         levels = sorted({float(falling[np.searchsorted(enclosed, share)]) for share in (0.9, 0.5)})
         colour = on_paper(class_mark(int(code))[0])

@@ -297,5 +297,6 @@ def _density(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     counts, _, _ = np.histogram2d(
         -places[:, 1], places[:, 0], bins=DENSITY_SIDE, range=[[-1, 1], [-1, 1]]
     )
+    # Counts span orders of magnitude between clumps and outskirts: their logarithm shows both.
     strength = np.log1p(counts)
     return np.asarray(np.rint(strength / max(strength.max(), 1) * 190), dtype=np.uint8)

@@ -57,6 +57,7 @@ def laid_out(
         Places, of the shape of `first`.
     """
     edges = graph.tocsr()
+    # An edge weaker than one part in `epochs` would never act.
     edges.data[edges.data < edges.data.max() / epochs] = 0
     edges.eliminate_zeros()
     share = (edges.data / edges.data.max()).astype(np.float32)

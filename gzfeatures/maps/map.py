@@ -123,6 +123,8 @@ class Map:
             )
         vectors = self.feature_space.vectors(table.matrix)
         near = nearest(self.vectors, vectors, min(self.settings["n_neighbors"], len(self)))
+        # Closeness decays beyond the nearest neighbour, as in UMAP's graph (McInnes+2018, section
+        # 3.1).
         beyond = near.distances - near.distances[:, :1]
         width = np.maximum(beyond.mean(1, keepdims=True), np.finfo(np.float32).tiny)
         weights = np.exp(-beyond / width)

@@ -49,6 +49,7 @@ def neighbourhoods(
     n = len(vectors)
     k = max(1, min(k, (n - 1) // 2))
     sampled = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
+    # |x − y|² = |x|² − 2 x·y + |y|²; the sampled galaxy's own |x|² does not change the ranks.
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     penalty, preserved = 0.0, 0
     on_map = nearest(coordinates, coordinates[sampled], k, own=sampled, exact_up_to=n).rows

@@ -56,6 +56,7 @@ def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) ->
         x,
         y,
     )
+    # Outer stars of early types are poorer in metals, hence bluer: a colour gradient with radius.
     blueing = 1 - 0.1 * np.log10(
         np.clip(elliptical_radius(x, y, galaxy.axis_ratio) / galaxy.r50, 0.2, 4)
     )

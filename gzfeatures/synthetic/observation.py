@@ -56,6 +56,7 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
     area = (side * PIXEL / 60) ** 2
     keep_clear = 0.09 * side
     for place, magnitude, far in zip(*_field_catalog(side, area, rng), strict=True):
+        # The centre stays clear: a blended neighbour would make the true shape untrue.
         if np.hypot(*(place - side / 2)) < keep_clear:
             continue
         if far and magnitude > 17:
@@ -78,6 +79,7 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
                     1.6,
                 )
             )
+            # Only bright stars show a halo and spikes; fainter ones are points before seeing.
             if magnitude < 13.5:
                 source = Galaxy(
                     "star", magnitude, r50=1.0, position_angle=math.pi / 5, colour=colour
@@ -118,7 +120,9 @@ def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
 
 def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
     """Add the noise of sky and source to a blurred image, and a small error of the sky level."""
+    # Photons of the source add Poisson noise, its variance flux / gain, to that of the sky.
     variance = SKY_NOISE[:, None, None] ** 2 + np.maximum(flux, 0) / GAIN
+    # Sky subtraction is never exact: a constant error of 0.15 of the noise remains per band.
     left_over = SKY_NOISE * rng.normal(0, 0.15, 3)
     return flux + left_over[:, None, None] + rng.standard_normal(flux.shape) * np.sqrt(variance)
 

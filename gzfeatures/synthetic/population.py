@@ -67,6 +67,7 @@ def type_of(index: int, seed: int) -> str:
     Types follow a golden-ratio sequence.
     """
     start = float(np.random.default_rng([seed, 0]).random())
+    # Multiples of the golden ratio fill [0, 1) evenly from the first on, whatever their number.
     place = (start + (index + 1) * (math.sqrt(5) - 1) / 2) % 1.0
     edges = np.cumsum(list(TYPES.values()))
     return list(TYPES)[
@@ -79,6 +80,8 @@ def distance(redshift: float) -> tuple[float, float]:
 
     The universe is flat, with H0 = 70 km/s/Mpc and Ωm = 0.3.
     """
+    # Comoving distance is c / H0 ∫ dz / E(z), with E² = Ωm (1 + z)³ + 1 − Ωm (Hogg 1999,
+    # arXiv:astro-ph/9905116, equations 14 and 15).
     z = np.linspace(0, redshift, 64)
     comoving = 299792.458 / 70 * float(np.trapezoid((0.3 * (1 + z) ** 3 + 0.7) ** -0.5, z))
     return 5 * math.log10(comoving * (1 + redshift)) + 25, comoving / (

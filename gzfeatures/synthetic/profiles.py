@@ -16,7 +16,13 @@ PIXEL = 0.396
 
 
 def nanomaggies(magnitude: float) -> float:
-    """Convert an AB magnitude to flux; magnitude 22.5 is one nanomaggy."""
+    """Convert an AB magnitude to flux; magnitude 22.5 is one nanomaggy.
+
+    Examples
+    --------
+    >>> nanomaggies(22.5), nanomaggies(17.5)
+    (1.0, 100.0)
+    """
     return math.pow(10, 0.4 * (22.5 - magnitude))
 
 
@@ -30,6 +36,11 @@ def sersic_b(n: float) -> float:
 
     Ciotti & Bertin 1999, A&A 352, 447, equation 18: the half is right to 1e-4 at n = 0.6, to 2e-5
     from n = 1.
+
+    Examples
+    --------
+    >>> round(sersic_b(1), 4), round(sersic_b(4), 4)
+    (1.6784, 7.6692)
     """
     return (
         2 * n

@@ -209,10 +209,12 @@ def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)
     near = nearby(galaxy, REFERENCE_REDSHIFT)
+    # One panel classifies both, so that their votes differ by distance alone.
     observed, brought_near = (
         panel.votes(chances(shape, float(np.clip(visibility(shape) + mood, 0.02, 0.98))))
         for shape in (galaxy.shape, near)
     )
+    # The debiased votes are those that the same volunteers would give were the galaxy near.
     return np.stack([observed.sum(0), panel.weights @ observed, panel.weights @ brought_near])
 
 

@@ -84,15 +84,16 @@ class Panel:
         ndarray of bool
             Shape (volunteers, 37); False under questions a volunteer did not reach.
         """
+        # Luck is drawn before the galaxy is known, so that the same panel can see it near and far.
         answers = np.zeros((len(self.luck), len(ANSWERS)), dtype=bool)
         for column, part in enumerate(COLUMNS.values()):
             options = part.stop - part.start
             earnest = self.care[:, None] * chances[part] + (1 - self.care[:, None]) / options
             chosen = (self.luck[:, column, None] >= earnest.cumsum(1)[:, :-1]).sum(1)
             answers[np.arange(len(answers)), part.start + chosen] = True
-        return answers & self._asked(answers)
+        return answers & self._on_way(answers)
 
-    def _asked(self, answers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _on_way(self, answers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Return which answers lie on each volunteer's way, shape (volunteers, 37)."""
         on_way = {question: np.full(len(answers), question == WALK[0]) for question in WALK}
         for question in WALK:
@@ -101,6 +102,7 @@ class Panel:
             ):
                 after = NEXT[answer]
                 if after is not None:
+                    # Several answers lead to one question: it is asked if any of them was chosen.
                     on_way[after] |= on_way[question] & chosen
         return np.column_stack(
             [on_way[question] for question, choices in QUESTIONS.items() for _ in choices]

@@ -142,7 +142,13 @@ def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
 
 
 def f1_of(jaccard: Interval) -> Interval:
-    """Turn limits of the Jaccard index J into limits of F1 = 2J / (1 + J)."""
+    """Turn limits of the Jaccard index J into limits of F1 = 2J / (1 + J).
+
+    Examples
+    --------
+    >>> f1_of((0.0, 1.0))
+    (0.0, 1.0)
+    """
     return 2 * jaccard[0] / (1 + jaccard[0]), 2 * jaccard[1] / (1 + jaccard[1])
 
 

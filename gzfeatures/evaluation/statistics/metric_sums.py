@@ -164,7 +164,13 @@ def _bin_columns(confidence: Array, excess: Array) -> Array:
 
 
 def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
-    """Return the bin of each confidence in [0, 1], closed above, 0 … BINS − 1."""
+    """Return the bin of each confidence in [0, 1], closed above, 0 … BINS − 1.
+
+    Examples
+    --------
+    >>> bin_of(np.array([0.0, 0.5, 1.0])).tolist()
+    [0, 7, 14]
+    """
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 

@@ -59,6 +59,7 @@ def mirrored(header: Header | None) -> bool:
 
 def _handedness(world: WCS) -> float:
     """Return the determinant of the change of longitude and latitude along the pixel axes."""
+    # Some headers put latitude on the first axis, which turns the sign round.
     sign = -1 if world.wcs.lng > world.wcs.lat else 1
     return sign * float(np.linalg.det(world.pixel_scale_matrix))
 
@@ -141,6 +142,7 @@ def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
     try:
         sky = np.asarray(source.all_pix2world(corners, 0))[:, [source.wcs.lng, source.wcs.lat]]
         frames = [wcs_to_celestial_frame(world) for world in (source, target)]
+        # Bands may be given in other frames (FK5, ICRS, galactic), so compare on one.
         if not frames[0].is_equivalent_frame(frames[1]):
             moved = SkyCoord(*sky.T, unit="deg", frame=frames[0]).transform_to(frames[1]).spherical
             sky = np.column_stack([moved.lon.deg, moved.lat.deg])
@@ -163,6 +165,7 @@ def _require_alike(
     remedy = "put them on one grid first, or leave one of them out"
     fault = "bands of one galaxy cannot be aligned"
     size = corners.max(axis=0) + 1
+    # Scales may differ by what moves the corner by half a pixel at most.
     if not abs(scales[0] / scales[1] - 1) <= BENT / size.max():
         values = f'{scales[0]:.4g}" and {scales[1]:.4g}" a pixel in {pair}'
         raise InputError(
@@ -197,6 +200,7 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
         flux[:, target_y, target_x] = part.flux[:, source_y, source_x]
         bad[:, target_y, target_x] = part.bad[:, source_y, source_x]
         return dataclasses.replace(part, flux=flux, bad=bad, header=header) if x or y else part
+    # A shift by part of a pixel needs interpolation: bad pixels are filled first and spread after.
     from scipy import ndimage
 
     for plane, (values, holes) in enumerate(zip(part.flux, part.bad, strict=True)):

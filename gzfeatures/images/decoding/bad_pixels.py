@@ -50,6 +50,7 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     from scipy import ndimage
 
     height, width = plane.shape
+    # Zeros of an unobserved area lie together; zeros of a noisy sky do not.
     square, run = _unlikely(zero)
     shapes = {(square, square), (1, min(run, width)), (min(run, height), 1)}
     if run > RUN:  # a row of a small image is no long run
@@ -74,6 +75,7 @@ def _unlikely(zero: Mask) -> tuple[int, int]:
     share = float(zero.mean())
     if share <= MANY:
         return BLOCK, RUN
+    # A pattern of m pixels appears by chance in about size × share^m places of the image.
     pixels = math.log(CHANCE / zero.size) / math.log(share)
     return max(BLOCK, math.ceil(math.sqrt(pixels))), max(RUN, math.ceil(pixels))
 
@@ -103,6 +105,7 @@ def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask
     flags = np.nan_to_num(plane).astype(np.int64)
     bits = [int(cards[f"MP_{name}"]) for name in HSC if f"MP_{name}" in cards]
     if any(str(key).startswith("MP_") for key in cards):
+        # Other bits of HSC's masks mark sources and edges, whose pixels are good.
         flags &= sum(1 << bit for bit in bits)
     elif "dq" in word and str(cards.get("TELESCOP", "")).strip().upper() == "JWST":
         flags &= 1

@@ -66,6 +66,7 @@ def read_fits(
             "bands differ in shape", where=where, found=", ".join(str(cube.shape) for cube in cubes)
         )
     total = sum(map(len, cubes))
+    # The sum over all bands is bounded, as each unit alone may be just below the limit.
     if total * cubes[0].shape[1] * cubes[0].shape[2] > max_pixels:
         raise InputError(
             "image is too large to decode", where=where, rule=f"hold at most {max_pixels:,} pixels"
@@ -80,6 +81,7 @@ def read_fits(
         )
         for plane, cube in zip(chosen, cubes, strict=True)
     ]
+    # Two planes of one band are exposures or versions: nothing tells which one is the image.
     twice = [
         name
         for part in bands
@@ -215,6 +217,7 @@ def _gunzipped(data: bytes, *, where: object, max_bytes: int) -> bytes:
         parsing("image is truncated or damaged", where),
         gzip.GzipFile(fileobj=io.BytesIO(data)) as file,
     ):
+        # One byte more than allowed shows that the file is larger, whatever its header claims.
         plain = file.read(max_bytes + 1)
     if len(plain) > max_bytes:
         raise InputError(

@@ -187,9 +187,11 @@ class Bands:
         blank = [line for line in chosen.faults() if line.endswith("blank")]
         if blank:
             raise InputError(blank[0], rule="hold more than one value")
+        # Bad pixels are left out of the stretch's statistics and drawn black.
         flux = np.where(chosen.bad, np.nan, chosen.flux.astype(np.float64))
         planes = STRETCHES[stretch](flux) if range is None else Levels(range).of(flux, where=None)
         planes = planes.repeat(3, axis=0) if names is None and len(planes) == 1 else planes
+        # FITS counts rows from below; a picture counts them from the top.
         planes = planes[:, ::-1] if self.header is not None else planes
         planes = planes[:, :, ::-1] if mirrored(self.header) else planes
         return np.ascontiguousarray(np.moveaxis(planes, 0, 2))

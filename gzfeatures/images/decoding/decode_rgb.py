@@ -84,6 +84,7 @@ def picture(
     """
     if not data:
         raise InputError("image has zero bytes", where=where, remedy="download it again")
+    # The first bytes choose the reader: endings of downloaded files are often wrong.
     reader = next((reader for magic, reader in MAGIC if data.startswith(magic)), None)
     if reader is None:
         raise InputError(
@@ -198,6 +199,7 @@ def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: objec
     """Return the image as 8-bit L or RGB; `levels` converts values of more bits."""
     image.info.pop("transparency", None)  # Pillow would warn that it is lost
     if image.mode in DEEP:
+        # Pillow widens 16-bit integers to 32: go back to the file's type, whose range is white.
         kind, depth = _bits(stored)
         values = np.asarray(image)
         if kind == "u" and values.dtype == np.int32:

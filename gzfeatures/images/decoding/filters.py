@@ -139,7 +139,13 @@ def wavelength(name: str) -> float | None:
 
 
 def alike(one: str, other: str) -> bool:
-    """Return whether two names may mean one filter: `HSC-R` and `r`, not `HSC-R` and `HSC-I`."""
+    """Return whether two names may mean one filter: `HSC-R` and `r`, not `HSC-R` and `HSC-I`.
+
+    Examples
+    --------
+    >>> alike("HSC-R", "r"), alike("HSC-R", "HSC-I")
+    (True, False)
+    """
     first, second = canonical(one) or one, canonical(other) or other
     if first == second:
         return True
@@ -173,9 +179,11 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
     """
     words = re.split(r"([-_.])", stem)
     tail = len(words)
+    # Words such as `drz` or `i2d` after the filter say how the file was made, not the band.
     while tail > 2 and words[tail - 1].lower() in TAILS:
         tail -= 2
     for last in range(tail, 0, -2):
+        # Names of filters hold up to two words (`HSC-G`, `NIR_Y`): the longer match comes first.
         for length in (3, 1):
             first = last - length
             text = "".join(words[max(first, 0) : last])
@@ -209,6 +217,11 @@ def is_weight(name: str) -> bool:
     """Return whether a plane or file is, by its name, a weight, error or mask.
 
     A plane is known by its EXTNAME or IMAGETYP, a file by the last word of its stem.
+
+    Examples
+    --------
+    >>> is_weight("M51_r_wht"), is_weight("ERR"), is_weight("M51_r")
+    (True, True, False)
     """
     words = re.split(r"[-_. ]", name.strip().lower())
     return words[-1] in WEIGHTS or words[0] in WEIGHTS

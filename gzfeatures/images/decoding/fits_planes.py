@@ -147,6 +147,7 @@ def _chosen(
                 remedy="name another with --science",
             )
         return named
+    # Weights, errors and masks have the image's shape, so only their names tell them apart.
     able = [(number, unit) for number, unit in images if not is_weight(_label(unit))]
     if not able:
         raise InputError(
@@ -191,6 +192,7 @@ def _mark(
                 for row, plane in enumerate(planes_of_image)
                 if plane.header.get("EXTVER", 1) == unit.ver
             ] or rows
+        # A mask may be a plane for each band of a cube, or one plane for all bands.
         for row in rows:
             shape = planes_of_image[row].bad.shape
             if unit.shape == shape or unit.shape == shape[-2:]:

@@ -62,10 +62,12 @@ def lupton(flux: Flux, intensity: Flux, *, softening: float, scale: float) -> np
 
     The slope is astropy's: intensity 0.1 `scale` becomes 25.5.
     """
+    # Equation 2: arcsinh is linear for faint pixels and logarithmic for bright ones.
     slope = 0.1 * 255 / np.arcsinh(0.1 * softening)
     positive = intensity > 0
     safe = np.where(positive, intensity, 1.0)
     colour = flux * np.where(positive, np.arcsinh(safe * softening / scale) * slope / safe, 0.0)
+    # Where a channel would saturate, all are scaled down together: that keeps the colour.
     colour *= 255 / np.maximum(colour.max(axis=0), 255)
     return np.clip(colour, 0, 255).astype(np.uint8)
 
@@ -95,6 +97,7 @@ class Background:
 
     def _channel(self, flux: Flux) -> npt.NDArray[np.uint8]:
         pixels = np.sort(flux[~np.isnan(flux)])
+        # The fainter half of the pixels is sky, whatever the galaxy in the other half is.
         sky = pixels[: max(1, len(pixels) // 2)]
         low, high = sky.mean() - self.below * sky.std(), sky.mean() + self.above * sky.std()
         scaled = (flux - low) / max(high - low, np.finfo(np.float64).tiny)

@@ -99,6 +99,7 @@ class ArrayFile:
                 found=str(kind),
                 remedy=f"give --bands g,r,z, or {FLAGS}",
             )
+        # Refuse an ambiguous shape now, rather than at the first image of a long run.
         channel_axis(shape[1:], bands, where=path)
         if int(np.prod(shape[1:], dtype=object)) * kind.itemsize > MAX_BYTES:
             raise InputError(

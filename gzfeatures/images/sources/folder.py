@@ -87,7 +87,13 @@ class Single:
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file's name is that of an image; a hidden file's is not."""
+    """Return whether a file's name is that of an image; a hidden file's is not.
+
+    Examples
+    --------
+    >>> is_image("galaxies/M51.jpg"), is_image(".M51.jpg"), is_image("README.md")
+    (True, False, False)
+    """
     name = posixpath.basename(name.replace("\\", "/"))
     return not name.startswith(".") and name.lower().endswith(PICTURES + BANDS)
 

@@ -60,6 +60,7 @@ class Remote:
             system, root = _system(address)
             system.ls(root, detail=False)  # `find` would pass over a place that does not answer
             listed = system.find(root, detail=True)
+        # Names are relative to the address, so that ids do not depend on the protocol.
         names = {
             str(name).removeprefix(root).lstrip("/"): entry.get("size")
             for name, entry in listed.items()
