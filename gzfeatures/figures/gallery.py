@@ -76,7 +76,7 @@ def tiles(
     ----------
     images : ImageSet, str or Path
         Where the images are.
-    shown : iterable of (id, caption)
+    captions : iterable of (id, caption)
         Galaxies, in order.
     view : View
         Crop and side of a picture.

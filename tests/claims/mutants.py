@@ -93,7 +93,7 @@ MUTANTS = (
     Mutant(
         "tuning that ignores groups",
         "heads/tune.py",
-        "folds_of(strata[kept], mine, FOLDS, seed)",
+        "folds_of(strata[kept], kept_groups, FOLDS, seed)",
         "folds_of(strata[kept], None, FOLDS, seed)",
         "test_tuning_groups.py",
     ),
@@ -149,7 +149,7 @@ MUTANTS = (
     Mutant(
         "the most probable class can be outside the class set",
         "evaluation/conformal.py",
-        "        inside[np.arange(len(predictions)), predictions.codes] = True\n",
+        "        members[np.arange(len(predictions)), predictions.codes] = True\n",
         "",
         "test_class_sets.py",
     ),
@@ -198,8 +198,8 @@ MUTANTS = (
     Mutant(
         "the winner's interval does not know that it was chosen",
         "evaluation/winner.py",
-        "chosen = outside[np.arange(resamples), inside.argmax(1)]",
-        "chosen = inside.max(1)",
+        "chosen = on_left[np.arange(resamples), on_drawn.argmax(1)]",
+        "chosen = on_drawn.max(1)",
         "test_winner.py",
     ),
     Mutant(
@@ -247,8 +247,8 @@ MUTANTS = (
     Mutant(
         "a head of one's own does not know the pictures it was trained on",
         "heads/fit.py",
-        "files=first.digests[here], pictures=first.pictures[here]\n",
-        "files=first.digests[here]\n",
+        "        pictures=first.pictures[trained_rows],\n",
+        "",
         "test_what_was_seen_is_known_by_its_picture.py",
     ),
     Mutant(

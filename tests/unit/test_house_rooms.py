@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,3 +129,26 @@ def test_the_glossary_has_each_word_once_in_the_order_of_the_alphabet() -> None:
 def test_the_glossary_is_linked_where_a_newcomer_begins() -> None:
     for name in ("README.md", "CONTRIBUTING.md"):
         assert "](docs/glossary.md)" in (ROOT / name).read_text(encoding="utf-8"), name
+
+
+FEWEST_COMMENTS = 15
+"""Per 1,000 lines of the package, docstrings and blank lines counted as lines."""
+FOR_TOOLS = re.compile(r"#\s*(noqa|type:|fmt:|pragma)")
+
+
+def comments_of(text: str) -> int:
+    """Comments for a reader, at the end of a line too; what is meant for a tool is none."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    return sum(not FOR_TOOLS.match(comment) for comment in comments)
+
+
+def test_the_package_says_why_at_every_step_that_is_hard() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+    lines = sum(len(text.splitlines()) for text in texts)
+    assert 1000 * sum(map(comments_of, texts)) / lines >= FEWEST_COMMENTS
+
+
+def test_words_for_a_tool_and_a_sign_inside_a_text_are_no_comment() -> None:
+    assert comments_of("# why\nx = 1  # because\n") == 2
+    assert comments_of('x = "# not one"  # noqa: E501\ny = 2  # type: ignore[misc]\n') == 0
