@@ -1,5 +1,6 @@
-"""Augmentation: random copies of training galaxies, drawn per sample and on the device; never seen by a View.
+"""Draw random copies of training galaxies: turned, shifted, zoomed, recoloured, mixed.
 
+Copies are made on the device, for training only: a View never changes at random.
 All chance comes from `draws`: one row of uniform numbers per place in an epoch's order, keyed by
 seed and epoch. A copy therefore does not depend on its batch, or on how many processes share the
 epoch.
@@ -19,13 +20,13 @@ from torch.nn import functional
 from gzfeatures.errors import InputError, require_known
 
 DRAWS = 10
-"""Uniform numbers a copy takes: flip, quarter turns, angle, two shifts, zoom, brightness, contrast, saturation, spare
-for mixing."""
+"""Uniform numbers a copy takes: flip, quarter turns, angle, two shifts, zoom, brightness, contrast,
+saturation, spare for mixing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a training galaxy.
+    """The random changes that a training galaxy may undergo.
 
     The pixels come from a frame that is `margin` times wider than the view. A turned, shifted or
     zoomed-out copy that would reach beyond the frame is zoomed in until it fits: no corner is ever
@@ -92,17 +93,17 @@ class Augmentation:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Augmentation:
-        """Augmentation from names and values; an unknown name lists the legal ones."""
+        """Build an augmentation from names and values; an unknown name lists the legal ones."""
         require_known("augmentation", fields, [field.name for field in dataclasses.fields(cls)])
         return cls(**fields)
 
     @classmethod
     def none(cls) -> Augmentation:
-        """No change at all."""
+        """Return the augmentation that changes nothing."""
         return cls(False, 0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0)
 
     def apply(self, images: torch.Tensor, uniforms: torch.Tensor, size: int) -> torch.Tensor:
-        """One random copy of each frame.
+        """Make one random copy of each frame.
 
         Parameters
         ----------
@@ -126,18 +127,25 @@ class Augmentation:
         return self._coloured(copies, u)
 
     def _grid(self, u: tuple[torch.Tensor, ...], size: int) -> torch.Tensor:
-        """Place in the frame (−1…1) of each pixel of the copies: shape (n, size, size, 2), x then y."""
+        """Return the place in the frame (−1…1) of each pixel of the copies.
+
+        Returns
+        -------
+        Tensor
+            Shape (n, size, size, 2), x then y.
+        """
         mirror = torch.where((u[0] < 0.5) & self.dihedral, -1.0, 1.0)
         quarters = torch.floor(u[1] * 4) * (math.pi / 2) * self.dihedral
         angle = quarters + math.radians(self.rotation) * (2 * u[2] - 1)
         cos, sin = torch.cos(angle), torch.sin(angle)
         low, high = (math.log(z) for z in self.zoom)
-        half = torch.exp(
-            -(low + (high - low) * u[5])
-        )  # half side of the copy, in half sides of the view
+        # half side of the copy, in half sides of the view
+        half = torch.exp(-(low + (high - low) * u[5]))
+        # a square turned by θ reaches |cos θ| + |sin θ| half sides: zoom in until it fits the frame
         reach = cos.abs() + sin.abs()
         margin = self.margin or 1.0
         half = torch.minimum(half, margin / reach)
+        # what is left around the turned square is how far it may shift
         room = margin - half * reach
         left, top = (
             (2 * self.shift * (2 * v - 1)).clamp(-room, room) / margin for v in (u[3], u[4])
@@ -145,6 +153,7 @@ class Augmentation:
         scale = half / margin
         side = (torch.arange(size, device=angle.device) + 0.5) * (2 / size) - 1
         across, down = side.view(1, 1, -1), side.view(1, -1, 1)
+        # rotation, scale and mirror as one affine map of each copy
         cos, sin, mirror, left, top = (
             v.view(-1, 1, 1) for v in (scale * cos, scale * sin, mirror, left, top)
         )
@@ -157,7 +166,7 @@ class Augmentation:
         )
 
     def _coloured(self, copies: torch.Tensor, u: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Saturation, contrast about the mean level, then brightness: one matrix over the bands and an offset."""
+        """Change saturation, contrast and brightness by one matrix over the bands and an offset."""
         if not (self.brightness or self.contrast or self.saturation):
             return copies
         bands = copies.shape[1]
@@ -177,13 +186,14 @@ class Augmentation:
 
 
 def draws(rows: int, seed: int, epoch: int) -> torch.Tensor:
-    """Uniform numbers of every galaxy for one epoch.
+    """Draw the uniform numbers of every galaxy for one epoch.
 
     Returns
     -------
     Tensor
         Float32, shape (rows, DRAWS), in [0, 1); row r is the same however many rows follow it.
     """
+    # Philox counts: a row does not depend on how many rows are drawn
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
     return torch.from_numpy(generator.random((rows, DRAWS), dtype=np.float32))
 
@@ -196,7 +206,7 @@ def mixed(
     mixup: float,
     cutmix: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix each galaxy with the next of its batch.
+    """Mix each galaxy of a batch with the next one.
 
     Mixup blends whole images (Zhang+2018, arXiv:1710.09412, eq. 1), CutMix pastes a square
     (Yun+2019, arXiv:1905.04899, eq. 1); where both are given, a coin decides per batch. λ ~ Beta(α,
@@ -221,11 +231,12 @@ def mixed(
     """
     if not mixup and not cutmix:
         return images, targets
+    # seeded by numbers of the batch itself: every process and every rerun mixes alike
     generator = np.random.default_rng([int(u * 2**24) for u in uniforms[0, :3].tolist()])
     cut = bool(cutmix) and (not mixup or generator.random() < 0.5)
     alpha = cutmix if cut else mixup
     share = float(generator.beta(alpha, alpha))
-    partner, other = images.roll(1, 0), targets.roll(1, 0)
+    partner, partner_targets = images.roll(1, 0), targets.roll(1, 0)
     if cut:
         side = images.shape[-1]
         edge = round(side * math.sqrt(1 - share))
@@ -234,11 +245,13 @@ def mixed(
         pictures[:, :, top : top + edge, left : left + edge] = partner[
             :, :, top : top + edge, left : left + edge
         ]
+        # the square has whole pixels, so λ is the area that was really pasted
         share = 1 - (edge / side) ** 2
     else:
         pictures = share * images + (1 - share) * partner
     # what is unknown of one galaxy would make the mixture's target unknown: such pairs stay as they
     # are, to the bit
-    alike = (torch.isnan(targets) == torch.isnan(other)).all(1)
+    alike = (torch.isnan(targets) == torch.isnan(partner_targets)).all(1)
     pictures = torch.where(alike.view(-1, 1, 1, 1), pictures, images)
-    return pictures, torch.where(alike.view(-1, 1), share * targets + (1 - share) * other, targets)
+    blend = share * targets + (1 - share) * partner_targets
+    return pictures, torch.where(alike.view(-1, 1), blend, targets)

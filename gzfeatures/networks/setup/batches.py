@@ -1,4 +1,4 @@
-"""Batches: which galaxies a training step sees, and with which random numbers, as a function of seed and epoch."""
+"""Choose the galaxies and random numbers of each training step, from seed and epoch alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingPixels:
-    """Training galaxies: pixels and targets, row by row.
+    """Pixels and targets of the training galaxies, row by row.
 
     Parameters
     ----------
@@ -40,11 +40,12 @@ class TrainingPixels:
     seed: int
 
     def order(self, epoch: int) -> npt.NDArray[np.intp]:
-        """Rows of one epoch in order, shape (n,); with shares, drawn by systematic sampling."""
+        """Return the rows of one epoch in order, shape (n,); rare classes may come more often."""
         generator = np.random.default_rng([self.seed, epoch])
         shuffled = generator.permutation(len(self.targets))
         if self.shares is None:
             return shuffled
+        # systematic sampling: a galaxy of share s is drawn ⌊s⌋ or ⌈s⌉ times, never far from s
         edges = np.cumsum(self.shares[shuffled])
         points = (np.arange(len(shuffled)) + generator.random()) * (edges[-1] / len(shuffled))
         chosen = shuffled[np.minimum(np.searchsorted(edges, points), len(shuffled) - 1)]
@@ -53,7 +54,7 @@ class TrainingPixels:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batches:
-    """Batches of the epoch that is on, read one ahead of the network.
+    """Batches of the current epoch; the next one is read while the network computes.
 
     Processes of one training take turns in the epoch's order: their number changes neither a
     galaxy's copy nor, together, the galaxies of a step.
@@ -62,7 +63,7 @@ class Batches:
     ----------
     pixels : TrainingPixels
     epoch : callable
-        Gives the epoch that is on.
+        Gives the current epoch.
     rank, world : int
         This process among all.
     passes : int
@@ -84,10 +85,11 @@ class Batches:
         return max(1, len(self.pixels.targets) // self.world // self.pixels.batch_size)
 
     def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:
-        """Rows of each step, and the random numbers of their copies."""
+        """Go through the rows of each step and the random numbers of their copies."""
         frames = self.pixels
         for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
             order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)
+            # every process takes each world-th place: together they see the order of one process
             places = np.arange(self.rank, len(order), self.world)
             for number in range(self._steps_of_a_pass()):
                 step = places[number * frames.batch_size : (number + 1) * frames.batch_size]

@@ -1,4 +1,4 @@
-"""TrainingOptions: how a network is trained, as one value from the command line and TOML down."""
+"""Hold the options of a training as one value, from command line and TOML down."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gzfeatures.networks.setup.augment import Augmentation
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingOptions:
-    """How a network is trained; what it is trained on is no part of it.
+    """The options of a training; the galaxies it is trained on are not among them.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class TrainingOptions:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> TrainingOptions:
-        """Options from names and values, such as those of `--set` or of an experiment file.
+        """Build options from names and values, such as those of `--set` or of an experiment file.
 
         Parameters
         ----------
@@ -103,16 +103,17 @@ class TrainingOptions:
         >>> options.epochs, options.numbers
         (3, {'batch_size': 16})
         """
+        # what is no option of the training is a number of its recipe, which checks the name
         names = {field.name for field in dataclasses.fields(cls)} - {"numbers"}
-        own = {name: value for name, value in fields.items() if name in names}
+        options = {name: value for name, value in fields.items() if name in names}
         numbers = {name: value for name, value in fields.items() if name not in names}
-        own["folder"] = Path(own["folder"])
-        augmentation = own.get("augmentation")
+        options["folder"] = Path(options["folder"])
+        augmentation = options.get("augmentation")
         if not isinstance(augmentation, Augmentation):
-            own["augmentation"] = Augmentation.of(augmentation or {})
-        return cls(**own, numbers=numbers)
+            options["augmentation"] = Augmentation.of(augmentation or {})
+        return cls(**options, numbers=numbers)
 
     @property
     def scratch(self) -> Path:
-        """Folder of decoded pixels while the training lasts."""
+        """Return the folder of decoded pixels while the training lasts."""
         return Path(self.cache) if self.cache is not None else self.folder / "pixels"

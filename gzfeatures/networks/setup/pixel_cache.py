@@ -1,4 +1,4 @@
-"""PixelCache: galaxies decoded once, kept as bytes in one memory-mapped file, so that no epoch waits for JPEG."""
+"""Decode galaxies once and keep their pixels in a memory-mapped file for every epoch."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.preprocess import to_views
 
 BLOCK = 256
-_OWN = re.compile(r"\.?[0-9a-f]{32}\.npy(\..*)?")
+_CACHE_NAME = re.compile(r"\.?[0-9a-f]{32}\.npy(\..*)?")
 FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PixelCache:
-    """Pixels of galaxies under one view; picklable, opened at each read.
+    """Pixels of galaxies under one view, opened at each read.
 
     Parameters
     ----------
@@ -71,6 +71,7 @@ class PixelCache:
         rows = range(len(images))
         blocks = [rows[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
+            # other images under the same names must not find this file
             digests = list(pool.map(images.digest, rows))
             path = folder / f"{fingerprint.of([FORMAT, view.asdict(), digests])[:32]}.npy"
             if not path.exists():
@@ -96,15 +97,15 @@ class PixelCache:
 
     @property
     def bands(self) -> int:
-        """Channels of the pixels."""
+        """Return the number of channels."""
         return int(self._open().shape[-1])
 
     def rows(self, ids: Ids) -> npt.NDArray[np.intp]:
-        """Row of each id; an unknown id is an InputError."""
+        """Return the row of each id; an unknown id is an InputError."""
         return positions(self.ids, ids, where="pixel cache")
 
     def batch(self, rows: npt.NDArray[Any]) -> torch.Tensor:
-        """Pixels of some rows: uint8, shape (n, bands, size, size), channels last in memory."""
+        """Return pixels of some rows: uint8, shape (n, bands, size, size), channels last."""
         return torch.from_numpy(self._open()[rows]).permute(0, 3, 1, 2)
 
     def _open(self) -> npt.NDArray[np.uint8]:
@@ -113,9 +114,10 @@ class PixelCache:
 
 
 def drop(folder: Path) -> None:
-    """Remove the caches in a folder, and the folder where nothing else lies in it."""
+    """Remove the caches in a folder, and the folder itself if nothing else lies in it."""
     for path in folder.iterdir():
-        if _OWN.fullmatch(path.name):
+        # the folder may be one that the user shares among trainings
+        if _CACHE_NAME.fullmatch(path.name):
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()

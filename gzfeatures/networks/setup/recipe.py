@@ -1,4 +1,4 @@
-"""Recipe: every number a training depends on, checked once; optimizer and schedule made from it.
+"""Hold every number a training depends on, and build optimizer and schedule from them.
 
 `RECIPES` lists what goes by a name: `probe`, `tune` and `scratch`. What is not given follows from
 the start (weights or none) and from the number of galaxies.
@@ -26,14 +26,20 @@ WARM_UP = 0.3
 
 
 def _one_cycle(t: float) -> float:
-    """Up from 1/25 to 1 in the first three tenths, down to 1e-4, along cosines (Smith & Topin, arXiv:1708.07120)."""
+    """Raise from 1/25 to 1 over 0.3 of the training, then fall to 1e-4, along cosines.
+
+    Smith & Topin, arXiv:1708.07120.
+    """
     if t < WARM_UP:
         return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * t / WARM_UP)) / 2
     return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (t - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 def _warm_cosine(t: float) -> float:
-    """Up along a line in the first tenth, then down to 0 along a cosine (Loshchilov & Hutter, arXiv:1608.03983)."""
+    """Raise along a line over 0.1 of the training, then fall to 0 along a cosine.
+
+    Loshchilov & Hutter, arXiv:1608.03983.
+    """
     return (t + 0.005) / 0.105 if t < 0.1 else (1 + math.cos(math.pi * (t - 0.1) / 0.9)) / 2
 
 
@@ -90,7 +96,7 @@ FIRST_RATE = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRecipe:
-    """How a network is trained.
+    """The numbers that a training depends on.
 
     Parameters
     ----------
@@ -183,6 +189,7 @@ class TrainingRecipe:
     keep: str | None = None
 
     def __post_init__(self) -> None:
+        # whole numbers, then ranges, then names: the first fault is named
         least_of = {
             "epochs": 1,
             "passes": 1,
@@ -212,6 +219,7 @@ class TrainingRecipe:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
+            # None is not "no decay": it lets the rate fall by a fixed factor over all blocks
             if name == "lr_decay" and value is None:
                 continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
@@ -233,13 +241,13 @@ class TrainingRecipe:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], recipe: str = "scratch") -> TrainingRecipe:
-        """Recipe from names and values on top of a named one; an unknown name lists the legal ones."""
+        """Build a recipe from names and values on top of a named one."""
         require_known("training option", fields, [field.name for field in dataclasses.fields(cls)])
         require_known("recipe", [recipe], RECIPES)
         return cls(**{"recipe": recipe, **RECIPES[recipe], **fields})
 
     def settled(self, galaxies: int, depth: int) -> TrainingRecipe:
-        """The same with every open number filled in.
+        """Return the recipe with every open number filled in.
 
         Steps follow from the number of galaxies: `tune` takes 20·√n of them, but at least 4 passes;
         `scratch` 20 passes, but at least 400 steps. The epochs of few galaxies are several passes
@@ -252,6 +260,7 @@ class TrainingRecipe:
         depth : int
             Blocks of the network, the output layer included.
         """
+        # a last batch that is not full is left out, as in `Batches`
         per_pass = max(1, galaxies // self.batch_size)
         if self.recipe == "probe":
             rounds, passes = 1, 1
@@ -262,19 +271,20 @@ class TrainingRecipe:
             steps = tuned if self.recipe == "tune" else max(400, 20 * per_pass)
             passes = self.passes or max(1, round(20 / per_pass))
             rounds = max(1, round(steps / (per_pass * passes)))
+        # a factor for each block, so that the first has the same rate in deep and shallow networks
         decay = FIRST_RATE ** (1 / max(1, depth - 1)) if self.lr_decay is None else self.lr_decay
         keep = self.keep or ("last" if self.monitor is None and self.patience is None else "best")
         return dataclasses.replace(self, epochs=rounds, passes=passes, lr_decay=decay, keep=keep)
 
     def trained_blocks(self, network: nn.Module) -> list[Block]:
-        """Blocks that learn, input first."""
+        """Return the blocks that learn, input first."""
         order = blocks(network)
         if self.recipe == "probe":
             return order[-1:]
         return order if self.unfreeze is None else order[max(0, len(order) - 1 - self.unfreeze) :]
 
     def optimizer_of(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Optimizer of the blocks that learn; those before them are frozen."""
+        """Build the optimizer of the blocks that learn, and freeze the blocks before them."""
         parameters = dict(network.named_parameters())
         trained = self.trained_blocks(network)
         learning = {name for block in trained for name in block.names}
@@ -283,8 +293,10 @@ class TrainingRecipe:
             parameter.requires_grad_(name in learning)
         groups = []
         for depth, block in enumerate(reversed(trained)):
+            # depth counts from the output: the layers near the pixels change least
             lr = self.lr * (1.0 if self.lr_decay is None else self.lr_decay) ** depth
             members = [name for name in block.names if name in parameters]
+            # two groups for each block: biases and normalisation are not shrunk
             for shrinking in (True, False):
                 chosen = [parameters[name] for name in members if (name in shrunk) == shrinking]
                 if chosen:
@@ -296,26 +308,29 @@ class TrainingRecipe:
     def scheduler_of(
         self, optimizer: torch.optim.Optimizer, steps: int
     ) -> torch.optim.lr_scheduler.LambdaLR:
-        """Schedule over `steps` steps of the optimizer."""
+        """Build the schedule over `steps` steps of the optimizer."""
         course = SCHEDULES[self.schedule]
         return torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: course(min(1.0, step / max(1, steps)))
         )
 
     def _class_factors(self, labels: Labels) -> npt.NDArray[np.float64]:
-        """count^(−power) of each class, 0 for a class without galaxies, shape (k,)."""
+        """Return count^(−power) of each class, 0 for a class without galaxies, shape (k,)."""
         counts = np.bincount(labels.codes, minlength=len(labels.classes)).astype(np.float64)
         return np.where(counts > 0, np.maximum(counts, 1) ** -self.balance_power, 0.0)
 
     def class_weights(self, labels: Labels) -> torch.Tensor | None:
-        """Weight of each class in the loss, shape (k,), mean 1 over galaxies; None where classes are not weighted."""
+        """Return the weight of each class in the loss, shape (k,); None without weights.
+
+        The mean over galaxies is 1, so that the learning rate keeps its meaning.
+        """
         if self.balance != "weights":
             return None
         factors = self._class_factors(labels)
         return torch.from_numpy(factors / factors[labels.codes].mean()).float()
 
     def shares(self, labels: Labels) -> npt.NDArray[np.float64] | None:
-        """Expected copies of each galaxy in an epoch, shape (n,), mean 1; None for one each."""
+        """Return the expected copies of each galaxy in an epoch, shape (n,); None for one each."""
         if self.balance != "sampling":
             return None
         shares = self._class_factors(labels)[labels.codes]

@@ -1,4 +1,4 @@
-"""Target: what a network is asked to say of a galaxy, its loss, and how its logits become probabilities.
+"""Define what a network predicts: its loss, and how its logits become probabilities.
 
 `TARGETS` lists them by name. Each is a pair of functions over tensors; the target matrix is
 prepared once, as float with one column per class or answer, NaN where nothing is known.
@@ -27,7 +27,7 @@ MAX_CONCENTRATION = 100.0
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """One kind of target.
+    """A kind of prediction that a network is trained for.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def _binary(
 
 
 def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Logarithm of the 37 cumulative fractions, shape (n, 37).
+    """Return the logarithm of the 37 cumulative vote fractions, shape (n, 37).
 
     Softmax per question times the fraction of the answer it follows from, so that the answers of a
     question sum to its parent's fraction by construction (the constraints of the Kaggle table;
@@ -79,16 +79,17 @@ def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
     """
     logs: dict[str, torch.Tensor] = {}
     for question, answers in votes.QUESTIONS.items():
-        here = functional.log_softmax(logits[:, votes.COLUMNS[question]], dim=1)
+        # logarithms of small fractions add where the fractions themselves would underflow
+        question_logs = functional.log_softmax(logits[:, votes.COLUMNS[question]], dim=1)
         parent = votes.PARENTS[question]
         if parent is not None:
-            here = here + logs[parent].unsqueeze(1)
-        logs |= dict(zip(answers, here.unbind(1), strict=True))
+            question_logs = question_logs + logs[parent].unsqueeze(1)
+        logs |= dict(zip(answers, question_logs.unbind(1), strict=True))
     return torch.stack([logs[answer] for answer in votes.ANSWERS], dim=1)
 
 
 def tree_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """The 37 cumulative fractions, shape (n, 37), in [0, 1]."""
+    """Return the 37 cumulative vote fractions, shape (n, 37), in [0, 1]."""
     return tree_log_fractions(logits).exp()
 
 
@@ -101,18 +102,28 @@ def _squared(
 
 
 def concentrations(logits: torch.Tensor) -> torch.Tensor:
-    """Dirichlet concentrations in (1, 101), one per answer (Walmsley+2022, doi:10.1093/mnras/stab2093, sect. 4.2)."""
+    """Return Dirichlet concentrations in (1, 101), one per answer.
+
+    Walmsley+2022, doi:10.1093/mnras/stab2093, sect. 4.2.
+
+    Examples
+    --------
+    >>> concentrations(torch.zeros(1, 2)).tolist()
+    [[51.0, 51.0]]
+    """
     return 1 + MAX_CONCENTRATION * torch.sigmoid(logits)
 
 
 def _dirichlet_multinomial(
     logits: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor | None, smoothing: float
 ) -> torch.Tensor:
-    """Minus the log likelihood of vote counts, summed over questions; an unknown count counts as no vote."""
+    """Return minus the log likelihood of vote counts, summed over questions."""
+    # an unknown count is no vote: its terms cancel
     counts = torch.nan_to_num(counts, nan=0.0)
     alphas = concentrations(logits)
     total = logits.new_zeros(len(logits))
     for columns in votes.COLUMNS.values():
+        # log of Γ(A)·N!/Γ(A + N) · Π Γ(n + a)/(Γ(a)·n!), with A = Σa, N = Σn of one question
         n, a = counts[:, columns], alphas[:, columns]
         asked, strength = n.sum(1), a.sum(1)
         total = (
@@ -126,7 +137,7 @@ def _dirichlet_multinomial(
 
 
 def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Cumulative fractions expected from the concentrations."""
+    """Return the cumulative fractions expected from the concentrations."""
     return tree_fractions(torch.log(concentrations(logits)))
 
 
@@ -151,13 +162,13 @@ TARGETS: dict[str, Target] = {
         smooths=False,
     ),
 }
-"""`soft-classes`: vote fractions of the classes instead of one class. `fractions`: the tree, squared error.
-`sigmoid-fractions`: 37 separate sigmoids and cross-entropy (as GalaxyID). `counts`:
+"""`soft-classes`: vote fractions of the classes instead of one class. `fractions`: the tree,
+squared error. `sigmoid-fractions`: 37 separate sigmoids and cross-entropy (as GalaxyID). `counts`:
 Dirichlet-multinomial."""
 
 
 def target_of(labels: Labels, name: str | None = None) -> Target:
-    """Entry of `TARGETS` by name, default the one of the labels; checks that the labels can serve it.
+    """Return the target with a name, by default that of the labels, if the labels can serve it.
 
     Raises
     ------
@@ -196,7 +207,7 @@ def target_of(labels: Labels, name: str | None = None) -> Target:
 
 
 def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
-    """Two targets learned side by side by one network; what it predicts is the first.
+    """Join two targets that one network learns side by side; it predicts the first.
 
     The first `outputs` logits are the first target's, the others the second's; the loss is the sum
     of both, the second's times `weight`. A galaxy whose columns of one target are all NaN teaches
@@ -209,6 +220,7 @@ def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
         known, more = (
             ~torch.isnan(part).all(1) for part in (targets[:, :outputs], targets[:, outputs:])
         )
+        # zero with a gradient: a batch may have galaxies of one target only
         total = logits.sum() * 0.0
         if more.any():
             total = total + weight * second.loss(
@@ -229,7 +241,7 @@ def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
 def target_matrix(
     labels: Labels, name: str | None = None, counts: votes.Counts | None = None
 ) -> npt.NDArray[np.float32]:
-    """Targets of each galaxy, shape (n, k).
+    """Return the targets of each galaxy, shape (n, k).
 
     Classes become shares (one-hot, or vote fractions scaled to sum 1; a galaxy whose fractions are
     all zero or unknown keeps its class); booleans 0 and 1; fractions stay, NaN where unknown. For
@@ -263,7 +275,8 @@ def target_matrix(
 
 
 def _require_cumulative(labels: Labels) -> None:
-    """Refuse fractions of those who were asked: there a question's answers sum to 1, not to their parent's fraction."""
+    """Refuse fractions that are not cumulative, of all volunteers."""
+    # fractions of those who were asked sum to 1 in each question, not to their parent's fraction
     for question, columns in votes.COLUMNS.items():
         parent = votes.PARENTS[question]
         sums = labels.values[:, columns].sum(1)
@@ -275,5 +288,6 @@ def _require_cumulative(labels: Labels) -> None:
                 where=f"scheme {labels.scheme}",
                 rule="be cumulative, of all volunteers",
                 found=f"{excess[known].mean():.2f} too much on average",
-                remedy="use a scheme of cumulative fractions such as votes-37, or the target sigmoid-fractions",
+                remedy="use a scheme of cumulative fractions such as votes-37, "
+                "or the target sigmoid-fractions",
             )

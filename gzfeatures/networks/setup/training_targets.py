@@ -1,4 +1,4 @@
-"""Lessons: which galaxies a network is trained on, and what is known of each, of one target or of two."""
+"""Collect the training galaxies of a network and the targets of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gzfeatures.networks.setup.targets import Target, joint, target_matrix, targ
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingTargets:
-    """The training galaxies and what each teaches.
+    """The training galaxies and the targets that are known of each.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class TrainingTargets:
         counts: Counts | None = None,
         also: Labels | None = None,
     ) -> TrainingTargets:
-        """Collect them.
+        """Collect the training galaxies and their targets, of one target or of two.
 
         Parameters
         ----------
@@ -78,6 +78,7 @@ class TrainingTargets:
         shares, weights = recipe.shares(taught), recipe.class_weights(taught)
         if also is None:
             return cls(split.train, matrix, goal, shares, weights)
+        # labels of validation and test galaxies would leak through the second target
         also = also.select(
             also.ids[~among(also.ids, np.concatenate([split.validation, split.test]))]
         )
@@ -88,6 +89,7 @@ class TrainingTargets:
                 rule="know at least one training galaxy",
             )
         ids = np.concatenate([split.train, also.ids[~among(also.ids, split.train)]])
+        # NaN where a galaxy has no label of one target: it then teaches the other only
         joined = np.full((len(ids), matrix.shape[1] + len(also.classes)), np.nan, dtype=np.float32)
         joined[: len(matrix), : matrix.shape[1]] = matrix
         joined[positions(ids, also.ids, where="training galaxies"), matrix.shape[1] :] = (

@@ -1,4 +1,4 @@
-"""Checkpoints: the state a training resumes from, and the folder a trained network becomes a backbone by."""
+"""Write the state a training resumes from, and the checkpoint folder of a trained network."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ Watch: TypeAlias = Callable[[Sequence[Mapping[str, float]]], None]
 
 
 class WholeFiles(CheckpointIO):
-    """Lightning's checkpoint files: whole or not at all, and read without running code from them."""
+    """Lightning's checkpoint files, written whole or not at all and read without running code."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write; an OutputError on a full disk leaves the file that was there."""
+        """Write a checkpoint; on a full disk the file from before stays as it was."""
         write_state(Path(path), checkpoint)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read tensors and plain values only."""
+        """Read a checkpoint; only tensors and plain values are accepted."""
         return read_state(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -61,7 +61,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """State of a training, on the CPU.
+    """Read the state of a training to the CPU.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def machine_now() -> dict[str, Any]:
-    """What the last digits of a training depend on beside its settings."""
+    """Describe the machine and the library that the last digits of a training depend on."""
     kind = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
     return {"threads": torch.get_num_threads(), "kind": kind, "torch": str(torch.__version__)}
 
@@ -104,11 +104,11 @@ class EveryEpoch(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the settings."""
+        """Add the settings and the machine to the checkpoint."""
         checkpoint["settings"], checkpoint["machine"] = self.settings, machine_now()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write; processes of one training call this together."""
+        """Write the state; all processes of one training call this together."""
         trainer.save_checkpoint(self.path, weights_only=False)
         if self.watch is not None and trainer.is_global_zero and isinstance(pl_module, Learner):
             self.watch(pl_module.history)
@@ -117,7 +117,7 @@ class EveryEpoch(Checkpoint):
 def write_folder(
     folder: Path, backbone: Backbone, network: nn.Module, record: dict[str, Any]
 ) -> Path:
-    """Write `model.safetensors` and `backbone.json`; returns the folder.
+    """Write `model.safetensors` and `backbone.json`, and return the folder.
 
     Parameters
     ----------
@@ -138,6 +138,7 @@ def write_folder(
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
+    # auxiliary classifiers serve training only; a backbone is loaded without them
     tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
     return write_tensors(folder, backbone, tensors, record)
 
@@ -145,7 +146,7 @@ def write_folder(
 def write_tensors(
     folder: Path, backbone: Backbone, tensors: dict[str, torch.Tensor], record: dict[str, Any]
 ) -> Path:
-    """Write tensors by name and their record as the folder of a backbone; returns the folder.
+    """Write tensors by name and their record as the folder of a backbone, and return the folder.
 
     Raises
     ------
@@ -156,13 +157,14 @@ def write_tensors(
     outputs.remove(folder / RECORD)
     with written_whole(folder / TENSORS) as temporary:
         temporary.write_bytes(save(tensors))
+    # the record comes last and names the weights' digest: a folder cut short is no checkpoint
     digest = fingerprint.of_file(folder / TENSORS)
-    note = {
+    sidecar = {
         "format": CHECKPOINT_FORMAT,
         "backbone": backbone.asdict(),
         "weights_sha256": digest,
         **record,
     }
     with written_whole(folder / RECORD) as temporary:
-        temporary.write_text(json.dumps(note, indent=1), "utf-8")
+        temporary.write_text(json.dumps(sidecar, indent=1), "utf-8")
     return folder

@@ -1,4 +1,4 @@
-"""Ending: from the weights kept to a checkpoint: predictions, temperature, sets of classes, files."""
+"""Finish a training: predictions of the kept weights, calibration, and the checkpoint."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ LEAST_TO_HALVE = 40
 
 
 def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """A fair half of galaxies, by the digest of seed and group: galaxies of one group stay together."""
+    """Choose a fair half of galaxies by the digest of seed and group: groups stay together."""
+    # a digest, not a draw: a galaxy's side does not depend on which others are in the split
     keys = (
         f"{seed} group {split.groups[i]}" if i in split.groups else f"{seed} id {i}" for i in ids
     )
-    return np.array(
-        [hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[0] % 2 == 0 for key in keys],
-        bool,
-    )
+    digests = [hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest() for key in keys]
+    return np.array([digest[0] % 2 == 0 for digest in digests], bool)
 
 
 def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
-    """Validation galaxies that are watched: all, or the half that chooses where an epoch is to be chosen."""
+    """Return the validation galaxies scored after each epoch: all, or a half that chooses."""
+    # galaxies that choose an epoch cannot calibrate it: the other half is left for that
     ids = split.validation
     if plan.keep != "best" or len(ids) < LEAST_TO_HALVE:
         return ids
@@ -49,14 +49,14 @@ def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
 
 
 def references(training: Ids) -> Ids:
-    """Training galaxies that others are compared with: all, or some thousands, evenly spaced by id."""
+    """Return training galaxies to compare others with: all, or some thousands, even in id."""
     chosen: Ids = np.sort(training)[:: max(1, len(training) // ROWS)]
     return chosen
 
 
 @dataclasses.dataclass(eq=False)
 class Finish:
-    """What is left to do once a network is trained.
+    """The work that is left once a network is trained.
 
     Parameters
     ----------
@@ -100,7 +100,9 @@ class Finish:
     def finished(
         self, state: dict[str, Any], scored: Ids, device: str, *, say: Callable[[str], object]
     ) -> Predictions:
-        """Predictions of the scored galaxies by the weights kept, calibrated by validation galaxies that chose nothing.
+        """Predict the scored galaxies by the kept weights, and calibrate the predictions.
+
+        The calibration uses validation galaxies that did not choose the epoch.
 
         Parameters
         ----------
@@ -113,21 +115,25 @@ class Finish:
             Takes lines for the person.
         """
         self.network.load_state_dict(state["best"])
+        # half precision is for speed while training; what is reported has single precision
         final = dataclasses.replace(self.inference, precision="float32", dihedral=self.dihedral)
         network = self.network.to(device)
         bare, features = final.outputs(network, scored)
         fresh = self._fresh()
         training = final.outputs(network, self.references)[1]
+        # galaxies that chose the epoch look more familiar than new ones: familiarity has to do
+        # without
         rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
         kept_out = None if rows is None else features[rows]
         self.calibration = OutputCalibration.of(bare.select(fresh), self.labels, kept_out, training)
         lines = list(self.calibration.notes)
         if bare.kind != "fractions" and len(fresh):
-            found = f"calibrated on {len(fresh)} validation galaxies: temperature {self.calibration.temperature:.3g}"
-            lines = [found, *lines]
+            temperature = f"temperature {self.calibration.temperature:.3g}"
+            lines = [f"calibrated on {len(fresh)} validation galaxies: {temperature}", *lines]
         elif bare.kind != "fractions" and len(scored):
             lines = [
-                "no validation galaxies are left to calibrate on: probabilities are the network's own",
+                "no validation galaxies are left to calibrate on: "
+                "probabilities are the network's own",
                 *lines,
             ]
         if lines and len(scored):
@@ -135,35 +141,36 @@ class Finish:
         return self.calibration.applied(bare, features)
 
     def write(self, state: dict[str, Any]) -> None:
-        """Write checkpoint and curves."""
+        """Write the checkpoint and the training curves."""
         self._write(state, {"images_seen": state["images"]})
         write_curves(self.folder, state["history"])
 
     def interrupted(self, state: dict[str, Any]) -> None:
-        """Write the weights that were kept so far as a checkpoint; nothing is calibrated."""
+        """Write the weights kept so far as a checkpoint; nothing is calibrated."""
         self.network.load_state_dict(state["best"])
         self._write(state, {"images_seen": state["images"], "interrupted": True})
 
     def _write(self, state: dict[str, Any], more: dict[str, Any]) -> None:
         network, classes = self.network, self.labels.classes
+        # outputs of the second target have helped to train; the checkpoint predicts the first
         if self.settings["also"] is not None:
             architectures.keep_outputs(network, len(classes))
         backbone = dataclasses.replace(
             self.backbone, classes=len(classes), trained_on=self.trained_on.encode()
         )
         record = {
-            **{"classes": list(classes), "scheme": self.labels.scheme},
-            **{
-                "metrics": state["history"][state["kept"]],
-                "settings": self.settings,
-                "dihedral": self.dihedral,
-            },
+            "classes": list(classes),
+            "scheme": self.labels.scheme,
+            "metrics": state["history"][state["kept"]],
+            "settings": self.settings,
+            "dihedral": self.dihedral,
             **self.calibration.asdict(),
         }
         write_folder(self.folder, backbone, network, record | more)
 
     def _fresh(self) -> Ids:
-        """Validation galaxies that neither chose nor trained; too few to halve, all: a temperature is no promise."""
+        """Return the validation galaxies that neither chose the epoch nor trained the network."""
+        # too few to halve, all calibrate: a temperature of galaxies that chose is no promise
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:
             ids = ids[~_half(self.split, ids, self.settings["seed"])]
@@ -171,7 +178,7 @@ class Finish:
         return fresh
 
     def _chose(self, fresh: Ids) -> bool:
-        """Whether the galaxies to calibrate on chose the epoch too."""
+        """Tell whether the galaxies that calibrate chose the epoch too."""
         return (
             len(fresh) > 0
             and self.settings["recipe"]["keep"] == "best"

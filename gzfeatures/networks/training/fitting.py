@@ -1,4 +1,4 @@
-"""Fitting: a learner trained by Lightning, epoch by epoch, with its state on disk after each."""
+"""Train a network with Lightning, epoch by epoch, and write its state after each epoch."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from gzfeatures.errors import InputError
+from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.networks.training.checkpoint import WholeFiles, read_state
 from gzfeatures.networks.training.learner import Learner
 from gzfeatures.networks.training.resuming import EarlierTraining, threads
@@ -32,9 +33,10 @@ def fit(
     nodes: int,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train, or go on, and return the last state: `best` weights, `kept` row, `history`, `images`.
+    """Start or continue a training, and return its last state.
 
-    The state comes back through its file: whichever processes trained, all have written it.
+    The state has the `best` weights, the `kept` row, the `history` and the number of `images`. It
+    is read from its file: whichever processes trained, they have written it.
 
     Parameters
     ----------
@@ -76,6 +78,7 @@ def fit(
         num_nodes=nodes,
         **options,
     )
+    # Lightning replaces the handler of Ctrl-C; the caller's is put back
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with (
@@ -97,20 +100,26 @@ def fit(
             raise KeyboardInterrupt from None
         raise
     except torch.OutOfMemoryError:
-        size = learner.recipe.batch_size
-        raise InputError(
-            "GPU memory does not suffice",
-            where=f"batch_size {size}",
-            remedy=f"try batch_size={max(2, size // 2)} with accumulate={2 * learner.recipe.accumulate}"
-            if size > 2
-            else "choose a smaller network or view",
-        ) from None
+        raise _out_of_memory(learner.recipe) from None
     return dict(read_state(path)["gzfeatures"])
 
 
-def _alone(processes: int) -> list[LightningEnvironment]:
-    """One process, or those that Lightning starts itself: a batch system's variables speak of other things.
+def _out_of_memory(recipe: TrainingRecipe) -> InputError:
+    """Return the error of a training that does not fit the GPU, with the batch size to try."""
+    size = recipe.batch_size
+    # half the batch and twice the accumulation: the same step, in less memory
+    smaller = f"try batch_size={max(2, size // 2)} with accumulate={2 * recipe.accumulate}"
+    return InputError(
+        "GPU memory does not suffice",
+        where=f"batch_size {size}",
+        remedy=smaller if size > 2 else "choose a smaller network or view",
+    )
 
+
+def _alone(processes: int) -> list[LightningEnvironment]:
+    """Return Lightning's own environment, unless a batch system started these processes.
+
+    Variables of a batch system are set in every process of a job, also in one that trains alone.
     Only where `srun` has started this very process among several (it sets SLURM_STEP_ID) are its
     tasks the processes.
     """

@@ -1,4 +1,4 @@
-"""Outlook: what a training will do, said before its first step: blocks, steps, seconds, disk."""
+"""Forecast a training before its first step: blocks, steps, seconds, and bytes on disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ MARGIN = 50_000_000
 
 
 def size_text(number: float) -> str:
-    """Bytes as a person says them."""
+    """Write a number of bytes for a reader.
+
+    Examples
+    --------
+    >>> size_text(3_210_000)
+    '3.21 MB'
+    """
     for unit in ("B", "kB", "MB"):
         if number < 999.5:
             return f"{number:.3g} {unit}"
@@ -32,19 +38,25 @@ def size_text(number: float) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Write a number of seconds for a reader.
+
+    Examples
+    --------
+    >>> time_text(0.123), time_text(600), time_text(7200)
+    ('0.12 s', '10 minutes', '2 hours')
+    """
     if seconds < 90:
         return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s"
     return f"{seconds / 60:.3g} minutes" if seconds < 5400 else f"{seconds / 3600:.3g} hours"
 
 
 def pixel_bytes(galaxies: int, view: View, bands: int) -> int:
-    """Bytes of a cache of decoded pixels."""
+    """Return the bytes of a cache of decoded pixels."""
     return galaxies * view.size**2 * bands
 
 
 def require_room(folder: Path, needed: int) -> None:
-    """Refuse to begin what the disk cannot hold.
+    """Refuse a training whose pixels do not fit the free space on the disk.
 
     Raises
     ------
@@ -64,17 +76,23 @@ def require_room(folder: Path, needed: int) -> None:
 
 
 def state_bytes(learner: Learner) -> int:
-    """Bytes of the state written after every epoch: weights, what the optimizer keeps, average, weights to keep."""
+    """Return the bytes of the state written after every epoch.
+
+    The state has the weights, what the optimizer keeps of each, their running average, and the
+    weights of the best epoch.
+    """
     numbers = sum(tensor.numel() for tensor in learner.network.state_dict().values())
+    # Adam keeps two moments of each learned number, SGD and RMSprop one
     optimizer = {"adamw": 2, "adam": 2, "sgd": 1, "rmsprop": 1}[learner.recipe.optimizer]
     learned = sum(p.numel() for p in learner.network.parameters() if p.requires_grad)
     return int(4 * (numbers * (2 + (learner.average is not None)) + optimizer * learned))
 
 
 def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
-    """Time of one step, measured on a copy of the network; no random number of the training is used.
+    """Measure the time of one step on a copy of the network.
 
-    The second of two steps counts: the first finds its memory and its kernels.
+    The second of two steps counts: the first allocates memory and chooses kernels. No random
+    number of the training is used.
     """
     frames, recipe = learner.pixels, learner.recipe
     size = min(recipe.batch_size, len(frames.targets))
@@ -84,7 +102,7 @@ def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
     pixels = frames.cache.batch(np.arange(size)).to(device)
     uniforms = torch.rand(size, DRAWS, generator=torch.Generator().manual_seed(0)).to(device)
     targets = torch.from_numpy(frames.targets[:size]).to(device)
-    found = 0.0
+    seconds = 0.0
     with torch.random.fork_rng(devices=[]):
         for _ in range(2):
             start = time.perf_counter()
@@ -97,10 +115,11 @@ def seconds_a_step(learner: Learner, device: str, precision: str) -> float:
             optimizer.step()
             if device == "cuda":
                 torch.cuda.synchronize()
-            found = time.perf_counter() - start
-            if found > 20:
+            seconds = time.perf_counter() - start
+            # a step this long needs no second measurement
+            if seconds > 20:
                 break
-    return found * recipe.accumulate
+    return seconds * recipe.accumulate
 
 
 def plan_text(
@@ -111,7 +130,7 @@ def plan_text(
     step: float,
     epochs_done: int = 0,
 ) -> str:
-    """What the training will do, in one line.
+    """Describe in one line what the training will do.
 
     Parameters
     ----------
@@ -133,6 +152,7 @@ def plan_text(
     per_epoch = max(1, galaxies // recipe.batch_size) * (recipe.passes or 1)
     rounds = (recipe.epochs or 0) - epochs_done
     changes = rounds * -(-per_epoch // recipe.accumulate)
+    # a forward pass is about 0.35 of a step, which goes back too: so much costs a scored galaxy
     seconds = rounds * (
         per_epoch * step / recipe.accumulate + 0.35 * step * scored / recipe.batch_size
     )
@@ -142,13 +162,16 @@ def plan_text(
         rates += (
             f" down to {recipe.lr * recipe.lr_decay ** (len(learning) - 1):.2g} at the first block"
         )
-    kept = {"best": f"epoch of the best {learner.monitor.replace('_', ' ')} is kept"}.get(
-        recipe.keep or "", f"last weights are kept{', averaged' if recipe.ema else ''}"
-    )
+    if recipe.keep == "best":
+        kept = f"epoch of the best {learner.monitor.replace('_', ' ')} is kept"
+    else:
+        kept = f"last weights are kept{', averaged' if recipe.ema else ''}"
+    per_step = min(recipe.batch_size, galaxies) * recipe.accumulate
+    passes = rounds * (recipe.passes or 1)
     return (
-        f"{recipe.recipe} {name} on {galaxies} galaxies: {first}{len(learning)} of {len(order)} blocks, "
-        f"{changes} steps of "
-        f"{min(recipe.batch_size, galaxies) * recipe.accumulate} galaxies ({rounds * (recipe.passes or 1)} passes), "
+        f"{recipe.recipe} {name} on {galaxies} galaxies: {first}"
+        f"{len(learning)} of {len(order)} blocks, "
+        f"{changes} steps of {per_step} galaxies ({passes} passes), "
         f"{recipe.optimizer} at {rates}, {recipe.schedule}; the {kept}; "
         f"{time_text(step)} a step, about {time_text(seconds)} in all, "
         f"{size_text(state_bytes(learner))} of state on disk"

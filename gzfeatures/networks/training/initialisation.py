@@ -1,4 +1,4 @@
-"""Start: what a training begins with: architecture, weights, view, and the galaxies those weights have seen."""
+"""Choose the architecture, the view and the weights that a training starts from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclasses.dataclass(frozen=True)
 class Initialisation:
-    """Where a training begins.
+    """The architecture, weights and view that a training starts from.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Initialisation:
         split: Split,
         images: ImageSet,
     ) -> Initialisation:
-        """Find the network and its weights.
+        """Find the network and its weights, and refuse weights that were trained on a test galaxy.
 
         Parameters
         ----------
@@ -85,30 +85,38 @@ class Initialisation:
         LeakError
             The weights were trained on a test galaxy.
         """
+        # a name that is no folder: a random start, unless weights are asked for
         if isinstance(network, str) and (network in BACKBONES or not Path(network).is_dir()):
             architecture = (
                 network
                 if network in architectures.NETWORKS
                 else architectures.torchvision_name(network)
             )
-            own = View(
+            own_view = View(
                 size=architectures.size_of(network, classes), grey=architectures.is_grey(network)
             )
             if architecture is None and network not in BACKBONES:
                 raise architectures.unknown_network(network)
             if architecture is not None and weights in (None, "none"):
-                return cls(architecture, view or own, hint=_hint(network, weights))
+                return cls(architecture, view or own_view, hint=_hint(network, weights))
             if architecture is not None and network not in BACKBONES:
                 layer = architectures.embedding_node(architectures.build(architecture, classes))
-                network = Backbone(network, architecture, None, layer, 1, own)
+                network = Backbone(network, architecture, None, layer, 1, own_view)
+        # from here on there are weights: of a name, of a checkpoint folder or of a file
         spec = backbone_of(network)
         path = weights_file(spec, None if weights == "own" else weights)
         if weights == "none":
             return cls(spec.architecture, view or spec.view, hint=_hint(spec.name, weights))
-        known = _classes(network, spec) if weights in (None, "own") else None
+        classes_learned = _classes(network, spec) if weights in (None, "own") else None
         start = cls(
-            spec.architecture, view or spec.view, spec, path, weights_digest(spec, path), known
+            spec.architecture,
+            view or spec.view,
+            spec,
+            path,
+            weights_digest(spec, path),
+            classes_learned,
         )
+        # a score on galaxies the weights were trained on would be too good
         test = split.test[start.seen_before().among_images(images.select(split.test))]
         if len(test):
             raise LeakError(
@@ -120,11 +128,11 @@ class Initialisation:
         return start
 
     def seen_before(self) -> TrainedOn:
-        """Galaxies the starting weights were trained on."""
+        """Return the galaxies that the starting weights were trained on."""
         return TrainedOn.joined([self.backbone.trained_on if self.backbone else None])
 
     def trained_on(self, images: ImageSet, others: ImageSet | None = None) -> TrainedOn:
-        """Galaxies the network will have been trained on, those of the images among them.
+        """Return all galaxies that the network will have been trained on.
 
         Parameters
         ----------
@@ -136,7 +144,9 @@ class Initialisation:
         return self.seen_before() | TrainedOn.of_images(images, others=others)
 
     def margin(self, wanted: float | None, field: float) -> float:
-        """Side of the frames over the side of the view: as wanted, or what the images leave, at most √2.
+        """Return the side of the training frames over the side of the view, at most √2.
+
+        Frames are as much wider as is asked for, or as the images allow.
 
         Parameters
         ----------
@@ -150,6 +160,7 @@ class Initialisation:
         InputError
             The frames would be wider than the images.
         """
+        # a copy turned by 45° reaches √2 beyond the view: a wider frame serves no rotation
         room = field / self.view.crop
         if wanted is not None and wanted > room + 1e-9:
             raise InputError(
@@ -159,18 +170,18 @@ class Initialisation:
         return max(1.0, min(math.sqrt(2), room)) if wanted is None else wanted
 
     def frame(self, margin: float) -> View:
-        """View of the frames that copies are cut from, `margin` times wider."""
+        """Return the view of the frames that copies are cut from, `margin` times wider."""
         crop = min(1.0, self.view.crop * margin)
         return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=crop)
 
     def keeps(self, classes: tuple[str, ...]) -> bool:
-        """Whether the output layer knows these classes already, in any order, and is kept."""
+        """Tell whether the output layer has these classes, in any order, and is kept."""
         return self.classes is not None and sorted(self.classes) == sorted(classes)
 
     def network(
         self, scheme: str, classes: tuple[str, ...], outputs: int, bands: int, *, aux: bool
     ) -> tuple[nn.Module, Backbone]:
-        """Network with its starting weights, and what it is as a backbone.
+        """Build the network with its starting weights, and describe it as a backbone.
 
         Parameters
         ----------
@@ -195,6 +206,7 @@ class Initialisation:
             spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, outputs)
         else:
             module = load(self.backbone, self.weights)
+            # an output layer that has learned these classes is worth keeping; others begin at zero
             if self.classes is not None and self.keeps(classes) and outputs == len(classes):
                 architectures.order_outputs(module, [self.classes.index(name) for name in classes])
             else:
@@ -216,16 +228,16 @@ class Initialisation:
 
 
 def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
-    """Ids of the images that the weights a training would start from were trained on, shape (m,)."""
+    """Return ids of the images that the starting weights were trained on, shape (m,)."""
     if isinstance(network, str) and network not in BACKBONES and not Path(network).is_dir():
         return images.ids[:0]
     record = backbone_of(network).trained_on
-    known: Ids = images.ids[TrainedOn.joined([record]).among_images(images)]
-    return known
+    ids: Ids = images.ids[TrainedOn.joined([record]).among_images(images)]
+    return ids
 
 
 def _hint(name: str, weights: str | Path | None) -> str:
-    """What to say of weights that a name has and that are not asked for."""
+    """Return a line about weights that exist and are not asked for, or nothing."""
     entry = BACKBONES.get(name)
     if entry is None or weights == "none":
         return ""
@@ -238,7 +250,7 @@ def _hint(name: str, weights: str | Path | None) -> str:
 
 
 def _classes(network: str | Path | Backbone, spec: Backbone) -> tuple[str, ...] | None:
-    """Classes that a checkpoint, or a backbone of this package, was trained on."""
+    """Return the classes that a checkpoint, or a backbone of this package, was trained on."""
     kind, _, place = (spec.weights or "").partition(":")
     if kind == "package":
         return classes_of(packaged(place))

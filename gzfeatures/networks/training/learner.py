@@ -1,4 +1,4 @@
-"""Learner: a network in training, as Lightning sees it: its loss, its running average, the weights to keep."""
+"""Define a network in training for Lightning: loss, running average, and the weights to keep."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMOOTHED = 3
 
 
 class Diverged(Exception):
-    """The loss is no number any more.
+    """The loss became NaN or infinite.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Diverged(Exception):
 
 
 class Learner(pl.LightningModule):
-    """A network in training.
+    """A network in training, with its loss and the weights to keep.
 
     Parameters
     ----------
@@ -87,20 +87,10 @@ class Learner(pl.LightningModule):
         before: Sequence[dict[str, float]] = (),
     ) -> None:
         super().__init__()
-        self.network, self.target, self.recipe, self.augmentation = (
-            network,
-            target,
-            recipe,
-            augmentation,
-        )
-        self.pixels, self.score, self.mean, self.std, self.size, self.seed = (
-            pixels,
-            score,
-            mean,
-            std,
-            size,
-            seed,
-        )
+        self.network, self.target = network, target
+        self.recipe, self.augmentation = recipe, augmentation
+        self.pixels, self.score = pixels, score
+        self.mean, self.std, self.size, self.seed = mean, std, size, seed
         self.class_weights = class_weights
         self.average = copy.deepcopy(network).eval().requires_grad_(False) if recipe.ema else None
         self.images = 0
@@ -115,7 +105,7 @@ class Learner(pl.LightningModule):
 
     @property
     def monitor(self) -> str:
-        """Name of the metric that decides when to stop, and which epoch is best."""
+        """Return the metric that decides when to stop, and which epoch is best."""
         return (
             "training_loss"
             if self.score is None
@@ -124,12 +114,12 @@ class Learner(pl.LightningModule):
 
     @property
     def epoch(self) -> int:
-        """Epochs done before the one that is on, those of an earlier training included."""
+        """Count the epochs that are done, those of an earlier training included."""
         return self.before + int(self.current_epoch)
 
     @property
     def stopped(self) -> bool:
-        """Whether the best epoch lies `patience` epochs back."""
+        """Tell whether the best epoch lies `patience` epochs back."""
         patience = self.recipe.patience
         if patience is None or not self.history or self.score is None:
             return False
@@ -137,13 +127,14 @@ class Learner(pl.LightningModule):
 
     @property
     def kept_row(self) -> int:
-        """Row of the history whose weights are kept."""
+        """Return the row of the history whose weights are kept."""
         if self.recipe.keep != "best" or self.score is None:
             return len(self.history) - 1
         return self._best_row()
 
     def _best_row(self) -> int:
-        """Row of the best monitor, each taken as the mean with its neighbours before: one lucky epoch is not chosen."""
+        """Return the row of the best monitor, averaged over the last epochs."""
+        # the mean with the epochs before: one lucky epoch is not chosen
         sign = 1 if MONITORS[self.monitor] else -1
         values = [sign * row[self.monitor] for row in self.history]
         values = [value if math.isfinite(value) else -1e30 for value in values]
@@ -158,12 +149,12 @@ class Learner(pl.LightningModule):
         }
 
     def train_dataloader(self) -> Batches:
-        """Batches of this process."""
+        """Return the batches of this process."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
         return Batches(self.pixels, lambda: self.epoch, rank, world, self.recipe.passes or 1)
 
     def configure_optimizers(self) -> Any:
-        """Optimizer and schedule of the recipe, stepped with every change of the weights."""
+        """Return optimizer and schedule of the recipe, stepped with every change of the weights."""
         optimizer = self.recipe.optimizer_of(self.network)
         scheduler = self.recipe.scheduler_of(
             optimizer, int(self.trainer.estimated_stepping_batches)
@@ -174,7 +165,7 @@ class Learner(pl.LightningModule):
         }
 
     def on_train_epoch_start(self) -> None:
-        """Give dropout numbers that depend on seed and epoch alone; keep frozen normalisation as it is."""
+        """Seed dropout by seed and epoch alone, and stop frozen normalisation from moving."""
         torch.manual_seed(
             int(np.random.default_rng([self.seed, self.epoch, self.global_rank]).integers(2**62))
         )
@@ -185,9 +176,8 @@ class Learner(pl.LightningModule):
                 for name in block.names
                 if name in self._own
             ):
-                for module in (
-                    block.modules
-                ):  # neither running averages nor dropout move in a block that is frozen
+                # in a frozen block neither running averages nor dropout may change the output
+                for module in block.modules:
                     module.eval()
         self._losses.clear()
         self._started = time.monotonic()
@@ -204,7 +194,7 @@ class Learner(pl.LightningModule):
     def training_step(
         self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int
     ) -> torch.Tensor:
-        """Loss of one batch, with the auxiliary losses where the network has them."""
+        """Return the loss of one batch, with auxiliary losses where the network has them."""
         images, targets = batch
         loss = self.loss_of(self.network(images), targets)
         # a GPU would have to be waited for: there only now and then
@@ -215,9 +205,10 @@ class Learner(pl.LightningModule):
         return loss
 
     def loss_of(self, outputs: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Loss of what the network says while training; the main output's is noted."""
+        """Return the loss of the network's outputs while training, and record the main one."""
         logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+        # losses in half precision would lose the small differences that a late epoch makes
         with torch.autocast(logits.device.type, enabled=False):
             main, *others = (
                 self.target.loss(each.float(), targets, weights, self.recipe.label_smoothing)
@@ -228,20 +219,20 @@ class Learner(pl.LightningModule):
         return loss
 
     def configure_gradient_clipping(self, optimizer: Any, *arguments: Any, **options: Any) -> None:
-        """Limit the norm of the gradient: Lightning's own way refuses fused optimizers in mixed precision."""
+        """Limit the norm of the gradient; scaled gradients of float16 have a scaled limit."""
+        # Lightning's own clipping refuses fused optimizers in mixed precision
         if not self.recipe.clip:
             return
-        scaler = getattr(
-            self.trainer.precision_plugin, "scaler", None
-        )  # of float16: gradients are still scaled
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         scale = 1.0 if scaler is None else scaler.get_scale()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip * scale)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the running average after each change of the weights (Polyak & Juditsky 1992, with a warm-up)."""
+        """Move the running average of the weights after each step (Polyak & Juditsky 1992)."""
         if self.average is None or self.trainer.global_step == self._steps:
             return
         self._steps = self.trainer.global_step
+        # the first steps count more, or the average would stay near the random start
         weight = 1 - min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
         with torch.no_grad():
             for kept, new in zip(
@@ -253,7 +244,7 @@ class Learner(pl.LightningModule):
                     kept.copy_(new)
 
     def on_train_epoch_end(self) -> None:
-        """Score on the validation galaxies; keep the weights of the best epoch; stop when nothing improves."""
+        """Score the validation galaxies, keep the best weights, stop when nothing improves."""
         loss = float(torch.stack(self._losses).mean())
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         if not math.isfinite(loss):
@@ -265,6 +256,7 @@ class Learner(pl.LightningModule):
                 row |= self.score(scored)
             except FloatingPointError:
                 raise Diverged(self.epoch + 1, len(self._losses), rate) from None
+        # this process saw as many copies as each of the others
         self.images += len(self._losses) * self.pixels.batch_size * self.trainer.world_size
         self.history.append(row | {"seconds": time.monotonic() - self._started})
         if self.kept_row == len(self.history) - 1:
@@ -272,11 +264,11 @@ class Learner(pl.LightningModule):
         self.trainer.should_stop = self.stopped
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what resuming needs beside weights and optimizer."""
+        """Add to a checkpoint what resuming needs beside weights and optimizer."""
         checkpoint["gzfeatures"] = self.resumable()
 
     def resumable(self) -> dict[str, Any]:
-        """The weights kept so far, and how it came to them."""
+        """Return the weights kept so far and the history that led to them."""
         done = self.history[-1]["epoch"] if self.history else 0
         return {
             "best": self.best,
@@ -291,7 +283,7 @@ class Learner(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Inverse of `on_save_checkpoint`."""
+        """Restore what `on_save_checkpoint` added."""
         kept = checkpoint["gzfeatures"]
         self.best, self.history, self._steps = kept["best"], kept["history"], kept["steps"]
         self.before, self.images = kept["before"], kept["images"]

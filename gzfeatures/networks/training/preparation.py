@@ -1,4 +1,4 @@
-"""Preparation: everything a training needs before its first step, checked and on disk."""
+"""Prepare a training before its first step: weights, settings, and decoded pixels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gzfeatures.networks.training.resuming import SETTINGS_FORMAT
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingGalaxies:
-    """What a network is trained and scored on.
+    """The galaxies, labels and split that a network is trained and scored on.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ class TrainingGalaxies:
 
     @property
     def scored(self) -> Ids:
-        """Validation and test galaxies."""
+        """Return the validation and test galaxies."""
         ids: Ids = np.concatenate([self.split.validation, self.split.test])
         return ids
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Preparation:
-    """What is settled before a network is built.
+    """Everything that is settled before a network is built.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Preparation:
         )
         machine = hardware.choose(options.device, options.precision, "torch")
         # frames may be no wider than the narrowest of the files
-        field = min(shelf.reading.field for shelf in galaxies.images.galaxy_files)
+        field = min(files.reading.field for files in galaxies.images.galaxy_files)
         margin = start.margin(options.augmentation.margin, field)
         augmentation = dataclasses.replace(options.augmentation, margin=margin)
         frames, exact = _pixels(galaxies, training_targets, start, recipe, margin, options, say)
@@ -139,7 +139,7 @@ class Preparation:
 
     @property
     def split(self) -> Split:
-        """Sides of the galaxies."""
+        """Return the split of the galaxies."""
         return self.galaxies.split
 
 
@@ -152,7 +152,7 @@ def _pixels(
     options: TrainingOptions,
     say: Callable[[str], object],
 ) -> tuple[PixelCache, PixelCache]:
-    """Decode the frames of training copies, and the exact views of what is scored, or solved on."""
+    """Decode the wide frames of training copies, and the exact views of scored galaxies."""
     scored, images, view = galaxies.scored, galaxies.images, initialisation.view
     # an output layer is solved on exact views of all training galaxies; from scratch none is
     # solved, and those suffice that others are compared with
@@ -211,17 +211,14 @@ class Model:
     @classmethod
     def of(cls, ready: Preparation) -> Model:
         """Build the network; its random weights follow from torch's present seed."""
-        labels, training_targets, recipe = (
-            ready.galaxies.labels,
-            ready.training_targets,
-            ready.recipe,
-        )
+        labels, recipe = ready.galaxies.labels, ready.recipe
+        training_targets = ready.training_targets
+        # more outputs than classes where there is a second target
+        outputs = training_targets.matrix.shape[1]
         module, backbone = ready.initialisation.network(
             labels.scheme,
             labels.classes,
-            training_targets.matrix.shape[
-                1
-            ],  # more outputs than classes where there is a second target
+            outputs,
             ready.pixels.bands,
             aux=recipe.aux_weight > 0,
         )
@@ -241,7 +238,7 @@ class Model:
 
 
 def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
-    """Record all that the weights depend on: a training goes on only where none of it changed."""
+    """Record all that the weights depend on: a training resumes only if none of it changed."""
     galaxies, options, start = ready.galaxies, ready.options, ready.initialisation
     return {
         "format": SETTINGS_FORMAT,

@@ -1,4 +1,4 @@
-"""Probe: the output layer alone, solved to convergence on the vectors that the frozen network gives."""
+"""Solve the output layer alone, to convergence, on vectors of the frozen network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MOST_NUMBERS = 30_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Teaching:
-    """What a probe learns from.
+    """The galaxies and targets that an output layer is solved on.
 
     Parameters
     ----------
@@ -72,20 +72,22 @@ class Teaching:
 
     @property
     def copies(self) -> int:
-        """Mirror images and turns of each galaxy, 1 to 8."""
+        """Return the number of mirror images and turns of each galaxy, 1 to 8."""
         return max(1, min(8, MOST_ROWS // len(self.ids))) if self.turns else 1
 
     def folds(self) -> npt.NDArray[np.intp]:
-        """Fold of each galaxy, shape (n,): groups together, classes (the largest target) spread evenly."""
+        """Return the fold of each galaxy, shape (n,): groups together, classes spread evenly."""
+        # the class of a galaxy is its largest target, also where targets are vote fractions
+        # a stream of its own: folds do not move when another draw is added
         order = np.random.default_rng([self.seed, 77]).permutation(len(self.ids))
         code = np.nan_to_num(self.targets, nan=-1.0).argmax(1)
         fold_of: dict[str, int] = {}
-        found = np.zeros(len(self.ids), dtype=np.intp)
+        fold = np.zeros(len(self.ids), dtype=np.intp)
         for row in order[np.argsort(code[order], kind="stable")]:
             name = str(self.ids[row])
             key = f"group {self.groups[name]}" if name in self.groups else f"id {name}"
-            found[row] = fold_of.setdefault(key, len(fold_of) % FOLDS)
-        return found
+            fold[row] = fold_of.setdefault(key, len(fold_of) % FOLDS)
+        return fold
 
 
 def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, float]:
@@ -112,12 +114,15 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
     layer: Any = network.get_submodule(architectures.output_layer(network))
     vectors = _vectors(network.to(device), layer, teaching)  # (n, copies, d, …)
     n = len(vectors)
+    # L-BFGS converges further in double precision; a large matrix would need too much memory
     single = vectors.double() if vectors.numel() <= MOST_NUMBERS else vectors
+    # standardised entries: one penalty then suits features of any scale
     across = tuple(axis for axis in range(single.ndim) if axis != 2)
     mean, std = single.mean(across), single.std(across).clamp(min=1e-6)
     shape = (-1, *(1,) * (single.ndim - 3))
     single = (single - mean.view(shape)) / std.view(shape)
     first = layer.weight.detach().cpu().to(single.dtype).flatten(1)
+    # the present layer, written for standardised entries: where the search starts
     anchor, bias = first * std, layer.bias.detach().cpu().to(single.dtype) + first @ mean
     problem = _Problem(network, teaching, anchor, bias)
     fold = torch.from_numpy(teaching.folds())
@@ -142,10 +147,12 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         sums += np.where(np.isfinite(values), values, values[np.isfinite(values)].max() * 2) * int(
             part.sum()
         )
+    # once the penalty is chosen no galaxy has to be left out any more
     place = int(sums.argmin())
     weight, bias = problem.solve(single, truth, STRENGTHS[place], (anchor, bias))
     trained = float(problem.loss(single[:, :1], truth, (weight, bias)))
     with torch.no_grad():
+        # back to the network's own entries: W(x − mean)/std + b = (W/std)x + b − (W/std)mean
         raw = weight / std
         layer.weight.copy_(raw.view_as(layer.weight))
         layer.bias.copy_(bias - raw @ mean)
@@ -167,15 +174,15 @@ class _Problem:
     bias: torch.Tensor
 
     def loss(self, vectors: torch.Tensor, truth: torch.Tensor, solution: _Solution) -> torch.Tensor:
-        """Mean loss of vectors (n, copies, d, …) with targets (n, k)."""
+        """Return the mean loss of vectors (n, copies, d, …) with targets (n, k)."""
         weight, bias = solution
         flat = vectors.flatten(0, 1)
         raw = torch.einsum("nd...,kd->nk...", flat, weight) + bias.view(-1, *(1,) * (flat.ndim - 2))
         logits = architectures.from_output_layer(self.network, raw)
         weights = self.teaching.class_weights
-        given = None if weights is None else weights.to(logits.dtype)
-        known = truth.repeat_interleave(vectors.shape[1], 0)
-        return self.teaching.target.loss(logits, known, given, self.teaching.smoothing)
+        class_weights = None if weights is None else weights.to(logits.dtype)
+        targets = truth.repeat_interleave(vectors.shape[1], 0)
+        return self.teaching.target.loss(logits, targets, class_weights, self.teaching.smoothing)
 
     def solve(
         self,
@@ -186,7 +193,7 @@ class _Problem:
         iterations: int = 200,
         tolerance: float = 1e-6,
     ) -> _Solution:
-        """Weight (k, d) and bias (k,) of least penalised loss."""
+        """Return weight (k, d) and bias (k,) of least penalised loss."""
         weight, bias = (part.clone().requires_grad_() for part in begin)
         optimizer = torch.optim.LBFGS(
             [weight, bias],
@@ -213,7 +220,7 @@ class _Problem:
 
 
 def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.Tensor:
-    """What enters the output layer for each galaxy and copy: float32, shape (n, copies, d, …)."""
+    """Compute what enters the output layer for each galaxy and copy: (n, copies, d, …)."""
     caught: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
     device = next(network.parameters()).device
@@ -241,9 +248,10 @@ def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.
 
 
 def clear_output(network: nn.Module) -> None:
-    """Set the output layer to zero: every class is as likely, and a penalty on the distance from it shrinks.
+    """Set the output layer to zero, so that every class is equally likely.
 
-    A convolution is left as it was drawn: behind it stands a ReLU, which has no slope at zero.
+    A penalty on the distance from zero then shrinks the weights. A convolution is left as it was
+    drawn: a ReLU follows it, which has no slope at zero.
     """
     layer: Any = network.get_submodule(architectures.output_layer(network))
     if not isinstance(layer, nn.Linear):

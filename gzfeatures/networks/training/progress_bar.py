@@ -1,4 +1,4 @@
-"""TrainingBar: progress of a training on stderr, one bar over all epochs."""
+"""Draw the progress of a training on stderr: one bar over all epochs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gzfeatures.networks.training.learner import Learner
 
 
 class TrainingBar(pl.Callback):
-    """Epoch, steps, remaining time, loss and the latest validation metric."""
+    """A progress bar with epoch, steps, remaining time, loss and the latest validation metric."""
 
     def __init__(self) -> None:
         # made in the process that draws it: a bar cannot be sent to another
@@ -52,12 +52,13 @@ class TrainingBar(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Advance."""
+        """Move the bar by one step."""
         if self.progress is not None:
             self.progress.advance(self.task)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say what the epoch before gave: its metrics come after the callbacks of its end."""
+        """Show the metrics of the epoch before."""
+        # not at the end of that epoch: its metrics are computed after this callback is called
         if self.progress is not None and isinstance(pl_module, Learner) and pl_module.history:
             row = pl_module.history[-1]
             text = f"epoch {row['epoch']} of {trainer.max_epochs}: loss {row['training_loss']:.4f}"
@@ -65,7 +66,7 @@ class TrainingBar(pl.Callback):
             self.progress.update(self.task, description=text)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take the bar away, also after an error."""
+        """Remove the bar, also after an error."""
         if self.progress is not None:
             self.progress.stop()
             self.progress = None

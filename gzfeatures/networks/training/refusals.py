@@ -1,4 +1,4 @@
-"""Refusals: what makes no sense of a training, said before its first step."""
+"""Refuse a training that makes no sense, before its first step."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ def require_sense(
 def _require_pairs(
     plan: TrainingRecipe, training_targets: TrainingTargets, network: nn.Module
 ) -> None:
-    """A normalisation over the galaxies of a step needs two of them."""
+    """Refuse steps of one galaxy where a layer normalises over the galaxies of a step."""
     if plan.recipe == "probe" or min(plan.batch_size, len(training_targets.ids)) > 1:
         return
+    # frozen blocks use stored statistics, which one galaxy does not disturb
     learning = [module for block in plan.trained_blocks(network) for module in block.modules]
     if any(isinstance(part, BATCH_NORMS) for module in learning for part in module.modules()):
         raise InputError(
@@ -82,10 +83,11 @@ def _require_monitor(plan: TrainingRecipe, score: Validation | None) -> None:
     if plan.monitor is None:
         return
     labels = score.labels
+    # scores of equal probabilities tell which metrics these labels have
     flat = np.full((len(labels), len(labels.classes)), 1 / len(labels.classes))
     kind = score.inference.target.kind
-    known = evaluate(
+    metrics = evaluate(
         Predictions(labels.ids, flat, labels.classes, kind), labels, intervals=0
     ).metrics
-    if plan.monitor not in known:
-        raise unknown(f"monitor of {kind}", plan.monitor, tuple(known))
+    if plan.monitor not in metrics:
+        raise unknown(f"monitor of {kind}", plan.monitor, tuple(metrics))

@@ -1,4 +1,4 @@
-"""Resuming: what a training finds in its folder, and what it makes of that."""
+"""Decide whether a training resumes from its folder, is read from it, or begins anew."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ computation."""
 
 @dataclasses.dataclass(frozen=True)
 class EarlierTraining:
-    """A training that is taken up.
+    """A training on disk that is resumed.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ class EarlierTraining:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Tell whether nothing is left to do."""
         return bool(self.state["finished"]) and not self.grows
 
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Compute with so many threads: sums of another number of parts differ in their last digits."""
+    """Compute with a number of threads: sums in other parts differ in their last digits."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -69,7 +69,7 @@ def earlier(
     again: bool,
     say: Callable[[str], object],
 ) -> EarlierTraining | None:
-    """The training in a folder that goes on, or None to begin anew.
+    """Return the training in a folder that goes on, or None to begin anew.
 
     An unfinished one of the same settings goes on, a finished one is read. More epochs than it had
     are added to it. An unfinished one of other settings is replaced, which is said; a finished one
@@ -100,22 +100,24 @@ def earlier(
         _require_free(folder, settings)
         return None
     try:
-        found = read_state(path)
-        kept, before, machine = found["gzfeatures"], found["settings"], found.get("machine", {})
+        state = read_state(path)
+        kept, before, machine = state["gzfeatures"], state["settings"], state.get("machine", {})
     except (InputError, KeyError) as error:
         if resume:
             raise
         say(f"the state of an earlier training cannot be used and is replaced: {error}")
         return None
-    odd = _difference(before, settings)
-    if odd is None or (
-        odd == "epochs" and settings["recipe"]["epochs"] > before["recipe"]["epochs"]
+    # more epochs with the same settings are the one change that a training can take up
+    differing = _difference(before, settings)
+    if differing is None or (
+        differing == "epochs" and settings["recipe"]["epochs"] > before["recipe"]["epochs"]
     ):
-        _tell(path, kept, before, settings, odd is not None, machine, say)
+        _tell(path, kept, before, settings, differing is not None, machine, say)
         return EarlierTraining(
-            path, kept, odd is not None, int(machine.get("threads", torch.get_num_threads()))
+            path, kept, differing is not None, int(machine.get("threads", torch.get_num_threads()))
         )
-    name, was, now = _named(odd, before, settings)
+    # other settings: hours of finished work are never replaced without being asked
+    name, was, now = _named(differing, before, settings)
     if resume:
         raise InputError(
             f"training to resume had another {name}",
@@ -127,7 +129,8 @@ def earlier(
     if kept["finished"]:
         raise _taken(path, name, was, now)
     say(
-        f"an unfinished training in {folder} had another {name} ({was}, not {now}); it is begun anew"
+        f"an unfinished training in {folder} had another {name} ({was}, not {now}); "
+        "it is begun anew"
     )
     return None
 
@@ -144,27 +147,25 @@ def _tell(
     done, total = stored["history"][-1]["epoch"], settings["recipe"]["epochs"]
     if grows:
         say(
-            f"{path} holds {done:g} epochs of {before['recipe']['epochs']}; training goes on to {total} with a warm-up "
+            f"{path} holds {done:g} epochs of {before['recipe']['epochs']}; "
+            f"training goes on to {total} with a warm-up "
             f"and a decay of its own, which is not the same as asking for {total} at once"
         )
     elif stored["finished"]:
         say(f"{path} holds this very training, finished; it is read (--again trains anew)")
     else:
         say(f"going on after epoch {done:g} of {total}, from {path}")
-    here = machine_now()
+    # a user who compares numbers has to know why they differ
+    present = machine_now()
+    finished = stored["finished"] and not grows
     for name, text in (("kind", "on another machine"), ("torch", "with another PyTorch")):
-        if (
-            name in machine
-            and machine[name] != here[name]
-            and not (stored["finished"] and not grows)
-        ):
-            say(
-                f"it began {text} ({machine[name]}, here {here[name]}): the last digits will differ"
-            )
+        if name in machine and machine[name] != present[name] and not finished:
+            was, now = machine[name], present[name]
+            say(f"it began {text} ({was}, here {now}): the last digits will differ")
 
 
 def _require_free(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse a folder with a checkpoint of another training whose state is gone."""
+    """Refuse a folder with the checkpoint of another training whose state is gone."""
     before = read_sidecar(folder / RECORD).get("settings")
     if before is None:
         return
@@ -184,7 +185,7 @@ def _taken(path: Path, name: str, was: str, now: str) -> InputError:
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Name of the first setting that differs; "epochs" where nothing but their number does."""
+    """Return the first setting that differs; "epochs" if only their number does."""
     for name in now:
         first, second = (fingerprint.canonical_json(fields.get(name)) for fields in (before, now))
         if first == second:
@@ -199,7 +200,8 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
 
 
 def _named(odd: str, before: dict[str, Any], now: dict[str, Any]) -> tuple[str, str, str]:
-    """A setting in which two trainings differ, and both values; of a group the member that differs."""
+    """Return the name and both values of a setting in which two trainings differ."""
+    # of a group of settings the first member that differs
     if odd == "format":
         return "format of settings", str(before.get("format", 1)), str(now["format"])
     if odd == "epochs":

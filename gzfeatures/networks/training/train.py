@@ -1,4 +1,4 @@
-"""train(...): a network trained on galaxies, end to end or its output layer alone; its checkpoint is a backbone."""
+"""Train a network on galaxies, end to end or its output layer alone, to a checkpoint."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from gzfeatures.networks.training.resuming import EarlierTraining, earlier
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Training:
-    """What a training gave.
+    """The result of a training.
 
     Parameters
     ----------
@@ -146,6 +146,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = Model.of(ready)
+        # only now are all settings known that decide whether an earlier training goes on
         before = earlier(
             options.folder,
             model.settings,
@@ -161,7 +162,9 @@ def train(
         learner.images = copies
         ending = _ending(ready, model)
         state = _trained(ready, model, learner, ending, before, watch, say)
+    # every process predicts, for each may go on with the predictions
     predictions = ending.finished(state, galaxies.scored, ready.machine.device, say=say)
+    # one process writes: two would replace each other's files
     first = _first_of_all()
     if first:
         ending.write(state)
@@ -189,7 +192,7 @@ def _begun(
     started: float,
     say: Callable[[str], object],
 ) -> tuple[list[dict[str, float]], int]:
-    """What comes before the first epoch: history, and number of copies that were learned from.
+    """Return the history before the first epoch, and the number of copies learned from.
 
     A training that goes on with more epochs starts from its weights; one that was interrupted gets
     all of its state back later, by Lightning; a new one, unless from scratch, solves its output
@@ -223,15 +226,15 @@ def _begun(
         first |= model.score(model.module)
     first |= {"lr": 0.0, "seconds": time.monotonic() - started}
     say(
-        f"output layer solved on {teaching.copies} views of {len(training_targets.ids)} galaxies: loss "
-        f"{row['held_out_loss']:.3f} on galaxies left out"
+        f"output layer solved on {teaching.copies} views of {len(training_targets.ids)} galaxies: "
+        f"loss {row['held_out_loss']:.3f} on galaxies left out"
     )
     model.module.cpu().train()  # where Lightning expects it
     return [first], len(training_targets.ids) * teaching.copies
 
 
 def _learner(ready: Preparation, model: Model, history: list[dict[str, float]]) -> Learner:
-    """The network as Lightning trains it."""
+    """Return the network as Lightning trains it."""
     training_targets, seed = ready.training_targets, ready.options.seed
     frames = TrainingPixels(
         ready.pixels,
@@ -257,7 +260,7 @@ def _learner(ready: Preparation, model: Model, history: list[dict[str, float]]) 
 
 
 def _ending(ready: Preparation, model: Model) -> Finish:
-    """What is done with the trained network."""
+    """Return what is to be done with the trained network."""
     galaxies, options, training = ready.galaxies, ready.options, ready.training_targets.ids
     validation = galaxies.images.select(ready.split.validation)
     # those that the starting weights were trained on calibrate nothing
@@ -288,17 +291,19 @@ def _trained(
     watch: Watch | None,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Last state of the training: that of an earlier one, of the output layer, or of the epochs."""
+    """Return the last state: of an earlier training, of the output layer, or of the epochs."""
     options = ready.options
     path = options.folder / STATE
     if before is not None and before.finished:
         return before.state
+    # no epochs follow: the solved output layer is the whole training
     if model.recipe.recipe == "probe":
         state = learner.resumable()
         write_state(path, {"gzfeatures": state, "settings": model.settings})
         return state
     if options.progress:
         say(_plan(ready, model, learner, before))
+    # compiled in place, so that the state keeps the names of the network's parameters
     if options.compiled:
         model.module.compile()
     bar = [TrainingBar()] if options.progress else []
@@ -328,7 +333,7 @@ def _trained(
 def _plan(
     ready: Preparation, model: Model, learner: Learner, before: EarlierTraining | None
 ) -> str:
-    """What the training will do, in one line; a step is timed for it."""
+    """Describe in one line what the training will do; the time of a step is measured for it."""
     step = seconds_a_step(learner, ready.machine.device, ready.machine.precision)
     done = learner.before
     if before is not None and not before.grows:
@@ -338,9 +343,9 @@ def _plan(
 
 
 def _first_of_all() -> bool:
-    """Whether this process is the first of those that trained together; waits for the others.
+    """Wait for the processes that trained together, and tell whether this one is the first.
 
-    Under strategies that run the caller's script in every process, all come here.
+    Under strategies that run the caller's script in every process, all of them call this.
     """
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     if not together:
@@ -350,12 +355,12 @@ def _first_of_all() -> bool:
 
 
 def _first() -> bool:
-    """Whether this process is the first, or the only one, of a training."""
+    """Tell whether this process is the first, or the only one, of a training."""
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
 def _speaker(progress: bool) -> Callable[[str], object]:
-    """Takes lines for the person; silent without progress, and in all processes but the first."""
+    """Return a function that prints lines for the user, in the first process only."""
     if progress and _first():
         return lambda text: print(text, file=sys.stderr, flush=True)
     return lambda text: None
@@ -368,16 +373,18 @@ def _diverged(
     scored: Ids,
     say: Callable[[str], object],
 ) -> InputError:
-    """What is said of a training whose loss became NaN; the weights before are kept as a checkpoint."""
+    """Keep the weights before the loss became NaN as a checkpoint, and return the error."""
     kept = "nothing was kept, for no epoch was whole"
     if learner.history and _first():
         state = learner.resumable()
         ending.finished(state, scored, "cpu", say=say)
         ending.write(state)
-        kept = f"the weights of epoch {learner.history[state['kept']]['epoch']:g} are kept as a checkpoint"
+        epoch = learner.history[state["kept"]]["epoch"]
+        kept = f"the weights of epoch {epoch:g} are kept as a checkpoint"
     slower = learner.recipe.lr / 10
     return InputError(
         f"training diverged: {error}; {kept}",
         where=ending.folder,
-        remedy=f"lower the learning rate (--set lr={slower:g}), or limit the gradient (--set clip=1)",
+        remedy=f"lower the learning rate (--set lr={slower:g}), "
+        "or limit the gradient (--set clip=1)",
     )
