@@ -121,8 +121,8 @@ MUTANTS = (
     Mutant(
         "batches waiting for the network without limit",
         "networks/extraction/job.py",
-        "workers, partial(_vectors, engine), batches, engine.workers + 1",
-        "workers, partial(_vectors, engine), batches, 10**9",
+        "_ahead(workers, partial(_vectors, engine), batches, engine.workers + 1)",
+        "_ahead(workers, partial(_vectors, engine), batches, 10**9)",
         "test_decoding_ahead.py",
     ),
     Mutant(

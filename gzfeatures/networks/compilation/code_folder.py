@@ -1,8 +1,8 @@
-"""Compiled networks on disk: machine code, which is loaded only where this user made it on this machine.
+"""Keep compiled networks on disk; only code that this user compiled here is loaded.
 
 Code lies in no store, for stores are copied and shared. It lies in a private folder, one for each
 user and machine, and every file begins with an HMAC, by a key that only the user can read, over
-what the code computes, the machine and the code itself. Whatever does not bear it is compiled
+what the code computes, the machine and the code itself. A file without a valid HMAC is compiled
 again.
 """
 
@@ -49,21 +49,21 @@ class CodeFolder:
 
     @classmethod
     def default(cls) -> CodeFolder:
-        """The user's own; see `userfolders.compiled`."""
+        """Return the user's own folder; see `user_folders.compiled`."""
         return cls(user_folders.compiled())
 
     @property
     def path(self) -> Path:
-        """This machine's folder."""
+        """Return this machine's folder."""
         return self._folder.path
 
     @property
     def workshop(self) -> Path:
-        """Where a compiler may put what it reuses: as private as the code."""
+        """Return the folder for what a compiler reuses: as private as the code."""
         return self._folder.path / "compiler"
 
     def obstacle(self) -> str | None:
-        """Why no code can be stored here, in one line; None where it can."""
+        """Explain in one line why no code can be stored here; None where it can."""
         try:
             self._folder.check()
             self._keys.check()
@@ -74,14 +74,14 @@ class CodeFolder:
         return None
 
     def names(self) -> list[str]:
-        """Names of the files; none where the folder cannot be used."""
+        """List the names of the files; none where the folder cannot be used."""
         try:
             return self._folder.names()
         except OutputError:
             return []
 
     def read(self, name: str, bound: Mapping[str, Any]) -> bytes | None:
-        """Code of a file that this user wrote for the same purpose on this machine; None for anything else.
+        """Return code that this user wrote for the same purpose here; None for anything else.
 
         Parameters
         ----------
@@ -110,14 +110,13 @@ class CodeFolder:
 
     @contextmanager
     def alone(self, name: str, say: Callable[[str], object]) -> Iterator[None]:
-        """Compile a file while no other process on this machine does; who waits finds it made."""
+        """Let one process at a time compile a file; the others wait and find it compiled."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._folder.path / f".{name}.lock")
         with contextlib.ExitStack() as stack:
-            with contextlib.suppress(
-                OSError, NotImplementedError
-            ):  # a disk without locks: both compile
+            # on a disk without locks both processes compile
+            with contextlib.suppress(OSError, NotImplementedError):
                 try:
                     stack.enter_context(lock.acquire(timeout=0))
                 except Timeout:
@@ -126,36 +125,34 @@ class CodeFolder:
             yield
 
     def _seal(self, bound: Mapping[str, Any], code: bytes) -> bytes:
-        """HMAC-SHA256 over what code depends on, the machine and the code."""
+        """Compute the HMAC-SHA256 over what code depends on, the machine and the code."""
         stamp = fingerprint.of({"bound": dict(bound), "machine": machine()}).encode()
-        seal = hmac.new(
-            self._key(), stamp, hashlib.sha256
-        )  # of fixed length: code cannot run into it
+        # the stamp has a fixed length, so that no code can pass for a part of it
+        seal = hmac.new(self._key(), stamp, hashlib.sha256)
         seal.update(code)
         return seal.digest()
 
     def _key(self) -> bytes:
-        """The user's key; where there is none, or others could have read it, a new one: all code is compiled again."""
+        """Return the user's key; a new one where there is none or where others could read it."""
         key = self._keys.read(KEY)
         if key is None or len(key) != KEY_BYTES:
             self._keys.write(KEY, secrets.token_bytes(KEY_BYTES))
-            key = self._keys.read(
-                KEY
-            )  # of two processes that wrote one, the last one's holds for both
+            # read again: of two processes that wrote one, both use the last
+            key = self._keys.read(KEY)
         if key is None or len(key) != KEY_BYTES:
             raise OutputError("key for compiled networks cannot be stored", where=self._keys.path)
         return key
 
 
 def machine() -> str:
-    """Name of this machine in 16 hex digits: its host name, system and CPU."""
-    return fingerprint.of([platform.node(), platform.system(), platform.machine(), cpu_flags()])[
-        :16
-    ]
+    """Name this machine by 16 hex digits of its host name, system and CPU."""
+    # code for another CPU may crash: its instruction sets are part of the name
+    parts = [platform.node(), platform.system(), platform.machine(), cpu_flags()]
+    return fingerprint.of(parts)[:16]
 
 
 def disk_use(root: Path) -> tuple[int, int]:
-    """Number and bytes of the compiled networks of all machines under a user's folder."""
+    """Count the compiled networks of all machines under a user's folder, and their bytes."""
     sizes = [size for _, files in _machines(root) for size, _ in files.values()]
     return len(sizes), sum(sizes)
 
@@ -163,7 +160,16 @@ def disk_use(root: Path) -> tuple[int, int]:
 def prune(
     root: Path, extractors: Collection[str] = (), unused_days: float | None = None
 ) -> tuple[int, int]:
-    """Remove compiled networks of some extractors (fingerprints), and what was not used for so many days.
+    """Remove compiled networks of some extractors, or not used for a number of days.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the user.
+    extractors : collection of str
+        Fingerprints.
+    unused_days : float, optional
+        Without it age does not matter.
 
     Returns
     -------
@@ -185,7 +191,8 @@ def prune(
 
 
 def _machines(root: Path) -> Iterator[tuple[PrivateFolder, dict[str, tuple[int, float]]]]:
-    """Each machine's folder with size and last use of its files; folders that are not the user's are left alone."""
+    """Yield each machine's folder with the size and last use of its files."""
+    # folders that are not the user's are left alone
     for path in sorted(root.glob("[0-9a-f]*")):
         folder = PrivateFolder(path)
         with contextlib.suppress(OutputError):

@@ -1,9 +1,9 @@
-"""Compiled: a network that PyTorch compiled ahead of time for this CPU, which lanes run side by side.
+"""Call networks compiled for this CPU from several threads at once, without Python's lock.
 
-PyTorch's own way to call it holds the interpreter's lock during the whole forward pass: lanes wait
-for each other, and decoders for them. Here it is called through the C interface that AOTInductor
-keeps stable (`aoti_runtime/interface.h` and `aoti_torch/c/shim.h` of PyTorch's headers), without
-the lock.
+PyTorch's own call of such a network holds the interpreter's lock during the whole forward pass:
+workers wait for each other, and decoders for them. This module calls it through the C interface
+that AOTInductor keeps stable (`aoti_runtime/interface.h` and `aoti_torch/c/shim.h` of PyTorch's
+headers), without the lock.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from gzfeatures.networks._compat_torch import RETURNS_TO_PYTORCH, compile_librar
 
 Handle = ctypes.c_void_p
 COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
-"""Variable that names the folder of what PyTorch's compiler reuses, programs among it. Its own choice is a folder under
-/tmp with a name that anybody can guess and make first."""
+"""Variable that names the folder of what PyTorch's compiler reuses, programs among it. PyTorch's
+own choice is a folder under /tmp with a name that anybody can guess and make first."""
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
 def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> bytes:
-    """Compile the library that computes `network` for inputs like `example`; the thread count is compiled in.
+    """Compile a network to a library for inputs like `example`; the thread count is fixed.
 
     Parameters
     ----------
@@ -56,9 +56,8 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
     RuntimeError
         No C++ compiler, no way to compile in this PyTorch, or the network cannot be compiled.
     """
-    logging.getLogger("torch.utils.cpp_extension").setLevel(
-        logging.ERROR
-    )  # it warns of GPUs that are not there
+    # it warns of GPUs that are not there
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder, _compiler_in(workshop):
         program = torch.export.export(network, (example,))
         library = compile_library(program.module(), example, Path(folder))
@@ -82,12 +81,12 @@ def _compiler_in(workshop: Path) -> Iterator[None]:
 
 
 class Compiled:
-    """A library of `compile_ahead`, loaded.
+    """A library of `compile_ahead`, loaded into this process.
 
     Parameters
     ----------
     library : bytes
-        Machine code, to be trusted like a program: see `codefolder`.
+        Machine code, to be trusted like a program: see `code_folder`.
     workers : int
         Threads that may call it at once.
     dim : int
@@ -112,26 +111,34 @@ class Compiled:
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
 
     def __call__(self, pixels: Pixels) -> Vectors:
-        """Vectors (n, dim) of pixels of the shape it was compiled for.
+        """Compute vectors (n, dim) of pixels of the shape it was compiled for.
 
         Raises
         ------
         RuntimeError
             The network fails.
         """
-        pixels, (given, result, data) = np.ascontiguousarray(pixels), (Handle(), Handle(), Handle())
+        pixels = np.ascontiguousarray(pixels)
+        tensor, result, data = Handle(), Handle(), Handle()
         shape = (ctypes.c_int64 * pixels.ndim)(*pixels.shape)
         strides = (ctypes.c_int64 * pixels.ndim)(*pixels.strides)
         lib, one = self._library, ctypes.c_size_t(1)
         lib.aoti_torch_create_tensor_from_blob(
-            Handle(pixels.ctypes.data), ctypes.c_int64(pixels.ndim), shape, strides, ctypes.c_int64(0),
-            lib.aoti_torch_dtype_uint8(), lib.aoti_torch_device_type_cpu(), 0, ctypes.byref(given),
-        )  # fmt: skip
-        # the pixels are handed over, the vectors handed back
+            Handle(pixels.ctypes.data),
+            ctypes.c_int64(pixels.ndim),
+            shape,
+            strides,
+            ctypes.c_int64(0),
+            lib.aoti_torch_dtype_uint8(),
+            lib.aoti_torch_device_type_cpu(),
+            0,
+            ctypes.byref(tensor),
+        )
+        # the network takes over the tensor of the pixels; that of the vectors is ours to delete
         self._do(
             "ModelContainerRun",
             self._container,
-            ctypes.byref(given),
+            ctypes.byref(tensor),
             one,
             ctypes.byref(result),
             one,
@@ -150,16 +157,15 @@ class Compiled:
 
 
 def _loaded(library: bytes) -> ctypes.CDLL:
-    """The library, loaded from these very bytes: nobody can change or cut them while they are mapped.
+    """Load a library from these very bytes: nobody can change them while they are mapped.
 
     Raises
     ------
     OSError
         It is no library for this machine, or there is no memory for it.
     """
-    if not hasattr(
-        os, "memfd_create"
-    ):  # not Linux: a copy that only this process knows, mapped and then without name
+    # not Linux: a copy that only this process knows, mapped and then without name
+    if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             copy = Path(folder) / "library.so"
             copy.write_bytes(library)

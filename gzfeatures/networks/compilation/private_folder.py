@@ -1,6 +1,6 @@
-"""A private folder: only its user enters it, and nobody else can have written what is read from it.
+"""Read and write files in a folder that only its user can enter or change.
 
-The folder is opened once for each step, without following a link, and judged by what was opened;
+The folder is opened once for each step, without following a link, and what was opened is checked;
 files are reached through that descriptor. So nobody can exchange a folder or a file between the
 check and the use.
 """
@@ -41,18 +41,18 @@ class PrivateFolder:
         self.path = path
 
     def check(self) -> None:
-        """Raise unless files can be written here now."""
+        """Raise an error unless files can be written here now."""
         name = f".{secrets.token_hex(8)}.part"
         with self._entered(make=True) as folder, self._told():
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
             os.unlink(name, dir_fd=folder)
 
     def names(self) -> list[str]:
-        """Names of the private files, sorted; links, files of others and files others may touch are left out."""
+        """List the names of the private files, sorted; other files and links are left out."""
         return list(self.uses())
 
     def uses(self) -> dict[str, tuple[int, float]]:
-        """Size in bytes and time of the last use (seconds since the epoch) of each private file, by name."""
+        """Return size in bytes and time of last use of each private file, by name."""
         if not os.path.lexists(self.path):
             return {}
         with self._entered() as folder, self._told():
@@ -66,7 +66,7 @@ class PrivateFolder:
             }
 
     def read(self, name: str) -> bytes | None:
-        """Bytes of a private file, opened once; None where there is none, or what is there is not private."""
+        """Return the bytes of a private file, opened once; None if no private file has the name."""
         if not os.path.lexists(self.path):
             return None
         with self._entered() as folder, self._told():
@@ -104,13 +104,13 @@ class PrivateFolder:
                 raise
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
         with self._entered() as folder, self._told(), contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
 
     @contextmanager
     def _entered(self, *, make: bool = False) -> Iterator[int]:
-        """Descriptor of the folder, which was judged by itself."""
+        """Open the folder and check that it is private; yield its descriptor."""
         if not hasattr(os, "getuid") or os.open not in os.supports_dir_fd:
             raise OutputError("files have no owner on this system", where=self.path)
         with self._told():
@@ -149,7 +149,7 @@ class PrivateFolder:
         return None
 
     def _status(self, folder: int, name: str) -> os.stat_result | None:
-        """Status of a private file, None for anything else."""
+        """Return the status of a private file, None for anything else."""
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except OSError:
@@ -170,10 +170,11 @@ class PrivateFolder:
 
 
 def _private(status: os.stat_result) -> bool:
-    """Whether a file is a regular one with one name, of the user, that nobody else may touch."""
+    """Tell whether a file is regular, has one name, and only the user may touch it."""
     return (
         stat.S_ISREG(status.st_mode)
         and status.st_uid == os.getuid()
+        # a second name could lie where others may write
         and status.st_nlink == 1
         and not status.st_mode & OTHERS
     )

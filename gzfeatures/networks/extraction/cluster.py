@@ -1,4 +1,4 @@
-"""The same extraction on Ray: workers on any node fill one store, from which the table is gathered as ever.
+"""Extract on a Ray cluster: workers on any node fill one store, from which tables are read.
 
 The store has to lie where every node sees it under the same path, and so do images and weights
 files. A part that is lost with its node is computed again by another; whatever was stored stays, so
@@ -43,7 +43,7 @@ LONGEST_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_sto
 
 @contextmanager
 def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
-    """Where a cluster that is started here keeps its sockets; None leaves the choice to Ray.
+    """Choose a folder for the sockets of a cluster started here; None leaves the choice to Ray.
 
     Batch systems set `$TMPDIR` to long paths, under which no socket can be made: then it is a
     folder in /tmp, which is removed afterwards.
@@ -53,9 +53,8 @@ def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
     OutputError
         `$TMPDIR` is too long, and there is no place in /tmp.
     """
-    wanted = (
-        os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    )  # in Ray's own order
+    # in Ray's own order
+    wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     if len(os.fsencode(f"{wanted}/ray{LONGEST_SOCKET}")) <= SOCKET_BYTES or os.name != "posix":
         yield None
         return
@@ -63,7 +62,8 @@ def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
         short = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
     except OSError as error:
         raise OutputError(
-            f"Ray cannot make its sockets: the path is too long, and /tmp cannot be written ({error.strerror})",
+            "Ray cannot make its sockets: the path is too long, "
+            f"and /tmp cannot be written ({error.strerror})",
             where=f"TMPDIR={wanted}",
             rule=f"have at most {SOCKET_BYTES - len(LONGEST_SOCKET) - len('/ray')} bytes",
             remedy="set RAY_TMPDIR to a short path, or leave --engine ray out",
@@ -75,7 +75,7 @@ def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
 
 @contextmanager
 def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -> Iterator[Any]:
-    """Ray connected to the cluster at `address`, or to one started here; what was started is stopped.
+    """Connect to the Ray cluster at `address`, or start one here that is stopped at the end.
 
     Parameters
     ----------
@@ -105,9 +105,11 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
             ray.init(log_to_driver=False, include_dashboard=None, logging_level="ERROR", **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(
-                "no Ray cluster answers", where="--address", found=f"{address}: {str(error).splitlines()[0]}",
+                "no Ray cluster answers",
+                where="--address",
+                found=f"{address}: {str(error).splitlines()[0]}",
                 remedy="start one with 'ray start --head', or leave the address out",
-            ) from None  # fmt: skip
+            ) from None
         finally:  # Ray takes the signal for itself, and would end with its number as exit code
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)
@@ -118,12 +120,12 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
 
 
 def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extraction]) -> None:
-    """Fill the store with the vectors of `todo`, on the cluster at the extractions' address or a local one.
+    """Fill the store with the vectors of some images, on the cluster.
 
     Parameters
     ----------
     job : Job
-        Whose images and shelf; told what was computed and what could not be decoded.
+        Has the images and vector caches; records what was computed and what could not be decoded.
     todo : ndarray of int
         Rows of the job's images.
     extractions : sequence of Extraction
@@ -135,25 +137,34 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
         A node hashes the weights to something else; an image is bad and `on_bad="raise"`.
     """
     store, device = Store(job.caches[0].folder.parent.resolve()), extractions[0].hardware.device
-    own = [
+    # device and precision are chosen here: nodes of other hardware would compute other vectors
+    on_nodes = [
         dataclasses.replace(
-            each, engine="local", address=None, on_bad="skip", progress=False, store=store,
+            each,
+            engine="local",
+            address=None,
+            on_bad="skip",
+            progress=False,
+            store=store,
             workers=None if device == "cuda" else 1,
-            device=device, precision=each.hardware.precision, runtime=each.hardware.runtime,
+            device=device,
+            precision=each.hardware.precision,
+            runtime=each.hardware.runtime,
         )
         for each in extractions
-    ]  # fmt: skip
+    ]
     with joined(extractions[0].address, job.say) as ray:
         slots = int(ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 1))
         parts = [
             {"rows": todo[start : start + PART_ROWS]} for start in range(0, len(todo), PART_ROWS)
         ]
         job.say(
-            f"{len(parts)} parts of {PART_ROWS} images for up to {slots} workers on {len(ray.nodes())} Ray nodes"
+            f"{len(parts)} parts of {PART_ROWS} images for up to {slots} workers "
+            f"on {len(ray.nodes())} Ray nodes"
         )
         done = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
             _Worker,
-            fn_constructor_args=(job.images, own, job.extractors, len(todo) // slots),
+            fn_constructor_args=(job.images, on_nodes, job.extractors, len(todo) // slots),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(slots, len(parts))),
             num_gpus=1 if device == "cuda" else None,
@@ -170,6 +181,7 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
                     }
                     advance(int(result["rows"]))
             except ray.exceptions.RayTaskError as error:
+                # Ray wraps what a worker raises: the user is to see the package's own error
                 cause = error.cause
                 while cause is not None and not isinstance(cause, GzError):
                     cause = cause.__cause__
@@ -179,7 +191,7 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
 
 
 class _Worker:
-    """Extracts parts on one node; the network is made once."""
+    """A worker that extracts parts on one node; its network is built once."""
 
     def __init__(
         self,
@@ -188,30 +200,28 @@ class _Worker:
         extractors: Sequence[Extractor],
         share: int,
     ) -> None:
-        self.images, self.extractions, self.extractors, self.share = (
-            images,
-            extractions,
-            extractors,
-            share,
-        )
+        self.images, self.extractions = images, extractions
+        self.extractors, self.share = extractors, share
         self.engine: Engine | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         rows = np.asarray(batch["rows"][0], dtype=np.int64)
         job = filled(self.extractions, self.images.select(self.images.ids[rows]), self._engine)
-        for here, there in zip(job.extractors, self.extractors, strict=True):
-            if here.fingerprint != there.fingerprint:
+        # vectors of other weights or of another version must not enter the common store
+        for on_node, expected in zip(job.extractors, self.extractors, strict=True):
+            if on_node.fingerprint != expected.fingerprint:
                 raise InputError(
                     "a node would compute other vectors",
                     rule="see the same weights and run the same version of gzfeatures",
-                    found=f"extractor {here.fingerprint[:12]}, not {there.fingerprint[:12]}",
+                    found=f"extractor {on_node.fingerprint[:12]}, not {expected.fingerprint[:12]}",
                 )
         bad = {key: error.message for key, error in job.undecoded.items()}
         computed = [pending.stored for pending in job.pending]
         return {"computed": [computed], "rows": [len(rows)], "bad": [json.dumps(bad)]}
 
     def _engine(self, extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
-        """The networks, made for the first part and kept; each worker has its share of all images to do."""
+        """Build the networks for the first part and keep them for the others."""
+        # compiling is repaid by this worker's share of all images, not by one part
         if self.engine is None:
             self.engine = engine_of(extractions, job, max(images, self.share))
         return self.engine

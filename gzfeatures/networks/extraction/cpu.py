@@ -1,7 +1,7 @@
-"""Engine: networks made ready for one CPU; pixels under each view in, vectors of each table out.
+"""Run networks on the cores of one CPU: pixels under each view in, vectors of each table out.
 
-Several lanes (threads) run the networks side by side, each on a share of the cores: no core waits
-for another at every layer, and a lane that is slowed by a decoder holds up no other.
+Several workers (Python threads) run the networks side by side, each on a share of the cores: no
+core waits for another at every layer, and a worker that is slowed by a decoder delays no other.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from gzfeatures.networks.extraction.plan import ForwardPlan, Vectors, tables_of,
 from gzfeatures.networks.extraction.preprocess import batch_views
 
 PER_THREAD = 8
-"""Images of one forward pass for each thread of a lane."""
+"""Images of one forward pass for each thread of a worker."""
 MEASURE_FROM = 512
 """Number of images from which measuring the machine (about two seconds) is repaid."""
 
 
 class Engine(Protocol):
-    """What a job needs to turn pixels into vectors."""
+    """The interface by which a job turns pixels into vectors."""
 
     batch: int
     """Images that `vectors` takes at most."""
@@ -35,10 +35,10 @@ class Engine(Protocol):
     """Threads that may call `vectors` at once."""
 
     def pool(self) -> ThreadPoolExecutor:
-        """Lanes to run `vectors` in."""
+        """Return the workers to run `vectors` in."""
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Vectors (n, dim) of each table, from n images."""
+        """Return vectors (n, dim) of each table, from n images."""
 
 
 class CpuEngine:
@@ -72,6 +72,7 @@ class CpuEngine:
             if cores % threads == 0
         ]
         self._set(threadings[0])
+        # what an earlier run compiled is there at once: nothing has to be measured
         kept = set(threadings).intersection(*(forward.compiled_for() for _, forward in work))
         if kept:
             self._set(max(kept))
@@ -82,36 +83,38 @@ class CpuEngine:
         self._each("compile", seconds)
 
     def pool(self) -> ThreadPoolExecutor:
-        """Lanes to run `vectors` in."""
-        return ThreadPoolExecutor(self.workers, "lane", torch.set_num_threads, (self.way.threads,))
+        """Return the workers to run `vectors` in."""
+        threads = self.threading.threads
+        return ThreadPoolExecutor(self.workers, "worker", torch.set_num_threads, (threads,))
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Vectors (n, dim) of each table, from n images."""
+        """Return vectors (n, dim) of each table, from n images."""
         views = batch_views(images, self._views, torch.device("cpu"))
         return tables_of(
             (task, forward.run(views[task.view].numpy())) for task, forward in self._work
         )
 
     def _set(self, threading: Threading) -> None:
-        self.way, self.workers, self.batch = threading, threading.workers, threading.batch
+        self.threading = threading
+        self.workers, self.batch = threading.workers, threading.batch
 
     def _each(self, step: Literal["prepare", "compile"], seconds: float = math.inf) -> None:
-        """Make every network ready in a lane, since the thread count is compiled in; `seconds` of work are to come."""
+        """Prepare or compile every network inside a worker."""
+        # in a worker, for the thread count is compiled in; `seconds` of work are to come
         with self.pool() as pool:
             for _, forward in self._work:
                 if step == "prepare" or seconds >= forward.compile_from:
-                    pool.submit(getattr(forward, step), self.way).result()
+                    pool.submit(getattr(forward, step), self.threading).result()
 
     def _fastest(self, threadings: Sequence[Threading], say: Callable[[str], None]) -> float:
-        """Try each way, set the best, and return its images per second."""
+        """Measure each threading, choose the best, and return its images per second."""
         best, chosen = 0.0, threadings[0]
         for threading in threadings:
             self._set(threading)
             self._each("prepare")
             rate = self._rate()
-            if (
-                rate > 1.1 * best
-            ):  # many lanes suffer least from other programs, so fewer must be clearly faster
+            # many workers suffer least from other programs, so fewer must be clearly faster
+            if rate > 1.1 * best:
                 best, chosen = rate, threading
         self._set(chosen)
         say(
@@ -121,7 +124,7 @@ class CpuEngine:
         return best
 
     def _rate(self) -> float:
-        """Images per second of two passes in every lane at once."""
+        """Measure images per second of two passes in every worker at once."""
         images = blank([task for task, _ in self._work], self.batch)
         with self.pool() as pool:
             list(pool.map(self.vectors, [images] * self.workers))
@@ -131,7 +134,7 @@ class CpuEngine:
 
 
 def blank(tasks: Sequence[ForwardPlan], images: int) -> list[NetworkInput]:
-    """Black images under each view of the passes, for measuring."""
+    """Return black images under each view of the passes, for measuring."""
     bands = {task.extractor.view: len(task.extractor.mean) for task in tasks}
     return [
         tuple(np.zeros((view.size, view.size, n), dtype=np.uint8) for view, n in bands.items())

@@ -1,4 +1,4 @@
-"""Tables of vectors from images, computed here or on a Ray cluster. What is stored is not computed again."""
+"""Extract tables of vectors from images, here or on a Ray cluster; stored vectors are reused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
 
 
 def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> TableFile:
-    """Write the table of an extraction to Parquet, row group by row group.
+    """Write the table of an extraction to Parquet, one row group after the other.
 
     Memory does not grow with the number of images.
 
@@ -63,7 +63,9 @@ def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> T
 def write_all(
     extractions: Sequence[Extraction], images: ImageSet, paths: Sequence[str | Path]
 ) -> list[TableFile]:
-    """Several tables from one pass over the images: each is decoded once, and each network run once per view.
+    """Write several tables from one pass over the images.
+
+    Each image is decoded once, and each network runs once per view.
 
     Parameters
     ----------
@@ -108,7 +110,7 @@ def extract(
     runtime: str = "auto",
     dihedral: bool = False,
 ) -> EmbeddingTable:
-    """Vectors of images, computed where the store does not have them.
+    """Compute vectors of images, where the store does not have them.
 
     Parameters
     ----------
@@ -124,8 +126,19 @@ def extract(
         One row per image that could be read, in the order of `images`; `made` says what was
         computed.
     """
-    how = Extraction(
-        backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress,
-        runtime=runtime, dihedral=dihedral,
-    )  # fmt: skip
-    return compute_table(images, how)
+    extraction = Extraction(
+        backbone,
+        weights,
+        layer,
+        view,
+        precision,
+        device,
+        on_bad,
+        store,
+        batch_size,
+        workers,
+        progress,
+        runtime=runtime,
+        dihedral=dihedral,
+    )
+    return compute_table(images, extraction)

@@ -1,4 +1,4 @@
-"""Fill: vectors that the store does not have, computed; the job that comes back gathers the tables."""
+"""Compute the vectors that the store does not have, and return the job that reads the tables."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def filled(
     make: Make | None = None,
     elsewhere: Compute | None = None,
 ) -> Job:
-    """Compute what the store does not have; the job that is handed back gathers the tables.
+    """Compute the vectors that the store does not have; the returned job reads the tables.
 
     Parameters
     ----------
@@ -79,11 +79,13 @@ def filled(
     whole = how.hardware.device == "cuda"
     workers, hashes = how.workers or os.cpu_count() or 1, store.vectors_of(PICTURE_HASH)
     job = Job(images, caches, how.on_bad == "raise", workers, how.progress, whole, hashes)
+    # digests name the vectors in the store: they come before all else
     job.hash_images()
     for _ in range(ROUNDS):
         todo = job.absent()
         if not len(todo):
             break
+        # a store that cannot be written is refused before hours of computing
         for cache in caches:
             cache.require_writable()
         if elsewhere is not None:
@@ -94,13 +96,14 @@ def filled(
                 # the networks, whose graphs point at each other: shards and tables take their place
                 gc.collect()
     job.describe()
+    # many small shards slow every later run down
     for cache in (*caches, hashes):
         cache.compact()
     return job
 
 
 def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
-    """Networks of the extractions, ready for so many images on this machine.
+    """Build the networks of the extractions for a number of images on this machine.
 
     Parameters
     ----------
@@ -119,20 +122,21 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
     for line in dict.fromkeys(extraction.hardware.why for extraction in extractions):
         job.say(line)
     how, on_cpu, on_gpu = extractions[0], [], []
+    # extractors that differ in their layer alone share one network and one forward pass
     for task in plan_forwards(job.extractors):
-        own = extractions[task.first]
+        extraction = extractions[task.first]
         make = partial(
             load,
-            backbone_of(own.backbone),
-            own.weights,
+            backbone_of(extraction.backbone),
+            extraction.weights,
             task.extractor.layer,
             task.extractor.view.size,
         )
-        if own.hardware.device == "cuda":
+        if extraction.hardware.device == "cuda":
             on_gpu.append((task, ready(make(), task.extractor)))
         else:
-            kind = OpenVinoForward if task.extractor.engine == "openvino" else TorchForward
-            on_cpu.append((task, kind(make, task.extractor, CodeFolder.default(), job.say)))
+            forward = OpenVinoForward if task.extractor.engine == "openvino" else TorchForward
+            on_cpu.append((task, forward(make, task.extractor, CodeFolder.default(), job.say)))
     if on_gpu and on_cpu:
         raise InputError(
             "extractions in one pass", rule="run on one device", remedy="name it: --device cpu"

@@ -1,4 +1,4 @@
-"""Forward: one network under one view on a CPU, in PyTorch; uint8 pixels in, float32 vectors out.
+"""Run one network under one view on a CPU in PyTorch: uint8 pixels in, float32 vectors out.
 
 It runs eagerly at first. Where many images are to come it is compiled ahead of time (AOTInductor:
 convolutions packed for this CPU, activations fused into them), and stays in the user's folder of
@@ -30,12 +30,12 @@ from gzfeatures.networks.extraction.plan import Pixels, Vectors
 from gzfeatures.networks.extraction.preprocess import dihedral_views
 
 SYMMETRIES = 8
-"""Of the square: so many copies of an image does a dihedral mean look at."""
+"""Symmetries of the square: copies of an image over which a dihedral mean is taken."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Threading:
-    """How a CPU is shared: lanes side by side, threads of each, and images of its forward pass."""
+    """How a CPU is shared: workers side by side, threads of each, images of a forward pass."""
 
     workers: int
     threads: int
@@ -43,7 +43,7 @@ class Threading:
 
 
 class Forward(abc.ABC):
-    """A network that lanes may run, once it was started or compiled for a way.
+    """A network that several workers may run, once it is prepared or compiled.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class Forward(abc.ABC):
     extractor : Extractor
         Says normalisation, precision and symmetries.
     code : CodeFolder
-        Where compiled networks are stored, a file for each way. What this user did not write for
-        this very network, version and machine is not loaded: it is machine code.
+        Where compiled networks are stored, a file for each threading. What this user did not write
+        for this very network, version and machine is not loaded: it is machine code.
     say : callable
         Takes one line about each choice made.
     """
@@ -76,7 +76,7 @@ class Forward(abc.ABC):
         self._size = 1
 
     def compiled_for(self) -> set[Threading]:
-        """Ways for which an earlier run left a compiled network."""
+        """Return the threadings for which an earlier run left a compiled network."""
         pattern = re.compile(rf"{self._stem}-(\d+)-(\d+)-(\d+){re.escape(self.suffix)}", re.ASCII)
         return {
             Threading(*map(int, match.groups()))
@@ -86,17 +86,17 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self, threading: Threading) -> None:
-        """Make ready, the quick way."""
+        """Make the network ready to run, the quick way."""
 
     @abc.abstractmethod
     def compile(self, threading: Threading) -> None:
-        """Make ready to run fast, from what an earlier run left if it is there."""
+        """Make the network ready to run fast, from what an earlier run stored if there is any."""
 
     def run(self, pixels: Pixels) -> Vectors:
-        """Vectors (n, dim) of pixels (n, size, size, bands).
+        """Compute vectors (n, dim) of pixels (n, size, size, bands).
 
-        They are computed a pass at a time; a short one is padded: any company means the same
-        arithmetic.
+        They are computed a batch at a time. A short batch is padded with black images, so that the
+        arithmetic, and the last digits, are the same in any batch.
         """
         parts = []
         for start in range(0, len(pixels), self._size):
@@ -112,11 +112,11 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def _library(self) -> str:
-        """What compiles, with its version."""
+        """Return the name and version of the library that compiles."""
 
     @abc.abstractmethod
     def _embed(self, pixels: Pixels) -> Vectors:
-        """Vectors of one forward pass."""
+        """Compute the vectors of one forward pass."""
 
     def _name(self, threading: Threading) -> str:
         return (
@@ -124,7 +124,8 @@ class Forward(abc.ABC):
         )
 
     def _bound(self, threading: Threading) -> dict[str, Any]:
-        """Everything that compiled code depends on beside the machine; the extractor's fingerprint has the weights."""
+        """Return everything that compiled code depends on beside the machine."""
+        # the fingerprint of the extractor includes the weights
         fields = {
             "extractor": self._extractor.fingerprint,
             "library": self._library(),
@@ -133,11 +134,11 @@ class Forward(abc.ABC):
         return fields | dataclasses.asdict(threading)
 
     def _stored(self, threading: Threading) -> bytes | None:
-        """What this user compiled for a way on this machine."""
+        """Return what this user compiled for a threading on this machine."""
         return self._code.read(self._name(threading), self._bound(threading))
 
     def _store(self, threading: Threading, code: bytes) -> str:
-        """Store what was compiled for a way; how that ended, in a few words."""
+        """Store what was compiled for a threading, and return the outcome in a few words."""
         try:
             self._code.write(self._name(threading), self._bound(threading), code)
         except OutputError as error:
@@ -145,14 +146,14 @@ class Forward(abc.ABC):
         return "kept for the next run"
 
     def _images(self, threading: Threading) -> int:
-        """Images of one forward pass: each is seen once, or under all symmetries."""
+        """Return the images of one forward pass: each is there once, or under all symmetries."""
         return (
             max(1, threading.batch // SYMMETRIES) if self._extractor.dihedral else threading.batch
         )
 
 
 class Body(nn.Module):
-    """Network behind its normalisation: takes uint8 pixels, channels last, and gives float32 vectors."""
+    """A network behind its normalisation: uint8 pixels, channels last, in; float32 vectors out."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -165,7 +166,7 @@ class Body(nn.Module):
         self.register_buffer("std", torch.tensor(extractor.std).reshape(-1, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Vectors (n, dim) of pixels (n, size, size, bands)."""
+        """Compute vectors (n, dim) of pixels (n, size, size, bands)."""
         images = pixels.permute(0, 3, 1, 2).float().div(255).sub(self.mean).div(self.std)
         if self.dihedral:
             images = torch.cat(dihedral_views(images))
@@ -176,7 +177,8 @@ class Body(nn.Module):
 
 
 def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = None) -> nn.Module:
-    """`network` in eval mode behind its normalisation, batch norms folded, channels last; it is taken over."""
+    """Put a network behind its normalisation, with batch norms folded into convolutions."""
+    # in eval mode and channels last; the network given is used up
     body = Body(fold_batch_norms(network), extractor, dtype or getattr(torch, extractor.precision))
     # traced, so that each has code of its own: torch.compile gives up on code shared by many
     # networks
@@ -184,7 +186,7 @@ def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = 
 
 
 class TorchForward(Forward):
-    """Network in PyTorch; see the module's first lines."""
+    """A network in PyTorch, eager at first and compiled where that is repaid."""
 
     compile_from, suffix = 20.0, ".so"
     _body: nn.Module | None = None
@@ -195,7 +197,7 @@ class TorchForward(Forward):
         self._run, self._size = self._eager(), self._images(threading)
 
     def compile(self, threading: Threading) -> None:
-        """Compile, unless an earlier run did; what cannot be compiled runs eagerly."""
+        """Compile the network, unless an earlier run did; run it eagerly if that fails."""
         self._size = self._images(threading)
         try:
             self._run = self._loaded(threading) or self._compiled(threading)
@@ -207,7 +209,7 @@ class TorchForward(Forward):
             self._say(f"not compiled, slower but as right: {lines[0][:160]}")
 
     def _loaded(self, threading: Threading) -> Compiled | None:
-        """What an earlier run compiled; None where there is nothing of ours, or it cannot be loaded here."""
+        """Load what an earlier run compiled; None if there is nothing that loads here."""
         library = self._stored(threading)
         try:
             return (
@@ -219,7 +221,7 @@ class TorchForward(Forward):
             return None
 
     def _compiled(self, threading: Threading) -> Callable[[Pixels], Vectors]:
-        """The network compiled now and stored; eager where there is no private place for code.
+        """Compile and store the network; without a private folder for code return the eager one.
 
         Raises
         ------
@@ -230,6 +232,7 @@ class TorchForward(Forward):
             self._say(f"not compiled, slower but as right: {obstacle}")
             return self._eager()
         with self._code.alone(self._name(threading), self._say):
+            # another process may have compiled it while this one waited for the lock
             if (waited := self._loaded(threading)) is not None:
                 return waited
             start = time.perf_counter()

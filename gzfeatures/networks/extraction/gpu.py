@@ -1,14 +1,15 @@
-"""GpuEngine: the networks of an engine on the CUDA devices of this machine.
+"""Run networks on the CUDA devices of this machine.
 
-Decoded pictures travel as they are (uint8, from pinned memory) and are cropped, resized and
-normalised there. Two lanes for each device, each with a stream of its own, let the copy of one
-batch overlap the arithmetic of the other. The batch is as large as pays; where memory runs out
+Decoded pictures are copied to the device whole (uint8, from pinned memory) and cropped, resized and
+normalised on it. Two workers for each device, each with a stream of its own, let the copy of one
+batch overlap the arithmetic of the other. The batch is the fastest one; where memory runs out
 later it is halved.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -60,35 +61,37 @@ class GpuEngine:
         self._networks: list[list[Callable[[torch.Tensor], torch.Tensor]]] = [
             [copy.deepcopy(network).to(device) for _, network in work] for device in self._devices
         ]
-        self.workers, self._lane, self._local = (
-            2 * len(self._devices),
-            iter(range(10**9)),
-            threading.local(),
-        )
+        # two workers a device: one copies while the other computes
+        self.workers = 2 * len(self._devices)
+        self._numbers, self._local = itertools.count(), threading.local()
         self.batch, rate = (batch_size, self._rate(batch_size)) if batch_size else self._fastest()
         say(
-            f"{len(self._devices)} GPUs, {self.batch} images a pass, {rate:.0f} images/s on each before compiling"
+            f"{len(self._devices)} GPUs, {self.batch} images a pass, "
+            f"{rate:.0f} images/s on each before compiling"
         )
         if images / rate / len(self._devices) > COMPILE_FROM_SECONDS:
             self._networks = [
-                [torch.compile(each, dynamic=False) for each in mine] for mine in self._networks
+                [torch.compile(network, dynamic=False) for network in networks]
+                for networks in self._networks
             ]
 
     def pool(self) -> ThreadPoolExecutor:
-        """Lanes to run `vectors` in."""
-        return ThreadPoolExecutor(self.workers, "lane")
+        """Return the workers to run `vectors` in."""
+        return ThreadPoolExecutor(self.workers, "worker")
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Vectors (n, dim) of each table, from n images; a short batch is filled up, so that its shape is known."""
+        """Return vectors (n, dim) of each table, from n images."""
         if not hasattr(self._local, "number"):
-            self._local.number = next(self._lane) % len(self._devices)
-            self._local.stream = torch.cuda.Stream(self._devices[self._local.number])  # type: ignore[no-untyped-call]
+            self._local.number = next(self._numbers) % len(self._devices)
+            device = self._devices[self._local.number]
+            self._local.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # a short batch is filled up: a compiled network is for one shape
         full = [*images, *[images[-1]] * (self.batch - len(images))]
         joined = zip(self._tasks, self._joined(full), strict=True)
         return tables_of((task, vectors[: len(images)]) for task, vectors in joined)
 
     def _joined(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Vectors of each pass, computed on this lane's stream; in halves where memory runs out."""
+        """Compute the vectors of each pass, in halves where memory runs out."""
         networks = zip(self._tasks, self._networks[self._local.number], strict=True)
         try:
             with torch.inference_mode(), torch.cuda.stream(self._local.stream):
@@ -103,7 +106,7 @@ class GpuEngine:
         return [np.concatenate(both) for both in zip(*parts, strict=True)]
 
     def _fastest(self) -> tuple[int, float]:
-        """Batch that is clearly faster than its half, and its images per second."""
+        """Find the batch that is clearly faster than its half, and its images per second."""
         batch, rate = SMALLEST, self._rate(SMALLEST)
         while batch < LARGEST:
             try:
@@ -117,9 +120,10 @@ class GpuEngine:
         return batch, rate
 
     def _rate(self, batch: int) -> float:
-        """Images per second of the first device, arithmetic alone."""
+        """Measure images per second of the first device, arithmetic alone."""
         views = batch_views(blank(self._tasks, batch), self._views, self._devices[0])
         with torch.inference_mode():
+            # the first round loads kernels, only the second is timed
             for timed in (False, True):
                 torch.cuda.synchronize(self._devices[0])
                 start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Job: the steps of one extraction: look at the images, compute what is not stored, gather the tables."""
+"""Run the steps of one extraction: hash images, compute missing vectors, read the tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LOOK_ROWS = 128
-"""Images that a thread reads for their digests at a time."""
+"""Images that a thread hashes at a time."""
 SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
 """A shard is written after so many rows or so many seconds: what a killed run can lose."""
 HASHES = 2**16
@@ -41,7 +41,7 @@ HASHES = 2**16
 
 
 class Pending:
-    """Rows of one shelf that are not yet stored."""
+    """Rows of one vector cache that are computed and not yet stored."""
 
     def __init__(self, cache: VectorCache) -> None:
         self.cache, self.stored = cache, 0
@@ -52,20 +52,22 @@ class Pending:
         return len(self._keys)
 
     def add(self, keys: list[str], vectors: Vectors) -> None:
-        """Take rows."""
+        """Add computed rows."""
         self._keys += keys
         self._parts.append(vectors)
 
     def flush(self) -> None:
-        """Store a shard. The lists are emptied first, so that rows a full disk refused are not offered again."""
-        keys, parts, self._keys, self._parts = self._keys, self._parts, [], []
+        """Store the rows as a shard."""
+        # emptied first, so that rows a full disk refused are not offered again
+        keys, parts = self._keys, self._parts
+        self._keys, self._parts = [], []
         if keys:
             self.cache.add(keys, np.concatenate(parts))
             self.stored += len(keys)
 
 
 class Job:
-    """One extraction: which rows are good, which are stored, and computing the rest.
+    """One extraction: which images can be read, which vectors are stored, and the rest computed.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ class Job:
     progress : bool
         Show progress on stderr.
     whole : bool
-        Pictures go to the engine as they are; it makes the views itself.
+        Whole pictures go to the engine, which makes the views itself.
     hashes : VectorCache, optional
         Where hashes of the pictures are kept; without it none are made.
     """
@@ -94,13 +96,8 @@ class Job:
         whole: bool = False,
         hashes: VectorCache | None = None,
     ) -> None:
-        self.images, self.caches, self.strict, self.workers, self.whole = (
-            images,
-            caches,
-            strict,
-            workers,
-            whole,
-        )
+        self.images, self.caches, self.strict = images, caches, strict
+        self.workers, self.whole = workers, whole
         self.extractors = [cache.extractor for cache in caches]
         self.views = views_of(self.extractors)
         self.console = Console(stderr=True, quiet=not progress)
@@ -108,11 +105,13 @@ class Job:
         self.unread: dict[int, GzError] = {}
         self.undecoded: dict[str, GzError] = {}
         self.shallow: list[int] = []
-        self.pending, self.seconds = [Pending(shelf) for shelf in caches], 0.0
-        self.hashes, self._fresh, self._described = hashes, dict[str, bytes](), set[str]()
+        self.pending, self.seconds = [Pending(cache) for cache in caches], 0.0
+        self.hashes = hashes
+        self._fresh: dict[str, bytes] = {}
+        self._described: set[str] = set()
 
     def say(self, line: str) -> None:
-        """One line to the user, on stderr."""
+        """Print one line to the user, on stderr."""
         self.console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def hash_images(self) -> None:
@@ -125,10 +124,9 @@ class Job:
             ThreadPoolExecutor(self.workers) as pool,
             self.counted(total, "images looked at") as advance,
         ):
-            for rows, found in zip(
-                blocks, _ahead(pool, self._digests, blocks, 4 * self.workers), strict=True
-            ):
-                for row, digest in zip(rows, found, strict=True):
+            hashed = _ahead(pool, self._digests, blocks, 4 * self.workers)
+            for rows, digests in zip(blocks, hashed, strict=True):
+                for row, digest in zip(rows, digests, strict=True):
                     if not isinstance(digest, GzError):
                         self.digests[row] = digest
                     elif self.strict:
@@ -138,7 +136,7 @@ class Job:
                 advance(len(rows))
 
     def good(self) -> npt.NDArray[np.int64]:
-        """Rows that could be read and, as far as known, decoded."""
+        """Return the rows that could be read and, as far as is known, decoded."""
         rows = (
             row
             for row, key in enumerate(self.digests)
@@ -147,7 +145,8 @@ class Job:
         return np.fromiter(rows, dtype=np.int64)
 
     def absent(self) -> npt.NDArray[np.int64]:
-        """Good rows that lack a stored vector of any table, one for each different image."""
+        """Return good rows that lack a stored vector of any table, one for each different image."""
+        # equal bytes under two ids are one image: its vector is computed once
         good = self.good()
         rows = good[self.lacking(good).any(0)]
         for cache in self.caches:
@@ -157,16 +156,16 @@ class Job:
 
     def _say_damaged(self, cache: VectorCache) -> None:
         while cache.damaged:
-            self.say(
-                f"store: damaged shard set aside, its rows are computed again: {cache.damaged.pop()}"
-            )
+            shard = cache.damaged.pop()
+            self.say(f"store: damaged shard set aside, its rows are computed again: {shard}")
 
     def lacking(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Which rows have no stored vector, shape (tables, rows)."""
+        """Tell which rows have no stored vector, shape (tables, rows)."""
         return np.stack([~cache.has(self.digests[rows]) for cache in self.caches])
 
     def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
-        """Decode, run the networks and store, shard by shard; they are made once an image was decoded."""
+        """Decode images, run the networks and store the vectors, shard by shard."""
+        # decoders run ahead of the networks, so that neither waits for the other
         names = ", ".join(dict.fromkeys(extractor.backbone for extractor in self.extractors))
         lacking = self.lacking(todo)
         if self.hashes is not None:
@@ -177,39 +176,55 @@ class Job:
         ):
             decoded = self._decodable(todo, decoders, advance)
             first = next(decoded, None)
+            # where no image can be decoded no network is loaded
             if first is not None:
-                engine = make()
-                start = flushed = time.perf_counter()
-                batches = _batches(chain([first], decoded), engine.batch)
-                with engine.pool() as workers:
-                    try:
-                        for places, tables in _ahead(
-                            workers, partial(_vectors, engine), batches, engine.workers + 1
-                        ):
-                            for rows, wanted, vectors in zip(
-                                self.pending, lacking[:, places], tables, strict=True
-                            ):
-                                rows.add(
-                                    self.digests[todo[places[wanted]]].tolist(), vectors[wanted]
-                                )
-                            advance(len(places))
-                            if (
-                                max(map(len, self.pending)) >= SHARD_ROWS
-                                or time.perf_counter() - flushed > SHARD_SECONDS
-                            ):
-                                self._flush()
-                                flushed = time.perf_counter()
-                    finally:
-                        self._flush()
-                        self.seconds += time.perf_counter() - start
+                self._run(make(), todo, chain([first], decoded), lacking, advance)
         self.raise_bad()
 
+    def _run(
+        self,
+        engine: Engine,
+        todo: npt.NDArray[np.int64],
+        decoded: Iterator[tuple[int, NetworkInput]],
+        lacking: npt.NDArray[np.bool_],
+        advance: Callable[[int], None],
+    ) -> None:
+        """Run the networks on decoded images and store the vectors that are lacking."""
+        start = flushed = time.perf_counter()
+        batches = _batches(decoded, engine.batch)
+        with engine.pool() as workers:
+            # one batch more than there are workers waits: none is idle, and few are in memory
+            computed = _ahead(workers, partial(_vectors, engine), batches, engine.workers + 1)
+            # what was computed is stored also when an image, the disk or the user ends the job
+            try:
+                for places, tables in computed:
+                    self._add(self.digests[todo[places]], lacking[:, places], tables)
+                    advance(len(places))
+                    full = max(map(len, self.pending)) >= SHARD_ROWS
+                    if full or time.perf_counter() - flushed > SHARD_SECONDS:
+                        self._flush()
+                        flushed = time.perf_counter()
+            finally:
+                self._flush()
+                self.seconds += time.perf_counter() - start
+
+    def _add(
+        self,
+        keys: npt.NDArray[np.object_],
+        lacking: npt.NDArray[np.bool_],
+        tables: Sequence[Vectors],
+    ) -> None:
+        """Keep the vectors of a batch that each table lacks until they are stored."""
+        for rows, wanted, vectors in zip(self.pending, lacking, tables, strict=True):
+            rows.add(keys[wanted].tolist(), vectors[wanted])
+
     def raise_bad(self) -> None:
-        """Warn of images with few grey levels; raise for the first that could not be decoded, if the job is strict."""
+        """Warn of images with few grey levels; in a strict job raise the first decoding error."""
         if self.shallow:
             self.say(
-                f"warning: {len(self.shallow)} images have fewer than {FEWEST} grey levels, such as "
-                f"{self.images.ids[min(self.shallow)]}; if their values are no grey levels, give {FLAGS}"
+                f"warning: {len(self.shallow)} images have fewer than {FEWEST} grey levels, "
+                f"such as {self.images.ids[min(self.shallow)]}; "
+                f"if their values are no grey levels, give {FLAGS}"
             )
             self.shallow.clear()
         if self.strict and self.undecoded:
@@ -217,7 +232,7 @@ class Job:
 
     @contextmanager
     def counted(self, total: int, name: str) -> Iterator[Callable[[int], None]]:
-        """Progress over `total` images with rate and remaining time; yields what to call with a number done."""
+        """Show progress over `total` images, and yield the function that adds a number done."""
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
@@ -243,13 +258,13 @@ class Job:
         """Store the hashes of pictures that were decoded since the last time."""
         keys = list(self._fresh)
         if self.hashes is not None and keys:
-            made = np.frombuffer(b"".join(self._fresh.pop(key) for key in keys), dtype=np.uint8)
-            self.hashes.add(keys, made.reshape(len(keys), -1).astype(np.float32))
+            hashed = np.frombuffer(b"".join(self._fresh.pop(key) for key in keys), dtype=np.uint8)
+            self.hashes.add(keys, hashed.reshape(len(keys), -1).astype(np.float32))
 
     def describe(self) -> None:
-        """Store the hashes of pictures, and decode those that have vectors from before, and no hash.
+        """Store the hashes of pictures, and decode pictures that have vectors but no hash.
 
-        A run that is killed before loses no more than a second decoding.
+        A run that is killed before this step only has to decode these pictures again.
         """
         if self.hashes is None:
             return
@@ -265,8 +280,8 @@ class Job:
             ThreadPoolExecutor(self.workers) as pool,
             self.counted(len(todo), "pictures described") as advance,
         ):
-            made = _ahead(pool, self.images.picture_hash, todo, 4 * self.workers)
-            for number, (row, hash_) in enumerate(zip(todo, made, strict=True), start=1):
+            hashed = _ahead(pool, self.images.picture_hash, todo, 4 * self.workers)
+            for number, (row, hash_) in enumerate(zip(todo, hashed, strict=True), start=1):
                 self._fresh[self.digests[row]] = hash_
                 advance(1)
                 if number % SHARD_ROWS == 0:
@@ -274,20 +289,34 @@ class Job:
         self._keep_hashes()
 
     def _hashes_of(self, digests: npt.NDArray[np.object_]) -> npt.NDArray[np.uint8] | None:
-        """Hashes of pictures, shape (n, 64)."""
+        """Return the hashes of pictures, shape (n, 64)."""
         return None if self.hashes is None else self.hashes.vectors(digests).astype(np.uint8)
 
     def table(self, number: int, began: float) -> EmbeddingTable:
-        """All rows of a table in memory; `began` is when the extraction began (`time.perf_counter`)."""
+        """Return all rows of a table in memory.
+
+        Parameters
+        ----------
+        number : int
+            Of the table.
+        began : float
+            When the extraction began, by `time.perf_counter`.
+        """
         kept, digests = self._readable()
         vectors = self.caches[number].vectors(digests)
         return EmbeddingTable(
-            self.images.ids[kept], digests, vectors, self.extractors[number], self._skipped(),
-            self._made(number, len(kept), began), self._hashes_of(digests), self.images.kind,
-        )  # fmt: skip
+            self.images.ids[kept],
+            digests,
+            vectors,
+            self.extractors[number],
+            self._skipped(),
+            self._made(number, len(kept), began),
+            self._hashes_of(digests),
+            self.images.kind,
+        )
 
     def write(self, number: int, path: Path, began: float) -> TableFile:
-        """All rows of a table to a file, a row group at a time."""
+        """Write all rows of a table to a file, a row group at a time."""
         kept, digests = self._readable()
         described, kind = self.hashes is not None, self.images.kind
         with writer(
@@ -330,22 +359,21 @@ class Job:
             return error
 
     def _network_input(self, row: int) -> NetworkInput | GzError:
-        from gzfeatures.networks.extraction.preprocess import (
-            views_of_input,  # with torch, which a warm store never needs
-        )
+        """Decode one image for the networks; return the error if it cannot be decoded."""
+        # imports torch, which a run that finds all vectors stored never needs
+        from gzfeatures.networks.extraction.preprocess import views_of_input
 
         try:
             image = self.images.network_input(row, self.views, digest=self.digests[row])
-            if (
-                self.hashes is not None and self.digests[row] not in self._described
-            ):  # it is decoded anyway
+            # the picture is decoded here anyway: hashing it now spares a second decoding
+            if self.hashes is not None and self.digests[row] not in self._described:
                 self._fresh[self.digests[row]] = hash_of(image, self.views)
-            sight = image if self.whole else views_of_input(image, self.views)
+            pixels = image if self.whole else views_of_input(image, self.views)
         except GzError as error:
             return error
-        if number_of(sight.pixels if isinstance(sight, WholePicture) else sight[0]) < FEWEST:
+        if number_of(pixels.pixels if isinstance(pixels, WholePicture) else pixels[0]) < FEWEST:
             self.shallow.append(row)
-        return sight
+        return pixels
 
     def _decodable(
         self,
@@ -353,15 +381,15 @@ class Job:
         decoders: ThreadPoolExecutor,
         advance: Callable[[int], None],
     ) -> Iterator[tuple[int, NetworkInput]]:
-        """Place in `todo` and sight of images that could be decoded; the first that could not ends a strict job."""
-        for place, sight in enumerate(
-            _ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)
-        ):
-            if not isinstance(sight, GzError):
-                yield place, sight
+        """Go through the images that could be decoded: their place in `todo` and their pixels."""
+        decoded = _ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)
+        for place, pixels in enumerate(decoded):
+            if not isinstance(pixels, GzError):
+                yield place, pixels
                 continue
-            self.undecoded[self.digests[todo[place]]] = sight
+            self.undecoded[self.digests[todo[place]]] = pixels
             advance(1)
+            # the first error ends a strict job; `raise_bad` raises it
             if self.strict:
                 return
 
@@ -369,14 +397,15 @@ class Job:
 def _vectors(
     engine: Engine, batch: list[tuple[int, NetworkInput]]
 ) -> tuple[npt.NDArray[np.int64], list[Vectors]]:
-    """Places of a batch in the list of rows to do, and their vectors of each table."""
-    return np.array([place for place, _ in batch]), engine.vectors([sight for _, sight in batch])
+    """Return the places of a batch in the list of rows to do, and their vectors of each table."""
+    places = np.array([place for place, _ in batch])
+    return places, engine.vectors([pixels for _, pixels in batch])
 
 
 def _ahead(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
 ) -> Iterator[Result]:
-    """Results in order, of at most `limit` calls begun at any time."""
+    """Yield results in order, with at most `limit` calls begun at any time."""
     waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

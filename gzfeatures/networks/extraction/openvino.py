@@ -1,4 +1,4 @@
-"""The same network in OpenVINO, and in its 8-bit integers.
+"""Run a network in OpenVINO, in floating point or in 8-bit integers.
 
 For int8 each layer's range is measured on galaxies of the synthetic survey, which every machine
 draws alike: so the precision's name says all about the vectors, and no user's images change
@@ -36,22 +36,22 @@ CALIBRATION, SIDE = 300, 424
 
 
 def _load_newest_tbb() -> None:
-    """Load the TBB library that scikit-learn-intelex brings before OpenVINO loads an older one of its own.
+    """Load scikit-learn-intelex's TBB library before OpenVINO loads an older one.
 
     A process holds one library of a name: after OpenVINO's, scikit-learn-intelex cannot be
     imported, and support vector machines would be several times slower. OpenVINO runs on the newer
     one as well.
     """
     try:
-        found = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
+        libraries = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
     except PackageNotFoundError:  # scikit-learn-intelex is not installed: nothing to keep apart
         return
-    if found:
-        ctypes.CDLL(str(found[0].locate()))
+    if libraries:
+        ctypes.CDLL(str(libraries[0].locate()))
 
 
 class OpenVinoForward(Forward):
-    """Network in OpenVINO: converted in a second or two, and kept for the next run.
+    """A network in OpenVINO: converted in a second or two, and stored for the next run.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class OpenVinoForward(Forward):
         return self._vino.Core()
 
     def prepare(self, threading: Threading) -> None:
-        """Convert the network, once, and make it ready for a way."""
+        """Convert the network, once, and make it ready for a threading."""
         self._size = self._images(threading)
         if self._model is None:
             self._model = self._converted()
@@ -82,7 +82,7 @@ class OpenVinoForward(Forward):
         self._use(self._core.compile_model(self._model, "CPU", self._settings(threading)))
 
     def compile(self, threading: Threading) -> None:
-        """Take what an earlier run stored, or store what was started."""
+        """Load what an earlier run stored, or store what was prepared."""
         self._size = self._images(threading)
         if self._imported(threading):
             return
@@ -96,7 +96,7 @@ class OpenVinoForward(Forward):
             self._say(f"the converted network is {result}")
 
     def _imported(self, threading: Threading) -> bool:
-        """Whether an earlier run of this user stored the network, and it could be taken."""
+        """Tell whether an earlier run of this user stored the network and it could be loaded."""
         blob = self._stored(threading)
         if blob is None:
             return False
@@ -110,7 +110,8 @@ class OpenVinoForward(Forward):
         return f"openvino {self._vino.__version__}"
 
     def _use(self, compiled: Any) -> None:
-        """Run this from now on; each lane asks it in a request of its own."""
+        """Run this compiled model from now on."""
+        # a request of its own for each worker: one is not safe to share among threads
         self._compiled, self._requests = compiled, threading.local()
 
     def _embed(self, pixels: Pixels) -> Vectors:
@@ -120,7 +121,7 @@ class OpenVinoForward(Forward):
         return np.array(self._requests.own.get_output_tensor().data, dtype=np.float32)
 
     def _settings(self, threading: Threading) -> dict[str, Any]:
-        """A stream for each lane."""
+        """Return OpenVINO's settings: a stream for each worker."""
         return {
             "INFERENCE_PRECISION_HINT": HINTS[self._extractor.precision],
             "NUM_STREAMS": threading.workers,
@@ -129,9 +130,8 @@ class OpenVinoForward(Forward):
 
     def _converted(self) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", FutureWarning
-            )  # of torch, of the tracing that OpenVINO does
+            # torch warns of the tracing that OpenVINO does
+            warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             model = self._vino.convert_model(
                 ready(self._make(), self._extractor, torch.float32),
@@ -145,14 +145,13 @@ class OpenVinoForward(Forward):
         quantised = nncf.quantize(
             model, nncf.Dataset(_galaxies(self._extractor.view)), subset_size=CALIBRATION
         )
-        self._say(
-            f"calibrated int8 on {CALIBRATION} synthetic galaxies in {time.perf_counter() - start:.0f} s, kept"
-        )
+        seconds = time.perf_counter() - start
+        self._say(f"calibrated int8 on {CALIBRATION} synthetic galaxies in {seconds:.0f} s, kept")
         return quantised
 
 
 def _galaxies(view: View) -> list[npt.NDArray[np.uint8]]:
-    """The synthetic galaxies under a view, shape (1, size, size, 3) each."""
+    """Draw the synthetic galaxies under a view, shape (1, size, size, 3) each."""
     if view.bands is not None:
         raise InputError("int8 is calibrated on pictures", rule="see no bands", found=view.bands)
     with tempfile.TemporaryDirectory() as folder:

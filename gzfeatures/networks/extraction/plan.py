@@ -1,4 +1,4 @@
-"""Pass: one network under one view, and the tables that its one forward pass fills."""
+"""Plan the forward passes: extractors that share a network and a view share one pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class ForwardPlan:
-    """What is computed together: extractors that differ in their layer alone.
+    """One forward pass: extractors that differ in their layer alone.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ class ForwardPlan:
 
     @property
     def first(self) -> int:
-        """Number of the first extractor."""
+        """Return the number of the first extractor."""
         return self.members[0][0]
 
     def columns(self, vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-        """Number of each extractor and its share of joined vectors (n, dim)."""
+        """Yield the number of each extractor and its part of the joined vectors (n, dim)."""
         start = 0
         for number, dim in self.members:
             yield number, vectors[:, start : start + dim]
@@ -48,9 +48,10 @@ class ForwardPlan:
 
 
 def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
-    """Passes that fill the tables of `extractors`, each network run once per view."""
+    """Plan the passes that fill the tables of `extractors`, each network run once per view."""
     groups: dict[Extractor, list[int]] = {}
     for number, extractor in enumerate(extractors):
+        # equal but for the layer: one forward pass gives the outputs of all these layers
         groups.setdefault(dataclasses.replace(extractor, layer="", dim=0), []).append(number)
     views = views_of(extractors)
     return [
@@ -68,11 +69,11 @@ def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
 
 
 def views_of(extractors: Iterable[Extractor]) -> tuple[View, ...]:
-    """Their different views, in the order in which they number them."""
+    """Return the different views of extractors, in the order in which passes number them."""
     return tuple(dict.fromkeys(extractor.view for extractor in extractors))
 
 
 def tables_of(joined: Iterable[tuple[ForwardPlan, Vectors]]) -> list[Vectors]:
-    """Vectors of each table, from the joined ones of each pass."""
+    """Return the vectors of each table, from the joined vectors of each pass."""
     tables = {number: part for task, vectors in joined for number, part in task.columns(vectors)}
     return [tables[number] for number in sorted(tables)]

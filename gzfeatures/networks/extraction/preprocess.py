@@ -1,4 +1,4 @@
-"""Sight: images as a network sees them, on its device; of whole pictures the views are made there.
+"""Turn decoded images into the pixels that a network sees, on the network's device.
 
 On a GPU resampling is two products with the weights of Pillow's bilinear filter, rounded to 8 bits
 after each as Pillow does; on a CPU it is torch's, which takes a quarter of Pillow's time. Either
@@ -26,12 +26,12 @@ LUMINANCE = (19595, 38470, 7471)
 def to_views(
     images: ImageSet, row: int, views: Sequence[View], *, digest: str | None = None
 ) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Pixels of one image under each view, made on the CPU; it is decoded once. Otherwise as `ImageSet.pixels`."""
+    """Decode one image and return its pixels under each view; otherwise as `ImageSet.pixels`."""
     return views_of_input(images.network_input(row, views, digest=digest), views)
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Pixels under each view of a picture that was decoded for them; bands come so already."""
+    """Return the pixels under each view of a decoded picture; those of bands are ready."""
     return (
         tuple(map(_view, [image.pixels] * len(views), views, image.crops))
         if isinstance(image, WholePicture)
@@ -44,16 +44,18 @@ def _view(pixels: npt.NDArray[np.uint8], view: View, crop: float) -> npt.NDArray
     if view.grey or crop < 1 or height != width or height == view.size:
         return dataclasses.replace(view, crop=crop).apply(pixels)
     picture = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    made = functional.interpolate(
+    resized = functional.interpolate(
         picture, size=(view.size, view.size), mode="bilinear", antialias=True
     )
-    return np.asarray(made[0].permute(1, 2, 0).numpy())
+    return np.asarray(resized[0].permute(1, 2, 0).numpy())
 
 
 def batch_views(
     images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
 ) -> list[torch.Tensor]:
-    """Pixels of images under each view, uint8, shape (n, size, size, bands), on the device.
+    """Return pixels of images under each view, on the device.
+
+    Each result is uint8, of shape (n, size, size, bands).
 
     Parameters
     ----------
@@ -72,6 +74,7 @@ def batch_views(
     ]
     if len(parts) == 1:
         return parts[0]
+    # pictures were grouped by size: put their rows back in the order they came in
     order = torch.tensor(
         [number for numbers in groups.values() for number in numbers], device=device
     ).argsort()
@@ -81,7 +84,7 @@ def batch_views(
 def _alike(
     images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
 ) -> list[torch.Tensor]:
-    """The same of pictures of one size and crop, or of pixels under each view."""
+    """Return the same for pictures of one size and crop, or for pixels under each view."""
     frames = [image for image in images if isinstance(image, WholePicture)]
     if not frames:
         return [_moved(np.stack(pixels), device) for pixels in zip(*images, strict=True)]
@@ -93,8 +96,9 @@ def _alike(
 
 
 def _moved(pixels: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    there = torch.from_numpy(pixels)
-    return there if device.type == "cpu" else there.pin_memory().to(device, non_blocking=True)
+    tensor = torch.from_numpy(pixels)
+    # pinned memory, so that the copy runs beside the arithmetic of the other worker
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _grey(pictures: torch.Tensor) -> torch.Tensor:
@@ -109,12 +113,15 @@ def _resized(pictures: torch.Tensor, crop: float, size: int) -> torch.Tensor:
         return pictures
     side = crop * min(height, width)
     across, down = (_weights(length, side, size, pictures.device) for length in (width, height))
+    # rounded to 8 bits after each axis, as Pillow does
     narrow = torch.einsum("nhwc,sw->nhsc", pictures.float(), across).round()
     return torch.einsum("nhsc,th->ntsc", narrow, down).round().clamp(0, 255).to(torch.uint8)
 
 
 def _weights(length: int, side: float, size: int, device: torch.device) -> torch.Tensor:
-    """Share of each of `length` pixels in each of `size` pixels that span the central `side` of them."""
+    """Return the share of each of `length` pixels in each of `size` output pixels."""
+    # a triangle filter over the central `side` pixels, as wide as an output pixel when shrinking
+    # (Pillow's bilinear filter)
     scale = side / size
     support = max(scale, 1.0)
     centres = (length - side) / 2 + (torch.arange(size, dtype=torch.float64) + 0.5) * scale
@@ -124,7 +131,7 @@ def _weights(length: int, side: float, size: int, device: torch.device) -> torch
 
 
 def dihedral_views(images: torch.Tensor) -> list[torch.Tensor]:
-    """The 8 mirror images and quarter turns of a batch, shape (n, bands, side, side) each."""
+    """Return the 8 mirror images and quarter turns of a batch, (n, bands, side, side) each."""
     return [
         torch.rot90(image, turns, (2, 3))
         for image in (images, torch.flip(images, (3,)))

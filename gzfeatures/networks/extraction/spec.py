@@ -1,4 +1,4 @@
-"""Extraction: how images become vectors, as one value, and the extractor that it stands for. No network is loaded."""
+"""Describe how images become vectors, as one value, and name the extractor that results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def extractor_of(
     runtime: str = "torch",
     dihedral: bool = False,
 ) -> Extractor:
-    """Everything that decides the vectors; no network is loaded, the weights file is only hashed.
+    """Describe everything that decides the vectors, without loading the network.
 
     Parameters
     ----------
@@ -51,6 +51,7 @@ def extractor_of(
     if bands != spec.bands:
         raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
     path, dim = weights_file(spec, weights), spec.dim
+    # torch is imported only where weights have to be fetched or a layer measured
     if path is not None and not path.exists():
         from gzfeatures.networks.models.load import fetch
 
@@ -78,7 +79,7 @@ def extractor_of(
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """How images become vectors: a network, its layer and view, and how this machine computes it.
+    """How images become vectors: a network, its layer and view, and how it is computed here.
 
     Parameters
     ----------
@@ -146,14 +147,19 @@ class Extraction:
 
     @property
     def hardware(self) -> hardware.Hardware:
-        """Device, precision and library, chosen for this machine."""
+        """Choose device, precision and library for this machine."""
         return hardware.choose(self.device, self.precision, self.runtime)
 
     @property
     def extractor(self) -> Extractor:
-        """Everything that decides the vectors; no network is loaded."""
+        """Describe everything that decides the vectors, without loading the network."""
         machine = self.hardware
         return extractor_of(
-            self.backbone, weights=self.weights, layer=self.layer, view=self.view, precision=machine.precision,
-            runtime=machine.runtime, dihedral=self.dihedral,
-        )  # fmt: skip
+            self.backbone,
+            weights=self.weights,
+            layer=self.layer,
+            view=self.view,
+            precision=machine.precision,
+            runtime=machine.runtime,
+            dihedral=self.dihedral,
+        )

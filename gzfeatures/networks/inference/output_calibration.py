@@ -1,4 +1,4 @@
-"""OutputCalibration: what galaxies kept out of training say about the outputs of a network."""
+"""Calibrate the outputs of a network by galaxies kept out of its training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ FOLDS = 5
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OutputCalibration:
-    """Temperature, class sets and familiarity of a network, by galaxies that neither chose nor trained it.
+    """Temperature, class sets and familiarity of a network.
+
+    All are learned from galaxies that neither trained the network nor chose the epoch.
 
     Parameters
     ----------
@@ -70,7 +72,9 @@ class OutputCalibration:
 
         Examples
         --------
-        >>> calibration = OutputCalibration.of(validation, labels, features, training)  # doctest: +SKIP
+        >>> calibration = OutputCalibration.of(
+        ...     validation, labels, features, training
+        ... )  # doctest: +SKIP
         >>> calibration.applied(predictions, their_features)  # doctest: +SKIP
         """
         familiarity, notes = _familiarity(training, features)
@@ -78,21 +82,23 @@ class OutputCalibration:
             return cls(familiarity=familiarity, notes=notes)
         sets = None
         if kept_out.kind == "classes" and len(kept_out) >= LEAST_FOR_SETS:
-            judged = _tempered_by_others(kept_out, labels)
+            tempered_predictions = _tempered_by_others(kept_out, labels)
             if familiarity is not None and features is not None:
                 # each is compared with the others, or it would make itself look familiar; an
                 # unfamiliar galaxy will have an empty set, which is a miss that the thresholds have
                 # to allow for
                 p = familiarity.p_values_of_calibration(features)
-                judged = dataclasses.replace(judged, unfamiliar=p < LEVEL)
-            sets = Conformal.of(judged, labels)
+                tempered_predictions = dataclasses.replace(
+                    tempered_predictions, unfamiliar=p < LEVEL
+                )
+            sets = Conformal.of(tempered_predictions, labels)
             notes = (*sets.notes, *notes)
         elif kept_out.kind == "classes":
             notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
         return cls(temperature_of(kept_out, labels), len(kept_out), sets, familiarity, notes)
 
     def promising(self, coverage: float) -> OutputCalibration:
-        """The same with class sets of another coverage.
+        """Return the same with class sets of another coverage.
 
         Raises
         ------
@@ -102,7 +108,8 @@ class OutputCalibration:
         if self.sets is None:
             raise InputError(
                 "network gives no class sets",
-                rule=f"have been calibrated on {LEAST_FOR_SETS} validation galaxies of one class each",
+                rule=f"have been calibrated on {LEAST_FOR_SETS} validation galaxies "
+                "of one class each",
                 found=self.calibrated_on,
                 remedy="train it on a split with a larger validation part",
             )
@@ -111,7 +118,7 @@ class OutputCalibration:
     def applied(
         self, bare: Predictions, features: Matrix, *, unfamiliar: float = LEVEL
     ) -> Predictions:
-        """Calibrated predictions, with class sets and `familiarity` where the network promises any.
+        """Return calibrated predictions, with class sets and familiarity where promised.
 
         Parameters
         ----------
@@ -138,7 +145,7 @@ class OutputCalibration:
         return predictions
 
     def asdict(self) -> dict[str, Any]:
-        """Fields of a checkpoint's record."""
+        """Return the fields of a checkpoint's record."""
         return {
             "temperature": self.temperature,
             "calibrated_on": self.calibrated_on,
@@ -148,7 +155,7 @@ class OutputCalibration:
 
     @classmethod
     def fromdict(cls, record: Mapping[str, Any]) -> OutputCalibration:
-        """What `asdict` gave, from a checkpoint's record; checkpoints of earlier versions lack some of it."""
+        """Read what `asdict` gave, from a checkpoint's record; older records lack some of it."""
         sets, familiarity = record.get("sets"), record.get("familiarity")
         return cls(
             float(record.get("temperature") or 1.0),
@@ -159,7 +166,7 @@ class OutputCalibration:
 
 
 def calibration_of(checkpoint: str | Path) -> OutputCalibration:
-    """What a checkpoint's record keeps; nothing of a checkpoint that was never calibrated.
+    """Read the calibration of a checkpoint; an empty one if it was never calibrated.
 
     Raises
     ------
@@ -174,25 +181,25 @@ def calibration_of(checkpoint: str | Path) -> OutputCalibration:
 def _familiarity(
     training: Matrix, kept_out: Matrix | None
 ) -> tuple[Familiarity | None, tuple[str, ...]]:
-    """Familiarity, or None where it cannot be learned; and what is to be said of it."""
+    """Learn familiarity, or return None and the reason why it cannot be learned."""
     if kept_out is None:
         return None, ("no familiarity_p: all validation galaxies chose the epoch",)
     try:
         familiarity = Familiarity.of(training, kept_out)
     except InputError as error:  # a training of hours is not lost for it
         return None, (f"no familiarity_p: {error}",)
-    return familiarity, () if familiarity.why_none_flagged is None else (
-        familiarity.why_none_flagged,
-    )
+    reason = familiarity.why_none_flagged
+    return familiarity, () if reason is None else (reason,)
 
 
 def _tempered_by_others(kept_out: Predictions, labels: Labels) -> Predictions:
-    """Each galaxy at the temperature that the others ask for: what sets are promised by has not tuned itself."""
+    """Return each galaxy's probabilities at the temperature that the other galaxies give."""
+    # conformal sets need scores that the galaxy itself did not tune
     fold = np.arange(len(kept_out)) % FOLDS
     probabilities = kept_out.probabilities.copy()
     for number in range(FOLDS):
-        rest, here = kept_out.select(kept_out.ids[fold != number]), fold == number
-        probabilities[here] = tempered(
-            probabilities[here], temperature_of(rest, labels), kept_out.kind
+        rest, part = kept_out.select(kept_out.ids[fold != number]), fold == number
+        probabilities[part] = tempered(
+            probabilities[part], temperature_of(rest, labels), kept_out.kind
         )
     return dataclasses.replace(kept_out, probabilities=probabilities)

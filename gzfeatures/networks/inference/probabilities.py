@@ -1,4 +1,4 @@
-"""Probabilities of galaxies from a trained network, and its validation metrics; one road for both."""
+"""Compute class probabilities of galaxies with a trained network, and validation metrics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Pixels in [0, 1] → network input, band by band, channels last in memory."""
+    """Normalise pixels in [0, 1] band by band to network input, channels last in memory."""
     shape = (1, -1, 1, 1)
     images = (pixels - pixels.new_tensor(mean).view(shape)) / pixels.new_tensor(std).view(shape)
     return images.contiguous(memory_format=torch.channels_last)
@@ -44,7 +44,7 @@ def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inference:
-    """How logits of unaugmented galaxies are computed.
+    """The settings by which a network predicts galaxies that are not augmented.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Inference:
     dihedral: bool = False
 
     def probabilities(self, network: nn.Module, ids: Ids) -> npt.NDArray[np.float64]:
-        """Shape (n, k), in the order of `ids`; the network is put in eval mode and left in it."""
+        """Return probabilities, shape (n, k), in the order of `ids`; leaves eval mode on."""
         network.eval()
         device = next(network.parameters()).device
         rows = self.cache.rows(ids)
@@ -99,7 +99,7 @@ class Inference:
         return self.target.probabilities(logits.double())
 
     def outputs(self, network: nn.Module, ids: Ids) -> tuple[Predictions, Matrix]:
-        """Predictions of some galaxies, and the features that enter the output layer, from one pass.
+        """Return predictions and the features that enter the output layer, from one pass.
 
         Returns
         -------
@@ -121,7 +121,7 @@ class Inference:
 
 
 class _Features:
-    """Hook of an output layer that keeps what enters it, averaged over the views of each batch."""
+    """Hook that collects what enters an output layer, averaged over the views of each batch."""
 
     def __init__(self, views: int) -> None:
         self._views, self._calls = views, 0
@@ -138,7 +138,7 @@ class _Features:
 
     @property
     def matrix(self) -> Matrix:
-        """Shape (n, dim)."""
+        """Return the features, shape (n, dim)."""
         return torch.cat(self._parts).numpy() if self._parts else np.empty((0, 0), dtype=np.float32)
 
 
@@ -151,7 +151,9 @@ def classify(
     unfamiliar: float = LEVEL,
     coverage: float | None = None,
 ) -> Predictions:
-    """Predict galaxies by a network that was trained end to end, as its training predicted the test galaxies.
+    """Predict galaxies by a network trained end to end.
+
+    They are predicted and calibrated as its training predicted the test galaxies.
 
     Parameters
     ----------
@@ -181,8 +183,8 @@ def classify(
     """
     spec, classes = backbone(str(checkpoint)), classes_of(checkpoint)
     record = Path(checkpoint) / RECORD
-    note = json.loads(record.read_text("utf-8"))
-    target = TARGETS.get(note.get("settings", {}).get("target"))
+    fields = json.loads(record.read_text("utf-8"))
+    target = TARGETS.get(fields.get("settings", {}).get("target"))
     if target is None:
         raise InputError(
             "checkpoint does not say what its outputs mean", where=record, rule="name a target"
@@ -194,7 +196,7 @@ def classify(
     with TemporaryDirectory() as scratch:
         cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress)
         inference = Inference(
-            cache, target, classes, spec.mean, spec.std, dihedral=note.get("dihedral", False)
+            cache, target, classes, spec.mean, spec.std, dihedral=fields.get("dihedral", False)
         )
         bare, features = inference.outputs(network, images.ids)
     predictions = calibration.applied(bare, features, unfamiliar=unfamiliar)
@@ -206,7 +208,7 @@ def classify(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Validation:
-    """Metrics on the validation galaxies; processes of one training share the work and know all of the result.
+    """Metrics on the validation galaxies, computed jointly by all processes of a training.
 
     Parameters
     ----------
@@ -219,29 +221,29 @@ class Validation:
     labels: Labels
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """The metrics of `results.metrics.evaluate` that have a meaning for the target.
+        """Compute the metrics of `evaluate` that have a meaning for the target.
 
         Raises
         ------
         FloatingPointError
-            The network says NaN.
+            A probability is NaN.
         """
         ids = self.labels.ids
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, world = (
-            (torch.distributed.get_rank(), torch.distributed.get_world_size())
-            if together
-            else (0, 1)
-        )
-        mine = self.inference.probabilities(network, ids[rank::world])
-        found = np.empty((len(ids), len(self.labels.classes)))
-        found[rank::world] = mine
+        rank = torch.distributed.get_rank() if together else 0
+        world = torch.distributed.get_world_size() if together else 1
+        # each process predicts its share; all of them need the metrics, to stop at the same epoch
+        share = self.inference.probabilities(network, ids[rank::world])
+        probabilities = np.empty((len(ids), len(self.labels.classes)))
+        probabilities[rank::world] = share
         if together:
-            shared: list[npt.NDArray[np.float64]] = [mine] * world
-            torch.distributed.all_gather_object(shared, mine)
-            for other, part in enumerate(shared):
-                found[other::world] = part
-        if not np.isfinite(found).all():
+            shared: list[npt.NDArray[np.float64]] = [share] * world
+            torch.distributed.all_gather_object(shared, share)
+            for number, part in enumerate(shared):
+                probabilities[number::world] = part
+        if not np.isfinite(probabilities).all():
             raise FloatingPointError("probabilities are NaN")
-        predictions = Predictions(ids, found, self.labels.classes, self.inference.target.kind)
+        predictions = Predictions(
+            ids, probabilities, self.labels.classes, self.inference.target.kind
+        )
         return evaluate(predictions, self.labels, intervals=0).metrics

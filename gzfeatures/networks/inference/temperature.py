@@ -1,4 +1,4 @@
-"""Temperature: one number that makes a network's probabilities as sure as they should be."""
+"""Calibrate the probabilities of a network by one number, the temperature."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ T little."""
 
 
 def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
-    """Probabilities at another temperature: softmax or sigmoid of the logits divided by T (Guo+2017, arXiv:1706.04599).
+    """Return probabilities at another temperature.
+
+    They are the softmax or sigmoid of the logits divided by T (Guo+2017, arXiv:1706.04599).
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
     temperature : float
         > 0; above 1 they become less sure.
     kind : {"classes", "multi-label", "fractions"}
-        Fractions are handed back as they are: they are no probabilities.
+        Fractions are returned unchanged: they are no probabilities.
 
     Examples
     --------
@@ -48,7 +50,7 @@ def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
 
 
 def temperature_of(predictions: Predictions, labels: Labels) -> float:
-    """Temperature of least log loss on galaxies kept out of training, 1 where there are none or for fractions.
+    """Find the temperature of least log loss on galaxies kept out of training.
 
     Parameters
     ----------
@@ -60,19 +62,20 @@ def temperature_of(predictions: Predictions, labels: Labels) -> float:
     Returns
     -------
     float
-        In (0.05, 20).
+        In (0.05, 20); 1 for fractions, or without galaxies.
     """
     if predictions.kind == "fractions" or not len(predictions):
         return 1.0
-    known = labels.select(predictions.ids)
+    truth = labels.select(predictions.ids)
     p = predictions.probabilities
 
     def loss(log_t: float) -> float:
+        # searched as a logarithm, so that halving and doubling are equally far
         q = tempered(p, float(np.exp(log_t)), predictions.kind)
         if predictions.kind == "classes":
-            chances = q[np.arange(len(q)), known.codes]
+            chances = q[np.arange(len(q)), truth.codes]
         else:
-            chances = np.where(np.asarray(known.values, dtype=bool), q, 1 - q)
+            chances = np.where(np.asarray(truth.values, dtype=bool), q, 1 - q)
         return float(-np.log(np.maximum(chances, _TINY)).sum() + (log_t / _SPREAD) ** 2 / 2)
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))

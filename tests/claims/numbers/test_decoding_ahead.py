@@ -85,14 +85,14 @@ def most_held(folder: Path, number: int, patch: pytest.MonkeyPatch) -> int:
             pictures.begun.append(super().submit(function, *words, **named))
             return pictures.begun[-1]
 
-    def sight(self: Job, row: int) -> Any:
-        found = decode(self, row)
+    def network_input(self: Job, row: int) -> Any:
+        pixels = decode(self, row)
         with lock:
             pictures.decoded += 1
-        return found
+        return pixels
 
     patch.setattr(job, "ThreadPoolExecutor", Decoders)
-    patch.setattr(Job, "_network_input", sight)
+    patch.setattr(Job, "_network_input", network_input)
     patch.setattr(
         fill, "engine_of", lambda how, job, images: SlowestNetwork(pictures, job.extractors[0].dim)
     )
