@@ -1,1 +1,1 @@
-"""Networks: the only folder that imports torch."""
+"""Networks in PyTorch: extraction, training and explanation. No other folder imports torch."""

@@ -1,4 +1,4 @@
-"""PyTorch's parts without a promise of stability: the ahead-of-time compiler and the C symbols of what it compiles.
+"""Reach the private parts of PyTorch: the ahead-of-time compiler and its C symbols.
 
 Nothing else in the package names them. Where one is gone, `Missing` says which and of what version;
 the caller then runs the network eagerly, which is slower and gives the same vectors.
@@ -100,7 +100,7 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
 
 
 def require_symbols(library: ctypes.CDLL) -> None:
-    """Refuse a compiled library that lacks a function which is called in it.
+    """Refuse a compiled library that lacks a function which this package calls.
 
     Raises
     ------
@@ -134,6 +134,7 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
     modules: dict[str, nn.Module] = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         layer, norm = _layer_before(node, modules), modules.get(str(node.target))
+        # only a normalisation with a layer before it can be folded
         if layer is None or norm is None:
             continue
         fold: Any = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
@@ -149,7 +150,7 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
 
 
 def _layer_before(node: Node, modules: dict[str, nn.Module]) -> nn.Module | None:
-    """Layer into which the batch normalisation of a node can be folded; None where there is none."""
+    """Return the layer that a node's batch normalisation can be folded into, or None."""
     before = node.args[0] if node.args else None
     if node.op != "call_module" or not isinstance(before, Node) or before.op != "call_module":
         return None
@@ -163,5 +164,5 @@ def _layer_before(node: Node, modules: dict[str, nn.Module]) -> nn.Module | None
 
 
 def is_dense_block(module: nn.Module) -> bool:
-    """Whether a module is a dense block of torchvision's DenseNet, whose class has no public name."""
+    """Tell whether a module is a dense block of torchvision's DenseNet: its class is private."""
     return isinstance(module, nn.ModuleDict) and type(module).__module__ == densenet.__name__

@@ -137,22 +137,7 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
         A node hashes the weights to something else; an image is bad and `on_bad="raise"`.
     """
     store, device = Store(job.caches[0].folder.parent.resolve()), extractions[0].hardware.device
-    # device and precision are chosen here: nodes of other hardware would compute other vectors
-    on_nodes = [
-        dataclasses.replace(
-            each,
-            engine="local",
-            address=None,
-            on_bad="skip",
-            progress=False,
-            store=store,
-            workers=None if device == "cuda" else 1,
-            device=device,
-            precision=each.hardware.precision,
-            runtime=each.hardware.runtime,
-        )
-        for each in extractions
-    ]
+    on_nodes = [_on_nodes(extraction, store, device) for extraction in extractions]
     with joined(extractions[0].address, job.say) as ray:
         slots = int(ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 1))
         parts = [
@@ -188,6 +173,24 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
                 raise cause or error from None
         job.seconds += time.perf_counter() - start
     job.raise_bad()
+
+
+def _on_nodes(extraction: Extraction, store: Store, device: str) -> Extraction:
+    """Return an extraction as each node computes it: locally, into the common store."""
+    # device and precision are chosen here: nodes of other hardware would compute other vectors
+    machine = extraction.hardware
+    return dataclasses.replace(
+        extraction,
+        engine="local",
+        address=None,
+        on_bad="skip",
+        progress=False,
+        store=store,
+        workers=None if device == "cuda" else 1,
+        device=device,
+        precision=machine.precision,
+        runtime=machine.runtime,
+    )
 
 
 class _Worker:

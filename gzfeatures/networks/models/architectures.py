@@ -1,4 +1,4 @@
-"""Networks by name: the small CNNs of earlier Galaxy Zoo projects, and every classifier of torchvision.
+"""List networks by name: small CNNs of earlier Galaxy Zoo projects, and torchvision's.
 
 `NETWORKS` describes the small ones layer by layer, as data; `build` turns a description or a
 torchvision name into a module whose output is one logit per class. Every network keeps its last
@@ -22,16 +22,9 @@ NETWORKS: dict[str, SmallNetwork] = {
     "tomi": SmallNetwork(
         source="SatoshiTomi/galaxy-morphology (2018), galaxy_cnn_2class and version_2/03_cnn",
         layers=(
-            *(
-                ("conv", 32, 3),
-                ("pool",),
-                ("conv", 64, 3),
-                ("pool",),
-                ("conv", 128, 3),
-                ("pool",),
-                ("conv", 128, 3),
-            ),
-            *(("pool",), ("flatten",), ("drop", 0.5), ("dense", 512)),
+            *(("conv", 32, 3), ("pool",), ("conv", 64, 3), ("pool",)),
+            *(("conv", 128, 3), ("pool",), ("conv", 128, 3), ("pool",)),
+            *(("flatten",), ("drop", 0.5), ("dense", 512)),
         ),
         size=150,
         two_class_size=128,
@@ -40,55 +33,29 @@ NETWORKS: dict[str, SmallNetwork] = {
     "hazra-1": SmallNetwork(
         source="sayan0506/Galaxy-Classification-using-CNN (2020), model 1",
         layers=(
-            *(
-                ("conv", 32, 3),
-                ("pool",),
-                ("conv", 32, 3),
-                ("pool",),
-                ("conv", 64, 3),
-                ("pool",),
-                ("conv", 64, 3),
-            ),
-            *(
-                ("norm",),
-                ("pool",),
-                ("conv", 128, 3),
-                ("pool",),
-                ("flatten",),
-                ("dense", 512),
-                ("dense", 128),
-            ),
+            *(("conv", 32, 3), ("pool",), ("conv", 32, 3), ("pool",)),
+            *(("conv", 64, 3), ("pool",), ("conv", 64, 3), ("norm",), ("pool",)),
+            *(("conv", 128, 3), ("pool",)),
+            *(("flatten",), ("dense", 512), ("dense", 128)),
         ),
         size=150,
     ),
     "hazra-2": SmallNetwork(
         source="sayan0506/Galaxy-Classification-using-CNN (2020), model 2",
         layers=(
-            *(
-                ("conv", 64, 3),
-                ("pool",),
-                ("conv", 64, 3),
-                ("pool",),
-                ("conv", 128, 3),
-                ("pool",),
-                ("conv", 128, 3),
-            ),
-            *(("pool",), ("conv", 128, 3), ("pool",), ("flatten",), ("drop", 0.5), ("dense", 512)),
+            *(("conv", 64, 3), ("pool",), ("conv", 64, 3), ("pool",)),
+            *(("conv", 128, 3), ("pool",), ("conv", 128, 3), ("pool",)),
+            *(("conv", 128, 3), ("pool",)),
+            *(("flatten",), ("drop", 0.5), ("dense", 512)),
         ),
         size=150,
     ),
     "galaxyid": SmallNetwork(
         source="timchilders/galaxyzoo2 (2023), src/model.py",
         layers=(
-            *(("conv-same", 64, 3), ("pool",), ("conv", 128, 3), ("pool",), ("conv-same", 256, 3)),
-            *(
-                ("conv-same", 256, 3),
-                ("pool",),
-                ("flatten",),
-                ("drop", 0.5),
-                ("dense", 2048),
-                ("drop", 0.5),
-            ),
+            *(("conv-same", 64, 3), ("pool",), ("conv", 128, 3), ("pool",)),
+            *(("conv-same", 256, 3), ("conv-same", 256, 3), ("pool",)),
+            *(("flatten",), ("drop", 0.5), ("dense", 2048), ("drop", 0.5)),
             *(("dense", 2048), ("drop", 0.25)),
         ),
         size=64,
@@ -98,13 +65,8 @@ NETWORKS: dict[str, SmallNetwork] = {
         source="awe2/GZ2_project (2019), after Domínguez Sánchez+2018, doi:10.1093/mnras/sty338",
         layers=(
             *(("conv-same", 32, 6), ("drop", 0.5), ("conv-same", 64, 5), ("pool",), ("drop", 0.25)),
-            *(
-                ("conv-same", 128, 2),
-                ("pool",),
-                ("drop", 0.25),
-                ("conv-same", 128, 3),
-                ("drop", 0.25),
-            ),
+            *(("conv-same", 128, 2), ("pool",), ("drop", 0.25)),
+            *(("conv-same", 128, 3), ("drop", 0.25)),
             *(("flatten",), ("dense", 64), ("drop", 0.5)),
         ),
         size=64,
@@ -115,28 +77,40 @@ NETWORKS: dict[str, SmallNetwork] = {
 
 
 def torchvision_name(architecture: str) -> str | None:
-    """Constructor in torchvision.models of a name with hyphens or underscores; None where there is none."""
+    """Return torchvision's constructor for a name with hyphens or underscores, or None.
+
+    Examples
+    --------
+    >>> torchvision_name("mobilenet-v2")
+    'mobilenet_v2'
+    """
     name = architecture.lower().replace("-", "_")
     return name if name in models.list_models(module=models) else None
 
 
 def legal_networks() -> tuple[str, ...]:
-    """Every name `build` knows: the small CNNs, then torchvision's classifiers."""
+    """Return every name `build` accepts: the small CNNs, then torchvision's classifiers."""
     return (*NETWORKS, *(name.replace("_", "-") for name in models.list_models(module=models)))
 
 
 def unknown_network(name: str) -> UnknownNameError:
-    """Error for a name that is no network, listing the legal ones."""
+    """Return the error for a name that is no network; it lists the legal ones."""
     return unknown("network", name, legal_networks())
 
 
 def is_grey(architecture: str) -> bool:
-    """Whether a network was made for grey images."""
+    """Tell whether a network was made for grey images."""
     return architecture in NETWORKS and NETWORKS[architecture].bands == 1
 
 
 def size_of(architecture: str, classes: int) -> int:
-    """Side in px of the images a network was made for; 224 for torchvision's."""
+    """Return the side in px of the images a network was made for; 224 for torchvision's.
+
+    Examples
+    --------
+    >>> size_of("galaxyid", classes=3), size_of("resnet18", classes=3)
+    (64, 224)
+    """
     network = NETWORKS.get(architecture)
     if network is None:
         return 224
@@ -204,14 +178,14 @@ def build(
 
 
 def _take_bands(module: nn.Module, bands: int) -> None:
-    """Replace the first convolution by one of another number of channels, drawn as torch draws it."""
+    """Replace the first convolution by one of another number of bands, drawn at random."""
     path, first = next((p, m) for p, m in module.named_modules() if isinstance(m, nn.Conv2d))
     parent, _, leaf = path.rpartition(".")
     setattr(module.get_submodule(parent), leaf, _convolution(first, bands=bands, channels=None))
 
 
 def _convolution(like: nn.Module, *, bands: int | None, channels: int | None) -> nn.Conv2d:
-    """Untrained convolution with another number of input or output channels."""
+    """Build an untrained convolution with another number of input or output channels."""
     if not isinstance(like, nn.Conv2d):
         raise InputError(
             "layer to replace", rule="be linear or a convolution", found=type(like).__name__
@@ -227,9 +201,14 @@ def _convolution(like: nn.Module, *, bands: int | None, channels: int | None) ->
 
 
 def output_layer(module: nn.Module) -> str:
-    """Path of a classifier's last linear (or 1×1 convolution) layer, the one that knows the classes.
+    """Return the path of a classifier's last linear or 1×1 convolution layer.
 
-    Auxiliary classifiers are passed over: the main output stands last.
+    It has one output for each class. Auxiliary classifiers are left out: the main output is last.
+
+    Examples
+    --------
+    >>> output_layer(build("resnet18", 3))
+    'fc'
     """
     paths: list[str] = [
         path for path, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))
@@ -238,13 +217,13 @@ def output_layer(module: nn.Module) -> str:
 
 
 def embedding_node(module: nn.Module) -> str:
-    """Node that enters the output layer: the default layer of a network's embedding. Leaves the module's mode alone."""
+    """Return the node that enters the output layer: the default layer of embeddings."""
     nodes = get_graph_node_names(module, suppress_diff_warning=True)[1]
     return str(nodes[nodes.index(output_layer(module)) - 1])
 
 
 def replace_output(module: nn.Module, classes: int) -> None:
-    """Put a new output layer of `classes` logits in place of the old one."""
+    """Replace the output layer by an untrained one of `classes` logits."""
     path = output_layer(module)
     old = module.get_submodule(path)
     parent, _, leaf = path.rpartition(".")
@@ -257,7 +236,7 @@ def replace_output(module: nn.Module, classes: int) -> None:
 
 
 def keep_outputs(module: nn.Module, outputs: int) -> None:
-    """Cut the output layer down to its first `outputs` logits, which stay what they were."""
+    """Cut the output layer down to its first `outputs` logits, whose values stay the same."""
     old = module.get_submodule(output_layer(module))
     replace_output(module, outputs)
     new = module.get_submodule(output_layer(module))
@@ -265,9 +244,10 @@ def keep_outputs(module: nn.Module, outputs: int) -> None:
 
 
 def order_outputs(module: nn.Module, order: list[int]) -> None:
-    """Put the logits in another order, in place; a single sigmoid of two classes changes its sign."""
+    """Put the logits in another order, in place."""
     layer: Any = module.get_submodule(output_layer(module))
     with torch.no_grad():
+        # a single sigmoid of two classes: exchanging them changes the sign of its logit
         if isinstance(module, SmallCNN) and module.single:
             if order != [0, 1]:
                 layer.weight.neg_()
@@ -278,9 +258,9 @@ def order_outputs(module: nn.Module, order: list[int]) -> None:
 
 
 def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
-    """Length of the flattened output of a node, for images of `size` px; computed on shapes alone.
+    """Return the length of a node's flattened output for images of `size` px.
 
-    The module is left in eval mode.
+    It is computed on shapes alone, without arithmetic. The module keeps its mode.
     """
     body = create_feature_extractor(
         copy.deepcopy(module).to("meta").eval(), {layer: "vector"}, suppress_diff_warning=True
@@ -290,7 +270,8 @@ def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
 
 
 def from_output_layer(module: nn.Module, raw: torch.Tensor) -> torch.Tensor:
-    """Logits, shape (n, classes), of what the output layer gives: a map where it is a convolution (SqueezeNet)."""
+    """Turn what the output layer gives into logits, shape (n, classes)."""
     if isinstance(module, SmallCNN) and module.single:
         return torch.cat([torch.zeros_like(raw), raw], dim=1)
+    # SqueezeNet ends in a convolution, whose map is averaged over its pixels
     return raw.relu().mean((2, 3)) if raw.ndim == 4 else raw

@@ -1,4 +1,4 @@
-"""Blocks: a network taken apart in the order in which it computes, so that "depth" means the same for all of them."""
+"""Divide a network into blocks in the order of computation, so that depth can be compared."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _Unit:
 
 
 def blocks(network: nn.Module) -> list[Block]:
-    """Blocks in the order of computation; the last is the output layer alone.
+    """Return the blocks in the order of computation; the last is the output layer alone.
 
     A block is a residual, dense, inception or transformer block, or a convolution or linear layer
     between them. A normalisation belongs to the layer it follows, or to the layer it prepares where
@@ -79,11 +79,13 @@ def blocks(network: nn.Module) -> list[Block]:
     waiting: list[_Unit] = []  # for the next block
     auxiliary: list[_Unit] = []
     for place, unit in enumerate(units):
+        # auxiliary classifiers branch off in the middle, but learn with the output
         if unit.path.startswith(_AUXILIARY):
             auxiliary.append(unit)
         elif unit.empty:
             waiting.append(unit)
         elif isinstance(unit.module, _NORMS):
+            # a normalisation before its layer (pre-activation) belongs to the block after it
             following = next((later for later in units[place + 1 :] if not later.empty), None)
             prepares = unit.opens and following is not None and following.path != head
             if not groups or (
@@ -97,16 +99,17 @@ def blocks(network: nn.Module) -> list[Block]:
             groups.append([*waiting, unit])
             waiting = []
     groups[-1] += [*waiting, *auxiliary]
-    held = [[name for unit in group for name in _weight_names(unit)] for group in groups]
-    held[0] = [*loose, *held[0]]
+    names_of_groups = [[name for unit in group for name in _weight_names(unit)] for group in groups]
+    # class tokens and position embeddings lie in no layer: they enter at the first block
+    names_of_groups[0] = [*loose, *names_of_groups[0]]
     return [
         Block(tuple(names), tuple(unit.module for unit in group))
-        for names, group in zip(held, groups, strict=True)
+        for names, group in zip(names_of_groups, groups, strict=True)
     ]
 
 
 def decayed(network: nn.Module) -> set[str]:
-    """Names of the parameters that weight decay is meant for: weights of layers that multiply.
+    """Return names of the parameters that weight decay applies to: weights of layers that multiply.
 
     Biases, normalisation, layer scale, position embeddings and tables, and class tokens are not
     among them.
@@ -122,8 +125,8 @@ def decayed(network: nn.Module) -> set[str]:
 
 def _units(module: nn.Module, path: str, loose: list[str]) -> Iterator[_Unit]:
     prefix = f"{path}." if path else ""
-    own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
-    loose += [prefix + name for name, _ in own]
+    parameters = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    loose += [prefix + name for name, _ in parameters]
     first = True
     for name, child in module.named_children():
         if type(child) in _HOLDERS or is_dense_block(child):

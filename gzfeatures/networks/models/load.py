@@ -1,4 +1,4 @@
-"""From a backbone's entry to a network in eval mode: the only place that loads weights."""
+"""Build a backbone's network and load its weights; no other module loads weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ AUXILIARY = ("aux", "AuxLogits")
 
 
 def fetch(backbone: Backbone, path: Path | None) -> None:
-    """Download the weights of `backbone` to `path` with torchvision's own loader and hash check, if they are not there.
+    """Download the weights of a backbone with torchvision's loader, if they are absent.
+
+    The loader checks the hash in their name.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def fetch(backbone: Backbone, path: Path | None) -> None:
 
 
 def build(backbone: Backbone) -> nn.Module:
-    """Network of a backbone with the weights it starts from, in eval mode: random, the same on every call.
+    """Build the network of a backbone with random weights, the same on every call, in eval mode.
 
     Raises
     ------
@@ -66,6 +68,8 @@ def build(backbone: Backbone) -> nn.Module:
         network = architectures.build(
             backbone.architecture, backbone.classes, backbone.bands, size=backbone.view.size
         )
+    # the first ResNets halve the image in the first convolution of a block, torchvision's in the
+    # second (He+2016, arXiv:1512.03385)
     if backbone.stride_on == "conv1":
         for stage in (2, 3, 4):
             for conv, stride in (("conv1", (2, 2)), ("conv2", (1, 1))):
@@ -74,7 +78,7 @@ def build(backbone: Backbone) -> nn.Module:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Parameters by name, from safetensors or a torch file read without running code from it.
+    """Read parameters by name from safetensors or a torch file; no code in the file runs.
 
     Raises
     ------
@@ -85,21 +89,22 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # torch's remarks on odd pickles come before its refusal
+            # torch's remarks on odd pickles come before its refusal
+            warnings.simplefilter("ignore", UserWarning)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise WeightsError(
-            "weights file is refused: it is no torch file, or holds more than tensors and could run code",
+            "weights file is refused: it is no torch file, "
+            "or holds more than tensors and could run code",
             where=path,
             rule="be a state dict saved by torch.save, or safetensors",
         ) from None
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes make the parsers fail in any way
-        found = str(error).partition("\n")[0] or type(error).__name__
-        raise WeightsError("weights file cannot be read", where=path, found=found) from None
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise WeightsError("weights file cannot be read", where=path, found=reason) from None
+    # Lightning and others nest the tensors; DataParallel begins each name with "module."
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
@@ -117,7 +122,7 @@ def load(
     layer: str | None = None,
     size: int | None = None,
 ) -> nn.Module:
-    """Network with its weights, in eval mode.
+    """Build the network of a backbone and load its weights, in eval mode.
 
     Parameters
     ----------
@@ -159,6 +164,7 @@ def load(
         }
         network = build(backbone)
         head = architectures.output_layer(network) + ".weight"
+        # a file trained on other classes: its own number of outputs is kept
         if head in state and len(state[head]) != len(network.get_parameter(head)):
             network = build(dataclasses.replace(backbone, classes=len(state[head])))
         try:
@@ -171,13 +177,14 @@ def load(
             ) from None
     if layer is None:
         return network
+    # tried on shapes alone: an image too small for the network is refused before extraction
     if size not in (None, backbone.view.size):
         layer_dim(backbone, layer, int(size or 0))
     return symbolic_trace(Features(network, layer)).eval()
 
 
 class Features(nn.Module):
-    """Flattened output of one node of a network, or of several joined by + one after the other."""
+    """A network that ends in the flattened output of one node, or of several joined by +."""
 
     def __init__(self, network: nn.Module, layer: str) -> None:
         super().__init__()
@@ -194,19 +201,23 @@ class Features(nn.Module):
                     get_close_matches(name, sorted(names, key=len), n=8, cutoff=0.4) or nodes[-8:]
                 )
                 raise UnknownNameError(
-                    "unknown layer", rule="be a node of the network", found=name,
+                    "unknown layer",
+                    rule="be a node of the network",
+                    found=name,
                     remedy=f"nearest are {', '.join(close)}",
-                )  # fmt: skip
+                )
         self.body = create_feature_extractor(network, {name: name for name in self.layers}).eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Vectors, shape (n, dim)."""
+        """Compute the vectors, shape (n, dim)."""
         outputs = self.body(images)
         return torch.cat([torch.flatten(outputs[name], 1) for name in self.layers], 1)
 
 
 def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
-    """Length of a layer's flattened output for images of `size` px; computed on shapes alone.
+    """Return the length of a layer's flattened output for images of `size` px.
+
+    It is computed on shapes alone, without arithmetic.
 
     Raises
     ------
@@ -221,6 +232,7 @@ def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
             return int(network(torch.empty(1, backbone.bands, size, size, device="meta")).shape[1])
         except RuntimeError:
             raise InputError(
-                f"{backbone.architecture} does not take images of this size", found=f"{size} px",
+                f"{backbone.architecture} does not take images of this size",
+                found=f"{size} px",
                 remedy=f"its own view has {backbone.view.size} px",
-            ) from None  # fmt: skip
+            ) from None

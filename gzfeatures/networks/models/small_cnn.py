@@ -1,4 +1,4 @@
-"""SmallCNN: a network described layer by layer, as data."""
+"""Build small CNNs from a description layer by layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Layer: TypeAlias = tuple[str | int | float, ...]
 
 @dataclasses.dataclass(frozen=True)
 class SmallNetwork:
-    """A small CNN as data.
+    """The description of a small CNN, as data.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class SmallNetwork:
 
 
 class SmallCNN(nn.Module):
-    """A network of `NETWORKS`; its embedding is the output of the node `embedding`.
+    """A small CNN built from its description; its embedding is the node `embedding`.
 
     Parameters
     ----------
@@ -65,6 +65,7 @@ class SmallCNN(nn.Module):
         self.single_output = network.single_output
         self.features = nn.Sequential()
         channels, side, width = 1 if self.grey else bands, size, 0
+        # the first dense layer needs the side of the last maps, so the side is counted along
         for kind, *numbers in network.layers:
             if kind == "conv" or kind == "conv-same":
                 out, kernel = int(numbers[0]), int(numbers[1])
@@ -102,10 +103,12 @@ class SmallCNN(nn.Module):
         self.output = nn.Linear(width, 1 if self.single else classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits, shape (n, classes), of images of shape (n, bands, size, size); grey networks take any bands."""
+        """Return logits, shape (n, classes), of images of shape (n, bands, size, size)."""
+        # a grey network takes any number of bands
         if self.grey:
             x = x.mean(1, keepdim=True)
         logits: torch.Tensor = self.output(self.embedding(self.features(x)))
+        # softmax of (0, z) is the sigmoid of z
         if self.single:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits

@@ -1,1 +1,1 @@
-"""Which pixels a class rests on, and galleries of them."""
+"""Explanations of a network: the pixels a class depends on, and galleries of them."""

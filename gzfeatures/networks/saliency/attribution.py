@@ -1,8 +1,8 @@
-"""Explain: which pixels a class rests on, what a layer shows, and what a class would like best.
+"""Compute which pixels a class depends on, the maps of a layer, and images a class scores highest.
 
-Saliency is captum's. A head (a support vector machine, boosted trees, …) has no gradient that torch
-could follow: it stands behind the network as a function whose slope is measured by small steps, so
-that every method reaches through it to the pixels.
+Attribution is captum's. A head (a support vector machine, boosted trees, …) has no gradient that
+torch could follow: it follows the network as a function whose slope is measured by small steps, so
+that every method works through it, down to the pixels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STEP = 0.1
 
 
 class Headed(nn.Module):
-    """A network that gives vectors, and a head's probabilities of them; gradients pass through both.
+    """A network followed by a head; gradients pass through both.
 
     Parameters
     ----------
@@ -49,29 +49,30 @@ class Headed(nn.Module):
     def __init__(self, network: nn.Module, head: Probabilities, *, seed: int = 0) -> None:
         super().__init__()
         self.network, self.head, self.seed = network, head, seed
-        self._ways: npt.NDArray[np.float32] | None = None
+        self._directions: npt.NDArray[np.float32] | None = None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Probabilities, shape (n, k)."""
-        probabilities: torch.Tensor = _Asked.apply(self.network(images), self)
+        """Return probabilities, shape (n, k)."""
+        probabilities: torch.Tensor = _HeadFunction.apply(self.network(images), self)
         return probabilities
 
     def slope(
         self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float32]:
-        """Slope at a vector of the weighted sum of probabilities, shape (dim,)."""
+        """Measure the slope, at a vector, of the weighted sum of probabilities, shape (dim,)."""
         dim = len(vector)
-        if self._ways is None or len(self._ways) != dim:
+        # random directions at right angles: dim of them determine a slope, and none is preferred
+        if self._directions is None or len(self._directions) != dim:
             square = np.random.default_rng(self.seed).standard_normal((dim, dim)).astype(np.float32)
-            self._ways = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))
+            self._directions = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))
+        # central differences: the error is of second order in the step
         step = STEP * float(np.abs(vector).mean() or 1.0)
-        rise = (
-            self.head(vector + step * self._ways) - self.head(vector - step * self._ways)
-        ) @ weight
-        return np.asarray(rise @ self._ways / (2 * step * dim), dtype=np.float32)
+        offsets = step * self._directions
+        rise = (self.head(vector + offsets) - self.head(vector - offsets)) @ weight
+        return np.asarray(rise @ self._directions / (2 * step * dim), dtype=np.float32)
 
 
-class _Asked(torch.autograd.Function):
+class _HeadFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: torch.Tensor, headed: Headed) -> torch.Tensor:
         ctx.headed = headed
@@ -84,9 +85,8 @@ class _Asked(torch.autograd.Function):
     def backward(ctx: Any, *weights: torch.Tensor) -> tuple[torch.Tensor, None]:
         (vectors,) = ctx.saved_tensors
         pairs = zip(vectors.float().cpu().numpy(), weights[0].double().cpu().numpy(), strict=True)
-        return torch.as_tensor(np.stack([ctx.headed.slope(*pair) for pair in pairs])).to(
-            vectors
-        ), None
+        slopes = np.stack([ctx.headed.slope(*pair) for pair in pairs])
+        return torch.as_tensor(slopes).to(vectors), None
 
 
 def saliency(
@@ -99,7 +99,7 @@ def saliency(
     patch: int = 16,
     batch_size: int = 64,
 ) -> npt.NDArray[np.float32]:
-    """How much each pixel speaks for a class.
+    """Compute how much each pixel contributes to a class score.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def saliency(
     Returns
     -------
     ndarray of float32
-        Shape (n, height, width); positive speaks for the class.
+        Shape (n, height, width); positive where the pixel raises the score.
 
     Raises
     ------
@@ -144,42 +144,44 @@ def saliency(
     network.eval()
     layer = _telling(_feature_maps(network, images[:1])) if method == "grad-cam" else None
     codes = np.broadcast_to(np.asarray(target), len(images))
-    found = np.empty((len(images), *images.shape[2:]), dtype=np.float32)
+    attributions = np.empty((len(images), *images.shape[2:]), dtype=np.float32)
     for row, code in enumerate(codes.tolist()):
         image = images[row : row + 1].clone().requires_grad_()
+        # empty sky, not black: a rim of another level would be an edge that no galaxy has
         sky = _empty_images(images[row : row + 1])
         if layer is not None:
             cam = LayerGradCam(network, layer).attribute(image, code, relu_attributions=True)
-            speaks = LayerAttribution.interpolate(cam, tuple(images.shape[2:]), "bilinear")
+            attribution = LayerAttribution.interpolate(cam, tuple(images.shape[2:]), "bilinear")
         elif method == "occlusion":
             bands, jump = images.shape[1], max(1, patch // 2)
             square, steps_apart = (bands, patch, patch), (bands, jump, jump)
             covered = Occlusion(network).attribute(
                 image, square, steps_apart, sky, code, perturbations_per_eval=batch_size
             )
-            speaks = covered[:, :1]  # all bands are covered together
+            attribution = covered[:, :1]  # all bands are covered together
         else:
-            speaks = IntegratedGradients(network).attribute(
+            attribution = IntegratedGradients(network).attribute(
                 image, sky, code, n_steps=steps, internal_batch_size=batch_size
             )
-        found[row] = speaks.detach().sum(1)[0].float().cpu().numpy()
-    return found
+        attributions[row] = attribution.detach().sum(1)[0].float().cpu().numpy()
+    return attributions
 
 
 def _empty_images(images: torch.Tensor) -> torch.Tensor:
-    """Empty images at the median of the outermost pixels, of the shape of `images`."""
+    """Return images of empty sky, at the median of the outermost pixels."""
     rim = torch.cat([images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)], dim=2)
     return rim.median(2).values[:, :, None, None].expand_as(images)
 
 
 def _feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module, int]]:
-    """Name, module and side of all maps, (n, channels, height, width) with more than one pixel a side, as they come."""
-    seen: list[tuple[str, nn.Module, int]] = []
+    """Return name, module and side of all maps of a network, in the order of computation."""
+    # maps have shape (n, channels, height, width) and more than one pixel a side
+    feature_maps: list[tuple[str, nn.Module, int]] = []
 
     def watched(name: str, module: nn.Module) -> RemovableHandle:
-        def keep(_module: nn.Module, _given: object, out: object) -> None:
+        def keep(_module: nn.Module, _inputs: object, out: object) -> None:
             if isinstance(out, torch.Tensor) and out.ndim == 4 and min(out.shape[2:]) > 1:
-                seen.append((name, module, out.shape[2]))
+                feature_maps.append((name, module, out.shape[2]))
 
         return module.register_forward_hook(keep)
 
@@ -190,23 +192,23 @@ def _feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn
     finally:
         for hook in hooks:
             hook.remove()
-    if not seen:
+    if not feature_maps:
         raise InputError(
             "network without maps",
             rule="have convolutions",
             remedy="use integrated-gradients or occlusion",
         )
-    return seen
+    return feature_maps
 
 
 def _telling(feature_maps: list[tuple[str, nn.Module, int]]) -> nn.Module:
-    """The last module whose maps are `COARSEST` pixels a side, or else as fine as any."""
-    bar = min(COARSEST, max(side for *_, side in feature_maps))
-    return [module for _, module, side in feature_maps if side >= bar][-1]
+    """Return the last module whose maps have `COARSEST` pixels a side, or the finest there are."""
+    finest = min(COARSEST, max(side for *_, side in feature_maps))
+    return [module for _, module, side in feature_maps if side >= finest][-1]
 
 
 def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
-    """Names of the last layer at each size of a network's maps, from the pixels on.
+    """Return the last layer at each size of a network's maps, largest maps first.
 
     Raises
     ------
@@ -218,7 +220,7 @@ def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
 
 
 def activations(network: nn.Module, images: torch.Tensor, layer: str) -> npt.NDArray[np.float32]:
-    """Maps of a layer, shape (n, channels, height, width); an unknown layer lists the nearest names.
+    """Return the maps of a layer, shape (n, channels, height, width).
 
     Raises
     ------
@@ -248,10 +250,10 @@ def dream(
     rate: float = 0.05,
     seed: int = 0,
 ) -> npt.NDArray[np.float32]:
-    """The image a class likes best: gradient ascent on its logit (Simonyan+2014, arXiv:1312.6034, eq. 1).
+    """Find the image that a class scores highest, by gradient ascent on its logit.
 
-    The image is shifted by a few pixels at every step and kept smooth, without which the ascent
-    ends in noise.
+    Simonyan+2014, arXiv:1312.6034, eq. 1. The image is shifted by a few pixels at every step and
+    kept smooth, without which the ascent ends in noise.
 
     Parameters
     ----------
@@ -278,6 +280,7 @@ def dream(
     for _ in range(steps):
         across, down = (int(n) for n in torch.randint(-4, 5, (2,), generator=random))
         logit = network(torch.roll(image, (down, across), (2, 3)))[0, target]
+        # roughness, brightness and the logit in one loss, with signs for descent
         rough = image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()
         adam.zero_grad()
         (rough + 0.01 * image.square().mean() - logit).backward()

@@ -1,4 +1,4 @@
-"""Explanation: galleries of what a network, or a head on its vectors, sees in galaxies."""
+"""Make galleries that explain a network or a head: attributions, maps and maximal images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WARM, COLD = (255, 120, 20), (40, 120, 255)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExplainedModel:
-    """Who says what class a galaxy is: a fine-tuned network, or a head on the vectors of a network.
+    """A model to be explained: a fine-tuned network, or a head on the vectors of a network.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class ExplainedModel:
 
     @classmethod
     def of_network(cls, checkpoint: str | Path) -> ExplainedModel:
-        """A fine-tuned network by itself.
+        """Load a fine-tuned network, to be explained by itself.
 
         Raises
         ------
@@ -79,9 +79,11 @@ class ExplainedModel:
         """
         if str(checkpoint) in BACKBONES:
             raise InputError(
-                "a network without classes of galaxies", where=str(checkpoint), rule="be a fine-tuned checkpoint",
+                "a network without classes of galaxies",
+                where=str(checkpoint),
+                rule="be a fine-tuned checkpoint",
                 remedy="or explain a head on it",
-            )  # fmt: skip
+            )
         spec = backbone(checkpoint)
         network = load(spec)
         return cls(network, network, spec, spec.view, classes_of(checkpoint))
@@ -97,7 +99,7 @@ class ExplainedModel:
         weights: str | Path | None = None,
         seed: int = 0,
     ) -> ExplainedModel:
-        """A head on a backbone.
+        """Join a head to its backbone, to be explained together.
 
         Parameters
         ----------
@@ -121,32 +123,36 @@ class ExplainedModel:
             The backbone has other weights than made the vectors.
         """
         spec = backbone(name)
-        found = weights_digest(spec, weights_file(spec, weights))
-        if found != extractor.weights:
+        # a head on vectors of other weights would explain a model that does not exist
+        digest = weights_digest(spec, weights_file(spec, weights))
+        if digest != extractor.weights:
             raise InputError(
-                "head reads the vectors of another network", where=spec.name,
-                rule=f"have weights {extractor.weights[:12]} of {extractor.backbone}", found=found[:12],
+                "head reads the vectors of another network",
+                where=spec.name,
+                rule=f"have weights {extractor.weights[:12]} of {extractor.backbone}",
+                found=digest[:12],
                 remedy="name the backbone and weights of its table",
-            )  # fmt: skip
+            )
         plain = load(spec, weights)
         headed = Headed(Features(plain, extractor.layer), head, seed=seed)
         return cls(headed, plain, spec, extractor.view, tuple(classes))
 
     def images(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """Network input of pixels, shape (n, height, width, bands)."""
+        """Return network input from pixels, shape (n, height, width, bands)."""
         bands = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
         return normalised(bands, self.spec.mean, self.spec.std)
 
     def pixels(self, images: ImageSet, ids: Ids) -> npt.NDArray[np.uint8]:
-        """What it sees of galaxies, shape (n, size, size, bands); an id without an image is an InputError."""
+        """Return galaxies as the network sees them, shape (n, size, size, bands)."""
+        # an id without an image is an InputError
         rows = positions(images.ids, ids, where="images")
         return np.stack([to_views(images, int(row), (self.view,))[0] for row in rows])
 
     def outputs(self, images: torch.Tensor) -> npt.NDArray[np.float64]:
-        """Logits, or a head's probabilities, shape (n, k)."""
+        """Return logits, or a head's probabilities, shape (n, k)."""
         with torch.no_grad():
-            found: npt.NDArray[np.float64] = self.network(images).double().numpy()
-        return found
+            values: npt.NDArray[np.float64] = self.network(images).double().numpy()
+        return values
 
 
 def attributions(
@@ -157,12 +163,12 @@ def attributions(
     target: str | None = None,
     methods: Sequence[str] = METHODS,
 ) -> dict[str, list[Picture]]:
-    """Why galaxies are put in their class: under each class, the galaxies beside what speaks for it.
+    """Show for each class its galaxies beside the pixels that its score depends on.
 
     Parameters
     ----------
     model : ExplainedModel
-        Who says so.
+        The network, or the head, whose classes are explained.
     images : ImageSet
         Holds the galaxies.
     ids : Ids
@@ -170,14 +176,14 @@ def attributions(
     target : str, optional
         Class to explain for all of them; default each galaxy's most likely one.
     methods : sequence of str
-        Of `explain.METHODS`, one picture each: warm pixels speak for the class, cold ones against
-        it. Integrated gradients are blurred by a fiftieth of the image.
+        Of `attribution.METHODS`, one picture each: warm pixels raise the score of the class, cold
+        ones lower it. Integrated gradients are blurred by a fiftieth of the image.
 
     Returns
     -------
     dict
-        Class → tiles, in the order of the classes; a tile is the galaxy as the network sees it and
-        the explanations.
+        Class → pictures, in the order of the classes; a picture is the galaxy as the network sees
+        it and the explanations.
 
     Raises
     ------
@@ -189,39 +195,39 @@ def attributions(
             "class to explain", rule=f"be one of {', '.join(model.classes)}", found=target
         )
     pixels = model.pixels(images, ids)
-    given = model.images(pixels)
-    outputs = model.outputs(given)
+    inputs = model.images(pixels)
+    outputs = model.outputs(inputs)
     codes = outputs.argmax(1) if target is None else np.full(len(ids), model.classes.index(target))
     patch = max(1, model.view.size // 6)
-    speaks = {
-        name: saliency(model.network, given, codes.tolist(), method=name, patch=patch)
+    maps = {
+        name: saliency(model.network, inputs, codes.tolist(), method=name, patch=patch)
         for name in methods
     }
-    if "integrated-gradients" in speaks:  # single pixels flicker: shown as the mean over a few
+    if "integrated-gradients" in maps:  # single pixels flicker: shown as the mean over a few
         blur = (0, model.view.size / 50, model.view.size / 50)
-        speaks["integrated-gradients"] = gaussian_filter(speaks["integrated-gradients"], blur)
+        maps["integrated-gradients"] = gaussian_filter(maps["integrated-gradients"], blur)
+    # only a head gives probabilities that can stand beside the class
     headed = isinstance(model.network, Headed)
-    found: dict[str, list[Picture]] = {}
+    gallery: dict[str, list[Picture]] = {}
     for code in np.unique(codes):
+        name = model.classes[code]
         for row in np.flatnonzero(codes == code):
-            parts = [pixels[row], *(overlaid(pixels[row], speaks[name][row]) for name in methods)]
-            said = (
-                f"{model.classes[code]} {outputs[row, code]:.2f}" if headed else model.classes[code]
-            )
-            picture = Picture(str(ids[row]), said, _beside([picture_of(part) for part in parts]))
-            found.setdefault(model.classes[code], []).append(picture)
-    return found
+            coloured = [overlaid(pixels[row], maps[method][row]) for method in methods]
+            strip = _beside([picture_of(part) for part in (pixels[row], *coloured)])
+            guess = f"{name} {outputs[row, code]:.2f}" if headed else name
+            gallery.setdefault(name, []).append(Picture(str(ids[row]), guess, strip))
+    return gallery
 
 
 def layers(
     model: ExplainedModel, images: ImageSet, name: str, nodes: Sequence[str] | None = None
 ) -> dict[str, list[Picture]]:
-    """What layers of the network show of a galaxy: the channels that light up most, each by itself.
+    """Show the channels of a network's layers that respond most to a galaxy.
 
     Parameters
     ----------
     model : ExplainedModel
-        Its network is looked into; a head plays no part.
+        Its network has the layers; a head plays no part.
     images : ImageSet
         Holds the galaxy.
     name : str
@@ -232,29 +238,29 @@ def layers(
     Returns
     -------
     dict
-        Layer and size of its maps → tiles.
+        Layer and size of its maps → pictures.
     """
-    given = model.images(model.pixels(images, np.asarray([name], dtype=object)))
-    found = {}
-    for node in nodes or map_layers(model.plain, given):
-        maps = activations(model.plain, given, node)[0]
+    inputs = model.images(model.pixels(images, np.asarray([name], dtype=object)))
+    gallery = {}
+    for node in nodes or map_layers(model.plain, inputs):
+        maps = activations(model.plain, inputs, node)[0]
         strongest = np.argsort(-maps.mean((1, 2)), kind="stable")[:CHANNELS]
         heading = f"{node}: {len(maps)} maps of {maps.shape[1]} × {maps.shape[2]}"
-        found[heading] = [
+        gallery[heading] = [
             Picture(f"channel {channel}", "", _grey(maps[channel])) for channel in strongest
         ]
-    return found
+    return gallery
 
 
 def maximal_images(
     model: ExplainedModel, *, steps: int = 200, seed: int = 0
 ) -> dict[str, list[Picture]]:
-    """What each class would like best, by gradient ascent from noise; one tile per class.
+    """Show the image that each class scores highest, by gradient ascent from noise.
 
     Raises
     ------
     InputError
-        The judge is a head: its slope is measured, not known, which is too slow and too flat to
+        The model has a head: its slope is measured, not known, which is too slow and too flat to
         climb.
     """
     if isinstance(model.network, Headed):
@@ -265,18 +271,18 @@ def maximal_images(
         )
     shape = (model.spec.bands, model.view.size, model.view.size)
     mean, std = (np.asarray(values)[:, None, None] for values in (model.spec.mean, model.spec.std))
-    found = []
+    pictures = []
     for code, name in enumerate(model.classes):
         image = dream(model.network, code, shape, steps=steps, seed=seed) * std + mean
         pixels = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
-        found.append(Picture(name, "", _beside([picture_of(pixels)])))
-    return {"What each class would like best": found}
+        pictures.append(Picture(name, "", _beside([picture_of(pixels)])))
+    return {"What each class would like best": pictures}
 
 
 def overlaid(
     pixels: npt.NDArray[np.uint8], attribution: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.uint8]:
-    """An image with what speaks for the class in warm and against it in cold colour.
+    """Colour an image by its attribution: warm raises the class score, cold lowers it.
 
     Parameters
     ----------
@@ -294,13 +300,12 @@ def overlaid(
         raise InputError(
             "saliency", rule=f"have the image's shape {pixels.shape[:2]}", found=attribution.shape
         )
-    strength = np.clip(
-        attribution / max(float(np.percentile(np.abs(attribution), 99)), 1e-12), -1, 1
-    )[:, :, None]
+    # a percentile, not the maximum: one extreme pixel would leave the others without colour
+    scale = max(float(np.percentile(np.abs(attribution), 99)), 1e-12)
+    strength = np.clip(attribution / scale, -1, 1)[:, :, None]
     share = 0.75 * np.abs(strength)
-    mixed = (1 - share) * np.asarray(picture_of(pixels)) + share * np.where(
-        strength > 0, WARM, COLD
-    )
+    colour = np.where(strength > 0, WARM, COLD)
+    mixed = (1 - share) * np.asarray(picture_of(pixels)) + share * colour
     return np.asarray(np.rint(mixed), dtype=np.uint8)
 
 
@@ -312,7 +317,7 @@ def _grey(values: npt.NDArray[np.float32]) -> Image.Image:
 
 
 def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures side by side, each `SIDE` pixels high and wide, with a narrow gap."""
+    """Put pictures side by side, each `SIDE` pixels high and wide, with a narrow gap."""
     step = SIDE + 2
     whole = Image.new("RGB", (step * len(pictures) - 2, SIDE))
     for number, picture in enumerate(pictures):

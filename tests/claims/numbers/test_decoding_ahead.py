@@ -17,7 +17,7 @@ from gzfeatures.images.view import View
 from gzfeatures.networks.extraction import extract, fill, job
 from gzfeatures.networks.extraction.job import Job
 
-BATCH, LANES, WORKERS = 8, 2, 2
+BATCH, NETWORK_WORKERS, WORKERS = 8, 2, 2
 
 
 class Lazy(Future[Any]):
@@ -31,7 +31,7 @@ class Lazy(Future[Any]):
         return self.work()
 
 
-class Lanes(ThreadPoolExecutor):
+class Idle(ThreadPoolExecutor):
     """Threads that never run by themselves."""
 
     def submit(self, function: Any, /, *words: Any, **named: Any) -> Future[Any]:
@@ -44,13 +44,13 @@ class SlowestNetwork:
     What is held then is the most that can be held, on every machine and at every speed.
     """
 
-    batch, workers = BATCH, LANES
+    batch, workers = BATCH, NETWORK_WORKERS
 
     def __init__(self, pictures: Pictures, dim: int) -> None:
         self.pictures, self.dim = pictures, dim
 
     def pool(self) -> ThreadPoolExecutor:
-        return Lanes(LANES)
+        return Idle(NETWORK_WORKERS)
 
     def vectors(self, images: Sequence[Any]) -> list[np.ndarray]:
         wait(self.pictures.begun)
@@ -110,4 +110,4 @@ def test_a_slow_network_is_not_run_over_by_its_decoders(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             found.append(most_held(tmp_path / str(number), number, patch))
     assert found[0] == found[1]  # twice the images take no more memory
-    assert BATCH * LANES <= found[0] <= 64 + 4 * WORKERS + (LANES + 2) * BATCH
+    assert BATCH * NETWORK_WORKERS <= found[0] <= 64 + 4 * WORKERS + (NETWORK_WORKERS + 2) * BATCH
