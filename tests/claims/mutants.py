@@ -226,8 +226,8 @@ MUTANTS = (
     Mutant(
         "unfamiliar galaxies that calibrate a network do not count as missed",
         "networks/inference/output_calibration.py",
-        "judged = dataclasses.replace(judged, unfamiliar=p < LEVEL)",
-        "judged = dataclasses.replace(judged, unfamiliar=p < 0)",
+        "scored = dataclasses.replace(scored, unfamiliar=p < LEVEL)",
+        "scored = dataclasses.replace(scored, unfamiliar=p < 0)",
         "test_what_a_network_promises.py",
     ),
     Mutant(
@@ -240,7 +240,7 @@ MUTANTS = (
     Mutant(
         "class sets of a network are set by probabilities as sure as it said",
         "networks/inference/output_calibration.py",
-        "sets = Conformal.of(judged, labels)",
+        "sets = Conformal.of(scored, labels)",
         "sets = Conformal.of(kept_out, labels)",
         "test_what_a_network_promises.py",
     ),

@@ -82,16 +82,14 @@ class OutputCalibration:
             return cls(familiarity=familiarity, notes=notes)
         sets = None
         if kept_out.kind == "classes" and len(kept_out) >= LEAST_FOR_SETS:
-            tempered_predictions = _tempered_by_others(kept_out, labels)
+            scored = _tempered_by_others(kept_out, labels)
             if familiarity is not None and features is not None:
                 # each is compared with the others, or it would make itself look familiar; an
                 # unfamiliar galaxy will have an empty set, which is a miss that the thresholds have
                 # to allow for
                 p = familiarity.p_values_of_calibration(features)
-                tempered_predictions = dataclasses.replace(
-                    tempered_predictions, unfamiliar=p < LEVEL
-                )
-            sets = Conformal.of(tempered_predictions, labels)
+                scored = dataclasses.replace(scored, unfamiliar=p < LEVEL)
+            sets = Conformal.of(scored, labels)
             notes = (*sets.notes, *notes)
         elif kept_out.kind == "classes":
             notes = (f"no sets of classes are promised, for that takes {LEAST_FOR_SETS}", *notes)
