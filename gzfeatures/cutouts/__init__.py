@@ -1,1 +1,1 @@
-"""Cutouts of galaxies from survey services: asked politely, verified, resumed."""
+"""Download cut-outs of galaxies from survey services."""

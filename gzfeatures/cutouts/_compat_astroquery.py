@@ -1,4 +1,4 @@
-"""astroquery's part without a promise of stability: the session behind a query.
+"""Use the private part of astroquery that this package needs: the session of a query.
 
 Nothing else in the package names it; `test_compat_astroquery.py` warns where it is gone.
 """
@@ -12,7 +12,7 @@ from gzfeatures.errors import InputError
 
 
 def refuse_redirects(query: Any) -> None:
-    """Make a query of astroquery fail where a server answers with another address, which may be a private one.
+    """Make a query of astroquery fail on redirects, which may lead to a private address.
 
     Parameters
     ----------

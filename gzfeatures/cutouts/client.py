@@ -1,4 +1,4 @@
-"""Service: a web service asked politely – rate limit, backoff, Retry-After – and with care for where it redirects."""
+"""Ask web services politely: limit the rate, wait as told, and refuse private redirects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SILENCE = 20
 
 
 class BadAnswer(Exception):
-    """An answer that a second try may mend."""
+    """An answer that another try may improve."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -39,16 +39,16 @@ class BadAnswer(Exception):
 
 
 class Unanswered(BadAnswer):
-    """No answer at all: refused, cut off, or too slow."""
+    """No answer at all: the connection was refused, cut off, or too slow."""
 
 
 class NoAnswer(Exception):
-    """An answer that another try will not mend."""
+    """A failure that another try will not repair."""
 
 
 @dataclasses.dataclass(eq=False)
 class Service:
-    """A web service asked from many threads.
+    """A client of a web service for many threads.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Service:
         self._stopped.set()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """Result of `question`, tried again as often as allowed while it raises BadAnswer.
+        """Return the result of `question`; try again while it raises BadAnswer.
 
         Raises
         ------
@@ -110,9 +110,8 @@ class Service:
                     if isinstance(error, Unanswered):
                         self._silent += 1
                     raise NoAnswer(f"{error} ({attempt + 1} tries)") from error
-                pause = (
-                    self.backoff * 2**attempt * random.uniform(0.5, 1)
-                )  # spreads load; no result depends on it
+                # a random part spreads the load of many threads; no result depends on it
+                pause = self.backoff * 2**attempt * random.uniform(0.5, 1)
                 if error.wait > LONGEST_WAIT:
                     raise NoAnswer(f"{error}, server asks to wait {error.wait:.0f} s") from error
                 self._postpone(error.wait)
@@ -123,7 +122,7 @@ class Service:
         raise NoAnswer("no try was made")
 
     def get(self, url: str) -> bytes:
-        """Body of a 200 answer, redirects followed.
+        """Return the body of an answer with status 200; follow redirects.
 
         Raises
         ------
@@ -133,6 +132,7 @@ class Service:
             It will not: refused, too long, or a redirect to an address of an inner network from a
             public one.
         """
+        # redirects are followed here, one by one: each target is checked before it is asked
         public = is_public(urlsplit(url).hostname)
         for _ in range(6):
             try:
@@ -152,9 +152,8 @@ class Service:
                     response.close()
             except urllib3.exceptions.LocationValueError as error:
                 raise NoAnswer(f"address cannot be used: {error}") from error
-            except (
-                urllib3.exceptions.NewConnectionError
-            ) as error:  # to urllib3 it is a kind of timeout
+            # caught before timeouts: urllib3 counts a refused connection as one of them
+            except urllib3.exceptions.NewConnectionError as error:
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
             except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
                 raise Unanswered(f"no answer within {self.timeout:g} s") from error
@@ -163,6 +162,7 @@ class Service:
         raise NoAnswer("more than 5 redirects")
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """Return the whole body of an answer, within limits of length and time."""
         if response.status in BUSY:
             raise BadAnswer(
                 f"HTTP {response.status}", _retry_after(response.headers.get("Retry-After"))
@@ -170,12 +170,14 @@ class Service:
         if response.status != 200:
             raise NoAnswer(f"HTTP {response.status}")
         body, deadline = bytearray(), time.monotonic() + 4 * self.timeout
+        # a server that sends a byte now and then never trips the timeout of a read: a deadline does
         while part := response.read1(2**16, decode_content=True):
             body += part
             if len(body) > self.max_bytes:
                 raise NoAnswer(f"answer is longer than {self.max_bytes} bytes")
             if time.monotonic() > deadline:
                 raise Unanswered(f"answer not complete within {4 * self.timeout:g} s")
+        # the length counts encoded bytes: of a compressed answer it says nothing of the body
         length = response.headers.get("Content-Length", "")
         if (
             length.isdecimal()
@@ -186,6 +188,7 @@ class Service:
         return bytes(body)
 
     def _wait_for_turn(self) -> None:
+        """Wait until this thread may ask, so that all together keep the rate."""
         with self._lock:
             turn = max(time.monotonic(), self._next)
             self._next = turn + (1 / self.rate if self.rate else 0)
@@ -194,13 +197,14 @@ class Service:
             raise NoAnswer("stopped")
 
     def _postpone(self, seconds: float) -> None:
-        """Let no thread ask for a while: the server's Retry-After is meant for all of them."""
+        """Let no thread ask for some seconds."""
+        # a Retry-After is meant for the client, not for the one question that met it
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
 def is_public(host: str | None) -> bool:
-    """Whether every address of a host is one of the public internet; an unknown host is none."""
+    """Return whether all addresses of a host are public; False for an unknown host."""
     try:
         found = socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
@@ -211,12 +215,17 @@ def is_public(host: str | None) -> bool:
 
 
 def followed(url: str, location: str | None, public: bool) -> str:
-    """Address a page at `url` points to.
+    """Return the address that a redirect from `url` points to.
 
     Raises
     ------
     NoAnswer
         It is no web address, falls from https to http, or is private although the page is public.
+
+    Examples
+    --------
+    >>> followed("http://127.0.0.1/a/b", "../c", public=False)
+    'http://127.0.0.1/c'
     """
     target = urljoin(url, location or "")
     before, after = urlsplit(url), urlsplit(target)
@@ -230,7 +239,7 @@ def followed(url: str, location: str | None, public: bool) -> str:
 
 
 def _retry_after(text: str | None) -> float:
-    """Seconds of a Retry-After header, which is a number or a date; 0 when it is neither."""
+    """Return the seconds of a Retry-After header, a number or a date; 0 where it is neither."""
     if text is None:
         return 0.0
     if text.strip().isdecimal():
@@ -242,6 +251,6 @@ def _retry_after(text: str | None) -> float:
 
 
 def _first_line(error: Exception) -> str:
-    """The plain cause of a connection error, without object addresses."""
+    """Return the cause of a connection error in one line, without object addresses."""
     cause = error.__cause__ or error.__context__ or error
     return (str(cause) or type(cause).__name__).splitlines()[0]

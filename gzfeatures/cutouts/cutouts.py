@@ -1,4 +1,4 @@
-"""Cut-outs: download images of a catalog's galaxies – resumable, polite, every file whole and verified."""
+"""Download cut-outs of a catalog's galaxies, verify each file, and resume after a stop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class CutoutReport:
-    """What a download did.
+    """Counts the downloaded, kept and failed cut-outs.
 
     Parameters
     ----------
@@ -69,10 +69,10 @@ def download(
     progress: bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
-    """Download one cut-out per galaxy as `<galaxy_id>.jpg` or `.fits`; what is there and whole is kept.
+    """Download one cut-out per galaxy as `<galaxy_id>.jpg` or `.fits`; keep files that are whole.
 
-    A file that is there and is no such cut-out is fetched again where a download wrote it, or where
-    it does not decode in a folder of cut-outs only; any other is left alone and listed as failed.
+    An existing file that is no such cut-out is fetched again where a download wrote it, or where it
+    does not decode in a folder of cut-outs only; any other stays and is listed as failed.
 
     A file appears only when it decodes, has the size asked for, is not blank, and is not byte for
     byte the answer for another position. Servers that answer 429, 5xx or not at all are asked
@@ -135,6 +135,7 @@ def download(
         urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname
     ):
         raise InputError("base URL", rule="be an http or https address", found=base_url)
+    # the polite rate is for the public address; a server of the user's own has no such limit
     rule = _rule(scale, source, catalog)
     service = Service(
         workers=workers,
@@ -162,6 +163,7 @@ def download(
 
 
 def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) -> Scale:
+    """Return the scale of the cut-outs: the one asked for, or the survey's own rule."""
     if isinstance(scale, Scale):
         return scale
     if scale is not None:
@@ -173,7 +175,7 @@ def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) 
 def _fetch(
     survey: CutoutService, url: str, service: Service, pixels: int
 ) -> Callable[[float, float, float], bytes]:
-    """How one cut-out is asked for: (ra, dec, scale) → bytes."""
+    """Return a function (ra, dec, scale) → bytes that asks the service for one cut-out."""
     if survey.through == "astroquery":
         from gzfeatures.cutouts.skyview import SkyView
 
@@ -186,7 +188,7 @@ def _fetch(
 
 
 def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
-    """Note in the folder what it holds; what a killed call left half written an hour ago or more is swept away.
+    """Write a note on the settings into the folder, and remove old half-written files.
 
     Returns
     -------
@@ -202,6 +204,7 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
             where=note,
             remedy="remove it if the settings are those of the folder",
         )
+    # files older than the note may be anyone's: damaged ones among them are not replaced
     if not note.exists():
         shared = folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
         write_sidecar(note, wanted | ({"shared": True} if shared else {}))
@@ -215,6 +218,7 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
             found=json.dumps(found),
             remedy="choose another folder",
         )
+    # a killed call leaves them; a younger one may belong to a call that still runs
     for part in folder.glob(".*.part*"):
         if time.time() - part.lstat().st_mtime > 3600:
             part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Downloads: each answer verified before it becomes a file, many at a time."""
+"""Download many cut-outs at a time, and verify each answer before it becomes a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DONE, KEPT = "", "kept"
 
 
 class _SameAnswer(BadAnswer):
-    """The answer is byte for byte that for another position."""
+    """An answer with the same bytes as the answer for another position."""
 
     def __init__(self, other: int, name: str) -> None:
         super().__init__(f"answer is byte for byte the cut-out of {name}, another position")
@@ -32,12 +32,12 @@ class _SameAnswer(BadAnswer):
 
 
 class _OtherPicture(BadAnswer):
-    """It decodes, and is not what was asked for."""
+    """An answer that decodes but has another size, other bands, or no galaxy."""
 
 
 @dataclasses.dataclass(eq=False)
 class Download:
-    """One download, and the state its threads share.
+    """One download of many cut-outs, with the state that its threads share.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Download:
         self._made: set[int] = set()
 
     def run(self, workers: int, progress: bool) -> list[str]:
-        """Fetch every cut-out: DONE, KEPT, or the reason why there is no file, for each galaxy.
+        """Fetch every cut-out; return DONE, KEPT or the reason of a failure for each galaxy.
 
         Raises
         ------
@@ -94,6 +94,7 @@ class Download:
         finally:
             self.service.stop()
             pool.shutdown(cancel_futures=True)
+        # one picture for two positions is a picture of neither: the earlier file goes, too
         for row, reason in self._doubted.items():
             if row in self._made or self._ours(self._path(row)):
                 self._path(row).unlink(missing_ok=True)
@@ -101,10 +102,11 @@ class Download:
         return results
 
     def _path(self, row: int) -> Path:
+        """Return the path of a galaxy's cut-out."""
         return self.folder / (self.ids[row] + self.survey.suffix)
 
     def _one(self, row: int) -> str:
-        """DONE, KEPT, or the reason why there is no file."""
+        """Fetch one cut-out; return DONE, KEPT, or the reason of a failure."""
         reason = _unsafe(self.ids[row]) or _nowhere(*self.places[row])
         if reason is not None:
             return reason
@@ -116,7 +118,10 @@ class Download:
         except BadAnswer as error:
             damaged = self.own and not isinstance(error, _OtherPicture)
             if not (damaged or self._ours(path)):
-                return f"a file that is there is no such cut-out ({error}); move it away, or say --overwrite"
+                return (
+                    f"a file that is there is no such cut-out ({error}); move it away, "
+                    "or say --overwrite"
+                )
             path.unlink(missing_ok=True)
         except OSError as error:
             return f"file that is there cannot be read: {error.strerror}"
@@ -134,19 +139,20 @@ class Download:
         return DONE
 
     def _ours(self, path: Path) -> bool:
-        """Whether a file may be replaced: a download wrote these bytes there, or it was said."""
+        """Return whether a file may be replaced: a download wrote it, or the user allows it."""
         guard = outputs.current()
         if guard is None:
             return self.overwrite
         return self.overwrite or guard.overwrite or guard.wrote(path)
 
     def _answer(self, row: int) -> bytes:
+        """Ask for a galaxy's cut-out and verify it."""
         data = self._verified(self.fetch(*self.places[row]))
         self._claim(row, data)
         return data
 
     def _verified(self, data: bytes) -> bytes:
-        """The data, when it is the image that was asked for.
+        """Return the data where it is the image that was asked for.
 
         Raises
         ------
@@ -159,12 +165,12 @@ class Download:
                 height, width = bands.flux.shape[1:]
                 blank = [line for line in bands.faults() if line.endswith("blank")]
                 if bands.names != self.survey.bands:
-                    raise _OtherPicture(
-                        f"answer has bands {'+'.join(bands.names)}, not {'+'.join(self.survey.bands)}"
-                    )
+                    received, wanted = "+".join(bands.names), "+".join(self.survey.bands)
+                    raise _OtherPicture(f"answer has bands {received}, not {wanted}")
             else:
                 image = np.asarray(picture(data, where="answer", max_pixels=MAX_PIXELS))
                 height, width = image.shape[:2]
+                # a server without data here sends one colour: no picture of the galaxy
                 blank = ["image is blank"] if (image == image[0, 0]).all() else []
         except InputError as error:
             raise BadAnswer(str(error)) from error
@@ -175,7 +181,7 @@ class Download:
         return data
 
     def _claim(self, row: int, data: bytes) -> None:
-        """Note whose answer these bytes are; two galaxies may share them only where they share the position."""
+        """Remember whose answer these bytes are; refuse the same bytes for another position."""
         digest = fingerprint.of_bytes(data)
         with self._lock:
             other = self._seen.setdefault(digest, row)
@@ -184,7 +190,8 @@ class Download:
 
 
 def _unsafe(name: str) -> str | None:
-    """Why an id cannot be a file name, or None. It is never changed: a file's stem has to be the id."""
+    """Return why an id cannot be a file name, or None."""
+    # an id is refused, never changed: the name of the file is how the galaxy is found again
     plain = (
         name.isprintable()
         and not set(name) & set('/\\:*?"<>|')
@@ -196,19 +203,21 @@ def _unsafe(name: str) -> str | None:
 
 
 def _nowhere(ra: float, dec: float, scale: float) -> str | None:
+    """Return why no cut-out can be asked for, or None."""
     if not (np.isfinite(ra) and np.isfinite(dec)):
         return "position is missing"
     return None if np.isfinite(scale) else "size that sets the scale is missing or not positive"
 
 
 def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
-    """Whether two cut-outs differ by more than an arcsecond in position, or in scale."""
+    """Return whether two cut-outs differ in scale, or by more than an arcsecond in position."""
+    # the shorter way around the circle, and less the nearer to a pole
     ra = (a[0] - b[0] + 180) % 360 - 180
     return bool(np.hypot(ra * np.cos(np.radians(a[1])), a[1] - b[1]) * 3600 > 1 or a[2] != b[2])
 
 
 def _tracked(items: Iterable[str], total: int, progress: bool) -> Iterable[str]:
-    """The results as they come, with a bar on stderr that counts failures."""
+    """Yield the results, with a progress bar on stderr that counts failures."""
     if not progress:
         yield from items
         return

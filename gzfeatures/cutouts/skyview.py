@@ -1,4 +1,4 @@
-"""SkyView: FITS images of the SDSS bands through astroquery, one band at a time, as one cube with named planes."""
+"""Fetch images of the SDSS bands from SkyView through astroquery, as one FITS cube."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gzfeatures.images.decoding.warning_filter import without_warnings
 
 
 class SkyView:
-    """NASA's SkyView, asked through astroquery; each image itself is fetched by `Service`.
+    """Client of NASA's SkyView: astroquery asks its form, `Service` fetches the images.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class SkyView:
         self._public = is_public(urlsplit(url).hostname)
 
     def get(self, ra: float, dec: float, scale: float, pixels: int, bands: Sequence[str]) -> bytes:
-        """A FITS cube (bands, pixels, pixels) with BAND0…, BANDS and celestial coordinates.
+        """Return a FITS cube (bands, pixels, pixels) with BAND0…, BANDS and coordinates.
 
         Parameters
         ----------
@@ -68,6 +68,8 @@ class SkyView:
         return _cube(stacked(parts, where="SkyView"))
 
     def _band(self, ra: float, dec: float, scale: float, pixels: int, band: str) -> Bands:
+        """Return the image of one band."""
+        # the link comes from a page: it is checked like a redirect before it is followed
         link = followed(self._url, self._link(ra, dec, scale, pixels, f"SDSS{band}"), self._public)
         try:
             return read_fits(
@@ -77,6 +79,7 @@ class SkyView:
             raise BadAnswer(str(error)) from error
 
     def _link(self, ra: float, dec: float, scale: float, pixels: int, survey: str) -> str:
+        """Return the address of one image, as the form of SkyView tells it."""
         from astropy import units
         from astropy.coordinates import SkyCoord
         from astroquery import cache_conf
@@ -106,6 +109,7 @@ class SkyView:
 
 
 def _cube(bands: Bands) -> bytes:
+    """Return bands as a FITS file with named planes and celestial coordinates."""
     from astropy.io import fits
     from astropy.wcs import WCS
 

@@ -1,4 +1,4 @@
-"""SURVEYS: the cut-out services, what they are asked, and the scale of a cut-out."""
+"""List the cut-out services with their queries, and define the scale of a cut-out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 SIZES = ("petro_r90", "petro_r50")
-"""Measured sizes (arcsec) that a scale may follow. Nothing volunteers said is among them: a cut-out whose scale depends
-on the class shows the label to the network."""
+"""Measured sizes (arcsec) that a scale may follow. Volunteers' votes are not among them: a cut-out
+whose scale depends on the class shows the label to the network."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Arcseconds per pixel of a cut-out: fixed, or in proportion to a measured size.
+    """Sets the arcseconds per pixel of a cut-out: fixed, or in proportion to a measured size.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Scale:
             )
 
     def of(self, catalog: Catalog) -> npt.NDArray[np.float64]:
-        """Arcsec per pixel of each galaxy, shape (n,); NaN where the size is missing or not positive."""
+        """Return arcsec per pixel for each galaxy, shape (n,); NaN without a positive size."""
         if self.column is None:
             return np.full(len(catalog.ids), max(self.factor, self.minimum))
         size = catalog.column(self.column).astype(np.float64)
@@ -67,7 +67,7 @@ class Scale:
 
 @dataclasses.dataclass(frozen=True)
 class CutoutService:
-    """A cut-out service.
+    """Describes a cut-out service and what it is asked.
 
     Parameters
     ----------

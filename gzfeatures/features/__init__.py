@@ -1,1 +1,1 @@
-"""Vectors: backbones by name, embedding tables, and the store. No torch here."""
+"""Name backbones, keep embedding tables, and store embeddings, without importing torch."""

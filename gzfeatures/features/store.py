@@ -1,8 +1,8 @@
-"""Store: (extractor fingerprint, image digest) → vector, on disk, shared by every run and every process.
+"""Keep embeddings on disk by extractor and image digest, shared by all runs and processes.
 
-`<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`): data, and nothing
-that is run. Presence is judged row by row. In the key is everything that changes a vector; not in
-it are id, path, batch size and worker count.
+`<root>/<extractor fingerprint>/` holds `extractor.json` and shards (see `shard`), which are data
+and no code. Each row is looked up by itself. The key contains everything that changes an embedding,
+but not the galaxy's id, the path, the batch size or the number of workers.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ EXTRACTOR_FILE = "extractor.json"
 
 
 class VectorCache:
-    """Vectors of one extractor. Made by `Store.shelf`.
+    """Embeddings of one extractor on disk; returned by `Store.vectors_of`.
 
-    Several processes may read, add and compact at once: files are only ever added whole or removed,
-    and a row that stands twice is the same row.
+    Several processes may read, add and compact at once: files are only added whole or removed, and
+    two rows with one key are equal.
 
     Attributes
     ----------
@@ -56,53 +56,56 @@ class VectorCache:
         return len(self._keys)
 
     def _refresh(self) -> None:
-        """Open shards that appeared, forget those that vanished, and index all keys."""
-        held = self._held()
-        while held is None:
-            held = self._held()
-        self._rows, self._paths = held, list(held)
-        self._verified &= set(held)
-        every = np.concatenate([np.empty(0, dtype="V32"), *held.values()])
+        """Open new shards, forget those that vanished, and index all keys."""
+        keys_of = self._keys_of_shards()
+        while keys_of is None:
+            keys_of = self._keys_of_shards()
+        self._rows, self._paths = keys_of, list(keys_of)
+        self._verified &= set(keys_of)
+        # one sorted array of all keys, and beside it the shard and the row of each
+        every = np.concatenate([np.empty(0, dtype="V32"), *keys_of.values()])
         order = np.argsort(every, kind="stable")
         self._keys = every[order]
-        sizes = [len(keys) for keys in held.values()]
+        sizes = [len(keys) for keys in keys_of.values()]
         self._shard = np.repeat(np.arange(len(sizes)), sizes)[order]
         self._row = (np.arange(len(every)) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes))[order]
 
-    def _held(self) -> dict[Path, Keys] | None:
-        """Keys of every shard; None where one was merged into another meanwhile: its rows stand elsewhere now."""
-        held: dict[Path, Keys] = {}
-        for path in sorted(
-            self.folder.glob("[0-9a-f]*" + shard.SUFFIX)
-        ):  # not the hidden files of writers at work
+    def _keys_of_shards(self) -> dict[Path, Keys] | None:
+        """Return the keys of every shard; None where one vanished while they were read."""
+        keys_of: dict[Path, Keys] = {}
+        # names begin with a hex digit: the hidden files of writers at work are no shards yet
+        for path in sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX)):
             try:
-                held[path] = (
-                    self._rows[path]
-                    if path in self._rows
-                    else shard.read(path, self.extractor.dim)[0]
-                )
+                known = self._rows.get(path)
+                keys_of[path] = shard.read(path, self.extractor.dim)[0] if known is None else known
             except FileNotFoundError:
+                # merged by another process: its rows are in a newer shard, so all is listed anew
                 return None
             except InputError:
                 self._set_aside(path)
-        return held
+        return keys_of
 
     def _set_aside(self, path: Path) -> None:
+        """Rename a damaged shard and remember it."""
         shard.set_aside(path)
         self.damaged.append(path)
 
     def _locate(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """Position of each key in the index, -1 where absent; every shard hit is verified first."""
+        """Return the position of each key in the index, -1 where absent; verify its shard."""
         while True:
             at = np.searchsorted(self._keys, keys)
             at[at == len(self._keys)] = 0
-            found = self._keys[at] == keys if len(self._keys) else np.zeros(len(keys), dtype=bool)
-            if all(self._intact(self._paths[i]) for i in np.unique(self._shard[at[found]])):
-                return np.where(found, at, -1)
+            present = np.zeros(len(keys), dtype=bool)
+            if len(self._keys):
+                present = self._keys[at] == keys
+            if all(self._intact(self._paths[i]) for i in np.unique(self._shard[at[present]])):
+                return np.where(present, at, -1)
+            # a damaged shard was set aside: the index without it may know the key from another
             self._refresh()
 
     def _intact(self, path: Path) -> bool:
-        """Whether a shard is there and whole, looked at once; a damaged one is set aside."""
+        """Return whether a shard exists and hashes to its name; set a damaged one aside."""
+        # hashing reads the whole file: once for each shard and process
         if path not in self._verified:
             try:
                 if not shard.intact(path):
@@ -114,12 +117,12 @@ class VectorCache:
         return True
 
     def has(self, digests: npt.NDArray[np.object_] | list[str]) -> npt.NDArray[np.bool_]:
-        """Which image digests (sha256 hex) have a vector, shape (n,). Sees what other processes added."""
+        """Return which image digests have an embedding, shape (n,), also from other processes."""
         self._refresh()
         return self._locate(shard.as_keys(digests)) >= 0
 
     def vectors(self, digests: npt.NDArray[np.object_] | list[str]) -> Matrix:
-        """Vectors of image digests, float32, shape (n, dim).
+        """Return the embeddings of image digests, float32, shape (n, dim).
 
         Raises
         ------
@@ -141,17 +144,18 @@ class VectorCache:
                 )
             try:
                 return self._gathered(at)
-            except FileNotFoundError:  # shards were merged meanwhile: the rows stand elsewhere now
+            # another process merged shards after the lookup: the rows are in a newer file
+            except FileNotFoundError:
                 self._refresh()
 
     def _gathered(self, at: npt.NDArray[np.int64]) -> Matrix:
-        """Vectors at positions of the index. Shards are opened and closed again: mapped pages count as memory."""
+        """Return the embeddings at positions of the index, shape (n, dim)."""
         matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
+        # one shard open at a time: pages of a mapped file count as the process's memory
         for number in np.unique(self._shard[at]):
-            here = self._shard[at] == number
-            matrix[here] = shard.read(self._paths[number], self.extractor.dim)[1][
-                self._row[at[here]]
-            ]
+            rows = self._shard[at] == number
+            vectors = shard.read(self._paths[number], self.extractor.dim)[1]
+            matrix[rows] = vectors[self._row[at[rows]]]
         return matrix
 
     def add(self, digests: npt.NDArray[np.object_] | list[str], matrix: Matrix) -> None:
@@ -170,7 +174,7 @@ class VectorCache:
             shard.write(self.folder, shard.as_keys(digests), matrix)
 
     def require_writable(self) -> None:
-        """Refuse, before the work, a place that could not take its vectors.
+        """Refuse a store that cannot be written, before embeddings are computed for it.
 
         Raises
         ------
@@ -182,27 +186,30 @@ class VectorCache:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Say of what cannot be written that it is the store, and what can be done."""
+        """Add to errors of writing that the store is concerned, and what helps."""
         try:
             yield
         except OutputError as error:
             raise OutputError(
                 f"store {error.what}",
                 where=self.folder,
-                remedy="free space ('gzfeatures store prune') or set GZFEATURES_STORE to another folder; "
-                "what was stored before stays",
+                remedy="free space ('gzfeatures store prune') or set GZFEATURES_STORE to another "
+                "folder; what was stored before stays",
             ) from error
 
     def compact(self) -> None:
-        """Merge small shards, once there are many, into shards of about `SHARD_BYTES`, unless another process does."""
+        """Merge small shards, once they are many, into shards of about `SHARD_BYTES`."""
+        # a shard that vanishes meanwhile means that another process merges: it needs no help
         with contextlib.suppress(FileNotFoundError):
             self._compact()
 
     def _compact(self) -> None:
+        """Merge small shards in the order of their age."""
         self._refresh()
         small = [p for p, keys in self._rows.items() if self._bytes(keys) < SHARD_BYTES // 2]
         if len(small) < MANY:
             return
+        # shards of one run lie together: its galaxies will be read together again
         group: list[Path] = []
         for path in sorted(filter(self._intact, small), key=lambda path: path.stat().st_mtime_ns):
             group.append(path)
@@ -213,19 +220,24 @@ class VectorCache:
             self._merge(group)
 
     def _bytes(self, keys: Keys) -> int:
+        """Return the size of the embeddings of some keys."""
         return len(keys) * self.extractor.dim * 4
 
     def _merge(self, paths: list[Path]) -> None:
+        """Write the rows of several shards as one, then remove those shards."""
         keys = np.concatenate([self._rows[path] for path in paths])
+        # two processes may have computed the same image: one of the equal rows is enough
         first = np.sort(np.unique(keys, return_index=True)[1])
         matrix = np.empty((len(first), self.extractor.dim), dtype=np.float32)
         begin = 0
-        for path in paths:  # one after the other: mapped pages count as memory
+        for path in paths:
+            # one after the other: pages of a mapped file count as memory
             vectors = shard.read(path, self.extractor.dim)[1]
             low, high = np.searchsorted(first, (begin, begin + len(vectors)))
             matrix[low:high] = vectors[first[low:high] - begin]
             begin += len(vectors)
         merged = shard.write(self.folder, keys[first], matrix)
+        # only now are the old ones removed: at each moment every row is in some whole file
         for path in set(paths) - {merged}:
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 path.unlink()
@@ -233,7 +245,7 @@ class VectorCache:
 
 @dataclasses.dataclass(frozen=True)
 class StoredVectors:
-    """What the store holds of one extractor.
+    """Describes the stored embeddings of one extractor.
 
     Parameters
     ----------
@@ -242,7 +254,7 @@ class StoredVectors:
     extractor : Extractor
         What made the vectors.
     rows, bytes : int
-        Vectors (one that stands twice counts twice) and space on disk.
+        Vectors (one in two shards counts twice) and space on disk.
     last_used : float
         Seconds since the epoch.
     """
@@ -256,7 +268,7 @@ class StoredVectors:
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """Vectors of every extractor under one folder.
+    """A folder with the embeddings of every extractor.
 
     Parameters
     ----------
@@ -268,22 +280,25 @@ class Store:
 
     @classmethod
     def default(cls) -> Store:
-        """The store at `$GZFEATURES_STORE`, or in the user's cache folder."""
+        """Return the store at `$GZFEATURES_STORE`, or in the user's cache folder."""
         return cls(user_folders.cache())
 
     def vectors_of(self, extractor: Extractor) -> VectorCache:
-        """Vectors of one extractor."""
+        """Return the stored embeddings of one extractor."""
         folder = self.root / extractor.fingerprint
+        # the record's time says when the vectors were last used (see `prune`); a store that cannot
+        # be written can still be read
         with contextlib.suppress(OSError):
             os.utime(folder / EXTRACTOR_FILE)
-            if not read_sidecar(folder / EXTRACTOR_FILE):  # damaged
+            # a damaged record is replaced: the folder's name proves that it was this one
+            if not read_sidecar(folder / EXTRACTOR_FILE):
                 write_sidecar(folder / EXTRACTOR_FILE, extractor.asdict())
         return VectorCache(folder, extractor)
 
     shelf = renamed("shelf", "vectors_of")
 
     def show(self) -> list[StoredVectors]:
-        """What is stored, most recently used first."""
+        """Return what the store holds for each extractor, most recently used first."""
         entries = []
         for record in self.root.glob("*/" + EXTRACTOR_FILE):
             if not (fields := read_sidecar(record)):
@@ -308,7 +323,7 @@ class Store:
         unused_days: float | None = None,
         max_bytes: int | None = None,
     ) -> list[StoredVectors]:
-        """Remove the entries that meet any condition given, and left-overs of killed processes.
+        """Remove embeddings that meet any given condition, and files of killed processes.
 
         Parameters
         ----------
@@ -321,10 +336,11 @@ class Store:
 
         Returns
         -------
-        list of Entry
+        list of StoredVectors
             What was removed.
         """
         removed, kept_bytes, now = [], 0, time.time()
+        # most recently used first: what exceeds `max_bytes` is what was not used for longest
         for entry in self.show():
             kept_bytes += entry.bytes
             if (
@@ -335,12 +351,11 @@ class Store:
                 kept_bytes -= entry.bytes
                 shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
                 removed.append(entry)
-        once = [
-            *self.root.glob("*/*" + shard.DAMAGED),
-            *self.root.glob("*/compiled-*"),
-        ]  # code lay here before
-        for path in [*self.root.glob("*/.*.part*"), *once]:
+        # damaged shards, and compiled code that an earlier version kept here: nothing reads them
+        useless = [*self.root.glob("*/*" + shard.DAMAGED), *self.root.glob("*/compiled-*")]
+        for path in [*self.root.glob("*/.*.part*"), *useless]:
             with contextlib.suppress(FileNotFoundError):
-                if path in once or now - path.stat().st_mtime > STALE_SECONDS:
+                # a young temporary file may belong to a process that is still writing
+                if path in useless or now - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
         return removed

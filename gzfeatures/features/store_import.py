@@ -1,4 +1,4 @@
-"""Vectors of another store, brought into the user's own: rows are read and written anew, and nothing else is taken."""
+"""Import embeddings from another store: rows are copied, and no file is trusted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECORD_BYTES, LARGEST_SHARD = 2**26, 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-    """What came of one extractor's vectors.
+    """Reports the imported, present and refused embeddings of one extractor.
 
     Parameters
     ----------
@@ -47,10 +47,10 @@ class Imported:
 
 
 def import_vectors(store: Store, source: str | Path) -> list[Imported]:
-    """Copy the vectors that another store has and this one lacks.
+    """Copy the embeddings that another store has and this one lacks.
 
-    Nothing of the other store is run, and no link in it is followed. Whether its vectors are those
-    of the network that it names cannot be told from them: import what you would believe as a table.
+    Nothing in the other store is executed, and no link in it is followed. Nobody can tell from
+    embeddings that they come from the network that is named: import only from people you trust.
 
     Parameters
     ----------
@@ -91,6 +91,7 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
 
 
 def _imported(store: Store, folder: Path) -> Imported:
+    """Import the embeddings of one extractor; a shard that is refused does not stop the others."""
     extractor = _extractor(folder)
     target = store.vectors_of(extractor)
     rows, present, refused = 0, 0, list[str]()
@@ -106,14 +107,15 @@ def _imported(store: Store, folder: Path) -> Imported:
 
 
 def _extractor(folder: Path) -> Extractor:
-    """What made the vectors of a folder, whose name has to be its fingerprint.
+    """Return the extractor of a folder, whose name has to be its fingerprint.
 
     Raises
     ------
     InputError
-        The record is damaged, or another's.
+        The record is damaged, or belongs to another extractor.
     """
     record = folder / EXTRACTOR_FILE
+    # the record is parsed in memory: its size is checked before
     if record.stat().st_size > RECORD_BYTES:
         raise InputError(
             "record of the store is too large",
@@ -123,12 +125,9 @@ def _extractor(folder: Path) -> Extractor:
     with parsing("record of the store is damaged", record):
         # a list of training galaxies is no matter of a vector, and comes with the weights alone
         extractor = dataclasses.replace(Extractor.fromdict(read_sidecar(record)), trained_on=None)
-        plain = (
-            isinstance(extractor.dim, int)
-            and not isinstance(extractor.dim, bool)
-            and extractor.dim > 0
-        )
-        plain = plain and isinstance(extractor.backbone, str)
+        # JSON can put any type here, and true is an int to Python
+        plain = isinstance(extractor.dim, int) and not isinstance(extractor.dim, bool)
+        plain = plain and extractor.dim > 0 and isinstance(extractor.backbone, str)
         if not plain or extractor.fingerprint != folder.name:
             raise InputError(
                 "record of the store is another's",
@@ -139,7 +138,7 @@ def _extractor(folder: Path) -> Extractor:
 
 
 def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, int]:
-    """Bring the rows of one shard; how many were new, and how many were there.
+    """Copy the rows of one shard; return how many were new and how many were present.
 
     Raises
     ------
@@ -147,9 +146,8 @@ def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, i
         A link, damaged, or no vectors of this extractor.
     """
     with tempfile.TemporaryDirectory() as folder, parsing("store shard cannot be read", path):
-        copy = (
-            Path(folder) / path.name
-        )  # what was judged is what is taken, whoever writes in the other store meanwhile
+        # checks and reading use one private copy: nobody can exchange the file between them
+        copy = Path(folder) / path.name
         _copy(path, copy)
         if not shard.intact(copy):
             raise InputError("shard is damaged", where=path, rule="hash to its name")
@@ -174,7 +172,8 @@ def _copy(path: Path, copy: Path) -> None:
     InputError
         It is something else, or larger than a shard can be.
     """
-    try:  # without waiting: a pipe would
+    # O_NOFOLLOW refuses a link, O_NONBLOCK a pipe that would wait for a writer for ever
+    try:
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         )
@@ -192,5 +191,5 @@ def _copy(path: Path, copy: Path) -> None:
 
 
 def _linked(*paths: Path) -> bool:
-    """Whether any is a link, or no plain file or folder."""
+    """Return whether any path is a link, or neither a plain file nor a folder."""
     return any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in paths)

@@ -1,4 +1,4 @@
-"""TrainedOn: which galaxies a network was trained on, by picture, file and id, small enough to travel with it."""
+"""Record which galaxies a network was trained on: by image file, picture hash and id."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from gzfeatures.images.image_set import ImageSet
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 Pictures: TypeAlias = npt.NDArray[np.uint8]
-"""Picture hashes (see `images.picturehash`), 64 bytes each: shape (n, 64)."""
+"""Picture hashes (see `images.picture_hash`), 64 bytes each: shape (n, 64)."""
 DISTANCE = 26
-"""Bits of 256 up to which two picture hashes are of one picture; `experiments/benchmarks/picture_hashes.py` measures
-what that finds and what it mistakes."""
+"""Bits of 256 up to which two picture hashes are of one picture;
+`experiments/benchmarks/picture_hashes.py` measures hits and errors of this limit."""
 UNKNOWN = ""
 """Kind of a catalog of which nothing is known: a folder of images, a labels file."""
 _HALF = 32
@@ -36,6 +36,7 @@ PACKED, PACKAGE = "trained_on.npz", "package:"
 
 
 def _hashes(ids: Iterable[str]) -> Hashes:
+    """Return the first 8 bytes of the sha256 of each id as whole numbers, shape (n,)."""
     digests = b"".join(
         hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8] for name in ids
     )
@@ -43,7 +44,8 @@ def _hashes(ids: Iterable[str]) -> Hashes:
 
 
 def _files(digests: Iterable[object]) -> Hashes:
-    """First 8 bytes of sha256 digests in hex; 0 for a file that is not known, which no record holds."""
+    """Return the first 8 bytes of sha256 digests in hex, shape (n,); 0 for an unknown file."""
+    # no record holds a 0: an unknown file is never taken for one that was trained on
     texts = (str(digest) for digest in digests)
     return np.array(
         [int(text[:16], 16) if len(text) == 64 else 0 for text in texts], dtype=np.uint64
@@ -51,16 +53,16 @@ def _files(digests: Iterable[object]) -> Hashes:
 
 
 def _distinct(words: Hashes) -> Hashes:
+    """Return each picture hash once, shape (m, 4)."""
     return np.unique(words.reshape(-1, WORDS), axis=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedOn:
-    """Set of galaxies: the ids they had, the files that showed them, and how their pictures look.
+    """A set of galaxies, known by their ids, their image files and their picture hashes.
 
-    An id says who a galaxy is among those of its own catalog only; another catalog may give the
-    number to another galaxy. A file that is byte for byte the same, and a picture that looks the
-    same, say so everywhere.
+    An id identifies a galaxy within its own catalog only; another catalog may give the number to
+    another galaxy. Equal bytes of a file, or a picture that looks the same, count in every catalog.
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ class TrainedOn:
         files: Iterable[object] = (),
         pictures: Pictures | None = None,
     ) -> TrainedOn:
-        """Set of these galaxies; order and repetition do not matter.
+        """Return the set of these galaxies; order and repetition do not matter.
 
         Parameters
         ----------
@@ -153,11 +155,11 @@ class TrainedOn:
         return known.without_pictures_like(others.picture_hashes())
 
     def without_pictures_like(self, pictures: Pictures) -> TrainedOn:
-        """The set without the pictures that look like some others; ids and files stay.
+        """Return the set without pictures that look like some others; ids and files stay.
 
-        A split keeps together what is one file, and near duplicates where that is asked for. Where
-        galaxies that look alike stand on two sides of it, the picture cannot say which of them was
-        trained on.
+        A split keeps galaxies of one file together, and near duplicates where the user asks for
+        that. Where galaxies on two sides of a split look alike, their pictures cannot tell which of
+        them was trained on.
 
         Parameters
         ----------
@@ -170,7 +172,8 @@ class TrainedOn:
         return dataclasses.replace(self, pictures=self.pictures[~alike])
 
     def among_images(self, images: ImageSet) -> npt.NDArray[np.bool_]:
-        """Which galaxies, of some images, were trained on, shape (n,); images are read as far as that is needed."""
+        """Return which images show galaxies that were trained on, shape (n,)."""
+        # reading an image takes much longer than comparing: only what the record knows is computed
         if not (len(self) or len(self.files) or len(self.pictures)):
             return np.zeros(len(images), dtype=bool)
         files = images.digests() if len(self.files) else None
@@ -185,12 +188,11 @@ class TrainedOn:
         pictures: Pictures | None = None,
         kind: str = UNKNOWN,
     ) -> npt.NDArray[np.bool_]:
-        """Which galaxies were trained on, shape (n,): the same file, the same picture, or the same id.
+        """Return which galaxies were trained on, shape (n,): same file, same picture or same id.
 
-        Ids count where both catalogs are of one kind. They also count where a catalog is of unknown
-        kind and the picture cannot decide, because a hash is missing here or there: a galaxy too
-        many is left out of a score then, rather than one too few. Where the kinds are known to
-        differ, ids say nothing.
+        Ids count where both catalogs are of one kind. They also count where the kind of a catalog
+        is unknown and the picture cannot decide because a hash is missing: a score then leaves out
+        a galaxy too many rather than one too few. Between two different kinds ids say nothing.
 
         Parameters
         ----------
@@ -210,16 +212,18 @@ class TrainedOn:
             met |= _among(_files(files), self.files)
         unsure: npt.NDArray[np.bool_] = np.ones(len(ids), dtype=bool)
         if pictures is not None and len(self.pictures):
-            told = pictures.reshape(len(ids), 2, _HALF)
-            unsure = np.asarray(~told.any(axis=(1, 2)))
-            for half in range(2):  # the middle of the frame, or a picture that is such a middle
-                rows = np.flatnonzero(told[:, half].any(1) & ~met)
-                words = np.ascontiguousarray(told[rows, half]).view(np.uint64)
+            halves = pictures.reshape(len(ids), 2, _HALF)
+            unsure = np.asarray(~halves.any(axis=(1, 2)))
+            # hashes of the middle and of the whole frame: a picture may be a crop of the one seen
+            for half in range(2):
+                rows = np.flatnonzero(halves[:, half].any(1) & ~met)
+                words = np.ascontiguousarray(halves[rows, half]).view(np.uint64)
                 met[rows] = self._index.near(words, DISTANCE)
         names: Hashes | None = None
         for other, hashes in {UNKNOWN: self.hashes, **self.of_kind}.items():
             if not len(hashes) or not (other == kind or UNKNOWN in (other, kind)):
                 continue
+            # equal ids of one kind are one galaxy; of an unknown kind only where no picture decides
             asked = ~met if other == kind else ~met & unsure
             names = _hashes(ids) if names is None else names
             np.logical_or(met, asked & _among(names, hashes), out=met)
@@ -227,15 +231,16 @@ class TrainedOn:
 
     @cached_property
     def _index(self) -> HashIndex:
+        """Index of the picture hashes."""
         return HashIndex(self.pictures)
 
     def __or__(self, other: TrainedOn) -> TrainedOn:
-        """Union of both sets."""
+        """Return the union of both sets."""
         return _union([self, other])
 
     @classmethod
     def joined(cls, records: Iterable[str | None]) -> TrainedOn:
-        """Union of the sets that `encode` wrote; None stands for an empty one."""
+        """Return the union of sets that `encode` wrote; None stands for an empty set."""
         sets = [cls.decode(text) for text in dict.fromkeys(records) if text]
         return sets[0] if len(sets) == 1 else _union([cls.of([]), *sets])
 
@@ -245,7 +250,8 @@ class TrainedOn:
         return fingerprint.of_bytes(self.encode().encode("ascii"))
 
     def encode(self) -> str:
-        """Text for JSON records: base64 of ids alone, 11 characters each, or a JSON object of all that is known."""
+        """Return the set as text: base64 of the ids, or a JSON object of everything known."""
+        # the first version knew ids only: sets without more keep its form, and its fingerprint
         if not (self.of_kind or len(self.files) or len(self.pictures)):
             return _text(self.hashes)
         record: dict[str, Any] = {"ids": {UNKNOWN: self.hashes, **self.of_kind}}
@@ -256,7 +262,7 @@ class TrainedOn:
 
     @classmethod
     def decode(cls, text: str) -> TrainedOn:
-        """Inverse of `encode`, and of `pack`.
+        """Return the set of a text that `encode` or `pack` returned.
 
         Raises
         ------
@@ -268,6 +274,7 @@ class TrainedOn:
 
     @classmethod
     def _decode(cls, text: str) -> TrainedOn:
+        """Read a set from its text, without remembering it."""
         with parsing("record of training ids cannot be read", None):
             if text.startswith(PACKAGE):
                 return cls._unpacked(*text.removeprefix(PACKAGE).split(":"))
@@ -279,7 +286,7 @@ class TrainedOn:
             return cls(names.pop(UNKNOWN, _hashes([])), names, _numbers(record["files"]), pictures)
 
     def pack(self, folder: Path) -> str:
-        """Write the set into a checkpoint folder of the package; the text that stands for it in JSON records.
+        """Write the set into a checkpoint folder of the package; return the text that names it.
 
         Raises
         ------
@@ -297,7 +304,9 @@ class TrainedOn:
 
     @classmethod
     def _unpacked(cls, name: str, digest: str) -> TrainedOn:
+        """Read the set that a backbone of this package carries; refuse that of another version."""
         path = packaged(name) / PACKED
+        # the name comes from a file: only names of backbones may lead to a path
         if name not in BACKBONES or not path.exists() or fingerprint.of_file(path) != digest:
             raise InputError(
                 "record of training galaxies is not that of this version of gzfeatures",
@@ -316,52 +325,55 @@ class TrainedOn:
 
 @lru_cache(maxsize=16)
 def _decoded(text: str) -> TrainedOn:
-    """Sets are asked again for every batch of a table, and their index takes a while to make."""
+    """Return the set of a text, and remember it: tables ask again for every batch."""
     return TrainedOn._decode(text)
 
 
 def _union(sets: Sequence[TrainedOn]) -> TrainedOn:
-    kinds = {kind for one in sets for kind in one.of_kind}
-    names = {
-        kind: np.unique(np.concatenate([one.of_kind[kind] for one in sets if kind in one.of_kind]))
-        for kind in kinds
-    }
-    hashes, files, pictures = (
-        np.concatenate([getattr(one, name) for one in sets])
-        for name in ("hashes", "files", "pictures")
-    )
-    return TrainedOn(np.unique(hashes), names, np.unique(files), _distinct(pictures))
+    """Return the union of some sets, ids of each kind by themselves."""
+    names_of: dict[str, list[Hashes]] = {}
+    for record in sets:
+        for kind, hashes in record.of_kind.items():
+            names_of.setdefault(kind, []).append(hashes)
+    names = {kind: np.unique(np.concatenate(parts)) for kind, parts in names_of.items()}
+    ids = np.concatenate([record.hashes for record in sets])
+    files = np.concatenate([record.files for record in sets])
+    pictures = np.concatenate([record.pictures for record in sets])
+    return TrainedOn(np.unique(ids), names, np.unique(files), _distinct(pictures))
 
 
 def _middle(pictures: Pictures | None) -> Hashes:
-    """Hashes of the middle of each frame, shape (n, 4)."""
+    """Return the hashes of the middle of each frame, shape (n, 4)."""
     if pictures is None or not len(pictures):
         return np.empty((0, WORDS), dtype=np.uint64)
     return np.ascontiguousarray(pictures[:, :_HALF]).view(np.uint64)
 
 
 def _among(hashes: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
+    """Return which hashes are in a sorted array of hashes, shape (n,)."""
     places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
     return np.asarray(known[places] == hashes)
 
 
 def _text(hashes: Hashes) -> str:
+    """Return hashes as base64 of big-endian bytes, the same on every machine."""
     return base64.b64encode(hashes.astype(">u8").tobytes()).decode("ascii")
 
 
 def _numbers(text: str) -> Hashes:
+    """Return the hashes of a text that `_text` returned."""
     return np.frombuffer(base64.b64decode(text, validate=True), dtype=">u8").astype(np.uint64)
 
 
 def picture_groups(ids: Ids, pictures: Pictures) -> dict[str, str]:
-    """Id → smallest id of its group, of galaxies whose pictures look alike, chains of them together.
+    """Return groups of galaxies whose pictures look alike: id → smallest id of its group.
 
     Parameters
     ----------
     ids : Ids
         Shape (n,).
     pictures : ndarray of uint8
-        Their picture hashes, shape (n, 64); rows of zeros are alike to none.
+        Their picture hashes, shape (n, 64); a row of zeros resembles no other.
     """
     words = _middle(pictures)
     rows = np.flatnonzero(words.any(1))

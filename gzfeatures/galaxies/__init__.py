@@ -1,1 +1,1 @@
-"""Who the galaxies are, and what volunteers said of them."""
+"""Read catalogs of galaxies, label galaxies by volunteers' votes, and split them."""

@@ -1,1 +1,1 @@
-"""Tables on disk, whatever their format, as plain columns."""
+"""Read tables of any format as plain columns."""

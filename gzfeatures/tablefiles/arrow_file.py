@@ -1,4 +1,4 @@
-"""Parquet, Feather and Arrow files, and folders of Parquet: partitioned tables and HATS catalogs."""
+"""Read Parquet, Feather and Arrow files, and folders of Parquet such as HATS catalogs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VERSIONED = {"_delta_log": "Delta Lake", "metadata": "Iceberg", ".hoodie": "Hud
 
 
 def read_parquet(path: Path) -> RawTable:
-    """Read one Parquet file, or a folder of them (see `read_folder`); pandas' own notes in it decide no type."""
+    """Read one Parquet file, or a folder of them (see `read_folder`)."""
     return read_folder(path) if path.is_dir() else _without_index(pq.ParquetFile(path).read())
 
 
@@ -153,7 +153,7 @@ def _keys(root: Path, file: Path) -> dict[str, str]:
 def _part(
     root: Path, file: Path, hats: bool, units: dict[str, str], notes: list[str]
 ) -> dict[str, pa.ChunkedArray]:
-    """Columns of one file; the units of the files before are compared with its own, and added to."""
+    """Return the columns of one file; refuse units that differ from those of other files."""
     table = pq.ParquetFile(file).read()
     own, said = stored_units.of_arrow(table.schema.metadata)
     notes += said
@@ -186,7 +186,7 @@ def _part(
 
 
 def _common_type(name: str, columns: list[tuple[pa.ChunkedArray, Path]]) -> pa.DataType:
-    """The type that a column has in every file: a column of nothing takes that of the others, integers the widest.
+    """Return the type of a column in all files: the widest integer, or the one type of all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""VOTable and ECSV, read by astropy: its columns and masks as they are."""
+"""Read VOTable and ECSV files through astropy, with their masks and units."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from gzfeatures.tablefiles.raw_table import RawTable
 
 
 def read_ecsv(path: Path, id_columns: Sequence[str]) -> RawTable:
-    """Read an ECSV file (Astropy Proposal for Enhancement 6); columns of several numbers become v_0, v_1, …
+    """Read an ECSV file (Astropy Proposal for Enhancement 6).
+
+    A column `v` of several numbers becomes v_0, v_1, …
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Cells of a text table as the values they are: whole numbers, numbers, flags, or text."""
+"""Convert text cells to whole numbers, numbers, flags or text, without losing a digit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FITS tables, column by column as the file stores them: what is unknown is judged before a value is scaled."""
+"""Read FITS tables column by column, and mark missing values before any value is scaled."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from gzfeatures.tablefiles.raw_table import RawTable
 
 @contextmanager
 def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
-    """Header and data units of a FITS file, in memory, after its headers were judged; it is closed in any case.
+    """Open the units of a FITS file in memory after a check of its headers, and close the file.
 
-    What astropy opens itself it leaves open where a header is not what it expects.
+    Where astropy opens a file itself and meets an unexpected header, it leaves the file open.
     """
     from astropy.io import fits
 
@@ -33,7 +33,7 @@ def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
 
 
 def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
-    """Read the table of a FITS file that has an id column; the first of them where several have one.
+    """Read the first table of a FITS file that has an id column.
 
     Integers are compared with TNULL before TSCAL and TZERO are applied (FITS standard 4.0, section
     7.3.2): a scaled value is never equal to it. A vector column `v` becomes v_0, v_1, …; arrays of
@@ -72,7 +72,7 @@ def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
 def chosen(
     names: Sequence[Sequence[str]], titles: Sequence[str], id_columns: Collection[str], path: Path
 ) -> tuple[int, list[str]]:
-    """Which of a file's tables is the catalog: the first that has an id column; and what to say of the others.
+    """Return which table of a file is the catalog, the first with an id column, and notes.
 
     Parameters
     ----------
@@ -179,7 +179,8 @@ def _binary(stored: npt.NDArray[Any], column: Any, code: str) -> Any:
 
 
 def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[Any]:
-    """TZERO + TSCAL × values; integers that are only moved stay integers, as FITS keeps unsigned ones."""
+    """Return TZERO + TSCAL × values; integers that are only shifted stay integers."""
+    # FITS has no unsigned integers: it stores them as signed ones with TZERO = 2^(bits − 1)
     if scale == 1 and zero == 0:
         return values
     if values.dtype.kind in "iu" and scale == 1 and float(zero).is_integer():
@@ -193,7 +194,8 @@ def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[
 
 
 def _strings(stored: npt.NDArray[Any]) -> Any:
-    """Text in UTF-8 without its padding; FITS has no other word for a missing text than an empty one."""
+    """Return text in UTF-8 without its padding; an empty text is missing."""
+    # FITS has no other sign for a missing text than an empty one
     padded = np.ascontiguousarray(
         np.char.encode(stored, "utf-8") if stored.dtype.kind == "U" else stored
     )

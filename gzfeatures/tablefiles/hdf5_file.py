@@ -1,4 +1,4 @@
-"""Tables in HDF5: one-dimensional datasets of equal length, or a dataset of records."""
+"""Read tables from HDF5: one-dimensional datasets of equal length, or a dataset of records."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _units(header: Any, path: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _require_here(dataset: Any, path: Path) -> None:
-    """Refuse a dataset that lies in another file, or is longer than what is stored of it could be."""
+    """Refuse a dataset in another file, and one longer than its stored bytes can unpack to."""
     if dataset.external or dataset.is_virtual:
         raise InputError("column points into another file", where=path, found=dataset.name)
     stored = dataset.id.get_storage_size()

@@ -1,4 +1,4 @@
-"""Columns that say which values of the column beside them are missing, as astropy writes them."""
+"""Apply the mask columns that astropy writes beside columns with missing values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[s
         flags = _flags(columns[place])
         if flags is None:
             notes.append(
-                f"{name} is no mask of {names[of]}, for it holds more than 0 and 1: it hides nothing"
+                f"{name} is no mask of {names[of]}, for it holds more than 0 and 1: "
+                "it hides nothing"
             )
             continue
         hidden = pc.fill_null(flags, True)

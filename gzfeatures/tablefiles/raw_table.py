@@ -1,4 +1,4 @@
-"""A table as a file holds it: Arrow columns, and how each becomes a plain pandas column."""
+"""Convert the Arrow columns of a file into plain pandas columns."""
 
 from __future__ import annotations
 
@@ -200,7 +200,8 @@ def _id(texts: Any) -> Any:
 
 
 def _integer_id(texts: Any) -> Any:
-    """Integers as ids: only a spreadsheet can have rounded them, and a few rows tell that it did not."""
+    """Return integers as ids, or as floats where a spreadsheet rounded them."""
+    # a few rows tell that no spreadsheet rounded the ids: most columns need no full search
     return _id(texts) if id_text.may_be_rounded(texts) else _text(texts)
 
 
@@ -252,7 +253,7 @@ def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
 
 
 def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
-    """Ids in a float of four or two bytes that stands for several integers, as they are; None where it does not."""
+    """Return ids in short floats that cannot hold every integer, unchanged; else None."""
     limit = {pa.float32(): 2**24, pa.float16(): 2**11}.get(column.type)
     if limit is None:
         return None
@@ -263,7 +264,7 @@ def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Floats as doubles; a shorter one becomes the double nearest to its shortest decimal: 0.469f gives 0.469."""
+    """Return floats as doubles; 0.469 in single precision gives 0.469, not 0.46900001."""
     if pa.types.is_float64(column.type):
         return np.asarray(column.to_numpy())
     if pa.types.is_float16(column.type):

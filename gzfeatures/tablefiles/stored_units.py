@@ -1,4 +1,4 @@
-"""Units that astropy keeps beside the columns of Parquet and HDF5 files: told apart from what else stands there."""
+"""Read the units that astropy keeps in the metadata of Parquet and HDF5 files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Units = dict[str, str]
 
 
 def of_arrow(metadata: Mapping[bytes, bytes] | None) -> tuple[Units, list[str]]:
-    """Units that the metadata of a Parquet or Arrow schema tell, in YAML or in a VOTable (VOParquet 1.0).
+    """Return the units in the metadata of an Arrow schema (YAML, or VOParquet 1.0's VOTable).
 
     Parameters
     ----------
@@ -34,9 +34,10 @@ def of_arrow(metadata: Mapping[bytes, bytes] | None) -> tuple[Units, list[str]]:
 
 
 def of_yaml(header: bytes) -> tuple[Units, list[str]]:
-    """Units of the YAML header that astropy writes for a table (Astropy Proposal for Enhancement 6).
+    """Return the units in the YAML header that astropy writes for a table.
 
-    Only the list of columns is looked at, and only as text: no tag in it makes an object.
+    The format is Astropy Proposal for Enhancement 6. Only the list of columns is read, and only as
+    text: no tag in it makes an object.
 
     Examples
     --------
@@ -60,7 +61,7 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
 
 
 def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
-    """Name and unit of each column in the list under `datatype`; TypeError where it is no such list."""
+    """Yield name and unit of each column under `datatype`; TypeError for another structure."""
     for column in root.value[0][1].value:
         if not isinstance(column, yaml.MappingNode):
             raise TypeError("a column is no mapping")
@@ -77,7 +78,7 @@ def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
 
 
 def _of_votable(data: bytes) -> tuple[Units, list[str]]:
-    """Units of the fields of a VOTable, of which nothing else is read: it opens no file and unfolds no entity."""
+    """Return the units of a VOTable's fields, without opening files or expanding entities."""
     units: Units = {}
 
     def element(tag: str, attributes: dict[str, str]) -> None:
@@ -101,5 +102,6 @@ def _of_votable(data: bytes) -> tuple[Units, list[str]]:
 def _unread(error: Exception) -> list[str]:
     what = f"{type(error).__name__}: {error}".partition("\n")[0][:120]
     return [
-        f"units stand in the file and cannot be read ({what}): every column is taken to be in its usual unit"
+        f"units stand in the file and cannot be read ({what}): "
+        "every column is taken to be in its usual unit"
     ]

@@ -1,34 +1,34 @@
-"""Tables on disk, whatever their format, as plain pandas columns: the one place that reads them.
+"""Read tables of any format into plain pandas columns, and write tables.
 
-The contract. `read_table` and `plain` give a DataFrame whose columns have one of these dtypes, and
-no other:
+All tables are read here. `read_table` and `plain` return a DataFrame whose columns have one of
+these dtypes, and no other:
 
-========= ==================================================================================================
+========= ==========================================================================
 `str`     text, and every id; a missing value is NaN
 `int64`   whole numbers without a gap; `uint64` where one is 2^63 or more
-`Int64`   whole numbers with gaps, all of them up to 2^53, so that `to_numpy(float)` is exact, NaN = missing
-`float64` numbers, NaN = missing; also a column in which nothing stands
+`Int64`   whole numbers with gaps, all of them up to 2^53, so that `to_numpy(float)`
+          is exact, NaN = missing
+`float64` numbers, NaN = missing; also a column without any value
 `bool`    flags; `boolean` where some are missing
-=========
-==================================================================================================
+========= ==========================================================================
 
-- **Integers never pass through a float.** Whole numbers beyond 2^53 that have gaps are names: they are
-  exact decimal text. A DECIMAL without decimals is an integer, one with decimals the nearest
+- **Integers never pass through a float.** Whole numbers beyond 2^53 that have gaps are names: they
+  are exact decimal text. A DECIMAL without decimals is an integer, one with decimals the nearest
   double.
-- **Ids are text.** The columns of `ID_COLUMNS`, and the one asked for, hold decimal text with every digit,
-  without the blanks and the quotes of a spreadsheet; `100521.0` is `100521`. An id column whose
-  digits the file lost (floats of 2^53 or more, a spreadsheet's zeros after the 15th digit) stays
-  `float64`: `as_ids` refuses it, the other columns are usable. Any other column that serves as a
-  key goes through `ids.as_keys`, which refuses it for the same reason.
-- **Masked stays missing.** TNULL is compared before TSCAL; `name.mask` of astropy's Parquet is applied and
-  left out.
-- **Words.** In text a word such as `None` or `NA` stays as it is (only an empty cell of a CSV or FITS file
-  is missing); among numbers and among ids the words of `MISSING_WORDS` are missing.
-- **A row is a galaxy, a cell belongs to its column.** A row of another length than the header is refused by
-  its line.
-- A single-precision number becomes the short decimal it was written from, so that a cut at 0.469 means the
-  same in every format; byte order is the machine's; text of fixed width loses its padding; dates
-  are ISO 8601 text.
+- **Ids are text.** The columns of `ID_COLUMNS`, and the one asked for, hold decimal text with every
+  digit, without the blanks and the quotes of a spreadsheet; `100521.0` is `100521`. An id column
+  whose digits the file lost (floats of 2^53 or more, a spreadsheet's zeros after the 15th digit)
+  stays `float64`: `as_ids` refuses it, the other columns are usable. Any other column that serves
+  as a key goes through `ids.as_keys`, which refuses it for the same reason.
+- **Masked stays missing.** TNULL is compared before TSCAL; `name.mask` of astropy's Parquet is
+  applied and left out.
+- **Words.** In text a word such as `None` or `NA` stays unchanged (only an empty cell of a CSV or
+  FITS file is missing); among numbers and among ids the words of `MISSING_WORDS` are missing.
+- **A row is a galaxy, a cell belongs to its column.** A row of another length than the header is
+  refused by its line.
+- A single-precision number becomes the short decimal it was written from, so that a cut at 0.469
+  means the same in every format; byte order is the machine's; text of fixed width loses its
+  padding; dates are ISO 8601 text.
 - What was left out or renamed (nested columns, a row of units, one name for two columns) stands in
   `frame.attrs["notes"]`, a list of sentences; `frame.attrs["units"]` has the units that the file
   gives.
@@ -168,7 +168,7 @@ def read_table(
 
 
 def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
-    """The same table in plain columns (see the module), for tables in memory."""
+    """Return a table in memory with plain columns (see the module)."""
     names = [str(name) for name in frame.columns]
     raw = RawTable(names, [_arrow(frame.iloc[:, place], name) for place, name in enumerate(names)])
     id_columns = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
@@ -176,7 +176,7 @@ def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
 
 
 def _arrow(column: pd.Series, name: str) -> Any:
-    """A pandas column as Arrow has it; objects of several kinds become text."""
+    """Return a pandas column as an Arrow array; objects of several kinds become text."""
     if isinstance(column.dtype, np.dtype) and not column.dtype.isnative:
         column = column.astype(column.dtype.newbyteorder("="))
     try:
@@ -202,7 +202,7 @@ def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -
 
 
 def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
-    """The reader of a format that knows the type of its columns: no cell of it is a word that could be a number."""
+    """Return a reader for a format whose columns have types, which needs no list of texts."""
     return lambda path, id_columns, _: read(path, id_columns)
 
 
@@ -263,15 +263,21 @@ _NEGATIVE = re.compile("-[0-9]+")
 
 
 def guarded(text: str) -> str:
-    """Text that nobody runs or skips: what begins like a formula, a comment or a guarded text gets an apostrophe.
+    """Return a text that no spreadsheet runs as a formula and no reader skips as a comment.
 
-    A negative whole number is no formula: ids such as -842 stay as they are.
+    An apostrophe is put before a text that begins like a formula, a comment or a guarded text. A
+    negative whole number is no formula: ids such as -842 stay unchanged.
+
+    Examples
+    --------
+    >>> guarded("=1+1"), guarded("-842")
+    ("'=1+1", '-842')
     """
     return "'" + text if text.startswith(_RUN) and not _NEGATIVE.fullmatch(text) else text
 
 
 def unguarded(text: str) -> str:
-    """Inverse of `guarded`; an apostrophe before anything else is part of the text."""
+    """Return the text that `guarded` was given; other apostrophes are part of the text."""
     return text[1:] if text.startswith("'") and text[1:].startswith(_RUN) else text
 
 

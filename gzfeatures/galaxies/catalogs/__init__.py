@@ -1,1 +1,1 @@
-"""Catalogs of galaxies: columns, ids, and what is wrong in them."""
+"""Read, check and join catalogs of galaxies."""

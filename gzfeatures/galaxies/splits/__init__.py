@@ -1,1 +1,1 @@
-"""Splits into training, validation and test galaxies, groups that stay together, and samples."""
+"""Split galaxies into train, validation and test, keep groups together, and draw samples."""

@@ -1,1 +1,1 @@
-"""CSV tables: their header, records and rows."""
+"""Read CSV tables: header, records and stray rows."""

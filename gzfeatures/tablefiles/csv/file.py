@@ -1,4 +1,4 @@
-"""CSV tables: where the header stands, that every row is as long as it, and that every row is a galaxy.
+"""Read CSV tables, and refuse rows that are no galaxies or do not fit the header.
 
 The file is split into cells by Arrow. What Arrow does not take – a row of another length, a blank
 between comma and quote – is gone through again line by line, to be understood or to be named by its
@@ -28,7 +28,9 @@ _QUOTE_AFTER_BLANK = r'^[ \t]*"'
 
 
 def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
-    """Read a CSV file, plain or compressed by gzip; a header without commas may have tabs, semicolons or bars.
+    """Read a CSV file, plain or compressed by gzip.
+
+    A header without commas may have tabs, semicolons or bars.
 
     Lines before the header that begin with `#`, such as SkyServer's `#Table1`, are left out; where
     the last of them is the header, it is. One comma more at the end of every row is no column. A
@@ -101,7 +103,7 @@ def _table(
 def _require_own_rows(
     column: Any, names: Sequence[str], place: int, path: Path, header: Header
 ) -> None:
-    """Refuse a quoted cell that holds a whole row: two stray quotes make one cell of the rows between them."""
+    """Refuse a quoted cell that contains a row: two stray quotes swallow the rows between."""
     if not pc.any(pc.match_substring(column, "\n")).as_py():
         return
     for row, cell in enumerate(column.to_pylist()):
@@ -166,7 +168,7 @@ def _require_empty(column: Any, path: Path, header: Header, line_of: Callable[[i
 
 
 def _without_nameless(names: list[str], columns: list[Any]) -> tuple[list[str], list[Any]]:
-    """Without empty columns that have no name; one that holds something is called as pandas calls it."""
+    """Drop empty columns without a name; name the others without one as pandas does."""
     kept = [i for i, name in enumerate(names) if name or columns[i].null_count < len(columns[i])]
     return [names[i] or f"Unnamed: {i}" for i in kept], [columns[i] for i in kept]
 

@@ -1,4 +1,4 @@
-"""Where the rows of a CSV file begin, what its columns are called, and what separates its cells."""
+"""Find the header of a CSV file, its column names, and the separator of its cells."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SEP = re.compile(r"sep=.?\r?$", re.MULTILINE)
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """Column names, whether rows may end in one comma more, where the rows begin, and what separates cells."""
+    """Holds the column names of a CSV file, where its rows begin, and what separates cells."""
 
     names: tuple[str, ...]
     spare: bool
@@ -127,7 +127,7 @@ def _names_in_comment(comment: str, separator: str, record: list[str]) -> list[s
 
 
 def _separator(lines: list[str]) -> str:
-    """What separates the names of the header: a comma, or where it has none a tab, semicolon or bar."""
+    """Return the separator of the header: a comma, else a tab, semicolon or bar."""
     header = next((line for line in lines if line.strip()), "")
     return next((mark for mark in ",\t;|" if mark in header), ",")
 

@@ -1,4 +1,4 @@
-"""CSV files record by record, where Arrow does not split them as they are meant: understood, or refused by line."""
+"""Read CSV files record by record, where Arrow cannot split them, and refuse rows by line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LISTED = 10
 
 
 class _Lines:
-    """Lines of a file for `csv.reader`, without the comments: a line that begins with `#` where a record begins."""
+    """Lines of a file for `csv.reader`, without comments between records."""
 
     def __init__(self, stream: Iterator[str], line: int) -> None:
         self.stream, self.number = stream, line
@@ -55,7 +55,7 @@ class _Lines:
 
 
 def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[int], list[str]]:
-    """What `_cells` gives, record by record, and the line of each row; comments are left out.
+    """Return columns of text cells, the line of each row, and notes; leave out comments.
 
     A row of another length is refused, but for the words that end a file.
 
@@ -111,7 +111,7 @@ def _flush(cells: list[list[str | None]], chunks: list[list[Any]]) -> None:
 
 
 def _closed(reader: Any, path: Path, lines: _Lines) -> Iterator[list[str]]:
-    """Records, or the line that a quote is opened or closed in where it should not."""
+    """Yield records; name the line where a quote opens or closes in a wrong place."""
     start = lines.number
     try:
         for record in reader:

@@ -1,4 +1,4 @@
-"""Rows of a CSV file that are no galaxies: types and units below the header, words at the end, the header again."""
+"""Find rows of a CSV file that are no galaxies: types, units, footers, a second header."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from gzfeatures.errors import InputError
 from gzfeatures.id_text import MISSING_WORDS
 
 FOOTER = re.compile(
-    r"\(?\s*\d+ (rows?|records?|objects?|galaxies|sources|entries|lines?)\b.*|completion time:.*|#.*",
+    r"\(?\s*\d+ (rows?|records?|objects?|galaxies|sources|entries|lines?)\b.*"
+    r"|completion time:.*|#.*",
     re.IGNORECASE,
 )
 """Words that end the output of a database."""
 
 _TYPE = re.compile(
-    r"(u?(tiny|small|medium|big)?int(eger)?\d*|u?long|u?short|u?byte|bit|float\d*|double( precision)?|real|single"
-    r"|numeric|decimal|number|n?(var)?char|string|str|text|object|bool(ean)?|logical|date|time|datetime2?|timestamp"
+    r"(u?(tiny|small|medium|big)?int(eger)?\d*|u?long|u?short|u?byte|bit|float\d*"
+    r"|double( precision)?|real|single"
+    r"|numeric|decimal|number|n?(var)?char|string|str|text|object|bool(ean)?"
+    r"|logical|date|time|datetime2?|timestamp"
     r"|[<>|=]?[iufSUb]\d+)(\s*\([\d,\s]+\))?",
     re.IGNORECASE,
 )
 _UNIT = re.compile(
     r"[\[(]?("
     r"deg(ree)?s?|rad|hours?|hourangle|h|hms|dms|h:m:s|d:m:s|(ab)?mags?(nitude)?|mag\(ab\)|dex"
-    r"|arcsec(ond)?s?|arcmin(ute)?s?|mas|mas/yr|km/s|km\.s-1|km s-1|[kmg]?pc|[mun]?jy|nmgy|(nano)?magg(y|ies)"
+    r"|arcsec(ond)?s?|arcmin(ute)?s?|mas|mas/yr|km/s|km\.s-1|km s-1|[kmg]?pc|[mun]?jy|nmgy"
+    r"|(nano)?magg(y|ies)"
     r"|erg/s|erg/s/cm2|erg/cm2/s|w/hz|solmass|[ml]sun|m_sun|log\(msun\)|pix(el)?s?|counts?|ct|adu"
     r"|[mg]?yr|d|s|k|hz|um|nm|angstroms?|a|none|unitless|dimensionless|n/a|1|%"
     r")[\])]?",
@@ -44,7 +48,7 @@ _MOST = 3
 def galaxies(
     names: Sequence[str], columns: Sequence[Any], path: Path, line_of: Callable[[int], int]
 ) -> tuple[range | None, list[str]]:
-    """Which rows of a table are galaxies: those between its types and units and its last words.
+    """Return which rows of a table are galaxies, and notes on the rows left out.
 
     Parameters
     ----------
@@ -143,7 +147,7 @@ def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | 
 def _require_galaxy(
     cells: Sequence[str], numeric: set[int], path: Path, line: int, *, lone: bool = False
 ) -> None:
-    """Refuse a row that holds words in every column of numbers, where there are two of them, and no number."""
+    """Refuse a row without numbers that has words in two or more columns of numbers."""
     words = all(_is_word(cells[i]) for i in numeric) and not any(map(_NUMBER.fullmatch, cells))
     if lone or (len(numeric) > 1 and words):
         raise InputError(
