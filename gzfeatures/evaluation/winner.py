@@ -59,8 +59,8 @@ def luck_of_the_best(
         """Return the value of each method, the mean over its seeds, shape (B, K)."""
         method_values = []
         for seeds in columns:
-            sums = ((weights @ each.astype(np.float32)).astype(np.float64) for each in seeds)
-            method_values.append(np.mean([metric(each, number) for each in sums], axis=0))
+            totals = ((weights @ each.astype(np.float32)).astype(np.float64) for each in seeds)
+            method_values.append(np.mean([metric(each, number) for each in totals], axis=0))
         return np.stack(method_values, axis=1)
 
     sign = 1.0 if higher_is_better else -1.0

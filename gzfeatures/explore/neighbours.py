@@ -223,7 +223,7 @@ def duplicates(
     a share r of the distance to neighbour number k with probability 1 − (1 − r^D)^(k−1), so that (k
     − 1) r^D n pairs of n galaxies do. D is that of the table itself (after Levina & Bickel 2004,
     eq. 8, without the nearest neighbour, which may be a twin). The scale is each galaxy's own, so
-    crowded and empty parts of the table are judged alike.
+    crowded and empty parts of the table are treated alike.
 
     Parameters
     ----------

@@ -102,16 +102,16 @@ def write_figure(
             found=path.suffix or "no ending",
         )
     charts = chart if isinstance(chart, Mapping) else {"": chart}
-    coded = [None if labels is None else _codes(one, labels) for one in charts.values()]
+    coded = [None if labels is None else _codes(drawn_map, labels) for drawn_map in charts.values()]
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTHS[width], WIDTHS[width] / len(charts)), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(charts), squeeze=False, sharex=True, sharey=True)[0]
-        for axes, codes, (name, one) in zip(panels, coded, charts.items(), strict=True):
-            places = one.coordinates[:, :2].astype(np.float64)
+        for axes, codes, (name, drawn_map) in zip(panels, coded, charts.items(), strict=True):
+            places = drawn_map.coordinates[:, :2].astype(np.float64)
             if kind == "images":
                 _draw_images(
-                    axes, one, places, codes, images, cells, view or View(size=64, crop=0.6)
+                    axes, drawn_map, places, codes, images, cells, view or View(size=64, crop=0.6)
                 )
             elif kind == "density":
                 _draw_densities(axes, places, codes, labels)

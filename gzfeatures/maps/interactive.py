@@ -275,14 +275,18 @@ def _sheet(number: int, jpeg: bytes) -> str:
 
 def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """Return probabilities in 1/255; zero for a galaxy without a prediction."""
-    found = []
-    for name, one in predictions.items():
-        rows = pd.Index(one.ids).get_indexer(pd.Index(ids))
-        known = np.where(rows[:, None] < 0, 0, one.probabilities[rows])
-        found.append(
-            {"name": name, "classes": one.classes, "values": _text(np.rint(known * 255), "u1")}
+    table = []
+    for name, prediction in predictions.items():
+        rows = pd.Index(prediction.ids).get_indexer(pd.Index(ids))
+        predicted = np.where(rows[:, None] < 0, 0, prediction.probabilities[rows])
+        table.append(
+            {
+                "name": name,
+                "classes": prediction.classes,
+                "values": _text(np.rint(predicted * 255), "u1"),
+            }
         )
-    return found
+    return table
 
 
 def _sky_positions(ids: Ids, catalog: pd.DataFrame | None) -> str | None:

@@ -75,9 +75,9 @@ def debiased(bins: Array, n: Any) -> Array:
 
 def _parts(bins: Array, n: Any) -> tuple[Array, Array, Array]:
     """Return the measured error, each bin's noise, and how a true error is spread over bins."""
-    sums, squares, expected = np.moveaxis(bins, -2, 0)
+    excess, squares, expected = np.moveaxis(bins, -2, 0)
     n = np.asarray(n, dtype=np.float64)[..., None]
-    error = sums / n
+    error = excess / n
     observed = np.maximum(squares / n - error**2, 0) / n
     # A bin in which one error is expected and none occurs shows no spread: its noise is at least
     # that of right confidences.

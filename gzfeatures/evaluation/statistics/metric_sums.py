@@ -54,10 +54,10 @@ def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
     expansion), by central differences of the metric by the column sums.
     """
     n, m = columns.shape
-    sums, step = columns.sum(0), 1e-3
+    totals, step = columns.sum(0), 1e-3
     moved = step * np.eye(m)
-    up, down = (metrics_of(sums + sign * moved, n, kind, k)[metric] for sign in (1, -1))
-    value = metrics_of(sums, n, kind, k)[metric]
+    up, down = (metrics_of(totals + sign * moved, n, kind, k)[metric] for sign in (1, -1))
+    value = metrics_of(totals, n, kind, k)[metric]
     # First-order influence of a galaxy: the metric's gradient by the sums, times its columns.
     influence = columns @ np.nan_to_num((up - down) / (2 * step))
     return np.asarray(value + n * (influence - influence.mean()))

@@ -78,14 +78,14 @@ class Statistics:
 
         Limits are NaN where galaxies are too few.
         """
-        found = of_confusion(self.confusion, level)
+        limits = of_confusion(self.confusion, level)
         for row, name in enumerate(("log_loss", "brier")):
             mean, variance, skewness = np.moveaxis(self.losses[..., row, :], -1, 0)
-            found[name] = of_mean(mean, variance, skewness, self.n, level)
+            limits[name] = of_mean(mean, variance, skewness, self.n, level)
         members = self.confusion.sum(-1)
-        found["auc"] = of_auc(self.curves, members, self.n, level)
-        found["ece"] = calibration_error.interval(self.bins, self.n, level)
-        return found
+        limits["auc"] = of_auc(self.curves, members, self.n, level)
+        limits["ece"] = calibration_error.interval(self.bins, self.n, level)
+        return limits
 
 
 def score_intervals(predictions: Predictions, truth: Labels, level: float) -> dict[str, Interval]:

@@ -65,7 +65,7 @@ def picture(
     where : object
         Named in the error.
     max_pixels : int
-        Largest width × height that is decoded; judged from the header.
+        Largest width × height that is decoded; checked in the header.
     levels : Levels
         How values that are not 8-bit become grey levels; with a range also those that are.
 

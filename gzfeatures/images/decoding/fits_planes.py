@@ -57,7 +57,7 @@ def planes(
     Parameters
     ----------
     data : bytes
-        The unpacked file; its headers are judged before it is parsed.
+        The unpacked file; its headers are checked before it is parsed.
     where : object
         Named in errors.
     max_pixels : int
