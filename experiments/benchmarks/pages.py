@@ -20,7 +20,7 @@ import numpy as np
 
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.images.image_set import ImageSet
-from gzfeatures.maps.interactive import write_page
+from gzfeatures.maps.map_page import write_page
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from browser import Browser

@@ -71,7 +71,7 @@ def main() -> None:
     sys.argv = [word for word in sys.argv if word != "--debug"]
     prepare_streams()
     code = EXIT_INTERRUPTED
-    # an interruption before any verb has begun ends the process with the same code
+    # Ctrl-C before a verb has begun also exits with the code of an interruption
     with contextlib.suppress(KeyboardInterrupt):
         interruption.heed()
         code = _run(debug)

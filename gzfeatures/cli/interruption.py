@@ -142,7 +142,8 @@ def end_in_order(code: int) -> NoReturn:
     The grace time bounds it: the watching thread ends the process afterwards.
     """
     with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()  # temporary folders, workers
+        # libraries remove their temporary folders and stop their workers here
+        atexit._run_exitfuncs()
         sys.stdout.flush()
     end(code)
 

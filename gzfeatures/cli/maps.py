@@ -73,7 +73,7 @@ def _mapped(
 
 
 def _coordinates(page: Path) -> Path:
-    """Return where the coordinates of a map are written: a name that no table has."""
+    """Return the path of the coordinate file beside a map page, `PAGE.map.parquet`."""
     return page.with_suffix(".map.parquet")
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gzfeatures.cutouts.client import Service
 from gzfeatures.cutouts.downloads import DONE, KEPT, Download
+from gzfeatures.cutouts.polite_http import Service
 from gzfeatures.cutouts.surveys import SURVEYS, CutoutService, Scale
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.files import read_sidecar, write_sidecar

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint, outputs
-from gzfeatures.cutouts.client import BadAnswer, NoAnswer, Service
+from gzfeatures.cutouts.polite_http import BadAnswer, NoAnswer, Service
 from gzfeatures.cutouts.surveys import CutoutService
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole

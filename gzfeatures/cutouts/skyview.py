@@ -11,7 +11,14 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from gzfeatures.cutouts._compat_astroquery import refuse_redirects
-from gzfeatures.cutouts.client import BadAnswer, NoAnswer, Service, Unanswered, followed, is_public
+from gzfeatures.cutouts.polite_http import (
+    BadAnswer,
+    NoAnswer,
+    Service,
+    Unanswered,
+    followed,
+    is_public,
+)
 from gzfeatures.errors import InputError, need
 from gzfeatures.images.decoding.band_files import read_fits, stacked
 from gzfeatures.images.decoding.bands import Bands
@@ -87,9 +94,9 @@ class SkyView:
 
         place, side = SkyCoord(ra, dec, unit="deg"), scale * pixels * units.arcsec
         try:
-            # one session, and one copy of the form; astroquery keeps answers as pickles in the
-            # user's cache folder unless its cache is off, and it has to be off for the form's own
-            # request as well
+            # locked, because threads share one session and one form; the cache is off, because
+            # astroquery would keep answers as pickles in the user's cache folder, and its own
+            # `cache=False` does not cover the request for the form
             with self._lock, cache_conf.set_temp("cache_active", False):
                 links: list[Any] = self._form.get_image_list(
                     place, [survey], pixels=str(pixels), width=side, height=side, cache=False

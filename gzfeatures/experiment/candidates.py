@@ -158,7 +158,7 @@ class _Bench:
 
     @property
     def source(self) -> Catalog | None:
-        """Return the catalog with the columns that heads read; None where they read none."""
+        """Return the catalog if the heads also read catalog columns, otherwise None."""
         return self.catalog if self.options.columns else None
 
     def candidate(

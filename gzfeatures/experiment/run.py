@@ -301,7 +301,7 @@ class _Session:
         return _TimedTable(path, column, {**seconds, **column.spent}), vectors
 
     def with_heads(self, table: _TimedTable, vectors: EmbeddingTable) -> list[_Outcome]:
-        """Fit heads on one table."""
+        """Fit the chosen heads on one embedding table."""
         column = table.column
         fitted = self._fit(
             [vectors],
@@ -397,7 +397,7 @@ class _Session:
         firsts: dict[bool, tuple[Candidate, Classifier]] = {}
         for candidate, classifier in ranked:
             firsts.setdefault(candidate.head is None, (candidate, classifier))
-        # heads before networks
+        # False sorts first: the best head comes before the best network
         best = [firsts[bare] for bare in sorted(firsts)]
         return [explain_pairing(*each, group, wanted, seed=settings.seed) for each in best]
 

@@ -116,7 +116,7 @@ class HashIndex:
             - np.repeat(np.cumsum(count) - count, count)
             + np.repeat(begin, count)
         )
-        # candidates share a chunk only: the full distance decides
+        # candidates agree in one chunk, up to one bit: now compare all 256 bits
         differ = np.bitwise_count(self.hashes[rows[place]] ^ hashes[query]).sum(1, dtype=np.int64)
         return query[differ <= distance], rows[place[differ <= distance]]
 

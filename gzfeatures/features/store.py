@@ -339,18 +339,19 @@ class Store:
         list of StoredVectors
             What was removed.
         """
-        removed, kept_bytes, now = [], 0, time.time()
-        # most recently used first: what exceeds `max_bytes` is what was not used for longest
-        for entry in self.show():
-            kept_bytes += entry.bytes
-            if (
-                entry.extractor.backbone == backbone
-                or (unused_days is not None and now - entry.last_used >= unused_days * 86_400)
-                or (max_bytes is not None and kept_bytes > max_bytes)
-            ):
-                kept_bytes -= entry.bytes
-                shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
-                removed.append(entry)
+        now, entries = time.time(), self.show()
+        removed = [
+            entry
+            for entry in entries
+            if entry.extractor.backbone == backbone
+            or (unused_days is not None and now - entry.last_used >= unused_days * 86_400)
+        ]
+        rest = [entry for entry in entries if entry not in removed]
+        # the last of them is the one that was not used for longest
+        while max_bytes is not None and sum(entry.bytes for entry in rest) > max_bytes:
+            removed.append(rest.pop())
+        for entry in removed:
+            shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
         # damaged shards, and compiled code that an earlier version kept here: nothing reads them
         useless = [*self.root.glob("*/*" + shard.DAMAGED), *self.root.glob("*/compiled-*")]
         for path in [*self.root.glob("*/.*.part*"), *useless]:

@@ -36,7 +36,7 @@ GROUP_ROWS = 8192
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """Reports how an extraction went; not stored: all zero for a table that was read.
+    """Count rows and time of one extraction; zeros in a table that was read from disk.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from gzfeatures.features.table import Extractor
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.galaxies.labels.labels import Target
 from gzfeatures.heads import persist
-from gzfeatures.heads.checks import check_estimator
+from gzfeatures.heads.array_checks import check_estimator
 from gzfeatures.heads.inputs import Inputs, Tables
 from gzfeatures.heads.trees import BoostedTrees
 from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
@@ -270,7 +270,7 @@ class Head:
             record["familiarity"] = Familiarity.fromdict(familiarity) if familiarity else None
             record["shares"] = Shares.fromdict(record["shares"]) if record.get("shares") else None
             head = cls(estimator=estimator, **record)
-        # the record is only text until the arrays are checked against it
+        # a record that parses may still not fit its arrays (a damaged file): check both
         with parsing("numbers of the head do not go together", path):
             if type(head.dim) is not int or not 0 < head.dim < 2**24:
                 raise InputError("head is damaged: length of a row", where=path, found=head.dim)

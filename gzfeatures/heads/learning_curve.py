@@ -64,7 +64,7 @@ def learning_curve(
     steps = [*sorted({size for size in sizes if size < whole}), whole]
     tests = _tests(table, split.test)
     rows = []
-    # parts of one seed are nested: a curve then differs by its new galaxies only
+    # larger parts contain the smaller ones: points of a curve differ by added galaxies only
     for seed in seeds:
         train = nested(split.train, labels, seed)
         for size in steps:

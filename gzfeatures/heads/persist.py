@@ -8,7 +8,7 @@ from typing import Any
 
 from gzfeatures.errors import InputError, parsing, require_format
 from gzfeatures.files import require_file, written_whole
-from gzfeatures.heads.members import TRUSTED, check_members, renewed
+from gzfeatures.heads.file_safety import TRUSTED, check_members, renewed
 
 FORMAT = 1
 """Raise when a reader of the old number would misread a new file; readers refuse a higher

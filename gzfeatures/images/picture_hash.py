@@ -37,7 +37,7 @@ NOTHING = bytes(BYTES)
 
 
 def _frequencies() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return row and column of the lowest frequencies but the mean, in the order of bits.
+    """Return rows and columns of the 256 lowest frequencies except the mean, one per bit.
 
     Neighbouring bits are 16 places apart in frequency, so that each 16 of them tell about as much.
     """

@@ -25,7 +25,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import Ids, among, as_ids, positions, require_unique
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.maps import interactive, quality
+from gzfeatures.maps import map_page, quality
 from gzfeatures.outputs import seal_parquet
 
 FORMAT = 1
@@ -213,8 +213,8 @@ class Map:
         catalog: pd.DataFrame | None = None,
         others: Mapping[str, Map] | None = None,
         title: str = "Map of galaxies",
-        view: View = interactive.THUMBNAIL,
-        most: int = interactive.POINTS,
+        view: View = map_page.THUMBNAIL,
+        most: int = map_page.POINTS,
     ) -> Path:
         """Write the map as one interactive HTML file that needs no network.
 
@@ -237,7 +237,7 @@ class Map:
             rows = pd.Index(other.ids).get_indexer(pd.Index(self.ids))
             places = np.where(rows[:, None] < 0, np.float32(np.nan), laid.coordinates[rows])
             layouts[f"{name} (disparity {laid.quality['disparity']:.2f})"] = places
-        page = interactive.MapPage(
+        page = map_page.MapPage(
             self.ids,
             self.coordinates,
             self.vectors,

@@ -264,8 +264,8 @@ def _laid_out(
     distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
     a, b = _curve(options.min_dist)
     epochs = options.epochs or (500 if len(vectors) <= 10_000 else 200)
-    # numba leaves its number of threads to every library of the process: a training after a map
-    # would round otherwise
+    # numba changes the OpenMP thread count of the whole process; it is restored here, because a
+    # later training would add in another order and round differently
     with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
         graph = _graph(vectors, rows, distances, codes, seed)
         first = _first_layout(vectors, options.dimensions, seed)

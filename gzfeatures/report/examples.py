@@ -1,4 +1,4 @@
-"""Choose the galaxies that a report's galleries show, with the classes that candidates predict."""
+"""Choose the galaxies of a report's galleries, with the class that each method predicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hold the ranking of all candidates with its evidence, and write it as HTML, Markdown and JSON."""
+"""Hold the ranked candidates with their paired tests, and write HTML, Markdown and JSON."""
 
 from __future__ import annotations
 

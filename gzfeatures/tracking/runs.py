@@ -23,7 +23,7 @@ from gzfeatures.errors import GzError, InputError, OutputError
 from gzfeatures.figures import style
 from gzfeatures.files import require_file
 from gzfeatures.report import figures, html_page
-from gzfeatures.tracking import entries, models
+from gzfeatures.tracking import models, run_contents
 from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS, NOTE, VIEW, VIEW_QUERY
 from gzfeatures.tracking.client import (
     ARTIFACTS,
@@ -35,8 +35,8 @@ from gzfeatures.tracking.client import (
     settle,
     without_strays,
 )
+from gzfeatures.tracking.live import Live
 from gzfeatures.tracking.machine import has_ended, this_process
-from gzfeatures.tracking.run import Live
 from gzfeatures.tracking.wheel import FOLDER, write_wheel
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Tracking:
         OutputError
             The run cannot be recorded. In either case what there is of it is marked as failed.
         """
-        tags, opened = entries.tags(experiment, candidate), live.run if live else None
+        tags, opened = run_contents.tags(experiment, candidate), live.run if live else None
         record = {
             "tags": tags,
             "parameters": dict(candidate.parameters),
@@ -181,13 +181,15 @@ class Tracking:
                 client,
                 experiment,
                 candidate.name,
-                tags | {NOTE: entries.summary_line(candidate)},
+                tags | {NOTE: run_contents.summary_line(candidate)},
                 opened,
             ) as run,
             TemporaryDirectory() as folder,
         ):
-            entries.log(client, run, entries.metrics(candidate), entries.parameters(candidate))
-            client.log_inputs(run, [entries.dataset(candidate)])
+            run_contents.log(
+                client, run, run_contents.metrics(candidate), run_contents.parameters(candidate)
+            )
+            client.log_inputs(run, [run_contents.dataset(candidate)])
             # parameters are cut at a length by MLflow; the JSON has them whole
             client.log_text(run, json.dumps(record, indent=1, default=str), "pairing.json")
             if candidate.scores.confusion is not None:
@@ -202,7 +204,7 @@ class Tracking:
                 )
                 if path.name == "history.json":
                     logged = live.logged if live else 0
-                    entries.log_history(
+                    run_contents.log_history(
                         client, run, json.loads(path.read_text("utf-8")), after=logged
                     )
         return run
@@ -242,8 +244,8 @@ class Tracking:
             NOTE: ranking,
         }
         with self.writing() as client, self._run(client, experiment, "comparison", tags) as run:
-            numbers = {"pairings": float(len(report.candidates))} | entries.best(report)
-            entries.log(client, run, numbers, dict(html_page.flat(report.provenance)))
+            numbers = {"pairings": float(len(report.candidates))} | run_contents.best(report)
+            run_contents.log(client, run, numbers, dict(html_page.flat(report.provenance)))
             # the map is optional: a run may be configured without one
             for name in (
                 "report.html",
@@ -260,7 +262,7 @@ class Tracking:
             # the UI's view filters by this tag, so that old runs do not mix with the ranking
             _mark_latest(client, described, report, run)
             client.set_experiment_tag(described, NOTE, ranking)
-            client.set_experiment_tag(described, VIEW, entries.view(report))
+            client.set_experiment_tag(described, VIEW, run_contents.view(report))
         return run
 
     def pages(self, port: int) -> dict[str, str]:
@@ -399,7 +401,10 @@ class Tracking:
             *([candidate.head] if candidate.head else []),
             candidate.approach,
         ]
-        name, experiment_id = entries.name_of(" ".join(words)), self._experiment(client, experiment)
+        name, experiment_id = (
+            run_contents.name_of(" ".join(words)),
+            self._experiment(client, experiment),
+        )
         # a fine-tuned head needs its checkpoint to read images
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((other for other in others if other.is_dir()), None)

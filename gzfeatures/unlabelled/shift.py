@@ -291,7 +291,8 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
     lengths = np.linspace(0, 1 + 2 * widest / variation, LENGTHS)
     drawn = np.stack([np.abs(a * difference + noise).sum(1) / 2 for a in lengths])
     tails = ((1 + LEVEL) / 2, 0.5, (1 - LEVEL) / 2)
-    # sums of absolute values grow with a; what the draws' own noise turns back is straightened
+    # quantiles should grow with a; where the noise of the draws makes them dip, the running maximum
+    # is kept, because np.interp needs rising values
     rising = np.maximum.accumulate(np.quantile(drawn, tails, axis=1), axis=1)
     low, middle, high = (
         float(np.clip(variation * np.interp(variation, row, lengths), 0, 1)) for row in rising

@@ -24,7 +24,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.maps.columns import NONE, columns, offered
-from gzfeatures.maps.interactive import write_page
+from gzfeatures.maps.map_page import write_page
 
 HOSTILE = (
     "<script>hacked=1</script>",

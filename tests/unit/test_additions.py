@@ -114,9 +114,9 @@ ADDITIONS: dict[str, list[Edit]] = {
             '"mine": lambda p, seed: MedianPrototype(),',
             above=IMPORT,
         ),
-        Edit("heads/members.py", '"estimators.machines": (', '"MedianPrototype", '),
+        Edit("heads/file_safety.py", '"estimators.machines": (', '"MedianPrototype", '),
         Edit(
-            "heads/checks.py",
+            "heads/array_checks.py",
             "_MACHINES: dict[type, Callable[[Any, int, int], None]] = {",
             "MedianPrototype: _prototype,",
             above=IMPORT,

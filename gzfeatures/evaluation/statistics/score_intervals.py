@@ -89,7 +89,7 @@ class Statistics:
 
 
 def score_intervals(predictions: Predictions, truth: Labels, level: float) -> dict[str, Interval]:
-    """Compute the interval of every metric at `level`: scalars and, per class, shape (k,).
+    """Compute an interval at `level` for each metric: a pair of numbers, or a pair per class.
 
     Limits are NaN where galaxies are too few.
 

@@ -204,7 +204,7 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Counts | Conditional | Cumulative:
-        """Return the votes of the catalog in one form (`ballots` also returns their origin).
+        """Return the catalog's votes in the form that is asked for; `ballots` adds their origin.
 
         Parameters
         ----------

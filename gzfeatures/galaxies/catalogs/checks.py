@@ -262,7 +262,7 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
             f"{column} must not be missing", missing, values, fatal=kind == "kaggle"
         )
         yield from _finding(f"{column} {rule}", bad, frame[column], fatal=True)
-    # counts have no sum rule, and debiasing moves answers one by one (Hart+2016)
+    # counts have no sum rule; debiasing changes each answer alone (Hart+2016), so sums may differ
     if usable and source.form != "count" and source.measure != "debiased":
         votes = table(frame, source)
         if not isinstance(votes, Counts):

@@ -1,4 +1,4 @@
-"""Describe class schemes: rules that turn votes or class strings into classes, as data."""
+"""Describe class schemes: data that give the rules from votes or class strings to classes."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class CodeFolder:
 
     @property
     def path(self) -> Path:
-        """Return this machine's folder."""
+        """Return the folder that holds the networks compiled on this machine."""
         return self._folder.path
 
     @property

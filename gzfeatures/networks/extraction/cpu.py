@@ -42,7 +42,7 @@ class Engine(Protocol):
 
 
 class CpuEngine:
-    """Networks on the cores of this machine.
+    """Run networks on the CPU cores of this machine, by several workers.
 
     Parameters
     ----------

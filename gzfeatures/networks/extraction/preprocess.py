@@ -31,7 +31,7 @@ def to_views(
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Return the pixels under each view of a decoded picture; those of bands are ready."""
+    """Return pixels under each view: cut from a whole picture, or as given if already cut."""
     return (
         tuple(map(_view, [image.pixels] * len(views), views, image.crops))
         if isinstance(image, WholePicture)

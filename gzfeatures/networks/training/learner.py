@@ -220,7 +220,7 @@ class Learner(pl.LightningModule):
 
     def configure_gradient_clipping(self, optimizer: Any, *arguments: Any, **options: Any) -> None:
         """Limit the norm of the gradient; scaled gradients of float16 have a scaled limit."""
-        # Lightning's own clipping refuses fused optimizers in mixed precision
+        # done here, because Lightning's own clipping refuses fused optimizers in mixed precision
         if not self.recipe.clip:
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)

@@ -35,7 +35,7 @@ from cutout_server import (
 )
 from PIL import Image
 
-from gzfeatures.cutouts import client, downloads
+from gzfeatures.cutouts import downloads, polite_http
 from gzfeatures.cutouts.cutouts import CutoutReport, download
 from gzfeatures.cutouts.surveys import SURVEYS, Scale
 from gzfeatures.errors import InputError, MissingExtraError, OutputError, UnknownNameError
@@ -194,7 +194,7 @@ def test_redirect_is_followed_within_the_local_network(tmp_path: Path, server: S
 def test_redirect_from_a_public_host_to_a_private_address_is_refused(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "is_public", lambda host: host == "localhost")
+    monkeypatch.setattr(polite_http, "is_public", lambda host: host == "localhost")
     here = f"http://127.0.0.1:{server.server_address[1]}/inner?ra=10.1"
     server.plans[10.1] = [lambda handler: handler.answer(b"", 302, Location=here)]
     public = server.url.replace("127.0.0.1", "localhost")
@@ -223,12 +223,12 @@ def test_redirect_from_a_public_host_to_a_private_address_is_refused(
     ],
 )
 def test_what_counts_as_public(host: str | None, public: bool) -> None:
-    assert client.is_public(host) is public
+    assert polite_http.is_public(host) is public
 
 
 def test_redirect_from_https_to_http_is_refused() -> None:
-    with pytest.raises(client.NoAnswer, match="from https to http"):
-        client.followed("https://survey.example/a", "http://survey.example/b", public=False)
+    with pytest.raises(polite_http.NoAnswer, match="from https to http"):
+        polite_http.followed("https://survey.example/a", "http://survey.example/b", public=False)
 
 
 def test_a_service_that_is_down_is_not_asked_for_every_galaxy(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_service_that_is_down_is_not_asked_for_every_galaxy(tmp_path: Path) ->
     )
     reasons = Counter(reason for _, reason in report.failed)
     assert len(report.failed) == 60
-    assert reasons["service does not answer, no longer tried"] >= 60 - client.SILENCE - 2
+    assert reasons["service does not answer, no longer tried"] >= 60 - polite_http.SILENCE - 2
     assert any("refused" in reason for reason in reasons)
 
 

@@ -216,6 +216,26 @@ def test_show_counts_and_prune_frees(tmp_path: Path) -> None:
     assert store.show() == []
 
 
+def test_the_extractor_that_was_not_used_for_longest_goes_first_however_small_it_is(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path)
+    extractors = [
+        dataclasses.replace(EXTRACTOR, backbone=name, architecture=name)
+        for name in ("resnet18", "resnet34", "resnet50")
+    ]
+    for number, extractor in enumerate(extractors):
+        store.vectors_of(extractor).add(
+            digests(*range(1 + 50 * number)), rows(*range(1 + 50 * number))
+        )
+        used = time.time() - (3 - number) * 86_400
+        os.utime(tmp_path / extractor.fingerprint / "extractor.json", (used, used))
+    newest = store.show()[0]
+    assert newest.bytes > sum(entry.bytes for entry in store.show()[1:])
+    removed = store.prune(max_bytes=newest.bytes - 1)
+    assert [entry.extractor.backbone for entry in removed] == ["resnet18", "resnet34", "resnet50"]
+
+
 def test_a_damaged_record_is_named_and_made_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.vectors_of(EXTRACTOR).add(digests(1), rows(1))

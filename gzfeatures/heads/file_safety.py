@@ -174,7 +174,7 @@ def _check_node(node: Mapping[str, Any], path: Path) -> None:
 
 
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Refuse an array whose header claims another number of bytes than its member has."""
+    """Refuse an array whose header promises more or fewer bytes than its zip entry holds."""
     with archive.open(member) as file:
         # only the header is read: no memory is allocated for what it claims
         version = np.lib.format.read_magic(file)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from gzfeatures.tracking import entries
+from gzfeatures.tracking import run_contents
 from gzfeatures.tracking.machine import Machine
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class Live:
                 self.run = self.tracking.opened(
                     client, self.experiment, self.name, {"kind": "training"}
                 )
-            entries.log_history(client, self.run, history, after=self.logged)
+            run_contents.log_history(client, self.run, history, after=self.logged)
             if self._machine is not None:
-                entries.log(client, self.run, self._machine.sample(), {}, step=len(history))
+                run_contents.log(client, self.run, self._machine.sample(), {}, step=len(history))
         self.logged = len(history)
 
     def __enter__(self) -> Live:

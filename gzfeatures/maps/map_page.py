@@ -71,7 +71,7 @@ class MapPage:
     settings, quality : mapping
         Of the map, for its header.
     labels, predictions, catalog
-        What to colour by, see `mapdata.columns`. A catalog with `ra` and `dec` (degrees) links
+        What to colour by, see `columns.columns`. A catalog with `ra` and `dec` (degrees) links
         cards to the SDSS.
     images : ImageSet, str or Path, optional
         Thumbnails; galaxies without one stay points.
