@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,8 @@ def written_whole(path: Path) -> Iterator[Path]:
         # asked at the last moment, since another process may have written the file meanwhile
         if (guard := outputs.current()) is not None:
             guard.replacing(path, temporary)
+        # while it was written nobody else could read it; now it is a file like any other
+        temporary.chmod(_mode_of_new_files(path))
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, GzError):
@@ -72,19 +75,28 @@ def written_whole(path: Path) -> Iterator[Path]:
             _UNFINISHED.discard(temporary)
 
 
-def _new_beside(path: Path) -> Path:
-    """Make an empty file beside `path` under a name that nobody else has.
-
-    The system itself applies the umask of the process, as to any file: the umask can only be read
-    by setting it, which would open the files of other threads meanwhile.
-    """
+def _new_beside(path: Path, mode: int = 0o600) -> Path:
+    """Make an empty file beside `path` under a name that nobody else has."""
     while True:
-        name = f".{path.name[:80]}.{secrets.token_hex(8)}.part{path.suffix}"
+        beside = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}.part{path.suffix}")
         try:
-            os.close(os.open(path.with_name(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         except FileExistsError:
             continue
-        return path.with_name(name)
+        return beside
+
+
+def _mode_of_new_files(path: Path) -> int:
+    """Return the permissions that the system gives to a new file beside `path`.
+
+    An empty file shows them: the umask itself can only be read by setting it, which would open the
+    files of other threads meanwhile.
+    """
+    probe = _new_beside(path, 0o666)
+    try:
+        return stat.S_IMODE(probe.stat().st_mode)
+    finally:
+        probe.unlink()
 
 
 def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
