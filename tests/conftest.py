@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,13 @@ def _own_environment() -> Iterator[None]:
         os.environ.pop(name, None)
         os.environ.update({name: before[name]} if name in before else {})
     assert not left, "left in the environment"
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """No test leaves a handler of SIGTERM: Ray installs one, by which forked workers do not end."""
+    yield
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 import pickle
 import random
 import re
@@ -19,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from processes import processes
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import GzError, InputError, MissingFileError
@@ -269,7 +269,7 @@ def test_other_processes_read_the_same(method: str, folder: Path) -> None:
     images = ImageSet.of(folder)
     expected = pixels_of(images)
     assert pixels_of(pickle.loads(pickle.dumps(images))) == expected
-    with multiprocessing.get_context(method).Pool(2) as pool:
+    with processes(2, method) as pool:
         assert pool.map(pixels_of, [images] * 2) == [expected] * 2
 
 

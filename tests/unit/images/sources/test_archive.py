@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import multiprocessing
 import os
 import pickle
 import random
@@ -22,6 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from processes import processes
 
 from gzfeatures.errors import GzError, InputError, MissingFileError
 from gzfeatures.images.image_set import ImageSet
@@ -98,8 +98,8 @@ def test_any_order_any_thread_and_any_process_reads_the_same(name: str, tmp_path
     expected = list(MEMBERS.values())
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(images.read, rows)) == [expected[row] for row in rows]
-    with multiprocessing.get_context("fork").Pool(2) as processes:
-        assert processes.map(images.read, rows) == [expected[row] for row in rows]
+    with processes(2) as pool:
+        assert pool.map(images.read, rows) == [expected[row] for row in rows]
     assert [pickle.loads(pickle.dumps(images)).read(row) for row in rows[:20]] == [
         expected[r] for r in rows[:20]
     ]
@@ -342,8 +342,8 @@ def test_galaxy10_is_read_by_row(tmp_path: Path) -> None:
     assert (rows.pixels(0, VIEW) == stack[4]).all()
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(images.digest, range(6))) == images.digests()
-    with multiprocessing.get_context("fork").Pool(2) as processes:
-        assert processes.map(images.digest, range(6)) == images.digests()
+    with processes(2) as pool:
+        assert pool.map(images.digest, range(6)) == images.digests()
 
 
 def test_more_than_ten_rows_keep_their_number(tmp_path: Path) -> None:
