@@ -107,7 +107,9 @@ def _print_rows(
     from rich.table import Table
     from rich.text import Text
 
-    columns = columns or list(dict.fromkeys(key for row in rows for key in row))
+    every = dict.fromkeys(key for row in rows for key in row)
+    # columns are chosen for one table of a result; another, such as what was skipped, has its own
+    columns = [column for column in columns or () if column in every] or list(every)
     table = Table(
         title=title.replace("_", " "), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )

@@ -306,3 +306,14 @@ def test_an_explanation_without_galaxies_says_how_to_name_them(
         match="an explanation; must have galaxies; name some, or give a table and labels",
     ):
         gz(*words)
+
+
+def test_rows_that_have_none_of_the_chosen_columns_are_shown_with_their_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from gzfeatures.cli.console import show
+
+    skipped = [{"id": "elsewhere", "reason": "bands do not overlap"}]
+    show({"tables": [{"rows": 2, "dim": 512}], "skipped": skipped}, False, columns=("rows", "dim"))
+    printed = capsys.readouterr().out
+    assert "elsewhere" in printed and "bands do not overlap" in printed and "512" in printed
