@@ -36,21 +36,20 @@ from gzfeatures.written_files import (
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-IMAGES = (
-    *(".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp"),
-    *(
-        ".fits",
-        ".fit",
-        ".fts",
-        ".fits.gz",
-        ".fit.gz",
-        ".fts.gz",
-        ".fits.fz",
-        ".fit.fz",
-        ".npy",
-        ".npz",
-    ),
+PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp")
+BANDS = (
+    ".fits",
+    ".fit",
+    ".fts",
+    ".fits.gz",
+    ".fit.gz",
+    ".fts.gz",
+    ".fits.fz",
+    ".fit.fz",
+    ".npy",
+    ".npz",
 )
+IMAGES = PICTURES + BANDS
 """Endings of what a folder of images holds."""
 _guard: Guard | None = None
 """Of the verb at work: a process does one at a time, and its threads write under the same."""

@@ -21,8 +21,8 @@ from gzfeatures.images.reader_version import version
 from gzfeatures.images.reading import READING, Reading
 from gzfeatures.images.sources.archive import Archive
 from gzfeatures.images.sources.arrays import ArrayFile
-from gzfeatures.images.sources.folder import PICTURES
 from gzfeatures.images.view import View
+from gzfeatures.outputs import PICTURES
 
 Files: TypeAlias = tuple[str, ...]
 """Names, in an archive, of the files of one galaxy."""

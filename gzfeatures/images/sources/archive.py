@@ -24,9 +24,10 @@ from gzfeatures.errors import InputError, parsing
 from gzfeatures.files import file_state, require_file
 from gzfeatures.images.reading import READING, Reading
 from gzfeatures.images.sources.arrays import MAX_BYTES, ArrayFile
-from gzfeatures.images.sources.folder import BANDS, PICTURES, Folder, Single, is_image, opened
+from gzfeatures.images.sources.folder import Folder, Single, is_image, opened
 from gzfeatures.images.sources.remote import Remote, address
 from gzfeatures.images.sources.seekable_gzip import GzipReader
+from gzfeatures.outputs import IMAGES
 
 
 class Archive(Protocol):
@@ -82,7 +83,7 @@ def archive(source: str | Path, how: Reading = READING) -> Archive:
         name.endswith(".npy") and ArrayFile.is_stack(path)
     ):
         return ArrayFile.of(path, how)
-    if name.endswith(PICTURES + BANDS):
+    if name.endswith(IMAGES):
         return Single(path)
     raise InputError(
         "not a source of images",

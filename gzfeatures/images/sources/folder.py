@@ -11,20 +11,7 @@ from typing import IO
 from gzfeatures.errors import InputError, MissingFileError
 from gzfeatures.files import file_state
 from gzfeatures.images.sources.arrays import MAX_BYTES
-
-PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp")
-BANDS = (
-    ".fits",
-    ".fit",
-    ".fts",
-    ".fits.gz",
-    ".fit.gz",
-    ".fts.gz",
-    ".fits.fz",
-    ".fit.fz",
-    ".npy",
-    ".npz",
-)
+from gzfeatures.outputs import IMAGES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +82,7 @@ def is_image(name: str) -> bool:
     (True, False, False)
     """
     name = posixpath.basename(name.replace("\\", "/"))
-    return not name.startswith(".") and name.lower().endswith(PICTURES + BANDS)
+    return not name.startswith(".") and name.lower().endswith(IMAGES)
 
 
 def opened(path: Path) -> IO[bytes]:

@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +28,6 @@ Handle = ctypes.c_void_p
 COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 """Variable that names the folder of what PyTorch's compiler reuses, programs among it. PyTorch's
 own choice is a folder under /tmp with a name that anybody can guess and make first."""
-
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
 def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> bytes:
@@ -110,7 +106,7 @@ class Compiled:
         )
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
 
-    def __call__(self, pixels: Pixels) -> Vectors:
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Compute vectors (n, dim) of pixels of the shape it was compiled for.
 
         Raises
