@@ -24,7 +24,7 @@ from gzfeatures.cli.writing import NAMED, PLAIN
 from gzfeatures.errors import OutputError
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import written_whole
-from gzfeatures.images.sources.folder import BANDS, PICTURES
+from gzfeatures.images.sources.archive import archive
 from gzfeatures.outputs import guarded, sealed
 from gzfeatures.written_files import written_by
 
@@ -221,8 +221,13 @@ def test_a_file_in_a_folder_that_is_read_is_an_input(desk: Path) -> None:
     refused(call(*words, "--overwrite"), "would overwrite an input")
 
 
-def test_what_would_become_an_image_is_what_a_folder_of_images_holds() -> None:
-    assert set(outputs.IMAGES) == {*PICTURES, *BANDS}
+def test_what_would_become_an_image_is_what_a_folder_of_images_holds(tmp_path: Path) -> None:
+    for number, ending in enumerate([*outputs.IMAGES, ".csv", ".parquet", ".html", ".json"]):
+        (tmp_path / f"{number}{ending}").write_bytes(b"a galaxy")
+    assert len(archive(tmp_path).names()) == len(outputs.IMAGES)
+    for ending in outputs.IMAGES:
+        with pytest.raises(OutputError, match="would become one of the images"):
+            outputs.Guard("odd", (tmp_path,)).keep_apart(tmp_path / f"new{ending}")
 
 
 def test_a_checkpoint_is_not_trained_into_the_folder_that_it_starts_from(desk: Path) -> None:
