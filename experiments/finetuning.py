@@ -10,7 +10,7 @@ A cell is one start, one number of labels, one seed and one recipe,
 an unfinished `finetune` where it was stopped. Recipes that freeze the network, or all of it but its
 last block, run on what the frozen part gave once, kept in the same folder.
 
-Labels and scored galaxies are those that `googlenet-gz2` has never seen: of 2,887, 1,500 are
+Labels and scored galaxies are those that `googlenet-gz2` has never seen: of 2,886, 1,500 are
 scored, always the same; the labels, four fifths of them to train on and one fifth for validation,
 are drawn from the others by the seed, with the shares of the classes. For `resnet50-v1` the whole
 training set may be drawn from (up to 2,900 labels), and the same 1,500 are scored.
@@ -103,11 +103,14 @@ class Sample:
             parts.append(known.select(some.ids))
             images.append(some)
         labels = parts[0].joined(parts[1])
-        seen = TrainedOn.decode(backbone_of("googlenet-gz2").trained_on or "").contains(labels.ids)
-        fresh = labels.ids[~seen]
+        every = images[0].joined(images[1])
+        known_to = TrainedOn.decode(backbone_of("googlenet-gz2").trained_on or "")
+        fresh = labels.ids[~known_to.contains(labels.ids)]
+        # by picture too, as `finetune` itself judges
+        fresh = fresh[~known_to.among_images(every.select(fresh))]
         scored = drawn(labels.select(fresh), SCORED, 12345)
         rest = fresh[~np.isin(fresh.astype(str), scored.astype(str))]
-        return cls(images[0].joined(images[1]), labels, scored, rest)
+        return cls(every, labels, scored, rest)
 
     def split(self, cell: Cell) -> Split:
         """Training and validation galaxies of a cell, and the scored ones."""
