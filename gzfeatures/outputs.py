@@ -26,6 +26,7 @@ from gzfeatures import fingerprint, user_folders
 from gzfeatures.errors import OutputError
 from gzfeatures.written_files import (
     SEAL,
+    check_record,
     described,
     record_write,
     sealed_page,
@@ -241,6 +242,9 @@ def guarded(
     outer_inputs = outer.inputs if outer else ()
     guard = Guard(verb, (*outer_inputs, *inputs), overwrite or bool(outer and outer.overwrite))
     requested: dict[str, Path] = {}
+    files, folders = list(files), list(folders)
+    if outer is None and (files or folders):
+        check_record()
     for path in files:
         if (same := requested.setdefault(_plain(path), path)) is not path:
             raise OutputError(

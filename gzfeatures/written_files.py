@@ -149,6 +149,21 @@ def record_write(path: Path, folders: Iterable[Path], digest: str, verb: str) ->
         _complain(str(error))
 
 
+def check_record() -> None:
+    """Print a line where written files cannot be recorded, before any work is done for them.
+
+    A full disk is reported by `record_write`, at the file that has no room.
+    """
+    try:
+        with _record() as connection:
+            # only a change shows that the file and its folder can be written; it is taken back
+            connection.execute("insert or ignore into outputs values (?, ?, ?)", (b"", "", ""))
+            connection.rollback()
+    except (OSError, RuntimeError, sqlite3.Error) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _FULL:
+            _complain(str(error))
+
+
 def _noted(keys: list[bytes], digest: str) -> set[str]:
     try:
         with _record() as connection:

@@ -428,6 +428,23 @@ def test_without_a_place_for_the_record_work_goes_on_and_says_so(
         pass
 
 
+def test_that_written_files_cannot_be_recorded_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(written_files, "_complained", [])
+    with guarded("label", files=[tmp_path / "out.csv"]):
+        assert "will ask for --overwrite" in capsys.readouterr().err
+
+
+def test_a_look_at_the_record_leaves_nothing_in_it(tmp_path: Path) -> None:
+    with guarded("label", files=[tmp_path / "out.csv"]):
+        pass
+    with written_files._record() as connection:
+        assert connection.execute("select * from outputs where path = x''").fetchall() == []
+
+
 def test_a_full_disk_stops_before_a_file_without_a_note_appears(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,22 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
     """scikit-learn's nearest neighbours, with one extra vote spread evenly over the classes."""
 
+    def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
+        """Fit on rows X (n, d) with codes y (n,); raise InputError where n is below `neighbours`.
+
+        Calibration fits on a part of the galaxies, so that part has to be large enough too.
+        """
+        # scikit-learn would notice at the first prediction only, in words of its own
+        if len(X) < self.n_neighbors:
+            raise InputError(
+                f"head knn asks {self.n_neighbors} neighbours of fewer galaxies",
+                rule="have as many galaxies in each part of the training galaxies that is fitted",
+                found=len(X),
+                remedy="ask fewer with --set neighbours=N, or label more galaxies",
+            )
+        super().fit(X, y)
+        return self
+
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
         """Return each class's share of the votes, shape (n, k); none is 0."""
         share = super().predict_proba(X)

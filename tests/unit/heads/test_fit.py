@@ -369,6 +369,12 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         table_of(labels.ids, np.full((60, 2), np.nan))
 
 
+def test_fewer_galaxies_than_neighbours_are_one_line() -> None:
+    table, labels, split = survey(60)
+    with pytest.raises(InputError, match=r"knn asks 50 neighbours of fewer galaxies.*found \d+"):
+        fit(table, labels, "knn", split=split, neighbours=50)
+
+
 def test_galaxies_the_table_says_it_skipped_are_counted_not_fatal() -> None:
     table, labels, split = survey()
     gone = split.train[:5]
