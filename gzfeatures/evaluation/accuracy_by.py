@@ -11,6 +11,7 @@ from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.repeatability import ASSUMED_PANEL, of_majorities
 from gzfeatures.evaluation.rows import AccuracyBin, Ceiling
 from gzfeatures.evaluation.statistics.proportions import Array, wilson
+from gzfeatures.galaxies.catalogs.quantities import present
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.ids import positions
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 COLUMNS = {"redshift": "redshift", "magnitude": "petro_mag_r_abs", "size": "petro_r90"}
 """Slice → catalog column: redshift, absolute r magnitude, Petrosian radius (arcsec) that holds 90 %
 of the light."""
-SENTINELS = (-9999.0, -999.0)
-"""Numbers that SDSS and Galaxy Zoo tables write for a missing one."""
 
 
 def by_agreement(
@@ -177,12 +176,6 @@ def by_catalog(
         for name, column in COLUMNS.items()
         if catalog.has_column(column)
     }
-
-
-def present(values: Array) -> npt.NDArray[np.bool_]:
-    """Return which numbers are finite and no sentinel (−9999, −999)."""
-    measured: npt.NDArray[np.bool_] = np.isfinite(values) & ~np.isin(values, SENTINELS)
-    return measured
 
 
 def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:

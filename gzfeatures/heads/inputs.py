@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.errors import InputError
-from gzfeatures.evaluation.accuracy_by import present
 from gzfeatures.features.matrices import BLOCK, allocate
 from gzfeatures.features.table import EmbeddingTable, Extractor
 from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.galaxies.catalogs.quantities import present
 from gzfeatures.ids import Ids, among, positions
 
 if TYPE_CHECKING:

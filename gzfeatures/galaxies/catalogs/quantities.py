@@ -74,6 +74,9 @@ ANGLES = ("deg", "arcsec")
 PAIRS = ("radec", "ra_dec", "RADEC", "coord", "coords", "coordinates", "position", "pos")
 """Columns that may hold right ascension and declination in one cell."""
 
+SENTINELS = (-9999.0, -999.0)
+"""Numbers that SDSS and Galaxy Zoo tables write for a missing one."""
+
 HIGHEST = 20.0
 """Largest redshift that is taken for one."""
 
@@ -128,6 +131,18 @@ def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
     if finite.size and np.median(finite) > MEDIAN_OF_MAGNITUDES:
         return f"has a median of {np.median(finite):.3g}: magnitudes"
     return None
+
+
+def present(values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Return which numbers are finite and no sentinel (−9999, −999).
+
+    Examples
+    --------
+    >>> present(np.array([0.1, np.nan, -9999.0])).tolist()
+    [True, False, False]
+    """
+    measured: npt.NDArray[np.bool_] = np.isfinite(values) & ~np.isin(values, SENTINELS)
+    return measured
 
 
 def strange_cells(texts: pd.Series) -> str:

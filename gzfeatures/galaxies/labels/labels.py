@@ -1,4 +1,4 @@
-"""Hold the labels of galaxies: class codes, several booleans each, or vote fractions."""
+"""Hold the labels of galaxies: class codes, several booleans each, vote fractions, or a number."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.ids import Ids, positions, require_unique
 
-Target: TypeAlias = Literal["classes", "multi-label", "fractions"]
-
+Target: TypeAlias = Literal["classes", "multi-label", "fractions", "value", "redshift"]
+VALUE_TARGETS: tuple[Target, ...] = ("value", "redshift")
+"""Targets that are one number of each galaxy; errors of a redshift z are in units of 1 + z."""
+STRATA = 10
+"""Parts of equally many galaxies, by the number to be predicted, whose shares a split keeps."""
+FEWEST_IN_STRATUM = 10
+"""Galaxies of a part; of few galaxies there are fewer parts."""
 
 FEW = 5
 """An answer that fewer volunteers were asked for says little: labels that rest on such are
@@ -51,12 +56,13 @@ class Labels:
     ids : Ids
         Shape (n,), unique.
     classes : tuple of str
-        k class names; for `fractions`, the k answers.
+        k class names; for `fractions`, the k answers; for a number, the name of its column.
     values : ndarray
         `classes`: int64 codes in 0…k−1, shape (n,). `multi-label`: bool, shape (n, k).
-        `fractions`: float64, shape (n, k), NaN where the volunteers were not asked.
-    target : {"classes", "multi-label", "fractions"}
-        Which of the three `values` is.
+        `fractions`: float64, shape (n, k), NaN where the volunteers were not asked. `value` and
+        `redshift`: float64, shape (n, 1), finite.
+    target : {"classes", "multi-label", "fractions", "value", "redshift"}
+        Which of these `values` is.
     scheme : str
         Name of the scheme the labels come from.
     left_out : mapping of str to Ids
@@ -71,7 +77,7 @@ class Labels:
     Raises
     ------
     InputError
-        Ids repeat, shapes disagree, or a code has no class.
+        Ids repeat, shapes disagree, a code has no class, or a number is unknown or infinite.
     """
 
     ids: Ids
@@ -99,6 +105,12 @@ class Labels:
         ):
             raise InputError(
                 "label code has no class", rule=f"lie in 0…{k - 1}", found=int(self.values.max())
+            )
+        if self.target in VALUE_TARGETS and not (k == 1 and np.isfinite(self.values).all()):
+            raise InputError(
+                "numbers to be predicted",
+                where=", ".join(self.classes),
+                rule="be one known, finite number of each galaxy",
             )
         if self.soft is not None and self.soft.shape != (n, k):
             raise InputError(
@@ -139,6 +151,27 @@ class Labels:
     def names(self) -> npt.NDArray[np.object_]:
         """Class name of each galaxy, shape (n,)."""
         return np.asarray(self.classes, dtype=object)[self.codes]
+
+    @property
+    def strata(self) -> npt.NDArray[np.int64]:
+        """Return what draws keep the shares of, shape (n,): the class, or the part by a number.
+
+        Classes are numbered in the order of their names. The parts of a number hold equally many
+        galaxies, ten parts at most; other labels have one part.
+
+        Examples
+        --------
+        >>> ids = np.array([f"g{row}" for row in range(40)], dtype=object)
+        >>> numbers = np.arange(40.0).reshape(-1, 1)
+        >>> np.bincount(Labels(ids, ("mass",), numbers, "value").strata).tolist()
+        [10, 10, 10, 10]
+        """
+        if self.target == "classes":
+            by_name = np.argsort(np.argsort(np.asarray(self.classes)))
+            return np.asarray(by_name[self.codes], dtype=np.int64)
+        if self.target in VALUE_TARGETS:
+            return quantile_parts(self.values[:, 0])
+        return np.zeros(len(self), dtype=np.int64)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -238,3 +271,20 @@ class Labels:
             conflicts=np.concatenate([self.conflicts, other.conflicts]),
             soft=soft,
         )
+
+
+def quantile_parts(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Return the part of each number, 0 for the lowest, shape (n,); equal numbers share a part.
+
+    Parts hold about equally many numbers: `STRATA` parts, or fewer where one would hold fewer than
+    `FEWEST_IN_STRATUM`.
+
+    Examples
+    --------
+    >>> quantile_parts(np.arange(30.0)).tolist() == [0] * 10 + [1] * 10 + [2] * 10
+    True
+    """
+    count = max(1, min(STRATA, len(numbers) // FEWEST_IN_STRATUM))
+    # the share of numbers below: equal numbers have the same one, whatever their order
+    rank = np.searchsorted(np.sort(numbers), numbers, side="left")
+    return np.asarray(rank * count // max(1, len(numbers)), dtype=np.int64)

@@ -13,8 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.catalogs.label_words import ASK, LabelWords
 from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.target_column import TargetColumn
 from gzfeatures.galaxies.splits.split import PARTS, Split
 from gzfeatures.ids import Ids, among, as_ids
 from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table, write_csv
@@ -127,8 +129,53 @@ def read_labels(
         labels = _with_votes(_named(frame["label"], ids, path), frame.set_axis(ids), path)
     else:
         labels = _fractions(frame.drop(columns=id_column), ids, path)
+    return labels, _split_of(frame, ids, labels, path)
+
+
+def read_target(
+    path: str | Path,
+    target: TargetColumn,
+    *,
+    catalog: Catalog | None = None,
+    id_column: str | None = None,
+) -> tuple[Labels, Split | None]:
+    """Read the number to be predicted of each galaxy in a labels file or catalog, and its split.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any table with an id column that `Catalog.read` reads; its columns `split` and `group` are
+        read as those of a labels file.
+    target : TargetColumn
+        The column, in this file or else in `catalog`.
+    catalog : Catalog, optional
+        Where the column is looked for if the file lacks it; galaxies of the file that it lacks have
+        an unknown number.
+    id_column : str, optional
+        Column of the ids in the file, where none of those known is there.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        As `Catalog.read` and `TargetColumn.labels`; a part of the split is unknown.
+    """
+    galaxies = Catalog.read(path, id_column=id_column)
+    source = galaxies
+    # the file itself goes before the catalog: it was named as the one with the labels
+    if catalog is not None and not galaxies.has_column(target.column):
+        source = catalog.select(galaxies.ids[among(galaxies.ids, catalog.ids)])
+    labels = target.labels(source)
+    absent = galaxies.ids[~among(galaxies.ids, source.ids)]
+    if len(absent):
+        reasons = {**labels.left_out, "is not in the catalog": absent}
+        labels = dataclasses.replace(labels, left_out=reasons)
+    return labels, _split_of(galaxies.frame, galaxies.ids, labels, path)
+
+
+def _split_of(frame: pd.DataFrame, ids: Ids, labels: Labels, path: object) -> Split | None:
+    """Return the split that a labels file's own columns give; None without a column `split`."""
     if "split" not in frame:
-        return labels, None
+        return None
     # a column without any cell is read as numbers: as text it says that no galaxy has a part
     part = frame["split"].astype("str").fillna("")
     strange = ~part.isin(("", *PARTS)).to_numpy()
@@ -145,7 +192,7 @@ def read_labels(
     if "group" in frame:
         grouped = frame["group"].notna().to_numpy() & labelled
         groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
-    return labels, Split(sides[0], sides[1], sides[2], groups)
+    return Split(sides[0], sides[1], sides[2], groups)
 
 
 def _named(column: pd.Series, ids: Any, path: object) -> Labels:

@@ -86,7 +86,7 @@ class Split:
         Parameters
         ----------
         labels : Labels
-            Galaxies to split; class schemes are stratified by class.
+            Galaxies to split; stratified by class, or by quantiles of a number.
         sizes : three floats
             Shares of train, validation and test; they sum to 1.
         groups : mapping of str to str, optional
@@ -113,7 +113,7 @@ class Split:
         groups = groups or {} if kept is None else merge(groups or {}, kept.groups)
         # sorted ids: the order of the rows is no part of a draw
         ids = np.sort(labels.ids if kept is None else np.union1d(labels.ids, kept.ids))
-        codes = _codes_by_name(labels, ids)
+        codes = _strata(labels, ids)
         group = group_codes(ids, groups)
         part = np.full(len(ids), -1) if kept is None else kept.sides(ids, group)
         free = part < 0
@@ -121,7 +121,7 @@ class Split:
         tied = among(ids, () if only_train is None else only_train)
         part[np.isin(group, group[tied]) & free] = 0
         # galaxies that have their side already do not count towards the shares of the new ones
-        have = np.zeros((max(1, len(labels.classes)), 3), dtype=np.int64)
+        have = np.zeros((max(codes, default=0) + 1, 3), dtype=np.int64)
         np.add.at(have[:, 0], codes[free & (part == 0)], 1)
         random = np.random.default_rng(seed)
         _place_groups(part, group, codes, have, shares, random)
@@ -252,14 +252,12 @@ def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
     return np.asarray(pd.factorize(pd.Series(keys, dtype=object))[0])
 
 
-def _codes_by_name(labels: Labels, ids: Ids) -> npt.NDArray[np.int64]:
-    """Return class codes in the alphabetical order of the names, shape (n,); 0 without a class."""
+def _strata(labels: Labels, ids: Ids) -> npt.NDArray[np.int64]:
+    """Return the class or quantile whose share each side keeps, shape (n,); 0 without a label."""
     codes = np.zeros(len(ids), dtype=np.int64)
-    # by name: the order in which a scheme lists its classes is no part of a draw
-    if labels.target == "classes":
-        labelled = among(ids, labels.ids)
-        by_name = np.argsort(np.argsort(np.asarray(labels.classes)))
-        codes[labelled] = by_name[labels.select(ids[labelled]).codes]
+    labelled = among(ids, labels.ids)
+    # of all labelled galaxies in their order by id: neither rows nor words change a draw
+    codes[labelled] = labels.select(ids[labelled]).strata
     return codes
 
 

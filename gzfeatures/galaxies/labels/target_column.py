@@ -1,0 +1,133 @@
+"""Read a numeric column of a catalog, such as redshift or mass, as the number to be predicted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.quantities import QUANTITIES, column_of, present
+from gzfeatures.galaxies.labels.labels import Labels, Target
+
+FEW_NUMBERS = 20
+"""Different whole numbers up to which a column looks like codes of classes."""
+UNKNOWN = "is unknown (empty, NaN, masked or a sentinel)"
+"""Reason why a galaxy has no number to learn."""
+REDSHIFTS = frozenset(
+    {
+        *(name.lower() for name in QUANTITIES["redshift"].names),
+        *("z_spec", "zspec", "specz", "spec_z", "z_phot", "zphot", "photoz", "photo_z", "zbest"),
+        *("z_best", "z_sdss", "zred", "redshift_spec", "spec_redshift", "photo_redshift"),
+    }
+)
+"""Names of columns, in small letters, that hold redshifts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetColumn:
+    """Name the numeric column that heads and networks learn to predict.
+
+    Parameters
+    ----------
+    column : str
+        Its name in the catalog, or ours (see `Catalog.column`).
+    redshift : bool, optional
+        Whether it is a redshift, whose errors are in units of 1 + z; by default its name tells.
+    as_number : bool
+        A few different whole numbers are numbers, not codes of classes.
+    """
+
+    column: str
+    redshift: bool | None = None
+    as_number: bool = False
+
+    def labels(self, catalog: Catalog) -> Labels:
+        """Return the known numbers of a catalog's galaxies, in the order of the catalog.
+
+        Parameters
+        ----------
+        catalog : Catalog
+            Has the column. Cells that are empty, NaN, masked or a sentinel (−9999, −999) are
+            unknown: their galaxies are left out, under the reason `UNKNOWN`.
+
+        Returns
+        -------
+        Labels
+            Of the target `redshift` or `value`; the only "class" is the column's name.
+
+        Raises
+        ------
+        InputError
+            There is no such column or it holds text; a number is infinite; no galaxy has a known
+            number, or all have the same; they look like codes of classes; a redshift is −1 or less.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"galaxy_id": ["a", "b", "c"], "z": [0.03, -9999.0, 0.08]})
+        >>> labels = TargetColumn("z").labels(Catalog(frame))
+        >>> labels.target, labels.ids.tolist(), labels.values[:, 0].tolist()
+        ('redshift', ['a', 'c'], [0.03, 0.08])
+        """
+        where = f"catalog {catalog.source}, column {self.column}"
+        numbers = catalog.column(self.column)
+        infinite = np.isinf(numbers)
+        if infinite.any():
+            raise InputError(
+                "number to be predicted is infinite",
+                where=f"{where}, galaxy {catalog.ids[infinite.argmax()]}",
+                rule="be finite, or empty where it is unknown",
+                found=f"{int(infinite.sum())} of {len(numbers)}",
+            )
+        known = present(numbers)
+        target = self._target(catalog)
+        self._require_numbers(numbers[known], where)
+        if target == "redshift" and (numbers[known] <= -1).any():
+            row = int(np.argmax(known & (numbers <= -1)))
+            raise InputError(
+                "redshift",
+                where=f"{where}, galaxy {catalog.ids[row]}",
+                rule="be above -1, or empty where it is unknown",
+                found=float(numbers[row]),
+                remedy="say --no-redshift where the column holds something else",
+            )
+        return Labels(
+            catalog.ids[known],
+            (self.column,),
+            numbers[known].reshape(-1, 1),
+            target,
+            self.column,
+            left_out={UNKNOWN: catalog.ids[~known]} if not known.all() else {},
+        )
+
+    def _target(self, catalog: Catalog) -> Target:
+        """Return whether the column is a redshift, as said or by its name."""
+        # a `z` beside g and r, or of magnitudes, is the brightness in the z band
+        misnamed = self.column in column_of(catalog.frame, "redshift").refused
+        by_name = self.column.lower() in REDSHIFTS and not misnamed
+        return "redshift" if (by_name if self.redshift is None else self.redshift) else "value"
+
+    def _require_numbers(self, numbers: npt.NDArray[np.float64], where: str) -> None:
+        """Refuse known numbers that cannot be learned, or that look like codes of classes."""
+        different = np.unique(numbers)
+        if len(different) < 2:
+            raise InputError(
+                "column to be predicted",
+                where=where,
+                rule="have two different known numbers at least",
+                found=f"{different[0]:g} everywhere" if len(different) else "none that is known",
+            )
+        # fewer than two galaxies for each number are no classes, however whole the numbers are
+        few = len(different) <= FEW_NUMBERS and 2 * len(different) <= len(numbers)
+        if few and not self.as_number and (different == np.rint(different)).all():
+            shown = ", ".join(f"{number:g}" for number in different[:8])
+            raise InputError(
+                f"column holds {len(different)} different whole numbers: are they class labels?",
+                where=where,
+                rule="be a number that is measured or counted",
+                found=shown + (", …" if len(different) > 8 else ""),
+                remedy="give classes as the column label, or say --as-number",
+            )
