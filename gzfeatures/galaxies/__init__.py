@@ -1,1 +1,1 @@
-"""Read catalogs of galaxies, label galaxies by volunteers' votes, and split them."""
+"""Read catalogs of galaxies, label galaxies by volunteers' votes, and split them into samples."""

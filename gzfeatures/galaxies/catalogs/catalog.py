@@ -1,4 +1,4 @@
-"""Read catalogs of galaxies, check them, and give their columns, votes and ids."""
+"""Read and check catalogs of galaxies; return their columns, volunteers' votes and galaxy ids."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Catalog:
         id_column: str | None = None,
         keys: Sequence[str] = (),
     ) -> Catalog:
-        """Read a catalog in any format of `tables.read_table`; its columns tell its kind.
+        """Read a catalog file of any known format, and recognise its kind by its columns.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class Catalog:
     def of(
         cls, frame: pd.DataFrame, kind: str | None = None, *, id_column: str | None = None
     ) -> Catalog:
-        """Make a Catalog from a table in memory, under the same rules as `read`.
+        """Make a catalog from a table in memory, with the checks that `read` makes.
 
         Examples
         --------
@@ -116,7 +116,7 @@ class Catalog:
         id_column: str | None = None,
         words: LabelWords = ASK,
     ) -> checks.Examination:
-        """List everything in a catalog that breaks a rule, where `read` raises at the first.
+        """List every problem of a catalog file, where `read` stops at the first one.
 
         Parameters
         ----------
@@ -136,7 +136,7 @@ class Catalog:
         """
         frame, kind, columns = _identified(path, None, id_column)
         root = None if image_root is None else Path(image_root)
-        # a galaxy without id is named by its row, so that its author finds it
+        # a galaxy without an id is named by its row number, so that the user can find the row
         ids = frame["galaxy_id"].to_numpy(object)
         rows = np.array([f"row {row}" for row in range(len(ids))], dtype=object)
         names = np.where(pd.isna(ids), rows, ids)
@@ -157,12 +157,12 @@ class Catalog:
 
     @cached_property
     def ids(self) -> Ids:
-        """Galaxy ids, shape (n,)."""
+        """Ids of the galaxies, shape (n,)."""
         return as_ids(self.frame["galaxy_id"])
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of ids and all columns; neither the order of rows nor that of columns matters."""
+        """Sha256 of the ids and columns; the order of rows and columns does not change it."""
         order = np.argsort(self.ids)
         columns = {}
         for name in sorted(self.frame.columns):
@@ -171,7 +171,7 @@ class Catalog:
         return fingerprint.of(columns)
 
     def column(self, name: str) -> npt.NDArray[np.float64]:
-        """Return a numeric column by our name or the catalog's, shape (n,), NaN = missing.
+        """Return a numeric column as float64, shape (n,), NaN = missing value.
 
         Our names: redshift, petro_mag_r_abs, petro_r90 and petro_r50 (arcsec), ra and dec
         (degrees), classifications, redshift_bin, magnitude_bin. Sentinels such as −9999 are
@@ -185,16 +185,16 @@ class Catalog:
         return quantities.required(self.frame, name, f"{self.kind} catalog {self.source}")
 
     def has_column(self, name: str) -> bool:
-        """Return whether the catalog has a numeric column that `column(name)` can return."""
+        """Return whether `column(name)` would find a numeric column."""
         return quantities.column_of(self.frame, name).column is not None
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what reading changed or left out, and which of two like columns is read."""
+        """Sentences on what reading changed, left out, or chose among several columns."""
         return _notes(self.frame)
 
     def has_votes(self, measures: Sequence[Measure], answers: Collection[str] = ANSWERS) -> bool:
-        """Return whether a campaign has all these answers in one of these measures."""
+        """Return whether one campaign has votes on all these answers in one of the measures."""
         return bool(vote_columns.chosen(self.frame.columns, "cumulative", measures, answers, ANY))
 
     def votes(
@@ -204,7 +204,7 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Counts | Conditional | Cumulative:
-        """Return the catalog's votes in the form that is asked for; `ballots` adds their origin.
+        """Return the volunteers' votes as counts, conditional fractions or cumulative fractions.
 
         Parameters
         ----------
@@ -231,13 +231,13 @@ class Catalog:
         answers: Collection[str] = (),
         choice: Choice = ANY,
     ) -> Ballots:
-        """Return the votes with their campaign and measure; parameters and errors as in `votes`."""
+        """Return the volunteers' votes together with their campaign and measure."""
         where = f"{self.kind} catalog {self.source}"
         return vote_columns.ballots(self.frame, form, measures, answers, choice, where=where)
 
     @property
     def counts(self) -> Counts:
-        """Number of volunteers per answer, weighted where only that is published.
+        """Number of volunteers who gave each answer; weighted if only weighted counts exist.
 
         Raises
         ------
@@ -261,7 +261,7 @@ class Catalog:
         """
         try:
             counts = self.votes("count", ("count",)).question("smooth-or-features")
-        # no counts, or weighted ones only, which are no numbers of people
+        # weighted counts are no numbers of people, so a catalog with only those has no answer here
         except InputError:
             return None
         asked = np.where(np.isnan(counts).all(1), np.nan, np.nansum(counts, axis=1))
@@ -271,12 +271,12 @@ class Catalog:
         return np.where(rows < 0, 0, np.rint(np.nan_to_num(asked))[rows]).astype(np.int64)
 
     def select(self, ids: Ids) -> Catalog:
-        """Return these galaxies, in this order; InputError where one is absent."""
+        """Return a catalog of the galaxies with these ids, in the order of the ids."""
         rows = positions(self.ids, ids, where=f"catalog {self.source}")
         return dataclasses.replace(self, frame=self.frame.iloc[rows].reset_index(drop=True))
 
     def with_ids(self, column: str) -> Catalog:
-        """Return the same galaxies named by another column, such as asset_id.
+        """Return a catalog of the same galaxies, named by the ids of another column.
 
         Raises
         ------
@@ -289,7 +289,7 @@ class Catalog:
     def join(
         self, other: Catalog | Rows, left_on: str | Sequence[str], right_on: str | Sequence[str]
     ) -> tuple[Catalog, JoinReport]:
-        """Join the columns of another catalog by key, and keep the galaxies that match.
+        """Add the columns of another catalog by a common key, and keep the galaxies that match.
 
         Parameters
         ----------
@@ -317,20 +317,21 @@ class Catalog:
 
 
 def _bits(values: pd.Series) -> npt.NDArray[Any]:
-    """Return a column as an array of fixed width that can be hashed: texts by their hashes."""
+    """Return a column as a numeric array for hashing; texts are replaced by their hashes."""
     if values.dtype.kind not in "iufb":
         return pd.util.hash_array(values.to_numpy(object))
-    # integers with gaps are at most 2^53 (see `tables`): a double holds them exactly, NaN the gaps
+    # integer columns with gaps hold at most 2^53 (see `tables`), so float64 keeps them exactly
+    # # and NaN marks the gaps
     if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
         return values.to_numpy(np.float64)
     return values.to_numpy()
 
 
 def _other_ids(frame: pd.DataFrame) -> list[str]:
-    """Return a sentence on other columns that could name the galaxies, where the table has any."""
+    """Return a sentence that names other id columns of the table, or an empty list."""
     named_by = frame.attrs["id_column"]
     others = [name for name in ID_COLUMNS if name in frame and name not in ("galaxy_id", named_by)]
-    # ids that were read as floats have lost digits: no column to recommend
+    # ids that were read as floats have lost digits, so they cannot name galaxies
     others = [name for name in others if frame[name].dtype.kind != "f"]
     if not others:
         return []
@@ -338,14 +339,14 @@ def _other_ids(frame: pd.DataFrame) -> list[str]:
 
 
 def _notes(frame: pd.DataFrame) -> list[str]:
-    """Return sentences on what reading changed, and on votes that are not read."""
+    """Return sentences on what reading changed, and on vote columns that cannot be read."""
     strangers = foreign(frame.columns).items()
     unread = [f"votes of Galaxy Zoo '{name}' are not read: {why}" for name, why in strangers]
     return [*frame.attrs.get("notes", []), *quantities.notes(frame), *unread]
 
 
 def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
-    """Find names in a column of ready classes that its scheme would refuse."""
+    """Find class names in a column of ready-made classes that the class scheme does not know."""
     for column, ready in READY_CLASSES.items():
         if column in frame:
             names = frame[column].astype("str").fillna("")
@@ -360,7 +361,7 @@ def _unknown_classes(frame: pd.DataFrame) -> Iterator[checks.Finding]:
 def _identified(
     path: str | Path, kind: str | None, id_column: str | None, keys: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Read a table; return it with its galaxies named, its kind, and the columns of the file."""
+    """Read a table and name its galaxies; return the table, its kind and the file's columns."""
     frame = read_table(path, id_column=id_column, keys=keys, texts=("label",))
     return _with_ids(quantities.understood(frame), path, kind, id_column, keys)
 
@@ -372,7 +373,7 @@ def _with_ids(
     id_column: str | None,
     keys: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Return the table with `galaxy_id` first, its kind, and its columns before.
+    """Return the table with the column `galaxy_id` first, its kind, and its former columns.
 
     Missing ids stay missing. Where the table has no id column and none is asked for, the first of
     the keys names its galaxies.
@@ -385,7 +386,7 @@ def _with_ids(
             rule=f"have {id_column}",
             found=", ".join(columns[:12]),
         )
-    # a table to be joined need not have ids of its own: its key tells the rows apart
+    # a table that is only joined may lack an id column: then its key column names the rows
     if (
         id_column is None
         and frame.columns.isin(keys).any()

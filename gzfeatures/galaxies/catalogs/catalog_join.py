@@ -1,4 +1,4 @@
-"""Join two catalogs by a key, and count what matched and what did not."""
+"""Join two catalogs by a key, and count the galaxies that matched and those that did not."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class JoinReport:
 
 
 def shadows(report: JoinReport) -> str:
-    """Return a sentence on columns that both tables have, with the values that this loses."""
+    """Return a sentence on columns that both tables have, and on values that a join loses."""
     listed = ", ".join(
         f"{name} (empty here and known there for {report.forgone[name]} galaxies)"
         if name in report.forgone
@@ -65,7 +65,7 @@ def shadows(report: JoinReport) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
-    """A table whose rows are found by a key, which may be missing or repeat.
+    """Hold a table whose rows are found by a key; a key may be missing or repeated.
 
     Parameters
     ----------
@@ -80,9 +80,9 @@ class Rows:
 
     @classmethod
     def read(cls, path: str | Path, keys: Sequence[str]) -> Rows:
-        """Read a table with its key columns as ids; errors as in `read_table`."""
+        """Read a table, and treat its key columns as ids, which keep every digit."""
         frame = read_table(path, keys=keys)
-        # `galaxy_id` is our name: in a published table it means the column of its own ids
+        # a published table has no column `galaxy_id`, which is our name: its own ids are meant
         if "galaxy_id" in keys and "galaxy_id" not in frame:
             column = next((name for name in ID_COLUMNS if name in frame), None)
             frame = frame if column is None else frame.assign(galaxy_id=frame[column])
@@ -95,17 +95,17 @@ def joined(
     left_on: str | Sequence[str],
     right_on: str | Sequence[str],
 ) -> tuple[pd.DataFrame, JoinReport]:
-    """Return the galaxies that have a row in the other table, with its columns added.
+    """Return the galaxies that match a row of the other table, with that table's columns added.
 
     See `Catalog.join`.
     """
     left, right = _keys(catalog, left_on), _keys(other, right_on)
-    # a missing key equals nothing, not even another missing key
+    # a missing key must match nothing, not even another missing key
     asked = pd.Index(left)
     keyed = ~pd.isna(left)
     index = pd.Index(right[~pd.isna(right)])
     places = np.flatnonzero(~pd.isna(right))
-    # which of two rows with one key belongs to a galaxy is not known: neither is taken
+    # if two rows have the same key, we cannot know which belongs to the galaxy: use neither
     twice = index.duplicated(keep=False)
     single = np.flatnonzero(~twice)
     rows = np.full(len(left), -1, dtype=np.intp)
@@ -129,13 +129,13 @@ def joined(
         )
     partners = other.frame.iloc[places[single[rows[matched]]]].reset_index(drop=True)
     galaxies = catalog.frame[matched].reset_index(drop=True)
-    # keys of one name are equal in both tables: leaving one out loses nothing
+    # a key column with the same name in both tables has equal values, so one copy is enough
     columns = zip(_names(left_on), _names(right_on), strict=False)
     keys = {left_name for left_name, right_name in columns if left_name == right_name}
     if not isinstance(other, Rows):
-        keys.add("galaxy_id")  # every catalog has one, copied from a column of its own
+        keys.add("galaxy_id")  # every catalog has a column galaxy_id, copied from another
     shadowed = tuple(str(name) for name in partners if name in galaxies and name not in keys)
-    # the first table's gaps are not filled from the second: the report says what that costs
+    # gaps of the first table are not filled from the second; the report counts these lost values
     lost = {name: int((galaxies[name].isna() & partners[name].notna()).sum()) for name in shadowed}
     report = dataclasses.replace(
         report, shadowed=shadowed, forgone={name: count for name, count in lost.items() if count}
@@ -145,12 +145,12 @@ def joined(
 
 
 def _names(columns: str | Sequence[str]) -> list[str]:
-    """Return the names of key columns as a list, whether one or several are given."""
+    """Return the names of key columns as a list, also where the caller gave a single name."""
     return [columns] if isinstance(columns, str) else list(columns)
 
 
 def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[np.object_]:
-    """Return the key of each row, shape (n,), NaN where one of its columns is missing."""
+    """Return the join key of each row, shape (n,), NaN where a key column is empty."""
     names = _names(columns)
     for name in names:
         if name not in catalog.frame:
@@ -164,7 +164,7 @@ def _keys(catalog: Catalog | Rows, columns: str | Sequence[str]) -> npt.NDArray[
         as_keys(catalog.frame[name], where=f"{catalog.source}, column {name}") for name in names
     ]
     keys = parts[0].copy()
-    # a zero byte stands in no id: 1 + 23 and 12 + 3 stay different keys
+    # no id contains a zero byte as separator: the keys (1, 23) and (12, 3) stay different
     for part in parts[1:]:
         whole = ~pd.isna(keys) & ~pd.isna(part)
         keys[whole] = keys[whole] + "\0" + part[whole]

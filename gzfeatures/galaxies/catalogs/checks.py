@@ -1,4 +1,4 @@
-"""Check a catalog against every rule, and list all galaxies that break one."""
+"""Check a catalog against every rule, and list all galaxies that break a rule."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ PATH_COLUMNS = ("file", "file_loc", "filename", "path", "image")
 """Columns that hold paths of images, relative to the image folder."""
 
 SUM_TOLERANCE = {"cumulative": 1e-5, "conditional": 5e-3}
-"""Form → slack of the tree's sums: Kaggle keeps them to 2e-6, the GZ2 tables round fractions to
-three decimals."""
+"""Allowed error of the sums of vote fractions, by form: Kaggle keeps 2e-6, GZ2 has 3 decimals."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Names a rule, a galaxy that breaks it, and the value found.
+    """Describe one broken rule: the galaxy, the rule and the value found.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """Describes a table: its columns, which of them verbs use, and all its problems.
+    """Describe a checked catalog: its columns, the columns that verbs use, and its problems.
 
     Parameters
     ----------
@@ -84,7 +83,7 @@ class Examination:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Finding:
-    """A rule and the rows that break it.
+    """Hold a rule and the rows of a catalog that break the rule.
 
     A fatal one keeps the table from being a Catalog; a refused one keeps verbs from using the
     column.
@@ -97,7 +96,7 @@ class Finding:
     refused: bool = False
 
     def problems(self, ids: Ids) -> list[Problem]:
-        """Return a Problem for each row."""
+        """Return one problem for each row that breaks the rule."""
         return [
             Problem(ids[row], self.rule, str(value))
             for row, value in zip(self.rows, self.values, strict=True)
@@ -107,7 +106,7 @@ class Finding:
 def _finding(
     rule: str, bad: npt.NDArray[np.bool_], values: Any, *, fatal: bool, refused: bool = False
 ) -> Iterator[Finding]:
-    """Yield a Finding where any row is bad."""
+    """Yield a finding if at least one row breaks the rule."""
     rows = np.flatnonzero(bad)
     if len(rows):
         yield Finding(rule, rows, np.asarray(values)[rows].tolist(), fatal, refused)
@@ -121,7 +120,7 @@ def find(
     *,
     named: bool = False,
 ) -> Iterator[Finding]:
-    """Yield the rules that a table with a `galaxy_id` column breaks.
+    """Yield a finding for each rule that the table breaks.
 
     Parameters
     ----------
@@ -136,7 +135,7 @@ def find(
     named : bool
         Whether its user named the id column: what other id columns have lost is known then.
     """
-    # without unique ids and positions on the sky a table is no catalog: these rules are fatal
+    # a table without unique ids and valid sky positions is no catalog: these findings are fatal
     ids = frame["galaxy_id"]
     yield from _finding(
         "id must not be missing", ids.isna().to_numpy() | (ids == "").to_numpy(), ids, fatal=True
@@ -153,7 +152,7 @@ def find(
             yield from _finding(
                 f"{name} must lie in [{low:g}, {high:g}{bracket} degrees", bad, values, fatal=True
             )
-    # a wrong quantity, key, label or class string only keeps verbs from using that column
+    # a wrong value in another column is not fatal: verbs only refuse to use that column
     yield from _quantities(frame)
     yield from _foreign(frame)
     yield from _keys(frame, refused=not named)
@@ -170,7 +169,7 @@ def find(
             yield from _finding(
                 f"{column} must follow the GZ2 grammar", unreadable, frame[column], fatal=False
             )
-    # a path such as ../../etc would make a verb read files that its user never named
+    # an image path like ../../etc would make a verb read files outside the image folder
     if image_root is not None:
         for column in PATH_COLUMNS:
             if column in frame:
@@ -183,12 +182,12 @@ def find(
 
 
 def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Find columns that have the name of a quantity and cannot be read as one."""
+    """Find columns that have the name of a quantity but not its unit or numbers."""
     for name in QUANTITIES:
         lookup = column_of(frame, name)
         for column in lookup.refused if lookup.column is None else ():
             if frame[column].dtype.kind in "iufb":
-                # a magnitude called z is no fault of the catalog
+                # a column z may hold magnitudes in the z band, which is no fault of the catalog
                 if name != "redshift":
                     yield _of_whole_table(
                         frame,
@@ -212,13 +211,13 @@ def _quantities(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _of_whole_table(frame: pd.DataFrame, rule: str, value: str) -> Finding:
-    """Return a finding on a whole column, listed at the first row; at none of an empty table."""
+    """Return a finding on a whole column, reported once, at the first row."""
     rows = np.arange(min(len(frame), 1))
     return Finding(rule, rows, [value][: len(frame)], fatal=False, refused=True)
 
 
 def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
-    """Find columns of ids whose digits the file has lost."""
+    """Find id columns that were stored as floats, so that digits of the ids are lost."""
     for column in ID_COLUMNS:
         if column in frame and frame[column].dtype.kind == "f":
             values = frame[column].to_numpy(dtype=float, na_value=np.nan)
@@ -227,7 +226,7 @@ def _keys(frame: pd.DataFrame, *, refused: bool) -> Iterator[Finding]:
 
 
 def _foreign(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Find votes of a campaign with unknown questions, in a table without other votes."""
+    """Find votes of an unknown campaign in a table that has no other votes."""
     if not any(sources(frame.columns)):
         for name, why in foreign(frame.columns).items():
             rule = f"votes must be of a campaign that is known ({name}: {why})"
@@ -235,7 +234,7 @@ def _foreign(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _leaves(root: Path, name: str) -> bool:
-    """Return whether a path points out of a folder."""
+    """Return whether an image path points outside the image folder."""
     try:
         join_inside(root, name)
     except InputError:
@@ -244,7 +243,7 @@ def _leaves(root: Path, name: str) -> bool:
 
 
 def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Finding]:
-    """Find vote columns with impossible values, and questions whose answers have a wrong sum."""
+    """Find vote columns with impossible values, and questions with a wrong sum of votes."""
     high, rule = 1.0, "must be a vote fraction in [0, 1]"
     if source.form == "count":
         high, rule = float(np.finfo(np.float64).max), "must be a number of votes, 0 or more"
@@ -256,13 +255,13 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
         missing = frame[column].isna().to_numpy()
         bad = (values < 0) | (values > high) | (np.isnan(values) & ~missing)
         usable &= not bad.any()
-        # the Kaggle table has no gaps; debiasing left some in the others, whose galaxies get no
-        # label
+        # only the Kaggle table must be complete: in others debiasing left gaps, and a galaxy with a
+        # gap gets no label
         yield from _finding(
             f"{column} must not be missing", missing, values, fatal=kind == "kaggle"
         )
         yield from _finding(f"{column} {rule}", bad, frame[column], fatal=True)
-    # counts have no sum rule; debiasing changes each answer alone (Hart+2016), so sums may differ
+    # counts have no fixed sum, and debiasing changes each answer alone (Hart+2016): check neither
     if usable and source.form != "count" and source.measure != "debiased":
         votes = table(frame, source)
         if not isinstance(votes, Counts):
@@ -277,7 +276,7 @@ def _votes(frame: pd.DataFrame, source: VoteColumns, kind: str) -> Iterator[Find
 
 
 def require(findings: Iterator[Finding], ids: Ids, where: object) -> None:
-    """Raise for the first fatal finding, naming its first galaxy and how many there are.
+    """Raise an error for the first fatal finding, with its first galaxy and their number.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Report the columns of a catalog that verbs use: names, types, units, gaps and values."""
+"""Describe the columns of a catalog that verbs use: names, types, units, gaps and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPES = {"i": "integer", "u": "integer", "f": "number", "b": "flag"}
 
 @dataclasses.dataclass(frozen=True)
 class Used:
-    """Describes a column that verbs use.
+    """Describe one column that verbs use: names, type, unit, gaps, range and first values.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Used:
     values: tuple[Any, ...]
 
     def __str__(self) -> str:
-        """Return a line with both names, type, unit, gaps, range and three values."""
+        """Return the description of the column as one line of text."""
         kind = f"{self.type} in {self.unit}" if self.unit else self.type
         span = "" if self.least is None else f", {_short(self.least)} to {_short(self.largest)}"
         values = ", ".join(map(_short, self.values)) or "no value"
@@ -56,7 +56,7 @@ class Used:
 
 
 def used(frame: pd.DataFrame, id_column: str) -> list[Used]:
-    """Return the columns of a table that verbs use, ids first, votes last.
+    """Return descriptions of the columns that verbs use: ids first, votes last.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def used(frame: pd.DataFrame, id_column: str) -> list[Used]:
 
 
 def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Yield class strings, labels and votes: the name in the file, and ours."""
+    """Yield the columns of class strings, labels and votes, each with its name in gzfeatures."""
     string = next((column for column in CLASS_STRINGS if column in frame), None)
     if string is not None:
         yield string, "gz2_class"
@@ -85,7 +85,7 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
         if column in frame:
             yield column, column
     every = list(sources(frame.columns))
-    # the measure that schemes prefer comes first: a reader sees which votes a label rests on
+    # the votes that class schemes prefer come first, so that a user sees what labels rest on
     order = [*RAW, "weight"]
     for source in sorted(every, key=lambda source: order.index(source.measure)):
         for answer, columns in source.columns.items():
@@ -94,7 +94,7 @@ def _others(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 def _row(values: pd.Series, column: str, name: str, unit: str) -> Used:
-    """Return the description of a column; an empty text counts as missing."""
+    """Return the description of one column; empty texts count as missing."""
     kind = _TYPES.get(values.dtype.kind, "text")
     filled = values.notna().to_numpy(bool)
     present = values[filled & (values != "").to_numpy(bool) if kind == "text" else filled]
@@ -106,10 +106,10 @@ def _row(values: pd.Series, column: str, name: str, unit: str) -> Used:
 
 
 def _short(value: Any) -> str:
-    """Return a value as short text for one line."""
+    """Return a cell's value as text of at most 40 characters."""
     if isinstance(value, float):
         return f"{value:.7g}"
-    # cells are untrusted: a control character could rewrite the terminal's line
+    # a control character in a catalog cell could change the terminal, so it is written escaped
     text = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value)
     )
@@ -117,7 +117,7 @@ def _short(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it, one that is not finite as text."""
+    """Return a value as a JSON type; an infinite number or NaN becomes text."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool | int) or (isinstance(value, float) and np.isfinite(value)):

@@ -1,4 +1,4 @@
-"""List the kinds of published catalogs, and recognise them by their columns."""
+"""List the kinds of published catalogs, and recognise a catalog's kind by its columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SMOOTH = GZ2["smooth"]
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """Describes a published table: columns that mark it, columns it needs, and its id columns.
+    """Describe a kind of published catalog: its marking columns, required columns and id columns.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ KINDS: dict[str, Kind] = {
     ),
     "hart16": Kind(
         recognised_by=("dr7objid", "gz2_class", f"{_SMOOTH}_debiased"),
-        # asset_id, the name of the image, is a column once the file names are joined
+        # the image name asset_id is a column once the table of file names is joined
         ids=("asset_id", "dr7objid"),
         source="Hart+2016, doi:10.1093/mnras/stw1588, gz2_hart16: conditional vote fractions",
     ),
@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = {
     ),
     "table": Kind(recognised_by=(), ids=ID_COLUMNS, source="a table with an id"),
 }
-"""Name → kind, the more particular first."""
+"""Kinds of catalogs by name; the most specific kind comes first."""
 
 
 def recognise(
@@ -98,7 +98,7 @@ def recognise(
     where: object = "catalog",
     id_column: str | None = None,
 ) -> tuple[str, str]:
-    """Return the kind of a table and its id column.
+    """Return the kind of a catalog and the name of its id column.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def recognise(
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of catalog", kind, KINDS)
-    # columns of DECaLS and its followers bear a mark of their campaign: kinds are told without it
+    # vote columns of GZ DECaLS and later carry a campaign's mark, which is ignored to find the kind
     present = {*columns, *map(without_mark, columns)}
     name = kind or next(
         name for name, entry in KINDS.items() if set(entry.recognised_by) <= present
@@ -156,12 +156,12 @@ def recognise(
 
 
 CLASS_STRINGS = ("gz2_class", "gz2class")
-"""Columns of Galaxy Zoo 2 class strings."""
+"""Names of columns that hold Galaxy Zoo 2 class strings."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ReadyClasses:
-    """Lists the class names that a catalog's own column may hold.
+    """List the class names that a column of ready-made classes may hold.
 
     Parameters
     ----------
@@ -180,5 +180,4 @@ READY_CLASSES = {
         "zhu-5class", ("smooth-round", "smooth-inbetween", "smooth-cigar", "edge-on", "spiral")
     )
 }
-"""Columns of ready classes; schemes, which label catalogs, stand above catalogs and so are not
-asked."""
+"""Columns of ready-made classes, by name, with the class scheme that defines the classes."""

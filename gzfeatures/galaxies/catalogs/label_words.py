@@ -1,4 +1,4 @@
-"""Read label columns whose words may mean a class or a missing answer: ask, never guess."""
+"""Read label columns; refuse words that may mean a class or a missing answer."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ DOUBTFUL = frozenset(
         "\\n",
     )
 )
-"""Words, in lower case, that some programs write for a missing value and some people for a
-class."""
+"""Lower-case words that may mean a missing value or a class."""
 _WHOLE = re.compile(r"-?[0-9]+(\.0)?")
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelWords:
-    """Says which words of a label column are classes and which mean unlabelled.
+    """Say which words of a label column are classes and which mean "unlabelled".
 
     Parameters
     ----------
@@ -52,7 +51,7 @@ class LabelWords:
     as_is: bool = False
 
     def read(self, column: pd.Series, ids: Ids, where: object) -> npt.NDArray[np.object_]:
-        """Return labels as text, shape (n,), "" = unlabelled.
+        """Return the labels as text, shape (n,); an empty text means unlabelled.
 
         Whole numbers are 0, 1, 2 whether or not one is missing.
 
@@ -84,7 +83,7 @@ class LabelWords:
         )
 
     def doubtful(self, column: pd.Series) -> npt.NDArray[np.bool_]:
-        """Return which cells `read` would refuse, shape (n,).
+        """Return a mask of the cells that `read` would refuse, shape (n,).
 
         Examples
         --------
@@ -94,25 +93,25 @@ class LabelWords:
         return self._doubtful(self._texts(column))
 
     def _texts(self, column: pd.Series) -> npt.NDArray[np.object_]:
-        """Return cells as text, "" for missing ones and for words that mean unlabelled."""
+        """Return the cells as text; empty text for missing cells and words that mean unlabelled."""
         texts = _texts(column)
         texts[np.isin(texts.astype(str), self.missing)] = ""
         return _whole(texts)
 
     def _doubtful(self, texts: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-        """Return which texts may mean a missing answer, shape (n,)."""
+        """Return a mask of the texts that may mean a missing answer, shape (n,)."""
         return np.asarray([not self.as_is and _doubtful(text) for text in texts], dtype=bool)
 
 
 ASK = LabelWords()
-"""Doubtful words are refused."""
+"""Refuse words that may mean a class or a missing answer."""
 
 AS_IS = LabelWords(as_is=True)
-"""Every word is a class: of files that were written from labels."""
+"""Take every word as a class, as in files that gzfeatures wrote."""
 
 
 def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
-    """Return cells as text, "" for missing ones."""
+    """Return the cells as text; empty text for missing cells."""
     missing = column.isna().to_numpy(bool)
     texts = column.astype("str").to_numpy(object, copy=True)
     texts[missing] = ""
@@ -120,8 +119,8 @@ def _texts(column: pd.Series) -> npt.NDArray[np.object_]:
 
 
 def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """Return whole numbers that a gap in the column turned into floats as integers again."""
-    # in a table with a gap pandas reads 0, 1, 2 as 0.0, 1.0, 2.0: these would be other classes
+    """Return whole numbers as integers again if pandas read them as floats."""
+    # in a column with a gap pandas reads the classes 0, 1, 2 as 0.0, 1.0, 2.0
     if any(text.endswith(".0") for text in texts) and all(
         _WHOLE.fullmatch(text) for text in texts if text
     ):
@@ -130,5 +129,5 @@ def _whole(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
 
 
 def _doubtful(text: str) -> bool:
-    """Return whether one of the names that a bar separates may mean a missing answer."""
+    """Return whether a label, or one of several separated by "|", may mean a missing answer."""
     return any(part.strip().lower() in DOUBTFUL for part in text.split("|"))

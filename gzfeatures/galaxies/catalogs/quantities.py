@@ -18,7 +18,7 @@ from gzfeatures.galaxies.catalogs import sexagesimal
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
-    """Lists the names that catalogs give a quantity, and our unit for it.
+    """Describe a physical quantity: the column names that catalogs use, and our unit.
 
     Parameters
     ----------
@@ -66,27 +66,27 @@ QUANTITIES: dict[str, Quantity] = {
     "redshift_bin": Quantity(("redshift_bin", "REDSHIFT_SIMPLE_BIN")),
     "magnitude_bin": Quantity(("magnitude_bin", "PETROMAG_MR_SIMPLE_BIN")),
 }
-"""Our name → quantity."""
+"""Quantities by our name."""
 
 ANGLES = ("deg", "arcsec")
-"""Units of ours that a file's are converted to."""
+"""Our units of angle, to which angles of a file are converted."""
 
 PAIRS = ("radec", "ra_dec", "RADEC", "coord", "coords", "coordinates", "position", "pos")
-"""Columns that may hold right ascension and declination in one cell."""
+"""Names of columns that may hold right ascension and declination in one cell."""
 
 SENTINELS = (-9999.0, -999.0)
 """Numbers that SDSS and Galaxy Zoo tables write for a missing one."""
 
 HIGHEST = 20.0
-"""Largest redshift that is taken for one."""
+"""Largest redshift that is accepted; larger values are no redshifts."""
 
 MEDIAN_OF_MAGNITUDES = 7.0
-"""A catalog whose middle `z` is larger holds magnitudes: no survey's middle galaxy is that far."""
+"""Median above which a column `z` holds magnitudes: no survey has such a median redshift."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lookup:
-    """Names the column that holds a quantity, and the columns that do not.
+    """Name the column that holds a quantity, and the columns that were refused.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Lookup:
 
 
 def column_of(frame: pd.DataFrame, name: str) -> Lookup:
-    """Return the column that holds a quantity, by our name or as the catalog calls it."""
+    """Return the column that holds a quantity, found by our name or a name that catalogs use."""
     names = dict.fromkeys((name, *(QUANTITIES[name].names if name in QUANTITIES else ())))
     columns = [column for column in names if column in frame]
     refused = {column: why for column in columns if (why := _unfit(frame, name, column))}
@@ -113,7 +113,7 @@ def column_of(frame: pd.DataFrame, name: str) -> Lookup:
 
 
 def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
-    """Return why a column with the name of a quantity is not that quantity, or None."""
+    """Return the reason why a column cannot be the quantity that its name says, or None."""
     values = frame[column]
     if values.dtype.kind not in "iufb":
         return f"is text: {strange_cells(values)}"
@@ -122,7 +122,7 @@ def _unfit(frame: pd.DataFrame, name: str, column: str) -> str | None:
         return f"is in {unit}, which is no {QUANTITIES[name].unit}"
     if name != "redshift" or column not in ("z", "Z"):
         return None
-    # from here on the column is called z, which is a redshift or the magnitude in the z band
+    # only a column called z is left: it is a redshift or a magnitude in the z band
     lower = {str(other).lower() for other in frame.columns}
     if {"g", "r"} <= lower:
         return "stands beside g and r: a magnitude"
@@ -146,7 +146,7 @@ def present(values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
 
 
 def strange_cells(texts: pd.Series) -> str:
-    """Return how many cells of a text column are no number, and the first of those."""
+    """Return a text with the number of cells that are no numbers, and the first of these cells."""
     present = texts[texts.notna() & (texts.astype("str") != "")].astype("str")
     strange = present[pd.to_numeric(present, errors="coerce").isna()]
     if strange.empty:
@@ -156,7 +156,7 @@ def strange_cells(texts: pd.Series) -> str:
 
 
 def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.float64]:
-    """Return the numbers of a quantity or column, shape (n,), NaN = missing.
+    """Return the values of a quantity or column as float64, shape (n,), NaN = missing.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def required(frame: pd.DataFrame, name: str, where: object) -> npt.NDArray[np.fl
 
 
 def understood(frame: pd.DataFrame) -> pd.DataFrame:
-    """Convert the positions of a table to degrees and its angles to our units, with notes.
+    """Convert sky positions to degrees and angles to our units; note each change.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
     """
     frame = _split_pairs(frame.copy(deep=False))
     changes = list(frame.attrs.get("notes", []))
-    # texts first: a position in hours becomes numbers, whose unit is then known to be degrees
+    # convert texts first: afterwards a position in hours is a number in degrees
     for name, hours in (("ra", True), ("dec", False)):
         for column in QUANTITIES[name].names:
             if column in frame and frame[column].dtype.kind not in "iufb":
@@ -224,7 +224,7 @@ def understood(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def notes(frame: pd.DataFrame) -> list[str]:
-    """Return a sentence for each quantity with two columns, and for each misnamed column."""
+    """Return sentences on quantities with several columns, and on misleading column names."""
     sentences = []
     for name in QUANTITIES:
         lookup = column_of(frame, name)
@@ -234,7 +234,7 @@ def notes(frame: pd.DataFrame) -> list[str]:
             sentences.append(
                 f"{name} is read from {lookup.column}; {others} {verb} there too and not read"
             )
-        # `check` lists texts that are no position; numbers may be a right column of another kind
+        # texts that are no positions are problems for `check`; numeric columns only need a note
         for column, why in lookup.refused.items():
             if frame[column].dtype.kind in "iufb":
                 sentences.append(f"{column} is not read as {name}: it {why}")
@@ -242,7 +242,7 @@ def notes(frame: pd.DataFrame) -> list[str]:
 
 
 def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Split a column of positions into ra and dec, where the table has no declinations."""
+    """Split a column of sky positions into ra and dec, if the table has no declinations."""
     if any(column in frame and frame[column].notna().any() for column in QUANTITIES["dec"].names):
         return frame
     for column in (*PAIRS, *QUANTITIES["ra"].names):
@@ -261,7 +261,7 @@ def _split_pairs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _factor(given: str, ours: str) -> float | None:
-    """Return the factor from one unit of angle to another; None where a unit is no angle.
+    """Return the factor that converts one unit of angle to another; None for other units.
 
     The factor is 1 where a unit is not told or unknown to astropy. Magnitudes stay unchanged: no
     factor converts between their zero points.

@@ -1,4 +1,4 @@
-"""Convert positions in hours, minutes and seconds to degrees, whole columns at once.
+"""Convert sky positions in hours, minutes and seconds to degrees.
 
 Galaxy Zoo 1's table has such positions. astropy reads one text in a tenth of a millisecond, a
 catalog of 668,000 in two minutes; one regular expression takes whole columns apart here. The tests
@@ -22,7 +22,7 @@ _PAIR = r"^\s*" + _ONE.format("ra_", r"\+?") + r"\s*,?\s*" + _ONE.format("dec_",
 
 
 def degrees(texts: pd.Series, *, hours: bool) -> npt.NDArray[np.float64] | None:
-    """Convert sexagesimal texts to degrees.
+    """Convert texts such as "12:34:56.7" to degrees.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def degrees(texts: pd.Series, *, hours: bool) -> npt.NDArray[np.float64] | None:
 
 
 def pair(texts: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Convert cells such as "12 34 56.7 +01 02 03" to degrees; None as in `degrees`."""
+    """Convert texts such as "12 34 56.7 +01 02 03" to ra and dec in degrees."""
     missing = (texts.isna() | (texts == "")).to_numpy(bool)
     if missing.all():
         return None
@@ -61,7 +61,7 @@ def pair(texts: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.floa
 
 
 def _parts(texts: pd.Series, form: str) -> dict[str, Any]:
-    """Return what each group of a regular expression matched; null where a text does not match."""
+    """Return what each group of a regular expression matched in each text; null without a match."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -72,7 +72,7 @@ def _parts(texts: pd.Series, form: str) -> dict[str, Any]:
 def _angles(
     parts: dict[str, Any], prefix: str, hours: bool, missing: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64] | None:
-    """Return angles in degrees from their matched parts, or None where one is impossible."""
+    """Return angles in degrees from hours, minutes and seconds; None if one is impossible."""
     whole, minutes, seconds = (
         parts[prefix + name].cast("float64").to_numpy(zero_copy_only=False)
         for name in ("whole", "minutes", "seconds")
@@ -80,11 +80,11 @@ def _angles(
     sign, mark = (parts[prefix + name].to_numpy(zero_copy_only=False) for name in ("sign", "mark"))
     in_hours = (mark == "h") | (hours & (mark != "d") & (mark != "°"))
     limit = np.where(in_hours, 24, 360)
-    # a text of another form has NaN parts, which are not below the limits either
+    # a text of another form has NaN parts, which fail this comparison too
     if not ((whole < limit) & (minutes < 60) & (seconds <= 60)).all():
         return None
     sizes = (whole + minutes / 60 + seconds / 3600) * np.where(in_hours, 15.0, 1.0)
     values = np.full(len(missing), np.nan)
-    # the sign stands apart, so that -00:10:05 stays south
+    # the sign is applied last, because -00 degrees has no sign as a number
     values[~missing] = np.where((sign == "-") | (sign == "−"), -sizes, sizes)
     return values

@@ -1,4 +1,4 @@
-"""Turn votes of volunteers into labels, by class schemes and their conditions."""
+"""Turn volunteers' votes into labels by the rules of class schemes."""
 
 from gzfeatures._moved import names_of
 

@@ -54,7 +54,7 @@ _FLAG = "_flag"
 
 
 class Cut(NamedTuple):
-    """Compares a fraction or column with a number or an answer; optional: the column may lack."""
+    """Compare a vote fraction or column with a number or with another answer's vote fraction."""
 
     left: str
     op: str
@@ -63,13 +63,13 @@ class Cut(NamedTuple):
 
 
 class Wins(NamedTuple):
-    """Holds where an answer has the largest fraction of its question, without a tie."""
+    """Require that an answer has the largest vote fraction of its question, without a tie."""
 
     answer: str
 
 
 class Letter(NamedTuple):
-    """Holds where a part of the class string has one of some letters; "-" means no letter."""
+    """Require that a part of the GZ2 class string has one of these letters; "-" means no letter."""
 
     part: str
     letters: str
@@ -79,7 +79,7 @@ Condition = Cut | Wins | Letter
 
 
 def answer_name(text: str) -> str:
-    """Return the answer of a canonical, Kaggle or GZ2 name; UnknownNameError for another name.
+    """Return our name of an answer from our name, the Kaggle name or the GZ2 name.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def answer_name(text: str) -> str:
 
 
 def parse(text: str, *, where: object = "scheme") -> Condition:
-    """Read one condition.
+    """Read one condition of a class scheme from text.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def parse(text: str, *, where: object = "scheme") -> Condition:
 
 
 def flags_of(condition: Condition) -> tuple[str, ...]:
-    """Return the columns of all flags of the question whose flag a condition cuts on."""
+    """Return the flag columns of all answers to the question whose flag the condition tests."""
     if not isinstance(condition, Cut) or not condition.left.endswith(_FLAG):
         return ()
     answer = _ANSWER.get(condition.left.removesuffix(_FLAG))
@@ -142,7 +142,7 @@ def flags_of(condition: Condition) -> tuple[str, ...]:
 
 
 def answers_of(condition: Condition) -> tuple[str, ...]:
-    """Return the answers whose fractions a condition needs."""
+    """Return the answers whose vote fractions the condition needs."""
     if isinstance(condition, Wins):
         return next(answers for answers in QUESTIONS.values() if condition.answer in answers)
     if isinstance(condition, Letter):
@@ -153,7 +153,7 @@ def answers_of(condition: Condition) -> tuple[str, ...]:
 
 
 class Facts(NamedTuple):
-    """Values that conditions read, for n galaxies.
+    """Hold the functions by which conditions read the values of n galaxies.
 
     Parameters
     ----------
@@ -181,14 +181,14 @@ class Facts(NamedTuple):
 
 
 def unknowable(condition: Condition, facts: Facts) -> bool:
-    """Return whether a condition is an optional cut on a column that the catalog lacks."""
+    """Return whether the condition is optional and tests a column that the catalog lacks."""
     return (
         isinstance(condition, Cut) and condition.optional and not facts.has_column(condition.left)
     )
 
 
 def holds(condition: Condition, facts: Facts) -> Mask:
-    """Return whether a condition holds, shape (n,); False where a number that it needs is NaN."""
+    """Return whether the condition holds for each galaxy, shape (n,); False for NaN."""
     if isinstance(condition, Letter):
         letters = ["" if letter == "-" else letter for letter in condition.letters]
         return np.isin(facts.letter(condition.part), letters)
@@ -197,7 +197,7 @@ def holds(condition: Condition, facts: Facts) -> Mask:
         rivals = [
             facts.fraction(answer) for answer in answers_of(condition) if answer != condition.answer
         ]
-        # strictly larger: a tie has no winner
+        # strictly larger, because a tie has no winner
         return np.asarray(fraction > np.max(rivals, axis=0))
     left = facts.fraction(condition.left) if condition.left in GZ2 else facts.column(condition.left)
     right = facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
@@ -205,7 +205,7 @@ def holds(condition: Condition, facts: Facts) -> Mask:
 
 
 def decided(condition: Condition, facts: Facts) -> Mask:
-    """Return whether the votes decide if a condition holds, shape (n,); missing votes do not.
+    """Return whether the votes suffice to decide the condition, for each galaxy, shape (n,).
 
     Where nobody was asked for an answer it is known to have no votes, and no fraction is larger
     than its path lets it be: four in a hundred who saw features cannot become half who saw an edge.
@@ -219,7 +219,7 @@ def decided(condition: Condition, facts: Facts) -> Mask:
     if isinstance(condition, Cut) and condition.left not in GZ2:
         parts.append(~np.isnan(facts.column(condition.left)))
     sure = np.asarray(np.logical_and.reduce(parts))
-    # a lower limit fails for certain where even the largest possible fraction misses it
+    # a lower limit surely fails if even the largest possible vote fraction is below the limit
     if isinstance(condition, Cut) and condition.left in GZ2 and condition.op in (">", ">="):
         right = (
             facts.fraction(condition.right) if isinstance(condition.right, str) else condition.right
@@ -230,13 +230,13 @@ def decided(condition: Condition, facts: Facts) -> Mask:
 
 
 def all_hold(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
-    """Return whether all conditions hold, shape (n,)."""
+    """Return whether all conditions hold for each galaxy, shape (n,)."""
     return np.asarray(np.logical_and.reduce([holds(condition, facts) for condition in conditions]))
 
 
 def undecided(conditions: tuple[Condition, ...], facts: Facts) -> Mask:
-    """Return whether it is unknown if all conditions hold, shape (n,)."""
+    """Return for which galaxies it is unknown whether all conditions hold, shape (n,)."""
     true = np.stack([holds(condition, facts) for condition in conditions])
     sure = np.stack([decided(condition, facts) for condition in conditions])
-    # one condition that fails for certain settles the matter, whatever the others lack
+    # one condition that surely fails decides the galaxy, even if other conditions are unknown
     return np.asarray((true | ~sure).all(axis=0) & ~sure.all(axis=0))

@@ -1,4 +1,4 @@
-"""Describe class schemes: data that give the rules from votes or class strings to classes."""
+"""Describe class schemes: rules, kept as data, that give galaxies their classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelScheme:
-    """A class scheme: its classes, and the conditions under which a galaxy belongs to each.
+    """A class scheme: its classes, and the conditions under which a galaxy belongs to each class.
 
     Parameters
     ----------
@@ -91,11 +91,11 @@ class LabelScheme:
 
     @property
     def _where(self) -> str:
-        """Place that error messages name."""
+        """Name of the scheme for error messages."""
         return f"scheme {self.name}"
 
     def _require_names(self) -> None:
-        """Refuse names that files and command lines could not carry, and fewer than two classes."""
+        """Refuse class names that are not lower-case words, and fewer than two classes."""
         for name in (self.name, *self.classes):
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise InputError(
@@ -113,7 +113,7 @@ class LabelScheme:
             )
 
     def _require_legal_words(self) -> None:
-        """Refuse a field whose value is not one of its words: TOML files give any text."""
+        """Refuse a field of the scheme whose value is not one of the allowed words."""
         legal: tuple[tuple[str, object, tuple[str, ...]], ...] = (
             ("target", self.target, ("classes", "multi-label", "fractions")),
             ("form", self.form, ("cumulative", "conditional")),
@@ -129,10 +129,10 @@ class LabelScheme:
                 )
 
     def _require_others_possible(self) -> None:
-        """Refuse a class of unclaimed galaxies in a scheme that cannot have one."""
+        """Refuse a class `none-of-these` in a scheme that cannot have one."""
         if self.others != "class":
             return
-        # a drawn class or a list of booleans claims every galaxy: none is left for this class
+        # a scheme that draws a class or gives several booleans leaves no galaxy without a class
         if self.target != "classes" or self.draw:
             raise InputError(
                 "others",
@@ -147,7 +147,7 @@ class LabelScheme:
             )
 
     def _require_conditions(self) -> None:
-        """Refuse conditions that cannot be read, and classes that lack the texts they need."""
+        """Refuse conditions that cannot be read, and classes without conditions."""
         for conditions in (*self.classes.values(), *self.leave_out.values()):
             for text in conditions if self.target != "fractions" else ():
                 parse(text, where=self._where)
@@ -158,9 +158,9 @@ class LabelScheme:
                 rule="name an answer for each class",
                 found=dict(self.soft),
             )
-        # an answer that does not exist is an error when the scheme is read, not when it is used
+        # raise an unknown answer's error when the scheme is read, not when it is first used
         self.answer_of_class()
-        # a class without a condition would claim every galaxy
+        # a class without any condition would claim every galaxy
         ruled = self.target == "classes" and not self.draw and self.column is None
         if ruled and not all(self.classes.values()):
             raise InputError(
@@ -171,14 +171,14 @@ class LabelScheme:
             )
 
     def answer_of_class(self) -> dict[str, str]:
-        """Return, for each class, the answer whose vote fraction is its soft label or its value."""
+        """Return the answer whose vote fraction is the soft label of each class."""
         texts = self.soft
         if self.target == "fractions":
             texts = {name: "".join(answers) for name, answers in self.classes.items()}
         return {name: answer_name(text) for name, text in texts.items()}
 
     def with_others(self, others: str | None) -> LabelScheme:
-        """Return the scheme with another treatment of galaxies that no rule claims.
+        """Return a copy of the scheme that treats galaxies without a class in another way.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class LabelScheme:
         return dataclasses.replace(self, others=cast("Others", others.replace("-", " ")))
 
     def label(self, catalog: Catalog, seed: int = 0, choice: Choice = ANY) -> Labels:
-        """Label the galaxies of a catalog.
+        """Label the galaxies of a catalog by the scheme.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class LabelScheme:
         return Labelling(self, catalog, seed, choice).labels()
 
     def conditions(self, name: str) -> tuple[Condition, ...]:
-        """Return the conditions of a class; empty for fractions, whose texts are answers."""
+        """Return the conditions of a class; an empty tuple if the scheme gives vote fractions."""
         return () if self.target == "fractions" else parsed(self.classes[name])
 
     @property
@@ -241,11 +241,11 @@ class LabelScheme:
 
     @property
     def needs_string(self) -> bool:
-        """Whether a condition reads the class string `gz2_class`."""
+        """Whether a condition reads the GZ2 class string."""
         return any(isinstance(condition, Letter) for condition in self.every_condition)
 
 
 @cache
 def parsed(texts: tuple[str, ...]) -> tuple[Condition, ...]:
-    """Read conditions from their texts, each tuple of texts once."""
+    """Read conditions from texts; each tuple of texts is read once and then cached."""
     return tuple(parse(text) for text in texts)

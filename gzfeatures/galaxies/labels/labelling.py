@@ -1,4 +1,4 @@
-"""Apply a class scheme to a catalog, and count the galaxies that each reason leaves unlabelled."""
+"""Label a catalog by a class scheme, and count the galaxies that each reason leaves unlabelled."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Numbers = npt.NDArray[np.float64]
 
 NONE_OF_THESE = "none-of-these"
-"""Class of galaxies that no rule claims, where a scheme gives them one."""
+"""Name of the class of galaxies that no rule of the scheme claims."""
 NO_RULE = "no rule claims it"
 TWO_RULES = "two rules claim it"
 NO_VOTES = "votes are missing"
@@ -51,7 +51,7 @@ _UNREAD = "?"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labelling:
-    """Labels one catalog by one class scheme (called by `LabelScheme.label`).
+    """Label one catalog by one class scheme.
 
     Parameters
     ----------
@@ -71,13 +71,14 @@ class Labelling:
     choice: Choice
 
     def labels(self) -> Labels:
-        """Return the labels of the catalog's galaxies; see `LabelScheme.label`."""
+        """Return the labels of the catalog's galaxies."""
         ready = self._ready()
         if ready is not None:
             return ready
         if self.scheme.target == "fractions":
             fractions, fewest = self.soft, self.choice.min_votes
-            # a fraction of too few volunteers is unknown; the galaxy keeps its other fractions
+            # a vote fraction of too few volunteers becomes unknown; the galaxy's other fractions
+            # stay
             if fewest:
                 fractions = np.where(self.voters >= fewest, fractions, np.nan)
             return self._supported(fractions, self._exclusions(), with_soft=False)
@@ -90,13 +91,14 @@ class Labelling:
         unsure = np.stack([undecided(texts, self.facts) for texts in conditions], axis=1)
         if self.scheme.target == "multi-label":
             reasons = self._exclusions()
-            # one unknown boolean makes the whole row unknown: a row has no way to say "unknown"
+            # one unknown boolean makes the whole galaxy unlabelled, since a file cannot store
+            # "unknown"
             reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | unsure.any(axis=1)
             return self._supported(claims, reasons, claims)
         return self._one_class(claims, unsure)
 
     def _one_class(self, claims: Mask, unsure: Mask) -> Labels:
-        """Return one class per galaxy from the claims of all classes.
+        """Return labels with one class per galaxy, from the classes whose conditions hold.
 
         Parameters
         ----------
@@ -107,11 +109,11 @@ class Labelling:
         """
         reasons = self._exclusions()
         claimants = np.asarray(claims.sum(axis=1))
-        # a class behind the first true one cannot take the galaxy from it, decided or not
+        # classes after the first one that holds cannot win, so their missing votes do not matter
         if self.scheme.on_conflict == "first":
             first = np.where(claimants > 0, claims.argmax(axis=1), claims.shape[1])
             unsure = unsure & (np.arange(claims.shape[1]) < first[:, None])
-        # two claims are a conflict whatever a third, undecided class would say
+        # two classes that hold are a conflict, whether or not a third class is undecided
         conflict = claimants > 1
         reasons[NO_VOTES] = reasons.get(NO_VOTES, self._nobody) | (unsure.any(axis=1) & ~conflict)
         if self.has_none_class:
@@ -122,7 +124,7 @@ class Labelling:
             reasons[TWO_RULES] = conflict
         values = claims.argmax(axis=1)
         chosen = np.eye(claims.shape[1], dtype=bool)[values]
-        # no answer's fraction says how much a galaxy belongs to no class: no soft label is made up
+        # soft labels stay empty: no answer measures how much a galaxy belongs to no class
         return self._supported(values, reasons, chosen, conflict, with_soft=not self.has_none_class)
 
     @property
@@ -132,12 +134,12 @@ class Labelling:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Classes that labels can have."""
+        """Classes that the labels can have, `none-of-these` included."""
         return (*self.scheme.classes, *((NONE_OF_THESE,) if self.has_none_class else ()))
 
     @cached_property
     def ballots(self) -> Ballots | None:
-        """Votes that the scheme reads; None where it reads none."""
+        """Votes that the scheme reads; None if the scheme reads no votes."""
         if not self.scheme.answers:
             return None
         return self.catalog.ballots(
@@ -146,7 +148,7 @@ class Labelling:
 
     @cached_property
     def facts(self) -> Facts:
-        """Values that conditions read; class strings are parsed when the first condition asks."""
+        """Functions by which conditions read vote fractions, columns and class strings."""
         ballots = self.ballots
         none = np.zeros(len(self.catalog))
         return Facts(
@@ -160,13 +162,13 @@ class Labelling:
 
     @cached_property
     def soft(self) -> Numbers:
-        """Vote fraction of each class, shape (n, k); (n, 0) where the scheme gives none."""
+        """Vote fraction of each class, shape (n, k); shape (n, 0) if the scheme defines none."""
         answers = self.scheme.answer_of_class()
         if not answers:
             return np.empty((len(self.catalog), 0))
         columns = [answers[name] for name in self.scheme.classes]
         soft = np.stack([self.facts.fraction(answer) for answer in columns], axis=1)
-        # an answer that nobody was asked for got no vote: as a soft label it is 0, not unknown
+        # a question that was not asked gave its answers no vote: their soft labels are 0
         if self.scheme.target != "fractions":
             unasked = np.stack([self.facts.unasked(answer) for answer in columns], axis=1)
             soft[unasked & np.isnan(soft)] = 0.0
@@ -174,7 +176,7 @@ class Labelling:
 
     @cached_property
     def voters(self) -> Numbers:
-        """Fewest volunteers asked a question of each class, shape (n, k); NaN where unknown."""
+        """Fewest volunteers asked a question of each class, shape (n, k); NaN = unknown."""
         voters = np.full((len(self.catalog), len(self.scheme.classes)), np.nan)
         answer_of = self.scheme.answer_of_class()
         for place, name in enumerate(self.scheme.classes):
@@ -183,15 +185,17 @@ class Labelling:
                 for condition in self.scheme.conditions(name)
                 for answer in answers_of(condition)
             }
-            # a drawn class has no condition: it rests on the question of its soft answer
+            # a scheme that draws classes has no conditions: count who was asked the soft label's
+            # question
             answers = answers or ({answer_of[name]} if name in answer_of else set())
             questions = [
                 row for row, group in enumerate(QUESTIONS.values()) if not answers.isdisjoint(group)
             ]
             if questions and self.ballots is not None:
-                # a class is as certain as its least asked question
+                # take the question with the fewest volunteers, because the class depends on each
+                # question
                 voters[:, place] = self.ballots.asked[:, questions].min(axis=1)
-        # a galaxy belongs to no class by the questions that most volunteers were asked
+        # for the class none-of-these, take the class whose questions most volunteers were asked
         if self.has_none_class:
             most = np.where(np.isnan(voters), -np.inf, voters).max(axis=1)
             voters = np.column_stack([voters, np.where(np.isinf(most), np.nan, most)])
@@ -210,7 +214,7 @@ class Labelling:
 
     @cached_property
     def _letters(self) -> dict[str, npt.NDArray[np.str_]]:
-        """Letters of each part of the class string, shape (n,); `?` where it cannot be read."""
+        """Letters of each part of the GZ2 class string, shape (n,); `?` if unreadable."""
         name = next((column for column in CLASS_STRINGS if column in self.catalog.frame), None)
         if name is None:
             raise InputError(
@@ -226,23 +230,24 @@ class Labelling:
         }
 
     def _unknown(self, answers: Collection[str]) -> Mask:
-        """Return the galaxies for which one of these fractions is NaN, shape (n,)."""
+        """Return for which galaxies one of the answers' vote fractions is NaN, shape (n,)."""
         return np.asarray(
             np.isnan([np.zeros(len(self.catalog)), *map(self.facts.fraction, answers)]).any(axis=0)
         )
 
     def _drawn(self) -> npt.NDArray[np.int64]:
-        """Draw the class of each galaxy with its vote fractions as probabilities, shape (n,)."""
-        # inverse of the cumulative distribution: the first class whose sum exceeds a uniform number
+        """Draw a class for each galaxy, with its vote fractions as probabilities, shape (n,)."""
+        # inverse transform sampling: take the first class whose cumulative sum exceeds a random
+        # number
         cumulated = np.cumsum(self.soft, axis=1)
-        # fractions of a path need not sum to 1: the number is scaled to their sum
+        # vote fractions need not sum to 1, so the random number is scaled to their sum
         drawn = uniform(self.catalog.ids, self.seed)[:, None] * cumulated[:, -1:]
         return np.asarray(
             np.minimum((cumulated <= drawn).sum(axis=1), len(self.scheme.classes) - 1)
         )
 
     def _exclusions(self) -> dict[str, Mask]:
-        """Return, for each reason to leave galaxies out, their mask; class rules come later."""
+        """Return the mask of galaxies that each reason leaves out, before the rules of classes."""
         reasons: dict[str, Mask] = {}
         if self.scheme.needs_string:
             reasons[NO_STRING] = np.asarray(self.facts.letter("form") == _UNREAD)
@@ -250,7 +255,8 @@ class Labelling:
             reasons |= self._without_votes(self.ballots)
         for reason, texts in self.scheme.leave_out.items():
             conditions = tuple(map(parse, texts))
-            # a catalog without the column cannot tell whom the reason concerns: say so, drop nobody
+            # without the column we cannot know whom the reason concerns: report the reason, drop
+            # nobody
             if any(unknowable(condition, self.facts) for condition in conditions):
                 reasons[reason + UNKNOWABLE] = self._nobody
                 continue
@@ -263,21 +269,21 @@ class Labelling:
             flags_of(condition) for condition in self.scheme.every_condition
         ):
             values = [self.facts.column(name) for name in flags if self.facts.has_column(name)]
-            # flags of one question exclude one another: two that are set contradict themselves
+            # a galaxy can have one flagged answer per question: two flags contradict each other
             if values:
                 twice = np.asarray(np.sum(np.stack(values) > 0, axis=0) > 1)
                 reasons[TWO_FLAGS] = reasons.get(TWO_FLAGS, self._nobody) | twice
         return reasons
 
     def _without_votes(self, ballots: Ballots) -> dict[str, Mask]:
-        """Return the galaxies without usable votes, by reason."""
+        """Return the galaxies without usable votes, one mask per reason."""
         reasons = {TWO_CAMPAIGNS: np.asarray(ballots.campaign == SEVERAL)}
         usable = {source.campaign for source in ballots.sources}
         for name in sorted({*ballots.campaign} - usable - {"", SEVERAL}):
             reasons[f"campaign {name} did not ask what the scheme needs"] = np.asarray(
                 ballots.campaign == name
             )
-        # only the first question is asked of every volunteer: there a gap is a missing vote
+        # every volunteer is asked the first question, so only there a gap is a missing vote
         asked_of_all = [
             answer for answer in self.scheme.answers if answer in QUESTIONS["smooth-or-features"]
         ]
@@ -285,11 +291,11 @@ class Labelling:
         return reasons
 
     def _ready(self) -> Labels | None:
-        """Return labels from a column of ready class names, where the catalog has no votes."""
+        """Return labels from a column of ready-made classes, if the catalog has no votes."""
         column, catalog, classes = self.scheme.column, self.catalog, self.classes
         if column is None or column not in catalog.frame:
             return None
-        # votes can be checked against the rules, ready names cannot: votes win
+        # votes can be checked against the rules, ready-made classes cannot: prefer votes
         if catalog.has_votes(self.scheme.measures, self.scheme.answers):
             return None
         names = catalog.frame[column]
@@ -317,7 +323,7 @@ class Labelling:
         *,
         with_soft: bool = True,
     ) -> Labels:
-        """Return the labels that rest on enough volunteers, with the origin of their votes."""
+        """Return the labels that enough volunteers support, with the origin of their votes."""
         fewest, origin = self.choice.min_votes, None
         if fewest and claims is not None and self.ballots is not None:
             too_few = (claims & ~(self.voters >= fewest)).any(axis=1)
@@ -329,7 +335,7 @@ class Labelling:
         return self._without_left_out(values, exclusions, soft, conflict, origin)
 
     def _origin(self, ballots: Ballots, labelled: Mask, claims: Mask | None) -> Origin:
-        """Return campaigns, measures and thinly voted classes of the labelled galaxies."""
+        """Return campaigns, measures, and how many labels of each class rest on few votes."""
         few = None
         if claims is not None and not np.isnan(self.voters).all():
             small = claims & labelled[:, None] & (self.voters < FEW)
@@ -346,11 +352,12 @@ class Labelling:
         conflict: Mask | None,
         origin: Origin | None,
     ) -> Labels:
-        """Return labels of the galaxies that no reason leaves out, and list the others."""
+        """Return the labels of the galaxies that no reason leaves out, and list the others."""
         out = np.zeros(len(self.catalog), dtype=bool)
         left_out = {}
         for reason, rows in exclusions.items():
-            # a galaxy is listed under its first reason, so that the counts sum to the catalog
+            # count a galaxy under its first reason only, so that all counts sum to the catalog's
+            # size
             if (rows & ~out).any() or reason.endswith(UNKNOWABLE):
                 left_out[reason] = self.catalog.ids[rows & ~out]
             out |= rows
@@ -369,7 +376,7 @@ class Labelling:
 
 
 def without_class(labels: Labels) -> float | None:
-    """Return the share of galaxies that no rule claims, of those with the votes that rules need.
+    """Return the share of galaxies that no rule claims, among the galaxies with enough votes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Hold the labels of galaxies: class codes, several booleans each, vote fractions, or a number."""
+"""Hold the labels of galaxies: one class, several classes, vote fractions, or a number each."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from gzfeatures.ids import Ids, positions, require_unique
 
 Target: TypeAlias = Literal["classes", "multi-label", "fractions", "value", "redshift"]
 VALUE_TARGETS: tuple[Target, ...] = ("value", "redshift")
-"""Targets that are one number of each galaxy; errors of a redshift z are in units of 1 + z."""
+"""Kinds of labels that are one number per galaxy; errors of a redshift z count in 1 + z."""
 STRATA = 10
-"""Parts of equally many galaxies, by the number to be predicted, whose shares a split keeps."""
+"""Number of quantile bins of a number label whose shares each side of a split keeps."""
 FEWEST_IN_STRATUM = 10
-"""Galaxies of a part; of few galaxies there are fewer parts."""
+"""Fewest galaxies in a quantile bin; few galaxies are divided into fewer bins."""
 
 FEW = 5
-"""An answer that fewer volunteers were asked for says little: labels that rest on such are
-counted."""
+"""Labels that fewer volunteers support are counted as uncertain."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Describes the votes that labels were made from.
+    """Describe the votes that the labels come from.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labels:
-    """Targets of galaxies under one scheme.
+    """Hold the label of each galaxy under one class scheme.
 
     Parameters
     ----------
@@ -124,7 +123,7 @@ class Labels:
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:
-        """Class codes, shape (n,).
+        """Class of each galaxy as an integer code, shape (n,).
 
         Raises
         ------
@@ -142,7 +141,7 @@ class Labels:
 
     @property
     def _soft_or_nan(self) -> npt.NDArray[np.float64]:
-        """Vote fraction of each class, shape (n, k), NaN where the labels have none."""
+        """Vote fraction of each class, shape (n, k); NaN if the labels have no vote fractions."""
         if self.soft is None:
             return np.full((len(self), len(self.classes)), np.nan)
         return self.soft
@@ -154,7 +153,7 @@ class Labels:
 
     @property
     def strata(self) -> npt.NDArray[np.int64]:
-        """Return what draws keep the shares of, shape (n,): the class, or the part by a number.
+        """Class, or quantile bin of a number, whose shares a random draw keeps, shape (n,).
 
         Classes are numbered in the order of their names. The parts of a number hold equally many
         galaxies, ten parts at most; other labels have one part.
@@ -175,7 +174,7 @@ class Labels:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Galaxies per class (for fractions: galaxies with a known value)."""
+        """Number of galaxies per class; for vote fractions, the number of known values."""
         if self.target == "classes":
             numbers = np.bincount(self.codes, minlength=len(self.classes))
         elif self.target == "multi-label":
@@ -186,10 +185,10 @@ class Labels:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of ids and labels; it depends neither on any order nor on empty classes."""
+        """Sha256 of ids and labels; the order of galaxies or classes does not change the digest."""
         order = np.argsort(self.ids)
         if self.target == "classes":
-            # codes are numbered anew by the names in use: an empty class changes no galaxy's label
+            # use only the classes that occur: an empty class changes no galaxy's label
             used, values = np.unique(self.names[order].astype(str), return_inverse=True)
             classes = used.tolist()
         else:
@@ -200,7 +199,7 @@ class Labels:
         )
 
     def select(self, ids: Ids) -> Labels:
-        """Return the labels of these ids, in this order.
+        """Return the labels of the galaxies with these ids, in the order of the ids.
 
         Raises
         ------
@@ -214,7 +213,7 @@ class Labels:
         )
 
     def ordered(self, classes: tuple[str, ...]) -> Labels:
-        """Return the same labels with the classes in another order, which no label file keeps.
+        """Return the same labels with their classes in another order.
 
         Raises
         ------
@@ -239,7 +238,7 @@ class Labels:
         return dataclasses.replace(self, classes=classes, values=values, soft=soft)
 
     def joined(self, other: Labels) -> Labels:
-        """Return these labels and those of other galaxies, under the same classes.
+        """Return these labels together with labels of other galaxies of the same scheme.
 
         Galaxies without vote fractions get NaN where the other labels have them.
 

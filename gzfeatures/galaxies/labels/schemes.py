@@ -53,9 +53,11 @@ _GZ2_CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
         "sbc": (*_BARRED, "winding in l"),
     },
 }
-"""a, b and c are the winding of the arms, tight to loose, not the size of the bulge. The
-`-faithful` schemes look for the winding letter in the whole string, where they take the odd
-features (m)erger and (l)ens for it."""
+"""Schemes from GZ2 class strings; a, b and c are the winding of the arms, tight to loose.
+
+The `-faithful` schemes look for the winding letter in the whole string, where they take the odd
+features (m)erger and (l)ens for a winding.
+"""
 
 _HAZRA_RULES = (
     ("smooth > 0.8", "completely-round > 0.4"),
@@ -196,11 +198,11 @@ _ALL: tuple[LabelScheme, ...] = (
 )
 
 SCHEMES: dict[str, LabelScheme] = {entry.name: entry for entry in _ALL}
-"""Name → scheme."""
+"""Class schemes by name."""
 
 
 def scheme(name: str | Path) -> LabelScheme:
-    """Return a class scheme by its name, or read one from a TOML file.
+    """Return a class scheme by name, or read a class scheme from a TOML file.
 
     ::
 
@@ -242,10 +244,10 @@ def scheme(name: str | Path) -> LabelScheme:
 
 
 def _read(file: Path) -> LabelScheme:
-    """Read a scheme from a TOML file; a field that no scheme has is refused, not ignored."""
+    """Read a class scheme from a TOML file; refuse fields that no scheme has."""
     with parsing("scheme cannot be read", file, rule="be TOML"):
         fields: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-    # a text in place of a list would be read letter by letter: each field has one TOML type
+    # check the type of each field, because a text in place of a list would be read letter by letter
     shape = {"classes": dict, "leave_out": dict, "soft": dict, "measures": list, "draw": bool}
     legal = {field.name: shape.get(field.name, str) for field in dataclasses.fields(LabelScheme)}
     wrong = [

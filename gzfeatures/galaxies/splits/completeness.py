@@ -1,4 +1,4 @@
-"""Compute to which redshift a volume-limited sample is complete, from magnitude limits."""
+"""Compute the redshift up to which a volume-limited sample is complete."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.splits.sampling import MAGNITUDES, REDSHIFTS, Numbers
 
 HUBBLE, MATTER = 70.0, 0.3
-"""Flat cosmology of the absolute magnitudes of Galaxy Zoo 2 (km/s/Mpc; Willett+2013,
-doi:10.1093/mnras/stt1458)."""
+"""Hubble constant (km/s/Mpc) and matter density of the absolute magnitudes of Galaxy Zoo 2."""
 SHARE = 0.99
-"""Share of the catalog's galaxies that are brighter than its limit: a few faint strays do not set
-it."""
+"""Share of the catalog's galaxies that are brighter than its magnitude limit."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Completeness:
-    """Says to which redshift a volume-limited sample is complete.
+    """Give the redshift up to which a volume-limited sample is complete.
 
     Parameters
     ----------
@@ -56,7 +54,7 @@ class Completeness:
 
 
 def completeness(catalog: Catalog) -> Completeness | None:
-    """Return the redshift to which the `volume-limited` sample of a catalog is complete.
+    """Return the redshift up to which the volume-limited sample of a catalog is complete.
 
     The catalog's limit is the apparent magnitude m = M + 5 lg(d_L / 10 pc) under which 99 % of all
     its galaxies lie, with their own absolute magnitudes M: since these are K-corrected, so is the
@@ -77,22 +75,22 @@ def completeness(catalog: Catalog) -> Completeness | None:
     if not (catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs")):
         return None
     redshift, magnitude = catalog.column("redshift"), catalog.column("petro_mag_r_abs")
-    # sentinels such as −9999 lie outside these ranges, and NaN compares false
+    # these ranges exclude sentinel values such as −9999, and NaN fails each comparison
     known = (redshift > 0) & (redshift < 2) & (magnitude > -30) & (magnitude < -5)
     if not known.any():
         return None
-    # astropy integrates for each redshift: a grid of 4,000 serves catalogs of any size
+    # astropy integrates at each redshift, so we interpolate on a grid of 4,000 redshifts
     grid = np.geomspace(1e-4, 2, 4000)
     modulus = _distance_modulus(grid)
-    # m = M + 5 lg(d_L / 10 pc); the limit is a quantile, since a few faint strays mean nothing
+    # m = M + 5 lg(d_L / 10 pc); a quantile, because a few very faint galaxies are no limit
     limit = float(np.quantile(magnitude[known] + np.interp(redshift[known], grid, modulus), SHARE))
-    # the same equation the other way: the modulus at which the faintest galaxy meets the limit
+    # the same equation solved for redshift: where the faintest galaxies reach the limit
     reached = float(np.interp(limit - MAGNITUDES[1], modulus, grid))
     return Completeness(limit, MAGNITUDES[1], reached, REDSHIFTS[1])
 
 
 def _distance_modulus(redshift: Numbers) -> Numbers:
-    """Return 5 lg(d_L / 10 pc) in the flat cosmology above, shape (n,)."""
+    """Return the distance modulus 5 lg(d_L / 10 pc) in the flat cosmology above, shape (n,)."""
     from astropy.cosmology import FlatLambdaCDM
 
     return np.asarray(FlatLambdaCDM(HUBBLE, MATTER).distmod(redshift).value, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Find galaxies that a split must keep on one side: same files, neighbours, given groups."""
+"""Find groups of galaxies that a split must keep on one side."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ARCSEC_IN_RADIAN = 3600 * 180 / np.pi
 
 @dataclasses.dataclass(frozen=True)
 class Grouping:
-    """Groups of galaxies that a split must not separate, and the reasons.
+    """Hold groups of galaxies that a split must not separate, and the reasons.
 
     Parameters
     ----------
@@ -46,18 +46,18 @@ class Grouping:
     counts: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def joined(self, reason: str, groups: Mapping[str, str]) -> Grouping:
-        """Return the grouping with groups for one more reason; overlapping groups become one."""
+        """Return the grouping with the groups of one more reason; overlapping groups merge."""
         return Grouping(
             merge(self.groups, groups),
             {**self.counts, reason: (len(groups), len(set(groups.values())))},
         )
 
     def united(self, other: Grouping) -> Grouping:
-        """Return the union of two groupings; overlapping groups become one."""
+        """Return the union of two groupings; groups that overlap are merged."""
         return Grouping(merge(self.groups, other.groups), {**self.counts, **other.counts})
 
     def near(self, catalog: Catalog | None, ids: Ids, arcsec: float = NEAR_ARCSEC) -> Grouping:
-        """Return the grouping with neighbours on the sky, where a catalog has positions.
+        """Return the grouping extended by galaxies that are close neighbours on the sky.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class Grouping:
 def sky_groups(
     ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64], ids: Ids, radius_arcsec: float
 ) -> dict[str, str]:
-    """Return groups of galaxies that chains of neighbours within a radius connect.
+    """Return groups of galaxies that lie within a radius of each other on the sky.
 
     Parameters
     ----------
@@ -129,17 +129,17 @@ def sky_groups(
             found=(len(ra), len(dec)),
         )
     placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    # as points of the unit sphere: angles near a pole or at 0 = 360 degrees need no special care
+    # points on the unit sphere need no special case at the poles or at ra = 0 = 360 degrees
     lon, lat = np.radians(ra[placed]), np.radians(dec[placed])
     points = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-    # two points at an angle θ are joined by a chord of 2 sin(θ/2)
+    # an angle θ between two points corresponds to a chord of length 2 sin(θ/2)
     chord = 2 * np.sin(radius_arcsec / _ARCSEC_IN_RADIAN / 2)
     pairs = cKDTree(points).query_pairs(chord, output_type="ndarray")
     return linked(ids, placed[pairs[:, 0]], placed[pairs[:, 1]])
 
 
 def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
-    """Return groups of ids with the same key, such as the digest of the image file.
+    """Return groups of galaxies that have the same key, such as the digest of the image file.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
         Id → smallest id of its group.
     """
     codes, _ = pd.factorize(pd.Series(list(keys), dtype=object).replace("", None))
-    # pandas gives a missing key the code −1: those galaxies stay alone
+    # pandas codes a missing key as −1: these galaxies belong to no group
     rows = np.flatnonzero(codes >= 0)
     rows = rows[np.argsort(codes[rows], kind="stable")]
     same = codes[rows[1:]] == codes[rows[:-1]]
@@ -162,7 +162,7 @@ def key_groups(ids: Ids, keys: Iterable[Any]) -> dict[str, str]:
 
 
 def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
-    """Return the groups of several mappings; groups that share an id become one.
+    """Return the groups of several mappings; groups that share a galaxy become one.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
     for mapping in mappings:
         rows = index.get_indexer(pd.Index(list(mapping), dtype=object))
         codes, distinct = pd.factorize(pd.Series(list(mapping.values()), dtype=object))
-        # a link from each id to the first of its group is enough: links need no pairs of members
+        # linking each galaxy to the first of its group is enough, without links between all pairs
         first = np.zeros(len(distinct), dtype=np.intp)
         first[codes[::-1]] = rows[::-1]
         left.append(rows)
@@ -190,7 +190,7 @@ def merge(*mappings: Mapping[str, str]) -> dict[str, str]:
 
 
 def linked(ids: Ids, left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> dict[str, str]:
-    """Return the groups of two or more ids that pairs of rows connect.
+    """Return the groups of galaxies that pairs of rows connect, each with two or more galaxies.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def linked(ids: Ids, left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) ->
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    # the connected components of a graph with one edge a pair
+    # groups are the connected components of a graph that has one edge per pair
     n = len(ids)
     links = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(n, n))
     _, component = connected_components(links, directed=False)

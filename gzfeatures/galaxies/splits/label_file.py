@@ -1,4 +1,4 @@
-"""Read and write labels files: a galaxy per line, with its label, votes and part of the split."""
+"""Read and write label files: one galaxy per line, with label, votes and part of the split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table, write_csv
 
 SEPARATOR = "|"
 VOTES = "votes "
-"""Begins the column of a class's vote fraction, beside the column `label`."""
+"""Prefix of the columns that hold the vote fraction of each class."""
 EMPTY = "label is empty"
 
 
@@ -33,7 +33,7 @@ def write_labels(
     split: Split | None = None,
     groups: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write `galaxy_id,label[,split][,group][,votes <class>…]`.
+    """Write a label file with ids, labels and, if given, split, groups and vote fractions.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def write_labels(
 def read_labels(
     path: str | Path, *, words: LabelWords = ASK, id_column: str | None = None
 ) -> tuple[Labels, Split | None]:
-    """Read a labels file, ours or any table with an id and a `label` (or fraction) column.
+    """Read a label file: any table with an id column and a column `label` or vote fractions.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def _split_of(frame: pd.DataFrame, ids: Ids, labels: Labels, path: object) -> Sp
     """Return the split that a labels file's own columns give; None without a column `split`."""
     if "split" not in frame:
         return None
-    # a column without any cell is read as numbers: as text it says that no galaxy has a part
+    # pandas reads an empty column as numbers; as text it says that no galaxy has a part
     part = frame["split"].astype("str").fillna("")
     strange = ~part.isin(("", *PARTS)).to_numpy()
     if strange.any():
@@ -196,8 +196,8 @@ def _split_of(frame: pd.DataFrame, ids: Ids, labels: Labels, path: object) -> Sp
 
 
 def _named(column: pd.Series, ids: Any, path: object) -> Labels:
-    """Return labels from class names; several names joined by a bar make them multi-label."""
-    # a blank behind a name is a slip of the hand, not another class
+    """Return labels from class names; names separated by "|" give several classes per galaxy."""
+    # a blank after a class name is a typing error, not another class
     text = column.astype("str").fillna("").str.strip().to_numpy(object)
     if any(SEPARATOR in label for label in text):
         sets = [{name.strip() for name in label.split(SEPARATOR)} - {""} for label in text]
@@ -205,7 +205,7 @@ def _named(column: pd.Series, ids: Any, path: object) -> Labels:
         _require_distinct([name for names in sets for name in names], path)
         values = np.array([[name in names for name in classes] for names in sets])
         return Labels(ids, classes, values, "multi-label")
-    # with one class each, an empty cell is no class of its own but a galaxy without label
+    # in a file with one class per galaxy, an empty cell means that the galaxy has no label
     labelled = text != ""
     _require_distinct(text[labelled], path)
     names, codes = np.unique(text[labelled], return_inverse=True)
@@ -214,11 +214,11 @@ def _named(column: pd.Series, ids: Any, path: object) -> Labels:
 
 
 def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: object) -> None:
-    """Refuse class names that differ by case or blanks only: their author decides."""
+    """Refuse class names that differ only by upper and lower case or by blanks."""
     numbers = pd.Series(names, dtype=object).value_counts()
     alike: dict[str, list[str]] = {}
     for name in sorted(numbers.index):
-        # NFKC: a letter typed as one sign or as two looks the same and must count the same
+        # Unicode's NFKC form makes equal-looking letters equal, whether typed as one sign or two
         folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
         alike.setdefault(folded, []).append(name)
     for spellings in alike.values():
@@ -233,7 +233,7 @@ def _require_distinct(names: Sequence[str] | npt.NDArray[np.object_], path: obje
 
 
 def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:
-    """Return vote fractions as labels: every numeric column is an answer."""
+    """Return vote fractions as labels: each numeric column is an answer."""
     answers = [
         str(name)
         for name in frame.columns
@@ -250,7 +250,7 @@ def _fractions(frame: pd.DataFrame, ids: Any, path: object) -> Labels:
 
 
 def _with_votes(labels: Labels, frame: pd.DataFrame, path: object) -> Labels:
-    """Return the labels with the columns `votes <class>`, where every class has one."""
+    """Return the labels with vote fractions added, if the file has them for every class."""
     classes = tuple(
         sorted(name.removeprefix(VOTES) for name in frame.columns if name.startswith(VOTES))
     )
@@ -261,7 +261,7 @@ def _with_votes(labels: Labels, frame: pd.DataFrame, path: object) -> Labels:
 
 
 def _shares(frame: pd.DataFrame, ids: Ids, path: object) -> npt.NDArray[np.float64]:
-    """Return vote fractions as an array, shape (n, k); refuse one outside [0, 1]."""
+    """Return vote fractions as an array, shape (n, k); refuse values outside [0, 1]."""
     values = frame.to_numpy(dtype=np.float64)
     outside = (values < 0) | (values > 1)
     if outside.any():

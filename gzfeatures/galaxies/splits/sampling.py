@@ -1,4 +1,4 @@
-"""Draw samples of labelled galaxies: random, nearest first, or limited in volume.
+"""Draw samples of labelled galaxies: random, nearest first, or volume-limited.
 
 A quota limits the galaxies of each class. The rules are those of SatoshiTomi/galaxy-morphology
 (2018), on the bins of Hart+2016 (doi:10.1093/mnras/stw1588). That system cut on bin numbers, and
@@ -23,15 +23,15 @@ from gzfeatures.ids import positions, uniform
 Numbers = npt.NDArray[np.float64]
 
 REDSHIFTS = (0.03, 0.09)
-"""Volume-limited: lowest redshift, and the first that is too high."""
+"""Volume-limited sample: lowest redshift, and the upper limit, which is excluded."""
 MAGNITUDES = (-24.0, -20.95)
-"""Volume-limited: brightest absolute r magnitude of the bins, and the first that is too faint."""
+"""Volume-limited sample: brightest absolute r magnitude, and the faint limit, which is excluded."""
 BELOW, ABOVE, NO_REDSHIFT = -999, 999, -9999
-"""Bin numbers of values below the bins, above them, and of galaxies without redshift."""
+"""Bin numbers of values below the bins, above the bins, and of galaxies without redshift."""
 
 
 def redshift_bin(redshift: Numbers) -> Numbers:
-    """Return the redshift bins of Hart+2016, shape (n,).
+    """Return the redshift bin of each galaxy, as in Hart+2016, shape (n,).
 
     floor((z − 0.01) / 0.01) for 0.01 ≤ z < 0.15, which is 0…13; below −999, above 999, and −9999
     for NaN.
@@ -45,7 +45,7 @@ def redshift_bin(redshift: Numbers) -> Numbers:
 
 
 def magnitude_bin(magnitude: Numbers) -> Numbers:
-    """Return the bins of absolute r magnitude of Hart+2016, shape (n,).
+    """Return the bin of absolute r magnitude of each galaxy, as in Hart+2016, shape (n,).
 
     floor((Mr + 24) / 0.05) for −24 ≤ Mr < −15, which is 0…179; below −999, above 999, and −9999
     for NaN.
@@ -54,15 +54,15 @@ def magnitude_bin(magnitude: Numbers) -> Numbers:
 
 
 def _binned(values: Numbers, low: float, high: float, width: float) -> Numbers:
-    """Return bin numbers, with the sentinels of Hart+2016 outside the range."""
-    # a value on an edge opens its bin, though (0.03 − 0.01) / 0.01 is a little below 2 in binary
+    """Return the bin number of each value, with the sentinels of Hart+2016 outside the range."""
+    # 1e-9 keeps a value on a bin's lower edge in that bin: (0.03 − 0.01) / 0.01 rounds below 2
     bins = np.floor((values - low) / width + 1e-9)
     bins = np.where(values < low, BELOW, np.where(values >= high, ABOVE, bins))
     return np.where(np.isnan(values) | (values <= NO_REDSHIFT), NO_REDSHIFT, bins)
 
 
 def _physical(catalog: Catalog, name: str, legal: tuple[float, float]) -> Numbers:
-    """Return a physical column with its sentinels as NaN."""
+    """Return a physical quantity of each galaxy, with sentinel values replaced by NaN."""
     values = catalog.column(name)
     return np.where((values >= legal[0]) & (values < legal[1]), values, np.nan)
 
@@ -70,7 +70,7 @@ def _physical(catalog: Catalog, name: str, legal: tuple[float, float]) -> Number
 def _bins(
     catalog: Catalog, name: str, column: str, binned: Callable[[Numbers], Numbers]
 ) -> Numbers:
-    """Return the published bins, or bins computed from the physical column without them."""
+    """Return the bins that the catalog publishes, or bins computed from the physical quantity."""
     return catalog.column(name) if catalog.has_column(name) else binned(catalog.column(column))
 
 
@@ -80,8 +80,8 @@ def _everything(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit galaxies with a known redshift, the nearest first."""
-    # a redshift orders finer than its bin: bins serve only where nothing else is published
+    """Admit galaxies with a known redshift, the nearest galaxies first."""
+    # a redshift sorts galaxies more finely than its bin: use bins only without redshifts
     if catalog.has_column("redshift"):
         redshift = _physical(catalog, "redshift", (0.0, np.nextafter(HIGHEST, np.inf)))
     else:
@@ -90,12 +90,12 @@ def _nearest(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _nearest_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit every galaxy, lowest bin number first, sentinels before all others."""
+    """Admit every galaxy, lowest redshift bin first; galaxies without redshift come first."""
     return np.zeros(len(catalog)), _bins(catalog, "redshift_bin", "redshift", redshift_bin)
 
 
 def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit galaxies of known redshift and magnitude inside the volume, in random order."""
+    """Admit galaxies with redshift and magnitude inside the volume's limits, in random order."""
     if catalog.has_column("redshift") and catalog.has_column("petro_mag_r_abs"):
         inside = (
             _physical(catalog, "redshift", REDSHIFTS),
@@ -109,7 +109,7 @@ def _volume(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 
 def _volume_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
-    """Admit galaxies as the published system did, those of unknown magnitude too."""
+    """Admit galaxies as the published system did, including galaxies of unknown magnitude."""
     redshift = _bins(catalog, "redshift_bin", "redshift", redshift_bin)
     magnitude = _bins(catalog, "magnitude_bin", "petro_mag_r_abs", magnitude_bin)
     kept = (redshift >= 2) & (redshift <= 7) & (magnitude <= 60)
@@ -118,7 +118,7 @@ def _volume_faithful(catalog: Catalog) -> tuple[Numbers, Numbers]:
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """Says which galaxies may be drawn, and in which order.
+    """Say which galaxies a sample may contain, and in which order they are drawn.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ STRATEGIES: dict[str, Strategy] = {
     "volume-limited": Strategy(_volume, "outside the volume, or redshift or magnitude unknown"),
     "volume-limited-faithful": Strategy(_volume_faithful, "outside the bins of the volume"),
 }
-"""Name → strategy."""
+"""Sampling strategies by name."""
 
 NOT_DRAWN = "not drawn"
 
@@ -148,7 +148,7 @@ NOT_DRAWN = "not drawn"
 def sample(
     catalog: Catalog, labels: Labels, strategy: str, per_class: int | None = None, seed: int = 0
 ) -> Labels:
-    """Draw labelled galaxies.
+    """Draw a sample of labelled galaxies by a strategy.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def sample(
 def _quota(
     labels: Labels, admitted: npt.NDArray[np.bool_], order: Numbers, per_class: int, seed: int
 ) -> npt.NDArray[np.bool_]:
-    """Return which galaxies the quota takes, shape (n,)."""
+    """Return a mask of the galaxies that the sample takes for each class, shape (n,)."""
     if per_class < 1:
         raise InputError("quota per class", rule="be 1 or more", found=per_class)
     codes = labels.codes
@@ -219,11 +219,11 @@ def _quota(
             found=", ".join(short),
             remedy=f"ask for {have.min()} per class or fewer, or use another strategy or scheme",
         )
-    # sorted by class, then by the strategy's order, ties by a number that depends on the id alone;
-    # those not admitted stand at the end and are cut off
+    # sort by class, then by the strategy's order; a number computed from the id breaks ties, and
+    # galaxies that are not admitted come last and are cut off
     ranking = np.lexsort((uniform(labels.ids, seed), order, codes, ~admitted))
     ranking = ranking[: int(admitted.sum())]
-    # place of a galaxy within its class: the quota takes the first ones
+    # each class takes its first galaxies, so compute the rank of each galaxy within its class
     start = np.concatenate([[0], np.cumsum(have)[:-1]])
     place = np.arange(len(ranking)) - start[codes[ranking]]
     chosen = np.zeros(len(codes), dtype=bool)

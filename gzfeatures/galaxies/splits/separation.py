@@ -4,5 +4,4 @@ The module imports nothing, so that the help of a verb appears at once.
 """
 
 NEAR_ARCSEC = 3.0
-"""Arcsec; the width of a fibre of SDSS, whose survey has no two spectra closer than that of one
-target."""
+"""Separation in arcsec: the width of an SDSS fibre, the least distance of two SDSS targets."""

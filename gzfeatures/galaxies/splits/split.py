@@ -1,4 +1,4 @@
-"""Split galaxies into train, validation and test, with each group on one side."""
+"""Split galaxies into train, validation and test, with each group of galaxies on one side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARTS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Lists the galaxies that models are trained on, chosen on, and scored on.
+    """List the galaxies that models are trained on, selected on, and scored on.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Split:
             names.append(ids)
             parts.append(np.full(len(ids), code))
         ids, part_of = np.concatenate(names), np.concatenate(parts)
-        # an id in two parts is a leak too: it is its own group
+        # an id that occurs in two parts is a leak too: each single id counts as a group
         group = group_codes(ids, self.groups)
         first = np.full(len(ids), len(PARTS))
         np.minimum.at(first, group, part_of)
@@ -81,7 +81,7 @@ class Split:
         kept: Split | None = None,
         seed: int = 0,
     ) -> Split:
-        """Draw a split stratified by class and kept together by group, or continue one.
+        """Draw a split with the same class shares in each part, or extend an earlier split.
 
         Parameters
         ----------
@@ -111,21 +111,22 @@ class Split:
         if shares.shape != (3,) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-9:
             raise InputError("split sizes", rule="be three shares that sum to 1", found=list(sizes))
         groups = groups or {} if kept is None else merge(groups or {}, kept.groups)
-        # sorted ids: the order of the rows is no part of a draw
+        # sort the ids, so that the order of the rows does not change the split
         ids = np.sort(labels.ids if kept is None else np.union1d(labels.ids, kept.ids))
         codes = _strata(labels, ids)
         group = group_codes(ids, groups)
         part = np.full(len(ids), -1) if kept is None else kept.sides(ids, group)
         free = part < 0
-        # a group with a galaxy that must train trains whole, unless it has its side already
+        # if one galaxy must train, its whole group trains, unless the earlier split placed the
+        # group
         tied = among(ids, () if only_train is None else only_train)
         part[np.isin(group, group[tied]) & free] = 0
-        # galaxies that have their side already do not count towards the shares of the new ones
+        # galaxies of the earlier split do not count towards the shares of the new galaxies
         have = np.zeros((max(codes, default=0) + 1, 3), dtype=np.int64)
         np.add.at(have[:, 0], codes[free & (part == 0)], 1)
         random = np.random.default_rng(seed)
         _place_groups(part, group, codes, have, shares, random)
-        # single galaxies come last: they even out the shares of their class
+        # place single galaxies last, because they can even out the shares of their class
         for code in np.unique(codes):
             rows = random.permutation(np.flatnonzero((codes == code) & (part < 0)))
             numbers = _apportion(shares, have[code], len(rows))
@@ -169,12 +170,12 @@ class Split:
 
     @classmethod
     def _of_parts(cls, ids: Ids, part: npt.NDArray[np.int64], groups: Mapping[str, str]) -> Split:
-        """Return the split of ids by the number of their part in `PARTS`, with their groups."""
+        """Return the split of galaxies by their parts: 0 train, 1 validation, 2 test."""
         train, validation, test = (ids[part == number] for number in range(3))
         return cls(train, validation, test, {name: groups[name] for name in ids if name in groups})
 
     def sides(self, ids: Ids, group: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.int64]:
-        """Return the number in `PARTS` of each galaxy's side, −1 for none; shape (n,).
+        """Return the part of each galaxy as a number, −1 if the split lacks it; shape (n,).
 
         Parameters
         ----------
@@ -196,23 +197,23 @@ class Split:
         return np.where(last > first, 2, last)[group]
 
     def among(self, ids: Ids) -> Split:
-        """Return the split of those galaxies that are among `ids`, in the same order."""
+        """Return the part of the split that concerns these galaxies, in the split's order."""
         parts = [part[among(part, ids)] for part in (self.train, self.validation, self.test)]
         return Split(parts[0], parts[1], parts[2], self.groups)
 
     @property
     def ids(self) -> Ids:
-        """All ids: train, then validation, then test."""
+        """Ids of all galaxies: train, then validation, then test."""
         return np.concatenate([self.train, self.validation, self.test])
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of the three sets of ids; reports with equal fingerprints may be compared."""
+        """Sha256 of the three sets of ids; only results on equal splits may be compared."""
         return fingerprint.of([fingerprint.of_ids(getattr(self, part)) for part in PARTS])
 
 
 def digest_remainders(ids: Ids, of: int) -> npt.NDArray[np.int64]:
-    """Return the sha256 of each id (UTF-8) as a whole number modulo `of`; shape (n,)."""
+    """Return the sha256 of each id as a whole number modulo `of`, shape (n,)."""
     return np.asarray(
         [int(hashlib.sha256(name.encode()).hexdigest(), 16) % of for name in ids], dtype=np.int64
     )
@@ -244,19 +245,19 @@ def shares(text: str) -> tuple[float, float, float]:
 
 
 def group_codes(ids: Ids, groups: Mapping[str, str]) -> npt.NDArray[np.intp]:
-    """Return the number of each id's group, shape (n,); an id without group has its own."""
+    """Return the number of each galaxy's group, shape (n,); a single galaxy is its own group."""
     keys: Any = ids
-    # an id and a group of the same spelling are different things
+    # mark groups and ids, because a group may have the same name as a galaxy
     if groups:
         keys = [("group", groups[name]) if name in groups else ("id", name) for name in ids]
     return np.asarray(pd.factorize(pd.Series(keys, dtype=object))[0])
 
 
 def _strata(labels: Labels, ids: Ids) -> npt.NDArray[np.int64]:
-    """Return the class or quantile whose share each side keeps, shape (n,); 0 without a label."""
+    """Return the class or quantile bin of each galaxy, shape (n,); 0 without a label."""
     codes = np.zeros(len(ids), dtype=np.int64)
     labelled = among(ids, labels.ids)
-    # of all labelled galaxies in their order by id: neither rows nor words change a draw
+    # sort galaxies by id, so that the order of rows or classes does not change the split
     codes[labelled] = labels.select(ids[labelled]).strata
     return codes
 
@@ -269,7 +270,7 @@ def _place_groups(
     shares: npt.NDArray[np.float64],
     random: np.random.Generator,
 ) -> None:
-    """Place groups of two or more galaxies, each on one side; changes `part` and `have`.
+    """Place groups of two or more galaxies, each on one side; change `part` and `have` in place.
 
     Parameters
     ----------
@@ -291,9 +292,9 @@ def _place_groups(
     members = shared[np.argsort(group[shared], kind="stable")]
     blocks = np.split(members, np.cumsum(sizes[sizes > 1])[:-1])
     random.shuffle(blocks)
-    # largest first: what they leave uneven, smaller groups and single galaxies can still even out
+    # place large groups first, because small groups can correct the shares afterwards
     for block in sorted(blocks, key=len, reverse=True) if len(shared) else []:
-        # a group counts for its most frequent class, and goes to the side that lacks that most
+        # a group counts as its most frequent class, and goes to the part that lacks this class most
         code = int(np.bincount(codes[block]).argmax())
         lacking = shares * (have[code].sum() + len(block)) - have[code]
         part[block] = np.where(shares > 0, lacking, -np.inf).argmax()
@@ -303,10 +304,10 @@ def _place_groups(
 def _apportion(
     shares: npt.NDArray[np.float64], have: npt.NDArray[np.int64], n: int
 ) -> npt.NDArray[np.int64]:
-    """Return how many of n more galaxies each part gets to come nearest to the shares."""
+    """Return how many of n more galaxies each part gets, to come closest to the wanted shares."""
     wanted = np.maximum(shares * (have.sum() + n) - have, 0.0)
     wanted *= n / max(wanted.sum(), 1e-300)
-    # largest remainders: whole numbers first, then one galaxy each to the largest fractions
+    # largest remainder method: round down, then give one galaxy each to the largest remainders
     numbers: npt.NDArray[np.int64] = np.floor(wanted + 1e-9).astype(np.int64)
     remainder = np.where(shares > 0, wanted - numbers, -np.inf)
     numbers[np.argsort(-remainder, kind="stable")[: n - numbers.sum()]] += 1

@@ -1,4 +1,4 @@
-"""Keep the split beside a labels file, so that galaxies keep their side when labels are added."""
+"""Keep the split in a file beside the label file, so that galaxies keep their side."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from gzfeatures.tablefiles.tables import ID_COLUMNS, read_table, write_csv
 
 COLUMNS = ("galaxy_id", "split", "group")
 SHARES = (0.7, 0.1, 0.2)
-"""Of train, validation and test, where nobody says otherwise."""
+"""Default shares of train, validation and test."""
 
 
 def kept_beside(labels: str | Path) -> Path:
-    """Return where the split of a labels file is kept: `labels.split.csv` beside `labels.csv`."""
+    """Return the path of a label file's split: `labels.split.csv` beside `labels.csv`."""
     path = Path(labels)
     stem = path.name.removesuffix(".gz")
     return path.with_name(f"{stem.rpartition('.')[0] or stem}.split.csv")
 
 
 def read_split(path: str | Path) -> Split:
-    """Read a split that `write_split` wrote.
+    """Read a split from a file that `write_split` wrote.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def read_split(path: str | Path) -> Split:
             found=str(part[np.argmax(strange)]),
         )
     groups: dict[str, str] = {}
-    # an empty cell is no group: else all single galaxies would belong together
+    # an empty cell is no group, otherwise all single galaxies would form one group
     if "group" in frame:
         grouped = frame["group"].notna().to_numpy()
         groups = dict(zip(ids[grouped], frame["group"][grouped].astype("str"), strict=True))
@@ -69,7 +69,7 @@ def read_split(path: str | Path) -> Split:
 
 
 def write_split(path: str | Path, split: Split) -> Path:
-    """Write `galaxy_id,split,group`, sorted by id.
+    """Write a split to a CSV file with the columns galaxy_id, split and group, sorted by id.
 
     Whichever verb goes on with a split replaces the file: all that it held was read, and is in the
     new one.
@@ -92,7 +92,7 @@ def write_split(path: str | Path, split: Split) -> Path:
 def known_of(
     labels: str | Path, ids: Ids, arcsec: float, *, id_column: str | None = None
 ) -> Grouping:
-    """Return groups of galaxies by a labels file's own columns: `group`, and ra with dec.
+    """Return groups of galaxies from a label file's columns `group`, `ra` and `dec`.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def known_of(
         rows = among(names, ids) & frame["group"].notna().to_numpy()
         groups = key_groups(names[rows], frame["group"][rows].astype("str"))
         grouping = grouping.joined(GIVEN, groups)
-    # no other column is looked at: a labels file may hold whatever its author likes
+    # other columns are ignored, because a label file may hold any columns
     frame = understood(frame)
     columns = [column_of(frame, name).column for name in ("ra", "dec")]
     if None in columns:
@@ -130,7 +130,7 @@ def known_of(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Continued:
-    """A split that was drawn or continued, with counts of old, new and moved galaxies.
+    """Hold a drawn or continued split, with the numbers of old, new and moved galaxies.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def continued(
     seed: int = 0,
     where: object = "labels",
 ) -> Continued:
-    """Draw a split, or continue an earlier one.
+    """Draw a split, or add new galaxies to an earlier split.
 
     Galaxies of the earlier split keep their side. Groups that are new are drawn, stratified, among
     themselves; a group that joins two sides is tested on.
@@ -201,7 +201,7 @@ def continued(
 
 
 def moved_text(moved: Sequence[str]) -> str:
-    """Return a line that says how many galaxies went to the test side with their group."""
+    """Return a line that says how many galaxies moved to the test side with their group."""
     examples = ", ".join(moved[:3]) + (", …" if len(moved) > 3 else "")
     return (
         f"{len(moved)} galaxies went from train or validation to test: they belong together with "
@@ -210,7 +210,7 @@ def moved_text(moved: Sequence[str]) -> str:
 
 
 def _united(splits: Sequence[Split], where: object) -> Split | None:
-    """Return the galaxies of all splits without groups; InputError where two splits differ."""
+    """Return the union of several splits, without groups; refuse contradicting splits."""
     if not splits:
         return None
     first = splits[0]

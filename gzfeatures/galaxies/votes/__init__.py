@@ -1,4 +1,4 @@
-"""Read volunteers' votes: the decision tree, vote columns of each campaign, class strings."""
+"""Read volunteers' votes: the decision tree, vote columns of campaigns, and class strings."""
 
 from gzfeatures._moved import names_of
 

@@ -19,10 +19,10 @@ from typing import TypeAlias
 from gzfeatures.galaxies.votes.votes import GZ2, GZ2_SUFFIXES, KAGGLE, QUESTIONS, Measure
 
 Columns: TypeAlias = Mapping[str, tuple[str, ...]]
-"""Answer → the columns that add up to it; none where the campaign did not offer the answer."""
+"""Columns whose votes add up to each answer; an empty tuple if the campaign lacks the answer."""
 
 UNMARKED = "unmarked"
-"""Name of the campaign whose columns bear no mark."""
+"""Name of the campaign whose column names carry no campaign mark."""
 
 _ASKED_ALIKE: dict[str, tuple[str, ...]] = {
     "smooth": ("smooth-or-featured", "smooth"),
@@ -76,8 +76,7 @@ _CLUMPY = {
     "in-between": ("how-rounded", "in-between"),
     "cigar-shaped": ("how-rounded", "cigar-shaped"),
 }
-"""Hubble and CANDELS ask whether a galaxy is clumpy before they ask of edges, bars and arms: those
-answers lie on another path of the tree."""
+"""Answers of Hubble and CANDELS, which ask about clumps before edges, bars and arms."""
 
 MARKED: dict[str, Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("dr1", "dr2", "dr12"), _DR12),
@@ -86,7 +85,7 @@ MARKED: dict[str, Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("cd", "euclid", "jwst"), _PROBLEM),
     **dict.fromkeys(("hubble", "candels"), _CLUMPY),
 }
-"""Mark of a campaign → answer → (question, its answers that add up to it). cd is Cosmic Dawn.
+"""Answers of each campaign: the question, and the campaign's answers that add up to ours.
 DECaLS and its followers ask of the bulge's size and of mergers on other scales, so those answers of
 Galaxy Zoo 2 are unknown there."""
 
@@ -96,11 +95,10 @@ _TELLING: tuple[tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]], ...] = (
     (_GZ2_NAMES, ("something-odd-yes", "bulge-shape-no-bulge", "how-rounded-cigar")),
     (_DR12, ("how-rounded-completely", "bar-yes", "merging-neither")),
 )
-"""Answers that tell whose names unmarked columns are; without any of them they are those of DR5 and
-DESI."""
+"""Answers that identify the campaign of unmarked columns; without them it is DR5 or DESI."""
 
 SUFFIXES: dict[Measure, str] = {"count": "", "fraction": "-fraction", "debiased": "-debiased"}
-"""Measure → suffix of the columns of DECaLS and its followers that hold it."""
+"""Suffix of the vote columns of GZ DECaLS and later campaigns, by measure."""
 
 _STEMS_BELOW_CLUMPS = {
     **{answer: GZ2[answer] for answer in QUESTIONS["smooth-or-features"]},
@@ -118,8 +116,7 @@ _STEMS_BELOW_CLUMPS = {
         for place, (answer, text) in enumerate(zip(QUESTIONS[group], texts, strict=True), start=1)
     },
 }
-"""Answer → stem of its columns in the table of Galaxy Zoo: Hubble (Willett+2017,
-doi:10.1093/mnras/stw2568)."""
+"""Column stems by answer of Galaxy Zoo: Hubble (Willett+2017, doi:10.1093/mnras/stw2568)."""
 
 _CANDELS_STEMS = {
     "smooth": "t00_smooth_or_featured_a0_smooth",
@@ -129,8 +126,7 @@ _CANDELS_STEMS = {
     "in-between": "t01_how_rounded_a1_inbetween",
     "cigar-shaped": "t01_how_rounded_a2_cigarshaped",
 }
-"""Answer → stem of its columns in the table of Galaxy Zoo: CANDELS (Simmons+2017,
-doi:10.1093/mnras/stw2587)."""
+"""Column stems by answer of Galaxy Zoo: CANDELS (Simmons+2017, doi:10.1093/mnras/stw2587)."""
 _CANDELS_SUFFIXES: dict[Measure, str] = {"fraction": "_frac", "weighted": "_weighted_frac"}
 
 _HUBBLE_MARK = re.compile(r"t1[2-8]_\w+|t02_edgeon_a0[12]_\w+")
@@ -142,7 +138,7 @@ _MER = "smooth-or-featured-artifact-star-zoom"
 
 
 def uniform(column: str) -> str:
-    """Return a column name in lower case, with `-` for `_`, as columns are looked up.
+    """Return a column name in lower case with hyphens, in which form columns are looked up.
 
     Examples
     --------
@@ -178,13 +174,13 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
     """
     if KAGGLE["smooth"] in columns:
         yield "kaggle", "weighted", {a: (c,) for a, c in KAGGLE.items() if c in columns}
-    # Galaxy Zoo: Hubble names its columns as Galaxy Zoo 2 does; its own questions tell it apart
+    # Galaxy Zoo: Hubble names its columns like Galaxy Zoo 2, but asks some questions of its own
     hubble = any(map(_HUBBLE_MARK.fullmatch, columns))
     yield from _stemmed(
         "hubble" if hubble else "gz2", columns, _STEMS_BELOW_CLUMPS if hubble else GZ2, GZ2_SUFFIXES
     )
     yield from _stemmed("candels", columns, _CANDELS_STEMS, _CANDELS_SUFFIXES)
-    # the first of two columns that differ in case only is read: reversed, it is set last
+    # if two column names differ only in case, the first is read: in reversed order it is set last
     columns_of = {uniform(column): column for column in reversed(list(columns))}
     plain = next(
         (names for names, marks in _TELLING if not columns_of.keys().isdisjoint(marks)), _DR5
@@ -196,7 +192,7 @@ def campaigns(columns: Collection[str]) -> Iterator[tuple[str, Measure, Columns]
 
 
 def foreign(columns: Collection[str]) -> dict[str, str]:
-    """Return the campaigns whose votes a table has and that are not read, with the reasons."""
+    """Return the campaigns of the table whose votes cannot be read, with the reason of each."""
     names = [uniform(column) for column in columns]
     matches = [
         match for match in map(_FOREIGN.fullmatch, names) if match and match["mark"] not in MARKED
@@ -212,7 +208,7 @@ def foreign(columns: Collection[str]) -> dict[str, str]:
 def _stemmed(
     name: str, columns: Collection[str], stems: Mapping[str, str], suffixes: Mapping[Measure, str]
 ) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield the votes in columns named by a stem and a suffix."""
+    """Yield the votes in columns whose names are a stem and a suffix."""
     for measure, suffix in suffixes.items():
         parts_of = {
             answer: (stem + suffix,) for answer, stem in stems.items() if stem + suffix in columns
@@ -224,7 +220,7 @@ def _stemmed(
 def _marked(
     name: str, mark: str, columns: Mapping[str, str], names: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[str, Measure, Columns]]:
-    """Yield the votes in columns named by question, mark, answer and measure."""
+    """Yield the votes in columns whose names are question, mark, answer and measure."""
     for measure, suffix in SUFFIXES.items():
         asked = {
             answer: [f"{question}{mark}-{part}{suffix}" for part in parts]
@@ -237,7 +233,7 @@ def _marked(
         }
         if not parts_of:
             continue
-        # an answer that the campaign did not offer, beside answers that it did, has no votes: 0
+        # an answer that the campaign did not offer has zero votes where its question was asked
         for answer, parts in asked.items():
             answers = next(answers for answers in QUESTIONS.values() if answer in answers)
             if not parts and not parts_of.keys().isdisjoint(answers):

@@ -16,7 +16,7 @@ import pandas as pd
 
 
 class Parts(NamedTuple):
-    """Letters of a class string, each from its own place; empty where the string has none.
+    """Letters of a GZ2 class string by meaning; an empty text where the string has no letter.
 
     `form` E smooth, S features or disk, A star or artifact; `roundness` r round, i in between, c
     cigar-shaped; `edge` r, b or n for a rounded, boxy or no bulge of an edge-on disk; `bar` B;
@@ -54,7 +54,7 @@ Reading = Literal["place", "anywhere"]
 
 
 def parse(text: str, reading: Reading = "place") -> Parts | None:
-    """Read one class string.
+    """Read one GZ2 class string.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def parse(text: str, reading: Reading = "place") -> Parts | None:
 def parse_column(
     column: pd.Series, reading: Reading = "place"
 ) -> tuple[pd.DataFrame, npt.NDArray[np.intp]]:
-    """Read a column, each distinct string once.
+    """Read a column of GZ2 class strings, each distinct string once.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def parse_column(
     codes, distinct = pd.factorize(column)
     parsed = [parse(text, reading) for text in distinct.astype(str)]
     readable_parts = [parts for parts in parsed if parts is not None]
-    # code → row of `letters`; one entry more, at the end, serves the code −1 of a missing string
+    # `place` maps codes to rows of `letters`; its last entry serves code −1, a missing string
     place = np.full(len(parsed) + 1, -1, dtype=np.intp)
     place[:-1][[parts is not None for parts in parsed]] = np.arange(len(readable_parts))
     letters = pd.DataFrame(readable_parts, columns=list(Parts._fields), dtype="str")
@@ -122,5 +122,5 @@ def parse_column(
 
 
 def readable(column: pd.Series) -> npt.NDArray[np.bool_]:
-    """Return whether each string follows the grammar; shape (n,), False for NaN."""
+    """Return which strings follow the grammar of GZ2 class strings, shape (n,); False for NaN."""
     return parse_column(column)[1] >= 0

@@ -1,4 +1,4 @@
-"""Find the vote columns of a catalog, their campaigns and measures, and make vote tables.
+"""Find the vote columns of a catalog, their campaigns and measures, and read their votes.
 
 One table can hold several measures (counts, fractions, debiased fractions) of several campaigns.
 The votes of a galaxy come from the campaign that asked about it; a galaxy that two campaigns asked
@@ -34,16 +34,15 @@ Form: TypeAlias = Literal["count", "conditional", "cumulative"]
 Numbers: TypeAlias = npt.NDArray[np.float64]
 
 RAW: tuple[Measure, ...] = ("weighted", "fraction", "count", "debiased")
-"""Measures in the order they are preferred: the Kaggle fractions, which most cuts were made for,
-are weighted ones."""
+"""Measures of votes in order of preference; most published cuts use weighted vote fractions."""
 
 SEVERAL = "several"
-"""In place of a campaign's name where more than one asked."""
+"""Replaces a campaign's name if several campaigns asked about a galaxy."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VoteColumns:
-    """Lists the columns of one campaign, form and measure: answer → columns that add up to it."""
+    """List the columns of each answer, for one campaign, form and measure of votes."""
 
     form: Form
     measure: Measure
@@ -59,7 +58,7 @@ class VoteColumns:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Says which votes are read where a catalog has several.
+    """Say which votes to read if a catalog has votes of several campaigns or measures.
 
     Parameters
     ----------
@@ -89,12 +88,12 @@ class Choice:
 
 
 ANY = Choice()
-"""Each galaxy's own campaign, the scheme's measure, however few the volunteers."""
+"""Read each galaxy's own campaign and the scheme's measure, with any number of volunteers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ballots:
-    """Votes of galaxies, with the campaigns and columns they come from.
+    """Hold votes of galaxies, with the campaigns and columns that they come from.
 
     Parameters
     ----------
@@ -114,7 +113,7 @@ class Ballots:
     asked: Numbers
 
     def unasked(self, answer: str) -> npt.NDArray[np.bool_]:
-        """Return the galaxies that nobody was asked an answer's question about, shape (n,).
+        """Return the galaxies for which nobody was asked the question of an answer, shape (n,).
 
         Their NaN is not a missing vote.
         """
@@ -128,7 +127,7 @@ class Ballots:
         return np.asarray(nobody | (path == 0))
 
     def most(self, answer: str) -> Numbers:
-        """Return the largest possible fraction of an answer, shape (n,).
+        """Return the largest possible vote fraction of an answer for each galaxy, shape (n,).
 
         A known fraction is its own limit, an unknown one is limited by the fraction of its path (by
         1 in the conditional form). Counts have no such limit.
@@ -142,7 +141,7 @@ class Ballots:
 
 
 def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
-    """Yield the votes of a table, one VoteColumns per campaign, form and measure."""
+    """Yield the votes of a table by campaign, form and measure."""
     for campaign, measure, parts in campaigns(columns):
         form: Form = "conditional"
         if measure in ("count", "weight"):
@@ -153,7 +152,7 @@ def sources(columns: Collection[str]) -> Iterator[VoteColumns]:
 
 
 def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cumulative:
-    """Return the vote table of one source; NaN for answers that the catalog lacks.
+    """Return the votes of one campaign and measure; NaN for answers that the catalog lacks.
 
     Published conditional fractions are all zero where nobody was asked, and where every voter's
     weight is zero: those become NaN.
@@ -173,19 +172,19 @@ def table(frame: pd.DataFrame, source: VoteColumns) -> Counts | Conditional | Cu
         return Cumulative(ids, values, source.measure)
     for question in COLUMNS.values():
         values[(values[:, question] == 0).all(axis=1), question] = np.nan
-    # a sum of rounded parts may exceed 1 by a rounding error; a larger excess stays and is refused
+    # a sum of rounded parts may exceed 1 slightly; a larger excess stays, and is refused later
     values = np.minimum(values, 1.0, where=values < 1 + _ROUNDING, out=values)
     return Conditional(ids, values, source.measure)
 
 
 _ROUNDING = 1e-5
-"""Slack of parts that are summed to one answer's fraction."""
+"""Allowed rounding error of several columns that are summed to one vote fraction."""
 
 
 def converted(
     votes: Counts | Conditional | Cumulative, form: Form
 ) -> Counts | Conditional | Cumulative:
-    """Convert votes to another form (fractions cannot become counts again)."""
+    """Convert votes to another form; fractions cannot be converted back to counts."""
     if isinstance(votes, Counts) and form != "count":
         votes = votes.conditional()
     if isinstance(votes, Conditional) and form == "cumulative":
@@ -202,7 +201,7 @@ def chosen(
     answers: Collection[str],
     choice: Choice,
 ) -> tuple[VoteColumns, ...]:
-    """Return the source of each campaign that has these answers in this form.
+    """Return, for each campaign, the vote columns that have all these answers in this form.
 
     All campaigns are read in one measure where they share one, else each in its first.
     """
@@ -214,11 +213,11 @@ def chosen(
         and source.measure in measures
         and choice.campaign in (None, source.campaign)
     ]
-    # campaign → measure → source; of two sources with one measure the first counts
+    # if a campaign publishes the same measure twice, use the first
     by_campaign: dict[str, dict[Measure, VoteColumns]] = {}
     for source in usable:
         by_campaign.setdefault(source.campaign, {}).setdefault(source.measure, source)
-    # fractions of one measure can be compared from campaign to campaign
+    # prefer a measure that all campaigns have, so that their vote fractions can be compared
     for measure in measures:
         if by_campaign and all(measure in of_measure for of_measure in by_campaign.values()):
             return tuple(of_measure[measure] for of_measure in by_campaign.values())
@@ -237,7 +236,7 @@ def ballots(
     *,
     where: object = "catalog",
 ) -> Ballots:
-    """Return the votes of each galaxy, from the campaign that asked about it.
+    """Return the votes of each galaxy from the campaign that asked about the galaxy.
 
     Parameters
     ----------
@@ -273,7 +272,7 @@ def ballots(
             name, why = next(iter(others.items()))
             raise InputError(f"votes of Galaxy Zoo '{name}' are not read: {why}", where=where)
         raise _absent(every, form, measures, answers, where)
-    # without a named campaign those that cannot be read count too: they make a galaxy ambiguous
+    # unless the user names a campaign, unreadable campaigns count too: they make a galaxy ambiguous
     campaign = _campaigns(frame, every, read if choice.campaign else every)
     votes = {source.campaign: converted(table(frame, source), form) for source in read}
     first = votes[read[0].campaign]
@@ -292,7 +291,7 @@ def _absent(
     answers: Collection[str],
     where: object,
 ) -> InputError:
-    """Return an error that says which votes a catalog lacks, and which it has."""
+    """Return an error that says which votes a catalog lacks, and which votes it has."""
     others = dict.fromkeys(f"{source} of {source.campaign}" for source in every)
     missing = [
         f"{source.campaign} has none on {', '.join(a for a in answers if a not in source.columns)}"
@@ -312,7 +311,7 @@ def _absent(
 def _campaigns(
     frame: pd.DataFrame, every: Sequence[VoteColumns], among: Sequence[VoteColumns]
 ) -> npt.NDArray[np.object_]:
-    """Return the campaign that asked about each galaxy; a single one asked about all."""
+    """Return the campaign that asked about each galaxy; a single campaign asked about all."""
     names = list(dict.fromkeys(source.campaign for source in among))
     if len(names) == 1:
         return np.full(len(frame), names[0], dtype=object)
@@ -321,7 +320,7 @@ def _campaigns(
         asked = np.zeros(len(frame), dtype=bool)
         tables = [source.columns for source in every if source.campaign == name]
         columns = {column for table in tables for parts in table.values() for column in parts}
-        # a galaxy that a campaign did not ask about has no vote above zero in any of its columns
+        # a campaign asked about a galaxy if any of its columns has a vote above zero
         for column in columns:
             asked |= frame[column].to_numpy(dtype=np.float64, na_value=np.nan) > 0
         campaign[asked] = np.where(campaign[asked] == "", name, SEVERAL)
@@ -331,11 +330,11 @@ def _campaigns(
 def _asked(
     frame: pd.DataFrame, every: Sequence[VoteColumns], campaign: npt.NDArray[np.object_]
 ) -> Numbers:
-    """Return how many volunteers answered each question, shape (n, 11), NaN = not known."""
+    """Return how many volunteers answered each question, shape (n, 11); NaN = unknown."""
     asked = np.full((len(frame), len(QUESTIONS)), np.nan)
     for source in every:
         rows = campaign == source.campaign
-        # only whole counts are numbers of people: weights and fractions are not
+        # only whole counts are numbers of people; weights and fractions are not
         if source.measure != "count" or not rows.any():
             continue
         counts = table(frame, source).values[rows]

@@ -1,4 +1,4 @@
-"""Define the Galaxy Zoo 2 decision tree, and vote tables of counts and fractions.
+"""Define the Galaxy Zoo 2 decision tree, and tables of vote counts and vote fractions.
 
 The tree is that of Willett+2013 (doi:10.1093/mnras/stt1458, table 2): 11 questions, 37 answers. A
 volunteer starts at `smooth-or-features` and follows `NEXT` from answer to question until it says
@@ -46,11 +46,10 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "arms-winding": ("winding-tight", "winding-medium", "winding-loose"),
     "arms-number": ("arms-1", "arms-2", "arms-3", "arms-4", "arms-more-than-4", "arms-cant-tell"),
 }
-"""Question → its answers, in the order of the catalogs (Kaggle's Class1 … Class11, GZ2's t01 …
-t11)."""
+"""Answers of each question, in the order of the catalogs (Kaggle Class1–11, GZ2 t01–t11)."""
 
 ANSWERS: tuple[str, ...] = tuple(answer for answers in QUESTIONS.values() for answer in answers)
-"""The 37 answers, column by column."""
+"""Names of all 37 answers, in the order of the vote columns."""
 
 PARENTS: dict[str, str | None] = {
     "smooth-or-features": None,
@@ -65,7 +64,7 @@ PARENTS: dict[str, str | None] = {
     "arms-winding": "spiral-yes",
     "arms-number": "spiral-yes",
 }
-"""Question → the answer it follows from; None where all volunteers count."""
+"""Answer that leads to each question; None if every volunteer is asked the question."""
 
 _AFTER_ALL_ANSWERS: dict[str, str | None] = {
     "bar": "spiral",
@@ -93,10 +92,10 @@ NEXT: dict[str, str | None] = {
     "odd-yes": "odd-feature",
     "odd-no": None,
 }
-"""Answer → the question a volunteer sees next; None ends the classification."""
+"""Question that follows each answer; None where the classification ends."""
 
 COLUMNS: dict[str, slice] = {}
-"""Question → its columns among the 37."""
+"""Slice of each question's columns among the 37 vote columns."""
 for _question, _answers in QUESTIONS.items():
     _first = ANSWERS.index(_answers[0])
     COLUMNS[_question] = slice(_first, _first + len(_answers))
@@ -106,7 +105,7 @@ KAGGLE: dict[str, str] = {
     for q, answers in enumerate(QUESTIONS.values(), start=1)
     for a, answer in enumerate(answers, start=1)
 }
-"""Answer → column of the Kaggle solutions table."""
+"""Column of each answer in the Kaggle solutions table."""
 
 _GZ2_STEMS = {
     "t01_smooth_or_features": "a01_smooth a02_features_or_disk a03_star_or_artifact",
@@ -130,8 +129,7 @@ GZ2: dict[str, str] = dict(
         strict=True,
     )
 )
-"""Answer → stem of its columns in the Willett+2013 and Hart+2016 tables (a38 precedes a25; no
-answer has the number a35)."""
+"""Column stem of each answer in Willett+2013 and Hart+2016, where a38 precedes a25."""
 
 GZ2_SUFFIXES: dict[Measure, str] = {
     "count": "_count",
@@ -140,11 +138,11 @@ GZ2_SUFFIXES: dict[Measure, str] = {
     "weighted": "_weighted_fraction",
     "debiased": "_debiased",
 }
-"""Measure → suffix of the GZ2 columns that hold it."""
+"""Suffix of the GZ2 vote columns, by measure."""
 
 
 def columns(question: str) -> slice:
-    """Return the columns of a question among the 37.
+    """Return the slice of a question's columns among the 37 vote columns.
 
     Raises
     ------
@@ -163,7 +161,7 @@ def columns(question: str) -> slice:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _VoteTable(abc.ABC):
-    """Holds ids, a matrix of 37 columns in the order of `ANSWERS`, and the measure of its votes."""
+    """Hold ids, the votes as a matrix with the 37 columns of `ANSWERS`, and their measure."""
 
     ids: Ids
     values: Matrix
@@ -193,11 +191,11 @@ class _VoteTable(abc.ABC):
         return len(self.ids)
 
     def question(self, question: str) -> Matrix:
-        """Return the columns of one question, shape (n, number of its answers)."""
+        """Return the votes of one question, shape (n, number of answers)."""
         return self.values[:, columns(question)]
 
     def answer(self, answer: str) -> Matrix:
-        """Return the column of one answer, shape (n,).
+        """Return the votes of one answer, shape (n,).
 
         Raises
         ------
@@ -210,7 +208,7 @@ class _VoteTable(abc.ABC):
 
 
 class Counts(_VoteTable):
-    """Votes per answer: float64 ≥ 0, shape (n, 37), NaN where the survey did not ask.
+    """Hold vote counts per answer: float64 ≥ 0, shape (n, 37), NaN where nobody was asked.
 
     `measure` is count or weight.
     """
@@ -218,7 +216,7 @@ class Counts(_VoteTable):
     _highest = float("inf")
 
     def conditional(self) -> Conditional:
-        """Return fractions of the volunteers who were asked; NaN where nobody was."""
+        """Return fractions of the volunteers who were asked; NaN where nobody was asked."""
         values = np.full_like(self.values, np.nan)
         for part in COLUMNS.values():
             asked = self.values[:, part].sum(axis=1, keepdims=True)
@@ -227,14 +225,14 @@ class Counts(_VoteTable):
 
 
 class Conditional(_VoteTable):
-    """Fractions of the volunteers who were asked a question: float64 in [0, 1], shape (n, 37).
+    """Hold fractions of the volunteers who were asked a question: float64 in [0, 1], shape (n, 37).
 
     NaN where nobody was asked. `measure` is fraction, weighted or debiased; debiased answers need
     not sum to 1.
     """
 
     def path(self, answer: str) -> Matrix:
-        """Return the fraction of all volunteers who reached an answer's question, shape (n,).
+        """Return the fraction of all volunteers who reached the question of an answer, shape (n,).
 
         NaN where it is not known.
 
@@ -247,18 +245,18 @@ class Conditional(_VoteTable):
         parent = PARENTS[next(name for name, answers in QUESTIONS.items() if answer in answers)]
         if parent is None:
             return np.ones_like(fractions)
-        # the product of the fractions along the tree; zero times unknown is zero, not unknown
+        # multiply the fractions along the tree; zero times an unknown fraction is zero, not unknown
         before = self.path(parent)
         return np.where(before == 0, 0.0, before * self.answer(parent))
 
     def cumulative(self) -> Cumulative:
-        """Multiply every fraction by the fractions on the path to its question.
+        """Multiply each fraction by the fractions of the answers that lead to its question.
 
         Where the path has fraction zero the product is zero, asked or not; a missing fraction below
         a path that was walked stays NaN.
         """
         values = np.empty_like(self.values)
-        # questions are listed after their parents, so that the path's product is ready
+        # questions are listed after their parents, so the parent's product is already computed
         for question, part in COLUMNS.items():
             parent = PARENTS[question]
             if parent is None:
@@ -270,10 +268,10 @@ class Conditional(_VoteTable):
 
 
 class Cumulative(_VoteTable):
-    """Fractions of all volunteers: float64 in [0, 1], shape (n, 37), NaN = unknown."""
+    """Hold fractions of all volunteers: float64 in [0, 1], shape (n, 37), NaN = unknown."""
 
     def conditional(self) -> Conditional:
-        """Divide every fraction by that of the path to its question; NaN where that is zero.
+        """Divide each fraction by the fraction of volunteers who reached its question.
 
         Rounding in published tables can lift a fraction over its path's by some parts in a million:
         it counts as equal.
@@ -295,7 +293,7 @@ _ROUNDING = 1e-5
 def inconsistencies(
     votes: Conditional | Cumulative, tolerance: float = 1e-5
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return the rows whose answers have a wrong sum, by question.
+    """Return the rows where the fractions of a question's answers have a wrong sum, by question.
 
     Cumulative answers sum to the parent's fraction (1 for the questions without parent);
     conditional ones to 1.
@@ -314,7 +312,7 @@ def inconsistencies(
         expected: Matrix | float = 1.0
         if isinstance(votes, Cumulative) and parent is not None:
             expected = votes.answer(parent)
-        # NaN compares false: a question that was not asked breaks no rule
+        # NaN compares as false, so a question that was not asked breaks no rule
         rows = np.flatnonzero(np.abs(votes.question(question).sum(axis=1) - expected) > tolerance)
         if len(rows):
             rows_of[question] = rows
@@ -329,7 +327,7 @@ def vote_ceiling(
     draws: int = 200,
     seed: int = 0,
 ) -> float:
-    """Return the best accuracy possible against labels that a panel of volunteers votes for.
+    """Return the best accuracy that is possible against labels from a panel of volunteers.
 
     The best guess is each galaxy's most voted answer; panels are drawn with the galaxy's fractions,
     ties at random. With one volunteer it is the mean of the largest fraction; it grows towards 1
@@ -367,16 +365,16 @@ def vote_ceiling(
     asked = (total > 0) & (np.asarray(panel) > 0)
     if not asked.any():
         return float("nan")
-    # debiased answers need not sum to 1: a panel is drawn with their shares
+    # debiased fractions need not sum to 1, so the panel is drawn with their shares
     shares = values[asked] / total[asked, None]
     sizes = np.broadcast_to(panel, len(values))[asked].astype(np.int64)
-    # one volunteer gives the best guess with the probability of its share: no draw is needed
+    # a single volunteer agrees with the best guess with its vote share: no random draw is needed
     if (sizes == 1).all():
         return float(shares.max(axis=1).mean())
     random = np.random.default_rng(seed)
     best, right = shares.argmax(axis=1), 0.0
     for _ in range(draws):
-        # a number below 1 beside the whole votes settles ties at random, and nothing else
+        # a random number below 1, added to the votes, decides ties at random and nothing else
         drawn = random.multinomial(sizes, shares) + random.random(shares.shape)
         right += float((drawn.argmax(axis=1) == best).mean())
     return right / draws
