@@ -1,1 +1,1 @@
-"""Read tables of any format as plain columns."""
+"""Read tables of any known format as plain columns."""

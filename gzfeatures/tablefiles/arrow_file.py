@@ -21,11 +21,11 @@ _HATS = ("collection.properties", "hats.properties", "properties")
 _PRIMARY = "hats_primary_table_url"
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _VERSIONED = {"_delta_log": "Delta Lake", "metadata": "Iceberg", ".hoodie": "Hudi"}
-"""Folders that say which of the Parquet files beside them still count."""
+"""Folders of Delta Lake, Iceberg or Hudi tables, some of whose Parquet files are out of date."""
 
 
 def read_parquet(path: Path) -> RawTable:
-    """Read one Parquet file, or a folder of them (see `read_folder`)."""
+    """Read one Parquet file, or a folder of Parquet files."""
     return read_folder(path) if path.is_dir() else _without_index(pq.ParquetFile(path).read())
 
 
@@ -42,7 +42,7 @@ def read_feather(path: Path) -> RawTable:
 
 
 def read_folder(path: Path) -> RawTable:
-    """Read a folder of Parquet files as one table, in the order of their names.
+    """Read a folder of Parquet files as one table, in the order of the file names.
 
     `key=value` in the name of a folder is a column, as Hive, Spark, DuckDB and polars write it. A
     HATS catalog (International Virtual Observatory Alliance, HATS 1.0), or the primary catalog of a
@@ -114,7 +114,7 @@ def _chunks(parts: list[Any]) -> list[Any]:
 
 
 def _catalog_root(path: Path) -> tuple[Path, bool]:
-    """Folder that holds the data files, and whether it is that of a HATS catalog."""
+    """Return the folder of the data files, and whether the folder is a HATS catalog."""
     for name in _HATS:
         if (path / name).is_file():
             text = (path / name).read_text(encoding="utf-8")
@@ -141,7 +141,7 @@ def _parquet_files(root: Path, hats: bool) -> Iterator[Path]:
 
 
 def _keys(root: Path, file: Path) -> dict[str, str]:
-    """Columns that the folders above a file tell: `survey=sdss` is sdss in column survey."""
+    """Return the columns that folder names define: `survey=sdss` gives a column survey."""
     folders = file.relative_to(root).parts[:-1]
     return {
         unquote(key): unquote(value)
@@ -186,7 +186,7 @@ def _part(
 
 
 def _common_type(name: str, columns: list[tuple[pa.ChunkedArray, Path]]) -> pa.DataType:
-    """Return the type of a column in all files: the widest integer, or the one type of all.
+    """Return one type for a column of all files: the widest integer type, or the only type.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def _common_type(name: str, columns: list[tuple[pa.ChunkedArray, Path]]) -> pa.D
 
 
 def _without_index(table: pa.Table) -> RawTable:
-    """The table without the nameless index that pandas writes as a column."""
+    """Return the table without the unnamed index that pandas writes as a column."""
     kept = [place for place, name in enumerate(table.column_names) if not _INDEX.fullmatch(name)]
     units, notes = stored_units.of_arrow(table.schema.metadata)
     names = [table.column_names[place] for place in kept]

@@ -34,13 +34,14 @@ def read_ecsv(path: Path, id_columns: Sequence[str]) -> RawTable:
 
     text = _bytes(path).decode("utf-8-sig")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="astropy")  # odd units do not touch the numbers
+        # warnings on unusual units do not concern the numbers
+        warnings.filterwarnings("ignore", module="astropy")
         table = Table.read(text if "\n" in text else text + "\n", format="ascii.ecsv")
     return _columns(table, [])
 
 
 def read_votable(path: Path, id_columns: Sequence[str]) -> RawTable:
-    """Read the table of a VOTable that has an id column, in any of its serialisations.
+    """Read the table of a VOTable that has an id column; any serialisation of VOTable is read.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _require_whole(data: bytes, path: Path) -> None:
-    """Refuse what would make the parser open another file or address, or unfold without end."""
+    """Refuse files that would make the parser open other files or expand entities endlessly."""
 
     def refuse(what: str, value: str | None) -> None:
         raise InputError(what, where=path, found=value, remedy="save it with its data inside")
@@ -127,7 +128,7 @@ def _columns(table: Any, notes: list[str]) -> RawTable:
 
 
 def _array(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Any:
-    """Arrow array of one column; None where its objects are neither text nor numbers."""
+    """Return one column as an Arrow array; None if its cells are neither text nor numbers."""
     if values.dtype.kind in "biuf":
         native = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))
         return pa.array(native, mask=np.ascontiguousarray(mask))
@@ -141,6 +142,6 @@ def _array(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Any:
         array = pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return None
-    if pa.types.is_string(array.type):  # neither format has another word for a missing text
+    if pa.types.is_string(array.type):  # neither VOTable nor ECSV marks a missing text otherwise
         array = pc.if_else(pc.equal(array, ""), pa.scalar(None, array.type), array)
     return None if pa.types.is_nested(array.type) else array

@@ -19,7 +19,7 @@ _EXACT = 2.0**53
 def typed(
     cells: pa.ChunkedArray, bare: Callable[[Any], Any] = lambda texts: texts
 ) -> pa.ChunkedArray:
-    """A column of text cells in the narrowest type that holds all of it exactly.
+    """Convert a column of text cells to the narrowest type that holds all cells exactly.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def typed(
         .drop_null()[0]
         .as_py()
     )
-    # the first cell tells what to try; a column of plain numbers takes one pass
+    # the first cell says which type to try first, so a column of plain numbers is read once
     if first[:1].isdigit() or first[:1] in "-.":
         quick = _quick_whole(cells) if first.lstrip("-").isdecimal() else _quick_floats(cells)
         if quick is not None:
@@ -56,7 +56,7 @@ def _quick_whole(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
         numbers = cells.cast(pa.int64())
     except pa.ArrowInvalid:
         return _quick_floats(cells)
-    # Arrow reads 0x1F and 007 as numbers; what is not written back as it stood was something else
+    # Arrow reads 0x1F and 007 as numbers: if the number is written differently, the cell is a text
     return numbers if pc.all(pc.equal(numbers.cast(cells.type), cells)).as_py() else None
 
 
@@ -67,7 +67,7 @@ def _quick_floats(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
         return None
     ends = pc.min_max(numbers)
     if max(abs(ends["min"].as_py() or 0), abs(ends["max"].as_py() or 0)) >= _EXACT:
-        return None  # digits may stand here that a double does not hold
+        return None  # a float64 may not hold all digits of these cells
     return None if _are_whole(cells) else numbers
 
 
@@ -86,7 +86,7 @@ def _with_words(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     if values.null_count == len(values):
         if pc.all(pc.equal(pc.utf8_lower(texts), "nan")).as_py():
             return pa.chunked_array([pa.nulls(len(texts), pa.float64())])
-        return texts  # nothing but words: nobody's numbers
+        return texts  # a column of missing-value words only holds no numbers
     if pc.all(pc.match_substring_regex(values, _DIGITS)).as_py():
         if not pc.all(pc.match_substring_regex(values, _WHOLE)).as_py():
             return texts

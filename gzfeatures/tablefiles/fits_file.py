@@ -22,7 +22,7 @@ from gzfeatures.tablefiles.raw_table import RawTable
 
 @contextmanager
 def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
-    """Open the units of a FITS file in memory after a check of its headers, and close the file.
+    """Check the headers of a FITS file, open its data units in memory, and close the file.
 
     Where astropy opens a file itself and meets an unexpected header, it leaves the file open.
     """
@@ -54,9 +54,8 @@ def read_fits(path: Path, id_columns: Sequence[str]) -> RawTable:
     from astropy.io import fits
 
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", module="astropy"
-        )  # odd units and headers do not touch the numbers
+        warnings.filterwarnings("ignore", module="astropy")
+        # warnings on units or headers do not concern the numbers
         with fits_units(path) as units:
             tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
             if not tables:
@@ -145,13 +144,13 @@ def _columns(unit: Any, notes: list[str]) -> RawTable:
 
 
 def _code(column: Any, printed: bool) -> str:
-    """Letter of a column's format: of `20A`, `PJ(12)`, `I6`, `F8.3`."""
+    """Return the letter of a FITS column format, such as A of `20A` or J of `PJ(12)`."""
     text = str(column.format).strip().upper()
     return text[0] if printed else next((letter for letter in text if letter.isalpha()), "A")
 
 
 def _parts(name: str, values: npt.NDArray[Any], make: Any) -> dict[str, Any]:
-    """A column, or the columns of a vector column, which astropy may give any number of axes."""
+    """Return a column by name, or the separate columns of a vector column."""
     if values.ndim == 1:
         return {name: make(values)}
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
@@ -163,11 +162,11 @@ def _plain_array(values: npt.NDArray[Any]) -> Any:
 
 
 def _binary(stored: npt.NDArray[Any], column: Any, code: str) -> Any:
-    """A column of a binary table."""
+    """Return a column of a FITS binary table as an Arrow array."""
     if code == "A":
         return _strings(stored)
     values = np.ascontiguousarray(stored.astype(stored.dtype.newbyteorder("=")))
-    if code == "L":  # T, F, or a zero byte for unknown
+    if code == "L":  # FITS stores T, F, or a zero byte for an unknown value
         letters = values.view(np.uint8)
         return pa.array(letters == ord("T"), mask=(letters != ord("T")) & (letters != ord("F")))
     mask = None
@@ -179,8 +178,8 @@ def _binary(stored: npt.NDArray[Any], column: Any, code: str) -> Any:
 
 
 def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[Any]:
-    """Return TZERO + TSCAL × values; integers that are only shifted stay integers."""
-    # FITS has no unsigned integers: it stores them as signed ones with TZERO = 2^(bits − 1)
+    """Return TZERO + TSCAL × values; integers stay integers if they are only shifted."""
+    # FITS has no unsigned integers: it stores signed integers with TZERO = 2^(bits − 1)
     if scale == 1 and zero == 0:
         return values
     if values.dtype.kind in "iu" and scale == 1 and float(zero).is_integer():
@@ -194,8 +193,8 @@ def _scaled(values: npt.NDArray[Any], scale: float, zero: float) -> npt.NDArray[
 
 
 def _strings(stored: npt.NDArray[Any]) -> Any:
-    """Return text in UTF-8 without its padding; an empty text is missing."""
-    # FITS has no other sign for a missing text than an empty one
+    """Return text in UTF-8 without its padding; an empty text counts as missing."""
+    # FITS can mark a missing text only by an empty text
     padded = np.ascontiguousarray(
         np.char.encode(stored, "utf-8") if stored.dtype.kind == "U" else stored
     )
@@ -205,14 +204,15 @@ def _strings(stored: npt.NDArray[Any]) -> Any:
     fixed = pa.Array.from_buffers(pa.binary(width), len(padded), [None, pa.py_buffer(padded)])
     try:
         trimmed = pc.utf8_rtrim(fixed.cast(pa.large_binary()).cast(pa.large_string()), " \0")
-    except pa.ArrowInvalid:  # not UTF-8: an id is then refused, another text keeps what can be read
+    except pa.ArrowInvalid:
+        # the text is not UTF-8: an id is refused later, other texts keep their readable part
         trimmed = pa.array([text.rstrip(b" \0") for text in padded.tolist()], pa.large_binary())
     empty = pc.equal(pc.binary_length(trimmed), 0)
     return pc.if_else(empty, pa.scalar(None, trimmed.type), trimmed)
 
 
 def _printed(raw: Any, column: Any, code: str) -> Any:
-    """A column of an ASCII table, read from its characters: an I20 keeps every digit."""
+    """Return a column of an ASCII table, read from its characters so that I20 keeps every digit."""
     if code == "A":
         return raw
     texts = pc.utf8_trim_whitespace(raw.cast(pa.large_string()))

@@ -17,17 +17,16 @@ from gzfeatures.tablefiles.fits_file import chosen
 from gzfeatures.tablefiles.raw_table import RawTable
 
 _DEEPEST, _MOST = 4, 10_000
-"""Groups within groups, and entries of one file, that are gone through."""
+"""Largest depth of nested groups that is searched, and largest number of entries in a group."""
 _RATIO = 1032
-"""Most bytes that one stored byte can unpack to (zlib's own figure): a damaged header claims any
-length."""
+"""Most bytes that one byte can decompress to (zlib's limit), to find wrong lengths in headers."""
 _ASTROPY = ".__table_column_meta__"
 _FILL = "_FillValue"
 
 
 @dataclasses.dataclass
 class _ColumnGroup:
-    """Columns of one length in a group, or the fields of one dataset of records."""
+    """Hold the columns of a group that have equal lengths, or the fields of one dataset."""
 
     title: str
     columns: dict[str, Any]
@@ -83,11 +82,11 @@ def read_hdf5(path: Path, id_columns: Sequence[str]) -> RawTable:
 def _tables(
     group: Any, path: Path, id_columns: Sequence[str], depth: int
 ) -> Iterator[_ColumnGroup]:
-    """Yield every table of a group and of the groups in it."""
+    """Yield every table in a group and in its subgroups."""
     import h5py
 
     _require_readable(group, path)
-    # soft and external links may lead into another file: only what is stored here is read
+    # soft and external links may lead to another file, so read only data stored in this file
     stored = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
     entries = {name: group[name] for name in stored}
     for name, entry in entries.items():
@@ -104,7 +103,7 @@ def _tables(
 
 
 def _require_readable(group: Any, path: Path) -> None:
-    """Refuse a group of pandas' HDFStore, and one with more entries than a table can have."""
+    """Refuse a group that pandas' HDFStore wrote, and a group with too many entries."""
     if "pandas_type" in group.attrs:
         raise InputError(
             "table of pandas' HDFStore, which keeps its columns as pickles",
@@ -120,7 +119,7 @@ def _require_readable(group: Any, path: Path) -> None:
 def _table_of_datasets(
     group: Any, entries: dict[str, Any], path: Path, id_columns: Sequence[str]
 ) -> _ColumnGroup | None:
-    """Return the table that the one-dimensional datasets of a group make, or None without any."""
+    """Return the table that the one-dimensional datasets of a group form; None without datasets."""
     import h5py
 
     plain = {
@@ -135,7 +134,7 @@ def _table_of_datasets(
     if not columns:
         return None
     rows = _rows_of(columns, f"{path}, {group.name}", id_columns)
-    # images and datasets of another length are no columns of these galaxies: a note names them
+    # images and datasets of other lengths are no columns of these galaxies: name them in a note
     others = [name for name in plain if name not in columns]
     others += [name for name, entry in columns.items() if len(entry) != rows]
     notes = []
@@ -150,7 +149,7 @@ def _table_of_datasets(
 
 
 def _rows_of(columns: dict[str, Any], where: str, id_columns: Sequence[str]) -> int:
-    """Return the number of galaxies: the length of the id column, or the one length of all."""
+    """Return the number of galaxies: the length of the id column, or the common length."""
     leading = next((name for name in id_columns if name in columns), None)
     if leading is not None:
         return len(columns[leading])
@@ -164,7 +163,7 @@ def _rows_of(columns: dict[str, Any], where: str, id_columns: Sequence[str]) -> 
 
 
 def _units(header: Any, path: Path) -> tuple[dict[str, str], list[str]]:
-    """Units of the YAML that astropy writes line by line into a dataset beside its table."""
+    """Return the units from the YAML lines that astropy writes into a dataset beside its table."""
     if header is None or getattr(header, "ndim", 0) != 1:
         return {}, []
     _require_here(header, path)
@@ -173,7 +172,7 @@ def _units(header: Any, path: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _require_here(dataset: Any, path: Path) -> None:
-    """Refuse a dataset in another file, and one longer than its stored bytes can unpack to."""
+    """Refuse a dataset stored in another file, or longer than its bytes can decompress to."""
     if dataset.external or dataset.is_virtual:
         raise InputError("column points into another file", where=path, found=dataset.name)
     stored = dataset.id.get_storage_size()
@@ -186,7 +185,7 @@ def _require_here(dataset: Any, path: Path) -> None:
 
 
 def _array(source: tuple[Any, str | None], path: Path) -> Any:
-    """Arrow array of one column; None where its cells are no numbers and no text."""
+    """Return one column as an Arrow array; None if its cells are neither numbers nor text."""
     import h5py
 
     dataset, field = source
@@ -198,7 +197,7 @@ def _array(source: tuple[Any, str | None], path: Path) -> Any:
     if text is not None:
         cells = [cell.encode() if isinstance(cell, str) else cell for cell in values.tolist()]
         array = pa.array([cell.rstrip(b" \0") or None for cell in cells], pa.large_binary())
-        try:  # HDF5 has no other word for a missing text than an empty one
+        try:  # HDF5 marks a missing text only by an empty text
             return array.cast(pa.large_string())
         except pa.ArrowInvalid:
             return array

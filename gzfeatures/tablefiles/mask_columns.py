@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MASK = ".mask"
-"""Ends the name of the column in which astropy keeps the mask of a column."""
+"""Ending of the name of a mask column: astropy stores the mask of column `z` as `z.mask`."""
 
 
 def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[str]]:
-    """Hide what the masks of a table hide: `z.mask` beside `z` holds true or 1 where z is missing.
+    """Replace values that a mask column marks by missing values: `z.mask` marks those of `z`.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[s
         hidden = pc.fill_null(flags, True)
         column = columns[of]
         if pa.types.is_string_view(column.type):
-            column = column.cast(pa.large_string())  # Arrow does not choose between views
+            column = column.cast(pa.large_string())  # Arrow has no if_else for string views
         columns[of] = pc.if_else(hidden, pa.scalar(None, column.type), column)
         count = pc.sum(hidden).as_py() or 0
         notes.append(f"{name} is the mask of {names[of]}: {count} values are missing")
@@ -54,7 +54,7 @@ def applied(names: Sequence[str], columns: list[Any]) -> tuple[list[int], list[s
 
 
 def _flags(column: Any) -> Any:
-    """A mask as booleans; None where the column holds something else."""
+    """Return a mask column as booleans; None if the column holds other values than 0 and 1."""
     kind = column.type
     if pa.types.is_boolean(kind):
         return column

@@ -17,12 +17,12 @@ from gzfeatures.errors import InputError
 from gzfeatures.tablefiles import mask_columns
 
 EXACT = 2**53
-"""Whole numbers up to this one have a double of their own."""
+"""Up to this size, float64 holds every whole number exactly."""
 
 
 @dataclasses.dataclass
 class RawTable:
-    """Columns as a file holds them.
+    """Hold the columns of a file as the file stores them.
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ class RawTable:
 
     @classmethod
     def of(cls, table: pa.Table, notes: Sequence[str] = ()) -> RawTable:
-        """The columns of an Arrow table."""
+        """Return the columns of an Arrow table."""
         return cls(list(table.column_names), list(table.columns), list(notes))
 
     def frame(self, id_columns: Collection[str], where: object) -> pd.DataFrame:
-        """The table in plain columns (see `tables`); the Arrow columns are given up one by one.
+        """Return the table as a pandas frame with plain columns; release the Arrow columns.
 
         Raises
         ------
@@ -58,11 +58,11 @@ class RawTable:
         self._apply_masks()
         self._tell_names_apart(id_columns, where)
         columns: dict[str, Any] = {}
-        # what parsing took is not kept beside the plain columns
+        # parsing left unused memory, which is released before the plain columns need more
         pa.default_memory_pool().release_unused()
         self.columns.reverse()
         for name in self.names:
-            # each Arrow column is freed once its plain one is made: a table never lies in memory
+            # release each Arrow column after its conversion, so that the table is never in memory
             # twice
             columns[name] = plain_column(
                 self.columns.pop(), name in id_columns, f"{where}, column {name}"
@@ -85,7 +85,7 @@ class RawTable:
         self._drop(masks)
 
     def _tell_names_apart(self, id_columns: Collection[str], where: object) -> None:
-        """Leave out a column that stands twice; number those that share a name alone."""
+        """Leave out a repeated column; number different columns that share a name."""
         first: dict[str, int] = {}
         again: list[int] = []
         for i, name in enumerate(self.names):
@@ -120,7 +120,7 @@ class RawTable:
 
 
 def _is_nested(kind: pa.DataType) -> bool:
-    """Whether the cells of a column are neither one number nor one text."""
+    """Return whether the cells of a column are neither single numbers nor single texts."""
     return bool(pa.types.is_nested(kind) or pa.types.is_interval(kind) or pa.types.is_union(kind))
 
 
@@ -132,7 +132,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def storage(column: Any) -> pa.ChunkedArray:
-    """An Arrow column without dictionary, run lengths or extension type, in chunks."""
+    """Return an Arrow column without dictionary, run-length encoding or extension type."""
     if isinstance(column, pa.Array):
         column = pa.chunked_array([column], type=column.type)
     kind = column.type
@@ -154,8 +154,8 @@ def storage(column: Any) -> pa.ChunkedArray:
             pa.types.is_string_view(kind.value_type) or pa.types.is_binary_view(kind.value_type)
         ):
             return storage(column.cast(kind.value_type))
-        # Categorical and Enum of polars: Arrow decodes no dictionary of views, so its words are
-        # made plain first
+        # Arrow cannot decode a dictionary of string views (polars' Categorical), so convert its
+        # words first
         words = pa.large_string() if pa.types.is_string_view(kind.value_type) else pa.large_binary()
         return pa.chunked_array(
             [chunk.dictionary.cast(words).take(chunk.indices) for chunk in column.chunks], words
@@ -164,7 +164,7 @@ def storage(column: Any) -> pa.ChunkedArray:
 
 
 def plain_column(column: Any, is_id: bool, where: object) -> Any:
-    """One Arrow column as text, int64, uint64, Int64, float64, bool or boolean (see `tables`).
+    """Return one Arrow column as text, int64, uint64, Int64, float64, bool or boolean.
 
     Raises
     ------
@@ -194,14 +194,14 @@ def plain_column(column: Any, is_id: bool, where: object) -> Any:
 
 
 def _id(texts: Any) -> Any:
-    """Ids as text; as floats where the file lost their digits, which no use as an id accepts."""
+    """Return ids as text; as floats if the file lost digits, which are refused as ids later."""
     exact = id_text.exact(texts)
     return exact if isinstance(exact, np.ndarray) else _text(exact)
 
 
 def _integer_id(texts: Any) -> Any:
-    """Return integers as ids, or as floats where a spreadsheet rounded them."""
-    # a few rows tell that no spreadsheet rounded the ids: most columns need no full search
+    """Return integers as id texts, or as floats if a spreadsheet rounded them."""
+    # a few rows can show that no id is rounded, and then the full search is unnecessary
     return _id(texts) if id_text.may_be_rounded(texts) else _text(texts)
 
 
@@ -225,18 +225,17 @@ def _whole(column: pa.ChunkedArray) -> Any:
         return column.to_numpy()
     ends = pc.min_max(column)
     if any(abs(ends[end].as_py() or 0) > EXACT for end in ("min", "max")):
-        # no measurement has so many digits: such numbers are names, and arithmetic on them would
-        # lose digits
+        # no measurement has so many digits: the integers are names, and float64 would lose digits
         return _text(column)
     values = pc.fill_null(column, 0).to_numpy()
     return pd.arrays.IntegerArray(values.copy(), column.is_null().to_numpy().copy())
 
 
 def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
-    """A DECIMAL as the number it is: whole ones as integers, others as the nearest double."""
+    """Return decimal numbers: whole numbers as integers, other numbers as the nearest float64."""
     texts = column.cast(pa.string())
     if column.type.scale > 0:
-        # 100521.00 is 100521; what is not whole keeps its decimals
+        # 100521.00 is the id 100521; an id with other decimals keeps them
         whole = pc.replace_substring_regex(texts, r"^([+-]?[0-9]+)\.0+$", r"\1")
         fractional = pc.any(pc.match_substring(whole, ".")).as_py()
         if fractional or not is_id:
@@ -249,11 +248,11 @@ def _decimal_number(column: pa.ChunkedArray, is_id: bool) -> Any:
             return _whole(texts.cast(kind))
         except pa.ArrowInvalid:
             continue
-    return _text(texts)  # more digits than any number of the machine holds
+    return _text(texts)  # no integer type holds so many digits
 
 
 def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
-    """Return ids in short floats that cannot hold every integer, unchanged; else None."""
+    """Return ids unchanged if their short floats cannot hold every integer; else None."""
     limit = {pa.float32(): 2**24, pa.float16(): 2**11}.get(column.type)
     if limit is None:
         return None
@@ -264,7 +263,7 @@ def _rounded(column: pa.ChunkedArray) -> npt.NDArray[np.floating] | None:
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Return floats as doubles; 0.469 in single precision gives 0.469, not 0.46900001."""
+    """Return floats as float64: 0.469 in single precision becomes 0.469, not 0.46900001."""
     if pa.types.is_float64(column.type):
         return np.asarray(column.to_numpy())
     if pa.types.is_float16(column.type):
@@ -281,7 +280,7 @@ def _halves(chunk: Any) -> npt.NDArray[np.float16]:
 
 
 def _texts(column: pa.ChunkedArray, is_id: bool, where: object) -> pa.ChunkedArray:
-    """Text of any column that holds no numbers: strings, bytes in UTF-8, dates in ISO 8601."""
+    """Return a column without numbers as text: strings, UTF-8 bytes, or dates in ISO 8601."""
     kind = column.type
     are_bytes = (
         pa.types.is_binary,

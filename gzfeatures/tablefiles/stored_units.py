@@ -12,7 +12,7 @@ Units = dict[str, str]
 
 
 def of_arrow(metadata: Mapping[bytes, bytes] | None) -> tuple[Units, list[str]]:
-    """Return the units in the metadata of an Arrow schema (YAML, or VOParquet 1.0's VOTable).
+    """Return the units in the metadata of an Arrow schema, stored as YAML or as a VOTable.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
             (i for i in range(start + 1, len(lines)) if not lines[i].startswith(("-", " "))),
             len(lines),
         )
-        # composed and never constructed: aliases are not multiplied, tags not obeyed
+        # `compose` creates no objects: it neither expands aliases nor executes tags of an unsafe
+        # file
         root = yaml.compose("\n".join(lines[start:stop]), Loader=yaml.SafeLoader)
         return dict(_units(yaml, root)), []
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
@@ -61,7 +62,7 @@ def of_yaml(header: bytes) -> tuple[Units, list[str]]:
 
 
 def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and unit of each column under `datatype`; TypeError for another structure."""
+    """Yield the name and unit of each column under `datatype`; TypeError for another structure."""
     for column in root.value[0][1].value:
         if not isinstance(column, yaml.MappingNode):
             raise TypeError("a column is no mapping")
@@ -78,7 +79,7 @@ def _units(yaml: Any, root: Any) -> Iterator[tuple[str, str]]:
 
 
 def _of_votable(data: bytes) -> tuple[Units, list[str]]:
-    """Return the units of a VOTable's fields, without opening files or expanding entities."""
+    """Return the units of a VOTable's fields, without opening other files or expanding entities."""
     units: Units = {}
 
     def element(tag: str, attributes: dict[str, str]) -> None:

@@ -92,7 +92,7 @@ ID_COLUMNS = (
     "SPECOBJID",
     "id",
 )
-"""Columns that hold ids, read as text; the first that a table has names its galaxies."""
+"""Names of id columns, read as text; the first one that a table has names its galaxies."""
 
 
 def read_table(
@@ -102,7 +102,7 @@ def read_table(
     keys: Collection[str] = (),
     texts: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Read a table of any format that astronomers exchange.
+    """Read a table in any format that astronomers exchange.
 
     Parameters
     ----------
@@ -154,21 +154,20 @@ def read_table(
     ):
         try:
             return _READERS[ending](file, id_columns, texts).frame(id_columns, file)
-        except (
-            pa.ArrowNotImplementedError
-        ) as error:  # the file is whole: Arrow has no such type, as polars' Int128
+        except pa.ArrowNotImplementedError as error:
+            # Arrow lacks this type, for example Int128
             raise InputError(
                 "table holds a type that cannot be read",
                 where=file,
                 found=str(error),
                 remedy="cast its columns to Int64, Float64 or String and write it again",
             ) from error
-        except pa.ArrowMemoryError as error:  # a damaged length asks for any number of bytes
+        except pa.ArrowMemoryError as error:  # a damaged length asks for too much memory
             raise ValueError(f"it asks for more memory than there is: {error}") from error
 
 
 def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
-    """Return a table in memory with plain columns (see the module)."""
+    """Return a table in memory with plain columns."""
     names = [str(name) for name in frame.columns]
     raw = RawTable(names, [_arrow(frame.iloc[:, place], name) for place, name in enumerate(names)])
     id_columns = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
@@ -176,7 +175,7 @@ def plain(frame: pd.DataFrame, *, id_column: str | None = None) -> pd.DataFrame:
 
 
 def _arrow(column: pd.Series, name: str) -> Any:
-    """Return a pandas column as an Arrow array; objects of several kinds become text."""
+    """Return a pandas column as an Arrow array; mixed Python objects become text."""
     if isinstance(column.dtype, np.dtype) and not column.dtype.isnative:
         column = column.astype(column.dtype.newbyteorder("="))
     try:
@@ -202,7 +201,7 @@ def _read_csv(path: Path, id_columns: tuple[str, ...], texts: Collection[str]) -
 
 
 def _typed(read: Callable[[Path, tuple[str, ...]], RawTable]) -> Callable[..., RawTable]:
-    """Return a reader for a format whose columns have types, which needs no list of texts."""
+    """Return a reader for a format with typed columns, which needs no list of text columns."""
     return lambda path, id_columns, _: read(path, id_columns)
 
 
@@ -226,14 +225,15 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...], Collection[str]], RawTable]
     ".hdf5": _typed(read_hdf5),
     ".tsv": _read_csv,
 }
-"""Ending → reader. A folder is read as Parquet, whatever its name."""
+"""Reader of each file ending; a folder is read as Parquet."""
 
 
-_RUN = ("=", "+", "-", "@", "\t", "\r", "'", "#")  # a line that begins with the last is a comment
+# a first character # would make the line a comment
+_RUN = ("=", "+", "-", "@", "\t", "\r", "'", "#")
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Write a table as .parquet, .csv or .csv.gz (see `write_csv`).
+    """Write a table as .parquet, .csv or .csv.gz.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
         )
     with written_whole(path) as temporary:
         bare = frame.copy(deep=False)
-        bare.attrs = {}  # what was said of the input is not part of the table
+        bare.attrs = {}  # notes on the input file are no part of the table
         table = pa.Table.from_pandas(bare, preserve_index=False)
         with pq.ParquetWriter(temporary, table.schema) as writer:
             writer.write_table(table)
@@ -277,12 +277,12 @@ def guarded(text: str) -> str:
 
 
 def unguarded(text: str) -> str:
-    """Return the text that `guarded` was given; other apostrophes are part of the text."""
+    """Return the text that `guarded` received; keep apostrophes that `guarded` did not add."""
     return text[1:] if text.startswith("'") and text[1:].startswith(_RUN) else text
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Write a table as CSV(.gz), texts and column names guarded against being run as formulas.
+    """Write a table as CSV, with texts and column names guarded against being run as formulas.
 
     A missing value is an empty cell.
 

@@ -1,1 +1,1 @@
-"""Read CSV tables: header, records and stray rows."""
+"""Read CSV tables: find the header, split the records, and recognise rows that are no galaxies."""

@@ -1,4 +1,4 @@
-"""Read CSV tables, and refuse rows that are no galaxies or do not fit the header.
+"""Read CSV tables; refuse rows that are no galaxies or do not fit the header.
 
 The file is split into cells by Arrow. What Arrow does not take – a row of another length, a blank
 between comma and quote – is gone through again line by line, to be understood or to be named by its
@@ -59,7 +59,7 @@ def read_csv(path: Path, id_columns: Collection[str], unguard: Any) -> RawTable:
 
 
 class _NotPlain(Exception):
-    """Arrow does not split the rows of this file as they are meant."""
+    """Raised if Arrow would split the rows of a CSV file in wrong places."""
 
 
 def _table(
@@ -74,9 +74,9 @@ def _table(
     else:
         columns = _cells(path, header, names)
         if _any(columns[0], "^ *#"):
-            raise _NotPlain  # a comment, unless quotes are around it, which only the lines tell
+            raise _NotPlain  # a comment, or a quoted cell: only the raw line can tell
     if not by_line and any("\n" in (column[-1].as_py() or "") for column in columns if len(column)):
-        raise _NotPlain  # a quote that nobody closes makes one cell of the rest of the file
+        raise _NotPlain  # an open quote makes the rest of the file one cell
     if header.spare:
         _require_empty(columns.pop(), path, header, line_of)
         names.pop()
@@ -86,7 +86,7 @@ def _table(
         columns = [column.slice(rows.start, rows.stop - rows.start) for column in columns]
 
     def values(place: int) -> Any:
-        column, columns[place] = columns[place], None  # the cells are given up once they are values
+        column, columns[place] = columns[place], None  # release the text cells early to save memory
         bare = partial(_unguarded, unguard=unguard)
         result = bare(column) if names[place] in id_columns else typed(column, bare)
         if _is_text(result):
@@ -103,7 +103,7 @@ def _table(
 def _require_own_rows(
     column: Any, names: Sequence[str], place: int, path: Path, header: Header
 ) -> None:
-    """Refuse a quoted cell that contains a row: two stray quotes swallow the rows between."""
+    """Refuse a quoted cell that contains table rows, which happens between two stray quotes."""
     if not pc.any(pc.match_substring(column, "\n")).as_py():
         return
     for row, cell in enumerate(column.to_pylist()):
@@ -127,7 +127,7 @@ def _any(column: Any, pattern: str) -> bool:
 
 
 def _cells(path: Path, header: Header, names: list[str]) -> list[Any]:
-    """Every cell as text; an empty one is null."""
+    """Read every cell of a CSV file as text; an empty cell becomes null."""
     columns = [str(number) for number in range(len(names))]
     with opened(path) as stream:
         stream.read(header.offset)
@@ -168,7 +168,7 @@ def _require_empty(column: Any, path: Path, header: Header, line_of: Callable[[i
 
 
 def _without_nameless(names: list[str], columns: list[Any]) -> tuple[list[str], list[Any]]:
-    """Drop empty columns without a name; name the others without one as pandas does."""
+    """Drop empty columns without a name; name other columns without a name as pandas does."""
     kept = [i for i, name in enumerate(names) if name or columns[i].null_count < len(columns[i])]
     return [names[i] or f"Unnamed: {i}" for i in kept], [columns[i] for i in kept]
 

@@ -15,15 +15,15 @@ import pyarrow as pa
 from gzfeatures.errors import InputError
 
 _HEAD = 2**20
-"""Bytes that are searched for the header first; twice as many each time until it is whole."""
+"""Number of bytes first searched for the header; doubled until the header is found."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SEP = re.compile(r"sep=.?\r?$", re.MULTILINE)
-"""First line of a CSV that a spreadsheet wrote for itself."""
+"""First line that spreadsheet programs write to name the separator."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """Holds the column names of a CSV file, where its rows begin, and what separates cells."""
+    """Hold the column names of a CSV file, the position of its first row, and its separator."""
 
     names: tuple[str, ...]
     spare: bool
@@ -34,7 +34,7 @@ class Header:
 
 
 def opened(path: Path) -> Any:
-    """Stream of a file's bytes, unpacked where its name ends in .gz."""
+    """Open a file as a stream of bytes, decompressed if its name ends in .gz."""
     return pa.input_stream(
         str(path), compression="gzip" if path.name.lower().endswith(".gz") else None
     )
@@ -61,7 +61,7 @@ def header_of(path: Path) -> Header:
 
 
 def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
-    """Return the header in a file's first bytes, or None where header or first row is cut off."""
+    """Return the header in the first bytes of a file; None if it or the first row is incomplete."""
     bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
     lines = list(io.StringIO(_text(head, bom, path, whole=whole), newline=""))
     first, comments = _leading(lines)
@@ -75,7 +75,8 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
     if comments:
         names = _names_in_comment(comments[-1], separator, header)
         if names:
-            # the record taken for a header is the first galaxy: rows begin where it begins
+            # the line that was taken for the header is the first galaxy, so rows begin with this
+            # line
             header, row, header_end = names, header, 0
             comments.pop()
         if comments:
@@ -83,7 +84,7 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
     if not header:
         raise ValueError("it is empty")
     names = [name.strip() for name in header]
-    # some programs end each row, others the header, with one comma too many
+    # some programs end each row, other programs the header, with one comma too many
     spare = len(row) == len(names) + 1 and not row[-1].strip()
     if row and len(row) == len(names) - 1 and not names[-1]:
         names = names[:-1]
@@ -93,7 +94,7 @@ def _header_in(head: bytes, path: Path, *, whole: bool) -> Header | None:
 
 
 def _text(head: bytes, bom: int, path: Path, *, whole: bool) -> str:
-    """Return the bytes behind the byte order mark as text; a last line cut off is dropped."""
+    """Return bytes after the byte order mark as text, without an incomplete last line."""
     end = len(head) if whole else head.rfind(b"\n") + 1
     try:
         return head[bom:end].decode("utf-8")
@@ -105,7 +106,7 @@ def _text(head: bytes, bom: int, path: Path, *, whole: bool) -> str:
 
 
 def _leading(lines: list[str]) -> tuple[int, list[str]]:
-    """Return how many lines precede the header, and the comments among them."""
+    """Return the number of lines before the header, and the comments among these lines."""
     first, comments = 0, []
     while first < len(lines) and (
         lines[first].startswith("#") or not lines[first].strip() or _SEP.match(lines[first])
@@ -117,23 +118,23 @@ def _leading(lines: list[str]) -> tuple[int, list[str]]:
 
 
 def _names_in_comment(comment: str, separator: str, record: list[str]) -> list[str]:
-    """Return the column names in a comment above a first row of numbers; empty where none are."""
+    """Return the column names in a comment above the first row of numbers, if any."""
     reader = csv.reader([comment.lstrip("#").strip()], delimiter=separator, skipinitialspace=True)
     names = next(reader, [])
-    # a record with a number in it is no header; a comment with a number is no list of names
+    # a row with a number is no header, and a comment with a number is no list of column names
     is_row = any(_NUMBER.fullmatch(cell.strip()) for cell in record)
     has_number = any(_NUMBER.fullmatch(name.strip()) for name in names)
     return names if len(names) == len(record) and is_row and not has_number else []
 
 
 def _separator(lines: list[str]) -> str:
-    """Return the separator of the header: a comma, else a tab, semicolon or bar."""
+    """Return the separator in the header: a comma, else a tab, semicolon or bar."""
     header = next((line for line in lines if line.strip()), "")
     return next((mark for mark in ",\t;|" if mark in header), ",")
 
 
 def _records(lines: list[str], separator: str) -> Iterator[tuple[list[str], int]]:
-    """Records that hold anything, and how many lines were read up to their end."""
+    """Yield the records that are not empty, each with the number of lines read so far."""
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     for record in reader:
         if record:

@@ -1,4 +1,4 @@
-"""Read CSV files record by record, where Arrow cannot split them, and refuse rows by line."""
+"""Read CSV files record by record if Arrow cannot split them, and name faulty lines."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gzfeatures.tablefiles.csv import stray_rows
 from gzfeatures.tablefiles.csv.header import Header, opened
 
 _CHUNK = 20_000
-"""Rows that are held as Python texts at a time."""
+"""Number of rows that are held as Python texts before they become Arrow arrays."""
 _LISTED = 10
-"""Comments that are named by their lines."""
+"""Number of comments that notes list line by line."""
 
 
 class _Lines:
-    """Lines of a file for `csv.reader`, without comments between records."""
+    """Pass the lines of a file to `csv.reader`, without the comments between records."""
 
     def __init__(self, stream: Iterator[str], line: int) -> None:
         self.stream, self.number = stream, line
@@ -37,12 +37,13 @@ class _Lines:
             if self.begins and line.lstrip(" ").startswith("#"):
                 self.comments.append((self.number, line.strip()))
                 continue
-            self.begins = False  # until the record ends: a line within quotes is no comment
+            # a line inside quotes is no comment, so skip no more lines until the record ends
+            self.begins = False
             return line
         raise StopIteration
 
     def notes(self) -> list[str]:
-        """One note for each of the first comments, and one for the others."""
+        """Return one note for each of the first comments, and one note for all other comments."""
         listed = [
             f"line {line} is no galaxy and is left out: {text}"
             for line, text in self.comments[:_LISTED]
@@ -55,7 +56,7 @@ class _Lines:
 
 
 def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[int], list[str]]:
-    """Return columns of text cells, the line of each row, and notes; leave out comments.
+    """Return the columns as text, the line number of each row, and notes; leave out comments.
 
     A row of another length is refused, but for the words that end a file.
 
@@ -104,14 +105,14 @@ def read_lines(path: Path, header: Header, width: int) -> tuple[list[Any], list[
 
 
 def _flush(cells: list[list[str | None]], chunks: list[list[Any]]) -> None:
-    """Make Arrow arrays of the cells gathered so far: they take a tenth of the memory."""
+    """Convert the cells read so far to Arrow arrays, which need a tenth of the memory."""
     for column, parts in zip(cells, chunks, strict=True):
         parts.append(pa.array(column, pa.large_string()))
         column.clear()
 
 
 def _closed(reader: Any, path: Path, lines: _Lines) -> Iterator[list[str]]:
-    """Yield records; name the line where a quote opens or closes in a wrong place."""
+    """Yield records; raise an error that names the line where quotes do not match."""
     start = lines.number
     try:
         for record in reader:

@@ -17,7 +17,7 @@ FOOTER = re.compile(
     r"|completion time:.*|#.*",
     re.IGNORECASE,
 )
-"""Words that end the output of a database."""
+"""Pattern of the words with which databases end their output."""
 
 _TYPE = re.compile(
     r"(u?(tiny|small|medium|big)?int(eger)?\d*|u?long|u?short|u?byte|bit|float\d*"
@@ -40,15 +40,15 @@ _UNIT = re.compile(
 _RULER = re.compile(r"[-=]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _LOOKED_AT = 100
-"""Rows that tell whether the cells of a column are numbers."""
+"""Number of rows that decide whether a column holds numbers."""
 _MOST = 3
-"""Rows below the header, or at the end, that are looked at."""
+"""Number of rows after the header, and at the end, that may be no galaxies."""
 
 
 def galaxies(
     names: Sequence[str], columns: Sequence[Any], path: Path, line_of: Callable[[int], int]
 ) -> tuple[range | None, list[str]]:
-    """Return which rows of a table are galaxies, and notes on the rows left out.
+    """Return which rows of a table are galaxies, and notes on the rows that are left out.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def _is_word(cell: str) -> bool:
 
 
 def _numeric_columns(columns: Sequence[Any], count: int) -> set[int]:
-    """Columns whose cells are numbers, but perhaps for the first and the last rows."""
+    """Return the columns that hold numbers, ignoring the first and last rows."""
     start = _MOST if count > _MOST + 1 else 1
     numeric = set()
     for i, column in enumerate(columns):
@@ -132,7 +132,7 @@ def _numeric_columns(columns: Sequence[Any], count: int) -> set[int]:
 
 
 def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | None:
-    """What a row below the header is, if it is no galaxy: types, units or a ruler."""
+    """Return what a row below the header holds instead of a galaxy: types, units or a ruler."""
     words = [cell for cell in cells if cell]
     if not words or width < 2 or any(_NUMBER.fullmatch(word) for word in words if word != "1"):
         return None
@@ -147,7 +147,7 @@ def _below_header(cells: Sequence[str], numeric: set[int], width: int) -> str | 
 def _require_galaxy(
     cells: Sequence[str], numeric: set[int], path: Path, line: int, *, lone: bool = False
 ) -> None:
-    """Refuse a row without numbers that has words in two or more columns of numbers."""
+    """Refuse a row that has words, and no numbers, in two or more columns of numbers."""
     words = all(_is_word(cells[i]) for i in numeric) and not any(map(_NUMBER.fullmatch, cells))
     if lone or (len(numeric) > 1 and words):
         raise InputError(
