@@ -1,1 +1,1 @@
-"""Read images of galaxies: files, archives, addresses and arrays to pixels."""
+"""Read images of galaxies from files, archives, addresses or arrays, and decode their pixels."""

@@ -1,4 +1,4 @@
-"""Decode the bytes of one galaxy, a picture or bands, to the pixels of a view."""
+"""Decode the bytes of one galaxy's image, a picture or bands, to the pixels of a view."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from gzfeatures.images.sources.arrays import channel_axis
 from gzfeatures.images.view import View
 
 PICTURE, BANDS = "picture", "bands"
-"""Parts of a galaxy that lies in several files; a file of one band is a part with that band's
-name."""
+"""Names of a galaxy's files: a picture, several bands, or else the name of the only band."""
 
 ZIP, NPY, FITS, GZIP, PNG = (
     b"PK\x03\x04",
@@ -31,12 +30,12 @@ ZIP, NPY, FITS, GZIP, PNG = (
     b"\x1f\x8b",
     b"\x89PNG\r\n\x1a\n",
 )
-"""First bytes of the formats that are no pictures, and of the one whose header tells its bits."""
+"""First bytes of files that are no pictures, and of PNG, whose header gives the bit depth."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Decoder:
-    """The bytes of one galaxy, with the options that reading them needs.
+    """Hold the bytes of one galaxy's image, with the options that decoding needs.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ class Decoder:
     reading: Reading = READING
 
     def see(self, view: View) -> npt.NDArray[np.uint8]:
-        """Return the pixels under a view, shape (size, size, channels).
+        """Return the pixels under a view as uint8, shape (size, size, channels).
 
         A view with bands or a stretch takes the bands of a galaxy that has a picture too.
 
@@ -68,8 +67,8 @@ class Decoder:
             picture of 8 bits.
         """
         parts = self._parts
-        # Of a galaxy with a picture and bands the view decides: only bands can be stretched or
-        # chosen.
+        # if a galaxy has a picture and bands, the view decides which is read: only bands can be
+        # stretched or selected
         wants_bands = view.bands is not None or view.stretch is not None
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if view.bands is not None:
@@ -78,8 +77,8 @@ class Decoder:
                 self._picture(Levels(self.reading.range, view.stretch or self.reading.stretch))
             )
         bands, limits = self._bands, self.reading.range
-        # A range fixes black and white for all images alike, a stretch for each by itself: not
-        # both.
+        # a range fixes black and white for all images, a stretch sets them for each image: refuse
+        # both together
         if view.stretch and limits:
             raise InputError(
                 "range and stretch",
@@ -103,7 +102,7 @@ class Decoder:
 
     @property
     def picture(self) -> npt.NDArray[np.uint8] | None:
-        """Return the picture in colour, shape (height, width, 3); None for bands only."""
+        """Return the picture in colour, shape (height, width, 3); None for a galaxy of bands."""
         data = self._parts.get(PICTURE)
         if data is None:
             return None
@@ -114,7 +113,7 @@ class Decoder:
         )
 
     def faults(self) -> list[str]:
-        """List everything wrong with the bytes, one line each; empty when nothing is.
+        """List the faults of the image, one line each; an empty list for a good image.
 
         Values of more than 8 bits that become fewer than 32 grey levels are wrong too: their
         contrast is lost.
@@ -146,7 +145,7 @@ class Decoder:
         return lines
 
     def levels(self) -> int | None:
-        """Count the grey levels of a picture, 1 … 256; None for bands."""
+        """Return the number of grey levels of a picture, 1 … 256; None for bands."""
         return number_of(self._whole_picture) if PICTURE in self._parts else None
 
     @property
@@ -157,7 +156,7 @@ class Decoder:
             return (
                 array(data, where=self.where, max_bytes=8 * 3 * self.max_pixels).dtype != np.uint8
             )
-        # A PNG tells its bits in its header, a TIFF in a tag; other pictures have 8.
+        # a PNG stores its bit depth in the header, a TIFF in a tag; other pictures have 8 bits
         depth = data[24] if data.startswith(PNG) and len(data) > 24 else (bits(data) or ("u", 8))[1]
         return depth > 8 or self.reading.range is not None
 
@@ -172,14 +171,14 @@ class Decoder:
 
     @cached_property
     def _parts(self) -> dict[str, bytes]:
-        """Return the parts of the galaxy by name: its picture, its bands, or files of one band."""
+        """Return the files of the galaxy by name: its picture, its bands, or one file per band."""
         if self.data.startswith(ZIP):
             parts = unpacked(self.data, where=self.where, max_bytes=16 * self.max_pixels)
             return {BANDS: self.data} if any(name.endswith(".npy") for name in parts) else parts
         if self.data.startswith(NPY) and self.reading.bands is None:
             stored = array(self.data, where=self.where, max_bytes=16 * self.max_pixels)
-            # An array of 8 bits, or with one or three channels, is a picture; any other shape is
-            # bands.
+            # an array of 8-bit values, or with one or three channels, is a picture; any other shape
+            # is bands
             plain = stored.ndim == 2 or (
                 stored.ndim == 3 and {stored.shape[0], stored.shape[2]} & {1, 3}
             )
@@ -192,7 +191,7 @@ class Decoder:
 
     @cached_property
     def _whole_picture(self) -> npt.NDArray[np.uint8]:
-        """Return the picture as it is read without a view, shape (height, width[, 3])."""
+        """Return the picture without any view, shape (height, width[, 3])."""
         return np.asarray(self._picture(self.reading.levels))
 
     def _picture(self, levels: Levels) -> Image.Image:
@@ -207,7 +206,7 @@ class Decoder:
                 rule=f"hold ≤ {self.max_pixels:,} pixels",
             )
         axis = channel_axis(image.shape, None, where=self.where)
-        # Pillow wants the channels last, the grey levels want them first.
+        # Pillow needs the channels last, grey levels need them first
         image = image[..., None] if image.ndim == 2 else np.moveaxis(image, axis, 2)
         if image.dtype == np.uint8 and levels.stretch is not None:
             raise no_bands(self.where)
@@ -244,12 +243,12 @@ class Decoder:
 
 
 def reason(error: GzError) -> str:
-    """Return an error's text without its place, for a list in which the place is the id."""
+    """Return an error's text without the file name, for lists that name the galaxy instead."""
     return str(GzError(error.what, rule=error.rule, found=error.found))
 
 
 def _flat(pixel: npt.NDArray[np.uint8]) -> str:
-    """Name a picture whose pixels all have this value: blank, saturated, or of a single colour."""
+    """Describe a picture whose pixels are all equal: blank, saturated, or of a single colour."""
     if (pixel == np.iinfo(pixel.dtype).max).all():
         return "saturated"
     return "of a single colour" if np.ptp(pixel) else "blank"

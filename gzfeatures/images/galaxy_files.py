@@ -1,4 +1,4 @@
-"""Find the files of each galaxy in an archive, and read them."""
+"""Find the files of each galaxy in an archive, and read these files."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Files: TypeAlias = tuple[str, ...]
 
 FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.fz", ".fit.fz")
 MOST_BANDS = 12
-"""Most files that are asked by their headers whether they are bands of one galaxy."""
+"""Most files whose headers are read to find out whether they are bands of one galaxy."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WholePicture:
-    """A decoded picture before any view, for a caller that applies the views itself.
+    """Hold a decoded picture before any view, for a caller that applies the views later.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ class WholePicture:
 
 
 NetworkInput: TypeAlias = WholePicture | tuple[npt.NDArray[np.uint8], ...]
-"""What a network may be given of an image: the whole picture, or its pixels under each view."""
+"""Pixels for a network: the whole picture, or the pixels under each view."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GalaxyFiles:
-    """An archive, with the options that reading its images needs.
+    """Hold an archive of images, with the options that reading needs.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class GalaxyFiles:
     max_pixels: int = MAX_PIXELS
 
     def galaxies(self) -> dict[str, Files]:
-        """Return the files of each galaxy by id, sorted (rows of an array: in their order).
+        """Return the files of each galaxy, sorted by id; rows of an array keep their order.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class GalaxyFiles:
             return {name: (name,) for name in self.archive.names()}
         files: dict[str, dict[str, str]] = {}
         parts = galaxies_and_parts(self.archive.names(), self.reading.bands or ())
-        # Files of unknown filters would otherwise each count as a galaxy of one band, silently.
+        # otherwise each file of an unknown filter would count as a galaxy of one band
         self._require_no_bands([name for name, (_, part) in parts.items() if part == BANDS])
         for name, (galaxy, part) in parts.items():
             of_galaxy = files.setdefault(galaxy, {})
@@ -107,7 +107,8 @@ class GalaxyFiles:
         """
         alike: dict[str, list[str]] = {}
         for name in names:
-            # Numbers at the end of a name count galaxies (`cutout_1`), words may name filters.
+            # a number at the end of a file name counts galaxies (`cutout_1`), a word may name a
+            # filter
             stem, _, word = _stem(name).replace("-", "_").replace(".", "_").rpartition("_")
             if stem and not word.isdigit() and name.lower().endswith(FITS_ENDINGS):
                 alike.setdefault(stem, []).append(name)
@@ -115,7 +116,7 @@ class GalaxyFiles:
         headers = [self._filter_and_position(name) for name in first]
         filters = [each[0] for each in headers if each is not None]
         places = {each[1] for each in headers if each is not None}
-        # Bands of one galaxy differ in filter and agree in position; galaxies of a survey do not.
+        # bands of one galaxy differ in filter and agree in position; galaxies of a survey do not
         if first and len(set(filters)) == len(first) and len(places) == 1:
             words = [
                 _stem(name).replace("-", "_").replace(".", "_").rpartition("_")[2] for name in first
@@ -131,7 +132,7 @@ class GalaxyFiles:
             )
 
     def _filter_and_position(self, name: str) -> tuple[str, tuple[float, float]] | None:
-        """Read from a file's header the filter and the sky position of its image.
+        """Return the filter and the sky position in a file's header; None if a value is missing.
 
         The position is rounded to a thousandth of a degree.
         """
@@ -154,11 +155,11 @@ class GalaxyFiles:
                     round(float(header["CRVAL2"]), 3),
                 )
         except (GzError, KeyError, TypeError, ValueError):
-            pass  # what is damaged is told when it is read
+            pass  # damage in the file is reported when the image is read
         return None
 
     def _preferred(self, parts: dict[str, str]) -> Files:
-        """Return the files of one galaxy; of a picture and bands the preferred ones."""
+        """Return the files of one galaxy; if it has a picture and bands, the preferred ones."""
         chosen = parts
         if PICTURE in parts and len(parts) > 1:
             rest = {part: name for part, name in parts.items() if part != PICTURE}
@@ -192,7 +193,7 @@ class GalaxyFiles:
         reader = version(data, max_pixels=self.max_pixels)
         if reader is not None:
             key["reader"] = reader
-        # Plain pictures keep the digest of their bytes, so that other tools can recompute it.
+        # plain pictures keep the digest of their bytes, so that other programs can compute it
         if key == {"field": 1, "bands": None}:
             return digest
         return fingerprint.of({"image": digest, **key})
@@ -210,7 +211,7 @@ class GalaxyFiles:
         return Decoder(data, self.where(files), self.max_pixels, of_band)
 
     def see(self, files: Files, data: bytes, view: View) -> npt.NDArray[np.uint8]:
-        """Return the pixels of a galaxy under a view of the whole survey frame.
+        """Return the pixels of a galaxy under a view that refers to the whole survey frame.
 
         Raises
         ------
@@ -225,14 +226,14 @@ class GalaxyFiles:
         The bytes are decoded once; raises as `see`.
         """
         decoder, within = self.decoder(files, data), self._within(files, views)
-        # One decoded picture serves every view; bands are stretched for each view by itself.
+        # one decoded picture serves all views, but bands are stretched separately for each view
         pixels = None if any(view.bands or view.stretch for view in views) else decoder.picture
         if pixels is None:
             return tuple(decoder.see(view) for view in within)
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:
-        """Convert views of the survey frame into views of the part that the images hold."""
+        """Convert views of the survey frame into views of the field that the images show."""
         for view in views:
             if view.crop > self.reading.field:
                 raise InputError(
@@ -244,7 +245,7 @@ class GalaxyFiles:
         return [dataclasses.replace(view, crop=view.crop / self.reading.field) for view in views]
 
     def states(self, files: Files) -> list[Sequence[int | None] | None]:
-        """Return size and time of change of each file; None for a file that is gone."""
+        """Return size and time of change of each file; None for a file that is missing."""
         return [self.archive.file_state(name) for name in files]
 
     def where(self, files: Files) -> str:
@@ -255,7 +256,7 @@ class GalaxyFiles:
 def galaxies_and_parts(
     names: Iterable[str], named: Collection[str] = ()
 ) -> dict[str, tuple[str, str]]:
-    """Tell from file names which galaxy and which part of it each file shows.
+    """Return, by file name, which galaxy and which part of the galaxy each file shows.
 
     Weights beside an image are left out.
 
@@ -285,8 +286,8 @@ def galaxies_and_parts(
         bands.setdefault(split_name[0], set()).add(split_name[1])
         result[name] = split_name[:2]
         if not split_name[2]:
-            # A capital letter or a word inside a name may be part of an id: another band must
-            # confirm it.
+            # a capital letter or a word inside a name may be part of the id, unless another band of
+            # the same galaxy exists
             doubtful.append(name)
     for name in doubtful:
         if len(bands[result[name][0]]) < 2:
@@ -295,7 +296,7 @@ def galaxies_and_parts(
 
 
 def part_of(name: str, named: Collection[str] = (), *, alone: bool = True) -> str:
-    """Tell from a file's name which part of its galaxy it shows.
+    """Return which part of a galaxy a file shows, from the file's name.
 
     Of a file that lies `alone` only what is certain counts.
     """
@@ -306,6 +307,6 @@ def part_of(name: str, named: Collection[str] = (), *, alone: bool = True) -> st
 
 
 def _stem(name: str) -> str:
-    """Return a file's name without its ending, nor that of its compression."""
+    """Return a file's name without its endings, such as .fits.gz."""
     stem, suffix = posixpath.splitext(posixpath.basename(name))
     return posixpath.splitext(stem)[0] if suffix.lower() in (".gz", ".fz") else stem

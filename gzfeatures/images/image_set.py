@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class ImageCheck:
-    """The result of `ImageSet.check`.
+    """Hold the result of a check of all images: readable, missing, broken and shallow images.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class ImageCheck:
     found = renamed("found", "readable")
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; `shallow` only where there are some."""
+        """Return the fields as JSON values; leave out `shallow` if it is empty."""
         broken = [{"id": name, "reason": why} for name, why in self.broken]
         shallow = [{"id": name, "levels": levels} for name, levels in self.shallow]
         result: dict[str, Any] = {
@@ -65,7 +65,7 @@ class ImageCheck:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images of galaxies by id.
+    """Hold the images of galaxies by id.
 
     It can be pickled, and is safe to use from threads, forks and spawned workers.
 
@@ -111,7 +111,7 @@ class ImageSet:
         max_pixels: int = MAX_PIXELS,
         reading: Reading | None = None,
     ) -> ImageSet:
-        """List the images of a folder or archive, which are read in place.
+        """List the images in a folder or archive; the files are read where they are.
 
         An id is a file's stem, at any depth. `PGC0000212_g.fits`, `…_r.fits` (FITS or .npy; after
         _, - or .) are bands of one galaxy, and so are files named by any filter that `filters`
@@ -175,7 +175,7 @@ class ImageSet:
         return len(self.ids)
 
     def read(self, row: int) -> bytes:
-        """Return the bytes of an image as stored; of several files, an uncompressed zip of them.
+        """Return the bytes of an image as stored; several files as an uncompressed zip.
 
         Raises
         ------
@@ -196,18 +196,18 @@ class ImageSet:
         return source.digest(source.read(files))
 
     def digests(self) -> list[str]:
-        """Return the digest of each image, in order."""
+        """Return the digest of each image, in the order of the ids."""
         return self._each(self.digest)
 
     def stamp(self) -> str:
-        """Return a SHA-256 of ids and file states, which is new after any change of a file.
+        """Return a SHA-256 of ids and file states, which changes if any file changes.
 
         It covers names, sizes and times of change, and reads no image.
 
         An archive counts as one file. A file that has vanished counts as such.
         """
         sources = [[source.reading.asdict(), source.max_pixels] for source in self.galaxy_files]
-        # Size and time of change tell of a new file without reading it.
+        # size and time of change reveal a new file without reading it
         places = [[n, files, self.galaxy_files[n].states(files)] for n, files in self.places]
         return fingerprint.of([sources, self.ids.tolist(), places])
 
@@ -252,16 +252,15 @@ class ImageSet:
 
         See `picture_hash.picture_hash`.
         """
-        view = View(
-            size=8, crop=1e-3
-        )  # any that every image can serve: its picture alone is of use here
+        view = View(size=8, crop=1e-3)
+        # any view would do here, because the hash only needs the decoded picture
         try:
             return hash_of(self.network_input(row, (view,)), (view,))
         except (InputError, MissingFileError):
             return NOTHING + NOTHING
 
     def picture_hashes(self) -> npt.NDArray[np.uint8]:
-        """Return the hash of each picture, in order, shape (n, 64); every image is decoded."""
+        """Return the hash of each picture, shape (n, 64); every image is decoded."""
         return np.frombuffer(b"".join(self._each(self.picture_hash)), dtype=np.uint8).reshape(
             len(self), -1
         )
@@ -271,7 +270,7 @@ class ImageSet:
         return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
 
     def _unchanged(self, row: int, digest: str | None) -> bytes:
-        """Return an image's bytes, or refuse an image that changed since its digest was taken."""
+        """Return an image's bytes; refuse an image that changed since its digest was computed."""
         source, files = self._place(row)
         data = source.read(files)
         if digest is not None and source.digest(data) != digest:
@@ -283,14 +282,14 @@ class ImageSet:
         return data
 
     def select(self, ids: Ids) -> ImageSet:
-        """Return the images of these ids, in this order; an unknown id is an InputError."""
+        """Return the images with these ids, in the order of the ids; refuse an unknown id."""
         rows = positions(self.ids, ids, where="images")
         return dataclasses.replace(
             self, ids=ids, places=tuple(self.places[r] for r in rows), missing=()
         )
 
     def joined(self, other: ImageSet) -> ImageSet:
-        """Join two sets of images; an id in both is an InputError."""
+        """Join two sets of images; refuse an id that both sets contain."""
         moved = tuple((source + len(self.galaxy_files), files) for source, files in other.places)
         ids = np.concatenate([self.ids, other.ids])
         kind = self.kind if self.kind == other.kind else ""
@@ -303,7 +302,7 @@ class ImageSet:
         )
 
     def check(self, *, progress: bool = False) -> ImageCheck:
-        """Decode every image and list the broken ones with the reason; none of them raises.
+        """Decode every image and list the broken images with the reason, without raising an error.
 
         A picture whose pixels all have one value is listed too, although `pixels` would serve it,
         and so are bands with more than a tenth of bad pixels, and values of more than 8 bits that
@@ -327,7 +326,7 @@ class ImageSet:
         )
 
     def duplicate_groups(self) -> dict[str, str]:
-        """Group galaxies whose images are equal byte for byte: id → first id of the group.
+        """Group galaxies whose images are equal byte for byte; return the first id of each group.
 
         Images that cannot be read belong to no group.
         """
@@ -342,7 +341,7 @@ class ImageSet:
         return self.galaxy_files[source], files
 
     def _fault(self, row: int) -> tuple[str | None, int | None]:
-        """Return why an image cannot be used, or None, and how many grey levels it has."""
+        """Return why an image cannot be used, or None, and how many grey levels the image has."""
         source, files = self._place(row)
         try:
             decoder = source.decoder(files, source.read(files))
@@ -358,8 +357,8 @@ class ImageSet:
             return None
 
     def _each(self, work: Callable[[int], Result], progress: str | None = None) -> list[Result]:
-        """Return the results of `work` for every row, in order, with a progress bar if titled."""
-        # Decoders release Python's lock, so that threads use every core.
+        """Return the results of `work` for every row, in order; a title shows a progress bar."""
+        # image decoders release Python's global lock, so threads use all cores
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(work, range(len(self)))
             if progress is None:
@@ -371,7 +370,7 @@ class ImageSet:
 
 
 def hash_of(source: NetworkInput, views: Sequence[View]) -> bytes:
-    """Return the hash of a picture decoded for some views, 64 bytes; all zero for bands."""
+    """Return the hash of a decoded picture, 64 bytes; all zero for bands."""
     if not isinstance(source, WholePicture):
         return NOTHING + NOTHING
     return picture_hash(source.pixels, views[0].crop / source.crops[0])

@@ -16,32 +16,28 @@ import numpy as np
 import numpy.typing as npt
 
 SIZE, MIDDLE = 64, 240 / 424
-"""Side of the picture that is transformed, and the share of the frame's side that it shows."""
+"""Size in pixels of the picture that is transformed, and the share of the frame that it shows."""
 BITS, BYTES = 256, 32
 FEWEST = 36
-"""Pixels across that middle below which there is too little to tell pictures apart: 64 pixels of a
-whole frame."""
+"""Fewest pixels across the frame's middle that tell pictures apart: 64 pixels of a whole frame."""
 CUT_OUT = 256
-"""Largest side, in pixels, of a picture that may itself be the middle of a frame, cut out
-before."""
+"""Largest side in pixels of a picture that may itself be the cut-out middle of a frame."""
 FAINTEST = 4.0
-"""Smallest strongest coefficient, in grey levels (orthonormal transform); a flat picture has no
-hash."""
+"""Least amplitude of the strongest frequency, in grey levels; a flatter picture has no hash."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""Of red, green and blue (ITU-R 601)."""
+"""Weights of red, green and blue in the luminance (ITU-R 601)."""
 LARGEST_PRODUCT = 200_000
-"""Multiplications of a matrix product that one thread does: OpenBLAS shares out those above
-262,144."""
+"""Most multiplications of a matrix product on one thread; OpenBLAS splits above 262,144."""
 NOTHING = bytes(BYTES)
-"""Stands for a hash that a picture does not have."""
+"""Replaces the hash of a picture that has none."""
 
 
 def _frequencies() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return rows and columns of the 256 lowest frequencies except the mean, one per bit.
+    """Return the rows and columns of the 256 lowest frequencies without the mean, one per bit.
 
     Neighbouring bits are 16 places apart in frequency, so that each 16 of them tell about as much.
     """
-    # Order frequencies by their distance from the mean, as in the zigzag of JPEG.
+    # sort frequencies by their distance from the mean, like the zigzag of JPEG
     down, across = np.indices((SIZE, SIZE)).reshape(2, -1)
     order = np.lexsort((across, down, down**2 + across**2))[1 : BITS + 1].reshape(16, 16).T.ravel()
     return down[order], across[order]
@@ -53,18 +49,17 @@ COUNT = int(max(DOWN.max(), ACROSS.max())) + 1
 
 @lru_cache(maxsize=64)
 def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]]:
-    """Return which pixels of a row are central, and their weight in each cosine."""
+    """Return the slice of the central pixels in a row, and their weights in each cosine."""
     scale = side / SIZE
-    reach = max(
-        scale, 1.0
-    )  # a triangle, as wide as a pixel of the result: Pillow's bilinear filter
+    reach = max(scale, 1.0)
+    # a triangle as wide as one pixel of the result, as in Pillow's bilinear filter
     centres = (length - side) / 2 + (np.arange(SIZE) + 0.5) * scale
     first = max(0, int(np.floor(centres[0] - reach)))
     part = slice(first, min(length, int(np.ceil(centres[-1] + reach))))
     pixels = np.arange(part.start, part.stop) + 0.5
     shares = np.clip(1 - np.abs(pixels - centres[:, None]) / reach, 0, None)
     shares /= shares.sum(1, keepdims=True)
-    # The discrete cosine transform (DCT-II), orthonormal but for the mean, which is not used.
+    # the orthonormal discrete cosine transform (DCT-II); its mean is not used
     waves = np.cos(np.pi * np.arange(COUNT)[:, None] * (np.arange(SIZE) + 0.5) / SIZE) * np.sqrt(
         2 / SIZE
     )
@@ -72,7 +67,7 @@ def _transform(length: int, side: float) -> tuple[slice, npt.NDArray[np.float32]
 
 
 def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
-    """Hash the central share of a picture; `NOTHING` where it is flat or too small."""
+    """Hash the central share of a picture; return zeros for a flat or too small picture."""
     height, width = pixels.shape[:2]
     side = share * min(height, width)
     if share > 1 + 1e-6 or side < FEWEST:
@@ -80,12 +75,12 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
     down, rows = _transform(height, side)
     across, columns = _transform(width, side)
     window = pixels[down, across]
-    # brightness survives where JPEG thins colours out
+    # brightness survives JPEG compression better than colour
     light = np.multiply(window[..., 0], LUMINANCE[0], dtype=np.float32)
     for colour in (1, 2):
         light += np.multiply(window[..., colour], LUMINANCE[colour], dtype=np.float32)
     waves = (_product(rows, light) @ columns.T)[DOWN, ACROSS]
-    # Signs of rounding errors would make all flat pictures look like one another.
+    # in a flat picture the signs come from rounding errors, and all flat pictures look alike
     if np.abs(waves).max() < FAINTEST:
         return NOTHING
     return np.packbits(waves > 0).tobytes()
@@ -94,7 +89,7 @@ def _signs(pixels: npt.NDArray[np.uint8], share: float) -> bytes:
 def _product(
     left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Multiply two matrices in parts so small that OpenBLAS keeps each on one thread.
+    """Multiply two matrices in parts so small that OpenBLAS keeps each part on one thread.
 
     Its threads, woken by every thread that decodes, would wait for each other ten times as long as
     the product takes.
@@ -105,7 +100,7 @@ def _product(
 
 
 def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
-    """Hash a picture, 64 bytes: the middle of its frame, and the whole of a small picture.
+    """Hash a picture in 64 bytes: the middle of its frame, and all of a small picture.
 
     Parameters
     ----------
@@ -129,6 +124,7 @@ def picture_hash(pixels: npt.NDArray[np.uint8], field: float = 1.0) -> bytes:
     >>> picture_hash(disk.astype(np.uint8))[32:] == NOTHING
     True
     """
-    field = round(field, 9)  # it may come out of a division
+    # rounding removes the error of a division
+    field = round(field, 9)
     cut_out = field == 1 and min(pixels.shape[:2]) <= CUT_OUT
     return _signs(pixels, MIDDLE / field) + (_signs(pixels, 1.0) if cut_out else NOTHING)

@@ -11,13 +11,15 @@ from gzfeatures.images.decoding.bundle import unpacked
 from gzfeatures.images.decoding.decode_rgb import bits
 
 VALUES = 2
-"""Raise when values of the same bytes give other pixels: what was stored of them is then computed
-again."""
+"""Version of the reading code; raise it if the same bytes give other pixels than before.
+
+Vectors that are stored under the earlier version are then computed again."""
 
 SKY = 3
-"""As `VALUES`, of FITS that holds integers (zeros that fill an area are bad, as in floats), or
-whose first header alone tells the sky of its extensions. Other FITS keeps its key, since its
-pixels are what they were."""
+"""Version for FITS of integers, and for FITS with coordinates in the first header only.
+
+Zeros that fill an area of integers are bad, as in floats. Other FITS keeps the version `VALUES`,
+since its pixels are what they were."""
 
 FITS, ZIP, NPY = b"SIMPLE", b"PK\x03\x04", b"\x93NUMPY"
 
@@ -29,7 +31,7 @@ _PACKED_INTEGERS = re.compile(rb"ZBITPIX = *[1-9]")
 
 
 def version(data: bytes, *, max_pixels: int) -> int | None:
-    """Return the number of the reading code that makes the pixels of an image's bytes.
+    """Return the version of the reading code that makes the pixels of an image's bytes.
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
     if data.startswith(ZIP):
         try:
             parts = unpacked(data, where="image", max_bytes=limit).values()
-        except GzError:  # damaged bytes are refused with their reason when they are decoded
+        except GzError:
+            # damaged bytes are refused with a reason when they are decoded
             return VALUES
         return SKY if any(_changed(part, limit) for part in parts) else VALUES
     if data.startswith((FITS, GZIP)):
@@ -67,7 +70,7 @@ def version(data: bytes, *, max_pixels: int) -> int | None:
 
 
 def _changed(data: bytes, limit: int) -> bool:
-    """Return whether the bytes are FITS of a kind that a later version reads differently.
+    """Return whether the bytes are a kind of FITS that the later version reads differently.
 
     These are integers, or a sky in a first header without pixels, plain or gzipped.
 

@@ -1,4 +1,4 @@
-"""Hold the options of reading image files, where the files do not say it themselves."""
+"""Hold the options of reading image files, for what the files do not say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gzfeatures.images.decoding.grey_levels import Levels
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """Options of reading image files.
+    """Hold the options of reading image files.
 
     Every option that changes pixels also changes an image's digest.
 
@@ -92,4 +92,4 @@ class Reading:
 
 
 READING = Reading()
-"""Files that say all themselves."""
+"""Default options, for files that need no further information."""

@@ -19,7 +19,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Central crop, size, colour and bands of the pixels a network sees.
+    """Hold the central crop, size, colours and bands of the pixels that a network sees.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class View:
         }
 
     def apply(self, image: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return the pixels of `image` under this view.
+        """Return the pixels of an image under this view.
 
         Parameters
         ----------
@@ -135,21 +135,21 @@ class View:
         )
 
     def _box(self, width: int, height: int) -> Box:
-        """Return left, upper, right and lower edge of the crop in a picture, in pixels."""
+        """Return the left, upper, right and lower edge of the crop in a picture, in pixels."""
         side = self.crop * min(width, height)
-        # Galaxies lie at the centre of their cutouts, so the crop is central.
+        # galaxies are at the centre of their cutouts, so the crop is central
         left, top = (width - side) / 2, (height - side) / 2
         return left, top, left + side, top + side
 
     def _window(self, pixels: npt.NDArray[np.uint8]) -> tuple[Image.Image, Box]:
-        """Return the part of an array that resampling reads, and the crop's edges in it.
+        """Return the part of an array that resampling reads, and the crop's edges in this part.
 
         The array has shape (height, width[, 3]).
         """
         height, width = pixels.shape[:2]
         left, top, right, bottom = self._box(width, height)
-        # Bilinear resampling looks one result pixel beyond the crop: the part must hold that
-        # margin, so that it gives the same pixels as the whole image would.
+        # bilinear resampling reads one result pixel beyond the crop, so the part includes that
+        # margin and gives the same pixels as the whole image
         reach = math.ceil(max(1.0, (right - left) / self.size)) + 1
         x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
         part = pixels[y : math.ceil(bottom) + reach, x : math.ceil(right) + reach]

@@ -1,1 +1,1 @@
-"""Decode the bytes of image files: pictures, bands, grey levels."""
+"""Decode the bytes of image files to pictures, bands and grey levels."""

@@ -1,4 +1,4 @@
-"""Align the bands of one galaxy on one grid by their celestial coordinates, or refuse them."""
+"""Shift the bands of one galaxy onto one pixel grid by their celestial coordinates."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from gzfeatures.images.decoding.bands import Bands
 
 WHOLE = 0.1
-"""Pixels by which a shift may differ from whole ones and still be made without interpolation."""
+"""A shift this close to whole pixels is rounded, so that no interpolation is needed."""
 
 BENT = 0.5
-"""Most pixels by which the corners of two bands may part after the shift: above, their scale or
-angle differ."""
+"""Largest difference in pixels that may remain after the shift at a corner of two bands."""
 
 _CARDS = (
     "CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CTYPE1", "CTYPE2", "CDELT1", "CDELT2", "CD1_1",
@@ -36,7 +35,7 @@ Corners = npt.NDArray[np.float64]
 
 
 def celestial(header: Header | None) -> WCS | None:
-    """Return the celestial coordinates of an image's two axes; None where it has none."""
+    """Return the celestial coordinates of an image; None if the header defines none."""
     if header is None or "CTYPE1" not in header:
         return None
     from astropy.wcs import WCS
@@ -45,27 +44,27 @@ def celestial(header: Header | None) -> WCS | None:
         try:
             world = WCS(header, naxis=2)
             return world if world.has_celestial else None
-        except (
-            Exception
-        ):  # damaged coordinates fail in many ways, and an image without them can be seen too
+        except Exception:
+            # damaged coordinates raise many kinds of errors, and the image can be shown without
+            # them
             return None
 
 
 def mirrored(header: Header | None) -> bool:
-    """Return whether east lies to the right of north (determinant of CD above 0)."""
+    """Return whether east lies to the right of north in the image."""
     world = celestial(header)
     return world is not None and _handedness(world) > 0
 
 
 def _handedness(world: WCS) -> float:
-    """Return the determinant of the change of longitude and latitude along the pixel axes."""
-    # Some headers put latitude on the first axis, which turns the sign round.
+    """Return the determinant of the pixel-to-sky matrix, whose sign tells a mirrored image."""
+    # if a header puts latitude on the first axis, the determinant has the opposite sign
     sign = -1 if world.wcs.lng > world.wcs.lat else 1
     return sign * float(np.linalg.det(world.pixel_scale_matrix))
 
 
 def aligned(parts: Sequence[Bands], *, where: object) -> list[Bands]:
-    """Put bands on the grid of one of them by their celestial coordinates.
+    """Shift bands onto the pixel grid of one of them, by their celestial coordinates.
 
     The grid is that of the band in the middle of the wavelengths. Others are shifted by whole
     pixels where that is right to a tenth of one, else interpolated linearly; pixels that nothing
@@ -116,7 +115,7 @@ def _middle(parts: Sequence[Bands]) -> int:
 
 
 def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> list[Bands]:
-    """Shift every band onto the grid of the middle one."""
+    """Shift every band onto the pixel grid of the middle band."""
     height, width = parts[middle].flux.shape[1:]
     corners = np.array(
         [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], dtype=np.float64
@@ -135,37 +134,36 @@ def _onto(parts: list[Bands], worlds: list[WCS], middle: int, where: object) -> 
 
 
 def _mapped(source: WCS, target: WCS, corners: Corners) -> Corners:
-    """Convert pixels (x, y) of one image to pixels of another; NaN on the far side of the sky."""
+    """Convert pixels (x, y) of one image to pixels of another; NaN beyond the projection."""
     from astropy.coordinates import SkyCoord
     from astropy.wcs.utils import wcs_to_celestial_frame
 
     try:
         sky = np.asarray(source.all_pix2world(corners, 0))[:, [source.wcs.lng, source.wcs.lat]]
         frames = [wcs_to_celestial_frame(world) for world in (source, target)]
-        # Bands may be given in other frames (FK5, ICRS, galactic), so compare on one.
+        # bands may use different frames (FK5, ICRS, galactic), so convert to one frame first
         if not frames[0].is_equivalent_frame(frames[1]):
             moved = SkyCoord(*sky.T, unit="deg", frame=frames[0]).transform_to(frames[1]).spherical
             sky = np.column_stack([moved.lon.deg, moved.lat.deg])
         return np.asarray(
             target.all_world2pix(sky if target.wcs.lng < target.wcs.lat else sky[:, ::-1], 0)
         )
-    except (
-        Exception
-    ):  # a point that the projection cannot hold, or distortions that do not converge
+    except Exception:
+        # the projection cannot represent the point, or the distortion terms do not converge
         return np.full_like(corners, np.nan)
 
 
 def _require_alike(
     shift: Corners, corners: Corners, pair: str, reference: WCS, moved: WCS, where: object
 ) -> None:
-    """Refuse two images that differ by more than a shift of less than half of the image."""
+    """Refuse two images that differ by more than a shift, or by a shift over half the image."""
     from astropy.wcs.utils import proj_plane_pixel_scales
 
     scales = [float(proj_plane_pixel_scales(world).mean()) * 3600 for world in (moved, reference)]
     remedy = "put them on one grid first, or leave one of them out"
     fault = "bands of one galaxy cannot be aligned"
     size = corners.max(axis=0) + 1
-    # Scales may differ by what moves the corner by half a pixel at most.
+    # the pixel scales may differ as long as a corner moves by less than half a pixel
     if not abs(scales[0] / scales[1] - 1) <= BENT / size.max():
         values = f'{scales[0]:.4g}" and {scales[1]:.4g}" a pixel in {pair}'
         raise InputError(
@@ -176,7 +174,8 @@ def _require_alike(
             fault, where=where, rule="have east on one side", found=pair, remedy=remedy
         )
     middle = shift.mean(axis=0)
-    if not (np.abs(middle) < size / 2).all():  # not-a-number too
+    if not (np.abs(middle) < size / 2).all():
+        # a NaN shift fails this comparison too
         raise InputError(
             fault, where=where, rule="show one field of the sky", found=pair, remedy=remedy
         )
@@ -185,7 +184,7 @@ def _require_alike(
 
 
 def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -> Bands:
-    """Shift a band by (x, y); pixels from outside become NaN and bad."""
+    """Shift a band by (x, y) pixels; pixels from outside the image become NaN and bad."""
     flux = np.full_like(part.flux, np.nan)
     bad = np.ones_like(part.bad)
     whole = np.rint(shift).astype(int)
@@ -200,7 +199,8 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
         flux[:, target_y, target_x] = part.flux[:, source_y, source_x]
         bad[:, target_y, target_x] = part.bad[:, source_y, source_x]
         return dataclasses.replace(part, flux=flux, bad=bad, header=header) if x or y else part
-    # A shift by part of a pixel needs interpolation: bad pixels are filled first and spread after.
+    # a shift by a fraction of a pixel interpolates, so bad pixels are filled before and marked
+    # after
     from scipy import ndimage
 
     for plane, (values, holes) in enumerate(zip(part.flux, part.bad, strict=True)):
@@ -218,7 +218,7 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
 
 
 def _span(shift: int, length: int) -> tuple[slice, slice]:
-    """Return the target and the source slice of a shift along one axis."""
+    """Return the target slice and the source slice of a shift along one axis."""
     return slice(max(0, -shift), min(length, length - shift)), slice(
         max(0, shift), min(length, length + shift)
     )

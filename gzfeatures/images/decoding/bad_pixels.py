@@ -12,16 +12,17 @@ import numpy.typing as npt
 Mask = npt.NDArray[np.bool_]
 
 BLOCK, RUN = 5, 16
-"""Side of a square, and length of a straight run, of zeros that chance does not make: of the 2 … 10
-% of pixels that compression by RICE turns into zeros, one in 10²⁵ squares would."""
+"""Side of a square and length of a straight run of zeros that do not arise by chance.
+
+RICE compression turns 2 … 10 % of the pixels into zeros; one in 10²⁵ squares would then be zero."""
 
 MANY, CHANCE = 0.2, 1e-3
-"""Share of zeros above which a sky has zeros by nature, as maps of few photons have, and the chance
-per image that zeros scattered over it are taken for an area."""
+"""Share of zeros above which a sky has zeros by nature, and the accepted chance of an error.
+
+Maps of few photons have natural zeros; the chance is per image, that they pass for an area."""
 
 HSC = ("BAD", "NO_DATA", "UNMASKEDNAN")
-"""Planes of an HSC or LSST mask (MP_…) that say a pixel holds no measurement; DETECTED marks the
-galaxy itself."""
+"""Planes of an HSC or LSST mask that mark pixels without a measurement."""
 
 
 def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | float = 0.0) -> Mask:
@@ -43,17 +44,18 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
         than a fifth of the pixels are zero the square and the run grow until scattered zeros would
         not make them.
     """
-    # the absolute value of the least integer of a signed type is that integer, which is below 0
+    # for the most negative integer, np.abs returns a negative number, so compare integers directly
     zero: Mask = np.abs(plane) <= tolerance if plane.dtype.kind == "f" else plane == 0
     if not zero.any() or zero.all():
         return zero
     from scipy import ndimage
 
     height, width = plane.shape
-    # Zeros of an unobserved area lie together; zeros of a noisy sky do not.
+    # zeros of an unobserved area are connected, zeros of a noisy sky are scattered
     square, run = _unlikely(zero)
     shapes = {(square, square), (1, min(run, width)), (min(run, height), 1)}
-    if run > RUN:  # a row of a small image is no long run
+    if run > RUN:
+        # in an image smaller than the run, a row of zeros proves nothing
         shapes = {(square, square), (1, run), (run, 1)}
     solid, opened = np.zeros_like(zero), np.zeros_like(zero)
     for shape in shapes:
@@ -63,7 +65,7 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
     if not solid.any():
         return solid
     if (zero & ~opened).sum() > MANY * (~opened).sum():
-        # zeros of a sky of few photons hang together: through them an area would spread all over it
+        # with few photons, zeros are connected all over the sky, so do not extend the areas
         return opened
     areas, _ = ndimage.label(zero)
     filled: Mask = np.isin(areas, np.unique(areas[solid]))
@@ -71,17 +73,17 @@ def unobserved(plane: npt.NDArray[Any], tolerance: npt.NDArray[np.float64] | flo
 
 
 def _unlikely(zero: Mask) -> tuple[int, int]:
-    """Return the side of a square and the length of a run of zeros that chance does not make."""
+    """Return the side of a square and the length of a run of zeros that do not arise by chance."""
     share = float(zero.mean())
     if share <= MANY:
         return BLOCK, RUN
-    # A pattern of m pixels appears by chance in about size × share^m places of the image.
+    # a pattern of m pixels arises by chance at about size × share^m places of the image
     pixels = math.log(CHANCE / zero.size) / math.log(share)
     return max(BLOCK, math.ceil(math.sqrt(pixels))), max(RUN, math.ceil(pixels))
 
 
 def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask | None:
-    """Find the pixels that a weight or mask plane marks as bad; None where it does not say.
+    """Find the pixels that a weight or mask plane marks as bad; None for other planes.
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ def masked(kind: str, plane: npt.NDArray[Any], cards: Mapping[str, Any]) -> Mask
     flags = np.nan_to_num(plane).astype(np.int64)
     bits = [int(cards[f"MP_{name}"]) for name in HSC if f"MP_{name}" in cards]
     if any(str(key).startswith("MP_") for key in cards):
-        # Other bits of HSC's masks mark sources and edges, whose pixels are good.
+        # other bits of HSC masks mark sources and edges, whose pixels are good
         flags &= sum(1 << bit for bit in bits)
     elif "dq" in word and str(cards.get("TELESCOP", "")).strip().upper() == "JWST":
         flags &= 1

@@ -1,4 +1,4 @@
-"""Read bands by name from FITS planes, cubes and extensions, and from .npy and .npz."""
+"""Read bands by name from FITS planes, cubes and extensions, and from .npy and .npz files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gzfeatures.images.decoding.filters import alike, canonical
 from gzfeatures.images.decoding.fits_planes import planes
 
 UNNAMED = "unnamed"
-"""Name of the only band of an image that says nowhere which it is."""
+"""Name of an image's only band if neither the file nor the user names the band."""
 
 
 def read_fits(
@@ -31,7 +31,7 @@ def read_fits(
     names: tuple[str, ...] | None = None,
     science: str | None = None,
 ) -> Bands:
-    """Read the bands of a FITS file: a plane, a cube, or an image extension for each band.
+    """Read the bands of a FITS file: one plane, a cube, or one image extension per band.
 
     Names come from the header (BANDS or BAND0…, BAND, FILTER, or EXTNAME where it is a band's),
     else from `names`. Weights, errors and masks are never taken for the image; weights and masks
@@ -66,7 +66,7 @@ def read_fits(
             "bands differ in shape", where=where, found=", ".join(str(cube.shape) for cube in cubes)
         )
     total = sum(map(len, cubes))
-    # The sum over all bands is bounded, as each unit alone may be just below the limit.
+    # each unit alone may be below the limit, so limit the sum of pixels over all bands
     if total * cubes[0].shape[1] * cubes[0].shape[2] > max_pixels:
         raise InputError(
             "image is too large to decode", where=where, rule=f"hold at most {max_pixels:,} pixels"
@@ -81,7 +81,7 @@ def read_fits(
         )
         for plane, cube in zip(chosen, cubes, strict=True)
     ]
-    # Two planes of one band are exposures or versions: nothing tells which one is the image.
+    # two planes of the same band are exposures or versions, and nothing tells which is the image
     twice = [
         name
         for part in bands
@@ -117,7 +117,7 @@ def read_npy(
 def read_npz(
     parts: dict[str, bytes], *, where: object, max_pixels: int, names: tuple[str, ...] | None = None
 ) -> Bands:
-    """Read the bands of a .npz file: `images` and their names `filters`.
+    """Read the bands of a .npz file with the arrays `images` and `filters` (band names).
 
     `images` (or `image`) has shape (bands, height, width); `bands` may hold the names too.
 
@@ -144,7 +144,7 @@ def read_npz(
 
 
 def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
-    """Stack the bands of several files or planes, aligned by their coordinates.
+    """Stack the bands of several files or planes, aligned by their celestial coordinates.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
 
 
 def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: object) -> Bands:
-    """Return the bands of an array (bands, height, width), or refuse what is no image."""
+    """Return the bands of an array (bands, height, width); refuse an array that is no image."""
     cube = cube[None] if cube.ndim == 2 else cube
     if cube.ndim != 3 or cube.dtype.kind not in "uif":
         raise InputError(
@@ -179,14 +179,14 @@ def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: o
 
 
 def _compatible(in_file: str, requested: str) -> bool:
-    """Return whether a file's own name of a band may mean the name that the caller gives it."""
+    """Return whether the file's name of a band may mean the name that the user gives."""
     return canonical(requested) is None or alike(in_file, requested)
 
 
 def _agreed(
     in_file: tuple[str, ...], requested: tuple[str, ...] | None, n: int, *, where: object
 ) -> tuple[str, ...]:
-    """Return the bands' names, or refuse names of the caller that contradict the file's own."""
+    """Return the names of the bands; refuse a user's names that contradict the file's names."""
     if (
         in_file
         and requested
@@ -212,12 +212,12 @@ def _agreed(
 
 
 def _gunzipped(data: bytes, *, where: object, max_bytes: int) -> bytes:
-    """Unpack a gzipped file, or refuse one larger than `max_bytes`."""
+    """Decompress a gzip file; refuse a file larger than `max_bytes`."""
     with (
         parsing("image is truncated or damaged", where),
         gzip.GzipFile(fileobj=io.BytesIO(data)) as file,
     ):
-        # One byte more than allowed shows that the file is larger, whatever its header claims.
+        # one byte more than allowed proves that the file is too large, whatever its header says
         plain = file.read(max_bytes + 1)
     if len(plain) > max_bytes:
         raise InputError(
@@ -234,7 +234,7 @@ def _native(planes: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _bad(planes: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Find pixels without a measurement by their values alone, shape (bands, height, width)."""
+    """Find pixels without a measurement from the pixel values, shape (bands, height, width)."""
     if planes.dtype.kind != "f":
         return np.zeros(planes.shape, dtype=bool)
     return np.stack([~np.isfinite(plane) | unobserved(plane) for plane in planes])

@@ -1,4 +1,4 @@
-"""Hold an image in several filters: select bands by name, cut by position, check, draw."""
+"""Hold an image in several filters: select bands, cut out a sky position, check, draw."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 MAX_BAD = 0.1
-"""Largest share of bad pixels in a band that `faults` passes over."""
+"""Largest share of bad pixels in a band that does not count as a fault."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bands:
-    """One galaxy in several filters.
+    """Hold the images of one galaxy in several filters.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Bands:
             raise InputError("bands", rule="be named once each", found=", ".join(self.names))
 
     def select(self, names: Sequence[str]) -> Bands:
-        """Return these bands, in this order.
+        """Return the bands with these names, in the order of the names.
 
         `r` also selects `HSC-R` where no other band is an r, and `f115w` selects `F115W`.
 
@@ -86,7 +86,7 @@ class Bands:
         return rows[0]
 
     def cut(self, ra: float, dec: float, arcsec: float) -> Bands:
-        """Cut a square around a sky position by the image's celestial coordinates.
+        """Cut a square around a sky position, by the image's celestial coordinates.
 
         Parameters
         ----------
@@ -131,7 +131,8 @@ class Bands:
                     for planes, fill in ((self.flux, np.nan), (self.bad, True))
                     for plane in planes
                 ]
-            except ValueError:  # no overlap, or a position on the far side of the sky
+            except ValueError:
+                # no overlap, or a position on the far side of the sky
                 raise InputError(
                     "cut lies off the image", found=f"ra {ra}, dec {dec}, {arcsec} arcsec"
                 ) from None
@@ -142,7 +143,7 @@ class Bands:
         )
 
     def faults(self) -> list[str]:
-        """List what is wrong with the pixels: blank bands, and bands with many bad pixels."""
+        """List the faults of the bands: blank bands, and bands with many bad pixels."""
         lines = []
         for name, flux, bad in zip(self.names, self.flux, self.bad, strict=True):
             good = flux[~bad]
@@ -158,7 +159,7 @@ class Bands:
         stretch: str = "lupton",
         range: tuple[float, float] | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Draw the image in 8 bits, oriented as on the sky.
+        """Draw the image with 8 bits per channel, oriented as on the sky.
 
         Parameters
         ----------
@@ -187,17 +188,17 @@ class Bands:
         blank = [line for line in chosen.faults() if line.endswith("blank")]
         if blank:
             raise InputError(blank[0], rule="hold more than one value")
-        # Bad pixels are left out of the stretch's statistics and drawn black.
+        # bad pixels do not count in the statistics of the stretch, and are drawn black
         flux = np.where(chosen.bad, np.nan, chosen.flux.astype(np.float64))
         planes = STRETCHES[stretch](flux) if range is None else Levels(range).of(flux, where=None)
         planes = planes.repeat(3, axis=0) if names is None and len(planes) == 1 else planes
-        # FITS counts rows from below; a picture counts them from the top.
+        # FITS counts rows from the bottom, a picture from the top
         planes = planes[:, ::-1] if self.header is not None else planes
         planes = planes[:, :, ::-1] if mirrored(self.header) else planes
         return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
 
     def _order(self) -> tuple[str, ...]:
-        """Return the default channels: one band, or three from the longest wavelength down."""
+        """Return the default channels: one band, or three bands from long to short wavelength."""
         if len(self.names) == 1:
             return self.names
         lengths = {name: wavelength(name) for name in self.names}

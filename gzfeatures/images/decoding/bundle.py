@@ -1,4 +1,4 @@
-"""Bundle the files or arrays of one galaxy as one run of bytes, equal for equal content."""
+"""Pack the files or arrays of one galaxy into bytes that are equal for equal content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, parsing
 
 MAX_HEADER = 10_000
-"""Bytes of the longest .npy header that is parsed."""
+"""Most bytes of a .npy header that are parsed."""
 
 
 def npy(array: npt.NDArray[Any]) -> bytes:
@@ -27,7 +27,7 @@ def npy(array: npt.NDArray[Any]) -> bytes:
 
 
 def bundle(parts: Mapping[str, bytes]) -> bytes:
-    """Return named parts as an uncompressed zip file (.npz for .npy parts), sorted by name."""
+    """Return named files as an uncompressed zip file, sorted by name."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as target:
         for name in sorted(parts):
@@ -36,7 +36,7 @@ def bundle(parts: Mapping[str, bytes]) -> bytes:
 
 
 def unpacked(data: bytes, *, where: object, max_bytes: int) -> dict[str, bytes]:
-    """Return the parts of a zip file by name; their sum is checked before they are unpacked.
+    """Return the files in a zip file by name, after a check of their total size.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Decode JPEG, PNG, GIF, WebP and plain TIFF; the size is checked before any pixel."""
+"""Decode JPEG, PNG, GIF, WebP and uncompressed TIFF, after a check of the picture's size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gzfeatures.images.decoding.grey_levels import Levels
 from gzfeatures.images.decoding.warning_filter import without_warnings
 
 MAX_PIXELS = 64_000_000
-"""Largest picture that is decoded, in pixels, unless a caller says otherwise."""
+"""Most pixels of a picture that are decoded by default."""
 
 MAGIC: tuple[tuple[bytes, Callable[..., ImageFile.ImageFile]], ...] = (
     (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
@@ -35,20 +35,19 @@ MAGIC: tuple[tuple[bytes, Callable[..., ImageFile.ImageFile]], ...] = (
     (b"II*\0", TiffImagePlugin.TiffImageFile),
     (b"MM\0*", TiffImagePlugin.TiffImageFile),
 )
-"""First bytes of each format and its reader. The content decides, never the file's suffix."""
+"""First bytes and reader of each picture format; the content decides, not the file's ending."""
 
 HEAD = 2**16
-"""Bytes at the start of a file among which EXIF and animation are announced."""
+"""Number of bytes at the start of a file that are searched for EXIF and animation marks."""
 
 DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
-"""Pillow's modes whose values are no grey levels yet."""
+"""Pillow's image modes with more than 8 bits, whose values must be reduced to grey levels."""
 
 BITS, FORMAT = 258, 339
-"""TIFF tags: bits of a sample, and whether it is unsigned (1), signed (2) or a float (3)."""
+"""TIFF tags: bits per sample, and whether a sample is unsigned (1), signed (2) or a float (3)."""
 
 PNG_DEPTH = 24
-"""Byte of a PNG that holds the bits of a sample: the header comes first (W3C PNG, section
-11.2.1)."""
+"""Position of the byte with the bits per sample in a PNG header (W3C PNG, section 11.2.1)."""
 
 PLAIN = Levels()
 
@@ -84,7 +83,7 @@ def picture(
     """
     if not data:
         raise InputError("image has zero bytes", where=where, remedy="download it again")
-    # The first bytes choose the reader: endings of downloaded files are often wrong.
+    # choose the reader by the first bytes, because file endings of downloads are often wrong
     reader = next((reader for magic, reader in MAGIC if data.startswith(magic)), None)
     if reader is None:
         raise InputError(
@@ -94,7 +93,7 @@ def picture(
             found=data[:12],
         )
     try:
-        # `Image.open` would judge the size by a limit and by warnings that are the whole process's
+        # `Image.open` would use a size limit and warnings that belong to the whole process
         with without_warnings(Image.DecompressionBombWarning) if _may_warn(data) else nullcontext():
             image = reader(io.BytesIO(data), "")
         if image.width * image.height > max_pixels:
@@ -105,12 +104,14 @@ def picture(
                 found=f"{image.width}×{image.height}",
             )
         if image.format == "TIFF" and image.info.get("compression") != "raw":
-            # libtiff would decode it, which writes to stderr whatever it finds amiss
+            # libtiff decodes compressed TIFF, and writes its messages to stderr, past our error
+            # handling
             raise InputError(
                 "TIFF is compressed", where=where, remedy="save it as PNG or as plain TIFF"
             )
         if levels.range and image.mode not in DEEP and _stored_bits(data, image) == 16:
-            raise InputError(  # Pillow keeps the upper 8 bits of each colour
+            raise InputError(
+                # Pillow keeps only the upper 8 bits of each colour
                 "colour picture of 16 bits",
                 where=where,
                 rule="be read over its whole range",
@@ -121,7 +122,8 @@ def picture(
         return _plain(turned, image, levels, where)
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # damaged bytes make decoders fail in any way
+    except Exception as error:
+        # damaged bytes make decoders raise any kind of error
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         what = "image is truncated" if truncated else "image cannot be decoded"
         raise InputError(what, where=where, found=f"{error or type(error).__name__}") from error
@@ -130,13 +132,12 @@ def picture(
 def decode_rgb(
     data: bytes, *, where: object, max_pixels: int = MAX_PIXELS, levels: Levels = PLAIN
 ) -> npt.NDArray[np.uint8]:
-    """Decode one picture as `picture` does, in colour, shape (height, width, 3).
+    """Decode one picture in colour, shape (height, width, 3).
 
     An undamaged JPEG comes straight from libjpeg-turbo, the same pixels in a third of the time.
     """
-    if (
-        levels == PLAIN and data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]
-    ):  # that might say it lies on its side
+    if levels == PLAIN and data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[:HEAD]:
+        # without EXIF there is no rotation, so the faster JPEG decoder can be used
         with suppress(ValueError):
             height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
             if colour_space in ("YCbCr", "RGB") and height * width <= max_pixels:
@@ -145,7 +146,7 @@ def decode_rgb(
 
 
 def no_bands(where: object) -> InputError:
-    """Return the error for bands or a stretch of a picture that holds grey levels."""
+    """Return the error for a view that asks for bands or a stretch of an 8-bit picture."""
     return InputError(
         "view asks for bands of a picture",
         where=where,
@@ -154,13 +155,13 @@ def no_bands(where: object) -> InputError:
 
 
 def _may_warn(data: bytes) -> bool:
-    """Return whether a reader could warn of damage in the header; never of plain JPEG and PNG."""
+    """Return whether Pillow may warn of a damaged header; never for plain JPEG and PNG."""
     head = data[:HEAD]
     return head.startswith((b"GIF8", b"II*\0", b"MM\0*")) or b"Exif" in head or b"acTL" in head
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF orientation asks."""
+    """Rotate a picture as its EXIF orientation says."""
     if "exif" not in image.info and image.format != "TIFF":
         return image
     with without_warnings():
@@ -168,19 +169,20 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def bits(data: bytes) -> tuple[str, int] | None:
-    """Return kind (u, i, f) and bits of a TIFF's values from its header; None for other files.
+    """Return the kind (u, i, f) and bits of a TIFF's values; None for other files.
 
     None for a damaged one too.
     """
     if not data.startswith((b"II*\0", b"MM\0*")):
         return None
-    with suppress(Exception), without_warnings():  # what is damaged is told when it is decoded
+    # damage in the file is reported when the picture is decoded
+    with suppress(Exception), without_warnings():
         return _bits(TiffImagePlugin.TiffImageFile(io.BytesIO(data), ""))
     return None
 
 
 def _bits(image: Image.Image) -> tuple[str, int]:
-    """Return kind and bits of the values in the file, which Pillow's mode does not tell."""
+    """Return the kind and bits of the values in the file, which Pillow's mode does not tell."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         kinds = {1: "u", 2: "i", 3: "f"}
         formats, depths = image.tag_v2.get(FORMAT, (1,)), image.tag_v2.get(BITS, (1,))
@@ -189,17 +191,18 @@ def _bits(image: Image.Image) -> tuple[str, int]:
 
 
 def _stored_bits(data: bytes, image: Image.Image) -> int:
-    """Return the bits of a sample in the file, of which Pillow keeps the upper 8 in colour."""
+    """Return the bits per sample in the file; Pillow keeps only the upper 8 bits of colours."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _bits(image)[1]
     return data[PNG_DEPTH] if isinstance(image, PngImagePlugin.PngImageFile) else 8
 
 
 def _plain(image: Image.Image, stored: Image.Image, levels: Levels, where: object) -> Image.Image:
-    """Return the image as 8-bit L or RGB; `levels` converts values of more bits."""
-    image.info.pop("transparency", None)  # Pillow would warn that it is lost
+    """Return the image as 8-bit grey or RGB; `levels` converts values with more bits."""
+    # otherwise Pillow warns that the conversion loses the transparency
+    image.info.pop("transparency", None)
     if image.mode in DEEP:
-        # Pillow widens 16-bit integers to 32: go back to the file's type, whose range is white.
+        # Pillow reads 16-bit integers as 32-bit: restore the file's type, whose maximum is white
         kind, depth = _bits(stored)
         values = np.asarray(image)
         if kind == "u" and values.dtype == np.int32:

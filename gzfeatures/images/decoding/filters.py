@@ -1,4 +1,4 @@
-"""Know the filters of surveys: their names in files and headers, and their wavelengths."""
+"""List the filters of surveys: their names in files and headers, and their wavelengths."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ NAMED = {
     "FUV": 154, "NUV": 232, "VIS": 715, "NIR_Y": 1080, "NIR_J": 1370, "NIR_H": 1770, "W1": 3400,
     "W2": 4600, "W3": 12000, "W4": 22000,
 }  # fmt: skip
-"""Filters of GALEX, Euclid (Schirmer et al. 2022, doi:10.1051/0004-6361/202142897) and WISE, in
-nm."""
+"""Central wavelengths in nm of GALEX, Euclid and WISE filters.
+
+Euclid: Schirmer et al. 2022, doi:10.1051/0004-6361/202142897."""
 
 MICRONS = {
     "250M",
@@ -43,7 +44,7 @@ MICRONS = {
     "560W",
     "770W",
 }
-"""Filters of JWST whose number is in units of 10 nm though HST's of that size are in nm."""
+"""JWST filters whose number is in units of 10 nm, although HST filters of that size use nm."""
 
 PREFIXES = (
     "hsc",
@@ -62,7 +63,7 @@ PREFIXES = (
     "2mass",
     "skymapper",
 )
-"""Surveys whose name may stand before the letter of a filter: HSC-G, des_r."""
+"""Names of surveys that may precede the letter of a filter, as in HSC-G or des_r."""
 
 _PREFIXED = re.compile(rf"({'|'.join(PREFIXES)})[-_. ]?([ugrizyjhk]|ks|z)", re.IGNORECASE)
 _EUCLID = re.compile(r"(?:nir|nisp)[-_. ]?([yjh])", re.IGNORECASE)
@@ -71,7 +72,7 @@ _NARROW = re.compile(r"(?:hsc[-_])?(nb|ib)(\d{3,4})", re.IGNORECASE)
 _HEADER = re.compile(r"([ugrizyYJHK]|Ks)(?=[ .']|$).*")
 
 TAILS = ("sci", "drz", "drc", "i2d", "img", "image", "cutout", "coadd", "sw", "lw")
-"""Words that may follow the name of a filter in a file's name."""
+"""Words that may follow the name of a filter in a file name."""
 
 WEIGHTS = frozenset((
     "err", "error", "errors", "wht", "weight", "weights", "wgt", "var", "variance", "ivar",
@@ -81,12 +82,11 @@ WEIGHTS = frozenset((
     "background", "sky", "segm", "seg", "segmap", "segmentation", "area", "covar", "cov",
     "quality", "maskbits", "model", "resid", "residual",
 ))  # fmt: skip
-"""Words by which planes and files call themselves weights, errors, masks or models: none of them is
-an image."""
+"""Words in names of planes and files that hold weights, errors, masks or models."""
 
 
 def canonical(text: str) -> str | None:
-    """Return this package's name of a filter; None where the text names no known filter.
+    """Return our name of a filter; None if the text names no known filter.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def canonical(text: str) -> str | None:
 
 
 def wavelength(name: str) -> float | None:
-    """Return the wavelength in nm by which bands become red, green and blue; None if unknown."""
+    """Return the central wavelength of a filter in nm; None if unknown."""
     filter_name = canonical(name)
     if filter_name is None:
         return None
@@ -139,7 +139,7 @@ def wavelength(name: str) -> float | None:
 
 
 def alike(one: str, other: str) -> bool:
-    """Return whether two names may mean one filter: `HSC-R` and `r`, not `HSC-R` and `HSC-I`.
+    """Return whether two names may mean the same filter: `HSC-R` and `r`, not `HSC-R` and `HSC-I`.
 
     Examples
     --------
@@ -154,13 +154,13 @@ def alike(one: str, other: str) -> bool:
 
 
 def _letter(name: str) -> str:
-    """Return the letter at the end of a survey's filter, in lower case; empty where it has none."""
+    """Return the letter of a survey's filter in lower case; an empty text if it has none."""
     last = re.split(r"[-_]", name)[-1].lower()
     return last if last in LETTERS else ""
 
 
 def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | None:
-    """Split a file's name into galaxy, band and certainty; None where it names no band.
+    """Split a file name into galaxy, band and certainty; None if the name contains no band.
 
     A band at the end of the name is certain where nothing else is written so; elsewhere in the
     name, and for capital letters, it is certain only once another band of the same galaxy is there.
@@ -179,11 +179,11 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
     """
     words = re.split(r"([-_.])", stem)
     tail = len(words)
-    # Words such as `drz` or `i2d` after the filter say how the file was made, not the band.
+    # words after the filter, such as `drz` or `i2d`, say how the file was made
     while tail > 2 and words[tail - 1].lower() in TAILS:
         tail -= 2
     for last in range(tail, 0, -2):
-        # Names of filters hold up to two words (`HSC-G`, `NIR_Y`): the longer match comes first.
+        # names of filters have up to two words (`HSC-G`, `NIR_Y`), so try the longer name first
         for length in (3, 1):
             first = last - length
             text = "".join(words[max(first, 0) : last])
@@ -209,12 +209,12 @@ def split(stem: str, named: Collection[str] = ()) -> tuple[str, str, bool] | Non
 
 
 def _joined(before: list[str], after: list[str]) -> str:
-    """Join what is left of a name without its band and one separator."""
+    """Join the parts of a file name that remain without the band and one separator."""
     return "".join([*before[:-1], *after]) if before else "".join(after[1:])
 
 
 def is_weight(name: str) -> bool:
-    """Return whether a plane or file is, by its name, a weight, error or mask.
+    """Return whether the name of a plane or file says that it holds weights, errors or a mask.
 
     A plane is known by its EXTNAME or IMAGETYP, a file by the last word of its stem.
 
@@ -228,7 +228,7 @@ def is_weight(name: str) -> bool:
 
 
 def images_among(names: Iterable[str]) -> list[str]:
-    """Return the names of files without weights, errors and masks that lie beside an image.
+    """Return the file names without the weights, errors and masks of images in the list.
 
     Such a file has the stem of the image.
     """
@@ -243,7 +243,7 @@ def _stem(name: str) -> str:
 
 
 def _lies_beside(stem: str, stems: set[str]) -> bool:
-    """Return whether a stem names a weight or mask of an image that is listed."""
+    """Return whether a file name without ending names a weight or mask of an image in the list."""
     match = re.fullmatch(r"(.+)([-_.])([A-Za-z]+)", stem)
     if match is None or match[3].lower() not in WEIGHTS:
         return False

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 _MATRIX = re.compile(r"(CD|PC)\d+_\d+|(CD|PC)\d{6}|CDELT\d+|CROTA\d+")
 _COORDINATES = re.compile(
-    rf"{_MATRIX.pattern}|WCSAXES|(CTYPE|CRPIX|CRVAL|CUNIT)\d+|(PV|PS)\d+_\d+|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|"
+    rf"{_MATRIX.pattern}|WCSAXES|(CTYPE|CRPIX|CRVAL|CUNIT)\d+|(PV|PS)\d+_\d+|LONPOLE|LATPOLE|"
+    r"RADESYS|RADECSYS|EQUINOX|"
     r"EPOCH|[AB]P?_(ORDER|DMAX|\d+_\d+)"
 )
 _CELESTIAL = re.compile(r"RA--|DEC-|.LON|.LAT|..LN|..LT")
-"""Beginnings of the CTYPE of a longitude or latitude (Calabretta & Greisen 2002,
-doi:10.1051/0004-6361:20021327)."""
+"""CTYPE prefixes of longitude and latitude (Calabretta & Greisen 2002).
+
+Source: doi:10.1051/0004-6361:20021327."""
 
 
 def with_sky(header: Header, first: Header) -> Header:
-    """Return an image's header with the first header's celestial coordinates if it has none.
+    """Return an image header with the first header's celestial coordinates if it has none.
 
     Parameters
     ----------
@@ -57,8 +59,8 @@ def with_sky(header: Header, first: Header) -> Header:
     if "CTYPE1" in header or "CTYPE2" in header:
         for key in [key for key in result if _COORDINATES.fullmatch(key)]:
             del result[key]
-    # scales and a matrix of two origins are no transformation, so they come from one header or the
-    # other together
+    # a scale from one header and a matrix from another define no transformation, so take both from
+    # the same header
     whole = any(_MATRIX.fullmatch(key) for key in result)
     for card in first.cards:
         replaced = card.keyword in result or (whole and _MATRIX.fullmatch(card.keyword))

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 SCIENCE = frozenset({"sci", "science", "image", "data", "flux", "signal"})
-"""What surveys call the plane that is the image (JWST and HST: SCI; HSC and LSST: IMAGE)."""
+"""Names that surveys give the plane with the image (JWST and HST: SCI; HSC and LSST: IMAGE)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plane:
-    """A plane or cube of a FITS file that is the image, or part of it.
+    """Hold a plane or cube of a FITS file that is the image or a part of the image.
 
     Parameters
     ----------
@@ -111,21 +111,21 @@ def planes(
 
 
 def _label(unit: Any) -> str:
-    """Return the name of a unit: its IMAGETYP if that names a weight, else its EXTNAME."""
+    """Return the name of a FITS unit: IMAGETYP if it names a weight, else EXTNAME."""
     kind = str(unit.header.get("IMAGETYP", "")).strip()
     name = str(unit.name).strip()
     return kind if is_weight(kind) and kind else ("" if name == "PRIMARY" else name)
 
 
 def _words(name: str, keep: bool = False) -> list[str]:
-    """Split a name into words; with `keep` the separators stay in the list."""
+    """Split a name into words; with `keep`, the separators stay in the list."""
     return re.split(r"([-_. ])" if keep else r"[-_. ]", name)
 
 
 def _chosen(
     images: Sequence[tuple[int, Any]], science: str | None, where: object
 ) -> list[tuple[int, Any]]:
-    """Choose the units that are the image."""
+    """Choose the units of a FITS file that hold the image."""
     units = ", ".join(f"{number} ({_label(unit) or 'unnamed'})" for number, unit in images)
     if science is not None:
         name, _, version = science.partition(",")
@@ -147,7 +147,7 @@ def _chosen(
                 remedy="name another with --science",
             )
         return named
-    # Weights, errors and masks have the image's shape, so only their names tell them apart.
+    # weights, errors and masks have the same shape as the image, so only names tell them apart
     able = [(number, unit) for number, unit in images if not is_weight(_label(unit))]
     if not able:
         raise InputError(
@@ -176,7 +176,7 @@ def _chosen(
 def _mark(
     images: Sequence[tuple[int, Any]], chosen: Sequence[int], planes_of_image: Sequence[Plane]
 ) -> None:
-    """Mark the pixels that weights and masks call bad in the plane that each belongs to.
+    """Mark the pixels that weights and masks call bad, in the plane that each mask belongs to.
 
     That is the plane of the same version, or else the one before it.
     """
@@ -192,7 +192,7 @@ def _mark(
                 for row, plane in enumerate(planes_of_image)
                 if plane.header.get("EXTVER", 1) == unit.ver
             ] or rows
-        # A mask may be a plane for each band of a cube, or one plane for all bands.
+        # a mask has one plane for each band of a cube, or one plane for all bands
         for row in rows:
             shape = planes_of_image[row].bad.shape
             if unit.shape == shape or unit.shape == shape[-2:]:
@@ -225,7 +225,7 @@ def _names(header: Header, first: Header) -> tuple[str, ...] | None:
 
 
 def _filter(header: Header) -> str:
-    """Return the filter of an image from its header; of a filter wheel the one that is no hole."""
+    """Return the filter in an image's header; of two filter wheels, the one that is not clear."""
     for key in ("BAND", "FILTER"):
         text = str(header.get(key, "")).strip()
         if text and not text.upper().startswith("CLEAR"):
@@ -238,7 +238,7 @@ def _filter(header: Header) -> str:
 
 
 def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
-    """Find pixels without a measurement: not finite (BLANK, ZBLANK), or areas filled with zeros.
+    """Find pixels without a measurement: values that are not finite, or areas filled with zeros.
 
     The same values in integers and in floats have the same bad pixels.
     A step of quantisation may have moved a zero by half of it, or have made one of sky.
@@ -252,7 +252,7 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
 
 
 def _steps(data: bytes) -> dict[int, npt.NDArray[np.float64]]:
-    """Return half a quantisation step at each pixel of compressed images, by number of the unit."""
+    """Return half the quantisation step at each pixel of compressed images, by unit number."""
     from astropy.io import fits
 
     result = {}

@@ -1,4 +1,4 @@
-"""Convert values of any type to 256 grey levels, by the type's range, given ends or a stretch."""
+"""Convert values of any type to 256 grey levels, by the type's range, given limits or a stretch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gzfeatures.errors import InputError, unknown
 from gzfeatures.images.decoding.stretches import STRETCHES
 
 FEWEST = 32
-"""Grey levels below which an image has probably lost its contrast on the way."""
+"""Number of grey levels below which an image has probably lost its contrast."""
 
 FLAGS = "--stretch NAME or --range LOW HIGH"
 
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
-    """A rule by which values become grey levels.
+    """Say how values of an image become grey levels.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Levels:
             )
 
     def of(self, values: npt.NDArray[Any], *, where: object) -> npt.NDArray[np.uint8]:
-        """Return the grey levels of an image, of the same shape.
+        """Return the grey levels of an image as uint8, with the shape of the image.
 
         Parameters
         ----------
@@ -109,7 +109,8 @@ class Levels:
                 remedy=f"give {FLAGS}",
             )
         most = int(np.iinfo(values.dtype).max)
-        if most % 255 == 0:  # exactly, so that 16 bits are what they have always been
+        # exact only for multiples of 255; 16-bit values then give the same levels as before
+        if most % 255 == 0:
             whole = most // 255
             half = values.dtype.type(whole // 2)
             return np.asarray(
@@ -119,17 +120,17 @@ class Levels:
 
 
 def _span(values: npt.NDArray[Any]) -> str:
-    """Return the least and largest finite value as text."""
+    """Return the smallest and largest finite value as text."""
     finite = values[np.isfinite(values)]
     return f"{finite.min():.6g} … {finite.max():.6g}" if finite.size else "no number"
 
 
 def number_of(pixels: npt.NDArray[np.uint8]) -> int:
-    """Count the grey levels that an image uses, 1 … 256, in all its channels together.
+    """Return the number of grey levels that an image uses in all channels together, 1 … 256.
 
     A sixteenth of the pixels is looked at first: most images show all they need there.
     """
-    # A sixteenth of the pixels shows enough levels in nearly every image.
+    # a sixteenth of the pixels contains enough levels for nearly every image
     some = pixels[::4, ::4]
     used = np.zeros(256, dtype=bool)
     used[some.ravel()] = True

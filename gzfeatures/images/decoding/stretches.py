@@ -1,4 +1,4 @@
-"""Turn flux in any unit into 0…255 by named rules, each with its source."""
+"""Convert flux in any unit to 0…255 by published stretches."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Flux = npt.NDArray[np.float64]
 
 
 class Stretch(Protocol):
-    """A rule from flux to 8 bits."""
+    """Define how flux is converted to 8 bits."""
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Return 8-bit values of shape (channels, height, width).
+        """Return 8-bit values, shape (channels, height, width).
 
         NaN is left out of every statistic and drawn as 0.
         """
@@ -24,7 +24,7 @@ class Stretch(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Lupton:
-    """Asinh of the mean intensity, which keeps the colour of bright pixels.
+    """Stretch by the asinh of the mean intensity, which keeps the colour of bright pixels.
 
     Lupton et al. 2004, doi:10.1086/382245.
 
@@ -44,7 +44,7 @@ class Lupton:
     linear: float
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Return 8-bit values of shape (channels, height, width).
+        """Return 8-bit values, shape (channels, height, width).
 
         NaN is left out of every statistic and drawn as 0.
         """
@@ -62,19 +62,19 @@ def lupton(flux: Flux, intensity: Flux, *, softening: float, scale: float) -> np
 
     The slope is astropy's: intensity 0.1 `scale` becomes 25.5.
     """
-    # Equation 2: arcsinh is linear for faint pixels and logarithmic for bright ones.
+    # equation 2 of Lupton et al.: arcsinh is linear for faint and logarithmic for bright pixels
     slope = 0.1 * 255 / np.arcsinh(0.1 * softening)
     positive = intensity > 0
     safe = np.where(positive, intensity, 1.0)
     colour = flux * np.where(positive, np.arcsinh(safe * softening / scale) * slope / safe, 0.0)
-    # Where a channel would saturate, all are scaled down together: that keeps the colour.
+    # equation 3: where a channel would saturate, scale all channels down, which keeps the colour
     colour *= 255 / np.maximum(colour.max(axis=0), 255)
     return np.clip(colour, 0, 255).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
 class Background:
-    """Scale each channel by itself, between two levels counted from its background.
+    """Scale each channel between two levels, measured from the channel's background.
 
     The background is the lower half of the sorted pixels.
 
@@ -89,7 +89,7 @@ class Background:
     above: float
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Return 8-bit values of shape (channels, height, width).
+        """Return 8-bit values, shape (channels, height, width).
 
         NaN is left out of every statistic and drawn as 0.
         """
@@ -97,7 +97,7 @@ class Background:
 
     def _channel(self, flux: Flux) -> npt.NDArray[np.uint8]:
         pixels = np.sort(flux[~np.isnan(flux)])
-        # The fainter half of the pixels is sky, whatever the galaxy in the other half is.
+        # the fainter half of the pixels is taken as sky, because the galaxy is in the brighter half
         sky = pixels[: max(1, len(pixels) // 2)]
         low, high = sky.mean() - self.below * sky.std(), sky.mean() + self.above * sky.std()
         scaled = (flux - low) / max(high - low, np.finfo(np.float64).tiny)
@@ -123,7 +123,7 @@ class Quantiles:
     high: float
 
     def __call__(self, flux: Flux) -> npt.NDArray[np.uint8]:
-        """Return 8-bit values of shape (channels, height, width).
+        """Return 8-bit values, shape (channels, height, width).
 
         NaN is left out of every statistic and drawn as 0.
         """
@@ -137,5 +137,7 @@ STRETCHES: dict[str, Stretch] = {
     "engel": Background(below=1.0, above=5.0),
     "quantile": Quantiles(0.005, 0.995),
 }
-"""Stretches by name. `engel`: mean − 1 std … mean + 5 std of the lower half × 255, as in A. Engel's
-GZ2 project. `quantile`: 1 % of each image's own values are black or white."""
+"""Stretches by name.
+
+`engel`: mean − 1 std … mean + 5 std of the fainter half of the pixels × 255, as in A. Engel's GZ2
+project. `quantile`: 1 % of each image's own values are black or white."""

@@ -1,4 +1,4 @@
-"""Run readers without their warnings, under one lock, as Python's filters serve all threads."""
+"""Suppress warnings of image readers under a lock, because all threads share Python's filters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _locks = [threading.RLock()]
 
 
 def _renew() -> None:
-    """Make a new lock in a forked child, where a lock held by another thread is never released."""
+    """Make a new lock in a forked child, where another thread's lock would never be released."""
     _locks[0] = threading.RLock()
 
 
@@ -21,7 +21,7 @@ os.register_at_fork(after_in_child=_renew)
 
 @contextmanager
 def without_warnings(*errors: type[Warning]) -> Iterator[None]:
-    """Ignore warnings in one thread at a time, and raise those that are named."""
+    """Ignore warnings in one thread at a time, but raise the warnings in `errors`."""
     with _locks[0], warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for kind in errors:

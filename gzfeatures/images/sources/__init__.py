@@ -1,1 +1,1 @@
-"""Open the places of image files: folders, archives, arrays, addresses."""
+"""Open the sources of image files: folders, archives, arrays and addresses."""

@@ -1,4 +1,4 @@
-"""Read images in place, by name, from a folder, zip, tar, HDF5 file, array stack or address.
+"""Read images by name from a folder, zip, tar, HDF5 file, array stack or address.
 
 Nothing is unpacked and no name from inside an archive ever becomes a path on disk. An archive is a
 small picklable value; what it needs to read is opened at each read, so threads, forks and spawned
@@ -31,15 +31,15 @@ from gzfeatures.outputs import IMAGES
 
 
 class Archive(Protocol):
-    """A place that holds images by name."""
+    """Define a source that holds images by name."""
 
     @property
     def path(self) -> Path | str:
-        """Return the file, folder or address of the archive."""
+        """Return the file, folder or address of the images."""
         ...
 
     def names(self) -> list[str]:
-        """Return the names of its images, sorted."""
+        """Return the names of the images, sorted."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -47,7 +47,7 @@ class Archive(Protocol):
         ...
 
     def file_state(self, name: str) -> Sequence[int | None] | None:
-        """Return size and time of change of an image's file, where known; None where it is gone."""
+        """Return size and time of change of an image's file; None if the file is missing."""
         ...
 
 
@@ -94,13 +94,12 @@ def archive(source: str | Path, how: Reading = READING) -> Archive:
 
 
 Place: TypeAlias = tuple[int, int, int]
-"""Offset of the stored bytes (or of the zip member's header), their number, and how many they are
-unpacked."""
+"""Offset of an image's stored bytes or zip header, their number, and their decompressed number."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Zip:
-    """Images in a zip file, whose members are listed once; a read needs no directory."""
+    """Read images from a zip file, whose directory is read once."""
 
     path: Path
     rows: dict[str, int]
@@ -109,7 +108,7 @@ class Zip:
 
     @classmethod
     def of(cls, path: Path) -> Zip:
-        """List the members; those that cannot be read safely are kept with the reason."""
+        """List the images in a zip file; keep the reason for images that are unsafe to read."""
         rows: dict[str, int] = {}
         refused: dict[str, str] = {}
         with (
@@ -125,7 +124,7 @@ class Zip:
             places = np.array(
                 [(m.header_offset, m.compress_size, m.file_size) for m in members], dtype=np.int64
             )
-        # new texts, side by side: among the directory's objects they would keep all of that memory
+        # copy the names: texts of the zip directory would keep the directory's memory allocated
         return cls(
             path, {name.encode().decode(): row for name, row in rows.items()}, places, refused
         )
@@ -135,7 +134,7 @@ class Zip:
         return sorted(self.rows)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one member, unpacked.
+        """Return the decompressed bytes of one image.
 
         Raises
         ------
@@ -162,12 +161,12 @@ class Zip:
             return zlib.decompressobj(-15).decompress(data, size + 1)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the zip file; None where it is gone."""
+        """Return size and time of change of the zip file; None if the file is missing."""
         return file_state(self.path)
 
 
 def _zip_fault(member: zipfile.ZipInfo) -> str | None:
-    """Return why a zip member is not read, or None."""
+    """Return the reason why a zip member is not read, or None."""
     if member.flag_bits & 1:
         return "zip member is encrypted"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -181,7 +180,7 @@ def _zip_fault(member: zipfile.ZipInfo) -> str | None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tar:
-    """Images in a .tar or .tar.gz file.
+    """Read images from a .tar or .tar.gz file.
 
     A gzipped one is read from the nearest of the marks that were set while listing it.
     """
@@ -193,7 +192,7 @@ class Tar:
 
     @classmethod
     def of(cls, path: Path) -> Tar:
-        """List the members; those that cannot be read safely are kept with the reason."""
+        """List the images in a tar file; keep the reason for images that are unsafe to read."""
         places: dict[str, Place] = {}
         refused: dict[str, str] = {}
         with path.open("rb") as file:
@@ -213,9 +212,8 @@ class Tar:
                     refused[member.name] = reason
             raw.seek(tar.offset)
             if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError(
-                    "no closing block, so it is cut off or damaged"
-                )  # tarfile just stops
+                raise tarfile.ReadError("no closing block, so it is cut off or damaged")
+        # `tarfile` does not report a missing end
         return cls(path, places, refused, gzipped)
 
     def names(self) -> list[str]:
@@ -223,7 +221,7 @@ class Tar:
         return sorted(self.places)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one member.
+        """Return the bytes of one image.
 
         Raises
         ------
@@ -240,7 +238,7 @@ class Tar:
             return file.read(size)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the tar file; None where it is gone."""
+        """Return size and time of change of the tar file; None if the file is missing."""
         return file_state(self.path)
 
 
@@ -249,7 +247,7 @@ def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:
 
 
 def _name_fault(name: str, size: int) -> str | None:
-    """Return why a member of an archive is not read, or None."""
+    """Return the reason why a member of an archive is not read, or None."""
     parts = name.replace("\\", "/").split("/")
     if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0] or "\0" in name:
         return "name leaves the archive"
@@ -257,7 +255,7 @@ def _name_fault(name: str, size: int) -> str | None:
 
 
 def _allow(path: Path, name: str, refused: dict[str, str]) -> None:
-    """Refuse a member that was listed as unsafe."""
+    """Refuse an image that was found unsafe when the archive was listed."""
     if name in refused:
         raise InputError(
             refused[name], where=f"{path}: {name}", remedy="pack the archive again without it"

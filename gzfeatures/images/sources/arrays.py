@@ -19,31 +19,30 @@ from gzfeatures.images.decoding.grey_levels import FLAGS
 from gzfeatures.images.reading import READING, Reading
 
 IMAGES = ("images", "image", "data")
-"""Names under which an HDF5 file may keep its images."""
+"""Names under which an HDF5 file may store its images."""
 
 MAX_BYTES = 2**30
-"""Largest single image, in bytes."""
+"""Largest size of a single image, in bytes."""
 
 MAX_ROWS = 50_000_000
-"""Most images in one file: a damaged header claims any number."""
+"""Most images in one file; a damaged header may claim more."""
 
 IDS = (
     "galaxyid", "galaxyids", "id", "ids", "idstr", "objid", "objids", "objectid", "objectids",
     "sourceid", "sourceids", "specobjid", "dr7objid", "dr8objid", "dr8id", "targetid",
     "assetid", "iauname", "pgc",
 )  # fmt: skip
-"""Names, without _ and in lower case, under which it may keep their ids; without them a galaxy's id
-is its row."""
+"""Names, in lower case without _, under which a file may store ids; else rows are numbered."""
 
 REMEDY = (
     "name another array of ids with --ids-from OTHER, or store the ids as text or 64-bit integers"
 )
-"""What can be done where the ids of an HDF5 file lost their digits."""
+"""Remedy in error messages about ids that lost digits in an HDF5 file."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArrayFile:
-    """Images along the first axis of one array.
+    """Read images from one array, one image per row of its first axis.
 
     Parameters
     ----------
@@ -64,12 +63,12 @@ class ArrayFile:
 
     @staticmethod
     def is_stack(path: Path) -> bool:
-        """Return whether a .npy file holds several images rather than one."""
+        """Return whether a .npy file holds several images."""
         return _mapped(path).ndim == 4
 
     @classmethod
     def of(cls, path: Path, reading: Reading = READING) -> ArrayFile:
-        """Find the images and their ids.
+        """Find the images in an array file, and their ids.
 
         Parameters
         ----------
@@ -99,7 +98,7 @@ class ArrayFile:
                 found=str(kind),
                 remedy=f"give --bands g,r,z, or {FLAGS}",
             )
-        # Refuse an ambiguous shape now, rather than at the first image of a long run.
+        # refuse an ambiguous shape now, not after many images
         channel_axis(shape[1:], bands, where=path)
         if int(np.prod(shape[1:], dtype=object)) * kind.itemsize > MAX_BYTES:
             raise InputError(
@@ -126,7 +125,7 @@ class ArrayFile:
         return list(self.rows)
 
     def read(self, name: str) -> bytes:
-        """Return one image as the bytes of a .npy file, or of a .npz where bands are named.
+        """Return one image as the bytes of a .npy file, or of a .npz file if bands are named.
 
         The .npz holds `images` and `filters`.
         """
@@ -146,12 +145,12 @@ class ArrayFile:
         return bundle({"images.npy": npy(image), "filters.npy": npy(np.asarray(self.bands))})
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the array's file; None where it is gone."""
+        """Return size and time of change of the array's file; None if the file is missing."""
         return file_state(self.path)
 
 
 def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where: object) -> int:
-    """Return the axis of the channels in an image's shape, or refuse an ambiguous shape.
+    """Return the axis of the channels in an image's shape; refuse an ambiguous shape.
 
     Raises
     ------
@@ -177,7 +176,7 @@ def channel_axis(shape: tuple[int, ...], bands: tuple[str, ...] | None, *, where
 
 
 def _npy_contents(path: Path) -> tuple[str, tuple[int, ...], np.dtype[Any], None]:
-    """Return array name, shape, type and ids (none) of a .npy stack."""
+    """Return array name, shape, type and ids (always None) of a .npy stack."""
     array = _mapped(path)
     return "", array.shape, array.dtype, None
 
@@ -206,18 +205,16 @@ def _hdf5_contents(
             if array is not None and (array.external or array.is_virtual):
                 raise InputError("array points into another file", where=path, found=array.name)
         shape = arrays[name].shape
-        if (
-            ids is not None and ids.shape != shape[:1]
-        ):  # before any is read: a damaged file may claim 10^18 of them
+        if ids is not None and ids.shape != shape[:1]:
+            # check the shape before reading, because a damaged file may claim 10^18 ids
             raise InputError(
                 "ids of the images", where=path, rule=f"be {shape[0]}, each once", found=ids.shape
             )
         if ids is None:
             return name, shape, arrays[name].dtype, None
         read = ids[:MAX_ROWS]
-        if (
-            read.dtype.kind not in "iuf"
-        ):  # floats keep their width, which says how many digits they hold
+        if read.dtype.kind not in "iuf":
+            # floats keep their type, which tells how many digits an id can have
             texts = [
                 value.decode("utf-8") if isinstance(value, bytes) else value
                 for value in read.tolist()
@@ -228,7 +225,7 @@ def _hdf5_contents(
 
 
 def _images_key(able: Sequence[str], science: str | None, path: Path, listing: str) -> str:
-    """Choose the array of images: the one that is named, or the only one with a known name."""
+    """Choose the array of images: the one the user names, or the only one with a known name."""
     if science is not None:
         if science not in able:
             rule = (
@@ -259,7 +256,7 @@ def _images_key(able: Sequence[str], science: str | None, path: Path, listing: s
 
 
 def _ids_key(names: Sequence[str], ids_from: str | None, path: Path) -> str | None:
-    """Choose the array of ids: the one that is named, or the only one with a known name.
+    """Choose the array of ids: the one that the user names, or the only one with a known name.
 
     None for none.
     """

@@ -1,4 +1,4 @@
-"""Read images that are files of their own, and tell which files are images."""
+"""Read images that are separate files, and tell which files are images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gzfeatures.outputs import IMAGES
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Images in a folder and its subfolders.
+    """Read images from a folder and its subfolders.
 
     Hidden names are passed over, linked folders are not entered.
     """
@@ -24,7 +24,7 @@ class Folder:
     path: Path
 
     def names(self) -> list[str]:
-        """Return the relative names of the images, sorted."""
+        """Return the names of the images relative to the folder, sorted."""
         listed: list[str] = []
         for folder, below, files in os.walk(self.path):
             below[:] = [name for name in below if not name.startswith(".")]
@@ -35,7 +35,7 @@ class Folder:
         return sorted(listed)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one file.
+        """Return the bytes of one image file.
 
         Raises
         ------
@@ -50,18 +50,18 @@ class Folder:
         return _file_bytes(path)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the file; None where it is gone."""
+        """Return size and time of change of the file; None if the file is missing."""
         return file_state(self.path / name)
 
 
 @dataclasses.dataclass(frozen=True)
 class Single:
-    """One image file."""
+    """Read a single image file."""
 
     path: Path
 
     def names(self) -> list[str]:
-        """Return the file's own name."""
+        """Return the name of the only image file."""
         return [self.path.name]
 
     def read(self, name: str) -> bytes:
@@ -69,12 +69,12 @@ class Single:
         return _file_bytes(self.path)
 
     def file_state(self, name: str) -> list[int] | None:
-        """Return size and time of change of the file; None where it is gone."""
+        """Return size and time of change of the file; None if the file is missing."""
         return file_state(self.path)
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file's name is that of an image; a hidden file's is not.
+    """Return whether a file name is that of an image; False for hidden files.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def is_image(name: str) -> bool:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Open a file for reading that existed when it was listed.
+    """Open a file for reading; raise an error if the file has vanished since it was listed.
 
     Raises
     ------

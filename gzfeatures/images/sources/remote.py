@@ -1,4 +1,4 @@
-"""Read images in place from an address: a bucket, a web folder with its index, a zip file."""
+"""Read images from an address: a bucket, a web folder with an index page, or a zip file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gzfeatures.errors import InputError, MissingExtraError, need, parsing
 from gzfeatures.images.sources.arrays import MAX_BYTES
 
 SCHEME = re.compile(r"(?:\w+::)*[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
-"""Beginning of an address; the drive letter of a Windows path is none."""
+"""Pattern of the start of an address, which a Windows drive letter does not match."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Remote:
-    """Images at an address.
+    """Read images from an address.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Remote:
 
     @classmethod
     def of(cls, address: str, wanted: Callable[[str], bool]) -> Remote:
-        """List the images at an address: the files whose name is wanted.
+        """List the images at an address, for which `wanted` returns True.
 
         Raises
         ------
@@ -58,9 +58,10 @@ class Remote:
         remedy = "check the address; a web folder needs an index page"
         with parsing("images cannot be listed", address, remedy=remedy):
             system, root = _system(address)
-            system.ls(root, detail=False)  # `find` would pass over a place that does not answer
+            # `find` returns an empty list for a place that does not answer; `ls` raises an error
+            system.ls(root, detail=False)
             listed = system.find(root, detail=True)
-        # Names are relative to the address, so that ids do not depend on the protocol.
+        # make names relative to the address, so that ids do not depend on the protocol
         names = {
             str(name).removeprefix(root).lstrip("/"): entry.get("size")
             for name, entry in listed.items()
@@ -72,7 +73,7 @@ class Remote:
         )
 
     def names(self) -> list[str]:
-        """Return the names below the address, sorted."""
+        """Return the names of the images relative to the address, sorted."""
         return list(self.sizes)
 
     def read(self, name: str) -> bytes:
@@ -94,19 +95,19 @@ class Remote:
         return data
 
     def file_state(self, name: str) -> list[int | None]:
-        """Return the size of the image, as far as known when it was listed."""
+        """Return the size of the image, if it was known when the images were listed."""
         return [self.sizes[name]]
 
 
 def address(source: str | Path) -> str | None:
-    """Return the address that a source is, with both slashes again; None for a path."""
+    """Return a source as an address with both slashes restored; None for a local path."""
     text = str(source)
     match = SCHEME.match(text)
     return None if match is None else text[: match.end()].rstrip("/") + "//" + text[match.end() :]
 
 
 def _below(name: str) -> bool:
-    """Return whether a listed name stays below the address, as an index page may link anywhere."""
+    """Return whether a listed name stays below the address; an index page may link elsewhere."""
     return bool(name) and ".." not in name.split("/") and "://" not in name
 
 

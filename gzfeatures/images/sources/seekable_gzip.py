@@ -1,4 +1,4 @@
-"""Read a gzip file from any offset, by marks that are left on the way."""
+"""Read a gzip file from any offset, by decompressor states stored every few megabytes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 STRIDE = 8 * 2**20
-"""Unpacked bytes between two marks; each mark keeps some 50 kB."""
+"""Decompressed bytes between two stored states; each state needs about 50 kB."""
 
 BLOCK = 2**16
 
 Mark: TypeAlias = tuple[int, int, Any]
-"""Unpacked offset, packed offset, and the decompressor's state there."""
+"""Decompressed offset, compressed offset, and the decompressor's state at that position."""
 
 
 class _SeekPoints:
-    """Places where unpacking can start again.
+    """Store the positions where decompression can start again.
 
     There is one at every stride, and where the last readers stopped.
     """
@@ -30,21 +30,21 @@ class _SeekPoints:
         self.stops: deque[Mark] = deque(maxlen=16)
 
     def before(self, offset: int) -> Mark:
-        """Return the last mark at or before an unpacked offset."""
+        """Return the last stored state at or before a decompressed offset."""
         best = self.strides[bisect.bisect_right(self.strides, offset, key=lambda mark: mark[0]) - 1]
         for stop in tuple(self.stops):
             best = stop if best[0] < stop[0] <= offset else best
         return best
 
     def pass_by(self, mark: Mark) -> None:
-        """Keep a mark that lies a stride beyond the last one."""
+        """Store a state if it lies far enough beyond the last stored state."""
         if mark[0] >= self.strides[-1][0] + STRIDE:
             self.strides.append(mark)
 
 
 @functools.lru_cache(maxsize=8)
 def _seek_points(path: Path, size: int, changed: int) -> _SeekPoints:
-    """Return the marks of one state of a file in this process.
+    """Return the stored states of a file that has not changed since, in this process.
 
     Lists and deques need no lock that a fork could break.
     """
@@ -52,7 +52,7 @@ def _seek_points(path: Path, size: int, changed: int) -> _SeekPoints:
 
 
 class GzipReader(io.RawIOBase):
-    """Unpacked bytes of a gzip file; seeking back unpacks at most one stride again.
+    """Read the decompressed bytes of a gzip file, with fast seeking backwards.
 
     Raises
     ------
@@ -76,26 +76,26 @@ class GzipReader(io.RawIOBase):
         self._file.seek(self._packed)
 
     def readable(self) -> bool:
-        """Return True: the file can be read."""
+        """Return True, because the file can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Return True: the file can be sought."""
+        """Return True, because the file supports `seek`."""
         return True
 
     def tell(self) -> int:
-        """Return the unpacked offset of the next byte."""
+        """Return the decompressed offset of the next byte."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to an unpacked offset, counted from the start or from the current one."""
+        """Go to a decompressed offset, counted from the start or from the current position."""
         if whence == io.SEEK_END:
             raise io.UnsupportedOperation("the end of a gzip file is not known beforehand")
         self._position = offset + (self._position if whence == io.SEEK_CUR else 0)
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` unpacked bytes, all of them if negative; fewer only at the end."""
+        """Return up to `size` decompressed bytes, or all bytes if `size` is negative."""
         mark = self._marks.before(self._position)
         if self._position < self._done or mark[0] > self._done + len(self._ready):
             self._restart(mark)
@@ -111,7 +111,7 @@ class GzipReader(io.RawIOBase):
         return b"".join(parts)
 
     def _more(self) -> bool:
-        """Unpack the next block into `_ready`; False at the end of the last gzip member."""
+        """Decompress the next block into `_ready`; return False at the end of the file."""
         self._done += len(self._ready)
         self._ready = b""
         self._start = (self._done, self._packed, self._state.copy())
@@ -130,7 +130,7 @@ class GzipReader(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """Close the file and leave a mark where reading stopped."""
+        """Close the file, and store the state where reading stopped."""
         if not self.closed:
             self._marks.stops.append(self._start)
             self._file.close()
