@@ -1,1 +1,1 @@
-"""Download cut-outs of galaxies from survey services."""
+"""Download cutouts of galaxies from the services of surveys."""

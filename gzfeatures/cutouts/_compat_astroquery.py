@@ -1,4 +1,4 @@
-"""Use the private part of astroquery that this package needs: the session of a query.
+"""Use the one private part of astroquery that gzfeatures needs: the session of a query.
 
 Nothing else in the package names it; `test_compat_astroquery.py` warns where it is gone.
 """

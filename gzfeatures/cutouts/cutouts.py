@@ -1,4 +1,4 @@
-"""Download cut-outs of a catalog's galaxies, verify each file, and resume after a stop."""
+"""Download cutouts of a catalog's galaxies, verify each file, and resume after a stop."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from gzfeatures.files import read_sidecar, write_sidecar
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 NOTE = "cutouts.json"
-"""File in the folder that says how its cut-outs were made, so that two kinds are never mixed."""
+"""Name of the file that records how a folder's cutouts were made, so that kinds are not mixed."""
 
 FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class CutoutReport:
-    """Counts the downloaded, kept and failed cut-outs.
+    """Count the downloaded, kept and failed cutouts.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class CutoutReport:
     scale: str
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
+        """Return the fields as JSON values."""
         failed = [{"id": name, "reason": reason} for name, reason in self.failed]
         return {**dataclasses.asdict(self), "failed": failed}
 
@@ -69,7 +69,7 @@ def download(
     progress: bool = False,
     overwrite: bool = False,
 ) -> CutoutReport:
-    """Download one cut-out per galaxy as `<galaxy_id>.jpg` or `.fits`; keep files that are whole.
+    """Download one cutout per galaxy as `<galaxy_id>.jpg` or `.fits`; keep files that are complete.
 
     An existing file that is no such cut-out is fetched again where a download wrote it, or where it
     does not decode in a folder of cut-outs only; any other stays and is listed as failed.
@@ -135,7 +135,7 @@ def download(
         urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname
     ):
         raise InputError("base URL", rule="be an http or https address", found=base_url)
-    # the polite rate is for the public address; a server of the user's own has no such limit
+    # the rate limit protects the public server; the user's own server needs none
     rule = _rule(scale, source, catalog)
     service = Service(
         workers=workers,
@@ -163,7 +163,7 @@ def download(
 
 
 def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) -> Scale:
-    """Return the scale of the cut-outs: the one asked for, or the survey's own rule."""
+    """Return the scale of the cutouts: the scale that the user asks for, or the survey's rule."""
     if isinstance(scale, Scale):
         return scale
     if scale is not None:
@@ -175,7 +175,7 @@ def _rule(scale: Scale | float | None, survey: CutoutService, catalog: Catalog) 
 def _fetch(
     survey: CutoutService, url: str, service: Service, pixels: int
 ) -> Callable[[float, float, float], bytes]:
-    """Return a function (ra, dec, scale) → bytes that asks the service for one cut-out."""
+    """Return a function that asks the service for one cutout at (ra, dec) with a given scale."""
     if survey.through == "astroquery":
         from gzfeatures.cutouts.skyview import SkyView
 
@@ -188,7 +188,7 @@ def _fetch(
 
 
 def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
-    """Write a note on the settings into the folder, and remove old half-written files.
+    """Record the settings in a file of the folder, and remove old half-written files.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
             where=note,
             remedy="remove it if the settings are those of the folder",
         )
-    # files older than the note may be anyone's: damaged ones among them are not replaced
+    # files older than the record of settings may be the user's own: do not replace damaged ones
     if not note.exists():
         shared = folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
         write_sidecar(note, wanted | ({"shared": True} if shared else {}))
@@ -218,7 +218,7 @@ def _prepared(folder: Path, settings: dict[str, Any]) -> bool:
             found=json.dumps(found),
             remedy="choose another folder",
         )
-    # a killed call leaves them; a younger one may belong to a call that still runs
+    # a killed download leaves half-written files; a recent one may belong to a running download
     for part in folder.glob(".*.part*"):
         if time.time() - part.lstat().st_mtime > 3600:
             part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Download many cut-outs at a time, and verify each answer before it becomes a file."""
+"""Download many cutouts at a time, and verify each answer before it becomes a file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gzfeatures.images.decoding.band_files import read_fits
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS, picture
 
 DONE, KEPT = "", "kept"
-"""Results of a galaxy that has its file: now, or from an earlier call."""
+"""Results for a galaxy whose file is complete: downloaded now, or kept from an earlier download."""
 
 
 class _SameAnswer(BadAnswer):
-    """An answer with the same bytes as the answer for another position."""
+    """Raised if an answer has the same bytes as the answer for another position."""
 
     def __init__(self, other: int, name: str) -> None:
         super().__init__(f"answer is byte for byte the cut-out of {name}, another position")
@@ -32,12 +32,12 @@ class _SameAnswer(BadAnswer):
 
 
 class _OtherPicture(BadAnswer):
-    """An answer that decodes but has another size, other bands, or no galaxy."""
+    """Raised if an answer is an image with a wrong size, wrong bands, or no galaxy."""
 
 
 @dataclasses.dataclass(eq=False)
 class Download:
-    """One download of many cut-outs, with the state that its threads share.
+    """Run one download of many cutouts, with the state that its threads share.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Download:
         self._made: set[int] = set()
 
     def run(self, workers: int, progress: bool) -> list[str]:
-        """Fetch every cut-out; return DONE, KEPT or the reason of a failure for each galaxy.
+        """Download every cutout; return DONE, KEPT or the reason of a failure for each galaxy.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Download:
         finally:
             self.service.stop()
             pool.shutdown(cancel_futures=True)
-        # one picture for two positions is a picture of neither: the earlier file goes, too
+        # a picture received for two positions shows neither of them, so remove the earlier file too
         for row, reason in self._doubted.items():
             if row in self._made or self._ours(self._path(row)):
                 self._path(row).unlink(missing_ok=True)
@@ -102,11 +102,11 @@ class Download:
         return results
 
     def _path(self, row: int) -> Path:
-        """Return the path of a galaxy's cut-out."""
+        """Return the path of a galaxy's cutout."""
         return self.folder / (self.ids[row] + self.survey.suffix)
 
     def _one(self, row: int) -> str:
-        """Fetch one cut-out; return DONE, KEPT, or the reason of a failure."""
+        """Download one cutout; return DONE, KEPT, or the reason of a failure."""
         reason = _unsafe(self.ids[row]) or _nowhere(*self.places[row])
         if reason is not None:
             return reason
@@ -146,13 +146,13 @@ class Download:
         return self.overwrite or guard.overwrite or guard.wrote(path)
 
     def _answer(self, row: int) -> bytes:
-        """Ask for a galaxy's cut-out and verify it."""
+        """Ask the service for a galaxy's cutout, and verify the answer."""
         data = self._verified(self.fetch(*self.places[row]))
         self._claim(row, data)
         return data
 
     def _verified(self, data: bytes) -> bytes:
-        """Return the data where it is the image that was asked for.
+        """Return the data if they are the image that was asked for; else raise an error.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class Download:
             else:
                 image = np.asarray(picture(data, where="answer", max_pixels=MAX_PIXELS))
                 height, width = image.shape[:2]
-                # a server without data here sends one colour: no picture of the galaxy
+                # a server without data at this position sends a picture of a single colour
                 blank = ["image is blank"] if (image == image[0, 0]).all() else []
         except InputError as error:
             raise BadAnswer(str(error)) from error
@@ -181,7 +181,7 @@ class Download:
         return data
 
     def _claim(self, row: int, data: bytes) -> None:
-        """Remember whose answer these bytes are; refuse the same bytes for another position."""
+        """Remember which galaxy received these bytes; refuse them for another position."""
         digest = fingerprint.of_bytes(data)
         with self._lock:
             other = self._seen.setdefault(digest, row)
@@ -190,8 +190,8 @@ class Download:
 
 
 def _unsafe(name: str) -> str | None:
-    """Return why an id cannot be a file name, or None."""
-    # an id is refused, never changed: the name of the file is how the galaxy is found again
+    """Return the reason why an id cannot be a file name, or None."""
+    # an unsafe id is refused, not changed, because the file name must identify the galaxy
     plain = (
         name.isprintable()
         and not set(name) & set('/\\:*?"<>|')
@@ -203,15 +203,15 @@ def _unsafe(name: str) -> str | None:
 
 
 def _nowhere(ra: float, dec: float, scale: float) -> str | None:
-    """Return why no cut-out can be asked for, or None."""
+    """Return the reason why no cutout can be requested, or None."""
     if not (np.isfinite(ra) and np.isfinite(dec)):
         return "position is missing"
     return None if np.isfinite(scale) else "size that sets the scale is missing or not positive"
 
 
 def _apart(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
-    """Return whether two cut-outs differ in scale, or by more than an arcsecond in position."""
-    # the shorter way around the circle, and less the nearer to a pole
+    """Return whether two cutouts differ in scale, or by more than an arcsecond in position."""
+    # the difference in ra is taken the shorter way around the circle, and shrinks with cos(dec)
     ra = (a[0] - b[0] + 180) % 360 - 180
     return bool(np.hypot(ra * np.cos(np.radians(a[1])), a[1] - b[1]) * 3600 > 1 or a[2] != b[2])
 

@@ -1,4 +1,4 @@
-"""Ask web services politely: limit the rate, wait as told, and refuse private redirects."""
+"""Ask web services politely: limit the rate, wait as asked, and refuse private redirects."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from gzfeatures.errors import InputError
 Answer = TypeVar("Answer")
 
 BUSY = (408, 425, 429, 500, 502, 503, 504)
-"""Statuses after which the same question is asked again."""
+"""HTTP status codes after which the same request is repeated."""
 
 REDIRECTS = (301, 302, 303, 307, 308)
 LONGEST_WAIT = 300.0
-"""Seconds; a server that asks for more is not waited for."""
+"""Longest wait in seconds that a server may ask for; after a longer one, the request fails."""
 
 SILENCE = 20
-"""Galaxies in a row for which nobody answered, after which the service counts as down."""
+"""Number of requests in a row without an answer, after which the service counts as down."""
 
 
 class BadAnswer(Exception):
-    """An answer that another try may improve."""
+    """Raised for an answer that another try may improve."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -39,16 +39,16 @@ class BadAnswer(Exception):
 
 
 class Unanswered(BadAnswer):
-    """No answer at all: the connection was refused, cut off, or too slow."""
+    """Raised if no answer came: the connection was refused, interrupted, or too slow."""
 
 
 class NoAnswer(Exception):
-    """A failure that another try will not repair."""
+    """Raised for a failure that another try will not repair."""
 
 
 @dataclasses.dataclass(eq=False)
 class Service:
-    """A client of a web service for many threads.
+    """Send requests of many threads to one web service, within a common rate.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Service:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Wake every waiting thread; questions from now on fail."""
+        """Wake every waiting thread; all later requests fail."""
         self._stopped.set()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
@@ -110,7 +110,8 @@ class Service:
                     if isinstance(error, Unanswered):
                         self._silent += 1
                     raise NoAnswer(f"{error} ({attempt + 1} tries)") from error
-                # a random part spreads the load of many threads; no result depends on it
+                # a random part of the pause spreads the requests of many threads; no result depends
+                # on it
                 pause = self.backoff * 2**attempt * random.uniform(0.5, 1)
                 if error.wait > LONGEST_WAIT:
                     raise NoAnswer(f"{error}, server asks to wait {error.wait:.0f} s") from error
@@ -122,7 +123,7 @@ class Service:
         raise NoAnswer("no try was made")
 
     def get(self, url: str) -> bytes:
-        """Return the body of an answer with status 200; follow redirects.
+        """Return the body of an answer with status 200, following redirects.
 
         Raises
         ------
@@ -132,7 +133,7 @@ class Service:
             It will not: refused, too long, or a redirect to an address of an inner network from a
             public one.
         """
-        # redirects are followed here, one by one: each target is checked before it is asked
+        # follow redirects one by one, because each target is checked before the request
         public = is_public(urlsplit(url).hostname)
         for _ in range(6):
             try:
@@ -148,11 +149,11 @@ class Service:
                         return self._body(response)
                     url = followed(url, response.headers.get("Location"), public)
                 finally:
-                    # a connection whose answer was read whole has gone back to the pool by now
+                    # a connection whose answer was read completely is already back in the pool
                     response.close()
             except urllib3.exceptions.LocationValueError as error:
                 raise NoAnswer(f"address cannot be used: {error}") from error
-            # caught before timeouts: urllib3 counts a refused connection as one of them
+            # caught before timeouts, because urllib3 treats a refused connection as a timeout
             except urllib3.exceptions.NewConnectionError as error:
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
             except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
@@ -170,14 +171,14 @@ class Service:
         if response.status != 200:
             raise NoAnswer(f"HTTP {response.status}")
         body, deadline = bytearray(), time.monotonic() + 4 * self.timeout
-        # a server that sends a byte now and then never trips the timeout of a read: a deadline does
+        # a server that sends single bytes slowly never exceeds the read timeout, so set a deadline
         while part := response.read1(2**16, decode_content=True):
             body += part
             if len(body) > self.max_bytes:
                 raise NoAnswer(f"answer is longer than {self.max_bytes} bytes")
             if time.monotonic() > deadline:
                 raise Unanswered(f"answer not complete within {4 * self.timeout:g} s")
-        # the length counts encoded bytes: of a compressed answer it says nothing of the body
+        # Content-Length counts compressed bytes, so it tells nothing about a decompressed body
         length = response.headers.get("Content-Length", "")
         if (
             length.isdecimal()
@@ -188,7 +189,7 @@ class Service:
         return bytes(body)
 
     def _wait_for_turn(self) -> None:
-        """Wait until this thread may ask, so that all together keep the rate."""
+        """Wait until this thread may send a request, so that all threads together keep the rate."""
         with self._lock:
             turn = max(time.monotonic(), self._next)
             self._next = turn + (1 / self.rate if self.rate else 0)
@@ -197,8 +198,8 @@ class Service:
             raise NoAnswer("stopped")
 
     def _postpone(self, seconds: float) -> None:
-        """Let no thread ask for some seconds."""
-        # a Retry-After is meant for the client, not for the one question that met it
+        """Let no thread send a request for some seconds."""
+        # a Retry-After header concerns all requests of a client, not only the request it answers
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
@@ -215,7 +216,7 @@ def is_public(host: str | None) -> bool:
 
 
 def followed(url: str, location: str | None, public: bool) -> str:
-    """Return the address that a redirect from `url` points to.
+    """Return the address that a redirect from `url` points to, if it is allowed.
 
     Raises
     ------
@@ -239,7 +240,7 @@ def followed(url: str, location: str | None, public: bool) -> str:
 
 
 def _retry_after(text: str | None) -> float:
-    """Return the seconds of a Retry-After header, a number or a date; 0 where it is neither."""
+    """Return the seconds of a Retry-After header, a number or a date; 0 if it is neither."""
     if text is None:
         return 0.0
     if text.strip().isdecimal():

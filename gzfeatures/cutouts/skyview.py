@@ -1,4 +1,4 @@
-"""Fetch images of the SDSS bands from SkyView through astroquery, as one FITS cube."""
+"""Download images of the SDSS bands from SkyView through astroquery, as one FITS cube."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gzfeatures.images.decoding.warning_filter import without_warnings
 
 
 class SkyView:
-    """Client of NASA's SkyView: astroquery asks its form, `Service` fetches the images.
+    """Download images from NASA's SkyView: astroquery fills its form, `Service` fetches the images.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class SkyView:
         self._public = is_public(urlsplit(url).hostname)
 
     def get(self, ra: float, dec: float, scale: float, pixels: int, bands: Sequence[str]) -> bytes:
-        """Return a FITS cube (bands, pixels, pixels) with BAND0…, BANDS and coordinates.
+        """Return a FITS cube (bands, pixels, pixels) with band names and celestial coordinates.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class SkyView:
 
     def _band(self, ra: float, dec: float, scale: float, pixels: int, band: str) -> Bands:
         """Return the image of one band."""
-        # the link comes from a page: it is checked like a redirect before it is followed
+        # the link comes from a web page, so it is checked like a redirect before it is followed
         link = followed(self._url, self._link(ra, dec, scale, pixels, f"SDSS{band}"), self._public)
         try:
             return read_fits(
@@ -86,7 +86,7 @@ class SkyView:
             raise BadAnswer(str(error)) from error
 
     def _link(self, ra: float, dec: float, scale: float, pixels: int, survey: str) -> str:
-        """Return the address of one image, as the form of SkyView tells it."""
+        """Return the address of one image, which SkyView's form returns."""
         from astropy import units
         from astropy.coordinates import SkyCoord
         from astroquery import cache_conf
@@ -94,9 +94,9 @@ class SkyView:
 
         place, side = SkyCoord(ra, dec, unit="deg"), scale * pixels * units.arcsec
         try:
-            # locked, because threads share one session and one form; the cache is off, because
-            # astroquery would keep answers as pickles in the user's cache folder, and its own
-            # `cache=False` does not cover the request for the form
+            # a lock, because threads share one form; no cache, because astroquery would store
+            # pickles in the user's cache folder, and its argument `cache=False` does not cover the
+            # form itself
             with self._lock, cache_conf.set_temp("cache_active", False):
                 links: list[Any] = self._form.get_image_list(
                     place, [survey], pixels=str(pixels), width=side, height=side, cache=False

@@ -1,4 +1,4 @@
-"""List the cut-out services with their queries, and define the scale of a cut-out."""
+"""List the cutout services with their queries, and define the scale of a cutout."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 SIZES = ("petro_r90", "petro_r50")
-"""Measured sizes (arcsec) that a scale may follow. Volunteers' votes are not among them: a cut-out
-whose scale depends on the class shows the label to the network."""
+"""Columns of measured sizes (arcsec) that a cutout's scale may follow.
+
+Volunteers' votes are not among them: a cutout whose scale depends on the class shows the label to
+the network."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Sets the arcseconds per pixel of a cut-out: fixed, or in proportion to a measured size.
+    """Set the arcseconds per pixel of a cutout: fixed, or proportional to a measured size.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ class Scale:
 
 @dataclasses.dataclass(frozen=True)
 class CutoutService:
-    """Describes a cut-out service and what it is asked.
+    """Describe a cutout service and its queries.
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ class CutoutService:
 
 
 SURVEYS: dict[str, CutoutService] = {
-    # Willett et al. (2013), section 2.2: 424 px at 0.02 × petroR90_r arcsec per pixel.
+    # Willett et al. (2013), section 2.2: 424 px with 0.02 × petroR90_r arcsec per pixel
     "sdss": CutoutService(
         url="https://skyserver.sdss.org/dr18/SkyServerWS/ImgCutout/getjpeg",
         query="ra={ra:.7f}&dec={dec:.7f}&scale={scale:.6f}&width={pixels}&height={pixels}",
@@ -152,4 +154,4 @@ SURVEYS: dict[str, CutoutService] = {
         through="astroquery",
     ),
 }
-"""Cut-out services by name."""
+"""Cutout services by name."""
