@@ -1,1 +1,1 @@
-"""Simulate a survey: galaxies of known shape, images of them, votes of simulated volunteers."""
+"""Simulate a survey: galaxies of known shape, their images, and votes of simulated volunteers."""

@@ -1,4 +1,4 @@
-"""Compute the light of galaxies of known shape, in three bands, before seeing and noise."""
+"""Compute the light of simulated galaxies in three bands, before seeing and noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gzfeatures.synthetic.profiles import (
 )
 
 DUST = np.array([1.35, 1.0, 0.75])
-"""Optical depth of dust in g, r, i, relative to r."""
+"""Optical depth of dust in g, r and i, relative to r."""
 
 
 def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> Plane:
@@ -49,14 +49,14 @@ def surface_brightness(galaxy: Galaxy, side: int, rng: np.random.Generator) -> P
 
 
 def _elliptical(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw a smooth galaxy by Sérsic's law, bluer outwards."""
+    """Draw a smooth galaxy with a Sérsic profile that becomes bluer outwards."""
     x, y = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
     light = on_pixels(
         lambda u, v: sersic(elliptical_radius(u, v, galaxy.axis_ratio), galaxy.r50, galaxy.sersic),
         x,
         y,
     )
-    # Outer stars of early types are poorer in metals, hence bluer: a colour gradient with radius.
+    # outer stars of early types have fewer metals and are bluer, which gives a colour gradient
     blueing = 1 - 0.1 * np.log10(
         np.clip(elliptical_radius(x, y, galaxy.axis_ratio) / galaxy.r50, 0.2, 4)
     )
@@ -82,14 +82,14 @@ def _pulled(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> tup
 def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
     """Draw a disk with bulge, bar, ring, and logarithmic arms of young stars, dust and knots."""
     disk = _face_on(galaxy, x, y, rng)
-    # Old stars fill the disk by the exponential law (Freeman 1970, doi:10.1086/150474).
+    # old stars fill the disk with an exponential profile (Freeman 1970, doi:10.1086/150474)
     old = np.exp(-disk.radius / disk.h) * clumps(x.shape, 0.1 * disk.h, 0.04, rng)
     young, opacity = np.zeros_like(x), np.zeros_like(x)
     layers: list[tuple[Plane, float, float]] = []
     if galaxy.arms:
         arms = _arms(galaxy, disk, rng)
         young, opacity = arms.young, arms.opacity
-        # The wave that makes the arms gathers old stars too, weaker than young ones.
+        # the density wave of the arms gathers old stars too, but less than young stars
         old = old * (1 + 0.9 * galaxy.strength * (arms.crest - 0.3))
         knots = _knots(galaxy, disk, (x, y), rng)
         layers.append((knots / max(knots.sum(), 1e-12), 0.035 * galaxy.strength, 0.12))
@@ -101,7 +101,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         bar = _bar(galaxy, disk)
         layers.append((bar / bar.sum(), 0.1 + 0.1 * galaxy.bar, galaxy.colour + 0.1))
     if galaxy.bulge:
-        # A bulge is thicker than its disk: half of the disk's flattening.
+        # a bulge is thicker than its disk: half of the disk's flattening
         q_bulge = 1 - 0.5 * (1 - galaxy.axis_ratio)
         bulge = on_pixels(
             lambda u, v: sersic(elliptical_radius(u, v, q_bulge), _bulge_size(galaxy), 2.2),
@@ -110,7 +110,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
         )
         layers.append((bulge, galaxy.bulge, galaxy.colour + 0.15))
     layers.append((young / max(young.sum(), 1e-12), 0.45 * galaxy.strength, galaxy.colour - 0.4))
-    # Old stars give the light that no other layer gave, so that all shares sum to 1.
+    # old stars give the light that the other layers lack, so that all shares sum to 1
     rest = max(1 - sum(share for _, share, _ in layers), 0.1)
     layers.append((old / old.sum(), rest, galaxy.colour))
     light = summed(layers)
@@ -119,7 +119,7 @@ def _disk(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _FaceOnDisk:
-    """Coordinates of pixels in the plane of a disk; lengths in arcsec, angles in radians."""
+    """Hold coordinates of pixels in the plane of a disk; lengths in arcsec, angles in radians."""
 
     major: Plane
     minor: Plane
@@ -131,9 +131,9 @@ class _FaceOnDisk:
 
 
 def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _FaceOnDisk:
-    """Return the coordinates of pixels in the disk's plane, and the angle at which arms begin."""
+    """Return the coordinates of pixels in the disk's plane, and the radius at which arms begin."""
     along, across = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
-    # Half of an exponential disk's light lies within 1.678 scale lengths.
+    # half of an exponential disk's light lies within 1.678 scale lengths
     h = galaxy.r50 / 1.678
     deprojected = across / galaxy.axis_ratio
     return _FaceOnDisk(
@@ -149,7 +149,7 @@ def _face_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> _F
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _SpiralArms:
-    """Brightness of the arms on pixels: the density wave, its young stars, its dust lanes."""
+    """Hold the arms on pixels: the density wave, its young stars, and its dust lanes."""
 
     crest: Plane
     young: Plane
@@ -157,15 +157,15 @@ class _SpiralArms:
 
 
 def _winding(galaxy: Galaxy) -> float:
-    """Return the radians an arm turns per unit of ln(radius): 1 / tan(pitch), signed."""
+    """Return the angle in radians by which an arm turns per unit of ln(radius), signed."""
     return galaxy.handedness / math.tan(math.radians(galaxy.pitch))
 
 
 def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _SpiralArms:
-    """Draw logarithmic spiral arms with their young stars and the dust lanes beside them."""
+    """Draw logarithmic spiral arms with their young stars and the dust lanes beside the arms."""
     h, radius, angle, shape = disk.h, disk.radius, disk.angle, disk.radius.shape
     wobble = 0.25 * np.sin(rng.uniform(1.5, 3) * np.log1p(radius / h) + rng.uniform(0, 6))
-    # A logarithmic spiral keeps its pitch: its angle grows as ln(radius), begun at the bar's end.
+    # a logarithmic spiral has a constant pitch: its angle grows as ln(radius) from the bar's end
     unwound = np.log(np.maximum(radius, 0.3 * h) / disk.arms_begin)
     phase = galaxy.arms * (angle - disk.bar_angle - _winding(galaxy) * unwound + wobble)
     lopsided = 1 + 0.25 * np.cos(angle - rng.uniform(0, 6))
@@ -174,7 +174,7 @@ def _arms(galaxy: Galaxy, disk: _FaceOnDisk, rng: np.random.Generator) -> _Spira
     crest = np.exp(narrow * (np.cos(phase) - 1)) * begun * lopsided
     grains = clumps(shape, 0.12 * h, 0.45 * galaxy.strength, rng)
     young = np.exp(-radius / (1.35 * h)) * crest * grains
-    # Dust runs beside the crest, not on it: 0.9 rad of the wave's phase away, on the same side.
+    # dust lies beside the arm's crest: 0.9 rad in the phase of the density wave
     lane = np.exp(5 * (np.cos(phase + galaxy.handedness * 0.9) - 1))
     opacity = 0.7 * galaxy.strength * begun * lane
     return _SpiralArms(crest, young, opacity)
@@ -195,7 +195,7 @@ def _knots(
 
 
 def _bar(galaxy: Galaxy, disk: _FaceOnDisk) -> Plane:
-    """Draw a bar: a boxy ellipse whose light falls off steeply at its end."""
+    """Draw a bar: a boxy ellipse whose light falls steeply at its end."""
     angle = disk.angle - disk.bar_angle
     cross = np.cos(angle) * disk.radius, np.sin(angle) * disk.radius
     length = galaxy.bar * disk.h
@@ -203,7 +203,7 @@ def _bar(galaxy: Galaxy, disk: _FaceOnDisk) -> Plane:
 
 
 def _bulge_size(galaxy: Galaxy) -> float:
-    """Return the effective radius of the bulge, arcsec; heavier bulges are larger."""
+    """Return the effective radius of the bulge in arcsec; brighter bulges are larger."""
     return galaxy.r50 * (0.12 + 0.45 * galaxy.bulge)
 
 
@@ -236,7 +236,7 @@ def _edge_on(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Pl
 
 
 def _irregular(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw a lopsided blue disk broken into clumps."""
+    """Draw an asymmetric blue disk broken into clumps."""
     u, v = turned(*_pulled(galaxy, x, y, rng), galaxy.position_angle)
     h = galaxy.r50 / 1.678
     smooth = np.exp(-elliptical_radius(u, v, galaxy.axis_ratio) / h)
@@ -259,7 +259,7 @@ def _irregular(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> 
 
 
 def _merger(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw two galaxies in contact, each bent, joined and trailed by tidal debris."""
+    """Draw two galaxies in contact, both bent, with tidal debris."""
     ratio, direction = rng.uniform(0.35, 1.0), rng.uniform(0, 2 * math.pi)
     gap = rng.uniform(1.3, 3.0) * galaxy.r50
     companion = dataclasses.replace(
@@ -288,7 +288,7 @@ def _merger(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Pla
 
 
 def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw a bright star: point, scattered halo, and four diffraction spikes.
+    """Draw a bright star: a point, a scattered halo, and four diffraction spikes.
 
     The spikes come from the vanes that hold the telescope's secondary mirror.
     """
@@ -310,7 +310,7 @@ def _star(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane
 
 
 def _trail(galaxy: Galaxy, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Draw a satellite's trail across the frame.
+    """Draw the trail of a satellite across the frame.
 
     It appears in one band only, as the bands are exposed minutes apart.
     """

@@ -1,4 +1,4 @@
-"""Describe the true shape of one synthetic galaxy, star or satellite trail."""
+"""Describe the true shape of one simulated galaxy, star or satellite trail."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Galaxy:
-    """True shape of one synthetic source.
+    """Hold the true shape of one simulated source.
 
     Parameters
     ----------
@@ -102,12 +102,12 @@ class Galaxy:
 
     @property
     def flux(self) -> float:
-        """Return the total r flux, nanomaggies."""
+        """Return the total flux in r, in nanomaggies."""
         return nanomaggies(self.magnitude)
 
     @property
     def r90(self) -> float:
-        """Return the radius that holds 90 % of the Petrosian light, arcsec.
+        """Return the radius that contains 90 % of the Petrosian light, in arcsec.
 
         It is near 2.3 r50 for a disk, 3.3 r50 for a Sérsic index of 4.
         """

@@ -14,24 +14,23 @@ from gzfeatures.synthetic.galaxy import Galaxy
 from gzfeatures.synthetic.profiles import PIXEL, Plane, bands, nanomaggies
 
 SEEING = 1.3
-"""Full width at half maximum of a star, arcsec."""
+"""Full width at half maximum of a star, in arcsec."""
 SKY_NOISE = np.array([0.009, 0.014, 0.0185])
-"""Standard deviation of the sky in g, r, i, nanomaggies per pixel."""
+"""Standard deviation of the sky in g, r and i, in nanomaggies per pixel."""
 GAIN = 500.0
-"""Photo-electrons per nanomaggy."""
+"""Number of photo-electrons per nanomaggy."""
 WINGS = 0.06
 """Share of the light in the wide Gaussian of the seeing."""
 STRETCH = np.array([1.95, 2.3, 3.6])
-"""Brightness of one nanomaggy per pixel in i, r, g before the asinh: what makes a galaxy of solar
-colour white."""
+"""Factors on i, r and g before the asinh, which make a galaxy of solar colour white."""
 SOFTENING = 7.0
-"""How soon the asinh bends: fluxes under 1/7 of the stretched unit stay linear."""
+"""Softening of the asinh: fluxes below 1/7 of the scaled unit stay linear."""
 PEDESTAL = 0.008
-"""Brightness of empty sky, of 1."""
+"""Brightness of empty sky, on a scale from 0 to 1."""
 
 
 def observed(flux: Plane) -> Plane:
-    """Blur an image by the seeing: a core and wings three times wider, of total width `SEEING`.
+    """Blur an image by the seeing: a Gaussian core, and wings about three times wider.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
     area = (side * PIXEL / 60) ** 2
     keep_clear = 0.09 * side
     for place, magnitude, far in zip(*_field_catalog(side, area, rng), strict=True):
-        # The centre stays clear: a blended neighbour would make the true shape untrue.
+        # keep the centre free, because a neighbour on the galaxy would change its visible shape
         if np.hypot(*(place - side / 2)) < keep_clear:
             continue
         if far and magnitude > 17:
@@ -79,7 +78,8 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
                     1.6,
                 )
             )
-            # Only bright stars show a halo and spikes; fainter ones are points before seeing.
+            # only bright stars have a visible halo and spikes; fainter stars are points before
+            # seeing
             if magnitude < 13.5:
                 source = Galaxy(
                     "star", magnitude, r50=1.0, position_angle=math.pi / 5, colour=colour
@@ -93,7 +93,7 @@ def neighbours(side: int, rng: np.random.Generator) -> Plane:
 def _field_catalog(
     side: int, area: float, rng: np.random.Generator
 ) -> tuple[Plane, Plane, npt.NDArray[np.bool_]]:
-    """Draw pixel places (n, 2), r magnitudes (n,) and "is a galaxy" (n,) of a Poisson field.
+    """Draw positions (n, 2), r magnitudes (n,) and "is a galaxy" (n,) of randomly placed sources.
 
     The field covers `area` square arcmin.
     """
@@ -120,15 +120,15 @@ def _stamp(field: Plane, stamp: Plane, place: Plane) -> None:
 
 def exposed(flux: Plane, rng: np.random.Generator) -> Plane:
     """Add the noise of sky and source to a blurred image, and a small error of the sky level."""
-    # Photons of the source add Poisson noise, its variance flux / gain, to that of the sky.
+    # the source's photons add Poisson noise of variance flux / gain to the noise of the sky
     variance = SKY_NOISE[:, None, None] ** 2 + np.maximum(flux, 0) / GAIN
-    # Sky subtraction is never exact: a constant error of 0.15 of the noise remains per band.
+    # sky subtraction is not exact: each band keeps a constant error of 0.15 of the noise
     left_over = SKY_NOISE * rng.normal(0, 0.15, 3)
     return flux + left_over[:, None, None] + rng.standard_normal(flux.shape) * np.sqrt(variance)
 
 
 def coloured(flux: Plane, size: int) -> Image.Image:
-    """Compose a colour image of g, r, i, with i as red, r as green, g as blue.
+    """Compose a colour image from g, r and i: i as red, r as green, g as blue.
 
     The asinh stretch of Lupton et al. 2004 (doi:10.1086/382245): all bands are scaled by one
     function of their mean, so that colours survive, and a pixel too bright for the screen keeps its
@@ -153,7 +153,7 @@ def coloured(flux: Plane, size: int) -> Image.Image:
 def photograph(
     galaxy: Galaxy, size: int, sky: np.random.Generator, night: np.random.Generator
 ) -> bytes:
-    """Take the JPEG of a galaxy and its field, as wide as Galaxy Zoo's cutouts.
+    """Return the JPEG of a galaxy and its neighbours, with the field of Galaxy Zoo's cutouts.
 
     These are 8.48 Petrosian 90 % radii wide.
 

@@ -1,4 +1,4 @@
-"""Draw the galaxies of a synthetic survey: types, distances, luminosities, sizes and shapes."""
+"""Draw the galaxies of a simulated survey: types, distances, luminosities, sizes and shapes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ TYPES: dict[str, float] = {
     "irregular": 0.03,
     "artifact": 0.02,
 }
-"""Type → share of the survey; richer in rare types than the sky is, so that a small survey holds
-every class."""
+"""Share of each galaxy type, with more rare types than the sky, so that no class is empty."""
 
 AXIS_RATIOS = {"round": (0.79, 1.0), "in-between": (0.44, 0.79), "cigar": (0.21, 0.42)}
-"""Apparent minor over major axis of the smooth types: least and largest."""
+"""Smallest and largest apparent axis ratio of each smooth galaxy type."""
 
 LIMIT = 17.0
 """Faintest r magnitude, as in Galaxy Zoo 2."""
@@ -34,7 +33,7 @@ LIMIT = 17.0
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One galaxy of the survey: its position, distance and true shape.
+    """Hold one galaxy of the survey: its position, distance and true shape.
 
     Parameters
     ----------
@@ -62,12 +61,12 @@ class Member:
 
 
 def type_of(index: int, seed: int) -> str:
-    """Return the type of the galaxy at `index`, so that any first n hold all types in their shares.
+    """Return the type of the galaxy at `index`; the first n galaxies have each type in its share.
 
     Types follow a golden-ratio sequence.
     """
     start = float(np.random.default_rng([seed, 0]).random())
-    # Multiples of the golden ratio fill [0, 1) evenly from the first on, whatever their number.
+    # multiples of the golden ratio fill [0, 1) evenly for any number of galaxies
     place = (start + (index + 1) * (math.sqrt(5) - 1) / 2) % 1.0
     edges = np.cumsum(list(TYPES.values()))
     return list(TYPES)[
@@ -76,12 +75,12 @@ def type_of(index: int, seed: int) -> str:
 
 
 def distance(redshift: float) -> tuple[float, float]:
-    """Return distance modulus (mag) and kiloparsec per arcsec at a redshift.
+    """Return the distance modulus (mag) and the kiloparsec per arcsec at a redshift.
 
     The universe is flat, with H0 = 70 km/s/Mpc and Ωm = 0.3.
     """
-    # Comoving distance is c / H0 ∫ dz / E(z), with E² = Ωm (1 + z)³ + 1 − Ωm (Hogg 1999,
-    # arXiv:astro-ph/9905116, equations 14 and 15).
+    # comoving distance = c / H0 ∫ dz / E(z) with E² = Ωm (1 + z)³ + 1 − Ωm (Hogg 1999,
+    # arXiv:astro-ph/9905116, equations 14 and 15)
     z = np.linspace(0, redshift, 64)
     comoving = 299792.458 / 70 * float(np.trapezoid((0.3 * (1 + z) ** 3 + 0.7) ** -0.5, z))
     return 5 * math.log10(comoving * (1 + redshift)) + 25, comoving / (
@@ -130,7 +129,7 @@ def member(index: int, seed: int, rng: np.random.Generator) -> Member:
 
 
 def nearby(galaxy: Member, redshift: float) -> Galaxy:
-    """Return the galaxy's shape as it would appear at `redshift`; unchanged if it is nearer."""
+    """Return the galaxy's shape as seen at `redshift`; a nearer galaxy stays unchanged."""
     if galaxy.redshift <= redshift or galaxy.type == "artifact":
         return galaxy.shape
     (far, kpc_far), (near, kpc_near) = distance(galaxy.redshift), distance(redshift)
@@ -141,7 +140,7 @@ def nearby(galaxy: Member, redshift: float) -> Galaxy:
 
 
 def _shape(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw the shape of a galaxy of this type, before colour, direction and size limits."""
+    """Draw the shape of a galaxy of this type, before colour, orientation and size limits."""
     if kind in AXIS_RATIOS:
         return _elliptical(kind, magnitude, r50, rng)
     if kind == "artifact":
@@ -155,17 +154,17 @@ def _shape(kind: str, magnitude: float, r50: float, rng: np.random.Generator) ->
     return _disk(kind, magnitude, r50, rng)
 
 
-# Each function below draws its random numbers in a fixed order:
-# another order makes another survey of the same seed.
+# each function below draws its random numbers in a fixed order, because another order would change
+# the survey of the same seed
 
 
 def _elliptical(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw a smooth galaxy: round, in between, or cigar-shaped."""
+    """Draw a smooth galaxy: round, in-between, or cigar-shaped."""
     low, high = AXIS_RATIOS[kind]
-    # cigars are mostly disks seen from the side: their light falls off less steeply
+    # cigars are mostly disks seen from the side, whose light falls less steeply
     sersic = rng.uniform(1.2, 2.6) if kind == "cigar" else rng.uniform(2.0, 4.8)
     axis_ratio = rng.uniform(low, high)
-    # most are old and red; about one in six still forms stars
+    # most smooth galaxies are old and red; about one in six still forms stars
     colour = rng.normal(0.84, 0.07) - (0.3 if rng.random() < 0.18 else 0)
     return Galaxy("elliptical", magnitude, r50, sersic=sersic, axis_ratio=axis_ratio, colour=colour)
 
@@ -187,7 +186,7 @@ def _edge_on(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
     bulge_shape = shapes[int(rng.choice(3, p=[0.35, 0.5, 0.15]))]
     return Galaxy(
         "edge-on",
-        magnitude + 0.2,  # dust in the plane dims it
+        magnitude + 0.2,  # dust in the plane absorbs light
         r50,
         axis_ratio=rng.uniform(0.13, 0.26),
         colour=rng.normal(0.68, 0.1),
@@ -210,7 +209,7 @@ def _irregular(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy
 
 
 def _merger(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw a galaxy pulled out of shape by another, some with tidal arms."""
+    """Draw a galaxy that another galaxy distorts, sometimes with tidal arms."""
     return Galaxy(
         "merger",
         magnitude,
@@ -228,16 +227,16 @@ def _merger(magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
 
 
 def _disk(kind: str, magnitude: float, r50: float, rng: np.random.Generator) -> Galaxy:
-    """Draw a disk seen from above: spiral, barred, ringed."""
+    """Draw a disk seen from above: spiral, barred or ringed."""
     arms = (
         int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.6, 0.15, 0.1, 0.1])) if "spiral" in kind else 0
     )
-    # many arms go with late types, whose bulges are small
+    # galaxies with many arms are late types, whose bulges are small
     bulge = float(np.clip(rng.beta(1.6, 5.5) + (0.05 if arms < 3 else 0), 0.02, 0.6))
     axis_ratio = rng.uniform(0.42, 1.0)
-    # bulges and disks without arms are redder
+    # bulges, and disks without arms, are redder
     colour = rng.normal(0.58, 0.09) + 0.35 * (bulge - 0.2) + (0.12 if not arms else 0)
-    # tight, medium and loose: the three answers of Galaxy Zoo 2
+    # pitch angles of tight, medium and loose arms: the three answers of Galaxy Zoo 2
     pitches = [rng.uniform(7, 12), rng.uniform(13, 22), rng.uniform(24, 38)]
     return Galaxy(
         "disk",

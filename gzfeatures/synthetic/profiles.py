@@ -1,4 +1,4 @@
-"""Compute basic light distributions: the Sérsic law, clumps, point sources, colours."""
+"""Compute basic light distributions: the Sérsic profile, clumps, point sources, colours."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy.typing as npt
 Plane: TypeAlias = npt.NDArray[np.float64]
 
 PIXEL = 0.396
-"""Side of a camera pixel, arcsec (SDSS)."""
+"""Side of a camera pixel in arcsec, as in SDSS."""
 
 
 def nanomaggies(magnitude: float) -> float:
-    """Convert an AB magnitude to flux; magnitude 22.5 is one nanomaggy.
+    """Convert an AB magnitude to flux in nanomaggies; magnitude 22.5 is one nanomaggy.
 
     Examples
     --------
@@ -27,12 +27,12 @@ def nanomaggies(magnitude: float) -> float:
 
 
 def bands(g_minus_r: float) -> Plane:
-    """Return the flux in g, r, i relative to r, shape (3,), of stars with this observed colour."""
+    """Return the flux of stars in g, r and i relative to r, shape (3,), for an observed colour."""
     return np.array([10 ** (-0.4 * g_minus_r), 1.0, 10 ** (0.4 * (0.02 + 0.42 * g_minus_r))])
 
 
 def sersic_b(n: float) -> float:
-    """Compute the constant b of a Sérsic profile, which makes r_e enclose half the light.
+    """Compute the constant b of a Sérsic profile, for which r_e encloses half the light.
 
     Ciotti & Bertin 1999, A&A 352, 447, equation 18: the half is right to 1e-4 at n = 0.6, to 2e-5
     from n = 1.
@@ -53,7 +53,7 @@ def sersic_b(n: float) -> float:
 
 
 def sersic(radius: Plane, r_e: float, n: float) -> Plane:
-    """Compute the Sérsic surface brightness, 1 at the effective radius `r_e`."""
+    """Compute the Sérsic surface brightness, which is 1 at the effective radius `r_e`."""
     return np.exp(-sersic_b(n) * ((radius / r_e) ** (1 / n) - 1))
 
 
@@ -70,7 +70,7 @@ def elliptical_radius(x: Plane, y: Plane, axis_ratio: float, boxiness: float = 2
 def on_pixels(
     profile: Callable[[Plane, Plane], Plane], x: Plane, y: Plane, fine: int = 10, reach: float = 4.0
 ) -> Plane:
-    """Sample `profile` at pixel centres; near the cusp average over `fine`² points per pixel.
+    """Sample `profile` at pixel centres; near the centre, average over `fine`² points per pixel.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def on_pixels(
 
 
 def turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
-    """Rotate coordinates to those along and across `angle`; twice gives the original back.
+    """Rotate coordinates to those along and across `angle`; applied twice, it changes nothing.
 
     y counts downwards, angles upwards.
     """
@@ -108,7 +108,7 @@ def turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
 
 
 def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.Generator) -> Plane:
-    """Draw a log-normal texture of mean near 1 whose grains are `size` arcsec wide."""
+    """Draw a random log-normal texture with mean near 1 and grains of `size` arcsec."""
     from scipy.ndimage import gaussian_filter
 
     sigma = max(size / PIXEL, 0.7)
@@ -118,7 +118,7 @@ def clumps(shape: tuple[int, ...], size: float, contrast: float, rng: np.random.
 
 
 def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Plane) -> Plane:
-    """Draw point sources on the pixels at (x, y), each shared by the four nearest pixels.
+    """Draw point sources on the pixels at (x, y); the four nearest pixels share each source.
 
     All coordinates are in the same arcsec.
     """
@@ -135,7 +135,7 @@ def scattered(x: Plane, y: Plane, points_x: Plane, points_y: Plane, weights: Pla
 
 
 def summed(layers: list[tuple[Plane, float, float]]) -> Plane:
-    """Add layers of light into three bands of total r light 1.
+    """Add layers of light to an image in three bands, with a total light of 1 in r.
 
     A layer is an image of sum 1, its share of the light, and its g − r.
     """

@@ -1,4 +1,4 @@
-"""Simulate a survey of galaxies of known shape: images, volunteers' votes, and the truth."""
+"""Simulate a survey of galaxies of known shape: images, volunteers' votes, and true shapes."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ from gzfeatures.synthetic.vote_probabilities import chances, visibility
 from gzfeatures.synthetic.votes import Panel, hart_table, kaggle_table
 
 FIRST_ID = 10_000_001
-"""GalaxyID of the first entry. Kaggle's have six digits: no drawn galaxy is taken for one that a
-backbone has seen."""
+"""First simulated GalaxyID: longer than Kaggle's ids, so that it matches no real galaxy."""
 FIRST_OBJID = 587722952230174721
-"""An 18-digit DR7 identifier: it does not survive a float."""
+"""First simulated DR7 id; its 18 digits would not survive as a float."""
 REFERENCE_REDSHIFT = 0.03
-"""Where debiased votes imagine every galaxy to be."""
+"""Redshift at which debiased votes place every galaxy."""
 REPEAT_EVERY = 40
-"""One galaxy in so many is another entry of the one before it."""
+"""Number of rows after which one row repeats the galaxy of the row before."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MockSurvey:
-    """The files of a simulated survey.
+    """Name the files of a simulated survey.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ class MockSurvey:
 
 @dataclasses.dataclass(frozen=True)
 class SurveyRow:
-    """One row of the simulated survey.
+    """Describe one row of the simulated survey.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ class SurveyRow:
 
     @classmethod
     def at(cls, index: int) -> SurveyRow:
-        """Return the row at a place.
+        """Return the row with this index.
 
         It is a galaxy of its own, or by turns the galaxy before on another night, or the same file
         again.
@@ -85,7 +84,7 @@ class SurveyRow:
 
     @property
     def repeats(self) -> str:
-        """Return how the row repeats the one before: "", "seen-again" or "same-file"."""
+        """Return how the row repeats the row before: "", "seen-again" or "same-file"."""
         return (
             "same-file"
             if self.observation != self.index
@@ -174,14 +173,14 @@ _STREAMS = ("shape", "sky", "night", "votes")
 
 
 def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
-    """Return the random numbers for one purpose of one row."""
+    """Return the random generator for one purpose of one row."""
     return np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(index, _STREAMS.index(purpose)))
     )
 
 
 def _tracked(entries: Sequence[SurveyRow], progress: bool) -> Iterable[SurveyRow]:
-    """Go through the rows with a progress bar on stderr."""
+    """Yield the rows, with a progress bar on stderr."""
     from rich.console import Console
     from rich.progress import track
 
@@ -205,16 +204,16 @@ def _refuse_others(images: Path, ids: Ids) -> None:
 
 
 def _votes(galaxy: Member, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Count the votes, plain, weighted, and weighted with the galaxy brought near, (3, 37)."""
+    """Count the votes: plain, weighted, and weighted for the galaxy at low redshift, (3, 37)."""
     panel = Panel.draw(rng)
     mood = rng.normal(0, 0.08)
     near = nearby(galaxy, REFERENCE_REDSHIFT)
-    # One panel classifies both, so that their votes differ by distance alone.
+    # the same volunteers classify the galaxy near and far, so votes differ by distance alone
     observed, brought_near = (
         panel.votes(chances(shape, float(np.clip(visibility(shape) + mood, 0.02, 0.98))))
         for shape in (galaxy.shape, near)
     )
-    # The debiased votes are those that the same volunteers would give were the galaxy near.
+    # debiased votes are those that the same volunteers would give if the galaxy were near
     return np.stack([observed.sum(0), panel.weights @ observed, panel.weights @ brought_near])
 
 
@@ -238,7 +237,7 @@ def _metadata(entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.Dat
 
 
 def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) -> pd.DataFrame:
-    """Return the true shapes, one row per galaxy."""
+    """Return the true shapes as a table with one row per galaxy."""
     return pd.DataFrame(
         [
             {
@@ -256,7 +255,7 @@ def _truth(ids: Ids, entries: Sequence[SurveyRow], members: Sequence[Member]) ->
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV whole, with nine digits.
+    """Write a CSV file completely or not at all, with nine digits.
 
     Nine are enough for 0.1 arcsec on the sky and for sums of fractions to 1e-8.
     """

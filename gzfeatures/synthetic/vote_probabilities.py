@@ -1,4 +1,4 @@
-"""Compute how an attentive volunteer answers, from a galaxy's true shape and its visibility."""
+"""Compute how an attentive volunteer votes, from a galaxy's true shape and its visibility."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Votes: TypeAlias = Sequence[float] | Chances
 
 
 def visibility(galaxy: Galaxy) -> float:
-    """Return how well features can be seen, in (0, 1).
+    """Return how well the features of a galaxy can be seen, in (0, 1).
 
     It grows with apparent size in units of the seeing, and with brightness.
     """
@@ -31,7 +31,7 @@ def visibility(galaxy: Galaxy) -> float:
 
 
 def chances(galaxy: Galaxy, clear: float) -> Chances:
-    """Return the probability of every answer of a volunteer who is asked its question.
+    """Return the probability of every answer, for a volunteer who is asked its question.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Simulate volunteers who walk the decision tree, and build catalogs of their votes."""
+"""Simulate volunteers who follow the decision tree, and build catalogs of their votes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ WALK: tuple[str, ...] = tuple(
         }
     ).static_order()
 )
-"""Questions in an order in which every one comes after those that lead to it."""
+"""Questions in an order in which each question comes after those that lead to it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """The volunteers who classify one galaxy, with their random numbers drawn in advance.
+    """Hold the volunteers who classify one galaxy, with their random numbers drawn in advance.
 
     The same panel can be shown the galaxy twice, at two distances, which is what debiasing
     estimates.
@@ -55,7 +55,7 @@ class Panel:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, mean: float = 40.0) -> Panel:
-        """Draw about `mean` volunteers (at least 20), most of them careful."""
+        """Draw about `mean` volunteers, at least 20, most of them careful."""
         number = max(int(rng.normal(mean, 5)), 20)
         return cls(
             rng.random((number, len(QUESTIONS))),
@@ -64,7 +64,7 @@ class Panel:
 
     @property
     def weights(self) -> Chances:
-        """Return each volunteer's weight by consistency, shape (volunteers,).
+        """Return the weight of each volunteer by consistency, shape (volunteers,).
 
         Willett+2013, section 3.
         """
@@ -84,7 +84,7 @@ class Panel:
         ndarray of bool
             Shape (volunteers, 37); False under questions a volunteer did not reach.
         """
-        # Luck is drawn before the galaxy is known, so that the same panel can see it near and far.
+        # random numbers are drawn in advance, so that the same volunteers can vote on two images
         answers = np.zeros((len(self.luck), len(ANSWERS)), dtype=bool)
         for column, part in enumerate(COLUMNS.values()):
             options = part.stop - part.start
@@ -94,7 +94,7 @@ class Panel:
         return answers & self._on_way(answers)
 
     def _on_way(self, answers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return which answers lie on each volunteer's way, shape (volunteers, 37)."""
+        """Return which questions each volunteer reaches, per answer, shape (volunteers, 37)."""
         on_way = {question: np.full(len(answers), question == WALK[0]) for question in WALK}
         for question in WALK:
             for answer, chosen in zip(
@@ -102,7 +102,8 @@ class Panel:
             ):
                 after = NEXT[answer]
                 if after is not None:
-                    # Several answers lead to one question: it is asked if any of them was chosen.
+                    # several answers may lead to one question, which is asked if any of them was
+                    # chosen
                     on_way[after] |= on_way[question] & chosen
         return np.column_stack(
             [on_way[question] for question, choices in QUESTIONS.items() for _ in choices]
@@ -142,7 +143,7 @@ LETTERS: dict[str, str] = {
     "merger": "(m)",
     "dust-lane": "(u)",
 }
-"""Answer → its letters in a gz2_class string."""
+"""Letters of each answer in a GZ2 class string."""
 
 
 def gz2_class(debiased: Mapping[str, Chances]) -> str:
@@ -178,7 +179,7 @@ def gz2_class(debiased: Mapping[str, Chances]) -> str:
 
 
 def kaggle_table(weights: Counts) -> pd.DataFrame:
-    """Build the votes as in the Kaggle solutions: `GalaxyID` and 37 cumulative fractions.
+    """Build a table like the Kaggle solutions: `GalaxyID` and 37 cumulative vote fractions.
 
     Where no volunteer was asked whether anything is odd (all of them saw an artifact), the answer
     is "no".
@@ -194,7 +195,7 @@ def kaggle_table(weights: Counts) -> pd.DataFrame:
 
 
 def hart_table(counts: Counts, weights: Counts, debiased: Counts) -> pd.DataFrame:
-    """Build the votes as in Hart+2016.
+    """Build a table of votes like that of Hart+2016.
 
     Columns: class string, totals, and counts, weights and conditional fractions of the 37 answers.
 
