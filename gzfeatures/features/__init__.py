@@ -1,1 +1,1 @@
-"""Name backbones, keep embedding tables, and store embeddings, without importing torch."""
+"""Name backbones, and keep embeddings in tables and in a store, without importing torch."""

@@ -13,15 +13,14 @@ from gzfeatures.files import require_file
 from gzfeatures.images.view import View
 
 CHECKPOINT_FORMAT = 1
-"""Raise when a reader of the old number would misread a new checkpoint folder; readers refuse a
-higher number."""
+"""Version of checkpoint folders; raise it if older code would misread a new folder."""
 RECORD, TENSORS = "backbone.json", "model.safetensors"
 IMAGENET = "BSD-3-Clause (torchvision); trained on ImageNet-1k, whose own terms apply"
 
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """Describes a network that turns an image into an embedding.
+    """Describe a network that turns an image into an embedding.
 
     Parameters
     ----------
@@ -99,17 +98,17 @@ class Backbone:
 
     @property
     def bands(self) -> int:
-        """Bands of its input."""
+        """Number of bands of the network's input."""
         return len(self.mean)
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
+        """Return the fields as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return fields
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Backbone:
-        """Return a Backbone from the fields of `asdict`; InputError for unknown or missing ones."""
+        """Return a backbone from the fields of `asdict`; refuse unknown or missing fields."""
         try:
             mean, std = tuple(fields["mean"]), tuple(fields["std"])
             view = View(**fields["view"])
@@ -121,8 +120,8 @@ class Backbone:
 def _torchvision(
     name: str, architecture: str, file: str, dim: int, layer: str = "avgpool", **more: Any
 ) -> Backbone:
-    """Return a backbone with weights of torchvision, whose file name ends in their digest."""
-    # torchvision has no page of digests: eight hex digits of the sha256 stand in the file's name
+    """Return a backbone with torchvision's weights, whose file name ends in their digest."""
+    # torchvision lists no digests, but a file's name contains eight hex digits of its sha256
     page = "https://docs.pytorch.org/vision/stable/models/generated/torchvision.models"
     return Backbone(
         name=name,
@@ -152,8 +151,8 @@ BACKBONES: dict[str, Backbone] = {
         source="https://doi.org/10.1093/mnras/stt1458 (votes); "
         "experiments/pretrain_googlenet_gz2.toml",
     ),
-    # torchvision re-normalises GoogLeNet's input inside the network (transform_input); here it is
-    # normalised once.
+    # torchvision's GoogLeNet normalises its input a second time (transform_input); this backbone
+    # normalises once
     "googlenet": _torchvision(
         "googlenet",
         "googlenet",
@@ -185,22 +184,22 @@ BACKBONES: dict[str, Backbone] = {
 
 
 DEFAULT = "googlenet-gz2"
-"""Backbone where none is named: it needs no download, and knows galaxies."""
+"""Default backbone: it needs no download, and was trained on galaxies."""
 
 
 def packaged(name: str) -> Path:
-    """Return the checkpoint folder of this package that holds weights and a model card."""
+    """Return the folder of a checkpoint that comes with gzfeatures: weights and model card."""
     return Path(str(files("gzfeatures"))) / "networks" / "weights" / name
 
 
 def model_card(entry: Backbone) -> Path | None:
-    """Return the model card (Markdown) of a backbone of this package; None for others."""
+    """Return the path of a backbone's model card (Markdown); None if gzfeatures has no card."""
     kind, _, place = (entry.weights or "").partition(":")
     return packaged(place) / "card.md" if kind == "package" else None
 
 
 def backbone(name: str | Path | Backbone) -> Backbone:
-    """Return a backbone by its name, or that of a fine-tuned checkpoint folder.
+    """Return a backbone by its name, or the backbone in a folder of a fine-tuned network.
 
     Parameters
     ----------
@@ -233,7 +232,7 @@ def backbone(name: str | Path | Backbone) -> Backbone:
 
 
 def classes_of(folder: str | Path) -> tuple[str, ...]:
-    """Return the classes of a fine-tuned checkpoint, in the order of its outputs.
+    """Return the classes of a fine-tuned network, in the order of its outputs.
 
     Raises
     ------
@@ -246,7 +245,7 @@ def classes_of(folder: str | Path) -> tuple[str, ...]:
 
 
 def _checkpoint(folder: Path) -> Backbone:
-    """Return the backbone that a checkpoint folder describes, with its weights in that folder."""
+    """Return the backbone that a checkpoint folder describes, with the weights of this folder."""
     record = require_file(folder / RECORD, "checkpoint record")
     with parsing(
         "checkpoint record cannot be read", record, rule="hold format, backbone and weights_sha256"
@@ -255,7 +254,7 @@ def _checkpoint(folder: Path) -> Backbone:
         number, fields = int(note["format"]), dict(note["backbone"])
         digest = str(note["weights_sha256"])
     require_format("checkpoint", number, CHECKPOINT_FORMAT, record)
-    # the folder may have been moved since it was written: where it is now is what counts
+    # use the folder's present path, because it may have been moved since it was written
     place = require_file(folder / TENSORS, "checkpoint weights").resolve()
     return dataclasses.replace(
         Backbone.fromdict(fields), weights=f"file:{place}", url=None, sha256=digest

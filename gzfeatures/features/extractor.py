@@ -1,4 +1,4 @@
-"""Describe extractors: everything that changes an embedding, and a fingerprint of that."""
+"""Describe extractors: everything that changes an embedding, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from gzfeatures.errors import InputError
 from gzfeatures.images.view import View
 
 FORMAT = 1
-"""Raise when a reader of the old number would misread a new file; readers refuse a higher
-number."""
+"""Version of embedding tables; raise it if older code would misread a new table."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
-    """Holds everything that changes an embedding.
+    """Hold everything that changes an embedding.
 
     Parameters
     ----------
@@ -63,13 +62,13 @@ class Extractor:
     dihedral: bool = False
 
     def asdict(self) -> dict[str, Any]:
-        """Fields as JSON values."""
+        """Return the fields as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return fields
 
     @classmethod
     def fromdict(cls, fields: dict[str, Any]) -> Extractor:
-        """Return an Extractor from the fields of `asdict`; InputError for unknown ones."""
+        """Return an extractor from the fields of `asdict`; refuse unknown fields."""
         try:
             fields = {**fields, "view": View(**fields["view"])}
             fields |= {key: tuple(fields[key]) for key in ("mean", "std") if key in fields}
@@ -79,10 +78,10 @@ class Extractor:
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of everything that changes an embedding: neither name nor training galaxies."""
+        """Sha256 of all that changes an embedding, which excludes name and training galaxies."""
         fields = self.asdict()
         del fields["backbone"], fields["trained_on"]
-        # stores older than this field have no key for it: without it their vectors stay valid
+        # older stores have no key for this field, and their vectors stay valid without the key
         if not self.dihedral:
             del fields["dihedral"]
         return fingerprint.of({**fields, "format": FORMAT})

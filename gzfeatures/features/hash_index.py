@@ -10,15 +10,15 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError
 
 WORDS, CHUNKS = 4, 16
-"""64-bit words and 16-bit chunks of a hash of 256 bits."""
+"""Number of 64-bit words and of 16-bit chunks in a hash of 256 bits."""
 BLOCK = 2048
-"""Hashes looked up at a time."""
+"""Number of hashes that are looked up at once."""
 _FLIPS = np.array([0, *(1 << bit for bit in range(16))], dtype=np.uint16)
-"""What changes a chunk in at most one bit."""
+"""Masks that change a 16-bit chunk in no bit or in one bit."""
 
 
 class HashIndex:
-    """Index of 256-bit hashes for exact searches by Hamming distance.
+    """Index 256-bit hashes for exact searches by Hamming distance.
 
     Multi-index hashing (Norouzi+2012, doi:10.1109/CVPR.2012.6248043, section 3): of two hashes that
     differ in at most 31 bits, one of the 16 chunks differs in at most one bit. The candidates that
@@ -45,16 +45,16 @@ class HashIndex:
 
     @cached_property
     def _buckets(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]]:
-        """For each chunk the first row of each value, shape (65537,), and the rows by value."""
+        """For each chunk, the rows sorted by its value, and the first row of each value."""
         buckets = []
         for values in _chunks(self.hashes).T:
-            # rows sorted by value, and where each value begins: a table without Python objects
+            # rows sorted by value with the start of each value need less memory than Python lists
             starts = np.concatenate([[0], np.cumsum(np.bincount(values, minlength=2**16))])
             buckets.append((starts, np.argsort(values, kind="stable")))
         return buckets
 
     def near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
-        """Return which hashes, shape (m, 4), have a stored one within a distance; shape (m,).
+        """Return which hashes, shape (m, 4), have a stored hash within a distance; shape (m,).
 
         Raises
         ------
@@ -74,7 +74,7 @@ class HashIndex:
         return met
 
     def pairs(self, distance: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return the rows of all stored pairs within a distance, smaller row first; shape (pairs,).
+        """Return the rows of all pairs of stored hashes within a distance, smaller row first.
 
         Raises
         ------
@@ -88,15 +88,15 @@ class HashIndex:
             for chunk in range(CHUNKS):
                 query, row = self._within(hashes, np.arange(len(hashes)), chunk, distance)
                 query = query + first
-                # each pair is met from both sides, in up to 16 chunks: `unique` keeps it once
+                # each pair is found from both sides and in up to 16 chunks, so keep it once
                 met.append(np.column_stack([query, row])[query < row])
         rows = np.unique(np.concatenate(met), axis=0)
         return rows[:, 0], rows[:, 1]
 
     def _near(self, hashes: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.bool_]:
-        """Return which hashes of a block have a stored one within a distance, shape (m,)."""
+        """Return which hashes of a block have a stored hash within a distance, shape (m,)."""
         met = np.zeros(len(hashes), dtype=bool)
-        # a hash that one chunk has settled is not looked up by the next
+        # hashes that an earlier chunk has matched need no further search
         for chunk in range(CHUNKS):
             met[self._within(hashes, np.flatnonzero(~met), chunk, distance)[0]] = True
         return met
@@ -104,25 +104,25 @@ class HashIndex:
     def _within(
         self, hashes: npt.NDArray[np.uint64], asked: npt.NDArray[np.intp], chunk: int, distance: int
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return pairs within a distance whose chunk differs in at most one bit: both rows."""
+        """Return the rows of pairs within a distance whose chunk differs in at most one bit."""
         starts, rows = self._buckets[chunk]
-        # 17 values a hash: its own chunk, and the 16 that differ in one bit
+        # 17 values per hash: its own chunk, and 16 chunks that differ in one bit
         wanted = (_chunks(hashes)[asked, chunk][:, None] ^ _FLIPS).astype(np.intp)
         begin, count = starts[wanted].ravel(), (starts[wanted + 1] - starts[wanted]).ravel()
-        # the buckets' ranges begin…begin+count one after the other, without a loop
+        # list the ranges begin…begin+count of all buckets one after another, without a Python loop
         query = np.repeat(np.repeat(asked, len(_FLIPS)), count)
         place = (
             np.arange(len(query))
             - np.repeat(np.cumsum(count) - count, count)
             + np.repeat(begin, count)
         )
-        # candidates agree in one chunk, up to one bit: now compare all 256 bits
+        # candidates agree in one chunk except for one bit, so compare all 256 bits now
         differ = np.bitwise_count(self.hashes[rows[place]] ^ hashes[query]).sum(1, dtype=np.int64)
         return query[differ <= distance], rows[place[differ <= distance]]
 
 
 def _require_exact(distance: int) -> None:
-    """Refuse a distance at which two hashes may share no chunk: some pairs would be missed."""
+    """Refuse a distance at which two hashes may share no chunk, so that pairs would be missed."""
     if not 0 <= distance < 2 * CHUNKS:
         raise InputError("distance of hashes", rule=f"lie in 0…{2 * CHUNKS - 1}", found=distance)
 

@@ -1,4 +1,4 @@
-"""Allocate matrices that may be larger than memory: large ones lie in a file on disk."""
+"""Allocate matrices that may be larger than memory: large matrices are files on disk."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gzfeatures.features.shard import Matrix as Matrix
 from gzfeatures.features.store import Store
 
 BLOCK = 8192
-"""Rows handled at once, so that no step needs a second copy of a large table."""
+"""Number of rows handled at once, so that no step needs a second copy of a large table."""
 SHARE = 0.25
-"""Part of the machine's memory that a matrix must not exceed to be held in it."""
+"""Largest share of the machine's memory that a matrix in memory may use."""
 
 
 def allocate(rows: int, columns: int) -> Matrix:
@@ -58,8 +58,8 @@ def allocate(rows: int, columns: int) -> Matrix:
 
 
 def take_rows(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
-    """Return a copy of some rows, shape (len(rows), d); raises as `allocate` does."""
-    # block by block: indexing all rows at once would make a second copy in memory
+    """Return a copy of some rows, shape (len(rows), d), in memory or, if large, in a file."""
+    # copy in blocks, because indexing all rows at once would make a second copy in memory
     taken = allocate(len(rows), matrix.shape[1])
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
@@ -68,8 +68,8 @@ def take_rows(matrix: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
 
 
 def _reserve(file: BinaryIO, size: int) -> None:
-    """Reserve all of a file's space on the disk now."""
-    # a page of a mapped file that finds the disk full ends the process without an error
+    """Reserve the full size of a file on the disk."""
+    # otherwise, if the disk becomes full, writing to the mapped file kills the process
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return

@@ -24,12 +24,12 @@ from gzfeatures.files import written_whole
 
 SUFFIX, DAMAGED = ".arrow", ".damaged"
 Keys: TypeAlias = npt.NDArray[np.void]
-"""Image digests, dtype V32, shape (n,): they sort and compare as 32 raw bytes."""
+"""Image digests, dtype V32, shape (n,); they sort and compare as 32 raw bytes."""
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
 
 def as_keys(digests: npt.NDArray[np.object_] | list[str]) -> Keys:
-    """Return sha256 digests in hex as 32-byte keys, shape (n,).
+    """Return hexadecimal sha256 digests as 32-byte keys, shape (n,).
 
     Examples
     --------
@@ -40,7 +40,7 @@ def as_keys(digests: npt.NDArray[np.object_] | list[str]) -> Keys:
 
 
 def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
-    """Write one shard into `folder`, whole or not at all.
+    """Write one shard into a folder, completely or not at all.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
         ),
     }
     table = pa.table(columns)
-    # the name is needed before the file is: the bytes are hashed once without a file
+    # the file's name contains the digest of its bytes, so hash the bytes before writing the file
     digest = _Digest()
     _stream(table, pa.PythonFile(digest, "w"))
     path = folder / (digest.sha256.hexdigest() + SUFFIX)
@@ -66,7 +66,7 @@ def write(folder: Path, keys: Keys, matrix: Matrix) -> Path:
 
 
 class _Digest(io.RawIOBase):
-    """A file object that hashes what is written to it and keeps nothing else."""
+    """Hash the bytes that are written to this file object, and keep nothing else."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
@@ -80,13 +80,13 @@ class _Digest(io.RawIOBase):
 
 
 def _stream(table: pa.Table, sink: pa.NativeFile | str) -> None:
-    """Write a table as Arrow IPC."""
+    """Write a table in Arrow's IPC format."""
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
 
 def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
-    """Return keys (n,) and memory-mapped vectors (n, dim) of a shard, without verifying them.
+    """Return keys (n,) and memory-mapped vectors (n, dim) of a shard; its digest is not checked.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
             table = reader.read_all()
-            # Arrow ends the process over arrays that claim more rows than they hold
+            # Arrow ends the process if an array claims more rows than it has
             table.validate()
             table = table.combine_chunks()
             keys, vectors = (table[name].chunk(0) for name in ("image_sha256", "embedding"))
@@ -111,12 +111,12 @@ def read(path: Path, dim: int) -> tuple[Keys, Matrix]:
 
 
 def intact(path: Path) -> bool:
-    """Return whether a file's bytes hash to its name; FileNotFoundError if it is gone."""
+    """Return whether the digest of a shard's bytes is its name; FileNotFoundError without file."""
     return fingerprint.of_file(path) == path.stem
 
 
 def set_aside(path: Path) -> None:
     """Rename a damaged shard, so that no process reads it again."""
-    # another process may have renamed it already
+    # another process may already have renamed the shard
     with contextlib.suppress(FileNotFoundError):
         path.replace(path.with_suffix(DAMAGED))

@@ -27,15 +27,15 @@ from gzfeatures.features.shard import Keys, Matrix
 from gzfeatures.files import read_sidecar, write_sidecar
 
 SHARD_BYTES = 64 * 2**20
-"""Size that compaction merges small shards up to."""
+"""Size up to which small shards are merged."""
 MANY = 16
-"""Number of small shards from which compaction is worth its writing."""
+"""Number of small shards from which merging them is worth the writing."""
 STALE_SECONDS = 86_400.0
 EXTRACTOR_FILE = "extractor.json"
 
 
 class VectorCache:
-    """Embeddings of one extractor on disk; returned by `Store.vectors_of`.
+    """Read and write the stored embeddings of one extractor.
 
     Several processes may read, add and compact at once: files are only added whole or removed, and
     two rows with one key are equal.
@@ -56,13 +56,13 @@ class VectorCache:
         return len(self._keys)
 
     def _refresh(self) -> None:
-        """Open new shards, forget those that vanished, and index all keys."""
+        """Open new shards, forget shards that vanished, and index all keys."""
         keys_of = self._keys_of_shards()
         while keys_of is None:
             keys_of = self._keys_of_shards()
         self._rows, self._paths = keys_of, list(keys_of)
         self._verified &= set(keys_of)
-        # one sorted array of all keys, and beside it the shard and the row of each
+        # one sorted array of all keys, with the shard and the row of each key beside it
         every = np.concatenate([np.empty(0, dtype="V32"), *keys_of.values()])
         order = np.argsort(every, kind="stable")
         self._keys = every[order]
@@ -71,27 +71,27 @@ class VectorCache:
         self._row = (np.arange(len(every)) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes))[order]
 
     def _keys_of_shards(self) -> dict[Path, Keys] | None:
-        """Return the keys of every shard; None where one vanished while they were read."""
+        """Return the keys of every shard; None if a shard vanished while the shards were read."""
         keys_of: dict[Path, Keys] = {}
-        # names begin with a hex digit: the hidden files of writers at work are no shards yet
+        # names of shards begin with a hex digit; hidden files are still being written
         for path in sorted(self.folder.glob("[0-9a-f]*" + shard.SUFFIX)):
             try:
                 known = self._rows.get(path)
                 keys_of[path] = shard.read(path, self.extractor.dim)[0] if known is None else known
             except FileNotFoundError:
-                # merged by another process: its rows are in a newer shard, so all is listed anew
+                # v another process merged this shard into a newer one, so list all shards again
                 return None
             except InputError:
                 self._set_aside(path)
         return keys_of
 
     def _set_aside(self, path: Path) -> None:
-        """Rename a damaged shard and remember it."""
+        """Rename a damaged shard, and add it to the list of damaged shards."""
         shard.set_aside(path)
         self.damaged.append(path)
 
     def _locate(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """Return the position of each key in the index, -1 where absent; verify its shard."""
+        """Return the index position of each key, -1 for a missing key; verify the shards."""
         while True:
             at = np.searchsorted(self._keys, keys)
             at[at == len(self._keys)] = 0
@@ -100,12 +100,12 @@ class VectorCache:
                 present = self._keys[at] == keys
             if all(self._intact(self._paths[i]) for i in np.unique(self._shard[at[present]])):
                 return np.where(present, at, -1)
-            # a damaged shard was set aside: the index without it may know the key from another
+            # the damaged shard was renamed, but another shard may contain the same key
             self._refresh()
 
     def _intact(self, path: Path) -> bool:
-        """Return whether a shard exists and hashes to its name; set a damaged one aside."""
-        # hashing reads the whole file: once for each shard and process
+        """Return whether a shard exists and its digest is its name; rename a damaged shard."""
+        # a digest needs the whole file, so compute it once per shard and process
         if path not in self._verified:
             try:
                 if not shard.intact(path):
@@ -117,7 +117,7 @@ class VectorCache:
         return True
 
     def has(self, digests: npt.NDArray[np.object_] | list[str]) -> npt.NDArray[np.bool_]:
-        """Return which image digests have an embedding, shape (n,), also from other processes."""
+        """Return which image digests have a stored embedding, shape (n,)."""
         self._refresh()
         return self._locate(shard.as_keys(digests)) >= 0
 
@@ -144,14 +144,14 @@ class VectorCache:
                 )
             try:
                 return self._gathered(at)
-            # another process merged shards after the lookup: the rows are in a newer file
+            # another process merged shards after the lookup, so the rows are in a newer file
             except FileNotFoundError:
                 self._refresh()
 
     def _gathered(self, at: npt.NDArray[np.int64]) -> Matrix:
         """Return the embeddings at positions of the index, shape (n, dim)."""
         matrix = np.empty((len(at), self.extractor.dim), dtype=np.float32)
-        # one shard open at a time: pages of a mapped file count as the process's memory
+        # open one shard at a time, because a mapped file counts as memory of the process
         for number in np.unique(self._shard[at]):
             rows = self._shard[at] == number
             vectors = shard.read(self._paths[number], self.extractor.dim)[1]
@@ -159,7 +159,7 @@ class VectorCache:
         return matrix
 
     def add(self, digests: npt.NDArray[np.object_] | list[str], matrix: Matrix) -> None:
-        """Write one shard of rows.
+        """Write one shard with the embeddings of image digests.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class VectorCache:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Add to errors of writing that the store is concerned, and what helps."""
+        """Add the store's folder and a remedy to errors of writing."""
         try:
             yield
         except OutputError as error:
@@ -198,18 +198,18 @@ class VectorCache:
             ) from error
 
     def compact(self) -> None:
-        """Merge small shards, once they are many, into shards of about `SHARD_BYTES`."""
-        # a shard that vanishes meanwhile means that another process merges: it needs no help
+        """Merge small shards, once there are many, into shards of about `SHARD_BYTES`."""
+        # if a shard vanishes, another process is merging already, and this process can stop
         with contextlib.suppress(FileNotFoundError):
             self._compact()
 
     def _compact(self) -> None:
-        """Merge small shards in the order of their age."""
+        """Merge small shards, oldest first."""
         self._refresh()
         small = [p for p, keys in self._rows.items() if self._bytes(keys) < SHARD_BYTES // 2]
         if len(small) < MANY:
             return
-        # shards of one run lie together: its galaxies will be read together again
+        # shards of the same age come from one run, whose galaxies will be read together again
         group: list[Path] = []
         for path in sorted(filter(self._intact, small), key=lambda path: path.stat().st_mtime_ns):
             group.append(path)
@@ -220,24 +220,24 @@ class VectorCache:
             self._merge(group)
 
     def _bytes(self, keys: Keys) -> int:
-        """Return the size of the embeddings of some keys."""
+        """Return the size in bytes of the embeddings of some keys."""
         return len(keys) * self.extractor.dim * 4
 
     def _merge(self, paths: list[Path]) -> None:
-        """Write the rows of several shards as one, then remove those shards."""
+        """Write the rows of several shards as one shard, then remove the old shards."""
         keys = np.concatenate([self._rows[path] for path in paths])
-        # two processes may have computed the same image: one of the equal rows is enough
+        # two processes may have computed the same image, and one of the equal rows is enough
         first = np.sort(np.unique(keys, return_index=True)[1])
         matrix = np.empty((len(first), self.extractor.dim), dtype=np.float32)
         begin = 0
         for path in paths:
-            # one after the other: pages of a mapped file count as memory
+            # open one shard after another, because a mapped file counts as memory of the process
             vectors = shard.read(path, self.extractor.dim)[1]
             low, high = np.searchsorted(first, (begin, begin + len(vectors)))
             matrix[low:high] = vectors[first[low:high] - begin]
             begin += len(vectors)
         merged = shard.write(self.folder, keys[first], matrix)
-        # only now are the old ones removed: at each moment every row is in some whole file
+        # remove old shards only now, so that every row is always in some complete file
         for path in set(paths) - {merged}:
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 path.unlink()
@@ -245,7 +245,7 @@ class VectorCache:
 
 @dataclasses.dataclass(frozen=True)
 class StoredVectors:
-    """Describes the stored embeddings of one extractor.
+    """Describe the stored embeddings of one extractor.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ class StoredVectors:
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """A folder with the embeddings of every extractor.
+    """Keep the embeddings of every extractor in one folder.
 
     Parameters
     ----------
@@ -286,11 +286,11 @@ class Store:
     def vectors_of(self, extractor: Extractor) -> VectorCache:
         """Return the stored embeddings of one extractor."""
         folder = self.root / extractor.fingerprint
-        # the record's time says when the vectors were last used (see `prune`); a store that cannot
-        # be written can still be read
+        # set the record's time of change, by which `prune` knows the last use; a read-only store
+        # can still be read
         with contextlib.suppress(OSError):
             os.utime(folder / EXTRACTOR_FILE)
-            # a damaged record is replaced: the folder's name proves that it was this one
+            # a damaged record can be replaced, because the folder's name proves the extractor
             if not read_sidecar(folder / EXTRACTOR_FILE):
                 write_sidecar(folder / EXTRACTOR_FILE, extractor.asdict())
         return VectorCache(folder, extractor)
@@ -323,7 +323,7 @@ class Store:
         unused_days: float | None = None,
         max_bytes: int | None = None,
     ) -> list[StoredVectors]:
-        """Remove embeddings that meet any given condition, and files of killed processes.
+        """Remove embeddings that meet any given condition, and files that killed processes left.
 
         Parameters
         ----------
@@ -347,16 +347,16 @@ class Store:
             or (unused_days is not None and now - entry.last_used >= unused_days * 86_400)
         ]
         rest = [entry for entry in entries if entry not in removed]
-        # the last of them is the one that was not used for longest
+        # the list begins with the most recently used, so remove from its end
         while max_bytes is not None and sum(entry.bytes for entry in rest) > max_bytes:
             removed.append(rest.pop())
         for entry in removed:
             shutil.rmtree(self.root / entry.fingerprint, ignore_errors=True)
-        # damaged shards, and compiled code that an earlier version kept here: nothing reads them
+        # damaged shards, and compiled code that an earlier version kept here, are no longer read
         useless = [*self.root.glob("*/*" + shard.DAMAGED), *self.root.glob("*/compiled-*")]
         for path in [*self.root.glob("*/.*.part*"), *useless]:
             with contextlib.suppress(FileNotFoundError):
-                # a young temporary file may belong to a process that is still writing
+                # a recent temporary file may belong to a process that is still writing
                 if path in useless or now - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
         return removed

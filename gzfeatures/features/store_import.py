@@ -1,4 +1,4 @@
-"""Import embeddings from another store: rows are copied, and no file is trusted."""
+"""Import embeddings from another store: rows are copied, and every file is checked."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gzfeatures.features.store import EXTRACTOR_FILE, SHARD_BYTES, Store, Vector
 from gzfeatures.files import read_sidecar, require_file
 
 RECORD_BYTES, LARGEST_SHARD = 2**26, 2**30
-"""Sizes of the largest record and the largest shard that are read."""
+"""Largest size in bytes of a record and of a shard that are read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-    """Reports the imported, present and refused embeddings of one extractor.
+    """Report the imported, present and refused embeddings of one extractor.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Imported:
 
 
 def import_vectors(store: Store, source: str | Path) -> list[Imported]:
-    """Copy the embeddings that another store has and this one lacks.
+    """Copy the embeddings that another store has and this store lacks.
 
     Nothing in the other store is executed, and no link in it is followed. Nobody can tell from
     embeddings that they come from the network that is named: import only from people you trust.
@@ -91,7 +91,7 @@ def import_vectors(store: Store, source: str | Path) -> list[Imported]:
 
 
 def _imported(store: Store, folder: Path) -> Imported:
-    """Import the embeddings of one extractor; a shard that is refused does not stop the others."""
+    """Import the embeddings of one extractor; continue after a shard that is refused."""
     extractor = _extractor(folder)
     target = store.vectors_of(extractor)
     rows, present, refused = 0, 0, list[str]()
@@ -107,7 +107,7 @@ def _imported(store: Store, folder: Path) -> Imported:
 
 
 def _extractor(folder: Path) -> Extractor:
-    """Return the extractor of a folder, whose name has to be its fingerprint.
+    """Return the extractor of a folder, whose name must be the extractor's fingerprint.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def _extractor(folder: Path) -> Extractor:
         The record is damaged, or belongs to another extractor.
     """
     record = folder / EXTRACTOR_FILE
-    # the record is parsed in memory: its size is checked before
+    # check the record's size first, because it is parsed in memory
     if record.stat().st_size > RECORD_BYTES:
         raise InputError(
             "record of the store is too large",
@@ -123,9 +123,9 @@ def _extractor(folder: Path) -> Extractor:
             rule=f"have {RECORD_BYTES} bytes at most",
         )
     with parsing("record of the store is damaged", record):
-        # a list of training galaxies is no matter of a vector, and comes with the weights alone
+        # training galaxies do not change a vector, and are trusted only with the weights
         extractor = dataclasses.replace(Extractor.fromdict(read_sidecar(record)), trained_on=None)
-        # JSON can put any type here, and true is an int to Python
+        # a JSON file may hold any type here, and in Python True is an int
         plain = isinstance(extractor.dim, int) and not isinstance(extractor.dim, bool)
         plain = plain and extractor.dim > 0 and isinstance(extractor.backbone, str)
         if not plain or extractor.fingerprint != folder.name:
@@ -138,7 +138,7 @@ def _extractor(folder: Path) -> Extractor:
 
 
 def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, int]:
-    """Copy the rows of one shard; return how many were new and how many were present.
+    """Copy the rows of one shard; return how many rows were new and how many were present.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, i
         A link, damaged, or no vectors of this extractor.
     """
     with tempfile.TemporaryDirectory() as folder, parsing("store shard cannot be read", path):
-        # checks and reading use one private copy: nobody can exchange the file between them
+        # check and read the same private copy, so that nobody can exchange the file in between
         copy = Path(folder) / path.name
         _copy(path, copy)
         if not shard.intact(copy):
@@ -165,14 +165,14 @@ def _rows(path: Path, extractor: Extractor, target: VectorCache) -> tuple[int, i
 
 
 def _copy(path: Path, copy: Path) -> None:
-    """Copy a plain file that is no link.
+    """Copy a plain file; refuse a link.
 
     Raises
     ------
     InputError
         It is something else, or larger than a shard can be.
     """
-    # O_NOFOLLOW refuses a link, O_NONBLOCK a pipe that would wait for a writer for ever
+    # O_NOFOLLOW refuses a link, O_NONBLOCK avoids waiting for ever for a pipe's writer
     try:
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)

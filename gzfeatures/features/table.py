@@ -1,4 +1,4 @@
-"""Hold embedding tables (ids, image digests, embeddings, extractor), and read and write them."""
+"""Hold embedding tables (ids, image digests, embeddings, extractor); read and write them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from gzfeatures.outputs import seal_parquet
 DAMAGED = "table is damaged"
 COLUMNS = ("galaxy_id", "image_sha256", "embedding")
 PICTURES = "picture_hash"
-"""Optional column of picture hashes, which say how images look (see `images.picture_hash`)."""
+"""Name of the optional column of picture hashes, which tell whether images look alike."""
 GROUP_ROWS = 8192
-"""Rows of a row group: 64 MB of 2048 numbers each."""
+"""Number of rows in a row group of a Parquet file: 64 MB for vectors of 2048 numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """Count rows and time of one extraction; zeros in a table that was read from disk.
+    """Count the rows and the time of one extraction; zeros for a table that was read from disk.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Made:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddingTable:
-    """Embeddings of galaxies from one extractor.
+    """Hold the embeddings of galaxies from one extractor.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class EmbeddingTable:
                 rule=f"have shape {(len(self), 2 * BYTES)}",
                 found=self.pictures.shape,
             )
-        # the sum is finite in almost every table, and needs no mask of the matrix's size
+        # the sum is finite for almost every table, and needs less memory than a mask
         if not np.isfinite(self.matrix.sum()) and not np.isfinite(self.matrix).all():
             row = int(np.argmin(np.isfinite(self.matrix).all(1)))
             raise InputError(
@@ -124,36 +124,36 @@ class EmbeddingTable:
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """Length of an embedding."""
         return int(self.matrix.shape[1])
 
     @property
     def seen_ids(self) -> Ids:
-        """Ids that the backbone was trained on: they may train heads, but are not scored."""
+        """Ids of galaxies that the backbone was trained on; they are never scored."""
         return self.ids[self.among(TrainedOn.joined([self.extractor.trained_on]))]
 
     seen = renamed("seen", "seen_ids")
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
-        """Return which rows show these galaxies, shape (n,); see `TrainedOn.contains`."""
+        """Return which rows show one of these galaxies, shape (n,)."""
         return galaxies.contains(
             self.ids, files=self.digests, pictures=self.pictures, kind=self.kind
         )
 
     @property
     def grouping(self) -> Grouping:
-        """Galaxies whose images are the same file, byte for byte: a split must not part them."""
-        # a digest of zeros stands for a file that is not known: such galaxies share nothing
+        """Groups of galaxies whose images are the same file, which a split keeps together."""
+        # zeros as a digest mean that the file is unknown, so these galaxies form no group
         keys = [digest if str(digest).strip("0") else "" for digest in self.digests]
         return Grouping().joined(SAME_FILE, key_groups(self.ids, keys))
 
     @property
     def groups(self) -> Mapping[str, str]:
-        """Id → smallest id with the same image file, for galaxies that share one."""
+        """Smallest id of each group of galaxies that share an image file, by galaxy id."""
         return self.grouping.groups
 
     def select(self, ids: Ids) -> EmbeddingTable:
-        """Return the rows of these ids, in this order; InputError for an id without a row."""
+        """Return the rows with these ids, in the order of the ids; refuse an id without a row."""
         rows = positions(self.ids, ids, where="embedding table")
         pictures = None if self.pictures is None else self.pictures[rows]
         return dataclasses.replace(
@@ -165,7 +165,7 @@ class EmbeddingTable:
         )
 
     def write(self, path: str | Path) -> Path:
-        """Write Parquet: `galaxy_id`, `image_sha256`, `embedding`[, `picture_hash`] and metadata.
+        """Write the table as Parquet, with its extractor in the metadata.
 
         Raises
         ------
@@ -184,7 +184,7 @@ class EmbeddingTable:
 
     @classmethod
     def read(cls, path: str | Path) -> EmbeddingTable:
-        """Read a whole table written by `write`.
+        """Read a whole embedding table from a Parquet file.
 
         Raises
         ------
@@ -195,12 +195,12 @@ class EmbeddingTable:
 
     @staticmethod
     def open(path: str | Path) -> TableFile:
-        """Open a table to be read batch by batch; raises as `read` does."""
+        """Open an embedding table to read it batch by batch."""
         return TableFile(path)
 
 
 class TableFile:
-    """A table on disk that is read batch by batch; returned by `EmbeddingTable.open`.
+    """Read an embedding table on disk batch by batch.
 
     Attributes
     ----------
@@ -217,7 +217,7 @@ class TableFile:
         self.path, self.made = require_file(path, "embedding table"), made
         with parsing("not a readable Parquet file", self.path), pq.ParquetFile(self.path) as file:
             schema, self._rows = file.schema_arrow, file.metadata.num_rows
-            # pandas and Arrow keep metadata in the schema, other writers in the file's footer
+            # pandas and Arrow keep metadata in the schema, other programs in the file's footer
             metadata = {**(file.metadata.metadata or {}), **(schema.metadata or {})}
             note = json.loads(metadata.get(b"gzfeatures", b"null"))
         if not isinstance(note, dict) or not set(COLUMNS) <= set(schema.names):
@@ -235,7 +235,7 @@ class TableFile:
                 (str(name), str(reason)) for name, reason in note.get("skipped", [])
             )
             self.kind = str(note.get("catalog", ""))
-        # types are checked here, once: batches are then read as raw bytes of these lengths
+        # check the column types once, because batches are read as raw bytes of these lengths
         self._described = PICTURES in schema.names
         width = schema.field(PICTURES).type if self._described else pa.binary(2 * BYTES)
         if width != pa.binary(2 * BYTES):
@@ -273,7 +273,7 @@ class TableFile:
             yield self._table(names, digests, matrix, pictures)
 
     def having(self, ids: Ids | None) -> EmbeddingTable:
-        """Return the rows of those `ids` that the table has, or all for None, in file order.
+        """Return the rows whose ids are in `ids`, or all rows for None, in the file's order.
 
         No other rows are kept in memory, and where these would take much of it they lie in a file
         (see `matrices.allocate`).
@@ -286,7 +286,7 @@ class TableFile:
             The disk has no room for that file.
         """
         with parsing(DAMAGED, self.path):
-            # ids come first and alone: only then is it known how many vectors need memory
+            # read the ids first, to know how many vectors need memory
             names, digests = (self._column(name) for name in COLUMNS[:2])
             kept = np.ones(len(names), dtype=bool) if ids is None else among(names, ids)
             pictures = None
@@ -299,7 +299,8 @@ class TableFile:
                 vectors = self._vectors(part)[kept[read : read + len(part)]]
                 matrix[filled : filled + len(vectors)] = vectors
                 read, filled = read + len(part), filled + len(vectors)
-            # a file cut short can hold columns of different lengths: ids would get other vectors
+            # a truncated file can hold columns of different lengths, which would mix up ids and
+            # vectors
             if not len(names) == len(digests) == read:
                 raise ValueError(f"columns of {len(names)}, {len(digests)} and {read} rows")
             names, digests = names[kept], digests[kept]
@@ -325,20 +326,20 @@ class TableFile:
         return np.concatenate([np.empty(0, dtype=object), *parts])
 
     def _read(self, columns: Sequence[str], rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
-        """Yield some columns batch by batch; a page with a wrong checksum is an error."""
+        """Yield some columns batch by batch; raise an error if a page has a wrong checksum."""
         verified = {"memory_map": True, "page_checksum_verification": True}
         with parsing(DAMAGED, self.path), pq.ParquetFile(self.path, **verified) as file:
             yield from file.iter_batches(rows, columns=list(columns))
 
     def _vectors(self, rows: pa.RecordBatch) -> Matrix:
-        """Return the embeddings of a batch, shape (n, dim)."""
+        """Return the embeddings of a batch of rows, shape (n, dim)."""
         values = rows[COLUMNS[2]].flatten().to_numpy(zero_copy_only=False)
         return np.asarray(values, dtype=np.float32).reshape(len(rows), self.extractor.dim)
 
     def _table(
         self, names: Ids, digests: Ids, matrix: Matrix, pictures: Pictures | None
     ) -> EmbeddingTable:
-        """Return a table of some rows with this file's extractor and kind of catalog."""
+        """Return a table of some rows, with this file's extractor and kind of catalog."""
         ids = as_ids(names, where=self.path)
         return EmbeddingTable(
             ids, digests, matrix, self.extractor, self.skipped, pictures=pictures, kind=self.kind
@@ -351,9 +352,9 @@ def _texts(column: pa.Array) -> Ids:
 
 
 def _hashes(column: pa.Array) -> Pictures:
-    """Return picture hashes, shape (n, 64), zeros for null."""
+    """Return picture hashes, shape (n, 64), with zeros for null."""
     filled = column.fill_null(bytes(2 * BYTES)) if column.null_count else column
-    # a slice shares the buffer of the whole column: its rows begin at its offset
+    # a slice shares the buffer of the whole column, so begin at the slice's offset
     start = filled.offset * 2 * BYTES
     stop = start + len(filled) * 2 * BYTES
     return (
@@ -364,7 +365,7 @@ def _hashes(column: pa.Array) -> Pictures:
 
 
 class Append(Protocol):
-    """Appends ids (n,), digests (n,), vectors (n, dim) and picture hashes (n, 64)."""
+    """Append ids (n,), digests (n,), vectors (n, dim) and picture hashes (n, 64) to a table."""
 
     def __call__(
         self,
@@ -373,7 +374,7 @@ class Append(Protocol):
         matrix: npt.NDArray[np.float32],
         pictures: Pictures | None = None,
     ) -> None:
-        """Append rows."""
+        """Append rows to the table."""
 
 
 @contextmanager
@@ -385,7 +386,7 @@ def writer(
     pictures: bool = False,
     kind: str = "",
 ) -> Iterator[Append]:
-    """Write a table row group by row group; the file appears whole or not at all.
+    """Write a table row group by row group; the file appears completely or not at all.
 
     Parameters
     ----------
@@ -421,7 +422,7 @@ def writer(
         fields.append((PICTURES, pa.binary(2 * BYTES)))
     described = pictures
     schema = pa.schema(fields, {"gzfeatures": json.dumps(note)})
-    # a dictionary pays for digests of shared files only; zstd finds little in vectors, but in ids
+    # dictionary encoding helps only for repeated digests; zstd compresses ids well, vectors little
     with (
         written_whole(Path(path)) as temporary,
         pq.ParquetWriter(
@@ -447,12 +448,12 @@ def writer(
             file.write_batch(pa.record_batch(columns, schema=schema))
 
         yield append
-        # the seal says that the file is complete and ours: another verb may replace it
+        # the seal marks the file as complete and written by gzfeatures, so a verb may replace it
         seal_parquet(file, temporary)
 
 
 def _picture_column(rows: int, pictures: Pictures | None) -> pa.Array:
-    """Return picture hashes as an Arrow column of fixed width; zeros where none are known."""
+    """Return picture hashes as an Arrow column of fixed width, with zeros for unknown hashes."""
     hashes = np.zeros((rows, 2 * BYTES), dtype=np.uint8) if pictures is None else pictures
     data = pa.py_buffer(np.ascontiguousarray(hashes))
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * BYTES), rows, [None, data])

@@ -25,12 +25,13 @@ from gzfeatures.images.image_set import ImageSet
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 Pictures: TypeAlias = npt.NDArray[np.uint8]
-"""Picture hashes (see `images.picture_hash`), 64 bytes each: shape (n, 64)."""
+"""Picture hashes, 64 bytes per picture: shape (n, 64)."""
 DISTANCE = 26
-"""Bits of 256 up to which two picture hashes are of one picture;
+"""Most bits of 256 in which two hashes of the same picture differ.
+
 `experiments/benchmarks/picture_hashes.py` measures hits and errors of this limit."""
 UNKNOWN = ""
-"""Kind of a catalog of which nothing is known: a folder of images, a labels file."""
+"""Kind of a catalog about which nothing is known: a folder of images, or a label file."""
 _HALF = 32
 PACKED, PACKAGE = "trained_on.npz", "package:"
 
@@ -44,8 +45,8 @@ def _hashes(ids: Iterable[str]) -> Hashes:
 
 
 def _files(digests: Iterable[object]) -> Hashes:
-    """Return the first 8 bytes of sha256 digests in hex, shape (n,); 0 for an unknown file."""
-    # no record holds a 0: an unknown file is never taken for one that was trained on
+    """Return the first 8 bytes of hexadecimal sha256 digests, shape (n,); 0 for an unknown file."""
+    # no record contains a 0, so an unknown file never counts as a training image
     texts = (str(digest) for digest in digests)
     return np.array(
         [int(text[:16], 16) if len(text) == 64 else 0 for text in texts], dtype=np.uint64
@@ -53,13 +54,13 @@ def _files(digests: Iterable[object]) -> Hashes:
 
 
 def _distinct(words: Hashes) -> Hashes:
-    """Return each picture hash once, shape (m, 4)."""
+    """Return each distinct picture hash once, shape (m, 4)."""
     return np.unique(words.reshape(-1, WORDS), axis=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedOn:
-    """A set of galaxies, known by their ids, their image files and their picture hashes.
+    """Hold a set of galaxies, recognised by their ids, image files and picture hashes.
 
     An id identifies a galaxy within its own catalog only; another catalog may give the number to
     another galaxy. Equal bytes of a file, or a picture that looks the same, count in every catalog.
@@ -109,7 +110,7 @@ class TrainedOn:
         files: Iterable[object] = (),
         pictures: Pictures | None = None,
     ) -> TrainedOn:
-        """Return the set of these galaxies; order and repetition do not matter.
+        """Return the set of these galaxies; their order and repetitions do not matter.
 
         Parameters
         ----------
@@ -133,12 +134,12 @@ class TrainedOn:
         )
 
     def __len__(self) -> int:
-        """How many ids."""
+        """Return the number of ids."""
         return len(self.hashes) + sum(map(len, self.of_kind.values()))
 
     @classmethod
     def of_images(cls, images: ImageSet, *, others: ImageSet | None = None) -> TrainedOn:
-        """Set of the galaxies that some images show; every image is read and decoded.
+        """Return the set of the galaxies on some images; every image is read and decoded.
 
         Parameters
         ----------
@@ -155,7 +156,7 @@ class TrainedOn:
         return known.without_pictures_like(others.picture_hashes())
 
     def without_pictures_like(self, pictures: Pictures) -> TrainedOn:
-        """Return the set without pictures that look like some others; ids and files stay.
+        """Return the set without the pictures that look like other pictures; ids and files stay.
 
         A split keeps galaxies of one file together, and near duplicates where the user asks for
         that. Where galaxies on two sides of a split look alike, their pictures cannot tell which of
@@ -172,8 +173,9 @@ class TrainedOn:
         return dataclasses.replace(self, pictures=self.pictures[~alike])
 
     def among_images(self, images: ImageSet) -> npt.NDArray[np.bool_]:
-        """Return which images show galaxies that were trained on, shape (n,)."""
-        # reading an image takes much longer than comparing: only what the record knows is computed
+        """Return which images show galaxies of this set, shape (n,)."""
+        # reading an image takes much longer than comparing, so compute only what the record
+        # contains
         if not (len(self) or len(self.files) or len(self.pictures)):
             return np.zeros(len(images), dtype=bool)
         files = images.digests() if len(self.files) else None
@@ -188,7 +190,7 @@ class TrainedOn:
         pictures: Pictures | None = None,
         kind: str = UNKNOWN,
     ) -> npt.NDArray[np.bool_]:
-        """Return which galaxies were trained on, shape (n,): same file, same picture or same id.
+        """Return which galaxies are in this set, shape (n,): same file, same picture or same id.
 
         Ids count where both catalogs are of one kind. They also count where the kind of a catalog
         is unknown and the picture cannot decide because a hash is missing: a score then leaves out
@@ -214,7 +216,8 @@ class TrainedOn:
         if pictures is not None and len(self.pictures):
             halves = pictures.reshape(len(ids), 2, _HALF)
             unsure = np.asarray(~halves.any(axis=(1, 2)))
-            # hashes of the middle and of the whole frame: a picture may be a crop of the one seen
+            # compare the middle and the whole frame, because a picture may be a crop of a training
+            # image
             for half in range(2):
                 rows = np.flatnonzero(halves[:, half].any(1) & ~met)
                 words = np.ascontiguousarray(halves[rows, half]).view(np.uint64)
@@ -223,7 +226,8 @@ class TrainedOn:
         for other, hashes in {UNKNOWN: self.hashes, **self.of_kind}.items():
             if not len(hashes) or not (other == kind or UNKNOWN in (other, kind)):
                 continue
-            # equal ids of one kind are one galaxy; of an unknown kind only where no picture decides
+            # equal ids of one catalog kind mean one galaxy; otherwise ids count only without
+            # picture hashes
             asked = ~met if other == kind else ~met & unsure
             names = _hashes(ids) if names is None else names
             np.logical_or(met, asked & _among(names, hashes), out=met)
@@ -240,18 +244,18 @@ class TrainedOn:
 
     @classmethod
     def joined(cls, records: Iterable[str | None]) -> TrainedOn:
-        """Return the union of sets that `encode` wrote; None stands for an empty set."""
+        """Return the union of sets that `encode` wrote as text; None means an empty set."""
         sets = [cls.decode(text) for text in dict.fromkeys(records) if text]
         return sets[0] if len(sets) == 1 else _union([cls.of([]), *sets])
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 (64 hex digits) of the set."""
+        """Sha256 of the set, 64 hexadecimal digits."""
         return fingerprint.of_bytes(self.encode().encode("ascii"))
 
     def encode(self) -> str:
-        """Return the set as text: base64 of the ids, or a JSON object of everything known."""
-        # the first version knew ids only: sets without more keep its form, and its fingerprint
+        """Return the set as text: base64 of the ids, or a JSON object of all hashes."""
+        # the first version stored only ids: sets with ids only keep its format and its fingerprint
         if not (self.of_kind or len(self.files) or len(self.pictures)):
             return _text(self.hashes)
         record: dict[str, Any] = {"ids": {UNKNOWN: self.hashes, **self.of_kind}}
@@ -262,7 +266,7 @@ class TrainedOn:
 
     @classmethod
     def decode(cls, text: str) -> TrainedOn:
-        """Return the set of a text that `encode` or `pack` returned.
+        """Return the set from a text that `encode` or `pack` returned.
 
         Raises
         ------
@@ -274,7 +278,7 @@ class TrainedOn:
 
     @classmethod
     def _decode(cls, text: str) -> TrainedOn:
-        """Read a set from its text, without remembering it."""
+        """Read a set from its text, without caching it."""
         with parsing("record of training ids cannot be read", None):
             if text.startswith(PACKAGE):
                 return cls._unpacked(*text.removeprefix(PACKAGE).split(":"))
@@ -286,7 +290,7 @@ class TrainedOn:
             return cls(names.pop(UNKNOWN, _hashes([])), names, _numbers(record["files"]), pictures)
 
     def pack(self, folder: Path) -> str:
-        """Write the set into a checkpoint folder of the package; return the text that names it.
+        """Write the set into a checkpoint folder of gzfeatures; return the text that names it.
 
         Raises
         ------
@@ -304,9 +308,9 @@ class TrainedOn:
 
     @classmethod
     def _unpacked(cls, name: str, digest: str) -> TrainedOn:
-        """Read the set that a backbone of this package carries; refuse that of another version."""
+        """Read the training galaxies of a packaged backbone; refuse those of another version."""
         path = packaged(name) / PACKED
-        # the name comes from a file: only names of backbones may lead to a path
+        # the name comes from a file, so only names of known backbones may become a path
         if name not in BACKBONES or not path.exists() or fingerprint.of_file(path) != digest:
             raise InputError(
                 "record of training galaxies is not that of this version of gzfeatures",
@@ -325,12 +329,12 @@ class TrainedOn:
 
 @lru_cache(maxsize=16)
 def _decoded(text: str) -> TrainedOn:
-    """Return the set of a text, and remember it: tables ask again for every batch."""
+    """Return the set of a text, cached because tables ask for it with every batch."""
     return TrainedOn._decode(text)
 
 
 def _union(sets: Sequence[TrainedOn]) -> TrainedOn:
-    """Return the union of some sets, ids of each kind by themselves."""
+    """Return the union of some sets, separately for the ids of each catalog kind."""
     names_of: dict[str, list[Hashes]] = {}
     for record in sets:
         for kind, hashes in record.of_kind.items():
@@ -343,7 +347,7 @@ def _union(sets: Sequence[TrainedOn]) -> TrainedOn:
 
 
 def _middle(pictures: Pictures | None) -> Hashes:
-    """Return the hashes of the middle of each frame, shape (n, 4)."""
+    """Return the hash of the middle of each picture, shape (n, 4)."""
     if pictures is None or not len(pictures):
         return np.empty((0, WORDS), dtype=np.uint64)
     return np.ascontiguousarray(pictures[:, :_HALF]).view(np.uint64)
@@ -356,7 +360,7 @@ def _among(hashes: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
 
 
 def _text(hashes: Hashes) -> str:
-    """Return hashes as base64 of big-endian bytes, the same on every machine."""
+    """Return hashes as base64 of big-endian bytes, which is the same on every machine."""
     return base64.b64encode(hashes.astype(">u8").tobytes()).decode("ascii")
 
 
@@ -366,7 +370,7 @@ def _numbers(text: str) -> Hashes:
 
 
 def picture_groups(ids: Ids, pictures: Pictures) -> dict[str, str]:
-    """Return groups of galaxies whose pictures look alike: id → smallest id of its group.
+    """Return the groups of galaxies whose pictures look alike: smallest id of the group by id.
 
     Parameters
     ----------

@@ -11,16 +11,16 @@ from gzfeatures.features.backbones import TENSORS, Backbone, packaged
 from gzfeatures.files import require_file
 
 RANDOM = "random:0"
-"""Stands for the digest of a network with seeded random weights."""
+"""Replaces the digest of the weights for a network with seeded random weights."""
 REMEDY = "give --weights FILE, or --weights none for random ones"
 
 
 def hub_file(backbone: Backbone) -> Path | None:
-    """Return where torchvision keeps a backbone's weights; None without a url.
+    """Return the path where torchvision keeps a backbone's weights; None without an address.
 
     `$TORCH_HOME/hub/checkpoints/<file>`, whether or not it has been downloaded.
     """
-    # torch's own rule (torch.hub.get_dir), repeated here: importing torch takes seconds
+    # torch.hub.get_dir has the same rule, but importing torch takes seconds
     if backbone.url is None:
         return None
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -29,7 +29,7 @@ def hub_file(backbone: Backbone) -> Path | None:
 
 
 def own_file(backbone: Backbone) -> Path | None:
-    """Return where a backbone's own weights lie or will lie; None where it has none."""
+    """Return the path of a backbone's own weights, which may not exist yet; None if it has none."""
     kind, _, place = (backbone.weights or "").partition(":")
     if kind == "package":
         return packaged(place) / TENSORS
