@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 COLUMNS = {"redshift": "redshift", "magnitude": "petro_mag_r_abs", "size": "petro_r90"}
-"""Slice → catalog column: redshift, absolute r magnitude, Petrosian radius (arcsec) that holds 90 %
-of the light."""
+"""Catalog columns by quantity: redshift, absolute r magnitude, Petrosian R90 (arcsec)."""
 
 
 def by_agreement(
@@ -30,7 +29,7 @@ def by_agreement(
     level: float = 0.9,
     panels: npt.NDArray[np.int64] | None = None,
 ) -> list[AccuracyBin]:
-    """Compute accuracy in bins of how far the volunteers agreed.
+    """Compute accuracy in bins of the volunteers' agreement.
 
     Agreement is (k·max p − 1) / (k − 1) for k classes of vote fractions p: 0 where the votes are
     even, 1 where they are unanimous.
@@ -65,7 +64,7 @@ def by_agreement(
     repeated = np.zeros(len(share))
     if voted.any():
         sizes = _panel_sizes(panels, len(share))
-        # No prediction can agree with majorities more often than they agree with each other.
+        # the best possible agreement is how often the majorities of two groups of volunteers agree
         repeated[voted] = of_majorities(share[voted], sizes[voted])
     rows = []
     for b in range(bins):
@@ -79,7 +78,7 @@ def by_agreement(
 def against_ceiling(
     predictions: Predictions, truth: Labels, panels: npt.NDArray[np.int64] | None = None
 ) -> Ceiling | None:
-    """Compare a prediction's agreement with volunteers to that of volunteers with each other.
+    """Compare how well a prediction and how well other volunteers agree with the volunteers.
 
     The predicted class against one volunteer drawn at random: `reached`, at best `ceiling`. And the
     accuracy, which is against the majority of a panel, with `repeatability`: how often two such
@@ -118,7 +117,7 @@ def against_ceiling(
 
 
 def _panel_sizes(panels: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64]:
-    """Return the volunteers of each of n galaxies; the usual number where it is unknown."""
+    """Return the number of volunteers of each of n galaxies; the usual number if it is unknown."""
     sizes = np.zeros(n, dtype=np.int64) if panels is None else panels
     return np.where(sizes < 1, ASSUMED_PANEL, sizes).astype(np.int64)
 
@@ -126,7 +125,7 @@ def _panel_sizes(panels: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np
 def accuracy_along(
     predictions: Predictions, truth: Labels, values: Array, bins: int = 5, level: float = 0.9
 ) -> list[AccuracyBin]:
-    """Compute accuracy in bins of a quantity, with as many galaxies in each bin.
+    """Compute accuracy in bins of a quantity, with the same number of galaxies in each bin.
 
     Parameters
     ----------
@@ -148,7 +147,7 @@ def accuracy_along(
     measured = present(values)
     if not measured.any():
         return []
-    # Quantiles fill the bins equally; equal edges, of values that repeat, become one.
+    # quantiles fill the bins equally; `unique` merges equal edges of repeated values
     edges = np.unique(np.quantile(values[measured], np.linspace(0, 1, bins + 1)))
     bin_numbers = np.clip(
         np.searchsorted(edges, values, side="right") - 1, 0, max(0, len(edges) - 2)
@@ -166,7 +165,7 @@ def accuracy_along(
 def by_catalog(
     predictions: Predictions, truth: Labels, catalog: Catalog, bins: int = 5, level: float = 0.9
 ) -> dict[str, list[AccuracyBin]]:
-    """Compute accuracy along the redshift, magnitude and size columns that a catalog has.
+    """Compute accuracy in bins of the redshift, magnitude and size columns of a catalog.
 
     An id that the catalog lacks is an InputError.
     """
@@ -179,7 +178,7 @@ def by_catalog(
 
 
 def _shares(soft: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Scale vote fractions to sum 1, and return which galaxies have votes."""
+    """Scale the vote fractions of each galaxy to sum 1; return also which galaxies have votes."""
     total = np.nansum(soft, 1)
     voted = total > 0
     return np.nan_to_num(soft) / np.where(voted, total, 1)[:, None], voted
@@ -192,6 +191,6 @@ def _bin(
     level: float,
     ceiling: float | None = None,
 ) -> AccuracyBin:
-    """Return the row of one bin from which of its galaxies are right."""
+    """Return one bin's row, from a mask of the galaxies that are classified correctly."""
     n, p = len(right), float(right.mean())
     return AccuracyBin(low, high, n, p, wilson(p, n, level), ceiling)

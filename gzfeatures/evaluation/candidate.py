@@ -15,7 +15,7 @@ Approach: TypeAlias = Literal["frozen", "fine-tuned", "end-to-end"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidate:
-    """One way from images to classes, scored on the test galaxies of one split.
+    """Hold one way from images to classes, scored on the test galaxies of one split.
 
     Parameters
     ----------
@@ -91,10 +91,10 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Return `backbone + head`, or the network's name; two seeds have the same name."""
+        """Return `backbone + head`, or the network's name; several seeds share a name."""
         return self.backbone if self.head is None else f"{self.backbone} + {self.head}"
 
     @property
     def method(self) -> tuple[Approach, str, str | None]:
-        """Return approach, backbone and head, which candidates of several seeds have in common."""
+        """Return approach, backbone and head, which all seeds of a method share."""
         return self.approach, self.backbone, self.head

@@ -1,4 +1,4 @@
-"""Rank candidates of one split, and test every two methods on the galaxies they share."""
+"""Rank candidates of one split, and test every pair of methods on the same galaxies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A ranking of candidates, with a test of every two methods.
+    """Hold a ranking of candidates, with a test of every pair of methods.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def compare(
     level: float = 0.9,
     seed: int = 0,
 ) -> Comparison:
-    """Rank candidates by a metric, and test every two methods on the galaxies they share.
+    """Rank candidates by a metric, and test every pair of methods on the same galaxies.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def compare(
     first = _comparable(candidates)
     ids = np.sort(first.predictions.ids)
     ordered = [candidate.predictions.select(ids) for candidate in candidates]
-    # All methods are scored on the same galaxies in the same order, so that differences pair up.
+    # score all methods on the same galaxies in the same order, so that differences are paired
     truth = scorable(ordered[0], labels)
     kind, k, n = first.predictions.kind, len(first.predictions.classes), len(ids)
     metric = metric or headline(kind)
@@ -128,7 +128,7 @@ def compare(
         legal = ", ".join(name for name, value in points[0].items() if not value.ndim)
         raise InputError("metric", rule=f"be one of {legal}", found=metric)
     values = [float(point[metric]) for point in points]
-    # Seeds of one method count by their mean: a lucky seed wins nothing.
+    # compare methods by the mean over their seeds, so that a lucky seed wins nothing
     sign = -1 if metric in LOWER_IS_BETTER else 1
     methods = _methods(candidates, values, sign)
     of_method = [np.array([values[i] for i in members]) for members in methods]
@@ -144,14 +144,15 @@ def compare(
     def measure(totals: Array, size: Array | float) -> Array:
         return metrics_of(totals, size, kind, k)[metric]
 
-    # The best of several owes a part of its score to the choice (Tsamardinos+2018).
+    # the best of several methods owes part of its score to the choice (Tsamardinos+2018)
     luck = 0.0
     if len(methods) > 1:
         parts = [[columns[i] for i in members] for members in methods]
         luck = luck_of_the_best(parts, measure, sign > 0, min(resamples, 1000), seed)
     ranking: list[RankedRow] = []
     for place, members in enumerate(methods):
-        # The first method stands first in the first tests, one for each other method in order.
+        # the first tests compare the best method with each other method, in the order of the
+        # ranking
         test = tests[place - 1] if place else None
         for i in members:
             ranking.append(_row(len(ranking) + 1, candidates[i], test, level))
@@ -166,7 +167,7 @@ def compare(
 def _methods(
     candidates: Sequence[Candidate], values: Sequence[float], sign: int
 ) -> list[list[int]]:
-    """Group candidates by method; return their places by seed, the best mean first."""
+    """Group candidates by method; return their positions, the method with the best mean first."""
     members: dict[tuple[str, str, str | None], list[int]] = {}
     for i, candidate in enumerate(candidates):
         members.setdefault(candidate.method, []).append(i)
@@ -184,13 +185,13 @@ def _winner(
     luck: float,
     among: int,
 ) -> WinnerRow:
-    """Return the first method's score and interval without the luck of being chosen."""
+    """Return the best method's score and interval, corrected for the luck of being chosen."""
     intervals = [p.scores.intervals[metric] for p in best if metric in p.scores.intervals]
     interval = None
     if len(intervals) == len(best):
         low, high = np.mean(intervals, axis=0)
         shift = value - float(np.mean([p.scores.metrics[metric] for p in best])) - luck
-        # No corrected limit leaves the metric's range; losses have no upper end.
+        # keep the corrected limits in the metric's range; losses have no upper limit
         top = {"log_loss": np.inf, "rmse": np.inf, "brier": 2.0}.get(metric, 1.0)
         least = -1.0 if metric == "mcc" else 0.0
         interval = [float(np.clip(end + shift, least, top)) for end in (low, high)]
@@ -198,7 +199,7 @@ def _winner(
 
 
 def _comparable(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the first candidate, or refuse candidates of different galaxies or classes."""
+    """Return the first candidate; refuse candidates of different galaxies or classes."""
     if not candidates:
         raise InputError("nothing to compare", rule="have at least one candidate")
     first, *rest = candidates
@@ -232,7 +233,7 @@ def _comparable(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _label(seeds: Sequence[Candidate]) -> str:
-    """Return the name of a method from the candidates of its seeds."""
+    """Return the name of a method, from the candidates of its seeds."""
     candidate = seeds[0]
     return f"{candidate.name}, {candidate.approach}, " + (
         f"seed {candidate.seed}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
@@ -240,7 +241,7 @@ def _label(seeds: Sequence[Candidate]) -> str:
 
 
 def _row(rank: int, candidate: Candidate, test: PairTest | None, level: float) -> RankedRow:
-    """Return the ranking's row of a candidate; `test` compares the first method with its own."""
+    """Return a candidate's row in the ranking; `test` compares the best method with this one."""
     costs: dict[str, float | None] = {}
     for step in ("extract", "fit", "predict", "train"):
         costs[f"{step}_seconds"] = candidate.seconds.get(step)
@@ -248,7 +249,7 @@ def _row(rank: int, candidate: Candidate, test: PairTest | None, level: float) -
     costs |= {name: candidate.cost.get(name) for name in ("parameters", "bytes")}
     behind, ends, tied = 0.0, [0.0, 0.0], True
     if test is not None:
-        # a test has the first minus the second: seen from the second, signs and ends change
+        # the test holds best minus this method, so change the sign and swap the limits
         low, high = test.interval
         behind, ends, tied = -test.difference, [-high, -low], test.p_family >= 1 - level
     return RankedRow(
@@ -280,7 +281,7 @@ def _tests(
     seed: int,
     metric: str,
 ) -> list[PairTest]:
-    """Test every two methods in the order of the ranking: (first, second), (first, third), …"""
+    """Test every pair of methods in the order of the ranking: (1, 2), (1, 3), …"""
     family, single, _ = step_down(values, shares, resamples, seed)
     noise = seed_variance(values, shares)
     right = [_right(predictions, truth) for predictions in ordered]
@@ -294,7 +295,9 @@ def _tests(
             only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
         p = float(single[number])
         if metric == "accuracy" and only_first is not None and only_second is not None:
-            p = mcnemar(only_first, only_second)  # exact, where the bootstrap is not
+            p = mcnemar(
+                only_first, only_second
+            )  # McNemar's test is exact for accuracy, the bootstrap is not
         tests.append(
             PairTest(
                 first=_label([candidates[m] for m in methods[i]]),
@@ -311,7 +314,7 @@ def _tests(
 
 
 def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> list[float]:
-    """Return the interval of a mean difference over galaxies, shape (n,).
+    """Return the interval of a mean difference over galaxies.
 
     A difference of shares is taken as if two more galaxies differed.
 
@@ -329,7 +332,7 @@ def _difference(gap: Array, noise: float, level: float, *, smoothed: bool) -> li
 
 
 def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | None:
-    """Return which galaxies are classified right; None for vote fractions."""
+    """Return which galaxies are classified correctly, shape (n,); None for vote fractions."""
     if predictions.kind == "classes":
         same: npt.NDArray[np.bool_] = predictions.codes == truth.codes
         return same
@@ -342,7 +345,7 @@ def _right(predictions: Predictions, truth: Labels) -> npt.NDArray[np.bool_] | N
 def _runs(
     candidates: Sequence[Candidate], values: Sequence[float]
 ) -> dict[tuple[str, str, str | None], list[float]]:
-    """Return the values of each method's seeds."""
+    """Return the metric's values of all seeds, by method."""
     runs: dict[tuple[str, str, str | None], list[float]] = {}
     for candidate, value in zip(candidates, values, strict=True):
         runs.setdefault(candidate.method, []).append(value)

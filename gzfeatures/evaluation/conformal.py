@@ -1,4 +1,4 @@
-"""Give sets of classes that hold the true class as often as promised (conformal prediction)."""
+"""Return class sets that contain the true class as often as promised (conformal prediction)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from gzfeatures.galaxies.labels.labels import Labels
 Method = Literal["threshold", "raps"]
 METHODS: tuple[Method, ...] = ("threshold", "raps")
 SHARED_BELOW = 20
-"""Calibration galaxies under which a class shares its threshold with the next smallest class."""
+"""Number of calibration galaxies below which a class shares its threshold with another class."""
 PENALTY, UNPENALISED = 0.1, 2
-"""RAPS: what each further class costs, and how many classes are free of it."""
+"""Parameters of RAPS: the penalty of each further class, and the number of classes without it."""
 REPORT_LEVEL = 0.95
 """Level of the exact intervals around the measured coverage."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Conformal:
-    """Class sets that hold the true class with a stated probability (split conformal prediction).
+    """Hold class sets that contain the true class with a promised probability.
 
     A class is in a galaxy's set when its conformity reaches the threshold of the class; the most
     probable class is always in it, so no set is empty unless the galaxy is unlike the training
@@ -82,7 +82,7 @@ class Conformal:
         per_class: bool = True,
         method: Method = "threshold",
     ) -> Conformal:
-        """Calibrate thresholds on galaxies kept out of training.
+        """Calibrate the thresholds of class sets on galaxies kept out of training.
 
         Parameters
         ----------
@@ -113,8 +113,8 @@ class Conformal:
         codes = scorable(predictions, labels).codes
         true = _conformity(predictions.probabilities, method)[np.arange(len(codes)), codes]
         if predictions.unfamiliar is not None:
-            # An unfamiliar galaxy's set is empty, which is a miss: the sets of the other galaxies
-            # have to make up for it.
+            # an unfamiliar galaxy gets an empty set, which never contains its class, so the sets of
+            # the other galaxies must reach the coverage for all
             true = np.where(predictions.unfamiliar, 0.0, true)
         k = len(predictions.classes)
         parts = [np.sort(true[codes == c]) for c in range(k)] if per_class else [np.sort(true)]
@@ -122,7 +122,7 @@ class Conformal:
         return cls(predictions.classes, thresholds, coverage, method, per_class, tuple(parts))
 
     def at(self, coverage: float) -> Conformal:
-        """Return the sets of the same calibration galaxies for another coverage.
+        """Return the class sets for another coverage, from the same calibration galaxies.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class Conformal:
         return sentences
 
     def coverage_report(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
-        """Measure how often the sets hold the true class on other galaxies.
+        """Measure how often the sets contain the true class of other galaxies.
 
         Returns
         -------
@@ -235,7 +235,7 @@ class Conformal:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Conformal:
-        """Rebuild the sets from what `asdict` returned, in earlier versions too."""
+        """Return class sets from the fields of `asdict`, also of earlier versions."""
         return cls(
             tuple(fields["classes"]),
             np.asarray(fields["thresholds"], dtype=np.float64),
@@ -249,7 +249,7 @@ class Conformal:
 def calibrate_sets(
     kept_out: Predictions, labels: Labels, coverage: float = 0.9, method: Method = "threshold"
 ) -> Conformal | None:
-    """Calibrate class sets on galaxies kept out of training; None where that is impossible.
+    """Calibrate class sets on galaxies kept out of training; None if this is impossible.
 
     It is impossible without such galaxies, or where labels are not one class per galaxy.
     """
@@ -260,18 +260,18 @@ def calibrate_sets(
 
 
 def _share(coverage: float) -> float:
-    """Refuse a coverage outside (0, 1) with an InputError."""
+    """Return the coverage; refuse a coverage outside (0, 1)."""
     if not 0 < coverage < 1:
         raise InputError("coverage", rule="lie between 0 and 1", found=coverage)
     return coverage
 
 
 def _conformity(p: Array, method: Method) -> Array:
-    """Score how well each class fits a galaxy, in [0, 1], shape (n, k)."""
+    """Score how well each class fits each galaxy, in [0, 1], shape (n, k)."""
     if method == "threshold":
         return p
-    # Regularised adaptive sets (Angelopoulos+2021, arXiv:2009.14193, eq. 4): the probability of
-    # all likelier classes, plus a penalty for each rank beyond the first few.
+    # regularised adaptive sets (Angelopoulos+2021, arXiv:2009.14193, eq. 4): the probability of all
+    # more likely classes, plus a penalty for each rank beyond the first ones
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, 1)
     ranks_above = np.maximum(np.arange(1, p.shape[1] + 1) - UNPENALISED, 0)
@@ -281,23 +281,23 @@ def _conformity(p: Array, method: Method) -> Array:
 
 
 def _least(coverage: float) -> int:
-    """Return the fewest calibration galaxies for a coverage: 9 at 90 %, 19 at 95 %."""
+    """Return the fewest calibration galaxies that allow a coverage: 9 for 90 %, 19 for 95 %."""
     return int(np.ceil(coverage / (1 - coverage) - 1e-9))
 
 
 def _thresholds(parts: Sequence[Array], k: int, coverage: float) -> Array:
-    """Return the threshold of each class, shape (k,); small classes share one."""
+    """Return the threshold of each class, shape (k,); small classes share a threshold."""
     lowest = np.array([_lowest(part, coverage) for part in parts])
     if len(parts) == 1:
         return np.repeat(lowest, k)
     for members in _sharing([len(part) for part in parts], coverage):
-        # The lowest threshold holds the coverage of every member, whichever class is the hardest.
+        # the lowest threshold of a group reaches the coverage for each of its classes
         lowest[members] = lowest[members].min()
     return lowest
 
 
 def _sharing(sizes: Sequence[int], coverage: float) -> list[list[int]]:
-    """Group classes so that each group has 20 calibration galaxies, merging the smallest first."""
+    """Group classes until each group has 20 calibration galaxies, smallest classes first."""
     groups: list[list[int]] = []
     open_ = False
     for c in sorted(range(len(sizes)), key=lambda c: (sizes[c], c)):
@@ -314,17 +314,17 @@ def _sharing(sizes: Sequence[int], coverage: float) -> list[list[int]]:
 
 
 def _lowest(true: Array, coverage: float) -> float:
-    """Return the highest threshold that holds the coverage; 0 where galaxies are too few.
+    """Return the highest threshold that reaches the coverage; 0 for too few galaxies.
 
     It is the ⌊(n + 1)(1 − coverage)⌋-th smallest score of the true classes.
     """
-    # The small number keeps rounding of (n + 1)(1 − coverage) from losing a whole galaxy.
+    # 1e-9 prevents that rounding of (n + 1)(1 − coverage) loses a whole galaxy
     allowed = int(np.floor((len(true) + 1) * (1 - coverage) + 1e-9))
     return float(true[allowed - 1]) if allowed else 0.0
 
 
 def _counted(holds_truth: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """Count how many sets hold the true class, with a Clopper–Pearson interval."""
+    """Count how many sets contain the true class, with a Clopper–Pearson interval."""
     n, hits = len(holds_truth), int(holds_truth.sum())
     if not n:
         return {"n": 0, "reached": None, "interval": None}

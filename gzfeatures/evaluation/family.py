@@ -1,4 +1,4 @@
-"""Test all pairs of methods as one family, so that many comparisons give few false differences."""
+"""Test all pairs of methods together, so that many comparisons give few false differences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
     for method, (value, share) in enumerate(zip(values, shares, strict=True)):
         count, n = share.shape
         if count > 1:
-            # Galaxies alone would scatter the seeds' means by this part; the excess is the seeds'.
+            # galaxies alone scatter the seeds' means by this residual; the rest is the seeds'
+            # variance
             residual = share - share.mean(0) - (value - value.mean())[:, None]
             of_method[method] = value.var(ddof=1) - (residual**2).sum() / ((count - 1) * n**2)
     with_seeds = np.isfinite(of_method)
@@ -51,7 +52,7 @@ def seed_variance(values: Sequence[Array], shares: Sequence[Array]) -> Array:
 def step_down(
     values: Sequence[Array], shares: Sequence[Array], resamples: int, seed: int
 ) -> tuple[Array, Array, Array]:
-    """Compute p values of all pairs of K methods as one family, and each difference's error.
+    """Compute p values for all pairs of K methods together, and the error of each difference.
 
     Every resample gives each galaxy a random sign, one for all methods, and each method a mean over
     seeds drawn from the seeds' deviations. The sign turns a galaxy's difference of two methods
@@ -80,7 +81,7 @@ def step_down(
     Romano & Wolf 2005, doi:10.1198/016214504000000539, algorithms 3.1 and 4.1 (step-down, largest
     studentised statistic); Liu 1988, doi:10.1214/aos/1176351062 (wild bootstrap).
     """
-    # Shape (n, K): each galaxy's share in each method, averaged over the method's seeds.
+    # shape (n, K): each galaxy's contribution in each method, averaged over the method's seeds
     mean = np.stack([share.mean(0) for share in shares], axis=1)
     n, methods = mean.shape
     rng = np.random.default_rng(seed)
@@ -92,13 +93,13 @@ def step_down(
     statistic = _ratio(np.abs(mean.mean(0)[first] - mean.mean(0)[second]), error)
     drawn = _signed_means(mean, resamples, rng) + _seed_means(values, variance, resamples, rng)
     spread = _ratio(np.abs(drawn[:, first] - drawn[:, second]), error)
-    # Step down (Romano & Wolf 2005, algorithm 4.1): each pair meets the largest statistic of the
-    # pairs that are no clearer than itself, the clearest pair that of all.
+    # step-down test (Romano & Wolf 2005, algorithm 4.1): compare each pair with the largest
+    # statistic of all pairs that are not clearer than this pair
     order = np.argsort(-statistic, kind="stable")
     largest = np.maximum.accumulate(spread[:, order[::-1]], axis=1)[:, ::-1]
     single = (1 + (spread >= statistic * (1 - 1e-9)).sum(0)) / (1 + resamples)
     p = (1 + (largest >= statistic[order] * (1 - 1e-9)).sum(0)) / (1 + resamples)
-    # A pair is never told apart more surely than a clearer one.
+    # a pair must not get a smaller p value than a clearer pair
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p)
     return corrected, single, error
@@ -110,7 +111,7 @@ def _ratio(difference: Array, error: Array) -> Array:
 
 
 def _signed_means(shares: Array, resamples: int, rng: np.random.Generator) -> Array:
-    """Average each method's shares over galaxies with random signs, shape (B, K)."""
+    """Return the mean over galaxies of each method's shares with random signs, shape (B, K)."""
     n = len(shares)
     means = np.empty((resamples, shares.shape[1]))
     block = max(1, _BLOCK_BYTES // (4 * n))
@@ -124,7 +125,7 @@ def _signed_means(shares: Array, resamples: int, rng: np.random.Generator) -> Ar
 def _seed_means(
     values: Sequence[Array], variance: Array, resamples: int, rng: np.random.Generator
 ) -> Array:
-    """Draw how far new seeds would move each method's mean, shape (B, K).
+    """Draw the change of each method's mean that new seeds would give, shape (B, K).
 
     Seeds are drawn from the deviations of all methods together, each scaled to variance 1: three of
     one method alone have ten means, and no tails.

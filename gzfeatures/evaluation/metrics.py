@@ -1,4 +1,4 @@
-"""Score predictions against labels, and give each metric a confidence interval over galaxies."""
+"""Score predictions against labels, with a confidence interval for each metric."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOWER_IS_BETTER = ("log_loss", "brier", "ece", "ece_debiased", "rmse")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """Metrics of predictions with their intervals; None where a metric does not fit the target.
+    """Hold the metrics of predictions with their intervals; None for metrics that do not apply.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Scores:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Return the metrics that fit the target, by name."""
+        """Return the metrics that apply to the predictions, by name."""
         values = {name: getattr(self, name) for name in HIGHER_IS_BETTER + LOWER_IS_BETTER}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -158,7 +158,7 @@ def evaluate(
         There is nothing to score, an id has no label, or the classes differ.
     """
     truth = scorable(predictions, labels)
-    # One formula for each metric, of column sums over galaxies, so that resamples share it.
+    # compute each metric from column sums over galaxies, so that resamples use the same formula
     columns = sufficient_statistics(predictions, truth)
     point = metrics_of(columns.sum(0), len(truth), predictions.kind, len(predictions.classes))
     if predictions.kind != "fractions":
@@ -195,9 +195,9 @@ def evaluate(
 def _limits(
     predictions: Predictions, truth: Labels, level: float
 ) -> dict[str, tuple[Array, Array]]:
-    """Return the lower and upper limit of every metric, scalar or per class."""
+    """Return the lower and upper limit of every metric, a number or one number per class."""
     limits = score_intervals(predictions, truth, level)
-    # The interval of `ece` is one of the true error already, which `ece_debiased` estimates.
+    # the interval of `ece` already is one of the true error, which `ece_debiased` estimates
     if "ece" in limits:
         limits["ece_debiased"] = limits["ece"]
     return limits
@@ -218,10 +218,10 @@ def _panels(
     votes: npt.NDArray[np.int64] | None,
     catalog: Catalog | None,
 ) -> npt.NDArray[np.int64] | None:
-    """Return the number of volunteers of each predicted galaxy; None where nothing tells it."""
+    """Return the number of volunteers of each predicted galaxy; None if it is unknown."""
     if votes is not None:
         return votes[positions(labels.ids, predictions.ids, where="labels")]
-    # Without vote fractions there is no majority whose repeatability the numbers would give.
+    # without vote fractions there is no majority, so the numbers of volunteers are not needed
     if catalog is not None and truth.soft is not None:
         return catalog.volunteers(predictions.ids)
     return None
@@ -230,7 +230,7 @@ def _panels(
 def _class_rows(
     truth: Labels, point: dict[str, Array], limits: dict[str, tuple[Array, Array]]
 ) -> list[dict[str, Any]]:
-    """Return name, support, metrics and intervals of each class."""
+    """Return name, number of galaxies, metrics and intervals of each class."""
     rows: list[dict[str, Any]] = []
     for code, (name, support) in enumerate(truth.counts.items()):
         row: dict[str, Any] = {"class": name, "support": support}
@@ -245,14 +245,14 @@ def _class_rows(
 
 
 def _is_finite(limits: Array, code: int | None = None) -> bool:
-    """Return whether an interval exists: of a metric over all galaxies, or of the class `code`."""
+    """Return whether a metric's interval exists, over all galaxies or for one class."""
     if code is None:
         return limits.ndim == 0 and bool(np.isfinite(limits))
     return limits.ndim == 1 and bool(np.isfinite(limits[code]))
 
 
 def headline(target: str) -> str:
-    """Return the metric that ranks candidates by default: RMSE of vote fractions, else accuracy.
+    """Return the default metric of rankings: RMSE for vote fractions, otherwise accuracy.
 
     Examples
     --------
@@ -263,7 +263,7 @@ def headline(target: str) -> str:
 
 
 def scorable(predictions: Predictions, labels: Labels) -> Labels:
-    """Return the labels of the predicted galaxies in their order, or refuse to score them.
+    """Return the labels of the predicted galaxies in their order; refuse training galaxies.
 
     Raises as `evaluate` does.
     """
@@ -287,7 +287,7 @@ def scorable(predictions: Predictions, labels: Labels) -> Labels:
 
 
 def jsonable(value: Any) -> Any:
-    """Replace every number that is not finite by None, at any depth, and tuples by lists.
+    """Replace numbers that are not finite by None and tuples by lists, at any depth.
 
     Examples
     --------

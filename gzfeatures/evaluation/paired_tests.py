@@ -1,10 +1,10 @@
-"""Test whether two methods err equally often on the same galaxies."""
+"""Test whether two methods make equally many errors on the same galaxies."""
 
 from __future__ import annotations
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Compute McNemar's exact two-sided p from the galaxies that only one method has right.
+    """Compute McNemar's exact two-sided p from the galaxies that only one method classifies right.
 
     It is 1 where no galaxy tells the methods apart.
 

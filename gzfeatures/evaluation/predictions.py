@@ -1,4 +1,4 @@
-"""Hold class probabilities by galaxy id, and read and write them as CSV, Parquet or FITS."""
+"""Hold class probabilities by galaxy id; read and write them as CSV, Parquet or FITS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gzfeatures.tablefiles.tables import fits_units, unguarded, write_csv
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-    """Class probabilities of galaxies by id, with the class set and familiarity of each galaxy.
+    """Hold the class probabilities of galaxies, with each galaxy's class set and familiarity.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Predictions:
     familiarity: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        # A galaxy that stands twice would be scored twice.
+        # a galaxy that occurs twice would be scored twice
         require_unique(self.ids, where="predictions")
         p = self.probabilities
         if p.shape != (len(self.ids), len(self.classes)):
@@ -88,7 +88,7 @@ class Predictions:
             raise InputError("familiarity_p", rule="lie in (0, 1]")
         if self.sets is not None and self.sets.shape != p.shape:
             raise InputError("sets of classes", rule=f"have shape {p.shape}", found=self.sets.shape)
-        # Rounding in single precision may leave the range by 1e-6 and the sum 1 by 1e-4.
+        # single precision may leave the range [0, 1] by 1e-6, and the sum 1 by 1e-4
         if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
             raise InputError("probability is NaN or outside its range", rule="lie in [0, 1]")
         if self.kind == "classes" and len(p) and np.abs(p.sum(1) - 1).max() > 1e-4:
@@ -102,7 +102,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Join the predictions of one head for the parts of a table; at least one part."""
+        """Join the predictions of one head for the parts of a table."""
         columns: dict[str, Any] = {}
         for name in ("ids", "probabilities", *_PER_GALAXY):
             values = [getattr(part, name) for part in parts]
@@ -114,17 +114,17 @@ class Predictions:
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:
-        """Return the most probable class of each galaxy, shape (n,); the first wins a tie."""
+        """Return the code of the most probable class of each galaxy, shape (n,); the first if tied."""
         codes: npt.NDArray[np.int64] = self.probabilities.argmax(1)
         return codes
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
-        """Return the name of the most probable class, shape (n,)."""
+        """Return the name of the most probable class of each galaxy, shape (n,)."""
         return np.asarray(self.classes, dtype=object)[self.codes]
 
     def select(self, ids: Ids) -> Predictions:
-        """Return the predictions of these ids, in this order; an unknown id is an InputError."""
+        """Return the predictions with these ids, in the order of the ids; refuse an unknown id."""
         rows = positions(self.ids, ids, where="predictions")
         per_galaxy = {
             name: values[rows]
@@ -137,7 +137,7 @@ class Predictions:
 
     @property
     def empty_because(self) -> npt.NDArray[np.object_] | None:
-        """Return why each galaxy's set is empty, shape (n,); "" where it is not.
+        """Return the reason why each galaxy's class set is empty, shape (n,); "" for other sets.
 
         The reason is `unfamiliar` or `no class fits`.
 
@@ -153,7 +153,7 @@ class Predictions:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Count galaxies by most probable class, unsure galaxies and unfamiliar ones.
+        """Count galaxies by most probable class, unsure galaxies, and unfamiliar galaxies.
 
         Returns
         -------
@@ -163,7 +163,7 @@ class Predictions:
             below 0.5); `unfamiliar` (galaxies unlike those trained on), None where familiarity is
             unknown.
         """
-        # Class sets, where there are any, are the calibrated measure of being unsure.
+        # class sets, if present, are the calibrated measure of unsure galaxies
         several = self.probabilities.max(1, initial=0) < 0.5
         if self.sets is not None:
             several = self.sets.sum(1) > 1
@@ -178,7 +178,7 @@ class Predictions:
         }
 
     def without_seen(self) -> Predictions:
-        """Return the same predictions without the mark of galaxies that were trained on.
+        """Return the same predictions without the mask of galaxies that were trained on.
 
         Scores of such galaxies are no fair test.
         """
@@ -187,7 +187,7 @@ class Predictions:
     unmarked = renamed("unmarked", "without_seen")
 
     def write(self, path: str | Path) -> Path:
-        """Write one row per galaxy as CSV, Parquet or FITS, which the file's ending chooses.
+        """Write one row per galaxy as CSV, Parquet or FITS, chosen by the file's ending.
 
         Endings are `.csv`, `.csv.gz`, `.parquet` and `.fits`.
 
@@ -242,7 +242,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: str | Path) -> Predictions:
-        """Read a file of predictions that `write` wrote.
+        """Read predictions from a file that `write` wrote.
 
         Raises
         ------
@@ -260,7 +260,7 @@ class Predictions:
                 rule="have a column galaxy_id",
                 found=", ".join(frame.columns),
             )
-        # Every column that is none of the reserved ones holds the probabilities of a class.
+        # every column that has no reserved name holds the probabilities of a class
         classes = tuple(str(name) for name in frame.columns if name not in _RESERVED)
         target = next(
             (_RESERVED[name] for name in frame.columns if _RESERVED.get(name)), "fractions"
@@ -284,15 +284,15 @@ class Predictions:
         familiarity = (
             frame["familiarity_p"].to_numpy(np.float64) if "familiarity_p" in frame else None
         )
-        # Ids are read as text of their digits, so that 64-bit ids lose none.
+        # read ids as text, so that 64-bit ids keep all digits
         ids = as_ids(frame["galaxy_id"], where=path)
         return cls(ids, probabilities, classes, target, seen, sets, unfamiliar, familiarity)
 
 
 UNFAMILIAR = "unfamiliar"
-"""Reason of an empty set: the galaxy is unlike those trained on."""
+"""Reason of an empty class set: the galaxy is unlike the training galaxies."""
 _PER_GALAXY = ("seen", "sets", "unfamiliar", "familiarity")
-"""Fields beside the probabilities that have a row for each galaxy, where they are known."""
+"""Optional fields that have a value for each galaxy."""
 _RESERVED: dict[str, str] = {
     "galaxy_id": "",
     "predicted_class": "classes",
@@ -302,11 +302,11 @@ _RESERVED: dict[str, str] = {
     "familiarity_p": "",
     "trained_on": "",
 }
-"""Columns that are not classes, and the kind of prediction each one stands for."""
+"""Columns that are no classes, with the kind of prediction that a column implies."""
 
 
 def _kind(path: Path) -> str:
-    """Return the kind of file that a name's ending stands for."""
+    """Return the kind of file that a file name's ending means."""
     for ending, kind in {
         ".csv": "CSV",
         ".csv.gz": "CSV",
@@ -380,8 +380,8 @@ def _read_fits(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def _fits_tables() -> Iterator[Any]:
-    """Lend astropy's table type, without its warning about hyphens, which FITS allows in names."""
-    # Imported late: astropy's tables take half a second, and only FITS needs them.
+    """Return astropy's table type, without its warning about hyphens, which FITS allows in names."""
+    # imported late, because astropy's tables take half a second and only FITS needs them
     from astropy.table import Table
     from astropy.utils.exceptions import AstropyWarning
 

@@ -1,4 +1,4 @@
-"""Measure calibration: whether probabilities are as often right as they say."""
+"""Measure calibration: whether predictions are right as often as their probabilities say."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def reliability(predictions: Predictions, labels: Labels) -> list[ReliabilityBin
 
 
 def measured(predictions: Predictions, labels: Labels) -> dict[str, Any]:
-    """Measure how far probabilities are from the truth: `ece`, `brier`, `log_loss`, `bins`."""
+    """Measure calibration by `ece`, `brier` and `log_loss`, with the bins of the diagram."""
     metrics = evaluate(predictions, labels, intervals=0).metrics
     bins = [each.asdict() for each in reliability(predictions, labels)]
     return {name: metrics[name] for name in ("ece", "brier", "log_loss")} | {"bins": bins}
 
 
 def coverage_accuracy(predictions: Predictions, labels: Labels) -> dict[str, Array]:
-    """Compute accuracy on the most certain galaxies, for every share that is kept.
+    """Compute the accuracy of the most certain galaxies, for every share of galaxies kept.
 
     Galaxies of equal confidence are kept or left together.
 

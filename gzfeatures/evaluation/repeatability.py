@@ -1,4 +1,4 @@
-"""Estimate how often the majorities of two panels of volunteers agree on a galaxy."""
+"""Estimate how often the majorities of two groups of volunteers agree on a galaxy."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import numpy.typing as npt
 from gzfeatures.evaluation.statistics.proportions import Array
 
 ASSUMED_PANEL = 40
-"""Volunteers per galaxy where their number is not known: the usual one of Galaxy Zoo 2
-(Willett+2013)."""
+"""Number of volunteers per galaxy if unknown: the usual number of Galaxy Zoo 2 (Willett+2013)."""
 DRAWS = 200
-"""Pairs of panels drawn per galaxy."""
+"""Number of pairs of volunteer groups that are drawn per galaxy."""
 
 
 def of_majorities(
     shares: Array, panels: npt.NDArray[np.integer], *, draws: int = DRAWS, seed: int = 0
 ) -> Array:
-    """Estimate the chance that two new panels of volunteers give the same majority class.
+    """Estimate the probability that two new groups of volunteers give the same majority class.
 
     The observed fractions of a panel scatter more than the galaxies' own: taken as they are, a
     galaxy on which 40 people happened to agree would seem sure to be agreed on again. They are
@@ -51,11 +50,11 @@ def of_majorities(
     rng = np.random.default_rng(seed)
     same = np.zeros(len(shares))
     for _ in range(draws):
-        # Draw the fractions that the galaxy may have, given its votes (Dirichlet posterior): their
-        # mean alone would make galaxies too undecided.
+        # draw vote fractions from the Dirichlet posterior of each galaxy, because their mean alone
+        # would make galaxies too undecided
         likely = rng.standard_gamma(shares * sizes[:, None] + prior) + 1e-12
         likely /= likely.sum(1, keepdims=True)
-        # A random fraction of a vote settles ties of the majority.
+        # a random number below one vote decides ties of the majority
         first = (rng.multinomial(sizes, likely) + rng.random(shares.shape)).argmax(1)
         second = (rng.multinomial(sizes, likely) + rng.random(shares.shape)).argmax(1)
         same += first == second
@@ -74,5 +73,6 @@ def dirichlet_prior(shares: Array, sizes: npt.NDArray[np.integer]) -> Array:
         ((shares - mean) ** 2).mean(0).sum() / max(float((mean * (1 - mean)).sum()), 1e-12)
     )
     noise = float((1 / sizes).mean())
-    between = np.clip((scatter - noise) / max(1 - noise, 1e-12), 1e-4, 1 - 1e-4)  # 1 / (s + 1)
+    # the share of scatter between galaxies, 1 / (s + 1) for a Dirichlet distribution of sum s
+    between = np.clip((scatter - noise) / max(1 - noise, 1e-12), 1e-4, 1 - 1e-4)
     return np.asarray(np.maximum(mean, 1e-6) * (1 / between - 1))

@@ -11,17 +11,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 JSON_KEYS = {"approach": "road", "contaminated": "dagger"}
-"""Keys of fields that have another name in JSON files and under `--json`, where others rely on
-them."""
+"""Fields whose key in JSON files is an older name, which other programs use."""
 
 
 class Row(Mapping[str, Any]):
-    """A row whose fields can be read by their JSON key as well."""
+    """Hold a row whose fields can also be read by their JSON key."""
 
     absent_if_none: ClassVar[frozenset[str]] = frozenset()
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields by their JSON key, without those that do not apply."""
+        """Return the fields by their JSON key, without fields that do not apply."""
         fields: dict[str, Any] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]  # each row is a dataclass
             value = getattr(self, field.name)
@@ -41,7 +40,7 @@ class Row(Mapping[str, Any]):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RankedRow(Row):
-    """One candidate in a ranking.
+    """Hold one candidate of a ranking.
 
     Parameters
     ----------
@@ -80,19 +79,19 @@ class RankedRow(Row):
 
     @property
     def method(self) -> tuple[str, str, str | None]:
-        """Return approach, backbone and head: the candidate without its seed."""
+        """Return approach, backbone and head, which all seeds of a method share."""
         return self.approach, self.backbone, self.head
 
     def interval(self, metric: str) -> list[float] | None:
-        """Return the interval of a metric; None where a class has too few galaxies."""
+        """Return the interval of a metric; None if a class has too few galaxies."""
         return self.intervals.get(metric)
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields by name, with metrics, intervals and costs as keys of their own."""
+        """Return the fields by name, with each metric, interval and cost under its own key."""
         fields = super().asdict()
         for name in ("metrics", "intervals", "costs"):
             del fields[name]
-        # the keys of one candidate stand in this order in every file of an earlier version too
+        # keep the order of the keys that files of earlier versions have
         last = {name: fields.pop(name) for name in ("behind", "behind_interval", "tied")}
         named = {f"{name}_interval": ends for name, ends in self.intervals.items()}
         return {**fields, **self.metrics, **named, **self.costs, **last}
@@ -100,7 +99,7 @@ class RankedRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairTest(Row):
-    """A test of two methods of a ranking on the galaxies they share.
+    """Hold a test of two methods of a ranking on the same galaxies.
 
     Parameters
     ----------
@@ -133,7 +132,7 @@ class PairTest(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SeedsRow(Row):
-    """The spread of a method's score over several seeds.
+    """Hold the spread of a method's score over several seeds.
 
     Parameters
     ----------
@@ -164,7 +163,7 @@ class SeedsRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WinnerRow(Row):
-    """The first method of a ranking, its score corrected for having been chosen.
+    """Hold the best method's score, corrected for having been chosen as the best.
 
     Parameters
     ----------
@@ -189,7 +188,7 @@ class WinnerRow(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReliabilityBin(Row):
-    """Galaxies whose most probable class has a similar probability.
+    """Hold the galaxies whose most probable class has a similar probability.
 
     Parameters
     ----------
@@ -211,7 +210,7 @@ class ReliabilityBin(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AccuracyBin(Row):
-    """Galaxies that lie in one bin of a quantity.
+    """Hold the accuracy of the galaxies in one bin of a quantity.
 
     Parameters
     ----------
@@ -239,7 +238,7 @@ class AccuracyBin(Row):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ceiling(Row):
-    """Agreement of volunteers with a prediction and with each other.
+    """Hold the agreement of volunteers with a prediction, and with each other.
 
     Parameters
     ----------

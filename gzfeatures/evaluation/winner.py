@@ -49,14 +49,14 @@ def luck_of_the_best(
     """
     n = len(columns[0][0])
     rng = np.random.default_rng(seed)
-    # A resample is a count per galaxy; galaxies with count 0 are the ones it is tested on.
+    # a resample counts each galaxy; galaxies with count 0 test its choice
     drawn = np.stack(
         [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(resamples)]
     ).astype(np.float32)
     left = (drawn == 0).astype(np.float32)
 
     def means(weights: npt.NDArray[np.float32], number: Array) -> Array:
-        """Return the value of each method, the mean over its seeds, shape (B, K)."""
+        """Return the value of each method, as the mean over its seeds, shape (B, K)."""
         method_values = []
         for seeds in columns:
             totals = ((weights @ each.astype(np.float32)).astype(np.float64) for each in seeds)
@@ -67,6 +67,6 @@ def luck_of_the_best(
     on_drawn = sign * np.nan_to_num(means(drawn, np.full(resamples, float(n))), nan=-np.inf * sign)
     on_left = sign * means(left, left.sum(1))
     on_all = sign * means(np.ones((1, n), dtype=np.float32), np.full(1, float(n)))[0]
-    # Score the resample's own choice on the galaxies that did not take part in choosing.
+    # score the method that a resample chooses on the galaxies outside the resample
     chosen = on_left[np.arange(resamples), on_drawn.argmax(1)]
     return float(sign * max(np.nanmax(on_all) - float(np.nanmean(chosen)), 0.0))

@@ -1,1 +1,1 @@
-"""Confidence intervals of scores, chosen so that they hold the truth as often as they say."""
+"""Compute confidence intervals that contain the true score as often as their level says."""

@@ -12,7 +12,7 @@ from gzfeatures.evaluation.statistics.proportions import Array
 
 
 def interval(bins: Array, n: Any, level: float) -> Interval:
-    """Return the true calibration errors that would give the measured one (test inversion).
+    """Return the range of true calibration errors that are compatible with the measured error.
 
     The measured error is a sum of absolute values, so that noise alone gives a positive one. Its
     distribution for a true error ε, spread over the bins as the measured one after subtracting
@@ -41,10 +41,11 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
     still = _folded(np.zeros_like(noise), noise)
 
     def position(true: Array) -> tuple[Array, Array]:
-        """Return the measured error's quantile under a true error, and its lower tail."""
+        """Return the measured error's quantile for a true error, and the lower tail to cut off."""
         mean, variance = _folded(true[..., None] * shape, noise)
         variance = np.maximum(variance, 1e-300)
-        # A gamma distribution of the same mean and variance stands for the sum of folded normals.
+        # the sum of folded normals is approximated by a gamma distribution of equal mean and
+        # variance
         place = gammainc(np.maximum(mean**2 / variance, 1e-9), measured * mean / variance)
         apart = np.clip(
             2 * ndtr((mean - still[0]) / np.sqrt(np.maximum(still[1], 1e-300))) - 1, 0, 1
@@ -60,7 +61,7 @@ def interval(bins: Array, n: Any, level: float) -> Interval:
 
 
 def debiased(bins: Array, n: Any) -> Array:
-    """Subtract from a calibration error what noise alone would give, shape (…,); at least 0.
+    """Return a calibration error minus the part that noise alone would give, at least 0.
 
     The error ε ≥ 0 of `interval` whose mean measured value is the measured one.
     """
@@ -74,13 +75,13 @@ def debiased(bins: Array, n: Any) -> Array:
 
 
 def _parts(bins: Array, n: Any) -> tuple[Array, Array, Array]:
-    """Return the measured error, each bin's noise, and how a true error is spread over bins."""
+    """Return the measured error, the noise of each bin, and the true error's shares of the bins."""
     excess, squares, expected = np.moveaxis(bins, -2, 0)
     n = np.asarray(n, dtype=np.float64)[..., None]
     error = excess / n
     observed = np.maximum(squares / n - error**2, 0) / n
-    # A bin in which one error is expected and none occurs shows no spread: its noise is at least
-    # that of right confidences.
+    # a bin with one expected error and no error shows no scatter, so its noise is at least that of
+    # correct probabilities
     certainty = expected / (expected + 1)
     noise = np.sqrt(certainty * observed + (1 - certainty) * np.maximum(observed, expected / n**2))
     shape = np.sqrt(np.maximum(error**2 - noise**2, 0)) + noise
@@ -96,7 +97,7 @@ def _not_below(position: tuple[Array, Array]) -> Mask:
 
 
 def _edge(low: Array, high: Array, holds: Any) -> Array:
-    """Find by bisection where a condition that holds at the low end ceases to hold."""
+    """Find by bisection the value at which a condition that holds at the low end fails."""
     for _ in range(40):
         middle = (low + high) / 2
         yes = holds(middle)

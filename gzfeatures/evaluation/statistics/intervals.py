@@ -18,17 +18,15 @@ from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson,
 Interval: TypeAlias = tuple[Array, Array]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 FEWEST = 10
-"""Galaxies of a class below which it has no interval, and figures over all classes have none."""
+"""Number of galaxies below which a class, and each mean over classes, has no interval."""
 ENOUGH_DISORDER = 8
-"""Members of a class outranked by a non-member with which half of what is known of the ROC curve is
-seen."""
+"""Number of misranked members of a class at which half of the ROC curve's information is used."""
 EXACT = ("accuracy", "precision", "recall", "f1")
-"""Metrics whose interval is exact: it covers at least its level at any number of galaxies, often a
-little more."""
+"""Metrics with an exact interval, whose coverage is at least its level for any sample size."""
 
 
 class Curves(NamedTuple):
-    """What an interval of the mean area under the classes' ROC curves needs.
+    """Hold the statistics of ROC curves that the interval of their mean area needs.
 
     Arrays may have leading axes; there are k classes.
 
@@ -45,7 +43,7 @@ class Curves(NamedTuple):
 
 
 def mover(values: Array, low: Array, high: Array, correlation: Array | None = None) -> Interval:
-    """Return the interval of a mean of k estimates from the interval of each.
+    """Return the interval of a mean of k estimates, from the interval of each estimate.
 
     This is the method of variance estimates recovery (MOVER).
 
@@ -78,7 +76,7 @@ def mover(values: Array, low: Array, high: Array, correlation: Array | None = No
 
 
 def correlation_of(covariance: Array) -> Array:
-    """Return correlations of estimates, shape (…, k, k); 0 where an estimate has no spread."""
+    """Return correlations of estimates, shape (…, k, k); 0 for an estimate without scatter."""
     spread = np.sqrt(np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), 0))
     scale = spread[..., :, None] * spread[..., None, :]
     correlation: Array = np.divide(
@@ -90,7 +88,7 @@ def correlation_of(covariance: Array) -> Array:
 
 
 def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
-    """Compute intervals of every metric that a confusion matrix gives.
+    """Compute the interval of each metric that follows from a confusion matrix.
 
     Accuracy, precision and recall are shares of a number of galaxies: Clopper & Pearson. So is F1 =
     2J / (1 + J): J is the share of hits among the galaxies that are of the class or called so.
@@ -128,7 +126,7 @@ def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
     exact["f1"] = f1_of(exact["f1"])
     limits = {name: unless(few, bounds) for name, bounds in exact.items()}
     limits["accuracy"] = clopper_pearson(hits, n, level)
-    # Means over classes: Wilson's intervals of the classes, put together by `mover`.
+    # means over classes: combine the Wilson intervals of the classes by `mover`
     safe, wide = np.maximum(true, 1), np.maximum(either, 1)
     recall = hit / safe
     limits["balanced_accuracy"] = mover(recall, *score_interval(recall, safe, level))
@@ -142,7 +140,7 @@ def of_confusion(confusion: Array, level: float) -> dict[str, Interval]:
 
 
 def f1_of(jaccard: Interval) -> Interval:
-    """Turn limits of the Jaccard index J into limits of F1 = 2J / (1 + J).
+    """Convert limits of the Jaccard index J to limits of F1 = 2J / (1 + J).
 
     Examples
     --------
@@ -153,12 +151,12 @@ def f1_of(jaccard: Interval) -> Interval:
 
 
 def unless(few: Mask, bounds: Interval) -> Interval:
-    """Replace the limits by NaN where galaxies are too few."""
+    """Replace the limits by NaN for classes with too few galaxies."""
     return np.where(few, np.nan, bounds[0]), np.where(few, np.nan, bounds[1])
 
 
 def _f1_covariance(confusion: Array, f1: Array) -> Array:
-    """Return the covariance of the classes' F1, shape (…, k, k), by the delta method.
+    """Return the covariance of the F1 of all classes, shape (…, k, k), by the delta method.
 
     Counts are taken to be multinomial.
 
@@ -169,7 +167,7 @@ def _f1_covariance(confusion: Array, f1: Array) -> Array:
     size = np.maximum(confusion.sum(-1) + confusion.sum(-2), 1)
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     weight = f1 / size
-    # two classes c ≠ d share the cells (c, d) and (d, c), and the diagonal cells of neither
+    # F1 of two classes c ≠ d share only the cells (c, d) and (d, c) of the confusion matrix
     covariance: Array = (
         (confusion + np.swapaxes(confusion, -1, -2)) * weight[..., :, None] * weight[..., None, :]
     )
@@ -188,7 +186,7 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
     defined = (a > 0) & (b > 0)
     root = np.sqrt(np.where(defined, a * b, 1))
     value = (n * hit - (true * chosen).sum(-1)) / root
-    # Gradient of the correlation by each cell of the confusion matrix, for the delta method.
+    # gradient of the correlation by each cell of the confusion matrix, for the delta method
     same = np.eye(confusion.shape[-1])
     slope = (
         hit[..., None, None] + n[..., None, None] * same - chosen[..., :, None] - true[..., None, :]
@@ -198,11 +196,11 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
     of_b = ((n[..., None] - true) / np.where(defined, b, 1)[..., None])[..., :, None]
     slope = slope - value[..., None, None] * (of_a + of_b)
     deviation = np.sqrt((confusion * slope**2).sum((-1, -2)))
-    # Fisher's z = artanh(value) has a variance that hardly depends on the value.
+    # Fisher's z = artanh(value) has a variance that hardly depends on the value
     clipped = np.clip(value, -1 + 1e-12, 1 - 1e-12)
     z, reach = np.arctanh(clipped), ndtri((1 + level) / 2) * deviation / (1 - clipped**2)
-    # without an error the variance is 0: what the accuracy can be, on the scale of chance-corrected
-    # agreement
+    # without errors this variance is 0, so use the lower limit of the accuracy, converted to the
+    # scale of chance-corrected agreement
     chance = (true * chosen).sum(-1) / np.maximum(n, 1) ** 2
     least = (accuracy_low - chance) / np.where(chance < 1, 1 - chance, 1)
     perfect = hit == n
@@ -258,7 +256,7 @@ def moments(values: Array) -> tuple[Array, Array, Array]:
 
 
 def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
-    """Compute the interval of the mean of the classes' one-vs-rest areas under the ROC curve.
+    """Compute the interval of the mean area under the ROC curves of all classes.
 
     What is missing to 1 is a mean of skewed numbers, the galaxies' placements: DeLong's variance
     with Hall's transformation of t. Where next to no galaxy is out of order, these say nothing of
@@ -301,7 +299,7 @@ def of_auc(curves: Curves, members: Array, n: Array, level: float) -> Interval:
 
 
 def _between(first: Array, second: Array, share: Array) -> Array:
-    """Return the geometric mean of two distances, the first with weight `share`."""
+    """Return the geometric mean of two distances, with weight `share` for the first distance."""
     return np.asarray(np.maximum(first, 0) ** share * np.maximum(second, 0) ** (1 - share))
 
 

@@ -16,7 +16,7 @@ _TINY = 1e-7
 
 
 def sufficient_statistics(predictions: Predictions, truth: Labels) -> Array:
-    """Return a row of numbers per galaxy whose column sums give every metric, (n, m)."""
+    """Return a row of numbers per galaxy whose column sums give every metric, shape (n, m)."""
     p = predictions.probabilities
     if predictions.kind == "fractions":
         voted = np.isfinite(truth.values)
@@ -46,7 +46,7 @@ def metrics_of(totals: Array, n: Array | float, kind: str, k: int) -> dict[str, 
 
 
 def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
-    """Return what each galaxy adds to a metric, shape (n,), so that the mean is the metric.
+    """Return what each galaxy contributes to a metric, shape (n,); their mean is the metric.
 
     It is the metric's value plus the galaxy's influence on it.
 
@@ -58,13 +58,13 @@ def shares_of(columns: Array, metric: str, kind: str, k: int) -> Array:
     moved = step * np.eye(m)
     up, down = (metrics_of(totals + sign * moved, n, kind, k)[metric] for sign in (1, -1))
     value = metrics_of(totals, n, kind, k)[metric]
-    # First-order influence of a galaxy: the metric's gradient by the sums, times its columns.
+    # first-order influence of a galaxy: the gradient of the metric by the sums, times its columns
     influence = columns @ np.nan_to_num((up - down) / (2 * step))
     return np.asarray(value + n * (influence - influence.mean()))
 
 
 def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
-    """Return the columns of predictions of one class per galaxy."""
+    """Return the additive columns of predictions with one class per galaxy."""
     n, k = p.shape
     rows = np.arange(n)
     chosen = p.argmax(1)
@@ -73,7 +73,7 @@ def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
     truth = np.zeros((n, k))
     truth[rows, codes] = 1
     confidence = p[rows, chosen]
-    # Every column is additive over galaxies, so that resamples need weighted sums only.
+    # every column is additive over galaxies, so that resamples need only weighted sums
     return np.column_stack(
         [
             cells,
@@ -86,13 +86,13 @@ def _class_columns(p: Array, codes: npt.NDArray[np.int64]) -> Array:
 
 
 def _class_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
-    """Compute the metrics of one class per galaxy from column sums."""
+    """Compute the metrics of predictions with one class per galaxy from column sums."""
     confusion = totals[..., : k * k].reshape(*totals.shape[:-1], k, k)
     log_loss, brier, auc, *calibration = np.moveaxis(totals[..., k * k :], -1, 0) / n
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, chosen = confusion.sum(-1), confusion.sum(-2)
     chance = (true * chosen).sum(-1)
-    # Matthews correlation of k classes (Gorodkin 2004, eq. 8), from the confusion matrix.
+    # Matthews correlation for k classes (Gorodkin 2004, eq. 8), from the confusion matrix
     mcc = (hit.sum(-1) * n - chance) / np.sqrt(
         (n**2 - (chosen**2).sum(-1)) * (n**2 - (true**2).sum(-1))
     )
@@ -113,7 +113,7 @@ def _class_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
-    """Return the columns of multi-label predictions."""
+    """Return the additive columns of multi-label predictions."""
     k = p.shape[1]
     chosen = p >= 0.5
     p = np.clip(p, _TINY, 1 - _TINY)
@@ -133,7 +133,7 @@ def _label_columns(p: Array, truth: npt.NDArray[np.bool_]) -> Array:
 
 
 def _label_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
-    """Compute multi-label metrics from column sums."""
+    """Compute the metrics of multi-label predictions from column sums."""
     hit, true, chosen = totals[..., :k], totals[..., k : 2 * k], totals[..., 2 * k : 3 * k]
     accuracy, log_loss, brier, auc, *calibration = np.moveaxis(totals[..., 3 * k :], -1, 0) / n
     recall, f1 = hit / true, 2 * hit / (true + chosen)
@@ -154,7 +154,7 @@ def _label_metrics(totals: Array, n: Array | float, k: int) -> dict[str, Array]:
 
 
 def _bin_columns(confidence: Array, excess: Array) -> Array:
-    """Put `excess` (confidence − correct) in the column of its confidence bin.
+    """Return `excess` (confidence − correct) in the column of its confidence bin.
 
     |Column sums| / n add up to the expected calibration error.
     """
@@ -164,7 +164,7 @@ def _bin_columns(confidence: Array, excess: Array) -> Array:
 
 
 def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
-    """Return the bin of each confidence in [0, 1], closed above, 0 … BINS − 1.
+    """Return the bin of each confidence in [0, 1], 0 … BINS − 1; bins include their upper edge.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def bin_of(confidence: Array) -> npt.NDArray[np.int64]:
 
 
 def _auc_column(p: Array, truth: Array) -> Array:
-    """Return the macro one-vs-rest AUC as a mean over galaxies, by placement values.
+    """Return the contribution of each galaxy to the mean one-vs-rest AUC, shape (n,).
 
     The column mean is the AUC; resampled means are its linear expansion (DeLong+1988,
     doi:10.2307/2531595, eq. 5–8). NaN throughout where no class has both members and non-members.
@@ -190,7 +190,7 @@ def _auc_column(p: Array, truth: Array) -> Array:
 
 
 def placements(p: Array, truth: Array) -> tuple[Array, Array]:
-    """Return the area under each class's ROC curve (k,) and each galaxy's part in it (n, k).
+    """Return the area under each class's ROC curve (k,), and each galaxy's part of it (n, k).
 
     Curves are one class against the rest; the parts have mean 0.
 
@@ -208,7 +208,7 @@ def placements(p: Array, truth: Array) -> tuple[Array, Array]:
         others = n - members
         if not members or not others:
             continue
-        # Ranks among all minus ranks among one's side count the other side's lower scores.
+        # rank among all galaxies minus rank in its own group counts lower scores of the other group
         rank = rankdata(score)
         placement = np.empty(n)
         placement[member] = (rank[member] - rankdata(score[member])) / others
@@ -219,7 +219,7 @@ def placements(p: Array, truth: Array) -> tuple[Array, Array]:
 
 
 def _known_mean(values: Array) -> Array:
-    """Average over the last axis without NaN; NaN where every value is NaN."""
+    """Average over the last axis without NaN; NaN if every value is NaN."""
     defined = np.isfinite(values)
     mean: Array = np.where(defined, values, 0).sum(-1) / defined.sum(-1)
     return mean

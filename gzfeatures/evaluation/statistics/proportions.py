@@ -49,7 +49,7 @@ def clopper_pearson(hits: Any, n: Any, level: float = 0.9) -> tuple[Array, Array
 
 
 def wilson(share: float, n: int, level: float = 0.9) -> list[float]:
-    """Compute the score interval [low, high] of a share of n galaxies.
+    """Compute Wilson's score interval [low, high] of a share of n galaxies.
 
     Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
@@ -58,7 +58,7 @@ def wilson(share: float, n: int, level: float = 0.9) -> list[float]:
 
 
 def score_interval(share: Any, n: Any, level: float = 0.9) -> tuple[Array, Array]:
-    """Compute `wilson` intervals of arrays of shares and sizes n > 0, integers or not."""
+    """Compute Wilson intervals for arrays of shares and sizes n > 0, whole numbers or not."""
     from scipy.stats import norm
 
     z2 = float(norm.ppf((1 + level) / 2)) ** 2

@@ -1,4 +1,4 @@
-"""Compute the interval of every metric of predictions, by the method that holds its level."""
+"""Compute an interval for every metric of predictions, each by a method that keeps its level."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gzfeatures.galaxies.labels.labels import Labels
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
-    """What the intervals of class predictions need of a survey.
+    """Hold the statistics that the intervals of class predictions need.
 
     With leading axes, of many surveys.
 
@@ -54,7 +54,7 @@ class Statistics:
 
     @classmethod
     def of(cls, p: Array, codes: npt.NDArray[np.int64]) -> Statistics:
-        """Collect the statistics from probabilities (n, k) and true codes (n,)."""
+        """Compute the statistics from probabilities (n, k) and true class codes (n,)."""
         n, k = p.shape
         rows, chosen = np.arange(n), p.argmax(1)
         truth = np.eye(k)[codes]
@@ -63,7 +63,7 @@ class Statistics:
         )
         each = np.stack(
             [-np.log(np.maximum(p, 1e-7)), (p**2).sum(1, keepdims=True) - 2 * p + 1]
-        )  # (2, n, k)
+        )  # shape (2, n, k)
         confidence = p[rows, chosen]
         return cls(
             np.asarray(float(n)),
@@ -89,7 +89,7 @@ class Statistics:
 
 
 def score_intervals(predictions: Predictions, truth: Labels, level: float) -> dict[str, Interval]:
-    """Compute an interval at `level` for each metric: a pair of numbers, or a pair per class.
+    """Compute an interval for each metric: a pair of numbers, or a pair of arrays over classes.
 
     Limits are NaN where galaxies are too few.
 
@@ -108,7 +108,7 @@ def score_intervals(predictions: Predictions, truth: Labels, level: float) -> di
 
 
 def debiased_ece(predictions: Predictions, truth: Labels) -> float:
-    """Return the calibration error without what noise alone would give.
+    """Return the calibration error minus the part that noise alone would give.
 
     See `calibration_error.debiased`.
     """
@@ -121,7 +121,7 @@ def debiased_ece(predictions: Predictions, truth: Labels) -> float:
 
 
 def _curves(p: Array, truth: Array) -> Curves:
-    """Collect what the interval of the mean area under the ROC curves needs."""
+    """Return the statistics that the interval of the mean area under the ROC curves needs."""
     n, k = p.shape
     areas, placed = placements(p, truth)
     placed = np.nan_to_num(placed)
@@ -130,7 +130,8 @@ def _curves(p: Array, truth: Array) -> Curves:
         sides = (truth[:, c] > 0, truth[:, c] == 0)
         for side in sides:
             count = int(side.sum())
-            if count > 1:  # variance of the mean of one side's placements
+            if count > 1:
+                # variance of the mean placement of the class's members, or of the other galaxies
                 deviations[c] += float((placed[side, c] * count / n).var(ddof=1)) / count
         disordered += int((p[sides[0], c] < p[sides[1], c].max(initial=0)).sum())
     deviations = np.sqrt(deviations)
@@ -178,7 +179,7 @@ def _bins(confidence: Array, excess: Array, expected: Array) -> Array:
 
 
 def _label_bins(p: Array, truth: npt.NDArray[np.bool_], k: int) -> Array:
-    """Return `_bins` over all labels, each of weight 1 / k in its own bin."""
+    """Return these sums in confidence bins over all labels, each label with weight 1 / k."""
     columns = np.zeros((len(p), BINS))
     expected = np.zeros(BINS)
     rows = np.arange(len(p))
@@ -209,7 +210,7 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
     result["accuracy"] = clopper_pearson(
         np.float64((chosen == truth).all(1).sum()), np.float64(n), level
     )
-    # F1 of the labels is averaged with its correlations, as a galaxy has several labels.
+    # the F1 of different labels are correlated, because a galaxy can have several labels
     safe, wide = np.maximum(true, 1), np.maximum(either, 1)
     f1 = 2 * hit / np.maximum(true + predicted, 1)
     slope = (2 * (chosen & truth) - f1 * (chosen.astype(float) + truth)) / np.maximum(
@@ -220,7 +221,7 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
         *intervals.f1_of(score_interval(hit / wide, wide, level)),
         correlation_of(slope.T @ slope),
     )
-    # Balanced accuracy is the mean of k recalls and k specificities, which share galaxies.
+    # balanced accuracy is the mean of k recalls and k specificities on the same galaxies
     off = np.maximum(miss, 1)
     rates = np.concatenate([hit / safe, (miss - (predicted - hit)) / off])
     adds = np.hstack([truth * (chosen - rates[:k]) / safe, ~truth * (~chosen - rates[k:]) / off])
@@ -231,7 +232,7 @@ def _of_labels(p: Array, truth: npt.NDArray[np.bool_], level: float) -> dict[str
         result[name] = intervals.unless(
             np.asarray(few.any() if name == "macro_f1" else rare), result[name]
         )
-    # Losses are means over galaxies of a skewed number: Hall's transformation of t.
+    # losses are means of skewed numbers: use Hall's transformation of t
     clipped = np.clip(p, 1e-7, 1 - 1e-7)
     losses = {"log_loss": -np.log(np.where(truth, clipped, 1 - clipped)), "brier": (p - truth) ** 2}
     result |= {name: of_mean(*moments(values.mean(1)), n, level) for name, values in losses.items()}
