@@ -295,9 +295,8 @@ def _tests(
             only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
         p = float(single[number])
         if metric == "accuracy" and only_first is not None and only_second is not None:
-            p = mcnemar(
-                only_first, only_second
-            )  # McNemar's test is exact for accuracy, the bootstrap is not
+            # McNemar's test is exact for accuracy, the bootstrap is not
+            p = mcnemar(only_first, only_second)
         tests.append(
             PairTest(
                 first=_label([candidates[m] for m in methods[i]]),

@@ -114,7 +114,7 @@ class Predictions:
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:
-        """Return the code of the most probable class of each galaxy, shape (n,); the first if tied."""
+        """Return the code of each galaxy's most probable class, shape (n,); the first if tied."""
         codes: npt.NDArray[np.int64] = self.probabilities.argmax(1)
         return codes
 
@@ -380,7 +380,7 @@ def _read_fits(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def _fits_tables() -> Iterator[Any]:
-    """Return astropy's table type, without its warning about hyphens, which FITS allows in names."""
+    """Return astropy's table type, without its warning about hyphens, which FITS names may have."""
     # imported late, because astropy's tables take half a second and only FITS needs them
     from astropy.table import Table
     from astropy.utils.exceptions import AstropyWarning

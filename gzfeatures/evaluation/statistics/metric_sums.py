@@ -10,8 +10,7 @@ from gzfeatures.evaluation.statistics.proportions import Array
 from gzfeatures.galaxies.labels.labels import Labels
 
 BINS = 15
-"""Equal-width confidence bins of the expected calibration error (Guo+2017, arXiv:1706.04599, eq.
-3)."""
+"""Number of confidence bins of the expected calibration error (Guo+2017, arXiv:1706.04599)."""
 _TINY = 1e-7
 
 
