@@ -1,1 +1,1 @@
-"""Judge galaxies without labels: familiarity, shift, class shares."""
+"""Describe galaxies without labels: familiarity, shift, class shares."""

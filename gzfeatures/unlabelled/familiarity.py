@@ -17,22 +17,22 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
 LEVEL = 0.01
-"""p value under which a galaxy is called unfamiliar."""
+"""Galaxies with a smaller p value are called unfamiliar."""
 MOST_COMPONENTS, ROWS_A_COMPONENT = 200, 10
-"""Principal components distances are taken in: at most 200, and one for every 10 training galaxies,
-since the variance along an axis has to be known before a distance can be measured in it."""
+"""Most principal components for distances, and training galaxies needed per component.
+
+The variance along an axis has to be known before a distance can be measured in it."""
 ROWS = 5000
-"""Training galaxies, evenly spaced, that the components are taken from."""
+"""Most training galaxies, evenly spaced, from which the principal components are computed."""
 CLIP = 4.0
-"""Standard deviations to which coordinates are held before the contrast: what is farther out is the
-distance's business, and one bright star must not outvote all other axes."""
+"""Limit of coordinates in the contrast, in standard deviations: a far galaxy must not dominate."""
 REFERENCE_COMPONENTS = 32
-"""Components in which calibration galaxies are kept, to compare a whole table with them."""
+"""Number of principal components stored of calibration galaxies, to compare tables with them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Familiarity:
-    """Distance of a galaxy from the training galaxies, with a conformal p value.
+    """Measure a galaxy's distance from the training galaxies, with a conformal p value.
 
     The p value is the share of familiar galaxies that lie at least as far.
 
@@ -129,17 +129,16 @@ class Familiarity:
             )
         if not (np.isfinite(training).all() and np.isfinite(kept_out).all()):
             raise InputError("vectors that familiarity is learned from", rule="be finite numbers")
-        # evenly spaced rows: the same ones in every run, and a fixed cost for large tables
+        # evenly spaced rows are the same in every run, and limit the time for large tables
         rows = _directions(training[:: max(1, len(training) // ROWS)])
         if not np.ptp(rows, axis=0).any():
             raise InputError("vectors are all equal", rule="differ between galaxies")
         count = min(MOST_COMPONENTS, max(1, len(rows) // ROWS_A_COMPONENT), rows.shape[1])
         components = PCA(count, svd_solver="randomized", random_state=0).fit(rows)
         spread = np.sqrt(components.explained_variance_)
-        # axes along which the training galaxies do not differ would make every galaxy infinitely
-        # far
+        # along an axis without variance, every new galaxy would be infinitely far
         spread_out = spread > 1e-4 * spread[0]
-        # rounded here as they are in a file, so that a head read from one gives the same p values
+        # round now as a file does, so that a head read from a file gives the same p values
         axes, centre = _halved(components.components_[spread_out]), _halved(components.mean_)
         bare = cls(centre, axes, spread[spread_out].astype(np.float64), np.empty(0), _no_rows(axes))
         contrast = None if strangers is None else bare._contrast(rows, strangers)
@@ -150,7 +149,7 @@ class Familiarity:
         return dataclasses.replace(bare, distances=distances, reference=reference)
 
     def p_values(self, matrix: Matrix) -> Array:
-        """Return the share of calibration galaxies at least as far as each row, plus itself.
+        """Return the p value of each row: the share of calibration galaxies at least as far.
 
         Parameters
         ----------
@@ -170,7 +169,7 @@ class Familiarity:
         return self._p_values(matrix, 1)
 
     def p_values_of_calibration(self, matrix: Matrix) -> Array:
-        """Return the p value of each calibration galaxy among the others."""
+        """Return the p value of each calibration galaxy, compared with the other ones."""
         return self._p_values(matrix, 0)
 
     def _p_values(self, matrix: Matrix, itself: int) -> Array:
@@ -186,7 +185,7 @@ class Familiarity:
 
     @property
     def why_none_flagged(self) -> str | None:
-        """Return why no galaxy can be flagged where calibration galaxies are too few."""
+        """Reason why no galaxy can be flagged, if there are too few calibration galaxies."""
         m = len(self.distances)
         if 1 / (m + 1) < LEVEL:
             return None
@@ -196,7 +195,7 @@ class Familiarity:
         )
 
     def coordinates(self, matrix: Matrix) -> Array:
-        """Return coordinates along the first axes, shape (n, up to 32).
+        """Return coordinates along the first principal axes, shape (n, up to 32).
 
         `reference` is kept in the same axes.
         """
@@ -207,7 +206,7 @@ class Familiarity:
         return np.asarray(along / self.spread, dtype=np.float64)
 
     def _distance(self, coordinates: Array) -> Array:
-        # the logarithm keeps a few far galaxies from hiding the contrast; it does not change ranks
+        # the logarithm keeps the order of distances, and limits a few very far galaxies
         distance = np.log(np.maximum((coordinates**2).sum(1), 1e-12))
         if self.contrast is not None:
             distance = distance + np.clip(coordinates, -CLIP, CLIP) @ self.contrast
@@ -222,12 +221,12 @@ class Familiarity:
         of = np.repeat([0, 1], [len(galaxies), len(others)])
         both = np.clip(both, -CLIP, CLIP)
         direction = LogisticRegression(C=0.03, max_iter=2000).fit(both, of).coef_[0]
-        # in units of its own spread over galaxies it weighs twice what the distance does
+        # scaled by its scatter over galaxies, the contrast weighs twice as much as the distance
         spread = (both[: len(galaxies)] @ direction).std()
         return np.asarray(2 * direction / spread * self._distance(galaxies).std())
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields for JSON, arrays as base64 text.
+        """Return the fields for JSON, with arrays as base64 text.
 
         Axes, centre and reference are in half precision.
         """
@@ -243,7 +242,7 @@ class Familiarity:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Familiarity:
-        """Rebuild what `asdict` returned; ValueError or InputError for anything else."""
+        """Return the object from the fields of `asdict`; raise an error for other fields."""
         c = int(fields["components"])
         distances = _decoded(fields["distances"], "<f8")
         reference = _decoded(fields["reference"], "<f2")
@@ -259,9 +258,9 @@ class Familiarity:
 
 
 def _directions(matrix: Matrix) -> Matrix:
-    """Scale rows to unit length; a row of zeros stays one."""
+    """Scale rows to unit length; rows of zeros stay zero."""
     rows = np.asarray(matrix, dtype=np.float32)
-    # squares of features of a network that diverged do not fit into single precision
+    # float64, because the squares of very large features overflow in single precision
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))[:, None]
     return np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), dtype=np.float32)
 

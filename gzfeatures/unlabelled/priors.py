@@ -1,4 +1,4 @@
-"""Estimate class shares of galaxies without labels, and correct probabilities to them."""
+"""Estimate class shares of galaxies without labels, and correct probabilities accordingly."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from gzfeatures.evaluation.statistics.proportions import Array
 from gzfeatures.ids import uniform
 
 FEWEST, MOST = 30, 50_000
-"""Galaxies from which shares are estimated: at least, and at most (chosen by their ids; a share is
-known to .002)."""
+"""Fewest and most galaxies for the estimate of class shares; 50,000 give shares to .002."""
 ROUNDS, STEP = 5000, 1e-7
-"""Rounds of the estimation, at most; change of a share below which it ends."""
+"""Most iterations of the estimate, and the change of a share at which the iteration ends."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Priors:
-    """Class shares among galaxies without labels, from a calibrated head's predictions.
+    """Hold class shares among unlabelled galaxies, estimated from a head's predictions.
 
     A head's probabilities hold where classes have the shares they had among its own galaxies. Where
     only the shares differ, and galaxies of each class look as before, expectation maximisation
@@ -100,7 +99,7 @@ class Priors:
         return cls(predictions.classes, training, p.mean(0), after, len(rows))
 
     def corrected(self, predictions: Predictions) -> Predictions:
-        """Return the predictions with probabilities for the estimated class shares.
+        """Return the predictions with probabilities corrected to the estimated class shares.
 
         Class sets stay those of the uncorrected probabilities, with the most probable class added
         where the correction made it another one: thresholds within each class ask nothing of the
@@ -127,7 +126,7 @@ class Priors:
 
 
 def _estimated(p: Array, training: Array) -> Array:
-    """Find the shares of maximum likelihood by expectation maximisation.
+    """Find the class shares of maximum likelihood by expectation maximisation.
 
     The mean probabilities of each round are the shares of the next.
     """
@@ -141,12 +140,12 @@ def _estimated(p: Array, training: Array) -> Array:
 
 
 def _weights(shares: Array, training: Array) -> Array:
-    """Divide new shares by old ones; 0 for a class that the head never predicts."""
+    """Divide new class shares by old ones; 0 for a class that the head never predicts."""
     return np.where(training > 0, shares / np.where(training > 0, training, 1), 0.0)
 
 
 def _normalised(p: Array) -> Array:
     total = p.sum(1, keepdims=True)
-    # a galaxy whose every class lost all weight says nothing: it keeps equal shares, as does no
-    # real one
+    # a galaxy whose classes all have weight 0 gets equal probabilities; this does not occur with
+    # real predictions
     return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])

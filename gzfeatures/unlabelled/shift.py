@@ -1,4 +1,4 @@
-"""Test whether a table's galaxies differ from those a head was fitted on.
+"""Test whether a table's galaxies differ from the galaxies that a head was fitted on.
 
 By class shares, and by a classifier between both.
 """
@@ -19,23 +19,20 @@ from gzfeatures.ids import Ids, uniform
 from gzfeatures.unlabelled.familiarity import Array, Familiarity, Matrix
 
 VARIATION, AUC = 0.05, 0.6
-"""Total variation of class shares, and AUC of a classifier between the tables, up to which nothing
-is said."""
+"""Largest total variation of class shares, and largest AUC between tables, without a warning."""
 LEVEL = 0.9
-"""Coverage of the intervals that have to lie above those bounds."""
+"""Coverage of the intervals that must lie above these limits for a warning."""
 FEWEST = 50
-"""Galaxies on each side below which nothing can be told of a shift."""
+"""Fewest galaxies in each table that allow a test of a shift."""
 MOST = 2000
-"""Galaxies on each side that the classifier learns from: enough to know its AUC to .01, whatever
-the table's size."""
+"""Most galaxies of each table for the classifier; 2,000 give its AUC to .01."""
 DRAWS, LENGTHS, FOLDS, STRENGTH, FAR = 2000, 81, 5, 0.01, 4.0
-"""Bootstrap draws; lengths tried; the classifier's folds, inverse penalty, and spreads at which
-coordinates are cut."""
+"""Parameters of the test: bootstrap draws, vector lengths tried, folds, inverse penalty, cut."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shares:
-    """Mean predicted probability of each class over some galaxies, with its scatter.
+    """Hold the mean predicted probability of each class over some galaxies, with its covariance.
 
     Parameters
     ----------
@@ -65,7 +62,7 @@ class Shares:
 
     @classmethod
     def of(cls, probabilities: Array) -> Shares:
-        """Compute the shares from class probabilities of n ≥ 1 galaxies, shape (n, k)."""
+        """Compute class shares from the class probabilities of n ≥ 1 galaxies, shape (n, k)."""
         mean = probabilities.mean(0)
         return cls(mean, np.atleast_2d(np.cov(probabilities.T, bias=True)), len(probabilities))
 
@@ -75,7 +72,7 @@ class Shares:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> Shares:
-        """Rebuild what `asdict` returned."""
+        """Return the class shares from the fields of `asdict`."""
         mean, covariance = (
             np.asarray(fields[name], dtype=np.float64) for name in ("mean", "covariance")
         )
@@ -83,7 +80,7 @@ class Shares:
 
 
 class TableSample:
-    """At most `MOST` galaxies of a table that is read in parts, chosen by their ids alone.
+    """Hold a sample of a table's galaxies, chosen by their ids while the table is read in parts.
 
     Parameters
     ----------
@@ -95,10 +92,10 @@ class TableSample:
         self.known = known
         self._order = np.empty(0)
         self.coordinates: Array = np.empty((0, known.reference.shape[1]))
-        """Shape (up to 2,000, up to 32)."""
+        """Coordinates of the sampled galaxies, shape (up to 2,000, up to 32)."""
 
     def add(self, ids: Ids, vectors: Matrix, seen: npt.NDArray[np.bool_] | None) -> None:
-        """Add galaxies to the sample, without those that a network was trained on.
+        """Add galaxies to the sample, except galaxies that a network was trained on.
 
         A network places its training galaxies otherwise than new ones.
 
@@ -112,9 +109,8 @@ class TableSample:
             Shape (n,): trained on.
         """
         rows = np.arange(len(ids)) if seen is None else np.flatnonzero(~seen)
-        order = uniform(
-            ids[rows], 0
-        )  # the same galaxies are chosen however a table is cut into parts
+        order = uniform(ids[rows], 0)
+        # a number computed from the id, so that the sample does not depend on the parts
         if len(self._order) == MOST:
             rows, order = rows[order < self._order.max()], order[order < self._order.max()]
         best = np.argsort(order, kind="stable")[:MOST]
@@ -129,7 +125,7 @@ class TableSample:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shift:
-    """Size of the difference between a table's galaxies and those a head was fitted on.
+    """Measure the difference between a table's galaxies and the galaxies a head was fitted on.
 
     A small p value alone is never taken for a difference.
 
@@ -212,21 +208,21 @@ class Shift:
 
     @property
     def shares_shifted(self) -> bool:
-        """Return whether class shares differ by more than .05, with the whole interval."""
+        """Whether class shares differ by more than .05, with the whole interval above .05."""
         return self.variation_interval is not None and self.variation_interval[0] > VARIATION
 
     @property
     def looks_shifted(self) -> bool:
-        """Return whether a classifier tells both apart: AUC above .6, with the whole interval."""
+        """Whether a classifier separates both tables: the whole interval of its AUC is above .6."""
         return self.auc_interval[0] > AUC
 
     @property
     def shifted(self) -> bool:
-        """Return whether class shares or looks are shifted."""
+        """Whether the class shares or the images have shifted."""
         return self.shares_shifted or self.looks_shifted
 
     def warning(self, *, corrected: bool = False) -> str | None:
-        """Return a line with sizes, intervals and the remedy; None where nothing is shifted.
+        """Return a warning with sizes, intervals and the remedy; None without a shift.
 
         Parameters
         ----------
@@ -243,7 +239,7 @@ class Shift:
         if not parts:
             return None
         remedy = "fit on some labelled galaxies of this table"
-        # Corrected priors mend class shares, but nothing that looks otherwise.
+        # corrected priors repair class shares, but not a difference of the images
         if self.shares_shifted and not corrected:
             remedy += "; for shares alone, --priors unlabelled corrects them"
         return (
@@ -252,7 +248,7 @@ class Shift:
         )
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, and `level`, `shifted`."""
+        """Return the fields as JSON values, with `level` and `shifted`."""
         return {**dataclasses.asdict(self), "level": LEVEL, "shifted": self.shifted}
 
 
@@ -269,7 +265,7 @@ def _thinned(rows: Array | Matrix) -> Array:
 
 
 def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float]]:
-    """Estimate the total variation without noise, and its interval by bootstrap of both means.
+    """Estimate the total variation without noise, with its interval by bootstrap of both means.
 
     Noise can only add to a sum of absolute differences, the more the smaller the true ones are, so
     that a percentile interval would lie too high. Instead the true difference is taken to lie along
@@ -278,21 +274,21 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
     median.
     """
     difference = table.mean - shares.mean
-    scatter = (
-        shares.covariance / shares.n + table.covariance / table.n
-    )  # of the two means, which are all but normal
+    scatter = shares.covariance / shares.n + table.covariance / table.n
+    # covariance of the difference of both means, which are nearly normal
     noise = np.random.default_rng(0).multivariate_normal(
         np.zeros(len(difference)), scatter, DRAWS, method="eigh"
     )
     variation = np.abs(difference).sum() / 2
     widest = float(np.quantile(np.abs(noise).sum(1) / 2, (1 + LEVEL) / 2))
-    if variation < 1e-9 * max(widest, 1e-9):  # the same galaxies twice
+    if variation < 1e-9 * max(widest, 1e-9):
+        # both tables hold the same galaxies
         return 0.0, (0.0, widest)
     lengths = np.linspace(0, 1 + 2 * widest / variation, LENGTHS)
     drawn = np.stack([np.abs(a * difference + noise).sum(1) / 2 for a in lengths])
     tails = ((1 + LEVEL) / 2, 0.5, (1 - LEVEL) / 2)
-    # quantiles should grow with a; where the noise of the draws makes them dip, the running maximum
-    # is kept, because np.interp needs rising values
+    # np.interp needs increasing values, so take the running maximum where random noise makes the
+    # quantiles decrease
     rising = np.maximum.accumulate(np.quantile(drawn, tails, axis=1), axis=1)
     low, middle, high = (
         float(np.clip(variation * np.interp(variation, row, lengths), 0, 1)) for row in rising
@@ -301,7 +297,7 @@ def _variation(shares: Shares, table: Shares) -> tuple[float, tuple[float, float
 
 
 def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, float]]:
-    """Compute the AUC of a classifier between both, and its interval by DeLong's method.
+    """Compute the AUC of a classifier between both tables, with its interval by DeLong's method.
 
     It is scored on galaxies that it was not fitted on.
     """
@@ -311,7 +307,7 @@ def _told_apart(reference: Array, table: Array) -> tuple[float, tuple[float, flo
     from sklearn.preprocessing import StandardScaler
 
     rows = np.clip(np.concatenate([reference, table]), -FAR, FAR)
-    # squares show another spread, which a plane through the coordinates cannot see
+    # the squares let the linear classifier see a difference of the scatter
     rows = np.concatenate([rows, rows**2], axis=1)
     of = np.repeat([0, 1], [len(reference), len(table)])
     model = make_pipeline(
