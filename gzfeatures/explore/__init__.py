@@ -1,1 +1,1 @@
-"""Search a table of embeddings: neighbours, duplicates, anomalies, label errors, prototypes."""
+"""Search embedding tables for neighbours, duplicates, anomalies, label errors and prototypes."""

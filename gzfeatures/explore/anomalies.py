@@ -75,7 +75,7 @@ def anomalies(
 
 
 def _outlier_factor(near: Nearest) -> npt.NDArray[np.float64]:
-    """Divide the mean local density of a galaxy's neighbours by its own density.
+    """Return the local outlier factor: the neighbours' mean density over a galaxy's own density.
 
     Equal rows, infinitely dense, are held to a finite density.
     """

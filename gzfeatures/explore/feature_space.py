@@ -14,13 +14,12 @@ from gzfeatures.features.matrices import BLOCK
 Array: TypeAlias = npt.NDArray[np.float64]
 METRICS = ("euclidean", "cosine")
 ENOUGH = 10_000
-"""Rows that principal axes are taken from at least; of a table of twice as many or more, evenly
-spaced ones."""
+"""Fewest rows from which principal axes are computed; larger tables are thinned evenly."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureSpace:
-    """A linear map from an embedding to the vector in which distances are taken.
+    """Map embeddings linearly to the vectors between which distances are measured.
 
     Distances in the space are euclidean. Under `cosine` each embedding is first scaled to unit
     length, so that the distance is the chord between directions, sqrt(2 − 2 cos): its order is that
@@ -59,7 +58,7 @@ class FeatureSpace:
         metric: str = "euclidean",
         components: int | None = 50,
     ) -> FeatureSpace:
-        """Fit the space to the rows of a matrix.
+        """Fit the feature space to the rows of a matrix.
 
         Parameters
         ----------
@@ -95,12 +94,12 @@ class FeatureSpace:
         share, axes = _principal(
             rows[:: max(1, len(rows) // max(ENOUGH, components))], mean, components
         )
-        # the sign of an eigenvector is arbitrary: fix it, so that machines agree
+        # the sign of an eigenvector is arbitrary, so fix it to get the same axes on all machines
         axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
         return cls(metric, mean, np.ascontiguousarray(axes, dtype=np.float32), share)
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map rows of `matrix`, shape (n, dim), into this space.
+        """Map rows of a matrix, shape (n, dim), into this feature space.
 
         The result has shape (n, components), or (n, dim) without axes.
 
@@ -123,7 +122,7 @@ class FeatureSpace:
         return mapped
 
     def asdict(self) -> dict[str, Any]:
-        """Return metric and share of variance as JSON values; arrays are kept elsewhere."""
+        """Return metric and share of variance as JSON values, without the arrays."""
         return {
             "metric": self.metric,
             "components": None if self.axes is None else len(self.axes),
@@ -134,7 +133,7 @@ class FeatureSpace:
 def _principal(
     rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], count: int
 ) -> tuple[float, Array]:
-    """Return the first principal axes, shape (count, dim), and each one's share of the variance.
+    """Return the share of variance, and the first principal axes, shape (count, dim).
 
     Axes stand by falling variance.
     """
@@ -144,13 +143,15 @@ def _principal(
     n, dim = rows.shape
     scatter = np.zeros((min(n, dim), min(n, dim)))
     whole = (rows - mean).astype(np.float64) if n < dim else None
-    if whole is not None:  # the small side is decomposed: n galaxies of long vectors
+    if whole is not None:
+        # with fewer galaxies than dimensions, the matrix between galaxies is smaller
         scatter += whole @ whole.T
     else:
         for start in range(0, n, BLOCK):
             centred = rows[start : start + BLOCK] - mean
             scatter += centred.T @ centred
-    with threadpool_limits(1, "blas"):  # threads wait for each other longer than they work
+    # several threads would wait for each other longer than they compute
+    with threadpool_limits(1, "blas"):
         values, vectors = eigh(scatter, subset_by_index=[len(scatter) - count, len(scatter) - 1])
     axes = vectors[:, ::-1].T
     if whole is not None:
@@ -160,7 +161,7 @@ def _principal(
 
 
 def unit_rows(matrix: npt.NDArray[np.float32], metric: str) -> npt.NDArray[np.float32]:
-    """Return rows as given (`euclidean`), or scaled to unit length (`cosine`).
+    """Return rows unchanged (`euclidean`) or scaled to unit length (`cosine`).
 
     An all-zero row is then an InputError.
     """

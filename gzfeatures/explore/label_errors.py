@@ -90,13 +90,13 @@ def label_errors(labels: Labels, predictions: Predictions) -> pd.DataFrame:
 
 
 def _doubtful(p: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Choose the least probable labels of each class, as many as the confident joint gives."""
+    """Return the least probable labels of each class, as many as the confident joint estimates."""
     k = p.shape[1]
     p_label, members = p[np.arange(len(p)), codes], np.bincount(codes, minlength=k)
-    # Confident learning (Northcutt+2021, doi:10.1613/jair.1.12125): a galaxy counts for a class if
-    # its probability is at least the class's mean over its own members.
+    # confident learning (Northcutt+2021, doi:10.1613/jair.1.12125): a galaxy counts for a class if
+    # its probability is at least the mean over the class's members
     thresholds = np.bincount(codes, weights=p_label, minlength=k) / np.maximum(members, 1)
-    thresholds[members == 0] = np.inf  # nobody bears this label: no bar is known
+    thresholds[members == 0] = np.inf  # no galaxy has this label, so there is no threshold
     passing = np.where(p >= thresholds, p, -np.inf)
     sure = np.isfinite(passing.max(1))
     joint = np.zeros((k, k))
@@ -166,13 +166,13 @@ def query_next(
     vectors = FeatureSpace.fit(table.matrix, metric=metric).vectors(table.matrix)[
         positions(table.ids, predictions.ids)
     ]
-    # The margin between the two likeliest classes measures doubt (margin sampling; Scheffer+2001).
+    # the margin between the two most probable classes measures uncertainty (Scheffer+2001)
     ordered = np.sort(predictions.probabilities, axis=1)
     margin = ordered[:, -1] - ordered[:, -2]
     open_rows = np.flatnonzero(~among(predictions.ids, () if labels is None else labels.ids))
     if not len(open_rows):
         raise InputError("galaxies to look at", rule="include one without a label")
-    # Among the most doubtful galaxies choose unlike ones, or the labels would repeat each other.
+    # choose different galaxies among the most uncertain ones, since similar ones teach the same
     considered = open_rows[np.argsort(margin[open_rows], kind="stable")][: pool * count]
     taken = (
         considered[_spread(vectors[considered], min(count, len(considered)))]
@@ -191,7 +191,7 @@ def query_next(
 
 
 def _spread(vectors: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
-    """Return the first row, then again and again the row farthest from all chosen ones."""
+    """Return the first row, then repeatedly the row farthest from all chosen rows."""
     taken = np.zeros(count, dtype=np.int64)
     apart = np.full(len(vectors), np.inf)
     for i in range(1, count):

@@ -17,18 +17,17 @@ from gzfeatures.galaxies.splits.groups import key_groups
 from gzfeatures.ids import as_ids, positions
 
 EXACT_UP_TO = 50_000
-"""Rows up to which every distance is computed; beyond, an index answers with a measured recall."""
-
+"""Most rows for which every distance is computed; above, an index gives a measured recall."""
 AMONG = 10
-"""Neighbour whose distance says how far chance puts galaxies, where twins are looked for."""
+"""Rank of the neighbour whose distance sets the scale when duplicates are searched."""
 RECALL_SAMPLE = 500
 PROBES = 24
-"""Cells of the index that are searched for each query."""
+"""Number of cells of the index that are searched for each query."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Nearest:
-    """The k nearest rows of each query.
+    """Hold the k nearest rows of each query.
 
     Parameters
     ----------
@@ -93,7 +92,7 @@ def nearest(
     if len(reference) <= exact_up_to:
         return _exact(reference, queries, k, own)
     near = _by_cells(reference, queries, k, own, seed)
-    # The search by cells may miss neighbours: measure how many, on a sample searched exactly.
+    # the search by cells may miss neighbours: measure how many on a sample, searched exactly
     sample = np.random.default_rng(seed).permutation(len(queries))[:RECALL_SAMPLE]
     truth = _exact(reference, queries[sample], k, None if own is None else own[sample])
     hits = [len(np.intersect1d(a, b)) for a, b in zip(near.rows[sample], truth.rows, strict=True)]
@@ -121,12 +120,12 @@ def _by_cells(
     own: npt.NDArray[np.intp] | None,
     seed: int,
 ) -> Nearest:
-    """Find the nearest rows among the cells of a k-means partition that lie nearest."""
+    """Find the nearest rows in the nearest cells of a k-means partition."""
     import faiss
 
     dim, cells = reference.shape[1], max(2, int(np.sqrt(len(reference))))
-    # √n cells of √n galaxies each balance the search of centres with that of rows (inverted file
-    # index; Jégou+2011, doi:10.1109/TPAMI.2010.57).
+    # √n cells with √n galaxies each balance the search of cells and of rows (inverted file index;
+    # Jégou+2011, doi:10.1109/TPAMI.2010.57)
     centres = faiss.IndexFlatL2(dim)
     index = faiss.IndexIVFFlat(centres, dim, cells)
     index.cp.seed, index.cp.min_points_per_centroid, index.nprobe = seed, 1, PROBES
@@ -137,7 +136,7 @@ def _by_cells(
         squares, rows = index.search(np.ascontiguousarray(queries), k + (own is not None))
         if rows.min() >= 0:
             return _without_own(rows, np.sqrt(squares), own)
-        index.nprobe *= 2  # some cells are too small
+        index.nprobe *= 2  # some cells hold too few galaxies
 
 
 def _without_own(
@@ -145,11 +144,12 @@ def _without_own(
     distances: npt.NDArray[np.floating],
     own: npt.NDArray[np.intp] | None,
 ) -> Nearest:
-    """Drop the galaxy itself from its neighbours."""
+    """Remove each query's own row from its neighbours."""
     if own is not None:
         keep = rows != own[:, None]
         keep[keep.all(1), -1] = (
-            False  # copies pushed the query itself out: the farthest goes instead
+            False
+            # if identical rows displaced the query itself, drop the farthest neighbour instead
         )
         rows, distances = (array[keep].reshape(len(rows), -1) for array in (rows, distances))
     return Nearest(rows.astype(np.int64), distances.astype(np.float32))
@@ -290,7 +290,7 @@ def duplicates(
 
 
 def twin_groups(table: EmbeddingTable) -> dict[str, str]:
-    """Group galaxies that `duplicates` takes for the same: id → smallest id of its group.
+    """Return groups of galaxies that `duplicates` finds: smallest id of the group by id.
 
     A table too small for `duplicates` has none.
     """
@@ -303,12 +303,12 @@ def twin_groups(table: EmbeddingTable) -> dict[str, str]:
 
 
 def _dimension(distances: npt.NDArray[np.float32]) -> float:
-    """Estimate the intrinsic dimension from the distances to the 1 … k nearest.
+    """Estimate the intrinsic dimension from the distances to the 1 … k nearest galaxies.
 
     log(d_k / d_j) is (1/j + … + 1/(k−1)) / D on average.
     """
     k = distances.shape[1]
-    expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # over j = k−1 … 2
+    expected = np.cumsum(1 / np.arange(k - 1, 1, -1)).mean()  # the sum runs over j = k−1 … 2
     floor = np.finfo(np.float32).tiny
     logs = np.log(
         np.maximum(distances[:, -1:], floor) / np.maximum(distances[:, 1:-1], floor)
@@ -317,7 +317,7 @@ def _dimension(distances: npt.NDArray[np.float32]) -> float:
 
 
 def _connected(pairs: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
-    """Number the connected set of each pair, in order of first appearance."""
+    """Return the number of each pair's connected set, in order of first appearance."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -15,7 +15,7 @@ from gzfeatures.ids import among, positions
 def prototypes(
     table: EmbeddingTable, labels: Labels, k: int = 5, *, metric: str = "euclidean"
 ) -> pd.DataFrame:
-    """Return the k galaxies of each class nearest to its centre.
+    """Return the k galaxies of each class that are nearest to the centre of the class.
 
     The centre is the median of the class's vectors in every principal component.
 
