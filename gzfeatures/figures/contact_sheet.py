@@ -1,4 +1,4 @@
-"""Lay many images out on one sheet."""
+"""Draw many images on one sheet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def contact_sheet(
     columns: int = 10,
     view: View | None = None,
 ) -> Image.Image:
-    """Lay images out on one sheet, row by row.
+    """Draw images on one sheet, row by row.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def contact_sheet(
     from PIL import ImageDraw
 
     view = view or View(size=96)
-    # without captions the images touch
+    # without captions there is no space between the images
     line = 14 if captions is not None else 0
     sheet = Image.new(
         "RGB", (columns * view.size, math.ceil(len(images) / columns) * (view.size + line))

@@ -61,7 +61,7 @@ class Picture:
     picture: Image.Image | None
 
     def width(self, side: int) -> int:
-        """Return the width in pixels at a height of `side`."""
+        """Return the picture's width in pixels for a height of `side`."""
         return (
             side if self.picture is None else round(side * self.picture.width / self.picture.height)
         )
@@ -70,7 +70,7 @@ class Picture:
 def tiles(
     images: ImageSet | str | Path, captions: Iterable[tuple[str, str]], view: View = VIEW
 ) -> list[Picture]:
-    """Return pictures of galaxies; a galaxy without a readable image has a blank one.
+    """Return pictures of galaxies; a galaxy without a readable image gets an empty picture.
 
     Parameters
     ----------
@@ -85,12 +85,13 @@ def tiles(
     row_of = {name: row for row, name in enumerate(images.ids)}
     pictures: dict[str, Image.Image | None] = {}
     result = []
-    # a galaxy may appear in several sections, and is decoded once
+    # decode each galaxy once, even if several sections show it
     for name, caption in captions:
         if name not in pictures:
             try:
                 pictures[name] = thumbnail(images, row_of[name], view) if name in row_of else None
-            except GzError:  # one broken picture must not cost the others
+            except GzError:
+                # one broken picture must not prevent the others
                 pictures[name] = None
         result.append(Picture(name, caption, pictures[name]))
     return result
@@ -125,7 +126,7 @@ class Gallery:
             raise InputError("showcase", where=self.title, rule="have a picture to show")
 
     def write(self, path: str | Path, *, columns: int = 10) -> Path:
-        """Write `.html` or `.png`.
+        """Write the gallery as `.html` or `.png`.
 
         Parameters
         ----------
@@ -165,14 +166,14 @@ class Gallery:
         return PAGE.format(title=html.escape(self.title), note=note, sections="\n".join(parts))
 
     def _sheet(self, columns: int) -> Image.Image:
-        import matplotlib  # brings a font that knows most letters and signs
+        import matplotlib  # matplotlib includes a font with most letters
 
         side = self.side
-        # a map is wider than a row of galaxies and sets the width
+        # a map may be wider than a row of galaxies, and then sets the width of the sheet
         widest = max(item.width(side) for pictures in self.sections.values() for item in pictures)
         width = max(columns * (side + GAP), widest + GAP)
         sections, top = [], 0
-        # the layout is known before drawing, since PIL cannot enlarge a picture
+        # compute the layout before drawing, since PIL cannot enlarge a picture later
         for heading, pictures in self.sections.items():
             rows = list(_rows(pictures, width, side))
             sections.append((top, heading, rows))

@@ -22,24 +22,24 @@ CLASS_COLOURS = (
     "#c387ff",
     "#8778c3",
 )
-"""For a dark ground; `on_paper` darkens them for a white one."""
+"""Colours of classes on a dark background; `on_paper` darkens them for a white background."""
 
 SHAPES = ("o", "s", "^", "D", "P", "X")
-"""Markers of matplotlib, in the order in which they are taken."""
+"""Markers of matplotlib for classes, in order of use."""
 
 RAMP = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725")
-"""Viridis without its darkest seventh, which a dark ground would swallow."""
+"""Colours of numbers: viridis without its darkest part, which a dark background would hide."""
 
 
 def class_mark(code: int) -> tuple[str, str]:
-    """Return colour and marker of a class code: every pair differs up to 72 classes."""
+    """Return the colour and marker of a class code; 72 classes have different pairs."""
     return CLASS_COLOURS[code % len(CLASS_COLOURS)], SHAPES[
         code // len(CLASS_COLOURS) % len(SHAPES)
     ]
 
 
 def on_paper(colour: str) -> str:
-    """Return the colour darkened to 72 %, for points on white.
+    """Return a colour darkened to 72 %, for points on white.
 
     Examples
     --------

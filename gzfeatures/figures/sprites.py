@@ -72,12 +72,12 @@ def pack(
     rows = pd.Index(images.ids).get_indexer(pd.Index(ids))
     missing = [(str(name), "no image") for name in ids[rows < 0]]
     queue = np.flatnonzero(rows >= 0)
-    # neighbours on one sheet: a browser that zooms in loads few sheets
+    # neighbours share a sheet, so that a browser that zooms in loads few sheets
     queue = queue[np.argsort(_along_curve(coordinates[queue]), kind="stable")]
     pictures = np.full(len(ids), -1, dtype=np.int32)
     sheets: list[bytes] = []
     sheet, filled = Image.new("RGB", (ACROSS * view.size, ACROSS * view.size)), 0
-    # thumbnails come in the order of the queue, so no tile stays empty
+    # process thumbnails in the order of the queue, so that no tile stays empty
     for galaxy, thumbnail in _thumbnails(images, queue, rows, view):
         if isinstance(thumbnail, GzError):
             missing.append((str(ids[galaxy]), str(thumbnail)))
@@ -96,7 +96,7 @@ def pack(
 def _thumbnails(
     images: ImageSet, queue: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], view: View
 ) -> Iterator[tuple[int, Image.Image | GzError]]:
-    """Yield each galaxy's row with its thumbnail, or with the error that prevented one."""
+    """Yield each galaxy's row with its thumbnail, or with the error of a broken image."""
     from rich.console import Console
     from rich.progress import track
 
@@ -106,7 +106,7 @@ def _thumbnails(
         except GzError as error:
             return error
 
-    # decoding releases Python's lock, so threads use all cores
+    # decoding releases Python's global lock, so threads use all cores
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         console = Console(stderr=True)
         done: Iterable[tuple[int, Image.Image | GzError]] = zip(
@@ -143,7 +143,7 @@ def picture_of(pixels: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def address(picture: Image.Image) -> str:
-    """Return a picture as a `data:` address that a page can hold."""
+    """Return a picture as a `data:` address that an HTML page can contain."""
     return "data:image/jpeg;base64," + base64.b64encode(_jpeg(picture)).decode("ascii")
 
 
@@ -154,14 +154,14 @@ def _jpeg(picture: Image.Image) -> bytes:
 
 
 def _along_curve(coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Return each point's place along Morton's curve through the first two coordinates."""
+    """Return each point's position along a Morton curve through the first two coordinates."""
     if not len(coordinates):
         return np.empty(0, dtype=np.int64)
     low = coordinates[:, :2].min(0)
     reach = np.ptp(coordinates[:, :2], axis=0)
     cells = ((coordinates[:, :2] - low) / np.where(reach > 0, reach, 1) * 1023).astype(np.int64)
     code = np.zeros(len(cells), dtype=np.int64)
-    # Morton order interleaves the bits of x and y: near points get near numbers
+    # Morton order interleaves the bits of x and y, so that near points get near numbers
     for bit in range(10):
         code |= (cells[:, 0] >> bit & 1) << (2 * bit) | (cells[:, 1] >> bit & 1) << (2 * bit + 1)
     return code

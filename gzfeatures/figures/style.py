@@ -24,7 +24,7 @@ MARKS = {
     "fine-tuned": ("s", "#009e73", "--"),
     "end-to-end": ("^", "#d55e00", ":"),
 }
-"""Marker, colour and line of each approach, alike in every figure."""
+"""Marker, colour and line style of each approach, the same in every figure."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -43,7 +43,7 @@ STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Decorate a function that draws, so that it draws in the common style."""
+    """Decorate a drawing function, so that it draws in the common style."""
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -64,7 +64,7 @@ def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def short(name: str, limit: int = 22) -> str:
-    """Return a name, cut with an ellipsis where it is longer than `limit`.
+    """Return a name; a name longer than `limit` is cut, with an ellipsis.
 
     Examples
     --------
@@ -75,13 +75,13 @@ def short(name: str, limit: int = 22) -> str:
 
 
 def write_beside(axes: Axes, texts: Mapping[tuple[float, float], str]) -> None:
-    """Write texts to the right of points, shifted upwards where two would overlap."""
+    """Write texts to the right of points; shift a text upwards if it would overlap another."""
     placed: list[tuple[float, float]] = []
     scale = 72 / axes.figure.dpi
     for point in sorted(texts, key=lambda p: p[1]):
         x, y = axes.transData.transform(point) * scale
         height = y
-        # only upwards, in steps of a point: labels stay near their points
+        # shift only upwards and in small steps, so that labels stay near their points
         while any(abs(x - px) < 20 and abs(height - py) < 9 for px, py in placed):
             height += 1
         placed.append((x, height))
@@ -100,13 +100,13 @@ def _saving(**more: str) -> Iterator[None]:
     from matplotlib import rc_context
 
     with rc_context(STYLE | more), warnings.catch_warnings():
-        # a name in another script becomes boxes in the PNG; in the page the browser has the letters
+        # a PNG shows boxes for letters that its font lacks, while a browser has other fonts
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         yield
 
 
 def write_png(figure: Figure, path: Path) -> Path:
-    """Save a figure as PNG on white, 150 dots per inch."""
+    """Save a figure as PNG on white, with 150 dots per inch."""
     with written_whole(path) as temporary, _saving():
         figure.savefig(
             temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None}

@@ -1,4 +1,4 @@
-"""Write the curves of a training, as JSON and PNG."""
+"""Write the curves of a training as JSON and PNG."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_curves(folder: Path, history: list[dict[str, float]]) -> Path:
     with written_whole(folder / "history.json") as temporary:
         temporary.write_text(json.dumps(history, indent=1), "utf-8")
     names = [name for name in history[-1] if name not in KEPT]
-    # losses fall and scores rise: one axis would hide both
+    # losses fall and scores rise, so draw them on separate axes
     lower = [name for name in names if name in ("training_loss", *LOWER_IS_BETTER)]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
