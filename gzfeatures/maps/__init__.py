@@ -1,1 +1,1 @@
-"""Map galaxies by the UMAP of their embeddings: quality, interactive page, figures."""
+"""Draw maps of galaxies from their embeddings by UMAP: quality, interactive page, figures."""

@@ -1,4 +1,4 @@
-"""Collect the classes and numbers that can colour a map, joined by id."""
+"""Collect the classes and numbers that can colour a map, joined by galaxy id."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from gzfeatures.ids import Ids, as_ids, require_unique
 NONE = 65535
 MOST_COLUMNS = 60
 MOST_CLASSES = 72
-"""Classes that colour and shape tell apart (`palette.class_mark`)."""
+"""Most classes that colour and shape can distinguish."""
 
 USUAL = ("redshift", "petro_mag_r_abs", "petro_r90", "ra", "dec")
-"""Columns of a catalog that are offered under our names, whatever the catalog calls them."""
+"""Catalog columns that a map offers under our names."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapColumn:
-    """One property of n galaxies, a class or a number.
+    """Hold one property of n galaxies, a class or a number.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def columns(
     predictions: Mapping[str, Predictions] | None = None,
     catalog: pd.DataFrame | None = None,
 ) -> list[MapColumn]:
-    """Collect the columns of galaxies, in the order in which the page lists them.
+    """Collect the properties of galaxies, in the order in which the page lists them.
 
     Parameters
     ----------
@@ -81,9 +81,8 @@ def columns(
         The catalog has no `galaxy_id`, names a galaxy twice, or has too many columns.
     """
     result: list[MapColumn] = []
-    if (
-        labels is not None and labels.target == "classes"
-    ):  # a class has one code, and so one colour, in all columns
+    if labels is not None and labels.target == "classes":
+        # a class must have one code, and so one colour, in all columns
         orders = [
             prediction.classes
             for prediction in (predictions or {}).values()
@@ -150,7 +149,7 @@ def offered(catalog: Catalog, names: Sequence[str] | None = None) -> pd.DataFram
         names = usual + (
             names_in_catalog if len(usual) + len(names_in_catalog) <= MOST_COLUMNS else []
         )
-    # whole numbers and flags with gaps stay what they are; as objects they would be taken for names
+    # keep pandas arrays of whole numbers and flags with gaps: as objects they would look like names
     chosen = {name: frame[name].array if name in frame else catalog.column(name) for name in names}
     return pd.DataFrame({"galaxy_id": catalog.ids, **chosen})
 
@@ -160,7 +159,7 @@ def _is_name(values: pd.Series) -> bool:
 
 
 def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
-    """Return the class codes of rows; `NONE` without a class."""
+    """Return the class codes of rows; `NONE` for a row without a class."""
     return (
         np.where(rows < 0, NONE, codes[rows]).astype(np.uint16)
         if len(codes)
@@ -171,7 +170,7 @@ def _codes(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDAr
 def _numbers(
     values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
-    """Return the numbers of rows; NaN where there is none."""
+    """Return the numbers of rows; NaN for a row without a number."""
     if not len(values):
         return np.full(len(rows), np.nan, dtype=np.float32)
     chosen = np.where(rows < 0, np.nan, values[rows]).astype(np.float32)

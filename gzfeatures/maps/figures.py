@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KINDS = ("points", "images", "density")
 ENDINGS = (".png", ".pdf", ".svg")
 WIDTHS = {"column": 3.5, "page": 7.1}
-"""Inches of one column and of a page of the common journals."""
+"""Widths in inches of one column and of a page in common journals."""
 
 GREY = "#c3c7cf"
 STYLE: Any = {
@@ -51,7 +51,7 @@ def write_figure(
     view: View | None = None,
     seed: int = 0,
 ) -> Path:
-    """Draw a map on white, with type of 8 pt at its printed width.
+    """Draw a map on white, with letters of 8 pt at its printed width.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def _codes(chart: Map, labels: Labels) -> npt.NDArray[np.int64]:
 
 
 def _side(places: npt.NDArray[np.float64]) -> float:
-    """Return the diameter of a mark in points; smaller in a crowd."""
+    """Return the diameter of a marker in points; more galaxies get smaller markers."""
     return float(np.clip(90 / np.sqrt(len(places)), 0.7, 5))
 
 
@@ -168,7 +168,7 @@ def _draw_points(
         _scatter(axes, places, size, "#3b5f8f")
         return
     _scatter(axes, places[codes < 0], size, GREY)
-    # small mixed batches of every class: no class lies on top of all others
+    # draw small mixed batches of all classes, so that no class covers all others
     batch = np.random.default_rng(seed).integers(0, 8, len(codes))
     for turn in range(8):
         for code in np.unique(codes[codes >= 0]):
@@ -186,7 +186,7 @@ def _draw_images(
     cells: int,
     view: View,
 ) -> None:
-    """Draw the galaxy nearest to each grid cell's centre as its image."""
+    """Draw in each grid cell the image of the galaxy nearest to the cell's centre."""
     if images is None:
         raise InputError("a figure of galaxies", rule="have images", remedy="give images")
     if cells < 1:
@@ -196,7 +196,7 @@ def _draw_images(
     low = places.min(0)
     step = float(np.ptp(places, axis=0).max()) / cells or 1.0
     cell = np.minimum((places - low) // step, cells - 1).astype(int)
-    # The galaxy nearest to the centre of a cell stands for the cell.
+    # the galaxy nearest to a cell's centre represents the cell
     off = np.linalg.norm(places - low - (cell + 0.5) * step, axis=1)
     filled: set[tuple[int, int]] = set()
     for galaxy in np.argsort(off, kind="stable"):
@@ -205,7 +205,8 @@ def _draw_images(
             continue
         try:
             picture = thumbnail(images, int(rows[galaxy]), view)
-        except GzError:  # the next nearest galaxy stands in for one that cannot be shown
+        except GzError:
+            # if an image is broken, the next nearest galaxy takes its place
             continue
         filled.add(where)
         left, bottom = low + np.asarray(where) * step
@@ -246,14 +247,14 @@ def _draw_densities(
     for code in np.unique(codes[codes >= 0]):
         members = places[codes == code]
         counts, _, _ = np.histogram2d(members[:, 0], members[:, 1], bins=160, range=span)
-        # half of Scott's rule, in cells: a class is seldom one clump, for which the rule is made
+        # half of Scott's rule, which assumes a single clump, but a class often has several
         spread = (
             np.subtract(*np.percentile(members, [84, 16], axis=0)) / 4 * len(members) ** (-1 / 6)
         )
         width = np.clip(spread / [(high - low) / 160 for low, high in span], 1.5, 6)
         density = gaussian_filter(counts, width, mode="constant")
         falling = np.sort(density.ravel())[::-1]
-        # Contours enclose 50 and 90 % of a class's galaxies: sum densities from the highest down.
+        # contours enclose 50 and 90 % of a class's galaxies: sum densities from the highest down
         enclosed = np.cumsum(falling) / falling.sum()
         levels = sorted({float(falling[np.searchsorted(enclosed, share)]) for share in (0.9, 0.5)})
         colour = on_paper(class_mark(int(code))[0])
@@ -289,4 +290,4 @@ def _legend(figure: Figure, codes: npt.NDArray[np.int64], labels: Labels) -> Non
         columnspacing=0.9,
     )
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a class name is text, whatever signs it holds
+        text.set_parse_math(False)  # a class name is text, even with $ signs

@@ -18,24 +18,22 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 REPELLED = 5
-"""Galaxies drawn at random to be pushed away from, per pull along an edge: UMAP's negative sample
-rate."""
+"""Number of random galaxies that repel a galaxy per attraction (UMAP's negative sample rate)."""
 
 SHARED_BEYOND = 4000
-"""Galaxies beyond which an epoch is long enough to be shared among cores."""
+"""Number of galaxies above which the cores share an epoch."""
 
 CUT = 17
-"""Bits cut from a float32 to find its place in the tables: 6 of the fraction stay, 64 entries per
-octave."""
+"""Bits of a float32 that the force tables ignore, which leaves 64 entries per factor of two."""
 
 INFINITE = 0x7F800000
-"""Bits of the float32 beyond all finite ones."""
+"""Bit pattern of infinity as float32, above all finite numbers."""
 
 
 def laid_out(
     graph: Any, first: npt.NDArray[np.float32], a: float, b: float, *, epochs: int, seed: int
 ) -> npt.NDArray[np.float32]:
-    """Move galaxies until neighbours lie together.
+    """Move galaxies until similar galaxies lie together.
 
     Parameters
     ----------
@@ -57,7 +55,7 @@ def laid_out(
         Places, of the shape of `first`.
     """
     edges = graph.tocsr()
-    # An edge weaker than one part in `epochs` would never act.
+    # an edge weaker than 1 / `epochs` would never act, so remove it
     edges.data[edges.data < edges.data.max() / epochs] = 0
     edges.eliminate_zeros()
     share = (edges.data / edges.data.max()).astype(np.float32)
@@ -85,7 +83,7 @@ def laid_out(
 
 
 def forces(a: float, b: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return UMAP's pull and push per unit of displacement, by the squared distance s.
+    """Return UMAP's attraction and repulsion per unit of displacement, for each squared distance s.
 
     −2ab s^(b−1) / (1 + a s^b) and 2b / ((0.001 + s) (1 + a s^b)), each at the middle of its entry:
     entry i holds the squares whose float32 has i in its upper bits. Forces between galaxies at the
@@ -116,16 +114,16 @@ def _step(
     n = len(before)
     most = np.float32(4)
     for i in numba.prange(n):
-        # Random numbers of its own for each galaxy and epoch make the layout independent of the
-        # number of threads: xorshift64* (Vigna 2016, doi:10.1145/2845077).
+        # each galaxy and epoch has its own random numbers, so the layout does not depend on the
+        # number of threads: xorshift64* (Vigna 2016, doi:10.1145/2845077)
         state = np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(epoch) * np.uint64(
             0xD1B54A32D192ED03
         )
         state += np.uint64(i + 1) * np.uint64(0x2545F4914F6CDD1D)
         x, y, z = before[i, 0], before[i, 1], before[i, 2]
         for edge in range(bounds[i], bounds[i + 1]):
-            # An edge acts in a share of the epochs, evenly spread, that is its weight
-            # (McInnes+2018, algorithm 5).
+            # an edge acts in a fraction of the epochs equal to its weight, evenly distributed
+            # (McInnes+2018, algorithm 5)
             if int((epoch + 1) * share[edge]) == int(epoch * share[edge]):
                 continue
             right, up, out = np.float32(0), np.float32(0), np.float32(0)
@@ -136,7 +134,7 @@ def _step(
                     state ^= state >> np.uint64(12)
                     state ^= state << np.uint64(25)
                     state ^= state >> np.uint64(27)
-                    # Negative sampling pushes from any galaxy: 32 random bits scaled to 0 … n − 1.
+                    # negative sampling: scale 32 random bits to the number of a galaxy, 0 … n − 1
                     j = np.int64(
                         ((state * np.uint64(0x2545F4914F6CDD1D) >> np.uint64(32)) * np.uint64(n))
                         >> np.uint64(32)
@@ -145,12 +143,13 @@ def _step(
                         continue
                 dx, dy, dz = x - before[j, 0], y - before[j, 1], z - before[j, 2]
                 square = dx * dx + dy * dy + dz * dz
-                # Forces come from a table, by the leading bits of s: powers cost more.
+                # read forces from a table, by the leading bits of s, because computing powers is
+                # slower
                 place = np.float32(square).view(np.uint32) >> np.uint32(CUT)
                 force = pull[place] if number == 0 else push[place]
                 right += min(most, max(-most, force * dx))
                 up += min(most, max(-most, force * dy))
                 out += min(most, max(-most, force * dz))
             x, y, z = x + rate * right, y + rate * up, z + rate * out
-        # Galaxies move all at once: no thread reads a place that another one has just changed.
+        # write to another array, so that no thread reads a position that another thread has changed
         after[i, 0], after[i, 1], after[i, 2] = x, y, z

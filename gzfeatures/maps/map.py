@@ -1,4 +1,4 @@
-"""Hold a map of galaxies, place new galaxies into it, and read and write it as Parquet."""
+"""Hold a map of galaxies, place new galaxies on it, and read and write it as Parquet."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ from gzfeatures.maps import map_page, quality
 from gzfeatures.outputs import seal_parquet
 
 FORMAT = 1
-"""Raise when a reader of the old number would misread a new file; readers refuse a higher
-number."""
+"""Version of map files; raise it if older code would misread a new file."""
 
 AXES = ("x", "y", "z")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Map:
-    """Galaxies on a plane or in a cube.
+    """Hold the coordinates of galaxies on a plane or in a cube.
 
     Parameters
     ----------
@@ -83,14 +82,14 @@ class Map:
         return len(self.ids)
 
     def select(self, ids: Ids) -> Map:
-        """Return the rows of these ids, in this order; an unknown id is an InputError."""
+        """Return a map of the galaxies with these ids, in the order of the ids."""
         rows = positions(self.ids, ids, where="map")
         return dataclasses.replace(
             self, ids=ids, coordinates=self.coordinates[rows], vectors=self.vectors[rows]
         )
 
     def place(self, table: EmbeddingTable) -> Map:
-        """Place new galaxies into this map, which stays unchanged.
+        """Place new galaxies on this map, which stays unchanged.
 
         A galaxy lands on the mean of its nearest mapped galaxies, weighted by exp(−(d − d₁) / (d̄ −
         d₁)) with d₁ their smallest and d̄ their mean distance: UMAP's own first guess for new
@@ -123,8 +122,8 @@ class Map:
             )
         vectors = self.feature_space.vectors(table.matrix)
         near = nearest(self.vectors, vectors, min(self.settings["n_neighbors"], len(self)))
-        # Closeness decays beyond the nearest neighbour, as in UMAP's graph (McInnes+2018, section
-        # 3.1).
+        # weights decrease with the distance beyond the nearest neighbour, as in UMAP's graph
+        # (McInnes+2018, section 3.1)
         beyond = near.distances - near.distances[:, :1]
         width = np.maximum(beyond.mean(1, keepdims=True), np.finfo(np.float32).tiny)
         weights = np.exp(-beyond / width)
@@ -142,7 +141,7 @@ class Map:
         )
 
     def joined(self, placed: Map) -> Map:
-        """Join this map with galaxies that were placed into it; mapped ones keep their place.
+        """Join this map with galaxies that were placed on it; earlier positions stay.
 
         Raises
         ------
@@ -165,7 +164,7 @@ class Map:
         )
 
     def aligned(self, onto: Map) -> Map:
-        """Turn, mirror, scale and shift this map onto another by the galaxies both hold.
+        """Rotate, mirror, scale and shift this map onto another, by the galaxies that both contain.
 
         This is a Procrustes fit.
 
@@ -216,7 +215,7 @@ class Map:
         view: View = map_page.THUMBNAIL,
         most: int = map_page.POINTS,
     ) -> Path:
-        """Write the map as one interactive HTML file that needs no network.
+        """Write the map as one interactive HTML file that works without a network.
 
         See `interactive.MapPage`.
 
@@ -298,7 +297,7 @@ class Map:
 
     @classmethod
     def read(cls, path: str | Path) -> Map:
-        """Read a map written by `write`.
+        """Read a map from a file that `write` wrote.
 
         Raises
         ------

@@ -45,20 +45,19 @@ from gzfeatures.maps.columns import columns
 from gzfeatures.outputs import sealed
 
 POINTS = 100_000
-"""Galaxies drawn as points; beyond, a seeded sample of them over the density of all."""
+"""Most galaxies drawn as points; larger maps show a sample over the density of all galaxies."""
 
 DENSITY_SIDE = 512
 NEIGHBOURS = 8
 EXACT_UP_TO = 20_000
-"""Galaxies up to which a card's neighbours are exact; beyond, the card says what share of them is
-found."""
+"""Most galaxies for which shown neighbours are exact; larger maps state the share found."""
 
 THUMBNAIL = View(size=80, crop=0.6)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapPage:
-    """The content of an interactive map.
+    """Hold the content of an interactive map.
 
     Parameters
     ----------
@@ -105,22 +104,22 @@ class MapPage:
 
     @cached_property
     def rows(self) -> npt.NDArray[np.intp]:
-        """Return the galaxies drawn as points, ascending: all, or a seeded sample of `most`."""
+        """Return the rows of galaxies drawn as points: all galaxies, or a sample of `most`."""
         order = np.random.default_rng(self.seed).permutation(len(self.ids))
         return np.sort(order[: self.most])
 
     @cached_property
     def places(self) -> npt.NDArray[np.float32]:
-        """Return the place of each galaxy in the page's cube, shape (n, 3)."""
+        """Return the position of each galaxy in the page's cube, shape (n, 3)."""
         return self.cube.placed(self.coordinates)
 
     @cached_property
     def cube(self) -> _Cube:
-        """Return the rule from coordinates to places in the page's cube."""
+        """Return the transformation from coordinates to the page's cube."""
         return _Cube.around(self.coordinates)
 
     def write(self, path: str | Path) -> Path:
-        """Write the page as one HTML file that needs no network.
+        """Write the page as one HTML file that works without a network.
 
         Returns
         -------
@@ -143,7 +142,7 @@ class MapPage:
         return path
 
     def _header(self) -> dict[str, Any]:
-        """Return what the scripts need to know of the map as a whole."""
+        """Return what the page's scripts need to know about the whole map."""
         light = [on_paper(colour) for colour in CLASS_COLOURS]
         return {
             "title": self.title,
@@ -158,7 +157,7 @@ class MapPage:
         }
 
     def _points(self) -> dict[str, Any]:
-        """Return ids and places of the points, in every layout, and their colouring columns."""
+        """Return ids and positions of the points in every layout, and columns for colours."""
         ids = self.ids[self.rows]
         layouts = []
         for name, coordinates in (self.layouts or {}).items():
@@ -180,7 +179,7 @@ class MapPage:
         }
 
     def _details(self, sprites: Sprites | None) -> dict[str, Any]:
-        """Return the text, thumbnail and density that the page shows of a galaxy."""
+        """Return the text, thumbnails and density that the page shows of galaxies."""
         ids, vectors = self.ids[self.rows], self.vectors[self.rows]
         density = None
         if len(self.ids) > self.most:
@@ -201,7 +200,7 @@ def write_page(
     vectors: npt.NDArray[np.float32],
     **fields: Any,
 ) -> Path:
-    """Write the interactive map of galaxies, as `MapPage.write` does.
+    """Write the interactive map of galaxies as one HTML file.
 
     Other fields of `MapPage` are passed by name.
     """
@@ -210,30 +209,30 @@ def write_page(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Cube:
-    """The cube −1 … 1 that a page draws in: the coordinate of its centre, and the length of 1."""
+    """Define the cube −1 … 1 that a page draws in: its centre, and its unit of length."""
 
     centre: npt.NDArray[np.float32]
     unit: float
 
     @classmethod
     def around(cls, coordinates: npt.NDArray[np.float32]) -> _Cube:
-        """Lay the cube around coordinates, one scale for all axes; equal points get scale 1."""
+        """Return the cube around coordinates, with one scale for all axes."""
         low, high = coordinates.min(0), coordinates.max(0)
         return cls((low + high) / 2, float((high - low).max()) / 2 or 1.0)
 
     def placed(self, coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Place coordinates (n, 2 or 3) in the cube (n, 3); two dimensions have depth 0."""
+        """Return coordinates (n, 2 or 3) in the cube, shape (n, 3); two dimensions get depth 0."""
         places = np.zeros((len(coordinates), 3), dtype=np.float32)
         places[:, : coordinates.shape[1]] = (coordinates - self.centre) / self.unit
         return places
 
 
 def _filled(title: str, data: Mapping[str, Any], sprites: Sprites | None) -> str:
-    """Fill the places `{{…}}` of the page: scripts, styles, data, thumbnails."""
+    """Replace the placeholders `{{…}}` of the page by scripts, styles, data and thumbnails."""
     sheets = () if sprites is None else sprites.sheets
     parts = {
         "title": html.escape(title),
-        # "<" could end the script element that the data stand in
+        # a "<" in the data could end the script element that contains them
         "data": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
         "sheets": "\n".join(map(_sheet, range(len(sheets)), sheets)),
     }
@@ -243,7 +242,7 @@ def _filled(title: str, data: Mapping[str, Any], sprites: Sprites | None) -> str
         name = match[1]
         return parts[name] if name in parts else folder.joinpath(name).read_text(encoding="utf-8")
 
-    # one pass: what is put in is never searched for further places
+    # replace in a single pass, so that inserted text is not searched for placeholders
     template = folder.joinpath("map.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{([a-z.]+)\}\}", part, template)
 
@@ -274,7 +273,7 @@ def _sheet(number: int, jpeg: bytes) -> str:
 
 
 def _probabilities(ids: Ids, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
-    """Return probabilities in 1/255; zero for a galaxy without a prediction."""
+    """Return probabilities in units of 1/255; zero for a galaxy without a prediction."""
     table = []
     for name, prediction in predictions.items():
         rows = pd.Index(prediction.ids).get_indexer(pd.Index(ids))
@@ -301,6 +300,6 @@ def _density(places: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     counts, _, _ = np.histogram2d(
         -places[:, 1], places[:, 0], bins=DENSITY_SIDE, range=[[-1, 1], [-1, 1]]
     )
-    # Counts span orders of magnitude between clumps and outskirts: their logarithm shows both.
+    # counts differ by orders of magnitude, so use their logarithm
     strength = np.log1p(counts)
     return np.asarray(np.rint(strength / max(strength.max(), 1) * 190), dtype=np.uint8)

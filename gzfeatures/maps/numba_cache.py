@@ -11,12 +11,11 @@ import tempfile
 from pathlib import Path
 
 LIBRARIES = ("umap", "pynndescent", "gzfeatures")
-"""Packages whose functions ask numba to keep them; it does so beside their sources, or else in the
-user's cache."""
+"""Packages with functions that numba stores compiled, beside their sources or in a cache."""
 
 
 def require_numba_cache() -> None:
-    """Give numba a temporary folder where it may write neither of its usual ones.
+    """Give numba a temporary folder if it cannot write to either of its usual folders.
 
     These are beside the sources, and in the user's cache.
 
@@ -55,7 +54,7 @@ def _user_cache() -> Path:
 
 
 def _usable(folder: Path) -> bool:
-    """Return whether files can be made in a folder, or in its nearest existing parent."""
+    """Return whether files can be created in a folder, which is created if needed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,4 +1,4 @@
-"""Measure how well a map keeps neighbourhoods of embeddings."""
+"""Measure how well a map preserves the neighbourhoods of embeddings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from gzfeatures.errors import InputError
 from gzfeatures.explore.neighbours import nearest
 
 SAMPLE = 1000
-"""Galaxies that neighbourhoods are scored on: trustworthiness 0.93 has a standard error of 0.002,
-0.99 of 0.0001."""
+"""Number of galaxies for which neighbourhoods are scored.
+
+With it, a trustworthiness of 0.93 has a standard error of 0.002, one of 0.99 of 0.0001."""
 
 BLOCK = 128
 
@@ -49,14 +50,14 @@ def neighbourhoods(
     n = len(vectors)
     k = max(1, min(k, (n - 1) // 2))
     sampled = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
-    # |x − y|² = |x|² − 2 x·y + |y|²; the sampled galaxy's own |x|² does not change the ranks.
+    # |x − y|² = |x|² − 2 x·y + |y|², where |x|² of the sampled galaxy does not change the ranks
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     penalty, preserved = 0.0, 0
     on_map = nearest(coordinates, coordinates[sampled], k, own=sampled, exact_up_to=n).rows
     for start in range(0, len(sampled), BLOCK):
         rows = sampled[start : start + BLOCK]
         distances = squares - 2.0 * (vectors[rows] @ vectors.T)
-        distances[np.arange(len(rows)), rows] = -np.inf  # a galaxy is its own rank 0
+        distances[np.arange(len(rows)), rows] = -np.inf  # the galaxy itself must get rank 0
         for row, near in zip(distances, on_map[start : start + BLOCK], strict=True):
             ranks = np.array([np.count_nonzero(row < reach) for reach in row[near]])
             penalty += np.maximum(ranks - k, 0).sum()
@@ -115,7 +116,7 @@ def silhouettes(
 def superposed(
     coordinates: npt.NDArray[np.float64], onto: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], float, npt.NDArray[np.float64], float, npt.NDArray[np.float64]]:
-    """Turn, mirror, scale and shift one point set onto another (Procrustes).
+    """Rotate, mirror, scale and shift one set of points onto another (Procrustes).
 
     Parameters
     ----------
@@ -145,8 +146,8 @@ def superposed(
             remedy="share more galaxies",
         )
     turn, overlap = orthogonal_procrustes(a, b)
-    # scipy.spatial.procrustes gives the same disparity, but neither the scale nor the shift to move
-    # others by
+    # scipy.spatial.procrustes gives the same disparity, but not the scale and shift that other
+    # points need
     disparity = float(np.clip(1 - overlap**2 / (spread_a * spread_b), 0, 1))
     return turn, float(overlap / spread_a), centre, disparity, target
 
@@ -158,7 +159,7 @@ def stability(
     *,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Measure how alike maps of other seeds are to a map.
+    """Measure how similar maps of other seeds are to a map.
 
     Parameters
     ----------

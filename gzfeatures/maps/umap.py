@@ -1,4 +1,4 @@
-"""Map an embedding table by UMAP; no other module imports umap.
+"""Compute the map of an embedding table by UMAP; no other module imports umap.
 
 A seeded `umap.UMAP` runs on one core and finds its neighbours approximately. Here principal
 components and every distance come first, on all cores; the graph of neighbours is umap's own; and
@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 __all__ = ["Map", "MapOptions", "project"]
 
 LABEL_WEIGHT = 0.5
-"""Of labels against vectors on a supervised map, umap's default: an edge between two classes is e⁵
-times weaker."""
+"""Weight of labels against vectors in a supervised map; umap's default.
+
+An edge between two classes is then e⁵ times weaker."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MapOptions:
-    """Options of a map, with the defaults of umap where umap has them.
+    """Hold the options of a map, with umap's defaults.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ class MapOptions:
     stability_seeds: Sequence[int] = ()
 
     def require_legal(self, galaxies: int) -> None:
-        """Refuse options outside their range for this number of galaxies with an InputError."""
+        """Refuse options that are out of range for this number of galaxies."""
         if self.dimensions not in (2, 3):
             raise InputError("dimensions of a map", rule="be 2 or 3", found=self.dimensions)
         if not 0 <= self.min_dist <= 1:
@@ -105,7 +106,7 @@ def project(
     options: MapOptions | None = None,
     **changes: Any,
 ) -> Map:
-    """Lay a table out by UMAP (McInnes+2018, arXiv:1802.03426).
+    """Compute the map of a table by UMAP (McInnes+2018, arXiv:1802.03426).
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def project(
         near = nearest(
             vectors,
             None,
-            options.n_neighbors - 1,  # umap counts the galaxy itself
+            options.n_neighbors - 1,  # umap counts the galaxy itself as a neighbour
             exact_up_to=options.exact_up_to,
             seed=options.seed,
         )
@@ -188,8 +189,8 @@ def _quality(
     coordinates: npt.NDArray[np.float32],
     options: MapOptions,
 ) -> dict[str, Any]:
-    """Score how well the map keeps neighbours and, with labels, how well it parts classes."""
-    # against the whole embedding: its principal components would hide what they leave out
+    """Score how well the map preserves neighbours and, with labels, separates classes."""
+    # compare with the whole embedding, because principal components leave out a part of it
     embedding = unit_rows(table.matrix, options.metric)
     scores: dict[str, Any] = quality.neighbourhoods(embedding, coordinates, seed=options.seed)
     if labels is not None and codes is not None:
@@ -209,7 +210,7 @@ def _settings(
     options: MapOptions,
     near: Nearest,
 ) -> dict[str, Any]:
-    """Record the options, reach, extractor and library versions of a map as JSON values."""
+    """Return the options, reach, extractor and library versions of a map as JSON values."""
     return {
         "seed": options.seed,
         "n_neighbors": options.n_neighbors,
@@ -220,7 +221,8 @@ def _settings(
         "scheme": None if labels is None else labels.scheme,
         "epochs": options.epochs,
         "recall": near.recall,
-        # a galaxy placed later that lies farther off than this from all mapped ones means little
+        # the typical largest distance to a neighbour: a galaxy placed from farther away is
+        # uncertain
         "reach": float(np.quantile(near.distances[:, 0], 0.99)),
         "extractor": table.extractor.fingerprint,
         "backbone": table.extractor.backbone,
@@ -230,7 +232,7 @@ def _settings(
 
 
 def _codes(ids: Ids, labels: Labels | None) -> npt.NDArray[np.int64] | None:
-    """Return the class code of each id, −1 without a label; None without classes."""
+    """Return the class code of each id, −1 without a label; None for labels without classes."""
     if labels is None or labels.target != "classes":
         return None
     rows = pd.Index(labels.ids).get_indexer(pd.Index(ids))
@@ -252,7 +254,7 @@ def _laid_out(
     codes: npt.NDArray[np.int64] | None,
     seed: int,
 ) -> npt.NDArray[np.float32]:
-    """Lay out known neighbours by UMAP from the first principal components: (n, dimensions)."""
+    """Compute UMAP coordinates from known neighbours, shape (n, dimensions)."""
     require_numba_cache()
     import numba
     from threadpoolctl import threadpool_limits
@@ -264,8 +266,8 @@ def _laid_out(
     distances = np.hstack([np.zeros_like(near.distances[:, :1]), near.distances])
     a, b = _curve(options.min_dist)
     epochs = options.epochs or (500 if len(vectors) <= 10_000 else 200)
-    # numba changes the OpenMP thread count of the whole process; it is restored here, because a
-    # later training would add in another order and round differently
+    # numba changes the number of OpenMP threads of the whole process: restore it, because a later
+    # training would add numbers in another order and round differently
     with threadpool_limits(numba.config.NUMBA_NUM_THREADS, "openmp"):  # type: ignore[attr-defined]
         graph = _graph(vectors, rows, distances, codes, seed)
         first = _first_layout(vectors, options.dimensions, seed)
@@ -285,14 +287,14 @@ def _graph(
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
-        # it warns that further galaxies cannot be laid out by it, which is not asked of it
+        # umap warns that it cannot add galaxies to this layout, which is not needed
         warnings.filterwarnings("ignore", "precomputed_knn.*not an NNDescent object")
         from umap import UMAP
 
         estimator = UMAP(
             n_neighbors=rows.shape[1],
             precomputed_knn=(rows, distances),
-            transform_mode="graph",  # the layout follows on all cores
+            transform_mode="graph",  # the layout itself is computed later, on all cores
             target_weight=LABEL_WEIGHT,
             random_state=seed,
             n_jobs=1,

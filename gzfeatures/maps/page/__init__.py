@@ -1,1 +1,1 @@
-"""Hold the parts of the interactive map's page, put together by `maps.map_page`."""
+"""Contain the parts of the interactive map's page, which `maps.map_page` puts together."""
