@@ -1,4 +1,4 @@
-"""Choose the galaxies of a report's galleries, with the class that each method predicts."""
+"""Choose the galaxies of a report's galleries, with the class that each candidate predicts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Guess:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """Hold one galaxy of a gallery.
+    """Hold one galaxy of a gallery, with its label and the candidates' predictions.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ class Example:
 
 
 def mistakes(predictions: Predictions, labels: Labels, count: int = 24) -> Ids:
-    """Return the ids predicted wrong, the most confident first, shape (≤ count,)."""
+    """Return the ids of wrong predictions, the most confident first, shape (≤ count,)."""
     wrong = predictions.codes != labels.select(predictions.ids).codes
     return _most(predictions.ids, np.where(wrong, predictions.probabilities.max(1), -np.inf), count)
 
 
 def disagreements(first: Predictions, second: Predictions, count: int = 24) -> Ids:
-    """Return ids that two candidates classify differently, shape (≤ count,).
+    """Return ids that two candidates classify differently, most confident first.
 
     Those of which both are most certain come first.
     """
@@ -83,13 +83,13 @@ def disagreements(first: Predictions, second: Predictions, count: int = 24) -> I
 
 
 def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> Ids:
-    """Return ids predicted right, the most confident of each class, shape (≤ k · per_class,).
+    """Return ids of correct predictions, the most confident of each class.
 
     Classes follow one another in their order.
     """
     actual = labels.select(predictions.ids).codes
     right = predictions.codes == actual
-    # the most confident right answers show what a network takes a class to be
+    # confident correct predictions show what a network recognises as a class
     best = [
         _most(
             predictions.ids,
@@ -102,7 +102,7 @@ def successes(predictions: Predictions, labels: Labels, per_class: int = 3) -> I
 
 
 def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
-    # ids break ties, so that a report is the same each time
+    # sort equal weights by id, so that a report is the same each time
     order = np.lexsort((ids.astype(str), -weight))[:count]
     return ids[order[np.isfinite(weight[order])]]
 
@@ -110,7 +110,7 @@ def _most(ids: Ids, weight: npt.NDArray[np.float64], count: int) -> Ids:
 def examples(
     ids: Ids, labels: Labels, guesses: Sequence[tuple[int, str, Predictions]]
 ) -> list[Example]:
-    """Describe galaxies by the volunteers' class and each candidate's guess, in order of `ids`."""
+    """Return galaxies with the volunteers' class and each candidate's prediction."""
     chosen = labels.select(ids)
     actual, rows = chosen.names, np.arange(len(ids))
     votes = np.full(len(ids), np.nan) if chosen.soft is None else chosen.soft[rows, chosen.codes]
@@ -136,7 +136,7 @@ def examples(
 
 
 def thumbnails(images: ImageSet, ids: Ids, view: View = THUMBNAIL) -> dict[str, str]:
-    """Return JPEG pictures as `data:` addresses by id; unreadable images are left out.
+    """Return JPEG pictures as `data:` addresses by id, without unreadable images.
 
     Parameters
     ----------

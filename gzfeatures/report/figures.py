@@ -28,10 +28,9 @@ SECONDS = {
     120: "2 min", 300: "5 min", 600: "10 min", 1200: "20 min", 1800: "30 min", 3600: "1 h",
     7200: "2 h", 18000: "5 h", 36000: "10 h", 86400: "1 d", 172800: "2 d", 432000: "5 d",
 }  # fmt: skip
-"""Ticks of an axis of time."""
+"""Ticks of a time axis, in seconds."""
 WHITE_FROM = 0.85
-"""Shade of a cell from which white is easier to read on it than ink, and both have a contrast of 4
-at least."""
+"""Shade above which white text on a cell is easier to read than dark text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +61,13 @@ def confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Figure:
     k = len(classes)
     side = 1.6 + 0.34 * max(k, 4)
     figure, axes = axes_of(side + 0.3, side)
-    # shares of the actual class compare classes of different size; an empty row stays 0
+    # use shares of the actual class, since classes differ in size; an empty row stays 0
     total = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
-    # zero is transparent, which fits light and dark pages
+    # draw zero as transparent, which suits light and dark pages
     shades = LinearSegmentedColormap.from_list("shades", ["#0072b200", "#0072b2"])
     axes.pcolormesh(share, cmap=shades, vmin=0, vmax=1, edgecolors=LINE, linewidth=0.4)
-    # numbers are written too: a shade alone cannot be read
+    # write the numbers too, because a shade alone cannot be read
     for row, column in zip(*np.nonzero(matrix), strict=True):
         percent = 100 * share[row, column]
         axes.text(
@@ -125,7 +124,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
             label=name,
         )
         for row, value in zip(rows, values, strict=True):
-            # a class that was never predicted has no precision, which is not 0
+            # a class that was never predicted has an undefined precision, not 0
             text = "–" if np.isnan(value) else f"{value:.2f}"
             axes.text(np.nan_to_num(value) + 0.015, row + offset, text, va="center", fontsize=6.5)
     axes.set_yticks(rows, [short(name) for name in classes])
@@ -142,7 +141,7 @@ def per_class(precision: Floats, recall: Floats, classes: Sequence[str]) -> Figu
 def reliability(
     rows: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()
 ) -> Figure:
-    """Draw the fraction predicted right against the stated confidence (reliability diagram).
+    """Draw the fraction of correct predictions against the stated confidence.
 
     The diagonal is perfect calibration.
 
@@ -161,7 +160,7 @@ def reliability(
     figure, axes = axes_of(2.9, 3.1)
     axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, ls="--")
     axes.errorbar(stated, reached, reach, fmt="none", ecolor="#0072b2", elinewidth=0.8, alpha=0.6)
-    # a large dot is a bin with many galaxies, whose position can be trusted
+    # dots are larger for bins with more galaxies, whose position is more certain
     area = 12 + 130 * count / count.max()
     axes.scatter(
         stated,
@@ -199,7 +198,7 @@ def reliability(
 
 @styled
 def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
-    """Draw accuracy against the fraction of galaxies kept, a line per approach.
+    """Draw accuracy against the fraction of galaxies kept, with one line per approach.
 
     The least certain galaxies are left to people first.
 
@@ -211,9 +210,9 @@ def abstention(curve_of: Mapping[str, Mapping[str, Floats]]) -> Figure:
     figure, axes = axes_of(6.4, 3.4)
     for approach, curve in curve_of.items():
         marker, colour, line = MARKS[approach]
-        kept = curve["coverage"] >= 0.02  # accuracy of a handful of galaxies says nothing
+        kept = curve["coverage"] >= 0.02  # fewer galaxies give no reliable accuracy
         coverage, accuracy = curve["coverage"][kept], curve["accuracy"][kept]
-        # ten markers per line keep it readable in grey
+        # ten markers per line distinguish the lines in a grey print
         marks = np.searchsorted(coverage, np.linspace(0.1, 1, 10)).clip(max=len(coverage) - 1)
         axes.plot(
             coverage,
@@ -250,9 +249,9 @@ def ranking(points: Sequence[Point], metric: str) -> Figure:
 
 @styled
 def cost(points: Sequence[Point], metric: str) -> Figure:
-    """Draw a metric against computing time on a logarithmic axis; the number is the rank."""
+    """Draw a metric against computing time on a logarithmic axis, with the rank at each point."""
     figure, axes = axes_of(6.4, 3.8)
-    # a logarithmic axis has no place for zero seconds
+    # a logarithmic axis cannot show zero seconds
     timed = [p for p in points if p.seconds > 0]
     _intervals(axes, timed, [p.seconds for p in timed], axis="y")
     axes.set_xscale("log")
@@ -314,7 +313,7 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
     figure, axes = axes_of(3.6, 2.9)
     for shift, (approach, rows) in enumerate(rows_of.items()):
         marker, colour, line = MARKS[approach]
-        # a small shift keeps the intervals of two approaches apart
+        # a small shift separates the intervals of the approaches
         middle = [
             (row["low"] + row["high"]) / 2 + 0.03 * shift * (row["high"] - row["low"])
             for row in rows
@@ -334,7 +333,8 @@ def accuracy_by_panels(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], title
             label=approach,
         )
     for row in next(iter(rows_of.values())):
-        # the volunteers' repeatability bounds the accuracy (the same for each approach)
+        # draw how often volunteers repeat their majority, which limits the accuracy of each
+        # approach
         if "ceiling" in row:
             axes.plot(
                 [row["low"], row["high"]], [row["ceiling"]] * 2, color=INK, lw=1.0, ls=(0, (4, 2))
@@ -349,8 +349,8 @@ def _intervals(axes: Axes, points: Sequence[Point], positions: Sequence[float], 
     for point, at in zip(points, positions, strict=True):
         marker, colour, _ = MARKS[point.approach]
         x, y = (point.value, at) if axis == "x" else (at, point.value)
-        # the calibration error's interval is of the true one, which noise lifts: it may lie below
-        # the measured value
+        # the measured calibration error includes noise, so it may lie above the interval of the
+        # true error
         reach = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
         xerr, yerr = (reach, None) if axis == "x" else (None, reach)
         axes.errorbar(x, y, yerr, xerr, fmt=marker, color=colour, ms=6, capsize=2, lw=1.1)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gzfeatures.report.report import Report
 
 PANELS = 12
-"""Candidates, from the first rank on, that get a confusion matrix and two more figures."""
+"""Number of best candidates that get a confusion matrix and two more figures."""
 COLUMNS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -40,7 +40,7 @@ COLUMNS = {
     "ece": "calibration error",
     "rmse": "RMSE",
 }
-"""Metrics of the ranking table, and their titles."""
+"""Metrics of the ranking table, with their titles."""
 COSTS = {
     "extract_seconds": "extract (s)",
     "train_seconds": "train (s)",
@@ -50,21 +50,20 @@ COSTS = {
     "parameters": "numbers learned",
     "bytes": "bytes on disk",
 }
-"""Costs of the ranking, and their titles."""
+"""Costs of the ranking table, with their titles."""
 DAGGER = "not a fair hold-out: this backbone may have been trained on some of the test galaxies"
 SCRIPT = """addEventListener("click", event => {
   const link = event.target.closest("nav a");
   if (link) { event.preventDefault(); document.querySelector(link.hash).scrollIntoView(); }
 });"""
-"""The page's only script, let through by its digest: links within a page are dead in the frame of
-MLflow's UI."""
+"""The only script of the page, needed because links do not work in MLflow's frame."""
 SLICES = {
     "agreement": "volunteers' agreement (0 even, 1 unanimous)",
     "redshift": "redshift",
     "magnitude": "absolute r magnitude",
     "size": "Petrosian radius (arcsec)",
 }
-"""Quantities that accuracy is shown along, and their titles."""
+"""Quantities in whose bins accuracy is shown, with their titles."""
 KINDS = ("confusion", "per-class", "reliability")
 
 
@@ -125,7 +124,7 @@ def render(
     view: View,
     showcases: Sequence[Gallery],
 ) -> str:
-    """Render the whole page, which loads nothing from elsewhere and runs no script but `SCRIPT`.
+    """Render the whole page, which loads nothing from outside and runs only its own script.
 
     It can be read from disk, and inside another page's frame.
     """
@@ -139,15 +138,15 @@ def render(
     contaminated = any(candidate.contaminated for candidate in report.candidates)
     return _template().render(
         report=report,
-        # the page's own policy lets this script run and no other (Content-Security-Policy)
+        # the page's Content-Security-Policy allows only the script with this digest
         script=Markup(SCRIPT),
         script_digest=f"sha256-{digest}",
-        # the ranking
+        # values of the ranking table
         rows=_rows(report),
         axis=_axis(report),
         costs=[COSTS[key] for key in report.costs],
         dagger=DAGGER if contaminated else None,
-        # figures, those of one kind side by side
+        # figures, with figures of the same kind side by side
         svg=svg,
         panels=_panels(report, svg),
         limit=PANELS,
@@ -157,7 +156,7 @@ def render(
             "reliability": 14,
         },
         slices=[(SLICES[name], svg[f"slice-{name}"]) for name in SLICES if f"slice-{name}" in svg],
-        # calibration
+        # values of the calibration table
         trust=_trust_rows(report),
         set_notes=_set_notes(report),
         ceiling=report.ranked[0][1].scores.ceiling,
@@ -170,7 +169,7 @@ def render(
 
 
 def _template() -> Template:
-    """Return the page's template; every value that is not `Markup` is escaped in it."""
+    """Return the page's template, which escapes every value that is not `Markup`."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -192,20 +191,20 @@ def _panels(report: Report, svg: Mapping[str, Markup]) -> dict[str, list[tuple[i
     panels: dict[str, list[tuple[int, str, Markup]]] = {kind: [] for kind in KINDS}
     for row, candidate in report.ranked:
         for kind in KINDS:
-            # vote fractions have no confusion matrix, and low ranks get no panel
+            # vote fractions have no confusion matrix, and low ranks get no figures
             if (name := f"{kind}-{row.rank:02d}") in svg:
                 panels[kind].append((row.rank, report.title(candidate), svg[name]))
     return panels
 
 
 def _trust_rows(report: Report) -> list[dict[str, Any]]:
-    """Return a row of the table of calibration for each candidate that predicts classes."""
+    """Return a row of the calibration table for each candidate that predicts classes."""
     candidates = [candidate for _, candidate in report.ranked]
     return [_trust(report, each) for each in candidates if each.scores.kind == "classes"]
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:
-    """Return the rows of the ranking table; places on the axis are in percent of its width."""
+    """Return the rows of the ranking table, with positions in percent of the axis's width."""
     metric = report.comparison.metric
     low, high = _axis(report)
 
@@ -215,7 +214,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
     spread = {seeds.method: seeds for seeds in report.comparison.seeds}
     rows = []
     for row, candidate in report.ranked:
-        # a class of few galaxies has no interval: the bar is left out
+        # a class with few galaxies has no interval, and then no bar is drawn
         left, right = _interval(row, metric)
         rows.append(
             {
@@ -240,13 +239,13 @@ def _rows(report: Report) -> list[dict[str, Any]]:
 
 
 def _interval(row: RankedRow, metric: str) -> tuple[float, float]:
-    """Return the interval of a ranked row; NaN where a class has too few galaxies for one."""
+    """Return a candidate's interval; NaN if a class has too few galaxies for an interval."""
     low, high = row.interval(metric) or (np.nan, np.nan)
     return low, high
 
 
 def _axis(report: Report) -> tuple[float, float]:
-    """Return the ends of the intervals' axis, rounded outwards to whole hundredths."""
+    """Return the ends of the intervals' axis, rounded outwards to hundredths."""
     metric = report.comparison.metric
     bounds = np.array(
         [end for row, _ in report.ranked for end in (row.metrics[metric], *_interval(row, metric))],
@@ -284,13 +283,13 @@ def _trust(report: Report, candidate: Candidate) -> dict[str, Any]:
 
 
 def _held(coverage: Mapping[str, Any]) -> str:
-    """Format a measured coverage with its interval, in percent."""
+    """Return a measured coverage with its interval as text, in percent."""
     low, high = coverage["interval"]
     return f"{coverage['reached']:.1%} ({low:.0%}–{high:.0%})"
 
 
 def _set_notes(report: Report) -> list[str]:
-    """Return the notes on classes with few calibration galaxies, each once."""
+    """Return the notes on classes with few calibration galaxies, each note once."""
     notes = (
         note for candidate in report.candidates for note in candidate.calibration.get("notes", ())
     )
@@ -298,7 +297,7 @@ def _set_notes(report: Report) -> list[str]:
 
 
 def _accuracy_bins(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
-    """Return bins of accuracy by quantity and approach, of the best candidate of each."""
+    """Return bins of accuracy by quantity and approach, for the best candidate of each approach."""
     bins: dict[str, dict[str, list[AccuracyBin]]] = {}
     for approach, candidate in _best(report).items():
         for name, rows in {
@@ -313,7 +312,7 @@ def _accuracy_bins(report: Report) -> dict[str, dict[str, list[AccuracyBin]]]:
 def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[examples.Example]]]:
     """Yield anchor, title, explanation and galaxies of each gallery."""
     (_, best), *_ = report.ranked
-    # where the two best kinds of candidate disagree is the most instructive
+    # galaxies on which the two best kinds of candidates disagree are the most informative
     rivals = (best, _rival(report))
     ranked = [(row, candidate) for row, candidate in report.ranked if candidate in rivals]
     compared = [(row.rank, report.title(scored), scored.predictions) for row, scored in ranked]
@@ -343,7 +342,7 @@ def _galleries(report: Report) -> Iterator[tuple[str, str, str, list[examples.Ex
 
 
 def _rival(report: Report) -> Candidate | None:
-    """Return the candidate to compare with the best one.
+    """Return the candidate that galleries compare with the best one.
 
     It is the best of the other kind (end-to-end, or with a head), or else the second.
     """
@@ -355,7 +354,7 @@ def _rival(report: Report) -> Candidate | None:
 
 
 def _provenance(report: Report) -> list[tuple[str, str]]:
-    # sizes and digests let a reader check that two reports share their galaxies
+    # sizes and digests let a reader check that two reports use the same galaxies
     sizes = ", ".join(f"{len(getattr(report.split, part)):,} {part}" for part in PARTS)
     counts = report.labels.select(report.split.test).counts
     return [

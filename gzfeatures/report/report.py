@@ -28,9 +28,9 @@ from gzfeatures.report.figures import Curve
 from gzfeatures.report.html_page import COLUMNS, COSTS, DAGGER
 
 FORMAT = 1
-"""Of `report.json`. Raise when a reader of the old number would misread a new file."""
+"""Version of `report.json`; raise it if older code would misread a new file."""
 FILES = ("report.html", "report.md", "report.json")
-"""What `Report.write` writes, beside figures."""
+"""Names of the files that `Report.write` writes, beside the figures."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Report:
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # a report of mixed splits would compare accuracies on different galaxies
+        # a report of several splits would compare accuracies on different galaxies
         if self.comparison.split != self.split.fingerprint:
             raise InputError(
                 "report of another split",
@@ -79,7 +79,7 @@ class Report:
                 rule=f"compare candidates of split {self.split.fingerprint[:12]}",
                 found=self.comparison.split[:12],
             )
-        # ranking and candidates come separately: each must hold the same ones
+        # ranking and candidates are separate arguments, and must contain the same candidates
         ranked = {_key(row) for row in self.comparison.ranking}
         if len(self.candidates) != len(ranked) or {_key(p) for p in self.candidates} != ranked:
             raise InputError(
@@ -107,7 +107,7 @@ class Report:
 
     @property
     def metrics(self) -> dict[str, str]:
-        """Return the ranked metrics and their titles, the one that ranks first."""
+        """Return the metrics of the ranking with their titles, first the metric that ranks."""
         metric = self.comparison.metric
         ranked = self.comparison.ranking[0].metrics
         titles = {key: title for key, title in COLUMNS.items() if key in ranked}
@@ -120,13 +120,13 @@ class Report:
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """Return the costs that are known for any candidate."""
+        """Return the costs that are known for at least one candidate."""
         costs = [row.costs for row in self.comparison.ranking]
         return tuple(key for key in COSTS if any(each[key] is not None for each in costs))
 
     @property
     def headline(self) -> str:
-        """Name the best candidate in one sentence."""
+        """Return one sentence that names the best candidate."""
         row, best = self.ranked[0]
         metric = self.comparison.metric
         spread = next((s for s in self.comparison.seeds if s.method == row.method), None)
@@ -142,7 +142,7 @@ class Report:
 
     @property
     def _chosen(self) -> str:
-        """Correct the best score for having been chosen among several; empty without a choice."""
+        """Return the best score, corrected for the choice among several; empty without a choice."""
         winner = self.comparison.winner
         if winner is None or winner.among < 2 or winner.interval is None:
             return ""
@@ -152,7 +152,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """Describe sample, differences and the best end-to-end network in a few sentences."""
+        """Return sentences on the sample, the differences and the best end-to-end network."""
         first, best = self.ranked[0]
         others = {row.method for row, _ in self.ranked if row.tied} - {first.method}
         text = (
@@ -160,13 +160,13 @@ class Report:
             f"of {best.scheme}, "
             f"{len(self.candidates)} candidates on one split."
         )
-        # one candidate has nobody to be compared with
+        # a single candidate cannot be compared
         if len(self.candidates) > 1:
             text += (
                 f" {_counted(len(others), 'other')} cannot be told apart from the first"
                 f" (all pairs tested as one family, {self.comparison.level:.0%})."
             )
-        # the first question of a reader: does a plain network do as well?
+        # a reader's first question is whether an end-to-end network is as good
         network = next((row for row, _ in self.ranked if row.approach == "end-to-end"), None)
         if network is not None and network is not first:
             low, high = network.behind_interval
@@ -227,7 +227,7 @@ class Report:
                 _escaped(self.title(candidate)) + " †" * candidate.contaminated,
                 candidate.approach,
             ]
-            # intervals stand beside each value: a ranking without them misleads
+            # write each value with its interval, because a ranking without intervals misleads
             for metric in self.metrics:
                 ends = row.interval(metric)
                 bounds = "" if ends is None else f" ({ends[0]:.3f}–{ends[1]:.3f})"
@@ -245,7 +245,7 @@ class Report:
         return "\n".join(lines)
 
     def title(self, candidate: Candidate) -> str:
-        """Return a candidate's name, with approach and seed where another has the same name."""
+        """Return a candidate's name, with approach and seed if another candidate has this name."""
         same = [p for p in self.candidates if p.name == candidate.name]
         approach = f" ({candidate.approach})" if len({p.approach for p in same}) > 1 else ""
         seed = f", seed {candidate.seed}" if len({p.seed for p in same}) > 1 else ""
@@ -287,7 +287,7 @@ class Report:
             write_png(figure, folder / "figures" / f"{name}.png")
         for number, gallery in enumerate(showcases, 1):
             gallery.write(folder / "figures" / f"showcase-{number:02d}.png")
-        # the page is sealed last, when its text is final
+        # seal the page last, when its text is final
         for name, text in (
             ("report.json", json.dumps(self.asdict(), indent=1, ensure_ascii=False) + "\n"),
             ("report.md", self.markdown()),
@@ -299,7 +299,7 @@ class Report:
 
 
 def _key(scored: Candidate | RankedRow) -> tuple[str, str, str | None, int]:
-    """Return what tells one candidate of a report from another."""
+    """Return the values that distinguish one candidate of a report from the others."""
     return scored.approach, scored.backbone, scored.head, scored.seed
 
 
