@@ -38,7 +38,7 @@ Again = Annotated[
 ]
 
 
-def _tracking(uri: str | None, upgrade: bool) -> Tracking:
+def tracking_at(uri: str | None, upgrade: bool) -> Tracking:
     """Open the place where runs are recorded, and print its address."""
     from gzfeatures.tracking import Tracking
 
@@ -55,7 +55,7 @@ def _do(
     from gzfeatures.experiment.run import run as run_experiment
     from gzfeatures.galaxies.splits.split_file import moved_text
 
-    tracking = _tracking(uri, upgrade)
+    tracking = tracking_at(uri, upgrade)
     tracking.require(experiment.name)
     place = folder or Path("runs") / experiment.name
     lock_folder(place, say)
@@ -152,4 +152,4 @@ def ui(
     upgrade: Upgrade = False,
 ) -> None:
     """Show the recorded runs in the MLflow UI on 127.0.0.1."""
-    _tracking(tracking_uri, upgrade).ui(port, say)
+    tracking_at(tracking_uri, upgrade).ui(port, say)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gzfeatures.cli.console import app, say, show
+from gzfeatures.cli.experiments import Upgrade, Uri, tracking_at
 from gzfeatures.cli.inputs import (
     Device,
     GroupArcsec,
@@ -29,6 +30,7 @@ from gzfeatures.cli.inputs import (
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import Given, writes
+from gzfeatures.errors import OutputError
 from gzfeatures.files import lock_folder
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from gzfeatures.ids import Ids
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
-    from gzfeatures.networks.training.train import Training
+    from gzfeatures.tracking import Tracking
 
 
 def _checkpoint(arguments: Given) -> list[Path]:
@@ -132,13 +134,17 @@ def finetune(
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
     label_as_is: LabelAsIs = False,
+    tracking_uri: Uri = None,
+    upgrade: Upgrade = False,
     as_json: Json = False,
 ) -> None:
     """Train a network from random or given weights; its checkpoint is a backbone."""
+    from gzfeatures.errors import NotFirstProcess
     from gzfeatures.experiment.config import with_settings
+    from gzfeatures.experiment.finetuning import fine_tune
     from gzfeatures.images.view import View
     from gzfeatures.networks.setup.options import TrainingOptions
-    from gzfeatures.networks.training.train import train
+    from gzfeatures.networks.training.preparation import TrainingGalaxies
 
     reader = _LabelReading(missing_label, label_as_is, id_column)
     # galaxies without an image are left out here; labels_and_split prints how many
@@ -158,6 +164,7 @@ def finetune(
     )
     # the second target is learned where a galaxy has an image, whatever its first label
     second = None if also is None else _among(reader.labels(also)[0], chosen)
+    vote_counts = None if counts is None else catalog_from(counts, id_column).counts
     fields: dict[str, Any] = {
         **{"epochs": epochs, "seed": seed, "resume": resume, "again": again, "recipe": recipe},
         **{"target": target, "unfreeze": unfreeze, "weights": weights},
@@ -166,22 +173,32 @@ def finetune(
     # --set goes over the options, so that one recipe can be varied in a loop
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
-    if (
-        "LOCAL_RANK" not in os.environ
-    ):  # else the process that holds the folder has started this one
-        lock_folder(output, say)
-    training = train(
-        chosen,
-        train_labels,
-        split,
-        network,
-        TrainingOptions.of(fields),
-        counts=None if counts is None else catalog_from(counts, id_column).counts,
-        also=second,
-    )
-    if not training.first:
-        raise typer.Exit
-    _show_training(training, train_labels, split, as_json)
+    try:
+        tuned = fine_tune(
+            TrainingGalaxies(chosen, train_labels, split, vote_counts, second),
+            network,
+            TrainingOptions.of(fields),
+            tracker=_tracker(output, tracking_uri, upgrade),
+            say=say,
+        )
+    except NotFirstProcess:
+        raise typer.Exit from None
+    place = tuned.training.checkpoint
+    say(f"checkpoint written to {place}; use it with extract --backbone {place}")
+    show(tuned.asdict(), as_json)
+
+
+def _tracker(output: Path, uri: str | None, upgrade: bool) -> Tracking | None:
+    """Lock the folder and open the record of the training; None where it cannot be recorded."""
+    if "LOCAL_RANK" in os.environ:  # the process that holds the folder has started this one
+        return None
+    lock_folder(output, say)
+    try:
+        return tracking_at(uri, upgrade)
+    except OutputError as error:
+        # hours of training do not hang on a server that is away
+        say(f"the training is not recorded: {error}")
+        return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,30 +243,3 @@ def _among(labels: Labels, images: ImageSet) -> Labels:
     import numpy as np
 
     return labels.select(labels.ids[np.isin(labels.ids, images.ids)])
-
-
-def _show_training(training: Training, labels: Labels, split: Split, as_json: bool) -> None:
-    """Score a network on the test galaxies, or else on the validation galaxies, and print it."""
-    from gzfeatures.evaluation.metrics import evaluate
-
-    # without test galaxies the validation galaxies are scored, and the result says so
-    side, ids = ("test", split.test) if len(split.test) else ("validation", split.validation)
-    if not len(ids):
-        say("no galaxy is on the test or validation side: the network is not scored")
-    elif side == "validation":
-        say(f"no galaxy is on the test side: scores are those of {len(ids)} validation galaxies")
-    scores = evaluate(training.predictions.select(ids), labels) if len(ids) else None
-    place = training.checkpoint
-    say(f"checkpoint written to {place}; use it with extract --backbone {place}")
-    result = {
-        **({} if scores is None else scores.metrics),
-        "scored_on": side if len(ids) else None,
-        "recipe": training.recipe.recipe if training.recipe else None,
-        "epochs": training.epochs,
-        "best_epoch": training.best_epoch,
-        "images_seen": training.images_seen,
-        "temperature": training.temperature,
-        "seconds": training.seconds,
-        "checkpoint": training.checkpoint,
-    }
-    show(result, as_json)

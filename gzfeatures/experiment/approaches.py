@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,20 +10,17 @@ from typing import TYPE_CHECKING, Any
 from gzfeatures import fingerprint
 from gzfeatures.errors import InputError, NotFirstProcess
 from gzfeatures.evaluation.candidate import Candidate
-from gzfeatures.evaluation.conformal import Conformal
-from gzfeatures.evaluation.metrics import evaluate, headline
+from gzfeatures.evaluation.metrics import headline
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.evaluation.reliability import measured
 from gzfeatures.experiment.config import Experiment, FrozenBackbone, NetworkChoice
 from gzfeatures.experiment.sample import LabelledSample, require_unchanged
+from gzfeatures.experiment.trained_networks import TrainedNetwork
 from gzfeatures.features.backbones import RECORD, TENSORS, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.files import read_sidecar, write_sidecar
-from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.images.view import View
-from gzfeatures.networks.inference.temperature import tempered
-from gzfeatures.unlabelled.familiarity import Familiarity
+from gzfeatures.report.worst_errors import write_worst_errors
 
 if TYPE_CHECKING:
     from gzfeatures.networks.training.checkpoint import Watch
@@ -136,6 +132,8 @@ def _train(
     if not training.first:
         raise NotFirstProcess
     training.predictions.write(folder / PREDICTIONS)
+    tested = training.predictions.select(group.split.test)
+    write_worst_errors(folder, tested, group.labels, group.images, "test")
     # of a training that was resumed, this call has seen the last part only
     spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
     note = {
@@ -158,46 +156,17 @@ def _scored(
     """Score a finished training on the test galaxies, from the predictions it wrote."""
     # predictions cover validation too; only test galaxies are scored
     predictions = Predictions.read(folder / PREDICTIONS).select(group.split.test)
-    weights = folder / TENSORS
-    return Candidate(
-        approach="end-to-end",
-        backbone=network.name,
-        head=None,
-        scheme=group.labels.scheme,
-        split=group.split.fingerprint,
-        predictions=predictions,
-        scores=evaluate(predictions, group.labels, catalog=group.catalog),
-        seconds={"train": sidecar["seconds"]},
-        parameters={
+    trained = TrainedNetwork(
+        network.name,
+        folder,
+        sidecar["seconds"],
+        {
             **{name: sidecar[name] for name in ("recipe", "epochs", "best_epoch", "images_seen")},
             **network.options,
         },
-        seed=seed,
-        cost={"parameters": float(_learned(weights)), "bytes": float(weights.stat().st_size)},
-        calibration=_calibration(predictions, read_sidecar(folder / RECORD), group.labels),
+        seed,
     )
-
-
-def _calibration(
-    predictions: Predictions,
-    record: Mapping[str, Any],
-    labels: Labels,
-) -> dict[str, Any]:
-    """Measure errors before calibration, and the coverage of class sets."""
-    calibration: dict[str, Any] = {}
-    if labels.target == "classes":
-        temperature = float(record.get("temperature", 1.0))
-        # what was written is calibrated: undo it to have what the network itself gave
-        plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
-        bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
-        calibration |= {"before": measured(bare, labels), "temperature": temperature}
-    if record.get("sets"):
-        sets = Conformal.fromdict(record["sets"])
-        calibration["sets"] = sets.coverage_report(predictions, labels)
-    if record.get("familiarity"):
-        note = Familiarity.fromdict(record["familiarity"]).why_none_flagged
-        calibration |= {} if note is None else {"notes": [note]}
-    return calibration
+    return trained.candidate(predictions, group.labels, group.split, group.catalog)
 
 
 def network_curve(
@@ -239,16 +208,6 @@ def network_curve(
         )
         for size, candidate in sorted(candidate_of.items())
     ]
-
-
-def _learned(path: Path) -> int:
-    """Count the numbers that a network has learned, from the header of its file."""
-    from safetensors import safe_open
-
-    with safe_open(path, "numpy") as file:
-        # running means of batch normalisation are measured, not learned
-        names = [name for name in file.keys() if "running_" not in name]  # noqa: SIM118
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 
 
 def extract_table(

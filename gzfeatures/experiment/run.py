@@ -48,6 +48,7 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.report.figures import Curve
 from gzfeatures.report.report import FILES as REPORT_FILES
 from gzfeatures.report.report import Report
+from gzfeatures.report.worst_errors import FILES as ERROR_FILES
 
 if TYPE_CHECKING:
     from gzfeatures.networks.training.checkpoint import Watch
@@ -283,7 +284,8 @@ class _Session:
             spent = candidate.seconds["train"]
             column = _Column.of(network, checkpoint, settings.heads, seed, spent)
             column = dataclasses.replace(column, apart=training.apart)
-        files = [checkpoint / "curves.png", checkpoint / "history.json", checkpoint]
+        files = [checkpoint / name for name in ("curves.png", "history.json", *ERROR_FILES)]
+        files = [*(path for path in files if path.exists()), checkpoint]
         return _Outcome(candidate, files, Classifier(str(checkpoint)), live, column, curve)
 
     def table(self, number: int, column: _Column) -> tuple[_TimedTable, EmbeddingTable]:

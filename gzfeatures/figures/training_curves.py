@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from gzfeatures.evaluation.metrics import LOWER_IS_BETTER
 from gzfeatures.files import written_whole
 
-KEPT = ("epoch", "lr", "seconds")
+KEPT = ("epoch", "lr", "seconds", "per_class", "confusion")
+"""What a row of the history holds beside the curves that are drawn."""
 
 
-def write_curves(folder: Path, history: list[dict[str, float]]) -> Path:
+def write_curves(folder: Path, history: list[dict[str, Any]]) -> Path:
     """Write `history.json` and `curves.png`; return the picture's path.
 
     Parameters
     ----------
     folder : Path
     history : list of dict
-        One row per epoch; every key but `epoch`, `lr` and `seconds` is drawn, losses and errors
-        apart from scores.
+        One row per epoch; every key but those in `KEPT` is drawn, losses and errors apart from
+        scores.
 
     Raises
     ------

@@ -1,16 +1,23 @@
-"""Record a training while it runs: its curves, and how busy the machine is, after every epoch."""
+"""Record a training while it runs: curves, classes and the machine's load, after every epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gzfeatures.tracking import run_contents
+from gzfeatures.errors import OutputError
+from gzfeatures.tracking import epoch_classes, run_contents
 from gzfeatures.tracking.machine import Machine
 
 if TYPE_CHECKING:
     from gzfeatures.tracking.runs import Tracking
+
+RETRY_SECONDS = 60.0
+"""Shortest time between two attempts to reach a server that was not there: each attempt takes
+seconds, which the training should not lose after every epoch."""
 
 
 class Live:
@@ -18,7 +25,8 @@ class Live:
 
     The run is opened by the first call, so that a training that is only read again opens none. It
     is marked as failed when the training ends in an error or is interrupted;
-    `Tracking.record_candidate` adds scores and files to it.
+    `Tracking.record_candidate` adds scores and files to it. A server or database that cannot be
+    written is said once and never stops the training: epochs are kept until it is there again.
 
     Parameters
     ----------
@@ -26,6 +34,8 @@ class Live:
         Where it is recorded.
     experiment, name : str
         Names of the experiment and of the run.
+    say : callable, optional
+        Takes a line for the user; default stderr.
 
     Attributes
     ----------
@@ -35,14 +45,37 @@ class Live:
         Epochs it has.
     """
 
-    def __init__(self, tracking: Tracking, experiment: str, name: str) -> None:
+    def __init__(
+        self,
+        tracking: Tracking,
+        experiment: str,
+        name: str,
+        say: Callable[[str], object] | None = None,
+    ) -> None:
         self.tracking, self.experiment, self.name = tracking, experiment, name
         self.run: str | None = None
         self.logged = 0
         self._machine: Machine | None = None
+        self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+        self._lost_at: float | None = None
 
-    def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Log the epochs that are new; raise OutputError where they cannot be recorded."""
+    def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Log the epochs that are new, or say that they cannot be recorded."""
+        # a server that is away is asked once a minute, not after each of many short epochs
+        if self._lost_at is not None and time.monotonic() - self._lost_at < RETRY_SECONDS:
+            return
+        try:
+            self._log(history)
+        except OutputError as error:
+            if self._lost_at is None:
+                self._say(f"the training goes on without its record: {error}")
+            self._lost_at = time.monotonic()
+            return
+        if self._lost_at is not None:
+            self._say(f"recorded again in {self.tracking.uri}, with the epochs that were missing")
+        self._lost_at = None
+
+    def _log(self, history: Sequence[Mapping[str, Any]]) -> None:
         with self.tracking.writing() as client:
             # a training that is only read again never comes here, and opens no run
             if self.run is None:
@@ -50,6 +83,7 @@ class Live:
                     client, self.experiment, self.name, {"kind": "training"}
                 )
             run_contents.log_history(client, self.run, history, after=self.logged)
+            epoch_classes.log_classes(client, self.run, history, after=self.logged)
             if self._machine is not None:
                 run_contents.log(client, self.run, self._machine.sample(), {}, step=len(history))
         self.logged = len(history)
@@ -64,6 +98,13 @@ class Live:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if self.run is not None:
+        if self.run is None:
+            return
+        try:
             with self.tracking.writing() as client:
                 client.set_terminated(self.run, "FINISHED" if kind is None else "FAILED")
+        except OutputError as lost:
+            # the error of the training itself, if there is one, is what the user has to see
+            if self._lost_at is None:
+                self._say(f"the end of the training is not recorded: {lost}")
+            self._lost_at = time.monotonic()

@@ -161,14 +161,14 @@ def log(
     for name, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         texts.append(Param(name_of(name), short(text, PARAMETER_LIMIT)))
-    for some in _batches(measured, METRICS_PER_BATCH):
+    for some in in_batches(measured, METRICS_PER_BATCH):
         client.log_batch(run, metrics=some)
-    for batch in _batches(texts, PARAMETERS_PER_BATCH):
+    for batch in in_batches(texts, PARAMETERS_PER_BATCH):
         client.log_batch(run, params=batch)
 
 
 def log_history(
-    client: MlflowClient, run: str, history: Sequence[Mapping[str, float]], after: int = 0
+    client: MlflowClient, run: str, history: Sequence[Mapping[str, Any]], after: int = 0
 ) -> None:
     """Log the losses and metrics of each epoch as curves.
 
@@ -191,10 +191,11 @@ def log_history(
         for name, value in numbers.items()
         if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)
     ]
-    for batch in _batches(curves, METRICS_PER_BATCH):
+    for batch in in_batches(curves, METRICS_PER_BATCH):
         client.log_batch(run, metrics=batch)
 
 
-def _batches(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def in_batches(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the entries in batches of at most `size`."""
     for start in range(0, len(entries), size):
         yield entries[start : start + size]

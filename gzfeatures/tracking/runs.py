@@ -23,7 +23,7 @@ from gzfeatures.errors import GzError, InputError, OutputError
 from gzfeatures.figures import style
 from gzfeatures.files import require_file
 from gzfeatures.report import figures, html_page
-from gzfeatures.tracking import models, run_contents
+from gzfeatures.tracking import epoch_classes, models, run_contents
 from gzfeatures.tracking._compat_mlflow import EXPERIMENT_TAGS, NOTE, VIEW, VIEW_QUERY
 from gzfeatures.tracking.client import (
     ARTIFACTS,
@@ -204,9 +204,9 @@ class Tracking:
                 )
                 if path.name == "history.json":
                     logged = live.logged if live else 0
-                    run_contents.log_history(
-                        client, run, json.loads(path.read_text("utf-8")), after=logged
-                    )
+                    history = json.loads(path.read_text("utf-8"))
+                    run_contents.log_history(client, run, history, after=logged)
+                    epoch_classes.log_classes(client, run, history, after=logged)
         return run
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
-from verbs import gz
+from verbs import called, gz
 
 from gzfeatures.errors import InputError, LeakError
 from gzfeatures.galaxies.splits.label_file import read_labels, write_labels
@@ -18,8 +20,18 @@ from gzfeatures.networks.models import architectures
 from gzfeatures.networks.setup.augment import Augmentation
 from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.synthetic.survey import MockSurvey, draw_survey
+from gzfeatures.tracking import Tracking
 
 VIEW = "size=32,crop=0.5"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
+    """Where the trainings of this file are recorded."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("mlruns")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+        yield Tracking()
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +242,77 @@ def test_an_unknown_option_of_the_training_is_said(
         gz(*words, "--set", "ema")
     with pytest.raises(LookupError, match="unknown training option"):
         gz(*words, "--set", "emma=0.9")
+
+
+def test_a_training_is_a_run_with_curves_classes_errors_and_its_model(
+    checkpoint: Path, tracking: Tracking
+) -> None:
+    with tracking.writing() as client:
+        experiment = client.get_experiment_by_name("finetune")
+        runs = client.search_runs([experiment.experiment_id])
+        (run,) = [run for run in runs if run.info.run_name == checkpoint.name]
+        name = run.info.run_id
+        curves = {
+            key: [point.step for point in client.get_metric_history(name, f"epochs/{key}")]
+            for key in ("training_loss", "log_loss", "accuracy", "lr", "recall/smooth")
+        }
+        matrices = [file.path for file in client.list_artifacts(name, "confusion")]
+        files = {file.path for file in client.list_artifacts(name)}
+        model = client.search_registered_models("name = 'finetune resnet18 end-to-end'")
+    # the solved output layer comes first, then two epochs
+    assert all(steps == [1, 2, 3] for steps in curves.values())
+    assert [Path(path).name for path in matrices] == [
+        f"step-{step:04d}.{ending}" for step in (1, 2, 3) for ending in ("json", "png")
+    ]
+    assert {"curves.png", "history.json", "errors.json", "pairing.json"} <= files
+    assert run.data.tags["kind"] == "pairing" and run.info.status == "FINISHED"
+    assert run.data.params["lr"] == "0.01" and run.data.params["seed"] == "4"
+    assert len(model) == 1
+
+
+def test_what_an_epoch_says_of_classes_agrees_with_its_confusion_matrix(checkpoint: Path) -> None:
+    history = json.loads((checkpoint / "history.json").read_text())
+    for row in history:
+        matrix = np.asarray(row["confusion"])
+        assert [entry["support"] for entry in row["per_class"]] == matrix.sum(1).tolist()
+        assert row["accuracy"] == pytest.approx(np.trace(matrix) / matrix.sum())
+        for code, entry in enumerate(row["per_class"]):
+            assert entry["recall"] == pytest.approx(matrix[code, code] / matrix[code].sum())
+
+
+def test_the_worst_errors_are_the_wrong_test_galaxies_of_the_highest_log_loss(
+    survey: MockSurvey, labels: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    record = json.loads((checkpoint / "errors.json").read_text())
+    known, split = read_labels(labels)
+    gz("predict", checkpoint, survey.images, "-o", tmp_path / "p.csv")
+    table = pd.read_csv(tmp_path / "p.csv", dtype={"galaxy_id": str}).set_index("galaxy_id")
+    assert split is not None and record["galaxies"] == len(split.test)
+    truth = dict(zip(known.ids, known.names, strict=True))
+    wrong = [name for name in split.test if table.loc[name, "predicted_class"] != truth[name]]
+    loss = {name: -np.log(table.loc[name, truth[name]]) for name in wrong}
+    worst = sorted(wrong, key=lambda name: (-round(loss[name], 6), name))
+    assert record["wrong"] == len(wrong) > 0
+    assert [error["galaxy_id"] for error in record["errors"]] == worst[:40]
+    for error in record["errors"]:
+        assert error["label"] == truth[error["galaxy_id"]] != error["predicted"]
+        assert error["log_loss"] == pytest.approx(loss[error["galaxy_id"]], abs=1e-3)
+    page = (checkpoint / "errors.html").read_text()
+    assert all(name in page for name in worst[:40]) and page.count("<img") == len(worst[:40])
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "sqlite:////proc/none/mlflow.db"])
+def test_a_record_that_cannot_be_written_never_stops_a_training(
+    survey: MockSurvey,
+    labels: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    words = ["--network", "engel", "--view", "size=32", "--epochs", 1, "--set", "batch_size=16"]
+    result = called("finetune", survey.images, "--labels", labels, *words,
+                    "--tracking-uri", address, "-o", tmp_path / "net")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert f"the training is not recorded: {address}" in result.stderr
+    assert (tmp_path / "net" / "model.safetensors").exists()

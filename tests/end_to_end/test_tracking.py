@@ -22,6 +22,7 @@ from gzfeatures.errors import MissingFileError, OutputError
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.report.report import Report
 from gzfeatures.tracking import Tracking
+from gzfeatures.tracking import live as live_module
 from gzfeatures.tracking.runs import PROCESS
 
 EXPERIMENT = "gz2: zhu/5 'classes'"
@@ -132,6 +133,30 @@ def test_curves_of_a_training_grow_while_it_is_on(made: Report, tmp_path: Path) 
     kept = client.get_run(run)
     assert kept.info.status == "FINISHED" and kept.data.tags["kind"] == "pairing"
     assert kept.data.metrics["accuracy"] == pytest.approx(network.scores.accuracy)
+
+
+def test_a_record_that_is_lost_on_the_way_never_stops_the_training_and_is_made_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking, lines = Tracking(root=tmp_path), []
+    history = [{"epoch": e + 1, "training_loss": 1 / (e + 1)} for e in range(5)]
+    monkeypatch.setattr(live_module, "RETRY_SECONDS", 0.0)
+    live = live_module.Live(tracking, EXPERIMENT, "resnet18", lines.append)
+    with live:
+        live(history[:1])
+        database, gone = tmp_path / "mlflow.db", tmp_path / "away"
+        database.rename(gone)
+        database.write_text("no database")
+        live(history[:2])
+        live(history[:3])  # said once, not after each epoch
+        assert [line.partition(":")[0] for line in lines] == [
+            "the training goes on without its record"
+        ]
+        gone.replace(database)
+        live(history[:4])
+    assert lines[1].startswith("recorded again in") and len(lines) == 2
+    curve = client_of(tracking).get_metric_history(live.run, "epochs/training_loss")
+    assert [point.step for point in curve] == [1, 2, 3, 4]
 
 
 def test_a_run_whose_process_was_killed_is_marked_by_the_next(made: Report, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ STEPS = {
         "finetune images --labels labels.csv --network engel --view size=32 --epochs 3 --set batch_size=8 --resume "
         "-o out",
         ("images/10000007.jpg", "labels.csv"),
-        ("out",),
+        ("out", "mlruns"),
     ),
     "fit": Step(
         "fit table.parquet --labels labels.csv -H logistic -H prototype -H knn -o out",

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import torch.distributed
 from torch import nn
 
 from gzfeatures.errors import InputError
-from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.metrics import Scores, evaluate, jsonable
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.backbones import RECORD, backbone, classes_of
 from gzfeatures.features.trained_on import TrainedOn
@@ -220,8 +221,16 @@ class Validation:
     inference: Inference
     labels: Labels
 
-    def __call__(self, network: nn.Module) -> dict[str, float]:
+    def __call__(self, network: nn.Module) -> dict[str, Any]:
         """Compute the metrics of `evaluate` that have a meaning for the target.
+
+        Returns
+        -------
+        dict
+            Metric → float; `per_class`, a list with name, support and metrics of each class; and
+            for one class a galaxy `confusion`, galaxies by true class (rows) and predicted class.
+            A figure that is not defined, such as the precision of a class that is never predicted,
+            is None.
 
         Raises
         ------
@@ -246,4 +255,22 @@ class Validation:
         predictions = Predictions(
             ids, probabilities, self.labels.classes, self.inference.target.kind
         )
-        return evaluate(predictions, self.labels, intervals=0).metrics
+        return epoch_figures(evaluate(predictions, self.labels, intervals=0))
+
+
+def epoch_figures(scores: Scores) -> dict[str, Any]:
+    """Return the scores of an epoch as plain values: metrics, classes and confusion matrix.
+
+    Examples
+    --------
+    >>> epoch_figures(Scores("classes", 2, ("disk", "smooth"), 0.9, accuracy=0.5))
+    {'accuracy': 0.5}
+    """
+    figures: dict[str, Any] = dict(scores.metrics)
+    if scores.per_class:
+        # no epoch has intervals: they would take longer than the epoch
+        rows = [{k: v for k, v in row.items() if k != "intervals"} for row in scores.per_class]
+        figures["per_class"] = [{**jsonable(row), "support": int(row["support"])} for row in rows]
+    if scores.confusion is not None:
+        figures["confusion"] = scores.confusion.tolist()
+    return figures

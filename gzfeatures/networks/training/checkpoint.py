@@ -25,9 +25,9 @@ from gzfeatures.networks.models.load import AUXILIARY
 from gzfeatures.networks.training.learner import Learner
 
 STATE = "training.ckpt"
-FILES = (STATE, TENSORS, RECORD, "history.json", "curves.png")
-"""What a training leaves in its folder."""
-Watch: TypeAlias = Callable[[Sequence[Mapping[str, float]]], None]
+FILES = (STATE, TENSORS, RECORD, "history.json", "curves.png", "errors.html", "errors.json")
+"""What a training leaves in its folder, with the gallery of its worst errors."""
+Watch: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], None]
 """Takes the metrics of all epochs so far, one mapping each."""
 
 

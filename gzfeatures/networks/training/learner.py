@@ -57,7 +57,8 @@ class Learner(pl.LightningModule):
     pixels : TrainingPixels
         Training galaxies.
     score : callable, optional
-        Network → validation metrics; None where there is no validation galaxy.
+        Network → validation metrics, with `per_class` and `confusion` where the target has them;
+        None where there is no validation galaxy.
     class_weights : Tensor, optional
         Weight of each class in the loss, shape (k,).
     mean, std : sequence of float
@@ -77,14 +78,14 @@ class Learner(pl.LightningModule):
         recipe: TrainingRecipe,
         augmentation: Augmentation,
         pixels: TrainingPixels,
-        score: Callable[[nn.Module], dict[str, float]] | None,
+        score: Callable[[nn.Module], dict[str, Any]] | None,
         *,
         class_weights: torch.Tensor | None,
         mean: Sequence[float],
         std: Sequence[float],
         size: int,
         seed: int,
-        before: Sequence[dict[str, float]] = (),
+        before: Sequence[dict[str, Any]] = (),
     ) -> None:
         super().__init__()
         self.network, self.target = network, target
@@ -95,7 +96,7 @@ class Learner(pl.LightningModule):
         self.average = copy.deepcopy(network).eval().requires_grad_(False) if recipe.ema else None
         self.images = 0
         self.best: dict[str, torch.Tensor] = {}
-        self.history: list[dict[str, float]] = [dict(row) for row in before]
+        self.history: list[dict[str, Any]] = [dict(row) for row in before]
         self.before = int(self.history[-1]["epoch"]) if self.history else 0
         if self.history:
             self._keep(network)
@@ -249,7 +250,7 @@ class Learner(pl.LightningModule):
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         if not math.isfinite(loss):
             raise Diverged(self.epoch + 1, len(self._losses), rate)
-        row: dict[str, float] = {"epoch": self.epoch + 1, "training_loss": loss, "lr": rate}
+        row: dict[str, Any] = {"epoch": self.epoch + 1, "training_loss": loss, "lr": rate}
         scored = self.network if self.average is None else self.average
         if self.score is not None:
             try:

@@ -53,8 +53,9 @@ class Training:
     epochs : int
         Epochs trained, those before resuming included; 0 where the output layer alone was solved.
     history : list of dict
-        Per epoch: `epoch`, `training_loss`, `lr`, `seconds` and the validation metrics; epoch 0 is
-        the solved output layer.
+        Per epoch: `epoch`, `training_loss`, `lr`, `seconds`, the validation metrics, and where the
+        labels have them `per_class` figures and the `confusion` matrix; epoch 0 is the solved
+        output layer.
     best_epoch : int
         Epoch whose weights were kept, from 1; 0 for the solved output layer.
     first : bool
@@ -72,7 +73,7 @@ class Training:
     checkpoint: Path
     seconds: float
     epochs: int
-    history: list[dict[str, float]]
+    history: list[dict[str, Any]]
     best_epoch: int
     first: bool = True
     recipe: TrainingRecipe | None = None
@@ -191,7 +192,7 @@ def _begun(
     before: EarlierTraining | None,
     started: float,
     say: Callable[[str], object],
-) -> tuple[list[dict[str, float]], int]:
+) -> tuple[list[dict[str, Any]], int]:
     """Return the history before the first epoch, and the number of copies learned from.
 
     A training that goes on with more epochs starts from its weights; one that was interrupted gets
@@ -221,7 +222,7 @@ def _begun(
         ready.machine.precision,
     )
     row = probe(model.module, teaching, ready.machine.device)
-    first: dict[str, float] = {"epoch": 0, **row}
+    first: dict[str, Any] = {"epoch": 0, **row}
     if model.score is not None:
         first |= model.score(model.module)
     first |= {"lr": 0.0, "seconds": time.monotonic() - started}
@@ -233,7 +234,7 @@ def _begun(
     return [first], len(training_targets.ids) * teaching.copies
 
 
-def _learner(ready: Preparation, model: Model, history: list[dict[str, float]]) -> Learner:
+def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) -> Learner:
     """Return the network as Lightning trains it."""
     training_targets, seed = ready.training_targets, ready.options.seed
     frames = TrainingPixels(

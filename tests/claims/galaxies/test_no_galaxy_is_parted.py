@@ -131,7 +131,8 @@ def test_a_network_is_not_tested_on_a_copy_of_what_it_learned(tmp_path: Path) ->
     label = ["round" if int(name[1:4]) % 2 else "long" for name in names]
     pd.DataFrame({"galaxy_id": names, "label": label}).to_csv(tmp_path / "labels.csv", index=False)
     gz("finetune", pictures, "--labels", tmp_path / "labels.csv", "--network", "engel", "--view", "size=16",
-       "--epochs", 1, "-o", tmp_path / "checkpoint")  # fmt: skip
+       "--epochs", 1, "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}",
+       "-o", tmp_path / "checkpoint")  # fmt: skip
     kept = pd.read_csv(tmp_path / "labels.split.csv")
     assert (
         kept.assign(galaxy=kept["galaxy_id"].str[:4]).groupby("galaxy")["split"].nunique() == 1

@@ -1,0 +1,117 @@
+"""Score trained networks as candidates, and show their worst errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.conformal import Conformal
+from gzfeatures.evaluation.metrics import evaluate
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.reliability import measured
+from gzfeatures.features.backbones import RECORD, TENSORS
+from gzfeatures.files import read_sidecar
+from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.networks.inference.temperature import tempered
+from gzfeatures.unlabelled.familiarity import Familiarity
+
+if TYPE_CHECKING:
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A network that was trained, and what tells it from others.
+
+    Parameters
+    ----------
+    name : str
+        Network, as the user called it.
+    folder : Path
+        Its checkpoint.
+    seconds : float
+        Wall time of its training.
+    parameters : mapping
+        What it was trained with.
+    seed : int
+        Of the training.
+    """
+
+    name: str
+    folder: Path
+    seconds: float
+    parameters: Mapping[str, Any]
+    seed: int
+
+    def candidate(
+        self,
+        predictions: Predictions,
+        labels: Labels,
+        split: Split,
+        catalog: Catalog | None = None,
+    ) -> Candidate:
+        """Score the network by its predictions, and return it as a candidate.
+
+        Parameters
+        ----------
+        predictions : Predictions
+            Of galaxies that are scored, calibrated.
+        labels : Labels
+            Truth of all of them.
+        split : Split
+            The whole split.
+        catalog : Catalog, optional
+            Gives scores along redshift, magnitude and size.
+        """
+        weights = self.folder / TENSORS
+        return Candidate(
+            approach="end-to-end",
+            backbone=self.name,
+            head=None,
+            scheme=labels.scheme,
+            split=split.fingerprint,
+            predictions=predictions,
+            scores=evaluate(predictions, labels, catalog=catalog),
+            seconds={"train": self.seconds},
+            parameters=self.parameters,
+            seed=self.seed,
+            cost={"parameters": float(_learned(weights)), "bytes": float(weights.stat().st_size)},
+            calibration=_calibration(predictions, read_sidecar(self.folder / RECORD), labels),
+        )
+
+
+def _calibration(
+    predictions: Predictions,
+    record: Mapping[str, Any],
+    labels: Labels,
+) -> dict[str, Any]:
+    """Measure errors before calibration, and the coverage of class sets."""
+    calibration: dict[str, Any] = {}
+    if labels.target == "classes":
+        temperature = float(record.get("temperature", 1.0))
+        # what was written is calibrated: undo it to have what the network itself gave
+        plain = tempered(predictions.probabilities, 1 / temperature, predictions.kind)
+        bare = dataclasses.replace(predictions, probabilities=plain, sets=None)
+        calibration |= {"before": measured(bare, labels), "temperature": temperature}
+    if record.get("sets"):
+        sets = Conformal.fromdict(record["sets"])
+        calibration["sets"] = sets.coverage_report(predictions, labels)
+    if record.get("familiarity"):
+        note = Familiarity.fromdict(record["familiarity"]).why_none_flagged
+        calibration |= {} if note is None else {"notes": [note]}
+    return calibration
+
+
+def _learned(path: Path) -> int:
+    """Count the numbers that a network has learned, from the header of its file."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        # running means of batch normalisation are measured, not learned
+        names = [name for name in file.keys() if "running_" not in name]  # noqa: SIM118
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in names)

@@ -1,0 +1,78 @@
+"""Log how well each class is found after every epoch: curves, and the confusion matrix."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gzfeatures.figures import style
+from gzfeatures.report import figures
+from gzfeatures.tracking.run_contents import METRICS_PER_BATCH, in_batches, name_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CURVES = ("recall", "precision", "f1", "answer_rmse")
+"""Figures of a class that become curves."""
+FOLDER = "confusion"
+"""Artifacts of a run with the confusion matrix of each epoch, as JSON and as a picture."""
+
+
+def log_classes(
+    client: MlflowClient, run: str, history: Sequence[Mapping[str, Any]], after: int = 0
+) -> None:
+    """Log the figures of each class as curves, and the confusion matrices as artifacts.
+
+    Parameters
+    ----------
+    client, run
+        Where to.
+    history : sequence of mapping
+        One for each epoch, from the first, with `per_class` and `confusion` where the training has
+        them. A figure that is None, such as the precision of a class never predicted, is left out.
+    after : int
+        Epochs that the run has already.
+    """
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    fresh = list(enumerate(history, 1))[after:]
+    curves = [
+        Metric(f"epochs/{name}/{name_of(row['class'])}", float(row[name]), now, step)
+        for step, numbers in fresh
+        for row in numbers.get("per_class") or ()
+        for name in CURVES
+        if row.get(name) is not None and math.isfinite(row[name])
+    ]
+    for batch in in_batches(curves, METRICS_PER_BATCH):
+        client.log_batch(run, metrics=batch)
+    with TemporaryDirectory() as folder:
+        for step, numbers in fresh:
+            if numbers.get("confusion") is not None:
+                _write_matrix(Path(folder) / f"step-{step:04d}", numbers)
+        # one request for all of them: a resumed training has many
+        if any(Path(folder).iterdir()):
+            client.log_artifacts(run, folder, FOLDER)
+
+
+def _write_matrix(path: Path, numbers: Mapping[str, Any]) -> None:
+    """Write a confusion matrix as JSON and as a picture; both are named by the curves' step."""
+    classes = [row["class"] for row in numbers["per_class"]]
+    record = {
+        "epoch": numbers["epoch"],
+        "classes": classes,
+        "rows": "true class",
+        "columns": "predicted class",
+        "galaxies": numbers["confusion"],
+        "per_class": numbers["per_class"],
+    }
+    path.with_suffix(".json").write_text(json.dumps(record, indent=1), "utf-8")
+    matrix = np.asarray(numbers["confusion"], dtype=np.int64)
+    style.write_png(figures.confusion(matrix, classes), path.with_suffix(".png"))
