@@ -1,0 +1,136 @@
+"""Replace pixels of galaxy images by what an image without the galaxy could show in their place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch.nn import functional
+
+from gzfeatures.errors import unknown
+
+Filling: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Images (n, bands, h, w) and a mask (n, 1, h, w), the kept share of pixels in [0, 1] → images."""
+
+BLUR = 8
+"""A blurred image has a Gaussian of this fraction of its side: no arm or bar is left."""
+
+
+def sky_of(images: torch.Tensor) -> torch.Tensor:
+    """Return images of empty sky, at the median of the outermost pixels of each band.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape (n, bands, height, width).
+
+    Returns
+    -------
+    Tensor
+        Of the same shape, constant in each band of an image.
+
+    Examples
+    --------
+    >>> image = torch.zeros(1, 1, 4, 4)
+    >>> image[0, 0, 1:3, 1:3] = 9.0
+    >>> float(sky_of(image).max())
+    0.0
+    """
+    rim = torch.cat([images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)], dim=2)
+    return rim.median(2).values[:, :, None, None].expand_as(images)
+
+
+def blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Blur images by a Gaussian; beyond the edge they go on as a mirror shows them.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape (n, bands, height, width).
+    sigma : float
+        Of the Gaussian, in pixels, > 0.
+    """
+    reach = min(math.ceil(3 * sigma), *(side - 1 for side in images.shape[2:]))
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
+    padded = functional.pad(images, (reach, reach, reach, reach), mode="reflect")
+    # a Gaussian is a product: along the rows, then along the columns
+    along_rows = functional.conv2d(padded, kernel, groups=images.shape[1])
+    return functional.conv2d(along_rows, kernel.transpose(2, 3), groups=images.shape[1])
+
+
+def _with_sky(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return mask * images + (1 - mask) * sky_of(images)
+
+
+def _with_blur(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return mask * images + (1 - mask) * blurred(images, min(images.shape[2:]) / BLUR)
+
+
+def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Fill removed pixels smoothly from the kept ones around them, and from sky at the rim.
+
+    Push-pull interpolation (Gortler+1996, doi:10.1145/237170.237200, sect. 3.4): averages of the
+    kept pixels over squares of 2, 4, 8 … pixels fill what finer squares do not know.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape (n, bands, height, width).
+    mask : Tensor
+        Shape (n, 1, height, width), the kept share of each pixel, in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        Shape of the images; differentiable in `mask`.
+    """
+    # a galaxy ends before its image does: without a rim of sky a kept core would fill everything
+    rim = torch.zeros_like(mask)
+    rim[:, :, [0, -1], :] = rim[:, :, :, [0, -1]] = 1.0
+    at_rim = rim * (1 - mask)
+    weight = mask + at_rim
+    level = mask * images + at_rim * sky_of(images)
+    pyramid = [(level, weight)]
+    while min(level.shape[2:]) > 1:
+        level = functional.avg_pool2d(level, 2, ceil_mode=True)
+        mean = functional.avg_pool2d(weight, 2, ceil_mode=True)
+        # a square with one known pixel is known: weights of the four add, up to 1 (eq. 7)
+        weight = (4 * mean).clamp(max=1.0)
+        level = level * weight / mean.clamp(min=1e-6)
+        pyramid.append((level, weight))
+    filled = pyramid[-1][0]
+    # what finer squares do not know comes from the coarser ones, largest first
+    for level, weight in reversed(pyramid[:-1]):
+        size = (level.shape[2], level.shape[3])
+        coarse = functional.interpolate(filled, size, mode="bilinear", align_corners=False)
+        filled = level + (1 - weight) * coarse
+    return mask * images + (1 - mask) * filled
+
+
+FILLINGS: dict[str, Filling] = {"sky": _with_sky, "blur": _with_blur, "inpainted": inpainted}
+
+
+def filled(images: torch.Tensor, mask: torch.Tensor, filling: str) -> torch.Tensor:
+    """Replace the pixels that are not kept.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape (n, bands, height, width).
+    mask : Tensor
+        Shape (n, 1, height, width), the kept share of each pixel, in [0, 1].
+    filling : {"sky", "blur", "inpainted"}
+        `sky_of` the image; the image blurred by an eighth of its side; or `inpainted`.
+
+    Raises
+    ------
+    UnknownNameError
+        No such filling.
+    """
+    if filling not in FILLINGS:
+        raise unknown("filling of removed pixels", filling, tuple(FILLINGS))
+    return FILLINGS[filling](images, mask)
