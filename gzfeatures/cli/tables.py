@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -34,9 +35,6 @@ from gzfeatures.cli.writing import Given, writes
 from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from gzfeatures.evaluation.candidate import Candidate
     from gzfeatures.evaluation.conformal import Conformal
     from gzfeatures.evaluation.predictions import Predictions
@@ -48,8 +46,6 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.splits.groups import Grouping
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.heads.head import Head
-    from gzfeatures.ids import Ids
-    from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
     from gzfeatures.images.view import View
     from gzfeatures.unlabelled.familiarity import Familiarity
@@ -64,6 +60,8 @@ Coverage = Annotated[
         )
     ),
 ]
+MOST_LINES = 10
+"""Images without a galaxy that are named by a line each (see `networks.extraction`)."""
 TABLES = (".parquet", ".pq")
 """Endings of embedding tables; whatever else `predict` is given holds images."""
 Kind = Literal["backbones", "heads", "schemes", "networks"]
@@ -231,43 +229,37 @@ def extract(
     outputs.allow(paths, output if len(paths) > 1 else None)
     image_set = images_of(source, images, on_bad, id_column, reading)
     tables = write_all(extractions, image_set, paths)
-    blank = _showing_nothing(image_set, *tables[0].hashes())
-    rows = [_table_row(table, blank, with_extractor=as_json) for table in tables]
+    rows = [_table_row(table, with_extractor=as_json) for table in tables]
+    _say_how_many(rows[0]["nothing_shown"])
     say(f"written to {output}")
     brief = [key for key in rows[0] if key != "nothing_shown"]
     result = rows[0] if len(rows) == 1 else {"tables": rows}
     show(result, as_json, hide=("nothing_shown",), columns=brief)
 
 
-def _table_row(
-    table: WrittenTable, blank: list[dict[str, str]], with_extractor: bool
-) -> dict[str, Any]:
+def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
     """Return what is printed about one written table: size, cost and galaxies left out."""
     row: dict[str, Any] = {
         "rows": len(table),
         "dim": table.extractor.dim,
         **dataclasses.asdict(table.made),
         "skipped": [{"id": name, "reason": reason} for name, reason in table.skipped],
-        "nothing_shown": blank,
+        "nothing_shown": _pairs(table.nothing_shown),
         "table": table.path,
     }
     # the extractor has dozens of fields: scripts read them, a person asks `list backbones -v`
     return {**row, "extractor": table.extractor.asdict()} if with_extractor else row
 
 
-def _showing_nothing(
-    images: ImageSet, ids: Ids, hashes: npt.NDArray[np.uint8] | None
-) -> list[dict[str, str]]:
-    """Print which images show no galaxy and why; return rows for JSON."""
-    from gzfeatures.images.emptiness import showing_nothing
+def _pairs(listed: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return (id, reason) pairs as rows for JSON."""
+    return [{"id": name, "reason": reason} for name, reason in listed]
 
-    blank = showing_nothing(images, ids, hashes)
-    # a damaged survey has thousands of blank images: ten lines are enough to notice
-    for name, reason in blank[:10]:
-        say(f"warning: {name} shows no galaxy: {reason}")
-    if len(blank) > 10:
-        say(f"warning: {len(blank) - 10} more images show no galaxy (--json lists them)")
-    return [{"id": name, "reason": reason} for name, reason in blank]
+
+def _say_how_many(empty: Sized) -> None:
+    """Print how many images show no galaxy, where not each was named by a line."""
+    if len(empty) > MOST_LINES:
+        say(f"warning: {len(empty)} images in all show no galaxy (--json lists them)")
 
 
 def _file_name(extractor: Extractor) -> str:
@@ -602,13 +594,22 @@ def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer |
     from gzfeatures.networks.inference.probabilities import classify
 
     images = images_of(source, None, "raise", reading=options.reading)
-    blank = _showing_nothing(images, images.ids, images.picture_hashes())
-    predictions = classify(images, path, unfamiliar=options.unfamiliar, coverage=options.coverage)
+    empty: list[tuple[str, str]] = []
+
+    def noted(name: str, reason: str) -> None:
+        empty.append((name, reason))
+        if len(empty) <= MOST_LINES:
+            say(f"warning: {name} shows no galaxy: {reason}")
+
+    predictions = classify(
+        images, path, unfamiliar=options.unfamiliar, coverage=options.coverage, noted=noted
+    )
+    _say_how_many(empty)
     calibration = calibration_of(path)
     familiarity = calibration.familiarity
     if options.coverage is not None:
         calibration = calibration.promising(options.coverage)
-    return _Answer(predictions, calibration.sets, familiarity, blank=blank)
+    return _Answer(predictions, calibration.sets, familiarity, blank=_pairs(empty))
 
 
 def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
@@ -655,7 +656,8 @@ def _of_images(
     vectors = vectors_of(images, head, view=framing, on_bad=options.on_bad)
     for name, reason in vectors.skipped:
         say(f"left out: {name}: {reason}")
-    blank = _showing_nothing(images, vectors.ids, vectors.pictures)
+    blank = _pairs(vectors.nothing_shown)
+    _say_how_many(blank)
     predictions = head.predict(
         vectors, unfamiliar=options.unfamiliar, any_crop=framing is not None, sample=sample
     )

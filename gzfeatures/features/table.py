@@ -78,6 +78,8 @@ class EmbeddingTable:
     kind : str
         Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known
         of it.
+    nothing_shown : tuple of (id, reason)
+        Galaxies whose image shows none: it is blank, or most of its pixels are bad.
 
     Raises
     ------
@@ -93,6 +95,7 @@ class EmbeddingTable:
     made: Made = Made()
     pictures: Pictures | None = None
     kind: str = ""
+    nothing_shown: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="embedding table")
@@ -162,6 +165,7 @@ class EmbeddingTable:
             digests=self.digests[rows],
             matrix=take_rows(self.matrix, rows),
             pictures=pictures,
+            nothing_shown=_of_ids(self.nothing_shown, ids),
         )
 
     def write(self, path: str | Path) -> Path:
@@ -174,7 +178,12 @@ class EmbeddingTable:
         """
         described = self.pictures is not None
         with writer(
-            path, self.extractor, self.skipped, pictures=described, kind=self.kind
+            path,
+            self.extractor,
+            self.skipped,
+            pictures=described,
+            kind=self.kind,
+            nothing_shown=self.nothing_shown,
         ) as append:
             for start in range(0, len(self), GROUP_ROWS):
                 part = slice(start, start + GROUP_ROWS)
@@ -209,6 +218,7 @@ class TableFile:
     skipped : tuple of (id, reason)
     kind : str
         Kind of the catalog that the ids come from.
+    nothing_shown : tuple of (id, reason)
     made : Made
         How an extraction that just ran went.
     """
@@ -235,6 +245,9 @@ class TableFile:
                 (str(name), str(reason)) for name, reason in note.get("skipped", [])
             )
             self.kind = str(note.get("catalog", ""))
+            self.nothing_shown = tuple(
+                (str(name), str(reason)) for name, reason in note.get("nothing_shown", [])
+            )
         # check the column types once, because batches are read as raw bytes of these lengths
         self._described = PICTURES in schema.names
         width = schema.field(PICTURES).type if self._described else pa.binary(2 * BYTES)
@@ -342,8 +355,23 @@ class TableFile:
         """Return a table of some rows, with this file's extractor and kind of catalog."""
         ids = as_ids(names, where=self.path)
         return EmbeddingTable(
-            ids, digests, matrix, self.extractor, self.skipped, pictures=pictures, kind=self.kind
+            ids,
+            digests,
+            matrix,
+            self.extractor,
+            self.skipped,
+            pictures=pictures,
+            kind=self.kind,
+            nothing_shown=_of_ids(self.nothing_shown, ids),
         )
+
+
+def _of_ids(listed: tuple[tuple[str, str], ...], ids: Ids) -> tuple[tuple[str, str], ...]:
+    """Return the (id, reason) pairs of some galaxies."""
+    if not listed:
+        return listed
+    chosen = set(ids)
+    return tuple(pair for pair in listed if pair[0] in chosen)
 
 
 def _texts(column: pa.Array) -> Ids:
@@ -385,6 +413,7 @@ def writer(
     *,
     pictures: bool = False,
     kind: str = "",
+    nothing_shown: Sequence[tuple[str, str]] = (),
 ) -> Iterator[Append]:
     """Write a table row group by row group; the file appears completely or not at all.
 
@@ -399,6 +428,8 @@ def writer(
         Whether picture hashes are kept.
     kind : str
         Kind of the catalog that the ids come from, where it is known.
+    nothing_shown : sequence of (id, reason)
+        Galaxies whose image shows none.
 
     Yields
     ------
@@ -416,6 +447,7 @@ def writer(
         "skipped": [list(pair) for pair in skipped],
     }
     note |= {"catalog": kind} if kind else {}
+    note |= {"nothing_shown": [list(pair) for pair in nothing_shown]} if nothing_shown else {}
     kinds = (pa.string(), pa.string(), pa.list_(pa.float32(), extractor.dim))
     fields = list(zip(COLUMNS, kinds, strict=True))
     if pictures:

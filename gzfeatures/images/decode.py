@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,7 @@ from gzfeatures.images.decoding.bands import Bands
 from gzfeatures.images.decoding.bundle import array, unpacked
 from gzfeatures.images.decoding.decode_rgb import bits, decode_rgb, no_bands, picture
 from gzfeatures.images.decoding.grey_levels import FEWEST, Levels, number_of, shallow
+from gzfeatures.images.emptiness import of_bands, of_picture
 from gzfeatures.images.reading import READING, Reading
 from gzfeatures.images.sources.arrays import channel_axis
 from gzfeatures.images.view import View
@@ -123,10 +125,9 @@ class Decoder:
             parts = self._parts
             if PICTURE in parts:
                 pixels = self._whole_picture
-                if (pixels == pixels[0, 0]).all():
-                    lines.append(
-                        f"image is {_flat(pixels[0, 0])}: every pixel is {pixels[0, 0].tolist()}"
-                    )
+                empty = of_picture(pixels)
+                if empty is not None:
+                    lines.append(empty)
                 elif self.lossy and (count := number_of(pixels)) < FEWEST:
                     lines.append(f"{shallow(count)}: its contrast is lost; give --range LOW HIGH")
             if set(parts) - {PICTURE}:
@@ -143,6 +144,28 @@ class Decoder:
         except GzError as error:
             lines.append(reason(error))
         return lines
+
+    def nothing_shown(
+        self, views: Sequence[View], pictures: Sequence[npt.NDArray[np.uint8]]
+    ) -> str | None:
+        """Return why an image that was decoded shows no galaxy; None where it may show one.
+
+        Parameters
+        ----------
+        views : sequence of View
+            What it was decoded for.
+        pictures : sequence of ndarray of uint8
+            What was decoded: the whole picture, or the pixels under each view.
+        """
+        reasons = [of_picture(pixels) for pixels in pictures]
+        if PICTURE not in self._parts:
+            bands = self._bands
+            # only bands that a view shows count: a bad u band spoils no picture of g, r and i
+            for view in views:
+                shown = bands if view.bands is None else bands.select(view.bands)
+                reasons.append(of_bands(shown))
+        # several views of one image have mostly the same reason
+        return "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or None
 
     def levels(self) -> int | None:
         """Return the number of grey levels of a picture, 1 … 256; None for bands."""
@@ -245,10 +268,3 @@ class Decoder:
 def reason(error: GzError) -> str:
     """Return an error's text without the file name, for lists that name the galaxy instead."""
     return str(GzError(error.what, rule=error.rule, found=error.found))
-
-
-def _flat(pixel: npt.NDArray[np.uint8]) -> str:
-    """Describe a picture whose pixels are all equal: blank, saturated, or of a single colour."""
-    if (pixel == np.iinfo(pixel.dtype).max).all():
-        return "saturated"
-    return "of a single colour" if np.ptp(pixel) else "blank"

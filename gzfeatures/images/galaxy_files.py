@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -220,16 +220,27 @@ class GalaxyFiles:
         """
         return self.decoder(files, data).see(self._within(files, [view])[0])
 
-    def network_input(self, files: Files, data: bytes, views: Sequence[View]) -> NetworkInput:
+    def network_input(
+        self,
+        files: Files,
+        data: bytes,
+        views: Sequence[View],
+        noted: Callable[[str], None] | None = None,
+    ) -> NetworkInput:
         """Return a galaxy's whole picture, or its bands under each view.
 
-        The bytes are decoded once; raises as `see`.
+        The bytes are decoded once; raises as `see`. `noted` is called with the reason where the
+        image shows no galaxy.
         """
         decoder, within = self.decoder(files, data), self._within(files, views)
         # one decoded picture serves all views, but bands are stretched separately for each view
         pixels = None if any(view.bands or view.stretch for view in views) else decoder.picture
+        pictures = tuple(decoder.see(view) for view in within) if pixels is None else (pixels,)
+        reason = None if noted is None else decoder.nothing_shown(within, pictures)
+        if noted is not None and reason is not None:
+            noted(reason)
         if pixels is None:
-            return tuple(decoder.see(view) for view in within)
+            return pictures
         return WholePicture(pixels, tuple(view.crop for view in within))
 
     def _within(self, files: Files, views: Sequence[View]) -> list[View]:

@@ -238,14 +238,20 @@ class ImageSet:
         return source.see(files, self._unchanged(row, digest), view)
 
     def network_input(
-        self, row: int, views: Sequence[View], *, digest: str | None = None
+        self,
+        row: int,
+        views: Sequence[View],
+        *,
+        digest: str | None = None,
+        noted: Callable[[str], None] | None = None,
     ) -> NetworkInput:
         """Return an image's whole picture, or its bands under each view.
 
-        Parameters and errors are those of `pixels`.
+        Parameters and errors are those of `pixels`; `noted` is called with the reason where the
+        image shows no galaxy (see `emptiness`).
         """
         source, files = self._place(row)
-        return source.network_input(files, self._unchanged(row, digest), views)
+        return source.network_input(files, self._unchanged(row, digest), views, noted)
 
     def picture_hash(self, row: int) -> bytes:
         """Return the hash of one picture, 64 bytes; all zero for bands or a broken image.

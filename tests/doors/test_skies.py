@@ -423,9 +423,19 @@ def test_a_shift_leaves_what_was_not_observed_bad(tmp_path: Path) -> None:
 
     bands = stacked(parts, where="a")
     assert bands.bad.sum(axis=(1, 2)).tolist() == [9 * SIDE, 0, SIDE]
+    assert bands.uncovered is not None and (bands.uncovered == bands.bad).all()
     assert (bands.flux[0, :, :-9] == parts[0].flux[0, :, 9:]).all(), (
         "whole pixels are not interpolated"
     )
+
+
+def test_bands_that_a_shift_left_half_uncovered_are_not_said_to_show_no_galaxy(
+    tmp_path: Path,
+) -> None:
+    images = write_bands(tmp_path, g=(SIDE // 3, 0, {}), r=(0, 0, {}), i=(-SIDE // 3, 0, {}))
+    reasons: list[str] = []
+    images.network_input(0, [VIEW], noted=reasons.append)
+    assert reasons == [] and images.check().broken == ()
 
 
 @pytest.mark.parametrize(

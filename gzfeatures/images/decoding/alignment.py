@@ -184,9 +184,9 @@ def _require_alike(
 
 
 def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -> Bands:
-    """Shift a band by (x, y) pixels; pixels from outside the image become NaN and bad."""
+    """Shift a band by (x, y) pixels; those from outside become NaN, bad and uncovered."""
     flux = np.full_like(part.flux, np.nan)
-    bad = np.ones_like(part.bad)
+    bad, uncovered = np.ones_like(part.bad), np.ones_like(part.bad)
     whole = np.rint(shift).astype(int)
     shift = np.where(np.abs(shift - whole) <= WHOLE, whole, shift)
     if (shift == whole).all():
@@ -198,7 +198,10 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
         )
         flux[:, target_y, target_x] = part.flux[:, source_y, source_x]
         bad[:, target_y, target_x] = part.bad[:, source_y, source_x]
-        return dataclasses.replace(part, flux=flux, bad=bad, header=header) if x or y else part
+        uncovered[:, target_y, target_x] = False
+        if not (x or y):
+            return part
+        return dataclasses.replace(part, flux=flux, bad=bad, header=header, uncovered=uncovered)
     # a shift by a fraction of a pixel interpolates, so bad pixels are filled before and marked
     # after
     from scipy import ndimage
@@ -213,8 +216,9 @@ def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -
             holes.astype(np.float32), np.ones(2), back, order=1, cval=1.0
         )
         bad[plane] = np.isnan(moved) | (touched > 1e-3)
+        uncovered[plane] = np.isnan(moved)
         flux[plane] = moved
-    return dataclasses.replace(part, flux=flux, bad=bad, header=header)
+    return dataclasses.replace(part, flux=flux, bad=bad, header=header, uncovered=uncovered)
 
 
 def _span(shift: int, length: int) -> tuple[slice, slice]:

@@ -162,7 +162,15 @@ def stacked(parts: Sequence[Bands], *, where: object) -> Bands:
         np.concatenate([part.flux for part in parts]),
         np.concatenate([part.bad for part in parts]),
     )
-    return Bands(names, flux, bad, parts[0].header)
+    uncovered = None
+    if any(part.uncovered is not None for part in parts):
+        uncovered = np.concatenate(
+            [
+                np.zeros_like(part.bad) if part.uncovered is None else part.uncovered
+                for part in parts
+            ]
+        )
+    return Bands(names, flux, bad, parts[0].header, uncovered)
 
 
 def _of_array(cube: npt.NDArray[Any], names: tuple[str, ...] | None, *, where: object) -> Bands:

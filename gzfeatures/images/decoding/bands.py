@@ -39,12 +39,16 @@ class Bands:
         not finite and kept otherwise.
     header : astropy.io.fits.Header, optional
         Header with the celestial coordinates; None where the source has none.
+    uncovered : ndarray of bool, optional
+        Same shape as `flux`: bad pixels that lie outside of the band's own image, at the margin
+        that a shift onto the grid of another band leaves; None where no band was shifted.
     """
 
     names: tuple[str, ...]
     flux: npt.NDArray[np.float32]
     bad: npt.NDArray[np.bool_]
     header: Header | None = None
+    uncovered: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if (
@@ -72,7 +76,11 @@ class Bands:
         """
         rows = [self._row(name) for name in names]
         return dataclasses.replace(
-            self, names=tuple(names), flux=self.flux[rows], bad=self.bad[rows]
+            self,
+            names=tuple(names),
+            flux=self.flux[rows],
+            bad=self.bad[rows],
+            uncovered=None if self.uncovered is None else self.uncovered[rows],
         )
 
     def _row(self, name: str) -> int:
@@ -142,15 +150,27 @@ class Bands:
             self.names, np.stack(planes[:n]), np.stack(planes[n:]), cuts[0].wcs.to_header()
         )
 
-    def faults(self) -> list[str]:
-        """List the faults of the bands: blank bands, and bands with many bad pixels."""
+    def faults(self, most_bad: float = MAX_BAD) -> list[str]:
+        """List the faults of the bands: blank bands, and bands with many bad pixels.
+
+        Parameters
+        ----------
+        most_bad : float
+            Largest share of bad pixels, among those that the band's own image covers, that is
+            passed over, in [0, 1].
+        """
         lines = []
-        for name, flux, bad in zip(self.names, self.flux, self.bad, strict=True):
+        uncovered = np.zeros_like(self.bad) if self.uncovered is None else self.uncovered
+        for name, flux, bad, outside in zip(
+            self.names, self.flux, self.bad, uncovered, strict=True
+        ):
             good = flux[~bad]
+            # a margin that nobody observed says nothing about the quality of what was observed
+            share = bad[~outside].mean() if not outside.all() else 1.0
             if len(good) == 0 or good.min() == good.max():
                 lines.append(f"band {name} is blank")
-            elif bad.mean() > MAX_BAD:
-                lines.append(f"band {name} has {bad.mean():.1%} bad pixels")
+            elif share > most_bad:
+                lines.append(f"band {name} has {share:.1%} bad pixels")
         return lines
 
     def render(

@@ -164,6 +164,7 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
                     job.undecoded |= {
                         key: InputError(why) for key, why in json.loads(result["bad"]).items()
                     }
+                    job.empty.reasons |= json.loads(result["empty"])
                     advance(int(result["rows"]))
             except ray.exceptions.RayTaskError as error:
                 # Ray wraps what a worker raises: the user is to see the package's own error
@@ -172,6 +173,10 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
                     cause = cause.__cause__
                 raise cause or error from None
         job.seconds += time.perf_counter() - start
+    # each node judged its images before its network had them
+    job.empty.judged.update(job.digests[todo])
+    for row in todo:
+        job.empty.name(str(job.images.ids[row]), job.digests[row])
     job.raise_bad()
 
 
@@ -220,7 +225,12 @@ class _Worker:
                 )
         bad = {key: error.message for key, error in job.undecoded.items()}
         computed = [pending.stored for pending in job.pending]
-        return {"computed": [computed], "rows": [len(rows)], "bad": [json.dumps(bad)]}
+        return {
+            "computed": [computed],
+            "rows": [len(rows)],
+            "bad": [json.dumps(bad)],
+            "empty": [json.dumps(job.empty.reasons)],
+        }
 
     def _engine(self, extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
         """Build the networks for the first part and keep them for the others."""

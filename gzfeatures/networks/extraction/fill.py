@@ -96,6 +96,7 @@ def filled(
                 # the networks, whose graphs point at each other: shards and tables take their place
                 gc.collect()
     job.describe()
+    job.judge()
     # many small shards slow every later run down
     for cache in (*caches, hashes):
         cache.compact()

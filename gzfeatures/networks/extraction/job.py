@@ -24,6 +24,7 @@ from gzfeatures.features.table import GROUP_ROWS, EmbeddingTable, Made, TableFil
 from gzfeatures.images.decoding.grey_levels import FEWEST, FLAGS, number_of
 from gzfeatures.images.galaxy_files import NetworkInput, WholePicture
 from gzfeatures.images.image_set import ImageSet, hash_of
+from gzfeatures.networks.extraction.empty_images import EmptyImages
 from gzfeatures.networks.extraction.plan import Vectors, views_of
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Job:
         self.shallow: list[int] = []
         self.pending, self.seconds = [Pending(cache) for cache in caches], 0.0
         self.hashes = hashes
+        self.empty = EmptyImages(self.say)
         self._fresh: dict[str, bytes] = {}
         self._described: set[str] = set()
 
@@ -179,6 +181,7 @@ class Job:
             # where no image can be decoded no network is loaded
             if first is not None:
                 self._run(make(), todo, chain([first], decoded), lacking, advance)
+                self._copy()
         self.raise_bad()
 
     def _run(
@@ -217,6 +220,18 @@ class Job:
         """Keep the vectors of a batch that each table lacks until they are stored."""
         for rows, wanted, vectors in zip(self.pending, lacking, tables, strict=True):
             rows.add(keys[wanted].tolist(), vectors[wanted])
+
+    def _copy(self) -> None:
+        """Store vectors of flat images that look to a network like one that it was given."""
+        copies = np.array(list(self.empty.copies), dtype=object)
+        if not len(copies):
+            return
+        first = np.array(list(self.empty.copies.values()), dtype=object)
+        for rows, cache in zip(self.pending, self.caches, strict=True):
+            # the first of a colour is absent where an error ended the job before its pass
+            wanted = cache.has(first) & ~cache.has(copies)
+            rows.add(copies[wanted].tolist(), cache.vectors(first[wanted]))
+        self._flush()
 
     def raise_bad(self) -> None:
         """Warn of images with few grey levels; in a strict job raise the first decoding error."""
@@ -288,6 +303,35 @@ class Job:
                     self._keep_hashes()
         self._keep_hashes()
 
+    def judge(self) -> None:
+        """Judge images whose vectors were stored before: those without a hash are decoded.
+
+        A picture with a hash has contrast, so that only flat or small ones, and bands, are doubtful.
+        """
+        rows = self.good()
+        for first in range(0, len(rows), GROUP_ROWS):
+            part = rows[first : first + GROUP_ROWS]
+            keys = self.digests[part]
+            fresh = np.array([key not in self.empty.judged for key in keys], dtype=bool)
+            hashes = self._hashes_of(keys[fresh])
+            doubtful = part[fresh] if hashes is None else part[fresh][~hashes.any(1)]
+            with ThreadPoolExecutor(self.workers) as pool:
+                list(_ahead(pool, self._judged, doubtful.tolist(), 4 * self.workers))
+            for row in doubtful:
+                self.empty.name(str(self.images.ids[row]), self.digests[row])
+
+    def _judged(self, row: int) -> NetworkInput | GzError:
+        """Decode one image and record whether it shows no galaxy; return the error if it cannot."""
+        key = self.digests[row]
+        try:
+            image = self.images.network_input(
+                row, self.views, digest=key, noted=partial(self.empty.reasons.__setitem__, key)
+            )
+        except GzError as error:
+            return error
+        self.empty.judged.add(key)
+        return image
+
     def _hashes_of(self, digests: npt.NDArray[np.object_]) -> npt.NDArray[np.uint8] | None:
         """Return the hashes of pictures, shape (n, 64)."""
         return None if self.hashes is None else self.hashes.vectors(digests).astype(np.uint8)
@@ -313,14 +357,21 @@ class Job:
             self._made(number, len(kept), began),
             self._hashes_of(digests),
             self.images.kind,
+            self.empty.listed(self.images.ids[kept], digests),
         )
 
     def write(self, number: int, path: Path, began: float) -> TableFile:
         """Write all rows of a table to a file, a row group at a time."""
         kept, digests = self._readable()
         described, kind = self.hashes is not None, self.images.kind
+        empty = self.empty.listed(self.images.ids[kept], digests)
         with writer(
-            path, self.extractors[number], self._skipped(), pictures=described, kind=kind
+            path,
+            self.extractors[number],
+            self._skipped(),
+            pictures=described,
+            kind=kind,
+            nothing_shown=empty,
         ) as append:
             for first in range(0, len(kept), GROUP_ROWS):
                 part = slice(first, first + GROUP_ROWS)
@@ -364,7 +415,9 @@ class Job:
         from gzfeatures.networks.extraction.preprocess import views_of_input
 
         try:
-            image = self.images.network_input(row, self.views, digest=self.digests[row])
+            image = self._judged(row)
+            if isinstance(image, GzError):
+                return image
             # the picture is decoded here anyway: hashing it now spares a second decoding
             if self.hashes is not None and self.digests[row] not in self._described:
                 self._fresh[self.digests[row]] = hash_of(image, self.views)
@@ -384,10 +437,15 @@ class Job:
         """Go through the images that could be decoded: their place in `todo` and their pixels."""
         decoded = _ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)
         for place, pixels in enumerate(decoded):
+            key = self.digests[todo[place]]
             if not isinstance(pixels, GzError):
-                yield place, pixels
+                self.empty.name(str(self.images.ids[todo[place]]), key)
+                if self.empty.is_copy(key, pixels):
+                    advance(1)
+                else:
+                    yield place, pixels
                 continue
-            self.undecoded[self.digests[todo[place]]] = pixels
+            self.undecoded[key] = pixels
             advance(1)
             # the first error ends a strict job; `raise_bad` raises it
             if self.strict:

@@ -8,7 +8,7 @@ way the pixels differ from those of `View.apply` by at most 1 of 255.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,18 @@ LUMINANCE = (19595, 38470, 7471)
 
 
 def to_views(
-    images: ImageSet, row: int, views: Sequence[View], *, digest: str | None = None
+    images: ImageSet,
+    row: int,
+    views: Sequence[View],
+    *,
+    digest: str | None = None,
+    noted: Callable[[str], None] | None = None,
 ) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Decode one image and return its pixels under each view; otherwise as `ImageSet.pixels`."""
-    return views_of_input(images.network_input(row, views, digest=digest), views)
+    """Decode one image and return its pixels under each view.
+
+    Otherwise as `ImageSet.network_input`.
+    """
+    return views_of_input(images.network_input(row, views, digest=digest, noted=noted), views)
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:

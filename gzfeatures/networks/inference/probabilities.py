@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -151,6 +151,7 @@ def classify(
     progress: bool = True,
     unfamiliar: float = LEVEL,
     coverage: float | None = None,
+    noted: Callable[[str, str], None] | None = None,
 ) -> Predictions:
     """Predict galaxies by a network trained end to end.
 
@@ -170,6 +171,8 @@ def classify(
         Galaxies with a smaller p value of familiarity get an empty class set, in [0, 1].
     coverage : float, optional
         Of the class sets, in (0, 1); default what they were promised with.
+    noted : callable, optional
+        Takes id and reason of each image that shows no galaxy, before the network sees it.
 
     Returns
     -------
@@ -195,7 +198,7 @@ def classify(
         calibration = calibration.promising(coverage)
     network = load(spec).to(choose(device, "float32").device)
     with TemporaryDirectory() as scratch:
-        cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress)
+        cache = PixelCache.of(images, spec.view, Path(scratch), progress=progress, noted=noted)
         inference = Inference(
             cache, target, classes, spec.mean, spec.std, dihedral=fields.get("dihedral", False)
         )

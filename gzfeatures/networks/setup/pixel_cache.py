@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import os
 import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,15 @@ class PixelCache:
     path: Path
 
     @classmethod
-    def of(cls, images: ImageSet, view: View, folder: Path, *, progress: bool = True) -> PixelCache:
+    def of(
+        cls,
+        images: ImageSet,
+        view: View,
+        folder: Path,
+        *,
+        progress: bool = True,
+        noted: Callable[[str, str], None] | None = None,
+    ) -> PixelCache:
         """Open the cache of these images, or decode them into it.
 
         The file is named by all that its content depends on: the images' bytes, in order, and the
@@ -60,6 +70,8 @@ class PixelCache:
             Where the file lies; made if missing.
         progress : bool
             Draw a progress bar on stderr.
+        noted : callable, optional
+            Takes id and reason of each image that is decoded and shows no galaxy.
 
         Raises
         ------
@@ -88,11 +100,13 @@ class PixelCache:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_2_0(file, header)
                     for block in bar:
-                        for row in pool.map(
-                            lambda row: to_views(images, row, (view,), digest=digests[row])[0],
-                            block,
+                        decoded = partial(_decoded, images, view, digests)
+                        for row, (pixels, reasons) in zip(
+                            block, pool.map(decoded, block), strict=True
                         ):
-                            file.write(row.tobytes())
+                            if noted is not None and reasons:
+                                noted(str(images.ids[row]), reasons[0])
+                            file.write(pixels.tobytes())
         return cls(images.ids, path)
 
     @property
@@ -111,6 +125,15 @@ class PixelCache:
     def _open(self) -> npt.NDArray[np.uint8]:
         pixels: npt.NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
         return pixels
+
+
+def _decoded(
+    images: ImageSet, view: View, digests: Sequence[str], row: int
+) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """Return the pixels of one image, and why it shows no galaxy, if it does not."""
+    reasons: list[str] = []
+    pixels = to_views(images, row, (view,), digest=digests[row], noted=reasons.append)
+    return pixels[0], reasons
 
 
 def drop(folder: Path) -> None:
