@@ -1,1 +1,1 @@
-"""Classifiers on embedding tables."""
+"""Fit classifiers and regressors ("heads") on embedding tables, and predict with them."""

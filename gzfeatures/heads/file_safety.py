@@ -1,4 +1,4 @@
-"""Check the members of a head file before any object is built: known types, whole arrays."""
+"""Check a head file before any object is built: only known types, and complete arrays."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TRUSTED = (
     *(f"gzfeatures.heads.{module}.{name}" for module, names in _OURS.items() for name in names),
     *OPTIMIZERS,
 )
-"""Types of a head that skops has to be told to build."""
+"""Types of gzfeatures that skops may build."""
 OBJECTS = (
     *TRUSTED,
     *(
@@ -47,8 +47,7 @@ OBJECTS = (
     ),
     f"{LabelBinarizer.__module__}.{LabelBinarizer.__qualname__}",
 )
-"""All objects a head may hold. Of scikit-learn those that predict in numpy: others hand what they
-hold to C."""
+"""All types that a head may contain; of scikit-learn, only types that predict in numpy."""
 LOADERS = {
     "ObjectNode": OBJECTS,
     "DictNode": ("builtins.dict",),
@@ -66,13 +65,13 @@ LOADERS = {
     ),
     "RandomStateNode": ("numpy.random.mtrand.RandomState",),
 }
-"""What builds a part of a head, and of which types."""
+"""Types that each skops loader may build."""
 SCHEMA, DEEPEST, MOST = "schema.json", 100, 2**26
-"""Member with the structure, levels of it, and its bytes at most."""
+"""File name of the structure in a head file, its largest depth and its largest size in bytes."""
 
 
 def renewed(path: Path) -> bytes | None:
-    """Rewrite a head of an earlier version with the present names of modules and classes.
+    """Convert a head of an earlier version to the present names of modules and classes.
 
     Parameters
     ----------
@@ -104,7 +103,7 @@ def renewed(path: Path) -> bytes | None:
 
 
 def _current(node: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the present module and class of a part that an earlier version named otherwise."""
+    """Return the present module and class of a type that an earlier version named differently."""
     module, name = node.get("__module__"), node.get("__class__")
     folder, _, old = str(module).rpartition(".")
     if folder != "gzfeatures.heads" or old not in _MODULES:
@@ -113,7 +112,7 @@ def _current(node: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def check_members(path: Path) -> None:
-    """Refuse a file with a type that no head has, or with an array of another size than it claims.
+    """Refuse a file with an unknown type, or with an array of another size than its header says.
 
     Raises
     ------
@@ -124,7 +123,7 @@ def check_members(path: Path) -> None:
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            # a small compressed member could unpack to more than memory holds
+            # a small compressed file could decompress to more than the memory can hold
             if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
                 raise InputError(
                     "member of the head is compressed", where=path, found=member.filename
@@ -143,8 +142,8 @@ def check_members(path: Path) -> None:
 
 
 def _nodes(value: Any, level: int) -> Iterator[dict[str, Any]]:
-    """Go through every part of the structure that names a type."""
-    # a structure nested without end would overflow the stack
+    """Yield every part of the structure that names a type."""
+    # a structure that is nested too deeply would overflow the stack
     if level > DEEPEST:
         raise InputError("structure of the head is too deep", rule=f"have {DEEPEST} levels at most")
     if isinstance(value, dict):
@@ -174,9 +173,9 @@ def _check_node(node: Mapping[str, Any], path: Path) -> None:
 
 
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Refuse an array whose header promises more or fewer bytes than its zip entry holds."""
+    """Refuse an array whose header claims another size than its zip entry has."""
     with archive.open(member) as file:
-        # only the header is read: no memory is allocated for what it claims
+        # read only the header, so that no memory is allocated for a false size
         version = np.lib.format.read_magic(file)
         read = (
             np.lib.format.read_array_header_1_0

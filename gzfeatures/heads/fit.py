@@ -1,4 +1,4 @@
-"""Fit a head: learn classes from an embedding table and the training galaxies of a split."""
+"""Fit a head on an embedding table and the training galaxies of a split."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def fit(
         No such head, parameter or weighted class; the head does not predict such labels; a training
         galaxy has no vector or no label; train has one class, or a class with one galaxy.
     """
-    # what is asked for has to go together before any work is done
+    # check that all arguments fit together before any work starts
     chosen = _suited(recipe(head), labels)
     inputs = Inputs.of(table, catalog, columns)
     train, rows = _training_rows(inputs, split)
@@ -74,14 +74,14 @@ def fit(
     if labels.target == "classes":
         _check_classes(targets, labels.classes)
     examples = (inputs.matrix, targets, _groups(train, split), rows)
-    # catalogs have gaps: a head that reads columns fills them with the training median
+    # catalog columns have gaps, which the head fills with the training median
     settings = {**parameters, **({"impute": True} if inputs.columns else {})}
     class_weight = settings.get("class_weight")
     if isinstance(class_weight, Mapping):
         settings["class_weight"] = _by_code(class_weight, labels)
     seconds: dict[str, float] = {}
     trials: tuple[dict[str, Any], ...] = ()
-    # parameters are chosen by cross-validation inside train: no other side of the split is touched
+    # choose parameters by cross-validation on training galaxies; no other galaxy is used
     if tune:
         from gzfeatures.heads.tune import search
 
@@ -104,7 +104,7 @@ def fit(
         labels=labels.fingerprint,
         split=split.fingerprint,
         seed=seed,
-        # the record names classes, not codes
+        # record class names instead of class codes
         parameters=chosen.complete(
             settings | ({"class_weight": class_weight} if class_weight is not None else {})
         ),
@@ -125,15 +125,15 @@ def _suited(chosen: HeadKind, labels: Labels) -> HeadKind:
 
 
 def _training_rows(inputs: Inputs, split: Split) -> tuple[Ids, npt.NDArray[np.intp]]:
-    """Return the training ids that have a vector, sorted, and their rows."""
-    # sorted, so that the order of rows in the table cannot change the head
+    """Return the ids of training galaxies that have a vector, sorted, and their rows."""
+    # sort the ids, so that the order of rows in the table does not change the head
     train = np.sort(split.train)
     train = train[~among(train, inputs.skipped)] if inputs.skipped else train
     return train, positions(inputs.ids, train, where="embedding table")
 
 
 def _by_code(weights: Mapping[str, float], labels: Labels) -> dict[int, float]:
-    """Return the weights of classes by class code instead of class name."""
+    """Return class weights by class code instead of class name."""
     if labels.target != "classes":
         raise InputError(
             "weights of classes",
@@ -164,7 +164,7 @@ def _check_classes(codes: npt.NDArray[np.int64], classes: Sequence[str]) -> None
 def _groups(train: Ids, split: Split) -> npt.NDArray[np.object_] | None:
     if not split.groups:
         return None
-    # an id and a group of the same spelling are different things
+    # mark groups and ids, because a group may have the same name as a galaxy
     return np.array(
         [f"group {split.groups[i]}" if i in split.groups else f"id {i}" for i in train],
         dtype=object,
@@ -175,11 +175,11 @@ def _trained_on(split: Split, inputs: Inputs) -> TrainedOn:
     """Return the galaxies that head or backbone were trained on, with their whole groups."""
     before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
     seen = set(inputs.ids[inputs.among(before)])
-    # galaxies of a group that have no row in the table are known by their ids alone
+    # members of a group without a row in the table are recognised by their ids only
     grouped = np.array(list(split.groups), dtype=object)
     absent = grouped[~among(grouped, inputs.ids)]
     seen |= set(absent[before.contains(absent, kind=inputs.first.kind)])
-    # one galaxy trained on makes its whole group unfit for a test
+    # a single training galaxy makes its whole group unusable for a test
     seen_groups = {group for name, group in split.groups.items() if name in seen}
     seen_groups |= {split.groups[name] for name in split.train if name in split.groups}
     members = [name for name, group in split.groups.items() if group in seen_groups]

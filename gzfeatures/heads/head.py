@@ -1,4 +1,4 @@
-"""Keep a fitted classifier together with everything that tells on which tables it may be used."""
+"""Hold a fitted classifier with a record of the tables on which it may be used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Head:
-    """A fitted classifier or regressor, with the record of what it was trained on.
+    """Hold a fitted classifier or regressor, with a record of what it was trained on.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class Head:
         any_crop: bool = False,
         sample: TableSample | None = None,
     ) -> Predictions:
-        """Predict every galaxy of a table made by the extractor the head was fitted on.
+        """Predict every galaxy of a table that has the same extractor as the head.
 
         Parameters
         ----------
@@ -164,11 +164,12 @@ class Head:
                 found=inputs.matrix.shape[1],
             )
         values = self.probabilities(inputs.matrix, calibrated=calibrated)
-        # galaxies that the backbone was trained on count too: their vectors are too good
+        # galaxies that the backbone was trained on count as seen, because their vectors are too
+        # good
         before = TrainedOn.joined(extractor.trained_on for extractor in inputs.extractors)
         seen = inputs.among(self.trained_on) | inputs.among(before)
         predictions = Predictions(inputs.ids, values, self.classes, self.target, seen)
-        # without calibration there is no promise that familiarity and sets could keep
+        # without calibration, familiarity and class sets would not keep their promise
         if self.familiarity is not None and calibrated:
             vectors = self.vectors(inputs.matrix)
             p = self.familiarity.p_values(vectors)
@@ -180,7 +181,7 @@ class Head:
         return predictions
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the columns of rows that come from embedding tables, not catalogs: (n, dim)."""
+        """Return the columns of a matrix that come from embedding tables, shape (n, dim)."""
         return matrix[:, : self.dim - len(self.columns)]
 
     def promising(self, coverage: float) -> Head:
@@ -205,7 +206,7 @@ class Head:
     def probabilities(
         self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True
     ) -> npt.NDArray[np.float64]:
-        """Return class probabilities, or vote fractions, of rows of length `dim`: shape (n, k)."""
+        """Return class probabilities or vote fractions for rows of length `dim`, shape (n, k)."""
         if self.target == "fractions":
             return np.asarray(self.estimator.predict(matrix))
         values = (
@@ -221,17 +222,17 @@ class Head:
 
     @property
     def uncalibrated_classes(self) -> tuple[str, ...]:
-        """Return classes that no calibration galaxy had: their probabilities are not calibrated."""
+        """Classes without calibration galaxies, whose probabilities are not calibrated."""
         codes = getattr(self.estimator, "unchecked_", ())
         return tuple(self.classes[int(self.estimator.classes_[code])] for code in codes)
 
     @property
     def numbers(self) -> int:
-        """Count the numbers that were learned: entries of all fitted arrays, nodes of all trees."""
+        """Number of learned numbers: entries of all fitted arrays, and nodes of all trees."""
         return _numbers(self.estimator)
 
     def write(self, path: str | Path) -> Path:
-        """Write the head as a skops file and return its path."""
+        """Write the head as a skops file, and return the file's path."""
         record = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -250,7 +251,7 @@ class Head:
 
     @classmethod
     def read(cls, path: str | Path) -> Head:
-        """Read a head written by `write`; any other file is refused before objects are built.
+        """Read a head from a file that `write` wrote; refuse other files before objects are built.
 
         Raises
         ------
@@ -270,7 +271,7 @@ class Head:
             record["familiarity"] = Familiarity.fromdict(familiarity) if familiarity else None
             record["shares"] = Shares.fromdict(record["shares"]) if record.get("shares") else None
             head = cls(estimator=estimator, **record)
-        # a record that parses may still not fit its arrays (a damaged file): check both
+        # in a damaged file the record may not fit the arrays, so check both
         with parsing("numbers of the head do not go together", path):
             if type(head.dim) is not int or not 0 < head.dim < 2**24:
                 raise InputError("head is damaged: length of a row", where=path, found=head.dim)

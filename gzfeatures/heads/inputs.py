@@ -1,4 +1,4 @@
-"""Join what a head reads of a galaxy: the vectors of embedding tables, and catalog columns."""
+"""Join the numbers that a head reads for each galaxy: embeddings and catalog columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Tables: TypeAlias = EmbeddingTable | Sequence[EmbeddingTable]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a head reads: one row of numbers per galaxy.
+    """Hold the numbers that a head reads, one row per galaxy.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Inputs:
     first: EmbeddingTable
 
     def among(self, galaxies: TrainedOn) -> npt.NDArray[np.bool_]:
-        """Tell which rows are galaxies of a training record, shape (n,)."""
+        """Return which rows are galaxies of a training record, shape (n,)."""
         rows = self.first.among(galaxies)
         return rows if len(rows) == len(self.ids) else rows[positions(self.first.ids, self.ids)]
 
@@ -67,7 +67,7 @@ class Inputs:
             There is no table, a galaxy of the first is in no row of another and not among its
             skipped, it is not in the catalog, or columns are named without a catalog.
         """
-        # one table and no columns, the usual case, needs no copy of a large matrix
+        # a single table without columns, the usual case, needs no copy of a large matrix
         several = [tables] if isinstance(tables, EmbeddingTable) else list(tables)
         if not several:
             raise InputError("no embedding table", rule="be at least one")
@@ -94,7 +94,7 @@ class Inputs:
                 (numbers, positions(catalog.ids, ids, where=f"catalog {catalog.source}"))
             )
         matrix = allocate(len(ids), sum(source.shape[1] for source, _ in sources))
-        # joined by blocks: a joined copy of each table would double the memory
+        # join in blocks, because a joined copy of each table would double the memory
         for start in range(0, len(ids), BLOCK):
             part = slice(start, start + BLOCK)
             np.concatenate(

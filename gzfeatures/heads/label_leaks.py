@@ -1,4 +1,4 @@
-"""Find catalog columns that define the label: a head that reads them only repeats that rule."""
+"""Find catalog columns that define the label, so that a head would only repeat the label's rule."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.labels.labels import Labels
 
 SURE = 0.98
-"""Balanced accuracy, or share of the variance explained, from which columns are said to tell the
-label."""
+"""Balanced accuracy, or explained variance, above which columns are reported as label leaks."""
 MOST = 5000
-"""Galaxies that are looked at."""
+"""Most galaxies that the search for label leaks uses."""
 
 
 def telling_columns(
     catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int = 0
 ) -> list[str]:
-    """Find columns that define the label, by their name or by how well they predict it.
+    """Find columns that define the label, by their name or by how well they predict the label.
 
     A column of votes is named whatever it says: labels are made of votes. Of the others a shallow
     decision tree (CART) tries to tell the label, on galaxies it was not grown on; redshift or
@@ -62,12 +61,12 @@ def telling_columns(
     others = [name for name in columns if name not in vote_names]
     if labels.target == "multi-label" or not others:
         return lines
-    # a few thousand galaxies tell: a leaking column predicts nearly all of them
+    # a few thousand galaxies suffice, because a leaking column predicts nearly all of them
     sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
     rows = positions(catalog.ids, sample, where=f"catalog {catalog.source}")
     values = np.column_stack([catalog.column(name)[rows] for name in others])
     targets = labels.select(sample).values
-    # each column alone, then all together: a label may be a rule over two of them
+    # test each column alone, then all together, because a label may depend on two columns
     parts = [[number] for number in range(len(others))]
     if len(others) > 1:
         parts.append(list(range(len(others))))
@@ -79,14 +78,15 @@ def telling_columns(
                 f"column {names} tells the label of {score:.1%} of the training galaxies by itself"
             )
             if len(part) == 1 and len(others) > 1:
-                break  # with it, all of them together tell it too
+                break
+    # if one column predicts the label, all columns together do too
     return lines
 
 
 def _score_of_tree(
     values: npt.NDArray[np.float64], targets: npt.NDArray[np.generic], seed: int
 ) -> float:
-    """Return how well a shallow tree predicts the label of galaxies kept out of its fit."""
+    """Return how well a shallow tree predicts the label of galaxies outside its fit."""
     # balanced accuracy for classes, explained variance for fractions; 0 for too few galaxies
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor

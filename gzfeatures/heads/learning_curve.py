@@ -29,7 +29,7 @@ def learning_curve(
     seeds: Sequence[int] = (0, 1, 2),
     allow_seen: bool = False,
 ) -> list[dict[str, Any]]:
-    """Fit heads on growing parts of the training galaxies and score each on the same test galaxies.
+    """Fit heads on more and more training galaxies, and score them on the same test galaxies.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def learning_curve(
     steps = [*sorted({size for size in sizes if size < whole}), whole]
     tests = _tests(table, split.test)
     rows = []
-    # larger parts contain the smaller ones: points of a curve differ by added galaxies only
+    # larger samples contain the smaller ones, so that points differ only by added galaxies
     for seed in seeds:
         train = nested(split.train, labels, seed)
         for size in steps:
@@ -92,7 +92,7 @@ def learning_curve(
 def curve(
     rows: Sequence[dict[str, Any]], head: str, metric: str = "accuracy"
 ) -> list[tuple[int, float, float, float]]:
-    """Return the curve of one head: (galaxies, mean, lowest, highest over seeds), by galaxies."""
+    """Return the learning curve of one head: (galaxies, mean, lowest, highest over seeds)."""
     values: dict[int, list[float]] = {}
     for row in rows:
         if row["head"] == head:
@@ -109,8 +109,8 @@ def _tests(table: Tables, ids: Ids) -> Tables:
 
 
 def nested(train: Ids, labels: Labels, seed: int) -> Ids:
-    """Order training ids so that every beginning of the list keeps the shares of the classes."""
-    # two galaxies of each class come first: a head cannot be fitted on fewer
+    """Order training ids so that the first n have equal class shares, for any n."""
+    # two galaxies of each class come first, because a head cannot be fitted on fewer
     train = np.sort(train)
     rng = np.random.default_rng(seed)
     chosen = labels.select(train)
@@ -118,7 +118,7 @@ def nested(train: Ids, labels: Labels, seed: int) -> Ids:
     place: npt.NDArray[np.float64] = np.empty(len(train))
     for code in np.unique(codes):
         rows = rng.permutation(np.flatnonzero(codes == code))
-        # spread evenly over (0, 1), so that each class has its share of every beginning
+        # spread each class evenly over (0, 1), so that the first n galaxies have equal class shares
         place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
         place[rows[:2]] = -1
     ordered: Ids = train[np.argsort(place, kind="stable")]

@@ -1,4 +1,4 @@
-"""Predict every labelled galaxy by a head that was fitted without it."""
+"""Predict every labelled galaxy by a head that was fitted without this galaxy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def out_of_sample(
     seed: int = 0,
     **parameters: Any,
 ) -> Predictions:
-    """Fit a head on all folds but one and predict the galaxies of that one, fold by fold.
+    """Predict the galaxies of each fold by a head that is fitted on all other folds.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def out_of_sample(
             "no galaxy has a label and a vector", rule="share ids", remedy="check the id columns"
         )
     ids = table.ids[labelled]
-    # a galaxy without a group is a group by itself
+    # a galaxy without a group forms its own group
     group_of = {name: name for name in ids} | {
         name: f"group {group}" for name, group in (groups or {}).items()
     }

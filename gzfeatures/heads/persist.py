@@ -1,4 +1,4 @@
-"""Write and read heads as skops files; only objects of types listed in `members` are built."""
+"""Write and read heads as skops files; only objects of known types are built."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from gzfeatures.files import require_file, written_whole
 from gzfeatures.heads.file_safety import TRUSTED, check_members, renewed
 
 FORMAT = 1
-"""Raise when a reader of the old number would misread a new file; readers refuse a higher
-number."""
+"""Version of head files; raise it if older code would misread a new file."""
 
 
 def write(path: Path, record: dict[str, Any], estimator: Any) -> Path:
@@ -33,7 +32,7 @@ def write(path: Path, record: dict[str, Any], estimator: Any) -> Path:
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], Any]:
-    """Return record and estimator of a file written by `write`; no code in the file runs.
+    """Return record and estimator of a head file; no code in the file is run.
 
     Raises
     ------
@@ -44,7 +43,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], Any]:
 
     path = require_file(path, "head")
     with parsing("not a readable head", path):
-        # skops builds objects as it reads: everything is checked first
+        # skops builds objects while it reads, so check everything before
         check_members(path)
         data = renewed(path)
         trusted = list(TRUSTED)

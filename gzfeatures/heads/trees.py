@@ -1,4 +1,4 @@
-"""Boosted trees: XGBoost grows them, plain arrays keep them, and numpy predicts from the arrays.
+"""Fit boosted trees by XGBoost, store them as plain arrays, and predict from these arrays.
 
 XGBoost reads its own files without checks: a damaged one can overwrite memory. So a head holds no
 object of that library, and its predictions come from arrays that `checks` verifies.
@@ -18,13 +18,13 @@ from gzfeatures.errors import InputError
 from gzfeatures.features.matrices import Matrix
 
 ROWS = 256
-"""Rows that go down all trees at once."""
+"""Number of rows that pass through all trees at once."""
 DEEPEST = 64
-"""Levels of the deepest tree that is read."""
+"""Largest depth of a tree that is read."""
 
 
 class BoostedTrees(BaseEstimator):  # type: ignore[misc]
-    """Trees of XGBoost (Chen & Guestrin 2016, doi:10.1145/2939672.2939785) on histograms.
+    """Hold XGBoost's trees (Chen & Guestrin 2016, doi:10.1145/2939672.2939785) as plain arrays.
 
     Parameters
     ----------
@@ -93,11 +93,11 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             device=self.device,
             random_state=self.seed,
         ).fit(X, y)
-        # XGBoost's JSON is its documented format; nothing private is read
+        # read XGBoost's JSON, which is its documented format and not private
         learner = json.loads(machine.get_booster().save_raw("json"))["learner"]
         model = learner["gradient_booster"]["model"]
         trees = model["trees"]
-        # nodes of all trees lie one after the other, so children need an offset for each tree
+        # the nodes of all trees are stored one after another, so children need each tree's offset
         sizes = np.array([len(tree["left_children"]) for tree in trees], dtype=np.int64)
         first = np.cumsum(sizes) - sizes
 
@@ -121,9 +121,10 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         ).ravel()
         if self.kind == "XGBClassifier":
             self.classes_ = np.arange(len(np.unique(y)))
-            if len(self.classes_) == 2:  # it is told as a probability, and added to a logit
+            if len(self.classes_) == 2:
+                # XGBoost stores this base as a probability, but adds its logit
                 base = np.log(base) - np.log1p(-base)
-        # a binary classifier has one sum, whose sign decides
+        # a binary classifier has a single sum, whose sign decides
         outputs = max(1, int(self.outputs_.max()) + 1)
         self.base_ = np.asarray(np.broadcast_to(base, (outputs,)), dtype=np.float32).copy()
         self.n_features_in_ = X.shape[1]
@@ -138,7 +139,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         return np.stack([1 - second, second], axis=1)
 
     def predict(self, X: Matrix) -> npt.NDArray[Any]:
-        """Return targets, float32, shape (n, m); or the most probable class, shape (n,)."""
+        """Return targets, float32, shape (n, m), or the most probable class, shape (n,)."""
         return (
             self._tree_sums(X)
             if self.kind == "XGBRegressor"
@@ -150,8 +151,8 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         X = np.asarray(X, dtype=np.float32)
         adds = np.zeros((len(self.roots_), len(self.base_)), dtype=np.float32)
         adds[np.arange(len(self.roots_)), self.outputs_] = 1
-        # a leaf leads to itself, so that all rows may go down as far as the deepest tree; both ways
-        # lie side by side
+        # a leaf leads to itself, so that all rows can take as many steps as the deepest tree has;
+        # both children of a node are stored side by side
         leaf, itself = self.left_ < 0, np.arange(len(self.left_))
         below = np.stack(
             [np.where(leaf, itself, self.right_), np.where(leaf, itself, self.left_)], axis=1
@@ -162,7 +163,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
             gaps = bool(np.isnan(rows).any())
             at = np.tile(self.roots_.astype(np.int64), (len(rows), 1))
             begin = np.arange(len(rows))[:, None] * rows.shape[1]
-            # all rows go down all trees one level at a time: a few numpy calls for each level
+            # all rows descend all trees one level at a time, with a few numpy calls per level
             for _ in range(depth):
                 values = rows.take(begin + self.feature_.take(at))
                 lower = values < self.value_.take(at)
@@ -173,7 +174,7 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         return sums
 
     def _depth(self) -> int:
-        """Count the levels below the roots.
+        """Return the number of levels below the roots.
 
         Raises
         ------

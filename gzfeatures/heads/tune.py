@@ -1,4 +1,4 @@
-"""Choose the parameters of a head by cross-validation inside the training galaxies."""
+"""Choose the parameters of a head by cross-validation on the training galaxies."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 FOLDS = 3
 RUNGS = (3000, 9000)
-"""Rows on which the candidates meet; each rung keeps the better third. A smaller table is one
-rung."""
+"""Numbers of rows on which parameters compete; after each, the better third stays."""
 
 
 def search(
@@ -36,7 +35,7 @@ def search(
     seed: int = 0,
     jobs: int = 1,
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
-    """Try every combination of the head's parameters on the training rows and keep the best.
+    """Try all combinations of the head's parameters on the training rows, and keep the best.
 
     Large tables are tried by successive halving: all combinations on few rows, the best third on
     more (Jamieson & Talwalkar 2016, arXiv:1502.07943).
@@ -80,7 +79,7 @@ def search(
     strata = targets if target == "classes" else np.zeros(len(rows), dtype=np.int64)
     console = Console(stderr=True)
     trials: list[dict[str, Any]] = []
-    # each rung has more rows and fewer candidates than the one before
+    # each round has more rows and fewer combinations than the round before
     for rung, size in enumerate(_rungs(len(rows))):
         kept = _subset(strata, groups, size, seed + rung)
         block = X[rows[kept]]
@@ -111,7 +110,7 @@ def search(
                 soft_wrap=True,
             )
         sign = 1 if "accuracy" in tried[0]["metric"] else -1
-        # sorting is stable: of equal scores the earlier candidate, nearest the default, wins
+        # the sort is stable: of equal scores, the combination nearest to the defaults wins
         order = sorted(range(len(tried)), key=lambda i: -sign * tried[i]["score"])
         best = order[: max(1, len(order) // 3)]
         for i, trial in enumerate(tried):
@@ -127,7 +126,7 @@ def _rungs(n: int) -> tuple[int, ...]:
 
 
 def _subset(strata: npt.NDArray[Any], groups: Groups | None, size: int, seed: int) -> Rows:
-    """Choose about `size` rows: whole groups, classes in their shares."""
+    """Choose about `size` rows, as whole groups with the same class shares."""
     count = round(len(strata) / size)
     return np.arange(len(strata)) if count < 2 else folds_of(strata, groups, count, seed)[0][1]
 
@@ -147,7 +146,10 @@ def _trial(
         {"calibration": "none"} if target == "classes" and name != "ensemble" else {}
     )
     if bare and parameters.get("class_weight") == "macro-f1":
-        bare["class_weight"] = None  # what it is worth is learned with the calibration
+        bare["class_weight"] = (
+            # class weights are learned together with the calibration, which is not tried here
+            None
+        )
     start = time.perf_counter()
     scores = []
     for rest, part in folds:

@@ -1,1 +1,1 @@
-"""Estimators behind the names of heads: machines, calibration, transforms."""
+"""Define the estimators behind the names of heads: machines, calibration, transforms."""

@@ -1,4 +1,4 @@
-"""Reach two private parts of scikit-learn: a network's optimiser and what neighbours keep.
+"""Use two private parts of scikit-learn: a network's optimiser, and the data of neighbours.
 
 Predicting needs no optimiser, so heads are written without one; the path of its class remains for
 heads of earlier versions.
@@ -12,14 +12,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 OPTIMIZERS = ("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",)
-"""Types that heads written before may hold; they are read as long as scikit-learn has them."""
+"""Types in heads of earlier versions, which can be read as long as scikit-learn has these types."""
 
 
 def without_optimizer(network: MLPClassifier) -> None:
-    """Remove the optimiser of a fitted network: its private module would enter the head file."""
+    """Remove the optimiser of a fitted network, whose private module would enter the head file."""
     vars(network).pop("_optimizer", None)
 
 
 def fitted_neighbours(machine: KNeighborsClassifier) -> tuple[Any, Any, Any]:
-    """Return vectors (n, d), codes (n,) and algorithm of fitted neighbours: private attributes."""
+    """Return vectors (n, d), codes (n,) and algorithm of fitted neighbours, which are private."""
     return machine._fit_X, machine._y, machine._fit_method

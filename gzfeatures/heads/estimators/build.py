@@ -28,7 +28,7 @@ from gzfeatures.heads.trees import BoostedTrees
 
 
 def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> BaseEstimator:
-    """Build the unfitted estimator of the head `name`, all its parameters given (see `HEADS`)."""
+    """Build the unfitted estimator of a head from its name and all its parameters."""
     machine = _MACHINES[name](parameters, seed)
     if name == "ensemble":
         steps: Any = machine
@@ -54,7 +54,7 @@ def build(name: str, task: str, seed: int, parameters: Mapping[str, Any]) -> Bas
 
 
 class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Regression of several vote fractions; each learns from the galaxies that have its answer.
+    """Predict several vote fractions; each regression uses the galaxies that have its answer.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Any = None, rows: Rows | None = None) -> Self:
-        """Fit on X (n, d), or its `rows` (n,), with fractions y (n, m), NaN where unknown.
+        """Fit on X (n, d), or its `rows` (n,), with vote fractions y (n, m), NaN for unknown.
 
         Groups are taken and not used: a regression has no rows to hold back.
 
@@ -84,7 +84,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 rule="be known on two",
             )
         rows = np.arange(len(y)) if rows is None else rows
-        # answers known on the same galaxies share a regressor: one fit for a whole question
+        # answers that are known for the same galaxies share a regression, which is fitted once
         patterns, owner = np.unique(known, axis=1, return_inverse=True)
         self.n_features_in_, self.n_answers_ = X.shape[1], y.shape[1]
         self.answers_ = [np.flatnonzero(owner == p) for p in range(patterns.shape[1])]
@@ -110,7 +110,7 @@ class Answers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Several classes that can hold at once: one calibrated classifier per class, yes against no.
+    """Predict several classes per galaxy, each by its own calibrated classifier (yes or no).
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
-        """Fit on X (n, d), or its `rows` (n,), with flags y (n, k); constant flags stay so."""
+        """Fit on X (n, d), or its `rows` (n,), with flags y (n, k)."""
         y = np.asarray(y, dtype=np.int64)
         self.n_features_in_ = X.shape[1]
         self.constant_ = np.where(y.min(0) == y.max(0), y[0].astype(float), np.nan)
@@ -143,7 +143,7 @@ class Flags(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Several calibrated heads whose predictions are combined.
+    """Combine the predictions of several calibrated heads.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
-        """Fit every member on rows X (n, d) with codes y (n,)."""
+        """Fit every head of the ensemble on rows X (n, d) with codes y (n,)."""
         self.classes_ = np.unique(y)
         everything = np.arange(len(y))
         folds = (
@@ -175,7 +175,7 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if self.combine == "stack"
             else [(everything, everything[:0])]
         )
-        # the fold with most classes: the combining regression knows only the classes it holds
+        # hold back the fold with most classes, because the combining regression learns only these
         rest, part = max(folds, key=lambda fold: len(np.unique(y[fold[1]])))
         self.members_ = [clone(member).fit(X[rest], y[rest]) for _, member in self.members]
         self.judge_ = (
@@ -188,8 +188,8 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         logs = self._member_logs(X)
         p = np.exp(logs).reshape(len(X), len(self.members_), len(self.classes_)).mean(1)
         if self.judge_ is not None:
-            # a class that the held-back rows lack keeps the members' mean: its absence there is no
-            # verdict
+            # a class without held-back rows keeps the heads' mean probability, since nothing
+            # contradicts it
             columns = np.searchsorted(self.classes_, self.judge_.classes_)
             whole = p[:, columns].sum(1, keepdims=True)
             p[:, columns] = (
@@ -198,21 +198,21 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(p / p.sum(1, keepdims=True), dtype=np.float64)
 
     def _member_logs(self, X: Matrix) -> Matrix:
-        """Return the log probabilities of all members side by side, shape (n, members·k)."""
+        """Return the log probabilities of all heads side by side, shape (n, members·k)."""
         return np.hstack(
             [np.log(np.maximum(member.predict_proba(X), 1e-7)) for member in self.members_]
         ).astype(np.float32)
 
 
 class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
-    """scikit-learn's nearest neighbours, with one extra vote spread evenly over the classes."""
+    """Classify by scikit-learn's nearest neighbours, with one extra vote shared by all classes."""
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
-        """Fit on rows X (n, d) with codes y (n,); raise InputError where n is below `neighbours`.
+        """Fit on rows X (n, d) with codes y (n,); refuse fewer rows than `neighbours`.
 
         Calibration fits on a part of the galaxies, so that part has to be large enough too.
         """
-        # scikit-learn would notice at the first prediction only, in words of its own
+        # scikit-learn would raise an unclear error, and only at the first prediction
         if len(X) < self.n_neighbors:
             raise InputError(
                 f"head knn asks {self.n_neighbors} neighbours of fewer galaxies",
@@ -224,7 +224,7 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
-        """Return each class's share of the votes, shape (n, k); none is 0."""
+        """Return each class's share of the votes, shape (n, k), which is never 0."""
         share = super().predict_proba(X)
         return np.asarray(
             (share * self.n_neighbors + 1 / share.shape[1]) / (self.n_neighbors + 1),
@@ -233,7 +233,7 @@ class Neighbours(KNeighborsClassifier):  # type: ignore[misc]
 
 
 class Perceptron(MLPClassifier):  # type: ignore[misc]
-    """scikit-learn's network, trained for a fixed number of epochs without a warning about it."""
+    """Train scikit-learn's network for a fixed number of epochs, without convergence warnings."""
 
     def fit(self, X: Matrix, y: npt.NDArray[np.int64]) -> Self:
         """Fit on rows X (n, d) with codes y (n,)."""
@@ -245,8 +245,8 @@ class Perceptron(MLPClassifier):  # type: ignore[misc]
 
 
 def _ensemble(parameters: Mapping[str, Any], seed: int) -> Ensemble:
-    # a held-back share calibrates each member even on a small table: crossing inside crossing would
-    # be 30 fits
+    # hold back a share of rows for the calibration, because cross-validation within
+    # cross-validation would need 30 fits
     built = [
         (name, build(name, task, seed, complete).set_params(crossed_below=0))
         for name, task, complete in parameters["members"]

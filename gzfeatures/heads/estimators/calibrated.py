@@ -1,4 +1,4 @@
-"""Calibrate the probabilities of a classifier on training rows held back from it."""
+"""Calibrate the probabilities of a classifier on training rows held back from its fit."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _TINY = 1e-7
 _FACTORS = tuple(
     sorted((2 ** (step / 4) for step in range(-16, 17)), key=lambda factor: abs(np.log2(factor)))
 )
-"""Weights that `weights_for_macro_f1` tries, those that change least first."""
+"""Class weights that `weights_for_macro_f1` tries, smallest changes first."""
 
 
 class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Classifier with calibrated probabilities; it never changes the rows it is given.
+    """Classify with calibrated probabilities; the input rows stay unchanged.
 
     A large table is fitted once, on all rows but a held-back share, which teaches the calibration.
     A small one (`crossed_below`) is too precious for that: its rows are scored out of fold, and the
@@ -79,7 +79,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: Any, y: Any, groups: Groups | None = None, rows: Rows | None = None) -> Self:
-        """Fit on X with codes y (n,); rows of one group (n,) are never parted.
+        """Fit on X with codes y (n,); rows of one group stay together.
 
         X has shape (n, d), or more rows of which `rows` (n,) are the ones meant: a large table is
         not copied first.
@@ -116,7 +116,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.arange(n) if rows is None else rows
         self.scale_, self.bias_ = 1.0, np.zeros(k)
         self.steps_: list[Scores] = []
-        # scores and classes that teach the calibration come from rows the classifier did not see
+        # the calibration learns from rows that the classifier was not fitted on
         if self.method == "none":
             self._learn(take_rows(X, rows), codes)
             scores, truth = np.empty((0, k)), codes[:0]
@@ -125,11 +125,12 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._learn(take_rows(X, rows[rest]), codes[rest])
             scores, truth = self._scores_of(X, rows[part]), codes[part]
         else:
-            # few rows: score each out of fold, then fit the classifier that is kept on all of them
+            # with few rows, score each row by cross-validation, then fit the classifier on all rows
             order, parts = [], []
             for rest, part in folds_of(codes, groups, 5, self.seed):
                 self._learn(X[rows[rest]], codes[rest])
-                # a class that this fold's classifier was not fitted on tells nothing of its scores
+                # rows of a class that this fold's classifier does not know are useless for the
+                # calibration
                 scored = part[np.isin(codes[part], self.known_)]
                 parts.append(self._scores(X[rows[scored]], k) if len(scored) else np.empty((0, k)))
                 order.append(codes[scored])
@@ -140,7 +141,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         if len(truth):
             self._calibrate(scores, truth)
-        # weights act on calibrated probabilities, so they are learned last
+        # class weights multiply calibrated probabilities, so learn them after the calibration
         if self.class_weight == "macro-f1":
             self.weights_ = weights_for_macro_f1(self._probabilities(scores), truth)
         else:
@@ -148,14 +149,14 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _held_back(self, codes: Codes, groups: Groups | None) -> tuple[Rows, Rows] | None:
-        """Choose the fold with most classes inside and all classes outside; None if none has."""
+        """Choose the fold with most classes inside and all classes outside, or None."""
         k = len(self.classes_)
         folds = folds_of(codes, groups, max(2, round(1 / self.share)), self.seed)
         whole = [fold for fold in folds if len(np.unique(codes[fold[0]])) == k and len(fold[1])]
         return max(whole, key=lambda fold: len(np.unique(codes[fold[1]]))) if whole else None
 
     def recalibrate(self, X: Any, y: Any) -> Self:
-        """Learn the calibration anew from rows that neither estimator nor backbone was trained on.
+        """Learn the calibration again, from rows outside the training of estimator and backbone.
 
         A backbone places the galaxies it was trained on more surely than others, and a calibration
         learned on those promises too much. `method` stays as it is; weights stay too.
@@ -173,18 +174,18 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _learn(self, X: Matrix, codes: Codes) -> None:
-        """Fit the estimator on codes 0, 1, … without gaps: a fold may lack a class."""
+        """Fit the estimator on codes 0, 1, … without gaps, because a fold may lack a class."""
         self.known_, compact = np.unique(codes, return_inverse=True)
         self.estimator_ = clone(self.estimator).fit(X, compact)
 
     def predict_proba(self, X: Any) -> Scores:
-        """Return the probability of each class, float64, shape (n, k); X is not changed."""
+        """Return the probability of each class, float64, shape (n, k)."""
         p = self._probabilities(self._scores_of(X)) * self.weights_
         p /= p.sum(1, keepdims=True)
         return p
 
     def uncalibrated(self, X: Any) -> Scores:
-        """Return the softmax of the estimator's scores, uncalibrated and unweighted: (n, k)."""
+        """Return the softmax of the estimator's scores, without calibration, shape (n, k)."""
         return np.asarray(softmax(self._scores_of(X), axis=1), dtype=np.float64)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -193,7 +194,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return winners
 
     def _scores_of(self, X: Any, rows: Rows | None = None) -> Scores:
-        """Return scores of X or some of its rows, by blocks, shape (n, k); X is not changed."""
+        """Return the scores of X, or of some rows, computed in blocks, shape (n, k)."""
         X, k = np.asarray(X), len(self.classes_)
         rows = np.arange(len(X)) if rows is None else rows
         if not len(rows):
@@ -205,7 +206,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def _scores(self, X: Matrix, k: int) -> Scores:
-        """Return scores of all k classes; −inf, probability 0, for a class not trained on."""
+        """Return the scores of all k classes; −inf for a class that was not trained on."""
         outputs = np.asarray(getattr(self.estimator_, self.output)(X), dtype=np.float64)
         if self.output == "predict_proba":
             outputs = np.log(np.maximum(outputs, _TINY))
@@ -216,7 +217,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return scores
 
     def _calibrate(self, scores: Scores, codes: Codes) -> None:
-        """Learn scale, offsets and steps from the classes that the held-back rows have.
+        """Learn scale, offsets and steps of the calibration, for the classes of the held-back rows.
 
         A class that none of them has (all its galaxies lie in one group, say) is left out of the
         softmax here, for its absence from these rows says nothing of its frequency; it gets the
@@ -225,17 +226,18 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         present = np.unique(codes)
         scores, codes = scores[:, present], np.searchsorted(present, codes)
         n, k = scores.shape
-        # a class a fold's classifier does not know has score −inf: it takes no part in the gradient
+        # a class that a fold's classifier does not know has score −inf, so exclude it from the
+        # gradient
         truth = np.eye(k)[codes]
         finite = np.where(np.isfinite(scores), scores, 0.0)
         spread = max(float(scores[np.isfinite(scores)].std()), _TINY)
         biased = self.method != "temperature"
 
         def loss(free: Scores) -> tuple[float, Scores]:
-            # the scale is fitted as a logarithm: it stays positive, and steps are alike at any unit
+            # fit the logarithm of the scale, so that the scale is positive and independent of units
             a, b = np.exp(free[0]) / spread, free[1:] if biased else np.zeros(k)
             p = softmax(a * scores + b, axis=1)
-            # mean log loss, with a weak penalty on the offsets that keeps them finite
+            # mean log loss, plus a weak penalty that keeps the offsets finite
             slope = (p - truth) / n
             value = (
                 -float(np.log(np.maximum((p * truth).sum(1), 1e-30)).mean())
@@ -255,7 +257,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if biased:
             self.bias_ = np.full(len(self.classes_), optimum.x[1:].mean())
             self.bias_[present] = optimum.x[1:]
-        # steps act on probabilities: scores of different classes have no common scale
+        # isotonic steps use probabilities, because scores of different classes have different
+        # scales
         if self.method == "isotonic":
             p = softmax(self.scale_ * scores + self.bias_[present], axis=1)
             self.stepped_ = present
@@ -269,7 +272,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _probabilities(self, scores: Scores) -> Scores:
         p = softmax(self.scale_ * scores + self.bias_, axis=1)
         if self.steps_:
-            # heads of earlier versions have steps for every class, and do not say for which
+            # heads of earlier versions have steps for every class, and no list of classes
             stepped = getattr(self, "stepped_", np.arange(p.shape[1]))
             whole = p[:, stepped].sum(1, keepdims=True)
             part = p[:, stepped] / np.maximum(whole, _TINY)
@@ -291,7 +294,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def weights_for_macro_f1(probabilities: Scores, codes: Codes) -> Scores:
-    """Find the class weights with which the most probable class has the highest macro F1.
+    """Find the class weights for which the most probable class has the highest macro F1.
 
     As thresholds of F1 lie below those of accuracy where a class is rare (Lipton+2014,
     doi:10.1007/978-3-662-44851-9_15), rare classes are mostly weighted up. Each class in turn, the

@@ -23,22 +23,22 @@ from gzfeatures.features.matrices import BLOCK, Matrix
 
 Codes = npt.NDArray[np.int64]
 CACHED = 256
-"""Rows that a linear machine takes at once, so that they are read from memory once per step, not
-twice."""
+"""Number of rows that a linear machine processes at once, so that they stay in the cache."""
 
 
 def library(module: str, accelerated: bool) -> Any:
-    """Import a module of the accelerated scikit-learn if it is installed, else the plain one."""
+    """Import a module of the accelerated scikit-learn if installed, else of scikit-learn."""
     if accelerated:
         try:
             return importlib.import_module(f"sklearnex.{module}")
         except ImportError:
-            pass  # not built for this platform; scikit-learn gives the same machine, more slowly
+            pass
+    # not available for this platform; scikit-learn gives the same result, more slowly
     return importlib.import_module(f"sklearn.{module}")
 
 
 class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier that gives every class a score: the highest score wins."""
+    """Classify by scores: the class with the highest score wins."""
 
     classes_: Codes
 
@@ -46,14 +46,14 @@ class _Scored(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def predict(self, X: Matrix) -> Codes:
-        """Return the class of the highest score, shape (n,)."""
+        """Return the class with the highest score, shape (n,)."""
         winners: Codes = self.classes_[self.decision_function(X).argmax(1)]
         return winners
 
 
 def _kernel_scale(gamma: float, X: Matrix) -> float:
-    """Return γ of the kernel from γ in units of 1 / (d × variance of X)."""
-    # summed in double precision: float32 sums of millions of numbers drift
+    """Return the kernel's γ from γ in units of 1 / (d × variance of X)."""
+    # sum in double precision, because float32 sums of millions of numbers are inaccurate
     mean = X.mean(dtype=np.float64)
     blocks = (X[start : start + BLOCK] - mean for start in range(0, len(X), BLOCK))
     variance = sum(float(np.vdot(block, block)) for block in blocks) / X.size
@@ -61,12 +61,12 @@ def _kernel_scale(gamma: float, X: Matrix) -> float:
 
 
 def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Matrix:
-    """Return Σ exp(−γ‖x − vector‖²) × weights (v, m) over the vectors, by blocks; shape (n, m)."""
+    """Return Σ exp(−γ‖x − vector‖²) × weights over the vectors, shape (n, m), in blocks of rows."""
     sums = np.empty((len(X), weights.shape[1]), dtype=np.float32)
     lengths = (vectors**2).sum(1)
     for start in range(0, len(X), BLOCK // 4):
         rows = np.ascontiguousarray(X[start : start + BLOCK // 4], dtype=np.float32)
-        # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v: one matrix product in place of all differences
+        # ‖x − v‖² = ‖x‖² + ‖v‖² − 2 x·v needs one matrix product instead of all differences
         kernel = rows @ vectors.T
         kernel *= 2
         kernel -= lengths
@@ -79,7 +79,7 @@ def _kernel_sum(X: Matrix, vectors: Matrix, gamma: float, weights: Matrix) -> Ma
 
 
 class RbfMachine(_Scored):
-    """Support vector machine with kernel exp(−γ‖x − x'‖²), one machine per two classes.
+    """Fit a support vector machine with kernel exp(−γ‖x − x'‖²) for each pair of classes.
 
     The score of a class is the sum of its machines' margins: finer than the count of votes, and one
     matrix product.
@@ -109,9 +109,9 @@ class RbfMachine(_Scored):
             np.zeros((len(y), k), dtype=np.float32),
             np.zeros(k, dtype=np.float32),
         )
-        # the scores of two classes differ by the margin, so each takes half of it
+        # for two classes, the margin is the difference of both scores, so each gets half of it
         margin = np.array([[-1, 1]], dtype=np.float32) / (2 if k == 2 else 1)
-        # pair by pair: fitted on all classes at once, a machine keeps its vectors several times
+        # fit each pair of classes separately, because a joint fit stores the vectors several times
         for i, j in combinations(range(k), 2):
             pair = np.flatnonzero((codes == i) | (codes == j))
             machine = svm.SVC(C=self.C, gamma=self.gamma_).fit(X[pair], codes[pair] == j)
@@ -129,7 +129,7 @@ class RbfMachine(_Scored):
 
 
 class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Support vector regression of several targets with one kernel, kept as plain arrays.
+    """Fit support vector regressions of several targets, stored as plain arrays.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         for c, target in enumerate(y.T):
             machine.fit(X, np.ascontiguousarray(target))
             weights[machine.support_, c] = np.ravel(machine.dual_coef_)
-            # scikit-learn-intelex gives no intercept where all targets lie within epsilon of one
+            # scikit-learn-intelex returns no intercept if all targets lie within epsilon of one
             # value
             offset = np.ravel(machine.intercept_)
             self.intercept_[c] = offset[0] if len(offset) else (target.min() + target.max()) / 2
@@ -172,7 +172,7 @@ class RbfRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class LinearMachine(_Scored):
-    """Linear scores with an L2 penalty, fitted by L-BFGS on all classes at once.
+    """Compute linear scores with an L2 penalty, fitted by L-BFGS on all classes at once.
 
     Parameters
     ----------
@@ -201,20 +201,20 @@ class LinearMachine(_Scored):
     def fit(
         self, X: Matrix, y: Codes, sample_weight: npt.NDArray[np.floating] | None = None
     ) -> Self:
-        """Fit on rows X (n, d) with codes y (n,); weights of rows are optional, shape (n,)."""
+        """Fit on rows X (n, d) with codes y (n,), and optional weights of rows, shape (n,)."""
         self.classes_ = np.unique(y)
         (n, d), k = X.shape, len(self.classes_)
         truth = np.asarray(y[:, None] == self.classes_, dtype=np.float32)
         weight = (
             np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         )
-        # scikit-learn's C multiplies the sum of losses; divided by Σ weight it is a mean, whose
-        # gradient has one scale at any n
+        # scikit-learn's C multiplies the sum of losses; dividing by Σ weight gives a mean loss,
+        # whose gradient does not grow with n
         share = (weight / weight.sum()).astype(np.float32)[:, None]
         penalty = 1 / (self.C * weight.sum())
         slope = _softmax_slope if self.loss == "softmax" else _hinge_slope
 
-        # blocks small enough for the cache: scores and gradient read each row from memory once
+        # blocks fit in the cache, so that scores and gradient read each row from memory only once
         def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
             W = flat.reshape(k, d + 1).astype(np.float32)
             total, step = 0.0, np.zeros_like(W)
@@ -233,7 +233,8 @@ class LinearMachine(_Scored):
             ).ravel()
 
         options = {"maxiter": self.iterations, "gtol": self.tolerance, "ftol": 1e-7, "maxcor": 10}
-        with threadpool_limits(1):  # products this small are done before a second thread has woken
+        # for products this small, starting a second thread takes longer than the product
+        with threadpool_limits(1):
             optimum = minimize(
                 objective, np.zeros((d + 1) * k), jac=True, method="L-BFGS-B", options=options
             )
@@ -241,7 +242,7 @@ class LinearMachine(_Scored):
             warnings.warn(
                 f"no convergence in {self.iterations} steps; raise 'iterations'", stacklevel=2
             )
-        # kept as (d, k), so that the scores of many rows are one product
+        # store as (d, k), so that the scores of many rows are one matrix product
         solution = optimum.x.reshape(k, d + 1).T.astype(np.float32)
         self.coefficients_, self.intercept_ = np.ascontiguousarray(solution[:d]), solution[d]
         self.steps_ = int(optimum.nit)
@@ -256,7 +257,7 @@ Slope = Callable[[Matrix, Matrix, Matrix], tuple[float, Matrix]]
 
 
 def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
-    """Return the weighted mean of −ln softmax at the true class, and its gradient by the scores."""
+    """Return the weighted mean of −ln softmax at the true class, and its gradient."""
     scores = scores - scores.max(1, keepdims=True)
     odds = np.exp(scores)
     total = odds.sum(1, keepdims=True)
@@ -265,7 +266,7 @@ def _softmax_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float,
 
 
 def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, Matrix]:
-    """Return the weighted mean squared hinge, one class against the rest, and its gradient."""
+    """Return the weighted mean squared hinge loss, one class against the rest, and its gradient."""
     sign = 2 * truth - 1
     # max(0, 1 − y·score)², the L2 loss of LIBLINEAR (Fan+2008)
     short = np.maximum(1 - sign * scores, 0)
@@ -273,7 +274,7 @@ def _hinge_slope(scores: Matrix, truth: Matrix, share: Matrix) -> tuple[float, M
 
 
 class Prototype(_Scored):
-    """Nearest class mean: the score is minus half the squared distance to the mean, over √d."""
+    """Classify by the nearest class mean; scores are −½ squared distance over √d."""
 
     def fit(self, X: Matrix, y: Codes) -> Self:
         """Fit on rows X (n, d) with codes y (n,)."""

@@ -1,4 +1,4 @@
-"""List the heads by name (`HEADS`), as data: scikit-learn and XGBoost are imported later."""
+"""List the heads by name (`HEADS`) as data, without importing scikit-learn or XGBoost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TREES: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class HeadKind:
-    """A kind of classifier or regressor on vectors; calling it builds an unfitted estimator.
+    """Describe a kind of classifier or regressor on vectors, and build its unfitted estimator.
 
     Parameters
     ----------
@@ -64,14 +64,15 @@ class HeadKind:
     search_space: Mapping[str, tuple[Any, ...]]
 
     def __call__(self, seed: int = 0, **parameters: Any) -> BaseEstimator:
-        """Build the unfitted estimator: with scaler and calibration inside, for codes 0…k−1.
+        """Build the unfitted estimator, with scaling and calibration included, for codes 0…k−1.
 
         Raises
         ------
         InputError
             A parameter is not one of this head's.
         """
-        from gzfeatures.heads.estimators.build import build  # imports scikit-learn
+        # imported late, because it imports scikit-learn
+        from gzfeatures.heads.estimators.build import build
 
         complete = self.complete(parameters)
         if "members" in complete:
@@ -81,7 +82,7 @@ class HeadKind:
         return build(self.name, self.task, seed, complete)
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all parameters: the defaults, overridden by `parameters`.
+        """Return all parameters: the defaults, and `parameters` where they are given.
 
         Raises
         ------
@@ -248,17 +249,18 @@ def _member(member: HeadKind, impute: bool) -> tuple[str, str, dict[str, Any]]:
 
 
 def build_for(chosen: HeadKind, target: Target, seed: int, parameters: Mapping[str, Any]) -> Any:
-    """Build the unfitted estimator of a recipe for a kind of labels."""
+    """Build the unfitted estimator of a head for one kind of labels."""
     estimator = chosen(seed, **parameters)
     if target != "multi-label":
         return estimator
-    from gzfeatures.heads.estimators.build import Flags  # imports scikit-learn
+    # imported late, because it imports scikit-learn
+    from gzfeatures.heads.estimators.build import Flags
 
     return Flags(estimator)
 
 
 def recipe(name: str) -> HeadKind:
-    """Return the entry of `HEADS` with a name; an unknown name lists the legal ones."""
+    """Return the entry of `HEADS` with this name; the error of an unknown name lists all names."""
     if name not in HEADS:
         raise unknown("head", name, HEADS)
     return HEADS[name]

@@ -13,19 +13,19 @@ from threadpoolctl import threadpool_limits
 from gzfeatures.features.matrices import BLOCK, Matrix
 
 SMALL = 4_000_000
-"""Numbers in a table below which threads cost more than they bring (a few thousand rows)."""
+"""Size of a table, in numbers, below which a single thread is faster than several."""
 
 
 def threads_for(size: int) -> AbstractContextManager[object]:
-    """Limit a small table (fewer than `SMALL` numbers) to one thread; a large one has all."""
+    """Limit the computation on a small table to one thread."""
     return threadpool_limits(1) if size < SMALL else nullcontext()
 
 
 class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Replace NaN by the training median of its column, or by 0 if all is NaN; in place."""
+    """Replace NaN in place by the training median of its column, or by 0 if all values are NaN."""
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
-        """Learn the medians, shape (d,)."""
+        """Learn the median of each column, shape (d,)."""
         values = (column[~np.isnan(column)] for column in X.T)
         self.medians_: Matrix = np.array(
             [np.median(column) if len(column) else 0 for column in values], dtype=np.float32
@@ -33,29 +33,30 @@ class Fill(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Matrix) -> Matrix:
-        """Fill the rows of X in place and return X."""
+        """Fill the rows of X in place, and return X."""
         for column, median in zip(X.T, self.medians_, strict=True):
             column[np.isnan(column)] = median
         return X
 
 
 class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Scale columns to zero mean and unit variance, in place; constant ones keep their scale.
+    """Scale columns in place to zero mean and unit variance; constant columns keep their scale.
 
     Mean and variance are computed by blocks of rows. `transform` may work in place, for the
     estimator around the pipeline gives it a copy of the rows.
     """
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
-        """Learn mean and scale of the columns, each of shape (d,)."""
+        """Learn mean and scale of each column, shape (d,)."""
         blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
-        # double precision, and blocks: a float64 copy of a large table would not fit in memory
+        # sum blocks in double precision, because a float64 copy of a large table needs too much
+        # memory
         mean = sum(block.sum(0, dtype=np.float64) for block in blocks) / len(X)
         self.mean_: Matrix = np.asarray(mean, dtype=np.float32)
         variance = sum(
             ((block - self.mean_) ** 2).sum(0, dtype=np.float64) for block in blocks
         ) / len(X)
-        # rounding leaves a constant column a tiny variance: dividing by it would blow noise up
+        # rounding gives a constant column a tiny variance, and dividing by it would amplify noise
         scale = np.sqrt(np.asarray(variance))
         self.scale_: Matrix = np.where(
             scale > 1e-7 * (np.abs(self.mean_) + 1e-30), scale, 1
@@ -63,14 +64,14 @@ class Standardise(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Matrix) -> Matrix:
-        """Scale the rows of X in place and return X."""
+        """Scale the rows of X in place, and return X."""
         X -= self.mean_
         X /= self.scale_
         return X
 
 
 class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Keep the leading principal components, as many as asked for or as exist.
+    """Keep the first principal components, up to a maximum number.
 
     Parameters
     ----------
@@ -85,12 +86,12 @@ class Compress(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.whiten = whiten
 
     def fit(self, X: Matrix, y: Any = None) -> Self:
-        """Learn the components from the covariance of the columns."""
-        # n rows span n − 1 directions about their mean
+        """Learn the principal components from the covariance of the columns."""
+        # n rows vary in at most n − 1 directions around their mean
         kept = min(self.width, X.shape[1], max(1, len(X) - 1))
         self.pca_ = PCA(kept, whiten=self.whiten, svd_solver="covariance_eigh").fit(X)
         return self
 
     def transform(self, X: Matrix) -> Matrix:
-        """Return the rows in the components, shape (n, at most `width`), float32."""
+        """Return the rows in principal components, float32, shape (n, at most `width`)."""
         return np.asarray(self.pca_.transform(X), dtype=np.float32)
