@@ -1,4 +1,4 @@
-"""Run experiments: from a configuration to a ranking of candidates, with figures and provenance."""
+"""Run experiments: from a configuration to ranked candidates, with figures and provenance."""
 
 from gzfeatures._moved import names_of
 

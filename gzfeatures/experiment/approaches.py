@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "predictions.parquet"
 FINISHED = (TENSORS, RECORD, PREDICTIONS, "history.json", "curves.png")
-"""What a finished training leaves; where one of them is missing or damaged, it is made again from
-the last state."""
+"""Files of a finished training; if one is missing or damaged, the training is resumed."""
 
 
 def train_network(
@@ -41,7 +40,7 @@ def train_network(
     again: bool = False,
     watch: Watch | None = None,
 ) -> Candidate:
-    """Train a network end to end and score it on the test galaxies.
+    """Train a network end to end, and score it on the test galaxies.
 
     A finished training of the same inputs is read from its folder.
 
@@ -67,7 +66,7 @@ def train_network(
     NotFirstProcess
         Several processes trained together, and this is not the one to go on.
     """
-    # the sidecar holds the key of the last training in this folder
+    # the sidecar file holds the key of the last training in this folder
     key = _training_key(network, group, settings, seed)
     note = read_sidecar(folder / "training.json")
     unchanged = note.get("key") == key and not again
@@ -88,8 +87,8 @@ def train_network(
 def _training_key(
     network: NetworkChoice, group: LabelledSample, settings: Experiment, seed: int
 ) -> str:
-    """Return the sha256 of all inputs that the weights depend on, the seed among them."""
-    # other seeds and curve points are separate trainings and must not retrain this one
+    """Return the sha256 of all inputs on which the network's weights depend, including the seed."""
+    # other seeds and points of the learning curve are separate trainings, so exclude them
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
 
@@ -110,7 +109,7 @@ def _train(
     from gzfeatures.networks.training.train import train
 
     path = folder / "training.json"
-    # until the training is over no file is vouched for
+    # until the training has finished, the sidecar records no file
     write_sidecar(path, {"key": key})
     fields = {
         **{"folder": folder, "recipe": network.recipe, "epochs": network.epochs, "seed": seed},
@@ -134,7 +133,7 @@ def _train(
     training.predictions.write(folder / PREDICTIONS)
     tested = training.predictions.select(group.split.test)
     write_worst_errors(folder, tested, group.labels, group.images, "test")
-    # of a training that was resumed, this call has seen the last part only
+    # after a resumed training, this process knows only the seconds of the last part
     spent = max(training.seconds, sum(epoch["seconds"] for epoch in training.history))
     note = {
         **{"key": key, "seconds": spent, "epochs": training.epochs},
@@ -154,7 +153,7 @@ def _scored(
     seed: int,
 ) -> Candidate:
     """Score a finished training on the test galaxies, from the predictions it wrote."""
-    # predictions cover validation too; only test galaxies are scored
+    # the predictions include validation galaxies, which are not scored
     predictions = Predictions.read(folder / PREDICTIONS).select(group.split.test)
     trained = TrainedNetwork(
         network.name,
@@ -178,7 +177,7 @@ def network_curve(
     seed: int,
     whole: Candidate,
 ) -> list[tuple[int, float, float, float]]:
-    """Measure the accuracy of a network trained on growing parts of the training galaxies.
+    """Measure the accuracy of a network trained on more and more of the training galaxies.
 
     Returns
     -------
@@ -187,11 +186,11 @@ def network_curve(
     """
     from gzfeatures.heads.learning_curve import nested
 
-    # each part holds the smaller ones, so that the curve varies by size alone
+    # each sample contains the smaller ones, so that points differ only by added galaxies
     train = nested(group.split.train, group.labels, seed)
     plain = network.model_copy(update={"learning_curve": ()})
     candidate_of = {len(train): whole}
-    # the largest point is the training that was done anyway
+    # the largest point of the curve is the training that exists already
     for size in sorted(size for size in network.learning_curve if size < len(train)):
         part = dataclasses.replace(
             group, split=dataclasses.replace(group.split, train=train[:size])
@@ -219,7 +218,7 @@ def extract_table(
     store: Store | None = None,
     again: bool = False,
 ) -> tuple[EmbeddingTable, dict[str, float]]:
-    """Extract or read the embedding table of all galaxies, with the seconds its making took.
+    """Extract or read the embedding table of all galaxies; return also the seconds it took.
 
     A table at `path` that the same extractor made of the same images is read; neither network nor
     image is touched.
@@ -252,15 +251,15 @@ def extract_table(
         device=settings.device,
         store=store,
     )
-    # vectors depend on the extractor and the images, not on labels or split
+    # embeddings depend on extractor and images, not on labels or split
     key = fingerprint.of([extraction.extractor.fingerprint, group.stamp])
     beside = path.with_suffix(".json")
     note = read_sidecar(beside)
-    # a table of another run with the same key is read: extraction is the slow step
+    # read a table with the same key, because extraction is slow
     if again or note.get("key") != key or not _noted(path.parent, note):
         cost = write_table(group.images, extraction, path).made
         try:
-            # a network may have been trained on the images as they were
+            # a network may have been trained on the earlier images, so refuse changed ones
             require_unchanged(group.images, group.stamp)
         except InputError:
             path.unlink()
@@ -276,7 +275,7 @@ def extract_table(
 
 
 def _noted(folder: Path, sidecar: Mapping[str, Any]) -> bool:
-    """Return whether a sidecar names files, and each still has the noted digest."""
+    """Return whether a sidecar names files, and each file still has the recorded digest."""
     files = sidecar.get("files", {})
     return bool(files) and all(
         (folder / name).exists() and fingerprint.of_file(folder / name) == digest

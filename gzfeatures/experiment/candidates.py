@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class FitOptions:
-    """Hold how heads are fitted and scored.
+    """Hold the options with which heads are fitted and scored.
 
     Parameters
     ----------
@@ -118,10 +118,10 @@ def fit_heads(
     """
     options = options or FitOptions(**fields)
     split = split or fitting_split
-    # a test galaxy that the backbone has seen would make the score too good
+    # a test galaxy that the backbone was trained on would make the score too good
     if not options.allow_seen:
         _refuse_seen(tables, split)
-    # validation galaxies calibrate class sets and familiarity; no head is fitted on them
+    # validation galaxies calibrate class sets and familiarity, so no head is fitted on them
     kept_out = [table.select(split.validation) for table in tables]
     bench = _Bench(
         tables,
@@ -135,7 +135,7 @@ def fit_heads(
         options,
     )
     candidates = []
-    # tables are read and compared once for all heads and seeds
+    # read and compare the tables once for all heads and seeds
     for choice in choices:
         for seed in choice.seeds or (options.seed,):
             candidates.append(bench.candidate(choice, seed, seconds or {}))
@@ -144,7 +144,7 @@ def fit_heads(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Bench:
-    """Hold what all heads of one call share, and fit one head after the other."""
+    """Hold what several heads have in common, and fit one head after another."""
 
     tables: Sequence[EmbeddingTable]
     tests: Sequence[EmbeddingTable]
@@ -167,7 +167,7 @@ class _Bench:
         seed: int,
         seconds: Mapping[str, float],
     ) -> tuple[Candidate, Path]:
-        """Fit one head, save it, and score it."""
+        """Fit one head, save it, and score it as a candidate."""
         import gzfeatures.heads.fit  # noqa: F401  # scikit-learn is loaded before the clock starts
 
         start = time.perf_counter()
@@ -175,11 +175,11 @@ class _Bench:
         fitted = time.perf_counter()
         predictions = head.predict(self.tests, self.source)
         predicted = time.perf_counter()
-        # galaxies that the backbone was trained on are scored only where the options say so
+        # galaxies that the backbone was trained on are scored only if the options allow it
         saw_any = predictions.seen is not None and bool(predictions.seen.any())
         contaminated = self.options.allow_seen and saw_any
         predictions = predictions.without_seen() if contaminated else predictions
-        # the classifier's own probabilities show what calibration changed
+        # probabilities before calibration show what the calibration changed
         bare = self._uncalibrated(head)
         head = self._with_sets(head)
         path = self._write(head, choice, seed)
@@ -218,7 +218,7 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Add class sets and class shares, measured on validation galaxies, to a head."""
+        """Add class sets and class shares to a head, measured on validation galaxies."""
         checked = head.predict(self.kept_out, self.source)
         sets = _sets(
             head,
@@ -231,12 +231,12 @@ class _Bench:
         return dataclasses.replace(head, sets=sets, shares=_shares(checked))
 
     def _write(self, head: Head, choice: HeadChoice, seed: int) -> Path:
-        """Write a head, and a figure of its tuning beside it."""
+        """Write a head to a file, with a figure of its tuning beside it."""
         from gzfeatures.figures.tuning import draw_trials
 
         name = f"{choice.name}-seed{seed}" if choice.seeds else choice.name
         path = head.write(self.options.folder / f"{name}.skops")
-        # a picture of an earlier fit would be taken for one of this
+        # remove the figure of an earlier fit, which would look like one of this fit
         outputs.remove(_trials_beside(path))
         if head.trials:
             draw_trials(head.trials, _trials_beside(path))
@@ -274,11 +274,12 @@ def familiarity_of(
     skipped = {name for table in tables for name, _ in table.skipped}
     train = np.sort(split.train)
     train = train[~among(train, skipped)] if skipped else train
-    train = train[:: max(1, len(train) // ROWS)]  # evenly spaced: no large table is copied
+    # evenly spaced galaxies are enough, and need no copy of a large table
+    train = train[:: max(1, len(train) // ROWS)]
     # a galaxy that a backbone was trained on is recognised by its file, picture or id
     trained_on = np.concatenate([table.seen_ids for table in kept_out])
     fresh = kept_out[0].ids[~among(kept_out[0].ids, trained_on)]
-    # nearest-neighbour distances need two training galaxies and one to calibrate on
+    # the distance needs two training galaxies, and its calibration one other galaxy
     if len(train) < 2 or not len(fresh):
         return None
     training = Inputs.of([table.select(train) for table in tables]).matrix
@@ -293,18 +294,18 @@ def _sets(
     coverage: float,
     method: Method,
 ) -> Conformal | None:
-    """Calibrate class sets on kept-out galaxies; those unlike the others count as missed."""
+    """Calibrate class sets on validation galaxies; unfamiliar ones count as missed."""
     from gzfeatures.heads.inputs import Inputs
 
     if head.familiarity is not None:
-        # a calibration galaxy is compared with the others, or it would make itself look familiar
+        # compare each calibration galaxy only with the others, because it is similar to itself
         p = head.familiarity.p_values_of_calibration(Inputs.of(kept_out).matrix)
         predictions = dataclasses.replace(predictions, unfamiliar=p < LEVEL)
     return calibrate_sets(predictions, labels, coverage, method)
 
 
 def _shares(kept_out: Predictions) -> Shares | None:
-    """Measure the class shares that a head predicts for galaxies that no training used."""
+    """Measure the class shares that a head predicts for galaxies outside any training."""
     fresh = (
         kept_out.probabilities if kept_out.seen is None else kept_out.probabilities[~kept_out.seen]
     )
@@ -312,7 +313,7 @@ def _shares(kept_out: Predictions) -> Shares | None:
 
 
 def files_of(head: Path) -> list[Path]:
-    """Return the file of a head, and the figure of its tuning where it was tuned."""
+    """Return the file of a head and, if the head was tuned, the figure of its tuning."""
     return [path for path in (head, _trials_beside(head)) if path.exists()]
 
 
@@ -335,7 +336,7 @@ def _trials_beside(head: Path) -> Path:
 
 
 def name_of(tables: Sequence[EmbeddingTable], columns: Sequence[str] = ()) -> str:
-    """Return the name of a candidate's inputs: backbones and columns, `resnet50 & redshift`."""
+    """Return the name of a candidate's inputs, such as `resnet50 & redshift`."""
     return " & ".join([*(table.extractor.backbone for table in tables), *columns])
 
 
@@ -365,7 +366,7 @@ def learning_curves(
 def _calibration(
     head: Head, predictions: Predictions, uncalibrated: Predictions | None, labels: Labels
 ) -> dict[str, Any]:
-    """Return calibration errors before calibration, coverage of class sets, and notes."""
+    """Return errors before calibration, coverage of class sets, and notes."""
     calibration: dict[str, Any] = (
         {} if uncalibrated is None else {"before": measured(uncalibrated.without_seen(), labels)}
     )

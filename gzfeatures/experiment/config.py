@@ -1,4 +1,4 @@
-"""Define the schema of experiment files (TOML), and read them."""
+"""Define the settings of experiment files (TOML), and read these files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 from gzfeatures.images.reading import Reading
 
 SETTINGS = "experiment.json"
-"""File in a run folder with the settings of the run."""
+"""Name of the file in a run's folder that holds the run's settings."""
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.votes.vote_columns import Choice
@@ -30,7 +30,7 @@ class _Section(BaseModel):
 
 
 class HowRead(_Section):
-    """Say how images are read where files leave it open (`gzfeatures.images.reading.Reading`)."""
+    """Hold the options of reading image files, for what the files do not say."""
 
     range: tuple[float, float] | None = None
     stretch: str | None = None
@@ -61,7 +61,7 @@ class _Votes(_Section):
 
 
 class ImagedCatalog(_Section):
-    """Name a catalog and its images; `id_column` is needed where no column has a known name.
+    """Name a catalog and its images; `id_column` is needed if no column has a known name.
 
     `field` is the share of the survey frame that the image files hold: 1 for full frames, less for
     files that were cropped before; a view's crop is a share of the full frame, so that both show a
@@ -76,12 +76,12 @@ class ImagedCatalog(_Section):
 
     @property
     def how(self) -> Reading:
-        """Return how the images are read, as one value."""
+        """Return the options of reading the images as one value."""
         return Reading(**dict(self.reading), field=self.field)
 
 
 class ByDigest(_Section):
-    """Split galaxies by a digest of their ids (`Split.by_digest`).
+    """Split galaxies by a digest of their ids.
 
     Holds the divisor, and the remainders that go to validation and test.
     """
@@ -92,7 +92,7 @@ class ByDigest(_Section):
 
 
 class SecondTarget(_Votes):
-    """Name a catalog under another scheme, which networks learn beside the first target."""
+    """Name a catalog and a second class scheme, which networks learn besides the first target."""
 
     catalog: Path
     scheme: str = "votes-37"
@@ -100,7 +100,7 @@ class SecondTarget(_Votes):
 
 
 class Galaxies(ImagedCatalog, _Votes):
-    """Name the galaxies that are split and scored, and those that only train.
+    """Name the galaxies that are split and scored, and galaxies that are only trained on.
 
     `labels` replaces the scheme by a labels CSV; its `split` column, where there is one, is kept.
     `split` is shares of train, validation and test, or a rule on the ids' digests, which then also
@@ -133,7 +133,7 @@ class Galaxies(ImagedCatalog, _Votes):
 
 
 class FrozenBackbone(_Section):
-    """Name a backbone that is not trained further, and the settings to override.
+    """Name a backbone that is not trained further, with settings to override.
 
     With `dihedral` its vectors are means over the 8 symmetries of the square.
     """
@@ -218,7 +218,7 @@ class Joined(_Section):
 
 
 class Experiment(_Section):
-    """Hold all settings of one run; nothing changes them while it runs.
+    """Hold all settings of one run, which stay fixed during the run.
 
     `heads_on` says what heads are fitted on: all training galaxies, or only those of the catalog
     that is split, for galaxies that only train may have other shares of classes than the galaxies
@@ -255,7 +255,7 @@ class Experiment(_Section):
 
     @model_validator(mode="after")
     def _heads_once(self) -> Experiment:
-        # heads of one name would write to one file
+        # heads with the same name would write to the same file
         names = [choice.name for choice in self.heads]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -285,12 +285,14 @@ class Experiment(_Section):
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of all settings but the description."""
+        """Sha256 of all settings except the description."""
         settings = self.model_dump(mode="json", exclude={"description"})
         for source in (settings["galaxies"], *settings["galaxies"]["training_only"]):
-            if not any(source["reading"].values()):  # younger than the first runs, which go on
+            # the first runs lack this setting, and should keep their fingerprint
+            if not any(source["reading"].values()):
                 del source["reading"]
-        if settings["galaxies"]["others"] is None:  # likewise
+        # the first runs lack this setting too
+        if settings["galaxies"]["others"] is None:
             del settings["galaxies"]["others"]
         return fingerprint.of(settings)
 
@@ -314,7 +316,7 @@ def _value(text: str) -> Any:
 def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
     key: Any = keys[0]
     try:
-        # `backbones.0.weights` counts list entries from 0
+        # in `backbones.0.weights`, the number counts list entries from 0
         if isinstance(fields, list):
             key = int(key)
         if len(keys) == 1:
@@ -335,7 +337,7 @@ def _put(fields: Any, keys: Sequence[str], value: Any, item: str) -> None:
 
 
 def _absolute(fields: Any, base: Path, key: str = "") -> Any:
-    """Make paths absolute; names may be paths where they begin with `./`, `../`, `/` or `~`."""
+    """Make paths absolute; a name counts as a path if it begins with `./`, `../`, `/` or `~`."""
     if isinstance(fields, list):
         return [_absolute(item, base, key) for item in fields]
     if isinstance(fields, dict):
@@ -370,7 +372,7 @@ def with_settings(fields: dict[str, Any], settings: Sequence[str]) -> dict[str, 
 
 
 def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file, or the folder of an earlier run.
+    """Read an experiment file, or the settings of an earlier run from its folder.
 
     Parameters
     ----------
@@ -387,17 +389,17 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """
     path = require_file(path, "experiment")
     if path.is_dir():
-        # a run folder keeps the settings that it was run with
+        # the folder of a run contains the settings of the run
         path = require_file(path / SETTINGS, "settings of the earlier run")
     with parsing("experiment cannot be read", path, rule="be TOML"):
         text = path.read_text(encoding="utf-8")
         fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    # paths in the file start at the file, those of --set at the working folder
+    # paths in the file are relative to the file, paths of --set to the working folder
     fields = with_settings(_absolute(fields, path.parent), settings)
     try:
         return Experiment.model_validate(fields)
     except ValidationError as error:
-        # every problem is named at once: a run may wait a day in a queue
+        # report all problems at once, because a run may wait a day in a queue
         problems = [
             f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {e['msg']}" for e in error.errors()
         ]

@@ -1,4 +1,4 @@
-"""Draw a synthetic survey, and configure the demo experiment on it."""
+"""Simulate a survey, and configure the demo experiment on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gzfeatures.synthetic.survey import draw_survey
 
 
 def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
-    """Draw the survey into `folder` where it is absent, and return the demo experiment.
+    """Simulate the survey in a folder if it is absent, and return the demo experiment.
 
     The settings are those of `demo.toml`.
 
@@ -36,7 +36,7 @@ def experiment(folder: Path, galaxies: int = 1000, seed: int = 0) -> Experiment:
         folder / "survey.json",
         {"galaxies": galaxies, "seed": seed, "version": __version__},
     )
-    # drawing is the slow part, and a survey of the same settings is the same
+    # simulating is slow, and the same settings give the same survey
     if read_sidecar(note) != drawn:
         outputs.allow(
             folder / name

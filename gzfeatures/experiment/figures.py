@@ -23,7 +23,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.report import examples
 
 FILES = ("map.html", "map.parquet", "map.json")
-"""What `draw_map` writes, beside pictures."""
+"""Names of the files that `draw_map` writes, besides pictures."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +73,13 @@ def draw_map(
     from gzfeatures.maps.figures import write_figure
     from gzfeatures.maps.umap import project
 
-    # galaxies that only train may come from another catalog and would bend the map
+    # leave out galaxies that are only trained on: another catalog would distort the map
     umap = project(EmbeddingTable.read(table).select(group.scored_split.ids), group.labels)
     umap.write(folder / "map.parquet")
     with written_whole(folder / "map.json") as temporary:
         record = {"galaxies": len(umap), "quality": umap.quality, "settings": umap.settings}
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    # votes, redshift and the like can colour the interactive page
+    # votes, redshift and other columns can colour the interactive page
     columns = None if group.catalog is None else offered(group.catalog)
     page = umap.write_html(
         folder / "map.html",
@@ -90,7 +90,7 @@ def draw_map(
     )
     pictures = []
     classes = group.labels if group.labels.target == "classes" else None
-    # still pictures for the report, which cannot hold the interactive page
+    # also draw pictures for the report, which cannot contain the interactive page
     for kind in ("points", "images"):
         path = folder / "figures" / f"map-{kind}.png"
         with Image.open(
@@ -160,7 +160,7 @@ def explain(
     from gzfeatures.networks.saliency.attribution import METHODS
 
     sections: dict[str, Sequence[Picture]] = {}
-    # prototypes are the galaxies nearest to the mean vector of their class
+    # prototypes are the galaxies nearest to the centre of their class
     if classifier.table is not None and labels is not None:
         central = prototypes(EmbeddingTable.read(classifier.table), labels, per_class)
         captions = zip(central["galaxy_id"], central["class"], strict=True)
@@ -170,7 +170,7 @@ def explain(
         raise InputError(
             "an explanation", rule="have galaxies", remedy="name some, or give a table and labels"
         )
-    # a head has no gradient to pixels: its slope is measured along directions instead
+    # a head has no gradient to the pixels, so measure its slope along directions instead
     if classifier.head is None:
         model = galleries.ExplainedModel.of_network(classifier.network)
     else:
@@ -190,12 +190,12 @@ def explain(
     sections |= {
         f"{name}: {', '.join(methods)}": pictures for name, pictures in attributions.items()
     }
-    # layers of one galaxy are enough to see what a network responds to
+    # the layers of one galaxy are enough to see what a network responds to
     if layers:
         sections |= galleries.layers(model, images, ids[0])
     if dreams:
         sections |= galleries.maximal_images(model, seed=seed)
-    # the title tells a head on a backbone from the network alone
+    # the title distinguishes a head on a backbone from a network alone
     name = " on ".join(
         [*([classifier.head.stem] if classifier.head else []), Path(classifier.network).name]
     )
@@ -213,7 +213,7 @@ def explain_pairing(
     *,
     seed: int = 0,
 ) -> Gallery:
-    """Explain the most certain right answers of a candidate, class by class.
+    """Explain the most confident correct predictions of a candidate, class by class.
 
     Prototypes are added for a head, layers for a network.
 

@@ -31,7 +31,7 @@ FIELDS = {
     "cost": "cost",
     "calibration": "calibration",
 }
-"""Keys of the file, and the fields of a Candidate that they hold."""
+"""Keys in `pairings.json`, with the fields of a candidate that the keys hold."""
 
 
 def slug(text: str) -> str:
@@ -40,7 +40,7 @@ def slug(text: str) -> str:
 
 
 def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
-    """Write the test predictions of each candidate (Parquet) and `pairings.json`.
+    """Write the test predictions of each candidate (Parquet), and `pairings.json`.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def write_pairings(folder: Path, candidates: Sequence[Candidate]) -> list[Path]:
 
 
 def read_pairings(folder: Path) -> tuple[list[Candidate], Labels, Split]:
-    """Read the candidates of a finished run and score them anew; also its labels and split.
+    """Read the candidates, labels and split of a finished run, and score the candidates again.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def read_pairings(folder: Path) -> tuple[list[Candidate], Labels, Split]:
     with parsing("candidates of a run cannot be read", path):
         for note in json.loads(path.read_text(encoding="utf-8")):
             predictions = Predictions.read(join_inside(folder, note.pop("predictions")))
-            # predictions fix the order of classes, which labels read from a CSV do not know
+            # use the predictions' order of classes, which a CSV of labels does not contain
             labels = labels.ordered(predictions.classes)
             candidates.append(
                 Candidate(

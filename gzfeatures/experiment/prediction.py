@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from gzfeatures.images.view import View
 
 FOLDER = "heads"
-"""Folder beside the weights of a packaged backbone that holds its heads, named by their scheme."""
+"""Folder with the heads of a packaged backbone, named by their class scheme."""
 
 
 def packaged_heads(backbone: str) -> dict[str, Path]:
-    """Return the heads of a packaged backbone, scheme → file, the default first.
+    """Return the files of a packaged backbone's heads by class scheme, the default first.
 
     Other backbones have none.
 
@@ -35,7 +35,7 @@ def packaged_heads(backbone: str) -> dict[str, Path]:
 
 
 def find_head(name: str | Path, scheme: str | None = None) -> Head:
-    """Read a head from its file, or one that comes with a packaged backbone.
+    """Read a head from its file, or a head that comes with a packaged backbone.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def vectors_of(
     from gzfeatures.networks.extraction.extract import compute_table
     from gzfeatures.networks.extraction.spec import Extraction
 
-    # images give the vectors of one backbone: other inputs have to come as tables
+    # images give the embeddings of one backbone; other inputs have to come as tables
     if len(head.extractors) != 1 or head.columns:
         raise InputError(
             "head reads more than the vectors of one backbone",
@@ -107,7 +107,7 @@ def vectors_of(
         dihedral=extractor.dihedral,
         on_bad=on_bad,
     )
-    # other weights give other vectors, which the head would classify without notice
+    # other weights give other embeddings, which the head would classify without an error
     if extraction.extractor.weights != extractor.weights:
         raise InputError(
             "backbone has other weights than the head was fitted on",
@@ -118,7 +118,7 @@ def vectors_of(
 
 
 def require_framing(extractor: Extractor, view: View | None) -> None:
-    """Raise InputError for a view that differs from an extractor's in more than its crop."""
+    """Refuse a view that differs from the extractor's view in more than its crop."""
     if view is not None and dataclasses.replace(view, crop=extractor.view.crop) != extractor.view:
         raise InputError(
             "view",

@@ -1,4 +1,4 @@
-"""Record what numbers depend on: versions, hardware, and the state of the code."""
+"""Record what the results depend on: versions, hardware, and the state of the code."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LIBRARIES = (
     "scikit-learn-intelex", "xgboost", "numpy",
     "pandas", "pyarrow", "pillow", "umap-learn", "mlflow", "skops",
 )  # fmt: skip
-"""Whose versions can change a number."""
+"""Libraries whose version can change a result."""
 
 
 def surroundings() -> dict[str, Any]:
-    """Return versions of Python and libraries, the machine, and the commit of a checkout.
+    """Return versions of Python and libraries, the machine, and the git commit of the code.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def surroundings() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
     }
-    # numbers of changed code must not be taken for those of the commit
+    # the results of changed code must not be attributed to the commit
     commit = _git("rev-parse", "--short=12", "HEAD")
     if commit:
         versions["commit"] = commit + (
@@ -49,7 +49,7 @@ def surroundings() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
-    """Return what git says about the checkout of this package; empty where there is none."""
+    """Return git's output on the checkout of gzfeatures; an empty text without a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return ""

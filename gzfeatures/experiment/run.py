@@ -55,22 +55,22 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Record runs; `gzfeatures.tracking.Tracking` implements it."""
+    """Define how runs are recorded; `gzfeatures.tracking.Tracking` implements it."""
 
     uri: str
 
     def training(self, experiment: str, name: str) -> AbstractContextManager[Watch]:
-        """Open the run of a training, which is called with the history after every epoch."""
+        """Open the record of a training, which is called with the history after every epoch."""
         ...
 
     def record_candidate(
         self, experiment: str, candidate: Candidate, artifacts: Sequence[Path], live: Any = None
     ) -> str:
-        """Record one candidate, as a new run or in the run of its training; return the run id."""
+        """Record one candidate, as a new run or in the run of its training; return the run's id."""
         ...
 
     def comparison(self, experiment: str, report: Report, folder: Path) -> str:
-        """Record the comparison of all candidates; return its run id."""
+        """Record the comparison of all candidates; return the id of its run."""
         ...
 
 
@@ -162,12 +162,13 @@ def run(
         if isinstance(experiment, (str, Path)) and Path(experiment).is_file()
         else []
     )
-    # every file is checked before hours of training, not after
+    # check every output file before hours of training, not afterwards
     written = [
         run_folder / name for name in (*REPORT_FILES, *MAP_FILES, PAIRINGS, LABELS, SETTINGS)
     ]
     if _settings_of(run_folder) == settings:
-        written.remove(run_folder / SETTINGS)  # it stays as it is, whoever wrote it
+        # equal settings are not written again, so this file may belong to anyone
+        written.remove(run_folder / SETTINGS)
     with outputs.guarded(
         "run",
         inputs=[*config_files, *settings.inputs],
@@ -182,7 +183,7 @@ def run(
 
 
 def _settings_of(place: Path) -> Experiment | None:
-    """Read the settings of the last run in a folder; None where there are none to read."""
+    """Read the settings of the last run in a folder; None without readable settings."""
     try:
         return configs.load(place) if (place / SETTINGS).exists() else None
     except InputError:
@@ -192,27 +193,27 @@ def _settings_of(place: Path) -> Experiment | None:
 def _run(
     settings: Experiment, place: Path, store: Store | None, tracker: Tracker | None, again: bool
 ) -> Run:
-    """Run all steps; each writes files that the next run can use again."""
+    """Run all steps of an experiment; each step writes files that a later run can use again."""
     start = time.perf_counter()
     _require_weights(settings)
     group = _gathered(settings, place)
     session = _Session(settings, group, place, store, tracker, again)
-    # networks come first: they are backbones of later tables
+    # train networks first, because they are backbones of later tables
     trained = [session.trained(training) for training in _trainings(settings)]
     columns = [*_untrained(settings), *(outcome.column for outcome in trained if outcome.column)]
     outcomes, tables = list(trained), []
     for number, column in enumerate(columns):
-        # one table in memory at a time: those of a survey are large
+        # hold one table in memory at a time, because the tables of a survey are large
         table, vectors = session.table(number, column)
         tables.append(table)
         outcomes += session.with_heads(table, vectors)
     outcomes += session.joined(tables)
 
     report = session.report(outcomes)
-    # curves, map and explanations are drawn of the best, so the ranking comes first
+    # rank first, because curves, map and explanations show the best candidates
     ranked = _explainable(report, outcomes)
     report = dataclasses.replace(report, curves=session.curves(trained, ranked))
-    # the run can be compared and reported again from these files
+    # from these files, a later process can compare or report the run again
     write_pairings(place, report.candidates)
     explanations = session.explanations(ranked)
     page, pictures = session.map(ranked)
@@ -224,7 +225,7 @@ def _run(
 
 def _gathered(settings: Experiment, place: Path) -> LabelledSample:
     """Load the galaxies, and write their labels and split."""
-    # a split that is drawn has galaxies train that a backbone was trained on
+    # a new split puts galaxies that a backbone was trained on into the training part
     records = []
     if not settings.allow_seen:
         records = [backbone(name).trained_on for name in _starts(settings)]
@@ -235,7 +236,7 @@ def _gathered(settings: Experiment, place: Path) -> LabelledSample:
 
 @dataclasses.dataclass(frozen=True)
 class _Session:
-    """Hold what the steps of one run share, and the steps themselves."""
+    """Hold what the steps of one run have in common, and the steps themselves."""
 
     settings: Experiment
     group: LabelledSample
@@ -246,16 +247,16 @@ class _Session:
 
     @property
     def fitting_split(self) -> Split:
-        """Return the split whose training side heads are fitted on."""
+        """Return the split on whose training galaxies heads are fitted."""
         return self.group.split if self.settings.heads_on == "all" else self.group.scored_split
 
     def trained(self, training: _Training) -> _Outcome:
-        """Train one network with one seed, score it, and record it while it trains."""
+        """Train one network with one seed, score it, and record it during the training."""
         settings, network, seed = self.settings, training.network, training.seed
         checkpoint = self.place / "networks" / training.folder
         named = network.name + training.apart
         recorded = self.tracker.training(settings.name, named) if self.tracker else nullcontext()
-        # the run appears in MLflow with the first epoch, not after the last
+        # the run appears in MLflow after the first epoch, not after the last one
         with recorded as live:
             candidate = train_network(
                 network,
@@ -268,7 +269,7 @@ class _Session:
             )
         candidate = dataclasses.replace(candidate, backbone=candidate.backbone + training.apart)
         curve: Curve | None = None
-        # one seed is enough for the curve, which retrains the network at each size
+        # one seed is enough for a learning curve, which needs a training for each size
         if network.learning_curve and training.first:
             curve = network_curve(
                 network,
@@ -279,7 +280,7 @@ class _Session:
                 whole=candidate,
             )
         column = None
-        # the checkpoint is extracted like any backbone, which makes the fine-tuned approach
+        # the trained network becomes a backbone, and heads on it are fine-tuned candidates
         if network.as_backbone:
             spent = candidate.seconds["train"]
             column = _Column.of(network, checkpoint, settings.heads, seed, spent)
@@ -316,7 +317,7 @@ class _Session:
             ),
             table.seconds,
         )
-        # a network that was trained here is kept with the heads on it
+        # the record of a fine-tuned head includes its network
         checkpoint = [Path(column.choice.name)] if column.approach == "fine-tuned" else []
         outcomes = []
         for candidate, head in fitted:
@@ -328,7 +329,7 @@ class _Session:
         """Fit heads on several tables side by side, followed by catalog columns."""
         table_of: dict[tuple[str, str], _TimedTable] = {}
         for table in tables:
-            # of several seeds the first
+            # of several seeds, use the first one
             table_of.setdefault((table.column.approach, table.column.name), table)
         outcomes: list[_Outcome] = []
         for number, joint in enumerate(self.settings.joined):
@@ -341,7 +342,7 @@ class _Session:
                     folder=self.place / "heads" / f"joined-{number:02d}",
                     seed=self.settings.seed,
                     columns=joint.columns,
-                    # one table of a tuned network makes the whole fine-tuned
+                    # one table of a fine-tuned network makes the whole candidate fine-tuned
                     approach="fine-tuned" if "fine-tuned" in approaches else "frozen",
                 ),
                 _summed([part.seconds for part in parts]),
@@ -370,7 +371,7 @@ class _Session:
         )
 
     def report(self, outcomes: Sequence[_Outcome]) -> Report:
-        """Rank and test the candidates."""
+        """Rank the candidates, and test their differences."""
         group, settings = self.group, self.settings
         candidates = tuple(outcome.candidate for outcome in outcomes)
         comparison = compare(candidates, group.labels, seed=settings.seed)
@@ -380,7 +381,7 @@ class _Session:
     def curves(self, trained: Sequence[_Outcome], ranked: _Ranked) -> dict[str, Curve]:
         """Measure learning curves of networks, and of heads on the best table of each approach."""
         curves = {each.candidate.name: each.curve for each in trained if each.curve is not None}
-        # worst first, so that the best table of each approach is the one that stays
+        # go from worst to best, so that the best table of each approach remains in the dict
         best: dict[str, Path] = {}
         for candidate, classifier in reversed(ranked):
             if classifier.table is not None and self.settings.learning_curve:
@@ -399,7 +400,7 @@ class _Session:
         firsts: dict[bool, tuple[Candidate, Classifier]] = {}
         for candidate, classifier in ranked:
             firsts.setdefault(candidate.head is None, (candidate, classifier))
-        # False sorts first: the best head comes before the best network
+        # False sorts first, so the best head comes before the best network
         best = [firsts[bare] for bare in sorted(firsts)]
         return [explain_pairing(*each, group, wanted, seed=settings.seed) for each in best]
 
@@ -408,7 +409,7 @@ class _Session:
         best = _best_table(ranked)
         if best is None or not self.settings.map:
             return None, []
-        # worst first, so that the best candidate of each approach is the one that stays
+        # go from worst to best, so that the best candidate of each approach remains in the dict
         first_of = {scored.approach: scored for scored, _ in reversed(ranked)}
         predictions = {}
         for approach, candidate in first_of.items():
@@ -417,7 +418,7 @@ class _Session:
         return page, [pictures]
 
     def record(self, report: Report, outcomes: Sequence[_Outcome]) -> str | None:
-        """Record each candidate and the comparison; return the address of the records."""
+        """Record each candidate and the comparison; return the address of the database."""
         if self.tracker is None:
             return None
         for outcome in outcomes:
@@ -432,11 +433,11 @@ class _Session:
 
 
 _Ranked: TypeAlias = Sequence[tuple[Candidate, Classifier]]
-"""Candidates that can be explained, best first, each with what explains it."""
+"""Candidates that can be explained, best first, each with its model."""
 
 
 def _explainable(report: Report, outcomes: Sequence[_Outcome]) -> _Ranked:
-    """Return the candidates on one table or of a network alone, best first.
+    """Return the candidates on a single table or of a network alone, best first.
 
     Those on joined tables cannot be explained.
     """
@@ -462,7 +463,7 @@ def _summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """Describe a backbone to extract: its settings, its heads, and what was spent before.
+    """Describe a backbone to extract: its settings, its heads, and the seconds spent before.
 
     `apart` tells it from another backbone of the same name.
     """
@@ -484,7 +485,7 @@ class _Column:
         seed: int,
         spent: float,
     ) -> _Column:
-        """Describe a trained network as a backbone; its heads take the network's seed."""
+        """Return a trained network as a backbone to extract; its heads use the network's seed."""
         own_heads = (
             tuple(head.model_copy(update={"seeds": ()}) for head in heads)
             if network.seeds
@@ -502,7 +503,7 @@ class _Column:
 
 @dataclasses.dataclass(frozen=True)
 class _TimedTable:
-    """Hold the path of a backbone's embedding table, and the seconds spent on it by step."""
+    """Hold the path of a backbone's embedding table, and the seconds spent by step."""
 
     path: Path
     column: _Column
@@ -511,7 +512,7 @@ class _TimedTable:
 
 @dataclasses.dataclass(frozen=True)
 class _Outcome:
-    """Hold a candidate with its files, its explanation and its run in the tracker.
+    """Hold a candidate with its files, its explanation and its MLflow run.
 
     Of a network also: the network as a backbone, and its learning curve.
     """
@@ -539,14 +540,14 @@ class _Training:
 
 
 def _untrained(settings: Experiment) -> list[_Column]:
-    """List the backbones that are used without further training."""
+    """Return the backbones that are used without further training."""
     every = zip(settings.backbones, _told_apart(settings.backbones), strict=True)
     heads, seed = settings.heads, settings.seed
     return [_Column(choice.name, choice, heads, seed, apart=apart) for choice, apart in every]
 
 
 def _trainings(settings: Experiment) -> Iterator[_Training]:
-    """Yield every network with every seed that it is trained with."""
+    """Yield every network with every seed of its trainings."""
     every = zip(settings.networks, _told_apart(settings.networks), strict=True)
     for number, (network, apart) in enumerate(every):
         folder = f"{number:02d}-{slug(network.name)}"
@@ -556,19 +557,19 @@ def _trainings(settings: Experiment) -> Iterator[_Training]:
 
 
 def _told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
-    """Return a suffix for each name so that no two are equal: settings, or a number."""
+    """Return a suffix for each name, by which equal names differ: settings, or a number."""
     names = [each.name for each in choices]
     counts: Counter[str] = Counter()
     suffixes = []
     for each in choices:
-        # settings that differ from the plain backbone are the most telling suffix
+        # settings that differ from the plain backbone are the most informative suffix
         parts = [
             each.view,
             getattr(each, "layer", None),
             "dihedral" if getattr(each, "dihedral", False) else None,
         ]
         apart = "".join(f" {text}" for text in parts if text) if names.count(each.name) > 1 else ""
-        # two equal choices can only be numbered
+        # two equal choices differ only by a number
         counts[each.name + apart] += 1
         number = counts[each.name + apart]
         suffixes.append(f"{apart} {number}" if number > 1 else apart)
@@ -576,15 +577,15 @@ def _told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:
 
 
 def _starts(settings: Experiment) -> list[str]:
-    """Return the names of backbones, and of those whose weights a network starts from."""
+    """Return the names of backbones, and of backbones whose weights start a training."""
     starts = [each.name for each in settings.networks if each.weights != "none"]
-    # a network that is no backbone has no record of the galaxies it was trained on
+    # only backbones have a record of the galaxies they were trained on
     starts = [name for name in starts if name in BACKBONES or Path(name).is_dir()]
     return [*(choice.name for choice in settings.backbones), *starts]
 
 
 def _require_weights(settings: Experiment) -> None:
-    """Refuse missing weights before any training; hashes files, loads no network."""
+    """Refuse missing weights before any training, without loading a network."""
     from gzfeatures.networks.extraction.spec import extractor_of
 
     for choice in settings.backbones:
@@ -592,7 +593,7 @@ def _require_weights(settings: Experiment) -> None:
 
 
 def compare_runs(places: Sequence[Path], metric: str | None = None) -> Comparison:
-    """Compare the candidates of finished runs.
+    """Compare the candidates of several finished runs.
 
     Parameters
     ----------

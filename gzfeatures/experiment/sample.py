@@ -29,7 +29,7 @@ from gzfeatures.images.image_set import ImageSet
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledSample:
-    """Hold the galaxies of an experiment: one label, one image and one side of the split each.
+    """Hold the galaxies of an experiment, each with a label, an image and a part of the split.
 
     Parameters
     ----------
@@ -76,13 +76,13 @@ class LabelledSample:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return the sha256 of labels, split and images (by their stamp)."""
+        """Return the sha256 of labels, split and state of the image files."""
         also = None if self.auxiliary_labels is None else self.auxiliary_labels.fingerprint
         return fingerprint.of([self.labels.fingerprint, self.split.fingerprint, self.stamp, also])
 
 
 def require_unchanged(images: ImageSet, stamp: str) -> None:
-    """Raise InputError where a file of the images differs from its state at this stamp."""
+    """Refuse images of which a file has changed since the stamp was taken."""
     if images.stamp() != stamp:
         raise InputError(
             "an image was changed or removed while it was in use",
@@ -94,7 +94,7 @@ def require_unchanged(images: ImageSet, stamp: str) -> None:
 def load_sample(
     settings: Galaxies, seed: int, notes: Path, seen: TrainedOn | None = None
 ) -> LabelledSample:
-    """Read catalogs, label, check images, group, and split.
+    """Read catalogs, label galaxies, check images, find groups, and split.
 
     Galaxies that only train join the training side; one that shares its id or its very image with a
     galaxy of the main catalog is left out of them, and so is one that a split by digest keeps for
@@ -121,17 +121,17 @@ def load_sample(
     readable = _with_images(labels, settings, settings.on_bad, notes)
     if catalog is not None:
         readable = dataclasses.replace(readable, images=readable.images.of_kind(catalog.kind))
-    # groups must be known before the split, which keeps each on one side
+    # find groups before the split, which keeps each group on one side
     grouping = _grouping(settings, catalog, readable)
     scored_split, moved = _split(settings, readable, grouping, column, seed, seen, notes)
     split = scored_split
-    # galaxies that only train join afterwards and cannot reach validation or test
+    # galaxies that are only trained on are added after the split, so they cannot be tested
     for source in settings.training_only:
         readable, new_ids = _with_training_only(readable, settings, source, seed, notes)
         split = dataclasses.replace(split, train=np.concatenate([split.train, new_ids]))
     auxiliary = None
     images = readable.images
-    # the second target may bring images of its own
+    # the second target may add images
     if settings.also is not None:
         auxiliary, images = _second_target(settings, settings.also, readable, split, seed, notes)
     skipped = readable.skipped
@@ -142,7 +142,7 @@ def load_sample(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Readable:
-    """Hold labelled galaxies with a readable image, skipped ones with a reason, and digests."""
+    """Hold labelled galaxies with readable images, their digests, and skipped galaxies."""
 
     labels: Labels
     images: ImageSet
@@ -151,7 +151,7 @@ class _Readable:
 
 
 def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Split | None]:
-    """Read labels and their split from a file, or label a catalog by a scheme."""
+    """Read labels and their split from a file, or label a catalog by a class scheme."""
     if settings.labels is not None:
         words = LabelWords(settings.missing_label, settings.label_as_is)
         labels, split = read_labels(settings.labels, words=words, id_column=settings.id_column)
@@ -162,13 +162,13 @@ def _labelled(settings: Galaxies, seed: int) -> tuple[Catalog | None, Labels, Sp
 
 
 def _grouping(settings: Galaxies, catalog: Catalog | None, readable: _Readable) -> Grouping:
-    """Group galaxies that share a file, lie close, or share a group in the labels file."""
+    """Find groups of galaxies that share a file, lie close together, or share a group label."""
     ids = readable.labels.ids
     keys = key_groups(ids, (readable.digests[name] for name in ids))
     grouping = Grouping().joined(SAME_FILE, keys)
     if settings.labels is None:
         return grouping.near(catalog, ids, settings.neighbours_arcsec)
-    # labels have no positions of their own: the catalog they were made from may be noted with them
+    # positions of labelled galaxies come from the label file, if it has them
     groups = split_file.known_of(
         settings.labels,
         ids,
@@ -187,11 +187,11 @@ def _split(
     seen: TrainedOn | None,
     notes: Path,
 ) -> tuple[Split, tuple[str, ...]]:
-    """Split the galaxies by digest, by a kept split, or anew; return also who was moved."""
+    """Split the galaxies by digest, by an earlier split, or anew; return also moved galaxies."""
     rule, labels = settings.split, readable.labels
     if isinstance(rule, ByDigest) and column is None:
         return Split.by_digest(labels.ids, groups=grouping.groups, **rule.model_dump()), ()
-    # who was set aside once stays so: the split kept beside the labels goes on
+    # continue the split beside the label file, so that test galaxies remain test galaxies
     kept = None if settings.labels is None else split_file.kept_beside(settings.labels)
     only_train = None
     if seen:
@@ -212,13 +212,13 @@ def _split(
 def _with_training_only(
     readable: _Readable, settings: Galaxies, source: ImagedCatalog, seed: int, notes: Path
 ) -> tuple[_Readable, Ids]:
-    """Add the galaxies of a source that only train; return also their ids."""
+    """Add galaxies that are only trained on; return also their ids."""
     catalog = Catalog.read(source.catalog, id_column=source.id_column)
     chosen = scheme(settings.scheme).with_others(settings.others)
     labels = chosen.label(catalog, seed, settings.choice)
     labels = labels.select(_free(labels.ids, readable.labels.ids, settings.split))
     added = _with_images(labels, source, settings.on_bad, notes)
-    # the very image of a galaxy that may be tested on is not trained on under another id
+    # do not train on an image of the split that has another id in this catalog
     digests = set(readable.digests.values())
     new = added.labels.ids[[added.digests[name] not in digests for name in added.labels.ids]]
     images = added.images.select(new).of_kind(catalog.kind)
@@ -239,7 +239,7 @@ def _second_target(
     seed: int,
     notes: Path,
 ) -> tuple[Labels, ImageSet]:
-    """Label the second target, and add the images of galaxies that only it has."""
+    """Label the second target, and add the images of galaxies that only this target has."""
     catalog = Catalog.read(target.catalog, id_column=target.id_column)
     labels = scheme(target.scheme).label(catalog, seed, target.choice)
     images = readable_galaxies.images
@@ -249,7 +249,7 @@ def _second_target(
         if not len(more):
             break
         readable = _with_images(more, source, "skip", notes)
-        # the very image of a scored galaxy teaches nothing under another id either
+        # do not train on an image of a scored galaxy under another id
         ids = readable.labels.ids
         new = ids[[readable.digests[name] not in scored for name in ids]]
         images = images.joined(readable.images.select(new))
@@ -259,12 +259,12 @@ def _second_target(
 def _trained_on(
     galaxies: TrainedOn, images: ImageSet, digests: Mapping[str, str], notes: Path
 ) -> npt.NDArray[np.bool_]:
-    """Return which images show galaxies that a backbone was trained on.
+    """Return which images show galaxies that a backbone was trained on, shape (n,).
 
     Picture hashes are noted in a sidecar, so that images are decoded once.
     """
     files = [digests[name] for name in images.ids]
-    # decoding every image is slow, and needless without picture hashes to compare
+    # decoding every image is slow, and unnecessary without picture hashes to compare
     if not len(galaxies.pictures):
         return galaxies.contains(images.ids, files=files, kind=images.kind)
     stamp = images.stamp()
@@ -278,7 +278,7 @@ def _trained_on(
 
 
 def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
-    """Select ids that are new, and that the split does not keep for validation or test."""
+    """Return ids that are new, and that the split does not use for validation or test."""
     free = ~among(ids, taken)
     if isinstance(rule, ByDigest):
         free &= ~np.isin(digest_remainders(ids, rule.of), (*rule.test, *rule.validation))
@@ -286,9 +286,9 @@ def _free(ids: Ids, taken: Ids, rule: tuple[float, ...] | ByDigest) -> Ids:
 
 
 def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path) -> _Readable:
-    """Check images, or read an earlier check, and leave out galaxies without a readable one."""
+    """Check images, or read an earlier check, and leave out galaxies without a readable image."""
     images = ImageSet.of(source.images, ids=labels.ids, on_missing="skip", reading=source.how)
-    # the stamp covers names, sizes and times: unchanged images need no second look
+    # the stamp includes names, sizes and times, so unchanged images need no second check
     stamp = images.stamp()
     path = notes / f"images-{stamp[:16]}.json"
     note = read_sidecar(path)
@@ -302,7 +302,7 @@ def _with_images(labels: Labels, source: ImagedCatalog, on_bad: str, notes: Path
         }
         require_unchanged(images, stamp)
         write_sidecar(path, note)
-    # one galaxy may be missing here and broken elsewhere; both are reported with a reason
+    # report galaxies whose image is missing or broken, with the reason
     bad = (
         *((name, "image is missing") for name in images.missing),
         *((n, r) for n, r in note["broken"]),
