@@ -1,4 +1,4 @@
-"""Keep every private name of MLflow in one place: its schema, its monitors, the tags of its UI.
+"""Keep all private names of MLflow in one place: its schema, its monitors, its UI's tags.
 
 Nothing else in the package names them; `test_compat_mlflow.py` warns where one is gone. Then the
 public client and command line make the schema (slower, the same tables), psutil and NVIDIA's
@@ -22,19 +22,19 @@ from typing import Any
 from gzfeatures.errors import OutputError
 
 NOTE = "mlflow.note.content"
-"""Tag whose Markdown the UI shows as the description."""
+"""Tag whose Markdown text the UI shows as description."""
 
 VIEW = "mlflow.sharedViewState.ranking"
-"""Tag of an experiment that offers a view of its runs in the UI."""
+"""Tag of an experiment that defines a view of its runs in the UI."""
 
 VIEW_QUERY = "workflowType=machine_learning&viewStateShareKey=ranking"
-"""End of the address under which the UI shows that view."""
+"""End of the address at which the UI shows the view of ranked runs."""
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""Tags by which the UI shows training runs, not traces of language models."""
+"""Tags that make the UI show training runs instead of traces of language models."""
 
 DATASET_CONTEXT = "mlflow.data.context"
-"""Tag of a run's dataset that says what it was used for."""
+"""Tag of a run's dataset that says what the dataset was used for."""
 
 ARTIFACT_COLUMNS = (
     ("runs", "run_uuid", "artifact_uri"),
@@ -42,13 +42,13 @@ ARTIFACT_COLUMNS = (
     ("model_versions", "rowid", "source"),
     ("model_versions", "rowid", "storage_location"),
 )
-"""Tables, their keys, and columns in which MLflow keeps absolute addresses of artifacts."""
+"""Tables, keys and columns in which MLflow stores absolute addresses of artifacts."""
 
 _STORE = "mlflow.store.db.utils"
 
 
 def create_tables(address: str) -> None:
-    """Give an empty database MLflow's schema.
+    """Create MLflow's tables in an empty database.
 
     Parameters
     ----------
@@ -62,15 +62,14 @@ def create_tables(address: str) -> None:
     """
     private = _function("_initialize_tables")
     if private is None:
-        _command_line(
-            ["experiments", "search"], address
-        )  # any command makes the tables that it needs
+        _command_line(["experiments", "search"], address)
+        # any command creates the tables that it needs
         return
     _with_engine(private, address)
 
 
 def upgrade_tables(address: str) -> None:
-    """Bring a database of an older MLflow to the schema of the installed one.
+    """Upgrade a database of an older MLflow to the schema of the installed MLflow.
 
     Raises
     ------
@@ -81,14 +80,14 @@ def upgrade_tables(address: str) -> None:
     if private is None:
         _command_line(["db", "upgrade", address], address)
         return
-    # MLflow would say "Updating database tables" before our own first line, which tells where and
-    # what was kept
+    # otherwise MLflow logs "Updating database tables" before our message, which says where the copy
+    # is
     logging.getLogger(_STORE).setLevel(logging.WARNING)
     _with_engine(private, address)
 
 
 def schemas() -> tuple[str, set[str]]:
-    """Return the newest revision of MLflow's schema, and all that it can upgrade.
+    """Return the newest revision of MLflow's schema, and all revisions that it can upgrade.
 
     Raises
     ------
@@ -117,7 +116,7 @@ def schemas() -> tuple[str, set[str]]:
 
 
 def require_columns(database: sqlite3.Connection, path: Path) -> None:
-    """Refuse to move artifacts where MLflow stores their addresses in unknown columns.
+    """Refuse to move artifacts if MLflow stores their addresses in unknown columns.
 
     Raises
     ------
@@ -137,7 +136,7 @@ def require_columns(database: sqlite3.Connection, path: Path) -> None:
 
 
 def monitors() -> list[Any]:
-    """Return monitors of this machine: `clear_metrics`, `collect_metrics`, `aggregate_metrics`.
+    """Return monitors of this machine, each with methods to clear, collect and aggregate metrics.
 
     Processors and memory, and NVIDIA GPUs where there are any and `nvidia-ml-py` is installed.
     """
@@ -147,14 +146,15 @@ def monitors() -> list[Any]:
         ("cpu_monitor", "CPUMonitor", Processors),
         ("gpu_monitor", "GPUMonitor", Gpus),
     ):
-        # MLflow may move its monitors: ours measure the same under the same names
+        # if MLflow moves its monitors, our own measure the same under the same names
         try:
             kinds.append(getattr(import_module(f"{package}.{module}"), name))
         except (ImportError, AttributeError):
             kinds.append(instead)
     working = []
     for kind in kinds:
-        with suppress(ImportError, RuntimeError):  # no GPU of that make, or nothing to ask it with
+        # an error means that there is no such GPU, or no library to read it
+        with suppress(ImportError, RuntimeError):
             working.append(kind())
     return working
 
@@ -166,11 +166,11 @@ class Processors:
         self._numbers: dict[str, float] = {}
 
     def clear_metrics(self) -> None:
-        """Forget the last sample."""
+        """Delete the last sample."""
         self._numbers = {}
 
     def collect_metrics(self) -> None:
-        """Take a sample."""
+        """Measure a sample."""
         import psutil
 
         memory = psutil.virtual_memory()
@@ -205,7 +205,7 @@ class Gpus(Processors):
         ]
 
     def collect_metrics(self) -> None:
-        """Take a sample; values that a GPU does not report are left out."""
+        """Measure a sample, without values that a GPU does not report."""
         ask = self._library
         for number, device in enumerate(self._devices):
             with suppress(ask.NVMLError):
@@ -225,7 +225,7 @@ class Gpus(Processors):
 
 
 def _function(name: str) -> Callable[..., Any] | None:
-    """Return a private function of MLflow's database module; None where it is gone."""
+    """Return a private function of MLflow's database module, or None if it no longer exists."""
     try:
         return getattr(import_module(_STORE), name, None)
     except ImportError:
@@ -233,7 +233,7 @@ def _function(name: str) -> Callable[..., Any] | None:
 
 
 def _command_line(arguments: list[str], address: str) -> None:
-    """Run MLflow's command line on a database, in a process of its own."""
+    """Run MLflow's command line on a database, in a separate process."""
     environment = os.environ | {"MLFLOW_TRACKING_URI": address}
     command = [sys.executable, "-m", "mlflow", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -1,4 +1,4 @@
-"""Create, upgrade and relocate the SQLite database in which MLflow keeps runs."""
+"""Create, upgrade and relocate the SQLite database in which MLflow stores runs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ from gzfeatures.tracking._compat_mlflow import (
 
 SQLITE = "sqlite:///"
 WAIT_SECONDS = 60
-"""How long a writer of SQLite waits for a reader."""
+"""Seconds that a writer of the SQLite database waits for a reader."""
 ARTIFACTS = "artifacts"
 _OURS = re.compile(rf"(file://.*/{ARTIFACTS})/[0-9a-f]{{12}}")
-"""Where the artifacts of an experiment that was made here lie; the group is the folder of all of
-them."""
+"""Address of artifacts of one of our experiments; the group is the folder of all artifacts."""
 
 
 def address_of(path: Path) -> str:
@@ -37,7 +36,7 @@ def address_of(path: Path) -> str:
 
 
 def file_of(address: str) -> Path | None:
-    """Return the database file of an address; None for other kinds of address."""
+    """Return the database file of an address; None for addresses of other databases."""
     if not address.startswith(SQLITE):
         return None
     return Path(unquote(address.removeprefix(SQLITE).partition("?")[0]))
@@ -45,7 +44,7 @@ def file_of(address: str) -> Path | None:
 
 @contextmanager
 def without_strays(address: str) -> Iterator[None]:
-    """Remove the empty folder that MLflow makes where it misreads `%3F` in an address."""
+    """Remove the empty folder that MLflow creates if it misreads `%3F` in an address."""
     raw = Path(address.removeprefix(SQLITE).partition("?")[0]).parent
     stray = address.startswith(SQLITE) and "%" in str(raw) and not raw.exists()
     try:
@@ -57,7 +56,7 @@ def without_strays(address: str) -> Iterator[None]:
 
 
 def make_database(path: Path) -> None:
-    """Write a database with MLflow's schema and nothing in it.
+    """Write an empty database with MLflow's schema.
 
     It appears whole or not at all: killed half way, MLflow's own steps to its schema cannot be
     taken again.
@@ -77,7 +76,7 @@ def make_database(path: Path) -> None:
 
 
 def require_schema(path: Path, upgrade: bool) -> str | None:
-    """Refuse a database of another MLflow version; upgrade an older one on request.
+    """Refuse a database of another MLflow version; upgrade an older one if the user asks for it.
 
     Parameters
     ----------
@@ -110,7 +109,7 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
         raise OutputError(
             "database is of a newer MLflow", where=path, rule=rule, found=revision, remedy=remedy
         )
-    # an upgrade cannot be undone, so it waits for the user's word
+    # an upgrade cannot be undone, so it needs the user's consent
     if not upgrade:
         remedy = "say --upgrade to bring it up to date; a copy of it is kept beside it"
         raise OutputError(
@@ -123,19 +122,19 @@ def require_schema(path: Path, upgrade: bool) -> str | None:
 
 
 def _schema(path: Path) -> str | None:
-    """Return the revision of MLflow's schema; None where the file does not say."""
+    """Return the revision of MLflow's schema, or None if the file does not contain it."""
     try:
         with _opened(path) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
     except sqlite3.DatabaseError:
-        # no database, or none of MLflow's: MLflow reports that better when it opens the file
+        # for a file that is no MLflow database, MLflow itself raises a better error later
         return None
     return str(row[0]) if row else None
 
 
 def _upgraded(path: Path, revision: str) -> Path:
-    """Replace a database by one of the newest schema; return the path of the kept copy."""
-    # an earlier copy is never overwritten
+    """Upgrade a database to the newest schema; return the path of a copy of the old database."""
+    # never overwrite an earlier copy
     names = (
         path.with_name(f"{path.stem}-{revision}{number}{path.suffix}")
         for number in ("", *range(2, 1000))
@@ -146,7 +145,7 @@ def _upgraded(path: Path, revision: str) -> Path:
         database.execute("pragma wal_checkpoint(truncate)")
         with written_whole(kept) as temporary, closing(sqlite3.connect(temporary)) as copy:
             database.backup(copy)
-    # the schema is upgraded in a copy: a process killed on the way leaves the database as it was
+    # upgrade a copy, so that a killed process leaves the original database unchanged
     with TemporaryDirectory(dir=path.parent) as folder:
         fresh = Path(folder) / path.name
         with closing(sqlite3.connect(kept)) as database, closing(sqlite3.connect(fresh)) as copy:
@@ -157,7 +156,7 @@ def _upgraded(path: Path, revision: str) -> Path:
 
 
 def settle(path: Path) -> str | None:
-    """Point a database that was copied or moved to the artifacts beside it.
+    """Change a copied or moved database to use the artifacts beside it.
 
     MLflow keeps absolute addresses. Those of experiments that were made here tell where the
     database lay then; new runs would be written there, and models of a moved project would not be
@@ -195,7 +194,7 @@ def settle(path: Path) -> str | None:
                 if address.startswith(f"{old}/"):
                     moved = folder.as_uri() + address.removeprefix(old)
                 elif address.startswith(f"{old_folder.parent}/"):
-                    # experiments that MLflow made itself have a path without a scheme
+                    # the path of experiments that MLflow itself created has no scheme
                     moved = str(folder.parent / address.removeprefix(f"{old_folder.parent}/"))
                 else:
                     continue

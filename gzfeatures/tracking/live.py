@@ -21,7 +21,7 @@ seconds, which the training should not lose after every epoch."""
 
 
 class Live:
-    """Record the run of a training; call it with the history after every epoch.
+    """Record the run of a training; call this object with the history after every epoch.
 
     The run is opened by the first call, so that a training that is only read again opens none. It
     is marked as failed when the training ends in an error or is interrupted;
@@ -60,8 +60,8 @@ class Live:
         self._lost_at: float | None = None
 
     def __call__(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Log the epochs that are new, or say that they cannot be recorded."""
-        # a server that is away is asked once a minute, not after each of many short epochs
+        """Log the new epochs, or print that they cannot be recorded."""
+        # ask a lost server only once a minute, not after each of many short epochs
         if self._lost_at is not None and time.monotonic() - self._lost_at < RETRY_SECONDS:
             return
         try:
@@ -77,7 +77,7 @@ class Live:
 
     def _log(self, history: Sequence[Mapping[str, Any]]) -> None:
         with self.tracking.writing() as client:
-            # a training that is only read again never comes here, and opens no run
+            # a training that had already finished never calls this, and opens no run
             if self.run is None:
                 self.run = self.tracking.opened(
                     client, self.experiment, self.name, {"kind": "training"}

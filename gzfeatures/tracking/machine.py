@@ -1,4 +1,4 @@
-"""Measure how busy the machine is, and tell whether a process has ended."""
+"""Measure the load of the machine, and tell whether a process has ended."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import psutil
 from gzfeatures.tracking._compat_mlflow import monitors
 
 SAME_SECONDS = 60.0
-"""Processes of one number that began further apart are two: numbers are given again, and clocks are
-set."""
+"""Start times that differ by more seconds belong to different processes with the same number."""
 
 
 def this_process() -> str:
@@ -28,19 +27,19 @@ def has_ended(process: str) -> bool:
         since: float = psutil.Process(int(number)).create_time() - float(began)
     except psutil.NoSuchProcess:
         return True
-    # the number was given to another process that began at another time
+    # the number now belongs to another process, which started at another time
     return abs(since) > SAME_SECONDS
 
 
 class Machine:
-    """Measure processors, memory, and NVIDIA GPUs where `nvidia-ml-py` is installed."""
+    """Measure processors, memory and, if `nvidia-ml-py` is installed, NVIDIA GPUs."""
 
     def __init__(self) -> None:
         self._monitors = monitors()
         self.sample()
 
     def sample(self) -> dict[str, float]:
-        """Return `system/…` → percent, megabytes or watts.
+        """Return percent, megabytes or watts by `system/…` name.
 
         Processors give the mean since the last sample.
         """

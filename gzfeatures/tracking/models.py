@@ -1,4 +1,4 @@
-"""Register heads and networks as MLflow models, which predict classes from embeddings or images."""
+"""Register heads and networks as MLflow models, which predict from embeddings or images."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from gzfeatures.images.image_set import ImageSet
 
 FAMILIARITY = "familiarity_p"
-"""Column of an answer beside the classes, as in files of predictions."""
+"""Name of the output column of familiarity, the same as in files of predictions."""
 HEAD_SUFFIX = ".skops"
 HEAD, BACKBONE = f"head{HEAD_SUFFIX}", "backbone"
-"""What a model folder holds: the head, and the checkpoint it reads from, if that is not a backbone
-known by name; or a checkpoint alone."""
+"""Names in a model's folder: the head, and the network it reads from if this is no backbone."""
 
 
 def register(
@@ -44,7 +43,7 @@ def register(
     backbone: Path | None = None,
     wheel: Path,
 ) -> None:
-    """Save a head or network as a model of its run, and as the next version in the registry.
+    """Save a head or network as a model of its run, and as a new version in the registry.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ def register(
     with TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir()
-        # a model folder is self-contained: head and checkpoint are copied into it
+        # a model must work without other files, so copy head and network into its folder
         if head is not None:
             shutil.copy(head, data / HEAD)
         if backbone is not None:
@@ -92,7 +91,7 @@ def register(
         (Path(folder) / "model" / FOLDER).mkdir()
         shutil.copy(wheel, Path(folder) / "model" / FOLDER / wheel.name)
         client.log_model_artifacts(model.model_id, f"{folder}/model")
-    # every model holds the same wheel, so that one copy on a disk is enough
+    # all models have the same wheel, so one copy on the disk is enough
     _share(wheel, model.artifact_location)
     client.finalize_logged_model(model.model_id, "READY")
     if not client.search_registered_models(f"name = '{name}'"):
@@ -102,12 +101,13 @@ def register(
 
 
 def _share(wheel: Path, model: str) -> None:
-    """Replace the wheel in a model by a hard link to the wheel itself, on the same disk."""
+    """Replace the wheel in a model by a hard link to the common wheel, if possible."""
     place = urlsplit(model)
     copy = Path(unquote(place.path)) / FOLDER / wheel.name
     if place.scheme not in ("", "file") or not copy.exists():
         return
-    with suppress(OSError):  # another disk, or one without links: the copy stays
+    # on another disk, or one without links, the copy stays
+    with suppress(OSError):
         link = copy.with_name(f".{copy.name}.part")
         link.unlink(missing_ok=True)
         link.hardlink_to(wheel)
@@ -135,7 +135,7 @@ def _signature_of_network(checkpoint: Path) -> ModelSignature:
 def _signature(
     more: Sequence[ColSpec], classes: Sequence[str], *, familiarity: bool
 ) -> ModelSignature:
-    """Return the columns that a model reads, and those that it answers with."""
+    """Return the columns that a model reads, and the columns of its answers."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
@@ -150,7 +150,7 @@ def _signature(
 
 
 def _columns(head: Head) -> tuple[str, ...]:
-    """Return the columns of embeddings: `embedding`, and for further tables `embedding_2`, …"""
+    """Return the names of the embedding columns: `embedding`, `embedding_2`, …"""
     return ("embedding", *(f"embedding_{number}" for number in range(2, len(head.extractors) + 1)))
 
 
@@ -213,7 +213,7 @@ class _Model:
         from gzfeatures.galaxies.catalogs.catalog import Catalog
 
         names, ids = _columns(self._head), _ids(frame)
-        # vectors need no network; images are extracted as the head's own were
+        # vectors need no network; images are extracted with the head's own extractor
         if set(names) <= set(frame):
             tables = [
                 _table(ids, frame[n], e) for n, e in zip(names, self._head.extractors, strict=True)
@@ -237,7 +237,7 @@ class _Model:
         from gzfeatures.features.store import Store
         from gzfeatures.networks.extraction.extract import extract
 
-        # a temporary store: images sent to a server must not fill the user's own
+        # use a temporary store, because images sent to a server must not fill the user's store
         with _images(images) as chosen, TemporaryDirectory() as folder:
             table = extract(
                 chosen,
@@ -260,7 +260,7 @@ def _ids(frame: pd.DataFrame) -> Ids:
 
 
 def _answer(ids: Ids, predictions: Predictions) -> pd.DataFrame:
-    """Return ids, class probabilities and, where known, familiarity as a data frame."""
+    """Return ids, class probabilities and, if known, familiarity as a data frame."""
     import pandas as pd
 
     columns = dict(zip(predictions.classes, predictions.probabilities.T, strict=True))
@@ -293,7 +293,7 @@ def _table(ids: Ids, vectors: pd.Series, extractor: Extractor) -> EmbeddingTable
 
 
 def _load_pyfunc(path: str) -> _Model | _Network:
-    """Load a head by skops, or a network by safetensors, for `mlflow.pyfunc.load_model`.
+    """Load a head or a network for `mlflow.pyfunc.load_model`, without pickle.
 
     Nothing is unpickled.
     """

@@ -1,4 +1,4 @@
-"""Translate candidates and reports into MLflow's tags, metrics, parameters and views."""
+"""Convert candidates and reports to MLflow's tags, metrics, parameters and views."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PARAMETER_LIMIT = 6000
-"""Characters of a parameter that MLflow keeps; the whole stands in `pairing.json` of the run."""
+"""Most characters of a parameter in MLflow; `pairing.json` of the run holds the full text."""
 METRICS_PER_BATCH, PARAMETERS_PER_BATCH = 1000, 100
-"""Most entries MLflow takes in one request."""
+"""Most metrics and parameters that MLflow accepts in one request."""
 
 
 def name_of(text: str) -> str:
@@ -50,7 +50,7 @@ def tags(experiment: str, candidate: Candidate) -> dict[str, str]:
 
 
 def metrics(candidate: Candidate) -> dict[str, float]:
-    """Return the numbers of a candidate, named alike for every approach: `accuracy_low`, …"""
+    """Return the numbers of a candidate, with the same names for every approach."""
     scores = candidate.scores
     numbers = dict(scores.metrics)
     for name, (low, high) in scores.intervals.items():
@@ -62,7 +62,7 @@ def metrics(candidate: Candidate) -> dict[str, float]:
             for name in ("precision", "recall", "f1", "answer_rmse")
             if name in entry
         }
-    # one metric per bin, named by its ends, can be plotted across runs in the UI
+    # one metric per bin, named by the bin's limits, can be plotted across runs in the UI
     for quantity, rows in {"agreement": scores.agreement, **scores.slices}.items():
         for row in rows:
             numbers[f"slices/{quantity} {row.low:.3g} to {row.high:.3g}"] = row.accuracy
@@ -79,7 +79,7 @@ def metrics(candidate: Candidate) -> dict[str, float]:
 
 
 def parameters(candidate: Candidate) -> dict[str, Any]:
-    """Return the settings of a candidate, and its names, for the UI's plots."""
+    """Return the settings and names of a candidate, for plots in the UI."""
     named = {
         "road": candidate.approach,
         "backbone": candidate.backbone,
@@ -90,7 +90,7 @@ def parameters(candidate: Candidate) -> dict[str, Any]:
 
 
 def summary_line(candidate: Candidate) -> str:
-    """Describe the scores of a run in one line of Markdown."""
+    """Return the scores of a run as one line of Markdown."""
     names = {name: f"{value:.3f}" for name, value in candidate.scores.metrics.items()}
     for name, (low, high) in candidate.scores.intervals.items():
         names[name] += f" ({low:.3f}–{high:.3f})"
@@ -101,7 +101,7 @@ def summary_line(candidate: Candidate) -> str:
 
 
 def dataset(candidate: Candidate) -> DatasetInput:
-    """Describe the test galaxies as a dataset of MLflow, by scheme and the split's fingerprint."""
+    """Return the test galaxies as an MLflow dataset, named by class scheme and split."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     source = json.dumps({"tags": {"split": candidate.split}})
@@ -118,7 +118,7 @@ def best(report: Report) -> dict[str, float]:
     """Return the numbers of the best candidate, which the comparison's own run shows."""
     by = report.comparison.metric
     choose = min if by in LOWER_IS_BETTER else max
-    # the UI sorts by metric: the comparison stands on top with the numbers of its best
+    # the UI sorts by metric, so the comparison is on top with the numbers of its best candidate
     numbers = metrics(choose(report.candidates, key=lambda candidate: candidate.scores.metrics[by]))
     return {name: numbers[name] for name in _columns(report) if name in numbers}
 
@@ -157,7 +157,7 @@ def log(
     now = int(time.time() * 1000)
     measured = [Metric(name, value, now, step) for name, value in numbers.items()]
     texts = []
-    # MLflow stores parameters as text and refuses long ones
+    # MLflow stores parameters as text, and refuses long ones
     for name, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         texts.append(Param(name_of(name), short(text, PARAMETER_LIMIT)))
@@ -186,7 +186,7 @@ def log_history(
     now = int(time.time() * 1000)
     curves: list[Metric] = [
         Metric(f"epochs/{name_of(name)}", float(value), now, epoch)
-        # epochs that a live run has logged already are skipped
+        # skip epochs that were already logged during the training
         for epoch, numbers in list(enumerate(history, 1))[after:]
         for name, value in numbers.items()
         if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value)

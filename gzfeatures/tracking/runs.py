@@ -1,4 +1,4 @@
-"""Record each candidate and their comparison as MLflow runs, in SQLite or on a server.
+"""Record each candidate and the comparison as MLflow runs, in SQLite or on a server.
 
 Runs are flat so that sorting and filtering in the UI never hide one; tags say what each is. Writers
 of one SQLite file take turns on a file lock, and the database appears under that lock, schema and
@@ -46,30 +46,30 @@ if TYPE_CHECKING:
     from gzfeatures.report.report import Report
 
 ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics leave this process or those it starts
+    # this process and its children must not send usage statistics
+    "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # eight idle processes that nothing here has work for
+    # otherwise MLflow starts eight processes that have nothing to do here
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 DEFAULTS = {
-    # a server that is not there is told of in seconds, not minutes
+    # with few retries, a missing server is reported within seconds instead of minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-"""Settings of MLflow that the user's own environment goes before."""
+"""Settings of MLflow that the user's environment variables override."""
 KNOWN_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",
     ".*An input example was not provided",
 )
-"""Warnings that MLflow's own code gives on being imported, or for what is left out here on
-purpose."""
+"""Warnings of MLflow on import, or on information that gzfeatures omits on purpose."""
 DRIVERS = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
-"""Modules that speak to databases, and how those are installed that bear another name."""
+"""Database modules whose package to install has another name."""
 PROCESS = "gzfeatures.process"
-"""Tag that says which process fills a run."""
+"""Tag that names the process that fills a run."""
 MOST_RUNS = 10_000
-"""Runs of an experiment that are looked through for those a comparison is of."""
+"""Most runs of an experiment that are searched for the candidates of a comparison."""
 DEFAULT_ROOT = Path("mlruns")
 
 
@@ -119,7 +119,7 @@ class Tracking:
             client.search_experiments(max_results=1)
 
     def require(self, experiment: str) -> None:
-        """Refuse an experiment that cannot be recorded, before any run.
+        """Refuse an experiment that cannot be recorded, before any run starts.
 
         Raises
         ------
@@ -174,7 +174,7 @@ class Tracking:
             "parameters": dict(candidate.parameters),
             "scores": candidate.scores.asdict(),
         }
-        # one lock for the whole record: another writer sees a finished run or a running one
+        # one lock for the whole record, so that other writers see no half-written run
         with (
             self.writing() as client,
             self._run(
@@ -190,14 +190,14 @@ class Tracking:
                 client, run, run_contents.metrics(candidate), run_contents.parameters(candidate)
             )
             client.log_inputs(run, [run_contents.dataset(candidate)])
-            # parameters are cut at a length by MLflow; the JSON has them whole
+            # MLflow cuts long parameters, but this JSON file contains them completely
             client.log_text(run, json.dumps(record, indent=1, default=str), "pairing.json")
             if candidate.scores.confusion is not None:
                 drawn = figures.confusion(candidate.scores.confusion, candidate.scores.classes)
                 client.log_artifact(
                     run, str(style.write_png(drawn, Path(folder) / "confusion.png"))
                 )
-            # a head or network becomes a model, other files are kept beside the run
+            # a head or network becomes a model; other files are stored with the run
             for path in artifacts:
                 self._keep(
                     client, experiment, candidate, run, require_file(path, "artifact"), artifacts
@@ -234,7 +234,7 @@ class Tracking:
         OutputError
             The run cannot be recorded; what there is of it is marked as failed.
         """
-        # the UI shows one line of a description until it is unfolded: the headline, without its #
+        # the UI first shows one line of the description, so begin with the headline, without its #
         ranking = report.markdown().removeprefix("# ")
         tags = {
             "kind": "comparison",
@@ -246,7 +246,7 @@ class Tracking:
         with self.writing() as client, self._run(client, experiment, "comparison", tags) as run:
             numbers = {"pairings": float(len(report.candidates))} | run_contents.best(report)
             run_contents.log(client, run, numbers, dict(html_page.flat(report.provenance)))
-            # the map is optional: a run may be configured without one
+            # a run without a map has fewer files
             for name in (
                 "report.html",
                 "report.md",
@@ -259,19 +259,19 @@ class Tracking:
                     client.log_artifact(run, str(folder / name))
             client.log_artifacts(run, str(folder / "figures"), "figures")
             described = self._experiment(client, experiment)
-            # the UI's view filters by this tag, so that old runs do not mix with the ranking
+            # the UI's view filters by this tag, so that the ranking shows no old runs
             _mark_latest(client, described, report, run)
             client.set_experiment_tag(described, NOTE, ranking)
             client.set_experiment_tag(described, VIEW, run_contents.view(report))
         return run
 
     def pages(self, port: int) -> dict[str, str]:
-        """Return the UI's address of each experiment that has a comparison, by name."""
+        """Return the UI's address of each experiment with a comparison, by experiment name."""
         with self.writing() as client:
             experiments = client.search_experiments(max_results=100)
         pages = {}
         for experiment in experiments:
-            # only a comparison gives an experiment the tag with a ranked view
+            # only a comparison gives an experiment this tag, which holds a ranked view
             if VIEW in experiment.tags:
                 place = f"{experiment.experiment_id}/runs?{VIEW_QUERY}"
                 pages[experiment.name] = f"http://127.0.0.1:{port}/#/experiments/{place}"
@@ -296,7 +296,7 @@ class Tracking:
             raise InputError(
                 "the tracking server has its own UI", where=self.uri, remedy="open it in a browser"
             )
-        # one worker on the loopback address: the UI has no login
+        # listen only on this machine, because the UI has no login
         options = {
             "--backend-store-uri": self._address,
             "--default-artifact-root": self._artifacts.as_uri(),
@@ -314,17 +314,17 @@ class Tracking:
             "ui",
             *(part for option in options.items() for part in option),
         ]
-        # the UI takes the place of this process, so that Ctrl-C ends it alone
+        # the UI takes the place of this process, so that Ctrl-C ends the UI directly
         os.execve(sys.executable, command, os.environ | ENVIRONMENT)
 
     @contextmanager
     def writing(self) -> Iterator[MlflowClient]:
-        """Yield a client to write with; on SQLite, one writer at a time."""
+        """Yield a client to write with; an SQLite database has one writer at a time."""
         from filelock import FileLock
 
         os.environ.update(ENVIRONMENT)
         os.environ.update(DEFAULTS | os.environ)
-        # warnings about MLflow's own code say nothing to the user
+        # warnings about MLflow's own code do not concern the user
         with warnings.catch_warnings():
             for message in KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message)
@@ -337,11 +337,11 @@ class Tracking:
                     yield MlflowClient(self._address, self._address)
                     return
                 self._database.parent.mkdir(parents=True, exist_ok=True)
-                # two writers at once would meet "database is locked", so they take turns
+                # two simultaneous writers would fail with "database is locked", so they take turns
                 with FileLock(f"{self._database}.lock"), without_strays(self._address):
                     if not self._database.exists():
                         make_database(self._database)
-                    # the schema is checked once: no other process changes it while this one works
+                    # check the schema once, because no other process changes it during this one
                     if not self._settled:
                         done = [
                             require_schema(self._database, self._upgrade),
@@ -405,7 +405,7 @@ class Tracking:
             run_contents.name_of(" ".join(words)),
             self._experiment(client, experiment),
         )
-        # a fine-tuned head needs its checkpoint to read images
+        # a fine-tuned head needs its network to read images
         if path.suffix == models.HEAD_SUFFIX:
             checkpoint = next((other for other in others if other.is_dir()), None)
             models.register(
@@ -423,7 +423,7 @@ class Tracking:
             models.register(client, experiment_id, run, name, backbone=path, wheel=self._wheel())
 
     def _wheel(self) -> Path:
-        """Write the wheel of this package, once per database.
+        """Write the wheel of gzfeatures, once per database.
 
         Where a server keeps the artifacts, it lies in the user's cache folder.
         """
@@ -432,9 +432,9 @@ class Tracking:
     def opened(
         self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]
     ) -> str:
-        """Open a run, and mark runs as killed whose process has ended."""
+        """Open a run, and mark runs as killed if their process has ended."""
         home = self._experiment(client, experiment)
-        # a killed process cannot close its run, and the UI would show it as running for ever
+        # a killed process cannot close its run, which the UI would show as running for ever
         for run in client.search_runs([home], "attributes.status = 'RUNNING'"):
             if PROCESS in run.data.tags and has_ended(run.data.tags[PROCESS]):
                 client.set_terminated(run.info.run_id, "KILLED")
@@ -450,7 +450,7 @@ class Tracking:
         tags: Mapping[str, str],
         opened: str | None = None,
     ) -> Iterator[str]:
-        """Yield a run that is marked as finished afterwards, or as failed on an error."""
+        """Yield a run that is marked as finished afterwards, or as failed after an error."""
         run = opened or self.opened(client, experiment, name, tags)
         try:
             for tag, value in tags.items() if opened else ():
@@ -463,7 +463,7 @@ class Tracking:
 
 
 def _mark_latest(client: MlflowClient, experiment_id: str, report: Report, comparison: str) -> None:
-    """Tag runs of this comparison with `latest: yes`, and those of earlier ones with `no`."""
+    """Tag the runs of this comparison with `latest: yes`, and earlier runs with `latest: no`."""
     wanted = {(p.approach, p.backbone, p.head or "none", str(p.seed)) for p in report.candidates}
     for run in client.search_runs(
         [experiment_id], max_results=MOST_RUNS, order_by=["attributes.start_time DESC"]
@@ -478,5 +478,5 @@ def _mark_latest(client: MlflowClient, experiment_id: str, report: Report, compa
 
 
 def _masked(text: str) -> str:
-    """Hide the passwords in the addresses of a text."""
+    """Hide the passwords of addresses in a text."""
     return re.sub(r"(//[^:/@\s]*):[^/@\s]*@", r"\1:…@", text)

@@ -1,4 +1,4 @@
-"""Write the wheel of this package, also from an editable installation."""
+"""Write the wheel of gzfeatures, also from an editable installation."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from gzfeatures.errors import OutputError
 from gzfeatures.files import written_whole
 
 FOLDER = "wheels"
-"""Where wheels lie: beside the artifacts, and in each model."""
+"""Name of the folder of wheels, beside the artifacts and in each model."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORM = "Wheel-Version: 1.0\nGenerator: gzfeatures\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _TAKEN = ("METADATA", "entry_points.txt", "top_level.txt")
 _PACKED = (".safetensors", ".npz", ".png", ".jpg")
-"""Endings of what is packed as it is: it would hardly become smaller."""
+"""Endings of files that are stored uncompressed, because compression would not help."""
 
 
 def write_wheel(folder: Path) -> Path:
-    """Write the wheel of this package into a folder, unless it is already there.
+    """Write the wheel of gzfeatures into a folder, unless it already exists.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def write_wheel(folder: Path) -> Path:
 
 
 def _installed() -> Distribution:
-    """Return what pip recorded of this package.
+    """Return pip's record of the installed gzfeatures.
 
     A working folder that is a checkout comes first on Python's path, and the egg-info in it has no
     METADATA:
