@@ -15,7 +15,7 @@ from gzfeatures import fingerprint
 from gzfeatures.errors import InputError
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.family import seed_variance, step_down
-from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, headline, scorable
+from gzfeatures.evaluation.metrics import LOWER_IS_BETTER, NEITHER_IS_BETTER, headline, scorable
 from gzfeatures.evaluation.paired_tests import mcnemar
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.rows import PairTest, RankedRow, SeedsRow, WinnerRow
@@ -124,8 +124,9 @@ def compare(
         sufficient_statistics(predictions, scorable(predictions, labels)) for predictions in ordered
     ]
     points = [metrics_of(each.sum(0), n, kind, k) for each in columns]
-    if metric not in points[0] or points[0][metric].ndim:
-        legal = ", ".join(name for name, value in points[0].items() if not value.ndim)
+    ranks = [m for m, value in points[0].items() if not value.ndim and m not in NEITHER_IS_BETTER]
+    if metric not in ranks:
+        legal = ", ".join(ranks)
         raise InputError("metric", rule=f"be one of {legal}", found=metric)
     values = [float(point[metric]) for point in points]
     # compare methods by the mean over their seeds, so that a lucky seed wins nothing

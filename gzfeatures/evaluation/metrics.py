@@ -16,15 +16,27 @@ from gzfeatures.evaluation.rows import AccuracyBin, Ceiling
 from gzfeatures.evaluation.statistics.intervals import FEWEST
 from gzfeatures.evaluation.statistics.metric_sums import metrics_of, sufficient_statistics
 from gzfeatures.evaluation.statistics.proportions import Array
+from gzfeatures.evaluation.statistics.residuals import (
+    VALUE_METRICS,
+    residuals,
+    value_intervals_of_metrics,
+    value_metrics,
+)
 from gzfeatures.evaluation.statistics.score_intervals import debiased_ece, score_intervals
-from gzfeatures.galaxies.labels.labels import Labels
-from gzfeatures.ids import positions
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
+from gzfeatures.galaxies.splits.split import group_codes
+from gzfeatures.ids import Ids, positions
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
 
 HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mcc")
-LOWER_IS_BETTER = ("log_loss", "brier", "ece", "ece_debiased", "rmse")
+LOWER_IS_BETTER = (
+    *("log_loss", "brier", "ece", "ece_debiased"),
+    *("rmse", "sigma_nmad", "outlier_share"),
+)
+NEITHER_IS_BETTER = ("bias",)
+"""Metrics that are best at 0."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +45,7 @@ class Scores:
 
     Parameters
     ----------
-    kind : {"classes", "multi-label", "fractions"}
+    kind : {"classes", "multi-label", "fractions", "value", "redshift"}
         What was predicted.
     n : int
         Galaxies scored.
@@ -62,6 +74,10 @@ class Scores:
         The same without what noise alone would give (see `calibration_error.debiased`).
     rmse : float, optional
         Root mean square over all galaxies and answers (the Kaggle measure); NaN votes are left out.
+        Of numbers the root mean square residual (see `residuals.residuals`).
+    bias, sigma_nmad, outlier_share : float, optional
+        Of numbers: mean residual, 1.4826 × median |r − median r|, and share of outliers (see
+        `residuals.value_metrics`).
     intervals : mapping of str to (low, high)
         Interval of each metric at `level`, by the method that holds it (see `intervals`); that of
         `ece` is of the true error, as that of `ece_debiased`. A figure over classes has none where
@@ -84,6 +100,9 @@ class Scores:
     slices : mapping of str to list of AccuracyBin
         Accuracy along redshift, magnitude and size (see `accuracy_by.accuracy_along`), where a
         catalog was given.
+    baselines : mapping of str to mapping
+        Of numbers, where training numbers were given: the metrics that the `median` and the `mean`
+        of the training galaxies (a linear fit on nothing) have on the same galaxies.
     """
 
     kind: str
@@ -100,6 +119,9 @@ class Scores:
     ece: float | None = None
     ece_debiased: float | None = None
     rmse: float | None = None
+    bias: float | None = None
+    sigma_nmad: float | None = None
+    outlier_share: float | None = None
     intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     too_few: tuple[str, ...] = ()
     confusion: npt.NDArray[np.int64] | None = None
@@ -107,11 +129,16 @@ class Scores:
     agreement: list[AccuracyBin] = dataclasses.field(default_factory=list)
     ceiling: Ceiling | None = None
     slices: dict[str, list[AccuracyBin]] = dataclasses.field(default_factory=dict)
+    baselines: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, float]:
         """Return the metrics that apply to the predictions, by name."""
-        values = {name: getattr(self, name) for name in HIGHER_IS_BETTER + LOWER_IS_BETTER}
+        names: tuple[str, ...] = HIGHER_IS_BETTER + LOWER_IS_BETTER + NEITHER_IS_BETTER
+        # the order of a table of redshifts: scatter about the truth, then what it is made of
+        if self.kind in VALUE_TARGETS:
+            names = VALUE_METRICS
+        values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     def asdict(self) -> dict[str, Any]:
@@ -129,6 +156,8 @@ def evaluate(
     level: float = 0.9,
     votes: npt.NDArray[np.int64] | None = None,
     catalog: Catalog | None = None,
+    groups: Mapping[str, str] | None = None,
+    train: Ids | None = None,
 ) -> Scores:
     """Score predictions against labels.
 
@@ -149,6 +178,10 @@ def evaluate(
     catalog : Catalog, optional
         Its vote counts, where it has them, are the volunteers' numbers. Its redshift, magnitude and
         size, as far as it has them, give the slices; one class per galaxy only.
+    groups : mapping of str to str, optional
+        Id → group: of numbers, the intervals count galaxies of a group as belonging together.
+    train : Ids, optional
+        Training galaxies among the labels: of numbers, their median and mean are the baselines.
 
     Raises
     ------
@@ -158,6 +191,11 @@ def evaluate(
         There is nothing to score, an id has no label, or the classes differ.
     """
     truth = scorable(predictions, labels)
+    if predictions.is_value:
+        of_groups = groups if intervals else None
+        scores = _value_scores(predictions, truth, level, bool(intervals), of_groups)
+        numbers = labels.select(train).values[:, 0] if train is not None else None
+        return dataclasses.replace(scores, baselines=_baselines(truth, predictions.kind, numbers))
     # compute each metric from column sums over galaxies, so that resamples use the same formula
     columns = sufficient_statistics(predictions, truth)
     point = metrics_of(columns.sum(0), len(truth), predictions.kind, len(predictions.classes))
@@ -190,6 +228,45 @@ def evaluate(
         per_class=_class_rows(truth, point, limits),
         **overall,
     )
+
+
+def _value_scores(
+    predictions: Predictions,
+    truth: Labels,
+    level: float,
+    with_intervals: bool,
+    groups: Mapping[str, str] | None,
+) -> Scores:
+    """Score predicted numbers; galaxies of a group belong together in the intervals."""
+    residual = residuals(predictions.values, truth.values[:, 0], predictions.kind)
+    limits: dict[str, tuple[float, float]] = {}
+    if with_intervals:
+        codes = group_codes(predictions.ids, groups or {})
+        limits = value_intervals_of_metrics(residual, predictions.kind, codes, level)
+    metrics = value_metrics(residual, predictions.kind)
+    return Scores(
+        kind=predictions.kind,
+        n=len(predictions),
+        classes=predictions.classes,
+        level=level,
+        rmse=metrics["rmse"],
+        bias=metrics["bias"],
+        sigma_nmad=metrics["sigma_nmad"],
+        outlier_share=metrics["outlier_share"],
+        intervals=limits,
+    )
+
+
+def _baselines(truth: Labels, kind: str, training: Array | None) -> dict[str, dict[str, float]]:
+    """Return the metrics of the training galaxies' median and mean, as if each were predicted."""
+    if training is None or not len(training):
+        return {}
+    true = truth.values[:, 0]
+    constants = {"median": np.median(training), "mean": np.mean(training)}
+    return {
+        name: value_metrics(residuals(np.full(len(true), constant), true, kind), kind)
+        for name, constant in constants.items()
+    }
 
 
 def _limits(
@@ -252,14 +329,14 @@ def _is_finite(limits: Array, code: int | None = None) -> bool:
 
 
 def headline(target: str) -> str:
-    """Return the default metric of rankings: RMSE for vote fractions, otherwise accuracy.
+    """Return the default metric of rankings: RMSE for fractions and numbers, otherwise accuracy.
 
     Examples
     --------
     >>> headline("classes"), headline("fractions")
     ('accuracy', 'rmse')
     """
-    return "rmse" if target == "fractions" else "accuracy"
+    return "rmse" if target in ("fractions", *VALUE_TARGETS) else "accuracy"
 
 
 def scorable(predictions: Predictions, labels: Labels) -> Labels:

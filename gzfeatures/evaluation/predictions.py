@@ -1,11 +1,9 @@
-"""Hold class probabilities by galaxy id; read and write them as CSV, Parquet or FITS."""
+"""Hold the predictions of galaxies by id; read and write them as CSV, Parquet or FITS."""
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +13,27 @@ import pandas as pd
 
 from gzfeatures._moved import renamed
 from gzfeatures.errors import InputError, parsing
-from gzfeatures.files import require_file, written_whole
+from gzfeatures.evaluation.prediction_files import READERS, WRITERS, kind_of
+from gzfeatures.files import require_file
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
+from gzfeatures.galaxies.labels.target_column import REDSHIFTS
 from gzfeatures.ids import Ids, as_ids, positions, require_unique
-from gzfeatures.outputs import seal_parquet
-from gzfeatures.tablefiles.tables import fits_units, unguarded, write_csv
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-    """Hold the class probabilities of galaxies, with each galaxy's class set and familiarity.
+    """Hold the class probabilities of galaxies, or one number of each, with class set and familiarity.
 
     Parameters
     ----------
     ids : Ids
         Shape (n,), unique.
     probabilities : ndarray
-        Float, shape (n, k). Rows sum to 1 for `kind="classes"`; each entry lies in [0, 1].
+        Float, shape (n, k). Rows sum to 1 for `kind="classes"`; each entry lies in [0, 1]. For
+        `value` and `redshift` the predicted number, finite, shape (n, 1).
     classes : tuple of str
-        k names.
-    kind : {"classes", "multi-label", "fractions"}
+        k names; for a number, the name of its column.
+    kind : {"classes", "multi-label", "fractions", "value", "redshift"}
         What a row means.
     seen : ndarray of bool, optional
         Shape (n,): the galaxy, or one of its group, was trained on; such predictions are not
@@ -46,11 +46,15 @@ class Predictions:
     familiarity : ndarray of float64, optional
         Shape (n,), in (0, 1]: conformal p value of being like those trained on (see
         `familiarity.Familiarity`).
+    bounds : ndarray of float64, optional
+        Shape (n, 2): lower and upper end of an interval that holds the true number with a promised
+        probability (see `value_intervals.ValueIntervals`); of numbers only.
 
     Raises
     ------
     InputError
-        Ids repeat, shapes disagree, an entry is NaN or outside [0, 1], or a row does not sum to 1.
+        Ids repeat, shapes disagree, an entry is NaN or outside [0, 1], a row does not sum to 1, or
+        a number is not finite.
     """
 
     ids: Ids
@@ -61,6 +65,7 @@ class Predictions:
     sets: npt.NDArray[np.bool_] | None = None
     unfamiliar: npt.NDArray[np.bool_] | None = None
     familiarity: npt.NDArray[np.float64] | None = None
+    bounds: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         # a galaxy that occurs twice would be scored twice
@@ -88,6 +93,9 @@ class Predictions:
             raise InputError("familiarity_p", rule="lie in (0, 1]")
         if self.sets is not None and self.sets.shape != p.shape:
             raise InputError("sets of classes", rule=f"have shape {p.shape}", found=self.sets.shape)
+        if self.is_value:
+            self._require_numbers()
+            return
         # single precision may leave the range [0, 1] by 1e-6, and the sum 1 by 1e-4
         if not np.all((p >= -1e-6) & (p <= 1 + 1e-6)):
             raise InputError("probability is NaN or outside its range", rule="lie in [0, 1]")
@@ -99,6 +107,40 @@ class Predictions:
                 rule="sum to 1",
                 found=float(p[worst].sum()),
             )
+
+    def _require_numbers(self) -> None:
+        """Refuse predicted numbers and bounds that are not finite, or not one for each galaxy."""
+        if len(self.classes) != 1 or not np.isfinite(self.probabilities).all():
+            raise InputError(
+                "predicted number",
+                where=", ".join(self.classes),
+                rule="be one finite number of each galaxy",
+            )
+        if self.bounds is not None and (
+            self.bounds.shape != (len(self), 2)
+            or not (self.bounds[:, 0] <= self.bounds[:, 1]).all()
+        ):
+            raise InputError(
+                "bounds of predicted numbers", rule=f"be {len(self)} times a lower and an upper end"
+            )
+
+    @property
+    def is_value(self) -> bool:
+        """Tell whether one number of each galaxy is predicted, not classes or vote fractions."""
+        return self.kind in VALUE_TARGETS
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """Return the predicted numbers, shape (n,).
+
+        Raises
+        ------
+        InputError
+            Classes or vote fractions are predicted.
+        """
+        if not self.is_value:
+            raise InputError("predictions", rule="be of one number", found=self.kind)
+        return np.asarray(self.probabilities[:, 0], dtype=np.float64)
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
@@ -114,7 +156,20 @@ class Predictions:
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:
-        """Return the code of each galaxy's most probable class, shape (n,); the first if tied."""
+        """Return the code of each galaxy's most probable class, shape (n,); the first if tied.
+
+        Raises
+        ------
+        InputError
+            One number is predicted: it has no classes.
+        """
+        if self.is_value:
+            raise InputError(
+                "predictions have no classes",
+                where=self.classes[0],
+                rule="be probabilities of classes",
+                found="numbers",
+            )
         codes: npt.NDArray[np.int64] = self.probabilities.argmax(1)
         return codes
 
@@ -161,8 +216,12 @@ class Predictions:
             `rows`; `classes` (class → galaxies of which it is the most probable); `unsure`
             (galaxies whose set holds several classes, or without sets whose most probable class is
             below 0.5); `unfamiliar` (galaxies unlike those trained on), None where familiarity is
-            unknown.
+            unknown. Of numbers `rows`, `value` (column, median, 5 % and 95 % quantile), `width`
+            (median width of the intervals, None without) and `unfamiliar`.
         """
+        unfamiliar = None if self.unfamiliar is None else int(self.unfamiliar.sum())
+        if self.is_value:
+            return {**self._value_summary(), "unfamiliar": unfamiliar}
         # class sets, if present, are the calibrated measure of unsure galaxies
         several = self.probabilities.max(1, initial=0) < 0.5
         if self.sets is not None:
@@ -174,7 +233,24 @@ class Predictions:
             "rows": len(self),
             "classes": dict(zip(self.classes, counts, strict=False)),
             "unsure": int(several.sum()) if self.kind == "classes" else None,
-            "unfamiliar": None if self.unfamiliar is None else int(self.unfamiliar.sum()),
+            "unfamiliar": unfamiliar,
+        }
+
+    def _value_summary(self) -> dict[str, Any]:
+        """Return count, quantiles and width of the intervals of predicted numbers."""
+        quantiles = [None] * 3
+        if len(self):
+            quantiles = np.quantile(self.values, (0.5, 0.05, 0.95)).tolist()
+        width = None
+        if self.bounds is not None and len(self):
+            width = float(np.median(self.bounds[:, 1] - self.bounds[:, 0]))
+        return {
+            "rows": len(self),
+            "value": {
+                "column": self.classes[0],
+                **dict(zip(("median", "low", "high"), quantiles, strict=True)),
+            },
+            "width": width,
         }
 
     def without_seen(self) -> Predictions:
@@ -194,8 +270,9 @@ class Predictions:
         Columns: `galaxy_id`; `predicted_class`, or `predicted_labels` joined by `|`; one float64
         column per class, under its name; `class_set` (joined by `|`) and `trained_on` where `sets`
         and `seen` are known, and where a set is empty `empty_because` (see the property);
-        `familiarity_p` where it is known. In CSV a text that a spreadsheet would take for a formula
-        gets a leading apostrophe, which `read` takes off again.
+        `familiarity_p` where it is known. Of numbers `predicted_<column>`, and `lower` and `upper`
+        where intervals are known, in place of what is about classes. In CSV a text that a
+        spreadsheet would take for a formula gets a leading apostrophe, which `read` takes off again.
 
         Raises
         ------
@@ -206,9 +283,13 @@ class Predictions:
             The place cannot be written.
         """
         path = Path(path)
-        kind = _kind(path)
+        kind = kind_of(path)
         columns: dict[str, npt.NDArray[Any]] = {"galaxy_id": self.ids}
-        if self.kind == "classes":
+        if self.is_value:
+            columns[f"{PREDICTED}{self.classes[0]}"] = self.values
+            if self.bounds is not None:
+                columns |= dict(zip(BOUNDS, self.bounds.T, strict=True))
+        elif self.kind == "classes":
             columns["predicted_class"] = self.names
         elif self.kind == "multi-label":
             columns["predicted_labels"] = self._named(self.probabilities >= 0.5)
@@ -221,6 +302,9 @@ class Predictions:
             columns["familiarity_p"] = self.familiarity
         if self.seen is not None:
             columns["trained_on"] = self.seen
+        if self.is_value:
+            WRITERS[kind](columns, path)
+            return path
         taken = set(self.classes) & {*columns, *_RESERVED}
         if taken:
             raise InputError(
@@ -232,7 +316,7 @@ class Predictions:
         columns |= dict(
             zip(self.classes, np.asarray(self.probabilities, dtype=np.float64).T, strict=True)
         )
-        _WRITERS[kind](columns, path)
+        WRITERS[kind](columns, path)
         return path
 
     def _named(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
@@ -250,9 +334,9 @@ class Predictions:
             No such file; not readable; no `galaxy_id` column; probabilities break their rule.
         """
         path = require_file(path, "predictions")
-        kind = _kind(path)
+        kind = kind_of(path)
         with parsing(f"not readable as {kind}", path):
-            frame = _READERS[kind](path)
+            frame = READERS[kind](path)
         if "galaxy_id" not in frame:
             raise InputError(
                 "not a file of predictions",
@@ -260,6 +344,9 @@ class Predictions:
                 rule="have a column galaxy_id",
                 found=", ".join(frame.columns),
             )
+        number = _number_column(frame)
+        if number is not None:
+            return cls._of_numbers(frame, number, path)
         # every column that has no reserved name holds the probabilities of a class
         classes = tuple(str(name) for name in frame.columns if name not in _RESERVED)
         target = next(
@@ -288,10 +375,46 @@ class Predictions:
         ids = as_ids(frame["galaxy_id"], where=path)
         return cls(ids, probabilities, classes, target, seen, sets, unfamiliar, familiarity)
 
+    @classmethod
+    def _of_numbers(cls, frame: pd.DataFrame, column: str, path: Path) -> Predictions:
+        """Return the predicted numbers of a file; a redshift is told by the name of its column."""
+        name = column.removeprefix(PREDICTED)
+        columns = [column, *(end for end in BOUNDS if end in frame)]
+        try:
+            numbers = frame[columns].to_numpy(np.float64)
+        except ValueError as error:
+            raise InputError("predicted number", where=path, found=str(error)) from None
+        return cls(
+            as_ids(frame["galaxy_id"], where=path),
+            numbers[:, :1],
+            (name,),
+            "redshift" if name.lower() in REDSHIFTS else "value",
+            frame["trained_on"].to_numpy(bool) if "trained_on" in frame else None,
+            familiarity=frame["familiarity_p"].to_numpy(np.float64)
+            if "familiarity_p" in frame
+            else None,
+            bounds=numbers[:, 1:] if len(columns) == 1 + len(BOUNDS) else None,
+        )
 
+
+def _number_column(frame: pd.DataFrame) -> str | None:
+    """Return the column of predicted numbers; None in a file of class probabilities."""
+    classes = {"predicted_class", "predicted_labels"}
+    columns = [name for name in frame.columns if name.startswith(PREDICTED)]
+    # a class may be called predicted_…, but classes stand beside the predicted one
+    if classes & set(frame.columns) or len(columns) != 1:
+        return None
+    others = {"galaxy_id", "familiarity_p", "trained_on", *BOUNDS, *columns}
+    return str(columns[0]) if set(frame.columns) <= others else None
+
+
+PREDICTED = "predicted_"
+"""Begins the column of predicted numbers, before the name of what is predicted."""
+BOUNDS = ("lower", "upper")
+"""Columns of the ends of their intervals."""
 UNFAMILIAR = "unfamiliar"
 """Reason of an empty class set: the galaxy is unlike the training galaxies."""
-_PER_GALAXY = ("seen", "sets", "unfamiliar", "familiarity")
+_PER_GALAXY = ("seen", "sets", "unfamiliar", "familiarity", "bounds")
 """Optional fields that have a value for each galaxy."""
 _RESERVED: dict[str, str] = {
     "galaxy_id": "",
@@ -303,92 +426,3 @@ _RESERVED: dict[str, str] = {
     "trained_on": "",
 }
 """Columns that are no classes, with the kind of prediction that a column implies."""
-
-
-def _kind(path: Path) -> str:
-    """Return the kind of file that a file name's ending means."""
-    for ending, kind in {
-        ".csv": "CSV",
-        ".csv.gz": "CSV",
-        ".parquet": "Parquet",
-        ".fits": "FITS",
-    }.items():
-        if path.name.lower().endswith(ending):
-            return kind
-    raise InputError(
-        "unknown kind of file", where=path, rule="end in .csv, .csv.gz, .parquet or .fits"
-    )
-
-
-def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    write_csv(pd.DataFrame(dict(columns)), path)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    texts = dict.fromkeys(name for name in _RESERVED if name not in ("trained_on", "familiarity_p"))
-    frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
-    frame = frame.rename(columns=lambda name: unguarded(str(name)))
-    return frame.assign(**{name: frame[name].map(unguarded) for name in texts if name in frame})
-
-
-def _write_parquet(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.table(dict(columns))
-    with (
-        written_whole(path) as temporary,
-        pq.ParquetWriter(
-            temporary, table.schema, compression="zstd", write_page_checksum=True
-        ) as writer,
-    ):
-        writer.write_table(table)
-        seal_parquet(writer, temporary)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path, page_checksum_verification=True)
-
-
-def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    encoded_columns: dict[str, npt.NDArray[Any]] = {}
-    for name, values in columns.items():
-        encoded = np.char.encode(values.astype(str), "utf-8") if values.dtype == object else values
-        lost = values.dtype == object and (
-            np.char.decode(encoded, "utf-8") != np.char.rstrip(values.astype(str))
-        )
-        if not name.isascii() or np.any(lost):
-            raise InputError(
-                "FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead"
-            )
-        encoded_columns[name] = encoded
-    with _fits_tables() as table, written_whole(path) as temporary:
-        table(encoded_columns).write(temporary, format="fits", overwrite=True)
-
-
-def _read_fits(path: Path) -> pd.DataFrame:
-    with _fits_tables() as table, fits_units(path, "predictions file") as units:
-        read = table.read(units, format="fits")
-    read.convert_bytestring_to_unicode()
-    return pd.DataFrame(
-        {
-            name: np.asarray(read[name]).astype(read[name].dtype.newbyteorder("="))
-            for name in read.colnames
-        }
-    )
-
-
-@contextmanager
-def _fits_tables() -> Iterator[Any]:
-    """Return astropy's table type, without its warning about hyphens, which FITS names may have."""
-    # imported late, because astropy's tables take half a second and only FITS needs them
-    from astropy.table import Table
-    from astropy.utils.exceptions import AstropyWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        yield Table
-
-
-_WRITERS = {"CSV": _write_csv, "Parquet": _write_parquet, "FITS": _write_fits}
-_READERS = {"CSV": _read_csv, "Parquet": _read_parquet, "FITS": _read_fits}

@@ -17,6 +17,7 @@ from gzfeatures.evaluation.conformal import Conformal, Method, calibrate_sets
 from gzfeatures.evaluation.metrics import evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.reliability import measured
+from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals, too_few
 from gzfeatures.experiment.config import Experiment, HeadChoice
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.features.trained_on import TrainedOn
@@ -190,13 +191,21 @@ class _Bench:
             scheme=self.labels.scheme,
             split=self.split.fingerprint,
             predictions=predictions,
-            scores=evaluate(predictions, self.labels, catalog=self.catalog),
+            scores=evaluate(
+                predictions,
+                self.labels,
+                catalog=self.catalog,
+                groups=self.split.groups,
+                train=self.fitting_split.train,
+            ),
             seconds={**seconds, "fit": fitted - start, "predict": predicted - fitted},
             parameters=head.parameters,
             seed=seed,
             contaminated=contaminated,
             cost={"parameters": float(head.numbers), "bytes": float(path.stat().st_size)},
-            calibration=_calibration(head, predictions, bare, self.labels),
+            calibration=_calibration(
+                head, predictions, bare, self.labels, len(self.split.validation)
+            ),
         )
         return candidate, path
 
@@ -218,8 +227,13 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Add class sets and class shares to a head, measured on validation galaxies."""
+        """Add class sets and shares, or intervals, measured on validation galaxies, to a head."""
         checked = head.predict(self.kept_out, self.source)
+        if checked.is_value:
+            intervals = ValueIntervals.of(
+                checked, self.labels, self.options.coverage, self.split.groups
+            )
+            return dataclasses.replace(head, intervals=intervals)
         sets = _sets(
             head,
             self.kept_out,
@@ -364,9 +378,13 @@ def learning_curves(
 
 
 def _calibration(
-    head: Head, predictions: Predictions, uncalibrated: Predictions | None, labels: Labels
+    head: Head,
+    predictions: Predictions,
+    uncalibrated: Predictions | None,
+    labels: Labels,
+    kept_out: int,
 ) -> dict[str, Any]:
-    """Return errors before calibration, coverage of class sets, and notes."""
+    """Return errors before calibration, coverage of class sets or intervals, and notes."""
     calibration: dict[str, Any] = (
         {} if uncalibrated is None else {"before": measured(uncalibrated.without_seen(), labels)}
     )
@@ -378,6 +396,10 @@ def _calibration(
     ]
     if head.familiarity is not None and head.familiarity.why_none_flagged:
         notes.append(head.familiarity.why_none_flagged)
+    if head.intervals is not None:
+        calibration["intervals"] = head.intervals.coverage_report(predictions, labels)
+    elif predictions.is_value:
+        notes.append(too_few(kept_out))
     if head.sets is not None:
         calibration["sets"] = head.sets.coverage_report(predictions, labels)
         notes += calibration["sets"]["notes"]

@@ -17,10 +17,12 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
 from gzfeatures.errors import InputError
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.heads.estimators._compat_sklearn import fitted_neighbours
 from gzfeatures.heads.estimators.build import Answers, Ensemble, Flags, Neighbours, Perceptron
 from gzfeatures.heads.estimators.calibrated import Calibrated
 from gzfeatures.heads.estimators.machines import LinearMachine, Prototype, RbfMachine, RbfRegression
+from gzfeatures.heads.estimators.numbers import NumberRegression
 from gzfeatures.heads.estimators.transforms import Compress, Fill, Standardise
 from gzfeatures.heads.trees import BoostedTrees
 
@@ -37,7 +39,7 @@ def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
         As it was read.
     dim : int
         Length of a row.
-    target : {"classes", "multi-label", "fractions"}
+    target : {"classes", "multi-label", "fractions", "value", "redshift"}
         What the head predicts.
     k : int
         Number of classes.
@@ -47,7 +49,12 @@ def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
     InputError
         Something is of another type, shape or kind, out of range or not finite.
     """
-    if target == "fractions":
+    regression = target == "fractions" or target in VALUE_TARGETS
+    if target in VALUE_TARGETS:
+        if k != 1:
+            raise InputError("columns of the head", rule="be one", found=k)
+        _number(_typed(estimator, NumberRegression, "head on a number"), dim)
+    elif target == "fractions":
         _answers(_typed(estimator, Answers, "head on fractions"), dim, k)
     elif target == "multi-label":
         _flags(_typed(estimator, Flags, "head on flags"), dim, k)
@@ -56,9 +63,7 @@ def check_estimator(estimator: Any, dim: int, target: str, k: int) -> None:
         _codes(estimator.classes_, classes, k, "classes of the head")
     # arrays of matching shapes may still predict nonsense, which a trial prediction reveals
     zeros = np.zeros((2, dim), dtype=np.float32)
-    answer = np.asarray(
-        estimator.predict(zeros) if target == "fractions" else estimator.predict_proba(zeros)
-    )
+    answer = np.asarray(estimator.predict(zeros) if regression else estimator.predict_proba(zeros))
     width = k if target != "classes" else len(estimator.classes_)
     if answer.shape != (2, width) or answer.dtype.kind != "f" or not np.isfinite(answer).all():
         raise InputError("head does not answer", rule=f"give {width} finite numbers for a row")
@@ -74,6 +79,13 @@ def _answers(head: Answers, dim: int, k: int) -> None:
         raise InputError("number of answers", rule=f"be {k}", found=head.n_answers_)
     for part, steps in zip(asked, head.estimators_, strict=True):
         _pipeline(steps, dim, len(part))
+
+
+def _number(head: NumberRegression, dim: int) -> None:
+    _array(head.mean_, "mean of the number", (), "f")
+    if not _array(head.scale_, "scale of the number", (), "f") > 0:
+        raise InputError("scale of the number", rule="be above 0")
+    _pipeline(head.estimator_, dim, 1)
 
 
 def _flags(head: Flags, dim: int, k: int) -> None:

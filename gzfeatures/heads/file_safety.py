@@ -24,6 +24,7 @@ _OURS = {
     "estimators.calibrated": ("Calibrated",),
     "estimators.machines": ("LinearMachine", "Prototype", "RbfMachine", "RbfRegression"),
     "estimators.build": ("Answers", "Ensemble", "Flags", "Neighbours", "Perceptron"),
+    "estimators.numbers": ("NumberRegression",),
     "estimators.transforms": ("Compress", "Fill", "Standardise"),
     "trees": ("BoostedTrees",),
 }

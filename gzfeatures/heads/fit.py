@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError, require_known
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.estimators.registry import HEADS, HeadKind, build_for, recipe
 from gzfeatures.heads.head import Head as Head
@@ -20,6 +20,15 @@ from gzfeatures.ids import Ids, among, positions
 
 if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
+
+PREDICTED = {
+    "classes": "classes",
+    "multi-label": "multi-label",
+    "fractions": "fractions",
+    "value": "numbers",
+    "redshift": "numbers",
+}
+"""Target of labels → what a head predicts, in words."""
 
 
 def fit(
@@ -67,7 +76,7 @@ def fit(
         galaxy has no vector or no label; train has one class, or a class with one galaxy.
     """
     # check that all arguments fit together before any work starts
-    chosen = _suited(recipe(head), labels)
+    chosen = _suited(recipe(head), labels).for_target(labels.target)
     inputs = Inputs.of(table, catalog, columns)
     train, rows = _training_rows(inputs, split)
     targets = labels.select(train).values
@@ -115,11 +124,14 @@ def fit(
 
 
 def _suited(chosen: HeadKind, labels: Labels) -> HeadKind:
-    task = "fractions" if labels.target == "fractions" else "classes"
+    regression = labels.target == "fractions" or labels.target in VALUE_TARGETS
+    task = "fractions" if regression else "classes"
     if chosen.task != task:
         legal = ", ".join(name for name, entry in HEADS.items() if entry.task == task)
         raise InputError(
-            f"head does not predict {labels.target}", rule=f"be one of {legal}", found=chosen.name
+            f"head does not predict {PREDICTED[labels.target]}",
+            rule=f"be one of {legal}",
+            found=chosen.name,
         )
     return chosen
 

@@ -14,9 +14,10 @@ from sklearn.base import BaseEstimator
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.evaluation.conformal import Conformal
 from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals
 from gzfeatures.features.table import Extractor
 from gzfeatures.features.trained_on import TrainedOn
-from gzfeatures.galaxies.labels.labels import Target
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Target
 from gzfeatures.heads import persist
 from gzfeatures.heads.array_checks import check_estimator
 from gzfeatures.heads.inputs import Inputs, Tables
@@ -39,8 +40,8 @@ class Head:
     estimator : estimator
         Fitted scikit-learn estimator on codes.
     classes : tuple of str
-        k class names.
-    target : {"classes", "multi-label", "fractions"}
+        k class names; of a number, the name of its column.
+    target : {"classes", "multi-label", "fractions", "value", "redshift"}
         What it predicts.
     scheme : str
         Label scheme it learned.
@@ -71,6 +72,9 @@ class Head:
         How far a galaxy may lie from the training galaxies, by galaxies kept out of training.
     shares : Shares, optional
         Mean predicted probability of each class over galaxies kept out of training.
+    intervals : ValueIntervals, optional
+        Intervals that hold the true number with a stated probability, by galaxies kept out of
+        training.
     """
 
     name: str
@@ -92,6 +96,7 @@ class Head:
     sets: Conformal | None = None
     familiarity: Familiarity | None = None
     shares: Shares | None = None
+    intervals: ValueIntervals | None = None
 
     def predict(
         self,
@@ -178,6 +183,9 @@ class Head:
             predictions = dataclasses.replace(predictions, familiarity=p, unfamiliar=p < unfamiliar)
         if self.sets is not None and calibrated:
             predictions = dataclasses.replace(predictions, sets=self.sets.sets(predictions))
+        if self.intervals is not None and calibrated:
+            bounds = self.intervals.bounds(predictions)
+            predictions = dataclasses.replace(predictions, bounds=bounds)
         return predictions
 
     def vectors(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -185,7 +193,7 @@ class Head:
         return matrix[:, : self.dim - len(self.columns)]
 
     def promising(self, coverage: float) -> Head:
-        """Return the same head with class sets of another coverage.
+        """Return the same head with class sets, or intervals of numbers, of another coverage.
 
         The thresholds are found anew on the calibration galaxies that the head keeps.
 
@@ -194,6 +202,15 @@ class Head:
         InputError
             It has no sets, or none of their calibration galaxies; or coverage is outside (0, 1).
         """
+        if self.intervals is not None:
+            return dataclasses.replace(self, intervals=self.intervals.at(coverage))
+        if self.target in VALUE_TARGETS:
+            raise InputError(
+                "head gives no intervals",
+                where=f"head {self.name}",
+                rule="have been fitted with 20 validation galaxies of different groups",
+                remedy="fit it on a split with a larger validation part",
+            )
         if self.sets is None:
             raise InputError(
                 "head gives no class sets",
@@ -206,8 +223,8 @@ class Head:
     def probabilities(
         self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True
     ) -> npt.NDArray[np.float64]:
-        """Return class probabilities or vote fractions for rows of length `dim`, shape (n, k)."""
-        if self.target == "fractions":
+        """Return class probabilities, vote fractions or numbers for rows of length `dim`, (n, k)."""
+        if self.target == "fractions" or self.target in VALUE_TARGETS:
             return np.asarray(self.estimator.predict(matrix))
         values = (
             self.estimator.predict_proba(matrix)
@@ -247,6 +264,11 @@ class Head:
             "familiarity": None if self.familiarity is None else self.familiarity.asdict(),
             "shares": None if self.shares is None else self.shares.asdict(),
         }
+        # heads without intervals are read by earlier versions, which do not know the field
+        if self.intervals is None:
+            del record["intervals"]
+        else:
+            record["intervals"] = self.intervals.asdict()
         return persist.write(Path(path), record, self.estimator)
 
     @classmethod
@@ -269,6 +291,8 @@ class Head:
             record["sets"] = Conformal.fromdict(record["sets"]) if record.get("sets") else None
             familiarity = record.get("familiarity")
             record["familiarity"] = Familiarity.fromdict(familiarity) if familiarity else None
+            intervals = record.get("intervals")
+            record["intervals"] = ValueIntervals.fromdict(intervals) if intervals else None
             record["shares"] = Shares.fromdict(record["shares"]) if record.get("shares") else None
             head = cls(estimator=estimator, **record)
         # in a damaged file the record may not fit the arrays, so check both

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures.galaxies.catalogs.kinds import CLASS_STRINGS
+from gzfeatures.galaxies.catalogs.quantities import present
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.galaxies.votes import vote_columns
 from gzfeatures.ids import Ids, positions
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 SURE = 0.98
 """Balanced accuracy, or explained variance, above which columns are reported as label leaks."""
+SAME_ORDER = 0.999
+"""Rank correlation (Spearman) from which a column is the number to be predicted in other words."""
 MOST = 5000
 """Most galaxies that the search for label leaks uses."""
 
@@ -27,7 +31,8 @@ def telling_columns(
 ) -> list[str]:
     """Find columns that define the label, by their name or by how well they predict the label.
 
-    A column of votes is named whatever it says: labels are made of votes. Of the others a shallow
+    A column of votes is named whatever it says: labels are made of votes. So is the column that is
+    to be predicted, and any that rises or falls with it throughout. Of the others a shallow
     decision tree (CART) tries to tell the label, on galaxies it was not grown on; redshift or
     magnitude cannot, a copied label can.
 
@@ -49,6 +54,8 @@ def telling_columns(
     list of str
         One line per finding, for the user; empty where no column tells the label.
     """
+    if labels.target in VALUE_TARGETS:
+        return _telling_number(catalog, columns, labels, train, seed)
     votes = {
         column
         for source in vote_columns.sources(catalog.frame.columns)
@@ -80,6 +87,33 @@ def telling_columns(
             if len(part) == 1 and len(others) > 1:
                 break
     # if one column predicts the label, all columns together do too
+    return lines
+
+
+def _telling_number(
+    catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int
+) -> list[str]:
+    """Find columns that are the number to be predicted, or that order the galaxies as it does."""
+    from scipy.stats import spearmanr
+
+    sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
+    rows = positions(catalog.ids, sample, where=f"catalog {catalog.source}")
+    target = labels.select(sample).values
+    lines = []
+    for name in columns:
+        numbers = catalog.column(name)[rows]
+        known = present(numbers)
+        # a distance from the redshift, or a mass in other units, is the number in other words
+        several = known.sum() >= 9 and len(np.unique(numbers[known])) > 1
+        order = spearmanr(numbers[known], target[known, 0]).statistic if several else 0.0
+        if name == labels.classes[0] or np.array_equal(numbers[known], target[known, 0]):
+            lines.append(f"column {name} is the number to be predicted")
+        elif abs(order) >= SAME_ORDER:
+            lines.append(f"column {name} orders the galaxies as {labels.classes[0]} does")
+        elif (score := _score_of_tree(numbers[known, None], target[known], seed)) >= SURE:
+            lines.append(
+                f"column {name} tells {score:.1%} of the variance of {labels.classes[0]} by itself"
+            )
     return lines
 
 

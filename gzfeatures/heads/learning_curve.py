@@ -109,12 +109,12 @@ def _tests(table: Tables, ids: Ids) -> Tables:
 
 
 def nested(train: Ids, labels: Labels, seed: int) -> Ids:
-    """Order training ids so that the first n have equal class shares, for any n."""
+    """Order training ids so that the first n have equal shares of classes or quantiles, for any n."""
     # two galaxies of each class come first, because a head cannot be fitted on fewer
     train = np.sort(train)
     rng = np.random.default_rng(seed)
     chosen = labels.select(train)
-    codes = chosen.codes if labels.target == "classes" else np.zeros(len(train), dtype=np.int64)
+    codes = chosen.codes if labels.target == "classes" else chosen.strata
     place: npt.NDArray[np.float64] = np.empty(len(train))
     for code in np.unique(codes):
         rows = rng.permutation(np.flatnonzero(codes == code))

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from gzfeatures.evaluation.statistics.residuals import residuals
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, quantile_parts
 from gzfeatures.heads.estimators.registry import HeadKind, build_for, recipe
 from gzfeatures.heads.folds import Groups, Rows, folds_of
 
@@ -40,7 +42,7 @@ def search(
     Large tables are tried by successive halving: all combinations on few rows, the best third on
     more (Jamieson & Talwalkar 2016, arXiv:1502.07943).
     Candidates are scored without calibration, by accuracy (classes; balanced accuracy if classes
-    are weighted), mean of −ln p (several labels) or RMSE (vote fractions). Ties go to the earlier
+    are weighted), mean of −ln p (several labels) or RMSE (vote fractions, numbers). Ties go to the earlier
     candidate: the space names the default first.
 
     Parameters
@@ -55,7 +57,7 @@ def search(
         Groups of the training rows, shape (n,).
     rows : ndarray of int
         Training rows in X, shape (n,).
-    target : {"classes", "multi-label", "fractions"}
+    target : {"classes", "multi-label", "fractions", "value", "redshift"}
         What `targets` are.
     fixed : mapping
         Parameters that are not to be tuned.
@@ -76,7 +78,7 @@ def search(
     candidates = [
         dict(zip(free, values, strict=True)) for values in itertools.product(*free.values())
     ]
-    strata = targets if target == "classes" else np.zeros(len(rows), dtype=np.int64)
+    strata = _strata(targets, target)
     console = Console(stderr=True)
     trials: list[dict[str, Any]] = []
     # each round has more rows and fewer combinations than the round before
@@ -120,6 +122,15 @@ def search(
     return {**fixed, **candidates[0]}, tuple(trials)
 
 
+def _strata(targets: npt.NDArray[Any], target: Target) -> npt.NDArray[np.int64]:
+    """Return what folds keep the shares of: the class, or the quantile of a number."""
+    if target == "classes":
+        return targets
+    if target in VALUE_TARGETS:
+        return quantile_parts(targets[:, 0])
+    return np.zeros(len(targets), dtype=np.int64)
+
+
 def _rungs(n: int) -> tuple[int, ...]:
     below = tuple(size for size in RUNGS if size < n)
     return below if len(below) == len(RUNGS) else (*below, n)
@@ -141,7 +152,7 @@ def _trial(
     parameters: dict[str, Any],
     seed: int,
 ) -> dict[str, Any]:
-    chosen = recipe(name)
+    chosen = recipe(name).for_target(target)
     bare: dict[str, Any] = (
         {"calibration": "none"} if target == "classes" and name != "ensemble" else {}
     )
@@ -183,6 +194,9 @@ def _score(
     target: Target,
     weighted: bool,
 ) -> float:
+    if target in VALUE_TARGETS:
+        errors = residuals(estimator.predict(X)[:, 0], truth[:, 0], target)
+        return float(np.sqrt(np.mean(errors**2)))
     if target == "fractions":
         return float(np.sqrt(np.nanmean((estimator.predict(X) - truth) ** 2)))
     if target == "multi-label":

@@ -169,9 +169,9 @@ MUTANTS = (
     ),
     Mutant(
         "a split depends on the order of class names",
-        "galaxies/splits/split.py",
-        "by_name[labels.select(ids[labelled]).codes]",
-        "labels.select(ids[labelled]).codes",
+        "galaxies/labels/labels.py",
+        "by_name[self.codes]",
+        "self.codes",
         "test_a_split_is_of_galaxies_not_of_words.py",
     ),
     Mutant(

@@ -210,7 +210,13 @@ def _matthews(confusion: Array, accuracy_low: Array, level: float) -> Interval:
 
 
 def of_mean(
-    mean: Array, variance: Array, skewness: Array, n: Array | int, level: float
+    mean: Array,
+    variance: Array,
+    skewness: Array,
+    n: Array | int,
+    level: float,
+    *,
+    freedom: Array | float | None = None,
 ) -> Interval:
     """Compute the interval of the mean of skewed, non-negative numbers such as losses.
 
@@ -224,6 +230,8 @@ def of_mean(
         How many.
     level : float
         Coverage.
+    freedom : float or array, optional
+        Degrees of freedom of t, default n − 1.
 
     References
     ----------
@@ -234,7 +242,7 @@ def of_mean(
     error = np.sqrt(variance / n)
     slant = np.asarray(skewness / np.sqrt(n))
     slant = np.where(np.abs(slant) < 1e-6, 1e-6, slant)
-    quantile = stdtrit(np.maximum(n - 1, 1), (1 + level) / 2)
+    quantile = stdtrit(np.maximum(n - 1 if freedom is None else freedom, 1), (1 + level) / 2)
 
     def undone(q: Array) -> Array:
         return np.asarray(3 / slant * (np.cbrt(1 + slant * (q - slant / 6)) - 1))

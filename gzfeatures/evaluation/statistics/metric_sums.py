@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.statistics.proportions import Array
-from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.evaluation.statistics.residuals import residuals
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 
 BINS = 15
 """Number of confidence bins of the expected calibration error (Guo+2017, arXiv:1706.04599)."""
@@ -17,6 +18,9 @@ _TINY = 1e-7
 def sufficient_statistics(predictions: Predictions, truth: Labels) -> Array:
     """Return a row of numbers per galaxy whose column sums give every metric, shape (n, m)."""
     p = predictions.probabilities
+    if predictions.is_value:
+        residual = residuals(predictions.values, truth.values[:, 0], predictions.kind)
+        return np.column_stack([residual**2, residual, np.ones(len(residual))])
     if predictions.kind == "fractions":
         voted = np.isfinite(truth.values)
         return np.hstack([np.where(voted, p - np.where(voted, truth.values, 0), 0) ** 2, voted])
@@ -33,6 +37,9 @@ def metrics_of(totals: Array, n: Array | float, kind: str, k: int) -> dict[str, 
     Of several samples, n is their size or, of shape (…), their sizes.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
+        if kind in VALUE_TARGETS:
+            square, residual, count = np.moveaxis(totals, -1, 0)
+            return {"rmse": np.sqrt(square / count), "bias": residual / count}
         if kind == "fractions":
             error, counts = totals[..., :k], totals[..., k:]
             return {

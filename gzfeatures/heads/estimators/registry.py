@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from gzfeatures.errors import InputError, unknown
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -40,7 +41,7 @@ class HeadKind:
     name : str
         Name in `HEADS`.
     task : {"classes", "fractions"}
-        Predicts one of k classes, or a vote fraction per answer.
+        Predicts one of k classes; or a vote fraction per answer, or one number such as a redshift.
     about : str
         What it does, in one line.
     source : str
@@ -54,6 +55,10 @@ class HeadKind:
         of a sample so weighted).
     search_space : mapping of str to tuple
         Values `tune` tries, best guess first.
+    of_numbers : mapping
+        Defaults for one number, which is learned in units of its standard deviation.
+    numbers_space : mapping of str to tuple
+        Values `tune` tries for one number.
     """
 
     name: str
@@ -62,6 +67,24 @@ class HeadKind:
     source: str
     defaults: Mapping[str, Any]
     search_space: Mapping[str, tuple[Any, ...]]
+    of_numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    numbers_space: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+
+    def for_target(self, target: Target) -> HeadKind:
+        """Return the head with the defaults and the search space that suit a kind of labels.
+
+        Examples
+        --------
+        >>> HEADS["svr"].for_target("redshift").defaults["C"] > HEADS["svr"].defaults["C"]
+        True
+        """
+        if target not in VALUE_TARGETS:
+            return self
+        return dataclasses.replace(
+            self,
+            defaults={**self.defaults, **self.of_numbers},
+            search_space={**self.search_space, **self.numbers_space},
+        )
 
     def __call__(self, seed: int = 0, **parameters: Any) -> BaseEstimator:
         """Build the unfitted estimator, with scaling and calibration included, for codes 0…k−1.
@@ -214,7 +237,7 @@ HEADS: dict[str, HeadKind] = {
     "ridge": HeadKind(
         "ridge",
         "fractions",
-        "linear regression, L2; vote fractions clipped to [0, 1]",
+        "linear regression, L2, of vote fractions (clipped to [0, 1]) or of one number",
         "Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634",
         {"alpha": 100.0, **_FRACTIONS},
         {"alpha": (100.0, 1000.0, 10.0)},
@@ -222,16 +245,19 @@ HEADS: dict[str, HeadKind] = {
     "svr": HeadKind(
         "svr",
         "fractions",
-        "support vector regression with a Gaussian kernel, one machine per answer; "
-        "fractions clipped to [0, 1]",
+        "support vector regression with a Gaussian kernel, of vote fractions (one machine per "
+        "answer, clipped to [0, 1]) or of one number",
         "Smola & Schölkopf 2004, doi:10.1023/B:STCO.0000035301.49549.88",
         {"C": 0.3, "gamma": 1.0, "epsilon": 0.05, "accelerated": True, **_FRACTIONS},
         {"C": (0.3, 1.0, 0.1), "gamma": (1.0, 0.3)},
+        {"C": 1.0, "epsilon": 0.1},
+        {"C": (1.0, 3.0, 0.3)},
     ),
     "xgboost-regression": HeadKind(
         "xgboost-regression",
         "fractions",
-        "gradient-boosted trees on the 128 leading components; vote fractions clipped to [0, 1]",
+        "gradient-boosted trees on the 128 leading components, of vote fractions (clipped to "
+        "[0, 1]) or of one number",
         "Chen & Guestrin 2016, doi:10.1145/2939672.2939785",
         {**_TREES, **_FRACTIONS, "pca": 128},
         {"depth": (3, 2), "pca": (128, 64)},
@@ -251,6 +277,10 @@ def _member(member: HeadKind, impute: bool) -> tuple[str, str, dict[str, Any]]:
 def build_for(chosen: HeadKind, target: Target, seed: int, parameters: Mapping[str, Any]) -> Any:
     """Build the unfitted estimator of a head for one kind of labels."""
     estimator = chosen(seed, **parameters)
+    if target in VALUE_TARGETS:
+        from gzfeatures.heads.estimators.numbers import NumberRegression  # imports scikit-learn
+
+        return NumberRegression(estimator.estimator)
     if target != "multi-label":
         return estimator
     # imported late, because it imports scikit-learn

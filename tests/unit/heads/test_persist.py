@@ -42,6 +42,8 @@ LABELS = {
     "fractions": Labels(
         IDS, ("Class1.1", "Class1.2"), np.clip(MATRIX[:, :2] / 4, 0, 1).astype(float), "fractions"
     ),
+    "value": Labels(IDS, ("mass",), 1e9 + MATRIX[:, :1].astype(float), "value"),
+    "redshift": Labels(IDS, ("z",), np.abs(MATRIX[:, :1]).astype(float) / 9, "redshift"),
 }
 SPLIT = Split.draw(LABELS["classes"])
 QUICK = {
@@ -57,7 +59,7 @@ QUICK = {
         (name, target)
         for name, entry in HEADS.items()
         for target in LABELS
-        if (target == "fractions") == (entry.task == "fractions")
+        if (target in ("classes", "multi-label")) == (entry.task == "classes")
     ],
 )
 def test_every_head_comes_back_as_it_went(tmp_path: Path, head: str, target: str) -> None:

@@ -1,0 +1,109 @@
+"""Write and read the columns of predictions as CSV, Parquet or FITS, by the file's ending."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gzfeatures.errors import InputError
+from gzfeatures.files import written_whole
+from gzfeatures.outputs import seal_parquet
+from gzfeatures.tablefiles.tables import fits_units, unguarded, write_csv
+
+TEXTS = ("galaxy_id", "predicted_class", "predicted_labels", "class_set", "empty_because")
+"""Columns that are text, whatever their cells look like."""
+
+
+def kind_of(path: Path) -> str:
+    """Return the kind of file that a file name's ending means."""
+    for ending, kind in {
+        ".csv": "CSV",
+        ".csv.gz": "CSV",
+        ".parquet": "Parquet",
+        ".fits": "FITS",
+    }.items():
+        if path.name.lower().endswith(ending):
+            return kind
+    raise InputError(
+        "unknown kind of file", where=path, rule="end in .csv, .csv.gz, .parquet or .fits"
+    )
+
+
+def _write_csv(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    write_csv(pd.DataFrame(dict(columns)), path)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False)
+    frame = frame.rename(columns=lambda name: unguarded(str(name)))
+    return frame.assign(**{name: frame[name].map(unguarded) for name in TEXTS if name in frame})
+
+
+def _write_parquet(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(dict(columns))
+    with (
+        written_whole(path) as temporary,
+        pq.ParquetWriter(
+            temporary, table.schema, compression="zstd", write_page_checksum=True
+        ) as writer,
+    ):
+        writer.write_table(table)
+        seal_parquet(writer, temporary)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path, page_checksum_verification=True)
+
+
+def _write_fits(columns: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    encoded_columns: dict[str, npt.NDArray[Any]] = {}
+    for name, values in columns.items():
+        encoded = np.char.encode(values.astype(str), "utf-8") if values.dtype == object else values
+        lost = values.dtype == object and (
+            np.char.decode(encoded, "utf-8") != np.char.rstrip(values.astype(str))
+        )
+        if not name.isascii() or np.any(lost):
+            raise InputError(
+                "FITS cannot hold this text", where=path, found=name, remedy="write Parquet instead"
+            )
+        encoded_columns[name] = encoded
+    with _fits_tables() as table, written_whole(path) as temporary:
+        table(encoded_columns).write(temporary, format="fits", overwrite=True)
+
+
+def _read_fits(path: Path) -> pd.DataFrame:
+    with _fits_tables() as table, fits_units(path, "predictions file") as units:
+        read = table.read(units, format="fits")
+    read.convert_bytestring_to_unicode()
+    return pd.DataFrame(
+        {
+            name: np.asarray(read[name]).astype(read[name].dtype.newbyteorder("="))
+            for name in read.colnames
+        }
+    )
+
+
+@contextmanager
+def _fits_tables() -> Iterator[Any]:
+    """Return astropy's table type, without its warning about hyphens, which FITS names may have."""
+    # imported late, because astropy's tables take half a second and only FITS needs them
+    from astropy.table import Table
+    from astropy.utils.exceptions import AstropyWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        yield Table
+
+
+WRITERS = {"CSV": _write_csv, "Parquet": _write_parquet, "FITS": _write_fits}
+READERS = {"CSV": _read_csv, "Parquet": _read_parquet, "FITS": _read_fits}

@@ -1,0 +1,185 @@
+"""Compute the scores of predicted numbers from their residuals, with intervals over galaxies.
+
+The intervals follow from sums over groups of galaxies that belong together, but for the scatter,
+which is resampled by group. In simulations with n = 120 and 400 galaxies, a third of them in pairs,
+they hold their level; a percentile bootstrap of the RMSE would hold 72 % in place of 90 %
+(`tests/claims/numbers/test_predicted_numbers.py`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+from gzfeatures.evaluation.statistics.intervals import FEWEST, moments, of_mean
+from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson
+
+VALUE_METRICS = ("rmse", "bias", "sigma_nmad", "outlier_share")
+"""Scores of predicted numbers, in the order they are shown."""
+REDSHIFT_OUTLIER = 0.05
+"""|Δz| / (1 + z) beyond which a redshift is an outlier (Pasquet+2019,
+doi:10.1051/0004-6361/201833617, section 5; deeper surveys use 0.15, Ilbert+2006)."""
+OUTLIER_SIGMAS = 3.0
+"""Residuals of other numbers are outliers beyond so many σ_NMAD from their median."""
+NMAD = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+RESAMPLES = 500
+
+
+def residuals(predicted: Array, true: Array, kind: str) -> Array:
+    """Return predicted minus true numbers; of redshifts in units of 1 + the true redshift.
+
+    Parameters
+    ----------
+    predicted, true : ndarray of float64
+        Shape (n,), finite; true redshifts above −1.
+    kind : {"value", "redshift"}
+        Redshifts: Δz / (1 + z), Ilbert+2006, doi:10.1051/0004-6361:20065138, section 4.1.
+
+    Examples
+    --------
+    >>> residuals(np.array([0.31]), np.array([0.25]), "redshift").round(3).tolist()
+    [0.048]
+    """
+    difference = np.asarray(predicted - true, dtype=np.float64)
+    return difference / (1 + true) if kind == "redshift" else difference
+
+
+def value_metrics(residual: Array, kind: str) -> dict[str, float]:
+    """Compute the scores of residuals.
+
+    Parameters
+    ----------
+    residual : ndarray of float64
+        Shape (n,), n ≥ 1, finite.
+    kind : {"value", "redshift"}
+        Decides what an outlier is.
+
+    Returns
+    -------
+    dict
+        `rmse`; `bias` (mean); `sigma_nmad` (1.4826 × median |r − median r|); `outlier_share`.
+
+    Examples
+    --------
+    >>> value_metrics(np.array([0.0, 0.01, -0.01, 0.2]), "redshift")["outlier_share"]
+    0.25
+    """
+    scatter = _scatter(residual)
+    return {
+        "rmse": float(np.sqrt((residual**2).mean())),
+        "bias": float(residual.mean()),
+        "sigma_nmad": scatter,
+        "outlier_share": float(_outliers(residual, scatter, kind).mean()),
+    }
+
+
+def value_intervals_of_metrics(
+    residual: Array, kind: str, groups: npt.NDArray[np.intp] | None = None, level: float = 0.9
+) -> dict[str, tuple[float, float]]:
+    """Compute an interval of each score of residuals.
+
+    Parameters
+    ----------
+    residual : ndarray of float64
+        Shape (n,), finite.
+    kind : {"value", "redshift"}
+        As for `value_metrics`.
+    groups : ndarray of int, optional
+        Number of each galaxy's group, shape (n,): galaxies that belong together are no independent
+        measurements. By default each galaxy is its own group.
+    level : float
+        Coverage, in (0, 1).
+
+    Returns
+    -------
+    dict
+        Score → low, high. RMSE: Hall's transformation of t, with as many degrees of freedom as
+        groups hold most of the squares; bias: t; both with sums over groups. σ_NMAD: a bootstrap of
+        groups with a seed of its own. Share of outliers: Clopper & Pearson with the effective
+        number of galaxies. Empty for fewer than
+        ten groups.
+
+    References
+    ----------
+    Hall 1992, doi:10.1111/j.2517-6161.1992.tb01881.x; Field & Welsh 2007,
+    doi:10.1111/j.1467-9868.2007.00593.x (bootstrap of clusters); Korn & Graubard 1998, Survey
+    Methodology 24, 193 (Clopper & Pearson for clustered samples).
+    """
+    n = len(residual)
+    group = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(group).astype(np.float64)
+    if len(sizes) < FEWEST:
+        return {}
+    square, plain = (_of_groups(part, group, sizes) for part in (residual**2, residual))
+    # a few outliers hold most of the squares: the variance is known as well as from so many groups
+    squares = np.bincount(group, residual**2)
+    worth = squares.sum() ** 2 / max(float((squares**2).sum()), 1e-300)
+    low, high = of_mean(*square, len(sizes), level, freedom=max(worth - 1, 2.0))
+    reach = stdtrit(len(sizes) - 1, (1 + level) / 2) * np.sqrt(plain.variance / len(sizes))
+    outliers = _outliers(residual, _scatter(residual), kind).astype(np.float64)
+    return {
+        "rmse": (float(np.sqrt(low)), float(np.sqrt(high))),
+        "bias": (float(plain.mean - reach), float(plain.mean + reach)),
+        "sigma_nmad": _scatter_interval(residual, group, len(sizes), level),
+        "outlier_share": _share_interval(outliers, group, sizes, level),
+    }
+
+
+def _scatter(residual: Array) -> float:
+    """Return σ_NMAD, the scatter that a few outliers do not change (Ilbert+2006; Brammer+2008)."""
+    return float(NMAD * np.median(np.abs(residual - np.median(residual))))
+
+
+def _outliers(residual: Array, scatter: float, kind: str) -> npt.NDArray[np.bool_]:
+    """Tell which residuals are outliers, shape (n,)."""
+    if kind == "redshift":
+        return np.asarray(np.abs(residual) > REDSHIFT_OUTLIER)
+    return np.asarray(np.abs(residual - np.median(residual)) > OUTLIER_SIGMAS * scatter)
+
+
+class _Moments(NamedTuple):
+    """Mean over galaxies, with variance and skewness of what each group adds to it."""
+
+    mean: Array
+    variance: Array
+    skewness: Array
+
+
+def _of_groups(numbers: Array, group: npt.NDArray[np.intp], sizes: Array) -> _Moments:
+    """Return the mean over galaxies as a ratio of means over groups, linearised."""
+    sums = np.bincount(group, numbers, len(sizes))
+    mean = np.asarray(sums.sum() / sizes.sum())
+    # a group adds its sum, less what its size alone makes one expect
+    _, variance, skewness = moments((sums - mean * sizes) / sizes.mean())
+    return _Moments(mean, variance, skewness)
+
+
+def _scatter_interval(
+    residual: Array, group: npt.NDArray[np.intp], count: int, level: float
+) -> tuple[float, float]:
+    """Return the quantiles of σ_NMAD in resamples of whole groups."""
+    rng = np.random.default_rng(0)
+    scatters = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):
+        times = np.bincount(rng.integers(0, count, count), minlength=count)
+        scatters[number] = _scatter(np.repeat(residual, times[group]))
+    low, high = np.quantile(scatters, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _share_interval(
+    flags: Array, group: npt.NDArray[np.intp], sizes: Array, level: float
+) -> tuple[float, float]:
+    """Return the exact interval of a share among as many galaxies as the groups are worth."""
+    n, share = sizes.sum(), flags.mean()
+    # where no flag varies, pairs of galaxies are taken to be alike in everything
+    effect = (sizes**2).sum() / n
+    if 0 < share < 1:
+        variance = float(_of_groups(flags, group, sizes).variance) / len(sizes)
+        effect = max(1.0, variance / (share * (1 - share) / n))
+    low, high = clopper_pearson(share * n / effect, n / effect, level)
+    return float(low), float(high)
