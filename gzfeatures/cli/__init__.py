@@ -15,11 +15,11 @@ from gzfeatures.errors import GzError, lacks_memory
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 VERBS = ("experiments", "catalogs", "tables", "training", "maps", "explore")
-"""Modules that add verbs, in the order in which the help lists them."""
+"""Names of the modules that define verbs, in the order of the help."""
 
 
 def _described(error: Exception) -> str:
-    """Return one line about an error of any library."""
+    """Return one line that describes an error of any library."""
     if isinstance(error, GzError):
         return str(error)
     if lacks_memory(error):
@@ -47,14 +47,14 @@ def _run(debug: bool) -> int:
             app(standalone_mode=True)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else EXIT_ERROR if stop.code else 0
-        sys.stdout.flush()  # while what goes wrong can still be said
+        sys.stdout.flush()  # write the remaining output now, while an error can still be reported
         return code
     except BrokenPipeError:
         return EXIT_ERROR
     except Exception as error:
         if debug:
             raise
-        # compiled code turns an interruption into errors of its own: those are not reported
+        # compiled code may turn an interruption into other errors, which are not reported
         if interruption.exit_code() is None:
             print(f"error: {_described(error)}", file=sys.stderr)
         return EXIT_ERROR
@@ -66,12 +66,12 @@ def main() -> None:
     Exit codes: 0 done, 1 our error, 2 wrong usage, 75 warned by a batch system, 130 Ctrl-C, 143
     SIGTERM.
     """
-    # --debug may stand anywhere, so it is taken out before typer reads the words
+    # --debug may stand anywhere in the command, so remove it before typer reads the words
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     prepare_streams()
     code = EXIT_INTERRUPTED
-    # Ctrl-C before a verb has begun also exits with the code of an interruption
+    # Ctrl-C before the verb starts has the exit code of an interruption too
     with contextlib.suppress(KeyboardInterrupt):
         interruption.heed()
         code = _run(debug)

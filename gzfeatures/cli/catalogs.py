@@ -61,14 +61,15 @@ def check(
     from gzfeatures.galaxies.catalogs.catalog import Catalog
 
     label_meaning = label_words(missing_label, label_as_is)
-    # the report never fails: it lists every problem, where reading stops at the first
+    # the report lists every problem, while reading stops at the first one
     report = Catalog.examine(catalog, image_root=images, id_column=id_column, words=label_meaning)
     result: dict[str, Any] = dataclasses.asdict(report)
     table = None
     if output is not None or images is not None:
         try:
             table = Catalog.read(catalog, id_column=id_column)
-        except InputError:  # what it says is among the problems that are listed below
+        except InputError:
+            # the error of reading is among the problems listed below
             if images is not None:
                 say("the catalog's ids cannot be used, so every image is checked")
             if output is not None:
@@ -83,7 +84,7 @@ def check(
     if images is not None:
         from gzfeatures.images.image_set import ImageSet
 
-        # only the catalog's own galaxies are checked; without usable ids, every image
+        # check only images of the catalog's galaxies or, without usable ids, every image
         wanted = None if table is None else table.ids
         image_check = ImageSet.of(images, ids=wanted, on_missing="skip", reading=reading).check(
             progress=True
@@ -99,7 +100,7 @@ def check(
                 f"… and {len(report.used) - limit} more columns of votes (all of them with --json)"
             )
     show(result, as_json, hide=("columns", "refused", "used"))
-    # scripts learn from the exit code whether another verb would take this catalog
+    # the exit code tells scripts whether another verb would accept this catalog
     if report.refused or (output is not None and table is None):
         raise typer.Exit(1)
 
@@ -125,7 +126,7 @@ def label(
     id_column: IdColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Turn vote fractions or gz2_class strings into classes, and say which votes were read.
+    """Turn vote fractions or gz2_class strings into classes, and print which votes were read.
 
     A galaxy is labelled by the campaign that asked it; a vote that is missing is unknown, never a
     "no".
@@ -133,20 +134,20 @@ def label(
     from gzfeatures.galaxies.labels.labelling import without_class
     from gzfeatures.galaxies.splits.label_file import write_labels
 
-    # which votes were read is printed there, since two surveys' votes are not comparable
+    # print which votes were read, since the votes of two surveys cannot be compared
     labels = labelled(
         catalog_from(catalog, id_column), scheme, seed, campaign, measure, min_votes, others
     )
     if output is not None:
         say(f"labels written to {write_labels(output, labels)}")
-    # matplotlib is slow to import, so only a plot pays for it
+    # import matplotlib only for a plot, because the import is slow
     if plot is not None:
         from gzfeatures.figures.balance import balance_figure
 
         with written_whole(plot) as temporary:
             balance_figure(labels).savefig(temporary, dpi=150)
         say(f"class balance drawn in {plot}")
-    # scripts get all counts; a person has read the votes on stderr already
+    # scripts get all counts as JSON; people have read the votes on stderr
     result = {
         "scheme": labels.scheme,
         "galaxies": len(labels),
@@ -203,15 +204,15 @@ def sample(
 
     galaxies = catalog_from(catalog, id_column)
     labels = labelled(galaxies, scheme, seed, campaign, measure, min_votes, others)
-    # the strategy decides who is in the sample, before any split
+    # the strategy decides which galaxies the sample contains, before they are split
     labels = sampling.sample(galaxies, labels, strategy, per_class=per_class, seed=seed)
-    # close galaxies share sky and light: they must not be on both sides of a split
+    # close galaxies share light, so they must be on the same side of a split
     grouping = Grouping().near(galaxies, labels.ids, group_arcsec)
     if images is not None:
         from gzfeatures.images.image_set import ImageSet
 
         image_set = ImageSet.of(images, ids=labels.ids, on_missing="skip", reading=reading)
-        # two ids with one image file would leak a test galaxy into training
+        # two ids with the same image file would put a test galaxy into training
         grouping = grouping.joined(SAME_FILE, image_set.duplicate_groups())
     try:
         sizes = shares(split)
@@ -222,7 +223,7 @@ def sample(
     say(f"sample written to {write_labels(output, labels, drawn)}")
     counts = {part: labels.select(getattr(drawn, part)).counts for part in PARTS}
     result: dict[str, Any] = {"counts": counts, "split": drawn.fingerprint}
-    # a volume-limited sample is complete down to one absolute magnitude, which is printed
+    # print down to which absolute magnitude a volume-limited sample is complete
     if strategy.startswith("volume-limited"):
         complete = completeness(galaxies)
         result["complete_to"] = (
@@ -262,7 +263,7 @@ def join(
     from gzfeatures.tablefiles.tables import write_table
 
     left, _, right = on.partition("=")
-    # one name stands for both tables' key
+    # a single name means the same key column in both tables
     right = right or left
     beside = Rows.read(other, (right,))
     for note in beside.frame.attrs["notes"]:

@@ -1,4 +1,4 @@
-"""Define the app that verbs are added to, and print their results."""
+"""Define the app to which verbs are added, and print their results."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "Heads on vectors": ("fit", "predict"),
     "Looking": ("map", "similar", "odd", "duplicates", "doubt", "explain"),
 }
-"""Every verb, in the order of the job; the help is laid out so."""
+"""Verbs by chapter of the help, in the order of the work."""
 
 
 class VerbsByChapter(TyperGroup):
-    """List the verbs chapter by chapter in the help."""
+    """List the verbs by chapter in the help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each verb with its whole first sentence."""
@@ -94,7 +94,7 @@ def _console() -> Console:
 
 
 def show_markdown(text: str) -> None:
-    """Print Markdown on stdout, laid out for a terminal."""
+    """Print Markdown on stdout, formatted for a terminal."""
     from rich.markdown import Markdown
 
     _console().print(Markdown(text))
@@ -108,7 +108,7 @@ def _print_rows(
     from rich.text import Text
 
     every = dict.fromkeys(key for row in rows for key in row)
-    # columns are chosen for one table of a result; another, such as what was skipped, has its own
+    # a result may hold several tables, and these columns were chosen for only one of them
     columns = [column for column in columns or () if column in every] or list(every)
     table = Table(
         title=title.replace("_", " "), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
@@ -129,7 +129,7 @@ def show(
     hide: Sequence[str] = (),
     columns: Sequence[str] | None = None,
 ) -> None:
-    """Print a verb's result: as one JSON object, or as lines and tables for a person.
+    """Print a verb's result: as one JSON object, or as lines and tables for people.
 
     Parameters
     ----------

@@ -32,14 +32,14 @@ BRIEF = (
     "log_loss", "ece", "fit_seconds",
     "end_to_end_seconds", "tied",
 )  # fmt: skip
-"""Columns of the ranking that a person sees first; --json and the report have all."""
+"""Columns of the ranking that are printed; --json and the report have all columns."""
 Again = Annotated[
     bool, typer.Option("--again", help="Train and extract anew, whatever the run folder holds.")
 ]
 
 
 def tracking_at(uri: str | None, upgrade: bool) -> Tracking:
-    """Open the place where runs are recorded, and print its address."""
+    """Open the database where runs are recorded, and print its address."""
     from gzfeatures.tracking import Tracking
 
     tracking = Tracking(uri, upgrade=upgrade)
@@ -84,7 +84,7 @@ def demo(
     again: Again = False,
     as_json: Json = False,
 ) -> None:
-    """Run a whole experiment on a synthetic survey, without a download (one minute on 2 cores)."""
+    """Run a whole experiment on a simulated survey, without a download (one minute on 2 cores)."""
     from gzfeatures.experiment.demo import experiment
 
     settings = experiment(output / "survey", galaxies)

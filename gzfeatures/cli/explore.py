@@ -1,4 +1,4 @@
-"""Define the verbs that search a table: similar, odd, duplicates, doubt, explain."""
+"""Define the verbs that search an embedding table: similar, odd, duplicates, doubt, explain."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def duplicates(
     gallery: Gallery = None,
     as_json: Json = False,
 ) -> None:
-    """Find galaxies that appear twice in the table under two ids."""
+    """Find galaxies that appear twice in the table, with two ids."""
     from gzfeatures.explore.neighbours import duplicates as duplicate_galaxies
     from gzfeatures.features.table import EmbeddingTable
 
@@ -180,12 +180,12 @@ def doubt(
         labels_from(labels, missing_label, label_as_is, id_column),
     )
     say(str(vectors.grouping))
-    # a label is judged by a head that was not fitted on it (cross-validation)
+    # a head that was not fitted on a galaxy judges its label (cross-validation)
     frame = doubtful(
         labelled, out_of_sample(vectors, labelled, head, groups=vectors.groups, seed=seed)
     )
     frame = frame[frame["doubtful"]]
-    # the query needs one head on all labelled galaxies, and only unlabelled ones to rank
+    # the query needs one head fitted on all labelled galaxies, and ranks unlabelled galaxies
     if next_ is not None:
         has_label = among(vectors.ids, labelled.ids)
         fitted = fit(
@@ -263,7 +263,7 @@ def explain(
     from gzfeatures.ids import as_ids
     from gzfeatures.images.image_set import ImageSet
 
-    # without ids the prototypes of each class are explained, which needs table and labels
+    # without ids, explain the prototypes of each class, which need a table and labels
     gallery = explained(
         Classifier(network, weights, table, head),
         ImageSet.of(images, reading=reading),

@@ -126,7 +126,7 @@ def labelled(
     rule = schemes.scheme(scheme).with_others(others)
     labels = rule.label(catalog, seed, Choice(campaign, cast("Measure | None", measure), min_votes))
     _say_votes(labels, min_votes)
-    # a scheme's source may prefer debiased votes, which shift the shares of classes
+    # the source of a scheme may prefer debiased votes, which change the class shares
     if labels.origin is not None and measure is None and rule.measures[0] != RAW[0]:
         say(
             f"scheme {rule.name} asks for {rule.measures[0]} votes first, as its "
@@ -152,7 +152,7 @@ def _say_votes(labels: Labels, min_votes: int) -> None:
         galaxies = "" if number is None else f" for {number} galaxies"
         say(f"votes read: {measure} of {name}{galaxies}")
     for name, few in (labels.origin.few or {}).items():
-        # a fraction of so few votes is mostly chance
+        # a vote fraction of so few volunteers is mostly chance
         if few and min_votes < FEW:
             say(
                 f"{name}: {few} of {labels.counts[name]} galaxies were asked of fewer "
@@ -161,7 +161,7 @@ def _say_votes(labels: Labels, min_votes: int) -> None:
 
 
 def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
-    """Print the share of galaxies that no rule of the scheme claims, and what becomes of them."""
+    """Print the share of galaxies that no rule claims, and whether they are labelled."""
     from gzfeatures.galaxies.labels.labelling import NONE_OF_THESE, without_class
 
     fate = f"they are {NONE_OF_THESE}" if as_class else "left out; --others class gives them one"
@@ -170,7 +170,7 @@ def _say_unclaimed(labels: Labels, scheme: str, as_class: bool) -> None:
 
 
 def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str] = ()) -> Catalog:
-    """Read a catalog, and print what was changed or left out while reading."""
+    """Read a catalog, and print what reading changed or left out."""
     from gzfeatures.galaxies.catalogs.catalog import Catalog
 
     catalog = Catalog.read(path, id_column=id_column, keys=keys)
@@ -180,7 +180,7 @@ def catalog_from(path: Path, id_column: str | None = None, *, keys: Sequence[str
 
 
 def label_words(missing_label: Sequence[str] | None, label_as_is: bool) -> LabelWords:
-    """Return what the words of a label column mean, by the options of a verb."""
+    """Return the meaning of words in a label column, from the options of a verb."""
     from gzfeatures.galaxies.catalogs.label_words import LabelWords
 
     return LabelWords(tuple(missing_label or ()), label_as_is)
@@ -189,7 +189,7 @@ def label_words(missing_label: Sequence[str] | None, label_as_is: bool) -> Label
 def labels_from(
     path: Path, missing_label: Sequence[str] | None, label_as_is: bool, id_column: str | None = None
 ) -> tuple[Labels, Split | None]:
-    """Read the labels of a file, and their split where the file has one."""
+    """Read the labels in a file, and their split if the file has one."""
     from gzfeatures.galaxies.splits.label_file import read_labels
 
     return read_labels(path, words=label_words(missing_label, label_as_is), id_column=id_column)
@@ -202,14 +202,14 @@ def images_of(
     id_column: str | None = None,
     reading: Reading | None = None,
 ) -> ImageSet:
-    """Open the images of a folder or archive, or those of a catalog's galaxies."""
+    """Open the images in a folder or archive, or the images of a catalog's galaxies."""
     from gzfeatures.images.image_set import ImageSet
 
     if images is None:
         return ImageSet.of(source, reading=reading)
     catalog = catalog_from(source, id_column)
     image_set = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
-    # the catalog's kind says whose ids these are, by which seen galaxies are recognised
+    # the kind of catalog says which survey the ids belong to, which recognises training galaxies
     return image_set.of_kind(catalog.kind)
 
 
@@ -225,7 +225,7 @@ def labels_and_split(
     arcsec: float = NEAR_ARCSEC,
     id_column: str | None = None,
 ) -> tuple[Labels, Split]:
-    """Select the labels of galaxies that have an image or vector, and split them.
+    """Select the labels of galaxies that have an image or vector, and split these galaxies.
 
     A split that is kept beside the labels is continued: galaxies stay on their side, new ones are
     drawn.
@@ -262,11 +262,11 @@ def labels_and_split(
 
     labels, column = read
     labels = _at_hand(labels, ids)
-    # galaxies stand on one side by image, by position, and by what the file's `group` column says
+    # keep galaxies together by image, by position, and by the label file's column `group`
     groups = (grouping or Grouping()).near(catalog, labels.ids, arcsec)
     groups = groups.united(split_file.known_of(path, labels.ids, arcsec, id_column=id_column))
     say(str(groups))
-    # a split drawn earlier is continued, so that a galaxy set aside once stays so
+    # continue an earlier split, so that a galaxy set aside for testing remains so
     kept = split_file.kept_beside(path)
     beside = split_file.read_split(kept) if kept.exists() else None
     trained_on = np.concatenate([labels.ids[:0], *seen])
@@ -296,7 +296,7 @@ def _at_hand(labels: Labels, ids: Ids) -> Labels:
 
 
 def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
-    """Print what an earlier split decides and how many galaxies were added to it."""
+    """Print what an earlier split decides, and how many galaxies were added to it."""
     if drawn.new:
         say(f"{drawn.stayed} galaxies stay where {where} has them; {drawn.new} new ones were drawn")
     elif unchanged:
@@ -304,7 +304,7 @@ def _say_continued(drawn: Continued, where: Path, unchanged: bool) -> None:
 
 
 def _keep_split(drawn: Continued, path: Path) -> None:
-    """Write a changed split beside its labels; where that fails, print the consequence."""
+    """Write a changed split beside its labels; if that fails, print the consequence."""
     from gzfeatures.errors import OutputError
     from gzfeatures.galaxies.splits import split_file
 
@@ -315,7 +315,7 @@ def _keep_split(drawn: Continued, path: Path) -> None:
     try:
         say(f"the split is kept in {split_file.write_split(path, drawn.split)}")
     except OutputError as error:
-        # the folder may be read-only: the fit is still right, only the next draw may differ
+        # in a read-only folder the fit is still correct, but a later split may differ
         say(f"the split is not kept, and labels added later may move galaxies: {error}")
 
 
@@ -327,7 +327,7 @@ def _fair(split: Split, galaxies: int, trained_on: Ids, of_file: bool) -> Split:
     if len(train):
         say(f"{len(train)} of {galaxies} galaxies only train: a backbone was trained on them")
     unfair = among(split.ids, trained_on) & ~among(split.ids, split.train)
-    # a split of the user's own is not cut down: scoring it is refused later
+    # do not change the user's own split: scoring it is refused later
     if of_file or not unfair.any():
         return split
     number = int(unfair.sum())

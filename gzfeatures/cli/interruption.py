@@ -21,20 +21,19 @@ from typing import NoReturn
 
 EXIT_WARNED = 75
 EXITS = {int(signal.SIGINT): 130, int(signal.SIGTERM): 143}
-"""Exit code of each signal that interrupts: 128 and its number, as shells have it."""
+"""Exit code of each signal that interrupts: 128 plus the signal's number, as in shells."""
 GRACE = 3.0
-"""Seconds after an interruption in which the main thread may clear up; then the process ends
-without it."""
+"""Seconds that the main thread has to clean up after an interruption."""
 SAID = "interrupted; what was finished is kept, and the same command goes on from there\n"
 
 _received: list[int] = []
-"""Signals that interrupted this process, in their order."""
+"""Signals that interrupted this process, in order of arrival."""
 _stopped: list[int] = []
-"""Signals by which the main thread was stopped."""
+"""Signals that stopped the main thread."""
 _unsaid = threading.Lock()
-"""Taken by whoever says that the process ends."""
+"""Lock of the thread that first prints that the process ends."""
 _held_back = threading.local()
-"""The signals that a thread kept out before it began to fork."""
+"""Signals that a thread blocks while it forks."""
 
 
 def exit_code() -> int | None:
@@ -43,7 +42,7 @@ def exit_code() -> int | None:
 
 
 def heed() -> None:
-    """Install the signal handlers: the first interruption leaves time to clear up, the second none.
+    """Install the signal handlers: a first interruption leaves time to clean up, a second none.
 
     Call it once, in the main thread.
     """
@@ -56,14 +55,13 @@ def heed() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    # held back meanwhile: a child that is ended before it has forgotten the pipe would end its
-    # parent
+    # block signals during a fork: a child that still shares the pipe would end its parent
     os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_forget)
     threading.Thread(target=_watch, args=(reader,), name="interruption", daemon=True).start()
 
 
 def _warned(number: int, frame: FrameType | None) -> NoReturn:
-    """End in order when a batch system warns that time is running out; the job may run again."""
+    """End cleanly when a batch system warns that time is running out; the job may run again."""
     signal.signal(number, signal.SIG_IGN)
     print(
         "warned that time is running out; what was finished is kept: run the same again",
@@ -73,7 +71,7 @@ def _warned(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt in the main thread, so that open `with` blocks clear up.
+    """Raise KeyboardInterrupt in the main thread, so that open `with` blocks clean up.
 
     Only once: a second interruption, which would break off the clearing up, is the other thread's.
     """
@@ -114,7 +112,7 @@ def _forget() -> None:
 
 
 def _next(reader: int, seconds: float | None) -> int | None:
-    """Return the next signal that interrupts; None where none came in time."""
+    """Return the next signal that interrupts; None if none came in time."""
     end = None if seconds is None else time.monotonic() + seconds
     while True:
         left = None if end is None else max(0.0, end - time.monotonic())
@@ -128,7 +126,7 @@ def _watch(reader: int) -> None:
     """Wait for an interruption, then end the process at a second one or after the grace time."""
     while (first := _next(reader, None)) is None:
         pass
-    # the main thread has not come to it, or a library has put its own handler in place
+    # the main thread is busy, or a library has installed another signal handler
     if not _received:
         _received.append(first)
     _say()
@@ -137,12 +135,12 @@ def _watch(reader: int) -> None:
 
 
 def end_in_order(code: int) -> NoReturn:
-    """End the process after its blocks were left, and run the exit functions of libraries.
+    """End the process after its `with` blocks have ended, and run the exit functions of libraries.
 
     The grace time bounds it: the watching thread ends the process afterwards.
     """
     with contextlib.suppress(BaseException):
-        # libraries remove their temporary folders and stop their workers here
+        # here libraries remove their temporary folders and stop their workers
         atexit._run_exitfuncs()
         sys.stdout.flush()
     end(code)
@@ -164,7 +162,7 @@ def end(code: int) -> NoReturn:
 
 
 def _end_children() -> None:
-    """End the processes that this one started, except those that clear up after it."""
+    """End the processes that this process started, except those that clean up afterwards."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
-    """Name files by their stem, or by their whole path where stems repeat."""
+    """Return files by their stem, or by their whole path if stems repeat."""
     paths = paths or []
     unique = len({path.stem for path in paths}) == len(paths)
     return {path.stem if unique else str(path): path for path in paths}
@@ -45,7 +45,7 @@ def _by_stem(paths: list[Path] | None) -> dict[str, Path]:
 def _offered(
     catalog: Catalog | None, names: list[str] | None, mapped: Ids | None, all_: Ids
 ) -> pd.DataFrame | None:
-    """Return the columns that can colour a map; also which galaxies were placed into an old map."""
+    """Return the columns that can colour a map; new galaxies on an old map are marked."""
     import pandas as pd
 
     from gzfeatures.ids import among
@@ -64,7 +64,7 @@ def _mapped(
     options: MapOptions,
     further_seeds: int,
 ) -> Map:
-    """Compute a new map; further seeds measure how stable it is."""
+    """Compute a new map; further seeds measure how stable the map is."""
     from gzfeatures.maps.umap import project
 
     first = options.seed + 1
@@ -164,7 +164,7 @@ def map_(
         metric=metric,
         supervised=supervised,
     )
-    # galaxies placed into an old map keep its coordinates, so that maps stay comparable
+    # galaxies placed on an old map use its coordinates, so that both maps can be compared
     old = None if into is None else Map.read(into)
     fresh = (
         _mapped(vectors, class_labels, options, stability) if old is None else old.place(vectors)
@@ -177,7 +177,7 @@ def map_(
         None if old is None else old.ids,
         chart.ids,
     )
-    # other tables are mapped on their own and then aligned with the first by Procrustes
+    # map other tables separately, then align them with the first by Procrustes
     others = {}
     for name, path in _by_stem(beside).items():
         others[name] = _mapped(EmbeddingTable.read(path), class_labels, options, 0)
@@ -187,7 +187,7 @@ def map_(
         output, class_labels, shown_images, predictions=approaches, catalog=columns, others=others
     )
     say(f"map written to {page}")
-    # the figure shows all maps in one frame
+    # the figure shows all maps in the same frame
     if figure is not None:
         laid = {name: other.aligned(chart) for name, other in others.items()}
         maps = {table.stem: chart, **laid} if laid else chart

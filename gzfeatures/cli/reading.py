@@ -61,11 +61,11 @@ OPTIONS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     ),
     "ids_from": (str, "--ids-from", {"help": "Array of an HDF5 file that holds the ids."}),
 }
-"""Field of `Reading` → type, flag and help."""
+"""Type, flag and help of the option for each field of `Reading`."""
 
 
 def reads_images(verb: Verb) -> Verb:
-    """Add the options of image reading to a verb, which takes them as one value, `reading`.
+    """Add the options of image reading to a verb, which receives them as one value, `reading`.
 
     They stand before `--json` in the help.
 
@@ -79,7 +79,7 @@ def reads_images(verb: Verb) -> Verb:
     callable
         Its signature holds the options in place of `reading`, for Typer to read.
     """
-    # `Reading` is imported for type checking only, so its name is resolved to any object
+    # `Reading` is imported for type checking only, so resolve its name to any object
     hints = typing.get_type_hints(verb, localns={"Reading": object}, include_extras=True)
     parameters_of_verb = [
         parameter.replace(annotation=hints[name])
@@ -95,7 +95,7 @@ def reads_images(verb: Verb) -> Verb:
         )
         for field, (kind, flag, words) in OPTIONS.items()
     ]
-    # --json stands last in every help text
+    # --json comes last in every help text
     position = next(
         (n for n, parameter in enumerate(parameters_of_verb) if parameter.name == "as_json"),
         len(parameters_of_verb),
@@ -110,7 +110,7 @@ def reads_images(verb: Verb) -> Verb:
         chosen = {field: values.pop(f"image_{field}") for field in OPTIONS}
         verb(**values, reading=reading_of(chosen))
 
-    # typer reads the signature of the wrapper, not that of the verb
+    # typer reads the signature of the wrapper, so give it the verb's parameters
     described: Any = with_options
     described.__signature__ = inspect.Signature(parameters)
     described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -128,7 +128,7 @@ def reading_of(chosen: dict[str, Any]) -> Reading:
 
 
 def shown_from(images: Path | None, reading: Reading, ids: Ids | None = None) -> ImageSet | None:
-    """Open the images that a verb displays; None where the user named none.
+    """Open the images that a verb displays; None if the user named no images.
 
     Ids without an image are left out.
     """
@@ -140,7 +140,7 @@ def shown_from(images: Path | None, reading: Reading, ids: Ids | None = None) ->
 
 
 def warned(check: ImageCheck) -> str | None:
-    """Return a warning about images with few grey levels; None where no image has so few."""
+    """Return a warning about images with few grey levels; None if no image has so few."""
     if not check.shallow:
         return None
     name, levels = check.shallow[0]

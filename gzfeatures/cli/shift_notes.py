@@ -1,4 +1,4 @@
-"""Print how the galaxies of a table differ from those that a head was fitted on."""
+"""Print how the galaxies of a table differ from the galaxies that a head was fitted on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sample_for(head: Head) -> TableSample | None:
 def compared(
     head: Head | None, predictions: Predictions, sample: TableSample | None, correct: bool
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Compare a table with the head's kept-out galaxies, and correct class shares on request.
+    """Compare a table with the head's kept-out galaxies; correct class shares if asked to.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def compared(
             rule="be those of a head on classes, fitted with galaxies kept out of training",
             remedy="fit the head again on a split that has a validation part",
         )
-    # shares are estimated by expectation maximisation (Saerens+2002), labels being unknown
+    # estimate class shares by expectation maximisation (Saerens+2002), since labels are unknown
     priors = Priors.of(predictions, head.shares.mean)
     result["class_shares"] = priors.rows()
     return priors.corrected(predictions), result
@@ -84,7 +84,7 @@ def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> 
         )
         return None
     kept_out, new = sample.known.reference, sample.coordinates
-    # a classifier cannot tell two samples apart that are smaller than this
+    # a classifier cannot distinguish samples that are smaller than this
     if min(len(kept_out), len(new)) < FEWEST:
         say(
             "note: whether this table's galaxies are drawn like those of the head is not "
@@ -100,7 +100,7 @@ def _shift(head: Head, predictions: Predictions, sample: TableSample | None) -> 
             "that they cannot be compared"
         )
     if head.shares is not None:
-        # training galaxies look more certain than new ones and would hide a shift
+        # training galaxies look more certain than new galaxies, and would hide a shift
         p, seen = predictions.probabilities, predictions.seen
         of_table = Shares.of(p if seen is None else p[~seen])
     return Shift.between(kept_out, new, head.shares, of_table)

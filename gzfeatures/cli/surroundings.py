@@ -1,4 +1,4 @@
-"""Check what a process is started with: standard streams, working folder and clock."""
+"""Check the surroundings of a process at its start: standard streams, working folder, clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TextIO
 from gzfeatures.errors import InputError, OutputError
 
 FIRST_YEAR = 1980
-"""The first year that a zip file, and so a head's file, can be dated."""
+"""First year in which a zip file, and so a head's file, can be dated."""
 
 
 class _Results(io.FileIO):
@@ -30,7 +30,8 @@ class _Results(io.FileIO):
             return size
         try:
             return super().write(data)  # type: ignore[arg-type]
-        except BrokenPipeError:  # the reader has seen enough, as `head` does: nothing to be said
+        except BrokenPipeError:
+            # the reader, such as `head`, has closed the pipe, which is no error
             self.failed = True
             raise
         except OSError as error:
@@ -43,10 +44,10 @@ class _Results(io.FileIO):
 
 
 class _Words(io.FileIO):
-    """Write standard error; bytes that cannot be written are dropped and the work goes on."""
+    """Write standard error; drop bytes that cannot be written, so that the work continues."""
 
     def write(self, data: object) -> int:
-        """Write bytes; return how many, also where they were dropped."""
+        """Write bytes; return how many, even if they were dropped."""
         try:
             return super().write(data)  # type: ignore[arg-type]
         except OSError:
@@ -54,19 +55,19 @@ class _Words(io.FileIO):
 
 
 def _text(raw: io.FileIO, like: TextIO | None, *, line_buffering: bool) -> TextIO:
-    """Return a text stream on `raw`, in the encoding of another stream.
+    """Return a text stream on `raw`, with the encoding of another stream.
 
     What the encoding lacks is written as "?": a dash in a title is no reason to end with an error
     after the work.
     """
     encoding = like.encoding if like is not None else "utf-8"
-    # a strict stream would end a finished job over one dash in a title
+    # replace letters that the encoding lacks, which must not end a finished job
     errors = like.errors if like is not None and like.errors not in (None, "strict") else "replace"
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=line_buffering)
 
 
 def prepare_streams() -> None:
-    """Make the three standard streams safe to use, also where one is closed.
+    """Make the three standard streams safe to use, even if one is closed.
 
     A closed one gets a file descriptor of its own: the next file that is opened would have its
     number, and whatever a library prints would go into that file. Streams that somebody else has
@@ -74,7 +75,7 @@ def prepare_streams() -> None:
     """
     if os.name != "posix":
         return
-    # for reading only: writing to a closed standard output fails as it would without
+    # open streams 0 and 1 for reading, so that writing to a closed standard output still fails
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -92,7 +93,7 @@ def prepare_streams() -> None:
 
 
 def require_surroundings() -> None:
-    """Refuse to start in a removed folder, or with a clock that is wrong.
+    """Refuse to start in a removed folder, or with a wrong clock.
 
     Raises
     ------

@@ -61,9 +61,9 @@ Coverage = Annotated[
     ),
 ]
 MOST_LINES = 10
-"""Images without a galaxy that are named by a line each (see `networks.extraction`)."""
+"""Number of images without a galaxy that are printed, one line each."""
 TABLES = (".parquet", ".pq")
-"""Endings of embedding tables; whatever else `predict` is given holds images."""
+"""File endings of embedding tables; other inputs of `predict` are images."""
 Kind = Literal["backbones", "heads", "schemes", "networks"]
 MoreTables = Annotated[
     list[Path] | None,
@@ -75,7 +75,7 @@ ColumnsOf = Annotated[
 
 
 def _view_of(backbone: str, text: str | None) -> View | None:
-    """Return the view of `--view`, based on the backbone's own; None without the option."""
+    """Return the view of `--view`, based on the backbone's view; None without the option."""
     from gzfeatures.features.backbones import backbone as backbone_of
     from gzfeatures.images.view import View
 
@@ -95,7 +95,7 @@ def list_(
     if kind == "backbones":
         from gzfeatures.features.backbones import BACKBONES, model_card
 
-        # a model card exists for packaged backbones only
+        # only backbones that come with gzfeatures have a model card
         cards = {entry.name: card for entry in BACKBONES.values() if (card := model_card(entry))}
         items = [{**entry.asdict(), "card": cards.get(entry.name)} for entry in BACKBONES.values()]
         brief = ("name", "architecture", "dim", "layer", "licence", "source")
@@ -120,11 +120,11 @@ def list_(
     else:
         from gzfeatures.networks.models.architectures import NETWORKS
 
-        # torchvision's classifiers are too many to list, so they are only mentioned
+        # torchvision has too many classifiers to list, so only mention them
         items = [{"name": name, **dataclasses.asdict(entry)} for name, entry in NETWORKS.items()]
         brief = ("name", "size", "bands", "source")
         say("and every classifier of torchvision by its name there, such as resnet18 or googlenet")
-    # a person sees the few columns that help to choose
+    # without --verbose, show only the few columns that help to choose
     if not (verbose or as_json):
         items = [{key: item[key] for key in brief} for item in items]
     show({"items": items}, as_json)
@@ -134,7 +134,7 @@ def list_(
 
 
 def _one_table(arguments: Given) -> list[Path]:
-    """Return the table's path where there is one table; names of several depend on extractors."""
+    """Return the path of a single table; names of several tables depend on their extractors."""
     several = any(len(arguments[name] or ()) > 1 for name in ("backbone", "layer", "view"))
     return [] if several else [arguments["output"]]
 
@@ -225,7 +225,7 @@ def extract(
     paths = [output]
     if len(extractions) > 1:
         paths = [output / _file_name(each.extractor) for each in extractions]
-    # names of several tables hold the extractor's fingerprint, so they are only known here
+    # names of several tables contain the extractor's fingerprint, so check them only now
     outputs.allow(paths, output if len(paths) > 1 else None)
     image_set = images_of(source, images, on_bad, id_column, reading)
     tables = write_all(extractions, image_set, paths)
@@ -247,7 +247,7 @@ def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
         "nothing_shown": _pairs(table.nothing_shown),
         "table": table.path,
     }
-    # the extractor has dozens of fields: scripts read them, a person asks `list backbones -v`
+    # the extractor has dozens of fields, which are useful for scripts only
     return {**row, "extractor": table.extractor.asdict()} if with_extractor else row
 
 
@@ -257,13 +257,13 @@ def _pairs(listed: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def _say_how_many(empty: Sized) -> None:
-    """Print how many images show no galaxy, where not each was named by a line."""
+    """Print how many images show no galaxy, if they are too many to list."""
     if len(empty) > MOST_LINES:
         say(f"warning: {len(empty)} images in all show no galaxy (--json lists them)")
 
 
 def _file_name(extractor: Extractor) -> str:
-    """Return a unique and readable file name for one table among several."""
+    """Return a unique and readable file name for one of several tables."""
     network = f"{Path(extractor.backbone).name}-{extractor.layer}"
     name = f"{network}-{extractor.view.size}px-{extractor.fingerprint[:8]}.parquet"
     return name.replace("/", "_")
@@ -333,7 +333,7 @@ def fit(
 
     labels_and_column = labels_from(labels, missing_label, label_as_is, id_column)
     paths = (table, *(others or ()))
-    # a table may have many more galaxies than there are labels
+    # a table may have many more galaxies than the labels, so read only labelled ones
     tables = [EmbeddingTable.open(path).having(labels_and_column[0].ids) for path in paths]
     columns_of = None if catalog is None else catalog_from(catalog, id_column)
     fit_labels, split = labels_and_split(
@@ -347,9 +347,9 @@ def fit(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # a column such as a vote fraction gives the class away, and the score with it
+    # a column such as a vote fraction reveals the class, and the score would mean nothing
     warnings = _telling(columns_of, columns, fit_labels, split, seed)
-    # the same settings go to every head
+    # use the same settings for every head
     parameters = with_settings({}, settings or ())
     fitted = fit_heads(
         tables,
@@ -378,7 +378,7 @@ def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, merge
 
-    # by vectors, and by what the pictures look like where the table knows that
+    # find duplicates by embeddings and, if the table has them, by picture hashes
     alike = {} if table.pictures is None else picture_groups(table.ids, table.pictures)
     return table.grouping.joined(NEAR_DUPLICATES, merge(twin_groups(table), alike))
 
@@ -390,7 +390,7 @@ def _telling(
     split: Split,
     seed: int,
 ) -> list[str]:
-    """Print a warning for each catalog column that reveals the class by itself."""
+    """Print a warning for each catalog column that reveals the class."""
     if catalog is None or not columns:
         return []
     from gzfeatures.heads.label_leaks import telling_columns
@@ -403,7 +403,7 @@ def _telling(
 
 def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
     """Print scores, costs and class sets of heads."""
-    # heads of one fit share most notes, so each is printed once
+    # heads of the same fit share most notes, so print each note once
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
     for note in dict.fromkeys(notes):
         say(f"note: {note}")
@@ -427,7 +427,7 @@ def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_js
 
 
 def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
-    """Return the measured coverage of class sets, overall and in the class with the lowest."""
+    """Return the measured coverage of class sets, overall and for the class with the lowest."""
     # a class without test galaxies has no measured coverage
     measured = [row for row in sets["per_class"] if row["n"]]
     worst = min(measured, key=lambda row: row["reached"])
@@ -448,7 +448,7 @@ def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
 
 def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Path) -> None:
     """Refuse options that would have no effect on the given head and table."""
-    # a table has its vectors already, and a checkpoint its own view
+    # a table already has its vectors, and a network its own view
     if view is not None and (head.is_dir() or table.suffix in TABLES):
         raise typer.BadParameter("it goes with images and a head", param_hint="--view")
     if scheme is not None and head.is_dir():
@@ -533,7 +533,7 @@ def predict(
     answer = _by_network(head, table, options)
     if answer is None:
         answer = _by_head(head, table, options)
-    # the whole table is compared with the head's kept-out galaxies before anything is written
+    # compare the whole table with the head's kept-out galaxies before writing anything
     corrected, comparison = compared(
         answer.head, answer.predictions, answer.sample, priors == "unlabelled"
     )
@@ -545,7 +545,7 @@ def predict(
         result["skipped"] = [{"id": name, "reason": reason} for name, reason in answer.skipped]
     if answer.familiarity is not None and answer.familiarity.why_none_flagged:
         say(f"note: {answer.familiarity.why_none_flagged}")
-    # class sets promise coverage for uncorrected probabilities, so those are measured
+    # class sets promise coverage for uncorrected probabilities, so measure them with these
     if labels is not None:
         true_labels = labels_from(labels, missing_label, label_as_is, id_column)[0]
         result["sets"] = _held_elsewhere(answer.predictions, true_labels, labels, answer.sets)
@@ -556,7 +556,7 @@ def predict(
 
 @dataclasses.dataclass(frozen=True)
 class _PredictOptions:
-    """Options of `predict` that decide how probabilities are computed."""
+    """Hold the options of `predict` that decide how probabilities are computed."""
 
     view: str | None
     scheme: str | None
@@ -571,7 +571,7 @@ class _PredictOptions:
 
 @dataclasses.dataclass(frozen=True)
 class _Answer:
-    """Predictions of a table or of images, with what is needed to judge them.
+    """Hold predictions of a table or of images, with what is needed to judge them.
 
     `head` and `sample` are None for a network without a head; `blank` is None where no image was
     read.
@@ -587,7 +587,7 @@ class _Answer:
 
 
 def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer | None:
-    """Predict by a network's checkpoint folder; None where the path is no folder."""
+    """Predict by a fine-tuned network in a folder; None if the path is no folder."""
     if not path.is_dir():
         return None
     from gzfeatures.networks.inference.output_calibration import calibration_of
@@ -632,12 +632,12 @@ def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
             columns = catalog_from(options.catalog, options.id_column)
         predictions = head.predict(tables, columns, unfamiliar=options.unfamiliar, sample=sample)
     else:
-        # one table may be larger than memory
+        # predict in parts, because one table may be larger than memory
         parts = [
             head.predict(batch, unfamiliar=options.unfamiliar, sample=sample)
             for batch in EmbeddingTable.open(table).batches()
         ]
-        # a table without rows has no batch; its predictions have the classes and no galaxy
+        # a table without rows has no parts, so predict the empty table to get its classes
         predictions = Predictions.joined(parts or [head.predict(EmbeddingTable.read(table))])
     return _Answer(predictions, head.sets, head.familiarity, head, sample)
 
@@ -645,7 +645,7 @@ def _by_head(path: Path, table: Path, options: _PredictOptions) -> _Answer:
 def _of_images(
     head: Head, source: Path, options: _PredictOptions, sample: TableSample | None
 ) -> _Answer:
-    """Predict images, whose vectors are extracted as the head's own were."""
+    """Predict images, whose vectors are extracted by the head's own extractor."""
     from gzfeatures.experiment.prediction import vectors_of
     from gzfeatures.images.view import View
 
@@ -718,7 +718,7 @@ def store(
     from gzfeatures.features.store_import import import_vectors
     from gzfeatures.networks.compilation import code_folder
 
-    # an option without effect hides a mistake, so it is refused
+    # refuse an option without effect, because it would hide a mistake
     if (source is None) == (action == "import"):
         raise typer.BadParameter("it goes with import, which needs it", param_hint="SOURCE")
     if action != "prune" and (backbone, unused_days, max_gb) != (None, None, None):
@@ -736,7 +736,7 @@ def store(
         size = None if max_gb is None else int(max_gb * 1e9)
         removed = cached.prune(backbone=backbone, unused_days=unused_days, max_bytes=size)
         result["removed"] = [dataclasses.asdict(entry) for entry in removed]
-        # the compiled network of an extractor goes with its embeddings
+        # remove the compiled network of an extractor together with its embeddings
         number, freed = code_folder.prune(
             code, [entry.fingerprint for entry in removed], unused_days
         )

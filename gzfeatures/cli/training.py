@@ -147,7 +147,7 @@ def finetune(
     from gzfeatures.networks.training.preparation import TrainingGalaxies
 
     reader = _LabelReading(missing_label, label_as_is, id_column)
-    # galaxies without an image are left out here; labels_and_split prints how many
+    # galaxies without an image are left out here, and labels_and_split prints their number
     chosen = images_of(source, images, "skip", id_column, reading)
     read = reader.labels(labels)
     grouping, seen = _known_of(chosen, read[0], network, weights, near_duplicates)
@@ -162,7 +162,7 @@ def finetune(
         arcsec=group_arcsec,
         id_column=id_column,
     )
-    # the second target is learned where a galaxy has an image, whatever its first label
+    # a galaxy with an image learns the second target, whether or not it has a first label
     second = None if also is None else _among(reader.labels(also)[0], chosen)
     vote_counts = None if counts is None else catalog_from(counts, id_column).counts
     fields: dict[str, Any] = {
@@ -170,7 +170,7 @@ def finetune(
         **{"target": target, "unfreeze": unfreeze, "weights": weights},
         **{"precision": precision, "device": device, "dihedral": dihedral},
     }
-    # --set goes over the options, so that one recipe can be varied in a loop
+    # --set overrides the other options, so that a loop can vary one recipe
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
     try:
@@ -189,28 +189,29 @@ def finetune(
 
 
 def _tracker(output: Path, uri: str | None, upgrade: bool) -> Tracking | None:
-    """Lock the folder and open the record of the training; None where it cannot be recorded."""
-    if "LOCAL_RANK" in os.environ:  # the process that holds the folder has started this one
+    """Lock the folder and open the record of the training; None if it cannot be recorded."""
+    if "LOCAL_RANK" in os.environ:
+        # another process holds the folder and has started this one
         return None
     lock_folder(output, say)
     try:
         return tracking_at(uri, upgrade)
     except OutputError as error:
-        # hours of training do not hang on a server that is away
+        # hours of training must not fail because of a lost server
         say(f"the training is not recorded: {error}")
         return None
 
 
 @dataclasses.dataclass(frozen=True)
 class _LabelReading:
-    """Hold how labels files are read: words for a missing label, and the column of ids."""
+    """Hold how label files are read: words for a missing label, and the column of ids."""
 
     missing_label: list[str] | None
     label_as_is: bool
     id_column: str | None
 
     def labels(self, path: Path) -> tuple[Labels, Split | None]:
-        """Read the labels of a file, and its split where it has one."""
+        """Read the labels of a file, and its split if it has one."""
         return labels_from(path, self.missing_label, self.label_as_is, self.id_column)
 
 
@@ -221,18 +222,18 @@ def _known_of(
     weights: str | None,
     near_duplicates: bool,
 ) -> tuple[Grouping, Sequence[Ids]]:
-    """Return groups of labelled galaxies with one image file, and those the weights have seen."""
+    """Return groups of galaxies that share an image file, and galaxies the weights know."""
     from gzfeatures.features.trained_on import picture_groups
     from gzfeatures.galaxies.splits.groups import NEAR_DUPLICATES, SAME_FILE, Grouping
     from gzfeatures.ids import among
     from gzfeatures.networks.training.initialisation import seen_by
 
     near = images.select(images.ids[among(images.ids, labels.ids)])
-    # random weights have seen no galaxy; others may have, by id, file or picture
+    # random weights were trained on no galaxy; other weights on some, known by id, file or picture
     seen = () if weights == "none" else [seen_by(network, near)]
     grouping = Grouping().joined(SAME_FILE, near.duplicate_groups())
     if near_duplicates:
-        # a resampled or recompressed copy has another file, but the same picture hash
+        # a resampled or recompressed copy is another file, but has the same picture hash
         alike = picture_groups(near.ids, near.picture_hashes())
         grouping = grouping.joined(NEAR_DUPLICATES, alike)
     return grouping, seen

@@ -13,7 +13,7 @@ import typer
 from gzfeatures import outputs
 
 Given: TypeAlias = Mapping[str, Any]
-"""Arguments of a call by the names of the verb's parameters."""
+"""Arguments of a call, by the names of the verb's parameters."""
 Derived: TypeAlias = Callable[[Given], Iterable[Path]]
 Verb = TypeVar("Verb", bound=Callable[..., None])
 
@@ -44,8 +44,7 @@ NAMED: dict[str, Callable[[str], bool]] = {
     "scheme": _another_scheme,
     "weights": lambda text: text != "none",
 }
-"""Texts that may name a file or folder to read, by parameter, and whether one is not a name of ours
-instead."""
+"""Parameters whose text may name a file, with a test whether a text is a path."""
 
 PLAIN = frozenset(
     {
@@ -75,7 +74,7 @@ PLAIN = frozenset(
         *("image_stretch", "image_bands", "image_science", "image_prefer", "image_ids_from"),
     }
 )
-"""Parameters whose texts name no file to read."""
+"""Parameters whose text never names a file."""
 
 
 def writes(
