@@ -63,12 +63,12 @@ _moved.install()
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use (PEP 562), so that importing the package is quick."""
+    """Import a public name on first use (PEP 562), so that importing the package is fast."""
     if name not in _HOME:
         raise AttributeError(f"module 'gzfeatures' has no attribute '{name}'")
     return getattr(importlib.import_module(f"gzfeatures.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    """Public names."""
+    """Return the public names."""
     return sorted([*__all__, "__version__"])

@@ -1,4 +1,4 @@
-"""`python -m gzfeatures`."""
+"""Run the command line by `python -m gzfeatures`."""
 
 from gzfeatures.cli import main
 

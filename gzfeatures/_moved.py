@@ -1,4 +1,4 @@
-"""Imports by the module names of version 0.1, which lead to where things are now and warn."""
+"""Import modules by their names in version 0.1, with a warning that gives the new name."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PACKAGE = "gzfeatures."
 
 @cache
 def _table() -> dict[str, Any]:
-    """Return `modules` (old name to new) and `names` (old module to its renamed names)."""
+    """Return `modules` (old to new names) and `names` (renamed names of each old module)."""
     return tomllib.loads(files("gzfeatures").joinpath("moved.toml").read_text("utf-8"))
 
 
 def names_of(old: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a module that stood at a name where a folder stands now.
+    """Return the `__getattr__` of a module whose name now belongs to a folder.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def names_of(old: str) -> Callable[[str], Any]:
 
 
 def renamed(old: str, new: str) -> property:
-    """Return a property that gives what is called `new` now, with a DeprecationWarning."""
+    """Return a property that gives the value of the new name, with a DeprecationWarning."""
 
     def lookup(self: object) -> Any:
         warnings.warn(
@@ -63,14 +63,14 @@ def renamed(old: str, new: str) -> property:
 
 
 class _Moved(MetaPathFinder, Loader):
-    """Finds a module by its old name, after all others have not found it."""
+    """Find a module by its old name, after all other finders have failed."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         old = fullname.removeprefix(PACKAGE)
         if not fullname.startswith(PACKAGE) or old not in _table()["modules"]:
-            # a folder that is gone, such as gzfeatures.results, is a package of old names
+            # a removed folder, such as gzfeatures.results, is a package that contains old names
             gone = fullname.startswith(PACKAGE) and any(
                 name.startswith(old + ".") for name in _table()["modules"]
             )
@@ -78,12 +78,12 @@ class _Moved(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module the names of the one that took its place."""
+        """Give the old module the names of its successor."""
         old = module.__name__.removeprefix(PACKAGE)
         if old in _table()["modules"]:
             module.__dict__["__getattr__"] = names_of(old)
 
 
 def install() -> None:
-    """Have Python ask here for modules of this package that it does not find."""
+    """Make Python search old names for modules of gzfeatures that it does not find."""
     sys.meta_path.append(_Moved())

@@ -22,7 +22,7 @@ from types import ModuleType
 
 
 def _quoted(value: object, limit: int = 160) -> str:
-    """Return one line of `value`, control characters escaped: ids and names are untrusted text."""
+    """Return a value as one line of text with control characters escaped."""
     text = value if isinstance(value, str) else repr(value)
     text = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
@@ -31,7 +31,7 @@ def _quoted(value: object, limit: int = 160) -> str:
 
 
 class NotFirstProcess(Exception):
-    """Signal that this process only helped another to train a network, and should end.
+    """Raised in a process that only helped another to train a network, and should end.
 
     It is no error. Strategies of Lightning that run the caller's script in every process bring all
     of them to the end of the training, and one alone may write what follows.
@@ -39,7 +39,7 @@ class NotFirstProcess(Exception):
 
 
 class GzError(Exception):
-    """Base of every error the package raises on purpose.
+    """Base class of every error that gzfeatures raises on purpose.
 
     Parameters
     ----------
@@ -80,31 +80,31 @@ class GzError(Exception):
 
 
 class InputError(GzError, ValueError):
-    """A file or value breaks a rule."""
+    """Raised if a file or value breaks a rule."""
 
 
 class MissingFileError(GzError, FileNotFoundError):
-    """A named file or folder is not there."""
+    """Raised if a named file or folder does not exist."""
 
 
 class MissingExtraError(GzError, ImportError):
-    """An optional package is not installed."""
+    """Raised if an optional package is not installed."""
 
 
 class UnknownNameError(GzError, LookupError):
-    """A name is not in its table of legal names."""
+    """Raised if a name is not in the table of legal names."""
 
 
 class WeightsError(GzError, RuntimeError):
-    """Network weights cannot be had, or do not fit the network."""
+    """Raised if network weights are missing or do not fit the network."""
 
 
 class LeakError(GzError, ValueError):
-    """A galaxy, or one of its group, stands on both the training and the scoring side."""
+    """Raised if a galaxy, or one of its group, is used both for training and for scoring."""
 
 
 class OutputError(GzError, OSError):
-    """A result cannot be written."""
+    """Raised if a result cannot be written."""
 
 
 NO_MEMORY = (
@@ -116,7 +116,7 @@ NO_MEMORY = (
     "failed to map segment",
     "cannot map zero-fill pages",
 )
-"""What libraries say when the system refuses them memory; Python's own word is MemoryError."""
+"""Parts of messages by which libraries report a lack of memory."""
 
 
 def lacks_memory(error: BaseException | None) -> bool:
@@ -128,7 +128,7 @@ def lacks_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
             return True
-        # an ImportError hides the system's own error in its context
+        # an ImportError keeps the system's own error as its context
         error = error.__cause__ or (error.__context__ if isinstance(error, ImportError) else None)
     return False
 
@@ -164,7 +164,7 @@ def parsing(
 
 
 def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:
-    """Return the error for a name that is not in its table, listing the legal ones.
+    """Return the error for an unknown name, which lists the legal names.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def unknown(kind: str, name: str, legal: Collection[str]) -> UnknownNameError:
 
 
 def require_known(kind: str, names: Iterable[str], legal: Collection[str]) -> None:
-    """Raise the error of `unknown` for the first name that is not legal."""
+    """Raise the error for an unknown name at the first name that is not legal."""
     for name in names:
         if name not in legal:
             raise unknown(kind, name, legal)
@@ -202,7 +202,7 @@ def require_format(what: str, found: int, newest: int, where: object) -> None:
 
 
 def need(module: str, extra: str) -> ModuleType:
-    """Import an optional module, or say how to install it.
+    """Import an optional module, or raise an error that says how to install it.
 
     Parameters
     ----------

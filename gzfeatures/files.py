@@ -1,4 +1,4 @@
-"""Write files whole or not at all, lock folders, and keep names inside their folder."""
+"""Write files completely or not at all, lock folders, and keep paths inside a folder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gzfeatures.errors import GzError, InputError, MissingFileError, OutputError
 _HELD: dict[Path, Any] = {}
 """Locks of this process, by folder."""
 _UNFINISHED: set[Path] = set()
-"""Temporary files that this process writes just now."""
+"""Temporary files that this process is writing."""
 
 
 def drop_unfinished() -> None:
-    """Remove the temporary files of this process, before it ends at once."""
+    """Remove the temporary files of this process, before the process ends at once."""
     for path in tuple(_UNFINISHED):
         path.unlink(missing_ok=True)
 
@@ -52,13 +52,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary = _new_beside(path)
         _UNFINISHED.add(temporary)
         yield temporary
-        # a rename may reach the disk before the data: a crash would leave an empty file
+        # the rename may reach the disk before the data, and a crash would then leave an empty file
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        # asked at the last moment, since another process may have written the file meanwhile
+        # check now, because another process may have written the file in the meantime
         if (guard := outputs.current()) is not None:
             guard.replacing(path, temporary)
-        # while it was written nobody else could read it; now it is a file like any other
+        # during writing only this user could read the file; now it gets normal permissions
         temporary.chmod(_mode_of_new_files(path))
         temporary.replace(path)
     except OSError as error:
@@ -76,7 +76,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def _new_beside(path: Path, mode: int = 0o600) -> Path:
-    """Make an empty file beside `path` under a name that nobody else has."""
+    """Create an empty file beside `path`, with a name that no other process uses."""
     while True:
         beside = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}.part{path.suffix}")
         try:
@@ -100,7 +100,7 @@ def _mode_of_new_files(path: Path) -> int:
 
 
 def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
-    """Lock a folder until this process ends; wait where another process holds it.
+    """Lock a folder until this process ends; wait while another process holds the lock.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
     from filelock import FileLock, Timeout
 
     place = folder.resolve()
-    # a process may ask twice, for a run and for a training inside it
+    # a process may lock twice: for a run, and for a training inside the run
     if place in _HELD:
         return
     try:
@@ -138,7 +138,7 @@ def lock_folder(folder: Path, say: Callable[[str], object]) -> None:
 
 
 def write_sidecar(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object beside a result, for later calls to read.
+    """Write a JSON object beside a result, for later runs to read.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def write_sidecar(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """Read the JSON object of an earlier call; empty where it is missing or damaged.
+    """Read the JSON object that an earlier run wrote; empty if it is missing or damaged.
 
     The work is then done again.
     """
@@ -162,7 +162,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
 
 def require_file(path: str | Path, what: str) -> Path:
-    """Return `path` as a Path, or raise MissingFileError where nothing is there.
+    """Return a path that exists; raise MissingFileError if it does not.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def require_file(path: str | Path, what: str) -> Path:
 
 
 def file_state(path: Path) -> list[int] | None:
-    """Return size in bytes and modification time in ns of a file; None where it is gone."""
+    """Return a file's size in bytes and modification time in ns; None if it is missing."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -192,7 +192,7 @@ def file_state(path: Path) -> list[int] | None:
 
 
 def join_inside(root: Path, name: str) -> Path:
-    """Join `name` to `root`; refuse names that lead out of it, also through links.
+    """Join a name to a folder; refuse names that lead out of the folder, also through links.
 
     Raises
     ------

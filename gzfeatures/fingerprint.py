@@ -1,4 +1,4 @@
-"""Compute sha256 digests of content, independent of its name and place."""
+"""Compute sha256 digests of content, which do not depend on names or locations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def canonical_json(value: Any) -> str:
-    """Return JSON with sorted keys and no spaces; NaN is refused.
+    """Return JSON with sorted keys and no spaces; refuse NaN.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def canonical_json(value: Any) -> str:
 
 
 def of(value: Any) -> str:
-    """Return the sha256 (64 hex digits) of the canonical JSON of `value`."""
+    """Return the sha256 (64 hex digits) of a value as canonical JSON."""
     return of_bytes(canonical_json(value).encode())
 
 
@@ -48,7 +48,8 @@ def of_array(array: npt.NDArray[Any]) -> str:
 
     NaN counts as its bytes.
     """
-    import numpy as np  # late: whoever asks for help waits for nothing heavy
+    # imported late, so that --help is fast
+    import numpy as np
 
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)

@@ -23,16 +23,16 @@ from gzfeatures.fits_numbers import Unit, damaged, data_size, judge_table
 BLOCK, CARD = 2880, 80
 
 MAX_CARDS, MAX_UNITS = 200_000, 10_000
-"""Most cards of one header, and most units of one file, that are read: parsers take a millisecond
-for each unit."""
+"""Most cards in a header and most units in a file that are read, since each unit takes time."""
 
 DEFLATE = 1032
-"""Most bytes that one byte of a gzip file can unpack to (zlib's own figure)."""
+"""Most bytes that one byte of a gzip file can decompress to (zlib's limit)."""
 
 GZIP = b"\x1f\x8b"
 
 _SIZE = re.compile(
-    r"(Z?BITPIX|Z?NAXIS\d{0,3}|Z?PCOUNT|Z?GCOUNT|ZTILE\d{1,3}|TFIELDS|THEAP|TBCOL\d{1,3}|TFORM\d{1,3}|TDIM\d{1,3}|"
+    r"(Z?BITPIX|Z?NAXIS\d{0,3}|Z?PCOUNT|Z?GCOUNT|ZTILE\d{1,3}|TFIELDS|THEAP|TBCOL\d{1,3}|"
+    r"TFORM\d{1,3}|TDIM\d{1,3}|"
     r"GROUPS|ZIMAGE|XTENSION|SIMPLE)"
 )
 _CARD = re.compile(r"(?:HIERARCH +)?([A-Z0-9_-]{1,8}) *=(.*)", re.IGNORECASE)
@@ -41,7 +41,7 @@ _VALUE = re.compile(r" *(?:'((?:[^']|'')*)'|([^/ ]*)) *(?:/.*)?")
 
 @contextmanager
 def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
-    """Open a FITS file, plain or gzipped, whose headers claim no more than it holds.
+    """Open a FITS file, plain or gzipped, after a check of the sizes in its headers.
 
     Parameters
     ----------
@@ -77,7 +77,8 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                 yield file
                 return
         with tempfile.TemporaryFile() as plain:
-            # gzipped data are checked while they are unpacked: only what headers claim is written
+            # check gzipped data during decompression, so that only what headers claim is written to
+            # disk
             if packed:
                 with parsing(f"{what} cannot be read", path, remedy="fetch it again"):
                     require_sizes(
@@ -88,9 +89,10 @@ def judged(path: Path, *, what: str = "FITS file") -> Iterator[IO[bytes]]:
                         copy=plain,
                     )
             else:
-                _copy(file, plain, end)  # what lies behind the last unit was not judged
+                # leave out bytes after the last unit, which were not checked
+                _copy(file, plain, end)
             plain.flush()
-            # astropy refuses a file that can be written
+            # astropy refuses a writable file here, so reopen it read-only
             with os.fdopen(os.dup(plain.fileno()), "rb") as read_only:
                 read_only.seek(0)
                 yield read_only
@@ -125,7 +127,7 @@ def require_sizes(
     max_pixels: int | None = None,
     copy: IO[bytes] | None = None,
 ) -> int:
-    """Read the headers of a FITS file one after the other and check their sizes.
+    """Read the headers of a FITS file one after another, and check their sizes.
 
     Parameters
     ----------
@@ -163,11 +165,11 @@ def require_sizes(
             break
         place += length
         needed = data_size(cards, name, max_pixels)
-        # a parser would allocate what the header claims
+        # a parser would allocate as much memory as the header claims
         if place + needed > size:
             raise _truncated(what, where, place + needed, size)
         judge_table(cards, name)
-        # units fill whole blocks of 2880 bytes (standard, section 3.1)
+        # data units are padded to whole blocks of 2880 bytes (FITS standard, section 3.1)
         padded = -(-needed // BLOCK) * BLOCK
         passed = _skip_data(file, padded, size - place, copy)
         if passed < needed:
@@ -189,7 +191,7 @@ def _truncated(what: str, where: object, needed: int, found: int) -> InputError:
 def _header(
     file: IO[bytes] | gzip.GzipFile, where: Unit, what: str, copy: IO[bytes] | None
 ) -> tuple[dict[str, str] | None, int]:
-    """Return the cards about sizes, and the header's length; None where no unit begins.
+    """Return the header cards about sizes, and the header's length; None if no unit begins here.
 
     Readers differ in which of two cards of one keyword they take, so two that disagree are refused.
     """
@@ -211,7 +213,7 @@ def _header(
         length += BLOCK
         if copy is not None:
             copy.write(block)
-        # a header is a list of 80-character cards that ends with END (section 4.1)
+        # a header is a list of 80-character cards that ends with END (FITS standard, section 4.1)
         for place in range(0, BLOCK, CARD):
             card = block[place : place + CARD].decode("ascii", "replace")
             if re.match(r"END(?![A-Z0-9_-])", card):
@@ -219,7 +221,7 @@ def _header(
                     raise damaged(where, "have a blank END card", card.strip())
                 return cards, length
             match = _CARD.match(card)
-            # only cards about sizes matter here; others may say anything
+            # only cards about sizes matter here; other cards may contain anything
             if match is None or not _SIZE.fullmatch(key := match[1].upper()):
                 continue
             value = _VALUE.fullmatch(match[2].rstrip())
@@ -233,7 +235,7 @@ def _header(
 def _skip_data(
     file: IO[bytes] | gzip.GzipFile, length: int, left: int, copy: IO[bytes] | None
 ) -> int:
-    """Skip bytes, or what is left; return how many. Packed bytes are read into `copy`."""
+    """Skip bytes of a file, as far as they exist; copy gzipped bytes; return how many."""
     if copy is None:
         length = min(length, left)
         file.seek(length, io.SEEK_CUR)
@@ -242,7 +244,7 @@ def _skip_data(
 
 
 def _copy(source: IO[bytes] | gzip.GzipFile, target: IO[bytes], length: int) -> int:
-    """Copy bytes of one file, or all that are left, into another; return how many."""
+    """Copy bytes from one file to another, as far as they exist; return how many."""
     done = 0
     while done < length:
         block = source.read(min(2**20, length - done))

@@ -33,14 +33,14 @@ _BYTES = {
 
 
 class Unit(NamedTuple):
-    """Name a file, for errors, and the number of a unit in it."""
+    """Name a file, for errors, and the number of a unit in the file."""
 
     source: object
     number: int
 
 
 def damaged(where: Unit, rule: str, found: object) -> InputError:
-    """Return the error for a header that cannot be right."""
+    """Return the error for a damaged FITS header."""
     what = f"FITS file is damaged in unit {where.number}"
     return InputError(what, where=where.source, rule=rule, found=found, remedy="fetch it again")
 
@@ -48,7 +48,7 @@ def damaged(where: Unit, rule: str, found: object) -> InputError:
 def _number(
     cards: Mapping[str, str], key: str, where: Unit, least: int = 0, default: int | None = None
 ) -> int:
-    """Return a whole number of a header, at least `least`; an error without card and default."""
+    """Return a whole number from a header, at least `least`; refuse a missing or wrong number."""
     text = cards.get(key)
     if text is None and default is not None:
         return default
@@ -58,7 +58,7 @@ def _number(
 
 
 def _shape(cards: Mapping[str, str], prefix: str, where: Unit) -> list[int]:
-    """Return NAXIS1, NAXIS2 … (or ZNAXIS1 …), and require a BITPIX of the standard."""
+    """Return the lengths of the axes (NAXISn or ZNAXISn); refuse a wrong BITPIX."""
     bits = _number(cards, f"{prefix}BITPIX", where, -64)
     if bits not in (8, 16, 32, 64, -32, -64):
         raise damaged(where, f"state {prefix}BITPIX as 8, 16, 32, 64, -32 or -64", bits)
@@ -69,7 +69,7 @@ def _shape(cards: Mapping[str, str], prefix: str, where: Unit) -> list[int]:
 
 
 def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> int:
-    """Return the size in bytes of a unit's data (standard, equations 1, 2 and 4).
+    """Return the size in bytes of a unit's data (FITS standard, equations 1, 2 and 4).
 
     It is exact however large the numbers are.
 
@@ -88,7 +88,7 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
         A number is missing or cannot be, or the image is larger than the limit.
     """
     shape = _shape(cards, "", where)
-    # random groups (section 6) have NAXIS1 = 0 and leave it out of the product
+    # random groups (FITS standard, section 6) have NAXIS1 = 0, which the product omits
     groups = bool(shape) and shape[0] == 0 and cards.get("GROUPS") == "T"
     elements = math.prod(shape[1:] if groups else shape) if shape else 0
     pcount = _number(cards, "PCOUNT", where, default=0)
@@ -99,7 +99,7 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
         _judge_tiles(cards, where, max_pixels)
     elif cards.get("XTENSION", "IMAGE") == "IMAGE":
         _require_small(shape, where, max_pixels)
-    # equations 1, 2 and 4 in one: GCOUNT and PCOUNT are 1 and 0 for a plain image
+    # this covers equations 1, 2 and 4, as a plain image has GCOUNT = 1 and PCOUNT = 0
     return abs(int(cards["BITPIX"])) // 8 * gcount * (pcount + elements) if shape else 0
 
 
@@ -114,7 +114,7 @@ def _require_small(shape: list[int], where: Unit, max_pixels: int | None) -> Non
 
 
 def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> None:
-    """Require that a compressed image (section 10.1) has a row for each tile, none too large."""
+    """Require that a compressed image (FITS standard, section 10.1) has one row per tile."""
     shape = _shape(cards, "Z", where)
     if not shape:
         raise damaged(where, "have axes in ZNAXIS", 0)
@@ -132,7 +132,7 @@ def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) 
 
 
 def judge_table(cards: Mapping[str, str], where: Unit) -> None:
-    """Require that a table's columns fill its rows exactly, and that its heap follows them.
+    """Require that a table's columns fill its rows exactly, and that its heap follows the rows.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def judge_table(cards: Mapping[str, str], where: Unit) -> None:
     fields = _number(cards, "TFIELDS", where)
     if fields > 999:
         raise damaged(where, "have at most 999 columns in TFIELDS", fields)
-    # arrays of variable length lie in the heap behind the rows (section 7.3.5)
+    # arrays of variable length are in the heap behind the rows (FITS standard, section 7.3.5)
     heap = _number(cards, "PCOUNT", where, default=0)
     begin = _number(cards, "THEAP", where, default=row * rows)
     if not row * rows <= begin <= row * rows + heap:

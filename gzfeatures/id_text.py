@@ -1,4 +1,4 @@
-"""Convert ids to exact text, after spreadsheets, float columns or databases changed them."""
+"""Convert ids to exact text after spreadsheets, float columns or databases changed them."""
 
 from __future__ import annotations
 
@@ -14,31 +14,29 @@ MISSING_WORDS = (
     "<NA>", "null", "Null", "NULL",
     "none", "None", "NONE", "nil", "masked", r"\N",
 )  # fmt: skip
-"""Words that stand for a missing value where the other cells of a column are numbers or ids."""
+"""Words for a missing value in a column of numbers or ids."""
 
 _EXACT = 2.0**53
-"""From here on a double stands for several neighbouring integers."""
+"""Smallest float64 that represents several whole numbers."""
 
 _INTEGER = r"^[+-]?[0-9]+$"
 _LEADING_ZERO = r"^[+-]?0[0-9]"
 _FLOAT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _ROUNDED = r"^[+-]?[0-9]{15}0+$"
 _EVIDENCE = 6
-"""Zeros in a column of ids that all end in zeros after the 15 digits which a spreadsheet keeps: one
-chance in 10^6."""
+"""Number of final zeros from which a column's ids count as rounded to 15 digits."""
 
 LOST = r"^[+-]?[0-9]\.[0-9]+[eE]\+?(1[6-9]|[2-9][0-9]|[0-9]{3,})$"
-"""A number of 2^53 or more as a float column or a spreadsheet writes it: its last digits are
-gone."""
+"""Pattern of a number of 2^53 or more in exponent form, whose last digits are lost."""
 
 
 def trimmed(texts: Any) -> Any:
-    """Strip blanks around texts; a leading tab is part of a text."""
+    """Strip blanks around texts; a leading tab stays part of the text."""
     return pc.utf8_ltrim(pc.utf8_rtrim_whitespace(texts), " \u00a0")
 
 
 def of_floats(numbers: npt.NDArray[np.float64]) -> Any:
-    """Return whole floats below 2^53, shape (n,), as decimal text; None where one is no id.
+    """Return whole floats below 2^53, shape (n,), as decimal text; None if a float is no id.
 
     NaN is missing.
     """
@@ -66,7 +64,7 @@ def cleaned(texts: Any) -> Any:
         return texts
     texts = trimmed(texts)
     if pc.any(pc.match_substring_regex(texts, "[\"']")).as_py():
-        # `="587"` keeps a spreadsheet from rounding an id; the quotes are not part of it
+        # a spreadsheet keeps all digits of an id written as `="587"`, so remove these signs again
         texts = pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
         texts = pc.replace_substring_regex(texts, r'^"([^"]*)"$', r"\1")
         texts = pc.replace_substring_regex(texts, r"^'([+-]?[0-9]+)'?$", r"\1")
@@ -76,7 +74,7 @@ def cleaned(texts: Any) -> Any:
 
 
 def exact(texts: Any) -> Any:
-    """Return ids with every digit as decimal text, or as floats where the file lost digits.
+    """Return ids with every digit as decimal text, or as floats if the file lost digits.
 
     Parameters
     ----------
@@ -99,7 +97,7 @@ def exact(texts: Any) -> Any:
     if len(texts) == texts.null_count:
         return texts
     if _are_integers(texts) or pc.all(pc.match_substring_regex(texts, _INTEGER)).as_py():
-        # 15 digits and zeros behind: a spreadsheet kept the id as a float
+        # 15 digits followed by zeros mean that a spreadsheet stored the id as a float
         rounded = (
             may_be_rounded(texts) and pc.all(pc.match_substring_regex(texts, _ROUNDED)).as_py()
         )
@@ -107,7 +105,7 @@ def exact(texts: Any) -> Any:
             len(texts) - texts.null_count
         )
         return _floats(texts) if rounded and zeros >= _EVIDENCE else texts
-    # one name among numbers makes all of them names
+    # if one id is a name, all ids are names
     if not pc.all(pc.match_substring_regex(texts, _FLOAT)).as_py():
         return texts
     if pc.any(pc.match_substring_regex(texts, _LEADING_ZERO)).as_py():
@@ -116,7 +114,7 @@ def exact(texts: Any) -> Any:
         zero_copy_only=False
     )
     numbers = _floats(texts)
-    # from 2^53 on a float stands for several ids, so the caller has to refuse
+    # from 2^53 on, a float represents several ids, so the caller has to refuse it
     if (np.abs(numbers[marked]) >= _EXACT).any():
         return numbers
     whole = of_floats(np.where(marked, numbers, np.nan))
@@ -126,12 +124,12 @@ def exact(texts: Any) -> Any:
 
 
 def may_be_rounded(texts: Any) -> bool:
-    """Return whether the first ids all have zeros behind the 15th digit."""
+    """Return whether the first ids all have zeros after the 15th digit."""
     return pc.all(pc.match_substring_regex(texts.slice(0, 64), _ROUNDED)).as_py() is not False
 
 
 def _are_integers(texts: Any) -> bool:
-    """Return whether all texts are written as an int64; quicker than a pattern."""
+    """Return whether all texts are written as an int64, faster than by a pattern."""
     try:
         return pc.all(pc.equal(texts.cast(pa.int64()).cast(texts.type), texts)).as_py() is not False
     except pa.ArrowInvalid:

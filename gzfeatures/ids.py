@@ -20,9 +20,9 @@ REMEDY = (
     "name another id column with --id OTHER, match on the sky, "
     "or fetch the ids as text or 64-bit integers"
 )
-"""What can be done where a file itself lost the digits of its ids."""
+"""Remedy in error messages about a file that lost the digits of its ids."""
 _EXACT = {2: 2.0**11, 4: 2.0**24, 8: 2.0**53, 16: 2.0**53}
-"""Bytes of a float → from here on it stands for several integers."""
+"""Smallest number that represents several integers, by a float's size in bytes."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -60,11 +60,11 @@ def as_ids(
     array = values.to_numpy() if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
     if array.ndim == 0:
         array = np.asarray(list(values), dtype=object)
-    # FITS tables hold ids as padded bytes; those that are not UTF-8 are refused below
+    # FITS tables store ids as padded bytes; ids that are not UTF-8 are refused below
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "surrogateescape")
     if array.dtype.kind == "f":
-        # a float holds an id only while it can hold its neighbours too
+        # a float is a safe id only if it can also represent the next whole number
         bad = (
             ~np.isfinite(array)
             | (array != np.trunc(array))
@@ -81,7 +81,7 @@ def as_ids(
         array = array.astype(np.int64)
     missing = pd.isna(array) if array.dtype == object else np.zeros(len(array), dtype=bool)
     ids = array.astype(str).astype(object)
-    # an empty text is what most writers make of a missing id
+    # most programs write a missing id as an empty text
     missing |= ids == ""
     if missing.any():
         raise InputError(
@@ -93,12 +93,12 @@ def as_ids(
 
 
 def _row(bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp] | None) -> int:
-    """Return the row of the first bad id in its file."""
+    """Return the row in the file of the first bad id."""
     return int(np.argmax(bad) if rows is None else rows[np.argmax(bad)])
 
 
 def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
-    """Convert a column to keys that match rows of two tables, shape (n,); NaN where missing.
+    """Convert a column to keys that match rows of two tables, shape (n,); NaN for missing.
 
     Whole floats below 2^53 are whole numbers: 100521.0 matches 100521. Blanks around a key and the
     quotes of a spreadsheet are no part of it; `NA` and its like are missing. Two missing keys are
@@ -116,7 +116,7 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
     InputError
         A key is a float that may have lost digits, or is not a whole number, or is not UTF-8.
     """
-    # a column that was not read as ids may hold blanks, quotes and words that are no part of one
+    # a column that was not read as ids may contain blanks, quotes and words for missing values
     if values.dtype.kind not in "iufb":
         import pyarrow as pa
 
@@ -135,7 +135,7 @@ def as_keys(values: pd.Series, *, where: object = "keys") -> Ids:
 def _require_digits(
     ids: Ids, where: object, rows: npt.NDArray[np.intp] | None, remedy: str
 ) -> None:
-    """Refuse `1.237678598634734e+18` as an id: it stands for 256 neighbouring integers."""
+    """Refuse an id such as `1.237678598634734e+18`, which represents 256 neighbouring integers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -151,7 +151,7 @@ def _require_digits(
 
 
 def require_text(ids: Collection[Any], *, where: object = "ids") -> None:
-    """Raise InputError for the first id that is no text, or that no UTF-8 file could hold.
+    """Raise InputError for the first id that is no text, or that UTF-8 cannot encode.
 
     The latter come from names of files in another encoding than UTF-8: Python keeps their bytes as
     lone surrogates.
@@ -180,7 +180,7 @@ def require_unique(ids: Ids, *, where: object = "ids") -> None:
 
 
 def positions(ids: Ids, wanted: Ids, *, where: object = "ids") -> npt.NDArray[np.intp]:
-    """Return the row of each wanted id in `ids` (unique).
+    """Return the row of each wanted id in `ids`, which are unique.
 
     Raises
     ------
@@ -218,12 +218,12 @@ def among(ids: Ids, others: Collection[str] | Ids) -> npt.NDArray[np.bool_]:
 
 
 def uniform(ids: Ids, seed: int) -> npt.NDArray[np.float64]:
-    """Return one random number in [0, 1) per id, shape (n,).
+    """Return one random number in [0, 1) per id, shape (n,), which depends on the id and seed only.
 
     It depends on the id and the seed alone: not on the order of rows, nor on which other galaxies
     are there.
     """
-    # 53 bits of a hash fill the mantissa of a double
+    # 53 bits of a hash fill the mantissa of a float64
     bits = pd.util.hash_array(
         np.asarray([f"{seed}:{name}" for name in ids], dtype=object), categorize=False
     )

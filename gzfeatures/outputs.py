@@ -1,4 +1,4 @@
-"""Refuse to write over an input, or over a file that the same verb did not write.
+"""Refuse to overwrite an input, or a file that the same verb did not write.
 
 A verb works under a `Guard`. It is asked before any work about every file that is known by then,
 and by `files.written_whole` about every file at the moment it would appear. What appears is noted,
@@ -51,9 +51,9 @@ BANDS = (
     ".npz",
 )
 IMAGES = PICTURES + BANDS
-"""Endings of what a folder of images holds."""
+"""File endings of images."""
 _guard: Guard | None = None
-"""Of the verb at work: a process does one at a time, and its threads write under the same."""
+"""Guard of the running verb, which is shared by all threads of the process."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,13 +83,13 @@ class Guard:
             self._names[_plain(path)] = path
             status = _status(path)
             if status is not None:
-                # device and inode find another name of the file: a link, or other letter case
+                # device and inode identify a file by any name: a link, or another letter case
                 self._nodes[status.st_dev, status.st_ino] = path
                 if stat.S_ISDIR(status.st_mode):
                     self._folders.append((_real(path), path))
 
     def allow(self, path: Path) -> None:
-        """Refuse a file that may not be written; nothing is touched.
+        """Refuse a file that the verb may not write, without touching the file.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class Guard:
         return written_by(path, self._own, self.verb) == self.verb
 
     def allow_folder(self, folder: Path) -> None:
-        """Refuse an output folder that is also read; otherwise remember it as the verb's own.
+        """Refuse an output folder that is also an input; otherwise record it as the verb's own.
 
         Raises
         ------
@@ -182,10 +182,10 @@ class Guard:
         It is noted before it appears: a call that is killed in between leaves a note too many, not
         a file without one.
         """
-        # the cache is the package's own and holds no result of a verb
+        # the cache belongs to gzfeatures and holds no results of verbs
         if _real(path).is_relative_to(_real(user_folders.cache())):
             return
-        # the same bytes again change nothing and need no permission
+        # writing the same bytes again changes nothing, so it needs no permission
         digest = fingerprint.of_file(fresh)
         if not (
             path.is_file()
@@ -196,7 +196,7 @@ class Guard:
         record_write(path, self._own, digest, self.verb)
 
     def _input(self, path: Path, status: os.stat_result | None, ours: bool) -> Path | None:
-        """Return the input that a path is, or lies in; None where it is the verb's own."""
+        """Return the input that a path is, or lies in; None for other paths."""
         if status is not None and (status.st_dev, status.st_ino) in self._nodes:
             return self._nodes[status.st_dev, status.st_ino]
         if (plain := _plain(path)) in self._names:
@@ -253,7 +253,7 @@ def guarded(
     for folder in folders:
         guard.allow_folder(folder)
     for path in requested.values():
-        # asked before any work, so that nothing is computed in vain
+        # check before any work, so that nothing is computed in vain
         guard.allow(path)
         guard.keep_apart(path)
     _guard = guard
@@ -305,14 +305,15 @@ def seal_parquet(writer: pq.ParquetWriter, path: Path) -> None:
 
 
 def sealed(page: str) -> str:
-    """Return an HTML page with the verb's seal; without a guard the same page."""
+    """Return an HTML page with the verb's seal; without a guard, return the same page."""
     return page if _guard is None else sealed_page(page, _guard.verb)
 
 
 def _status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
-    except (OSError, ValueError):  # not there, not to be looked at, or no path at all
+    except (OSError, ValueError):
+        # the path does not exist, cannot be read, or is no valid path
         return None
 
 
@@ -321,5 +322,5 @@ def _real(path: Path) -> Path:
 
 
 def _plain(path: Path) -> str:
-    """Return a name that is equal for two paths of one file, also where case does not count."""
+    """Return a name that is equal for two paths of one file, without regard to letter case."""
     return os.path.realpath(path).casefold()

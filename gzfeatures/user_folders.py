@@ -1,4 +1,4 @@
-"""Locate the folders in the user's home that keep embeddings, compiled networks and records."""
+"""Return the user's folders for embeddings, compiled networks and records of written files."""
 
 from __future__ import annotations
 

@@ -19,8 +19,7 @@ from gzfeatures.errors import OutputError
 RECORD = "outputs.db"
 WAIT_SECONDS = 60
 SEAL = "gzfeatures_seal"
-"""Key of a Parquet file's metadata, with the verb and the digest of all bytes before the metadata
-as JSON."""
+"""Key of the seal in a Parquet file's metadata: the verb, and the digest of earlier bytes."""
 _MARK = re.compile(rb'<meta name="generator" content="gzfeatures ([a-z]+) ([0-9a-f]{64})">')
 _HEAD = '<meta charset="utf-8">'
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
@@ -63,22 +62,23 @@ def sealed_page(page: str, verb: str) -> str:
 
 
 def _parquet_seal(path: Path) -> str | None:
-    """Return the verb of a Parquet file whose columns are unchanged since; None without."""
+    """Return the verb in a Parquet file's seal if the columns are unchanged; otherwise None."""
     import pyarrow.parquet as pq
 
     try:
         note = json.loads((pq.read_metadata(path).metadata or {})[SEAL.encode()])
         with path.open("rb") as file:
             file.seek(-8, os.SEEK_END)
-            # the footer with the seal lies behind the columns; its length is in the last 8 bytes
+            # the footer with the seal follows the columns, and its length is in the last 8 bytes
             rest = path.stat().st_size - 8 - int.from_bytes(file.read(4), "little")
             return str(note["verb"]) if _digest(path, rest) == note["sha256"] else None
-    except Exception:  # whatever is the matter with it: it says nothing
+    except Exception:
+        # a file that cannot be read has no seal
         return None
 
 
 def _page_seal(path: Path) -> str | None:
-    """Return the verb of a page that is unchanged since; None without."""
+    """Return the verb in an HTML page's seal if the page is unchanged; otherwise None."""
     page = path.read_bytes()
     seal = _MARK.search(page, 0, 4096)
     if seal is None or fingerprint.of_bytes(_MARK.sub(b"", page, 1)) != seal[2].decode():
@@ -102,7 +102,7 @@ def _digest(path: Path, size: int | None = None) -> str:
 
 
 def _keys(path: Path, folders: Iterable[Path]) -> list[bytes]:
-    """Return a file's path without links, and its name in each folder that holds it."""
+    """Return a file's path without links, and its name in each folder that contains it."""
     place = Path(os.path.realpath(path.parent)) / path.name
     inside = [
         os.fsencode(place.relative_to(each)) for each in folders if place.is_relative_to(each)
@@ -115,7 +115,8 @@ def _record() -> Iterator[sqlite3.Connection]:
     place = user_folders.state_folder()
     place.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(place / RECORD, timeout=WAIT_SECONDS)) as connection, connection:
-        connection.execute("pragma synchronous = off")  # a killed process loses nothing by it
+        # after a killed process the record is still complete, and writing is faster
+        connection.execute("pragma synchronous = off")
         connection.execute(
             "create table if not exists outputs "
             "(path blob, sha256 text, verb text, primary key (path, sha256, verb)) without rowid"
@@ -150,13 +151,13 @@ def record_write(path: Path, folders: Iterable[Path], digest: str, verb: str) ->
 
 
 def check_record() -> None:
-    """Print a line where written files cannot be recorded, before any work is done for them.
+    """Print a line if written files cannot be recorded, before any work is done for them.
 
     A full disk is reported by `record_write`, at the file that has no room.
     """
     try:
         with _record() as connection:
-            # only a change shows that the file and its folder can be written; it is taken back
+            # only a change proves that the file and its folder are writable; it is undone at once
             connection.execute("insert or ignore into outputs values (?, ?, ?)", (b"", "", ""))
             connection.rollback()
     except (OSError, RuntimeError, sqlite3.Error) as error:
