@@ -130,6 +130,9 @@ def _watch(reader: int) -> None:
     if not _received:
         _received.append(first)
     _say()
+    # a verb that never asked a server has not loaded what does
+    if (web := sys.modules.get("gzfeatures.web.polite_http")) is not None:
+        web.stop_all()
     _next(reader, GRACE)
     end(EXITS[first])
 

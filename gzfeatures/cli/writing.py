@@ -157,6 +157,20 @@ def _inputs(values: Given, written: set[str]) -> Iterator[Path]:
             if name in written or each is None:
                 continue
             if isinstance(each, Path):
-                yield each
+                yield from _on_this_machine(each)
             elif isinstance(each, str) and name in NAMED and NAMED[name](each):
                 yield Path(each)
+
+
+def _on_this_machine(path: Path) -> Iterator[Path]:
+    """Yield the path that an argument names; none for an address elsewhere."""
+    if ":/" not in str(path):
+        yield path
+        return
+    from gzfeatures.images.sources.remote import address, local_path
+
+    url = address(path)
+    if url is None:
+        yield path
+    elif url.lower().startswith("file:"):
+        yield local_path(url)

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from gzfeatures.cutouts.downloads import DONE, KEPT, Download
-from gzfeatures.cutouts.polite_http import Service
 from gzfeatures.cutouts.surveys import SURVEYS, CutoutService, Scale
 from gzfeatures.errors import InputError, unknown
 from gzfeatures.files import read_sidecar, write_sidecar
 from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.web.polite_http import Service
 
 NOTE = "cutouts.json"
 """Name of the file that records how a folder's cutouts were made, so that kinds are not mixed."""

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gzfeatures import fingerprint, outputs
-from gzfeatures.cutouts.polite_http import BadAnswer, NoAnswer, Service
 from gzfeatures.cutouts.surveys import CutoutService
 from gzfeatures.errors import InputError
 from gzfeatures.files import written_whole
 from gzfeatures.images.decoding.band_files import read_fits
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS, picture
+from gzfeatures.web.outcomes import BadAnswer, NoAnswer
+from gzfeatures.web.polite_http import Service
 
 DONE, KEPT = "", "kept"
 """Results for a galaxy whose file is complete: downloaded now, or kept from an earlier download."""

@@ -246,6 +246,13 @@ def test_pixels_of_ones_own_survive_a_training(desk: Path) -> None:
     assert [path.name for path in (desk / "out" / "pixels").iterdir()] == ["mine.npy"]
 
 
+def test_an_input_named_by_a_file_address_is_not_overwritten(tmp_path: Path) -> None:
+    from gzfeatures.cli.writing import _inputs
+
+    arguments = {"source": Path(tmp_path.as_uri()), "images": Path("https://host/images/")}
+    assert list(_inputs(arguments, set())) == [tmp_path], "what lies elsewhere is no file here"
+
+
 @pytest.mark.parametrize(
     "words", ["-o same.csv --plot same.csv", "-o same.csv --plot images/../same.csv"]
 )

@@ -23,10 +23,11 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.files import file_state, require_file
 from gzfeatures.images.reading import READING, Reading
-from gzfeatures.images.sources.arrays import MAX_BYTES, ArrayFile
+from gzfeatures.images.sources.arrays import ArrayFile
 from gzfeatures.images.sources.folder import Folder, Single, is_image, opened
-from gzfeatures.images.sources.remote import Remote, address
+from gzfeatures.images.sources.remote import Remote, address, local_path
 from gzfeatures.images.sources.seekable_gzip import GzipReader
+from gzfeatures.images.sources.zip_members import name_fault, zip_fault
 from gzfeatures.outputs import IMAGES
 
 
@@ -69,9 +70,9 @@ def archive(source: str | Path, how: Reading = READING) -> Archive:
         It is damaged, or of a kind that cannot be read in place.
     """
     remote = address(source)
-    if remote is not None:
+    if remote is not None and not remote.lower().startswith("file:"):
         return Remote.of(remote, is_image)
-    path = require_file(source, "image source")
+    path = require_file(source if remote is None else local_path(remote), "image source")
     name = path.name.lower()
     if path.is_dir():
         return Folder(path)
@@ -118,7 +119,7 @@ class Zip:
             members = [m for m in file.infolist() if not m.is_dir() and is_image(m.filename)]
             for row, member in enumerate(members):
                 rows[member.filename] = row
-                reason = _zip_fault(member)
+                reason = zip_fault(member)
                 if reason is not None:
                     refused[member.filename] = reason
             places = np.array(
@@ -165,19 +166,6 @@ class Zip:
         return file_state(self.path)
 
 
-def _zip_fault(member: zipfile.ZipInfo) -> str | None:
-    """Return the reason why a zip member is not read, or None."""
-    if member.flag_bits & 1:
-        return "zip member is encrypted"
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "zip member is packed with another method than deflate"
-    if (member.external_attr >> 16) & 0o170000 == 0o120000:
-        return "archive member is a link"
-    if member.header_offset < 0:
-        return "zip member lies outside the file"
-    return _name_fault(member.filename, member.file_size)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tar:
     """Read images from a .tar or .tar.gz file.
@@ -207,7 +195,7 @@ class Tar:
                     continue
                 places[member.name] = (member.offset_data, member.size, member.size)
                 reason = None if member.isreg() else "archive member is a link or a device"
-                reason = reason or _name_fault(member.name, member.size)
+                reason = reason or name_fault(member.name, member.size)
                 if reason is not None:
                     refused[member.name] = reason
             raw.seek(tar.offset)
@@ -244,14 +232,6 @@ class Tar:
 
 def _tar_bytes(path: Path, gzipped: bool) -> IO[bytes] | GzipReader:
     return GzipReader(path) if gzipped else opened(path)
-
-
-def _name_fault(name: str, size: int) -> str | None:
-    """Return the reason why a member of an archive is not read, or None."""
-    parts = name.replace("\\", "/").split("/")
-    if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0] or "\0" in name:
-        return "name leaves the archive"
-    return f"image is larger than {MAX_BYTES} bytes" if size > MAX_BYTES else None
 
 
 def _allow(path: Path, name: str, refused: dict[str, str]) -> None:

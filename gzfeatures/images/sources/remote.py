@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from gzfeatures.errors import InputError, MissingExtraError, need, parsing
 from gzfeatures.images.sources.arrays import MAX_BYTES
+from gzfeatures.images.sources.zip_members import zip_fault
+from gzfeatures.web.outcomes import NoAnswer
 
 SCHEME = re.compile(r"(?:\w+::)*[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
 """Pattern of the start of an address, which a Windows drive letter does not match."""
+WEB = re.compile(r"(?:(?<=::)|^)https?://", re.IGNORECASE)
+"""A web address, alone or at the end of a chain such as `zip::https://…`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,11 +36,14 @@ class Remote:
         How its names begin there.
     sizes : dict of str to int or None
         Bytes of each image, as far as the place says.
+    paths : dict of str to str
+        Where an image lies whose name there is not `root` and its own name.
     """
 
     path: str
     root: str
     sizes: dict[str, int | None]
+    paths: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, address: str, wanted: Callable[[str], bool]) -> Remote:
@@ -56,21 +67,22 @@ class Remote:
         if address.lower().endswith(".zip") and "zip::" not in address:
             address = "zip::" + address
         remedy = "check the address; a web folder needs an index page"
-        with parsing("images cannot be listed", address, remedy=remedy):
+        with _told("images cannot be listed", address, remedy=remedy):
             system, root = _system(address)
-            # `find` returns an empty list for a place that does not answer; `ls` raises an error
-            system.ls(root, detail=False)
+            if not WEB.search(address):
+                system.ls(root, detail=False)  # `find` returns an empty list where nothing answers
             listed = system.find(root, detail=True)
-        # make names relative to the address, so that ids do not depend on the protocol
-        names = {
-            str(name).removeprefix(root).lstrip("/"): entry.get("size")
-            for name, entry in listed.items()
-        }
-        return cls(
-            address,
-            root.rstrip("/"),
-            {name: size for name, size in sorted(names.items()) if _below(name) and wanted(name)},
-        )
+        root = root.rstrip("/")
+        sizes: dict[str, int | None] = {}
+        paths: dict[str, str] = {}
+        for path, entry in sorted(listed.items()):
+            # Names are relative to the address, so that ids do not depend on the protocol.
+            name = str(entry.get("relative", str(path).removeprefix(root).lstrip("/")))
+            if _below(name) and wanted(name):
+                sizes[name] = entry.get("size")
+                if str(path) != f"{root}/{name}".lstrip("/"):
+                    paths[name] = str(path)
+        return cls(address, root, sizes, paths)
 
     def names(self) -> list[str]:
         """Return the names of the images relative to the address, sorted."""
@@ -84,14 +96,22 @@ class Remote:
         InputError
             It cannot be had, or is too large.
         """
+        where = f"{self.path}: {name}"
         if (self.sizes[name] or 0) > MAX_BYTES:
-            raise InputError(
-                "image file is too large",
-                where=f"{self.path}: {name}",
-                rule=f"hold at most {MAX_BYTES} bytes",
-            )
-        with parsing("image cannot be read", f"{self.path}: {name}"):
-            data: bytes = _system(self.path)[0].cat_file(f"{self.root}/{name}".lstrip("/"))
+            raise _too_large(where)
+        path = self.paths.get(name, f"{self.root}/{name}".lstrip("/"))
+        with _told("image cannot be read", where):
+            system = _system(self.path)[0]
+            if isinstance(getattr(system, "zip", None), zipfile.ZipFile):
+                _allow_member(system.zip.getinfo(path), where)
+            if WEB.match(self.path):
+                # One question; its answer is bounded where it is read.
+                data: bytes = system.cat_file(path)
+                return data
+            with system.open(path, "rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise _too_large(where)
         return data
 
     def file_state(self, name: str) -> list[int | None]:
@@ -100,10 +120,66 @@ class Remote:
 
 
 def address(source: str | Path) -> str | None:
-    """Return a source as an address with both slashes restored; None for a local path."""
+    """Return a source as an address with all its slashes restored; None for a local path.
+
+    Examples
+    --------
+    >>> address("https:/host/images"), address("file:/data/images"), address("images")
+    ('https://host/images', 'file:///data/images', None)
+    """
     text = str(source)
     match = SCHEME.match(text)
-    return None if match is None else text[: match.end()].rstrip("/") + "//" + text[match.end() :]
+    if match is None:
+        return None
+    # A Path makes one slash of several; only the addresses of this machine's files begin with one.
+    if not match[0].endswith("//"):
+        local = match[0].rstrip("/").rpartition("::")[2].lower() in ("file:", "local:")
+        return match[0] + ("//" if local else "/") + text[match.end() :]
+    return text
+
+
+def local_path(address: str) -> Path:
+    """Return the path that an address of this machine's files means (RFC 8089).
+
+    Raises
+    ------
+    InputError
+        It names another machine.
+
+    Examples
+    --------
+    >>> local_path("file:///data/my%20images").as_posix()
+    '/data/my images'
+    """
+    parts = urlsplit(address)
+    if parts.netloc not in ("", "localhost"):
+        raise InputError(
+            "files of another machine", where=address, rule="begin with file:/// and a path"
+        )
+    return Path(url2pathname(parts.path))
+
+
+def _too_large(where: str) -> InputError:
+    return InputError(
+        "image file is too large", where=where, rule=f"hold at most {MAX_BYTES} bytes"
+    )
+
+
+@contextlib.contextmanager
+def _told(what: str, where: str, remedy: str | None = None) -> Iterator[None]:
+    """Turn what a server or its reader does into one line."""
+    with parsing(what, where, remedy=remedy):
+        try:
+            yield
+        except NoAnswer as error:
+            raise InputError(what, where=where, found=str(error), remedy=remedy) from error
+
+
+def _allow_member(member: zipfile.ZipInfo, where: str) -> None:
+    """Refuse a member of a zip file that could not be read within limits."""
+    reason = zip_fault(member)
+    if reason is not None:
+        raise InputError(reason, where=where, remedy="pack the archive again without it")
 
 
 def _below(name: str) -> bool:
@@ -115,6 +191,11 @@ def _system(address: str) -> tuple[Any, str]:
     need("fsspec", extra="remote")
     from fsspec.core import url_to_fs
 
+    if WEB.search(address):
+        from gzfeatures.images.sources.web_files import MARK, register
+
+        register()
+        address = WEB.sub(lambda scheme: MARK + scheme[0].lower(), address)
     try:
         system, root = url_to_fs(address)
     except ImportError as error:

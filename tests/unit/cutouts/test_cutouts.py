@@ -35,12 +35,14 @@ from cutout_server import (
 )
 from PIL import Image
 
-from gzfeatures.cutouts import downloads, polite_http
+from gzfeatures.cutouts import downloads
 from gzfeatures.cutouts.cutouts import CutoutReport, download
 from gzfeatures.cutouts.surveys import SURVEYS, Scale
 from gzfeatures.errors import InputError, MissingExtraError, OutputError, UnknownNameError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.images.image_set import ImageSet
+from gzfeatures.web import polite_http, redirects
+from gzfeatures.web.outcomes import NoAnswer
 
 
 @pytest.fixture
@@ -194,7 +196,7 @@ def test_redirect_is_followed_within_the_local_network(tmp_path: Path, server: S
 def test_redirect_from_a_public_host_to_a_private_address_is_refused(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polite_http, "is_public", lambda host: host == "localhost")
+    monkeypatch.setattr(redirects, "is_public", lambda host: host == "localhost")
     here = f"http://127.0.0.1:{server.server_address[1]}/inner?ra=10.1"
     server.plans[10.1] = [lambda handler: handler.answer(b"", 302, Location=here)]
     public = server.url.replace("127.0.0.1", "localhost")
@@ -223,12 +225,12 @@ def test_redirect_from_a_public_host_to_a_private_address_is_refused(
     ],
 )
 def test_what_counts_as_public(host: str | None, public: bool) -> None:
-    assert polite_http.is_public(host) is public
+    assert redirects.is_public(host) is public
 
 
 def test_redirect_from_https_to_http_is_refused() -> None:
-    with pytest.raises(polite_http.NoAnswer, match="from https to http"):
-        polite_http.followed("https://survey.example/a", "http://survey.example/b", public=False)
+    with pytest.raises(NoAnswer, match="from https to http"):
+        redirects.followed("https://survey.example/a", "http://survey.example/b", public=False)
 
 
 def test_a_service_that_is_down_is_not_asked_for_every_galaxy(tmp_path: Path) -> None:

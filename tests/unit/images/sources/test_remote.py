@@ -38,7 +38,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def web(folder: Path) -> Iterator[str]:
     """Address of the folder on a server of this machine."""
-    pytest.importorskip("aiohttp")
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -113,10 +112,23 @@ def test_links_that_lead_away_are_not_followed() -> None:
         ("a:b", None),
         ("s3://bucket/a", "s3://bucket/a"),
         (Path("zip::https://host/a.zip"), "zip::https://host/a.zip"),
+        ("https://host/images/", "https://host/images/"),
+        ("file:///data/images/", "file:///data/images/"),
+        (Path("file:///data/images/"), "file:///data/images"),
+        (Path("zip::file:///data/a.zip"), "zip::file:///data/a.zip"),
     ],
 )
 def test_addresses_and_paths_are_told_apart(source: str | Path, found: str | None) -> None:
     assert remote.address(source) == found
+
+
+def test_a_file_address_is_the_path_that_it_means(folder: Path) -> None:
+    spaced = folder.rename(folder.with_name("my images"))
+    for address in (spaced.as_uri(), spaced.as_uri() + "/", Path(spaced.as_uri())):
+        assert same(ImageSet.of(address), ImageSet.of(spaced))
+    assert ImageSet.of((spaced / "1.jpg").as_uri()).ids.tolist() == ["1"]
+    with pytest.raises(InputError, match=r"files of another machine; must begin with file:///"):
+        ImageSet.of("file://host/images")
 
 
 def test_too_large_an_image_is_refused_before_it_travels() -> None:

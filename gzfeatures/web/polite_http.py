@@ -1,49 +1,71 @@
-"""Ask web services politely: limit the rate, wait as asked, and refuse private redirects."""
+"""Ask web services politely: limit the rate, wait as asked, and bound each answer."""
 
 from __future__ import annotations
 
 import dataclasses
 import email.utils
-import ipaddress
 import random
-import socket
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3
 
 from gzfeatures.errors import InputError
+from gzfeatures.web import redirects
+from gzfeatures.web.clock import Clock, connections, timed
+from gzfeatures.web.outcomes import BadAnswer, NoAnswer, Unanswered
 
 Answer = TypeVar("Answer")
 
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 """HTTP status codes after which the same request is repeated."""
 
-REDIRECTS = (301, 302, 303, 307, 308)
 LONGEST_WAIT = 300.0
 """Longest wait in seconds that a server may ask for; after a longer one, the request fails."""
 
 SILENCE = 20
 """Number of requests in a row without an answer, after which the service counts as down."""
 
+PART = 2**16
+"""Bytes that are read, and unpacked, at a time."""
 
-class BadAnswer(Exception):
-    """Raised for an answer that another try may improve."""
+BEGINNING = 16
+"""Bytes by which the content of an answer is told."""
 
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait = wait
-
-
-class Unanswered(BadAnswer):
-    """Raised if no answer came: the connection was refused, interrupted, or too slow."""
+_at_work: weakref.WeakSet[Service] = weakref.WeakSet()
+"""The services of this process."""
 
 
-class NoAnswer(Exception):
-    """Raised for a failure that another try will not repair."""
+def stop_all() -> None:
+    """Stop every thread of this process that waits for a web server."""
+    for service in list(_at_work):
+        service.stop()
+
+
+@dataclasses.dataclass(frozen=True)
+class WebAnswer:
+    """An answer of a web server.
+
+    Parameters
+    ----------
+    url : str
+        The address that gave it, after all redirects.
+    status : int
+        200, or 206 for a part of a file.
+    headers : mapping of str to str
+        Its headers; names in any case.
+    body : bytes
+        Unpacked.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclasses.dataclass(eq=False)
@@ -80,15 +102,14 @@ class Service:
                 raise InputError(name, rule=f"be at least {least}", found=getattr(self, name))
         if self.rate is not None and not self.rate > 0:
             raise InputError("rate", rule="be above 0 questions per second", found=self.rate)
-        self._pool = urllib3.PoolManager(
-            maxsize=self.workers, retries=False, headers={"User-Agent": "gzfeatures"}
-        )
+        self._pool = connections(self.workers)
         self._lock = threading.Lock()
         self._next = self._silent = 0.0
         self._stopped = threading.Event()
+        _at_work.add(self)
 
     def stop(self) -> None:
-        """Wake every waiting thread; all later requests fail."""
+        """Wake every thread that waits or reads; all later requests fail."""
         self._stopped.set()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
@@ -127,30 +148,43 @@ class Service:
 
         Raises
         ------
+        BadAnswer, NoAnswer
+            As `answer` does.
+        """
+        return self.answer(url).body
+
+    def answer(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limit: Callable[[WebAnswer], int] | None = None,
+    ) -> WebAnswer:
+        """Return the whole answer with status 200, or 206 where a part is asked for.
+
+        Parameters
+        ----------
+        url : str
+        headers : mapping of str to str, optional
+            Further headers of the question.
+        limit : callable, optional
+            Takes the answer with the first bytes of its body, and returns the longest body that
+            is read of such content; or raises NoAnswer. Default `max_bytes` for every content.
+
+        Raises
+        ------
         BadAnswer
             Another try may help: busy, timed out, cut off.
         NoAnswer
-            It will not: refused, too long, or a redirect to an address of an inner network from a
-            public one.
+            It will not: refused, too long, stopped, or a redirect to an address of an inner
+            network from a public one.
         """
+        asked = url
         # follow redirects one by one, because each target is checked before the request
-        public = is_public(urlsplit(url).hostname)
-        for _ in range(6):
+        for _ in range(redirects.MOST_REDIRECTS + 1):
             try:
-                response = self._pool.request(
-                    "GET",
-                    url,
-                    redirect=False,
-                    preload_content=False,
-                    timeout=urllib3.Timeout(self.timeout),
-                )
-                try:
-                    if response.status not in REDIRECTS:
-                        return self._body(response)
-                    url = followed(url, response.headers.get("Location"), public)
-                finally:
-                    # a connection whose answer was read completely is already back in the pool
-                    response.close()
+                with timed(self.timeout, 4 * self.timeout, self._stopped) as clock:
+                    step = self._step(asked, headers or {}, limit, clock)
             except urllib3.exceptions.LocationValueError as error:
                 raise NoAnswer(f"address cannot be used: {error}") from error
             # caught before timeouts, because urllib3 treats a refused connection as a timeout
@@ -160,33 +194,80 @@ class Service:
                 raise Unanswered(f"no answer within {self.timeout:g} s") from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
-        raise NoAnswer("more than 5 redirects")
+            if isinstance(step, WebAnswer):
+                return step
+            # Only the first address counts: a public page must not lead inside by two steps.
+            public = redirects.is_public(urlsplit(url).hostname)
+            asked = redirects.followed(asked, step.location, public)
+        raise NoAnswer(f"more than {redirects.MOST_REDIRECTS} redirects")
 
-    def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        """Return the whole body of an answer, within limits of length and time."""
-        if response.status in BUSY:
-            raise BadAnswer(
-                f"HTTP {response.status}", _retry_after(response.headers.get("Retry-After"))
+    def _step(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        limit: Callable[[WebAnswer], int] | None,
+        clock: Clock,
+    ) -> WebAnswer | _Redirect:
+        """Ask one address, and read its answer or where it points to."""
+        response = self._pool.request(
+            "GET",
+            url,
+            headers={"User-Agent": "gzfeatures", **headers},
+            redirect=False,
+            preload_content=False,
+            timeout=urllib3.Timeout(self.timeout),
+        )
+        try:
+            if response.status in redirects.REDIRECTS:
+                return _Redirect(response.headers.get("Location"))
+            if response.status in BUSY:
+                raise BadAnswer(
+                    f"HTTP {response.status}", _retry_after(response.headers.get("Retry-After"))
+                )
+            if response.status == 200 and "Range" in headers:
+                raise NoAnswer("server does not send parts of files")
+            if response.status != (206 if "Range" in headers else 200):
+                raise NoAnswer(f"HTTP {response.status}")
+            return self._read(
+                response, WebAnswer(url, response.status, response.headers, b""), limit, clock
             )
-        if response.status != 200:
-            raise NoAnswer(f"HTTP {response.status}")
-        body, deadline = bytearray(), time.monotonic() + 4 * self.timeout
-        # a server that sends single bytes slowly never exceeds the read timeout, so set a deadline
-        while part := response.read1(2**16, decode_content=True):
-            body += part
-            if len(body) > self.max_bytes:
-                raise NoAnswer(f"answer is longer than {self.max_bytes} bytes")
-            if time.monotonic() > deadline:
-                raise Unanswered(f"answer not complete within {4 * self.timeout:g} s")
-        # Content-Length counts compressed bytes, so it tells nothing about a decompressed body
+        finally:
+            # a connection whose answer was read completely is already back in the pool
+            response.close()
+
+    def _read(
+        self,
+        response: urllib3.BaseHTTPResponse,
+        answer: WebAnswer,
+        limit: Callable[[WebAnswer], int] | None,
+        clock: Clock,
+    ) -> WebAnswer:
+        """Read the body of an answer, within the limits of its content and of time."""
+        body, longest = bytearray(), self.max_bytes
         length = response.headers.get("Content-Length", "")
-        if (
-            length.isdecimal()
-            and "Content-Encoding" not in response.headers
-            and len(body) != int(length)
-        ):
+        # Content-Length counts compressed bytes, so it tells nothing about a decompressed body
+        stated = (
+            int(length)
+            if length.isdecimal() and "Content-Encoding" not in response.headers
+            else None
+        )
+        # The packed bytes are bounded by their part, what they unpack to by the same number: a
+        # small answer cannot become a large one between two looks at its length.
+        unjudged = limit
+        while part := response.read1(PART, decode_content=True):
+            body += part
+            # Servers may send the first bytes one by one.
+            if unjudged is not None and len(body) >= BEGINNING:
+                longest = unjudged(dataclasses.replace(answer, body=bytes(body)))
+                unjudged = None
+            if max(len(body), stated or 0) > longest:
+                raise NoAnswer(f"answer is longer than {longest} bytes")
+            clock.check()
+        if unjudged is not None and body:
+            unjudged(dataclasses.replace(answer, body=bytes(body)))
+        if stated is not None and len(body) != stated:
             raise BadAnswer(f"answer was cut off after {len(body)} of {length} bytes")
-        return bytes(body)
+        return dataclasses.replace(answer, body=bytes(body))
 
     def _wait_for_turn(self) -> None:
         """Wait until this thread may send a request, so that all threads together keep the rate."""
@@ -204,39 +285,11 @@ class Service:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
-def is_public(host: str | None) -> bool:
-    """Return whether all addresses of a host are public; False for an unknown host."""
-    try:
-        found = socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError):
-        return False
-    return all(
-        ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_global for entry in found
-    )
+@dataclasses.dataclass(frozen=True)
+class _Redirect:
+    """An answer that only names another address; None where it names none."""
 
-
-def followed(url: str, location: str | None, public: bool) -> str:
-    """Return the address that a redirect from `url` points to, if it is allowed.
-
-    Raises
-    ------
-    NoAnswer
-        It is no web address, falls from https to http, or is private although the page is public.
-
-    Examples
-    --------
-    >>> followed("http://127.0.0.1/a/b", "../c", public=False)
-    'http://127.0.0.1/c'
-    """
-    target = urljoin(url, location or "")
-    before, after = urlsplit(url), urlsplit(target)
-    if location is None or after.scheme not in ("http", "https") or not after.hostname:
-        raise NoAnswer(f"redirected to an address that cannot be used: {location!r}")
-    if before.scheme == "https" and after.scheme == "http":
-        raise NoAnswer(f"redirected from https to http: {after.hostname}")
-    if public and not is_public(after.hostname):
-        raise NoAnswer(f"redirected to a private address: {after.hostname}")
-    return target
+    location: str | None
 
 
 def _retry_after(text: str | None) -> float:

@@ -1,0 +1,1 @@
+"""Ask web servers within limits of time, size and place."""

@@ -1,0 +1,142 @@
+"""Bound the time that one answer of a web server takes, from its first header to its last byte.
+
+A timeout of a socket counts silence: a server that sends a byte now and then, in headers or in a
+body, never trips it. So every read of a connection goes through a reader that looks at a deadline,
+and at an event by which another thread breaks it off, several times a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import urllib3
+
+from gzfeatures.web.outcomes import NoAnswer, Unanswered
+
+STEP = 0.2
+"""Seconds after which a waiting read looks at its clock."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """Limits of time of one answer.
+
+    Parameters
+    ----------
+    silence : float
+        Seconds without a byte after which reading fails.
+    whole : float
+        Seconds that the whole answer may take.
+    end : float
+        Time on the monotonic clock at which it has to be complete.
+    stopped : threading.Event
+        Breaks the reading off when it is set.
+    """
+
+    silence: float
+    whole: float
+    end: float
+    stopped: threading.Event
+
+    def check(self) -> None:
+        """Raise NoAnswer once the work was stopped, Unanswered once the deadline has passed."""
+        if self.stopped.is_set():
+            raise NoAnswer("stopped")
+        if time.monotonic() > self.end:
+            raise Unanswered(f"answer not complete within {self.whole:g} s")
+
+
+_running = threading.local()
+"""The clock of the answer that a thread is reading."""
+
+
+@contextlib.contextmanager
+def timed(silence: float, whole: float, stopped: threading.Event) -> Iterator[Clock]:
+    """Time the answers that this thread reads within the block."""
+    clock = Clock(silence, whole, time.monotonic() + whole, stopped)
+    _running.clock = clock
+    try:
+        yield clock
+    finally:
+        _running.clock = None
+
+
+class _TimedReader(io.RawIOBase):
+    """Bytes of a connection, read under the clock of an answer."""
+
+    def __init__(self, connection: socket.socket, clock: Clock) -> None:
+        self._connection, self._clock = connection, clock
+        # an open file keeps the socket open for an answer after which the server hangs up
+        self._file = connection.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer with what has come; wait for it in short steps."""
+        silent_until = time.monotonic() + self._clock.silence
+        while True:
+            self._clock.check()
+            self._connection.settimeout(STEP)
+            try:
+                return self._connection.recv_into(buffer)
+            except TimeoutError:
+                if time.monotonic() > silent_until:
+                    raise
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _TimedSocket:
+    """What http.client asks of a connection: a file to read the answer from."""
+
+    def __init__(self, connection: socket.socket, clock: Clock) -> None:
+        self._connection, self._clock = connection, clock
+
+    def makefile(self, *_: object) -> io.BufferedReader:
+        """Return the file of the answer."""
+        return io.BufferedReader(_TimedReader(self._connection, self._clock))
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """An answer whose status line, headers and body are read under the clock of the thread."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        clock = getattr(_running, "clock", None)
+        timed_socket: Any = sock if clock is None else _TimedSocket(sock, clock)
+        super().__init__(timed_socket, *arguments, **options)
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _TimedResponse
+
+
+class _SecureConnection(urllib3.connection.HTTPSConnection):
+    response_class = _TimedResponse
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+def connections(number: int) -> urllib3.PoolManager:
+    """Return connections whose answers are read under the clock of the reading thread."""
+    manager = urllib3.PoolManager(
+        maxsize=number, retries=False, headers={"User-Agent": "gzfeatures"}
+    )
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+    return manager

@@ -1,0 +1,51 @@
+"""Decide which redirects of a web server are followed."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urljoin, urlsplit
+
+from gzfeatures.web.outcomes import NoAnswer
+
+REDIRECTS = (301, 302, 303, 307, 308)
+MOST_REDIRECTS = 5
+
+
+def is_public(host: str | None) -> bool:
+    """Return whether all addresses of a host are public; False for an unknown host."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return False
+    return all(
+        ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_global for entry in found
+    )
+
+
+def followed(url: str, location: str | None, public: bool) -> str:
+    """Return the address that a redirect from `url` points to, if it is allowed.
+
+    Raises
+    ------
+    NoAnswer
+        It is no web address, falls from https to http, or is private although the page is public.
+
+    Examples
+    --------
+    >>> followed("http://127.0.0.1/a/b", "../c", public=False)
+    'http://127.0.0.1/c'
+    """
+    try:
+        target = urljoin(url, location or "")
+        before, after = urlsplit(url), urlsplit(target)
+        host = after.hostname
+    except ValueError as error:  # brackets that are no IPv6 address
+        raise NoAnswer(f"redirected to an address that cannot be used: {location!r}") from error
+    if location is None or after.scheme not in ("http", "https") or not host:
+        raise NoAnswer(f"redirected to an address that cannot be used: {location!r}")
+    if before.scheme == "https" and after.scheme == "http":
+        raise NoAnswer(f"redirected from https to http: {host}")
+    if public and not is_public(host):
+        raise NoAnswer(f"redirected to a private address: {host}")
+    return target
