@@ -1,1 +1,1 @@
-"""Networks in PyTorch: extraction, training and explanation. No other folder imports torch."""
+"""Extract embeddings, train networks and explain them in PyTorch; no other folder imports torch."""

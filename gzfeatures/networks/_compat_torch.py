@@ -1,4 +1,4 @@
-"""Reach the private parts of PyTorch: the ahead-of-time compiler and its C symbols.
+"""Use the private parts of PyTorch: the ahead-of-time compiler and its C functions.
 
 Nothing else in the package names them. Where one is gone, `Missing` says which and of what version;
 the caller then runs the network eagerly, which is slower and gives the same vectors.
@@ -19,14 +19,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torchvision.models import densenet
 
 RETURNS_TO_PYTORCH = b"aoti_torch_proxy_executor_call_function"
-"""Symbol in a compiled library that goes back to PyTorch for an operator; that is out of reach from
-C."""
+"""Name of a C function that calls Python operators; compiled code with it cannot run alone."""
 
 OPTIONS: dict[str, Any] = {"freezing": True}
-"""Of the compiler: weights are constants, packed for this CPU."""
+"""Options of the compiler: weights are constants, packed for this CPU."""
 
 CONTAINER = ("ModelContainerCreateWithDevice", "ModelContainerDelete", "ModelContainerRun")
-"""Functions of `aoti_runtime/interface.h`, named without their prefix `AOTInductor`."""
+"""Functions of `aoti_runtime/interface.h`, without their prefix `AOTInductor`."""
 
 TENSORS = (
     "aoti_torch_create_tensor_from_blob",
@@ -35,7 +34,7 @@ TENSORS = (
     "aoti_torch_get_data_ptr",
     "aoti_torch_delete_tensor_object",
 )
-"""Functions of `aoti_torch/c/shim.h`, which a compiled library exports with it."""
+"""Functions of `aoti_torch/c/shim.h` that each compiled library exports."""
 
 NORMALISED = {
     nn.Conv1d: nn.BatchNorm1d,
@@ -43,27 +42,27 @@ NORMALISED = {
     nn.Conv3d: nn.BatchNorm3d,
     nn.Linear: nn.BatchNorm1d,
 }
-"""Layer → batch normalisation that can be folded into its weights."""
+"""Batch normalisation that can be folded into the weights of each kind of layer."""
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-"""Layers that normalise over the galaxies of a step; their common base is private."""
+"""Layers that normalise over the images of a batch; their common base class is private."""
 
 CONVOLUTIONS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
-"""Layers that convolve; their common base is private."""
+"""Convolution layers; their common base class is private."""
 
 
 class Missing(RuntimeError):
-    """A part of PyTorch that this package calls is not in the installed version."""
+    """Raised if the installed PyTorch lacks a part that gzfeatures calls."""
 
     def __init__(self, part: str) -> None:
         super().__init__(f"PyTorch {torch.__version__} has no {part}")
 
 
 def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -> bytes:
-    """Compile an exported program for this CPU.
+    """Compile an exported network for this CPU.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
         from torch._inductor import aot_compile, config
     except ImportError:
         raise Missing("torch._inductor.aot_compile") from None
-    # without a folder of its own it would write into a cache that all processes share
+    # the compiler needs its own folder, otherwise it writes to a cache that all processes share
     options = OPTIONS | {"aot_inductor.output_path": str(folder)}
     known = config.get_config_copy()
     for name in options:
@@ -100,7 +99,7 @@ def compile_library(program: GraphModule, example: torch.Tensor, folder: Path) -
 
 
 def require_symbols(library: ctypes.CDLL) -> None:
-    """Refuse a compiled library that lacks a function which this package calls.
+    """Refuse a compiled library that lacks a function which gzfeatures calls.
 
     Raises
     ------
@@ -113,7 +112,7 @@ def require_symbols(library: ctypes.CDLL) -> None:
 
 
 def fold_batch_norms(network: nn.Module) -> GraphModule:
-    """Fold each batch normalisation into the weights of the convolution or linear layer before it.
+    """Fold each batch normalisation into the weights of the layer before it.
 
     The same as `torch.fx.experimental.optimization.fuse`, to the bit, by PyTorch's documented
     functions alone.
@@ -128,13 +127,13 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
     GraphModule
         Computes the same up to rounding, with fewer layers.
     """
-    # tracing shares the layers with what is traced, and the caller casts the result to another
-    # precision
+    # copy the network first: tracing shares its layers, and the caller converts the result to
+    # another precision
     traced = symbolic_trace(copy.deepcopy(network))
     modules: dict[str, nn.Module] = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         layer, norm = _layer_before(node, modules), modules.get(str(node.target))
-        # only a normalisation with a layer before it can be folded
+        # only a normalisation that follows a suitable layer can be folded
         if layer is None or norm is None:
             continue
         fold: Any = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
@@ -150,19 +149,19 @@ def fold_batch_norms(network: nn.Module) -> GraphModule:
 
 
 def _layer_before(node: Node, modules: dict[str, nn.Module]) -> nn.Module | None:
-    """Return the layer that a node's batch normalisation can be folded into, or None."""
+    """Return the layer into which a node's batch normalisation can be folded, or None."""
     before = node.args[0] if node.args else None
     if node.op != "call_module" or not isinstance(before, Node) or before.op != "call_module":
         return None
     layer, norm = modules[str(before.target)], modules[str(node.target)]
-    # types are compared exactly: a subclass may compute something else
+    # compare types exactly, because a subclass may compute something else
     if NORMALISED.get(type(layer)) is not type(norm):
         return None
-    # without running statistics it normalises over the batch; a second user needs the values before
-    # it
+    # without running statistics, the layer normalises over the batch; and if another layer uses the
+    # values before, folding would change them
     return layer if norm.track_running_stats and len(before.users) == 1 else None
 
 
 def is_dense_block(module: nn.Module) -> bool:
-    """Tell whether a module is a dense block of torchvision's DenseNet: its class is private."""
+    """Return whether a module is a dense block of torchvision's DenseNet (a private class)."""
     return isinstance(module, nn.ModuleDict) and type(module).__module__ == densenet.__name__

@@ -16,7 +16,7 @@ RUNTIMES = ("auto", "torch", "openvino")
 
 @dataclasses.dataclass(frozen=True)
 class Hardware:
-    """Device, precision and library of an extraction.
+    """Hold device, precision and library of an extraction.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def choose(device: str = "auto", precision: str = "auto", runtime: str = "auto")
     place, library = "cuda" if cuda else "cpu", "openvino" if on_cpu else "torch"
     if precision != "auto":
         return Hardware(place, precision, f"{precision} on {place}, as asked", library)
-    # the fastest arithmetic is the one that the hardware multiplies without emulation
+    # the fastest precision is one that the hardware multiplies natively
     chosen, why = _native_on_cuda() if cuda else _native_on_cpu()
     return Hardware(place, chosen, why, library)
 
@@ -91,7 +91,7 @@ def _require_cpu_settings(device: str, precision: str, runtime: str) -> None:
 
 
 def _require_device(device: str, precision: str, cuda: bool) -> None:
-    """Refuse settings that need a CUDA device where none is used."""
+    """Refuse settings that need a CUDA device if none is used."""
     if device == "cuda" and not cuda:
         raise InputError(
             "no CUDA device is usable",
@@ -106,7 +106,7 @@ def _require_device(device: str, precision: str, cuda: bool) -> None:
 
 
 def _native_on_cuda() -> tuple[str, str]:
-    """Return the fastest precision of the CUDA device, and one line that gives the reason."""
+    """Return the fastest precision of the CUDA device, with the reason in one line."""
     import torch
 
     native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -116,7 +116,7 @@ def _native_on_cuda() -> tuple[str, str]:
 
 
 def _native_on_cpu() -> tuple[str, str]:
-    """Return the fastest precision of this CPU, and one line that gives the reason."""
+    """Return the fastest precision of this CPU, with the reason in one line."""
     flags = cpu_flags()
     instruction = next((name for name in ("amx_bf16", "avx512_bf16") if name in flags), None)
     if instruction is None:
@@ -125,8 +125,8 @@ def _native_on_cpu() -> tuple[str, str]:
 
 
 def _has_cuda() -> bool:
-    """Whether torch can use a CUDA device."""
-    # importing torch takes seconds: ask it only where an NVIDIA driver is installed
+    """Return whether torch can use a CUDA device."""
+    # importing torch takes seconds, so do it only if an NVIDIA driver is installed
     if not Path("/proc/driver/nvidia").exists() and shutil.which("nvidia-smi") is None:
         return False
     import torch
@@ -135,7 +135,7 @@ def _has_cuda() -> bool:
 
 
 def cpu_flags() -> list[str]:
-    """Return the instruction sets of this CPU, sorted; elsewhere than on Linux its model name."""
+    """Return the instruction sets of this CPU, sorted; its name on systems other than Linux."""
     if platform.system() != "Linux":
         return [platform.machine(), platform.processor()]
     lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()

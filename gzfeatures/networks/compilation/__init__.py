@@ -1,1 +1,1 @@
-"""Networks compiled for this machine, and the private folder that keeps their code."""
+"""Compile networks for this machine, and keep the compiled code in a private folder."""

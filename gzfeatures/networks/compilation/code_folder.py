@@ -1,4 +1,4 @@
-"""Keep compiled networks on disk; only code that this user compiled here is loaded.
+"""Keep compiled networks on disk; load only code that this user compiled on this machine.
 
 Code lies in no store, for stores are copied and shared. It lies in a private folder, one for each
 user and machine, and every file begins with an HMAC, by a key that only the user can read, over
@@ -26,16 +26,16 @@ from gzfeatures.networks.compilation.private_folder import PrivateFolder
 from gzfeatures.networks.hardware import cpu_flags
 
 KEY, KEY_BYTES = "compiled.key", 32
-"""File of the user's key, and its length."""
+"""File name of the user's key, and the key's length in bytes."""
 SEAL_BYTES = hashlib.sha256().digest_size
-"""Bytes at the beginning of a file that bind the others."""
+"""Number of bytes at the beginning of a file that authenticate the other bytes."""
 REMEDY = "set GZFEATURES_COMPILED and XDG_STATE_HOME to folders of your own"
 NAMED = 32
-"""Letters of an extractor's fingerprint in the name of its code."""
+"""Number of letters of an extractor's fingerprint in the name of its compiled code."""
 
 
 class CodeFolder:
-    """Compiled networks of this user for this machine.
+    """Keep the compiled networks of this user for this machine.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class CodeFolder:
 
     @classmethod
     def default(cls) -> CodeFolder:
-        """Return the user's own folder; see `user_folders.compiled`."""
+        """Return the user's own folder of compiled networks."""
         return cls(user_folders.compiled())
 
     @property
@@ -59,11 +59,11 @@ class CodeFolder:
 
     @property
     def workshop(self) -> Path:
-        """Return the folder for what a compiler reuses: as private as the code."""
+        """Return the folder for files that a compiler reuses, which is as private as the code."""
         return self._folder.path / "compiler"
 
     def obstacle(self) -> str | None:
-        """Explain in one line why no code can be stored here; None where it can."""
+        """Return one line that says why no code can be stored here; None if it can."""
         try:
             self._folder.check()
             self._keys.check()
@@ -74,14 +74,14 @@ class CodeFolder:
         return None
 
     def names(self) -> list[str]:
-        """List the names of the files; none where the folder cannot be used."""
+        """Return the names of the files; an empty list if the folder cannot be used."""
         try:
             return self._folder.names()
         except OutputError:
             return []
 
     def read(self, name: str, bound: Mapping[str, Any]) -> bytes | None:
-        """Return code that this user wrote for the same purpose here; None for anything else.
+        """Return code that this user compiled here for the same purpose; None for any other file.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class CodeFolder:
             return None
 
     def write(self, name: str, bound: Mapping[str, Any], code: bytes) -> None:
-        """Store code, bound to what it depends on.
+        """Store compiled code together with a seal of everything it depends on.
 
         Raises
         ------
@@ -110,12 +110,12 @@ class CodeFolder:
 
     @contextmanager
     def alone(self, name: str, say: Callable[[str], object]) -> Iterator[None]:
-        """Let one process at a time compile a file; the others wait and find it compiled."""
+        """Let one process at a time compile a file; the others wait and then find the file."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._folder.path / f".{name}.lock")
         with contextlib.ExitStack() as stack:
-            # on a disk without locks both processes compile
+            # on a disk without file locks, both processes compile
             with contextlib.suppress(OSError, NotImplementedError):
                 try:
                     stack.enter_context(lock.acquire(timeout=0))
@@ -125,19 +125,20 @@ class CodeFolder:
             yield
 
     def _seal(self, bound: Mapping[str, Any], code: bytes) -> bytes:
-        """Compute the HMAC-SHA256 over what code depends on, the machine and the code."""
+        """Return the HMAC-SHA256 of what the code depends on, the machine, and the code."""
         stamp = fingerprint.of({"bound": dict(bound), "machine": machine()}).encode()
-        # the stamp has a fixed length, so that no code can pass for a part of it
+        # the stamp has a fixed length, so that no bytes of the code can count as part of it
         seal = hmac.new(self._key(), stamp, hashlib.sha256)
         seal.update(code)
         return seal.digest()
 
     def _key(self) -> bytes:
-        """Return the user's key; a new one where there is none or where others could read it."""
+        """Return the user's key; create a new key if there is none, or if others could read it."""
         key = self._keys.read(KEY)
         if key is None or len(key) != KEY_BYTES:
             self._keys.write(KEY, secrets.token_bytes(KEY_BYTES))
-            # read again: of two processes that wrote one, both use the last
+            # read it again, because two processes may have written a key, and both must use the
+            # last one
             key = self._keys.read(KEY)
         if key is None or len(key) != KEY_BYTES:
             raise OutputError("key for compiled networks cannot be stored", where=self._keys.path)
@@ -145,14 +146,14 @@ class CodeFolder:
 
 
 def machine() -> str:
-    """Name this machine by 16 hex digits of its host name, system and CPU."""
-    # code for another CPU may crash: its instruction sets are part of the name
+    """Return a name for this machine: 16 hex digits from its host name, system and CPU."""
+    # code for another CPU may crash, so the CPU's instruction sets are part of the name
     parts = [platform.node(), platform.system(), platform.machine(), cpu_flags()]
     return fingerprint.of(parts)[:16]
 
 
 def disk_use(root: Path) -> tuple[int, int]:
-    """Count the compiled networks of all machines under a user's folder, and their bytes."""
+    """Return number and bytes of the compiled networks of all machines in a user's folder."""
     sizes = [size for _, files in _machines(root) for size, _ in files.values()]
     return len(sizes), sum(sizes)
 
@@ -160,7 +161,7 @@ def disk_use(root: Path) -> tuple[int, int]:
 def prune(
     root: Path, extractors: Collection[str] = (), unused_days: float | None = None
 ) -> tuple[int, int]:
-    """Remove compiled networks of some extractors, or not used for a number of days.
+    """Remove compiled networks of some extractors, or those not used for a number of days.
 
     Parameters
     ----------
@@ -186,13 +187,14 @@ def prune(
                 folder.remove(name)
                 number, freed = number + 1, freed + size
         if unused_days is not None and not folder.names():
-            shutil.rmtree(folder.path, ignore_errors=True)  # with what the compiler left
+            shutil.rmtree(folder.path, ignore_errors=True)
+    # remove also files that the compiler left
     return number, freed
 
 
 def _machines(root: Path) -> Iterator[tuple[PrivateFolder, dict[str, tuple[int, float]]]]:
-    """Yield each machine's folder with the size and last use of its files."""
-    # folders that are not the user's are left alone
+    """Yield each machine's folder, with the size and last use of its files."""
+    # leave out folders that do not belong to the user
     for path in sorted(root.glob("[0-9a-f]*")):
         folder = PrivateFolder(path)
         with contextlib.suppress(OutputError):

@@ -1,4 +1,4 @@
-"""Call networks compiled for this CPU from several threads at once, without Python's lock.
+"""Run networks compiled for this CPU from several threads at once, without Python's global lock.
 
 PyTorch's own call of such a network holds the interpreter's lock during the whole forward pass:
 workers wait for each other, and decoders for them. This module calls it through the C interface
@@ -26,12 +26,13 @@ from gzfeatures.networks._compat_torch import RETURNS_TO_PYTORCH, compile_librar
 
 Handle = ctypes.c_void_p
 COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
-"""Variable that names the folder of what PyTorch's compiler reuses, programs among it. PyTorch's
-own choice is a folder under /tmp with a name that anybody can guess and make first."""
+"""Environment variable of the folder in which PyTorch's compiler keeps files to reuse.
+
+PyTorch's own choice is a folder under /tmp, with a name that anybody can guess and create first."""
 
 
 def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> bytes:
-    """Compile a network to a library for inputs like `example`; the thread count is fixed.
+    """Compile a network to a library for inputs like `example`, with a fixed number of threads.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
     RuntimeError
         No C++ compiler, no way to compile in this PyTorch, or the network cannot be compiled.
     """
-    # it warns of GPUs that are not there
+    # the compiler warns of GPUs that do not exist
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder, _compiler_in(workshop):
         program = torch.export.export(network, (example,))
@@ -64,7 +65,7 @@ def compile_ahead(network: nn.Module, example: torch.Tensor, workshop: Path) -> 
 
 @contextmanager
 def _compiler_in(workshop: Path) -> Iterator[None]:
-    """Have PyTorch's compiler work in a folder, unless the user named another."""
+    """Let PyTorch's compiler work in a folder, unless the user has chosen another folder."""
     named = os.environ.get(COMPILER_CACHE)
     os.environ[COMPILER_CACHE] = named or str(workshop)
     try:
@@ -77,7 +78,7 @@ def _compiler_in(workshop: Path) -> Iterator[None]:
 
 
 class Compiled:
-    """A library of `compile_ahead`, loaded into this process.
+    """Load a library of `compile_ahead` into this process, and run it.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ class Compiled:
         weakref.finalize(self, self._library.AOTInductorModelContainerDelete, self._container)
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Compute vectors (n, dim) of pixels of the shape it was compiled for.
+        """Return vectors (n, dim) for pixels of the shape that the library was compiled for.
 
         Raises
         ------
@@ -130,7 +131,7 @@ class Compiled:
             0,
             ctypes.byref(tensor),
         )
-        # the network takes over the tensor of the pixels; that of the vectors is ours to delete
+        # the network deletes the tensor of the pixels, we delete the tensor of the vectors
         self._do(
             "ModelContainerRun",
             self._container,
@@ -153,24 +154,25 @@ class Compiled:
 
 
 def _loaded(library: bytes) -> ctypes.CDLL:
-    """Load a library from these very bytes: nobody can change them while they are mapped.
+    """Load a library from these bytes, which nobody can change while they are mapped.
 
     Raises
     ------
     OSError
         It is no library for this machine, or there is no memory for it.
     """
-    # not Linux: a copy that only this process knows, mapped and then without name
+    # outside Linux, load a copy that only this process knows, and then delete its name
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             copy = Path(folder) / "library.so"
             copy.write_bytes(library)
             return ctypes.CDLL(str(copy))
-    import fcntl  # of Linux
+    # available only on Linux
+    import fcntl
 
-    # a nameless file in memory, sealed; its descriptor stays open, as the library does until the
-    # process ends: the loader knows libraries by their path, and would take another one's under a
-    # number used again for this one
+    # on Linux, load a sealed file in memory without a name; its descriptor stays open like the
+    # library, because the loader identifies libraries by path and would confuse them if a number
+    # were reused
     descriptor = os.memfd_create("gzfeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         rest = memoryview(library)

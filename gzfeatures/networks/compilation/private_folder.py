@@ -19,11 +19,11 @@ from typing import BinaryIO
 from gzfeatures.errors import OutputError
 
 OTHERS = 0o077
-"""Permission bits of everybody but the user."""
+"""Permission bits of everybody except the user."""
 
 
 class PrivateFolder:
-    """A folder with mode 0700 that the user owns, with files of mode 0600.
+    """Manage a folder with mode 0700 that the user owns, and files in it with mode 0600.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ class PrivateFolder:
         self.path = path
 
     def check(self) -> None:
-        """Raise an error unless files can be written here now."""
+        """Raise an error unless files can be written to the folder now."""
         name = f".{secrets.token_hex(8)}.part"
         with self._entered(make=True) as folder, self._told():
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
             os.unlink(name, dir_fd=folder)
 
     def names(self) -> list[str]:
-        """List the names of the private files, sorted; other files and links are left out."""
+        """Return the names of the private files, sorted, without other files and links."""
         return list(self.uses())
 
     def uses(self) -> dict[str, tuple[int, float]]:
@@ -66,7 +66,7 @@ class PrivateFolder:
             }
 
     def read(self, name: str) -> bytes | None:
-        """Return the bytes of a private file, opened once; None if no private file has the name."""
+        """Return the bytes of a private file; None if no private file has this name."""
         if not os.path.lexists(self.path):
             return None
         with self._entered() as folder, self._told():
@@ -75,11 +75,12 @@ class PrivateFolder:
                 return None
             with file:
                 with contextlib.suppress(OSError):
-                    os.utime(file.fileno())  # used now
+                    # record the time of last use
+                    os.utime(file.fileno())
                 return file.read()
 
     def write(self, name: str, *parts: bytes) -> None:
-        """Write a private file, whole or not at all.
+        """Write a private file, completely or not at all.
 
         Raises
         ------
@@ -110,7 +111,7 @@ class PrivateFolder:
 
     @contextmanager
     def _entered(self, *, make: bool = False) -> Iterator[int]:
-        """Open the folder and check that it is private; yield its descriptor."""
+        """Open the folder, check that it is private, and yield its descriptor."""
         if not hasattr(os, "getuid") or os.open not in os.supports_dir_fd:
             raise OutputError("files have no owner on this system", where=self.path)
         with self._told():
@@ -121,7 +122,8 @@ class PrivateFolder:
             with self._told():
                 status = os.fstat(folder)
                 if status.st_uid == os.getuid() and status.st_mode & OTHERS:
-                    os.fchmod(folder, 0o700)  # made by hand; its files are judged one by one
+                    # created by hand; its files are checked one by one
+                    os.fchmod(folder, 0o700)
                     status = os.fstat(folder)
             if status.st_uid != os.getuid() or status.st_mode & OTHERS:
                 raise OutputError(
@@ -136,11 +138,12 @@ class PrivateFolder:
             os.close(folder)
 
     def _opened(self, folder: int, name: str) -> BinaryIO | None:
-        try:  # without waiting: a pipe would
+        try:  # open without waiting, in case it is a pipe
             descriptor = os.open(
                 name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
             )
-        except OSError:  # not there, or a link
+        except OSError:
+            # the file does not exist, or is a link
             return None
         file = os.fdopen(descriptor, "rb")
         if _private(os.fstat(descriptor)):
@@ -149,7 +152,7 @@ class PrivateFolder:
         return None
 
     def _status(self, folder: int, name: str) -> os.stat_result | None:
-        """Return the status of a private file, None for anything else."""
+        """Return the status of a private file; None for any other file."""
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except OSError:
@@ -158,7 +161,7 @@ class PrivateFolder:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn an error of the system into one line."""
+        """Convert an error of the operating system to one line."""
         try:
             yield
         except OSError as error:
@@ -170,11 +173,11 @@ class PrivateFolder:
 
 
 def _private(status: os.stat_result) -> bool:
-    """Tell whether a file is regular, has one name, and only the user may touch it."""
+    """Return whether a file is regular, has a single name, and only the user can access it."""
     return (
         stat.S_ISREG(status.st_mode)
         and status.st_uid == os.getuid()
-        # a second name could lie where others may write
+        # a second name might be in a folder where others can write
         and status.st_nlink == 1
         and not status.st_mode & OTHERS
     )

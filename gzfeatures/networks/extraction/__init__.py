@@ -1,1 +1,1 @@
-"""Images to vectors: the forward pass on CPU, GPU or a cluster."""
+"""Compute embeddings of images: the forward pass on CPU, GPU or a cluster."""

@@ -1,4 +1,4 @@
-"""Extract on a Ray cluster: workers on any node fill one store, from which tables are read.
+"""Extract on a Ray cluster: workers on all nodes fill one store, from which tables are read.
 
 The store has to lie where every node sees it under the same path, and so do images and weights
 files. A part that is lost with its node is computed again by another; whatever was stored stays, so
@@ -32,18 +32,18 @@ from gzfeatures.networks.extraction.job import Job
 from gzfeatures.networks.extraction.spec import Extraction
 
 PART_ROWS = 512
-"""Images handed to a worker at a time: what is computed again when its node is lost."""
+"""Number of images per task of a worker, which are computed again if the worker's node is lost."""
 
 
 SOCKET_BYTES = 103
-"""Longest path of a socket, in bytes, on every system."""
+"""Longest allowed path of a socket in bytes, on every system."""
 LONGEST_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
-"""What Ray adds to its folder for the longest of its sockets: date, time, process."""
+"""Longest path that Ray adds to its folder for a socket: date, time and process."""
 
 
 @contextmanager
 def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
-    """Choose a folder for the sockets of a cluster started here; None leaves the choice to Ray.
+    """Yield a folder for the sockets of a cluster started here; None lets Ray choose.
 
     Batch systems set `$TMPDIR` to long paths, under which no socket can be made: then it is a
     folder in /tmp, which is removed afterwards.
@@ -53,7 +53,7 @@ def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
     OutputError
         `$TMPDIR` is too long, and there is no place in /tmp.
     """
-    # in Ray's own order
+    # search in the same order as Ray
     wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     if len(os.fsencode(f"{wanted}/ray{LONGEST_SOCKET}")) <= SOCKET_BYTES or os.name != "posix":
         yield None
@@ -75,7 +75,7 @@ def _folder(say: Callable[[str], object]) -> Iterator[str | None]:
 
 @contextmanager
 def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -> Iterator[Any]:
-    """Connect to the Ray cluster at `address`, or start one here that is stopped at the end.
+    """Connect to the Ray cluster at `address`, or start a local cluster and stop it at the end.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
                 found=f"{address}: {str(error).splitlines()[0]}",
                 remedy="start one with 'ray start --head', or leave the address out",
             ) from None
-        finally:  # Ray takes the signal for itself, and would end with its number as exit code
+        finally:
+            # Ray replaces the signal handler, and would end with the signal's number as exit code
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)
         try:
@@ -120,7 +121,7 @@ def joined(address: str | None, say: Callable[[str], object] = lambda _: None) -
 
 
 def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extraction]) -> None:
-    """Fill the store with the vectors of some images, on the cluster.
+    """Fill the store with the vectors of some images, computed on the cluster.
 
     Parameters
     ----------
@@ -167,13 +168,13 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
                     job.empty.reasons |= json.loads(result["empty"])
                     advance(int(result["rows"]))
             except ray.exceptions.RayTaskError as error:
-                # Ray wraps what a worker raises: the user is to see the package's own error
+                # Ray wraps the error of a worker, but the user should see the original error
                 cause = error.cause
                 while cause is not None and not isinstance(cause, GzError):
                     cause = cause.__cause__
                 raise cause or error from None
         job.seconds += time.perf_counter() - start
-    # each node judged its images before its network had them
+    # the nodes have already checked these images for missing galaxies
     job.empty.judged.update(job.digests[todo])
     for row in todo:
         job.empty.name(str(job.images.ids[row]), job.digests[row])
@@ -181,8 +182,8 @@ def compute(job: Job, todo: npt.NDArray[np.int64], extractions: Sequence[Extract
 
 
 def _on_nodes(extraction: Extraction, store: Store, device: str) -> Extraction:
-    """Return an extraction as each node computes it: locally, into the common store."""
-    # device and precision are chosen here: nodes of other hardware would compute other vectors
+    """Return the extraction that each node runs locally, writing to the common store."""
+    # fix device and precision here, because nodes with other hardware would compute other vectors
     machine = extraction.hardware
     return dataclasses.replace(
         extraction,
@@ -199,7 +200,7 @@ def _on_nodes(extraction: Extraction, store: Store, device: str) -> Extraction:
 
 
 class _Worker:
-    """A worker that extracts parts on one node; its network is built once."""
+    """Extract embeddings of images on one node, building the networks only once."""
 
     def __init__(
         self,
@@ -215,7 +216,7 @@ class _Worker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         rows = np.asarray(batch["rows"][0], dtype=np.int64)
         job = filled(self.extractions, self.images.select(self.images.ids[rows]), self._engine)
-        # vectors of other weights or of another version must not enter the common store
+        # vectors of other weights or another version must not enter the common store
         for on_node, expected in zip(job.extractors, self.extractors, strict=True):
             if on_node.fingerprint != expected.fingerprint:
                 raise InputError(
@@ -233,8 +234,8 @@ class _Worker:
         }
 
     def _engine(self, extractions: Sequence[Extraction], job: Job, images: int) -> Engine:
-        """Build the networks for the first part and keep them for the others."""
-        # compiling is repaid by this worker's share of all images, not by one part
+        """Build the networks for the first task, and keep them for later tasks."""
+        # decide on compiling by this worker's share of all images, not by one task
         if self.engine is None:
             self.engine = engine_of(extractions, job, max(images, self.share))
         return self.engine

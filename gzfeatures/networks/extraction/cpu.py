@@ -1,4 +1,4 @@
-"""Run networks on the cores of one CPU: pixels under each view in, vectors of each table out.
+"""Run networks on the cores of one CPU: from pixels under each view to vectors of each table.
 
 Several workers (Python threads) run the networks side by side, each on a share of the cores: no
 core waits for another at every layer, and a worker that is slowed by a decoder delays no other.
@@ -21,24 +21,24 @@ from gzfeatures.networks.extraction.plan import ForwardPlan, Vectors, tables_of,
 from gzfeatures.networks.extraction.preprocess import batch_views
 
 PER_THREAD = 8
-"""Images of one forward pass for each thread of a worker."""
+"""Number of images in a forward pass for each thread of a worker."""
 MEASURE_FROM = 512
-"""Number of images from which measuring the machine (about two seconds) is repaid."""
+"""Number of images above which measuring the machine's speed (two seconds) is worthwhile."""
 
 
 class Engine(Protocol):
-    """The interface by which a job turns pixels into vectors."""
+    """Define how a job turns pixels into vectors."""
 
     batch: int
-    """Images that `vectors` takes at most."""
+    """Most images that `vectors` accepts."""
     workers: int
-    """Threads that may call `vectors` at once."""
+    """Number of threads that may call `vectors` at the same time."""
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the workers to run `vectors` in."""
+        """Return the pool of workers in which to run `vectors`."""
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return vectors (n, dim) of each table, from n images."""
+        """Return vectors (n, dim) of each table for n images."""
 
 
 class CpuEngine:
@@ -72,7 +72,7 @@ class CpuEngine:
             if cores % threads == 0
         ]
         self._set(threadings[0])
-        # what an earlier run compiled is there at once: nothing has to be measured
+        # networks that an earlier run compiled are available at once, without measuring
         kept = set(threadings).intersection(*(forward.compiled_for() for _, forward in work))
         if kept:
             self._set(max(kept))
@@ -83,12 +83,12 @@ class CpuEngine:
         self._each("compile", seconds)
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the workers to run `vectors` in."""
+        """Return the pool of workers in which to run `vectors`."""
         threads = self.threading.threads
         return ThreadPoolExecutor(self.workers, "worker", torch.set_num_threads, (threads,))
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return vectors (n, dim) of each table, from n images."""
+        """Return vectors (n, dim) of each table for n images."""
         views = batch_views(images, self._views, torch.device("cpu"))
         return tables_of(
             (task, forward.run(views[task.view].numpy())) for task, forward in self._work
@@ -100,20 +100,21 @@ class CpuEngine:
 
     def _each(self, step: Literal["prepare", "compile"], seconds: float = math.inf) -> None:
         """Prepare or compile every network inside a worker."""
-        # in a worker, for the thread count is compiled in; `seconds` of work are to come
+        # in a worker, because compiled code has a fixed number of threads; compile only for long
+        # work
         with self.pool() as pool:
             for _, forward in self._work:
                 if step == "prepare" or seconds >= forward.compile_from:
                     pool.submit(getattr(forward, step), self.threading).result()
 
     def _fastest(self, threadings: Sequence[Threading], say: Callable[[str], None]) -> float:
-        """Measure each threading, choose the best, and return its images per second."""
+        """Measure each threading, choose the fastest, and return its images per second."""
         best, chosen = 0.0, threadings[0]
         for threading in threadings:
             self._set(threading)
             self._each("prepare")
             rate = self._rate()
-            # many workers suffer least from other programs, so fewer must be clearly faster
+            # many workers suffer least from other programs, so fewer workers must be clearly faster
             if rate > 1.1 * best:
                 best, chosen = rate, threading
         self._set(chosen)
@@ -124,7 +125,7 @@ class CpuEngine:
         return best
 
     def _rate(self) -> float:
-        """Measure images per second of two passes in every worker at once."""
+        """Return images per second, measured on two passes in every worker at once."""
         images = blank([task for task, _ in self._work], self.batch)
         with self.pool() as pool:
             list(pool.map(self.vectors, [images] * self.workers))
@@ -134,7 +135,7 @@ class CpuEngine:
 
 
 def blank(tasks: Sequence[ForwardPlan], images: int) -> list[NetworkInput]:
-    """Return black images under each view of the passes, for measuring."""
+    """Return black images under each view of the forward passes, for measuring."""
     bands = {task.extractor.view: len(task.extractor.mean) for task in tasks}
     return [
         tuple(np.zeros((view.size, view.size, n), dtype=np.uint8) for view, n in bands.items())

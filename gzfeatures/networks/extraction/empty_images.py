@@ -1,4 +1,4 @@
-"""Record which images of an extraction show no galaxy, before a network is given them."""
+"""Record which images of an extraction show no galaxy, before a network gets them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gzfeatures.images.emptiness import flat_colour
 from gzfeatures.images.galaxy_files import NetworkInput, WholePicture
 
 MOST_LINES = 10
-"""Images that are named by a line each; a damaged survey may have thousands."""
+"""Most empty images that are printed one by one; a damaged survey may have thousands."""
 
 
 class EmptyImages:
-    """Images that show no galaxy, by digest, and which of them look alike to a network.
+    """Record images that show no galaxy by digest, and which of them have equal pixels.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class EmptyImages:
                 self._say(f"warning: {galaxy} shows no galaxy: {self.reasons[digest]}")
 
     def is_copy(self, digest: str, pixels: NetworkInput) -> bool:
-        """Tell whether an image is flat, of a colour that another one had; note which one it was.
+        """Return whether an image is flat, with the colour of an earlier image; record that image.
 
         A network sees the same pixels of two flat images of one colour, whatever their size.
         """
@@ -60,6 +60,6 @@ class EmptyImages:
     def listed(
         self, ids: npt.NDArray[np.object_], digests: npt.NDArray[np.object_]
     ) -> tuple[tuple[str, str], ...]:
-        """Return id and reason of those of some images that show no galaxy, in their order."""
+        """Return id and reason of the images that show no galaxy, in the order of the ids."""
         pairs = zip(ids, digests, strict=True)
         return tuple((str(name), self.reasons[key]) for name, key in pairs if key in self.reasons)

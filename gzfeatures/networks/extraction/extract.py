@@ -1,4 +1,4 @@
-"""Extract tables of vectors from images, here or on a Ray cluster; stored vectors are reused."""
+"""Extract embedding tables from images, here or on a Ray cluster; reuse stored vectors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
 
 
 def write_table(images: ImageSet, extraction: Extraction, path: str | Path) -> TableFile:
-    """Write the table of an extraction to Parquet, one row group after the other.
+    """Write the table of an extraction to Parquet, one row group after another.
 
     Memory does not grow with the number of images.
 
@@ -88,7 +88,8 @@ def write_all(
 def _filled(extractions: Sequence[Extraction], images: ImageSet) -> Job:
     if extractions[0].engine == "local":
         return filled(extractions, images)
-    from gzfeatures.networks.extraction.cluster import compute  # imports Ray
+    # imported late, because it imports Ray
+    from gzfeatures.networks.extraction.cluster import compute
 
     return filled(extractions, images, elsewhere=compute)
 
@@ -110,7 +111,7 @@ def extract(
     runtime: str = "auto",
     dihedral: bool = False,
 ) -> EmbeddingTable:
-    """Compute vectors of images, where the store does not have them.
+    """Compute embeddings of images, except those that the store already has.
 
     Parameters
     ----------

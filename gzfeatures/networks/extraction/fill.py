@@ -1,4 +1,4 @@
-"""Compute the vectors that the store does not have, and return the job that reads the tables."""
+"""Compute the vectors that the store lacks, and return the job that reads the tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gzfeatures.networks.extraction.cpu import Engine
 
 SHARED = ("device", "on_bad", "store", "batch_size", "workers", "progress", "engine", "address")
-"""What extractions that share one pass over the images have in common."""
+"""Settings that extractions with a common pass over the images must share."""
 PICTURE_HASH = Extractor(
     "picture-hash",
     "cosine signs",
@@ -37,15 +37,14 @@ PICTURE_HASH = Extractor(
     (0.0,) * 3,
     (1.0,) * 3,
 )
-"""Where hashes of pictures are kept in the store, one whole number below 256 for each byte."""
+"""Extractor under which the store keeps picture hashes, one number below 256 per byte."""
 ROUNDS = 3
-"""How often rows that vanish from the store while a table is made (pruned by another process) are
-computed again."""
+"""Number of times that rows are computed again if another process removes them meanwhile."""
 
 Compute = Callable[[Job, npt.NDArray[np.int64], Sequence[Extraction]], None]
-"""Fills the store with the vectors of rows of a job's images."""
+"""Function that fills the store with the vectors of some images of a job."""
 Make = Callable[[Sequence[Extraction], Job, int], "Engine"]
-"""Gives the networks of the extractions, ready for so many images."""
+"""Function that returns the networks of the extractions, ready for a number of images."""
 
 
 def filled(
@@ -54,7 +53,7 @@ def filled(
     make: Make | None = None,
     elsewhere: Compute | None = None,
 ) -> Job:
-    """Compute the vectors that the store does not have; the returned job reads the tables.
+    """Compute the vectors that the store lacks, and return the job that reads the tables.
 
     Parameters
     ----------
@@ -79,13 +78,13 @@ def filled(
     whole = how.hardware.device == "cuda"
     workers, hashes = how.workers or os.cpu_count() or 1, store.vectors_of(PICTURE_HASH)
     job = Job(images, caches, how.on_bad == "raise", workers, how.progress, whole, hashes)
-    # digests name the vectors in the store: they come before all else
+    # compute digests first, because they identify vectors in the store
     job.hash_images()
     for _ in range(ROUNDS):
         todo = job.absent()
         if not len(todo):
             break
-        # a store that cannot be written is refused before hours of computing
+        # refuse a store that cannot be written before hours of computing
         for cache in caches:
             cache.require_writable()
         if elsewhere is not None:
@@ -93,11 +92,11 @@ def filled(
         else:
             job.compute(todo, partial(make or engine_of, extractions, job, len(todo)))
             if make is None:
-                # the networks, whose graphs point at each other: shards and tables take their place
+                # free the networks, whose cyclic references Python keeps, before tables need memory
                 gc.collect()
     job.describe()
     job.judge()
-    # many small shards slow every later run down
+    # merge small shards, because many of them slow down every later run
     for cache in (*caches, hashes):
         cache.compact()
     return job
@@ -123,7 +122,7 @@ def engine_of(extractions: Sequence[Extraction], job: Job, images: int) -> Engin
     for line in dict.fromkeys(extraction.hardware.why for extraction in extractions):
         job.say(line)
     how, on_cpu, on_gpu = extractions[0], [], []
-    # extractors that differ in their layer alone share one network and one forward pass
+    # extractors that differ only in their layer share one network and one forward pass
     for task in plan_forwards(job.extractors):
         extraction = extractions[task.first]
         make = partial(

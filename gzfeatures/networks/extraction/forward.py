@@ -1,4 +1,4 @@
-"""Run one network under one view on a CPU in PyTorch: uint8 pixels in, float32 vectors out.
+"""Run one network under one view on a CPU in PyTorch: from uint8 pixels to float32 vectors.
 
 It runs eagerly at first. Where many images are to come it is compiled ahead of time (AOTInductor:
 convolutions packed for this CPU, activations fused into them), and stays in the user's folder of
@@ -30,12 +30,12 @@ from gzfeatures.networks.extraction.plan import Pixels, Vectors
 from gzfeatures.networks.extraction.preprocess import dihedral_views
 
 SYMMETRIES = 8
-"""Symmetries of the square: copies of an image over which a dihedral mean is taken."""
+"""Number of mirror images and quarter turns over which a dihedral mean is taken."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Threading:
-    """How a CPU is shared: workers side by side, threads of each, images of a forward pass."""
+    """Define how workers share a CPU: workers, threads of each, images per forward pass."""
 
     workers: int
     threads: int
@@ -43,7 +43,7 @@ class Threading:
 
 
 class Forward(abc.ABC):
-    """A network that several workers may run, once it is prepared or compiled.
+    """Run a network in several workers, after it is prepared or compiled.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ class Forward(abc.ABC):
     """
 
     compile_from: float
-    """Seconds of work from which `compile` is repaid."""
+    """Seconds of work above which `compile` is worthwhile."""
     suffix: str
-    """Ending of the files it keeps."""
+    """Ending of the files with compiled code."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Forward(abc.ABC):
         self._size = 1
 
     def compiled_for(self) -> set[Threading]:
-        """Return the threadings for which an earlier run left a compiled network."""
+        """Return the threadings for which an earlier run stored a compiled network."""
         pattern = re.compile(rf"{self._stem}-(\d+)-(\d+)-(\d+){re.escape(self.suffix)}", re.ASCII)
         return {
             Threading(*map(int, match.groups()))
@@ -86,14 +86,14 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self, threading: Threading) -> None:
-        """Make the network ready to run, the quick way."""
+        """Prepare the network quickly, without compiling."""
 
     @abc.abstractmethod
     def compile(self, threading: Threading) -> None:
-        """Make the network ready to run fast, from what an earlier run stored if there is any."""
+        """Prepare the network for fast runs, with stored code of an earlier run if there is any."""
 
     def run(self, pixels: Pixels) -> Vectors:
-        """Compute vectors (n, dim) of pixels (n, size, size, bands).
+        """Return vectors (n, dim) for pixels (n, size, size, bands).
 
         They are computed a batch at a time. A short batch is padded with black images, so that the
         arithmetic, and the last digits, are the same in any batch.
@@ -112,11 +112,11 @@ class Forward(abc.ABC):
 
     @abc.abstractmethod
     def _library(self) -> str:
-        """Return the name and version of the library that compiles."""
+        """Return name and version of the library that compiles."""
 
     @abc.abstractmethod
     def _embed(self, pixels: Pixels) -> Vectors:
-        """Compute the vectors of one forward pass."""
+        """Return the vectors of one forward pass."""
 
     def _name(self, threading: Threading) -> str:
         return (
@@ -124,7 +124,7 @@ class Forward(abc.ABC):
         )
 
     def _bound(self, threading: Threading) -> dict[str, Any]:
-        """Return everything that compiled code depends on beside the machine."""
+        """Return everything that compiled code depends on, besides the machine."""
         # the fingerprint of the extractor includes the weights
         fields = {
             "extractor": self._extractor.fingerprint,
@@ -134,11 +134,11 @@ class Forward(abc.ABC):
         return fields | dataclasses.asdict(threading)
 
     def _stored(self, threading: Threading) -> bytes | None:
-        """Return what this user compiled for a threading on this machine."""
+        """Return the code that this user compiled for a threading on this machine."""
         return self._code.read(self._name(threading), self._bound(threading))
 
     def _store(self, threading: Threading, code: bytes) -> str:
-        """Store what was compiled for a threading, and return the outcome in a few words."""
+        """Store the code compiled for a threading, and return the result in a few words."""
         try:
             self._code.write(self._name(threading), self._bound(threading), code)
         except OutputError as error:
@@ -146,14 +146,14 @@ class Forward(abc.ABC):
         return "kept for the next run"
 
     def _images(self, threading: Threading) -> int:
-        """Return the images of one forward pass: each is there once, or under all symmetries."""
+        """Return the number of images in one forward pass, each once or with all symmetries."""
         return (
             max(1, threading.batch // SYMMETRIES) if self._extractor.dihedral else threading.batch
         )
 
 
 class Body(nn.Module):
-    """A network behind its normalisation: uint8 pixels, channels last, in; float32 vectors out."""
+    """Normalise uint8 pixels (channels last), run a network on them, and return float32 vectors."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -166,7 +166,7 @@ class Body(nn.Module):
         self.register_buffer("std", torch.tensor(extractor.std).reshape(-1, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Compute vectors (n, dim) of pixels (n, size, size, bands)."""
+        """Return vectors (n, dim) for pixels (n, size, size, bands)."""
         images = pixels.permute(0, 3, 1, 2).float().div(255).sub(self.mean).div(self.std)
         if self.dihedral:
             images = torch.cat(dihedral_views(images))
@@ -177,27 +177,27 @@ class Body(nn.Module):
 
 
 def ready(network: nn.Module, extractor: Extractor, dtype: torch.dtype | None = None) -> nn.Module:
-    """Put a network behind its normalisation, with batch norms folded into convolutions."""
-    # in eval mode and channels last; the network given is used up
+    """Return a network with normalisation of its input, and batch norms folded into its layers."""
+    # eval mode and channels last; the given network is changed
     body = Body(fold_batch_norms(network), extractor, dtype or getattr(torch, extractor.precision))
-    # traced, so that each has code of its own: torch.compile gives up on code shared by many
-    # networks
+    # trace each network, so that it has its own code: torch.compile fails on code that many
+    # networks share
     return symbolic_trace(body).eval().to(memory_format=torch.channels_last)
 
 
 class TorchForward(Forward):
-    """A network in PyTorch, eager at first and compiled where that is repaid."""
+    """Run a network in PyTorch, eagerly at first, and compiled if that is worthwhile."""
 
     compile_from, suffix = 20.0, ".so"
     _body: nn.Module | None = None
     _run: Callable[[Pixels], Vectors]
 
     def prepare(self, threading: Threading) -> None:
-        """Load the network, to be run eagerly."""
+        """Load the network, to run it eagerly."""
         self._run, self._size = self._eager(), self._images(threading)
 
     def compile(self, threading: Threading) -> None:
-        """Compile the network, unless an earlier run did; run it eagerly if that fails."""
+        """Compile the network, unless an earlier run did; run it eagerly if this fails."""
         self._size = self._images(threading)
         try:
             self._run = self._loaded(threading) or self._compiled(threading)
@@ -209,7 +209,7 @@ class TorchForward(Forward):
             self._say(f"not compiled, slower but as right: {lines[0][:160]}")
 
     def _loaded(self, threading: Threading) -> Compiled | None:
-        """Load what an earlier run compiled; None if there is nothing that loads here."""
+        """Load code that an earlier run compiled; None if there is none, or it does not load."""
         library = self._stored(threading)
         try:
             return (
@@ -221,7 +221,7 @@ class TorchForward(Forward):
             return None
 
     def _compiled(self, threading: Threading) -> Callable[[Pixels], Vectors]:
-        """Compile and store the network; without a private folder for code return the eager one.
+        """Compile and store the network; without a private folder, return the eager network.
 
         Raises
         ------
@@ -232,7 +232,7 @@ class TorchForward(Forward):
             self._say(f"not compiled, slower but as right: {obstacle}")
             return self._eager()
         with self._code.alone(self._name(threading), self._say):
-            # another process may have compiled it while this one waited for the lock
+            # another process may have compiled the network while this process waited for the lock
             if (waited := self._loaded(threading)) is not None:
                 return waited
             start = time.perf_counter()

@@ -25,13 +25,13 @@ from gzfeatures.networks.extraction.plan import ForwardPlan, Vectors, tables_of,
 from gzfeatures.networks.extraction.preprocess import batch_views
 
 SMALLEST, LARGEST = 64, 2048
-"""Images of the first and of the largest batch that is tried."""
+"""Number of images in the first and in the largest batch that is tried."""
 COMPILE_FROM_SECONDS = 120.0
-"""Seconds of eager work from which compiling is repaid."""
+"""Seconds of eager work above which compiling is worthwhile."""
 
 
 class GpuEngine:
-    """Networks on every CUDA device.
+    """Run networks on every CUDA device.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class GpuEngine:
         self._networks: list[list[Callable[[torch.Tensor], torch.Tensor]]] = [
             [copy.deepcopy(network).to(device) for _, network in work] for device in self._devices
         ]
-        # two workers a device: one copies while the other computes
+        # two workers per device: one copies data while the other computes
         self.workers = 2 * len(self._devices)
         self._numbers, self._local = itertools.count(), threading.local()
         self.batch, rate = (batch_size, self._rate(batch_size)) if batch_size else self._fastest()
@@ -76,22 +76,22 @@ class GpuEngine:
             ]
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the workers to run `vectors` in."""
+        """Return the pool of workers in which to run `vectors`."""
         return ThreadPoolExecutor(self.workers, "worker")
 
     def vectors(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Return vectors (n, dim) of each table, from n images."""
+        """Return vectors (n, dim) of each table for n images."""
         if not hasattr(self._local, "number"):
             self._local.number = next(self._numbers) % len(self._devices)
             device = self._devices[self._local.number]
             self._local.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # a short batch is filled up: a compiled network is for one shape
+        # fill up a short batch, because a compiled network accepts a single shape
         full = [*images, *[images[-1]] * (self.batch - len(images))]
         joined = zip(self._tasks, self._joined(full), strict=True)
         return tables_of((task, vectors[: len(images)]) for task, vectors in joined)
 
     def _joined(self, images: Sequence[NetworkInput]) -> list[Vectors]:
-        """Compute the vectors of each pass, in halves where memory runs out."""
+        """Return the vectors of each forward pass, computed in halves if memory runs out."""
         networks = zip(self._tasks, self._networks[self._local.number], strict=True)
         try:
             with torch.inference_mode(), torch.cuda.stream(self._local.stream):
@@ -106,7 +106,7 @@ class GpuEngine:
         return [np.concatenate(both) for both in zip(*parts, strict=True)]
 
     def _fastest(self) -> tuple[int, float]:
-        """Double the batch while doubling pays; return its size and images per second."""
+        """Double the batch while this is faster; return batch size and images per second."""
         batch, rate = SMALLEST, self._rate(SMALLEST)
         while batch < LARGEST:
             try:
@@ -120,10 +120,10 @@ class GpuEngine:
         return batch, rate
 
     def _rate(self, batch: int) -> float:
-        """Measure images per second of the first device, arithmetic alone."""
+        """Return images per second of the first device, without the time of decoding."""
         views = batch_views(blank(self._tasks, batch), self._views, self._devices[0])
         with torch.inference_mode():
-            # the first round loads kernels, only the second is timed
+            # the first round loads GPU kernels, so time only the second round
             for timed in (False, True):
                 torch.cuda.synchronize(self._devices[0])
                 start = time.perf_counter()

@@ -34,15 +34,15 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LOOK_ROWS = 128
-"""Images that a thread hashes at a time."""
+"""Number of images that a thread hashes at a time."""
 SHARD_ROWS, SHARD_SECONDS = 2048, 20.0
-"""A shard is written after so many rows or so many seconds: what a killed run can lose."""
+"""Number of rows, or seconds, after which a shard is written; a killed run loses no more."""
 HASHES = 2**16
-"""Hashes of pictures that are held until a shard of them is written: 10 MB."""
+"""Number of picture hashes in memory before they are written to a shard: 10 MB."""
 
 
 class Pending:
-    """Rows of one vector cache that are computed and not yet stored."""
+    """Hold rows of one vector cache that are computed but not yet stored."""
 
     def __init__(self, cache: VectorCache) -> None:
         self.cache, self.stored = cache, 0
@@ -59,7 +59,7 @@ class Pending:
 
     def flush(self) -> None:
         """Store the rows as a shard."""
-        # emptied first, so that rows a full disk refused are not offered again
+        # empty the lists first, so that rows which a full disk refused are not written again
         keys, parts = self._keys, self._parts
         self._keys, self._parts = [], []
         if keys:
@@ -68,7 +68,7 @@ class Pending:
 
 
 class Job:
-    """One extraction: which images can be read, which vectors are stored, and the rest computed.
+    """Run one extraction: find readable images and stored vectors, and compute the others.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class Job:
         self.console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def hash_images(self) -> None:
-        """Read every image once for its digest."""
+        """Read every image once, to compute its digest."""
         total = len(self.images)
         blocks = [
             range(start, min(start + LOOK_ROWS, total)) for start in range(0, total, LOOK_ROWS)
@@ -138,7 +138,7 @@ class Job:
                 advance(len(rows))
 
     def good(self) -> npt.NDArray[np.int64]:
-        """Return the rows that could be read and, as far as is known, decoded."""
+        """Return the rows of images that could be read and, as far as known, decoded."""
         rows = (
             row
             for row, key in enumerate(self.digests)
@@ -147,8 +147,8 @@ class Job:
         return np.fromiter(rows, dtype=np.int64)
 
     def absent(self) -> npt.NDArray[np.int64]:
-        """Return good rows that lack a stored vector of any table, one for each different image."""
-        # equal bytes under two ids are one image: its vector is computed once
+        """Return readable rows that lack a stored vector in any table, one per distinct image."""
+        # equal bytes with two ids are the same image, whose vector is computed once
         good = self.good()
         rows = good[self.lacking(good).any(0)]
         for cache in self.caches:
@@ -162,12 +162,12 @@ class Job:
             self.say(f"store: damaged shard set aside, its rows are computed again: {shard}")
 
     def lacking(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Tell which rows have no stored vector, shape (tables, rows)."""
+        """Return which rows lack a stored vector, shape (tables, rows)."""
         return np.stack([~cache.has(self.digests[rows]) for cache in self.caches])
 
     def compute(self, todo: npt.NDArray[np.int64], make: Callable[[], Engine]) -> None:
-        """Decode images, run the networks and store the vectors, shard by shard."""
-        # decoders run ahead of the networks, so that neither waits for the other
+        """Decode images, run the networks, and store the vectors shard by shard."""
+        # decoders work ahead of the networks, so that neither waits for the other
         names = ", ".join(dict.fromkeys(extractor.backbone for extractor in self.extractors))
         lacking = self.lacking(todo)
         if self.hashes is not None:
@@ -178,7 +178,7 @@ class Job:
         ):
             decoded = self._decodable(todo, decoders, advance)
             first = next(decoded, None)
-            # where no image can be decoded no network is loaded
+            # load no network if no image can be decoded
             if first is not None:
                 self._run(make(), todo, chain([first], decoded), lacking, advance)
                 self._copy()
@@ -192,13 +192,13 @@ class Job:
         lacking: npt.NDArray[np.bool_],
         advance: Callable[[int], None],
     ) -> None:
-        """Run the networks on decoded images and store the vectors that are lacking."""
+        """Run the networks on decoded images, and store the vectors that are missing."""
         start = flushed = time.perf_counter()
         batches = _batches(decoded, engine.batch)
         with engine.pool() as workers:
-            # one batch more than there are workers waits: none is idle, and few are in memory
+            # let one batch more wait than there are workers, so that no worker is idle
             computed = _ahead(workers, partial(_vectors, engine), batches, engine.workers + 1)
-            # what was computed is stored also when an image, the disk or the user ends the job
+            # store computed vectors also if an image, the disk or the user ends the job
             try:
                 for places, tables in computed:
                     self._add(self.digests[todo[places]], lacking[:, places], tables)
@@ -217,24 +217,24 @@ class Job:
         lacking: npt.NDArray[np.bool_],
         tables: Sequence[Vectors],
     ) -> None:
-        """Keep the vectors of a batch that each table lacks until they are stored."""
+        """Hold the vectors of a batch that each table lacks, until they are stored."""
         for rows, wanted, vectors in zip(self.pending, lacking, tables, strict=True):
             rows.add(keys[wanted].tolist(), vectors[wanted])
 
     def _copy(self) -> None:
-        """Store vectors of flat images that look to a network like one that it was given."""
+        """Store the vectors of flat images, copied from an image with equal pixels."""
         copies = np.array(list(self.empty.copies), dtype=object)
         if not len(copies):
             return
         first = np.array(list(self.empty.copies.values()), dtype=object)
         for rows, cache in zip(self.pending, self.caches, strict=True):
-            # the first of a colour is absent where an error ended the job before its pass
+            # the first image of a colour has no vector if an error ended the job before
             wanted = cache.has(first) & ~cache.has(copies)
             rows.add(copies[wanted].tolist(), cache.vectors(first[wanted]))
         self._flush()
 
     def raise_bad(self) -> None:
-        """Warn of images with few grey levels; in a strict job raise the first decoding error."""
+        """Warn of images with few grey levels; raise the first decoding error of a strict job."""
         if self.shallow:
             self.say(
                 f"warning: {len(self.shallow)} images have fewer than {FEWEST} grey levels, "
@@ -247,7 +247,7 @@ class Job:
 
     @contextmanager
     def counted(self, total: int, name: str) -> Iterator[Callable[[int], None]]:
-        """Show progress over `total` images, and yield the function that adds a number done."""
+        """Show progress over `total` images, and yield the function that advances it."""
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
@@ -270,14 +270,14 @@ class Job:
             self._keep_hashes()
 
     def _keep_hashes(self) -> None:
-        """Store the hashes of pictures that were decoded since the last time."""
+        """Store the hashes of pictures that were decoded since the last call."""
         keys = list(self._fresh)
         if self.hashes is not None and keys:
             hashed = np.frombuffer(b"".join(self._fresh.pop(key) for key in keys), dtype=np.uint8)
             self.hashes.add(keys, hashed.reshape(len(keys), -1).astype(np.float32))
 
     def describe(self) -> None:
-        """Store the hashes of pictures, and decode pictures that have vectors but no hash.
+        """Store the hashes of pictures; decode pictures that have vectors but no hash.
 
         A run that is killed before this step only has to decode these pictures again.
         """
@@ -304,9 +304,9 @@ class Job:
         self._keep_hashes()
 
     def judge(self) -> None:
-        """Judge images whose vectors were stored before: those without a hash are decoded.
+        """Find images without a galaxy among those with stored vectors.
 
-        A picture with a hash has contrast, so that only flat or small ones, and bands, are doubtful.
+        A picture with a hash has contrast: only flat or small pictures, and bands, are decoded.
         """
         rows = self.good()
         for first in range(0, len(rows), GROUP_ROWS):
@@ -321,7 +321,7 @@ class Job:
                 self.empty.name(str(self.images.ids[row]), self.digests[row])
 
     def _judged(self, row: int) -> NetworkInput | GzError:
-        """Decode one image and record whether it shows no galaxy; return the error if it cannot."""
+        """Decode one image, and record whether it shows no galaxy; return an error if it cannot."""
         key = self.digests[row]
         try:
             image = self.images.network_input(
@@ -361,7 +361,7 @@ class Job:
         )
 
     def write(self, number: int, path: Path, began: float) -> TableFile:
-        """Write all rows of a table to a file, a row group at a time."""
+        """Write all rows of a table to a file, one row group at a time."""
         kept, digests = self._readable()
         described, kind = self.hashes is not None, self.images.kind
         empty = self.empty.listed(self.images.ids[kept], digests)
@@ -411,14 +411,14 @@ class Job:
 
     def _network_input(self, row: int) -> NetworkInput | GzError:
         """Decode one image for the networks; return the error if it cannot be decoded."""
-        # imports torch, which a run that finds all vectors stored never needs
+        # imported late, because it imports torch, which is not needed if all vectors are stored
         from gzfeatures.networks.extraction.preprocess import views_of_input
 
         try:
             image = self._judged(row)
             if isinstance(image, GzError):
                 return image
-            # the picture is decoded here anyway: hashing it now spares a second decoding
+            # hash the decoded picture now, to avoid decoding it a second time
             if self.hashes is not None and self.digests[row] not in self._described:
                 self._fresh[self.digests[row]] = hash_of(image, self.views)
             pixels = image if self.whole else views_of_input(image, self.views)
@@ -434,7 +434,7 @@ class Job:
         decoders: ThreadPoolExecutor,
         advance: Callable[[int], None],
     ) -> Iterator[tuple[int, NetworkInput]]:
-        """Go through the images that could be decoded: their place in `todo` and their pixels."""
+        """Yield the images that could be decoded: their position in `todo`, and their pixels."""
         decoded = _ahead(decoders, self._network_input, todo.tolist(), 64 + 4 * self.workers)
         for place, pixels in enumerate(decoded):
             key = self.digests[todo[place]]
@@ -447,7 +447,7 @@ class Job:
                 continue
             self.undecoded[key] = pixels
             advance(1)
-            # the first error ends a strict job; `raise_bad` raises it
+            # the first error ends a strict job, and `raise_bad` raises it later
             if self.strict:
                 return
 
@@ -455,7 +455,7 @@ class Job:
 def _vectors(
     engine: Engine, batch: list[tuple[int, NetworkInput]]
 ) -> tuple[npt.NDArray[np.int64], list[Vectors]]:
-    """Return the places of a batch in the list of rows to do, and their vectors of each table."""
+    """Return the positions of a batch in the list of rows, and its vectors for each table."""
     places = np.array([place for place, _ in batch])
     return places, engine.vectors([pixels for _, pixels in batch])
 
@@ -463,7 +463,7 @@ def _vectors(
 def _ahead(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
 ) -> Iterator[Result]:
-    """Yield results in order, with at most `limit` calls begun at any time."""
+    """Yield results in order, with at most `limit` calls in progress."""
     waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

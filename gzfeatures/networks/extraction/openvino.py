@@ -30,9 +30,9 @@ from gzfeatures.synthetic.survey import draw_survey
 
 EXTRA = "openvino"
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
-"""Arithmetic of what is not quantised, by precision."""
+"""Arithmetic of layers that are not quantised, by precision."""
 CALIBRATION, SIDE = 300, 424
-"""Synthetic galaxies that int8 is calibrated on, and their side in px, as Galaxy Zoo's own."""
+"""Number of simulated galaxies that calibrate int8, and their side in pixels (Galaxy Zoo's)."""
 
 
 def _load_newest_tbb() -> None:
@@ -44,14 +44,15 @@ def _load_newest_tbb() -> None:
     """
     try:
         libraries = [each for each in files("tbb") or () if each.name == "libtbb.so.12"]
-    except PackageNotFoundError:  # scikit-learn-intelex is not installed: nothing to keep apart
+    except PackageNotFoundError:
+        # scikit-learn-intelex is not installed, so there is no conflict
         return
     if libraries:
         ctypes.CDLL(str(libraries[0].locate()))
 
 
 class OpenVinoForward(Forward):
-    """A network in OpenVINO: converted in a second or two, and stored for the next run.
+    """Run a network in OpenVINO, converted in a few seconds and stored for the next run.
 
     Raises
     ------
@@ -74,7 +75,7 @@ class OpenVinoForward(Forward):
         return self._vino.Core()
 
     def prepare(self, threading: Threading) -> None:
-        """Convert the network, once, and make it ready for a threading."""
+        """Convert the network once, and compile it for a threading."""
         self._size = self._images(threading)
         if self._model is None:
             self._model = self._converted()
@@ -82,7 +83,7 @@ class OpenVinoForward(Forward):
         self._use(self._core.compile_model(self._model, "CPU", self._settings(threading)))
 
     def compile(self, threading: Threading) -> None:
-        """Load what an earlier run stored, or store what was prepared."""
+        """Load the network that an earlier run stored, or store the prepared one."""
         self._size = self._images(threading)
         if self._imported(threading):
             return
@@ -96,13 +97,14 @@ class OpenVinoForward(Forward):
             self._say(f"the converted network is {result}")
 
     def _imported(self, threading: Threading) -> bool:
-        """Tell whether an earlier run of this user stored the network and it could be loaded."""
+        """Return whether an earlier run of this user stored the network, and it could be loaded."""
         blob = self._stored(threading)
         if blob is None:
             return False
         try:
             self._use(self._core.import_model(blob, "CPU", self._settings(threading)))
-        except RuntimeError:  # of another OpenVINO build
+        except RuntimeError:
+            # the file is of another OpenVINO version
             return False
         return True
 
@@ -110,8 +112,8 @@ class OpenVinoForward(Forward):
         return f"openvino {self._vino.__version__}"
 
     def _use(self, compiled: Any) -> None:
-        """Run this compiled model from now on."""
-        # a request of its own for each worker: one is not safe to share among threads
+        """Use this compiled model for all later runs."""
+        # each worker needs its own request, because threads cannot share a request safely
         self._compiled, self._requests = compiled, threading.local()
 
     def _embed(self, pixels: Pixels) -> Vectors:
@@ -121,7 +123,7 @@ class OpenVinoForward(Forward):
         return np.array(self._requests.own.get_output_tensor().data, dtype=np.float32)
 
     def _settings(self, threading: Threading) -> dict[str, Any]:
-        """Return OpenVINO's settings: a stream for each worker."""
+        """Return OpenVINO's settings, with one stream per worker."""
         return {
             "INFERENCE_PRECISION_HINT": HINTS[self._extractor.precision],
             "NUM_STREAMS": threading.workers,
@@ -130,7 +132,7 @@ class OpenVinoForward(Forward):
 
     def _converted(self) -> Any:
         with warnings.catch_warnings():
-            # torch warns of the tracing that OpenVINO does
+            # torch warns of the tracing that OpenVINO uses
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             model = self._vino.convert_model(
@@ -151,7 +153,7 @@ class OpenVinoForward(Forward):
 
 
 def _galaxies(view: View) -> list[npt.NDArray[np.uint8]]:
-    """Draw the synthetic galaxies under a view, shape (1, size, size, 3) each."""
+    """Return simulated galaxies under a view, each of shape (1, size, size, 3)."""
     if view.bands is not None:
         raise InputError("int8 is calibrated on pictures", rule="see no bands", found=view.bands)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Plan the forward passes: extractors that share a network and a view share one pass."""
+"""Plan forward passes: extractors that share a network and a view share one pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class ForwardPlan:
-    """One forward pass: extractors that differ in their layer alone.
+    """Plan one forward pass, for extractors that differ only in their layer.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ForwardPlan:
         return self.members[0][0]
 
     def columns(self, vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-        """Yield the number of each extractor and its part of the joined vectors (n, dim)."""
+        """Yield the number of each extractor, and its columns of the joined vectors (n, dim)."""
         start = 0
         for number, dim in self.members:
             yield number, vectors[:, start : start + dim]
@@ -48,10 +48,11 @@ class ForwardPlan:
 
 
 def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
-    """Plan the passes that fill the tables of `extractors`, each network run once per view."""
+    """Plan the forward passes for the tables of extractors: one pass per network and view."""
     groups: dict[Extractor, list[int]] = {}
     for number, extractor in enumerate(extractors):
-        # equal but for the layer: one forward pass gives the outputs of all these layers
+        # extractors that are equal except for the layer share a pass, which outputs all their
+        # layers
         groups.setdefault(dataclasses.replace(extractor, layer="", dim=0), []).append(number)
     views = views_of(extractors)
     return [
@@ -69,7 +70,7 @@ def plan_forwards(extractors: Sequence[Extractor]) -> list[ForwardPlan]:
 
 
 def views_of(extractors: Iterable[Extractor]) -> tuple[View, ...]:
-    """Return the different views of extractors, in the order in which passes number them."""
+    """Return the distinct views of extractors, in the order by which passes number them."""
     return tuple(dict.fromkeys(extractor.view for extractor in extractors))
 
 

@@ -1,4 +1,4 @@
-"""Turn decoded images into the pixels that a network sees, on the network's device.
+"""Convert decoded images to the pixels that a network sees, on the network's device.
 
 On a GPU resampling is two products with the weights of Pillow's bilinear filter, rounded to 8 bits
 after each as Pillow does; on a CPU it is torch's, which takes a quarter of Pillow's time. Either
@@ -20,7 +20,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 
 LUMINANCE = (19595, 38470, 7471)
-"""Shares of red, green and blue in grey, in 65536ths (ITU-R 601, as in Pillow)."""
+"""Weights of red, green and blue in grey, in units of 1/65536 (ITU-R 601, as in Pillow)."""
 
 
 def to_views(
@@ -31,7 +31,7 @@ def to_views(
     digest: str | None = None,
     noted: Callable[[str], None] | None = None,
 ) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Decode one image and return its pixels under each view.
+    """Decode one image, and return its pixels under each view.
 
     Otherwise as `ImageSet.network_input`.
     """
@@ -39,7 +39,7 @@ def to_views(
 
 
 def views_of_input(image: NetworkInput, views: Sequence[View]) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Return pixels under each view: cut from a whole picture, or as given if already cut."""
+    """Return pixels under each view, cut from a whole picture if needed."""
     return (
         tuple(map(_view, [image.pixels] * len(views), views, image.crops))
         if isinstance(image, WholePicture)
@@ -61,7 +61,7 @@ def _view(pixels: npt.NDArray[np.uint8], view: View, crop: float) -> npt.NDArray
 def batch_views(
     images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
 ) -> list[torch.Tensor]:
-    """Return pixels of images under each view, on the device.
+    """Return the pixels of images under each view, on the device.
 
     Each result is uint8, of shape (n, size, size, bands).
 
@@ -82,7 +82,7 @@ def batch_views(
     ]
     if len(parts) == 1:
         return parts[0]
-    # pictures were grouped by size: put their rows back in the order they came in
+    # pictures were grouped by size, so restore their original order
     order = torch.tensor(
         [number for numbers in groups.values() for number in numbers], device=device
     ).argsort()
@@ -92,7 +92,7 @@ def batch_views(
 def _alike(
     images: Sequence[NetworkInput], views: Sequence[View], device: torch.device
 ) -> list[torch.Tensor]:
-    """Return the same for pictures of one size and crop, or for pixels under each view."""
+    """Return pixels under each view for pictures of one size and crop."""
     frames = [image for image in images if isinstance(image, WholePicture)]
     if not frames:
         return [_moved(np.stack(pixels), device) for pixels in zip(*images, strict=True)]
@@ -105,7 +105,7 @@ def _alike(
 
 def _moved(pixels: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     tensor = torch.from_numpy(pixels)
-    # pinned memory, so that the copy runs beside the arithmetic of the other worker
+    # pinned memory lets the copy run while another worker computes
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
@@ -121,13 +121,13 @@ def _resized(pictures: torch.Tensor, crop: float, size: int) -> torch.Tensor:
         return pictures
     side = crop * min(height, width)
     across, down = (_weights(length, side, size, pictures.device) for length in (width, height))
-    # rounded to 8 bits after each axis, as Pillow does
+    # round to 8 bits after each axis, as Pillow does
     narrow = torch.einsum("nhwc,sw->nhsc", pictures.float(), across).round()
     return torch.einsum("nhsc,th->ntsc", narrow, down).round().clamp(0, 255).to(torch.uint8)
 
 
 def _weights(length: int, side: float, size: int, device: torch.device) -> torch.Tensor:
-    """Return the share of each of `length` pixels in each of `size` output pixels."""
+    """Return the weight of each of `length` pixels in each of `size` output pixels."""
     # a triangle filter over the central `side` pixels, as wide as an output pixel when shrinking
     # (Pillow's bilinear filter)
     scale = side / size

@@ -1,4 +1,4 @@
-"""Describe how images become vectors, as one value, and name the extractor that results."""
+"""Describe how images become vectors, as one value, and return the resulting extractor."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def extractor_of(
     runtime: str = "torch",
     dihedral: bool = False,
 ) -> Extractor:
-    """Describe everything that decides the vectors, without loading the network.
+    """Return the extractor for these settings, without loading the network.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def extractor_of(
     if bands != spec.bands:
         raise InputError("view", where=spec.name, rule=f"have {spec.bands} bands", found=bands)
     path, dim = weights_file(spec, weights), spec.dim
-    # torch is imported only where weights have to be fetched or a layer measured
+    # import torch only if weights must be downloaded or a layer measured
     if path is not None and not path.exists():
         from gzfeatures.networks.models.load import fetch
 
@@ -79,7 +79,7 @@ def extractor_of(
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """How images become vectors: a network, its layer and view, and how it is computed here.
+    """Hold how images become vectors: a network, its layer and view, and how to run it.
 
     Parameters
     ----------
@@ -147,12 +147,12 @@ class Extraction:
 
     @property
     def hardware(self) -> hardware.Hardware:
-        """Choose device, precision and library for this machine."""
+        """Return device, precision and library for this machine."""
         return hardware.choose(self.device, self.precision, self.runtime)
 
     @property
     def extractor(self) -> Extractor:
-        """Describe everything that decides the vectors, without loading the network."""
+        """Return the extractor, which determines the vectors, without loading the network."""
         machine = self.hardware
         return extractor_of(
             self.backbone,

@@ -1,4 +1,4 @@
-"""Class probabilities of a trained network, and how sure they should be."""
+"""Compute class probabilities with a trained network, and calibrate them."""
 
 from gzfeatures._moved import names_of
 

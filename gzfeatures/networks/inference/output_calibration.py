@@ -22,13 +22,13 @@ from gzfeatures.unlabelled.familiarity import LEVEL, Familiarity
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
 LEAST_FOR_SETS = 100
-"""Galaxies under which no sets are promised: a class of a handful would decide them."""
+"""Fewest galaxies for class sets; with fewer, a handful of galaxies would decide a class."""
 FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OutputCalibration:
-    """Temperature, class sets and familiarity of a network.
+    """Hold temperature, class sets and familiarity of a network.
 
     All are learned from galaxies that neither trained the network nor chose the epoch.
 
@@ -56,7 +56,7 @@ class OutputCalibration:
     def of(
         cls, kept_out: Predictions, labels: Labels, features: Matrix | None, training: Matrix
     ) -> OutputCalibration:
-        """Calibrate by galaxies kept out of training.
+        """Calibrate a network by galaxies kept out of its training.
 
         Parameters
         ----------
@@ -84,9 +84,9 @@ class OutputCalibration:
         if kept_out.kind == "classes" and len(kept_out) >= LEAST_FOR_SETS:
             scored = _tempered_by_others(kept_out, labels)
             if familiarity is not None and features is not None:
-                # each is compared with the others, or it would make itself look familiar; an
-                # unfamiliar galaxy will have an empty set, which is a miss that the thresholds have
-                # to allow for
+                # compare each galaxy only with the others, because it is similar to itself; an
+                # unfamiliar galaxy will have an empty set, which counts as a miss when the
+                # thresholds are chosen
                 p = familiarity.p_values_of_calibration(features)
                 scored = dataclasses.replace(scored, unfamiliar=p < LEVEL)
             sets = Conformal.of(scored, labels)
@@ -96,7 +96,7 @@ class OutputCalibration:
         return cls(temperature_of(kept_out, labels), len(kept_out), sets, familiarity, notes)
 
     def promising(self, coverage: float) -> OutputCalibration:
-        """Return the same with class sets of another coverage.
+        """Return the same calibration with class sets of another coverage.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class OutputCalibration:
     def applied(
         self, bare: Predictions, features: Matrix, *, unfamiliar: float = LEVEL
     ) -> Predictions:
-        """Return calibrated predictions, with class sets and familiarity where promised.
+        """Return calibrated predictions, with class sets and familiarity if the network has them.
 
         Parameters
         ----------
@@ -143,7 +143,7 @@ class OutputCalibration:
         return predictions
 
     def asdict(self) -> dict[str, Any]:
-        """Return the fields of a checkpoint's record."""
+        """Return the calibration as fields of a checkpoint's record."""
         return {
             "temperature": self.temperature,
             "calibrated_on": self.calibrated_on,
@@ -153,7 +153,7 @@ class OutputCalibration:
 
     @classmethod
     def fromdict(cls, record: Mapping[str, Any]) -> OutputCalibration:
-        """Read what `asdict` gave, from a checkpoint's record; older records lack some of it."""
+        """Return the calibration from a checkpoint's record; older records lack some fields."""
         sets, familiarity = record.get("sets"), record.get("familiarity")
         return cls(
             float(record.get("temperature") or 1.0),
@@ -164,7 +164,7 @@ class OutputCalibration:
 
 
 def calibration_of(checkpoint: str | Path) -> OutputCalibration:
-    """Read the calibration of a checkpoint; an empty one if it was never calibrated.
+    """Read the calibration of a checkpoint; an empty one if the network was never calibrated.
 
     Raises
     ------
@@ -179,12 +179,13 @@ def calibration_of(checkpoint: str | Path) -> OutputCalibration:
 def _familiarity(
     training: Matrix, kept_out: Matrix | None
 ) -> tuple[Familiarity | None, tuple[str, ...]]:
-    """Learn familiarity, or return None and the reason why it cannot be learned."""
+    """Learn familiarity; return None and the reason if this is impossible."""
     if kept_out is None:
         return None, ("no familiarity_p: all validation galaxies chose the epoch",)
     try:
         familiarity = Familiarity.of(training, kept_out)
-    except InputError as error:  # a training of hours is not lost for it
+    except InputError as error:
+        # a training of hours must not be lost because of this
         return None, (f"no familiarity_p: {error}",)
     reason = familiarity.why_none_flagged
     return familiarity, () if reason is None else (reason,)
@@ -192,7 +193,7 @@ def _familiarity(
 
 def _tempered_by_others(kept_out: Predictions, labels: Labels) -> Predictions:
     """Return each galaxy's probabilities at the temperature that the other galaxies give."""
-    # conformal sets need scores that the galaxy itself did not tune
+    # conformal sets need scores that the galaxy itself did not calibrate
     fold = np.arange(len(kept_out)) % FOLDS
     probabilities = kept_out.probabilities.copy()
     for number in range(FOLDS):

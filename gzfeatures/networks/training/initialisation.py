@@ -102,7 +102,7 @@ class Initialisation:
             if architecture is not None and network not in BACKBONES:
                 layer = architectures.embedding_node(architectures.build(architecture, classes))
                 network = Backbone(network, architecture, None, layer, 1, own_view)
-        # a named backbone, a checkpoint folder or a weights file; `none` takes its architecture alone
+        # a named backbone, a checkpoint folder or a weights file; `none`: random weights
         spec = backbone_of(network)
         path = weights_file(spec, None if weights == "own" else weights)
         if weights == "none":
