@@ -134,6 +134,10 @@ def finetune(
     id_column: IdColumn = None,
     missing_label: MissingLabel = None,
     label_as_is: LabelAsIs = False,
+    members: Annotated[
+        int,
+        typer.Option(min=1, help="Train so many seeds; their mean probability is one network."),
+    ] = 1,
     tracking_uri: Uri = None,
     upgrade: Upgrade = False,
     as_json: Json = False,
@@ -141,7 +145,7 @@ def finetune(
     """Train a network from random or given weights; its checkpoint is a backbone."""
     from gzfeatures.errors import NotFirstProcess
     from gzfeatures.experiment.config import with_settings
-    from gzfeatures.experiment.finetuning import fine_tune
+    from gzfeatures.experiment.finetuning import FineTuning
     from gzfeatures.images.view import View
     from gzfeatures.networks.setup.options import TrainingOptions
     from gzfeatures.networks.training.preparation import TrainingGalaxies
@@ -173,17 +177,13 @@ def finetune(
     # --set overrides the other options, so that a loop can vary one recipe
     fields = with_settings(fields, settings or ())
     fields |= {"folder": output, "view": None if view is None else View.parse(view)}
+    galaxies = TrainingGalaxies(chosen, train_labels, split, vote_counts, second)
+    tracker = _tracker(output, tracking_uri, upgrade)
     try:
-        tuned = fine_tune(
-            TrainingGalaxies(chosen, train_labels, split, vote_counts, second),
-            network,
-            TrainingOptions.of(fields),
-            tracker=_tracker(output, tracking_uri, upgrade),
-            say=say,
-        )
+        tuned = FineTuning(network, TrainingOptions.of(fields), say, members, tracker).of(galaxies)
     except NotFirstProcess:
         raise typer.Exit from None
-    place = tuned.training.checkpoint
+    place = tuned.checkpoint
     say(f"checkpoint written to {place}; use it with extract --backbone {place}")
     show(tuned.asdict(), as_json)
 

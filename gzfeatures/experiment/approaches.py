@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from gzfeatures.evaluation.metrics import headline
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.config import Experiment, FrozenBackbone, NetworkChoice
 from gzfeatures.experiment.sample import LabelledSample, require_unchanged
-from gzfeatures.experiment.trained_networks import TrainedNetwork
+from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
 from gzfeatures.features.backbones import RECORD, TENSORS, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from gzfeatures.networks.training.checkpoint import Watch
 
 PREDICTIONS = "predictions.parquet"
-FINISHED = (TENSORS, RECORD, PREDICTIONS, "history.json", "curves.png")
+CHECKPOINT = (TENSORS, RECORD)
+FINISHED = (*CHECKPOINT, PREDICTIONS, "history.json", "curves.png")
 """Files of a finished training; if one is missing or damaged, the training is resumed."""
 
 
@@ -89,7 +90,10 @@ def _training_key(
 ) -> str:
     """Return the sha256 of all inputs on which the network's weights depend, including the seed."""
     # other seeds and points of the learning curve are separate trainings, so exclude them
-    chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve"})
+    chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve", "members"})
+    # the members of an ensemble share the galaxies that choose their epochs
+    if network.members > 1:
+        chosen["halved_by"] = network.seeds_from(settings.seed)[0]
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
 
 
@@ -117,6 +121,8 @@ def _train(
         **{"view": View.parse(network.view) if network.view else None},
         **{"precision": settings.precision, "device": settings.device},
     }
+    if network.members > 1:
+        fields["halving_seed"] = network.seeds_from(settings.seed)[0]
     counted = network.options.get("target") == "counts"
     training = train(
         group.images,
@@ -143,6 +149,65 @@ def _train(
     digests = {name: fingerprint.of_file(folder / name) for name in FINISHED}
     write_sidecar(path, note | {"files": digests})
     return note
+
+
+def join_members(
+    network: NetworkChoice,
+    group: LabelledSample,
+    folder: Path,
+    settings: Experiment,
+    *,
+    members: Sequence[Path],
+    seconds: float,
+) -> Candidate:
+    """Join trained members to one network, and score it on the test galaxies.
+
+    An ensemble of the same members is read from its folder.
+
+    Parameters
+    ----------
+    network : NetworkChoice
+        What the members are.
+    group : LabelledSample
+        What they were trained on.
+    folder : Path
+        Checkpoint folder of the ensemble.
+    settings : Experiment
+        Device.
+    members : sequence of Path
+        Checkpoint folders, in the order of their seeds.
+    seconds : float
+        What their trainings took together.
+    """
+    from gzfeatures.networks.setup.options import TrainingOptions
+    from gzfeatures.networks.training.members import join
+    from gzfeatures.networks.training.preparation import TrainingGalaxies
+
+    seed = network.seeds_from(settings.seed)[0]
+    weights = [fingerprint.of_file(member / name) for member in members for name in CHECKPOINT]
+    key = fingerprint.of([weights, group.fingerprint, settings.device])
+    note = read_sidecar(folder / "training.json")
+    if note.get("key") != key or not _noted(folder, note):
+        write_sidecar(folder / "training.json", {"key": key})
+        fields = {"folder": folder, "seed": seed, "weights": network.weights}
+        fields |= {"device": settings.device, "dihedral": network.options.get("dihedral", False)}
+        galaxies = TrainingGalaxies(group.images, group.labels, group.split)
+        predictions, _ = join(galaxies, network.name, members, TrainingOptions.of(fields))
+        predictions.write(folder / PREDICTIONS)
+        tested = predictions.select(group.split.test)
+        write_worst_errors(folder, tested, group.labels, group.images, "test")
+        note = {"key": key, "seconds": seconds}
+        files = {name: fingerprint.of_file(folder / name) for name in (*CHECKPOINT, PREDICTIONS)}
+        write_sidecar(folder / "training.json", note | {"files": files})
+    trained = TrainedNetwork(
+        ensemble_name(network.name, network.members),
+        folder,
+        note["seconds"],
+        {"members": network.members, **network.options},
+        seed,
+    )
+    predictions = Predictions.read(folder / PREDICTIONS).select(group.split.test)
+    return trained.candidate(predictions, group.labels, group.split, group.catalog)
 
 
 def _scored(

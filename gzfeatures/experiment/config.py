@@ -152,7 +152,9 @@ class NetworkChoice(_Section):
     `epochs` follow from the number of galaxies where they are not given. `options` are keyword
     arguments of `gzfeatures.networks.training.train.train`. With `seeds` it is trained once for
     each (the split stays that of the experiment's seed), and the report says how far they spread.
-    `learning_curve` lists numbers of labels on which it is trained from its start too.
+    `learning_curve` lists numbers of labels on which it is trained from its start too. With
+    `members` that many seeds are trained, and the mean of their probabilities is one network more,
+    with a row of its own in the ranking.
     """
 
     name: str
@@ -163,6 +165,7 @@ class NetworkChoice(_Section):
     as_backbone: bool = True
     seeds: tuple[int, ...] = ()
     learning_curve: tuple[int, ...] = ()
+    members: int = Field(1, ge=1)
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -180,6 +183,25 @@ class NetworkChoice(_Section):
         if twice:
             raise ValueError(f"options: {twice[0]} has a key of its own")
         return self
+
+    @model_validator(mode="after")
+    def _seeds_of_members(self) -> NetworkChoice:
+        if self.members > 1 and self.seeds and len(self.seeds) != self.members:
+            raise ValueError(
+                f"members: {self.members} of them have as many seeds, not {len(self.seeds)}; "
+                "leave seeds out, and they are counted from that of the experiment"
+            )
+        return self
+
+    def seeds_from(self, seed: int) -> tuple[int, ...]:
+        """Return the seeds that are trained, where `seed` is that of the experiment.
+
+        Examples
+        --------
+        >>> NetworkChoice(name="resnet18", members=3).seeds_from(5)
+        (5, 6, 7)
+        """
+        return self.seeds or tuple(range(seed, seed + self.members))
 
 
 class HeadChoice(_Section):

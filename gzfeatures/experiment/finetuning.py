@@ -1,23 +1,26 @@
-"""Train one network as the verb `finetune` does: score it, show its errors, record it."""
+"""Train a network as the verb `finetune` does: score it, show its errors, record it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gzfeatures.errors import NotFirstProcess, OutputError
 from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.run import Tracker
-from gzfeatures.experiment.trained_networks import TrainedNetwork
+from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.ids import Ids
+from gzfeatures.report.worst_errors import FILES as ERROR_FILES
 from gzfeatures.report.worst_errors import write_worst_errors
 
 if TYPE_CHECKING:
     from gzfeatures.networks.setup.options import TrainingOptions
+    from gzfeatures.networks.training.members import JoinedTraining
     from gzfeatures.networks.training.preparation import TrainingGalaxies
     from gzfeatures.networks.training.train import Training
 
@@ -27,100 +30,158 @@ EXPERIMENT = "finetune"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FineTuned:
-    """The result of `fine_tune`.
+    """The result of a fine-tuning.
 
     Parameters
     ----------
-    training : Training
-        The trained network.
+    checkpoint : Path
+        Folder of the network, or of the ensemble.
+    figures : mapping
+        What the training cost and kept, as JSON values.
     candidate : Candidate or None
-        It, scored; None where no galaxy was kept out of training.
+        The network, scored; None where no galaxy was kept out of training.
     side : str or None
-        Side of the split it is scored on: test, else validation.
+        Side of the split that it is scored on: test, else validation.
     """
 
-    training: Training
+    checkpoint: Path
+    figures: Mapping[str, Any]
     candidate: Candidate | None
     side: str | None
 
     def asdict(self) -> dict[str, Any]:
         """Return scores, costs and paths as JSON values."""
-        training = self.training
         return {
             **({} if self.candidate is None else self.candidate.scores.metrics),
             "scored_on": self.side,
-            "recipe": training.recipe.recipe if training.recipe else None,
-            "epochs": training.epochs,
-            "best_epoch": training.best_epoch,
-            "images_seen": training.images_seen,
-            "temperature": training.temperature,
-            "seconds": training.seconds,
-            "checkpoint": training.checkpoint,
+            **self.figures,
+            "checkpoint": self.checkpoint,
         }
 
 
-def fine_tune(
-    galaxies: TrainingGalaxies,
-    network: str,
-    options: TrainingOptions,
-    *,
-    tracker: Tracker | None = None,
-    say: Callable[[str], object],
-) -> FineTuned:
-    """Train a network, score it on the test galaxies, and write its worst errors.
+@dataclasses.dataclass(frozen=True, eq=False)
+class FineTuning:
+    """How a network is trained, scored and recorded, whichever galaxies it is trained on.
 
     Parameters
     ----------
-    galaxies : TrainingGalaxies
-        What it is trained and scored on.
     network : str
         As for `train`.
     options : TrainingOptions
-        How it is trained, and its folder.
+        How it is trained, and the folder of its checkpoint.
+    say : callable
+        Takes lines for the user.
+    members : int
+        Seeds whose mean is the network; 1 trains a single one.
     tracker : Tracker, optional
         Where the run is recorded, while it trains too. What cannot be recorded is said; it never
         stops the training.
-    say : callable
-        Takes lines for the user.
-
-    Raises
-    ------
-    NotFirstProcess
-        Several processes trained together, and this is not the one to go on.
-    GzError
-        As `train`.
     """
-    from gzfeatures.networks.training.train import train
 
-    name = options.folder.resolve().name
-    recorded = tracker.training(EXPERIMENT, name) if tracker else nullcontext()
-    with recorded as live:
-        training = train(
-            galaxies.images,
-            galaxies.labels,
-            galaxies.split,
-            network,
-            options,
-            counts=galaxies.counts,
-            also=galaxies.also,
-            watch=live,
+    network: str
+    options: TrainingOptions
+    say: Callable[[str], object]
+    members: int = 1
+    tracker: Tracker | None = None
+
+    def of(self, galaxies: TrainingGalaxies) -> FineTuned:
+        """Train on galaxies, score the test galaxies, and write the worst errors.
+
+        Raises
+        ------
+        NotFirstProcess
+            Several processes trained together, and this is not the one to go on.
+        GzError
+            As `train`.
+        """
+        if self.members > 1:
+            return self._of_members(galaxies)
+        return self._single(galaxies, self.options)[1]
+
+    def _single(
+        self, galaxies: TrainingGalaxies, options: TrainingOptions
+    ) -> tuple[Training, FineTuned]:
+        """Train one network, watched by the tracker while it trains."""
+        from gzfeatures.networks.training.train import train
+
+        name = options.folder.resolve().name
+        recorded = self.tracker.training(EXPERIMENT, name) if self.tracker else nullcontext()
+        with recorded as live:
+            training = train(
+                galaxies.images,
+                galaxies.labels,
+                galaxies.split,
+                self.network,
+                options,
+                counts=galaxies.counts,
+                also=galaxies.also,
+                watch=live,
+            )
+        if not training.first:
+            raise NotFirstProcess
+        trained = TrainedNetwork(
+            self._name,
+            options.folder,
+            training.seconds,
+            _parameters(training, options),
+            options.seed,
         )
-    if not training.first:
-        raise NotFirstProcess
-    side, ids = _scored_side(galaxies.split, say)
-    if side is None:
-        return FineTuned(training, None, None)
-    candidate = _candidate(training, galaxies, network, options, ids)
-    written = write_worst_errors(
-        options.folder, candidate.predictions, galaxies.labels, galaxies.images, side
-    )
-    if tracker is not None:
-        files = [options.folder / "curves.png", options.folder / "history.json", *written]
-        try:
-            tracker.record_candidate(EXPERIMENT, candidate, [*files, options.folder], live)
-        except OutputError as error:
-            say(f"the training is not recorded: {error}")
-    return FineTuned(training, candidate, side)
+        figures = _figures(training)
+        return training, self._finished(galaxies, trained, training.predictions, figures, live)
+
+    def _of_members(self, galaxies: TrainingGalaxies) -> FineTuned:
+        """Train the members, each a network of its own, and join them."""
+        from gzfeatures.networks.training.members import train_members
+        from gzfeatures.networks.training.train import Training
+
+        joined = train_members(
+            galaxies,
+            self.network,
+            self.options,
+            self.members,
+            lambda options: self._single(galaxies, options)[0],
+        )
+        if isinstance(joined, Training):  # only the first process joins what all have trained
+            raise NotFirstProcess
+        parameters = {"members": self.members, **_parameters(joined.members[0], self.options)}
+        trained = TrainedNetwork(
+            ensemble_name(self._name, self.members),
+            self.options.folder,
+            joined.seconds,
+            parameters,
+            self.options.seed,
+        )
+        figures = {"members": self.members, **_figures_of_members(joined)}
+        return self._finished(galaxies, trained, joined.predictions, figures, None)
+
+    @property
+    def _name(self) -> str:
+        # a checkpoint folder is called by its name alone: its path says nothing elsewhere
+        return Path(self.network).name if Path(self.network).is_dir() else self.network
+
+    def _finished(
+        self,
+        galaxies: TrainingGalaxies,
+        trained: TrainedNetwork,
+        predictions: Predictions,
+        figures: Mapping[str, Any],
+        live: Any,
+    ) -> FineTuned:
+        """Score a trained network, write its worst errors, and record it."""
+        side, ids = _scored_side(galaxies.split, self.say)
+        folder = trained.folder
+        if side is None:
+            return FineTuned(folder, figures, None, None)
+        candidate = trained.candidate(predictions.select(ids), galaxies.labels, galaxies.split)
+        write_worst_errors(folder, candidate.predictions, galaxies.labels, galaxies.images, side)
+        if self.tracker is not None:
+            files = [folder / name for name in ("curves.png", "history.json", *ERROR_FILES)]
+            present = [path for path in files if path.exists()]
+            try:
+                self.tracker.record_candidate(EXPERIMENT, candidate, [*present, folder], live)
+            except OutputError as error:
+                self.say(f"the training is not recorded: {error}")
+        return FineTuned(folder, figures, candidate, side)
 
 
 def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None, Ids]:
@@ -135,29 +196,39 @@ def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None
     return None, split.test
 
 
-def _candidate(
-    training: Training,
-    galaxies: TrainingGalaxies,
-    network: str,
-    options: TrainingOptions,
-    ids: Ids,
-) -> Candidate:
-    """Return the trained network as a candidate, with all numbers of its recipe."""
-    # a checkpoint folder is called by its name alone: its path says nothing elsewhere
-    name = Path(network).name if Path(network).is_dir() else network
+def _figures(training: Training) -> dict[str, Any]:
+    """Return what a training cost and kept."""
+    return {
+        "recipe": training.recipe.recipe if training.recipe else None,
+        "epochs": training.epochs,
+        "best_epoch": training.best_epoch,
+        "images_seen": training.images_seen,
+        "temperature": training.temperature,
+        "seconds": training.seconds,
+    }
+
+
+def _figures_of_members(joined: JoinedTraining) -> dict[str, Any]:
+    """Return what the trainings of all members cost together."""
+    first = joined.members[0]
+    return {
+        "recipe": first.recipe.recipe if first.recipe else None,
+        "epochs": max(each.epochs for each in joined.members),
+        "best_epoch": [each.best_epoch for each in joined.members],
+        "images_seen": sum(each.images_seen for each in joined.members),
+        "temperature": joined.temperature,
+        "seconds": joined.seconds,
+    }
+
+
+def _parameters(training: Training, options: TrainingOptions) -> dict[str, Any]:
+    """Return what a network was trained with: every number of its recipe, view and weights."""
     numbers = {} if training.recipe is None else dataclasses.asdict(training.recipe)
-    trained = TrainedNetwork(
-        name,
-        training.checkpoint,
-        training.seconds,
-        {
-            **numbers,
-            "epochs": training.epochs,
-            "best_epoch": training.best_epoch,
-            "images_seen": training.images_seen,
-            "view": None if options.view is None else str(options.view),
-            "weights": None if options.weights is None else str(options.weights),
-        },
-        options.seed,
-    )
-    return trained.candidate(training.predictions.select(ids), galaxies.labels, galaxies.split)
+    return {
+        **numbers,
+        "epochs": training.epochs,
+        "best_epoch": training.best_epoch,
+        "images_seen": training.images_seen,
+        "view": None if options.view is None else str(options.view),
+        "weights": None if options.weights is None else str(options.weights),
+    }

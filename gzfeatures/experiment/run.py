@@ -23,7 +23,12 @@ from gzfeatures.evaluation.comparison import Comparison, compare
 from gzfeatures.evaluation.metrics import jsonable
 from gzfeatures.experiment import config as configs
 from gzfeatures.experiment import sample as cohorts
-from gzfeatures.experiment.approaches import extract_table, network_curve, train_network
+from gzfeatures.experiment.approaches import (
+    extract_table,
+    join_members,
+    network_curve,
+    train_network,
+)
 from gzfeatures.experiment.candidates import FitOptions, files_of, fit_heads, learning_curves
 from gzfeatures.experiment.config import (
     SETTINGS,
@@ -37,6 +42,7 @@ from gzfeatures.experiment.figures import Classifier, draw_map, explain_pairing
 from gzfeatures.experiment.folder import LABELS, PAIRINGS, read_pairings, slug, write_pairings
 from gzfeatures.experiment.provenance import surroundings
 from gzfeatures.experiment.sample import LabelledSample
+from gzfeatures.experiment.trained_networks import ensemble_name
 from gzfeatures.features.backbones import BACKBONES, backbone
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
@@ -199,7 +205,7 @@ def _run(
     group = _gathered(settings, place)
     session = _Session(settings, group, place, store, tracker, again)
     # train networks first, because they are backbones of later tables
-    trained = [session.trained(training) for training in _trainings(settings)]
+    trained = _every_network(session)
     columns = [*_untrained(settings), *(outcome.column for outcome in trained if outcome.column)]
     outcomes, tables = list(trained), []
     for number, column in enumerate(columns):
@@ -221,6 +227,22 @@ def _run(
     address = session.record(report, outcomes)
     seconds = time.perf_counter() - start
     return Run(report, place, _best_table(ranked), page, address, seconds)
+
+
+def _every_network(session: _Session) -> list[_Outcome]:
+    """Train every network with every seed, and join the seeds of those that are ensembles."""
+    from gzfeatures.networks.training.members import require_mean
+
+    for network in session.settings.networks:
+        if network.members > 1:  # said before the first member is trained
+            require_mean(network.options.get("target") or session.group.labels.target)
+    outcomes: list[_Outcome] = []
+    # seeds of one network follow one another, so that an ensemble stands after its members
+    for training in _trainings(session.settings):
+        outcomes.append(session.trained(training))
+        if training.network.members > 1 and training.last:
+            outcomes.append(session.joined_members(training, outcomes[-training.network.members :]))
+    return outcomes
 
 
 def _gathered(settings: Experiment, place: Path) -> LabelledSample:
@@ -288,6 +310,24 @@ class _Session:
         files = [checkpoint / name for name in ("curves.png", "history.json", *ERROR_FILES)]
         files = [*(path for path in files if path.exists()), checkpoint]
         return _Outcome(candidate, files, Classifier(str(checkpoint)), live, column, curve)
+
+    def joined_members(self, last: _Training, members: Sequence[_Outcome]) -> _Outcome:
+        """Join the members of an ensemble to one network, and score it."""
+        network, settings = last.network, self.settings
+        folder = self.place / "networks" / f"{last.stem}-x{network.members}"
+        places = [member.artifacts[-1] for member in members]
+        spent = sum(member.candidate.seconds["train"] for member in members)
+        candidate = join_members(
+            network, self.group, folder, settings, members=places, seconds=spent
+        )
+        candidate = dataclasses.replace(candidate, backbone=candidate.backbone + last.apart)
+        column = None
+        if network.as_backbone:
+            column = _Column.of(network, folder, settings.heads, candidate.seed, spent)
+            name = ensemble_name(network.name, network.members)
+            column = dataclasses.replace(column, name=name, apart=last.apart)
+        files = [path for name in ERROR_FILES if (path := folder / name).exists()]
+        return _Outcome(candidate, [*files, folder], Classifier(str(folder)), None, column)
 
     def table(self, number: int, column: _Column) -> tuple[_TimedTable, EmbeddingTable]:
         """Extract the embedding table of one backbone."""
@@ -488,7 +528,7 @@ class _Column:
         """Return a trained network as a backbone to extract; its heads use the network's seed."""
         own_heads = (
             tuple(head.model_copy(update={"seeds": ()}) for head in heads)
-            if network.seeds
+            if network.seeds or network.members > 1
             else heads
         )
         return cls(
@@ -529,7 +569,8 @@ class _Outcome:
 class _Training:
     """Describe one training: folder name, network and seed.
 
-    `apart` tells the network from others of its name; `first` is true for the first of its seeds.
+    `apart` tells the network from others of its name; `first` is true for the first of its seeds,
+    `last` for the last. `stem` is what the folders of all its seeds begin with.
     """
 
     folder: str
@@ -537,6 +578,8 @@ class _Training:
     seed: int
     apart: str
     first: bool
+    last: bool
+    stem: str
 
 
 def _untrained(settings: Experiment) -> list[_Column]:
@@ -551,9 +594,12 @@ def _trainings(settings: Experiment) -> Iterator[_Training]:
     every = zip(settings.networks, _told_apart(settings.networks), strict=True)
     for number, (network, apart) in enumerate(every):
         folder = f"{number:02d}-{slug(network.name)}"
-        for number_of_seed, seed in enumerate(network.seeds or (settings.seed,)):
-            folder_of_seed = f"{folder}-seed{seed}" if network.seeds else folder
-            yield _Training(folder_of_seed, network, seed, apart, number_of_seed == 0)
+        seeds = network.seeds_from(settings.seed)
+        several = bool(network.seeds) or network.members > 1
+        for seed in seeds:
+            folder_of_seed = f"{folder}-seed{seed}" if several else folder
+            first, last = seed == seeds[0], seed == seeds[-1]
+            yield _Training(folder_of_seed, network, seed, apart, first, last, folder)
 
 
 def _told_apart(choices: Sequence[FrozenBackbone | NetworkChoice]) -> list[str]:

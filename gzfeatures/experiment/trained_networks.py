@@ -85,6 +85,17 @@ class TrainedNetwork:
         )
 
 
+def ensemble_name(name: str, members: int) -> str:
+    """Return the name of an ensemble beside that of its members.
+
+    Examples
+    --------
+    >>> ensemble_name("resnet18", 3)
+    'resnet18 x3'
+    """
+    return f"{name} x{members}"
+
+
 def _calibration(
     predictions: Predictions,
     record: Mapping[str, Any],

@@ -52,6 +52,10 @@ class Backbone:
         Of the weights.
     trained_on : str, optional
         Training ids as written by `TrainedOn.encode`, for networks trained on galaxies.
+    members : int
+        Networks of this architecture, of several seeds, that are one ensemble; 1 for a plain one.
+    link : {"softmax", "sigmoid"}
+        How the logits of an ensemble's members become the probabilities that are averaged.
 
     Raises
     ------
@@ -75,6 +79,8 @@ class Backbone:
     licence: str = ""
     source: str = ""
     trained_on: str | None = None
+    members: int = 1
+    link: str = "softmax"
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
@@ -84,12 +90,12 @@ class Backbone:
                 rule="have one mean and one std > 0 per band",
                 found=(self.mean, self.std),
             )
-        if self.dim < 1 or self.classes < 1:
+        if self.dim < 1 or self.classes < 1 or self.members < 1:
             raise InputError(
-                "dim and classes",
+                "dim, classes and members",
                 where=self.name,
                 rule="be positive",
-                found=(self.dim, self.classes),
+                found=(self.dim, self.classes, self.members),
             )
         if self.stride_on not in ("conv1", "conv2"):
             raise InputError(
@@ -104,6 +110,9 @@ class Backbone:
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        # records of plain networks stay as they were before there were ensembles
+        if self.members == 1:
+            del fields["members"], fields["link"]
         return fields
 
     @classmethod

@@ -26,7 +26,7 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.networks.extraction.preprocess import dihedral_views
 from gzfeatures.networks.hardware import choose
 from gzfeatures.networks.inference.output_calibration import Matrix, calibration_of
-from gzfeatures.networks.models.architectures import output_layer
+from gzfeatures.networks.models.architectures import output_layers
 from gzfeatures.networks.models.load import load
 from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.targets import TARGETS, Target
@@ -108,17 +108,24 @@ class Inference:
             As `probabilities` gives them.
         ndarray of float32
             Shape (n, dim), averaged over the symmetries with `dihedral`, and over the pixels of a
-            map where the output layer is a convolution.
+            map where the output layer is a convolution; of an ensemble side by side.
         """
-        features = _Features(SYMMETRIES if self.dihedral else 1)
-        hook = network.get_submodule(output_layer(network)).register_forward_pre_hook(features)
+        views = SYMMETRIES if self.dihedral else 1
+        # of an ensemble, what enters the output layer of each member, one after the other
+        features = {name: _Features(views) for name in output_layers(network)}
+        hooks = [
+            network.get_submodule(name).register_forward_pre_hook(each)
+            for name, each in features.items()
+        ]
         try:
             # a compiled network does not ask hooks that were added later
             with torch.compiler.set_stance("force_eager"):
                 probabilities = self.probabilities(network, ids)
         finally:
-            hook.remove()
-        return Predictions(ids, probabilities, self.classes, self.target.kind), features.matrix
+            for hook in hooks:
+                hook.remove()
+        matrix = np.concatenate([each.matrix for each in features.values()], axis=1)
+        return Predictions(ids, probabilities, self.classes, self.target.kind), matrix
 
 
 class _Features:

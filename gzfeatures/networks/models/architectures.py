@@ -16,6 +16,7 @@ from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from gzfeatures.errors import InputError, UnknownNameError, unknown
+from gzfeatures.networks.models.ensemble import NetworkEnsemble
 from gzfeatures.networks.models.small_cnn import SmallCNN, SmallNetwork
 
 NETWORKS: dict[str, SmallNetwork] = {
@@ -214,6 +215,15 @@ def output_layer(module: nn.Module) -> str:
         path for path, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))
     ]
     return [path for path in paths if "aux" not in path.lower()][-1]
+
+
+def output_layers(module: nn.Module) -> list[str]:
+    """Return the paths of all output layers: one, or that of each member of an ensemble."""
+    if not isinstance(module, NetworkEnsemble):
+        return [output_layer(module)]
+    return [
+        f"members.{number}.{output_layer(member)}" for number, member in enumerate(module.members)
+    ]
 
 
 def embedding_node(module: nn.Module) -> str:

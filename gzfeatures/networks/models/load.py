@@ -22,6 +22,7 @@ from gzfeatures.errors import InputError, UnknownNameError, WeightsError
 from gzfeatures.features.backbones import Backbone
 from gzfeatures.features.weights import REMEDY, hub_file, weights_digest, weights_file
 from gzfeatures.networks.models import architectures
+from gzfeatures.networks.models.ensemble import NetworkEnsemble
 
 AUXILIARY = ("aux", "AuxLogits")
 """Beginnings of the names of auxiliary classifiers, which serve training only."""
@@ -58,11 +59,17 @@ def fetch(backbone: Backbone, path: Path | None) -> None:
 def build(backbone: Backbone) -> nn.Module:
     """Build the network of a backbone with random weights, the same on every call, in eval mode.
 
+    The members of an ensemble are alike until their weights are loaded.
+
     Raises
     ------
     UnknownNameError
         Neither torchvision nor this package has the architecture.
     """
+    if backbone.members > 1:
+        one = dataclasses.replace(backbone, members=1)
+        members = [build(one) for _ in range(backbone.members)]
+        return NetworkEnsemble(members, backbone.link).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = architectures.build(

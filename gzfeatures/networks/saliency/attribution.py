@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from gzfeatures.errors import InputError, unknown
+from gzfeatures.networks.models.ensemble import NetworkEnsemble
 from gzfeatures.networks.models.load import Features
 
 METHODS = ("grad-cam", "integrated-gradients", "occlusion")
@@ -141,6 +142,11 @@ def saliency(
     side = min(images.shape[2:])
     if method == "occlusion" and not 1 <= patch <= side:
         raise InputError("covered square", rule=f"have a side in 1…{side} px", found=patch)
+    if method == "grad-cam" and isinstance(network, NetworkEnsemble):
+        # each member has maps of its own; the last member's alone would explain a third of three
+        maps = [saliency(member, images, target, method=method) for member in network.members]
+        return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
+    _require_one_network(network, method)
     network.eval()
     layer = _telling(_feature_maps(network, images[:1])) if method == "grad-cam" else None
     codes = np.broadcast_to(np.asarray(target), len(images))
@@ -165,6 +171,18 @@ def saliency(
             )
         attributions[row] = attribution.detach().sum(1)[0].float().cpu().numpy()
     return attributions
+
+
+def _require_one_network(network: nn.Module, method: str) -> None:
+    """Refuse Grad-CAM of a head that reads the vectors of several members of an ensemble."""
+    layers = getattr(getattr(network, "network", None), "layers", ())
+    if method == "grad-cam" and any(layer.startswith("members.") for layer in layers):
+        raise InputError(
+            "Grad-CAM of a head on an ensemble",
+            rule="have the maps of one network",
+            found=f"{len(layers)} members",
+            remedy="use integrated-gradients or occlusion",
+        )
 
 
 def _empty_images(images: torch.Tensor) -> torch.Tensor:

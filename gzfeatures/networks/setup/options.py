@@ -26,6 +26,9 @@ class TrainingOptions:
     seed : int
         Decides weights, order, augmentation and dropout: on a CPU, the same seed gives the same
         weights.
+    halving_seed : int, optional
+        Decides which half of the validation galaxies chooses the epoch, where that is chosen;
+        default `seed`. The members of an ensemble share it, so that the others can calibrate it.
     resume : bool
         Insist on going on from the last whole epoch in `folder`, if there is one: other settings
         are an error. An unfinished training of the same settings goes on in any case; on a CPU the
@@ -64,6 +67,7 @@ class TrainingOptions:
     recipe: str | None = None
     epochs: int | None = None
     seed: int = 0
+    halving_seed: int | None = None
     resume: bool = False
     again: bool = False
     view: View | None = None
@@ -112,6 +116,11 @@ class TrainingOptions:
         if not isinstance(augmentation, Augmentation):
             options["augmentation"] = Augmentation.of(augmentation or {})
         return cls(**options, numbers=numbers)
+
+    @property
+    def halves_by(self) -> int:
+        """Return the seed by which validation galaxies are halved."""
+        return self.seed if self.halving_seed is None else self.halving_seed
 
     @property
     def scratch(self) -> Path:

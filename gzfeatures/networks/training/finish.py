@@ -173,7 +173,8 @@ class Finish:
         # too few to halve, all calibrate: a temperature of galaxies that chose is no promise
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:
-            ids = ids[~_half(self.split, ids, self.settings["seed"])]
+            seed = self.settings.get("halving_seed", self.settings["seed"])
+            ids = ids[~_half(self.split, ids, seed)]
         fresh: Ids = ids[~among(ids, self.met)]
         return fresh
 

@@ -107,6 +107,14 @@ class Initialisation:
         path = weights_file(spec, None if weights == "own" else weights)
         if weights == "none":
             return cls(spec.architecture, view or spec.view, hint=_hint(spec.name, weights))
+        if spec.members > 1:
+            raise InputError(
+                "network to start from",
+                where=spec.name,
+                rule="be one network",
+                found=f"an ensemble of {spec.members}",
+                remedy="start from one of its members, a folder in its `members`",
+            )
         classes_learned = _classes(network, spec) if weights in (None, "own") else None
         start = cls(
             spec.architecture,

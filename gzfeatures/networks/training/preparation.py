@@ -231,7 +231,7 @@ class Model:
             backbone.std,
             precision=ready.machine.precision,
         )
-        watched = scoring_part(ready.split, recipe, ready.options.seed)
+        watched = scoring_part(ready.split, recipe, ready.options.halves_by)
         score = Validation(inference, labels.select(watched)) if len(watched) else None
         settings = _settings(ready, recipe, backbone)
         return cls(module, backbone, recipe, settings, inference, watched, score)
@@ -240,7 +240,10 @@ class Model:
 def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
     """Record all that the weights depend on: a training resumes only if none of it changed."""
     galaxies, options, start = ready.galaxies, ready.options, ready.initialisation
+    # recorded where it differs alone: states of plain trainings stay as they were
+    halved = {} if options.halves_by == options.seed else {"halving_seed": options.halves_by}
     return {
+        **halved,
         "format": SETTINGS_FORMAT,
         "recipe": dataclasses.asdict(recipe),
         "augmentation": dataclasses.asdict(ready.augmentation),

@@ -186,7 +186,8 @@ def _taken(path: Path, name: str, was: str, now: str) -> InputError:
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """Return the first setting that differs; "epochs" if only their number does."""
-    for name in now:
+    # a setting that is recorded only where it was chosen may be missing now
+    for name in (*now, *({"halving_seed"} & before.keys() - now.keys())):
         first, second = (fingerprint.canonical_json(fields.get(name)) for fields in (before, now))
         if first == second:
             continue

@@ -140,7 +140,7 @@ def train(
     """
     started = time.monotonic()
     options = options or TrainingOptions.of(fields)
-    say = _speaker(options.progress)
+    say = speaker(options.progress)
     galaxies = TrainingGalaxies(images, labels, split, counts, also)
     ready = Preparation.of(galaxies, network, options, say)
     # the random numbers of the caller stay as they were; those of the training follow from its seed
@@ -360,7 +360,7 @@ def _first() -> bool:
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
-def _speaker(progress: bool) -> Callable[[str], object]:
+def speaker(progress: bool) -> Callable[[str], object]:
     """Return a function that prints lines for the user, in the first process only."""
     if progress and _first():
         return lambda text: print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,285 @@
+"""Train networks of several seeds, and join them to one checkpoint that answers with their mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gzfeatures.errors import InputError
+from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.features.backbones import RECORD, Backbone, backbone
+from gzfeatures.features.trained_on import TrainedOn
+from gzfeatures.files import read_sidecar
+from gzfeatures.networks.hardware import choose
+from gzfeatures.networks.inference.output_calibration import calibration_of
+from gzfeatures.networks.inference.probabilities import Inference
+from gzfeatures.networks.models.ensemble import NetworkEnsemble, member_layer
+from gzfeatures.networks.models.load import load
+from gzfeatures.networks.setup.options import TrainingOptions
+from gzfeatures.networks.setup.pixel_cache import PixelCache, drop
+from gzfeatures.networks.setup.targets import TARGETS
+from gzfeatures.networks.training.checkpoint import STATE, write_folder
+from gzfeatures.networks.training.finish import Finish, references
+from gzfeatures.networks.training.initialisation import seen_by
+from gzfeatures.networks.training.preparation import TrainingGalaxies
+from gzfeatures.networks.training.train import Training, speaker, train
+
+FOLDER = "members"
+"""Folder in that of an ensemble, with the checkpoint of each member."""
+LINK_OF = {
+    "classes": "softmax",
+    "soft-classes": "softmax",
+    "multi-label": "sigmoid",
+    "sigmoid-fractions": "sigmoid",
+}
+"""Targets whose mean probability has a logit, and how it is found."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class JoinedTraining:
+    """The result of joining members.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of the validation and test galaxies: the mean of the members' calibrated probabilities,
+        calibrated again.
+    checkpoint : Path
+        Folder with `model.safetensors` and `backbone.json`: a backbone.
+    members : tuple of Training
+        In the order of their seeds.
+    seconds : float
+        Wall time of this call.
+    temperature : float
+        That calibrates the mean.
+    """
+
+    predictions: Predictions
+    checkpoint: Path
+    members: tuple[Training, ...]
+    seconds: float
+    temperature: float
+
+
+def train_members(
+    galaxies: TrainingGalaxies,
+    network: str | Path | Backbone,
+    options: TrainingOptions,
+    members: int,
+    train_one: Callable[[TrainingOptions], Training] | None = None,
+) -> JoinedTraining | Training:
+    """Train a network with several seeds, one after the other, and join them to an ensemble.
+
+    Each member is a training like any other, in a folder of its own, and goes on where it was
+    interrupted; those that are finished are read.
+
+    Parameters
+    ----------
+    galaxies : TrainingGalaxies
+        What all of them are trained on.
+    network, options
+        As for `train`; the seed is that of the first member, the next ones follow.
+    members : int
+        At least 2.
+    train_one : callable, optional
+        Options of a member → its training, in place of `train` alone: whoever records trainings
+        does so here.
+
+    Returns
+    -------
+    JoinedTraining
+        Or the last member's Training, in the processes that only help to train.
+
+    Raises
+    ------
+    InputError
+        Fewer than two members; a target whose mean no logits could say; the folder holds a single
+        training.
+    GzError
+        As `train`.
+    """
+    started = time.monotonic()
+    _require_members(galaxies, options, members)
+
+    def plainly(member: TrainingOptions) -> Training:
+        return train(
+            galaxies.images,
+            galaxies.labels,
+            galaxies.split,
+            network,
+            member,
+            counts=galaxies.counts,
+            also=galaxies.also,
+        )
+
+    trained = [
+        (train_one or plainly)(member_options(options, seed))
+        for seed in range(options.seed, options.seed + members)
+    ]
+    if not trained[-1].first:
+        return trained[-1]
+    places = [each.checkpoint for each in trained]
+    predictions, temperature = join(galaxies, network, places, options)
+    if options.cache is None:
+        drop(options.scratch)
+    seconds = time.monotonic() - started
+    return JoinedTraining(predictions, options.folder, tuple(trained), seconds, temperature)
+
+
+def member_options(options: TrainingOptions, seed: int) -> TrainingOptions:
+    """Return the options of one member: its folder and seed, and pixels that all of them share."""
+    return dataclasses.replace(
+        options,
+        folder=options.folder / FOLDER / f"seed-{seed}",
+        seed=seed,
+        halving_seed=options.halves_by,
+        cache=options.scratch,
+    )
+
+
+def join(
+    galaxies: TrainingGalaxies,
+    network: str | Path | Backbone,
+    places: Sequence[Path],
+    options: TrainingOptions,
+) -> tuple[Predictions, float]:
+    """Join trained members to one checkpoint, and calibrate the mean of their probabilities.
+
+    Parameters
+    ----------
+    galaxies : TrainingGalaxies
+        What all members were trained on.
+    network : str, Path or Backbone
+        What they started from.
+    places : sequence of Path
+        Checkpoint folders of the members, which share one split, and one half of the validation
+        galaxies that chose their epochs.
+    options : TrainingOptions
+        Of the ensemble: its folder, weights, device, symmetries and pixels.
+
+    Returns
+    -------
+    Predictions
+        Of the validation and test galaxies, calibrated.
+    float
+        Temperature of the mean.
+    """
+    spec, ensemble, settings = _joined_network(places)
+    training = references(galaxies.split.train)
+    scored = galaxies.scored
+    machine = choose(options.device, "float32").device
+    pixels = PixelCache.of(
+        galaxies.images.select(np.concatenate([training, scored])),
+        spec.view,
+        options.scratch,
+        progress=options.progress,
+    )
+    # galaxies that the starting weights were trained on calibrate nothing
+    validation = galaxies.images.select(galaxies.split.validation)
+    met = validation.ids[:0] if options.weights == "none" else seen_by(network, validation)
+    inference = Inference(
+        pixels, TARGETS[settings["target"]], galaxies.labels.classes, spec.mean, spec.std
+    )
+    ending = Finish(
+        options.folder,
+        ensemble,
+        spec,
+        galaxies.labels,
+        galaxies.split,
+        TrainedOn.decode(str(spec.trained_on)),
+        settings,
+        inference,
+        options.dihedral,
+        training,
+        met,
+    )
+    # the galaxies that calibrate the mean chose no epoch of any member
+    predictions = ending.finished(
+        {"best": ensemble.state_dict()}, scored, machine, say=speaker(options.progress)
+    )
+    _write(ending, places)
+    return predictions, ending.calibration.temperature
+
+
+def _joined_network(places: Sequence[Path]) -> tuple[Backbone, NetworkEnsemble, dict[str, Any]]:
+    """Return an ensemble of checkpoints as a backbone, its network, and its settings."""
+    specs = [backbone(place) for place in places]
+    settings = dict(read_sidecar(places[0] / RECORD)["settings"])
+    # each member's own calibration stands inside the mean
+    temperatures = [calibration_of(place).temperature for place in places]
+    link = require_mean(settings["target"])
+    ensemble = NetworkEnsemble([load(spec) for spec in specs], link, temperatures)
+    first = specs[0]
+    record = TrainedOn.joined([spec.trained_on for spec in specs])
+    spec = dataclasses.replace(
+        first,
+        name=f"{first.name}-x{len(specs)}",
+        layer=member_layer(first.layer, len(specs)),
+        dim=len(specs) * first.dim,
+        weights=None,
+        sha256="",
+        members=len(specs),
+        link=link,
+        trained_on=record.encode(),
+    )
+    return spec, ensemble.eval(), settings
+
+
+def _write(ending: Finish, places: Sequence[Path]) -> None:
+    """Write the checkpoint of an ensemble, which names its members and their weights."""
+    records = [json.loads((place / RECORD).read_text("utf-8")) for place in places]
+    seeds = [record["settings"]["seed"] for record in records]
+    record = {
+        "classes": list(ending.labels.classes),
+        "scheme": ending.labels.scheme,
+        # a single training in this folder would have one seed: neither passes for the other
+        "settings": ending.settings | {"seed": seeds},
+        "dihedral": ending.dihedral,
+        "members": [
+            {"folder": place.name, "seed": seed, "weights_sha256": each["weights_sha256"]}
+            for place, seed, each in zip(places, seeds, records, strict=True)
+        ],
+        **ending.calibration.asdict(),
+    }
+    write_folder(ending.folder, ending.backbone, ending.network, record)
+
+
+def require_mean(target: str) -> str:
+    """Return how probabilities of a target are averaged, or refuse a target without a mean.
+
+    Raises
+    ------
+    InputError
+        No logits could say the mean of what the target predicts.
+    """
+    if target in TARGETS and target not in LINK_OF:
+        raise InputError(
+            "members of an ensemble",
+            where=f"target {target}",
+            rule=f"learn one of {', '.join(LINK_OF)}",
+            found=target,
+            remedy="choose such a target (sigmoid-fractions for vote fractions), "
+            "or train single networks",
+        )
+    return LINK_OF.get(target, "softmax")
+
+
+def _require_members(galaxies: TrainingGalaxies, options: TrainingOptions, members: int) -> None:
+    """Refuse an ensemble that cannot be, before its first member is trained."""
+    if members < 2:
+        raise InputError("members of an ensemble", rule="be at least 2", found=members)
+    require_mean(options.target or galaxies.labels.target)
+    single = options.folder / STATE
+    if single.exists() and not options.again:
+        raise InputError(
+            "folder holds the training of a single network",
+            where=single,
+            rule="hold an ensemble's members, or nothing",
+            remedy="choose another folder, or replace it with --again",
+        )
