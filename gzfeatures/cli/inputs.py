@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.catalogs.label_words import LabelWords
     from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.labels.target_column import TargetColumn
     from gzfeatures.galaxies.splits.groups import Grouping
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.galaxies.splits.split_file import Continued
@@ -100,6 +101,28 @@ GroupArcsec = Annotated[
 ]
 Near = Annotated[
     bool, typer.Option("--group-duplicates", help="Near duplicates stay together too.")
+]
+TargetName = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="COLUMN",
+        help=(
+            "Number to predict in place of classes, e.g. redshift: a column of the labels file, "
+            "else of the catalog."
+        ),
+    ),
+]
+IsRedshift = Annotated[
+    bool | None,
+    typer.Option(
+        "--redshift/--no-redshift",
+        help="The target's errors are in units of 1 + z. Default by its name.",
+    ),
+]
+AsNumber = Annotated[
+    bool,
+    typer.Option("--as-number", help="The target's few whole numbers are numbers, not classes."),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
@@ -193,6 +216,37 @@ def labels_from(
     from gzfeatures.galaxies.splits.label_file import read_labels
 
     return read_labels(path, words=label_words(missing_label, label_as_is), id_column=id_column)
+
+
+def target_column(
+    column: str | None, redshift: bool | None, as_number: bool
+) -> TargetColumn | None:
+    """Return the column to be predicted, by the options of a verb; None where classes are."""
+    from gzfeatures.galaxies.labels.target_column import TargetColumn
+
+    if column is not None:
+        return TargetColumn(column, redshift, as_number)
+    # an option without effect hides a mistake, so it is refused
+    if redshift is not None or as_number:
+        raise typer.BadParameter(
+            "it goes with --target COLUMN", param_hint="--redshift or --as-number"
+        )
+    return None
+
+
+def numbers_from(
+    path: Path, target: TargetColumn, catalog: Catalog | None, id_column: str | None
+) -> tuple[Labels, Split | None]:
+    """Read the number to be predicted of each galaxy, and print which galaxies are left out."""
+    from gzfeatures.galaxies.splits.label_file import read_target
+
+    labels, split = read_target(path, target, catalog=catalog, id_column=id_column)
+    count = len(labels) + sum(len(ids) for ids in labels.left_out.values())
+    for reason, ids in labels.left_out.items():
+        say(f"{len(ids)} of {count} galaxies are left out: {target.column} {reason}")
+    meaning = "a redshift: errors are in units of 1 + z" if labels.target == "redshift" else None
+    say(f"target {target.column}: {meaning or 'a number'}, known of {len(labels)} galaxies")
+    return labels, split
 
 
 def images_of(

@@ -13,9 +13,11 @@ import typer
 from gzfeatures import outputs
 from gzfeatures.cli.console import app, say, show, show_markdown
 from gzfeatures.cli.inputs import (
+    AsNumber,
     Device,
     GroupArcsec,
     IdColumn,
+    IsRedshift,
     Json,
     LabelAsIs,
     LabelsFile,
@@ -25,10 +27,13 @@ from gzfeatures.cli.inputs import (
     Seed,
     Source,
     TableFile,
+    TargetName,
     catalog_from,
     images_of,
     labels_and_split,
     labels_from,
+    numbers_from,
+    target_column,
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import Given, writes
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.splits.groups import Grouping
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.heads.head import Head
+    from gzfeatures.ids import Ids
     from gzfeatures.images.reading import Reading
     from gzfeatures.images.view import View
     from gzfeatures.unlabelled.familiarity import Familiarity
@@ -279,7 +285,11 @@ def _heads(arguments: Given) -> list[Path]:
 
 
 @app.command(
-    epilog="Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost"
+    epilog=(
+        "Example: gzfeatures fit table.parquet --labels labels.csv --head svm --head xgboost; "
+        "of a number: gzfeatures fit table.parquet --labels sample.fits --target redshift "
+        "--head ridge --head svr"
+    )
 )
 @writes(folder="output", beside=_heads)
 def fit(
@@ -318,6 +328,9 @@ def fit(
     ] = "threshold",
     group_arcsec: GroupArcsec = NEAR_ARCSEC,
     near_duplicates: Near = False,
+    target: TargetName = None,
+    redshift: IsRedshift = None,
+    as_number: AsNumber = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the heads.")] = Path(
         "heads"
     ),
@@ -331,11 +344,15 @@ def fit(
     from gzfeatures.experiment.config import HeadChoice, with_settings
     from gzfeatures.features.table import EmbeddingTable
 
-    labels_and_column = labels_from(labels, missing_label, label_as_is, id_column)
+    columns_of = None if catalog is None else catalog_from(catalog, id_column)
+    number = target_column(target, redshift, as_number)
+    if number is None:
+        labels_and_column = labels_from(labels, missing_label, label_as_is, id_column)
+    else:
+        labels_and_column = numbers_from(labels, number, columns_of, id_column)
     paths = (table, *(others or ()))
     # a table may have many more galaxies than the labels, so read only labelled ones
     tables = [EmbeddingTable.open(path).having(labels_and_column[0].ids) for path in paths]
-    columns_of = None if catalog is None else catalog_from(catalog, id_column)
     fit_labels, split = labels_and_split(
         labels,
         labels_and_column,
@@ -367,7 +384,10 @@ def fit(
         ),
         catalog=columns_of,
     )
-    _show_heads(fitted, warnings, as_json)
+    if number is None:
+        _show_heads(fitted, warnings, as_json)
+    else:
+        _show_numbers(fitted, warnings, as_json)
 
 
 def _grouping(table: EmbeddingTable, near_duplicates: bool) -> Grouping:
@@ -426,21 +446,86 @@ def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_js
         show({"class_sets": sets}, as_json)
 
 
+def _show_numbers(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
+    """Print the scores of heads on one number beside those of the median and the mean."""
+    from gzfeatures.experiment.candidates import picture_beside
+
+    notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
+    for note in dict.fromkeys(notes):
+        say(f"note: {note}")
+    rows: list[dict[str, Any]] = [
+        {
+            "head": candidate.head,
+            **candidate.scores.metrics,
+            "intervals": candidate.scores.intervals,
+            "baselines": candidate.scores.baselines,
+            "n": candidate.scores.n,
+            "target": candidate.scores.classes[0],
+            "kind": candidate.scores.kind,
+            **{f"{step}_seconds": seconds for step, seconds in candidate.seconds.items()},
+            "dagger": candidate.contaminated,
+            "params": candidate.parameters,
+            "prediction_intervals": candidate.calibration.get("intervals"),
+            "picture": picture_beside(path),
+            "path": path,
+        }
+        for candidate, path in fitted
+    ]
+    if as_json:
+        show({"heads": rows, "warnings": warnings}, as_json)
+        return
+    scores = fitted[0][0].scores
+    table = [_number_row(row["head"], row, row["intervals"]) for row in rows]
+    table += [
+        _number_row(f"{name} of the training galaxies", metrics, {})
+        for name, metrics in scores.baselines.items()
+    ]
+    show({f"{scores.classes[0]}_of_{scores.n}_test_galaxies": table}, as_json)
+    promised = [
+        {
+            "head": row["head"],
+            "promised": f"{report['promised']:.0%}",
+            "held": _percent(report),
+            "median width": report["width"],
+        }
+        for row in rows
+        if (report := row["prediction_intervals"])
+    ]
+    show({"prediction_intervals": promised, "files": [str(row["path"]) for row in rows]}, as_json)
+
+
+def _number_row(
+    name: str | None, metrics: dict[str, Any], intervals: dict[str, tuple[float, float]]
+) -> dict[str, str]:
+    """Return a row of scores of predicted numbers, each with its interval where it has one."""
+    from gzfeatures.evaluation.statistics.residuals import VALUE_METRICS
+
+    row = {"head": str(name)}
+    for metric in VALUE_METRICS:
+        row[metric] = f"{metrics[metric]:.4g}"
+        if metric in intervals:
+            low, high = intervals[metric]
+            row[metric] += f" ({low:.3g} to {high:.3g})"
+    return row
+
+
+def _percent(row: dict[str, Any]) -> str:
+    """Return a measured share with its interval, in percent."""
+    low, high = row["interval"]
+    return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})"
+
+
 def _coverage(head: str | None, sets: dict[str, Any]) -> dict[str, Any]:
     """Return the measured coverage of class sets, overall and for the class with the lowest."""
     # a class without test galaxies has no measured coverage
     measured = [row for row in sets["per_class"] if row["n"]]
     worst = min(measured, key=lambda row: row["reached"])
 
-    def percent(row: dict[str, Any]) -> str:
-        low, high = row["interval"]
-        return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})"
-
     return {
         "head": head,
         "promised": f"{sets['promised']:.0%}",
-        "held": percent(sets),
-        "rarest held": f"{worst['class']} {percent(worst)}",
+        "held": _percent(sets),
+        "rarest held": f"{worst['class']} {_percent(worst)}",
         "classes a set": f"{sets['size']:.2f}",
         "one class": f"{sets['single']:.0%}",
     }
@@ -546,11 +631,13 @@ def predict(
     if answer.familiarity is not None and answer.familiarity.why_none_flagged:
         say(f"note: {answer.familiarity.why_none_flagged}")
     # class sets promise coverage for uncorrected probabilities, so measure them with these
-    if labels is not None:
+    if labels is not None and answer.predictions.is_value:
+        result["measured"] = _measured_numbers(answer.predictions, labels, id_column)
+    elif labels is not None:
         true_labels = labels_from(labels, missing_label, label_as_is, id_column)[0]
         result["sets"] = _held_elsewhere(answer.predictions, true_labels, labels, answer.sets)
     show(result, as_json, hide=("sets", "shift", "nothing_shown", "skipped"))
-    if labels is not None and not as_json:
+    if "sets" in result and not as_json:
         show({"class_sets": [_coverage(head.stem, result["sets"])]}, as_json)
 
 
@@ -666,21 +753,31 @@ def _of_images(
     )
 
 
-def _held_elsewhere(
-    predictions: Predictions, labels: Labels, path: Path, sets: Conformal | None
+def _measured_numbers(
+    predictions: Predictions, path: Path, id_column: str | None
 ) -> dict[str, Any]:
-    """Measure the coverage of class sets on labelled galaxies that were not trained on."""
+    """Score predicted numbers on galaxies with a known one that were not trained on."""
+    from gzfeatures.evaluation.metrics import evaluate
+    from gzfeatures.galaxies.labels.target_column import TargetColumn
+
+    column = TargetColumn(predictions.classes[0], predictions.kind == "redshift", as_number=True)
+    labels = numbers_from(path, column, None, id_column)[0]
+    fresh = predictions.select(_fresh(predictions, labels.ids, path))
+    scores = evaluate(fresh, labels)
+    held = None
+    if fresh.bounds is not None:
+        true = labels.select(fresh.ids).values[:, 0]
+        held = float(((fresh.bounds[:, 0] <= true) & (true <= fresh.bounds[:, 1])).mean())
+    return {"n": scores.n, **scores.metrics, "intervals": scores.intervals, "held": held}
+
+
+def _fresh(predictions: Predictions, labelled: Ids, path: Path) -> Ids:
+    """Return the labelled galaxies that were not trained on; InputError where there is none."""
     from gzfeatures.errors import InputError
     from gzfeatures.ids import among
 
-    if sets is None:
-        raise InputError(
-            "no class sets to measure",
-            rule="be predictions of a head or network that gives class sets",
-        )
-    true_labels = labels.ordered(predictions.classes)
-    # coverage on training galaxies would look better than it is
-    fresh = among(predictions.ids, true_labels.ids) & (
+    # scores of training galaxies would look better than they are
+    fresh = among(predictions.ids, labelled) & (
         True if predictions.seen is None else ~predictions.seen
     )
     if not fresh.any():
@@ -689,7 +786,24 @@ def _held_elsewhere(
             where=path,
             rule="share ids with the table",
         )
-    return sets.coverage_report(predictions.select(predictions.ids[fresh]), true_labels)
+    ids: Ids = predictions.ids[fresh]
+    return ids
+
+
+def _held_elsewhere(
+    predictions: Predictions, labels: Labels, path: Path, sets: Conformal | None
+) -> dict[str, Any]:
+    """Measure the coverage of class sets on labelled galaxies that were not trained on."""
+    from gzfeatures.errors import InputError
+
+    if sets is None:
+        raise InputError(
+            "no class sets to measure",
+            rule="be predictions of a head or network that gives class sets",
+        )
+    true_labels = labels.ordered(predictions.classes)
+    fresh = predictions.select(_fresh(predictions, true_labels.ids, path))
+    return sets.coverage_report(fresh, true_labels)
 
 
 @app.command(epilog="Example: gzfeatures store prune --unused-days 90")

@@ -14,7 +14,7 @@ from gzfeatures import outputs
 from gzfeatures.errors import LeakError
 from gzfeatures.evaluation.candidate import Approach, Candidate
 from gzfeatures.evaluation.conformal import Conformal, Method, calibrate_sets
-from gzfeatures.evaluation.metrics import evaluate, headline
+from gzfeatures.evaluation.metrics import Scores, evaluate, headline
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.reliability import measured
 from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals, too_few
@@ -184,6 +184,14 @@ class _Bench:
         bare = self._uncalibrated(head)
         head = self._with_sets(head)
         path = self._write(head, choice, seed)
+        scores = evaluate(
+            predictions,
+            self.labels,
+            catalog=self.catalog,
+            groups=self.split.groups,
+            train=self.fitting_split.train,
+        )
+        self._draw(predictions, scores, path)
         candidate = Candidate(
             approach=self.options.approach,
             backbone=self.options.title or name_of(self.tables, self.options.columns),
@@ -191,13 +199,7 @@ class _Bench:
             scheme=self.labels.scheme,
             split=self.split.fingerprint,
             predictions=predictions,
-            scores=evaluate(
-                predictions,
-                self.labels,
-                catalog=self.catalog,
-                groups=self.split.groups,
-                train=self.fitting_split.train,
-            ),
+            scores=scores,
             seconds={**seconds, "fit": fitted - start, "predict": predicted - fitted},
             parameters=head.parameters,
             seed=seed,
@@ -255,6 +257,15 @@ class _Bench:
         if head.trials:
             draw_trials(head.trials, _trials_beside(path))
         return path
+
+    def _draw(self, predictions: Predictions, scores: Scores, head: Path) -> None:
+        """Draw predicted against true numbers beside the head; of classes no picture is left."""
+        from gzfeatures.figures.predicted_numbers import write_numbers
+
+        # a picture of an earlier fit would be taken for one of this
+        outputs.remove(picture_beside(head))
+        if predictions.is_value:
+            write_numbers(predictions, self.labels, scores, picture_beside(head))
 
     def _uncalibrated(self, head: Head) -> Predictions | None:
         """Return the predictions before calibration; None for a head without calibration."""
@@ -327,22 +338,28 @@ def _shares(kept_out: Predictions) -> Shares | None:
 
 
 def files_of(head: Path) -> list[Path]:
-    """Return the file of a head and, if the head was tuned, the figure of its tuning."""
-    return [path for path in (head, _trials_beside(head)) if path.exists()]
+    """Return the files that a fit left: the head, and the pictures beside it."""
+    return [path for path in _files(head) if path.exists()]
 
 
 def named(folder: Path, choices: Sequence[HeadChoice]) -> list[Path]:
     """Return every file that `fit_heads` may write into a folder."""
     names = [name for choice in choices for name in _names(choice)]
-    return [
-        path
-        for name in names
-        for path in (folder / f"{name}.skops", _trials_beside(folder / f"{name}.skops"))
-    ]
+    return [path for name in names for path in _files(folder / f"{name}.skops")]
 
 
 def _names(choice: HeadChoice) -> list[str]:
     return [f"{choice.name}-seed{seed}" for seed in choice.seeds] or [choice.name]
+
+
+def _files(head: Path) -> list[Path]:
+    """Return every file that a fit may write: the head, its tuning, and its predicted numbers."""
+    return [head, _trials_beside(head), picture_beside(head)]
+
+
+def picture_beside(head: Path) -> Path:
+    """Return where the picture of predicted against true numbers of a head goes."""
+    return head.with_name(f"{head.stem}-predicted.png")
 
 
 def _trials_beside(head: Path) -> Path:

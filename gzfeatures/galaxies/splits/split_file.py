@@ -12,6 +12,7 @@ import pandas as pd
 from gzfeatures import outputs
 from gzfeatures.errors import InputError
 from gzfeatures.galaxies.catalogs.catalog import Catalog
+from gzfeatures.galaxies.catalogs.kinds import recognise
 from gzfeatures.galaxies.catalogs.quantities import column_of, understood
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.groups import GIVEN, Grouping, key_groups, merge
@@ -111,7 +112,9 @@ def known_of(
         A declination lies beyond a pole.
     """
     frame = read_table(labels, id_column=id_column)
-    named_by = next(name for name in (*ID_COLUMNS, id_column) if name in frame)
+    named_by = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
+    if named_by is None:  # a catalog whose kind alone tells its id column
+        named_by = recognise(list(frame.columns), where=labels)[1]
     names = as_ids(frame[named_by], where=labels)
     grouping = Grouping()
     if "group" in frame:
