@@ -45,7 +45,7 @@ def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inference:
-    """The settings by which a network predicts galaxies that are not augmented.
+    """Hold the settings with which a network predicts galaxies that are not augmented.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Inference:
     dihedral: bool = False
 
     def probabilities(self, network: nn.Module, ids: Ids) -> npt.NDArray[np.float64]:
-        """Return probabilities, shape (n, k), in the order of `ids`; leaves eval mode on."""
+        """Predict in eval mode, and return probabilities, shape (n, k), in the order of the ids."""
         network.eval()
         device = next(network.parameters()).device
         rows = self.cache.rows(ids)
@@ -100,7 +100,7 @@ class Inference:
         return self.target.probabilities(logits.double())
 
     def outputs(self, network: nn.Module, ids: Ids) -> tuple[Predictions, Matrix]:
-        """Return predictions and the features that enter the output layer, from one pass.
+        """Return predictions, and the features that enter the output layer, from one forward pass.
 
         Returns
         -------
@@ -118,7 +118,7 @@ class Inference:
             for name, each in features.items()
         ]
         try:
-            # a compiled network does not ask hooks that were added later
+            # a compiled network ignores hooks that are added later
             with torch.compiler.set_stance("force_eager"):
                 probabilities = self.probabilities(network, ids)
         finally:
@@ -129,7 +129,7 @@ class Inference:
 
 
 class _Features:
-    """Hook that collects what enters an output layer, averaged over the views of each batch."""
+    """Collect what enters an output layer, averaged over the views of each batch."""
 
     def __init__(self, views: int) -> None:
         self._views, self._calls = views, 0
@@ -160,7 +160,7 @@ def classify(
     coverage: float | None = None,
     noted: Callable[[str, str], None] | None = None,
 ) -> Predictions:
-    """Predict galaxies by a network trained end to end.
+    """Predict galaxies by a network that was trained end to end.
 
     They are predicted and calibrated as its training predicted the test galaxies.
 
@@ -219,7 +219,7 @@ def classify(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Validation:
-    """Metrics on the validation galaxies, computed jointly by all processes of a training.
+    """Compute metrics on the validation galaxies, shared among all processes of a training.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ class Validation:
     labels: Labels
 
     def __call__(self, network: nn.Module) -> dict[str, Any]:
-        """Compute the metrics of `evaluate` that have a meaning for the target.
+        """Return the metrics of `evaluate` that have a meaning for the target.
 
         Returns
         -------
@@ -251,7 +251,8 @@ class Validation:
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank = torch.distributed.get_rank() if together else 0
         world = torch.distributed.get_world_size() if together else 1
-        # each process predicts its share; all of them need the metrics, to stop at the same epoch
+        # each process predicts a share, but all processes need the metrics to stop at the same
+        # epoch
         share = self.inference.probabilities(network, ids[rank::world])
         probabilities = np.empty((len(ids), len(self.labels.classes)))
         probabilities[rank::world] = share
@@ -278,7 +279,7 @@ def epoch_figures(scores: Scores) -> dict[str, Any]:
     """
     figures: dict[str, Any] = dict(scores.metrics)
     if scores.per_class:
-        # no epoch has intervals: they would take longer than the epoch
+        # compute no intervals, because they would take longer than the epoch
         rows = [{k: v for k, v in row.items() if k != "intervals"} for row in scores.per_class]
         figures["per_class"] = [{**jsonable(row), "support": int(row["support"])} for row in rows]
     if scores.confusion is not None:

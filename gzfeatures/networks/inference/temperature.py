@@ -1,4 +1,4 @@
-"""Calibrate the probabilities of a network by one number, the temperature."""
+"""Calibrate the probabilities of a network by a single number, the temperature."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ Array = npt.NDArray[np.float64]
 
 _TINY = 1e-12
 _SPREAD = 1.0
-"""Standard deviation of log T that is expected beforehand: a handful of galaxies, all right, moves
-T little."""
+"""Prior standard deviation of log T, by which a handful of correct galaxies changes T little."""
 
 
 def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
@@ -50,7 +49,7 @@ def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
 
 
 def temperature_of(predictions: Predictions, labels: Labels) -> float:
-    """Find the temperature of least log loss on galaxies kept out of training.
+    """Return the temperature with the least log loss on galaxies kept out of training.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ def temperature_of(predictions: Predictions, labels: Labels) -> float:
     p = predictions.probabilities
 
     def loss(log_t: float) -> float:
-        # searched as a logarithm, so that halving and doubling are equally far
+        # search the logarithm, so that halving and doubling the temperature are equal steps
         q = tempered(p, float(np.exp(log_t)), predictions.kind)
         if predictions.kind == "classes":
             chances = q[np.arange(len(q)), truth.codes]

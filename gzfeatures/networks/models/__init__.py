@@ -1,1 +1,1 @@
-"""Network architectures, their weights and their checkpoints."""
+"""Define network architectures, and load their weights."""

@@ -1,4 +1,4 @@
-"""List networks by name: small CNNs of earlier Galaxy Zoo projects, and torchvision's.
+"""List networks by name: small CNNs of earlier Galaxy Zoo projects, and torchvision's networks.
 
 `NETWORKS` describes the small ones layer by layer, as data; `build` turns a description or a
 torchvision name into a module whose output is one logit per class. Every network keeps its last
@@ -90,22 +90,22 @@ def torchvision_name(architecture: str) -> str | None:
 
 
 def legal_networks() -> tuple[str, ...]:
-    """Return every name `build` accepts: the small CNNs, then torchvision's classifiers."""
+    """Return every name that `build` accepts: the small CNNs, then torchvision's classifiers."""
     return (*NETWORKS, *(name.replace("_", "-") for name in models.list_models(module=models)))
 
 
 def unknown_network(name: str) -> UnknownNameError:
-    """Return the error for a name that is no network; it lists the legal ones."""
+    """Return the error for a name that is no network, with a list of the legal names."""
     return unknown("network", name, legal_networks())
 
 
 def is_grey(architecture: str) -> bool:
-    """Tell whether a network was made for grey images."""
+    """Return whether a network was made for grey images."""
     return architecture in NETWORKS and NETWORKS[architecture].bands == 1
 
 
 def size_of(architecture: str, classes: int) -> int:
-    """Return the side in px of the images a network was made for; 224 for torchvision's.
+    """Return the side in px of the images that a network was made for; 224 for torchvision's.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def build(
     aux: bool = False,
     size: int | None = None,
 ) -> nn.Module:
-    """Build an untrained network; weights are drawn from torch's global generator.
+    """Build an untrained network; its weights come from torch's global random generator.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def build(
 
 
 def _take_bands(module: nn.Module, bands: int) -> None:
-    """Replace the first convolution by one of another number of bands, drawn at random."""
+    """Replace the first convolution by a random convolution with another number of bands."""
     path, first = next((p, m) for p, m in module.named_modules() if isinstance(m, nn.Conv2d))
     parent, _, leaf = path.rpartition(".")
     setattr(module.get_submodule(parent), leaf, _convolution(first, bands=bands, channels=None))
@@ -227,13 +227,13 @@ def output_layers(module: nn.Module) -> list[str]:
 
 
 def embedding_node(module: nn.Module) -> str:
-    """Return the node that enters the output layer: the default layer of embeddings."""
+    """Return the node before the output layer, which is the default layer of embeddings."""
     nodes = get_graph_node_names(module, suppress_diff_warning=True)[1]
     return str(nodes[nodes.index(output_layer(module)) - 1])
 
 
 def replace_output(module: nn.Module, classes: int) -> None:
-    """Replace the output layer by an untrained one of `classes` logits."""
+    """Replace the output layer by an untrained layer of `classes` logits."""
     path = output_layer(module)
     old = module.get_submodule(path)
     parent, _, leaf = path.rpartition(".")
@@ -246,7 +246,7 @@ def replace_output(module: nn.Module, classes: int) -> None:
 
 
 def keep_outputs(module: nn.Module, outputs: int) -> None:
-    """Cut the output layer down to its first `outputs` logits, whose values stay the same."""
+    """Reduce the output layer to its first `outputs` logits, whose values stay the same."""
     old = module.get_submodule(output_layer(module))
     replace_output(module, outputs)
     new = module.get_submodule(output_layer(module))
@@ -254,10 +254,10 @@ def keep_outputs(module: nn.Module, outputs: int) -> None:
 
 
 def order_outputs(module: nn.Module, order: list[int]) -> None:
-    """Put the logits in another order, in place."""
+    """Change the order of the logits, in place."""
     layer: Any = module.get_submodule(output_layer(module))
     with torch.no_grad():
-        # a single sigmoid of two classes: exchanging them changes the sign of its logit
+        # two classes may share a single sigmoid: exchanging them changes the sign of its logit
         if isinstance(module, SmallCNN) and module.single:
             if order != [0, 1]:
                 layer.weight.neg_()
@@ -280,7 +280,7 @@ def width_of(module: nn.Module, layer: str, bands: int, size: int) -> int:
 
 
 def from_output_layer(module: nn.Module, raw: torch.Tensor) -> torch.Tensor:
-    """Turn what the output layer gives into logits, shape (n, classes)."""
+    """Convert the output of the output layer to logits, shape (n, classes)."""
     if isinstance(module, SmallCNN) and module.single:
         return torch.cat([torch.zeros_like(raw), raw], dim=1)
     # SqueezeNet ends in a convolution, whose map is averaged over its pixels

@@ -15,8 +15,7 @@ _HOLDERS = (
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, regnet.AnyStage),
     *(vision_transformer.Encoder, maxvit.MaxVitBlock),
 )
-"""Types, compared exactly, that only hold blocks one after the other: a subclass of Sequential is
-mostly one block."""
+"""Types of modules, compared exactly, that only contain blocks one after another."""
 
 _NORMS = (*BATCH_NORMS, nn.LayerNorm, nn.GroupNorm)
 _AUXILIARY = ("aux", "AuxLogits")
@@ -25,7 +24,7 @@ _DECAYED = (nn.Linear, *CONVOLUTIONS, nn.MultiheadAttention)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Block:
-    """A part of a network that is trained, or frozen, as one.
+    """Hold a part of a network that is trained, or frozen, as a whole.
 
     Parameters
     ----------
@@ -43,7 +42,8 @@ class Block:
 class _Unit:
     path: str
     module: nn.Module
-    opens: bool  # first with parameters in what holds it
+    # whether it is the first module with parameters inside its container
+    opens: bool
 
     @property
     def empty(self) -> bool:
@@ -54,7 +54,7 @@ class _Unit:
 
 
 def blocks(network: nn.Module) -> list[Block]:
-    """Return the blocks in the order of computation; the last is the output layer alone.
+    """Return the blocks in the order of computation; the last block is the output layer alone.
 
     A block is a residual, dense, inception or transformer block, or a convolution or linear layer
     between them. A normalisation belongs to the layer it follows, or to the layer it prepares where
@@ -73,19 +73,21 @@ def blocks(network: nn.Module) -> list[Block]:
     ['conv1.weight', 'layer1.0.conv1.weight', 'layer1.1.conv1.weight']
     """
     head = output_layer(network)
-    loose: list[str] = []  # parameters that a holder has itself
+    # parameters that belong to a container itself
+    loose: list[str] = []
     units = list(_units(network, "", loose))
     groups: list[list[_Unit]] = []
-    waiting: list[_Unit] = []  # for the next block
+    # modules without parameters, which join the next block
+    waiting: list[_Unit] = []
     auxiliary: list[_Unit] = []
     for place, unit in enumerate(units):
-        # auxiliary classifiers branch off in the middle, but learn with the output
+        # auxiliary classifiers branch off in the middle, but are trained together with the output
         if unit.path.startswith(_AUXILIARY):
             auxiliary.append(unit)
         elif unit.empty:
             waiting.append(unit)
         elif isinstance(unit.module, _NORMS):
-            # a normalisation before its layer (pre-activation) belongs to the block after it
+            # a normalisation before its layer (pre-activation) belongs to the block that follows
             following = next((later for later in units[place + 1 :] if not later.empty), None)
             prepares = unit.opens and following is not None and following.path != head
             if not groups or (
@@ -100,7 +102,7 @@ def blocks(network: nn.Module) -> list[Block]:
             waiting = []
     groups[-1] += [*waiting, *auxiliary]
     names_of_groups = [[name for unit in group for name in _weight_names(unit)] for group in groups]
-    # class tokens and position embeddings lie in no layer: they enter at the first block
+    # class tokens and position embeddings belong to no layer, so they join the first block
     names_of_groups[0] = [*loose, *names_of_groups[0]]
     return [
         Block(tuple(names), tuple(unit.module for unit in group))
@@ -109,7 +111,7 @@ def blocks(network: nn.Module) -> list[Block]:
 
 
 def decayed(network: nn.Module) -> set[str]:
-    """Return names of the parameters that weight decay applies to: weights of layers that multiply.
+    """Return the names of parameters with weight decay: the weights of layers that multiply.
 
     Biases, normalisation, layer scale, position embeddings and tables, and class tokens are not
     among them.

@@ -25,11 +25,11 @@ from gzfeatures.networks.models import architectures
 from gzfeatures.networks.models.ensemble import NetworkEnsemble
 
 AUXILIARY = ("aux", "AuxLogits")
-"""Beginnings of the names of auxiliary classifiers, which serve training only."""
+"""Prefixes of the names of auxiliary classifiers, which are used only in training."""
 
 
 def fetch(backbone: Backbone, path: Path | None) -> None:
-    """Download the weights of a backbone with torchvision's loader, if they are absent.
+    """Download the weights of a backbone with torchvision's loader, if they are missing.
 
     The loader checks the hash in their name.
 
@@ -44,7 +44,8 @@ def fetch(backbone: Backbone, path: Path | None) -> None:
         str(backbone.weights).partition(":")[2]
     ]
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # torch.hub prints what it downloads on stdout
+        # torch.hub prints its progress on stdout, which is reserved for results
+        with contextlib.redirect_stdout(sys.stderr):
             enum.get_state_dict(
                 model_dir=str(path.parent), progress=True, check_hash=True, weights_only=True
             )
@@ -57,7 +58,7 @@ def fetch(backbone: Backbone, path: Path | None) -> None:
 
 
 def build(backbone: Backbone) -> nn.Module:
-    """Build the network of a backbone with random weights, the same on every call, in eval mode.
+    """Build a backbone's network in eval mode, with the same random weights on every call.
 
     The members of an ensemble are alike until their weights are loaded.
 
@@ -85,7 +86,7 @@ def build(backbone: Backbone) -> nn.Module:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read parameters by name from safetensors or a torch file; no code in the file runs.
+    """Read parameters by name from safetensors or a torch file, without running code in the file.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            # torch's remarks on odd pickles come before its refusal
+            # torch warns of unusual pickles before it refuses them
             warnings.simplefilter("ignore", UserWarning)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -108,10 +109,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         ) from None
     except MemoryError:
         raise
-    except Exception as error:  # damaged bytes make the parsers fail in any way
+    except Exception as error:
+        # damaged bytes make the parsers raise any kind of error
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError("weights file cannot be read", where=path, found=reason) from None
-    # Lightning and others nest the tensors; DataParallel begins each name with "module."
+    # Lightning and others nest the tensors, and DataParallel begins each name with "module."
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
@@ -171,7 +173,7 @@ def load(
         }
         network = build(backbone)
         head = architectures.output_layer(network) + ".weight"
-        # a file trained on other classes: its own number of outputs is kept
+        # if the file was trained on other classes, keep its number of outputs
         if head in state and len(state[head]) != len(network.get_parameter(head)):
             network = build(dataclasses.replace(backbone, classes=len(state[head])))
         try:
@@ -184,14 +186,14 @@ def load(
             ) from None
     if layer is None:
         return network
-    # tried on shapes alone: an image too small for the network is refused before extraction
+    # a trial without data: refuse an image size too small for the network before extraction
     if size not in (None, backbone.view.size):
         layer_dim(backbone, layer, int(size or 0))
     return symbolic_trace(Features(network, layer)).eval()
 
 
 class Features(nn.Module):
-    """A network that ends in the flattened output of one node, or of several joined by +."""
+    """Run a network up to the flattened output of one node, or of several nodes joined by +."""
 
     def __init__(self, network: nn.Module, layer: str) -> None:
         super().__init__()
@@ -216,7 +218,7 @@ class Features(nn.Module):
         self.body = create_feature_extractor(network, {name: name for name in self.layers}).eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Compute the vectors, shape (n, dim)."""
+        """Return the vectors, shape (n, dim)."""
         outputs = self.body(images)
         return torch.cat([torch.flatten(outputs[name], 1) for name in self.layers], 1)
 
@@ -234,7 +236,8 @@ def layer_dim(backbone: Backbone, layer: str, size: int) -> int:
         The network does not take images of that size.
     """
     with torch.inference_mode():
-        network = Features(build(backbone), layer).to("meta")  # RegNets cannot be built there
+        # move the network afterwards, because RegNets cannot be built on the meta device
+        network = Features(build(backbone), layer).to("meta")
         try:
             return int(network(torch.empty(1, backbone.bands, size, size, device="meta")).shape[1])
         except RuntimeError:

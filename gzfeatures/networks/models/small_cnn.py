@@ -1,4 +1,4 @@
-"""Build small CNNs from a description layer by layer."""
+"""Build small CNNs from a description of their layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Layer: TypeAlias = tuple[str | int | float, ...]
 
 @dataclasses.dataclass(frozen=True)
 class SmallNetwork:
-    """The description of a small CNN, as data.
+    """Describe a small CNN as data.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class SmallNetwork:
 
 
 class SmallCNN(nn.Module):
-    """A small CNN built from its description; its embedding is the node `embedding`.
+    """Build a small CNN from its description; its embedding is the node `embedding`.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ class SmallCNN(nn.Module):
         self.single_output = network.single_output
         self.features = nn.Sequential()
         channels, side, width = 1 if self.grey else bands, size, 0
-        # the first dense layer needs the side of the last maps, so the side is counted along
+        # follow the side of the maps, because the first dense layer needs the last one
         for kind, *numbers in network.layers:
             if kind == "conv" or kind == "conv-same":
                 out, kernel = int(numbers[0]), int(numbers[1])
                 if kind == "conv-same" and kernel % 2 == 0:
-                    # torch's own "same" copies the image for even kernels, with a warning
+                    # for even kernels, torch's own "same" copies the image and warns
                     self.features.append(
                         nn.ZeroPad2d((kernel // 2 - 1, kernel // 2, kernel // 2 - 1, kernel // 2))
                     )
@@ -98,17 +98,17 @@ class SmallCNN(nn.Module):
         self.set_output(width, classes)
 
     def set_output(self, width: int, classes: int) -> None:
-        """Put an untrained output layer after an embedding of `width`."""
+        """Add an untrained output layer after an embedding of length `width`."""
         self.single = self.single_output and classes == 2
         self.output = nn.Linear(width, 1 if self.single else classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (n, classes), of images of shape (n, bands, size, size)."""
-        # a grey network takes any number of bands
+        # a grey network accepts any number of bands
         if self.grey:
             x = x.mean(1, keepdim=True)
         logits: torch.Tensor = self.output(self.embedding(self.features(x)))
-        # softmax of (0, z) is the sigmoid of z
+        # the softmax of (0, z) is the sigmoid of z
         if self.single:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits

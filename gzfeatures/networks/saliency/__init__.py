@@ -1,1 +1,1 @@
-"""Explanations of a network: the pixels a class depends on, and galleries of them."""
+"""Explain networks: find the pixels that a class depends on, and show them in galleries."""

@@ -1,4 +1,4 @@
-"""Compute which pixels a class depends on, the maps of a layer, and images a class scores highest.
+"""Compute pixel attributions of a class, the maps of a layer, and images that maximise a class.
 
 Attribution is captum's. A head (a support vector machine, boosted trees, …) has no gradient that
 torch could follow: it follows the network as a function whose slope is measured by small steps, so
@@ -23,17 +23,17 @@ from gzfeatures.networks.models.load import Features
 
 METHODS = ("grad-cam", "integrated-gradients", "occlusion")
 Probabilities: TypeAlias = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
-"""Vectors, shape (n, dim), → probabilities, shape (n, k)."""
+"""Function from vectors, shape (n, dim), to probabilities, shape (n, k)."""
 
 COARSEST = 6
-"""Pixels a side that maps need to tell where in the image something is."""
+"""Fewest pixels per side of maps that still locate features in the image."""
 
 STEP = 0.1
-"""Of the slope of a head, in units of a vector's mean absolute entry."""
+"""Step for measuring the slope of a head, in units of a vector's mean absolute entry."""
 
 
 class Headed(nn.Module):
-    """A network followed by a head; gradients pass through both.
+    """Join a network and a head, so that gradients pass through both.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ class Headed(nn.Module):
     def slope(
         self, vector: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float32]:
-        """Measure the slope, at a vector, of the weighted sum of probabilities, shape (dim,)."""
+        """Return the slope of the weighted sum of probabilities at a vector, shape (dim,)."""
         dim = len(vector)
-        # random directions at right angles: dim of them determine a slope, and none is preferred
+        # dim random orthogonal directions determine the slope, and prefer no axis
         if self._directions is None or len(self._directions) != dim:
             square = np.random.default_rng(self.seed).standard_normal((dim, dim)).astype(np.float32)
             self._directions = np.linalg.qr(square)[0] * np.float32(np.sqrt(dim))
-        # central differences: the error is of second order in the step
+        # the error of central differences is of second order in the step
         step = STEP * float(np.abs(vector).mean() or 1.0)
         offsets = step * self._directions
         rise = (self.head(vector + offsets) - self.head(vector - offsets)) @ weight
@@ -153,7 +153,7 @@ def saliency(
     attributions = np.empty((len(images), *images.shape[2:]), dtype=np.float32)
     for row, code in enumerate(codes.tolist()):
         image = images[row : row + 1].clone().requires_grad_()
-        # empty sky, not black: a rim of another level would be an edge that no galaxy has
+        # cover with empty sky instead of black, because another level would create an edge
         sky = _empty_images(images[row : row + 1])
         if layer is not None:
             cam = LayerGradCam(network, layer).attribute(image, code, relu_attributions=True)
@@ -164,7 +164,8 @@ def saliency(
             covered = Occlusion(network).attribute(
                 image, square, steps_apart, sky, code, perturbations_per_eval=batch_size
             )
-            attribution = covered[:, :1]  # all bands are covered together
+            # all bands are covered together, so one band is enough
+            attribution = covered[:, :1]
         else:
             attribution = IntegratedGradients(network).attribute(
                 image, sky, code, n_steps=steps, internal_batch_size=batch_size
@@ -193,7 +194,7 @@ def _empty_images(images: torch.Tensor) -> torch.Tensor:
 
 def _feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module, int]]:
     """Return name, module and side of all maps of a network, in the order of computation."""
-    # maps have shape (n, channels, height, width) and more than one pixel a side
+    # maps have shape (n, channels, height, width) with more than one pixel per side
     feature_maps: list[tuple[str, nn.Module, int]] = []
 
     def watched(name: str, module: nn.Module) -> RemovableHandle:
@@ -220,13 +221,13 @@ def _feature_maps(network: nn.Module, image: torch.Tensor) -> list[tuple[str, nn
 
 
 def _telling(feature_maps: list[tuple[str, nn.Module, int]]) -> nn.Module:
-    """Return the last module whose maps have `COARSEST` pixels a side, or the finest there are."""
+    """Return the last module whose maps have at least `COARSEST` pixels per side, if possible."""
     finest = min(COARSEST, max(side for *_, side in feature_maps))
     return [module for _, module, side in feature_maps if side >= finest][-1]
 
 
 def map_layers(network: nn.Module, image: torch.Tensor) -> list[str]:
-    """Return the last layer at each size of a network's maps, largest maps first.
+    """Return the last layer for each size of a network's maps, largest maps first.
 
     Raises
     ------
@@ -268,7 +269,7 @@ def dream(
     rate: float = 0.05,
     seed: int = 0,
 ) -> npt.NDArray[np.float32]:
-    """Find the image that a class scores highest, by gradient ascent on its logit.
+    """Return the image that a class scores highest, found by gradient ascent on its logit.
 
     Simonyan+2014, arXiv:1312.6034, eq. 1. The image is shifted by a few pixels at every step and
     kept smooth, without which the ascent ends in noise.
@@ -298,7 +299,7 @@ def dream(
     for _ in range(steps):
         across, down = (int(n) for n in torch.randint(-4, 5, (2,), generator=random))
         logit = network(torch.roll(image, (down, across), (2, 3)))[0, target]
-        # roughness, brightness and the logit in one loss, with signs for descent
+        # one loss for roughness, brightness and the logit, with signs for gradient descent
         rough = image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()
         adam.zero_grad()
         (rough + 0.01 * image.square().mean() - logit).backward()

@@ -1,4 +1,4 @@
-"""Measure how well a map names the pixels that a class depends on: insertion minus deletion."""
+"""Measure how well a map finds the pixels that a class depends on: insertion minus deletion."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from gzfeatures.errors import InputError, unknown
 from gzfeatures.networks.saliency.fillings import filled
 
 ClassProbabilities: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
-"""Normalised images (n, bands, h, w) → probabilities of the classes (n, k)."""
+"""Function from normalised images (n, bands, h, w) to class probabilities (n, k)."""
 
 BASELINES = ("brightness", "gaussian", "random")
-"""Maps that know nothing of the network."""
+"""Maps that do not depend on the network, for comparison."""
 
 STEPS = 16
 LEVEL = 0.9
 LEAST = 10
-"""Galaxies that an interval of a mean difference needs."""
+"""Fewest galaxies for an interval of a mean difference."""
 
 WIDTH = 8
-"""The Gaussian in the centre has this fraction of the image's side."""
+"""Divisor of the image's side that gives the width of the central Gaussian."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """Hold, for each image, the areas under the two curves of the class probability.
+    """Hold the areas under the insertion and deletion curves of each image.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Faithfulness:
 
     @property
     def difference(self) -> npt.NDArray[np.float64]:
-        """Return insertion − deletion, shape (n,), in [−1, 1]; 0 for an order by chance."""
+        """Return insertion − deletion, shape (n,), in [−1, 1]; 0 for a random order."""
         return self.insertion - self.deletion
 
 
@@ -60,7 +60,7 @@ def faithfulness(
     seed: int = 0,
     batch_size: int = 64,
 ) -> Faithfulness:
-    """Measure insertion and deletion of maps: pixels enter and leave in order of importance.
+    """Measure insertion and deletion: add and remove pixels in the order of a map.
 
     Petsiuk+2018, arXiv:1806.07421, sect. 4.1, algorithm 1.
 
@@ -110,7 +110,7 @@ def faithfulness(
             with torch.no_grad():
                 values.append(probabilities(filled(image, part, filling))[:, code].double().cpu())
         curve_values = torch.cat(values).numpy()
-        # the empty image and the whole one are the ends of both curves
+        # both curves end at the empty image and at the whole image
         curves[row, 0] = curve_values[: steps + 1]
         curves[row, 1] = [curve_values[steps], *curve_values[steps + 1 :], curve_values[0]]
     areas = np.asarray(np.trapezoid(curves, dx=1 / steps, axis=2))
@@ -118,8 +118,8 @@ def faithfulness(
 
 
 def _masks(map_: npt.NDArray[np.floating], steps: int, seed: int) -> torch.Tensor:
-    """Return what is kept: from nothing to all, then without 1, 2, … shares of the pixels."""
-    # maps of rectified layers are zero over wide areas; a fixed order there would be a direction
+    """Return masks of kept pixels: from none to all, then with 1, 2, … shares removed."""
+    # maps of rectified layers are zero over wide areas: order these randomly, without a direction
     chance = np.random.default_rng(seed).random(map_.size)
     order = np.lexsort((chance, -map_.ravel()))
     rank = np.empty(map_.size, dtype=np.int64)
@@ -131,7 +131,7 @@ def _masks(map_: npt.NDArray[np.floating], steps: int, seed: int) -> torch.Tenso
 
 
 class PairedDifference(NamedTuple):
-    """Hold a mean difference of two maps of the same galaxies, and its interval."""
+    """Hold the mean difference of two maps of the same galaxies, with its interval."""
 
     mean: float
     low: float
@@ -141,7 +141,7 @@ class PairedDifference(NamedTuple):
 def paired_difference(
     first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], *, level: float = LEVEL
 ) -> PairedDifference:
-    """Compute the mean of first − second over galaxies, and Student's interval of it.
+    """Return the mean of first − second over galaxies, with Student's interval.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def paired_difference(
 
 
 def baseline(images: torch.Tensor, name: str, *, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Return maps that know the image but not the network, or not even the image.
+    """Return maps that depend only on the image, or not even on the image.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Replace pixels of galaxy images by what an image without the galaxy could show in their place."""
+"""Replace pixels of galaxy images by values that an image without the galaxy could have."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch.nn import functional
 from gzfeatures.errors import unknown
 
 Filling: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Images (n, bands, h, w) and a mask (n, 1, h, w), the kept share of pixels in [0, 1] → images."""
+"""Function from images (n, bands, h, w) and a mask of kept pixels (n, 1, h, w) to images."""
 
 BLUR = 8
-"""A blurred image has a Gaussian of this fraction of its side: no arm or bar is left."""
+"""Divisor of the image's side that gives the blur's sigma, which removes arms and bars."""
 
 
 def sky_of(images: torch.Tensor) -> torch.Tensor:
@@ -43,7 +43,7 @@ def sky_of(images: torch.Tensor) -> torch.Tensor:
 
 
 def blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur images by a Gaussian; beyond the edge they go on as a mirror shows them.
+    """Blur images by a Gaussian; beyond the edge, images are continued by reflection.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
     padded = functional.pad(images, (reach, reach, reach, reach), mode="reflect")
-    # a Gaussian is a product: along the rows, then along the columns
+    # a Gaussian is separable: blur along the rows, then along the columns
     along_rows = functional.conv2d(padded, kernel, groups=images.shape[1])
     return functional.conv2d(along_rows, kernel.transpose(2, 3), groups=images.shape[1])
 
@@ -71,7 +71,7 @@ def _with_blur(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Fill removed pixels smoothly from the kept ones around them, and from sky at the rim.
+    """Fill removed pixels smoothly from the kept pixels around them, and from sky at the edge.
 
     Push-pull interpolation (Gortler+1996, doi:10.1145/237170.237200, sect. 3.4): averages of the
     kept pixels over squares of 2, 4, 8 … pixels fill what finer squares do not know.
@@ -88,7 +88,7 @@ def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     Tensor
         Shape of the images; differentiable in `mask`.
     """
-    # a galaxy ends before its image does: without a rim of sky a kept core would fill everything
+    # the galaxy ends inside its image: without sky at the edge, its core would fill everything
     rim = torch.zeros_like(mask)
     rim[:, :, [0, -1], :] = rim[:, :, :, [0, -1]] = 1.0
     at_rim = rim * (1 - mask)
@@ -98,12 +98,13 @@ def inpainted(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     while min(level.shape[2:]) > 1:
         level = functional.avg_pool2d(level, 2, ceil_mode=True)
         mean = functional.avg_pool2d(weight, 2, ceil_mode=True)
-        # a square with one known pixel is known: weights of the four add, up to 1 (eq. 7)
+        # a square with one known pixel counts as known: add the weights of its four pixels, up to 1
+        # (eq. 7)
         weight = (4 * mean).clamp(max=1.0)
         level = level * weight / mean.clamp(min=1e-6)
         pyramid.append((level, weight))
     filled = pyramid[-1][0]
-    # what finer squares do not know comes from the coarser ones, largest first
+    # fill unknown squares from the coarser level, beginning with the coarsest
     for level, weight in reversed(pyramid[:-1]):
         size = (level.shape[2], level.shape[3])
         coarse = functional.interpolate(filled, size, mode="bilinear", align_corners=False)

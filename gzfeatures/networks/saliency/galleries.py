@@ -37,14 +37,14 @@ from gzfeatures.networks.saliency.attribution import (
 
 SIDE = 128
 CHANNELS = 8
-"""Maps of a layer that are shown: those that light up most."""
+"""Number of maps of a layer that are shown, those with the strongest response."""
 
 WARM, COLD = (255, 120, 20), (40, 120, 255)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExplainedModel:
-    """A model to be explained: a fine-tuned network, or a head on the vectors of a network.
+    """Hold the model to explain: a fine-tuned network, or a head on the vectors of a network.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class ExplainedModel:
 
     @classmethod
     def of_network(cls, checkpoint: str | Path) -> ExplainedModel:
-        """Load a fine-tuned network, to be explained by itself.
+        """Load a fine-tuned network to explain.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class ExplainedModel:
         weights: str | Path | None = None,
         seed: int = 0,
     ) -> ExplainedModel:
-        """Join a head to its backbone, to be explained together.
+        """Join a head to its backbone, to explain both together.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class ExplainedModel:
 
     def pixels(self, images: ImageSet, ids: Ids) -> npt.NDArray[np.uint8]:
         """Return galaxies as the network sees them, shape (n, size, size, bands)."""
-        # an id without an image is an InputError
+        # an id without an image raises InputError
         rows = positions(images.ids, ids, where="images")
         return np.stack([to_views(images, int(row), (self.view,))[0] for row in rows])
 
@@ -163,7 +163,7 @@ def attributions(
     target: str | None = None,
     methods: Sequence[str] = METHODS,
 ) -> dict[str, list[Picture]]:
-    """Show for each class its galaxies beside the pixels that its score depends on.
+    """Show the galaxies of each class, beside the pixels that their class score depends on.
 
     Parameters
     ----------
@@ -203,10 +203,11 @@ def attributions(
         name: saliency(model.network, inputs, codes.tolist(), method=name, patch=patch)
         for name in methods
     }
-    if "integrated-gradients" in maps:  # single pixels flicker: shown as the mean over a few
+    if "integrated-gradients" in maps:
+        # single pixels are noisy, so show the mean over a few
         blur = (0, model.view.size / 50, model.view.size / 50)
         maps["integrated-gradients"] = gaussian_filter(maps["integrated-gradients"], blur)
-    # only a head gives probabilities that can stand beside the class
+    # only a head gives probabilities that can be shown with the class
     headed = isinstance(model.network, Headed)
     gallery: dict[str, list[Picture]] = {}
     for code in np.unique(codes):
@@ -255,7 +256,7 @@ def layers(
 def maximal_images(
     model: ExplainedModel, *, steps: int = 200, seed: int = 0
 ) -> dict[str, list[Picture]]:
-    """Show the image that each class scores highest, by gradient ascent from noise.
+    """Show the image that maximises each class score, by gradient ascent from noise.
 
     Raises
     ------
@@ -300,7 +301,7 @@ def overlaid(
         raise InputError(
             "saliency", rule=f"have the image's shape {pixels.shape[:2]}", found=attribution.shape
         )
-    # a percentile, not the maximum: one extreme pixel would leave the others without colour
+    # a percentile, because a single extreme pixel would leave the others without colour
     scale = max(float(np.percentile(np.abs(attribution), 99)), 1e-12)
     strength = np.clip(attribution / scale, -1, 1)[:, :, None]
     share = 0.75 * np.abs(strength)

@@ -1,1 +1,1 @@
-"""What a training is set up with: recipe, options, targets, batches, random copies of galaxies."""
+"""Define the parts of a training: recipe, options, targets, batches, and random image copies."""

@@ -1,4 +1,4 @@
-"""Draw random copies of training galaxies: turned, shifted, zoomed, recoloured, mixed.
+"""Draw random copies of training galaxies: rotated, shifted, zoomed, recoloured, mixed.
 
 Copies are made on the device, for training only: a View never changes at random.
 All chance comes from `draws`: one row of uniform numbers per place in an epoch's order, keyed by
@@ -20,13 +20,12 @@ from torch.nn import functional
 from gzfeatures.errors import InputError, require_known
 
 DRAWS = 10
-"""Uniform numbers a copy takes: flip, quarter turns, angle, two shifts, zoom, brightness, contrast,
-saturation, spare for mixing."""
+"""Number of random numbers per copy: flip, turns, angle, shifts, zoom, colours, and mixing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """The random changes that a training galaxy may undergo.
+    """Hold the ranges of the random changes of training galaxies.
 
     The pixels come from a frame that is `margin` times wider than the view. A turned, shifted or
     zoomed-out copy that would reach beyond the frame is zoomed in until it fits: no corner is ever
@@ -93,7 +92,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Augmentation:
-        """Build an augmentation from names and values; an unknown name lists the legal ones."""
+        """Return an augmentation from names and values; refuse an unknown name."""
         require_known("augmentation", fields, [field.name for field in dataclasses.fields(cls)])
         return cls(**fields)
 
@@ -103,7 +102,7 @@ class Augmentation:
         return cls(False, 0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0)
 
     def apply(self, images: torch.Tensor, uniforms: torch.Tensor, size: int) -> torch.Tensor:
-        """Make one random copy of each frame.
+        """Return one random copy of each frame.
 
         Parameters
         ----------
@@ -120,14 +119,14 @@ class Augmentation:
             Shape (n, bands, size, size), values in [0, 1].
         """
         u = uniforms.unbind(1)
-        # bilinear weights of a pixel half outside the frame are given to the edge: no dark rim
+        # pixels half outside the frame repeat the edge, so that the copy has no dark border
         copies = functional.grid_sample(
             images, self._grid(u, size), "bilinear", "border", align_corners=False
         )
         return self._coloured(copies, u)
 
     def _grid(self, u: tuple[torch.Tensor, ...], size: int) -> torch.Tensor:
-        """Return the place in the frame (−1…1) of each pixel of the copies.
+        """Return the position in the frame (−1…1) of each pixel of the copies.
 
         Returns
         -------
@@ -139,13 +138,14 @@ class Augmentation:
         angle = quarters + math.radians(self.rotation) * (2 * u[2] - 1)
         cos, sin = torch.cos(angle), torch.sin(angle)
         low, high = (math.log(z) for z in self.zoom)
-        # half side of the copy, in half sides of the view
+        # half the side of the copy, in units of half the side of the view
         half = torch.exp(-(low + (high - low) * u[5]))
-        # a square turned by θ reaches |cos θ| + |sin θ| half sides: zoom in until it fits the frame
+        # a square rotated by θ reaches |cos θ| + |sin θ| half sides: zoom in until it fits the
+        # frame
         reach = cos.abs() + sin.abs()
         margin = self.margin or 1.0
         half = torch.minimum(half, margin / reach)
-        # what is left around the turned square is how far it may shift
+        # the space left around the rotated square limits its shift
         room = margin - half * reach
         left, top = (
             (2 * self.shift * (2 * v - 1)).clamp(-room, room) / margin for v in (u[3], u[4])
@@ -153,7 +153,7 @@ class Augmentation:
         scale = half / margin
         side = (torch.arange(size, device=angle.device) + 0.5) * (2 / size) - 1
         across, down = side.view(1, 1, -1), side.view(1, -1, 1)
-        # rotation, scale and mirror as one affine map of each copy
+        # combine rotation, scale and mirror in one affine map per copy
         cos, sin, mirror, left, top = (
             v.view(-1, 1, 1) for v in (scale * cos, scale * sin, mirror, left, top)
         )
@@ -186,14 +186,14 @@ class Augmentation:
 
 
 def draws(rows: int, seed: int, epoch: int) -> torch.Tensor:
-    """Draw the uniform numbers of every galaxy for one epoch.
+    """Return the random numbers of every galaxy for one epoch.
 
     Returns
     -------
     Tensor
         Float32, shape (rows, DRAWS), in [0, 1); row r is the same however many rows follow it.
     """
-    # Philox counts: a row does not depend on how many rows are drawn
+    # Philox is a counter-based generator: a row does not depend on the number of rows
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
     return torch.from_numpy(generator.random((rows, DRAWS), dtype=np.float32))
 
@@ -206,7 +206,7 @@ def mixed(
     mixup: float,
     cutmix: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix each galaxy of a batch with the next one.
+    """Mix each galaxy of a batch with the next galaxy.
 
     Mixup blends whole images (Zhang+2018, arXiv:1710.09412, eq. 1), CutMix pastes a square
     (Yun+2019, arXiv:1905.04899, eq. 1); where both are given, a coin decides per batch. λ ~ Beta(α,
@@ -231,7 +231,7 @@ def mixed(
     """
     if not mixup and not cutmix:
         return images, targets
-    # seeded by numbers of the batch itself: every process and every rerun mixes alike
+    # seed with numbers of the batch, so that every process and every rerun mixes equally
     generator = np.random.default_rng([int(u * 2**24) for u in uniforms[0, :3].tolist()])
     cut = bool(cutmix) and (not mixup or generator.random() < 0.5)
     alpha = cutmix if cut else mixup
@@ -249,8 +249,8 @@ def mixed(
         share = 1 - (edge / side) ** 2
     else:
         pictures = share * images + (1 - share) * partner
-    # what is unknown of one galaxy would make the mixture's target unknown: such pairs stay as they
-    # are, to the bit
+    # a target that is unknown for one galaxy would be unknown for the mixture, so leave such pairs
+    # unchanged
     alike = (torch.isnan(targets) == torch.isnan(partner_targets)).all(1)
     pictures = torch.where(alike.view(-1, 1, 1, 1), pictures, images)
     blend = share * targets + (1 - share) * partner_targets

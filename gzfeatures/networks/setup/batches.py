@@ -19,7 +19,7 @@ Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingPixels:
-    """Pixels and targets of the training galaxies, row by row.
+    """Hold pixels and targets of the training galaxies, row by row.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ class TrainingPixels:
     seed: int
 
     def order(self, epoch: int) -> npt.NDArray[np.intp]:
-        """Return the rows of one epoch in order, shape (n,); rare classes may come more often."""
+        """Return the rows of one epoch in order, shape (n,); rare classes may occur more often."""
         generator = np.random.default_rng([self.seed, epoch])
         shuffled = generator.permutation(len(self.targets))
         if self.shares is None:
             return shuffled
-        # systematic sampling: a galaxy of share s is drawn ⌊s⌋ or ⌈s⌉ times, never far from s
+        # systematic sampling: a galaxy with share s is drawn ⌊s⌋ or ⌈s⌉ times
         edges = np.cumsum(self.shares[shuffled])
         points = (np.arange(len(shuffled)) + generator.random()) * (edges[-1] / len(shuffled))
         chosen = shuffled[np.minimum(np.searchsorted(edges, points), len(shuffled) - 1)]
@@ -54,7 +54,7 @@ class TrainingPixels:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batches:
-    """Batches of the current epoch; the next one is read while the network computes.
+    """Yield the batches of the current epoch, reading the next batch while the network computes.
 
     Processes of one training take turns in the epoch's order: their number changes neither a
     galaxy's copy nor, together, the galaxies of a step.
@@ -80,16 +80,17 @@ class Batches:
         return self.passes * self._steps_of_a_pass()
 
     def _steps_of_a_pass(self) -> int:
-        # a last batch that is not full is left out: it would weigh its galaxies more, and one alone
-        # has no variance
+        # leave out an incomplete last batch: its galaxies would count more, and a single galaxy has
+        # no variance
         return max(1, len(self.pixels.targets) // self.world // self.pixels.batch_size)
 
     def _steps(self) -> Iterator[tuple[npt.NDArray[np.intp], torch.Tensor]]:
-        """Go through the rows of each step and the random numbers of their copies."""
+        """Yield the rows of each step, and the random numbers of their copies."""
         frames = self.pixels
         for turn in range(self.epoch() * self.passes, (self.epoch() + 1) * self.passes):
             order, uniforms = frames.order(turn), draws(len(frames.targets), frames.seed, turn)
-            # every process takes each world-th place: together they see the order of one process
+            # each process takes every world-th galaxy: together they see the order of a single
+            # process
             places = np.arange(self.rank, len(order), self.world)
             for number in range(self._steps_of_a_pass()):
                 step = places[number * frames.batch_size : (number + 1) * frames.batch_size]

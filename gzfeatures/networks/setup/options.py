@@ -1,4 +1,4 @@
-"""Hold the options of a training as one value, from command line and TOML down."""
+"""Hold the options of a training as one value, from the command line or an experiment file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gzfeatures.networks.setup.augment import Augmentation
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingOptions:
-    """The options of a training; the galaxies it is trained on are not among them.
+    """Hold the options of a training, without the galaxies it is trained on.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class TrainingOptions:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> TrainingOptions:
-        """Build options from names and values, such as those of `--set` or of an experiment file.
+        """Return options from names and values, such as those of `--set` or of an experiment file.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class TrainingOptions:
         >>> options.epochs, options.numbers
         (3, {'batch_size': 16})
         """
-        # what is no option of the training is a number of its recipe, which checks the name
+        # other names are numbers of the recipe, which checks the names itself
         names = {field.name for field in dataclasses.fields(cls)} - {"numbers"}
         options = {name: value for name, value in fields.items() if name in names}
         numbers = {name: value for name, value in fields.items() if name not in names}
@@ -124,5 +124,5 @@ class TrainingOptions:
 
     @property
     def scratch(self) -> Path:
-        """Return the folder of decoded pixels while the training lasts."""
+        """Return the folder of decoded pixels, which exists during the training."""
         return Path(self.cache) if self.cache is not None else self.folder / "pixels"

@@ -1,4 +1,4 @@
-"""Decode galaxies once and keep their pixels in a memory-mapped file for every epoch."""
+"""Decode galaxies once, and keep their pixels in a memory-mapped file for every epoch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORMAT = 2
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PixelCache:
-    """Pixels of galaxies under one view, opened at each read.
+    """Read pixels of galaxies under one view from a file.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class PixelCache:
         progress: bool = True,
         noted: Callable[[str, str], None] | None = None,
     ) -> PixelCache:
-        """Open the cache of these images, or decode them into it.
+        """Open the file of these images' pixels, or decode the images into a new file.
 
         The file is named by all that its content depends on: the images' bytes, in order, and the
         view. It appears whole or not at all.
@@ -83,7 +83,7 @@ class PixelCache:
         rows = range(len(images))
         blocks = [rows[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            # other images under the same names must not find this file
+            # other images with the same names must not use this file
             digests = list(pool.map(images.digest, rows))
             path = folder / f"{fingerprint.of([FORMAT, view.asdict(), digests])[:32]}.npy"
             if not path.exists():
@@ -95,7 +95,7 @@ class PixelCache:
                     disable=not progress,
                     transient=True,
                 )
-                # written block by block: on a full disk a memory map would end the process
+                # write block by block, because on a full disk a memory map would kill the process
                 with written_whole(path) as temporary, temporary.open("wb") as file:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_2_0(file, header)
@@ -115,11 +115,11 @@ class PixelCache:
         return int(self._open().shape[-1])
 
     def rows(self, ids: Ids) -> npt.NDArray[np.intp]:
-        """Return the row of each id; an unknown id is an InputError."""
+        """Return the row of each id; refuse an unknown id."""
         return positions(self.ids, ids, where="pixel cache")
 
     def batch(self, rows: npt.NDArray[Any]) -> torch.Tensor:
-        """Return pixels of some rows: uint8, shape (n, bands, size, size), channels last."""
+        """Return pixels of some rows: uint8, (n, bands, size, size), channels last in memory."""
         return torch.from_numpy(self._open()[rows]).permute(0, 3, 1, 2)
 
     def _open(self) -> npt.NDArray[np.uint8]:
@@ -130,16 +130,16 @@ class PixelCache:
 def _decoded(
     images: ImageSet, view: View, digests: Sequence[str], row: int
 ) -> tuple[npt.NDArray[np.uint8], list[str]]:
-    """Return the pixels of one image, and why it shows no galaxy, if it does not."""
+    """Return the pixels of one image, and the reasons why it shows no galaxy."""
     reasons: list[str] = []
     pixels = to_views(images, row, (view,), digest=digests[row], noted=reasons.append)
     return pixels[0], reasons
 
 
 def drop(folder: Path) -> None:
-    """Remove the caches in a folder, and the folder itself if nothing else lies in it."""
+    """Remove the files of decoded pixels in a folder, and the folder if nothing else is in it."""
     for path in folder.iterdir():
-        # the folder may be one that the user shares among trainings
+        # several trainings may share the folder, so remove only files of pixels
         if _CACHE_NAME.fullmatch(path.name):
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Hold every number a training depends on, and build optimizer and schedule from them.
+"""Hold every number that a training depends on, and build optimizer and schedule from them.
 
 `RECIPES` lists what goes by a name: `probe`, `tune` and `scratch`. What is not given follows from
 the start (weights or none) and from the number of galaxies.
@@ -26,7 +26,7 @@ WARM_UP = 0.3
 
 
 def _one_cycle(t: float) -> float:
-    """Raise from 1/25 to 1 over 0.3 of the training, then fall to 1e-4, along cosines.
+    """Return the rate factor that rises from 1/25 to 1, then falls to 1e-4, along cosines.
 
     Smith & Topin, arXiv:1708.07120.
     """
@@ -36,7 +36,7 @@ def _one_cycle(t: float) -> float:
 
 
 def _warm_cosine(t: float) -> float:
-    """Raise along a line over 0.1 of the training, then fall to 0 along a cosine.
+    """Return the rate factor that rises linearly, then falls to 0 along a cosine.
 
     Loshchilov & Hutter, arXiv:1608.03983.
     """
@@ -50,8 +50,9 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "polynomial": lambda t: math.sqrt(max(0.0, 1 - t)),
     "constant": lambda t: 1.0,
 }
-"""Share of training done (0…1) → factor of the learning rate. `polynomial`: √(1 − t), as Caffe's
-GoogLeNet."""
+"""Factor of the learning rate as a function of the finished share of the training (0…1).
+
+`polynomial` is √(1 − t), as in Caffe's GoogLeNet."""
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": partial(torch.optim.AdamW, fused=True),
@@ -59,13 +60,13 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
     "rmsprop": torch.optim.RMSprop,
 }
-"""Fused steps: one pass over all weights, a tenth of the time of an epoch of GoogLeNet on a CPU."""
+"""Optimizers by name, with all weights updated in one fused operation where possible."""
 
 MONITORS: dict[str, bool] = {
     **dict.fromkeys(HIGHER_IS_BETTER, True),
     **dict.fromkeys(LOWER_IS_BETTER, False),
 }
-"""Validation metric → whether larger is better."""
+"""Validation metrics, and whether a larger value is better."""
 
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"ema": 0.0},
@@ -82,7 +83,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "scratch": {"ema": 0.99},
 }
-"""Numbers of each recipe that are not those of `TrainingRecipe`.
+"""Numbers of each recipe that differ from the defaults of `TrainingRecipe`.
 
 `probe`: the output layer alone, solved to convergence on the vectors of the frozen network. `tune`:
 that first, then every block with a rate that falls with depth (Howard & Ruder 2018,
@@ -91,12 +92,12 @@ running average. `scratch`: every block at one rate,
 one cycle."""
 
 FIRST_RATE = 0.05
-"""Rate of the first block over that of the output layer where `lr_decay` is not given."""
+"""Default ratio of the learning rates of the first block and the output layer."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRecipe:
-    """The numbers that a training depends on.
+    """Hold the numbers that a training depends on.
 
     Parameters
     ----------
@@ -189,7 +190,7 @@ class TrainingRecipe:
     keep: str | None = None
 
     def __post_init__(self) -> None:
-        # whole numbers, then ranges, then names: the first fault is named
+        # check whole numbers, then ranges, then names, and report the first fault
         least_of = {
             "epochs": 1,
             "passes": 1,
@@ -219,7 +220,7 @@ class TrainingRecipe:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            # None is not "no decay": it lets the rate fall by a fixed factor over all blocks
+            # None does not mean "no decay": the rate then falls by a fixed factor over all blocks
             if name == "lr_decay" and value is None:
                 continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
@@ -241,7 +242,7 @@ class TrainingRecipe:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], recipe: str = "scratch") -> TrainingRecipe:
-        """Build a recipe from names and values on top of a named one."""
+        """Return a recipe from names and values, which override a named recipe."""
         require_known("training option", fields, [field.name for field in dataclasses.fields(cls)])
         require_known("recipe", [recipe], RECIPES)
         return cls(**{"recipe": recipe, **RECIPES[recipe], **fields})
@@ -260,7 +261,7 @@ class TrainingRecipe:
         depth : int
             Blocks of the network, the output layer included.
         """
-        # a last batch that is not full is left out, as in `Batches`
+        # an incomplete last batch is left out, as in `Batches`
         per_pass = max(1, galaxies // self.batch_size)
         if self.recipe == "probe":
             rounds, passes = 1, 1
@@ -271,20 +272,21 @@ class TrainingRecipe:
             steps = tuned if self.recipe == "tune" else max(400, 20 * per_pass)
             passes = self.passes or max(1, round(20 / per_pass))
             rounds = max(1, round(steps / (per_pass * passes)))
-        # a factor for each block, so that the first has the same rate in deep and shallow networks
+        # the factor per block depends on the depth, so that the first block always has the same
+        # rate
         decay = FIRST_RATE ** (1 / max(1, depth - 1)) if self.lr_decay is None else self.lr_decay
         keep = self.keep or ("last" if self.monitor is None and self.patience is None else "best")
         return dataclasses.replace(self, epochs=rounds, passes=passes, lr_decay=decay, keep=keep)
 
     def trained_blocks(self, network: nn.Module) -> list[Block]:
-        """Return the blocks that learn, input first."""
+        """Return the blocks that are trained, the block nearest to the input first."""
         order = blocks(network)
         if self.recipe == "probe":
             return order[-1:]
         return order if self.unfreeze is None else order[max(0, len(order) - 1 - self.unfreeze) :]
 
     def optimizer_of(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Build the optimizer of the blocks that learn, and freeze the blocks before them."""
+        """Return the optimizer of the trained blocks, and freeze the blocks before them."""
         parameters = dict(network.named_parameters())
         trained = self.trained_blocks(network)
         learning = {name for block in trained for name in block.names}
@@ -293,10 +295,10 @@ class TrainingRecipe:
             parameter.requires_grad_(name in learning)
         groups = []
         for depth, block in enumerate(reversed(trained)):
-            # depth counts from the output: the layers near the pixels change least
+            # count depth from the output, because layers near the pixels should change least
             lr = self.lr * (1.0 if self.lr_decay is None else self.lr_decay) ** depth
             members = [name for name in block.names if name in parameters]
-            # two groups for each block: biases and normalisation are not shrunk
+            # two groups per block: biases and normalisation have no weight decay
             for shrinking in (True, False):
                 chosen = [parameters[name] for name in members if (name in shrunk) == shrinking]
                 if chosen:
@@ -308,14 +310,14 @@ class TrainingRecipe:
     def scheduler_of(
         self, optimizer: torch.optim.Optimizer, steps: int
     ) -> torch.optim.lr_scheduler.LambdaLR:
-        """Build the schedule over `steps` steps of the optimizer."""
+        """Return the schedule over `steps` steps of the optimizer."""
         course = SCHEDULES[self.schedule]
         return torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: course(min(1.0, step / max(1, steps)))
         )
 
     def _class_factors(self, labels: Labels) -> npt.NDArray[np.float64]:
-        """Return count^(−power) of each class, 0 for a class without galaxies, shape (k,)."""
+        """Return count^(−power) for each class, 0 for a class without galaxies, shape (k,)."""
         counts = np.bincount(labels.codes, minlength=len(labels.classes)).astype(np.float64)
         return np.where(counts > 0, np.maximum(counts, 1) ** -self.balance_power, 0.0)
 
@@ -330,7 +332,7 @@ class TrainingRecipe:
         return torch.from_numpy(factors / factors[labels.codes].mean()).float()
 
     def shares(self, labels: Labels) -> npt.NDArray[np.float64] | None:
-        """Return the expected copies of each galaxy in an epoch, shape (n,); None for one each."""
+        """Return the expected number of copies of each galaxy in an epoch, shape (n,), or None."""
         if self.balance != "sampling":
             return None
         shares = self._class_factors(labels)[labels.codes]

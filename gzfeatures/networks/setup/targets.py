@@ -27,7 +27,7 @@ MAX_CONCENTRATION = 100.0
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A kind of prediction that a network is trained for.
+    """Define a kind of prediction that a network is trained for.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def tree_log_fractions(logits: torch.Tensor) -> torch.Tensor:
     """
     logs: dict[str, torch.Tensor] = {}
     for question, answers in votes.QUESTIONS.items():
-        # logarithms of small fractions add where the fractions themselves would underflow
+        # add logarithms, because products of small fractions would underflow
         question_logs = functional.log_softmax(logits[:, votes.COLUMNS[question]], dim=1)
         parent = votes.PARENTS[question]
         if parent is not None:
@@ -118,7 +118,7 @@ def _dirichlet_multinomial(
     logits: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor | None, smoothing: float
 ) -> torch.Tensor:
     """Return minus the log likelihood of vote counts, summed over questions."""
-    # an unknown count is no vote: its terms cancel
+    # an unknown count is replaced by zero votes, whose terms cancel
     counts = torch.nan_to_num(counts, nan=0.0)
     alphas = concentrations(logits)
     total = logits.new_zeros(len(logits))
@@ -137,7 +137,7 @@ def _dirichlet_multinomial(
 
 
 def _expected_fractions(logits: torch.Tensor) -> torch.Tensor:
-    """Return the cumulative fractions expected from the concentrations."""
+    """Return the cumulative fractions that are expected from the concentrations."""
     return tree_fractions(torch.log(concentrations(logits)))
 
 
@@ -162,13 +162,15 @@ TARGETS: dict[str, Target] = {
         smooths=False,
     ),
 }
-"""`soft-classes`: vote fractions of the classes instead of one class. `fractions`: the tree,
-squared error. `sigmoid-fractions`: 37 separate sigmoids and cross-entropy (as GalaxyID). `counts`:
+"""Targets by name.
+
+`soft-classes`: vote fractions of the classes instead of one class. `fractions`: the tree, squared
+error. `sigmoid-fractions`: 37 separate sigmoids and cross-entropy (as GalaxyID). `counts`:
 Dirichlet-multinomial."""
 
 
 def target_of(labels: Labels, name: str | None = None) -> Target:
-    """Return the target with a name, by default that of the labels, if the labels can serve it.
+    """Return the target with this name, by default the labels' own; refuse unsuitable labels.
 
     Raises
     ------
@@ -207,7 +209,7 @@ def target_of(labels: Labels, name: str | None = None) -> Target:
 
 
 def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
-    """Join two targets that one network learns side by side; it predicts the first.
+    """Join two targets that one network learns together; the network predicts the first.
 
     The first `outputs` logits are the first target's, the others the second's; the loss is the sum
     of both, the second's times `weight`. A galaxy whose columns of one target are all NaN teaches
@@ -220,7 +222,7 @@ def joint(first: Target, outputs: int, second: Target, weight: float) -> Target:
         known, more = (
             ~torch.isnan(part).all(1) for part in (targets[:, :outputs], targets[:, outputs:])
         )
-        # zero with a gradient: a batch may have galaxies of one target only
+        # zero with a gradient, because a batch may have galaxies of one target only
         total = logits.sum() * 0.0
         if more.any():
             total = total + weight * second.loss(
@@ -275,8 +277,8 @@ def target_matrix(
 
 
 def _require_cumulative(labels: Labels) -> None:
-    """Refuse fractions that are not cumulative, of all volunteers."""
-    # fractions of those who were asked sum to 1 in each question, not to their parent's fraction
+    """Refuse vote fractions that are not cumulative, that is, not of all volunteers."""
+    # conditional fractions sum to 1 in each question, cumulative ones to their parent's fraction
     for question, columns in votes.COLUMNS.items():
         parent = votes.PARENTS[question]
         sums = labels.values[:, columns].sum(1)

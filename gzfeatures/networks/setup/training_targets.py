@@ -1,4 +1,4 @@
-"""Collect the training galaxies of a network and the targets of each."""
+"""Collect the training galaxies of a network, and their targets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gzfeatures.networks.setup.targets import Target, joint, target_matrix, targ
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingTargets:
-    """The training galaxies and the targets that are known of each.
+    """Hold the training galaxies, and the known targets of each galaxy.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class TrainingTargets:
         counts: Counts | None = None,
         also: Labels | None = None,
     ) -> TrainingTargets:
-        """Collect the training galaxies and their targets, of one target or of two.
+        """Collect the training galaxies and their targets, for one target or two.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class TrainingTargets:
                 rule="know at least one training galaxy",
             )
         ids = np.concatenate([split.train, also.ids[~among(also.ids, split.train)]])
-        # NaN where a galaxy has no label of one target: it then teaches the other only
+        # NaN marks a galaxy without a label of one target, which then trains only the other
         joined = np.full((len(ids), matrix.shape[1] + len(also.classes)), np.nan, dtype=np.float32)
         joined[: len(matrix), : matrix.shape[1]] = matrix
         joined[positions(ids, also.ids, where="training galaxies"), matrix.shape[1] :] = (

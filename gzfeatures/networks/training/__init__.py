@@ -1,1 +1,1 @@
-"""Training of networks: recipe, steps, state on disk, and the checkpoint at the end."""
+"""Train networks: recipe, steps, state on disk, and the checkpoint at the end."""

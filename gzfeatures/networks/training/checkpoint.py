@@ -1,4 +1,4 @@
-"""Write the state a training resumes from, and the checkpoint folder of a trained network."""
+"""Write the state from which a training resumes, and the folder of a trained network."""
 
 from __future__ import annotations
 
@@ -26,37 +26,38 @@ from gzfeatures.networks.training.learner import Learner
 
 STATE = "training.ckpt"
 FILES = (STATE, TENSORS, RECORD, "history.json", "curves.png", "errors.html", "errors.json")
-"""What a training leaves in its folder, with the gallery of its worst errors."""
+"""Files that a training leaves in its folder, with the gallery of its worst errors."""
 Watch: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], None]
-"""Takes the metrics of all epochs so far, one mapping each."""
+"""Function that receives the metrics of all epochs so far, one mapping per epoch."""
 
 
 class WholeFiles(CheckpointIO):
-    """Lightning's checkpoint files, written whole or not at all and read without running code."""
+    """Write Lightning's checkpoints completely or not at all; read them without running code."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint; on a full disk the file from before stays as it was."""
+        """Write a checkpoint; on a full disk the earlier file stays unchanged."""
         write_state(Path(path), checkpoint)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint; only tensors and plain values are accepted."""
+        """Read a checkpoint of tensors and plain values; refuse anything else."""
         return read_state(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove a file that is no longer wanted."""
+        """Remove an outdated file."""
         outputs.remove(Path(path))
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write the state of a training, whole or not at all."""
+    """Write the state of a training, completely or not at all."""
     with written_whole(path) as temporary:
         try:
             torch.save(state, temporary)
-        except RuntimeError as error:  # torch's own writer reports a full disk so
+        except RuntimeError as error:
+            # torch's writer reports a full disk by this error
             raise OSError("not all of the file could be written") from error
 
 
@@ -71,7 +72,8 @@ def read_state(path: Path) -> dict[str, Any]:
     with parsing(
         "state of the training cannot be read", path, remedy="train anew, without resuming"
     ):
-        with zipfile.ZipFile(path) as file:  # torch itself does not look at the checksums
+        # torch itself does not verify the checksums
+        with zipfile.ZipFile(path) as file:
             if damaged := file.testzip():
                 raise zipfile.BadZipFile(f"{damaged} is damaged")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -79,7 +81,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def machine_now() -> dict[str, Any]:
-    """Describe the machine and the library that the last digits of a training depend on."""
+    """Return the machine and library on which the last digits of a training depend."""
     kind = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
     return {"threads": torch.get_num_threads(), "kind": kind, "torch": str(torch.__version__)}
 
@@ -108,7 +110,7 @@ class EveryEpoch(Checkpoint):
         checkpoint["settings"], checkpoint["machine"] = self.settings, machine_now()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the state; all processes of one training call this together."""
+        """Write the state; all processes of a training call this together."""
         trainer.save_checkpoint(self.path, weights_only=False)
         if self.watch is not None and trainer.is_global_zero and isinstance(pl_module, Learner):
             self.watch(pl_module.history)
@@ -138,7 +140,7 @@ def write_folder(
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    # auxiliary classifiers serve training only; a backbone is loaded without them
+    # auxiliary classifiers are only used in training, and a backbone is loaded without them
     tensors = {name: value for name, value in tensors.items() if not name.startswith(AUXILIARY)}
     return write_tensors(folder, backbone, tensors, record)
 
@@ -153,11 +155,11 @@ def write_tensors(
     OutputError
         The folder cannot be written, or the disk is full.
     """
-    # an old record must not vouch for new weights, if writing stops half way
+    # remove the old record first, so that it never describes new weights if writing stops
     outputs.remove(folder / RECORD)
     with written_whole(folder / TENSORS) as temporary:
         temporary.write_bytes(save(tensors))
-    # the record comes last and names the weights' digest: a folder cut short is no checkpoint
+    # write the record last, with the digest of the weights: an incomplete folder has no record
     digest = fingerprint.of_file(folder / TENSORS)
     sidecar = {
         "format": CHECKPOINT_FORMAT,

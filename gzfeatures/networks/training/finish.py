@@ -29,8 +29,8 @@ LEAST_TO_HALVE = 40
 
 
 def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Choose a fair half of galaxies by the digest of seed and group: groups stay together."""
-    # a digest, not a draw: a galaxy's side does not depend on which others are in the split
+    """Choose a fair half of galaxies by a digest of seed and group, which keeps groups together."""
+    # use a digest, so that a galaxy's half does not depend on the other galaxies
     keys = (
         f"{seed} group {split.groups[i]}" if i in split.groups else f"{seed} id {i}" for i in ids
     )
@@ -39,8 +39,8 @@ def _half(split: Split, ids: Ids, seed: int) -> np.ndarray[Any, np.dtype[np.bool
 
 
 def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
-    """Return the validation galaxies scored after each epoch: all, or a half that chooses."""
-    # galaxies that choose an epoch cannot calibrate it: the other half is left for that
+    """Return the validation galaxies scored after each epoch: all, or half of them."""
+    # galaxies that select the epoch cannot calibrate it, so keep the other half for calibration
     ids = split.validation
     if plan.keep != "best" or len(ids) < LEAST_TO_HALVE:
         return ids
@@ -49,14 +49,14 @@ def scoring_part(split: Split, plan: TrainingRecipe, seed: int) -> Ids:
 
 
 def references(training: Ids) -> Ids:
-    """Return training galaxies to compare others with: all, or some thousands, even in id."""
+    """Return training galaxies for comparisons: all, or some thousands evenly spaced by id."""
     chosen: Ids = np.sort(training)[:: max(1, len(training) // ROWS)]
     return chosen
 
 
 @dataclasses.dataclass(eq=False)
 class Finish:
-    """The work that is left once a network is trained.
+    """Do the work that remains after a network is trained.
 
     Parameters
     ----------
@@ -115,14 +115,14 @@ class Finish:
             Takes lines for the person.
         """
         self.network.load_state_dict(state["best"])
-        # half precision is for speed while training; what is reported has single precision
+        # use single precision for results, because half precision is only for speed in training
         final = dataclasses.replace(self.inference, precision="float32", dihedral=self.dihedral)
         network = self.network.to(device)
         bare, features = final.outputs(network, scored)
         fresh = self._fresh()
         training = final.outputs(network, self.references)[1]
-        # galaxies that chose the epoch look more familiar than new ones: familiarity has to do
-        # without
+        # galaxies that selected the epoch look more familiar than new ones, so they do not
+        # calibrate familiarity
         rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
         kept_out = None if rows is None else features[rows]
         self.calibration = OutputCalibration.of(bare.select(fresh), self.labels, kept_out, training)
@@ -146,13 +146,13 @@ class Finish:
         write_curves(self.folder, state["history"])
 
     def interrupted(self, state: dict[str, Any]) -> None:
-        """Write the weights kept so far as a checkpoint; nothing is calibrated."""
+        """Write the weights kept so far as a checkpoint, without calibration."""
         self.network.load_state_dict(state["best"])
         self._write(state, {"images_seen": state["images"], "interrupted": True})
 
     def _write(self, state: dict[str, Any], more: dict[str, Any]) -> None:
         network, classes = self.network, self.labels.classes
-        # outputs of the second target have helped to train; the checkpoint predicts the first
+        # outputs of the second target only helped the training, so the checkpoint leaves them out
         if self.settings["also"] is not None:
             architectures.keep_outputs(network, len(classes))
         backbone = dataclasses.replace(
@@ -169,8 +169,8 @@ class Finish:
         write_folder(self.folder, backbone, network, record | more)
 
     def _fresh(self) -> Ids:
-        """Return the validation galaxies that neither chose the epoch nor trained the network."""
-        # too few to halve, all calibrate: a temperature of galaxies that chose is no promise
+        """Return the validation galaxies that did not select the epoch or train the network."""
+        # too few galaxies to divide all calibrate, although they selected the epoch
         ids = self.split.validation
         if self.settings["recipe"]["keep"] == "best" and len(ids) >= LEAST_TO_HALVE:
             seed = self.settings.get("halving_seed", self.settings["seed"])
@@ -179,7 +179,7 @@ class Finish:
         return fresh
 
     def _chose(self, fresh: Ids) -> bool:
-        """Tell whether the galaxies that calibrate chose the epoch too."""
+        """Return whether the galaxies that calibrate also selected the epoch."""
         return (
             len(fresh) > 0
             and self.settings["recipe"]["keep"] == "best"

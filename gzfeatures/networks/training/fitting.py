@@ -60,15 +60,15 @@ def fit(
     """
     goes_on = earlier is not None and not earlier.grows
     before = earlier.state["before"] if earlier is not None and goes_on else learner.before
-    # Lightning announces devices and its own hints as it would in a script
+    # hide Lightning's hints for scripts, but show its warnings
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = pl.Trainer(
         max_epochs=(learner.recipe.epochs or 0) - before,
         accumulate_grad_batches=learner.recipe.accumulate,
         callbacks=list(callbacks),
         plugins=[WholeFiles(), *_alone(devices * nodes)],
-        # a folder that is not there: Lightning looks in it for states that a batch system had it
-        # write, of any training
+        # a folder that does not exist: otherwise Lightning would load states of other trainings,
+        # which a batch system saved in it
         default_root_dir=path.parent / ".lightning",
         logger=False,
         enable_progress_bar=False,
@@ -78,23 +78,24 @@ def fit(
         num_nodes=nodes,
         **options,
     )
-    # Lightning replaces the handler of Ctrl-C; the caller's is put back
+    # Lightning replaces the handler of Ctrl-C, so restore it afterwards
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with (
             warnings.catch_warnings(),
             threads(earlier.threads if earlier else torch.get_num_threads()),
         ):
-            # Lightning 2.6 uses a name that torch 2.15 calls deprecated
+            # Lightning 2.6 uses a name that torch 2.15 declares deprecated
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
-            # the running average and frozen blocks are meant to be so
+            # the running average and frozen blocks are in eval mode on purpose
             warnings.filterwarnings(
                 "ignore", ".*in eval mode at the start of training", UserWarning
             )
-            # the batch script itself is meant to train
+            # training in the batch script itself is intended
             warnings.filterwarnings("ignore", ".*`srun` command is available", UserWarning)
             trainer.fit(learner, ckpt_path=str(path) if goes_on else None, weights_only=True)
-    except SystemExit as stop:  # Lightning turns Ctrl-C into an exit of its own
+    except SystemExit as stop:
+        # Lightning converts Ctrl-C to its own exit
         signal.signal(signal.SIGINT, interrupt)
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
@@ -105,9 +106,9 @@ def fit(
 
 
 def _out_of_memory(recipe: TrainingRecipe) -> InputError:
-    """Return the error of a training that does not fit the GPU, with the batch size to try."""
+    """Return the error for a training that exceeds the GPU's memory, with a batch size to try."""
     size = recipe.batch_size
-    # half the batch and twice the accumulation: the same step, in less memory
+    # half the batch with twice the accumulation gives the same step, in less memory
     smaller = f"try batch_size={max(2, size // 2)} with accumulate={2 * recipe.accumulate}"
     return InputError(
         "GPU memory does not suffice",

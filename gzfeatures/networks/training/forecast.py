@@ -19,11 +19,11 @@ from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.networks.training.learner import Learner
 
 MARGIN = 50_000_000
-"""Bytes that stay free beside what is written."""
+"""Bytes on the disk that must stay free."""
 
 
 def size_text(number: float) -> str:
-    """Write a number of bytes for a reader.
+    """Return a number of bytes as text with a unit.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def size_text(number: float) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """Write a number of seconds for a reader.
+    """Return a number of seconds as text with a unit.
 
     Examples
     --------
@@ -51,12 +51,12 @@ def time_text(seconds: float) -> str:
 
 
 def pixel_bytes(galaxies: int, view: View, bands: int) -> int:
-    """Return the bytes of a cache of decoded pixels."""
+    """Return the bytes of a file of decoded pixels."""
     return galaxies * view.size**2 * bands
 
 
 def require_room(folder: Path, needed: int) -> None:
-    """Refuse a training whose pixels do not fit the free space on the disk.
+    """Refuse a training whose decoded pixels exceed the free space on the disk.
 
     Raises
     ------
@@ -76,13 +76,13 @@ def require_room(folder: Path, needed: int) -> None:
 
 
 def state_bytes(learner: Learner) -> int:
-    """Return the bytes of the state written after every epoch.
+    """Return the bytes of the state that is written after every epoch.
 
     The state has the weights, what the optimizer keeps of each, their running average, and the
     weights of the best epoch.
     """
     numbers = sum(tensor.numel() for tensor in learner.network.state_dict().values())
-    # Adam keeps two moments of each learned number, SGD and RMSprop one
+    # Adam stores two moments per learned number, SGD and RMSprop one
     optimizer = {"adamw": 2, "adam": 2, "sgd": 1, "rmsprop": 1}[learner.recipe.optimizer]
     learned = sum(p.numel() for p in learner.network.parameters() if p.requires_grad)
     return int(4 * (numbers * (2 + (learner.average is not None)) + optimizer * learned))
@@ -130,7 +130,7 @@ def plan_text(
     step: float,
     epochs_done: int = 0,
 ) -> str:
-    """Describe in one line what the training will do.
+    """Return one line that describes what the training will do.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def plan_text(
     per_epoch = max(1, galaxies // recipe.batch_size) * (recipe.passes or 1)
     rounds = (recipe.epochs or 0) - epochs_done
     changes = rounds * -(-per_epoch // recipe.accumulate)
-    # a forward pass is about 0.35 of a step, which goes back too: so much costs a scored galaxy
+    # scoring needs only the forward pass, which takes about 0.35 of a training step
     seconds = rounds * (
         per_epoch * step / recipe.accumulate + 0.35 * step * scored / recipe.batch_size
     )

@@ -1,4 +1,4 @@
-"""Choose the architecture, the view and the weights that a training starts from."""
+"""Choose the architecture, the view and the weights with which a training starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclasses.dataclass(frozen=True)
 class Initialisation:
-    """The architecture, weights and view that a training starts from.
+    """Hold the architecture, weights and view with which a training starts.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Initialisation:
         split: Split,
         images: ImageSet,
     ) -> Initialisation:
-        """Find the network and its weights, and refuse weights that were trained on a test galaxy.
+        """Find the network and its weights; refuse weights that were trained on a test galaxy.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Initialisation:
         LeakError
             The weights were trained on a test galaxy.
         """
-        # a name that is no folder: a random start, unless weights are asked for
+        # a name that is no folder starts with random weights, unless weights are given
         if isinstance(network, str) and (network in BACKBONES or not Path(network).is_dir()):
             architecture = (
                 network
@@ -124,7 +124,7 @@ class Initialisation:
             weights_digest(spec, path),
             classes_learned,
         )
-        # a score on galaxies the weights were trained on would be too good
+        # a score on galaxies that the weights were trained on would be too good
         test = split.test[start.seen_before().among_images(images.select(split.test))]
         if len(test):
             raise LeakError(
@@ -168,7 +168,7 @@ class Initialisation:
         InputError
             The frames would be wider than the images.
         """
-        # a copy turned by 45° reaches √2 beyond the view: a wider frame serves no rotation
+        # a copy rotated by 45° reaches √2 beyond the view, so no rotation needs a wider frame
         room = field / self.view.crop
         if wanted is not None and wanted > room + 1e-9:
             raise InputError(
@@ -178,18 +178,18 @@ class Initialisation:
         return max(1.0, min(math.sqrt(2), room)) if wanted is None else wanted
 
     def frame(self, margin: float) -> View:
-        """Return the view of the frames that copies are cut from, `margin` times wider."""
+        """Return the view of the frames from which copies are cut, `margin` times wider."""
         crop = min(1.0, self.view.crop * margin)
         return dataclasses.replace(self.view, size=round(self.view.size * margin), crop=crop)
 
     def keeps(self, classes: tuple[str, ...]) -> bool:
-        """Tell whether the output layer has these classes, in any order, and is kept."""
+        """Return whether the output layer has these classes, in any order, and is kept."""
         return self.classes is not None and sorted(self.classes) == sorted(classes)
 
     def network(
         self, scheme: str, classes: tuple[str, ...], outputs: int, bands: int, *, aux: bool
     ) -> tuple[nn.Module, Backbone]:
-        """Build the network with its starting weights, and describe it as a backbone.
+        """Return the network with its starting weights, and its description as a backbone.
 
         Parameters
         ----------
@@ -214,7 +214,8 @@ class Initialisation:
             spec = Backbone("", self.architecture, None, layer, 1, self.view, mean, std, outputs)
         else:
             module = load(self.backbone, self.weights)
-            # an output layer that has learned these classes is worth keeping; others begin at zero
+            # keep an output layer that was trained on these classes; other output layers start at
+            # zero
             if self.classes is not None and self.keeps(classes) and outputs == len(classes):
                 architectures.order_outputs(module, [self.classes.index(name) for name in classes])
             else:
@@ -245,7 +246,7 @@ def seen_by(network: str | Path | Backbone, images: ImageSet) -> Ids:
 
 
 def _hint(name: str, weights: str | Path | None) -> str:
-    """Return a line about weights that exist and are not asked for, or nothing."""
+    """Return a line that says how to use existing weights, or an empty text."""
     entry = BACKBONES.get(name)
     if entry is None or weights == "none":
         return ""
@@ -258,7 +259,7 @@ def _hint(name: str, weights: str | Path | None) -> str:
 
 
 def _classes(network: str | Path | Backbone, spec: Backbone) -> tuple[str, ...] | None:
-    """Return the classes that a checkpoint, or a backbone of this package, was trained on."""
+    """Return the classes that a checkpoint or a packaged backbone was trained on."""
     kind, _, place = (spec.weights or "").partition(":")
     if kind == "package":
         return classes_of(packaged(place))

@@ -22,11 +22,11 @@ from gzfeatures.networks.setup.targets import Target
 
 DEFAULT_MONITOR = {"classes": "log_loss", "multi-label": "log_loss", "fractions": "rmse"}
 SMOOTHED = 3
-"""Epochs over which the monitor is averaged."""
+"""Number of epochs over which the monitored metric is averaged."""
 
 
 class Diverged(Exception):
-    """The loss became NaN or infinite.
+    """Raised if the loss becomes NaN or infinite.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Diverged(Exception):
 
 
 class Learner(pl.LightningModule):
-    """A network in training, with its loss and the weights to keep.
+    """Train a network: hold its loss, running average and the weights to keep.
 
     Parameters
     ----------
@@ -115,12 +115,12 @@ class Learner(pl.LightningModule):
 
     @property
     def epoch(self) -> int:
-        """Count the epochs that are done, those of an earlier training included."""
+        """Return the number of finished epochs, including those of an earlier training."""
         return self.before + int(self.current_epoch)
 
     @property
     def stopped(self) -> bool:
-        """Tell whether the best epoch lies `patience` epochs back."""
+        """Return whether the best epoch was `patience` epochs ago."""
         patience = self.recipe.patience
         if patience is None or not self.history or self.score is None:
             return False
@@ -134,8 +134,8 @@ class Learner(pl.LightningModule):
         return self._best_row()
 
     def _best_row(self) -> int:
-        """Return the row of the best monitor, averaged over the last epochs."""
-        # the mean with the epochs before: one lucky epoch is not chosen
+        """Return the row with the best monitored metric, averaged over the last epochs."""
+        # average with the epochs before, so that a single lucky epoch is not chosen
         sign = 1 if MONITORS[self.monitor] else -1
         values = [sign * row[self.monitor] for row in self.history]
         values = [value if math.isfinite(value) else -1e30 for value in values]
@@ -166,7 +166,7 @@ class Learner(pl.LightningModule):
         }
 
     def on_train_epoch_start(self) -> None:
-        """Seed dropout by seed and epoch alone, and stop frozen normalisation from moving."""
+        """Seed dropout by seed and epoch alone, and keep frozen normalisation from changing."""
         torch.manual_seed(
             int(np.random.default_rng([self.seed, self.epoch, self.global_rank]).integers(2**62))
         )
@@ -177,14 +177,14 @@ class Learner(pl.LightningModule):
                 for name in block.names
                 if name in self._own
             ):
-                # in a frozen block neither running averages nor dropout may change the output
+                # in a frozen block, neither running averages nor dropout may change the output
                 for module in block.modules:
                     module.eval()
         self._losses.clear()
         self._started = time.monotonic()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Turn frames into random copies, on the device."""
+        """Convert frames to random copies, on the device."""
         pixels, targets, uniforms = batch
         copies = self.augmentation.apply(pixels.float().div_(255), uniforms, self.size)
         copies, targets = mixed(
@@ -195,10 +195,10 @@ class Learner(pl.LightningModule):
     def training_step(
         self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int
     ) -> torch.Tensor:
-        """Return the loss of one batch, with auxiliary losses where the network has them."""
+        """Return the loss of one batch, with auxiliary losses if the network has them."""
         images, targets = batch
         loss = self.loss_of(self.network(images), targets)
-        # a GPU would have to be waited for: there only now and then
+        # on a GPU this test waits for the computation, so make it only once in 20 batches
         if (images.device.type == "cpu" or batch_idx % 20 == 0) and not torch.isfinite(loss):
             raise Diverged(
                 self.epoch + 1, batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -206,10 +206,10 @@ class Learner(pl.LightningModule):
         return loss
 
     def loss_of(self, outputs: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Return the loss of the network's outputs while training, and record the main one."""
+        """Return the loss of the network's outputs in training, and record the main loss."""
         logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
-        # losses in half precision would lose the small differences that a late epoch makes
+        # half precision would lose the small differences between losses of late epochs
         with torch.autocast(logits.device.type, enabled=False):
             main, *others = (
                 self.target.loss(each.float(), targets, weights, self.recipe.label_smoothing)
@@ -220,8 +220,8 @@ class Learner(pl.LightningModule):
         return loss
 
     def configure_gradient_clipping(self, optimizer: Any, *arguments: Any, **options: Any) -> None:
-        """Limit the norm of the gradient; scaled gradients of float16 have a scaled limit."""
-        # done here, because Lightning's own clipping refuses fused optimizers in mixed precision
+        """Limit the norm of the gradient; scale the limit where float16 gradients are scaled."""
+        # Lightning's own clipping refuses fused optimizers in mixed precision
         if not self.recipe.clip:
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
@@ -229,11 +229,11 @@ class Learner(pl.LightningModule):
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip * scale)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the running average of the weights after each step (Polyak & Juditsky 1992)."""
+        """Update the running average of the weights after each step (Polyak & Juditsky 1992)."""
         if self.average is None or self.trainer.global_step == self._steps:
             return
         self._steps = self.trainer.global_step
-        # the first steps count more, or the average would stay near the random start
+        # the first steps count more, otherwise the average would stay near the random start
         weight = 1 - min(self.recipe.ema, (1 + self._steps) / (10 + self._steps))
         with torch.no_grad():
             for kept, new in zip(
@@ -245,7 +245,7 @@ class Learner(pl.LightningModule):
                     kept.copy_(new)
 
     def on_train_epoch_end(self) -> None:
-        """Score the validation galaxies, keep the best weights, stop when nothing improves."""
+        """Score the validation galaxies, keep the best weights, and stop if nothing improves."""
         loss = float(torch.stack(self._losses).mean())
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         if not math.isfinite(loss):
@@ -257,7 +257,7 @@ class Learner(pl.LightningModule):
                 row |= self.score(scored)
             except FloatingPointError:
                 raise Diverged(self.epoch + 1, len(self._losses), rate) from None
-        # this process saw as many copies as each of the others
+        # each process saw the same number of copies
         self.images += len(self._losses) * self.pixels.batch_size * self.trainer.world_size
         self.history.append(row | {"seconds": time.monotonic() - self._started})
         if self.kept_row == len(self.history) - 1:
@@ -265,11 +265,11 @@ class Learner(pl.LightningModule):
         self.trainer.should_stop = self.stopped
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add to a checkpoint what resuming needs beside weights and optimizer."""
+        """Add to a checkpoint what resuming needs besides weights and optimizer."""
         checkpoint["gzfeatures"] = self.resumable()
 
     def resumable(self) -> dict[str, Any]:
-        """Return the weights kept so far and the history that led to them."""
+        """Return the weights kept so far, and the history that led to them."""
         done = self.history[-1]["epoch"] if self.history else 0
         return {
             "best": self.best,

@@ -34,7 +34,7 @@ from gzfeatures.networks.training.resuming import SETTINGS_FORMAT
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingGalaxies:
-    """The galaxies, labels and split that a network is trained and scored on.
+    """Hold the galaxies, labels and split on which a network is trained and scored.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class TrainingGalaxies:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Preparation:
-    """Everything that is settled before a network is built.
+    """Hold everything that is decided before a network is built.
 
     Parameters
     ----------
@@ -104,8 +104,8 @@ class Preparation:
         options: TrainingOptions,
         say: Callable[[str], object],
     ) -> Preparation:
-        """Find weights, choose recipe and hardware, and decode the pixels; errors as `train`."""
-        # weights first: where a test galaxy was trained on, nothing else matters
+        """Find weights, choose recipe and hardware, and decode the pixels."""
+        # find the weights first, because a test galaxy in their training stops everything
         start = Initialisation.of(
             network,
             options.weights,
@@ -116,7 +116,7 @@ class Preparation:
         )
         if start.hint:
             say(start.hint)
-        # a random start has no features that could be tuned
+        # random weights have no features to tune
         name = options.recipe or ("scratch" if start.backbone is None else "tune")
         recipe = TrainingRecipe.of({**options.numbers, "epochs": options.epochs}, name)
         training_targets = TrainingTargets.of(
@@ -128,7 +128,7 @@ class Preparation:
             also=galaxies.also,
         )
         machine = hardware.choose(options.device, options.precision, "torch")
-        # frames may be no wider than the narrowest of the files
+        # frames must not be wider than the narrowest image
         field = min(files.reading.field for files in galaxies.images.galaxy_files)
         margin = start.margin(options.augmentation.margin, field)
         augmentation = dataclasses.replace(options.augmentation, margin=margin)
@@ -154,8 +154,8 @@ def _pixels(
 ) -> tuple[PixelCache, PixelCache]:
     """Decode the wide frames of training copies, and the exact views of scored galaxies."""
     scored, images, view = galaxies.scored, galaxies.images, initialisation.view
-    # an output layer is solved on exact views of all training galaxies; from scratch none is
-    # solved, and those suffice that others are compared with
+    # solving an output layer needs exact views of all training galaxies, a training from scratch
+    # only of the galaxies for comparisons
     compared = (
         references(training_targets.ids) if recipe.recipe == "scratch" else training_targets.ids
     )
@@ -164,7 +164,7 @@ def _pixels(
     frame = initialisation.frame(margin)
     bands = 1 if view.grey else len(view.bands or "rgb")
     needed = pixel_bytes(len(exact), view, bands) + pixel_bytes(len(wide), frame, bands)
-    # refuse before an hour of decoding ends on a full disk
+    # refuse now, before an hour of decoding ends on a full disk
     require_room(options.scratch, needed)
     count = len(set(exact) | set(wide))
     say(f"pixels of {count} galaxies: {size_text(needed)} in {options.scratch}")
@@ -181,7 +181,7 @@ def _pixels(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A network with its starting weights, and how it is scored.
+    """Hold a network with its starting weights, and how it is scored.
 
     Parameters
     ----------
@@ -210,10 +210,10 @@ class Model:
 
     @classmethod
     def of(cls, ready: Preparation) -> Model:
-        """Build the network; its random weights follow from torch's present seed."""
+        """Build the network; random weights come from torch's current seed."""
         labels, recipe = ready.galaxies.labels, ready.recipe
         training_targets = ready.training_targets
-        # more outputs than classes where there is a second target
+        # with a second target there are more outputs than classes
         outputs = training_targets.matrix.shape[1]
         module, backbone = ready.initialisation.network(
             labels.scheme,
@@ -238,7 +238,7 @@ class Model:
 
 
 def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) -> dict[str, Any]:
-    """Record all that the weights depend on: a training resumes only if none of it changed."""
+    """Return all settings on which the weights depend; a training resumes only if all are equal."""
     galaxies, options, start = ready.galaxies, ready.options, ready.initialisation
     # recorded where it differs alone: states of plain trainings stay as they were
     halved = {} if options.halves_by == options.seed else {"halving_seed": options.halves_by}
@@ -251,7 +251,7 @@ def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) ->
         "network": backbone.architecture,
         "weights": start.digest,
         "view": start.view.asdict(),
-        # caches are named by the bytes of the images
+        # the file names of decoded pixels contain a digest of the images
         "images": fingerprint.of([ready.pixels.path.stem, ready.exact.path.stem]),
         "labels": galaxies.labels.fingerprint,
         "split": galaxies.split.fingerprint,

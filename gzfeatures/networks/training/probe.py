@@ -19,19 +19,18 @@ from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.targets import Target
 
 STRENGTHS = tuple(10 ** (-4 + step / 2) for step in range(9))
-"""C of the penalty |W − W₀|² / (2 C n) that are tried, 1e-4 to 1, the strongest first; W is of
-standardised entries."""
+"""Values of C in the penalty |W − W₀|² / (2 C n), for standardised vectors, strongest first."""
 
 FOLDS = 5
 MOST_ROWS = 8000
-"""Vectors beyond which mirror images and turns are left out: they are a substitute for galaxies."""
+"""Most vectors for which mirror images and turns are added, which replace missing galaxies."""
 MOST_NUMBERS = 30_000_000
-"""Numbers of all vectors, in either precision; a fold less is looked at where more are needed."""
+"""Most numbers in all vectors for which double precision and all folds are used."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Teaching:
-    """The galaxies and targets that an output layer is solved on.
+    """Hold the galaxies and targets for which an output layer is solved.
 
     Parameters
     ----------
@@ -77,8 +76,8 @@ class Teaching:
 
     def folds(self) -> npt.NDArray[np.intp]:
         """Return the fold of each galaxy, shape (n,): groups together, classes spread evenly."""
-        # the class of a galaxy is its largest target, also where targets are vote fractions
-        # a stream of its own: folds do not move when another draw is added
+        # a galaxy's class is its largest target, also for vote fractions; the folds have their own
+        # random stream, so other random draws do not change them
         order = np.random.default_rng([self.seed, 77]).permutation(len(self.ids))
         code = np.nan_to_num(self.targets, nan=-1.0).argmax(1)
         fold_of: dict[str, int] = {}
@@ -112,17 +111,18 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         `strength` (C), `held_out_loss` (of galaxies left out) and `training_loss`.
     """
     layer: Any = network.get_submodule(architectures.output_layer(network))
-    vectors = _vectors(network.to(device), layer, teaching)  # (n, copies, d, …)
+    # shape (n, copies, d, …)
+    vectors = _vectors(network.to(device), layer, teaching)
     n = len(vectors)
-    # L-BFGS converges further in double precision; a large matrix would need too much memory
+    # L-BFGS converges further in double precision, but a large matrix would need too much memory
     single = vectors.double() if vectors.numel() <= MOST_NUMBERS else vectors
-    # standardised entries: one penalty then suits features of any scale
+    # standardise the vectors, so that one penalty suits features of any scale
     across = tuple(axis for axis in range(single.ndim) if axis != 2)
     mean, std = single.mean(across), single.std(across).clamp(min=1e-6)
     shape = (-1, *(1,) * (single.ndim - 3))
     single = (single - mean.view(shape)) / std.view(shape)
     first = layer.weight.detach().cpu().to(single.dtype).flatten(1)
-    # the present layer, written for standardised entries: where the search starts
+    # convert the present layer to standardised vectors, as the start of the search
     anchor, bias = first * std, layer.bias.detach().cpu().to(single.dtype) + first @ mean
     problem = _Problem(network, teaching, anchor, bias)
     fold = torch.from_numpy(teaching.folds())
@@ -136,23 +136,25 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         solution, worse = (anchor, bias), 0
         values = np.full(len(STRENGTHS), np.inf)
         for place, strength in enumerate(STRENGTHS):
-            # half the views and a looser end will do to choose by
+            # half the views and a looser tolerance are enough to choose the penalty
             solution = problem.solve(
                 single[rest][:, ::2], truth[rest], strength, solution, 40, 1e-4
             )
             values[place] = float(problem.loss(single[part][:, :1], truth[part], solution))
             worse = worse + 1 if place and values[place] > values[:place].min() else 0
-            if worse == 3:  # the losses along the path fall, then rise
+            # the losses fall and then rise along the path of penalties
+            if worse == 3:
                 break
         sums += np.where(np.isfinite(values), values, values[np.isfinite(values)].max() * 2) * int(
             part.sum()
         )
-    # once the penalty is chosen no galaxy has to be left out any more
+    # after the penalty is chosen, solve on all galaxies
     place = int(sums.argmin())
     weight, bias = problem.solve(single, truth, STRENGTHS[place], (anchor, bias))
     trained = float(problem.loss(single[:, :1], truth, (weight, bias)))
     with torch.no_grad():
-        # back to the network's own entries: W(x − mean)/std + b = (W/std)x + b − (W/std)mean
+        # convert back to the network's own features: W(x − mean)/std + b = (W/std)x + b −
+        # (W/std)mean
         raw = weight / std
         layer.weight.copy_(raw.view_as(layer.weight))
         layer.bias.copy_(bias - raw @ mean)
@@ -193,7 +195,7 @@ class _Problem:
         iterations: int = 200,
         tolerance: float = 1e-6,
     ) -> _Solution:
-        """Return weight (k, d) and bias (k,) of least penalised loss."""
+        """Return weight (k, d) and bias (k,) with the least penalised loss."""
         weight, bias = (part.clone().requires_grad_() for part in begin)
         optimizer = torch.optim.LBFGS(
             [weight, bias],
@@ -206,7 +208,7 @@ class _Problem:
         def closure() -> torch.Tensor:
             optimizer.zero_grad()
             penalty = ((weight - self.anchor) ** 2).sum() / (2 * strength * len(vectors))
-            # the bias is not penalised, but for what keeps it finite where a class has no galaxy
+            # the bias has only a tiny penalty, which keeps it finite for a class without galaxies
             total = (
                 self.loss(vectors, truth, (weight, bias))
                 + penalty
@@ -220,7 +222,7 @@ class _Problem:
 
 
 def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.Tensor:
-    """Compute what enters the output layer for each galaxy and copy: (n, copies, d, …)."""
+    """Return what enters the output layer for each galaxy and copy, shape (n, copies, d, …)."""
     caught: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
     device = next(network.parameters()).device
@@ -229,7 +231,7 @@ def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.
     parts = []
     network.eval()
     try:
-        # no_grad, not inference mode: what is solved from these takes gradients
+        # no_grad instead of inference mode, because the solver needs gradients of these tensors
         with (
             torch.no_grad(),
             torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None),
@@ -248,7 +250,7 @@ def _vectors(network: nn.Module, layer: nn.Module, teaching: Teaching) -> torch.
 
 
 def clear_output(network: nn.Module) -> None:
-    """Set the output layer to zero, so that every class is equally likely.
+    """Set the output layer to zero, so that every class is equally probable.
 
     A penalty on the distance from zero then shrinks the weights. A convolution is left as it was
     drawn: a ReLU follows it, which has no slope at zero.

@@ -1,4 +1,4 @@
-"""Draw the progress of a training on stderr: one bar over all epochs."""
+"""Draw the progress of a training on stderr, with one bar over all epochs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from gzfeatures.networks.training.learner import Learner
 
 
 class TrainingBar(pl.Callback):
-    """A progress bar with epoch, steps, remaining time, loss and the latest validation metric."""
+    """Show a progress bar: epoch, steps, remaining time, loss, last validation metric."""
 
     def __init__(self) -> None:
-        # made in the process that draws it: a bar cannot be sent to another
+        # create the bar in the process that draws it, because it cannot be sent to another process
         self.progress: Progress | None = None
         self.task = TaskID(0)
 
@@ -52,13 +52,13 @@ class TrainingBar(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Move the bar by one step."""
+        """Advance the bar by one step."""
         if self.progress is not None:
             self.progress.advance(self.task)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the metrics of the epoch before."""
-        # not at the end of that epoch: its metrics are computed after this callback is called
+        # at the end of that epoch the metrics do not exist yet
         if self.progress is not None and isinstance(pl_module, Learner) and pl_module.history:
             row = pl_module.history[-1]
             text = f"epoch {row['epoch']} of {trainer.max_epochs}: loss {row['training_loss']:.4f}"

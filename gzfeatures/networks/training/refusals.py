@@ -54,10 +54,10 @@ def require_sense(
 def _require_pairs(
     plan: TrainingRecipe, training_targets: TrainingTargets, network: nn.Module
 ) -> None:
-    """Refuse steps of one galaxy where a layer normalises over the galaxies of a step."""
+    """Refuse batches of one galaxy if a layer normalises over the galaxies of a batch."""
     if plan.recipe == "probe" or min(plan.batch_size, len(training_targets.ids)) > 1:
         return
-    # frozen blocks use stored statistics, which one galaxy does not disturb
+    # frozen blocks use stored statistics, so a single galaxy is allowed
     learning = [module for block in plan.trained_blocks(network) for module in block.modules]
     if any(isinstance(part, BATCH_NORMS) for module in learning for part in module.modules()):
         raise InputError(
@@ -83,7 +83,7 @@ def _require_monitor(plan: TrainingRecipe, score: Validation | None) -> None:
     if plan.monitor is None:
         return
     labels = score.labels
-    # scores of equal probabilities tell which metrics these labels have
+    # equal probabilities for all classes tell which metrics exist for these labels
     flat = np.full((len(labels), len(labels.classes)), 1 / len(labels.classes))
     kind = score.inference.target.kind
     metrics = evaluate(

@@ -1,4 +1,4 @@
-"""Decide whether a training resumes from its folder, is read from it, or begins anew."""
+"""Decide whether a training is resumed from its folder, read from its folder, or started anew."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from gzfeatures.files import read_sidecar
 from gzfeatures.networks.training.checkpoint import STATE, machine_now, read_state
 
 SETTINGS_FORMAT = 2
-"""Raise where the same settings would train otherwise than before: 2 counts blocks in the order of
-computation."""
+"""Version of the settings; raise it if the same settings would train differently than before."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EarlierTraining:
-    """A training on disk that is resumed.
+    """Hold a training on disk that is resumed.
 
     Parameters
     ----------
@@ -46,13 +45,13 @@ class EarlierTraining:
 
     @property
     def finished(self) -> bool:
-        """Tell whether nothing is left to do."""
+        """Return whether the training has nothing left to do."""
         return bool(self.state["finished"]) and not self.grows
 
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Compute with a number of threads: sums in other parts differ in their last digits."""
+    """Use a fixed number of threads, because sums in other parts differ in their last digits."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -69,7 +68,7 @@ def earlier(
     again: bool,
     say: Callable[[str], object],
 ) -> EarlierTraining | None:
-    """Return the training in a folder that goes on, or None to begin anew.
+    """Return the training in a folder that is to be continued, or None to start anew.
 
     An unfinished one of the same settings goes on, a finished one is read. More epochs than it had
     are added to it. An unfinished one of other settings is replaced, which is said; a finished one
@@ -107,7 +106,7 @@ def earlier(
             raise
         say(f"the state of an earlier training cannot be used and is replaced: {error}")
         return None
-    # more epochs with the same settings are the one change that a training can take up
+    # a training can be continued with more epochs, but with no other change of settings
     differing = _difference(before, settings)
     if differing is None or (
         differing == "epochs" and settings["recipe"]["epochs"] > before["recipe"]["epochs"]
@@ -116,7 +115,7 @@ def earlier(
         return EarlierTraining(
             path, kept, differing is not None, int(machine.get("threads", torch.get_num_threads()))
         )
-    # other settings: hours of finished work are never replaced without being asked
+    # the settings differ: never replace hours of finished work unless the user asks for it
     name, was, now = _named(differing, before, settings)
     if resume:
         raise InputError(
@@ -155,7 +154,7 @@ def _tell(
         say(f"{path} holds this very training, finished; it is read (--again trains anew)")
     else:
         say(f"going on after epoch {done:g} of {total}, from {path}")
-    # a user who compares numbers has to know why they differ
+    # tell a user who compares numbers why they may differ
     present = machine_now()
     finished = stored["finished"] and not grows
     for name, text in (("kind", "on another machine"), ("torch", "with another PyTorch")):
@@ -165,7 +164,7 @@ def _tell(
 
 
 def _require_free(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse a folder with the checkpoint of another training whose state is gone."""
+    """Refuse a folder with the checkpoint of another training whose state is missing."""
     before = read_sidecar(folder / RECORD).get("settings")
     if before is None:
         return
@@ -185,8 +184,8 @@ def _taken(path: Path, name: str, was: str, now: str) -> InputError:
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Return the first setting that differs; "epochs" if only their number does."""
-    # a setting that is recorded only where it was chosen may be missing now
+    """Return the first setting that differs; "epochs" if only their number differs."""
+    # the record names the halving seed only if it was chosen, so it may be missing now
     for name in (*now, *({"halving_seed"} & before.keys() - now.keys())):
         first, second = (fingerprint.canonical_json(fields.get(name)) for fields in (before, now))
         if first == second:
@@ -202,7 +201,7 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
 
 def _named(odd: str, before: dict[str, Any], now: dict[str, Any]) -> tuple[str, str, str]:
     """Return the name and both values of a setting in which two trainings differ."""
-    # of a group of settings the first member that differs
+    # for a group of settings, name the first member that differs
     if odd == "format":
         return "format of settings", str(before.get("format", 1)), str(now["format"])
     if odd == "epochs":

@@ -1,4 +1,4 @@
-"""Train a network on galaxies, end to end or its output layer alone, to a checkpoint."""
+"""Train a network on galaxies, end to end or only its output layer, and write a checkpoint."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from gzfeatures.networks.training.resuming import EarlierTraining, earlier
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Training:
-    """The result of a training.
+    """Hold the result of a training.
 
     Parameters
     ----------
@@ -143,11 +143,11 @@ def train(
     say = speaker(options.progress)
     galaxies = TrainingGalaxies(images, labels, split, counts, also)
     ready = Preparation.of(galaxies, network, options, say)
-    # the random numbers of the caller stay as they were; those of the training follow from its seed
+    # use the training's own seed, and leave the caller's random numbers unchanged
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = Model.of(ready)
-        # only now are all settings known that decide whether an earlier training goes on
+        # only now are all settings known that decide whether an earlier training is continued
         before = earlier(
             options.folder,
             model.settings,
@@ -163,9 +163,9 @@ def train(
         learner.images = copies
         ending = _ending(ready, model)
         state = _trained(ready, model, learner, ending, before, watch, say)
-    # every process predicts, for each may go on with the predictions
+    # every process predicts, because each may need the predictions afterwards
     predictions = ending.finished(state, galaxies.scored, ready.machine.device, say=say)
-    # one process writes: two would replace each other's files
+    # only one process writes, because two would replace each other's files
     first = _first_of_all()
     if first:
         ending.write(state)
@@ -230,12 +230,13 @@ def _begun(
         f"output layer solved on {teaching.copies} views of {len(training_targets.ids)} galaxies: "
         f"loss {row['held_out_loss']:.3f} on galaxies left out"
     )
-    model.module.cpu().train()  # where Lightning expects it
+    # move the network back to the CPU, where Lightning expects it
+    model.module.cpu().train()
     return [first], len(training_targets.ids) * teaching.copies
 
 
 def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) -> Learner:
-    """Return the network as Lightning trains it."""
+    """Return the network as a Lightning module."""
     training_targets, seed = ready.training_targets, ready.options.seed
     frames = TrainingPixels(
         ready.pixels,
@@ -261,10 +262,10 @@ def _learner(ready: Preparation, model: Model, history: list[dict[str, Any]]) ->
 
 
 def _ending(ready: Preparation, model: Model) -> Finish:
-    """Return what is to be done with the trained network."""
+    """Return the work that remains after the network is trained."""
     galaxies, options, training = ready.galaxies, ready.options, ready.training_targets.ids
     validation = galaxies.images.select(ready.split.validation)
-    # those that the starting weights were trained on calibrate nothing
+    # galaxies that the starting weights were trained on must not calibrate
     met = ready.split.validation[ready.initialisation.seen_before().among_images(validation)]
     return Finish(
         options.folder,
@@ -297,14 +298,14 @@ def _trained(
     path = options.folder / STATE
     if before is not None and before.finished:
         return before.state
-    # no epochs follow: the solved output layer is the whole training
+    # for a probe, the solved output layer is the whole training
     if model.recipe.recipe == "probe":
         state = learner.resumable()
         write_state(path, {"gzfeatures": state, "settings": model.settings})
         return state
     if options.progress:
         say(_plan(ready, model, learner, before))
-    # compiled in place, so that the state keeps the names of the network's parameters
+    # compile in place, so that the state keeps the names of the network's parameters
     if options.compiled:
         model.module.compile()
     bar = [TrainingBar()] if options.progress else []
@@ -323,7 +324,7 @@ def _trained(
     except Diverged as error:
         raise _diverged(error, ending, learner, ready.galaxies.scored, say) from None
     except (KeyboardInterrupt, SystemExit):
-        # hours of training are not lost: the best weights so far become a checkpoint
+        # do not lose hours of training: write the best weights so far as a checkpoint
         if learner.history and _first():
             ending.interrupted(learner.resumable())
             epoch = learner.history[learner.kept_row]["epoch"]
@@ -334,7 +335,7 @@ def _trained(
 def _plan(
     ready: Preparation, model: Model, learner: Learner, before: EarlierTraining | None
 ) -> str:
-    """Describe in one line what the training will do; the time of a step is measured for it."""
+    """Return one line on what the training will do, after measuring the time of a step."""
     step = seconds_a_step(learner, ready.machine.device, ready.machine.precision)
     done = learner.before
     if before is not None and not before.grows:
@@ -344,7 +345,7 @@ def _plan(
 
 
 def _first_of_all() -> bool:
-    """Wait for the processes that trained together, and tell whether this one is the first.
+    """Wait for the processes that trained together; return whether this is the first process.
 
     Under strategies that run the caller's script in every process, all of them call this.
     """
@@ -356,7 +357,7 @@ def _first_of_all() -> bool:
 
 
 def _first() -> bool:
-    """Tell whether this process is the first, or the only one, of a training."""
+    """Return whether this process is the first, or the only one, of a training."""
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
@@ -374,7 +375,7 @@ def _diverged(
     scored: Ids,
     say: Callable[[str], object],
 ) -> InputError:
-    """Keep the weights before the loss became NaN as a checkpoint, and return the error."""
+    """Write the weights before the loss became NaN as a checkpoint, and return the error."""
     kept = "nothing was kept, for no epoch was whole"
     if learner.history and _first():
         state = learner.resumable()
