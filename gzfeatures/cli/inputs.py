@@ -124,6 +124,19 @@ AsNumber = Annotated[
     bool,
     typer.Option("--as-number", help="The target's few whole numbers are numbers, not classes."),
 ]
+PixelScale = Annotated[
+    str | None,
+    typer.Option(
+        help="Catalog column (or one number) of arcsec per pixel; sets crops with --petrosian."
+    ),
+]
+Petrosian = Annotated[
+    str | None,
+    typer.Option(
+        help="Catalog column of petroR90 in arcsec; with --pixel-scale each galaxy is cut as "
+        "Galaxy Zoo frames are."
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
 ]
@@ -255,16 +268,58 @@ def images_of(
     on_missing: Literal["raise", "skip"],
     id_column: str | None = None,
     reading: Reading | None = None,
+    crops: tuple[str | None, str | None] = (None, None),
 ) -> ImageSet:
-    """Open the images in a folder or archive, or the images of a catalog's galaxies."""
+    """Open the images in a folder or archive, or the images of a catalog's galaxies.
+
+    `crops` are the values of --pixel-scale and --petrosian, which need the catalog.
+    """
     from gzfeatures.images.image_set import ImageSet
 
     if images is None:
+        require_catalog_of_crops(crops, has_catalog=False)
         return ImageSet.of(source, reading=reading)
     catalog = catalog_from(source, id_column)
     image_set = ImageSet.of(images, ids=catalog.ids, on_missing=on_missing, reading=reading)
     # the kind of catalog says which survey the ids belong to, which recognises training galaxies
-    return image_set.of_kind(catalog.kind)
+    return framed(image_set.of_kind(catalog.kind), catalog, crops)
+
+
+def require_catalog_of_crops(crops: tuple[str | None, str | None], *, has_catalog: bool) -> None:
+    """Refuse --pixel-scale without --petrosian, the reverse, and either without a catalog."""
+    flags = ("--pixel-scale", "--petrosian")
+    given = [flag for flag, value in zip(flags, crops, strict=True) if value is not None]
+    if len(given) == 1:
+        other = flags[1 - flags.index(given[0])]
+        raise typer.BadParameter(f"it goes with {other}", param_hint=given[0])
+    if given and not has_catalog:
+        raise typer.BadParameter(
+            "they need a catalog of the images", param_hint=" and ".join(given)
+        )
+
+
+def framed(images: ImageSet, catalog: Catalog, crops: tuple[str | None, str | None]) -> ImageSet:
+    """Return images that are cut by pixel scale and Petrosian radius, where these are given.
+
+    Raises
+    ------
+    InputError
+        The catalog has no such numeric column.
+    """
+    require_catalog_of_crops(crops, has_catalog=True)
+    scale, radius = crops
+    if scale is None or radius is None:
+        return images
+    import numpy as np
+
+    from gzfeatures.images.framing import Framing
+
+    try:
+        # most surveys have one pixel scale, which no catalog repeats in each row
+        scales = np.full(len(catalog), float(scale))
+    except ValueError:
+        scales = catalog.column(scale)
+    return images.framed(Framing(catalog.ids, scales, catalog.column(radius), (scale, radius)))
 
 
 def labels_and_split(

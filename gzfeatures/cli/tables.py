@@ -24,15 +24,19 @@ from gzfeatures.cli.inputs import (
     MaybeImages,
     MissingLabel,
     Near,
+    Petrosian,
+    PixelScale,
     Seed,
     Source,
     TableFile,
     TargetName,
     catalog_from,
+    framed,
     images_of,
     labels_and_split,
     labels_from,
     numbers_from,
+    require_catalog_of_crops,
     target_column,
 )
 from gzfeatures.cli.reading import reads_images
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.heads.head import Head
     from gzfeatures.ids import Ids
+    from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.reading import Reading
     from gzfeatures.images.view import View
     from gzfeatures.unlabelled.familiarity import Familiarity
@@ -178,6 +183,8 @@ def extract(
         list[str] | None,
         typer.Option(help="Pixels it sees, e.g. size=128,crop=0.566,grey=true; again for more."),
     ] = None,
+    pixel_scale: PixelScale = None,
+    petrosian: Petrosian = None,
     dihedral: Annotated[
         bool, typer.Option("--dihedral", help="Mean over mirror images and quarter turns.")
     ] = False,
@@ -233,14 +240,15 @@ def extract(
         paths = [output / _file_name(each.extractor) for each in extractions]
     # names of several tables contain the extractor's fingerprint, so check them only now
     outputs.allow(paths, output if len(paths) > 1 else None)
-    image_set = images_of(source, images, on_bad, id_column, reading)
+    crops = (pixel_scale, petrosian)
+    image_set = images_of(source, images, on_bad, id_column, reading, crops)
     tables = write_all(extractions, image_set, paths)
     rows = [_table_row(table, with_extractor=as_json) for table in tables]
     _say_how_many(rows[0]["nothing_shown"])
     say(f"written to {output}")
-    brief = [key for key in rows[0] if key != "nothing_shown"]
+    brief = [key for key in rows[0] if key not in ("nothing_shown", "framing")]
     result = rows[0] if len(rows) == 1 else {"tables": rows}
-    show(result, as_json, hide=("nothing_shown",), columns=brief)
+    show(result, as_json, hide=("nothing_shown", "framing"), columns=brief)
 
 
 def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
@@ -253,6 +261,7 @@ def _table_row(table: WrittenTable, with_extractor: bool) -> dict[str, Any]:
         "nothing_shown": _pairs(table.nothing_shown),
         "table": table.path,
     }
+    row |= {"framing": table.framing} if table.framing else {}
     # the extractor has dozens of fields, which are useful for scripts only
     return {**row, "extractor": table.extractor.asdict()} if with_extractor else row
 
@@ -542,6 +551,22 @@ def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Pat
         )
 
 
+def _require_use_of_crops(
+    crops: tuple[str | None, str | None], view: str | None, catalog: Path | None, table: Path
+) -> None:
+    """Refuse crops of galaxies where there is no image, no catalog, or another crop for all."""
+    require_catalog_of_crops(crops, has_catalog=catalog is not None)
+    if crops == (None, None):
+        return
+    # a table has its vectors already
+    if table.suffix in TABLES:
+        raise typer.BadParameter("they go with images", param_hint="--pixel-scale, --petrosian")
+    if view is not None:
+        raise typer.BadParameter(
+            "it sets one crop for all, --petrosian one for each", param_hint="--view"
+        )
+
+
 @app.command(epilog="Example: gzfeatures predict heads/svm.skops table.parquet -o predictions.csv")
 @writes("output")
 @reads_images
@@ -574,6 +599,8 @@ def predict(
         str | None,
         typer.Option(help="Other framing of the images, e.g. crop=0.8; only the crop may differ."),
     ] = None,
+    pixel_scale: PixelScale = None,
+    petrosian: Petrosian = None,
     on_bad: Annotated[
         Literal["raise", "skip"], typer.Option(help="Stop at a bad image, or leave it out.")
     ] = "raise",
@@ -611,9 +638,20 @@ def predict(
     """Write class probabilities per galaxy, and the class set that holds the true class in 90 %."""
     from gzfeatures.cli.shift_notes import compared
 
+    crops = (pixel_scale, petrosian)
     _require_use_of(view, scheme, head, table)
+    _require_use_of_crops(crops, view, catalog, table)
     options = _PredictOptions(
-        view, scheme, on_bad, reading, unfamiliar, coverage, tuple(others or ()), catalog, id_column
+        view,
+        scheme,
+        on_bad,
+        reading,
+        unfamiliar,
+        coverage,
+        tuple(others or ()),
+        catalog,
+        id_column,
+        crops,
     )
     answer = _by_network(head, table, options)
     if answer is None:
@@ -654,6 +692,14 @@ class _PredictOptions:
     others: tuple[Path, ...]
     catalog: Path | None
     id_column: str | None
+    crops: tuple[str | None, str | None]
+
+    def images(self, source: Path, on_bad: Literal["raise", "skip"]) -> ImageSet:
+        """Open the images to predict, cut by the catalog's scales and radii if these are given."""
+        images = images_of(source, None, on_bad, reading=self.reading)
+        if self.catalog is None or self.crops == (None, None):
+            return images
+        return framed(images, catalog_from(self.catalog, self.id_column), self.crops)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -680,7 +726,7 @@ def _by_network(path: Path, source: Path, options: _PredictOptions) -> _Answer |
     from gzfeatures.networks.inference.output_calibration import calibration_of
     from gzfeatures.networks.inference.probabilities import classify
 
-    images = images_of(source, None, "raise", reading=options.reading)
+    images = options.images(source, "raise")
     empty: list[tuple[str, str]] = []
 
     def noted(name: str, reason: str) -> None:
@@ -736,7 +782,7 @@ def _of_images(
     from gzfeatures.experiment.prediction import vectors_of
     from gzfeatures.images.view import View
 
-    images = images_of(source, None, options.on_bad, reading=options.reading)
+    images = options.images(source, options.on_bad)
     framing = None
     if options.view is not None:
         framing = View.parse(options.view, head.extractors[0].view)

@@ -70,7 +70,7 @@ PLAIN = frozenset(
             "settings",
             "split",
         ),
-        *("strategy", "survey", "target", "tracking_uri", "view"),
+        *("strategy", "survey", "target", "tracking_uri", "view", "pixel_scale", "petrosian"),
         *("image_stretch", "image_bands", "image_science", "image_prefer", "image_ids_from"),
     }
 )

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,9 @@ class EmbeddingTable:
         of it.
     nothing_shown : tuple of (id, reason)
         Galaxies whose image shows none: it is blank, or most of its pixels are bad.
+    framing : dict, optional
+        Columns that set the crop of each galaxy (see `images.framing`); its value is part of the
+        image's digest. None where one crop is that of all.
 
     Raises
     ------
@@ -96,6 +99,7 @@ class EmbeddingTable:
     pictures: Pictures | None = None
     kind: str = ""
     nothing_shown: tuple[tuple[str, str], ...] = ()
+    framing: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="embedding table")
@@ -184,6 +188,7 @@ class EmbeddingTable:
             pictures=described,
             kind=self.kind,
             nothing_shown=self.nothing_shown,
+            framing=self.framing,
         ) as append:
             for start in range(0, len(self), GROUP_ROWS):
                 part = slice(start, start + GROUP_ROWS)
@@ -219,6 +224,8 @@ class TableFile:
     kind : str
         Kind of the catalog that the ids come from.
     nothing_shown : tuple of (id, reason)
+    framing : dict, optional
+        Columns that set the crop of each galaxy.
     made : Made
         How an extraction that just ran went.
     """
@@ -248,6 +255,7 @@ class TableFile:
             self.nothing_shown = tuple(
                 (str(name), str(reason)) for name, reason in note.get("nothing_shown", [])
             )
+            self.framing = dict(note["framing"]) if note.get("framing") else None
         # check the column types once, because batches are read as raw bytes of these lengths
         self._described = PICTURES in schema.names
         width = schema.field(PICTURES).type if self._described else pa.binary(2 * BYTES)
@@ -363,6 +371,7 @@ class TableFile:
             pictures=pictures,
             kind=self.kind,
             nothing_shown=_of_ids(self.nothing_shown, ids),
+            framing=self.framing,
         )
 
 
@@ -414,6 +423,7 @@ def writer(
     pictures: bool = False,
     kind: str = "",
     nothing_shown: Sequence[tuple[str, str]] = (),
+    framing: Mapping[str, Any] | None = None,
 ) -> Iterator[Append]:
     """Write a table row group by row group; the file appears completely or not at all.
 
@@ -430,6 +440,8 @@ def writer(
         Kind of the catalog that the ids come from, where it is known.
     nothing_shown : sequence of (id, reason)
         Galaxies whose image shows none.
+    framing : mapping, optional
+        Columns that set the crop of each galaxy.
 
     Yields
     ------
@@ -448,6 +460,7 @@ def writer(
     }
     note |= {"catalog": kind} if kind else {}
     note |= {"nothing_shown": [list(pair) for pair in nothing_shown]} if nothing_shown else {}
+    note |= {"framing": dict(framing)} if framing else {}
     kinds = (pa.string(), pa.string(), pa.list_(pa.float32(), extractor.dim))
     fields = list(zip(COLUMNS, kinds, strict=True))
     if pictures:

@@ -18,6 +18,7 @@ from gzfeatures.images.decoding.bundle import array, unpacked
 from gzfeatures.images.decoding.decode_rgb import bits, decode_rgb, no_bands, picture
 from gzfeatures.images.decoding.grey_levels import FEWEST, Levels, number_of, shallow
 from gzfeatures.images.emptiness import of_bands, of_picture
+from gzfeatures.images.framing import cut_to_frame
 from gzfeatures.images.reading import READING, Reading
 from gzfeatures.images.sources.arrays import channel_axis
 from gzfeatures.images.view import View
@@ -56,15 +57,17 @@ class Decoder:
     max_pixels: int
     reading: Reading = READING
 
-    def see(self, view: View) -> npt.NDArray[np.uint8]:
+    def see(self, view: View, frame: float | None = None) -> npt.NDArray[np.uint8]:
         """Return the pixels under a view as uint8, shape (size, size, channels).
 
-        A view with bands or a stretch takes the bands of a galaxy that has a picture too.
+        A view with bands or a stretch takes the bands of a galaxy that has a picture too. `frame`
+        is the side of the galaxy's frame in pixels, where the image is not the frame itself.
 
         Raises
         ------
         InputError
-            Something is damaged, too large, not there, or a band of the view is blank; a picture of
+            Something is damaged, too large, not there, or a band of the view is blank; the view
+            shows more sky than the image; a picture of
             floats comes without a stretch or a range; or bands, or a stretch, are asked of a
             picture of 8 bits.
         """
@@ -75,9 +78,8 @@ class Decoder:
         if PICTURE in parts and not (wants_bands and len(parts) > 1):
             if view.bands is not None:
                 raise no_bands(self.where)
-            return view.apply(
-                self._picture(Levels(self.reading.range, view.stretch or self.reading.stretch))
-            )
+            image = self._picture(Levels(self.reading.range, view.stretch or self.reading.stretch))
+            return cut_to_frame(view, frame, image.size, self.where).apply(image)
         bands, limits = self._bands, self.reading.range
         # a range fixes black and white for all images, a stretch sets them for each image: refuse
         # both together
@@ -90,9 +92,11 @@ class Decoder:
             )
         self._require_levels(bands, view.stretch)
         try:
-            return view.apply(
-                bands.render(view.bands, view.stretch or self.reading.stretch or "lupton", limits)
+            rendered = bands.render(
+                view.bands, view.stretch or self.reading.stretch or "lupton", limits
             )
+            shown = cut_to_frame(view, frame, rendered.shape[:2], self.where)
+            return shown.apply(rendered)
         except InputError as error:
             raise InputError(
                 error.what,

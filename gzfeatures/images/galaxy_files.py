@@ -17,6 +17,7 @@ from gzfeatures.images.decoding.bundle import bundle
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
 from gzfeatures.images.decoding.filters import images_among, split
 from gzfeatures.images.decoding.fits_planes import planes
+from gzfeatures.images.framing import cut_to_frame
 from gzfeatures.images.reader_version import version
 from gzfeatures.images.reading import READING, Reading
 from gzfeatures.images.sources.archive import Archive
@@ -183,16 +184,19 @@ class GalaxyFiles:
             {part_of(name, named, alone=False): self.archive.read(name) for name in files}
         )
 
-    def digest(self, data: bytes) -> str:
+    def digest(self, data: bytes, frame: float | None = None) -> str:
         """Return the SHA-256 of a galaxy's bytes and of the options that change its pixels.
 
         Options at their defaults are left out, so that plain pictures have the digest of their
-        file.
+        file. `frame` is the side of the galaxy's frame in pixels, where the image is not the frame.
         """
         digest, key = fingerprint.of_bytes(data), self.reading.key
         reader = version(data, max_pixels=self.max_pixels)
         if reader is not None:
             key["reader"] = reader
+        if frame is not None:
+            # each galaxy has its own crop, so that one file has other vectors with another radius
+            key["frame_pixels"] = frame
         # plain pictures keep the digest of their bytes, so that other programs can compute it
         if key == {"field": 1, "bands": None}:
             return digest
@@ -210,7 +214,9 @@ class GalaxyFiles:
         of_band = dataclasses.replace(self.reading, bands=(part,))
         return Decoder(data, self.where(files), self.max_pixels, of_band)
 
-    def see(self, files: Files, data: bytes, view: View) -> npt.NDArray[np.uint8]:
+    def see(
+        self, files: Files, data: bytes, view: View, frame: float | None = None
+    ) -> npt.NDArray[np.uint8]:
         """Return the pixels of a galaxy under a view that refers to the whole survey frame.
 
         Raises
@@ -218,7 +224,7 @@ class GalaxyFiles:
         InputError
             A view wants more sky than the images hold, or the image is broken.
         """
-        return self.decoder(files, data).see(self._within(files, [view])[0])
+        return self.decoder(files, data).see(self._within(files, [view])[0], frame)
 
     def network_input(
         self,
@@ -226,16 +232,23 @@ class GalaxyFiles:
         data: bytes,
         views: Sequence[View],
         noted: Callable[[str], None] | None = None,
+        frame: float | None = None,
     ) -> NetworkInput:
         """Return a galaxy's whole picture, or its bands under each view.
 
         The bytes are decoded once; raises as `see`. `noted` is called with the reason where the
-        image shows no galaxy.
+        image shows no galaxy; `frame` is the side of the galaxy's frame in pixels, where the image
+        is not the frame itself.
         """
         decoder, within = self.decoder(files, data), self._within(files, views)
         # one decoded picture serves all views, but bands are stretched separately for each view
         pixels = None if any(view.bands or view.stretch for view in views) else decoder.picture
-        pictures = tuple(decoder.see(view) for view in within) if pixels is None else (pixels,)
+        if pixels is not None:
+            size = (pixels.shape[0], pixels.shape[1])
+            within = [cut_to_frame(view, frame, size, decoder.where) for view in within]
+        pictures = (
+            tuple(decoder.see(view, frame) for view in within) if pixels is None else (pixels,)
+        )
         reason = None if noted is None else decoder.nothing_shown(within, pictures)
         if noted is not None and reason is not None:
             noted(reason)

@@ -19,6 +19,7 @@ from gzfeatures.ids import Ids, positions, require_unique
 from gzfeatures.images.decode import reason
 from gzfeatures.images.decoding.decode_rgb import MAX_PIXELS
 from gzfeatures.images.decoding.grey_levels import FEWEST
+from gzfeatures.images.framing import Framing
 from gzfeatures.images.galaxy_files import Files, GalaxyFiles, NetworkInput, WholePicture
 from gzfeatures.images.picture_hash import NOTHING, picture_hash
 from gzfeatures.images.reading import Reading
@@ -82,6 +83,9 @@ class ImageSet:
     kind : str
         Kind of the catalog that the ids come from (see `kinds.KINDS`); empty where nothing is known
         of it.
+    framing : Framing, optional
+        Pixel scale and Petrosian radius of each galaxy, by which views are cut; None where every
+        image is a frame.
     """
 
     ids: Ids
@@ -89,6 +93,7 @@ class ImageSet:
     places: tuple[tuple[int, Files], ...]
     missing: tuple[str, ...] = ()
     kind: str = ""
+    framing: Framing | None = None
 
     def __post_init__(self) -> None:
         require_unique(self.ids, where="images")
@@ -191,9 +196,16 @@ class ImageSet:
         """Return the SHA-256 of an image's bytes and of the options that change its pixels.
 
         Two images with one digest give the same pixels under every view.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read, or the galaxy lacks what sets its crop (see `Framing`).
+        MissingFileError
+            It has vanished.
         """
         source, files = self._place(row)
-        return source.digest(source.read(files))
+        return source.digest(source.read(files), self._frame(row))
 
     def digests(self) -> list[str]:
         """Return the digest of each image, in the order of the ids."""
@@ -209,7 +221,8 @@ class ImageSet:
         sources = [[source.reading.asdict(), source.max_pixels] for source in self.galaxy_files]
         # size and time of change reveal a new file without reading it
         places = [[n, files, self.galaxy_files[n].states(files)] for n, files in self.places]
-        return fingerprint.of([sources, self.ids.tolist(), places])
+        framing = [] if self.framing is None else [self.framing.fingerprint]
+        return fingerprint.of([sources, self.ids.tolist(), places, *framing])
 
     def pixels(self, row: int, view: View, *, digest: str | None = None) -> npt.NDArray[np.uint8]:
         """Return the pixels of one image under a view, shape (size, size, channels).
@@ -235,7 +248,7 @@ class ImageSet:
             It has vanished.
         """
         source, files = self._place(row)
-        return source.see(files, self._unchanged(row, digest), view)
+        return source.see(files, self._unchanged(row, digest), view, self._frame(row))
 
     def network_input(
         self,
@@ -251,7 +264,8 @@ class ImageSet:
         image shows no galaxy (see `emptiness`).
         """
         source, files = self._place(row)
-        return source.network_input(files, self._unchanged(row, digest), views, noted)
+        data = self._unchanged(row, digest)
+        return source.network_input(files, data, views, noted, self._frame(row))
 
     def picture_hash(self, row: int) -> bytes:
         """Return the hash of one picture, 64 bytes; all zero for bands or a broken image.
@@ -275,11 +289,32 @@ class ImageSet:
         """Return the same images, with the kind of the catalog that their ids come from."""
         return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
 
+    def framed(self, framing: Framing | None) -> ImageSet:
+        """Return the same images, whose views are cut by scale and radius of each galaxy.
+
+        Raises
+        ------
+        InputError
+            The images are parts of a frame already (`field`).
+        """
+        fields = {source.reading.field for source in self.galaxy_files}
+        if framing is not None and fields != {1.0}:
+            raise InputError(
+                "field of the images",
+                rule="be left out where pixel scale and Petrosian radius set the crop",
+                found=", ".join(map(str, sorted(fields))),
+            )
+        return dataclasses.replace(self, framing=framing)
+
+    def _frame(self, row: int) -> float | None:
+        """Return the side of a galaxy's frame in pixels; None where its image is the frame."""
+        return None if self.framing is None else self.framing.frame_pixels(str(self.ids[row]))
+
     def _unchanged(self, row: int, digest: str | None) -> bytes:
         """Return an image's bytes; refuse an image that changed since its digest was computed."""
         source, files = self._place(row)
         data = source.read(files)
-        if digest is not None and source.digest(data) != digest:
+        if digest is not None and source.digest(data, self._frame(row)) != digest:
             raise InputError(
                 "image has changed",
                 where=source.where(files),
@@ -295,7 +330,9 @@ class ImageSet:
         )
 
     def joined(self, other: ImageSet) -> ImageSet:
-        """Join two sets of images; refuse an id that both sets contain."""
+        """Join two sets of images; refuse an id that both contain, and unequal framings."""
+        if self.framing is not other.framing:
+            raise InputError("images", rule="be framed by one catalog")
         moved = tuple((source + len(self.galaxy_files), files) for source, files in other.places)
         ids = np.concatenate([self.ids, other.ids])
         kind = self.kind if self.kind == other.kind else ""
@@ -305,6 +342,7 @@ class ImageSet:
             self.places + moved,
             self.missing + other.missing,
             kind,
+            self.framing,
         )
 
     def check(self, *, progress: bool = False) -> ImageCheck:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -358,6 +358,7 @@ class Job:
             self._hashes_of(digests),
             self.images.kind,
             self.empty.listed(self.images.ids[kept], digests),
+            self._framing,
         )
 
     def write(self, number: int, path: Path, began: float) -> TableFile:
@@ -372,6 +373,7 @@ class Job:
             pictures=described,
             kind=kind,
             nothing_shown=empty,
+            framing=self._framing,
         ) as append:
             for first in range(0, len(kept), GROUP_ROWS):
                 part = slice(first, first + GROUP_ROWS)
@@ -383,6 +385,11 @@ class Job:
                     self._hashes_of(digests[part]),
                 )
         return TableFile(path, self._made(number, len(kept), began))
+
+    @property
+    def _framing(self) -> dict[str, Any] | None:
+        """Return what sets the crop of each galaxy, for the record of a table."""
+        return None if self.images.framing is None else self.images.framing.asdict()
 
     def _readable(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
         good = self.good()

@@ -1,0 +1,153 @@
+"""Cut from images of any survey the field that a Galaxy Zoo frame of the same galaxy shows.
+
+The frames of Galaxy Zoo 2, and with them the Kaggle images and all that was trained on them, have
+424 pixels of 0.02 Petrosian radii each (petroR90 in r): they show 8.48 radii of every galaxy,
+whatever its size on the sky.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.ids import Ids, require_unique
+from gzfeatures.images.view import View
+
+FRAME_RADII = 424 * 0.02
+"""Side of a Galaxy Zoo 2 frame in Petrosian radii (Willett+2013, doi:10.1093/mnras/stt1458, section
+2.2)."""
+LEAST_PIXELS = 20
+"""Pixels across a frame below which nothing of a galaxy's shape is left; a scale or radius in
+another unit leads there too."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Framing:
+    """Pixel scale and Petrosian radius of each galaxy, which say how large its frame is.
+
+    Parameters
+    ----------
+    ids : Ids
+        Galaxies, shape (n,), unique.
+    pixel_scale : ndarray of float64
+        Arcseconds per pixel of each galaxy's image, shape (n,); NaN = not known.
+    petrosian : ndarray of float64
+        Petrosian radius (petroR90) of each galaxy in arcseconds, shape (n,); NaN = not known.
+    columns : (str, str)
+        Where both come from, for messages and records.
+
+    Examples
+    --------
+    >>> ids = np.array(["a", "b"], dtype=object)
+    >>> framing = Framing(ids, np.array([0.4, 0.4]), np.array([10.0, np.nan]), ("scale", "r90"))
+    >>> framing.frame_pixels("a")
+    212.0
+    """
+
+    ids: Ids
+    pixel_scale: npt.NDArray[np.float64]
+    petrosian: npt.NDArray[np.float64]
+    columns: tuple[str, str]
+
+    def __post_init__(self) -> None:
+        require_unique(self.ids, where="framing")
+        if not len(self.ids) == len(self.pixel_scale) == len(self.petrosian):
+            raise InputError("framing", rule="have a pixel scale and a radius of each galaxy")
+        rows = {str(name): row for row, name in enumerate(self.ids)}
+        object.__setattr__(self, "_rows", rows)
+
+    def frame_pixels(self, galaxy: str) -> float:
+        """Return the side of a galaxy's frame in pixels of its image.
+
+        Raises
+        ------
+        InputError
+            The galaxy is not in the catalog, a value is missing or not above 0, or the frame would
+            have fewer than 20 pixels.
+        """
+        rows: dict[str, int] = self._rows  # type: ignore[attr-defined]
+        row = rows.get(str(galaxy))
+        remedy = "leave the galaxy out with --on-bad skip"
+        if row is None:
+            raise InputError(
+                "galaxy has no crop",
+                where=galaxy,
+                rule=f"have {' and '.join(self.columns)} in the catalog",
+                remedy=remedy,
+            )
+        scale, radius = float(self.pixel_scale[row]), float(self.petrosian[row])
+        for column, value in zip(self.columns, (scale, radius), strict=True):
+            # a missing or impossible value is never replaced: the crop would be a guess
+            if not 0 < value < np.inf:
+                raise InputError(
+                    f"{column} sets the crop",
+                    where=galaxy,
+                    rule="be a number above 0",
+                    found="no value" if np.isnan(value) else value,
+                    remedy=remedy,
+                )
+        pixels = round(FRAME_RADII * radius / scale, 6)
+        if pixels < LEAST_PIXELS:
+            raise InputError(
+                f"frame of {FRAME_RADII:g} Petrosian radii",
+                where=galaxy,
+                rule=f"have {LEAST_PIXELS} pixels or more",
+                found=f"{pixels:g} ({radius:g} arcsec at {scale:g} arcsec per pixel)",
+                remedy=f"give both in arcseconds, or {remedy}",
+            )
+        return pixels
+
+    def asdict(self) -> dict[str, Any]:
+        """Return where scale and radius come from, and what a frame is, as JSON values."""
+        scale, radius = self.columns
+        return {"pixel_scale": scale, "petrosian": radius, "frame_radii": FRAME_RADII}
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 of all ids and values."""
+        values = np.stack([self.pixel_scale, self.petrosian])
+        return fingerprint.of([self.ids.tolist(), fingerprint.of_array(values)])
+
+
+def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: object) -> View:
+    """Return a view of a frame as a view of the image that shows the frame's middle.
+
+    Parameters
+    ----------
+    view : View
+        Its crop is a share of the frame.
+    frame : float, optional
+        Side of the frame in pixels; None where the image is the frame.
+    size : (int, int)
+        Sides of the image in pixels.
+    where : object
+        Named in errors.
+
+    Raises
+    ------
+    InputError
+        The view shows more sky than the image.
+
+    Examples
+    --------
+    >>> cut_to_frame(View(crop=0.4), 212.0, (424, 500), "a.jpg").crop
+    0.2
+    """
+    if frame is None:
+        return view
+    side = view.crop * frame
+    # rounding of a crop that fits exactly is no reason to refuse an image
+    if side > min(size) * (1 + 1e-6):
+        raise InputError(
+            "view is wider than the image",
+            where=where,
+            rule=f"have {side:.0f} pixels across, {view.crop:g} of the frame of this galaxy",
+            found=min(size),
+            remedy="cut larger images, or leave the galaxy out with --on-bad skip",
+        )
+    return dataclasses.replace(view, crop=min(1.0, side / min(size)))
