@@ -187,8 +187,8 @@ def _complain(why: str) -> None:
     if not _complained:
         _complained.append(why)
         print(
-            "the record of written files in $XDG_STATE_HOME/gzfeatures (~/.local/state) "
-            f"cannot be used ({why}): "
+            f"the record of written files {user_folders.state_folder() / RECORD} "
+            f"($XDG_STATE_HOME) cannot be used ({why}): "
             "the same command again will ask for --overwrite",
             file=sys.stderr,
         )

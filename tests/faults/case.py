@@ -7,6 +7,7 @@ import functools
 import os
 import random
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from faults.life import Ended, Life, Trouble
-from faults.steps import EARLIER, STEPS, Step, clear, pieces, said
+from faults.pieces import EARLIER, pieces, said
+from faults.steps import LIBRARIES, MADE, STATE, STEPS, Step, clear
 
+EXITS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+UNRECORDED = "the same command again will ask for --overwrite"
 INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
 
 
@@ -41,11 +45,39 @@ class Bench:
 
     def __init__(self, inputs: Path, url: str) -> None:
         self.inputs, self.url = inputs, url
+        self._made: set[str] = set()
         Life(inputs, ("--version",)).ended()  # no later time holds that of the server's start
 
     def desk(self, place: Path) -> Path:
         """A desk of its own, with the times of the files."""
         return Path(shutil.copytree(self.inputs, place, dirs_exist_ok=True))
+
+    def life(
+        self, desk: Path, step: Step, trouble: Trouble | None = None, more: tuple[str, ...] = ()
+    ) -> Life:
+        """Begin a call of a step on a desk; `more` are further words."""
+        return Life(
+            desk,
+            (*step.command(self.url), *more),
+            trouble or Trouble(),
+            records=STATE in step.writes,
+            compiles=step.compiles,
+        )
+
+    def make(self, need: str) -> None:
+        """Have a verb make an input, once."""
+        if need in self._made:
+            return
+        self._made.add(need)
+        desk, compiles = self.inputs, need == LIBRARIES
+        if compiles:
+            (self.inputs / LIBRARIES).write_text(str(self.inputs.with_name("compiled-once")))
+            desk = self.desk(self.inputs.with_name("compiler"))
+        ended = Life(desk, (*MADE[need].split(), "--json"), compiles=compiles).ended()
+        assert ended.code == 0, ended.stderr
+        if need == "another":
+            (desk / "store").rename(desk / need)
+        shutil.rmtree(desk / "store", ignore_errors=True)
 
     @functools.cache  # noqa: B019  (a bench lives as long as the test run)
     def truth(
@@ -58,7 +90,7 @@ class Bench:
             (desk / exchanged).unlink()
             if data is not None:
                 (desk / exchanged).write_bytes(data)
-        ended = Life(desk, STEPS[name].command(self.url)).ended()
+        ended = self.life(desk, STEPS[name]).ended()
         if ended.code and exchanged is not None:
             return None
         assert ended.code == 0, ended.stderr
@@ -79,6 +111,8 @@ class Case:
     """
 
     def __init__(self, bench: Bench, name: str, place: Path) -> None:
+        for need in STEPS[name].needs:
+            bench.make(need)
         truth = bench.truth(name)
         assert truth is not None
         self.bench, self.name, self.truth = bench, name, truth
@@ -87,6 +121,7 @@ class Case:
         self.dice = random.Random(name)
         self.right = [truth]
         self.runs = self.recovered = self._open = 0
+        self._announced = False
         self.lost: list[str] = []
         self.wrong: list[str] = []
         self.rude: list[str] = []
@@ -108,10 +143,11 @@ class Case:
         named.
         """
         before = pieces(self.desk, self.step)
-        beside = [Life(self.desk, self.step.command(self.bench.url)) for _ in range(others)]
-        ended = Life(self.desk, self.step.command(self.bench.url), trouble).ended()
+        beside = [self.bench.life(self.desk, self.step) for _ in range(others)]
+        ended = self.bench.life(self.desk, self.step, trouble).ended()
         for end in [ended, *(life.ended() for life in beside)]:
             self._judge(end, (0, 1, *codes))
+            self._announced |= UNRECORDED in end.stderr
         after = pieces(self.desk, self.step)
         self.lost += [
             name
@@ -132,10 +168,13 @@ class Case:
         """Call once more without a fault: everything has to be there, as if nothing had happened."""
         if not self._open:
             return
-        ended = Life(self.desk, self.step.command(self.bench.url)).ended()
+        ended = self.bench.life(self.desk, self.step).ended()
         if "train anew" in ended.stderr:  # of other images: the remedy is followed
             clear(self.desk, self.step)
-            ended = Life(self.desk, self.step.command(self.bench.url)).ended()
+            ended = self.bench.life(self.desk, self.step).ended()
+        if ended.code == 1 and self._announced and "--overwrite" in ended.stderr:
+            # that nothing would be recorded was said; the remedy is followed
+            ended = self.bench.life(self.desk, self.step, more=("--overwrite",)).ended()
         self._judge(ended, (0,))
         after = pieces(self.desk, self.step)
         if (
@@ -145,7 +184,7 @@ class Case:
         ):
             self.recovered += self._open
         self.wrong += self._strange(after)
-        self._open = 0
+        self._open, self._announced = 0, False
 
     @contextmanager
     def or_else(self, exchanged: str, data: bytes | None) -> Iterator[None]:
@@ -178,7 +217,7 @@ class Case:
         polite = {
             0: not errors,
             1: len(errors) == 1 and lines[-1] == errors[0],
-            130: lines.count(INTERRUPTED) == 1,
+            **{code: lines.count(INTERRUPTED) == 1 for code in EXITS.values()},
         }
         clean = not any(
             word in ended.stderr for word in ("Traceback", "unexpected", "Exception ignored")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from faults.case import Case, Disk
+from faults.case import EXITS, Case, Disk
 from faults.life import PATIENCE, Trouble
 from PIL import Image
 
@@ -32,11 +32,11 @@ def killed(case: Case, moment: int) -> None:
 
 
 def interrupted(case: Case, moment: int) -> None:
-    """SIGTERM or Ctrl-C at a file operation: one line, exit code 130."""
+    """SIGTERM or Ctrl-C at a file operation: one line, exit code 143 or 130."""
     case.fresh()
     number = (signal.SIGTERM, signal.SIGINT)[moment % 2]
-    ended = case.meets(Trouble(signal=number, operation=case.operation()), 130)
-    if ended.code != 130:
+    ended = case.meets(Trouble(signal=number, operation=case.operation()), EXITS[number])
+    if ended.code != EXITS[number]:
         case.rude.append(f"exit {ended.code} after {number.name}: {ended.stderr[-1500:]}")
 
 
@@ -66,7 +66,6 @@ def read_only(case: Case, moment: int) -> None:
         places = [places[moment]]
     case.desk.mkdir(exist_ok=True)
     for place in places:
-        place.mkdir(exist_ok=True)
         _permit(place, 0o555, 0o444)
     case.meets(Trouble(humble=True))
     for place in places:
@@ -74,6 +73,10 @@ def read_only(case: Case, moment: int) -> None:
 
 
 def _permit(root: Path, folders: int, files: int) -> None:
+    if root.suffix:  # a file: its folder forbids it
+        root.parent.chmod(folders)
+        return
+    root.mkdir(exist_ok=True)
     for path in [root, *root.rglob("*")]:
         path.chmod(folders if path.is_dir() else files)
 
@@ -123,12 +126,7 @@ def corrupt(case: Case, moment: int) -> None:
     case.fresh()
     case.meets(Trouble())
     case.uncounted()
-    written = sorted(
-        path
-        for place in case.step.writes
-        for path in (case.desk / place).rglob("*")
-        if path.is_file()
-    )
+    written = _files(case)
     kinds = sorted(
         {
             path.name if path.suffix == ".json" else path.suffix
@@ -154,13 +152,45 @@ def corrupt(case: Case, moment: int) -> None:
         shutil.rmtree(
             case.desk / "out"
         )  # with its tables it read no shard: without them it must, and may not take this
+    elif path.suffix in (".so", ".key"):
+        for place in ("out", "store"):  # with its vectors it ran no code: without them it must
+            shutil.rmtree(case.desk / place)
+
+
+def _files(case: Case) -> list[Path]:
+    """Everything a step has written, also what it keeps for itself."""
+    places = [case.desk / place for place in case.step.writes]
+    inside = (path for place in places for path in place.rglob("*") if path.is_file())
+    return sorted([*inside, *(place for place in places if place.is_file())])
+
+
+def torn(case: Case, moment: int) -> None:
+    """What a killed call left behind, finished or not, is damaged before the next one."""
+    left: list[Path] = []
+    for _ in range(6):
+        case.fresh()
+        case.meets(Trouble(signal=signal.SIGKILL, operation=case.operation()), -int(signal.SIGKILL))
+        case.uncounted()
+        # SQLite trusts its journal; a lock holds nothing
+        left = [path for path in _files(case) if not path.name.endswith(("-journal", ".lock"))]
+        if left:
+            break
+    if left:
+        kinds = sorted({path.suffix for path in left})
+        kind = kinds[moment % len(kinds)]
+        path = case.dice.choice([path for path in left if path.suffix == kind])
+        path.write_bytes(_damaged(case, path, path.read_bytes()))
+    ended = case.meets(Trouble())
+    if left and ended.code:
+        assert path.name in ended.stderr, f"{path} is not named: {ended.stderr[-800:]}"
+        path.unlink()
 
 
 def _damaged(case: Case, path: Path, data: bytes) -> bytes:
     ways = {"empty": b"", "text": b"\x00\xff no such thing\n" * 9}
     if path.suffix not in (".csv", ".toml", ".txt"):  # half a text can be a whole one
         ways["truncated"] = data[: len(data) // 2]
-    if path.suffix in (".parquet", ".arrow", ".safetensors", ".ckpt"):
+    if path.suffix in (".parquet", ".arrow", ".safetensors", ".ckpt", ".npy", ".so"):
         at = case.dice.randrange(len(data))
         ways["flipped"] = data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
     return ways[case.dice.choice(sorted(ways))]
@@ -189,5 +219,6 @@ FAULTS: dict[str, Callable[[Case, int], None]] = {
     "two at once": beside,
     "clock jumps": clock,
     "corrupt file": corrupt,
+    "corrupt remains": torn,
     "out of memory": poor,
 }

@@ -18,6 +18,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import pytest
+from faults.steps import COMPILED, LIBRARIES, STATE
 
 OPERATIONS = (
     "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink", "os.truncate",
@@ -75,14 +76,23 @@ class Ended:
 class Life:
     """A running verb. `ended` waits for it."""
 
-    def __init__(self, desk: Path, words: tuple[str, ...], trouble: Trouble = Trouble()) -> None:
+    def __init__(
+        self,
+        desk: Path,
+        words: tuple[str, ...],
+        trouble: Trouble = Trouble(),
+        *,
+        records: bool = False,
+        compiles: bool = False,
+    ) -> None:
+        """Begin; the record of written files may lie on the desk, the network may be compiled."""
         self.desk, self.trouble, self.start = desk, trouble, time.monotonic()
         self.log = desk.with_name(
             f"life-{time.monotonic_ns()}"
         )  # not on the desk, whose disk may be full
         self.streams = {ending: _pipe(self.log.with_suffix(ending)) for ending in (".out", ".err")}
         self.process: ForkServerProcess = _server().Process(
-            target=_live, args=(desk, words, trouble, self.log)
+            target=_live, args=(desk, words, trouble, self.log, records, compiles)
         )
         self.process.start()
 
@@ -139,18 +149,24 @@ def _server() -> ForkServerContext:
     return context
 
 
-def _live(desk: Path, words: tuple[str, ...], trouble: Trouble, log: Path) -> None:
+def _live(
+    desk: Path, words: tuple[str, ...], trouble: Trouble, log: Path, records: bool, compiles: bool
+) -> None:
     """In the child: take on the trouble, then be the command line."""
-    assert "faults.zygote" in sys.modules, "the fork server is not warm"
+    from faults import zygote
+
+    assert zygote.WARM == os.getppid(), "the fork server is not warm"
     for number, ending in ((1, ".out"), (2, ".err")):
         os.dup2(os.open(log.with_suffix(ending), os.O_WRONLY), number)
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     os.chdir(desk)
     os.environ["GZFEATURES_STORE"] = str(desk / "store")
-    os.environ["XDG_STATE_HOME"] = str(
-        desk.parent / "state"
-    )  # no result, and not on a disk that is full
+    os.environ["GZFEATURES_COMPILED"] = str(desk / COMPILED)
+    # no result, and not on a disk that is full, but where it is what is tried
+    os.environ["XDG_STATE_HOME"] = str((desk if records else desk.parent) / STATE)
     os.environ["MPLCONFIGDIR"] = str(desk.parent)
+    if compiles:
+        zygote.compile_at_once(Path((desk / LIBRARIES).read_text()))
     sys.argv = ["gzfeatures", *words]
     if trouble.humble:
         _without_rights()

@@ -1,51 +1,31 @@
-"""The six steps of the job, each on a desk of forty galaxies, and what of their results is whole."""
+"""The steps of the job and the verbs beside it, each on a desk of forty galaxies."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import re
 import shutil
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
-from PIL import Image
 
-from gzfeatures.errors import InputError
-from gzfeatures.features import shard
-from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.schemes import SCHEMES
 from gzfeatures.galaxies.splits.label_file import write_labels
 from gzfeatures.galaxies.splits.split import Split
-from gzfeatures.heads.head import Head
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks.extraction.extract import extract
 from gzfeatures.synthetic.survey import draw_survey
 
-MOMENTARY = re.compile(
-    r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/|bytes"
-)
-"""Keys of what differs between two calls that give the same: times, marks of files by their times,
-work done before."""
-UNFINISHED = ("training.ckpt", "training.json", "mlflow.db.lock", "mlflow.db-journal")
-"""Files that say how far a step has come; SQLite rolls a journal back that it finds."""
-SCRATCH = ("pixels", "artifacts")
-"""Folders of what is thrown away at the end, and MLflow's copies, which count by the run they
-belong to."""
-
 JUDGE = ".table.parquet"
 """A table that no fault touches, for heads to be asked about."""
-
-EARLIER = ", earlier: "
-"""Parts the name of a piece that another has replaced from what tells it from others."""
+EAGER = ".eager.parquet"
+"""What the network of the step `compiled` gives without being compiled."""
+LIBRARIES = ".libraries"
+"""Names the folder, beside the desks, with what the compiler made once: a fault meets our files, not
+its minute."""
+STATE, COMPILED = "state", "compiled"
 
 TOML = """
 name = "small"
@@ -78,16 +58,34 @@ class Step:
     reads : tuple of str
         Inputs: one that may vanish or change while it runs, first.
     writes : tuple of str
-        Files and folders that it makes.
+        Files and folders that it makes. With `STATE` among them the record of written files lies on
+        the desk, and so the faults meet it too.
+    needs : tuple of str
+        Inputs of `MADE`.
+    compiles : bool
+        Compile the network from the first image on.
     """
 
     words: str
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    compiles: bool = False
 
     def command(self, url: str) -> tuple[str, ...]:
         return (*self.words.format(url=url).split(), "--json")
 
+
+_NETWORK = "--backbone resnet18 --weights none --view size=32"
+_FINETUNE = "finetune images --labels labels.csv --network engel --view size=32 --set batch_size=8"
+MADE = {
+    "heads": "fit table.parquet --labels labels.csv -H prototype -o heads",
+    "checkpoint": f"{_FINETUNE} --epochs 1 -o checkpoint",
+    "another": f"extract images {_NETWORK} -o another.parquet",
+    EAGER: f"extract images {_NETWORK} --precision float32 -o {EAGER}",
+    LIBRARIES: f"extract images {_NETWORK} --precision float32 -o out/table.parquet",
+}
+"""Inputs that a verb makes, by the verb; the store is cleared of them, or is the input (`another`)."""
 
 STEPS = {
     "cutouts": Step(
@@ -96,13 +94,19 @@ STEPS = {
         ("out",),
     ),
     "extract": Step(
-        "extract images --backbone resnet18 --weights none --view size=32 -o out/table.parquet",
+        f"extract images {_NETWORK} -o out/table.parquet",
         ("images/10000007.jpg",),
         ("out", "store"),
     ),
+    "extract, compiled": Step(
+        MADE[LIBRARIES],
+        ("images/10000007.jpg",),
+        ("out", "store", COMPILED, STATE),
+        (EAGER, LIBRARIES),
+        compiles=True,
+    ),
     "finetune": Step(
-        "finetune images --labels labels.csv --network engel --view size=32 --epochs 3 --set batch_size=8 --resume "
-        "-o out",
+        f"{_FINETUNE} --epochs 3 --resume -o out",
         ("images/10000007.jpg", "labels.csv"),
         ("out", "mlruns"),
     ),
@@ -110,6 +114,11 @@ STEPS = {
         "fit table.parquet --labels labels.csv -H logistic -H prototype -H knn -o out",
         ("table.parquet", "labels.csv"),
         ("out",),
+    ),
+    "fit, split drawn": Step(
+        "fit table.parquet --labels mine.csv -H prototype -o out",
+        ("table.parquet", "mine.csv"),
+        ("mine.split.csv", "out"),
     ),
     "run": Step(
         "run small.toml -o out",
@@ -121,6 +130,40 @@ STEPS = {
         ("images/10000007.jpg", "table.parquet", "labels.csv"),
         ("out",),
     ),
+    "label, recorded": Step(
+        "label catalog.csv --scheme smooth-featured -o out/labels.csv",
+        ("catalog.csv",),
+        ("out", STATE),
+    ),
+    "predict": Step(
+        "predict heads/prototype.skops table.parquet -o out/classes.parquet",
+        ("table.parquet", "heads/prototype.skops"),
+        ("out",),
+        ("heads",),
+    ),
+    "predict, network": Step(
+        "predict checkpoint images -o out/classes.fits",
+        ("images/10000007.jpg", "checkpoint/backbone.json"),
+        ("out",),
+        ("checkpoint",),
+    ),
+    "store import": Step(
+        "store import another",
+        ("catalog.csv",),
+        ("store",),
+        ("another",),
+    ),
+    "doubt": Step(
+        "doubt table.parquet --labels labels.csv -H prototype --images images -o out/doubt.csv "
+        "--next out/next.csv --gallery out/gallery.html",
+        ("table.parquet", "labels.csv"),
+        ("out",),
+    ),
+    "similar": Step(
+        "similar table.parquet 10000007 --images images -o out/similar.csv --gallery out/near.png",
+        ("images/10000008.jpg", "table.parquet"),
+        ("out",),
+    ),
 }
 
 
@@ -130,6 +173,8 @@ def lay(desk: Path) -> Path:
     catalog = Catalog.read(survey.catalog)
     labels = SCHEMES["smooth-featured"].label(catalog)
     write_labels(desk / "labels.csv", labels, Split.draw(labels, (0.6, 0.15, 0.25), seed=0))
+    lines = (desk / "labels.csv").read_text().splitlines()
+    (desk / "mine.csv").write_text("".join(",".join(line.split(",")[:2]) + "\n" for line in lines))
     table = extract(
         ImageSet.of(survey.images), "resnet18", weights="none", view=View(size=32), progress=False
     )
@@ -143,146 +188,9 @@ def lay(desk: Path) -> Path:
     return desk
 
 
-def pieces(desk: Path, step: Step) -> dict[str, str]:
-    """Every finished piece on a desk, by name, as a digest of what it says; one that is not whole is "broken".
-
-    Seconds and other marks of the moment are left out, so that two calls that give the same have
-    the same pieces.
-    """
-    found: dict[str, str] = {}
-    for place in step.writes:
-        root = desk / place
-        for path in sorted(root.rglob("*") if root.is_dir() else [root]):
-            name = path.relative_to(desk).as_posix()
-            hidden = any(
-                part.startswith(".") or part in SCRATCH for part in path.relative_to(desk).parts
-            )
-            if (
-                not path.is_file()
-                or hidden
-                or path.name in UNFINISHED
-                or path.suffix == shard.DAMAGED
-            ):
-                continue
-            read = _READERS.get(path.suffix, _bytes)
-            try:
-                content = read(path, desk)
-            except Exception as error:  # whatever a reader says: it is not whole
-                found[name] = f"broken: {error!r}"
-                continue
-            if isinstance(content, dict):
-                found |= content
-            else:
-                # named after the times of files, of which there are several where an image changed
-                found[re.sub(r"images-[0-9a-f]+\.json", f"images.json {content[:8]}", name)] = (
-                    content
-                )
-    return found
-
-
-def said(text: str) -> Any:
-    """What a verb said with `--json`, without the marks of the moment."""
-    return _told(json.loads(text))
-
-
 def clear(desk: Path, step: Step) -> None:
     """Take the results away; the inputs stay."""
     for place in step.writes:
+        if (desk / place).is_file():
+            (desk / place).unlink()
         shutil.rmtree(desk / place, ignore_errors=True)
-
-
-def _digest(*parts: bytes) -> str:
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-
-
-def _bytes(path: Path, desk: Path) -> str:
-    return _digest(path.read_bytes())
-
-
-def _told(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _told(inner) for key, inner in value.items() if not MOMENTARY.search(str(key))}
-    return [_told(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _json(path: Path, desk: Path) -> str:
-    text = path.read_text().replace(str(desk.resolve()), ".")
-    return _digest(json.dumps(_told(json.loads(text)), sort_keys=True).encode())
-
-
-def _parquet(path: Path, desk: Path) -> str:
-    table = pq.read_table(path, page_checksum_verification=True)
-    notes = {
-        key.decode(): json.loads(value)
-        for key, value in (table.schema.metadata or {}).items()
-        if key != b"pandas"
-    }
-    notes.pop("ARROW:schema", None)
-    columns = [json.dumps(table[name].to_pylist()).encode() for name in table.column_names]
-    return _digest(json.dumps(_told(notes), sort_keys=True).encode(), *columns)
-
-
-def _shard(path: Path, desk: Path) -> dict[str, str]:
-    if not shard.intact(path):
-        raise InputError("shard is damaged", where=path)
-    dim = json.loads((path.parent / "extractor.json").read_text())["dim"]
-    keys, matrix = shard.read(path, dim)
-    names = [f"vector {path.parent.name[:8]} {key.tobytes().hex()[:16]}" for key in keys]
-    return {name: _digest(row.tobytes()) for name, row in zip(names, matrix, strict=True)}
-
-
-def _skops(path: Path, desk: Path) -> str:
-    head, table = Head.read(path), EmbeddingTable.read(desk / JUDGE)
-    theirs = head.extractors[0].fingerprint == table.extractor.fingerprint
-    numbers = head.predict(table).probabilities.tobytes() if theirs else b""
-    return _digest(
-        head.name.encode(), json.dumps(dict(head.parameters), sort_keys=True).encode(), numbers
-    )
-
-
-def _picture(path: Path, desk: Path) -> str:
-    with Image.open(path) as image:
-        image.load()
-    return _bytes(path, desk) if path.suffix == ".jpg" else "a whole picture"
-
-
-def _page(path: Path, desk: Path) -> str:
-    text = path.read_text()
-    if not text.rstrip().endswith("</html>"):
-        raise InputError("page is cut off", where=path)
-    return "a whole page"
-
-
-def _database(path: Path, desk: Path) -> dict[str, str]:
-    """Metrics of every finished pairing and comparison, by its name; a training's own run becomes one when scored.
-
-    Where the inputs changed in between, one name is recorded with other numbers again: the last
-    keep the name.
-    """
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        (verdict,) = connection.execute("pragma integrity_check").fetchone()
-        if verdict != "ok":
-            raise InputError("database is damaged", where=path, found=verdict)
-        rows = connection.execute(
-            "select r.run_uuid, r.name, m.key, m.value from runs r join metrics m on m.run_uuid = r.run_uuid "
-            "join tags t on t.run_uuid = r.run_uuid and t.key = 'kind' and t.value <> 'training' "
-            "where r.status = 'FINISHED' order by r.start_time, r.run_uuid, m.key, m.step"
-        ).fetchall()
-    runs: dict[str, tuple[str, list[str]]] = {}
-    for run, name, key, value in rows:
-        if not MOMENTARY.search(key):
-            runs.setdefault(run, (name, []))[1].append(f"{key}={value}")
-    found: dict[str, str] = {}
-    for name, values in runs.values():
-        piece, digest = f"recorded {name}", _digest(*map(str.encode, values))
-        earlier = found.get(piece, digest)
-        if earlier != digest:
-            found[f"{piece}{EARLIER}{earlier[:8]}"] = earlier
-        found[piece] = digest
-    return found
-
-
-_READERS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
-    ".json": _json, ".parquet": _parquet, ".arrow": _shard, ".skops": _skops, ".db": _database,
-    ".jpg": _picture, ".png": _picture, ".html": _page, ".md": lambda path, desk: "a text",
-}  # fmt: skip

@@ -8,6 +8,7 @@ not survive a fork.
 from __future__ import annotations
 
 import importlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -23,7 +24,32 @@ from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.heads.fit import fit
 from gzfeatures.images.view import View
 from gzfeatures.maps.umap import project
-from gzfeatures.networks.extraction import job
+from gzfeatures.networks.extraction import forward, job
+
+WARM = os.getpid()
+"""The process that loaded this module: the fork server, if all is well."""
+
+
+def compile_at_once(libraries: Path) -> None:
+    """Compile from the first image on; what the compiler made once is kept in a folder and taken.
+
+    Parameters
+    ----------
+    libraries : Path
+        Of one network. The compiler itself takes a minute, and a fault meets our files, not it.
+    """
+    compiler = forward.compile_ahead
+
+    def compile_ahead(network: torch.nn.Module, example: torch.Tensor, workshop: Path) -> bytes:
+        kept = libraries / f"{'x'.join(map(str, example.shape))}.so"
+        if not kept.exists():
+            libraries.mkdir(exist_ok=True)
+            kept.write_bytes(compiler(network, example, workshop))
+        return kept.read_bytes()
+
+    forward.compile_ahead = compile_ahead
+    forward.TorchForward.compile_from = 0.0
+
 
 for module in (
     *(f"gzfeatures.cli.{verbs}" for verbs in VERBS),

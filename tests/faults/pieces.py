@@ -1,0 +1,249 @@
+"""What of a step's results is whole, by name, and what a verb says, both without marks of the moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from faults.steps import EAGER, JUDGE, LIBRARIES, Step
+from PIL import Image
+
+from gzfeatures import fingerprint
+from gzfeatures.errors import InputError
+from gzfeatures.features import shard
+from gzfeatures.features.table import EmbeddingTable
+from gzfeatures.heads.head import Head
+from gzfeatures.networks.compilation.code_folder import KEY, KEY_BYTES, SEAL_BYTES
+from gzfeatures.written_files import RECORD
+
+MOMENTARY = re.compile(
+    r"second|^key$|^stamp$|commit|^tracking_uri$|^computed$|^reused$|^downloaded$|^already_there$|^system/|bytes"
+    r"|^store$|^folder$|^last_used$|^imported$"
+)
+"""Keys of what differs between two calls that give the same: times, marks of files by their times,
+work done before."""
+UNFINISHED = ("training.ckpt", "training.json", "mlflow.db.lock", "mlflow.db-journal")
+"""Files that say how far a step has come; SQLite rolls a journal back that it finds."""
+SCRATCH = ("pixels", "artifacts")
+"""Folders of what is thrown away at the end, and MLflow's copies, which count by the run they
+belong to."""
+
+EARLIER = ", earlier: "
+"""Parts the name of a piece that another has replaced from what tells it from others."""
+
+
+def pieces(desk: Path, step: Step) -> dict[str, str]:
+    """Every finished piece on a desk, by name, as a digest of what it says; one that is not whole is "broken".
+
+    Seconds and other marks of the moment are left out, so that two calls that give the same have
+    the same pieces.
+    """
+    found: dict[str, str] = {}
+    for place in step.writes:
+        root = desk / place
+        for path in sorted(root.rglob("*") if root.is_dir() else [root]):
+            name = path.relative_to(desk).as_posix()
+            hidden = any(
+                part.startswith(".") or part in SCRATCH for part in path.relative_to(desk).parts
+            )
+            if (
+                not path.is_file()
+                or hidden
+                or path.name in UNFINISHED
+                or path.suffix == shard.DAMAGED
+            ):
+                continue
+            read = _READERS.get(path.name) or _READERS.get(path.suffix, _bytes)
+            try:
+                content = read(path, desk)
+                if step.compiles and path.suffix in _VECTORS:
+                    content = _VECTORS[path.suffix](path, desk)
+            except Exception as error:  # whatever a reader says: it is not whole
+                found[name] = f"broken: {error!r}"
+                continue
+            if isinstance(content, dict):
+                found |= content
+            else:
+                # named after the times of files, of which there are several where an image changed
+                found[re.sub(r"images-[0-9a-f]+\.json", f"images.json {content[:8]}", name)] = (
+                    content
+                )
+    return found
+
+
+def said(text: str) -> Any:
+    """What a verb said with `--json`, without the marks of the moment."""
+    return _told(json.loads(text))
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _bytes(path: Path, desk: Path) -> str:
+    return _digest(path.read_bytes())
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _told(inner) for key, inner in value.items() if not MOMENTARY.search(str(key))}
+    if isinstance(value, list):
+        # entries of a store are listed by their last use
+        named = all(isinstance(inner, dict) and "fingerprint" in inner for inner in value)
+        value = sorted(value, key=lambda inner: inner["fingerprint"]) if named else value
+        return [_told(inner) for inner in value]
+    return value
+
+
+def _json(path: Path, desk: Path) -> str:
+    text = path.read_text().replace(str(desk.resolve()), ".")
+    return _digest(json.dumps(_told(json.loads(text)), sort_keys=True).encode())
+
+
+def _parquet(path: Path, desk: Path) -> str:
+    table = pq.read_table(path, page_checksum_verification=True)
+    notes = {
+        key.decode(): json.loads(value)
+        for key, value in (table.schema.metadata or {}).items()
+        if key != b"pandas"
+    }
+    notes.pop("ARROW:schema", None)
+    columns = [json.dumps(table[name].to_pylist()).encode() for name in table.column_names]
+    return _digest(json.dumps(_told(notes), sort_keys=True).encode(), *columns)
+
+
+def _shard(path: Path, desk: Path) -> dict[str, str]:
+    if not shard.intact(path):
+        raise InputError("shard is damaged", where=path)
+    dim = json.loads((path.parent / "extractor.json").read_text())["dim"]
+    keys, matrix = shard.read(path, dim)
+    names = [f"vector {path.parent.name[:8]} {key.tobytes().hex()[:16]}" for key in keys]
+    return {name: _digest(row.tobytes()) for name, row in zip(names, matrix, strict=True)}
+
+
+def _skops(path: Path, desk: Path) -> str:
+    head, table = Head.read(path), EmbeddingTable.read(desk / JUDGE)
+    theirs = head.extractors[0].fingerprint == table.extractor.fingerprint
+    numbers = head.predict(table).probabilities.tobytes() if theirs else b""
+    return _digest(
+        head.name.encode(), json.dumps(dict(head.parameters), sort_keys=True).encode(), numbers
+    )
+
+
+def _picture(path: Path, desk: Path) -> str:
+    with Image.open(path) as image:
+        image.load()
+    return _bytes(path, desk) if path.suffix == ".jpg" else "a whole picture"
+
+
+def _page(path: Path, desk: Path) -> str:
+    text = path.read_text()
+    if not text.rstrip().endswith("</html>"):
+        raise InputError("page is cut off", where=path)
+    return "a whole page"
+
+
+def _database(path: Path, desk: Path) -> dict[str, str]:
+    """Metrics of every finished pairing and comparison, by its name; a training's own run becomes one when scored.
+
+    Where the inputs changed in between, one name is recorded with other numbers again: the last
+    keep the name.
+    """
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        (verdict,) = connection.execute("pragma integrity_check").fetchone()
+        if verdict != "ok":
+            raise InputError("database is damaged", where=path, found=verdict)
+        rows = connection.execute(
+            "select r.run_uuid, r.name, m.key, m.value from runs r join metrics m on m.run_uuid = r.run_uuid "
+            "join tags t on t.run_uuid = r.run_uuid and t.key = 'kind' and t.value <> 'training' "
+            "where r.status = 'FINISHED' order by r.start_time, r.run_uuid, m.key, m.step"
+        ).fetchall()
+    runs: dict[str, tuple[str, list[str]]] = {}
+    for run, name, key, value in rows:
+        if not MOMENTARY.search(key):
+            runs.setdefault(run, (name, []))[1].append(f"{key}={value}")
+    found: dict[str, str] = {}
+    for name, values in runs.values():
+        piece, digest = f"recorded {name}", _digest(*map(str.encode, values))
+        earlier = found.get(piece, digest)
+        if earlier != digest:
+            found[f"{piece}{EARLIER}{earlier[:8]}"] = earlier
+        found[piece] = digest
+    return found
+
+
+def _written(path: Path, desk: Path) -> dict[str, str]:
+    """Finished files that the record knows as they are, and the verb that wrote each."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        (verdict,) = connection.execute("pragma integrity_check").fetchone()
+        if verdict != "ok":
+            raise InputError("record is damaged", where=path, found=verdict)
+        rows = connection.execute("select path, sha256, verb from outputs").fetchall()
+    root, known = desk.resolve(), {}
+    for place, digest, verb in rows:
+        file = Path(os.fsdecode(place))
+        if file.is_relative_to(root) and file.is_file() and fingerprint.of_file(file) == digest:
+            known[f"record of {file.relative_to(root)}"] = verb
+    return known
+
+
+def _library(path: Path, desk: Path) -> str:
+    """Compiled code behind its seal: what the compiler gave, and for the user alone."""
+    code = path.read_bytes()[SEAL_BYTES:]
+    made = {file.read_bytes() for file in Path((desk / LIBRARIES).read_text()).glob("*.so")}
+    # a fault of permissions makes it readable; then it is not loaded but compiled again
+    if code not in made:
+        raise InputError("compiled code is not what was compiled", where=path)
+    return "whole code"
+
+
+def _key(path: Path, desk: Path) -> str:
+    if len(path.read_bytes()) != KEY_BYTES:
+        raise InputError("key is not whole", where=path)
+    return "a key"
+
+
+def _near(keys: Sequence[str], matrix: np.ndarray, desk: Path) -> list[str]:
+    """Digests of vectors; those that differ from the network's in their last digits have its digests.
+
+    Compiled arithmetic rounds otherwise, and a fault may have part of a table computed eagerly.
+    """
+    eager = EmbeddingTable.read(desk / EAGER)
+    whole = dict(zip(eager.image_sha256, eager.matrix, strict=True))
+    result = []
+    for key, row in zip(keys, matrix, strict=True):
+        if len(row) == eager.matrix.shape[1] and key in whole:
+            row = whole[key] if np.allclose(row, whole[key], rtol=1e-3, atol=1e-4) else row
+        result.append(_digest(np.ascontiguousarray(row).tobytes()))
+    return result
+
+
+def _table_near(path: Path, desk: Path) -> str:
+    table = EmbeddingTable.read(path)
+    keys = [str(key) for key in table.image_sha256]
+    return _digest("|".join([*table.ids, *keys, *_near(keys, table.matrix, desk)]).encode())
+
+
+def _shard_near(path: Path, desk: Path) -> dict[str, str]:
+    names = _shard(path, desk)
+    keys, matrix = shard.read(path, json.loads((path.parent / "extractor.json").read_text())["dim"])
+    return dict(zip(names, _near([key.tobytes().hex() for key in keys], matrix, desk), strict=True))
+
+
+_VECTORS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
+    ".parquet": _table_near,
+    ".arrow": _shard_near,
+}
+_READERS: dict[str, Callable[[Path, Path], str | dict[str, str]]] = {
+    ".json": _json, ".parquet": _parquet, ".arrow": _shard, ".skops": _skops, ".db": _database,
+    RECORD: _written, KEY: _key, ".so": _library,
+    ".jpg": _picture, ".png": _picture, ".html": _page, ".md": lambda path, desk: "a text",
+}  # fmt: skip
