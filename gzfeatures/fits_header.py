@@ -33,7 +33,7 @@ GZIP = b"\x1f\x8b"
 _SIZE = re.compile(
     r"(Z?BITPIX|Z?NAXIS\d{0,3}|Z?PCOUNT|Z?GCOUNT|ZTILE\d{1,3}|TFIELDS|THEAP|TBCOL\d{1,3}|"
     r"TFORM\d{1,3}|TDIM\d{1,3}|"
-    r"GROUPS|ZIMAGE|XTENSION|SIMPLE)"
+    r"GROUPS|ZIMAGE|ZNAME\d{1,3}|ZVAL\d{1,3}|ZQUANTIZ|ZDITHER0|XTENSION|SIMPLE)"
 )
 _CARD = re.compile(r"(?:HIERARCH +)?([A-Z0-9_-]{1,8}) *=(.*)", re.IGNORECASE)
 _VALUE = re.compile(r" *(?:'((?:[^']|'')*)'|([^/ ]*)) *(?:/.*)?")

@@ -31,6 +31,12 @@ _BYTES = {
     "Q": 16,
 }
 
+_LARGEST = {"BLOCKSIZE": 2**15, "BYTEPIX": 8, "SMOOTH": 1}
+"""Largest value of each setting of a decompressor."""
+SMALL, SPARSE = 4_000_000, 1_000
+"""Pixels that any compressed image may have, and pixels for each byte of a larger one: rows of a
+blank sky have some 100 by RICE and GZIP, and no survey image is blank throughout."""
+
 
 class Unit(NamedTuple):
     """Name a file, for errors, and the number of a unit in the file."""
@@ -89,12 +95,15 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
     """
     shape = _shape(cards, "", where)
     # random groups (FITS standard, section 6) have NAXIS1 = 0, which the product omits
-    groups = bool(shape) and shape[0] == 0 and cards.get("GROUPS") == "T"
+    groups = bool(shape) and shape[0] == 0 and cards.get("GROUPS") == "T" and "SIMPLE" in cards
     elements = math.prod(shape[1:] if groups else shape) if shape else 0
     pcount = _number(cards, "PCOUNT", where, default=0)
     gcount = _number(cards, "GCOUNT", where, 1, default=1)
     if gcount > 1 and not groups:
         raise damaged(where, "have GCOUNT 1", gcount)
+    # a parser makes a field of each parameter
+    if groups and pcount > 999:
+        raise damaged(where, "have at most 999 parameters in random groups", pcount)
     if cards.get("ZIMAGE") == "T":
         _judge_tiles(cards, where, max_pixels)
     elif cards.get("XTENSION", "IMAGE") == "IMAGE":
@@ -129,6 +138,37 @@ def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) 
     )
     if _number(cards, "NAXIS2", where) != count:
         raise damaged(where, f"have a row for each of {count} tiles", cards["NAXIS2"])
+    stored = int(cards["NAXIS1"]) * count + _number(cards, "PCOUNT", where, default=0)
+    most = max(SMALL, SPARSE * stored)
+    if max_pixels is not None and math.prod(shape) > most:
+        raise InputError(
+            "compressed image holds next to nothing",
+            where=where.source,
+            rule=f"have at most {most:,} pixels in {stored:,} bytes",
+            found=f"{math.prod(shape):,}",
+            remedy="fetch it again",
+        )
+    _judge_settings(cards, where)
+
+
+def _judge_settings(cards: Mapping[str, str], where: Unit) -> None:
+    """Require settings of a decompressor as the standard has them (sections 10.2 and 10.4).
+
+    Decompressors compute sizes and places from them without a check.
+    """
+    for key, name in cards.items():
+        most = _LARGEST.get(name.strip().upper()) if key.startswith("ZNAME") else None
+        if most is None:
+            continue
+        value = cards.get(f"ZVAL{key[5:]}", "none")
+        if not re.fullmatch(r"\d{1,9}(\.0*)?", value) or float(value) > most:
+            raise damaged(where, f"state {name.strip()} as a number from 0 to {most}", value)
+    if not cards.get("ZQUANTIZ", "").startswith("SUBTRACTIVE_DITHER"):
+        return
+    # the seed is a place in a table of random numbers
+    seed = cards.get("ZDITHER0", "none")
+    if not re.fullmatch(r"\d{1,9}", seed) or not 1 <= int(seed) <= 10_000:
+        raise damaged(where, "state ZDITHER0 as a whole number from 1 to 10000", seed)
 
 
 def judge_table(cards: Mapping[str, str], where: Unit) -> None:

@@ -19,6 +19,9 @@ from gzfeatures.fits_header import judged
 from gzfeatures.tablefiles import cells
 from gzfeatures.tablefiles.raw_table import RawTable
 
+MOST_COLUMNS = 30_000
+"""Most values of a row: each becomes a column, which takes some 30 µs."""
+
 
 @contextmanager
 def fits_units(path: Path, what: str = "catalog") -> Iterator[Any]:
@@ -111,6 +114,11 @@ def _columns(unit: Any, notes: list[str]) -> RawTable:
 
     if unit.header.get("ZTABLE"):
         raise ValueError("its table is compressed; unpack it with funpack")
+    # vectors become columns, which a table of no rows could claim without end
+    formats = unit.columns.dtype
+    numbers = sum(math.prod(formats[name].shape) for name in formats.names)
+    if numbers > MOST_COLUMNS:
+        raise ValueError(f"its rows hold {numbers:,} values (at most {MOST_COLUMNS:,})")
     data = unit.data
     raw = None if data is None else data.view(np.ndarray)
     table = RawTable([], [], notes)

@@ -168,6 +168,9 @@ class Case:
         """Call once more without a fault: everything has to be there, as if nothing had happened."""
         if not self._open:
             return
+        if self.step.compiles:  # with its vectors it would run no code: without them it has to
+            for place in ("out", "store"):
+                shutil.rmtree(self.desk / place, ignore_errors=True)
         ended = self.bench.life(self.desk, self.step).ended()
         if "train anew" in ended.stderr:  # of other images: the remedy is followed
             clear(self.desk, self.step)

@@ -217,7 +217,7 @@ def _near(keys: Sequence[str], matrix: np.ndarray, desk: Path) -> list[str]:
     Compiled arithmetic rounds otherwise, and a fault may have part of a table computed eagerly.
     """
     eager = EmbeddingTable.read(desk / EAGER)
-    whole = dict(zip(eager.image_sha256, eager.matrix, strict=True))
+    whole = dict(zip(eager.digests, eager.matrix, strict=True))
     result = []
     for key, row in zip(keys, matrix, strict=True):
         if len(row) == eager.matrix.shape[1] and key in whole:
@@ -228,7 +228,7 @@ def _near(keys: Sequence[str], matrix: np.ndarray, desk: Path) -> list[str]:
 
 def _table_near(path: Path, desk: Path) -> str:
     table = EmbeddingTable.read(path)
-    keys = [str(key) for key in table.image_sha256]
+    keys = [str(key) for key in table.digests]
     return _digest("|".join([*table.ids, *keys, *_near(keys, table.matrix, desk)]).encode())
 
 

@@ -154,9 +154,9 @@ STEPS = {
         ("another",),
     ),
     "doubt": Step(
-        "doubt table.parquet --labels labels.csv -H prototype --images images -o out/doubt.csv "
+        "doubt table.parquet --labels some.csv -H prototype --images images -o out/doubt.csv "
         "--next out/next.csv --gallery out/gallery.html",
-        ("table.parquet", "labels.csv"),
+        ("table.parquet", "some.csv"),
         ("out",),
     ),
     "similar": Step(
@@ -175,6 +175,7 @@ def lay(desk: Path) -> Path:
     write_labels(desk / "labels.csv", labels, Split.draw(labels, (0.6, 0.15, 0.25), seed=0))
     lines = (desk / "labels.csv").read_text().splitlines()
     (desk / "mine.csv").write_text("".join(",".join(line.split(",")[:2]) + "\n" for line in lines))
+    (desk / "some.csv").write_text("".join(f"{line}\n" for line in lines[:32]))
     table = extract(
         ImageSet.of(survey.images), "resnet18", weights="none", view=View(size=32), progress=False
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,33 @@ def packed() -> bytes:
     return file.getvalue()
 
 
+def dithered() -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).normal(size=(32, 40)).astype(np.float32)
+    unit = fits.CompImageHDU(noise, quantize_method=1, dither_seed=7, tile_shape=(16, 40))
+    fits.HDUList([fits.PrimaryHDU(), unit]).writeto(file)
+    return file.getvalue()
+
+
+def groups() -> bytes:
+    """Random groups of three rows of two parameters and twenty values."""
+    words = {"SIMPLE": "T", "BITPIX": 8, "NAXIS": 3, "NAXIS1": 0, "NAXIS2": 5, "NAXIS3": 4}
+    cards = [card(key, value) for key, value in words.items()]
+    cards += [card("GROUPS", "T"), card("PCOUNT", 2), card("GCOUNT", 3), b"END".ljust(80)]
+    return b"".join(cards).ljust(2880) + bytes(3 * 2880)
+
+
+def sparse() -> bytes:
+    """A compressed image of 10,000 × 10,000 pixels in some 12 kB: tiles that point to one stream."""
+    file = io.BytesIO()
+    unit = fits.CompImageHDU(
+        np.zeros((4_000, 4), np.int16), compression_type="RICE_1", tile_shape=(4_000, 4)
+    )
+    fits.HDUList([fits.PrimaryHDU(), unit]).writeto(file)
+    data = put(put(file.getvalue(), "ZNAXIS1", 10_000), "ZNAXIS2", 6_000)
+    return put(put(data, "ZTILE1", 10_000), "ZTILE2", 6_000)
+
+
 def put(data: bytes, key: str, value: object) -> bytes:
     """The bytes with one card of the last header that has it set to another value, or put in the place of a blank."""
     place = data.rfind(f"{key:<8}= ".encode())
@@ -95,7 +123,7 @@ GREEDY: dict[str, tuple[Callable[[], bytes], str, object, str]] = {
     "heap beyond the file": (arrays, "PCOUNT", 10**10, "is truncated; must hold"),
     "heap that lies elsewhere": (arrays, "THEAP", 10**6, r"have its heap in \d+…\d+ by THEAP, found 1000000"),
     "array longer than the heap": (arrays, "TFORM2", "'PD(1000000)'", "in a heap of 64 bytes"),
-    "column wider than the row": (table, "TFORM1", "'1000000000K'", "have columns of 24 bytes in each row"),
+    "column wider than the row": (table, "TFORM1", "'100000000K'", "have columns of 24 bytes in each row"),
     "column of no type": (table, "TFORM1", "'1Z'", "state TFORM1 as a repeat count and a letter"),
     "more columns than there are": (table, "TFIELDS", 9, "state TFORM4 as a repeat count and a letter, found none"),
     "no columns in rows": (table, "TFIELDS", 0, "have columns of 24 bytes"),
@@ -106,6 +134,10 @@ GREEDY: dict[str, tuple[Callable[[], bytes], str, object, str]] = {
     "tiles that are not there": (packed, "ZNAXIS2", 10**6, "have a row for each of 1000000 tiles, found 20"),
     "tile of no pixels": (packed, "ZTILE1", 0, "state ZTILE1 as a whole number of at least 1"),
     "negative tiled image": (packed, "ZNAXIS1", -20, "state ZNAXIS1 as a whole number"),
+    "dithering from before its table": (dithered, "ZDITHER0", -(10**8), "state ZDITHER0 as a whole number from 1 to"),
+    "dithering without a seed": (dithered, "ZDITHER0", "", "state ZDITHER0 as a whole number from 1 to 10000"),
+    "pixels of less than no bytes": (dithered, "ZVAL2", -32768, "state BYTEPIX as a number from 0 to 8, found -32768"),
+    "random groups of 2880 parameters": (groups, "PCOUNT", 2_000, "at most 999 parameters in random groups"),
     "two sizes": (lambda: twice("NAXIS1  ="), "BITPIX", -32, "state NAXIS1 once, found 8 and 9"),
     "size by another spelling": (lambda: twice("naxis1="), "BITPIX", -32, "state NAXIS1 once, found 8 and 9"),
     "size by another way": (lambda: twice("HIERARCH NAXIS1 ="), "BITPIX", -32, "state NAXIS1 once, found 8 and 9"),
@@ -275,3 +307,103 @@ def test_judging_a_packed_file_takes_little_memory(tmp_path: Path) -> None:
         judged(path),
     ):
         pass
+
+
+def test_a_compressed_image_that_is_all_but_empty_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.fits").write_bytes(sparse())
+    with pytest.raises(InputError, match=r"holds next to nothing; must have at most 4,000,000"):
+        look(tmp_path / "a.fits")
+
+
+def test_random_groups_are_no_image(tmp_path: Path) -> None:
+    (tmp_path / "a.fits").write_bytes(groups())
+    with pytest.raises(InputError, match="FITS file holds no image"):
+        look(tmp_path / "a.fits")
+
+
+def tiled(kind: str, pixels: np.ndarray) -> bytearray:
+    file = io.BytesIO()
+    unit = fits.CompImageHDU(pixels, compression_type=kind, tile_shape=pixels.shape)
+    fits.HDUList([fits.PrimaryHDU(), unit]).writeto(file)
+    return bytearray(file.getvalue())
+
+
+def descriptor(data: bytearray) -> int:
+    """The place of the first tile's number of values and start."""
+    with fits.open(io.BytesIO(bytes(data)), disable_image_compression=True) as units:
+        return int(units.fileinfo(1)["datLoc"])
+
+
+@pytest.mark.parametrize(
+    "numbers", [(-1, 0), (10**9, 0), (8, -8), (8, 10**9), (2**31 - 1, 2**31 - 1)]
+)
+def test_a_tile_that_lies_elsewhere_is_refused_before_it_is_unpacked(
+    numbers: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tiled("RICE_1", np.arange(400, dtype=np.int16).reshape(20, 20))
+    place = descriptor(data)
+    data[place : place + 8] = struct.pack(">ii", *numbers)
+    (tmp_path / "a.fits").write_bytes(data)
+    monkeypatch.setattr(fits.CompImageHDU, "data", property(lambda unit: pytest.fail("unpacked")))
+    with pytest.raises(InputError, match=r"have tile 1 of COMPRESSED_DATA in a heap of \d+ bytes"):
+        look(tmp_path / "a.fits")
+
+
+@pytest.mark.parametrize("kind", ["GZIP_1", "GZIP_2"])
+def test_a_tile_that_unpacks_to_more_than_its_pixels_is_refused(kind: str, tmp_path: Path) -> None:
+    data = tiled(kind, np.random.default_rng(0).integers(0, 999, (64, 64)).astype(np.int32))
+    bomb = gzip.compress(bytes(3_000_000))
+    place = descriptor(data)
+    count, start = struct.unpack(">ii", data[place : place + 8])
+    assert count > len(bomb) and start == 0
+    data[place : place + 4] = struct.pack(">i", len(bomb))
+    data[place + 8 : place + 8 + len(bomb)] = bomb
+    (tmp_path / "a.fits").write_bytes(data)
+    with pytest.raises(InputError, match="have tiles of at most 32768 bytes, found more"):
+        look(tmp_path / "a.fits")
+
+
+def test_instructions_beyond_a_tile_are_refused(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 64), np.int16)
+    pixels[10:20] = 3
+    data = tiled("PLIO_1", pixels)
+    place = descriptor(data) + 8
+    data[place + 6 : place + 10] = struct.pack(">hh", 32767, 32767)
+    (tmp_path / "a.fits").write_bytes(data)
+    with pytest.raises(InputError, match=r"have \d+ words in a PLIO tile, found \d+"):
+        look(tmp_path / "a.fits")
+
+
+@pytest.mark.parametrize("sides", [(33, 20), (20, 33), (6, 10), (2**31 - 1, 2**31 - 1)])
+def test_a_tile_that_would_be_unpacked_into_another_shape_is_refused(
+    sides: tuple[int, int], tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(1, 999, (20, 20)).astype(np.int16)
+    data = tiled("HCOMPRESS_1", pixels)
+    place = data.index(b"\xdd\x99")
+    data[place + 2 : place + 10] = struct.pack(">ii", *sides)
+    (tmp_path / "a.fits").write_bytes(data)
+    with pytest.raises(InputError, match=r"have an HCOMPRESS tile of \[20, 20\] pixels"):
+        look(tmp_path / "a.fits")
+
+
+def test_shorter_tiles_at_the_edges_are_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(1, 999, (3, 21, 30)).astype(np.int16)
+    unit = fits.CompImageHDU(pixels, compression_type="HCOMPRESS_1", tile_shape=(1, 8, 11))
+    unit.header["BANDS"] = "gri"
+    fits.HDUList([fits.PrimaryHDU(), unit]).writeto(tmp_path / "a.fits")
+    assert not ImageSet.of(tmp_path / "a.fits").check().broken
+
+
+@pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1"])
+def test_whole_tiles_of_every_method_are_read(kind: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(1, 999, (33, 20)).astype(np.int16)
+    (tmp_path / "a.fits").write_bytes(tiled(kind, pixels))
+    assert not ImageSet.of(tmp_path / "a.fits").check().broken
+
+
+def test_a_table_of_endless_columns_and_no_rows_is_refused(tmp_path: Path) -> None:
+    data = put(put(put(table(), "NAXIS2", 0), "TFORM1", "'100000000K'"), "NAXIS1", 8 * 10**8 + 16)
+    (tmp_path / "a.fits").write_bytes(data)
+    with pytest.raises(InputError, match=r"its rows hold 100,000,002 values \(at most 30,000\)"):
+        Catalog.read(tmp_path / "a.fits")

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.fits_header import judged_bytes
+from gzfeatures.fits_numbers import Unit
+from gzfeatures.fits_tiles import judge_tiles
 from gzfeatures.images.decoding.bad_pixels import masked, unobserved
 from gzfeatures.images.decoding.filters import canonical, is_weight
 from gzfeatures.images.decoding.fits_inheritance import with_sky
@@ -83,7 +85,10 @@ def planes(
         images = [
             (number, unit)
             for number, unit in enumerate(units)
-            if unit.is_image and unit.header.get("NAXIS", 0) >= 2
+            # random groups are of radio visibilities: they have axes, and no plane
+            if unit.is_image
+            and unit.header.get("NAXIS", 0) >= 2
+            and not isinstance(unit, fits.GroupsHDU)
         ]
         if not images:
             raise InputError(
@@ -96,7 +101,9 @@ def planes(
                     "FITS file holds an image without pixels", where=where, found=unit.shape
                 )
         steps = (
-            _steps(data) if any(type(unit).__name__ == "CompImageHDU" for _, unit in chosen) else {}
+            _steps(data, where)
+            if any(type(unit).__name__ == "CompImageHDU" for _, unit in images)
+            else {}
         )
         first = units[0].header
         result = []
@@ -251,15 +258,25 @@ def _bad(values: npt.NDArray[Any], steps: npt.NDArray[np.float64] | None) -> npt
     ).reshape(values.shape)
 
 
-def _steps(data: bytes) -> dict[int, npt.NDArray[np.float64]]:
-    """Return half the quantisation step at each pixel of compressed images, by unit number."""
+def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
+    """Return half the quantisation step at each pixel of compressed images, by unit number.
+
+    Their tiles are checked first: see `fits_tiles.judge_tiles`.
+    """
     from astropy.io import fits
 
     result = {}
     with fits.open(io.BytesIO(data), memmap=False, disable_image_compression=True) as units:
         for number, unit in enumerate(units):
             header = unit.header
-            if not header.get("ZIMAGE") or int(header["ZBITPIX"]) > 0:
+            if not header.get("ZIMAGE"):
+                continue
+            # THEAP may leave a gap between rows and heap; pointers count from its end
+            rows = int(header["NAXIS1"]) * int(header["NAXIS2"])
+            begin = units.fileinfo(number)["datLoc"] + int(header.get("THEAP", rows))
+            end = units.fileinfo(number)["datLoc"] + rows + int(header["PCOUNT"])
+            judge_tiles(unit, data[begin:end], Unit(where, number))
+            if int(header["ZBITPIX"]) > 0:
                 continue
             shape = [int(header[f"ZNAXIS{axis}"]) for axis in range(1, int(header["ZNAXIS"]) + 1)]
             tiles = [

@@ -1,0 +1,136 @@
+"""Check the compressed tiles of a FITS image before a decompressor reads them.
+
+FITS standard 4.0 (doi:10.1051/0004-6361/201015362), section 10. A tile lies in the heap, where a
+pair of numbers in its row points to it. Decompressors take these numbers, and a packed stream's
+own, as they are.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gzfeatures.fits_numbers import Unit, damaged
+
+COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
+WIDEST = 8
+"""Bytes of the widest pixel."""
+HCOMPRESS_HEADER = 25
+"""Bytes before the code of an HCOMPRESS stream: mark, two sides, scale, sum, three bit planes."""
+
+
+def judge_tiles(unit: Any, heap: bytes, where: Unit) -> None:
+    """Require that each tile lies in the heap, and unpacks to no more than its pixels.
+
+    Parameters
+    ----------
+    unit : astropy.io.fits.BinTableHDU
+        The table of the tiles, opened with `disable_image_compression`.
+    heap : bytes
+        What lies behind its rows.
+    where : Unit
+        Named in errors.
+
+    Raises
+    ------
+    InputError
+        A tile lies elsewhere, or claims more than it holds.
+    """
+    header, rows = unit.header, unit.data.view(np.ndarray)
+    axes = range(1, int(header["ZNAXIS"]) + 1)
+    shape = [int(header[f"ZNAXIS{axis}"]) for axis in axes]
+    whole = [int(header.get(f"ZTILE{axis}", shape[0] if axis == 1 else 1)) for axis in axes]
+    method = str(header.get("ZCMPTYPE", "")).strip()
+    for name in COLUMNS:
+        if name not in (rows.dtype.names or ()):
+            continue
+        letter = str(unit.columns[name].format).lstrip("0123456789")[1:2]
+        width = {"I": 2, "J": 4, "E": 4, "D": 8, "K": 8}.get(letter, 1)
+        tiles = _tiles(rows[name], width, heap, name, where)
+        if method.startswith("GZIP") or name == "GZIP_COMPRESSED_DATA":
+            for _, stream in tiles:
+                _require_unpacked(stream, WIDEST * math.prod(whole), where)
+        elif method == "PLIO_1" and name == "COMPRESSED_DATA":
+            for _, stream in tiles:
+                _require_instructions(stream, where)
+        elif method == "HCOMPRESS_1" and name == "COMPRESSED_DATA":
+            for row, stream in tiles:
+                _require_shape(stream, _tile_shape(row, shape, whole), where)
+
+
+def _tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[int]:
+    """Return the lengths of a tile by the number of its row, last axis first; those at an edge are
+    shorter."""
+    lengths = []
+    for length, side in zip(shape, whole, strict=True):
+        # the first axis varies fastest from row to row
+        row, place = divmod(row, -(-length // side))
+        lengths.append(min(side, length - place * side))
+    return lengths[::-1]
+
+
+def _tiles(
+    descriptors: npt.NDArray[Any], width: int, heap: bytes, name: str, where: Unit
+) -> Iterator[tuple[int, memoryview]]:
+    """Return row and bytes of each tile that has some, once all were found to lie in the heap."""
+    pairs = descriptors.reshape(-1, 2).astype(np.int64)
+    counts, starts = pairs[:, 0], pairs[:, 1]
+    # compared by division: a product of two such numbers may not fit into 64 bits
+    outside = (counts < 0) | (starts < 0) | (starts > len(heap))
+    outside |= counts > (len(heap) - starts) // width
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        found = f"{counts[row]} values from byte {starts[row]}"
+        raise damaged(where, f"have tile {row + 1} of {name} in a heap of {len(heap)} bytes", found)
+    view = memoryview(heap)
+    return (
+        (row, view[start : start + count * width])
+        for row, (count, start) in enumerate(pairs.tolist())
+        if count
+    )
+
+
+def _require_unpacked(stream: memoryview, most: int, where: Unit) -> None:
+    """Require that a gzip stream unpacks to at most a number of bytes; it is not kept."""
+    rest, total = bytes(stream), 0
+    try:
+        while rest:
+            unpacker = zlib.decompressobj(wbits=31)
+            while not unpacker.eof and total <= most:
+                # in parts: what is too much is never held at once
+                part = unpacker.decompress(rest, 2**20)
+                rest, total = unpacker.unconsumed_tail, total + len(part)
+                if not part and not rest:
+                    break
+            if total > most:
+                raise damaged(where, f"have tiles of at most {most} bytes", "more, packed by gzip")
+            rest = unpacker.unused_data
+    except zlib.error as error:
+        raise damaged(where, "have whole gzip streams in its tiles", error) from None
+
+
+def _require_instructions(stream: memoryview, where: Unit) -> None:
+    """Require that the instructions of a PLIO stream end where the stream does."""
+    words = np.frombuffer(stream[: len(stream) // 2 * 2], dtype=">i2")
+    # an old stream has its length in the third word, a newer one in the fourth and fifth
+    length = 0
+    if len(words) > 2 and words[2] > 0:
+        length = int(words[2])
+    elif len(words) > 4:
+        length = int(words[4]) * 2**15 + int(words[3])
+    if len(words) < 3 or length > len(words):
+        raise damaged(where, f"have {length} words in a PLIO tile", len(words))
+
+
+def _require_shape(stream: memoryview, shape: Sequence[int], where: Unit) -> None:
+    """Require that an HCOMPRESS stream is of its tile's shape: it is unpacked into that room."""
+    sides = [length for length in shape if length != 1]
+    stated = list(struct.unpack(">ii", stream[2:10])) if len(stream) >= HCOMPRESS_HEADER else []
+    if stated != sides:
+        raise damaged(where, f"have an HCOMPRESS tile of {sides} pixels", stated or len(stream))
