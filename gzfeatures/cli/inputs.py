@@ -234,12 +234,12 @@ def labels_from(
 def target_column(
     column: str | None, redshift: bool | None, as_number: bool
 ) -> TargetColumn | None:
-    """Return the column to be predicted, by the options of a verb; None where classes are."""
+    """Return the column to predict from the options of a verb; None if it predicts classes."""
     from gzfeatures.galaxies.labels.target_column import TargetColumn
 
     if column is not None:
         return TargetColumn(column, redshift, as_number)
-    # an option without effect hides a mistake, so it is refused
+    # refuse an option without effect, because it hides a mistake
     if redshift is not None or as_number:
         raise typer.BadParameter(
             "it goes with --target COLUMN", param_hint="--redshift or --as-number"
@@ -250,7 +250,7 @@ def target_column(
 def numbers_from(
     path: Path, target: TargetColumn, catalog: Catalog | None, id_column: str | None
 ) -> tuple[Labels, Split | None]:
-    """Read the number to be predicted of each galaxy, and print which galaxies are left out."""
+    """Read the number to predict for each galaxy, and print which galaxies are left out."""
     from gzfeatures.galaxies.splits.label_file import read_target
 
     labels, split = read_target(path, target, catalog=catalog, id_column=id_column)

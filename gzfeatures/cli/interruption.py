@@ -130,7 +130,7 @@ def _watch(reader: int) -> None:
     if not _received:
         _received.append(first)
     _say()
-    # a verb that never asked a server has not loaded what does
+    # the module is loaded only if the verb has asked a web server
     if (web := sys.modules.get("gzfeatures.web.polite_http")) is not None:
         web.stop_all()
     _next(reader, GRACE)

@@ -456,7 +456,7 @@ def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_js
 
 
 def _show_numbers(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
-    """Print the scores of heads on one number beside those of the median and the mean."""
+    """Print the scores of heads on one number, with those of the median and the mean."""
     from gzfeatures.experiment.candidates import picture_beside
 
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
@@ -506,7 +506,7 @@ def _show_numbers(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_
 def _number_row(
     name: str | None, metrics: dict[str, Any], intervals: dict[str, tuple[float, float]]
 ) -> dict[str, str]:
-    """Return a row of scores of predicted numbers, each with its interval where it has one."""
+    """Return a row of scores of predicted numbers, with intervals where they are known."""
     from gzfeatures.evaluation.statistics.residuals import VALUE_METRICS
 
     row = {"head": str(name)}
@@ -519,7 +519,7 @@ def _number_row(
 
 
 def _percent(row: dict[str, Any]) -> str:
-    """Return a measured share with its interval, in percent."""
+    """Return a measured share and its interval in percent."""
     low, high = row["interval"]
     return f"{row['reached']:.1%} ({low:.0%}–{high:.0%})"
 
@@ -802,7 +802,7 @@ def _of_images(
 def _measured_numbers(
     predictions: Predictions, path: Path, id_column: str | None
 ) -> dict[str, Any]:
-    """Score predicted numbers on galaxies with a known one that were not trained on."""
+    """Score predicted numbers of labelled galaxies that were not trained on."""
     from gzfeatures.evaluation.metrics import evaluate
     from gzfeatures.galaxies.labels.target_column import TargetColumn
 
@@ -818,11 +818,11 @@ def _measured_numbers(
 
 
 def _fresh(predictions: Predictions, labelled: Ids, path: Path) -> Ids:
-    """Return the labelled galaxies that were not trained on; InputError where there is none."""
+    """Return the labelled galaxies that were not trained on; raise InputError if there are none."""
     from gzfeatures.errors import InputError
     from gzfeatures.ids import among
 
-    # scores of training galaxies would look better than they are
+    # leave out training galaxies, because their scores would look too good
     fresh = among(predictions.ids, labelled) & (
         True if predictions.seen is None else ~predictions.seen
     )

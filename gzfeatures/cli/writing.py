@@ -163,7 +163,7 @@ def _inputs(values: Given, written: set[str]) -> Iterator[Path]:
 
 
 def _on_this_machine(path: Path) -> Iterator[Path]:
-    """Yield the path that an argument names; none for an address elsewhere."""
+    """Yield the local path that an argument names; nothing for an address of another machine."""
     if ":/" not in str(path):
         yield path
         return
