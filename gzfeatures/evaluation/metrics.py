@@ -36,7 +36,7 @@ LOWER_IS_BETTER = (
     *("rmse", "sigma_nmad", "outlier_share"),
 )
 NEITHER_IS_BETTER = ("bias",)
-"""Metrics that are best at 0."""
+"""Metrics whose best value is 0, from either side."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class Scores:
     def metrics(self) -> dict[str, float]:
         """Return the metrics that apply to the predictions, by name."""
         names: tuple[str, ...] = HIGHER_IS_BETTER + LOWER_IS_BETTER + NEITHER_IS_BETTER
-        # the order of a table of redshifts: scatter about the truth, then what it is made of
+        # show the usual order of redshift tables: the total error, then its parts
         if self.kind in VALUE_TARGETS:
             names = VALUE_METRICS
         values = {name: getattr(self, name) for name in names}
@@ -237,7 +237,7 @@ def _value_scores(
     with_intervals: bool,
     groups: Mapping[str, str] | None,
 ) -> Scores:
-    """Score predicted numbers; galaxies of a group belong together in the intervals."""
+    """Score predicted numbers, with intervals over groups of galaxies."""
     residual = residuals(predictions.values, truth.values[:, 0], predictions.kind)
     limits: dict[str, tuple[float, float]] = {}
     if with_intervals:
@@ -258,7 +258,7 @@ def _value_scores(
 
 
 def _baselines(truth: Labels, kind: str, training: Array | None) -> dict[str, dict[str, float]]:
-    """Return the metrics of the training galaxies' median and mean, as if each were predicted."""
+    """Return the metrics of two constant predictions: the training galaxies' median and mean."""
     if training is None or not len(training):
         return {}
     true = truth.values[:, 0]

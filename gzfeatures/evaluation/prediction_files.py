@@ -1,4 +1,4 @@
-"""Write and read the columns of predictions as CSV, Parquet or FITS, by the file's ending."""
+"""Write and read the columns of predictions as CSV, Parquet or FITS, as the file's ending says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gzfeatures.outputs import seal_parquet
 from gzfeatures.tablefiles.tables import fits_units, unguarded, write_csv
 
 TEXTS = ("galaxy_id", "predicted_class", "predicted_labels", "class_set", "empty_because")
-"""Columns that are text, whatever their cells look like."""
+"""Columns that hold text, even if their cells look like numbers."""
 
 
 def kind_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Hold the predictions of galaxies by id; read and write them as CSV, Parquet or FITS."""
+"""Hold the predictions of galaxies by id, and read and write them as CSV, Parquet or FITS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gzfeatures.ids import Ids, as_ids, positions, require_unique
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-    """Hold the class probabilities of galaxies, or one number of each, with class set and familiarity.
+    """Hold class probabilities of galaxies, or numbers, with class sets and familiarity.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Predictions:
             )
 
     def _require_numbers(self) -> None:
-        """Refuse predicted numbers and bounds that are not finite, or not one for each galaxy."""
+        """Refuse predicted numbers and bounds that are not finite, or not one per galaxy."""
         if len(self.classes) != 1 or not np.isfinite(self.probabilities).all():
             raise InputError(
                 "predicted number",
@@ -126,7 +126,7 @@ class Predictions:
 
     @property
     def is_value(self) -> bool:
-        """Tell whether one number of each galaxy is predicted, not classes or vote fractions."""
+        """Tell whether the predictions are one number per galaxy, not classes or vote fractions."""
         return self.kind in VALUE_TARGETS
 
     @property
@@ -237,7 +237,7 @@ class Predictions:
         }
 
     def _value_summary(self) -> dict[str, Any]:
-        """Return count, quantiles and width of the intervals of predicted numbers."""
+        """Return count, quantiles and interval widths of predicted numbers."""
         quantiles = [None] * 3
         if len(self):
             quantiles = np.quantile(self.values, (0.5, 0.05, 0.95)).tolist()
@@ -271,8 +271,8 @@ class Predictions:
         column per class, under its name; `class_set` (joined by `|`) and `trained_on` where `sets`
         and `seen` are known, and where a set is empty `empty_because` (see the property);
         `familiarity_p` where it is known. Of numbers `predicted_<column>`, and `lower` and `upper`
-        where intervals are known, in place of what is about classes. In CSV a text that a
-        spreadsheet would take for a formula gets a leading apostrophe, which `read` takes off again.
+        where intervals are known, instead of the columns of classes. In CSV a text that a
+        spreadsheet would take for a formula gets a leading apostrophe, which `read` removes.
 
         Raises
         ------
@@ -377,7 +377,7 @@ class Predictions:
 
     @classmethod
     def _of_numbers(cls, frame: pd.DataFrame, column: str, path: Path) -> Predictions:
-        """Return the predicted numbers of a file; a redshift is told by the name of its column."""
+        """Return the predicted numbers of a file; their column name identifies a redshift."""
         name = column.removeprefix(PREDICTED)
         columns = [column, *(end for end in BOUNDS if end in frame)]
         try:
@@ -398,10 +398,10 @@ class Predictions:
 
 
 def _number_column(frame: pd.DataFrame) -> str | None:
-    """Return the column of predicted numbers; None in a file of class probabilities."""
+    """Return the name of the column of predicted numbers; None for a file of classes."""
     classes = {"predicted_class", "predicted_labels"}
     columns = [name for name in frame.columns if name.startswith(PREDICTED)]
-    # a class may be called predicted_…, but classes stand beside the predicted one
+    # a class may be named predicted_…, but a file of classes also has a column of predicted classes
     if classes & set(frame.columns) or len(columns) != 1:
         return None
     others = {"galaxy_id", "familiarity_p", "trained_on", *BOUNDS, *columns}
@@ -409,9 +409,9 @@ def _number_column(frame: pd.DataFrame) -> str | None:
 
 
 PREDICTED = "predicted_"
-"""Begins the column of predicted numbers, before the name of what is predicted."""
+"""Beginning of the name of the column of predicted numbers."""
 BOUNDS = ("lower", "upper")
-"""Columns of the ends of their intervals."""
+"""Columns of the lower and upper ends of the intervals of predicted numbers."""
 UNFAMILIAR = "unfamiliar"
 """Reason of an empty class set: the galaxy is unlike the training galaxies."""
 _PER_GALAXY = ("seen", "sets", "unfamiliar", "familiarity", "bounds")

@@ -18,19 +18,19 @@ from gzfeatures.evaluation.statistics.intervals import FEWEST, moments, of_mean
 from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson
 
 VALUE_METRICS = ("rmse", "bias", "sigma_nmad", "outlier_share")
-"""Scores of predicted numbers, in the order they are shown."""
+"""Scores of predicted numbers, in the order of tables."""
 REDSHIFT_OUTLIER = 0.05
 """|Δz| / (1 + z) beyond which a redshift is an outlier (Pasquet+2019,
 doi:10.1051/0004-6361/201833617, section 5; deeper surveys use 0.15, Ilbert+2006)."""
 OUTLIER_SIGMAS = 3.0
-"""Residuals of other numbers are outliers beyond so many σ_NMAD from their median."""
+"""Number of σ_NMAD from the median beyond which a residual of another number is an outlier."""
 NMAD = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
+"""Ratio of the standard deviation and the median absolute deviation of a normal distribution."""
 RESAMPLES = 500
 
 
 def residuals(predicted: Array, true: Array, kind: str) -> Array:
-    """Return predicted minus true numbers; of redshifts in units of 1 + the true redshift.
+    """Return predicted minus true numbers, for redshifts in units of 1 + the true redshift.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def value_metrics(residual: Array, kind: str) -> dict[str, float]:
 def value_intervals_of_metrics(
     residual: Array, kind: str, groups: npt.NDArray[np.intp] | None = None, level: float = 0.9
 ) -> dict[str, tuple[float, float]]:
-    """Compute an interval of each score of residuals.
+    """Compute an interval for each score of residuals.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def value_intervals_of_metrics(
     if len(sizes) < FEWEST:
         return {}
     square, plain = (_of_groups(part, group, sizes) for part in (residual**2, residual))
-    # a few outliers hold most of the squares: the variance is known as well as from so many groups
+    # a few outliers cause most of the squares, so count only as many groups as dominate their sum
     squares = np.bincount(group, residual**2)
     worth = squares.sum() ** 2 / max(float((squares**2).sum()), 1e-300)
     low, high = of_mean(*square, len(sizes), level, freedom=max(worth - 1, 2.0))
@@ -130,7 +130,7 @@ def value_intervals_of_metrics(
 
 
 def _scatter(residual: Array) -> float:
-    """Return σ_NMAD, the scatter that a few outliers do not change (Ilbert+2006; Brammer+2008)."""
+    """Return σ_NMAD, a scatter that ignores a few outliers (Ilbert+2006; Brammer+2008)."""
     return float(NMAD * np.median(np.abs(residual - np.median(residual))))
 
 
@@ -142,7 +142,7 @@ def _outliers(residual: Array, scatter: float, kind: str) -> npt.NDArray[np.bool
 
 
 class _Moments(NamedTuple):
-    """Mean over galaxies, with variance and skewness of what each group adds to it."""
+    """Hold a mean over galaxies, with variance and skewness of the groups' contributions."""
 
     mean: Array
     variance: Array
@@ -150,10 +150,10 @@ class _Moments(NamedTuple):
 
 
 def _of_groups(numbers: Array, group: npt.NDArray[np.intp], sizes: Array) -> _Moments:
-    """Return the mean over galaxies as a ratio of means over groups, linearised."""
+    """Return the mean over galaxies as a linearised ratio of means over groups."""
     sums = np.bincount(group, numbers, len(sizes))
     mean = np.asarray(sums.sum() / sizes.sum())
-    # a group adds its sum, less what its size alone makes one expect
+    # the contribution of a group is its sum minus the sum expected from its size
     _, variance, skewness = moments((sums - mean * sizes) / sizes.mean())
     return _Moments(mean, variance, skewness)
 
@@ -161,7 +161,7 @@ def _of_groups(numbers: Array, group: npt.NDArray[np.intp], sizes: Array) -> _Mo
 def _scatter_interval(
     residual: Array, group: npt.NDArray[np.intp], count: int, level: float
 ) -> tuple[float, float]:
-    """Return the quantiles of σ_NMAD in resamples of whole groups."""
+    """Return two quantiles of σ_NMAD over random resamples of whole groups."""
     rng = np.random.default_rng(0)
     scatters = np.empty(RESAMPLES)
     for number in range(RESAMPLES):
@@ -174,9 +174,9 @@ def _scatter_interval(
 def _share_interval(
     flags: Array, group: npt.NDArray[np.intp], sizes: Array, level: float
 ) -> tuple[float, float]:
-    """Return the exact interval of a share among as many galaxies as the groups are worth."""
+    """Return the exact interval of a share, for the effective number of independent galaxies."""
     n, share = sizes.sum(), flags.mean()
-    # where no flag varies, pairs of galaxies are taken to be alike in everything
+    # without both kinds of flags no variance is known, so assume that a group has equal flags
     effect = (sizes**2).sum() / n
     if 0 < share < 1:
         variance = float(_of_groups(flags, group, sizes).variance) / len(sizes)

@@ -1,4 +1,4 @@
-"""Give intervals that hold the true number as often as promised (split conformal prediction)."""
+"""Compute intervals that contain the true number with a promised probability (split conformal)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson
 from gzfeatures.galaxies.labels.labels import Labels
 
 LEAST = 20
-"""Calibration galaxies, one of each group, under which no interval is promised."""
+"""Number of calibration galaxies, one per group, below which no interval is promised."""
 REPORT_LEVEL = 0.95
 """Level of the exact interval around the measured coverage."""
 _SMALLEST_SCALE = 1e-3
-"""Least 1 + z of a prediction, so that a nonsensical one has an interval too."""
+"""Smallest 1 + z of a prediction, so that an impossible redshift also has an interval."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ValueIntervals:
-    """Intervals around predicted numbers that hold the true one with a stated probability.
+    """Hold intervals around predicted numbers that contain the true one with a stated probability.
 
     The interval of a galaxy reaches as far to both sides as all but a few of the errors of
     calibration galaxies; of a redshift the errors, and so the reach, are in units of 1 + the
@@ -76,7 +76,7 @@ class ValueIntervals:
         coverage: float = 0.9,
         groups: Mapping[str, str] | None = None,
     ) -> ValueIntervals | None:
-        """Calibrate intervals on galaxies kept out of training; None for fewer than 20 of them.
+        """Calibrate intervals on galaxies that were not trained on; None for fewer than 20 of them.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class ValueIntervals:
         fresh = predictions.ids
         if predictions.seen is not None:
             fresh = fresh[~predictions.seen]
-        # by digest: which of a pair calibrates depends neither on the order nor on its number
+        # choose by digest, so that the choice does not depend on the order of the galaxies
         first: dict[tuple[str, str], tuple[bytes, str]] = {}
         for name in fresh:
             grouped = groups is not None and name in groups
@@ -112,7 +112,7 @@ class ValueIntervals:
 
     @property
     def _rank(self) -> int:
-        """Return the place of the error that bounds the interval: ⌈(m + 1) coverage⌉, from 1."""
+        """Return the rank of the error that limits the interval: ⌈(m + 1) coverage⌉, from 1."""
         return int(np.ceil((len(self.errors) + 1) * self.coverage - 1e-9))
 
     def at(self, coverage: float) -> ValueIntervals:
@@ -126,7 +126,7 @@ class ValueIntervals:
         return dataclasses.replace(self, coverage=coverage)
 
     def bounds(self, predictions: Predictions) -> Array:
-        """Return lower and upper end of each galaxy's interval, shape (n, 2).
+        """Return the lower and upper end of each galaxy's interval, shape (n, 2).
 
         Raises
         ------
@@ -141,7 +141,7 @@ class ValueIntervals:
         return np.column_stack([predictions.values - reach, predictions.values + reach])
 
     def coverage_report(self, predictions: Predictions, labels: Labels) -> dict[str, Any]:
-        """Measure how often the intervals hold the true number of other galaxies.
+        """Measure how often the intervals contain the true numbers of other galaxies.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class ValueIntervals:
 
     @classmethod
     def fromdict(cls, fields: Mapping[str, Any]) -> ValueIntervals:
-        """Rebuild the intervals from what `asdict` returned."""
+        """Rebuild the intervals from the result of `asdict`."""
         errors = np.asarray(fields["errors"], dtype=np.float64)
         return cls(errors, float(fields["coverage"]), str(fields["kind"]))
 
@@ -189,7 +189,7 @@ def too_few(count: int) -> str:
 
 
 def _scale(predictions: Predictions) -> Array:
-    """Return the unit of each galaxy's error, known before its true number: 1, or 1 + z."""
+    """Return the unit of each galaxy's error: 1, or 1 + the predicted redshift."""
     if predictions.kind != "redshift":
         return np.ones(len(predictions))
     return np.maximum(1 + predictions.values, _SMALLEST_SCALE)
