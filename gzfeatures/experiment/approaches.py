@@ -91,7 +91,7 @@ def _training_key(
     """Return the sha256 of all inputs on which the network's weights depend, including the seed."""
     # other seeds and points of the learning curve are separate trainings, so exclude them
     chosen = network.model_dump(mode="json", exclude={"seeds", "learning_curve", "members"})
-    # the members of an ensemble share the galaxies that choose their epochs
+    # the members of an ensemble select their epochs on the same galaxies
     if network.members > 1:
         chosen["halved_by"] = network.seeds_from(settings.seed)[0]
     return fingerprint.of([chosen, group.fingerprint, settings.precision, settings.device, seed])
@@ -160,7 +160,7 @@ def join_members(
     members: Sequence[Path],
     seconds: float,
 ) -> Candidate:
-    """Join trained members to one network, and score it on the test galaxies.
+    """Join trained members into one network, and score it on the test galaxies.
 
     An ensemble of the same members is read from its folder.
 

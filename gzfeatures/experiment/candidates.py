@@ -229,7 +229,7 @@ class _Bench:
         )
 
     def _with_sets(self, head: Head) -> Head:
-        """Add class sets and shares, or intervals, measured on validation galaxies, to a head."""
+        """Add class sets and shares, or intervals, to a head, measured on validation galaxies."""
         checked = head.predict(self.kept_out, self.source)
         if checked.is_value:
             intervals = ValueIntervals.of(
@@ -259,10 +259,10 @@ class _Bench:
         return path
 
     def _draw(self, predictions: Predictions, scores: Scores, head: Path) -> None:
-        """Draw predicted against true numbers beside the head; of classes no picture is left."""
+        """Draw predicted against true numbers next to the head; draw nothing for classes."""
         from gzfeatures.figures.predicted_numbers import write_numbers
 
-        # a picture of an earlier fit would be taken for one of this
+        # remove the picture of an earlier fit, which would look like one of this fit
         outputs.remove(picture_beside(head))
         if predictions.is_value:
             write_numbers(predictions, self.labels, scores, picture_beside(head))
@@ -338,7 +338,7 @@ def _shares(kept_out: Predictions) -> Shares | None:
 
 
 def files_of(head: Path) -> list[Path]:
-    """Return the files that a fit left: the head, and the pictures beside it."""
+    """Return the files that exist after a fit: the head, and the pictures next to it."""
     return [path for path in _files(head) if path.exists()]
 
 
@@ -353,12 +353,12 @@ def _names(choice: HeadChoice) -> list[str]:
 
 
 def _files(head: Path) -> list[Path]:
-    """Return every file that a fit may write: the head, its tuning, and its predicted numbers."""
+    """Return every file that a fit may write: the head, and its two pictures."""
     return [head, _trials_beside(head), picture_beside(head)]
 
 
 def picture_beside(head: Path) -> Path:
-    """Return where the picture of predicted against true numbers of a head goes."""
+    """Return the path of a head's picture of predicted against true numbers."""
     return head.with_name(f"{head.stem}-predicted.png")
 
 

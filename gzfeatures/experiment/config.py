@@ -194,7 +194,7 @@ class NetworkChoice(_Section):
         return self
 
     def seeds_from(self, seed: int) -> tuple[int, ...]:
-        """Return the seeds that are trained, where `seed` is that of the experiment.
+        """Return the seeds of the trainings, counted from the experiment's seed if none are given.
 
         Examples
         --------

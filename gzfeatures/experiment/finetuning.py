@@ -1,4 +1,4 @@
-"""Train a network as the verb `finetune` does: score it, show its errors, record it."""
+"""Train a network for the verb `finetune`: score it, show its errors, and record it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXPERIMENT = "finetune"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FineTuned:
-    """The result of a fine-tuning.
+    """Hold the result of a fine-tuning.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class FineTuned:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FineTuning:
-    """How a network is trained, scored and recorded, whichever galaxies it is trained on.
+    """Hold how a network is trained, scored and recorded, for any training galaxies.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class FineTuning:
     def _single(
         self, galaxies: TrainingGalaxies, options: TrainingOptions
     ) -> tuple[Training, FineTuned]:
-        """Train one network, watched by the tracker while it trains."""
+        """Train one network, and record its epochs in the tracker meanwhile."""
         from gzfeatures.networks.training.train import train
 
         name = options.folder.resolve().name
@@ -130,7 +130,7 @@ class FineTuning:
         return training, self._finished(galaxies, trained, training.predictions, figures, live)
 
     def _of_members(self, galaxies: TrainingGalaxies) -> FineTuned:
-        """Train the members, each a network of its own, and join them."""
+        """Train the members of an ensemble one after another, and join them."""
         from gzfeatures.networks.training.members import train_members
         from gzfeatures.networks.training.train import Training
 
@@ -141,7 +141,8 @@ class FineTuning:
             self.members,
             lambda options: self._single(galaxies, options)[0],
         )
-        if isinstance(joined, Training):  # only the first process joins what all have trained
+        # only the first of several processes joins the members
+        if isinstance(joined, Training):
             raise NotFirstProcess
         parameters = {"members": self.members, **_parameters(joined.members[0], self.options)}
         trained = TrainedNetwork(
@@ -197,7 +198,7 @@ def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None
 
 
 def _figures(training: Training) -> dict[str, Any]:
-    """Return what a training cost and kept."""
+    """Return the costs of a training and its selected epoch, as JSON values."""
     return {
         "recipe": training.recipe.recipe if training.recipe else None,
         "epochs": training.epochs,
@@ -209,7 +210,7 @@ def _figures(training: Training) -> dict[str, Any]:
 
 
 def _figures_of_members(joined: JoinedTraining) -> dict[str, Any]:
-    """Return what the trainings of all members cost together."""
+    """Return the costs of all members of an ensemble together, as JSON values."""
     first = joined.members[0]
     return {
         "recipe": first.recipe.recipe if first.recipe else None,
@@ -222,7 +223,7 @@ def _figures_of_members(joined: JoinedTraining) -> dict[str, Any]:
 
 
 def _parameters(training: Training, options: TrainingOptions) -> dict[str, Any]:
-    """Return what a network was trained with: every number of its recipe, view and weights."""
+    """Return the settings of a training: every number of its recipe, view and weights."""
     numbers = {} if training.recipe is None else dataclasses.asdict(training.recipe)
     return {
         **numbers,

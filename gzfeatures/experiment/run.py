@@ -230,14 +230,15 @@ def _run(
 
 
 def _every_network(session: _Session) -> list[_Outcome]:
-    """Train every network with every seed, and join the seeds of those that are ensembles."""
+    """Train every network with every seed, and join the members of each ensemble."""
     from gzfeatures.networks.training.members import require_mean
 
     for network in session.settings.networks:
-        if network.members > 1:  # said before the first member is trained
+        # refuse other targets before the first member is trained
+        if network.members > 1:
             require_mean(network.options.get("target") or session.group.labels.target)
     outcomes: list[_Outcome] = []
-    # seeds of one network follow one another, so that an ensemble stands after its members
+    # the seeds of a network follow one another, so the ensemble comes directly after its members
     for training in _trainings(session.settings):
         outcomes.append(session.trained(training))
         if training.network.members > 1 and training.last:
@@ -312,7 +313,7 @@ class _Session:
         return _Outcome(candidate, files, Classifier(str(checkpoint)), live, column, curve)
 
     def joined_members(self, last: _Training, members: Sequence[_Outcome]) -> _Outcome:
-        """Join the members of an ensemble to one network, and score it."""
+        """Join the members of an ensemble into one network, and score it."""
         network, settings = last.network, self.settings
         folder = self.place / "networks" / f"{last.stem}-x{network.members}"
         places = [member.artifacts[-1] for member in members]

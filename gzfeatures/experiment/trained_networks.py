@@ -86,7 +86,7 @@ class TrainedNetwork:
 
 
 def ensemble_name(name: str, members: int) -> str:
-    """Return the name of an ensemble beside that of its members.
+    """Return the name of an ensemble, made from the name of its members.
 
     Examples
     --------
