@@ -110,7 +110,7 @@ class Backbone:
     def asdict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        # records of plain networks stay as they were before there were ensembles
+        # records of single networks stay the same as before ensembles existed
         if self.members == 1:
             del fields["members"], fields["link"]
         return fields

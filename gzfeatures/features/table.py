@@ -376,7 +376,7 @@ class TableFile:
 
 
 def _of_ids(listed: tuple[tuple[str, str], ...], ids: Ids) -> tuple[tuple[str, str], ...]:
-    """Return the (id, reason) pairs of some galaxies."""
+    """Return the (id, reason) pairs of the given galaxies."""
     if not listed:
         return listed
     chosen = set(ids)
