@@ -1,4 +1,4 @@
-"""Draw predicted against true numbers, with their residuals below."""
+"""Draw predicted against true numbers, with the residuals below."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_POINTS = 1500
-"""Galaxies up to which each one is a point; beyond that hexagons show how many there are."""
+"""Number of galaxies up to which each is a point; hexagons show the density of more."""
 COLOUR = "#0072b2"
 
 
@@ -53,7 +53,7 @@ def write_numbers(
 
 @styled
 def _drawn(predictions: Predictions, true: npt.NDArray[np.float64], scores: Scores) -> Figure:
-    """Draw both panels over the true number."""
+    """Draw predictions and residuals in two panels above the same axis of true numbers."""
     from matplotlib.figure import Figure
 
     name, redshift = predictions.classes[0], predictions.kind == "redshift"
@@ -62,7 +62,7 @@ def _drawn(predictions: Predictions, true: npt.NDArray[np.float64], scores: Scor
     residual = residuals(predictions.values, true, predictions.kind)
     _scatter(above, true, predictions.values)
     _scatter(below, true, residual)
-    # the same numbers on both axes: the diagonal is where a galaxy is predicted right
+    # both axes have the same limits, so that a correct prediction lies on the diagonal
     ends = [min(true.min(), predictions.values.min()), max(true.max(), predictions.values.max())]
     diagonal = np.array(ends)
     above.plot(diagonal, diagonal, color=INK, linewidth=0.8)
@@ -87,7 +87,7 @@ def _drawn(predictions: Predictions, true: npt.NDArray[np.float64], scores: Scor
 
 
 def _scatter(axes: Any, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
-    """Draw points, or hexagons of their number where points would hide one another."""
+    """Draw points, or hexagons coloured by number where points would overlap."""
     if len(x) <= MOST_POINTS:
         axes.plot(x, y, ".", markersize=3, alpha=0.5, color=COLOUR)
     else:
