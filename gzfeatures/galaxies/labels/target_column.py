@@ -1,4 +1,4 @@
-"""Read a numeric column of a catalog, such as redshift or mass, as the number to be predicted."""
+"""Read a numeric column of a catalog, such as redshift or mass, as the number to predict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gzfeatures.galaxies.catalogs.quantities import QUANTITIES, column_of, prese
 from gzfeatures.galaxies.labels.labels import Labels, Target
 
 FEW_NUMBERS = 20
-"""Different whole numbers up to which a column looks like codes of classes."""
+"""Count of different whole numbers up to which a column may hold codes of classes."""
 UNKNOWN = "is unknown (empty, NaN, masked or a sentinel)"
 """Reason why a galaxy has no number to learn."""
 REDSHIFTS = frozenset(
@@ -23,7 +23,7 @@ REDSHIFTS = frozenset(
         *("z_best", "z_sdss", "zred", "redshift_spec", "spec_redshift", "photo_redshift"),
     }
 )
-"""Names of columns, in small letters, that hold redshifts."""
+"""Names of columns that hold redshifts, in lower case."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +104,8 @@ class TargetColumn:
         )
 
     def _target(self, catalog: Catalog) -> Target:
-        """Return whether the column is a redshift, as said or by its name."""
-        # a `z` beside g and r, or of magnitudes, is the brightness in the z band
+        """Tell whether the column is a redshift, from the user's choice or from its name."""
+        # a column `z` of magnitudes, or next to columns g and r, is the brightness in the z band
         misnamed = self.column in column_of(catalog.frame, "redshift").refused
         by_name = self.column.lower() in REDSHIFTS and not misnamed
         return "redshift" if (by_name if self.redshift is None else self.redshift) else "value"
@@ -120,7 +120,7 @@ class TargetColumn:
                 rule="have two different known numbers at least",
                 found=f"{different[0]:g} everywhere" if len(different) else "none that is known",
             )
-        # fewer than two galaxies for each number are no classes, however whole the numbers are
+        # with fewer than two galaxies per number, whole numbers are not codes of classes
         few = len(different) <= FEW_NUMBERS and 2 * len(different) <= len(numbers)
         if few and not self.as_number and (different == np.rint(different)).all():
             shown = ", ".join(f"{number:g}" for number in different[:8])

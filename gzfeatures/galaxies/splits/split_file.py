@@ -113,7 +113,8 @@ def known_of(
     """
     frame = read_table(labels, id_column=id_column)
     named_by = next((name for name in (*ID_COLUMNS, id_column) if name in frame), None)
-    if named_by is None:  # a catalog whose kind alone tells its id column
+    # the columns show the kind of catalog, and the kind tells the name of the id column
+    if named_by is None:
         named_by = recognise(list(frame.columns), where=labels)[1]
     names = as_ids(frame[named_by], where=labels)
     grouping = Grouping()
