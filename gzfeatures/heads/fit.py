@@ -28,7 +28,7 @@ PREDICTED = {
     "value": "numbers",
     "redshift": "numbers",
 }
-"""Target of labels → what a head predicts, in words."""
+"""Names, in words, of what a head predicts for each kind of labels."""
 
 
 def fit(

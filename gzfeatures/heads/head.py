@@ -223,7 +223,7 @@ class Head:
     def probabilities(
         self, matrix: npt.NDArray[np.float32], *, calibrated: bool = True
     ) -> npt.NDArray[np.float64]:
-        """Return class probabilities, vote fractions or numbers for rows of length `dim`, (n, k)."""
+        """Return class probabilities, vote fractions or numbers for rows of a matrix, (n, k)."""
         if self.target == "fractions" or self.target in VALUE_TARGETS:
             return np.asarray(self.estimator.predict(matrix))
         values = (
@@ -264,7 +264,7 @@ class Head:
             "familiarity": None if self.familiarity is None else self.familiarity.asdict(),
             "shares": None if self.shares is None else self.shares.asdict(),
         }
-        # heads without intervals are read by earlier versions, which do not know the field
+        # leave out an unused field, so that earlier versions can read heads without intervals
         if self.intervals is None:
             del record["intervals"]
         else:

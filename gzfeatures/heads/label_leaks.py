@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SURE = 0.98
 """Balanced accuracy, or explained variance, above which columns are reported as label leaks."""
 SAME_ORDER = 0.999
-"""Rank correlation (Spearman) from which a column is the number to be predicted in other words."""
+"""Rank correlation (Spearman) above which a column is the number to predict in another unit."""
 MOST = 5000
 """Most galaxies that the search for label leaks uses."""
 
@@ -93,7 +93,7 @@ def telling_columns(
 def _telling_number(
     catalog: Catalog, columns: Sequence[str], labels: Labels, train: Ids, seed: int
 ) -> list[str]:
-    """Find columns that are the number to be predicted, or that order the galaxies as it does."""
+    """Find columns that equal the number to predict, or sort the galaxies in the same order."""
     from scipy.stats import spearmanr
 
     sample = np.random.default_rng(seed).permutation(np.sort(train))[:MOST]
@@ -103,7 +103,7 @@ def _telling_number(
     for name in columns:
         numbers = catalog.column(name)[rows]
         known = present(numbers)
-        # a distance from the redshift, or a mass in other units, is the number in other words
+        # a distance computed from the redshift, or a mass in other units, has the same order
         several = known.sum() >= 9 and len(np.unique(numbers[known])) > 1
         order = spearmanr(numbers[known], target[known, 0]).statistic if several else 0.0
         if name == labels.classes[0] or np.array_equal(numbers[known], target[known, 0]):

@@ -109,7 +109,7 @@ def _tests(table: Tables, ids: Ids) -> Tables:
 
 
 def nested(train: Ids, labels: Labels, seed: int) -> Ids:
-    """Order training ids so that the first n have equal shares of classes or quantiles, for any n."""
+    """Order training ids so that the first n have equal shares of classes or quantiles."""
     # two galaxies of each class come first, because a head cannot be fitted on fewer
     train = np.sort(train)
     rng = np.random.default_rng(seed)

@@ -42,8 +42,8 @@ def search(
     Large tables are tried by successive halving: all combinations on few rows, the best third on
     more (Jamieson & Talwalkar 2016, arXiv:1502.07943).
     Candidates are scored without calibration, by accuracy (classes; balanced accuracy if classes
-    are weighted), mean of −ln p (several labels) or RMSE (vote fractions, numbers). Ties go to the earlier
-    candidate: the space names the default first.
+    are weighted), mean of −ln p (several labels) or RMSE (vote fractions, numbers). Ties go to the
+    earlier candidate: the space names the default first.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def search(
 
 
 def _strata(targets: npt.NDArray[Any], target: Target) -> npt.NDArray[np.int64]:
-    """Return what folds keep the shares of: the class, or the quantile of a number."""
+    """Return the class or quantile of each galaxy, whose shares every fold keeps."""
     if target == "classes":
         return targets
     if target in VALUE_TARGETS:

@@ -1,4 +1,4 @@
-"""Regress one number of each galaxy, such as its redshift, in units of its standard deviation."""
+"""Fit regressions of one number per galaxy, such as redshift, in standardised units."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gzfeatures.heads.folds import Rows
 
 
 class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Regression of one number, whatever its unit: it is standardised while it is learned.
+    """Fit a regression of one number in any unit, which is standardised for the fit.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, groups: Any = None, rows: Rows | None = None) -> Self:
-        """Fit on X (n, d), or its `rows` (n,), with finite numbers y (n, 1).
+        """Fit on rows of X (n, d), by default all, and finite numbers y (n, 1).
 
         Groups are taken and not used: a regression has no rows to hold back.
 
@@ -46,7 +46,7 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X, y = np.asarray(X, dtype=np.float32), np.asarray(y, dtype=np.float64)
         self.n_features_in_ = X.shape[1]
         self.mean_, self.scale_ = np.asarray(y.mean()), np.asarray(y.std())
-        # the deviation of equal numbers is not exactly 0
+        # compare the extremes, because rounding can give equal numbers a small deviation
         if y.min() == y.max():
             raise InputError(
                 "training galaxies have one number",
@@ -54,18 +54,18 @@ class NumberRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 found=float(y.min()),
             )
         rows = np.arange(len(y)) if rows is None else rows
-        # single precision is enough for a standardised number, not for one such as 1e9 + 1
+        # standardise before the change to single precision, which cannot resolve numbers near 1e9
         standard = ((y - self.mean_) / self.scale_).astype(np.float32)
         with threads_for(len(y) * X.shape[1]):
             self.estimator_ = clone(self.estimator).fit(take_rows(X, rows), standard)
         return self
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the numbers in their own unit, float64, shape (n, 1)."""
+        """Return the predicted numbers in their original unit, float64, shape (n, 1)."""
         X = np.asarray(X)
         numbers = np.empty((len(X), 1))
         for start in range(0, len(X), BLOCK):
-            # a copy: the steps of the regressor work in place
+            # copy the rows, because the steps of the regressor change them in place
             block = np.array(X[start : start + BLOCK], dtype=np.float32, order="C")
             part = np.asarray(self.estimator_.predict(block), dtype=np.float64)
             numbers[start : start + BLOCK] = part.reshape(len(block), 1)

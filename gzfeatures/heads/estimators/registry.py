@@ -71,7 +71,7 @@ class HeadKind:
     numbers_space: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     def for_target(self, target: Target) -> HeadKind:
-        """Return the head with the defaults and the search space that suit a kind of labels.
+        """Return the kind of head with the defaults and the search space for a kind of labels.
 
         Examples
         --------
@@ -278,7 +278,8 @@ def build_for(chosen: HeadKind, target: Target, seed: int, parameters: Mapping[s
     """Build the unfitted estimator of a head for one kind of labels."""
     estimator = chosen(seed, **parameters)
     if target in VALUE_TARGETS:
-        from gzfeatures.heads.estimators.numbers import NumberRegression  # imports scikit-learn
+        # this module imports scikit-learn
+        from gzfeatures.heads.estimators.numbers import NumberRegression
 
         return NumberRegression(estimator.estimator)
     if target != "multi-label":
