@@ -152,7 +152,7 @@ class Decoder:
     def nothing_shown(
         self, views: Sequence[View], pictures: Sequence[npt.NDArray[np.uint8]]
     ) -> str | None:
-        """Return why an image that was decoded shows no galaxy; None where it may show one.
+        """Return why a decoded image shows no galaxy; None if it may show one.
 
         Parameters
         ----------
@@ -164,11 +164,11 @@ class Decoder:
         reasons = [of_picture(pixels) for pixels in pictures]
         if PICTURE not in self._parts:
             bands = self._bands
-            # only bands that a view shows count: a bad u band spoils no picture of g, r and i
+            # judge only the bands in a view: a bad u band does not damage a picture of g, r and i
             for view in views:
                 shown = bands if view.bands is None else bands.select(view.bands)
                 reasons.append(of_bands(shown))
-        # several views of one image have mostly the same reason
+        # name each reason once, because views of one image mostly have the same reason
         return "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or None
 
     def levels(self) -> int | None:

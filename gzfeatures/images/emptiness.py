@@ -1,4 +1,4 @@
-"""Tell images that show no galaxy: blank, saturated, of one colour, or with mostly bad pixels."""
+"""Find images that show no galaxy: blank, saturated, of one colour, or with mostly bad pixels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from gzfeatures.images.decoding.bands import Bands
 
 MOSTLY = 0.5
-"""Share of bad pixels of a band above which the image is said to show no galaxy."""
+"""Share of bad pixels of a band above which an image shows no galaxy."""
 STEP = 16
-"""Every so many pixels are compared first, since nearly every picture differs among these."""
+"""Step between the pixels that are compared first, because nearly all pictures differ here."""
 
 
 def flat_colour(pixels: npt.NDArray[np.uint8]) -> tuple[int, ...] | None:
-    """Return the colour that all pixels of a picture have; None where they differ.
+    """Return the colour that all pixels of a picture have; None if they differ.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ def flat_colour(pixels: npt.NDArray[np.uint8]) -> tuple[int, ...] | None:
     (7, 7, 7)
     """
     first = pixels[0, 0]
-    # a full comparison of each picture would cost a tenth of its decoding
+    # compare few pixels first, because comparing all takes a tenth of the decoding time
     if (pixels[::STEP, ::STEP] != first).any() or (pixels != first).any():
         return None
     return tuple(int(value) for value in np.atleast_1d(first))
 
 
 def of_picture(pixels: npt.NDArray[np.uint8]) -> str | None:
-    """Return why a picture shows no galaxy; None where its pixels differ.
+    """Return why a picture shows no galaxy; None if its pixels differ.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def of_picture(pixels: npt.NDArray[np.uint8]) -> str | None:
 
 
 def of_bands(bands: Bands) -> str | None:
-    """Return why bands show no galaxy; None where each holds values, most of them good.
+    """Return why bands show no galaxy; None if each band has values, and most are good.
 
     Margins that a shift onto the grid of another band left uncovered do not count as bad.
     """

@@ -184,7 +184,7 @@ def _require_alike(
 
 
 def _moved(part: Bands, shift: npt.NDArray[np.float64], header: Header | None) -> Bands:
-    """Shift a band by (x, y) pixels; those from outside become NaN, bad and uncovered."""
+    """Shift a band by (x, y) pixels; mark pixels from outside as NaN, bad and uncovered."""
     flux = np.full_like(part.flux, np.nan)
     bad, uncovered = np.ones_like(part.bad), np.ones_like(part.bad)
     whole = np.rint(shift).astype(int)

@@ -165,7 +165,7 @@ class Bands:
             self.names, self.flux, self.bad, uncovered, strict=True
         ):
             good = flux[~bad]
-            # a margin that nobody observed says nothing about the quality of what was observed
+            # margins without observations do not make the observed pixels worse, so leave them out
             share = bad[~outside].mean() if not outside.all() else 1.0
             if len(good) == 0 or good.min() == good.max():
                 lines.append(f"band {name} is blank")

@@ -20,7 +20,7 @@ from gzfeatures.web.outcomes import NoAnswer
 SCHEME = re.compile(r"(?:\w+::)*[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
 """Pattern of the start of an address, which a Windows drive letter does not match."""
 WEB = re.compile(r"(?:(?<=::)|^)https?://", re.IGNORECASE)
-"""A web address, alone or at the end of a chain such as `zip::https://…`."""
+"""Pattern of a web address, alone or at the end of a chain such as `zip::https://…`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,13 +70,14 @@ class Remote:
         with _told("images cannot be listed", address, remedy=remedy):
             system, root = _system(address)
             if not WEB.search(address):
-                system.ls(root, detail=False)  # `find` returns an empty list where nothing answers
+                # list first, because `find` returns an empty list if nothing answers
+                system.ls(root, detail=False)
             listed = system.find(root, detail=True)
         root = root.rstrip("/")
         sizes: dict[str, int | None] = {}
         paths: dict[str, str] = {}
         for path, entry in sorted(listed.items()):
-            # Names are relative to the address, so that ids do not depend on the protocol.
+            # names are relative to the address, so that ids do not depend on the protocol
             name = str(entry.get("relative", str(path).removeprefix(root).lstrip("/")))
             if _below(name) and wanted(name):
                 sizes[name] = entry.get("size")
@@ -105,7 +106,7 @@ class Remote:
             if isinstance(getattr(system, "zip", None), zipfile.ZipFile):
                 _allow_member(system.zip.getinfo(path), where)
             if WEB.match(self.path):
-                # One question; its answer is bounded where it is read.
+                # send a single request; the reader of web files limits the length of the answer
                 data: bytes = system.cat_file(path)
                 return data
             with system.open(path, "rb") as file:
@@ -131,7 +132,7 @@ def address(source: str | Path) -> str | None:
     match = SCHEME.match(text)
     if match is None:
         return None
-    # A Path makes one slash of several; only the addresses of this machine's files begin with one.
+    # pathlib joins slashes into one: restore three for a local file, two for other addresses
     if not match[0].endswith("//"):
         local = match[0].rstrip("/").rpartition("::")[2].lower() in ("file:", "local:")
         return match[0] + ("//" if local else "/") + text[match.end() :]
@@ -139,7 +140,7 @@ def address(source: str | Path) -> str | None:
 
 
 def local_path(address: str) -> Path:
-    """Return the path that an address of this machine's files means (RFC 8089).
+    """Return the local path that a `file:` address means (RFC 8089).
 
     Raises
     ------
@@ -167,7 +168,7 @@ def _too_large(where: str) -> InputError:
 
 @contextlib.contextmanager
 def _told(what: str, where: str, remedy: str | None = None) -> Iterator[None]:
-    """Turn what a server or its reader does into one line."""
+    """Turn an error of a server or its reader into an InputError of one line."""
     with parsing(what, where, remedy=remedy):
         try:
             yield
@@ -176,7 +177,7 @@ def _told(what: str, where: str, remedy: str | None = None) -> Iterator[None]:
 
 
 def _allow_member(member: zipfile.ZipInfo, where: str) -> None:
-    """Refuse a member of a zip file that could not be read within limits."""
+    """Refuse a member of a zip file that is encrypted, too large, or outside its archive."""
     reason = zip_fault(member)
     if reason is not None:
         raise InputError(reason, where=where, remedy="pack the archive again without it")

@@ -1,4 +1,4 @@
-"""List web folders by their index pages, and read their files within limits, for fsspec.
+"""List web folders from their index pages and read their files within limits, for fsspec.
 
 fsspec's own reader of web addresses follows redirects from https to http, reads answers of any
 length whole, and waits for them without end. This one asks as cut-outs are asked: `polite_http`.
@@ -24,45 +24,45 @@ from gzfeatures.web.outcomes import NoAnswer
 from gzfeatures.web.polite_http import Service, WebAnswer
 
 MARK = "gzfeatures+"
-"""Beginning of the scheme by which fsspec finds this reader, and not its own."""
+"""Beginning of the URL scheme that makes fsspec use this reader instead of its own."""
 PICTURE_BYTES = 2**28
-"""Longest picture: 64 million pixels of four bytes, uncompressed."""
+"""Largest size of a picture: 64 million uncompressed pixels of four bytes."""
 INDEX_BYTES = 2**26
-"""Longest index page, about 600,000 links."""
+"""Largest size of an index page, with about 600,000 links."""
 MOST_PAGES, DEEPEST, MOST_FILES = 10_000, 32, 10_000_000
-"""Most index pages of one folder, deepest of them, and most files on all."""
+"""Largest number of index pages of a folder, of levels below it, and of files on all pages."""
 BLOCK = 2**20
-"""Bytes of a file in place that are fetched at a time."""
+"""Number of bytes that are fetched together from a file on a server."""
 LARGEST_PART = 2**29
-"""Most bytes of a file in place that are asked for at once, such as a zip file's directory."""
+"""Largest number of bytes in one request to a file on a server, such as a zip directory."""
 
 PICTURE = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ARRAY = (b"SIMPLE", b"\x93NUMPY", b"PK\3\4", b"\x1f\x8b")
-"""First bytes of pictures, and of FITS files, arrays and what is packed by gzip."""
+"""First bytes of pictures, and of FITS files, NumPy arrays, and zip and gzip archives."""
 
-# Each alternative ends at the next quote, so that a page without closing quotes costs no more.
+# each alternative ends at the next quote, so that a page without closing quotes is no slower
 LINK = re.compile(r"""\bhref\s*=\s*(?:"([^"]{1,4096})"|'([^']{1,4096})')""", re.IGNORECASE)
 PART_OF = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class WebFiles(AbstractFileSystem):  # type: ignore[misc]
-    """Files of web servers, for fsspec: read only, no directory but an index page."""
+    """Provide files of web servers to fsspec: read only, with index pages as folders."""
 
     protocol = (MARK + "http", MARK + "https")
     cachable = True
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
-        # A web folder's closing slash belongs to its address: links are relative to it.
+        # keep the closing slash of a web folder, because links are relative to it
         return str(path).removeprefix(MARK)
 
     def ls(self, path: str, detail: bool = True, **_: object) -> list[Any]:
-        """Return the files below a page and its folders' pages."""
+        """Return the files below an index page and below the pages of its folders."""
         found = list(self.find(path, detail=True).values())
         return found if detail else [entry["name"] for entry in found]
 
     def find(self, path: str, *_: object, detail: bool = False, **__: object) -> Any:
-        """Return the files that a page and the pages below it link to, by address.
+        """Return the files that an index page and the pages below it link to, by address.
 
         Raises
         ------
@@ -76,16 +76,16 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return entries if detail else sorted(entries)
 
     def info(self, path: str, **_: object) -> dict[str, Any]:
-        """Return the address of a file; its size is not asked for."""
+        """Return the address of a file without asking for its size."""
         url = self._strip_protocol(path)
         return {"name": url, "size": None, "type": "directory" if url.endswith("/") else "file"}
 
     def isdir(self, path: str) -> bool:
-        """Return False: what is read are files."""
+        """Return False, because only files are read."""
         return False
 
     def cat_file(self, path: str, *_: object, **__: object) -> bytes:
-        """Return the bytes of an image, whole.
+        """Return all bytes of an image.
 
         Raises
         ------
@@ -97,18 +97,18 @@ class WebFiles(AbstractFileSystem):  # type: ignore[misc]
         return service.ask(lambda: service.answer(url, limit=longest_image)).body
 
     def get_file(self, rpath: str, lpath: str, **_: object) -> None:
-        """Write an image to a file of this machine, for the caches of fsspec."""
+        """Write an image to a local file, for the caches of fsspec."""
         Path(lpath).write_bytes(self.cat_file(rpath))
 
     def _open(self, path: str, mode: str = "rb", **_: object) -> io.BufferedReader:
-        """Open a file in place; its parts are fetched where they are read."""
+        """Open a file on a server; fetch its parts when they are read."""
         if mode != "rb":
             raise NoAnswer("web files are only read")
         return io.BufferedReader(_InPlace(self._strip_protocol(path)), BLOCK)
 
 
 class _InPlace(io.RawIOBase):
-    """A file on a server, read by its parts.
+    """Read a file on a server part by part.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class _InPlace(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a place in the file; nothing is fetched."""
+        """Move to a position in the file without fetching bytes."""
         begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         self._at = max(0, begin + offset)
         return self._at
@@ -148,12 +148,12 @@ class _InPlace(io.RawIOBase):
 
 
 _services: dict[tuple[int, str], Service] = {}
-"""By process, for a forked one must not share connections, and server: one that is down, or asks
-to wait, holds up no other."""
+"""Services by process, which must not share connections, and by server,
+so that a server that is down or busy does not delay requests to another."""
 
 
 def _service(url: str, *, anew: bool = False) -> Service:
-    """Return the service that asks the server of an address; `anew` forgets that it was down."""
+    """Return the service for the server of an address; `anew` forgets earlier failures."""
     parts = urlsplit(url)
     key = os.getpid(), f"{parts.scheme}://{parts.netloc}"
     if anew or key not in _services:
@@ -162,13 +162,13 @@ def _service(url: str, *, anew: bool = False) -> Service:
 
 
 def register() -> None:
-    """Make this reader known to fsspec under its own schemes; fsspec's own stays as it is."""
+    """Register this reader with fsspec under its own schemes; keep fsspec's own reader."""
     for scheme in WebFiles.protocol:
         fsspec.register_implementation(scheme, WebFiles, clobber=True)
 
 
 def longest_image(answer: WebAnswer) -> int:
-    """Return how long an answer may be, by what it begins with.
+    """Return the longest allowed body of an answer, judged by its first bytes.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def longest_image(answer: WebAnswer) -> int:
 
 
 def _longest_page(answer: WebAnswer) -> int:
-    """Return how long an index page may be; refuse what is none."""
+    """Return the longest allowed index page; refuse other content."""
     kind = answer.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
     if kind not in ("text/html", "application/xhtml+xml"):
         raise NoAnswer(f"answer is no index page, but {kind}")
@@ -205,7 +205,7 @@ def _files_below(address: str) -> Iterator[tuple[str, str]]:
     """Yield address and relative name of the files that the pages of a folder link to."""
     service = _service(address, anew=True)
     answer = _first_page(service, address)
-    # The folder is where the first page lies, after all redirects.
+    # the folder is the address of the first page after all redirects
     root = answer.url if answer.url.endswith("/") else answer.url + "/"
     pages, seen = [answer.url], {answer.url}
     while pages:
@@ -214,7 +214,7 @@ def _files_below(address: str) -> Iterator[tuple[str, str]]:
             answer = _page(service, page)
         for url in sorted(_links(answer, root) - seen):
             relative = url[len(root) :]
-            # Folders that link to themselves under ever new names have no end.
+            # limit the depth, because folders may link to themselves under new names without end
             if relative.count("/") > DEEPEST:
                 raise NoAnswer(f"folders lie more than {DEEPEST} deep")
             seen.add(url)
@@ -227,7 +227,7 @@ def _files_below(address: str) -> Iterator[tuple[str, str]]:
 
 
 def _first_page(service: Service, address: str) -> WebAnswer:
-    """Return the page of a folder: with a closing slash, which a Path loses, else without."""
+    """Return the index page of a folder; try its address with a closing slash first."""
     if not address.endswith("/"):
         with contextlib.suppress(NoAnswer):
             return _page(service, address + "/")
@@ -235,7 +235,7 @@ def _first_page(service: Service, address: str) -> WebAnswer:
 
 
 def _page(service: Service, address: str) -> WebAnswer:
-    """Return an index page."""
+    """Request an index page, and return the answer."""
     return service.ask(lambda: service.answer(address, limit=_longest_page))
 
 
@@ -244,11 +244,12 @@ def _links(answer: WebAnswer, root: str) -> set[str]:
     found = set()
     for match in LINK.finditer(answer.body.decode("utf-8", errors="replace")):
         link = urldefrag(html.unescape(match[1] or match[2]).strip()).url
-        # Against the page as it is; one without a closing slash may mean itself as the folder.
+        # a page without closing slash may mean links relative to its parent or to itself
         for base in dict.fromkeys((answer.url, answer.url.rstrip("/") + "/")):
             try:
                 url = urljoin(base, link)
-            except ValueError:  # brackets that are no IPv6 address
+            # brackets around something other than an IPv6 address
+            except ValueError:
                 break
             if url.startswith(root) and url != root and "?" not in url:
                 found.add(url)
@@ -257,7 +258,7 @@ def _links(answer: WebAnswer, root: str) -> set[str]:
 
 
 def _name(relative: str) -> str:
-    """Return the name that a link's address stands for; as it stands where it is no UTF-8."""
+    """Decode the name in a link's address; leave it unchanged if it is not UTF-8."""
     try:
         return unquote(relative, errors="strict")
     except UnicodeDecodeError:

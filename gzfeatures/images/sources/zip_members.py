@@ -1,4 +1,4 @@
-"""Judge members of archives by their entries, before any is read."""
+"""Decide from the entries of an archive which members may be read."""
 
 from __future__ import annotations
 
