@@ -1,1 +1,1 @@
-"""Ask web servers within limits of time, size and place."""
+"""Send requests to web servers, with limits of time, size and address."""

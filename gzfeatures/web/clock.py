@@ -1,4 +1,4 @@
-"""Bound the time that one answer of a web server takes, from its first header to its last byte.
+"""Limit the time of one answer of a web server, from its first header to its last byte.
 
 A timeout of a socket counts silence: a server that sends a byte now and then, in headers or in a
 body, never trips it. So every read of a connection goes through a reader that looks at a deadline,
@@ -22,12 +22,12 @@ import urllib3
 from gzfeatures.web.outcomes import NoAnswer, Unanswered
 
 STEP = 0.2
-"""Seconds after which a waiting read looks at its clock."""
+"""Seconds after which a waiting read checks its clock."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Clock:
-    """Limits of time of one answer.
+    """Hold the time limits of one answer.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Clock:
     stopped: threading.Event
 
     def check(self) -> None:
-        """Raise NoAnswer once the work was stopped, Unanswered once the deadline has passed."""
+        """Raise NoAnswer after the work was stopped, and Unanswered after the deadline."""
         if self.stopped.is_set():
             raise NoAnswer("stopped")
         if time.monotonic() > self.end:
@@ -55,12 +55,12 @@ class Clock:
 
 
 _running = threading.local()
-"""The clock of the answer that a thread is reading."""
+"""Clock of the answer that each thread is reading."""
 
 
 @contextlib.contextmanager
 def timed(silence: float, whole: float, stopped: threading.Event) -> Iterator[Clock]:
-    """Time the answers that this thread reads within the block."""
+    """Time the answers that this thread reads inside a `with` block."""
     clock = Clock(silence, whole, time.monotonic() + whole, stopped)
     _running.clock = clock
     try:
@@ -70,18 +70,18 @@ def timed(silence: float, whole: float, stopped: threading.Event) -> Iterator[Cl
 
 
 class _TimedReader(io.RawIOBase):
-    """Bytes of a connection, read under the clock of an answer."""
+    """Read the bytes of a connection, within the time limits of an answer."""
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
         self._connection, self._clock = connection, clock
-        # an open file keeps the socket open for an answer after which the server hangs up
+        # the open file keeps the socket open if the server closes the connection after its answer
         self._file = connection.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with what has come; wait for it in short steps."""
+        """Fill a buffer with the bytes that have arrived; wait for them in short steps."""
         silent_until = time.monotonic() + self._clock.silence
         while True:
             self._clock.check()
@@ -98,7 +98,7 @@ class _TimedReader(io.RawIOBase):
 
 
 class _TimedSocket:
-    """What http.client asks of a connection: a file to read the answer from."""
+    """Give http.client the file from which it reads the answer."""
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
         self._connection, self._clock = connection, clock
@@ -109,7 +109,7 @@ class _TimedSocket:
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """An answer whose status line, headers and body are read under the clock of the thread."""
+    """Read status line, headers and body of an answer within the time limits of the thread."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         clock = getattr(_running, "clock", None)
@@ -134,7 +134,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 
 
 def connections(number: int) -> urllib3.PoolManager:
-    """Return connections whose answers are read under the clock of the reading thread."""
+    """Return connections that read answers within the time limits of the reading thread."""
     manager = urllib3.PoolManager(
         maxsize=number, retries=False, headers={"User-Agent": "gzfeatures"}
     )

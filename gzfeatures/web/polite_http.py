@@ -1,4 +1,4 @@
-"""Ask web services politely: limit the rate, wait as asked, and bound each answer."""
+"""Send requests to web services politely: limit the rate, wait as told, limit each answer."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SILENCE = 20
 """Number of requests in a row without an answer, after which the service counts as down."""
 
 PART = 2**16
-"""Bytes that are read, and unpacked, at a time."""
+"""Number of bytes that are read and decompressed together."""
 
 BEGINNING = 16
-"""Bytes by which the content of an answer is told."""
+"""Number of first bytes from which the kind of content is known."""
 
 _at_work: weakref.WeakSet[Service] = weakref.WeakSet()
-"""The services of this process."""
+"""Services of this process."""
 
 
 def stop_all() -> None:
@@ -48,7 +48,7 @@ def stop_all() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class WebAnswer:
-    """An answer of a web server.
+    """Hold an answer of a web server.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Service:
         _at_work.add(self)
 
     def stop(self) -> None:
-        """Wake every thread that waits or reads; all later requests fail."""
+        """Wake every thread that waits or reads; make all later requests fail."""
         self._stopped.set()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
@@ -160,7 +160,7 @@ class Service:
         headers: Mapping[str, str] | None = None,
         limit: Callable[[WebAnswer], int] | None = None,
     ) -> WebAnswer:
-        """Return the whole answer with status 200, or 206 where a part is asked for.
+        """Return the complete answer with status 200, or 206 for a requested part.
 
         Parameters
         ----------
@@ -196,7 +196,8 @@ class Service:
                 raise Unanswered(f"connection failed: {_first_line(error)}") from error
             if isinstance(step, WebAnswer):
                 return step
-            # Only the first address counts: a public page must not lead inside by two steps.
+            # compare with the first address, so that a public page cannot lead to a private one in
+            # two steps
             public = redirects.is_public(urlsplit(url).hostname)
             asked = redirects.followed(asked, step.location, public)
         raise NoAnswer(f"more than {redirects.MOST_REDIRECTS} redirects")
@@ -208,7 +209,7 @@ class Service:
         limit: Callable[[WebAnswer], int] | None,
         clock: Clock,
     ) -> WebAnswer | _Redirect:
-        """Ask one address, and read its answer or where it points to."""
+        """Request one address, and return its answer or its redirect."""
         response = self._pool.request(
             "GET",
             url,
@@ -242,7 +243,7 @@ class Service:
         limit: Callable[[WebAnswer], int] | None,
         clock: Clock,
     ) -> WebAnswer:
-        """Read the body of an answer, within the limits of its content and of time."""
+        """Read the body of an answer, within the limits of its kind of content and of time."""
         body, longest = bytearray(), self.max_bytes
         length = response.headers.get("Content-Length", "")
         # Content-Length counts compressed bytes, so it tells nothing about a decompressed body
@@ -251,12 +252,12 @@ class Service:
             if length.isdecimal() and "Content-Encoding" not in response.headers
             else None
         )
-        # The packed bytes are bounded by their part, what they unpack to by the same number: a
-        # small answer cannot become a large one between two looks at its length.
+        # check the length after each part: a part limits the packed bytes and the unpacked ones, so
+        # a small answer cannot unpack to a large one unnoticed
         unjudged = limit
         while part := response.read1(PART, decode_content=True):
             body += part
-            # Servers may send the first bytes one by one.
+            # servers may send the first bytes one by one
             if unjudged is not None and len(body) >= BEGINNING:
                 longest = unjudged(dataclasses.replace(answer, body=bytes(body)))
                 unjudged = None
@@ -287,7 +288,7 @@ class Service:
 
 @dataclasses.dataclass(frozen=True)
 class _Redirect:
-    """An answer that only names another address; None where it names none."""
+    """Hold the address that a redirect names; None if it names none."""
 
     location: str | None
 
