@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from gzfeatures.errors import GzError, InputError
+from gzfeatures.figures.content_policy import with_policy
 from gzfeatures.figures.sprites import address, thumbnail
 from gzfeatures.figures.style import short
 from gzfeatures.files import written_whole
@@ -23,9 +24,8 @@ HEADING, LINE, GAP = 30, 15, 6
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
+<!-- content policy -->
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{title}</title><style>
 body {{ margin: 24px; background: #0a0d14; color: #e8edf6; font: 14px/1.4 system-ui, sans-serif; }}
 h1 {{ font-size: 18px; }} h2 {{ font-size: 15px; margin: 26px 0 8px; overflow-wrap: anywhere; }}
@@ -163,7 +163,8 @@ class Gallery:
             figures = "".join(_figure(picture, self.side) for picture in pictures)
             parts.append(f"<h2>{html.escape(heading)}</h2>\n<div>{figures}</div>")
         note = f"<p>{html.escape(self.note)}</p>\n" if self.note else ""
-        return PAGE.format(title=html.escape(self.title), note=note, sections="\n".join(parts))
+        page = PAGE.format(title=html.escape(self.title), note=note, sections="\n".join(parts))
+        return with_policy(page)
 
     def _sheet(self, columns: int) -> Image.Image:
         import matplotlib  # matplotlib includes a font with most letters

@@ -34,6 +34,7 @@ import pandas as pd
 
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.explore.neighbours import nearest
+from gzfeatures.figures.content_policy import with_policy
 from gzfeatures.figures.palette import CLASS_COLOURS, RAMP, on_paper
 from gzfeatures.figures.sprites import ACROSS, Sprites, pack
 from gzfeatures.files import written_whole
@@ -244,7 +245,7 @@ def _filled(title: str, data: Mapping[str, Any], sprites: Sprites | None) -> str
 
     # replace in a single pass, so that inserted text is not searched for placeholders
     template = folder.joinpath("map.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{([a-z.]+)\}\}", part, template)
+    return with_policy(re.sub(r"\{\{([a-z.]+)\}\}", part, template), images="data: blob:")
 
 
 def _text(array: npt.NDArray[Any], kind: str) -> str:

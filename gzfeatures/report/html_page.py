@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import numpy as np
 from gzfeatures.evaluation import reliability
 from gzfeatures.evaluation.rows import AccuracyBin, RankedRow
 from gzfeatures.figures import style
+from gzfeatures.figures.content_policy import with_policy
 from gzfeatures.figures.gallery import Gallery
 from gzfeatures.figures.sprites import address
 from gzfeatures.galaxies.splits.split import PARTS
@@ -134,13 +133,10 @@ def render(
     classed = report.labels.target == "classes"
     galleries = list(_galleries(report)) if classed else []
     ids = np.array([example.id for *_, group in galleries for example in group], dtype=object)
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     contaminated = any(candidate.contaminated for candidate in report.candidates)
-    return _template().render(
+    page = _template().render(
         report=report,
-        # the page's Content-Security-Policy allows only the script with this digest
         script=Markup(SCRIPT),
-        script_digest=f"sha256-{digest}",
         # values of the ranking table
         rows=_rows(report),
         axis=_axis(report),
@@ -166,6 +162,7 @@ def render(
         thumbnails={} if images is None else examples.thumbnails(images, ids, view),
         provenance=_provenance(report),
     )
+    return with_policy(page)
 
 
 def _template() -> Template:

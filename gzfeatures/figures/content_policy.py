@@ -1,0 +1,129 @@
+"""Give an HTML page a content policy under which only its own scripts and styles count.
+
+The policy is W3C's Content Security Policy Level 3 (https://www.w3.org/TR/CSP3/). A browser that
+reads it runs a script, and follows a style, only where the SHA-256 digest of its text is listed;
+it loads nothing from elsewhere and sends nothing. Styles of single elements (`style="…"`) have no
+such digest: they become classes of one style sheet.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from collections.abc import Iterator
+
+from gzfeatures.errors import InputError
+
+PLACE = "<!-- content policy -->"
+"""Where a page says its policy: at the beginning of its head, before all that it governs."""
+ELEMENT = re.compile(r"(<(script|style)\b[^>]*>)(.*?)(</\2\s*>)", re.DOTALL | re.IGNORECASE)
+TAG = re.compile(r"<[a-zA-Z][^<>]*>")
+STYLE = re.compile(r'\sstyle="([^"]*)"')
+CLASS = re.compile(r'\sclass="([^"]*)"')
+KIND = re.compile(r'\btype="([^"]*)"')
+HANDLER = re.compile(r"[\s/\"']on[a-z]+\s*=", re.IGNORECASE)
+SCRIPTS = ("", "module", "text/javascript")
+"""Types of script elements that run; others hold data."""
+
+
+def with_policy(page: str, images: str = "data:") -> str:
+    """Return a page with its policy in the place that is marked for it.
+
+    Parameters
+    ----------
+    page : str
+        Whole HTML page, with `PLACE` in its head. Texts from outside are escaped in it.
+    images : str
+        Sources of images; default those inside the page.
+
+    Returns
+    -------
+    str
+        The page, without styles of single elements.
+
+    Raises
+    ------
+    InputError
+        The page has no such place, or a handler such as `onclick=` among its tags.
+
+    Examples
+    --------
+    >>> page = with_policy('<head><!-- content policy --></head><i style="width:3px">x</i>')
+    >>> page[page.index("<i"):]
+    '<i class="own0">x</i>'
+    """
+    if PLACE not in page:
+        raise InputError("HTML page", rule=f"have {PLACE} in its head")
+    classes: dict[str, str] = {}
+    parts = [part if element else _without_styles(part, classes) for element, part in _split(page)]
+    sheet = "".join(
+        # repeated, a class outweighs the page's other rules, as a style of the element does
+        f".{name}.{name}.{name}.{name}{{{style}}}\n"
+        for style, name in classes.items()
+    )
+    page = "".join(parts)
+    own = f"<style>{sheet}</style>\n" if sheet else ""
+    digests = {"script": [], "style": []} if not own else {"script": [], "style": [_digest(sheet)]}
+    for _, part in (split for split in _split(page) if split[0]):
+        opening, name, text, _ = ELEMENT.fullmatch(part).groups()  # type: ignore[union-attr]
+        kind = KIND.search(opening)
+        if name.lower() == "style" or (kind[1] if kind else "") in SCRIPTS:
+            digests[name.lower()].append(_digest(text))
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            *(f"{name}-src {_listed(digests[name])}" for name in ("script", "style")),
+            f"img-src {images}",
+            "connect-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    # only the first: a drawing repeats its texts, whatever they are, in comments
+    return page.replace(PLACE, f"{meta}\n{own}".rstrip("\n"), 1)
+
+
+def _split(page: str) -> Iterator[tuple[bool, str]]:
+    """Yield a page in parts, each with whether it is a script or style element."""
+    end = 0
+    for match in ELEMENT.finditer(page):
+        yield False, page[end : match.start()]
+        yield True, match[0]
+        end = match.end()
+    yield False, page[end:]
+
+
+def _without_styles(part: str, classes: dict[str, str]) -> str:
+    """Return tags and text with classes in place of the styles of single elements."""
+
+    def tag(match: re.Match[str]) -> str:
+        text = match[0]
+        # quoted values are escaped text: only what stands outside of them is a handler
+        if HANDLER.search(re.sub(r'"[^"]*"', '""', text)):
+            raise InputError("HTML page", rule="have no handlers in its tags", found=text)
+        style = STYLE.search(text)
+        if style is None:
+            return text
+        declared = html.unescape(style[1]).strip()
+        if re.search(r"[<>{}]", declared):
+            raise InputError("HTML page", rule="have styles without braces", found=declared)
+        name = classes.setdefault(declared, f"own{len(classes)}")
+        text = text[: style.start()] + text[style.end() :]
+        present = CLASS.search(text)
+        if present is None:
+            end = len(text.rstrip("/>").rstrip())
+            return f'{text[:end]} class="{name}"{text[end:]}'
+        return f"{text[: present.end() - 1]} {name}{text[present.end() - 1 :]}"
+
+    return TAG.sub(tag, part)
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _listed(digests: list[str]) -> str:
+    return " ".join(dict.fromkeys(digests)) or "'none'"
