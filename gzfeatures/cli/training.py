@@ -12,9 +12,11 @@ import typer
 from gzfeatures.cli.console import app, say, show
 from gzfeatures.cli.experiments import Upgrade, Uri, tracking_at
 from gzfeatures.cli.inputs import (
+    AsNumber,
     Device,
     GroupArcsec,
     IdColumn,
+    IsRedshift,
     Json,
     LabelAsIs,
     LabelsFile,
@@ -27,6 +29,8 @@ from gzfeatures.cli.inputs import (
     images_of,
     labels_and_split,
     labels_from,
+    numbers_from,
+    target_column,
 )
 from gzfeatures.cli.reading import reads_images
 from gzfeatures.cli.writing import Given, writes
@@ -37,7 +41,9 @@ from gzfeatures.galaxies.splits.separation import NEAR_ARCSEC
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gzfeatures.galaxies.catalogs.catalog import Catalog
     from gzfeatures.galaxies.labels.labels import Labels
+    from gzfeatures.galaxies.labels.target_column import TargetColumn
     from gzfeatures.galaxies.splits.groups import Grouping
     from gzfeatures.galaxies.splits.split import Split
     from gzfeatures.ids import Ids
@@ -55,7 +61,8 @@ def _checkpoint(arguments: Given) -> list[Path]:
 @app.command(
     epilog=(
         "Example: gzfeatures finetune images/ --labels labels.csv --network resnet18 "
-        "--epochs 10 --set ema=0.997 -o checkpoint/"
+        "--epochs 10 --set ema=0.997 -o checkpoint/; of a number: gzfeatures finetune images/ "
+        "--labels sample.fits --target redshift --network googlenet-gz2 -o tuned/"
     ),
 )
 @writes(folder="output", beside=_checkpoint)
@@ -106,8 +113,16 @@ def finetune(
         int | None, typer.Option(min=0, help="Blocks that learn, last first; 0 = output layer.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="What is learned, e.g. soft-classes; default by labels.")
+        str | None,
+        typer.Option(
+            help=(
+                "What is learned, e.g. soft-classes; or a number: a column of the labels file, "
+                "else of the catalog, such as redshift. Default by labels."
+            )
+        ),
     ] = None,
+    redshift: IsRedshift = None,
+    as_number: AsNumber = False,
     counts: Annotated[
         Path | None, typer.Option(help="Catalog of vote counts, for --target counts.")
     ] = None,
@@ -151,9 +166,11 @@ def finetune(
     from gzfeatures.networks.training.preparation import TrainingGalaxies
 
     reader = _LabelReading(missing_label, label_as_is, id_column)
+    loss, number = _goal(target, redshift, as_number)
     # galaxies without an image are left out here, and labels_and_split prints their number
     chosen = images_of(source, images, "skip", id_column, reading)
-    read = reader.labels(labels)
+    catalog = None if images is None else catalog_from(source, id_column)
+    read = reader.first(labels, number, catalog)
     grouping, seen = _known_of(chosen, read[0], network, weights, near_duplicates)
     train_labels, split = labels_and_split(
         labels,
@@ -162,7 +179,7 @@ def finetune(
         chosen.ids,
         seen,
         grouping=grouping,
-        catalog=None if images is None else catalog_from(source, id_column),
+        catalog=catalog,
         arcsec=group_arcsec,
         id_column=id_column,
     )
@@ -171,7 +188,7 @@ def finetune(
     vote_counts = None if counts is None else catalog_from(counts, id_column).counts
     fields: dict[str, Any] = {
         **{"epochs": epochs, "seed": seed, "resume": resume, "again": again, "recipe": recipe},
-        **{"target": target, "unfreeze": unfreeze, "weights": weights},
+        **{"target": loss, "unfreeze": unfreeze, "weights": weights},
         **{"precision": precision, "device": device, "dihedral": dihedral},
     }
     # --set overrides the other options, so that a loop can vary one recipe
@@ -210,9 +227,30 @@ class _LabelReading:
     label_as_is: bool
     id_column: str | None
 
+    def first(
+        self, path: Path, number: TargetColumn | None, catalog: Catalog | None
+    ) -> tuple[Labels, Split | None]:
+        """Read what is learned: the labels of a file, or the number that a column holds."""
+        if number is None:
+            return self.labels(path)
+        return numbers_from(path, number, catalog, self.id_column)
+
     def labels(self, path: Path) -> tuple[Labels, Split | None]:
         """Read the labels of a file, and its split if it has one."""
         return labels_from(path, self.missing_label, self.label_as_is, self.id_column)
+
+
+def _goal(
+    target: str | None, redshift: bool | None, as_number: bool
+) -> tuple[str | None, TargetColumn | None]:
+    """Return the loss that `--target` names, or else the column of the number that is learned."""
+    from gzfeatures.networks.setup.targets import TARGETS
+
+    # the names of losses come first: they had this option before columns did
+    if target in TARGETS:
+        target_column(None, redshift, as_number)
+        return target, None
+    return None, target_column(target, redshift, as_number)
 
 
 def _known_of(

@@ -8,11 +8,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gzfeatures import outputs
 from gzfeatures.errors import NotFirstProcess, OutputError
 from gzfeatures.evaluation.candidate import Candidate
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.run import Tracker
 from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
+from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.ids import Ids
 from gzfeatures.report.worst_errors import FILES as ERROR_FILES
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from gzfeatures.networks.training.preparation import TrainingGalaxies
     from gzfeatures.networks.training.train import Training
 
+PICTURE = "predicted.png"
+"""Picture of predicted against true numbers, beside the checkpoint."""
 EXPERIMENT = "finetune"
 """Name in MLflow under which trainings of the verb are recorded."""
 
@@ -51,8 +55,19 @@ class FineTuned:
 
     def asdict(self) -> dict[str, Any]:
         """Return scores, costs and paths as JSON values."""
+        number = {}
+        if self.candidate is not None and self.candidate.predictions.is_value:
+            scores = self.candidate.scores
+            number = {
+                "target": scores.classes[0],
+                "kind": scores.kind,
+                "intervals": scores.intervals,
+                "baselines": scores.baselines,
+                "prediction_intervals": self.candidate.calibration.get("intervals"),
+            }
         return {
             **({} if self.candidate is None else self.candidate.scores.metrics),
+            **number,
             "scored_on": self.side,
             **self.figures,
             "checkpoint": self.checkpoint,
@@ -175,14 +190,26 @@ class FineTuning:
             return FineTuned(folder, figures, None, None)
         candidate = trained.candidate(predictions.select(ids), galaxies.labels, galaxies.split)
         write_worst_errors(folder, candidate.predictions, galaxies.labels, galaxies.images, side)
+        _draw_numbers(candidate, galaxies.labels, folder / PICTURE)
         if self.tracker is not None:
-            files = [folder / name for name in ("curves.png", "history.json", *ERROR_FILES)]
+            files = [
+                folder / name for name in ("curves.png", "history.json", PICTURE, *ERROR_FILES)
+            ]
             present = [path for path in files if path.exists()]
             try:
                 self.tracker.record_candidate(EXPERIMENT, candidate, [*present, folder], live)
             except OutputError as error:
                 self.say(f"the training is not recorded: {error}")
         return FineTuned(folder, figures, candidate, side)
+
+
+def _draw_numbers(candidate: Candidate, labels: Labels, path: Path) -> None:
+    """Draw predicted against true numbers; of classes no picture of an earlier training stays."""
+    from gzfeatures.figures.predicted_numbers import write_numbers
+
+    outputs.remove(path)
+    if candidate.predictions.is_value:
+        write_numbers(candidate.predictions, labels, candidate.scores, path)
 
 
 def _scored_side(split: Split, say: Callable[[str], object]) -> tuple[str | None, Ids]:

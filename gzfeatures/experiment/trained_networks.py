@@ -13,6 +13,7 @@ from gzfeatures.evaluation.conformal import Conformal
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.reliability import measured
+from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals
 from gzfeatures.features.backbones import RECORD, TENSORS
 from gzfeatures.files import read_sidecar
 from gzfeatures.galaxies.labels.labels import Labels
@@ -76,7 +77,9 @@ class TrainedNetwork:
             scheme=labels.scheme,
             split=split.fingerprint,
             predictions=predictions,
-            scores=evaluate(predictions, labels, catalog=catalog),
+            scores=evaluate(
+                predictions, labels, catalog=catalog, groups=split.groups, train=split.train
+            ),
             seconds={"train": self.seconds},
             parameters=self.parameters,
             seed=self.seed,
@@ -101,8 +104,11 @@ def _calibration(
     record: Mapping[str, Any],
     labels: Labels,
 ) -> dict[str, Any]:
-    """Measure errors before calibration, and the coverage of class sets."""
+    """Measure errors before calibration, and the coverage of class sets or intervals."""
     calibration: dict[str, Any] = {}
+    if record.get("intervals"):
+        intervals = ValueIntervals.fromdict(record["intervals"])
+        calibration["intervals"] = intervals.coverage_report(predictions, labels)
     if labels.target == "classes":
         temperature = float(record.get("temperature", 1.0))
         # what was written is calibrated: undo it to have what the network itself gave

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError, parsing
 from gzfeatures.evaluation.conformal import Conformal
 from gzfeatures.evaluation.predictions import Predictions
+from gzfeatures.evaluation.statistics.value_intervals import ValueIntervals, too_few
 from gzfeatures.features.backbones import RECORD
 from gzfeatures.galaxies.labels.labels import Labels
 from gzfeatures.networks.inference.temperature import temperature_of, tempered
@@ -44,6 +45,8 @@ class OutputCalibration:
         Distance to the training galaxies in the features that enter the output layer.
     notes : tuple of str
         What could not be calibrated, and why.
+    intervals : ValueIntervals, optional
+        Intervals of predicted numbers, from twenty galaxies of different groups on.
     """
 
     temperature: float = 1.0
@@ -51,10 +54,16 @@ class OutputCalibration:
     sets: Conformal | None = None
     familiarity: Familiarity | None = None
     notes: tuple[str, ...] = ()
+    intervals: ValueIntervals | None = None
 
     @classmethod
     def of(
-        cls, kept_out: Predictions, labels: Labels, features: Matrix | None, training: Matrix
+        cls,
+        kept_out: Predictions,
+        labels: Labels,
+        features: Matrix | None,
+        training: Matrix,
+        groups: Mapping[str, str] | None = None,
     ) -> OutputCalibration:
         """Calibrate a network by galaxies kept out of its training.
 
@@ -69,6 +78,8 @@ class OutputCalibration:
             features suit them, so that they cannot stand for new galaxies.
         training : ndarray of float32
             The same of training galaxies, shape (m, dim).
+        groups : mapping of str to str, optional
+            Id → group: of numbers, one galaxy of each group calibrates.
 
         Examples
         --------
@@ -78,6 +89,10 @@ class OutputCalibration:
         >>> calibration.applied(predictions, their_features)  # doctest: +SKIP
         """
         familiarity, notes = _familiarity(training, features)
+        if kept_out.is_value:
+            intervals, reasons = _intervals(kept_out, labels, features is not None, groups)
+            count = 0 if intervals is None else len(kept_out)
+            return cls(1.0, count, None, familiarity, (*reasons, *notes), intervals)
         if kept_out.kind == "fractions" or not len(kept_out):
             return cls(familiarity=familiarity, notes=notes)
         sets = None
@@ -103,9 +118,11 @@ class OutputCalibration:
         InputError
             There are no sets, or coverage is outside (0, 1).
         """
+        if self.intervals is not None:
+            return dataclasses.replace(self, intervals=self.intervals.at(coverage))
         if self.sets is None:
             raise InputError(
-                "network gives no class sets",
+                "network gives no class sets, and no intervals of numbers",
                 rule=f"have been calibrated on {LEAST_FOR_SETS} validation galaxies "
                 "of one class each",
                 found=self.calibrated_on,
@@ -140,11 +157,16 @@ class OutputCalibration:
             predictions = dataclasses.replace(predictions, familiarity=p, unfamiliar=p < unfamiliar)
         if self.sets is not None:
             predictions = dataclasses.replace(predictions, sets=self.sets.sets(predictions))
+        if self.intervals is not None:
+            bounds = self.intervals.bounds(predictions)
+            predictions = dataclasses.replace(predictions, bounds=bounds)
         return predictions
 
     def asdict(self) -> dict[str, Any]:
         """Return the calibration as fields of a checkpoint's record."""
+        intervals = {} if self.intervals is None else {"intervals": self.intervals.asdict()}
         return {
+            **intervals,
             "temperature": self.temperature,
             "calibrated_on": self.calibrated_on,
             "sets": None if self.sets is None else self.sets.asdict(),
@@ -155,11 +177,13 @@ class OutputCalibration:
     def fromdict(cls, record: Mapping[str, Any]) -> OutputCalibration:
         """Return the calibration from a checkpoint's record; older records lack some fields."""
         sets, familiarity = record.get("sets"), record.get("familiarity")
+        intervals = record.get("intervals")
         return cls(
             float(record.get("temperature") or 1.0),
             int(record.get("calibrated_on") or 0),
             Conformal.fromdict(sets) if sets else None,
             Familiarity.fromdict(familiarity) if familiarity else None,
+            intervals=ValueIntervals.fromdict(intervals) if intervals else None,
         )
 
 
@@ -174,6 +198,17 @@ def calibration_of(checkpoint: str | Path) -> OutputCalibration:
     record = Path(checkpoint) / RECORD
     with parsing("what calibrates the network cannot be read", record):
         return OutputCalibration.fromdict(json.loads(record.read_text("utf-8")))
+
+
+def _intervals(
+    kept_out: Predictions, labels: Labels, fresh: bool, groups: Mapping[str, str] | None
+) -> tuple[ValueIntervals | None, tuple[str, ...]]:
+    """Calibrate intervals of numbers, or return None and the reason why none is promised."""
+    # the errors of galaxies that chose the epoch are too small to promise anything
+    if not fresh and len(kept_out):
+        return None, ("no interval is promised: all validation galaxies chose the epoch",)
+    intervals = ValueIntervals.of(kept_out, labels, groups=groups)
+    return intervals, () if intervals is not None else (too_few(len(kept_out)),)
 
 
 def _familiarity(

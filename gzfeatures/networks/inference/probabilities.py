@@ -28,8 +28,9 @@ from gzfeatures.networks.hardware import choose
 from gzfeatures.networks.inference.output_calibration import Matrix, calibration_of
 from gzfeatures.networks.models.architectures import output_layers
 from gzfeatures.networks.models.load import load
+from gzfeatures.networks.setup.number_target import target_of_settings
 from gzfeatures.networks.setup.pixel_cache import PixelCache
-from gzfeatures.networks.setup.targets import TARGETS, Target
+from gzfeatures.networks.setup.targets import Target
 from gzfeatures.unlabelled.familiarity import LEVEL
 
 SYMMETRIES = 8
@@ -195,7 +196,7 @@ def classify(
     spec, classes = backbone(str(checkpoint)), classes_of(checkpoint)
     record = Path(checkpoint) / RECORD
     fields = json.loads(record.read_text("utf-8"))
-    target = TARGETS.get(fields.get("settings", {}).get("target"))
+    target = target_of_settings(fields.get("settings", {}))
     if target is None:
         raise InputError(
             "checkpoint does not say what its outputs mean", where=record, rule="name a target"

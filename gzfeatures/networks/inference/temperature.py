@@ -8,10 +8,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, softmax
 
 from gzfeatures.evaluation.predictions import Predictions
-from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 
 Array = npt.NDArray[np.float64]
 
+NO_PROBABILITIES = ("fractions", *VALUE_TARGETS)
+"""Kinds of predictions that a temperature would not calibrate."""
 _TINY = 1e-12
 _SPREAD = 1.0
 """Prior standard deviation of log T, by which a handful of correct galaxies changes T little."""
@@ -28,7 +30,7 @@ def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
         Shape (n, k), in [0, 1].
     temperature : float
         > 0; above 1 they become less sure.
-    kind : {"classes", "multi-label", "fractions"}
+    kind : {"classes", "multi-label", "fractions", "value", "redshift"}
         Fractions are returned unchanged: they are no probabilities.
 
     Examples
@@ -36,7 +38,7 @@ def tempered(probabilities: Array, temperature: float, kind: str) -> Array:
     >>> tempered(np.array([[0.9, 0.1]]), 2.0, "classes").round(2).tolist()
     [[0.75, 0.25]]
     """
-    if kind == "fractions" or temperature == 1:
+    if kind in NO_PROBABILITIES or temperature == 1:
         return probabilities
     if kind == "classes":
         return np.asarray(
@@ -63,7 +65,7 @@ def temperature_of(predictions: Predictions, labels: Labels) -> float:
     float
         In (0.05, 20); 1 for fractions, or without galaxies.
     """
-    if predictions.kind == "fractions" or not len(predictions):
+    if predictions.kind in NO_PROBABILITIES or not len(predictions):
         return 1.0
     truth = labels.select(predictions.ids)
     p = predictions.probabilities

@@ -31,7 +31,7 @@ class Target:
 
     Parameters
     ----------
-    kind : {"classes", "multi-label", "fractions"}
+    kind : {"classes", "multi-label", "fractions", "value", "redshift"}
         What its predictions are.
     loss : callable
         (logits (n, k), targets (n, k), weights (k,) or None, smoothing) → mean loss.
@@ -43,6 +43,8 @@ class Target:
         The k outputs are the 37 answers of the decision tree.
     smooths : bool
         Its loss knows what smoothing labels means.
+    mean, scale : float
+        Of a number: mean and standard deviation of the training galaxies, in which it is learned.
     """
 
     kind: str
@@ -51,6 +53,8 @@ class Target:
     needs: str
     tree: bool = False
     smooths: bool = True
+    mean: float = 0.0
+    scale: float = 1.0
 
 
 def _cross_entropy(

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 
 from gzfeatures.errors import InputError
-from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
 from gzfeatures.galaxies.splits.split import Split
 from gzfeatures.galaxies.votes.votes import Counts
 from gzfeatures.ids import Ids, among, positions
+from gzfeatures.networks.setup.number_target import number_target
 from gzfeatures.networks.setup.recipe import TrainingRecipe
 from gzfeatures.networks.setup.targets import Target, joint, target_matrix, target_of
 
@@ -74,7 +75,11 @@ class TrainingTargets:
             A target cannot be served by its labels, or there are no training galaxies.
         """
         taught = labels.select(split.train)
-        goal, matrix = target_of(labels, target), target_matrix(taught, target, counts)
+        if labels.target in VALUE_TARGETS:
+            _require_numbers(labels, target, recipe)
+            goal, matrix = number_target(taught)
+        else:
+            goal, matrix = target_of(labels, target), target_matrix(taught, target, counts)
         shares, weights = recipe.shares(taught), recipe.class_weights(taught)
         if also is None:
             return cls(split.train, matrix, goal, shares, weights)
@@ -103,4 +108,22 @@ class TrainingTargets:
             joint(goal, matrix.shape[1], target_of(also), recipe.also_weight),
             shares,
             weights,
+        )
+
+
+def _require_numbers(labels: Labels, target: str | None, recipe: TrainingRecipe) -> None:
+    """Refuse what is about classes where one number is learned."""
+    if target not in (None, labels.target):
+        raise InputError(
+            f"target {target}",
+            where=f"column {labels.classes[0]}",
+            rule="be left out where a number is learned",
+            found=str(target),
+        )
+    if recipe.balance != "none":
+        raise InputError(
+            "recipe balance",
+            where=f"column {labels.classes[0]}",
+            rule="be none: a number has no classes to balance",
+            found=recipe.balance,
         )

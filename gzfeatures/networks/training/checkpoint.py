@@ -25,8 +25,12 @@ from gzfeatures.networks.models.load import AUXILIARY
 from gzfeatures.networks.training.learner import Learner
 
 STATE = "training.ckpt"
-FILES = (STATE, TENSORS, RECORD, "history.json", "curves.png", "errors.html", "errors.json")
-"""Files that a training leaves in its folder, with the gallery of its worst errors."""
+FILES = (
+    *(STATE, TENSORS, RECORD, "history.json", "curves.png"),
+    *("errors.html", "errors.json", "predicted.png"),
+)
+"""What a training leaves in its folder, with the gallery of its worst errors; of a number the
+picture of predicted against true."""
 Watch: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], None]
 """Function that receives the metrics of all epochs so far, one mapping per epoch."""
 

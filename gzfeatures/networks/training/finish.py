@@ -125,9 +125,15 @@ class Finish:
         # calibrate familiarity
         rows = None if self._chose(fresh) else positions(scored, fresh, where="predictions")
         kept_out = None if rows is None else features[rows]
-        self.calibration = OutputCalibration.of(bare.select(fresh), self.labels, kept_out, training)
+        self.calibration = OutputCalibration.of(
+            bare.select(fresh), self.labels, kept_out, training, self.split.groups
+        )
         lines = list(self.calibration.notes)
-        if bare.kind != "fractions" and len(fresh):
+        if bare.is_value:
+            intervals = self.calibration.intervals
+            if intervals is not None:
+                lines = [f"intervals of {len(fresh)} validation galaxies' errors", *lines]
+        elif bare.kind != "fractions" and len(fresh):
             temperature = f"temperature {self.calibration.temperature:.3g}"
             lines = [f"calibrated on {len(fresh)} validation galaxies: {temperature}", *lines]
         elif bare.kind != "fractions" and len(scored):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.networks.inference.probabilities import normalised
 from gzfeatures.networks.models.blocks import blocks
 from gzfeatures.networks.setup.augment import Augmentation, mixed
@@ -20,7 +21,11 @@ from gzfeatures.networks.setup.batches import Batches, TrainingPixels
 from gzfeatures.networks.setup.recipe import MONITORS, TrainingRecipe
 from gzfeatures.networks.setup.targets import Target
 
-DEFAULT_MONITOR = {"classes": "log_loss", "multi-label": "log_loss", "fractions": "rmse"}
+DEFAULT_MONITOR: dict[str, str] = {
+    "classes": "log_loss",
+    "multi-label": "log_loss",
+    **dict.fromkeys(("fractions", *VALUE_TARGETS), "rmse"),
+}
 SMOOTHED = 3
 """Number of epochs over which the monitored metric is averaged."""
 

@@ -16,6 +16,7 @@ from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.features.backbones import RECORD, Backbone, backbone
 from gzfeatures.features.trained_on import TrainedOn
 from gzfeatures.files import read_sidecar
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS
 from gzfeatures.networks.hardware import choose
 from gzfeatures.networks.inference.output_calibration import calibration_of
 from gzfeatures.networks.inference.probabilities import Inference
@@ -258,7 +259,7 @@ def require_mean(target: str) -> str:
     InputError
         No logits could say the mean of what the target predicts.
     """
-    if target in TARGETS and target not in LINK_OF:
+    if target in (*TARGETS, *VALUE_TARGETS) and target not in LINK_OF:
         raise InputError(
             "members of an ensemble",
             where=f"target {target}",

@@ -22,6 +22,7 @@ from gzfeatures.networks import hardware
 from gzfeatures.networks.inference.probabilities import Inference, Validation
 from gzfeatures.networks.models.blocks import blocks
 from gzfeatures.networks.setup.augment import Augmentation
+from gzfeatures.networks.setup.number_target import settings_of
 from gzfeatures.networks.setup.options import TrainingOptions
 from gzfeatures.networks.setup.pixel_cache import PixelCache
 from gzfeatures.networks.setup.recipe import TrainingRecipe
@@ -244,6 +245,7 @@ def _settings(ready: Preparation, recipe: TrainingRecipe, backbone: Backbone) ->
     halved = {} if options.halves_by == options.seed else {"halving_seed": options.halves_by}
     return {
         **halved,
+        **settings_of(ready.training_targets.target),
         "format": SETTINGS_FORMAT,
         "recipe": dataclasses.asdict(recipe),
         "augmentation": dataclasses.asdict(ready.augmentation),

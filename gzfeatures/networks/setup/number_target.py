@@ -1,0 +1,99 @@
+"""Teach a network one number of each galaxy, such as its redshift, in standard deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from gzfeatures.errors import InputError
+from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, Labels
+from gzfeatures.networks.setup.targets import TARGETS, Target
+
+KEY = "number"
+"""Entry of a training's settings: mean and standard deviation of the training galaxies."""
+
+
+def number_target(labels: Labels) -> tuple[Target, npt.NDArray[np.float32]]:
+    """Return the target of a number, and the standardised numbers of training galaxies.
+
+    Parameters
+    ----------
+    labels : Labels
+        Of the training galaxies alone: no other galaxy tells their mean and deviation.
+
+    Returns
+    -------
+    target : Target
+        Its logit is the number in standard deviations from the mean.
+    matrix : ndarray of float32
+        Shape (n, 1).
+
+    Raises
+    ------
+    InputError
+        All training galaxies have the same number.
+    """
+    values = labels.values
+    if values.min() == values.max():
+        raise InputError(
+            "training galaxies have one number",
+            where=f"column {labels.classes[0]}",
+            rule="have at least two different ones",
+            found=float(values.min()),
+        )
+    mean, scale = float(values.mean()), float(values.std())
+    # subtracted in double precision: a number such as 1e9 + 1 would lose its digits in single
+    return _scaled(labels.target, mean, scale), ((values - mean) / scale).astype(np.float32)
+
+
+def target_of_settings(settings: Mapping[str, Any]) -> Target | None:
+    """Return the target that a checkpoint's settings name; None where they name none.
+
+    Raises
+    ------
+    InputError
+        Mean or deviation of a number is missing or no number.
+    """
+    name = settings.get("target")
+    if name not in VALUE_TARGETS:
+        return TARGETS.get(str(name))
+    numbers = settings.get(KEY)
+    valid = isinstance(numbers, Mapping) and all(
+        isinstance(numbers.get(part), float) and np.isfinite(numbers[part])
+        for part in ("mean", "scale")
+    )
+    if not valid or not numbers["scale"] > 0:  # type: ignore[index]  # valid means a mapping
+        raise InputError(
+            "checkpoint of a number",
+            rule="hold mean and deviation of its training galaxies",
+            found=str(numbers)[:60],
+        )
+    return _scaled(str(name), numbers["mean"], numbers["scale"])  # type: ignore[index]
+
+
+def settings_of(target: Target) -> dict[str, Any]:
+    """Return what a training's settings say of a number; nothing of other targets."""
+    if target.kind not in VALUE_TARGETS:
+        return {}
+    return {KEY: {"mean": target.mean, "scale": target.scale}}
+
+
+def _scaled(kind: str, mean: float, scale: float) -> Target:
+    """Return the target of a number with the mean and deviation of its training galaxies."""
+    return Target(kind, _huber, lambda z: mean + scale * z, kind, False, False, mean, scale)
+
+
+def _huber(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, smoothing: float
+) -> torch.Tensor:
+    """Return the mean Huber loss of standardised numbers, δ = 1.
+
+    Quadratic for errors within a standard deviation, linear beyond: a few wrong catalog entries do
+    not decide the fit (Huber 1964, doi:10.1214/aoms/1177703732).
+    """
+    return functional.huber_loss(logits, targets)
