@@ -138,7 +138,7 @@ def compare(
     """Rank the candidates of finished runs that share a split, with intervals and paired tests."""
     from gzfeatures.experiment.run import compare_runs
 
-    comparison = compare_runs(runs, metric)
+    comparison = compare_runs(runs, metric, say)
     fields = comparison.asdict()
     result = {name: fields[name] for name in ("ranking", "tests", "winner")}
     show(result, as_json, hide=("tests",), columns=BRIEF)

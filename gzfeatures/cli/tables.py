@@ -432,9 +432,11 @@ def _telling(
 
 def _show_heads(fitted: list[tuple[Candidate, Path]], warnings: list[str], as_json: bool) -> None:
     """Print scores, costs and class sets of heads."""
+    from gzfeatures.evaluation.candidate import assumptions
+
     # heads of the same fit share most notes, so print each note once
     notes = (note for candidate, _ in fitted for note in candidate.calibration.get("notes", ()))
-    for note in dict.fromkeys(notes):
+    for note in (*dict.fromkeys(notes), *assumptions(each for each, _ in fitted)):
         say(f"note: {note}")
     rows: list[dict[str, Any]] = [
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from gzfeatures.errors import InputError
@@ -98,3 +98,10 @@ class Candidate:
     def method(self) -> tuple[Approach, str, str | None]:
         """Return approach, backbone and head, which all seeds of a method share."""
         return self.approach, self.backbone, self.head
+
+
+def assumptions(candidates: Iterable[Candidate]) -> list[str]:
+    """Return what the scores of candidates assume of the volunteers, each sentence once."""
+    ceilings = [each.scores.ceiling for each in candidates if each.scores.ceiling is not None]
+    notes = [ceiling.note for ceiling in ceilings if ceiling.note is not None]
+    return list(dict.fromkeys(notes))

@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from gzfeatures.evaluation.repeatability import ASSUMED_PANEL
+
 JSON_KEYS = {"approach": "road", "contaminated": "dagger"}
 """Fields whose key in JSON files is an older name, which other programs use."""
 
@@ -265,3 +267,13 @@ class Ceiling(Row):
     panel: float
     assumed: bool
     n: int
+
+    @property
+    def note(self) -> str | None:
+        """Return a sentence that says which number of volunteers was assumed; None if none was."""
+        if not self.assumed:
+            return None
+        return (
+            f"the number of volunteers is not known for each of {self.n} galaxies with votes: "
+            f"the volunteers' repeatability assumes {ASSUMED_PANEL} where it is not"
+        )

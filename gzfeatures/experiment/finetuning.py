@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gzfeatures import outputs
 from gzfeatures.errors import NotFirstProcess, OutputError
-from gzfeatures.evaluation.candidate import Candidate
+from gzfeatures.evaluation.candidate import Candidate, assumptions
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.experiment.run import Tracker
 from gzfeatures.experiment.trained_networks import TrainedNetwork, ensemble_name
@@ -189,6 +189,8 @@ class FineTuning:
         if side is None:
             return FineTuned(folder, figures, None, None)
         candidate = trained.candidate(predictions.select(ids), galaxies.labels, galaxies.split)
+        for note in assumptions([candidate]):
+            self.say(f"note: {note}")
         write_worst_errors(folder, candidate.predictions, galaxies.labels, galaxies.images, side)
         _draw_numbers(candidate, galaxies.labels, folder / PICTURE)
         if self.tracker is not None:

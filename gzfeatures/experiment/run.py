@@ -11,14 +11,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from gzfeatures import outputs
 from gzfeatures.errors import InputError
-from gzfeatures.evaluation.candidate import Approach, Candidate
+from gzfeatures.evaluation.candidate import Approach, Candidate, assumptions
 from gzfeatures.evaluation.comparison import Comparison, compare
 from gzfeatures.evaluation.metrics import jsonable
 from gzfeatures.experiment import config as configs
@@ -639,7 +639,11 @@ def _require_weights(settings: Experiment) -> None:
         extractor_of(choice.name, weights=choice.weights, layer=choice.layer)
 
 
-def compare_runs(places: Sequence[Path], metric: str | None = None) -> Comparison:
+def compare_runs(
+    places: Sequence[Path],
+    metric: str | None = None,
+    say: Callable[[str], object] | None = None,
+) -> Comparison:
     """Compare the candidates of several finished runs.
 
     Parameters
@@ -648,6 +652,8 @@ def compare_runs(places: Sequence[Path], metric: str | None = None) -> Compariso
         Run folders, or experiment files whose default run folder `runs/<name>` is taken.
     metric : str, optional
         What to rank by and to test; default accuracy, or RMSE of vote fractions.
+    say : callable, optional
+        Takes lines on what the scores assume.
 
     Raises
     ------
@@ -661,6 +667,9 @@ def compare_runs(places: Sequence[Path], metric: str | None = None) -> Compariso
         folder = Path("runs") / configs.load(place).name if place.is_file() else place
         more, labels, _ = read_pairings(folder)
         candidates += more
+    if say is not None:
+        for note in assumptions(candidates):
+            say(f"note: {note}")
     return compare(candidates, labels, metric=metric)
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
+from verbs import called
 
+from gzfeatures.evaluation.candidate import Candidate, assumptions
 from gzfeatures.evaluation.metrics import evaluate
 from gzfeatures.evaluation.predictions import Predictions
 from gzfeatures.evaluation.repeatability import dirichlet_prior, of_majorities
+from gzfeatures.experiment import finetuning
+from gzfeatures.features.extractor import Extractor
+from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.galaxies.catalogs.catalog import Catalog
 from gzfeatures.galaxies.labels.labels import Labels
+from gzfeatures.galaxies.splits.label_file import write_labels
+from gzfeatures.galaxies.splits.split import Split
+from gzfeatures.images.view import View
 
 COUNTS = tuple(
     f"t01_smooth_or_features_a0{number}_{answer}_count"
@@ -63,3 +74,54 @@ def test_the_counts_of_a_catalog_are_the_size_of_its_panels() -> None:
         (pytest.approx((59 * 8 + 40) / 60), True),
     ]
     assert ceilings[0]["repeatability"] < ceilings[1]["repeatability"] - 0.05
+
+
+def scored(panels: Catalog | None) -> tuple[Candidate, Labels]:
+    """A candidate on 60 galaxies with votes, whose panels are as large as the catalog says."""
+    ids = np.array([f"g{row}" for row in range(60)], dtype=object)
+    smooth = np.random.default_rng(0).integers(1, 8, 60)
+    soft = np.column_stack([smooth / 8, 1 - smooth / 8])
+    labels = Labels(ids, ("smooth", "disk"), soft.argmax(1), soft=soft)
+    predictions = Predictions(ids, soft, ("smooth", "disk"))
+    scores = evaluate(predictions, labels, intervals=0, catalog=panels)
+    return Candidate(
+        approach="end-to-end", backbone="net", head=None, scheme="two", split="split",
+        predictions=predictions, scores=scores, seconds={},
+    ), labels  # fmt: skip
+
+
+def test_a_network_whose_panels_are_not_known_says_that_40_are_assumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each fine-tuning: its catalog of images has no counts of volunteers."""
+    monkeypatch.setattr(finetuning, "write_worst_errors", lambda *words: None)
+    candidate, labels = scored(None)
+    split = Split(np.array(["other"], dtype=object), labels.ids[:0], labels.ids)
+    trained = SimpleNamespace(folder=tmp_path, candidate=lambda *words: candidate)
+    for _ in range(2):
+        lines: list[str] = []
+        tuning = finetuning.FineTuning("net", SimpleNamespace(), lines.append)
+        galaxies = SimpleNamespace(split=split, labels=labels, images=None)
+        tuning._finished(galaxies, trained, candidate.predictions, {}, None)
+        assert lines == [f"note: {candidate.scores.ceiling.note}"] and "assumes 40" in lines[0]
+
+
+def test_nothing_is_said_where_the_catalog_counts_the_volunteers() -> None:
+    ids = [f"g{row}" for row in range(60)]
+    frame = pd.DataFrame({"galaxy_id": ids, COUNTS[0]: 5, COUNTS[1]: 3, COUNTS[2]: 0})
+    assert assumptions([scored(Catalog(frame))[0]]) == []
+    assert len(assumptions([scored(None)[0]] * 3)) == 1
+
+
+def test_fit_says_that_40_are_assumed(tmp_path: Path) -> None:
+    labels = scored(None)[1]
+    extractor = Extractor("net", "net", "0" * 64, "pool", 2, View())
+    digests = np.array([f"{row:064x}" for row in range(60)], dtype=object)
+    vectors = labels.soft.astype(np.float32)
+    EmbeddingTable(labels.ids, digests, vectors, extractor).write(tmp_path / "t.parquet")
+    side = np.arange(60) % 3
+    split = Split(*(labels.ids[side == number] for number in range(3)))
+    write_labels(tmp_path / "labels.csv", labels, split)
+    words = ("--labels", tmp_path / "labels.csv", "--head", "logistic", "-o", tmp_path / "heads")
+    result = called("fit", tmp_path / "t.parquet", *words)
+    assert result.returncode == 0 and "assumes 40" in " ".join(result.stderr.split())
