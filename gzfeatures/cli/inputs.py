@@ -286,7 +286,7 @@ def images_of(
 
 
 def require_catalog_of_crops(crops: tuple[str | None, str | None], *, has_catalog: bool) -> None:
-    """Refuse --pixel-scale without --petrosian, the reverse, and either without a catalog."""
+    """Refuse --pixel-scale or --petrosian if the other option or the catalog is missing."""
     flags = ("--pixel-scale", "--petrosian")
     given = [flag for flag, value in zip(flags, crops, strict=True) if value is not None]
     if len(given) == 1:
@@ -299,7 +299,7 @@ def require_catalog_of_crops(crops: tuple[str | None, str | None], *, has_catalo
 
 
 def framed(images: ImageSet, catalog: Catalog, crops: tuple[str | None, str | None]) -> ImageSet:
-    """Return images that are cut by pixel scale and Petrosian radius, where these are given.
+    """Return images whose crops follow pixel scale and Petrosian radius, if these are given.
 
     Raises
     ------
@@ -315,7 +315,7 @@ def framed(images: ImageSet, catalog: Catalog, crops: tuple[str | None, str | No
     from gzfeatures.images.framing import Framing
 
     try:
-        # most surveys have one pixel scale, which no catalog repeats in each row
+        # the option may give one number, because most surveys have the same pixel scale everywhere
         scales = np.full(len(catalog), float(scale))
     except ValueError:
         scales = catalog.column(scale)

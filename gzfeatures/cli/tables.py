@@ -556,11 +556,11 @@ def _require_use_of(view: str | None, scheme: str | None, head: Path, table: Pat
 def _require_use_of_crops(
     crops: tuple[str | None, str | None], view: str | None, catalog: Path | None, table: Path
 ) -> None:
-    """Refuse crops of galaxies where there is no image, no catalog, or another crop for all."""
+    """Refuse crop options without images or without a catalog, or together with another view."""
     require_catalog_of_crops(crops, has_catalog=catalog is not None)
     if crops == (None, None):
         return
-    # a table has its vectors already
+    # a table already contains vectors, so no image is cut
     if table.suffix in TABLES:
         raise typer.BadParameter("they go with images", param_hint="--pixel-scale, --petrosian")
     if view is not None:
@@ -697,7 +697,7 @@ class _PredictOptions:
     crops: tuple[str | None, str | None]
 
     def images(self, source: Path, on_bad: Literal["raise", "skip"]) -> ImageSet:
-        """Open the images to predict, cut by the catalog's scales and radii if these are given."""
+        """Open the images to predict, cropped by the catalog's scales and radii if these are given."""
         images = images_of(source, None, on_bad, reading=self.reading)
         if self.catalog is None or self.crops == (None, None):
             return images
