@@ -129,8 +129,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             order, parts = [], []
             for rest, part in folds_of(codes, groups, 5, self.seed):
                 self._learn(X[rows[rest]], codes[rest])
-                # rows of a class that this fold's classifier does not know are useless for the
-                # calibration
+                # leave out rows of a class that the classifier of this fold does not know
                 scored = part[np.isin(codes[part], self.known_)]
                 parts.append(self._scores(X[rows[scored]], k) if len(scored) else np.empty((0, k)))
                 order.append(codes[scored])

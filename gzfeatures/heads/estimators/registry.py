@@ -278,7 +278,7 @@ def build_for(chosen: HeadKind, target: Target, seed: int, parameters: Mapping[s
     """Build the unfitted estimator of a head for one kind of labels."""
     estimator = chosen(seed, **parameters)
     if target in VALUE_TARGETS:
-        # this module imports scikit-learn
+        # import late, because this module imports scikit-learn, which is slow
         from gzfeatures.heads.estimators.numbers import NumberRegression
 
         return NumberRegression(estimator.estimator)
