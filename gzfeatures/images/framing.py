@@ -1,4 +1,4 @@
-"""Cut from images of any survey the field that a Galaxy Zoo frame of the same galaxy shows.
+"""Crop images of any survey to the field of a Galaxy Zoo frame of the same galaxy.
 
 The frames of Galaxy Zoo 2, and with them the Kaggle images and all that was trained on them, have
 424 pixels of 0.02 Petrosian radii each (petroR90 in r): they show 8.48 radii of every galaxy,
@@ -19,16 +19,16 @@ from gzfeatures.ids import Ids, require_unique
 from gzfeatures.images.view import View
 
 FRAME_RADII = 424 * 0.02
-"""Side of a Galaxy Zoo 2 frame in Petrosian radii (Willett+2013, doi:10.1093/mnras/stt1458, section
-2.2)."""
+"""Side of a Galaxy Zoo 2 frame, in Petrosian radii
+(Willett+2013, doi:10.1093/mnras/stt1458, section 2.2)."""
 LEAST_PIXELS = 20
-"""Pixels across a frame below which nothing of a galaxy's shape is left; a scale or radius in
-another unit leads there too."""
+"""Pixels across a frame below which a galaxy has no visible shape;
+a scale or radius in a wrong unit also gives such a small frame."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Framing:
-    """Pixel scale and Petrosian radius of each galaxy, which say how large its frame is.
+    """Hold pixel scale and Petrosian radius of each galaxy, which determine the size of its frame.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Framing:
         object.__setattr__(self, "_rows", rows)
 
     def frame_pixels(self, galaxy: str) -> float:
-        """Return the side of a galaxy's frame in pixels of its image.
+        """Return the side of a galaxy's frame, in pixels of its image.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class Framing:
             )
         scale, radius = float(self.pixel_scale[row]), float(self.petrosian[row])
         for column, value in zip(self.columns, (scale, radius), strict=True):
-            # a missing or impossible value is never replaced: the crop would be a guess
+            # refuse a missing or impossible value, because any replacement would be a guess
             if not 0 < value < np.inf:
                 raise InputError(
                     f"{column} sets the crop",
@@ -103,19 +103,19 @@ class Framing:
         return pixels
 
     def asdict(self) -> dict[str, Any]:
-        """Return where scale and radius come from, and what a frame is, as JSON values."""
+        """Return the frame's size and the origin of scale and radius, as JSON values."""
         scale, radius = self.columns
         return {"pixel_scale": scale, "petrosian": radius, "frame_radii": FRAME_RADII}
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of all ids and values."""
+        """Sha256 of all ids, scales and radii."""
         values = np.stack([self.pixel_scale, self.petrosian])
         return fingerprint.of([self.ids.tolist(), fingerprint.of_array(values)])
 
 
 def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: object) -> View:
-    """Return a view of a frame as a view of the image that shows the frame's middle.
+    """Convert a view of a galaxy's frame to a view of the whole image.
 
     Parameters
     ----------
@@ -135,13 +135,13 @@ def cut_to_frame(view: View, frame: float | None, size: tuple[int, int], where: 
 
     Examples
     --------
-    >>> cut_to_frame(View(crop=0.4), 212.0, (424, 500), "a.jpg").crop
-    0.2
+    >>> cut_to_frame(View(crop=0.5), 212.0, (424, 500), "a.jpg").crop
+    0.25
     """
     if frame is None:
         return view
     side = view.crop * frame
-    # rounding of a crop that fits exactly is no reason to refuse an image
+    # tolerate rounding errors of a crop that is exactly as large as the image
     if side > min(size) * (1 + 1e-6):
         raise InputError(
             "view is wider than the image",

@@ -195,7 +195,7 @@ class GalaxyFiles:
         if reader is not None:
             key["reader"] = reader
         if frame is not None:
-            # each galaxy has its own crop, so that one file has other vectors with another radius
+            # the vectors of a file depend on the radius, because it determines the crop
             key["frame_pixels"] = frame
         # plain pictures keep the digest of their bytes, so that other programs can compute it
         if key == {"field": 1, "bands": None}:

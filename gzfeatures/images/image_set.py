@@ -290,7 +290,7 @@ class ImageSet:
         return dataclasses.replace(self, kind="" if kind in ("table", "labels") else kind)
 
     def framed(self, framing: Framing | None) -> ImageSet:
-        """Return the same images, whose views are cut by scale and radius of each galaxy.
+        """Return the same images with views cropped by the scale and radius of each galaxy.
 
         Raises
         ------
@@ -307,7 +307,7 @@ class ImageSet:
         return dataclasses.replace(self, framing=framing)
 
     def _frame(self, row: int) -> float | None:
-        """Return the side of a galaxy's frame in pixels; None where its image is the frame."""
+        """Return the side of a galaxy's frame in pixels; None if the image itself is the frame."""
         return None if self.framing is None else self.framing.frame_pixels(str(self.ids[row]))
 
     def _unchanged(self, row: int, digest: str | None) -> bytes:
@@ -330,7 +330,7 @@ class ImageSet:
         )
 
     def joined(self, other: ImageSet) -> ImageSet:
-        """Join two sets of images; refuse an id that both contain, and unequal framings."""
+        """Join two sets of images; refuse an id that both contain, and different framings."""
         if self.framing is not other.framing:
             raise InputError("images", rule="be framed by one catalog")
         moved = tuple((source + len(self.galaxy_files), files) for source, files in other.places)

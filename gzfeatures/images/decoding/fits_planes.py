@@ -85,7 +85,7 @@ def planes(
         images = [
             (number, unit)
             for number, unit in enumerate(units)
-            # random groups are of radio visibilities: they have axes, and no plane
+            # random groups hold radio visibilities, which have axes but no image
             if unit.is_image
             and unit.header.get("NAXIS", 0) >= 2
             and not isinstance(unit, fits.GroupsHDU)
@@ -271,7 +271,7 @@ def _steps(data: bytes, where: object) -> dict[int, npt.NDArray[np.float64]]:
             header = unit.header
             if not header.get("ZIMAGE"):
                 continue
-            # THEAP may leave a gap between rows and heap; pointers count from its end
+            # the heap may begin after a gap (THEAP), and tiles are counted from its beginning
             rows = int(header["NAXIS1"]) * int(header["NAXIS2"])
             begin = units.fileinfo(number)["datLoc"] + int(header.get("THEAP", rows))
             end = units.fileinfo(number)["datLoc"] + rows + int(header["PCOUNT"])
