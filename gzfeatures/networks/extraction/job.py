@@ -388,7 +388,7 @@ class Job:
 
     @property
     def _framing(self) -> dict[str, Any] | None:
-        """Return what sets the crop of each galaxy, for the record of a table."""
+        """Return the origin of each galaxy's crop, for the record of a table."""
         return None if self.images.framing is None else self.images.framing.asdict()
 
     def _readable(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:

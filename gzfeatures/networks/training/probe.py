@@ -111,18 +111,16 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
         `strength` (C), `held_out_loss` (of galaxies left out) and `training_loss`.
     """
     layer: Any = network.get_submodule(architectures.output_layer(network))
-    # shape (n, copies, d, …)
-    vectors = _vectors(network.to(device), layer, teaching)
+    vectors = _vectors(network.to(device), layer, teaching)  # shape (n, copies, d, …)
     n = len(vectors)
     # L-BFGS converges further in double precision, but a large matrix would need too much memory
     single = vectors.double() if vectors.numel() <= MOST_NUMBERS else vectors
-    # standardise the vectors, so that one penalty suits features of any scale
+    # standardise vectors and present layer, so that one penalty suits features of any scale
     across = tuple(axis for axis in range(single.ndim) if axis != 2)
     mean, std = single.mean(across), single.std(across).clamp(min=1e-6)
     shape = (-1, *(1,) * (single.ndim - 3))
     single = (single - mean.view(shape)) / std.view(shape)
     first = layer.weight.detach().cpu().to(single.dtype).flatten(1)
-    # convert the present layer to standardised vectors, as the start of the search
     anchor, bias = first * std, layer.bias.detach().cpu().to(single.dtype) + first @ mean
     problem = _Problem(network, teaching, anchor, bias)
     fold = torch.from_numpy(teaching.folds())
@@ -142,8 +140,7 @@ def probe(network: nn.Module, teaching: Teaching, device: str) -> dict[str, floa
             )
             values[place] = float(problem.loss(single[part][:, :1], truth[part], solution))
             worse = worse + 1 if place and values[place] > values[:place].min() else 0
-            # the losses fall and then rise along the path of penalties
-            if worse == 3:
+            if worse == 3:  # the losses fall and then rise along the path of penalties
                 break
         sums += np.where(np.isfinite(values), values, values[np.isfinite(values)].max() * 2) * int(
             part.sum()
