@@ -20,7 +20,7 @@ from gzfeatures.tablefiles import cells
 from gzfeatures.tablefiles.raw_table import RawTable
 
 MOST_COLUMNS = 30_000
-"""Most values of a row: each becomes a column, which takes some 30 µs."""
+"""Largest number of values per row: each becomes a column, which takes about 30 µs."""
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def _columns(unit: Any, notes: list[str]) -> RawTable:
 
     if unit.header.get("ZTABLE"):
         raise ValueError("its table is compressed; unpack it with funpack")
-    # vectors become columns, which a table of no rows could claim without end
+    # each value of a vector becomes a column, and even an empty table may declare huge vectors
     formats = unit.columns.dtype
     numbers = sum(math.prod(formats[name].shape) for name in formats.names)
     if numbers > MOST_COLUMNS:

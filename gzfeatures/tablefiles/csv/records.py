@@ -17,7 +17,7 @@ from gzfeatures.tablefiles.csv.header import Header, opened
 _CHUNK = 20_000
 """Number of rows that are held as Python texts before they become Arrow arrays."""
 _LISTED = 10
-"""Number of comments that notes list line by line."""
+"""Largest number of comment lines that the notes show one by one."""
 
 
 class _Lines:
