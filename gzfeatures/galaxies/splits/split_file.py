@@ -1,4 +1,4 @@
-"""Keep the split in a file beside the label file, so that galaxies keep their side."""
+"""Keep the split in a file next to the label file, so that galaxies stay in their part."""
 
 from __future__ import annotations
 
