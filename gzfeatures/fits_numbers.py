@@ -32,10 +32,10 @@ _BYTES = {
 }
 
 _LARGEST = {"BLOCKSIZE": 2**15, "BYTEPIX": 8, "SMOOTH": 1}
-"""Largest value of each setting of a decompressor."""
+"""Largest legal value of each setting of a decompressor."""
 SMALL, SPARSE = 4_000_000, 1_000
-"""Pixels that any compressed image may have, and pixels for each byte of a larger one: rows of a
-blank sky have some 100 by RICE and GZIP, and no survey image is blank throughout."""
+"""Pixels that any compressed image may have, and pixels per byte of a larger one:
+blank sky has about 100 in RICE and GZIP, and no survey image is blank everywhere."""
 
 
 class Unit(NamedTuple):
@@ -101,7 +101,7 @@ def data_size(cards: Mapping[str, str], where: Unit, max_pixels: int | None) -> 
     gcount = _number(cards, "GCOUNT", where, 1, default=1)
     if gcount > 1 and not groups:
         raise damaged(where, "have GCOUNT 1", gcount)
-    # a parser makes a field of each parameter
+    # a parser creates a field for each parameter, so many of them would fill the memory
     if groups and pcount > 999:
         raise damaged(where, "have at most 999 parameters in random groups", pcount)
     if cards.get("ZIMAGE") == "T":
@@ -152,7 +152,7 @@ def _judge_tiles(cards: Mapping[str, str], where: Unit, max_pixels: int | None) 
 
 
 def _judge_settings(cards: Mapping[str, str], where: Unit) -> None:
-    """Require settings of a decompressor as the standard has them (sections 10.2 and 10.4).
+    """Require legal settings of decompressors (FITS standard, sections 10.2 and 10.4).
 
     Decompressors compute sizes and places from them without a check.
     """
@@ -165,7 +165,7 @@ def _judge_settings(cards: Mapping[str, str], where: Unit) -> None:
             raise damaged(where, f"state {name.strip()} as a number from 0 to {most}", value)
     if not cards.get("ZQUANTIZ", "").startswith("SUBTRACTIVE_DITHER"):
         return
-    # the seed is a place in a table of random numbers
+    # the decompressor uses the seed as an index of a table with 10,000 random numbers
     seed = cards.get("ZDITHER0", "none")
     if not re.fullmatch(r"\d{1,9}", seed) or not 1 <= int(seed) <= 10_000:
         raise damaged(where, "state ZDITHER0 as a whole number from 1 to 10000", seed)

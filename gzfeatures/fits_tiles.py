@@ -1,4 +1,4 @@
-"""Check the compressed tiles of a FITS image before a decompressor reads them.
+"""Check the compressed tiles of a FITS image before they are decompressed.
 
 FITS standard 4.0 (doi:10.1051/0004-6361/201015362), section 10. A tile lies in the heap, where a
 pair of numbers in its row points to it. Decompressors take these numbers, and a packed stream's
@@ -20,13 +20,13 @@ from gzfeatures.fits_numbers import Unit, damaged
 
 COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
 WIDEST = 8
-"""Bytes of the widest pixel."""
+"""Bytes per pixel of the widest pixel type."""
 HCOMPRESS_HEADER = 25
-"""Bytes before the code of an HCOMPRESS stream: mark, two sides, scale, sum, three bit planes."""
+"""Bytes before the code of an HCOMPRESS stream: mark, two sides, scale, sum, bit planes."""
 
 
 def judge_tiles(unit: Any, heap: bytes, where: Unit) -> None:
-    """Require that each tile lies in the heap, and unpacks to no more than its pixels.
+    """Require that each tile lies in the heap and does not decompress to more than its pixels.
 
     Parameters
     ----------
@@ -65,11 +65,10 @@ def judge_tiles(unit: Any, heap: bytes, where: Unit) -> None:
 
 
 def _tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[int]:
-    """Return the lengths of a tile by the number of its row, last axis first; those at an edge are
-    shorter."""
+    """Return the side lengths of a tile, last axis first; tiles at an edge are shorter."""
     lengths = []
     for length, side in zip(shape, whole, strict=True):
-        # the first axis varies fastest from row to row
+        # the rows count tiles along the first axis first
         row, place = divmod(row, -(-length // side))
         lengths.append(min(side, length - place * side))
     return lengths[::-1]
@@ -78,10 +77,10 @@ def _tile_shape(row: int, shape: Sequence[int], whole: Sequence[int]) -> list[in
 def _tiles(
     descriptors: npt.NDArray[Any], width: int, heap: bytes, name: str, where: Unit
 ) -> Iterator[tuple[int, memoryview]]:
-    """Return row and bytes of each tile that has some, once all were found to lie in the heap."""
+    """Return row and bytes of each tile that is not empty; refuse tiles outside the heap."""
     pairs = descriptors.reshape(-1, 2).astype(np.int64)
     counts, starts = pairs[:, 0], pairs[:, 1]
-    # compared by division: a product of two such numbers may not fit into 64 bits
+    # divide instead of multiplying, because the product may not fit into 64 bits
     outside = (counts < 0) | (starts < 0) | (starts > len(heap))
     outside |= counts > (len(heap) - starts) // width
     if outside.any():
@@ -97,13 +96,13 @@ def _tiles(
 
 
 def _require_unpacked(stream: memoryview, most: int, where: Unit) -> None:
-    """Require that a gzip stream unpacks to at most a number of bytes; it is not kept."""
+    """Require that a gzip stream decompresses to at most a given number of bytes."""
     rest, total = bytes(stream), 0
     try:
         while rest:
             unpacker = zlib.decompressobj(wbits=31)
             while not unpacker.eof and total <= most:
-                # in parts: what is too much is never held at once
+                # decompress part by part, so that a huge result is never in memory completely
                 part = unpacker.decompress(rest, 2**20)
                 rest, total = unpacker.unconsumed_tail, total + len(part)
                 if not part and not rest:
@@ -116,9 +115,9 @@ def _require_unpacked(stream: memoryview, most: int, where: Unit) -> None:
 
 
 def _require_instructions(stream: memoryview, where: Unit) -> None:
-    """Require that the instructions of a PLIO stream end where the stream does."""
+    """Require that a PLIO stream is as long as the number of instructions that it states."""
     words = np.frombuffer(stream[: len(stream) // 2 * 2], dtype=">i2")
-    # an old stream has its length in the third word, a newer one in the fourth and fifth
+    # old streams state their length in the third word, newer ones in the fourth and fifth
     length = 0
     if len(words) > 2 and words[2] > 0:
         length = int(words[2])
@@ -129,7 +128,7 @@ def _require_instructions(stream: memoryview, where: Unit) -> None:
 
 
 def _require_shape(stream: memoryview, shape: Sequence[int], where: Unit) -> None:
-    """Require that an HCOMPRESS stream is of its tile's shape: it is unpacked into that room."""
+    """Require that an HCOMPRESS stream states the shape of its tile."""
     sides = [length for length in shape if length != 1]
     stated = list(struct.unpack(">ii", stream[2:10])) if len(stream) >= HCOMPRESS_HEADER else []
     if stated != sides:
