@@ -697,7 +697,7 @@ class _PredictOptions:
     crops: tuple[str | None, str | None]
 
     def images(self, source: Path, on_bad: Literal["raise", "skip"]) -> ImageSet:
-        """Open the images to predict, cropped by the catalog's scales and radii if these are given."""
+        """Open the images to predict, cropped by the catalog's scales and radii if given."""
         images = images_of(source, None, on_bad, reading=self.reading)
         if self.catalog is None or self.crops == (None, None):
             return images

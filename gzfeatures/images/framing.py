@@ -19,11 +19,13 @@ from gzfeatures.ids import Ids, require_unique
 from gzfeatures.images.view import View
 
 FRAME_RADII = 424 * 0.02
-"""Side of a Galaxy Zoo 2 frame, in Petrosian radii
-(Willett+2013, doi:10.1093/mnras/stt1458, section 2.2)."""
+"""Side of a Galaxy Zoo 2 frame, in Petrosian radii.
+
+Willett+2013, doi:10.1093/mnras/stt1458, section 2.2."""
 LEAST_PIXELS = 20
-"""Pixels across a frame below which a galaxy has no visible shape;
-a scale or radius in a wrong unit also gives such a small frame."""
+"""Pixels across a frame below which a galaxy has no visible shape.
+
+A scale or radius in a wrong unit also gives such a small frame."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

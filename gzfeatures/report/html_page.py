@@ -156,7 +156,6 @@ def render(
         trust=_trust_rows(report),
         set_notes=_set_notes(report),
         ceiling=report.ranked[0][1].scores.ceiling,
-        # pictures of galaxies
         galleries=galleries,
         showcases=showcases,
         thumbnails={} if images is None else examples.thumbnails(images, ids, view),

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from gzfeatures.tracking.runs import Tracking
 
 RETRY_SECONDS = 60.0
-"""Shortest time between two attempts to reach a server that was not there: each attempt takes
-seconds, which the training should not lose after every epoch."""
+"""Shortest time in seconds between two attempts to reach a lost server.
+
+Each attempt takes seconds, which the training should not lose after every epoch."""
 
 
 class Live:

@@ -20,8 +20,9 @@ from gzfeatures.evaluation.statistics.proportions import Array, clopper_pearson
 VALUE_METRICS = ("rmse", "bias", "sigma_nmad", "outlier_share")
 """Scores of predicted numbers, in the order of tables."""
 REDSHIFT_OUTLIER = 0.05
-"""|Δz| / (1 + z) beyond which a redshift is an outlier (Pasquet+2019,
-doi:10.1051/0004-6361/201833617, section 5; deeper surveys use 0.15, Ilbert+2006)."""
+"""|Δz| / (1 + z) beyond which a redshift is an outlier.
+
+Pasquet+2019, doi:10.1051/0004-6361/201833617, section 5; deeper surveys use 0.15, Ilbert+2006."""
 OUTLIER_SIGMAS = 3.0
 """Number of σ_NMAD from the median beyond which a residual of another number is an outlier."""
 NMAD = 1.4826

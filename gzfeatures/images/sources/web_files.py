@@ -148,8 +148,9 @@ class _InPlace(io.RawIOBase):
 
 
 _services: dict[tuple[int, str], Service] = {}
-"""Services by process, which must not share connections, and by server,
-so that a server that is down or busy does not delay requests to another."""
+"""Services that ask web servers, one for each process and server.
+
+Processes must not share connections, and a server that is down must not delay another."""
 
 
 def _service(url: str, *, anew: bool = False) -> Service:

@@ -53,12 +53,12 @@ class Pending:
         return len(self._keys)
 
     def add(self, keys: list[str], vectors: Vectors) -> None:
-        """Add computed rows."""
+        """Add computed vectors and their keys to the rows that wait to be stored."""
         self._keys += keys
         self._parts.append(vectors)
 
     def flush(self) -> None:
-        """Store the rows as a shard."""
+        """Store the waiting rows as a shard."""
         # empty the lists first, so that rows which a full disk refused are not written again
         keys, parts = self._keys, self._parts
         self._keys, self._parts = [], []

@@ -66,7 +66,7 @@ class NetworkEnsemble(nn.Module):
                 for number, member in enumerate(self.members)
             ]
         )
-        # log Σ p/N in logarithms, where small probabilities would underflow
+        # compute log Σ p/N from logarithms, because small probabilities would underflow
         less = math.log(len(self.members))
         if self.link == "softmax":
             return torch.logsumexp(functional.log_softmax(logits, dim=2), 0) - less

@@ -51,7 +51,7 @@ class WholeFiles(CheckpointIO):
         return read_state(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove an outdated file."""
+        """Remove an outdated checkpoint."""
         outputs.remove(Path(path))
 
 
