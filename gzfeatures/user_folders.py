@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_scratch: list[Path] = []
 
 
 def cache() -> Path:
@@ -26,6 +31,33 @@ def _cached(variable: str, name: str) -> Path:
     return (
         Path(os.environ.get("XDG_CACHE_HOME") or caches.get(sys.platform, home / ".cache")) / name
     )
+
+
+def scratch() -> Path:
+    """Return the folder for files that outgrow memory: `$TMPDIR`, or what `scratch_in` names."""
+    return _scratch[-1] if _scratch else Path(tempfile.gettempdir())
+
+
+@contextmanager
+def scratch_in(folder: Path) -> Iterator[None]:
+    """Keep files that outgrow memory in a folder while the block runs, in all threads.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when it is first needed. It should lie on a disk: `/tmp` is memory on some machines.
+
+    Examples
+    --------
+    >>> with scratch_in(Path("scratch")):
+    ...     print(scratch())
+    scratch
+    """
+    _scratch.append(folder)
+    try:
+        yield
+    finally:
+        _scratch.remove(folder)
 
 
 def state_folder() -> Path:

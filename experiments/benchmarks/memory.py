@@ -29,7 +29,7 @@ import gzfeatures as gz
 from gzfeatures.networks.extraction.extract import write_table
 from gzfeatures.networks.extraction.spec import Extraction
 view = gz.View.parse(sys.argv[4])
-how = Extraction(sys.argv[3], "none", view=view, progress=False)
+how = Extraction(sys.argv[3], "none", view=view, store=gz.Store.default(), progress=False)
 made = write_table(gz.ImageSet.of(sys.argv[1]), how, sys.argv[2]).made
 print(f"computed {made.computed}, reused {made.reused}")
 """

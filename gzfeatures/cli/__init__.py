@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import sys
 
+from gzfeatures import user_folders
 from gzfeatures.cli import interruption
 from gzfeatures.cli.surroundings import prepare_streams, require_surroundings
 from gzfeatures.errors import GzError, lacks_memory
@@ -44,7 +45,9 @@ def _run(debug: bool) -> int:
             importlib.import_module(f"gzfeatures.cli.{verbs}")
         code = 0
         try:
-            app(standalone_mode=True)
+            # tables larger than memory lie where the user has room for embeddings
+            with user_folders.scratch_in(user_folders.cache()):
+                app(standalone_mode=True)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else EXIT_ERROR if stop.code else 0
         sys.stdout.flush()  # write the remaining output now, while an error can still be reported

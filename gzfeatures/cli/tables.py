@@ -214,9 +214,11 @@ def extract(
     decoded once.
     """
     from gzfeatures.features.backbones import DEFAULT
+    from gzfeatures.features.store import Store
     from gzfeatures.networks.extraction.extract import write_all
     from gzfeatures.networks.extraction.spec import Extraction
 
+    cached = Store.default()
     extractions = [
         Extraction(
             name,
@@ -230,6 +232,7 @@ def extract(
             engine=engine,
             address=address,
             on_bad=on_bad,
+            store=cached,
         )
         for name, node, text in itertools.product(
             backbone or (DEFAULT,), layer or (None,), view or (None,)
@@ -782,13 +785,14 @@ def _of_images(
 ) -> _Answer:
     """Predict images, whose vectors are extracted by the head's own extractor."""
     from gzfeatures.experiment.prediction import vectors_of
+    from gzfeatures.features.store import Store
     from gzfeatures.images.view import View
 
     images = options.images(source, options.on_bad)
     framing = None
     if options.view is not None:
         framing = View.parse(options.view, head.extractors[0].view)
-    vectors = vectors_of(images, head, view=framing, on_bad=options.on_bad)
+    vectors = vectors_of(images, head, Store.default(), view=framing, on_bad=options.on_bad)
     for name, reason in vectors.skipped:
         say(f"left out: {name}: {reason}")
     blank = _pairs(vectors.nothing_shown)

@@ -280,7 +280,7 @@ def extract_table(
     path: Path,
     settings: Experiment,
     *,
-    store: Store | None = None,
+    store: Store,
     again: bool = False,
 ) -> tuple[EmbeddingTable, dict[str, float]]:
     """Extract or read the embedding table of all galaxies; return also the seconds it took.
@@ -298,8 +298,8 @@ def extract_table(
         Parquet file to read or write; what it depends on is noted beside it.
     settings : Experiment
         Precision and device.
-    store : Store, optional
-        Where vectors are kept; default the user's own.
+    store : Store
+        Where vectors are kept.
     again : bool
         Ask the extractor even if the file is there.
     """

@@ -12,6 +12,7 @@ from gzfeatures.features.extractor import Extractor
 from gzfeatures.heads.head import Head
 
 if TYPE_CHECKING:
+    from gzfeatures.features.store import Store
     from gzfeatures.features.table import EmbeddingTable
     from gzfeatures.images.image_set import ImageSet
     from gzfeatures.images.view import View
@@ -65,7 +66,12 @@ def find_head(name: str | Path, scheme: str | None = None) -> Head:
 
 
 def vectors_of(
-    images: ImageSet, head: Head, *, view: View | None = None, on_bad: str = "raise"
+    images: ImageSet,
+    head: Head,
+    store: Store,
+    *,
+    view: View | None = None,
+    on_bad: str = "raise",
 ) -> EmbeddingTable:
     """Extract the embeddings that a head reads, with the backbone it was fitted on.
 
@@ -75,6 +81,8 @@ def vectors_of(
         Galaxies.
     head : Head
         Fitted on one table of a backbone that is known by name.
+    store : Store
+        Where vectors are looked up and kept.
     view : View, optional
         Other framing of the galaxies: it may differ from the head's in the crop alone.
     on_bad : {"raise", "skip"}
@@ -106,6 +114,7 @@ def vectors_of(
         runtime=extractor.engine,
         dihedral=extractor.dihedral,
         on_bad=on_bad,
+        store=store,
     )
     # other weights give other embeddings, which the head would classify without an error
     if extraction.extractor.weights != extractor.weights:

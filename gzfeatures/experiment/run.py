@@ -185,7 +185,7 @@ def run(
         if run_folder / SETTINGS in written:
             with written_whole(run_folder / SETTINGS) as temporary:
                 temporary.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-        return _run(settings, run_folder, store, tracker, again)
+        return _run(settings, run_folder, store or Store.default(), tracker, again)
 
 
 def _settings_of(place: Path) -> Experiment | None:
@@ -197,7 +197,7 @@ def _settings_of(place: Path) -> Experiment | None:
 
 
 def _run(
-    settings: Experiment, place: Path, store: Store | None, tracker: Tracker | None, again: bool
+    settings: Experiment, place: Path, store: Store, tracker: Tracker | None, again: bool
 ) -> Run:
     """Run all steps of an experiment; each step writes files that a later run can use again."""
     start = time.perf_counter()
@@ -264,7 +264,7 @@ class _Session:
     settings: Experiment
     group: LabelledSample
     place: Path
-    store: Store | None
+    store: Store
     tracker: Tracker | None
     again: bool
 

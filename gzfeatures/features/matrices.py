@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from gzfeatures import user_folders
 from gzfeatures.errors import OutputError
 from gzfeatures.features.shard import Matrix as Matrix
-from gzfeatures.features.store import Store
 
 BLOCK = 8192
 """Number of rows handled at once, so that no step needs a second copy of a large table."""
@@ -24,7 +24,7 @@ SHARE = 0.25
 def allocate(rows: int, columns: int) -> Matrix:
     """Return an empty matrix, shape (rows, columns), in memory or, if large, in a file.
 
-    The file lies in the store's folder without a name, is readable by nobody else, and disappears
+    The file lies in `user_folders.scratch()` without a name, is readable by nobody else, and disappears
     with the matrix or the process.
 
     Raises
@@ -40,7 +40,7 @@ def allocate(rows: int, columns: int) -> Matrix:
     size = 4 * rows * columns
     if size <= SHARE * psutil.virtual_memory().total:
         return np.empty((rows, columns), dtype=np.float32)
-    folder = Store.default().root
+    folder = user_folders.scratch()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -53,7 +53,7 @@ def allocate(rows: int, columns: int) -> Matrix:
             f"no room for {rows:,} vectors of {columns} numbers: {error.strerror or error}",
             where=folder,
             rule=f"have {size / 1e9:.1f} GB free",
-            remedy="free space, or name another folder in GZFEATURES_STORE",
+            remedy="free space, or name another folder in TMPDIR (GZFEATURES_STORE for a verb)",
         ) from error
 
 

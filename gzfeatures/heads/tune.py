@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from gzfeatures import user_folders
 from gzfeatures.evaluation.statistics.residuals import residuals
 from gzfeatures.galaxies.labels.labels import VALUE_TARGETS, quantile_parts
 from gzfeatures.heads.estimators.registry import HeadKind, build_for, recipe
@@ -97,6 +99,7 @@ def search(
                 target,
                 {**fixed, **candidate},
                 seed,
+                user_folders.scratch(),
             )
             for candidate in candidates
         )
@@ -151,6 +154,7 @@ def _trial(
     target: Target,
     parameters: dict[str, Any],
     seed: int,
+    scratch: Path,
 ) -> dict[str, Any]:
     chosen = recipe(name).for_target(target)
     bare: dict[str, Any] = (
@@ -165,7 +169,9 @@ def _trial(
     scores = []
     for rest, part in folds:
         estimator = build_for(chosen, target, seed, {**parameters, **bare})
-        estimator.fit(X, targets[rest], None if groups is None else groups[rest], rest)
+        # a worker is another process, which does not know what folder its caller has chosen
+        with user_folders.scratch_in(scratch):
+            estimator.fit(X, targets[rest], None if groups is None else groups[rest], rest)
         scores.append(
             _score(
                 estimator,

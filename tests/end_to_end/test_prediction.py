@@ -144,10 +144,10 @@ def test_unknown_heads_and_schemes_are_named() -> None:
 def test_a_head_on_catalog_columns_or_on_other_weights_is_not_given_images(pictures: Path) -> None:
     head, images = find_head("googlenet-gz2"), gz.ImageSet.of(pictures)
     with pytest.raises(InputError, match="reads more than the vectors of one backbone"):
-        vectors_of(images, dataclasses.replace(head, columns=("redshift",)))
+        vectors_of(images, dataclasses.replace(head, columns=("redshift",)), gz.Store.default())
     other = dataclasses.replace(head.extractors[0], weights="0" * 64)
     with pytest.raises(InputError, match="other weights than the head was fitted on"):
-        vectors_of(images, dataclasses.replace(head, extractors=(other,)))
+        vectors_of(images, dataclasses.replace(head, extractors=(other,)), gz.Store.default())
     require_framing(head.extractors[0], dataclasses.replace(head.extractors[0].view, crop=0.7))
     with pytest.raises(InputError, match="differ in crop alone"):
         require_framing(head.extractors[0], View(size=64))
@@ -156,7 +156,7 @@ def test_a_head_on_catalog_columns_or_on_other_weights_is_not_given_images(pictu
 def test_vectors_of_another_crop_are_refused_unless_they_are_asked_for(pictures: Path) -> None:
     head = find_head("googlenet-gz2")
     wide = dataclasses.replace(head.extractors[0].view, crop=0.8)
-    table = vectors_of(gz.ImageSet.of(pictures), head, view=wide)
+    table = vectors_of(gz.ImageSet.of(pictures), head, gz.Store.default(), view=wide)
     with pytest.raises(InputError, match="table comes from another extractor"):
         head.predict(table)
     assert len(head.predict(table, any_crop=True)) == 4
@@ -171,7 +171,7 @@ def test_on_galaxies_that_nothing_was_trained_on_the_packaged_head_keeps_its_pro
     names = np.array(sorted(path.stem for path in images.glob("*.jpg")), dtype=object)
     own = names[digest_remainders(names, 10) == 3][:120]
     head = find_head("googlenet-gz2")
-    said = head.predict(vectors_of(gz.ImageSet.of(images, ids=own), head))
+    said = head.predict(vectors_of(gz.ImageSet.of(images, ids=own), head, gz.Store.default()))
     classes = (
         pd.read_csv(galaxies_folder / "classes.csv", dtype=str)
         .set_index("GalaxyID")

@@ -33,7 +33,8 @@ def compute_table(images: ImageSet, extraction: Extraction) -> EmbeddingTable:
     Raises
     ------
     InputError
-        An image is bad and `on_bad="raise"`; what was computed before stays in the store.
+        An image is bad and `on_bad="raise"`; what was computed before stays in the store. Or the
+        extraction names no store.
     UnknownNameError, MissingFileError, WeightsError, OutputError
         Unknown name; weights that cannot be had; a place that cannot be written.
     """
@@ -119,7 +120,8 @@ def extract(
         What to look at.
     backbone, weights, layer, view, precision, device, on_bad, store, batch_size, workers, progress,
     runtime, dihedral
-        See `Extraction`; what is raised, `compute_table`.
+        See `Extraction`; what is raised, `compute_table`. The store is the user's own,
+        `Store.default()`, where none is given.
 
     Returns
     -------
@@ -135,7 +137,7 @@ def extract(
         precision,
         device,
         on_bad,
-        store,
+        store or Store.default(),
         batch_size,
         workers,
         progress,

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from gzfeatures.errors import InputError
 from gzfeatures.features.backbones import backbone as backbone_of
 from gzfeatures.features.extractor import Extractor
-from gzfeatures.features.store import Store
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.picture_hash import BYTES, MIDDLE
 from gzfeatures.images.view import View
@@ -67,13 +66,20 @@ def filled(
     Raises
     ------
     InputError
-        The extractions differ in what a pass has only one of.
+        The extractions differ in what a pass has only one of, or name no store.
     """
     how = extractions[0]
     for name in SHARED:
         if any(getattr(other, name) != getattr(how, name) for other in extractions):
             raise InputError("extractions in one pass", rule=f"have one {name.replace('_', ' ')}")
-    store = how.store or Store.default()
+    if how.store is None:
+        raise InputError(
+            "extraction without a store",
+            where=how.extractor.backbone,
+            rule="name the folder that keeps its vectors",
+            remedy="give store=Store(folder), or Store.default() for the user's own",
+        )
+    store = how.store
     caches = [store.vectors_of(extraction.extractor) for extraction in extractions]
     whole = how.hardware.device == "cuda"
     workers, hashes = how.workers or os.cpu_count() or 1, store.vectors_of(PICTURE_HASH)

@@ -98,7 +98,7 @@ class Extraction:
     on_bad : {"raise", "skip"}
         An image that cannot be read is an error, or left out and listed in `skipped`.
     store : Store, optional
-        Default `Store.default()`.
+        Where vectors are looked up and kept; an extraction that is computed has to name it.
     batch_size, workers : int, optional
         Images per forward pass and decoding threads; chosen for the machine by default.
     progress : bool

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gzfeatures import user_folders
 from gzfeatures.errors import OutputError
 from gzfeatures.features import matrices
 from gzfeatures.features.matrices import allocate, take_rows
@@ -29,11 +31,11 @@ IN_BLOCKS = ("logistic", "linear-svm", "xgboost", "lda", "prototype", "ridge")
 
 
 @pytest.fixture
-def small_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def small_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Every matrix counts as large; the folder where they lie."""
     monkeypatch.setattr(matrices, "SHARE", 0)
-    monkeypatch.setenv("GZFEATURES_STORE", str(tmp_path / "store"))
-    return tmp_path / "store"
+    with user_folders.scratch_in(tmp_path / "large"):
+        yield tmp_path / "large"
 
 
 def survey(n: int, d: int, head: str, seed: int = 0) -> tuple[EmbeddingTable, Labels, Split]:
@@ -70,7 +72,7 @@ def test_without_room_on_the_disk_it_is_said(
         assert allocate(1000, 300).sum() == 0
     monkeypatch.setattr(matrices, "_reserve", full)
     with pytest.raises(
-        OutputError, match=r"store: no room for 1,000 vectors of 300 numbers.*must have 0.0 GB free"
+        OutputError, match=r"large: no room for 1,000 vectors of 300 numbers.*must have 0.0 GB free"
     ):
         allocate(1000, 300)
 

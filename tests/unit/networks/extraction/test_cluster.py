@@ -81,7 +81,13 @@ def test_two_nodes_one_killed_half_way_give_the_complete_local_table(tmp_path: P
     assert "killed" in printed and "rows 120 {'bad': " in printed
     table = EmbeddingTable.read(tmp_path / "t.parquet")
     near = Extraction(
-        "resnet18", "none", view=View(size=64), precision="float32", on_bad="skip", progress=False
+        "resnet18",
+        "none",
+        view=View(size=64),
+        precision="float32",
+        on_bad="skip",
+        progress=False,
+        store=Store(tmp_path / "near"),
     )
     local = compute_table(ImageSet.of(folder), near)
     assert table.extractor == local.extractor and table.ids.tolist() == local.ids.tolist()

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from stored import compute_table, write_table
 
 from gzfeatures import fingerprint
 from gzfeatures.errors import (
@@ -42,7 +43,7 @@ from gzfeatures.networks.compilation.code_folder import SEAL_BYTES, CodeFolder
 from gzfeatures.networks.extraction import cpu as engine_module
 from gzfeatures.networks.extraction import job as job_module
 from gzfeatures.networks.extraction.cpu import CpuEngine
-from gzfeatures.networks.extraction.extract import compute_table, extract, write_table
+from gzfeatures.networks.extraction.extract import extract
 from gzfeatures.networks.extraction.forward import TorchForward, ready
 from gzfeatures.networks.extraction.plan import plan_forwards
 from gzfeatures.networks.extraction.preprocess import to_views

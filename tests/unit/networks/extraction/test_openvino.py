@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from stored import compute_table
 
 from gzfeatures import user_folders
 from gzfeatures.errors import InputError, MissingExtraError
@@ -17,7 +18,6 @@ from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
 from gzfeatures.networks import hardware
 from gzfeatures.networks.extraction import openvino
-from gzfeatures.networks.extraction.extract import compute_table
 from gzfeatures.networks.extraction.spec import Extraction
 from gzfeatures.synthetic.survey import draw_survey
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from stored import compute_table, write_all
 
 from gzfeatures.errors import InputError
 from gzfeatures.features.store import Store
 from gzfeatures.features.table import EmbeddingTable
 from gzfeatures.images.image_set import ImageSet
 from gzfeatures.images.view import View
-from gzfeatures.networks.extraction.extract import compute_table, write_all
 from gzfeatures.networks.extraction.fill import engine_of
 from gzfeatures.networks.extraction.forward import TorchForward
 from gzfeatures.networks.extraction.job import Job
